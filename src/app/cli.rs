@@ -1,0 +1,296 @@
+//! The command line. The only module that knows clap.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use super::settings::{Given, Overrides, SHIPPED, Settings};
+use super::{Failure, health, keys, print, serve, size};
+use crate::auth::grant::Role;
+
+/// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
+#[derive(Debug, Parser)]
+#[command(name = "springhead", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the origin. With nothing configured it makes its keys and says what to paste where.
+    Serve(ServeArgs),
+    /// Make, list, inspect and revoke API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Work out segment sizes and the hot capacity a channel needs.
+    Size(SizeArgs),
+    /// Check and show settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask a running server on this machine whether it is ready; for container health checks.
+    Health(HealthArgs),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// The settings that a command line can say. Each is read and checked together with the file's.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// Settings file.
+    #[arg(long, env = "SPRINGHEAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to serve objects on; may be given several times. Port 0 takes a free one.
+    #[arg(long, env = "SPRINGHEAD_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    listen: Vec<String>,
+    /// Address for metrics and probes.
+    #[arg(long, env = "SPRINGHEAD_ADMIN_LISTEN", value_name = "ADDR")]
+    admin_listen: Option<String>,
+    /// Directory for signing keys and key records.
+    #[arg(long, env = "SPRINGHEAD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Namespace to have, with its hot capacity; may be given several times.
+    #[arg(long, env = "SPRINGHEAD_NAMESPACE", value_name = "NAME[=HOT_CAPACITY]", value_delimiter = ',')]
+    namespace: Vec<String>,
+    /// Log lines for people or for machines.
+    #[arg(long, env = "SPRINGHEAD_LOG_FORMAT", value_name = "text|json")]
+    log_format: Option<String>,
+    /// Which log lines: error, warn, info or debug.
+    #[arg(long, env = "SPRINGHEAD_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How long requests in flight may go on after SIGTERM.
+    #[arg(long, env = "SPRINGHEAD_DRAIN_TIMEOUT", value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// Bytes of all uploads in flight together.
+    #[arg(long, env = "SPRINGHEAD_MAX_IN_FLIGHT", value_name = "SIZE")]
+    max_in_flight: Option<String>,
+}
+
+/// Where keys are kept: as for `serve`, so that both find the same ones.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// Settings file that names the data directory.
+    #[arg(long, env = "SPRINGHEAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory with the signing keys and key records.
+    #[arg(long, env = "SPRINGHEAD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make a key and print it as JSON. It can't be shown again.
+    Create(CreateArgs),
+    /// List the keys made here, without the keys themselves.
+    List {
+        /// As JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Say what a key allows and whether it is good.
+    Inspect {
+        /// The key, a JSON file with it in `api_key`, or - to read either from stdin.
+        #[arg(value_name = "KEY_OR_FILE")]
+        key: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// End a key, on a running server within a second, and for good.
+    Revoke {
+        /// The `key_id` that `create`, `list` and `inspect` show.
+        #[arg(value_name = "KEY_ID")]
+        key_id: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// Namespace the key is good for; may be given several times. '*' is all of them, future ones included.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    namespace: Vec<String>,
+    /// What the key is for.
+    #[arg(long, value_enum)]
+    role: RoleArg,
+    /// Only object keys that begin with this.
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// How long it is good: a duration, or never.
+    #[arg(long, value_name = "30d|never", default_value = "30d")]
+    expires: String,
+    /// What you want to remember it by.
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Write the JSON to a new file that only you can read, instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleArg {
+    Readonly,
+    Readwrite,
+    Admin,
+}
+
+#[derive(Debug, Args)]
+struct SizeArgs {
+    /// Bitrates of the ladder, separated by commas.
+    #[arg(long, value_name = "2500k,1500k,750k", value_delimiter = ',', required = true)]
+    bitrates: Vec<String>,
+    /// Length of a segment.
+    #[arg(long, value_name = "2.5s")]
+    segment: String,
+    /// How long segments shall stay in memory.
+    #[arg(long, value_name = "5m")]
+    keep: String,
+    /// The largest object the namespace takes.
+    #[arg(long, value_name = "SIZE", default_value = "10MiB")]
+    max_object_size: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check a settings file; report all faults.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print what is in force, as a settings file.
+    Print(Box<SettingsArgs>),
+    /// Print the settings file as shipped: every key, explained, with its default.
+    Default,
+}
+
+#[derive(Debug, Args)]
+struct HealthArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// A parsed command, and where its values came from.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    command: Command,
+    matches: ArgMatches,
+}
+
+/// Reads the process's arguments. Help and usage errors have been printed when this is an error.
+pub(super) fn parse() -> Result<Parsed, ExitCode> {
+    let result = Cli::command().try_get_matches().and_then(|matches| {
+        let command = Cli::from_arg_matches(&matches)?.command;
+        Ok(Parsed { command, matches })
+    });
+    result.map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    })
+}
+
+pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
+    let Parsed { command, matches } = parsed;
+    match command {
+        Command::Serve(ServeArgs { settings }) => serve::run(settings.load(leaf(&matches))?),
+        Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
+        Command::Config(ConfigCommand::Default) => {
+            print(SHIPPED);
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Print(settings)) => {
+            print(&settings.load(leaf(&matches))?.render());
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Check { file }) => {
+            load(Some(&file), &Overrides::default())?;
+            print(&format!("{}: good", file.display()));
+            Ok(())
+        }
+        Command::Size(SizeArgs { bitrates, segment, keep, max_object_size }) => {
+            print(&size::work_out(&bitrates, &segment, &keep, &max_object_size).map_err(Failure::Usage)?);
+            Ok(())
+        }
+        Command::Keys(KeysCommand::Create(args)) => {
+            let request = keys::Request {
+                namespaces: args.namespace,
+                role: match args.role {
+                    RoleArg::Readonly => Role::Readonly,
+                    RoleArg::Readwrite => Role::Readwrite,
+                    RoleArg::Admin => Role::Admin,
+                },
+                prefix: args.prefix,
+                expires: args.expires,
+                label: args.label,
+                out: args.out,
+            };
+            keys::create(&args.place.load(leaf(&matches))?, request)
+        }
+        Command::Keys(KeysCommand::List { json, place }) => keys::list(&place.load(leaf(&matches))?, json),
+        Command::Keys(KeysCommand::Inspect { key, place }) => keys::inspect(&place.load(leaf(&matches))?, &key),
+        Command::Keys(KeysCommand::Revoke { key_id, place }) => keys::revoke(&place.load(leaf(&matches))?, &key_id),
+    }
+}
+
+/// The matches of the innermost subcommand.
+fn leaf(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| leaf(inner))
+}
+
+fn load(path: Option<&std::path::Path>, overrides: &Overrides) -> Result<Settings, Failure> {
+    Settings::load(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
+}
+
+/// The name under which a value was given: the flag's or the variable's.
+fn named(matches: &ArgMatches, id: &str, value: String) -> Given {
+    let words = id.replace('_', "-");
+    let name = match matches.value_source(id) {
+        Some(ValueSource::EnvVariable) => format!("SPRINGHEAD_{}", id.to_uppercase()),
+        _ => format!("--{words}"),
+    };
+    Given { name, value }
+}
+
+impl SettingsArgs {
+    fn load(self, matches: &ArgMatches) -> Result<Settings, Failure> {
+        let one = |id: &str, value: Option<String>| value.map(|value| named(matches, id, value));
+        let many = |id: &str, values: Vec<String>| values.into_iter().map(|value| named(matches, id, value)).collect();
+        let overrides = Overrides {
+            listen: many("listen", self.listen),
+            admin_listen: one("admin_listen", self.admin_listen),
+            data_dir: one("data_dir", self.data_dir),
+            log_format: one("log_format", self.log_format),
+            log_level: one("log_level", self.log_level),
+            drain_timeout: one("drain_timeout", self.drain_timeout),
+            max_in_flight: one("max_in_flight", self.max_in_flight),
+            namespaces: many("namespace", self.namespace),
+        };
+        load(self.config.as_deref(), &overrides)
+    }
+}
+
+impl PlaceArgs {
+    fn load(self, matches: &ArgMatches) -> Result<Settings, Failure> {
+        let data_dir = self.data_dir.map(|value| named(matches, "data_dir", value));
+        load(self.config.as_deref(), &Overrides { data_dir, ..Overrides::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,182 @@
+//! The data directory: signing keys, records of the API keys made here, and revocations.
+//!
+//! - `signing.key`: one signing key to a line, readable by its owner alone. `SPRINGHEAD_SIGNING_KEY` replaces it.
+//! - `keys/<key_id>.json`: what a key allows, without the key.
+//! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
+//!   never write the same one, and so that nothing is half-written after a crash.
+
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::auth::grant::{KeyId, Role};
+use crate::auth::key::KeyRing;
+use crate::auth::signing::SigningKey;
+
+/// The variable that replaces `signing.key`.
+pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
+
+/// The directory.
+#[derive(Clone, Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+}
+
+/// What is kept of a key, and what `keys create` prints, the key itself apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) key_id: String,
+    pub(super) label: Option<String>,
+    pub(super) namespaces: Vec<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) role: Role,
+    pub(super) issued_at: String,
+    pub(super) expires_at: Option<String>,
+}
+
+impl DataDir {
+    /// Names the directory; nothing is touched yet.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Makes the directory and those in it, if need be.
+    pub(super) fn create(&self) -> anyhow::Result<()> {
+        for directory in [self.path.clone(), self.keys(), self.revocations()] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).with_context(|| {
+                format!(
+                    "can't make the data directory {}: give one that this user can write to with --data-dir or {}",
+                    directory.display(),
+                    "SPRINGHEAD_DATA_DIR"
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.path.join("keys")
+    }
+
+    fn revocations(&self) -> PathBuf {
+        self.path.join("revoked")
+    }
+
+    fn signing_key(&self) -> PathBuf {
+        self.path.join("signing.key")
+    }
+
+    /// The signing keys: from the environment, or from the file, which is made when there is none and `make` allows it.
+    pub(super) fn key_ring(&self, make: bool) -> anyhow::Result<KeyRing> {
+        let keys = match std::env::var(SIGNING_KEY_VARIABLE) {
+            Ok(text) => SigningKey::parse_all(&text).with_context(|| format!("{SIGNING_KEY_VARIABLE} is of no use"))?,
+            Err(_) => self.signing_keys_from_file(make)?,
+        };
+        KeyRing::new(&keys).context("there is no signing key")
+    }
+
+    fn signing_keys_from_file(&self, make: bool) -> anyhow::Result<Vec<SigningKey>> {
+        let path = self.signing_key();
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                return SigningKey::parse_all(&text).with_context(|| format!("{} is of no use", path.display()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
+        }
+        if !make {
+            bail!(
+                "there is no signing key in {}: name the server's data directory with --data-dir, or start the server once",
+                self.path.display()
+            );
+        }
+        self.create()?;
+        let key = SigningKey::generate();
+        match self.write_new(&path, &format!("{}\n", key.encode())) {
+            Ok(()) => Ok(vec![key]),
+            // Another process made it first; that one counts.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.signing_keys_from_file(false),
+            Err(error) => Err(error).with_context(|| format!("can't write {}", path.display())),
+        }
+    }
+
+    /// Whether no key has ever been made here.
+    pub(super) fn has_no_keys(&self) -> bool {
+        fs::read_dir(self.keys()).map_or(true, |mut entries| entries.next().is_none())
+    }
+
+    pub(super) fn record(&self, record: &Record) -> anyhow::Result<()> {
+        self.create()?;
+        let path = self.keys().join(format!("{}.json", record.key_id));
+        let text = serde_json::to_string_pretty(record)?;
+        self.write_new(&path, &format!("{text}\n")).with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// All records, oldest first. A file that is none is passed over.
+    pub(super) fn records(&self) -> anyhow::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        match fs::read_dir(self.keys()) {
+            Ok(entries) => {
+                for entry in entries {
+                    let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+                    records.extend(serde_json::from_str::<Record>(&text));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", self.keys().display())),
+        }
+        records.sort_by(|one, other| (&one.issued_at, &one.key_id).cmp(&(&other.issued_at, &other.key_id)));
+        Ok(records)
+    }
+
+    pub(super) fn revoke(&self, key_id: &KeyId) -> anyhow::Result<()> {
+        self.create()?;
+        let path = self.revocations().join(key_id.as_str());
+        match self.write_new(&path, "") {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("can't write {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The revoked keys.
+    pub(super) fn revoked(&self) -> io::Result<HashSet<KeyId>> {
+        let mut ids = HashSet::new();
+        match fs::read_dir(self.revocations()) {
+            Ok(entries) => {
+                for entry in entries {
+                    ids.extend(entry?.file_name().to_str().and_then(|name| KeyId::parse(name).ok()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(ids)
+    }
+
+    /// Writes a file that only its owner can read, whole or not at all, and never over another.
+    pub(super) fn write_new(&self, path: &Path, text: &str) -> io::Result<()> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            // A link fails where a rename would overwrite.
+            fs::hard_link(&draft, path)
+        };
+        let written = write();
+        let _ = fs::remove_file(&draft);
+        written
+    }
+}

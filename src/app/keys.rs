@@ -1,0 +1,253 @@
+//! `springhead keys`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use super::data_dir::{DataDir, Record};
+use super::settings::Settings;
+use super::{Failure, print};
+use crate::auth::grant::{KeyId, Role, Scope};
+use crate::auth::key::{KeyError, KeyRing, KeySpec, Verified};
+use crate::auth::secret::Secret;
+use crate::model::clock::{Clock, WallTime};
+use crate::model::units::parse_duration;
+
+/// What `keys create` is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) namespaces: Vec<String>,
+    pub(super) role: Role,
+    pub(super) prefix: Option<String>,
+    pub(super) expires: String,
+    pub(super) label: Option<String>,
+    pub(super) out: Option<PathBuf>,
+}
+
+/// A new key and its record, as printed and as written to files.
+#[derive(Serialize)]
+pub(super) struct NewKey {
+    pub(super) api_key: String,
+    #[serde(flatten)]
+    pub(super) record: Record,
+}
+
+impl NewKey {
+    fn to_json(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten)]
+    record: Option<Record>,
+}
+
+/// Makes a key.
+pub(super) fn create(settings: &Settings, request: Request) -> Result<(), Failure> {
+    let usage = |message: String| Failure::Usage(format!("error: {message}"));
+    if request.namespaces.is_empty() && request.role != Role::Admin {
+        return Err(usage("name the namespace the key is for with --namespace NAME, or '*' for all".to_owned()));
+    }
+    let names = request.namespaces.iter().map(String::as_str);
+    let scope = Scope::parse(names).map_err(|error| usage(format!("--namespace: {error}")))?;
+    let lifetime = match request.expires.as_str() {
+        "never" => None,
+        text => Some(parse_duration(text).map_err(|error| usage(format!("--expires: {error}; or write never")))?),
+    };
+    if lifetime.is_some_and(|lifetime| lifetime < Duration::from_secs(1) || lifetime > Duration::from_secs(100 * 365 * 86_400)) {
+        return Err(usage("--expires: takes 1s to 36500d, or never".to_owned()));
+    }
+    if request.prefix.as_deref().is_some_and(|prefix| prefix.is_empty() || prefix.starts_with('/')) {
+        return Err(usage(
+            "--prefix: object keys begin without a slash, so a prefix has to as well, and not be empty".to_owned(),
+        ));
+    }
+    if request.out.as_deref().is_some_and(Path::exists) {
+        return Err(usage("--out: the file exists already; a key is not written over another".to_owned()));
+    }
+    let data = DataDir::new(&settings.data_dir);
+    data.create()?;
+    let ring = data.key_ring(true)?;
+    let key = issue(&data, &ring, request.role, scope, request.prefix, lifetime, request.label)?;
+    let json = key.to_json()?;
+    match request.out {
+        None => print(&json),
+        Some(path) => {
+            data.write_new(&path, &json).with_context(|| format!("can't write {}", path.display()))?;
+            print(&format!("{} written to {}", key.record.key_id, path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a key and records it.
+pub(super) fn issue(
+    data: &DataDir,
+    ring: &KeyRing,
+    role: Role,
+    scope: Scope,
+    prefix: Option<String>,
+    lifetime: Option<Duration>,
+    label: Option<String>,
+) -> anyhow::Result<NewKey> {
+    let now = Clock::system().wall();
+    let expires = lifetime.map(|lifetime| WallTime::from_millis((now.seconds() + lifetime.as_secs()) * 1000));
+    let spec = KeySpec { role, scope, prefix, expires };
+    let issued = ring.issue(&spec, now)?;
+    let record = Record {
+        key_id: issued.key_id.to_string(),
+        label,
+        namespaces: spec.scope.names(),
+        prefix: spec.prefix,
+        role,
+        issued_at: rfc3339(issued.issued),
+        expires_at: expires.map(rfc3339),
+    };
+    data.record(&record)?;
+    Ok(NewKey { api_key: issued.token.expose().to_owned(), record })
+}
+
+/// Writes a new key to a file in the data directory.
+pub(super) fn write(data: &DataDir, name: &str, key: &NewKey) -> anyhow::Result<PathBuf> {
+    let path = data.path().join(name);
+    data.write_new(&path, &key.to_json()?).with_context(|| format!("can't write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Lists the keys made here.
+pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
+    let data = DataDir::new(&settings.data_dir);
+    let records = data.records()?;
+    let revoked = data.revoked().context("can't read the revocations")?;
+    let now = Clock::system().wall().to_system();
+    let status = |record: &Record| {
+        if KeyId::parse(&record.key_id).is_ok_and(|id| revoked.contains(&id)) {
+            return "revoked";
+        }
+        let end = record.expires_at.as_deref().and_then(|end| humantime::parse_rfc3339(end).ok());
+        if end.is_some_and(|end| end <= now) { "expired" } else { "good" }
+    };
+    if json {
+        let lines: Result<Vec<_>, _> = records
+            .iter()
+            .map(|record| {
+                let inspected = Inspected { status: status(record), reason: None, record: Some(record.clone()) };
+                serde_json::to_string(&inspected)
+            })
+            .collect();
+        print(&lines.context("can't write JSON")?.join("\n"));
+        return Ok(());
+    }
+    let mut rows = vec![["KEY ID", "STATUS", "ROLE", "EXPIRES", "NAMESPACES", "PREFIX", "LABEL"].map(str::to_owned)];
+    rows.extend(records.iter().map(|record| {
+        [
+            record.key_id.clone(),
+            status(record).to_owned(),
+            record.role.as_str().to_owned(),
+            record.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+            record.namespaces.join(","),
+            record.prefix.clone().unwrap_or_else(|| "-".to_owned()),
+            record.label.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    }));
+    print(&table(&rows));
+    Ok(())
+}
+
+/// Lines up columns.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Says what a key allows. A key that is not good is a failure, so that scripts can ask.
+pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Failure> {
+    let data = DataDir::new(&settings.data_dir);
+    let ring = data.key_ring(false)?;
+    let token = read_key(key_or_file)?;
+    let inspected = match ring.open(&token) {
+        Err(error) => Inspected { status: "refused", reason: Some(error.to_string()), record: None },
+        Ok(Verified { grant, issued, expires }) => {
+            let revoked = data.revoked().context("can't read the revocations")?.contains(&grant.key_id);
+            let expired = expires.is_some_and(|end| Clock::system().wall() >= end);
+            let label = data.records()?.into_iter().find(|record| record.key_id == grant.key_id.as_str());
+            let (status, reason) = match (revoked, expired) {
+                (true, _) => ("revoked", Some(KeyError::Revoked.to_string())),
+                (_, true) => ("expired", Some(KeyError::Expired.to_string())),
+                _ => ("good", None),
+            };
+            let record = Record {
+                key_id: grant.key_id.to_string(),
+                label: label.and_then(|record| record.label),
+                namespaces: grant.scope.names(),
+                prefix: grant.prefix,
+                role: grant.role,
+                issued_at: rfc3339(issued),
+                expires_at: expires.map(rfc3339),
+            };
+            Inspected { status, reason, record: Some(record) }
+        }
+    };
+    print(&serde_json::to_string_pretty(&inspected).context("can't write JSON")?);
+    match inspected.reason {
+        None => Ok(()),
+        Some(reason) => Err(anyhow::anyhow!("the key is not good: {reason}").into()),
+    }
+}
+
+/// A key from the command line, from a file or from stdin, bare or as the JSON that `create` prints.
+fn read_key(key_or_file: &str) -> anyhow::Result<Secret<'static>> {
+    let text = if key_or_file == "-" {
+        let mut text = String::new();
+        std::io::stdin().take(1 << 16).read_to_string(&mut text).context("can't read stdin")?;
+        text
+    } else if Path::new(key_or_file).is_file() {
+        std::fs::read_to_string(key_or_file).with_context(|| format!("can't read {key_or_file}"))?
+    } else {
+        key_or_file.to_owned()
+    };
+    if !text.trim_start().starts_with('{') {
+        return Ok(Secret::new(text.trim().to_owned()));
+    }
+    let json: serde_json::Value = serde_json::from_str(&text).context("this is not JSON as 'keys create' prints it")?;
+    match json.get("api_key").and_then(serde_json::Value::as_str) {
+        Some(key) => Ok(Secret::new(key.to_owned())),
+        None => bail!("this JSON has no api_key"),
+    }
+}
+
+/// Ends a key.
+pub(super) fn revoke(settings: &Settings, key_id: &str) -> Result<(), Failure> {
+    let id = KeyId::parse(key_id).map_err(|error| {
+        Failure::Usage(format!("error: {error}: it takes the key_id and not the key; see 'springhead keys list'"))
+    })?;
+    let data = DataDir::new(&settings.data_dir);
+    let known = data.records()?.iter().any(|record| record.key_id == key_id);
+    if !known {
+        let place = settings.data_dir.display();
+        return Err(anyhow::anyhow!(
+            "no key of this id was made in {place}: see 'springhead keys list', or name the server's data directory with --data-dir"
+        )
+        .into());
+    }
+    data.revoke(&id)?;
+    print(&format!("{id} is revoked; a running server refuses it within a second"));
+    Ok(())
+}
+
+fn rfc3339(time: WallTime) -> String {
+    humantime::format_rfc3339_seconds(time.to_system()).to_string()
+}

@@ -1,0 +1,67 @@
+//! The house is put together here: settings become parts, commands become calls.
+//!
+//! Invariants: this floor is the only reader of the environment and of files. Settings are checked, all of them, before a port is
+//! bound. Results go to stdout, logs and complaints to stderr; exit status 0 is done, 1 failed, 2 wrong usage or settings.
+
+mod cli;
+mod data_dir;
+mod health;
+mod keys;
+mod serve;
+mod settings;
+mod size;
+mod telemetry;
+mod welcome;
+
+use std::process::ExitCode;
+
+pub use cli::Cli;
+pub use settings::{LogFormat, Settings};
+
+/// How a command ends when it does not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was asked for something that makes no sense; nothing was begun. Exit status 2.
+    Usage(String),
+    /// It was begun and failed. Exit status 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    let failure = match cli::parse() {
+        Ok(command) => match cli::execute(command) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failure) => failure,
+        },
+        Err(exit) => return exit,
+    };
+    match failure {
+        Failure::Usage(message) => {
+            complain(&message);
+            ExitCode::from(2)
+        }
+        Failure::Failed(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "complaints of a command go to stderr")]
+fn complain(message: &str) {
+    eprintln!("{}", message.trim_end());
+}
+
+/// Writes a result to stdout. A closed pipe (`springhead keys list | head -1`) is no failure of ours.
+fn print(result: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout().lock(), "{}", result.trim_end());
+}

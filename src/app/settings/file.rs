@@ -1,0 +1,175 @@
+//! The settings file. The only module that knows TOML.
+
+use http::HeaderValue;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, size};
+use crate::model::id::Namespace;
+use crate::origin::policy::{CorsOrigins, NamespacePolicy};
+
+/// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
+pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let place = |offset: usize| format!("{name}:{}", 1 + text[..offset.min(text.len())].matches('\n').count());
+    for error in errors {
+        let at = error.span().map_or_else(|| name.to_owned(), |span| place(span.start));
+        faults.push(Fault::new(at, error.message()));
+    }
+    let mut settings = Settings::default();
+    let mut top = Section { path: String::new(), table: table.get_ref(), known: Vec::new(), place: &place, faults };
+    top.list("listen", |texts| {
+        settings.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
+        Ok(())
+    });
+    top.text("admin_listen", |text| address(text).map(|value| settings.admin_listen = value));
+    top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
+    top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
+    top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
+    top.text("drain_timeout", |text| duration(text).map(|value| settings.drain_timeout = value));
+    top.text("max_in_flight", |text| size(text).map(|value| settings.max_in_flight = value));
+    if let Some(mut timeouts) = top.section("timeouts") {
+        let limits = &mut settings.timeouts;
+        timeouts.text("request_head", |text| duration(text).map(|value| limits.request_head = value));
+        timeouts.text("keep_alive", |text| duration(text).map(|value| limits.keep_alive = value));
+        timeouts.text("upload_idle", |text| duration(text).map(|value| limits.upload_idle = value));
+        timeouts.text("download_idle", |text| duration(text).map(|value| limits.download_idle = value));
+        timeouts.finish();
+    }
+    if let Some(mut list) = top.section("namespaces") {
+        settings.namespaces.clear();
+        let names: Vec<_> = list.table.iter().map(|(name, _)| name.clone()).collect();
+        for spanned in names {
+            let name = spanned.get_ref().as_ref();
+            match Namespace::parse(name) {
+                Ok(namespace) => {
+                    if let Some(section) = list.section(name) {
+                        settings.namespaces.insert(namespace, policy(section));
+                    }
+                }
+                Err(error) => {
+                    list.known.push(name.to_owned());
+                    list.fault(spanned.span().start, name, &error.to_string());
+                }
+            }
+        }
+    }
+    top.finish();
+    settings
+}
+
+fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
+    let mut policy = NamespacePolicy::default();
+    section.text("hot_capacity", |text| size(text).map(|value| policy.hot_capacity = value));
+    section.text("default_ttl", |text| duration(text).map(|value| policy.default_ttl = value));
+    section.text("max_ttl", |text| duration(text).map(|value| policy.max_ttl = value));
+    section.text("max_object_size", |text| size(text).map(|value| policy.max_object_size = value));
+    section.text("playlist_max_age", |text| {
+        policy.playlist_max_age = if text == "auto" { None } else { Some(duration(text)?) };
+        Ok(())
+    });
+    section.text("segment_max_age", |text| duration(text).map(|value| policy.segment_max_age = value));
+    section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
+    section.list("cors_origins", |texts| {
+        policy.cors_origins = if texts.contains(&"*") {
+            CorsOrigins::Any
+        } else {
+            CorsOrigins::Only(texts.iter().map(|text| header(text)).collect::<Result<_, _>>()?)
+        };
+        Ok(())
+    });
+    section.finish();
+    policy
+}
+
+fn header(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| format!("{text:?} can't stand in a header"))
+}
+
+/// A table that is being read key by key, so that what is left over is known.
+struct Section<'a, 'f> {
+    path: String,
+    table: &'a DeTable<'a>,
+    known: Vec<String>,
+    place: &'f dyn Fn(usize) -> String,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl<'a> Section<'a, '_> {
+    fn take(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.known.push(key.to_owned());
+        self.table.get(key)
+    }
+
+    fn fault(&mut self, offset: usize, key: &str, message: &str) {
+        let place = (self.place)(offset);
+        self.faults.push(Fault::new(format!("{place}: {}{key}", self.path), message));
+    }
+
+    fn text(&mut self, key: &str, read: impl FnOnce(&str) -> Result<(), String>) {
+        let Some(value) = self.take(key) else { return };
+        let result = match value.get_ref().as_str() {
+            Some(text) => read(text),
+            None => Err("takes a string in quotes".to_owned()),
+        };
+        if let Err(message) = result {
+            self.fault(value.span().start, key, &message);
+        }
+    }
+
+    fn list(&mut self, key: &str, read: impl FnOnce(&[&str]) -> Result<(), String>) {
+        let Some(value) = self.take(key) else { return };
+        let texts = value
+            .get_ref()
+            .as_array()
+            .and_then(|array| array.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>());
+        let result = match texts {
+            Some(texts) => read(&texts),
+            None => Err("takes a list of strings in quotes".to_owned()),
+        };
+        if let Err(message) = result {
+            self.fault(value.span().start, key, &message);
+        }
+    }
+
+    fn section(&mut self, key: &str) -> Option<Section<'a, '_>> {
+        let value = self.take(key)?;
+        let Some(table) = value.get_ref().as_table() else {
+            self.fault(value.span().start, key, "takes a table");
+            return None;
+        };
+        let path = format!("{}{key}.", self.path);
+        Some(Section { path, table, known: Vec::new(), place: self.place, faults: &mut *self.faults })
+    }
+
+    /// Complains of what has not been taken.
+    fn finish(mut self) {
+        for (key, _) in self.table {
+            let name = key.get_ref().as_ref();
+            if self.known.iter().any(|known| known == name) {
+                continue;
+            }
+            let nearest = self.known.iter().min_by_key(|known| distance(name, known));
+            let hint = match nearest.filter(|known| distance(name, known) <= 3) {
+                Some(known) => format!("did you mean {known}?"),
+                None => format!("here it knows {}", self.known.join(", ")),
+            };
+            self.fault(key.span().start, name, &format!("is not a setting; {hint}"));
+        }
+    }
+}
+
+/// How many letters to change, add or drop to get from one word to the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, candidate) in other.iter().enumerate() {
+            let change = diagonal + usize::from(letter != *candidate);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}

@@ -1,0 +1,366 @@
+//! Settings: flag > environment > file > default, checked as one.
+//!
+//! A value is read into what it means, or becomes a [`Fault`]; all faults are reported in one run, each with its place.
+
+mod file;
+mod render;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::id::Namespace;
+use crate::model::units::{parse_duration, parse_size};
+use crate::origin::policy::NamespacePolicy;
+use crate::web::Timeouts;
+
+/// The settings file as shipped: every key with its default.
+pub(super) const SHIPPED: &str = include_str!("../../../config/springhead.toml");
+
+/// What is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where objects are served.
+    pub listen: Vec<SocketAddr>,
+    /// Where probes and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// Where signing keys and key records are kept.
+    pub data_dir: PathBuf,
+    /// What a log line looks like.
+    pub log_format: LogFormat,
+    /// Which log lines there are.
+    pub log_level: LogLevel,
+    /// How long requests in flight may go on after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Bytes of all uploads in flight together.
+    pub max_in_flight: u64,
+    /// The time limits of connections.
+    pub timeouts: Timeouts,
+    /// The namespaces.
+    pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Which log lines there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What an operator has to act on.
+    Error,
+    /// And what went wrong for a client.
+    Warn,
+    /// And what the server does.
+    Info,
+    /// And each upload and connection.
+    Debug,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    place: String,
+    message: String,
+}
+
+impl Fault {
+    pub(super) fn new(place: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self { place: place.into(), message: message.to_string() }
+    }
+}
+
+/// Everything that is wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Faults(pub(super) Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Fault { place, message } in &self.0 {
+            writeln!(f, "{place}: {message}")?;
+        }
+        let count = self.0.len();
+        write!(f, "{count} fault{} in the settings; nothing was started", if count == 1 { "" } else { "s" })
+    }
+}
+
+/// A value from the command line or the environment, and the name it was given under.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// What the command line and the environment say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Overrides {
+    pub(super) listen: Vec<Given>,
+    pub(super) admin_listen: Option<Given>,
+    pub(super) data_dir: Option<Given>,
+    pub(super) log_format: Option<Given>,
+    pub(super) log_level: Option<Given>,
+    pub(super) drain_timeout: Option<Given>,
+    pub(super) max_in_flight: Option<Given>,
+    pub(super) namespaces: Vec<Given>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut namespaces = BTreeMap::new();
+        if let Ok(name) = Namespace::parse("live-origin") {
+            namespaces.insert(name, NamespacePolicy::default());
+        }
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            data_dir: PathBuf::from("./springhead-data"),
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Info,
+            drain_timeout: Duration::from_secs(30),
+            max_in_flight: 512 << 20,
+            timeouts: Timeouts::default(),
+            namespaces,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and lays the overrides over it.
+    pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut settings = Self::default();
+        if let Some(path) = path {
+            match std::fs::read_to_string(path) {
+                Ok(text) => settings = file::read(&text, &path.display().to_string(), &mut faults),
+                Err(error) => faults.push(Fault::new(path.display().to_string(), format!("can't be read: {error}"))),
+            }
+        }
+        let from_file = path.is_some();
+        settings.lay_over(overrides, from_file, &mut faults);
+        settings.check_whole(&mut faults);
+        if faults.is_empty() { Ok(settings) } else { Err(Faults(faults)) }
+    }
+
+    fn lay_over(&mut self, overrides: &Overrides, from_file: bool, faults: &mut Vec<Fault>) {
+        let mut read = |given: &Option<Given>, read: &mut dyn FnMut(&str) -> Result<(), String>| {
+            if let Some(given) = given
+                && let Err(message) = read(&given.value)
+            {
+                faults.push(Fault::new(&given.name, message));
+            }
+        };
+        read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
+        read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
+        read(&overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
+        read(&overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
+        read(&overrides.drain_timeout, &mut |text| duration(text).map(|value| self.drain_timeout = value));
+        read(&overrides.max_in_flight, &mut |text| size(text).map(|value| self.max_in_flight = value));
+        if !overrides.listen.is_empty() {
+            self.listen.clear();
+            for given in &overrides.listen {
+                match address(&given.value) {
+                    Ok(value) => self.listen.push(value),
+                    Err(message) => faults.push(Fault::new(&given.name, message)),
+                }
+            }
+        }
+        // Namespaces named here are added to the file's; the built-in one stands only while nobody names any.
+        if !overrides.namespaces.is_empty() && !from_file {
+            self.namespaces.clear();
+        }
+        for given in &overrides.namespaces {
+            let (name, capacity) = given.value.split_once('=').map_or((&*given.value, None), |(name, size)| (name, Some(size)));
+            match (Namespace::parse(name), capacity.map(size).transpose()) {
+                (Ok(name), Ok(capacity)) => {
+                    let policy = self.namespaces.entry(name).or_default();
+                    if let Some(capacity) = capacity {
+                        policy.hot_capacity = capacity;
+                    }
+                }
+                (Err(error), _) => faults.push(Fault::new(&given.name, format!("{name:?}: {error}"))),
+                (_, Err(message)) => faults.push(Fault::new(&given.name, message)),
+            }
+        }
+    }
+
+    /// What can only be judged when everything is known.
+    fn check_whole(&self, faults: &mut Vec<Fault>) {
+        if self.listen.is_empty() {
+            faults.push(Fault::new("listen", "names no address to serve on"));
+        }
+        if self.namespaces.is_empty() {
+            faults.push(Fault::new("namespaces", "there is none, so nothing could be stored"));
+        }
+        for (name, policy) in &self.namespaces {
+            let mut fault = |key: &str, message: String| faults.push(Fault::new(format!("namespaces.{name}.{key}"), message));
+            if policy.max_object_size == 0 {
+                fault("max_object_size", "is 0: no object would fit".to_owned());
+            }
+            if policy.hot_capacity < policy.max_object_size {
+                fault("hot_capacity", "is smaller than max_object_size: one object would push out everything else".to_owned());
+            }
+            if policy.max_object_size > self.max_in_flight {
+                fault("max_object_size", "is larger than max_in_flight: such an object could never be uploaded".to_owned());
+            }
+            let day = Duration::from_secs(86_400);
+            if policy.default_ttl < Duration::from_secs(1) || policy.default_ttl > policy.max_ttl {
+                fault("default_ttl", "has to be between 1s and max_ttl".to_owned());
+            }
+            if policy.max_ttl > 3650 * day {
+                fault("max_ttl", "is longer than 3650d".to_owned());
+            }
+        }
+        let limits = [
+            ("timeouts.request_head", self.timeouts.request_head),
+            ("timeouts.keep_alive", self.timeouts.keep_alive),
+            ("timeouts.upload_idle", self.timeouts.upload_idle),
+            ("timeouts.download_idle", self.timeouts.download_idle),
+        ];
+        for (key, limit) in limits {
+            if limit < Duration::from_millis(100) || limit > Duration::from_secs(86_400) {
+                faults.push(Fault::new(key, "has to be between 100ms and 1d"));
+            }
+        }
+    }
+
+    /// The settings as a file that reads back as the same settings.
+    #[must_use]
+    pub fn render(&self) -> String {
+        render::render(self)
+    }
+}
+
+impl LogFormat {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is no log format; it is text or json")),
+        }
+    }
+}
+
+impl LogLevel {
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Error, "error"), (Self::Warn, "warn"), (Self::Info, "info"), (Self::Debug, "debug")];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level);
+        found.ok_or_else(|| format!("{text:?} is no log level; it is error, warn, info or debug"))
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address; write it like 0.0.0.0:8080 or [::]:8080"))
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("is empty; name a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Settings, Vec<String>) {
+        let mut faults = Vec::new();
+        let settings = file::read(text, "f.toml", &mut faults);
+        settings.check_whole(&mut faults);
+        (settings, faults.into_iter().map(|fault| format!("{}: {}", fault.place, fault.message)).collect())
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_defaults() {
+        let (settings, faults) = read(SHIPPED);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn the_shipped_file_names_every_key() {
+        for line in Settings::default().render().lines() {
+            let key = line.split('=').next().unwrap().trim();
+            assert!(SHIPPED.lines().any(|shipped| shipped.split('=').next().unwrap().trim() == key), "{key} is not in the file");
+        }
+    }
+
+    #[test]
+    fn what_is_rendered_reads_back() {
+        let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\n\
+            drain_timeout = \"1500ms\"\n[timeouts]\nkeep_alive = \"3m\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
+        let (settings, faults) = read(text);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(settings.namespaces.len(), 1);
+        let (again, faults) = read(&settings.render());
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(again, settings);
+    }
+
+    #[test]
+    fn all_faults_are_reported_with_their_lines() {
+        let (_, faults) = read(
+            "lissten = []\ndrain_timeout = \"soon\"\nadmin_listen = 8081\n\n[namespaces.live]\nhot_capacity = \"20 zigs\"\n\
+             cors_origins = [\"https://a\", 7]\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
+        );
+        let expected = [
+            "f.toml:1: lissten: is not a setting; did you mean listen?",
+            "f.toml:2: drain_timeout: \"soon\" is not a duration",
+            "f.toml:3: admin_listen: takes a string",
+            "f.toml:6: namespaces.live.hot_capacity: \"20 zigs\" is not a size",
+            "f.toml:7: namespaces.live.cors_origins: takes a list of strings",
+            "f.toml:8: namespaces.no/name: ",
+            "timeouts.keep_alive: has to be between",
+        ];
+        for begin in expected {
+            assert!(faults.iter().any(|fault| fault.starts_with(begin)), "{begin} is missing in {faults:#?}");
+        }
+        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    }
+
+    #[test]
+    fn broken_toml_names_its_line() {
+        let (_, faults) = read("listen = [\n\nadmin_listen = \n");
+        assert!(!faults.is_empty() && faults.iter().all(|fault| fault.starts_with("f.toml:")), "{faults:?}");
+    }
+
+    #[test]
+    fn flags_lie_over_the_file_and_faults_name_them() {
+        let given = |name: &str, value: &str| Given { name: name.to_owned(), value: value.to_owned() };
+        let overrides = Overrides {
+            listen: vec![given("--listen", "127.0.0.1:0")],
+            namespaces: vec![given("--namespace", "a=64MiB"), given("--namespace", "b")],
+            ..Overrides::default()
+        };
+        let settings = Settings::load(None, &overrides).unwrap();
+        assert_eq!(settings.listen.len(), 1);
+        let capacities: Vec<_> = settings.namespaces.iter().map(|(name, policy)| (name.as_str(), policy.hot_capacity)).collect();
+        assert_eq!(capacities, [("a", 64 << 20), ("b", 1 << 30)]);
+
+        let overrides = Overrides {
+            listen: vec![given("SPRINGHEAD_LISTEN", "nowhere")],
+            namespaces: vec![given("--namespace", "a=1KiB"), given("--namespace", "-")],
+            ..Overrides::default()
+        };
+        let faults = Settings::load(None, &overrides).unwrap_err().to_string();
+        for part in ["SPRINGHEAD_LISTEN: \"nowhere\"", "--namespace: \"-\"", "namespaces.a.hot_capacity: is smaller", "4 faults"]
+        {
+            assert!(faults.contains(part), "{part} is missing in {faults}");
+        }
+    }
+}

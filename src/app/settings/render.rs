@@ -1,0 +1,71 @@
+//! Settings -> a settings file.
+
+use std::fmt::Write as _;
+
+use http::HeaderValue;
+
+use super::{LogFormat, LogLevel, Settings};
+use crate::model::units::{Size, Span};
+use crate::origin::policy::CorsOrigins;
+
+pub(super) fn render(settings: &Settings) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = write(settings, &mut text);
+    text
+}
+
+fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
+    let Settings { listen, admin_listen, data_dir, log_format, log_level, drain_timeout, max_in_flight, timeouts, namespaces } =
+        settings;
+    let format = match log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let level = LogLevel::ALL.iter().find(|(level, _)| level == log_level).map_or("info", |(_, name)| name);
+    writeln!(text, "listen = {}", list(listen.iter().map(ToString::to_string)))?;
+    writeln!(text, "admin_listen = {}", quote(&admin_listen.to_string()))?;
+    writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
+    writeln!(text, "log_format = {}", quote(format))?;
+    writeln!(text, "log_level = {}", quote(level))?;
+    writeln!(text, "drain_timeout = \"{}\"", Span(*drain_timeout))?;
+    writeln!(text, "max_in_flight = \"{}\"", Size(*max_in_flight))?;
+    writeln!(text, "\n[timeouts]")?;
+    writeln!(text, "request_head = \"{}\"", Span(timeouts.request_head))?;
+    writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;
+    writeln!(text, "upload_idle = \"{}\"", Span(timeouts.upload_idle))?;
+    writeln!(text, "download_idle = \"{}\"", Span(timeouts.download_idle))?;
+    for (name, policy) in namespaces {
+        let bare = !name.as_str().contains('.');
+        let name = if bare { name.to_string() } else { quote(name.as_str()) };
+        writeln!(text, "\n[namespaces.{name}]")?;
+        writeln!(text, "hot_capacity = \"{}\"", Size(policy.hot_capacity))?;
+        writeln!(text, "default_ttl = \"{}\"", Span(policy.default_ttl))?;
+        writeln!(text, "max_ttl = \"{}\"", Span(policy.max_ttl))?;
+        writeln!(text, "max_object_size = \"{}\"", Size(policy.max_object_size))?;
+        let playlist = policy.playlist_max_age.map_or_else(|| "auto".to_owned(), |age| Span(age).to_string());
+        writeln!(text, "playlist_max_age = \"{playlist}\"")?;
+        writeln!(text, "segment_max_age = \"{}\"", Span(policy.segment_max_age))?;
+        writeln!(text, "error_cache_control = {}", quote(&show(&policy.error_cache_control)))?;
+        let origins = match &policy.cors_origins {
+            CorsOrigins::Any => list(["*".to_owned()]),
+            CorsOrigins::Only(origins) => list(origins.iter().map(show)),
+        };
+        writeln!(text, "cors_origins = {origins}")?;
+    }
+    Ok(())
+}
+
+fn show(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| quote(&item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A TOML basic string: JSON's escapes are a part of TOML's.
+fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,60 @@
+//! The first start: keys are made, and what to paste where is printed.
+
+use super::data_dir::DataDir;
+use super::keys::{self, NewKey};
+use super::settings::Settings;
+use crate::auth::grant::{Role, Scope};
+use crate::auth::key::KeyRing;
+
+/// How long the first keys are good.
+const LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+
+/// Makes the two keys of a first start and says how to use them; `None` when keys were made here before.
+pub(super) fn first_start(settings: &Settings, data: &DataDir, ring: &KeyRing, port: u16) -> anyhow::Result<Option<String>> {
+    if !data.has_no_keys() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = settings.namespaces.keys().map(|name| name.as_str()).collect();
+    let make = |role: Role, name: &str| -> anyhow::Result<NewKey> {
+        let scope = Scope::parse(names.iter().copied())?;
+        let key = keys::issue(data, ring, role, scope, None, Some(LIFETIME), Some(name.to_owned()))?;
+        keys::write(data, &format!("{name}.json"), &key)?;
+        Ok(key)
+    };
+    let encoder = make(Role::Readwrite, "encoder_api_key")?;
+    let player = make(Role::Readonly, "player_api_key")?;
+    let namespace = names.first().copied().unwrap_or("live-origin");
+    Ok(Some(text(namespace, port, &data.path().display().to_string(), &encoder.api_key, &player.api_key)))
+}
+
+fn text(namespace: &str, port: u16, data_dir: &str, encoder: &str, player: &str) -> String {
+    format!(
+        r#"First start: two API keys were made, good for 30 days, for namespace {namespace}.
+They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
+This is not shown again. HOST is this server's name, as the encoder and the CDN reach it; with a TLS proxy in front, write
+https://HOST instead of http://HOST:{port}.
+
+AWS Elemental MediaLive, HLS output group
+  Destination URL    http://HOST:{port}/cache/{namespace}/playlist.m3u8?ttl_seconds=3600&role=origin
+  User name          momento
+  Password           {encoder}
+  CDN settings       HLS Akamai
+
+Amazon CloudFront, origin
+  Origin domain      HOST
+  Protocol           HTTP only, port {port} (HTTPS only behind a TLS proxy)
+  Origin path        /cache/{namespace}
+  Add custom header  Authorization: {player}
+
+Push a test picture with ffmpeg
+  ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440 \
+    -c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac \
+    -f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10 -hls_flags delete_segments \
+    -headers $'Authorization: Bearer {encoder}\r\n' \
+    http://127.0.0.1:{port}/cache/{namespace}/playlist.m3u8
+
+See what arrived
+  curl "http://127.0.0.1:{port}/cache/{namespace}/playlist.m3u8?token={player}"
+"#
+    )
+}

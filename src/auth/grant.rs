@@ -1,0 +1,187 @@
+//! What the holder of a verified key may do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::model::id::{IdError, Key, Namespace, ObjectId};
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads objects: for players, CDNs and people.
+    Readonly,
+    /// Reads, writes and deletes objects: for encoders, which read back what they wrote.
+    Readwrite,
+    /// Uses the admin API, and touches no object.
+    Admin,
+}
+
+/// What is asked of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// GET and HEAD.
+    Read,
+    /// PUT, POST and DELETE.
+    Write,
+}
+
+/// The namespaces a key reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them, future ones included; written `*`.
+    Every,
+    /// These.
+    Only(Vec<Namespace>),
+}
+
+/// The public name of a key: what it is revoked by and what a log may show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(String);
+
+/// A text that can't name a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a key id has 1 to 64 characters of a-z A-Z 0-9 - _")]
+pub struct KeyIdError;
+
+/// What a verified key allows. Nothing in [`crate::origin`] can be called without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which key it is.
+    pub key_id: KeyId,
+    /// What it is for.
+    pub role: Role,
+    /// Where it is good.
+    pub scope: Scope,
+    /// If set: only keys that begin with this.
+    pub prefix: Option<String>,
+}
+
+impl Grant {
+    /// Whether the holder may do this to that object.
+    #[must_use]
+    pub fn allows(&self, action: Action, object: &ObjectId) -> bool {
+        let role = match (self.role, action) {
+            (Role::Readonly | Role::Readwrite, Action::Read) | (Role::Readwrite, Action::Write) => true,
+            (Role::Readonly, Action::Write) | (Role::Admin, _) => false,
+        };
+        role && self.sees(&object.namespace) && self.covers(&object.key)
+    }
+
+    /// Whether the holder may know that the namespace exists.
+    #[must_use]
+    pub fn sees(&self, namespace: &Namespace) -> bool {
+        match &self.scope {
+            Scope::Every => true,
+            Scope::Only(list) => list.contains(namespace),
+        }
+    }
+
+    fn covers(&self, key: &Key) -> bool {
+        self.prefix.as_deref().is_none_or(|prefix| key.as_str().starts_with(prefix))
+    }
+}
+
+impl Scope {
+    /// Reads namespace names; a `*` among them means every one.
+    ///
+    /// # Errors
+    /// The first name that is none.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, IdError> {
+        let mut list = Vec::new();
+        let mut every = false;
+        for name in names {
+            if name == "*" {
+                every = true;
+            } else {
+                list.push(Namespace::parse(name)?);
+            }
+        }
+        Ok(if every { Self::Every } else { Self::Only(list) })
+    }
+
+    /// The names, as [`Scope::parse`] reads them.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Every => vec!["*".to_owned()],
+            Self::Only(list) => list.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl KeyId {
+    /// Checks a key id and takes it.
+    ///
+    /// # Errors
+    /// The text has another alphabet or length, so that it could not stand in a file name or a log.
+    pub fn parse(text: &str) -> Result<Self, KeyIdError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+            return Err(KeyIdError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Role {
+    /// Its name, as it is typed and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Readonly => "readonly",
+            Self::Readwrite => "readwrite",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(role: Role, scope: &[&str], prefix: Option<&str>) -> Grant {
+        let scope = Scope::parse(scope.iter().copied()).unwrap();
+        Grant { key_id: KeyId::parse("k1").unwrap(), role, scope, prefix: prefix.map(str::to_owned) }
+    }
+
+    fn object(namespace: &str, key: &str) -> ObjectId {
+        ObjectId { namespace: Namespace::parse(namespace).unwrap(), key: Key::parse(key).unwrap() }
+    }
+
+    #[test]
+    fn a_role_limits_the_verb() {
+        let object = object("live", "a.ts");
+        for (role, read, write) in [(Role::Readonly, true, false), (Role::Readwrite, true, true), (Role::Admin, false, false)] {
+            let grant = grant(role, &["live"], None);
+            assert_eq!(grant.allows(Action::Read, &object), read, "{role:?}");
+            assert_eq!(grant.allows(Action::Write, &object), write, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_and_a_prefix_limit_the_place() {
+        let both = grant(Role::Readwrite, &["one", "two"], Some("show/"));
+        assert!(both.allows(Action::Write, &object("one", "show/a.ts")));
+        assert!(both.allows(Action::Read, &object("two", "show/a.ts")));
+        assert!(!both.allows(Action::Read, &object("three", "show/a.ts")));
+        assert!(!both.allows(Action::Read, &object("one", "other/a.ts")));
+        assert!(!both.allows(Action::Read, &object("one", "show")));
+        let every = grant(Role::Readonly, &["one", "*"], None);
+        assert!(every.allows(Action::Read, &object("not-made-yet", "a.ts")));
+    }
+}

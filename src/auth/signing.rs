@@ -1,0 +1,131 @@
+//! The signing keys: random secrets, each known by a short id that is safe to show.
+
+use std::fmt;
+
+use aws_lc_rs::{digest, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use thiserror::Error;
+
+/// The least a signing key has, in bytes: as much as the hash it feeds (RFC 7518 3.2).
+pub const MIN_SECRET: usize = 32;
+
+/// One signing key.
+#[derive(Clone)]
+pub struct SigningKey {
+    id: String,
+    secret: Vec<u8>,
+}
+
+/// Why a text holds no usable signing keys. Says nothing of the text itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SigningKeyError {
+    /// No line with a key in it.
+    #[error("it holds no signing key")]
+    Empty,
+    /// A line that is not base64url.
+    #[error("line {0} is not a signing key: it takes base64url without padding, as the server writes it")]
+    Encoding(usize),
+    /// A key that could be guessed.
+    #[error("the signing key on line {0} is too short: it takes at least {MIN_SECRET} bytes, base64url-encoded")]
+    Short(usize),
+}
+
+impl SigningKey {
+    /// Makes a new one from the system's random source.
+    ///
+    /// # Panics
+    /// When the system has no random source: nothing safe can be done then.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::from_secret(random::<MIN_SECRET>().to_vec())
+    }
+
+    fn from_secret(secret: Vec<u8>) -> Self {
+        let digest = digest::digest(&digest::SHA256, &secret);
+        let id = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { id, secret }
+    }
+
+    /// Reads keys, one to a line (or separated by commas, as an environment variable likes it); `#` begins a comment. The
+    /// first one signs, all verify: put a new key on top, and take the old one out when the tokens it signed are gone.
+    ///
+    /// # Errors
+    /// [`SigningKeyError`] names the line.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, SigningKeyError> {
+        let mut keys = Vec::new();
+        for (number, line) in text.split(['\n', ',']).enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let secret = URL_SAFE_NO_PAD.decode(line.trim_end_matches('=')).map_err(|_| SigningKeyError::Encoding(number + 1))?;
+            if secret.len() < MIN_SECRET {
+                return Err(SigningKeyError::Short(number + 1));
+            }
+            keys.push(Self::from_secret(secret));
+        }
+        if keys.is_empty() { Err(SigningKeyError::Empty) } else { Ok(keys) }
+    }
+
+    /// The key as [`SigningKey::parse_all`] reads it. Only for its file.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.secret)
+    }
+
+    /// A short name for it, from a hash: two servers that show the same one share the key.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.id)
+    }
+}
+
+/// Bytes nobody can foresee.
+///
+/// # Panics
+/// When the system has no random source.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    #[expect(clippy::expect_used, reason = "without a random source no key is safe, so none may be made")]
+    rand::fill(&mut bytes).expect("the system's random source answers");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_their_file() {
+        let (old, new) = (SigningKey::generate(), SigningKey::generate());
+        let text = format!("# rotated in May\n{}\n\n{} # old\n", new.encode(), old.encode());
+        let read = SigningKey::parse_all(&text).unwrap();
+        assert_eq!(read.iter().map(SigningKey::id).collect::<Vec<_>>(), [new.id(), old.id()]);
+        assert_eq!(SigningKey::parse_all(&format!("{},{}", new.encode(), old.encode())).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_by_its_line() {
+        assert_eq!(SigningKey::parse_all("# nothing\n").unwrap_err(), SigningKeyError::Empty);
+        assert_eq!(SigningKey::parse_all("\n!!\n").unwrap_err(), SigningKeyError::Encoding(2));
+        assert_eq!(SigningKey::parse_all("c2hvcnQ").unwrap_err(), SigningKeyError::Short(1));
+    }
+
+    #[test]
+    fn debug_shows_the_id_alone() {
+        let key = SigningKey::generate();
+        assert_eq!(format!("{key:?}"), format!("SigningKey({})", key.id()));
+    }
+}

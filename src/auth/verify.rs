@@ -1,0 +1,224 @@
+//! Verification with a memory.
+//!
+//! A CDN sends the same key with every request. Its signature is checked once and the verdict kept; from then on a check is one
+//! hash look-up and two comparisons. The memory is bounded and holds only keys that were good, so nobody can fill it with
+//! guesses.
+//!
+//! Invariant: a kept verdict is used only within the epoch it was reached in. Every change of the revocation list or of the
+//! signing keys begins a new epoch after the change is in place, and a verdict takes the epoch it read before it looked at
+//! either. Expiry is compared at each use.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use arc_swap::ArcSwap;
+
+use super::grant::{Grant, KeyId};
+use super::key::{KeyError, KeyRing, Verified};
+use super::secret::Secret;
+use crate::model::clock::{Clock, WallTime};
+
+/// How many places the memory is divided into, and how many keys each one keeps.
+const SHARDS: usize = 64;
+const KEYS_PER_SHARD: usize = 64;
+
+/// Tells good keys from bad ones.
+pub struct Verifier {
+    clock: Clock,
+    ring: ArcSwap<KeyRing>,
+    revoked: ArcSwap<HashSet<KeyId>>,
+    epoch: AtomicU64,
+    hasher: RandomState,
+    // Copied on write: reads, of which there are thousands for each write, take no lock and share no counter.
+    memory: Box<[ArcSwap<Shard>]>,
+}
+
+type Shard = HashMap<Box<str>, Arc<Kept>, RandomState>;
+
+struct Kept {
+    grant: Arc<Grant>,
+    expires: Option<WallTime>,
+    epoch: u64,
+}
+
+impl Verifier {
+    /// A verifier for these signing keys, with nothing revoked yet.
+    #[must_use]
+    pub fn new(ring: KeyRing, clock: Clock) -> Self {
+        let hasher = RandomState::new();
+        let shard = || ArcSwap::from_pointee(HashMap::with_hasher(hasher.clone()));
+        Self {
+            clock,
+            ring: ArcSwap::from_pointee(ring),
+            revoked: ArcSwap::default(),
+            epoch: AtomicU64::new(0),
+            memory: (0..SHARDS).map(|_| shard()).collect(),
+            hasher,
+        }
+    }
+
+    /// What the holder of this key may do.
+    ///
+    /// # Errors
+    /// Why the key is not good.
+    pub fn verify(&self, token: &Secret<'_>) -> Result<Arc<Grant>, KeyError> {
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let text = token.expose();
+        let shard = &self.memory[usize::try_from(self.hasher.hash_one(text)).unwrap_or(0) % SHARDS];
+        if let Some(kept) = shard.load().get(text)
+            && kept.epoch == epoch
+        {
+            return self.in_time(kept.expires).map(|()| Arc::clone(&kept.grant));
+        }
+        let Verified { grant, expires, .. } = self.ring.load().open(token)?;
+        if self.revoked.load().contains(&grant.key_id) {
+            return Err(KeyError::Revoked);
+        }
+        self.in_time(expires)?;
+        let kept = Arc::new(Kept { grant: Arc::new(grant), expires, epoch });
+        let grant = Arc::clone(&kept.grant);
+        shard.rcu(|old| {
+            let mut new = if old.len() >= KEYS_PER_SHARD { HashMap::with_hasher(self.hasher.clone()) } else { Shard::clone(old) };
+            new.insert(text.into(), Arc::clone(&kept));
+            new
+        });
+        Ok(grant)
+    }
+
+    fn in_time(&self, expires: Option<WallTime>) -> Result<(), KeyError> {
+        match expires {
+            Some(end) if self.clock.wall() >= end => Err(KeyError::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a new revocation list in force; when this returns, no key on it is accepted any more.
+    pub fn revoke(&self, ids: HashSet<KeyId>) {
+        self.revoked.store(Arc::new(ids));
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Puts new signing keys in force; when this returns, no key of another one is accepted any more.
+    pub fn replace_ring(&self, ring: KeyRing) {
+        self.ring.store(Arc::new(ring));
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("ring", &self.ring.load()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::grant::{Role, Scope};
+    use crate::auth::key::{Issued, KeySpec};
+    use crate::auth::signing::SigningKey;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::time::Duration;
+
+    struct Bench {
+        clock: Clock,
+        keys: Vec<SigningKey>,
+        verifier: Verifier,
+    }
+
+    fn bench() -> Bench {
+        let clock = Clock::manual();
+        let keys = vec![SigningKey::generate(), SigningKey::generate()];
+        let verifier = Verifier::new(KeyRing::new(&keys).unwrap(), clock.clone());
+        Bench { clock, keys, verifier }
+    }
+
+    impl Bench {
+        fn issue(&self, signer: &SigningKey, ttl: Option<Duration>) -> Issued {
+            let expires = ttl.map(|ttl| WallTime::from_millis((self.clock.wall().seconds() + ttl.as_secs()) * 1000));
+            let scope = Scope::parse(["live"]).unwrap();
+            let spec = KeySpec { role: Role::Readonly, scope, prefix: Some("a/".to_owned()), expires };
+            KeyRing::new(std::slice::from_ref(signer)).unwrap().issue(&spec, self.clock.wall()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_key_of_any_signing_key_is_good_and_says_what_it_was_made_for() {
+        let bench = bench();
+        for signer in &bench.keys {
+            let issued = bench.issue(signer, None);
+            for _cold_then_warm in 0..2 {
+                let grant = bench.verifier.verify(&issued.token).unwrap();
+                assert_eq!(grant.key_id, issued.key_id);
+                assert_eq!(grant.role, Role::Readonly);
+                assert_eq!(grant.prefix.as_deref(), Some("a/"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_warm_key_ends_at_its_expiry_to_the_second() {
+        let bench = bench();
+        let issued = bench.issue(&bench.keys[0], Some(Duration::from_secs(60)));
+        assert!(bench.verifier.verify(&issued.token).is_ok());
+        bench.clock.advance(Duration::from_millis(59_999));
+        assert!(bench.verifier.verify(&issued.token).is_ok());
+        bench.clock.advance(Duration::from_millis(1));
+        assert_eq!(bench.verifier.verify(&issued.token), Err(KeyError::Expired));
+    }
+
+    #[test]
+    fn a_warm_key_ends_when_it_is_revoked_or_its_signing_key_goes() {
+        let bench = bench();
+        let [first, second] = [0, 1].map(|n: usize| bench.issue(&bench.keys[n], None));
+        assert!(bench.verifier.verify(&first.token).is_ok());
+        assert!(bench.verifier.verify(&second.token).is_ok());
+        bench.verifier.revoke(HashSet::from([first.key_id.clone()]));
+        assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked));
+        assert!(bench.verifier.verify(&second.token).is_ok());
+        bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
+        assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked));
+        assert_eq!(bench.verifier.verify(&second.token), Err(KeyError::UnknownSigningKey));
+    }
+
+    #[test]
+    fn forgeries_are_told_apart_and_refused() {
+        let bench = bench();
+        let token = bench.issue(&bench.keys[0], None).token;
+        let parts: Vec<&str> = token.expose().split('.').collect();
+        let verify = |text: String| bench.verifier.verify(&Secret::new(text)).unwrap_err();
+        let encode = |json: &str| URL_SAFE_NO_PAD.encode(json);
+
+        let foreign = bench.issue(&SigningKey::generate(), None).token;
+        assert_eq!(bench.verifier.verify(&foreign).unwrap_err(), KeyError::UnknownSigningKey);
+
+        let kid = bench.keys[0].id();
+        for algorithm in ["none", "HS384", "RS256"] {
+            let header = encode(&format!(r#"{{"typ":"JWT","alg":"{algorithm}","kid":"{kid}"}}"#));
+            for signature in ["", parts[2]] {
+                let error = verify(format!("{header}.{}.{signature}", parts[1]));
+                assert!(matches!(error, KeyError::Malformed | KeyError::BadSignature), "{algorithm}: {error:?}");
+            }
+        }
+        let raised = encode(r#"{"jti":"x","role":"admin","ns":["*"],"iat":0}"#);
+        assert_eq!(verify(format!("{}.{raised}.{}", parts[0], parts[2])), KeyError::BadSignature);
+        assert_eq!(verify(format!("{}.{}.{}", parts[0], parts[1], &parts[2][1..])), KeyError::BadSignature);
+        for junk in ["", "x", "a.b.c", "momento", &".".repeat(9), &"a".repeat(5000)] {
+            assert_eq!(verify(junk.to_owned()), KeyError::Malformed, "{junk}");
+        }
+    }
+
+    #[test]
+    fn more_keys_than_the_memory_holds_are_still_good() {
+        let bench = bench();
+        let tokens: Vec<_> = (0..SHARDS * KEYS_PER_SHARD / 2 + 500).map(|_| bench.issue(&bench.keys[0], None).token).collect();
+        for token in tokens.iter().chain(&tokens) {
+            assert!(bench.verifier.verify(token).is_ok());
+        }
+        assert!(bench.verifier.memory.iter().all(|shard| shard.load().len() <= KEYS_PER_SHARD));
+    }
+}

@@ -1,0 +1,43 @@
+//! Springhead: a self-hosted HTTP origin for live video.
+//!
+//! Encoders push short segments and constantly rewritten playlists; CDNs pull them. In between stands this: a sharded store in
+//! memory with a time to live on every object and a byte budget for every namespace, keys that are scoped and revocable, and
+//! HTTP as encoders and CDNs really speak it.
+//!
+//! # The house
+//!
+//! Built in floors. A module uses only floors below its own, never sideways, never up; `tests/it/tidy.rs` checks it.
+//!
+//! | floor | module | duty |
+//! | --- | --- | --- |
+//! | 5 | [`app`] | puts the house together: settings, commands, keys on disk, start and drain |
+//! | 4 | [`web`] | the words of HTTP: URLs, headers, status codes, connections |
+//! | 3 | [`origin`] | what an origin does: the rules of a write, of a read, of a removal |
+//! | 2 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account |
+//! | 1 | [`auth`] | pure judgement: a key string <-> what its holder may do |
+//! | 1 | [`hls`] | the few facts of a playlist that an origin needs |
+//! | 0 | [`model`] | words: parsed once, always valid |
+//! | 0 | [`metrics`] | every counter and gauge, by name and meaning |
+//!
+//! # One PUT
+//!
+//! [`web`] reads the URL and the key from the headers, [`origin`] admits the upload, [`store`] reserves its bytes; only then is
+//! the body touched, in a task of its own. Its pieces go into the upload; its end commits it: one step under the namespace's
+//! lock makes it the object and names what has to make room. There is one way to abort: dropping the upload.
+//!
+//! # One GET
+//!
+//! The same first steps, one look-up under a shard's read lock, and the store's own bytes go to the socket by reference.
+//!
+//! # When two rules collide
+//!
+//! Correct bytes > the live edge never stalls > the memory bound > durable > fast > small code.
+
+pub mod app;
+pub mod auth;
+pub mod hls;
+pub mod metrics;
+pub mod model;
+pub mod origin;
+pub mod store;
+pub mod web;

@@ -1,0 +1,125 @@
+//! Time, injected: the system's in service, a hand-moved one in tests, so that a test passes a day in a microsecond.
+
+use std::fmt;
+use std::ops::Add;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point on the monotonic clock, in milliseconds since the process began. Deadlines are kept in this, so that a step of
+/// the wall clock neither expires nor prolongs anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The beginning of the process.
+    pub const START: Self = Self(0);
+
+    /// How long it is from `earlier` to this moment; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// A point on the wall clock, in milliseconds since the Unix epoch: for headers, key expiry and logs, never for object expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WallTime(u64);
+
+impl WallTime {
+    /// From milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The same point as the standard library's type.
+    #[must_use]
+    pub fn to_system(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.0)
+    }
+}
+
+/// The time source. Cloning is cheap and every clone tells the same time.
+#[derive(Clone)]
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    System { started: StdInstant },
+    Manual { elapsed: Arc<AtomicU64> },
+}
+
+#[expect(clippy::disallowed_types, reason = "the clock is the one place that asks the system for the time")]
+type StdInstant = std::time::Instant;
+
+/// Where a manual clock's wall begins: 2026-01-01T00:00:00Z.
+const MANUAL_WALL_START: u64 = 1_767_225_600_000;
+
+impl Clock {
+    /// The system's monotonic and wall clocks.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System { started: StdInstant::now() })
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    #[must_use]
+    pub fn manual() -> Self {
+        Self(Source::Manual { elapsed: Arc::default() })
+    }
+
+    /// Now, for deadlines.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match &self.0 {
+            Source::System { started } => Moment(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            Source::Manual { elapsed } => Moment(elapsed.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Now, for people and for other machines.
+    #[must_use]
+    pub fn wall(&self) -> WallTime {
+        match &self.0 {
+            Source::System { .. } => {
+                #[expect(clippy::disallowed_methods, reason = "the clock is the one place that asks the system for the time")]
+                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                WallTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+            }
+            Source::Manual { elapsed } => WallTime(MANUAL_WALL_START + elapsed.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.
+    pub fn advance(&self, span: Duration) {
+        if let Source::Manual { elapsed } = &self.0 {
+            elapsed.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match self.0 {
+            Source::System { .. } => "system",
+            Source::Manual { .. } => "manual",
+        };
+        write!(f, "Clock({source})")
+    }
+}

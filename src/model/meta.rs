@@ -1,0 +1,40 @@
+//! What is known of a stored object beside its bytes.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::clock::{Moment, WallTime};
+use super::kind::Kind;
+
+/// Everything a reader is told about an object. Header values are made ready once, at the write, and cloned by reference at
+/// each read: a CDN asks thousands of times for what an encoder sends once.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// What it is to a live stream.
+    pub kind: Kind,
+    /// The media type it is served with.
+    pub content_type: HeaderValue,
+    /// The coding the encoder applied, if it named one.
+    pub content_encoding: Option<HeaderValue>,
+    /// What the encoder wants caches told, if it said so; else the namespace's policy answers.
+    pub cache_control: Option<HeaderValue>,
+    /// A strong, quoted entity tag: the same bytes have the same one on every node (RFC 9110 8.8.3).
+    pub etag: HeaderValue,
+    /// When it was committed, ready for `Last-Modified`.
+    pub last_modified: HeaderValue,
+    /// When it was committed, to whole seconds as the header says it.
+    pub modified: WallTime,
+    /// From this moment on it does not exist.
+    pub expires: Moment,
+    /// For a playlist that states one: its target duration.
+    pub target_duration: Option<Duration>,
+}
+
+impl Meta {
+    /// Whether the object still exists at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: Moment) -> bool {
+        now < self.expires
+    }
+}

@@ -1,0 +1,11 @@
+//! Words: the values every other floor speaks in, parsed once and valid from then on.
+//!
+//! Invariant: nothing here does any IO, reads a clock by itself (see [`clock`]) or knows a socket, a key string or a store.
+
+pub mod clock;
+pub mod conditions;
+pub mod id;
+pub mod kind;
+pub mod meta;
+pub mod range;
+pub mod units;

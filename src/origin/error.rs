@@ -1,0 +1,49 @@
+//! Why the origin does not do what it is asked.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::model::units::{Size, Span};
+use crate::store::StoreError;
+
+/// A refusal, in the words of an origin. What status that is, [`crate::web`] knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum OriginError {
+    /// The key is good, but not for this namespace, object key or verb.
+    #[error("the key does not allow this here")]
+    Forbidden,
+    /// No such namespace, told to those who may know.
+    #[error("the namespace is not configured")]
+    UnknownNamespace,
+    /// No such object, or no longer.
+    #[error("there is no such object")]
+    NotFound,
+    /// A body over the namespace's limit.
+    #[error("the object is larger than the namespace's max_object_size of {}", Size(*.limit))]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A time to live outside the namespace's limits.
+    #[error("ttl_seconds has to be between 1 and {} (the namespace's max_ttl of {})", .max.as_secs(), Span(*.max))]
+    TtlOutOfRange {
+        /// The longest one.
+        max: Duration,
+    },
+    /// A condition of the request does not hold.
+    #[error("the stored version does not meet the request's condition")]
+    Precondition,
+    /// No room for more uploads at this moment.
+    #[error("too many bytes are in flight")]
+    Busy,
+}
+
+impl From<StoreError> for OriginError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            StoreError::Precondition => Self::Precondition,
+        }
+    }
+}

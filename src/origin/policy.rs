@@ -1,0 +1,71 @@
+//! A namespace's rules.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::model::kind::Kind;
+use crate::model::meta::Meta;
+
+/// What may be stored in a namespace, for how long, and what caches and browsers are told. [`Default`] is what a namespace
+/// has when its settings say nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespacePolicy {
+    /// Bytes for objects and uploads together.
+    pub hot_capacity: u64,
+    /// The time to live of an object that comes without `ttl_seconds`.
+    pub default_ttl: Duration,
+    /// The longest one an encoder may ask for.
+    pub max_ttl: Duration,
+    /// The largest object, in bytes.
+    pub max_object_size: u64,
+    /// How long caches may keep a playlist or MPD; `None`: half its target duration, and at least a second.
+    pub playlist_max_age: Option<Duration>,
+    /// How long caches may keep everything else, at most; what is left of the TTL bounds it too.
+    pub segment_max_age: Duration,
+    /// `Cache-Control` on errors.
+    pub error_cache_control: HeaderValue,
+    /// Which web pages may read.
+    pub cors_origins: CorsOrigins,
+}
+
+/// The web origins that may read a namespace from a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// All of them.
+    Any,
+    /// These, as in a browser's `Origin` header.
+    Only(Vec<HeaderValue>),
+}
+
+impl Default for NamespacePolicy {
+    fn default() -> Self {
+        Self {
+            hot_capacity: 1 << 30,
+            default_ttl: Duration::from_secs(3_600),
+            max_ttl: Duration::from_secs(30 * 86_400),
+            max_object_size: 10 << 20,
+            playlist_max_age: None,
+            segment_max_age: Duration::from_secs(3_600),
+            error_cache_control: HeaderValue::from_static("no-store"),
+            cors_origins: CorsOrigins::Any,
+        }
+    }
+}
+
+impl NamespacePolicy {
+    /// How long a shared cache may keep an object that has `left` to live, in whole seconds.
+    ///
+    /// A playlist is replaced once in a target duration; a copy kept for half of that is never so old that a player finds
+    /// nothing new in it twice. That is also what AWS Elemental MediaPackage tells CDNs.
+    #[must_use]
+    pub fn max_age(&self, meta: &Meta, left: Duration) -> u64 {
+        let limit = match meta.kind {
+            Kind::Playlist | Kind::Manifest => self
+                .playlist_max_age
+                .unwrap_or_else(|| meta.target_duration.map_or(Duration::ZERO, |target| target / 2).max(Duration::from_secs(1))),
+            Kind::Initialization | Kind::Segment => self.segment_max_age,
+        };
+        limit.min(left).as_secs()
+    }
+}

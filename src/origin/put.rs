@@ -1,0 +1,169 @@
+//! The rules of a write.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::get::validators;
+use super::{Origin, OriginError, Place, types};
+use crate::auth::grant::{Action, Grant};
+use crate::hls;
+use crate::metrics::NamespaceMetrics;
+use crate::model::conditions::KeptConditions;
+use crate::model::id::ObjectId;
+use crate::model::kind::Kind;
+use crate::model::meta::Meta;
+use crate::store;
+
+/// What a writer says before the first byte.
+#[derive(Clone, Debug, Default)]
+pub struct PutSpec {
+    /// The body's length, when it is known.
+    pub length: Option<u64>,
+    /// The time to live asked for, in seconds; absent: the namespace's default.
+    pub ttl_seconds: Option<u64>,
+    /// The media type it names.
+    pub content_type: Option<HeaderValue>,
+    /// The coding it has applied.
+    pub content_encoding: Option<HeaderValue>,
+    /// What it wants caches told.
+    pub cache_control: Option<HeaderValue>,
+    /// On what condition it writes.
+    pub conditions: KeptConditions,
+}
+
+/// An admitted upload. Dropping it changes nothing that anybody can see.
+#[derive(Debug)]
+pub struct Upload {
+    inner: store::Upload,
+    place: Place,
+    ttl: Duration,
+    spec: PutSpec,
+    tally: Tally,
+}
+
+/// Counts how an upload ended, once, when it is dropped: an admitted one that is neither stored nor refused has broken off.
+#[derive(Debug)]
+struct Tally {
+    metrics: NamespaceMetrics,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Broken,
+    Refused,
+    Stored,
+}
+
+/// A completed write.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The entity tag of the new version.
+    pub etag: HeaderValue,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+impl Origin {
+    /// Admits an upload, or says why not, before any of its body has been read.
+    ///
+    /// # Errors
+    /// Any [`OriginError`] but `NotFound`.
+    pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
+        let place = self.admit(grant, Action::Write, object)?.clone();
+        let mut tally = Tally { metrics: place.metrics.clone(), outcome: Outcome::Refused };
+        let (inner, ttl) = Self::admit_upload(&place, object, &spec)?;
+        tally.outcome = Outcome::Broken;
+        Ok(Upload { inner, place, ttl, spec, tally })
+    }
+
+    fn admit_upload(place: &Place, object: &ObjectId, spec: &PutSpec) -> Result<(store::Upload, Duration), OriginError> {
+        let policy = &place.policy;
+        let ttl = match spec.ttl_seconds {
+            None => policy.default_ttl,
+            Some(seconds) if seconds >= 1 && seconds <= policy.max_ttl.as_secs() => Duration::from_secs(seconds),
+            Some(_) => return Err(OriginError::TtlOutOfRange { max: policy.max_ttl }),
+        };
+        if spec.length.is_some_and(|length| length > policy.max_object_size) {
+            return Err(OriginError::TooLarge { limit: policy.max_object_size });
+        }
+        // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
+        let current = place.hot.get(&object.key);
+        if !spec.conditions.allow_write(current.as_ref().map(|entry| validators(&entry.meta))) {
+            return Err(OriginError::Precondition);
+        }
+        Ok((place.hot.create(&object.key, spec.length)?, ttl))
+    }
+}
+
+impl Upload {
+    /// Takes the next piece of the body.
+    ///
+    /// # Errors
+    /// [`OriginError::TooLarge`] as soon as the limit is passed, [`OriginError::Busy`]. The upload is over then.
+    pub fn write(&mut self, piece: Bytes) -> Result<(), OriginError> {
+        let limit = self.place.policy.max_object_size;
+        let result = if self.inner.len() + piece.len() as u64 > limit {
+            Err(OriginError::TooLarge { limit })
+        } else {
+            self.inner.write(piece).map_err(OriginError::from)
+        };
+        if result.is_err() {
+            self.tally.outcome = Outcome::Refused;
+        }
+        result
+    }
+
+    /// How many bytes have come.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.inner.len()
+    }
+
+    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one.
+    ///
+    /// # Errors
+    /// [`OriginError::Precondition`], when the stored version changed meanwhile.
+    pub fn commit(mut self) -> Result<Stored, OriginError> {
+        let body = self.inner.body();
+        let length = body.bytes.len() as u64;
+        let meta = self.describe(&body);
+        let etag = meta.etag.clone();
+        let Self { inner, spec, mut tally, .. } = self;
+        tally.outcome = Outcome::Refused;
+        inner.publish(body, meta, |current| spec.conditions.allow_write(current.map(validators)))?;
+        tally.outcome = Outcome::Stored;
+        Ok(Stored { etag, length })
+    }
+
+    fn describe(&self, body: &store::Body) -> Meta {
+        let key = self.inner.key();
+        let kind = Kind::of(key, &body.bytes);
+        let clock = self.place.hot.clock();
+        let modified = clock.wall();
+        let text = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Meta {
+            kind,
+            content_type: types::content_type(key, self.spec.content_type.as_ref()),
+            content_encoding: self.spec.content_encoding.clone(),
+            cache_control: self.spec.cache_control.clone(),
+            etag: text(format!("\"{:032x}\"", body.hash)),
+            last_modified: text(httpdate::fmt_http_date(modified.to_system())),
+            modified,
+            expires: clock.now() + self.ttl,
+            target_duration: if kind == Kind::Playlist { hls::playlist::target_duration(&body.bytes) } else { None },
+        }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        match self.outcome {
+            Outcome::Broken => self.metrics.uploads_broken.inc(),
+            Outcome::Refused => self.metrics.uploads_refused.inc(),
+            Outcome::Stored => self.metrics.uploads_stored.inc(),
+        };
+    }
+}

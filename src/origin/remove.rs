@@ -1,0 +1,17 @@
+//! The rules of a removal.
+
+use super::{Origin, OriginError};
+use crate::auth::grant::{Action, Grant};
+use crate::model::id::ObjectId;
+
+impl Origin {
+    /// Removes an object. It is no error when there is none: encoders delete what has expired long ago, and some delete twice.
+    /// An upload of the same name that is in flight is not touched.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
+    pub fn remove(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
+        self.admit(grant, Action::Write, object)?.hot.remove(&object.key);
+        Ok(())
+    }
+}

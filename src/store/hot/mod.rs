@@ -1,0 +1,235 @@
+//! A namespace's hot store: a sharded map for the readers, a ledger for the account.
+//!
+//! 1. A read takes one shard's read lock for the length of a look-up and touches nothing else that is shared, but for the entry
+//!    itself.
+//! 2. A write goes through the ledger's lock: map and ledger change together under it, victims are named under it, and dropped
+//!    after it, so that freeing a thousand bodies delays nobody.
+//! 3. Expiry is compared on every read; the sweep only brings the memory back.
+//!
+//! Invariant: under the ledger's lock, the map and the ledger list the same entries.
+
+pub(super) mod entry;
+mod ledger;
+mod map;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use self::entry::{Entry, cost};
+use self::ledger::{Ledger, Victim};
+use self::map::EntryMap;
+use super::{InFlight, StoreError, Upload};
+use crate::metrics::NamespaceMetrics;
+use crate::model::clock::Clock;
+use crate::model::id::Key;
+use crate::model::meta::Meta;
+
+/// How many expired entries the sweep takes out before it lets go of the lock.
+const SWEEP_BATCH: usize = 256;
+
+/// One namespace in memory.
+#[derive(Debug)]
+pub struct HotNamespace {
+    map: EntryMap,
+    ledger: Mutex<Ledger>,
+    in_flight: Arc<InFlight>,
+    clock: Clock,
+    metrics: NamespaceMetrics,
+}
+
+/// What a namespace holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The hot capacity, in bytes.
+    pub capacity: u64,
+    /// Bytes of whole objects: bodies, keys and overhead.
+    pub stored: u64,
+    /// Bytes of uploads in flight.
+    pub in_flight: u64,
+    /// Objects, expired ones that were not swept yet included.
+    pub objects: usize,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The version that readers see from now on.
+    pub entry: Arc<Entry>,
+    /// The live version it replaced, if there was one.
+    pub replaced: Option<Arc<Entry>>,
+}
+
+impl HotNamespace {
+    pub(super) fn new(capacity: u64, in_flight: Arc<InFlight>, clock: Clock, metrics: NamespaceMetrics) -> Self {
+        metrics.capacity_bytes.set(capacity);
+        Self { map: EntryMap::new(), ledger: Mutex::new(Ledger::new(capacity)), in_flight, clock, metrics }
+    }
+
+    /// The live version of an object.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<Arc<Entry>> {
+        let entry = self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(self.clock.now()))?;
+        entry.visit();
+        Some(entry)
+    }
+
+    /// Opens an upload. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
+    /// visible before [`Upload::publish`], and dropping the upload leaves no trace.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`].
+    pub fn create(self: &Arc<Self>, key: &Key, length: Option<u64>) -> Result<Upload, StoreError> {
+        Upload::open(Arc::clone(self), key.clone(), length)
+    }
+
+    /// Makes an upload's body the object, in one step: a reader sees the old version or this one. `allow` is asked about the
+    /// live version under the lock. On success, and only then, the upload's reservation of `reserved` bytes has ended with it.
+    pub(super) fn publish(
+        &self,
+        entry: Entry,
+        reserved: u64,
+        allow: impl FnOnce(Option<&Meta>) -> bool,
+    ) -> Result<Published, StoreError> {
+        let sequence = entry.sequence;
+        let entry = Arc::new(entry);
+        let mut victims = Vec::new();
+        let replaced = {
+            let mut ledger = self.ledger.lock();
+            let now = self.clock.now();
+            let current = self.map.get(entry.key.as_str());
+            if !allow(current.as_deref().map(|old| &old.meta).filter(|meta| meta.is_live(now))) {
+                return Err(StoreError::Precondition);
+            }
+            if let Some(old) = &current {
+                ledger.strike(old);
+            }
+            self.map.insert(Arc::clone(&entry));
+            ledger.in_flight -= reserved;
+            ledger.add(&entry);
+            ledger.make_room(now, Some(sequence), &mut victims);
+            self.take_out(&ledger, &victims);
+            current.filter(|old| old.meta.is_live(now))
+        };
+        self.in_flight.give_back(reserved);
+        self.account(victims);
+        Ok(Published { entry, replaced })
+    }
+
+    /// Removes an object; says whether a live one was there.
+    pub fn remove(&self, key: &Key) -> bool {
+        let mut ledger = self.ledger.lock();
+        let removed = self.map.remove(key.as_str());
+        if let Some(entry) = &removed {
+            ledger.strike(entry);
+        }
+        self.show(&ledger);
+        drop(ledger);
+        removed.is_some_and(|entry| entry.meta.is_live(self.clock.now()))
+    }
+
+    /// Takes out some of what has expired; says whether there is more to do now. Short, so that a sweep of half a million
+    /// objects lets writers in between.
+    pub fn sweep(&self) -> bool {
+        let mut victims = Vec::new();
+        let more = {
+            let mut ledger = self.ledger.lock();
+            let now = self.clock.now();
+            ledger.expire(now, SWEEP_BATCH, &mut victims);
+            if victims.is_empty() {
+                return false;
+            }
+            self.take_out(&ledger, &victims);
+            let more = ledger.next_due().is_some_and(|due| due <= now);
+            if ledger.objects() == 0 {
+                self.map.shrink();
+            }
+            more
+        };
+        self.account(victims);
+        more
+    }
+
+    /// What the namespace holds now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let ledger = self.ledger.lock();
+        Usage { capacity: ledger.capacity, stored: ledger.stored, in_flight: ledger.in_flight, objects: ledger.objects() }
+    }
+
+    /// How long an object has left, to whole seconds.
+    #[must_use]
+    pub fn time_left(&self, entry: &Entry) -> Duration {
+        Duration::from_secs(entry.meta.expires.since(self.clock.now()).as_secs())
+    }
+
+    /// The time source.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Recounts everything and compares map and ledger.
+    ///
+    /// # Panics
+    /// When an invariant is broken. For tests.
+    pub fn validate(&self) {
+        let ledger = self.ledger.lock();
+        ledger.validate();
+        assert_eq!(self.map.len(), ledger.objects(), "map and ledger list the same entries");
+        let mut in_map = 0;
+        self.map.for_each(|entry| in_map += entry.cost());
+        assert_eq!(in_map, ledger.stored, "bytes counted = bytes held");
+    }
+
+    /// Reserves `bytes` for an upload, making room for them.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<(), StoreError> {
+        if !self.in_flight.try_take(bytes) {
+            return Err(StoreError::Busy);
+        }
+        let mut victims = Vec::new();
+        {
+            let mut ledger = self.ledger.lock();
+            ledger.in_flight += bytes;
+            ledger.make_room(self.clock.now(), None, &mut victims);
+            self.take_out(&ledger, &victims);
+        }
+        self.account(victims);
+        Ok(())
+    }
+
+    /// Gives a reservation back.
+    pub(super) fn release(&self, bytes: u64) {
+        self.in_flight.give_back(bytes);
+        let mut ledger = self.ledger.lock();
+        ledger.in_flight -= bytes;
+        self.show(&ledger);
+    }
+
+    /// What an upload of this key and body length reserves.
+    pub(super) fn cost(key: &Key, length: u64) -> u64 {
+        cost(key, length)
+    }
+
+    /// Removes the named entries from the map; called under the ledger's lock, which is what the ledger argument proves.
+    fn take_out(&self, ledger: &Ledger, victims: &[Victim]) {
+        for (entry, _) in victims {
+            self.map.remove(entry.key.as_str());
+        }
+        self.show(ledger);
+    }
+
+    fn show(&self, ledger: &Ledger) {
+        self.metrics.stored_bytes.set(ledger.stored);
+        self.metrics.uploading_bytes.set(ledger.in_flight);
+        self.metrics.stored_objects.set(ledger.objects() as u64);
+    }
+
+    /// Counts the victims and, by taking them, drops them: after the lock.
+    fn account(&self, victims: Vec<Victim>) {
+        for (entry, why) in victims {
+            self.metrics.count_gone(entry.meta.kind, why);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The process-wide limit on bytes in flight.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::metrics::Level;
+
+/// Counts the bytes of all uploads in flight and refuses those over the limit, so that a flood of uploads can't take the
+/// memory that is promised to the namespaces.
+#[derive(Debug)]
+pub struct InFlight {
+    limit: u64,
+    used: AtomicU64,
+    gauge: Level,
+}
+
+impl InFlight {
+    pub(super) fn new(limit: u64, gauge: Level) -> Self {
+        Self { limit, used: AtomicU64::new(0), gauge }
+    }
+
+    /// Takes `bytes` more, or nothing when that would pass the limit.
+    pub(super) fn try_take(&self, bytes: u64) -> bool {
+        let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
+        if taken {
+            self.gauge.inc_by(bytes);
+        }
+        taken
+    }
+
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.gauge.dec_by(bytes);
+    }
+
+    /// Bytes in flight now.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,142 @@
+//! A body on its way in.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Entry, HotNamespace, Published, StoreError};
+use crate::model::id::Key;
+use crate::model::meta::Meta;
+
+/// An upload in flight. It has one end that leaves a trace, [`Upload::publish`]; dropping it, at any moment, is the abort.
+///
+/// Invariant: its bytes are reserved, in the namespace's account and in the process-wide one, before they are kept, and the
+/// reservation ends with it.
+pub struct Upload {
+    namespace: Arc<HotNamespace>,
+    key: Key,
+    reserved: u64,
+    buffer: Buffer,
+    hash: Box<Xxh3>,
+    length: u64,
+}
+
+/// A complete body, contiguous and of exact size, with a hash of it that is the same on every machine.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// XXH3, 128 bits.
+    pub hash: u128,
+}
+
+enum Buffer {
+    /// The length was announced: one allocation of just that size, filled in place.
+    Exact(BytesMut),
+    /// It was not: the pieces as they came.
+    Pieces(Vec<Bytes>),
+}
+
+impl Upload {
+    pub(super) fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
+        let reserved = HotNamespace::cost(&key, length.unwrap_or(0));
+        namespace.reserve(reserved)?;
+        let buffer = match length {
+            Some(length) => Buffer::Exact(BytesMut::with_capacity(usize::try_from(length).unwrap_or(usize::MAX))),
+            None => Buffer::Pieces(Vec::new()),
+        };
+        Ok(Self { namespace, key, reserved, buffer, hash: Box::new(Xxh3::new()), length: 0 })
+    }
+
+    /// Appends to the body.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the length was not announced and the process-wide limit is reached now.
+    pub fn write(&mut self, piece: Bytes) -> Result<(), StoreError> {
+        let added = piece.len() as u64;
+        match &mut self.buffer {
+            // More than was announced can't come through HTTP; were it to, it would be reserved like any other piece.
+            Buffer::Exact(buffer) if buffer.len() + piece.len() <= buffer.capacity() => {
+                self.hash.update(&piece);
+                buffer.extend_from_slice(&piece);
+            }
+            Buffer::Exact(buffer) => {
+                let begun = std::mem::take(buffer).freeze();
+                self.buffer = Buffer::Pieces(vec![begun]);
+                return self.write(piece);
+            }
+            Buffer::Pieces(pieces) => {
+                self.namespace.reserve(added)?;
+                self.reserved += added;
+                self.hash.update(&piece);
+                pieces.push(piece);
+            }
+        }
+        self.length += added;
+        Ok(())
+    }
+
+    /// How many bytes have come.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether none has come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The body as it stands now, in one piece. Pieces are joined into one allocation of exact size: kept as they came, they
+    /// would cost up to twice their length for as long as the object lives.
+    #[must_use]
+    pub fn body(&mut self) -> Body {
+        let bytes = match &mut self.buffer {
+            Buffer::Exact(buffer) => std::mem::take(buffer).freeze(),
+            Buffer::Pieces(pieces) => {
+                let mut joined = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0));
+                for piece in pieces.drain(..) {
+                    joined.extend_from_slice(&piece);
+                }
+                Bytes::from(joined)
+            }
+        };
+        self.buffer = Buffer::Pieces(vec![bytes.clone()]);
+        Body { bytes, hash: self.hash.digest128() }
+    }
+
+    /// Makes the body the object, in one step: readers see the old version or this one. `allow` is asked about the live old
+    /// version under the namespace's lock, so its answer still holds when the step is taken. Synchronous: it can't be
+    /// cancelled half-way.
+    ///
+    /// # Errors
+    /// [`StoreError::Precondition`] when `allow` says no; the old version stays.
+    pub fn publish(mut self, body: Body, meta: Meta, allow: impl FnOnce(Option<&Meta>) -> bool) -> Result<Published, StoreError> {
+        let entry = Entry::new(self.key.clone(), body.bytes, meta);
+        let published = self.namespace.publish(entry, self.reserved, allow)?;
+        self.reserved = 0;
+        Ok(published)
+    }
+
+    /// The key it is for.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.reserved > 0 {
+            self.namespace.release(self.reserved);
+        }
+    }
+}
+
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upload").field("key", &self.key).field("length", &self.length).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,337 @@
+//! A connection's bytes, with a clock on them.
+//!
+//! The HTTP library times a request's head, but counts the idle time before it as well, and has no limit on a reader that
+//! stops reading. Both are kept here, below it, in one timer per connection:
+//! - idle between requests: `keep_alive`, then a clean end;
+//! - from the first byte of a request to the end of its headers: `request_head`, then a clean end;
+//! - while an answer is being sent and the client takes none of it: `download_idle`, then an error.
+//!
+//! Two more things belong at this depth. A client that is gone can't be written to, yet what it sent before it went is still to
+//! be read: so a failed write is swallowed, and the end shows at the next read. And a refused upload may still be on its way
+//! when the connection ends: so its rest is read and dropped first, within bounds, and the client sees the status and not a reset.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{Timeouts, drain};
+
+const IDLE: u8 = 0;
+const HEAD: u8 = 1;
+const BUSY: u8 = 2;
+
+/// What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionState {
+    phase: AtomicU8,
+    linger: AtomicBool,
+}
+
+impl ConnectionState {
+    /// A request has been read and is being answered.
+    pub(super) fn request_begins(&self) {
+        self.phase.store(BUSY, Ordering::Relaxed);
+    }
+
+    fn request_ends(&self) {
+        self.phase.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
+    pub(super) fn linger(&self) {
+        self.linger.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A timed connection.
+#[derive(Debug)]
+pub(super) struct Connection<T> {
+    inner: T,
+    state: Arc<ConnectionState>,
+    timeouts: Timeouts,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The phase that reading waits in, and since when.
+    waiting: Option<(u8, Instant)>,
+    write_stalled: Option<Instant>,
+    write_broken: bool,
+    lingering: Option<Lingering>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lingering {
+    until: Instant,
+    bytes_left: u64,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    pub(super) fn new(inner: T, state: Arc<ConnectionState>, timeouts: Timeouts) -> Self {
+        Self { inner, state, timeouts, timer: None, waiting: None, write_stalled: None, write_broken: false, lingering: None }
+    }
+
+    /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
+    /// too late: on a busy connection deadlines move with every request, and most never come.
+    fn passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            if timer.as_mut().poll(cx).is_pending() {
+                if timer.deadline() <= deadline {
+                    return false;
+                }
+            } else if Instant::now() >= deadline {
+                return true;
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn read_deadline(&mut self) -> Option<Instant> {
+        let phase = self.state.phase.load(Ordering::Relaxed);
+        let since = match self.waiting {
+            Some((last, since)) if last == phase => since,
+            _ => Instant::now(),
+        };
+        self.waiting = Some((phase, since));
+        match phase {
+            IDLE => Some(since + self.timeouts.keep_alive),
+            HEAD => Some(since + self.timeouts.request_head),
+            _ => None,
+        }
+    }
+
+    /// Judges a write's outcome: `all` is how much there was to write.
+    #[expect(clippy::needless_pass_by_value, reason = "an io::Error can't be cloned out of a reference")]
+    fn after_write(&mut self, written: Poll<io::Result<usize>>, all: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(count)) => {
+                self.write_stalled = None;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(_)) => {
+                self.write_broken = true;
+                Poll::Ready(Ok(all))
+            }
+            Poll::Pending => {
+                let since = *self.write_stalled.get_or_insert_with(Instant::now);
+                if self.passed(since + self.timeouts.download_idle, cx) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.inner).poll_read(cx, buffer) {
+            Poll::Ready(result) => {
+                if buffer.filled().len() > before && self.state.phase.load(Ordering::Relaxed) == IDLE {
+                    self.state.phase.store(HEAD, Ordering::Relaxed);
+                    self.waiting = Some((HEAD, Instant::now()));
+                }
+                Poll::Ready(result)
+            }
+            Poll::Pending => match self.read_deadline() {
+                // As if the client had ended it: there is nobody to be told.
+                Some(deadline) if self.passed(deadline, cx) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if self.write_broken {
+            return Poll::Ready(Ok(buffer.len()));
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
+        self.after_write(written, buffer.len(), cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = buffers.iter().map(|buffer| buffer.len()).sum();
+        if self.write_broken {
+            return Poll::Ready(Ok(all));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
+        self.after_write(written, all, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.write_broken {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingering.is_none() {
+            std::task::ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            if !self.state.linger.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let mut left =
+            self.lingering.unwrap_or_else(|| Lingering { until: Instant::now() + drain::MAX_TIME, bytes_left: drain::MAX_BYTES });
+        let mut space = [0; 16 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    left.bytes_left = left.bytes_left.saturating_sub(buffer.filled().len() as u64);
+                    if left.bytes_left == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    self.lingering = Some(left);
+                    return if self.passed(left.until, cx) { Poll::Ready(Ok(())) } else { Poll::Pending };
+                }
+            }
+        }
+    }
+}
+
+/// An answer's body that tells the connection when it has been sent, or will not be.
+#[derive(Debug)]
+pub(super) struct Answer<B> {
+    body: B,
+    state: Arc<ConnectionState>,
+}
+
+impl<B> Answer<B> {
+    pub(super) fn new(body: B, state: Arc<ConnectionState>) -> Self {
+        Self { body, state }
+    }
+}
+
+impl<B> Drop for Answer<B> {
+    fn drop(&mut self) {
+        self.state.request_ends();
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    const LIMITS: Timeouts = Timeouts {
+        request_head: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(150),
+        upload_idle: Duration::from_secs(30),
+        download_idle: Duration::from_secs(20),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_ends_after_its_keep_alive() {
+        let (mut client, server) = duplex(1024);
+        let state = Arc::new(ConnectionState::default());
+        let mut server = Connection::new(server, Arc::clone(&state), LIMITS);
+        let begun = Instant::now();
+        let mut byte = [0];
+        assert_eq!(server.read(&mut byte).await.unwrap(), 0);
+        assert_eq!(begun.elapsed().as_secs(), 150);
+
+        // A request in between starts the idle time anew, and none of it counts while the request is being answered.
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(server.read(&mut byte).await.unwrap(), 1);
+        state.request_begins();
+        let answered = tokio::time::timeout(Duration::from_secs(1000), server.read(&mut byte)).await;
+        assert!(answered.is_err(), "a busy connection has no idle time");
+        drop(Answer::new(http_body_util::Empty::<Bytes>::new(), state));
+        let begun = Instant::now();
+        assert_eq!(server.read(&mut byte).await.unwrap(), 0);
+        assert_eq!(begun.elapsed().as_secs(), 150);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_head_ends_after_its_limit() {
+        let (mut client, server) = duplex(1024);
+        let mut server = Connection::new(server, Arc::default(), LIMITS);
+        tokio::spawn(async move {
+            loop {
+                if client.write_all(b"x").await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(900)).await;
+            }
+        });
+        let begun = Instant::now();
+        let mut byte = [0];
+        while server.read(&mut byte).await.unwrap() > 0 {}
+        assert!((9..=11).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_is_given_up() {
+        let (mut client, server) = duplex(16);
+        let mut server = Connection::new(server, Arc::default(), LIMITS);
+        let begun = Instant::now();
+        let sender = tokio::spawn(async move { server.write_all(&[7; 64]).await.map_err(|error| error.kind()) });
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let mut some = [0; 16];
+        client.read_exact(&mut some).await.unwrap();
+        assert_eq!(sender.await.unwrap(), Err(io::ErrorKind::TimedOut));
+        assert_eq!(begun.elapsed().as_secs(), 35, "progress starts the limit anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_write_does_not_stop_the_reading() {
+        let (mut client, server) = duplex(1024);
+        client.write_all(b"the rest of an upload").await.unwrap();
+        drop(client);
+        let mut server = Connection::new(server, Arc::default(), LIMITS);
+        server.write_all(b"an answer nobody takes").await.unwrap();
+        let mut read = String::new();
+        server.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "the rest of an upload");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lingering_is_bounded_in_time() {
+        let (_client, server) = duplex(1024);
+        let state = Arc::new(ConnectionState::default());
+        let mut server = Connection::new(server, Arc::clone(&state), LIMITS);
+        state.linger();
+        let begun = Instant::now();
+        server.shutdown().await.unwrap();
+        assert_eq!(begun.elapsed(), drain::MAX_TIME);
+    }
+}

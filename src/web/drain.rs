@@ -1,0 +1,58 @@
+//! What becomes of a body that nobody wants.
+//!
+//! A refusal is answered at once. The client may still be sending, and a server that closes on it then resets the connection:
+//! the client sees a broken pipe and never the status. So a bounded rest is read and dropped, and only then does the
+//! connection end; when the body ended within that, it stays open.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use super::envelope::Context;
+use super::error::Problem;
+
+/// How much is read and dropped, at most.
+pub(super) const MAX_BYTES: u64 = 1 << 20;
+/// For how long, at most.
+pub(super) const MAX_TIME: Duration = Duration::from_secs(1);
+
+/// Sees to the body of a refused request, and tells the client when the connection will not go on.
+pub(super) fn after_refusal(problem: Problem, context: &Context, headers: &HeaderMap, body: Body) -> Problem {
+    if body.is_end_stream() {
+        return problem;
+    }
+    if headers.contains_key(EXPECT) {
+        // Not to be polled: that would send the `100 Continue` which the refusal comes instead of. Whether the client sends the
+        // body after all can't be known, so this connection can't be used again (RFC 9110 10.1.1).
+        context.connection.linger();
+        return problem.close();
+    }
+    context.connection.linger();
+    let too_long = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .is_some_and(|length: u64| length > MAX_BYTES);
+    tokio::spawn(to_end(body));
+    if too_long { problem.close() } else { problem }
+}
+
+/// Reads and drops a body, within the bounds. Cancel-safe.
+pub(super) async fn to_end(mut body: Body) {
+    let read = async {
+        let mut rest = MAX_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, bytes::Bytes::len) as u64;
+            if length > rest {
+                break;
+            }
+            rest -= length;
+        }
+    };
+    // Out of time or out of bounds: dropping the body closes the connection.
+    let _ = timeout(MAX_TIME, read).await;
+}

@@ -1,0 +1,106 @@
+//! What every answer carries, errors and panics included: a request id, CORS, a place in the count.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use tower::Service as _;
+
+use super::Web;
+use super::connection::ConnectionState;
+use super::error::ALLOWED;
+use crate::origin::policy::CorsOrigins;
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
+const ANY: HeaderValue = HeaderValue::from_static("*");
+
+/// What a handler knows of the request beside the request.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) request_id: HeaderValue,
+    pub(super) peer: SocketAddr,
+    pub(super) connection: Arc<ConnectionState>,
+}
+
+impl Context {
+    pub(super) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+}
+
+/// Marks an answer whose CORS headers a narrowed namespace has decided.
+#[derive(Clone, Copy, Debug)]
+struct CorsDecided;
+
+/// Takes a request through the router and puts on its answer what every answer carries.
+pub(super) async fn answer(
+    web: Web,
+    mut router: axum::Router,
+    peer: SocketAddr,
+    connection: Arc<ConnectionState>,
+    mut request: Request,
+) -> Response {
+    let request_id = take_or_make_id(request.headers());
+    let method = request.method().clone();
+    request.extensions_mut().insert(Context { request_id: request_id.clone(), peer, connection });
+    let mut response: Response = match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    web.inner.metrics.count_request(method.as_str(), response.status().as_u16());
+    let decided = response.extensions().get::<CorsDecided>().is_some();
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    if !decided {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+        headers.insert(TIMING_ALLOW_ORIGIN, ANY);
+    }
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
+    response
+}
+
+/// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.
+pub(super) fn narrow(response: &mut Response, origins: &CorsOrigins, request: &HeaderMap) {
+    let CorsOrigins::Only(list) = origins else { return };
+    response.extensions_mut().insert(CorsDecided);
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = request.get(ORIGIN).filter(|origin| list.contains(origin)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(TIMING_ALLOW_ORIGIN, origin.clone());
+    }
+}
+
+/// The answer to a preflight (Fetch standard 3.2.2). The wildcard does not cover `Authorization`, so that is named.
+pub(super) fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = axum::http::StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(axum::http::header::ALLOW, HeaderValue::from_static(ALLOWED));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, Authorization"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
+/// Keeps an id that a proxy in front has given, so that both logs tell of the same request; else makes a `UUIDv7`.
+fn take_or_make_id(headers: &HeaderMap) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=');
+        (8..=64).contains(&bytes.len()) && bytes.iter().all(allowed)
+    };
+    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
+    })
+}

@@ -1,0 +1,183 @@
+//! What goes wrong, as HTTP says it: the only file that knows both our errors and status codes.
+//!
+//! Every error is an `application/problem+json` (RFC 9457) whose `detail` tells a streaming engineer what to do. It never
+//! repeats anything of a credential, nor anything of the server's inside.
+
+use std::any::Any;
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::access::Denied;
+use crate::origin::OriginError;
+
+/// The methods an object answers to.
+pub(super) const ALLOWED: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"springhead\", charset=\"UTF-8\"");
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    /// The last part of its `type` URI, and its name in logs.
+    pub(super) code: &'static str,
+    pub(super) detail: Cow<'static, str>,
+    /// What the log says beyond the detail: the reason that a client is not told.
+    pub(super) inner: Option<Cow<'static, str>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, detail: detail.into(), inner: None, headers: Vec::new() }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn with_inner(mut self, inner: impl Into<Cow<'static, str>>) -> Self {
+        self.inner = Some(inner.into());
+        self
+    }
+
+    /// Says that the connection ends with this answer: the client still holds back, or still sends, a body nobody will read.
+    pub(super) fn close(self) -> Self {
+        self.with_header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let detail = "an object takes GET, HEAD, PUT, POST, DELETE and OPTIONS";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+            .with_header(ALLOW, HeaderValue::from_static(ALLOWED))
+    }
+
+    pub(super) fn no_such_place() -> Self {
+        let detail = "there is nothing at this path: objects are at /cache/{namespace}/{key}";
+        Self::new(StatusCode::NOT_FOUND, "no-such-place", detail)
+    }
+
+    pub(super) fn unsatisfiable(length: usize) -> Self {
+        let range = HeaderValue::try_from(format!("bytes */{length}"));
+        let problem = Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "range-not-satisfiable",
+            format!("no byte of this {length}-byte object lies in the range asked for"),
+        );
+        match range {
+            Ok(range) => problem.with_header(axum::http::header::CONTENT_RANGE, range),
+            Err(_) => problem,
+        }
+    }
+
+    /// The answer. `cache_control` is the namespace's own word for errors, where the namespace is known.
+    pub(super) fn into_response(self, request_id: &str, cache_control: Option<&HeaderValue>) -> Response {
+        let document = Document {
+            r#type: format!("urn:springhead:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id,
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, cache_control.cloned().unwrap_or(HeaderValue::from_static("no-store")));
+        response
+    }
+}
+
+impl From<OriginError> for Problem {
+    fn from(error: OriginError) -> Self {
+        match error {
+            OriginError::Forbidden => Self::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "the API key is good, but not for this: check its role (writing and deleting take readwrite), its namespaces and \
+                 its prefix with 'springhead keys inspect'",
+            ),
+            OriginError::UnknownNamespace => Self::new(
+                StatusCode::NOT_FOUND,
+                "unknown-namespace",
+                "this namespace is not configured on the server: check the URL's /cache/{namespace} and the server's settings",
+            ),
+            OriginError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "not-found",
+                "there is no object of this name: it was not uploaded, was deleted, has outlived its TTL, or made room for newer ones",
+            ),
+            OriginError::TooLarge { limit } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                format!("{error} ({limit} bytes): shorten the segments, lower the bitrate or raise the limit"),
+            ),
+            OriginError::TtlOutOfRange { .. } => Self::new(StatusCode::BAD_REQUEST, "ttl-out-of-range", error.to_string()),
+            OriginError::Precondition => Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", error.to_string()),
+            // Never a 4xx for what passes: encoders give up for good on those.
+            OriginError::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too-many-bytes-in-flight",
+                "too many bytes are in flight: send it again in a second; if it lasts, raise max_in_flight",
+            )
+            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+        }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let (code, detail, inner) = match denied {
+            Denied::NoCredentials => (
+                "no-credentials",
+                "this takes an API key: as Basic password, as 'Authorization: KEY' or 'Bearer KEY', or as ?token=KEY. In AWS Elemental \
+                 MediaLive choose CDN settings 'HLS Akamai': they send the credentials with each request",
+                None,
+            ),
+            Denied::Invalid(error) => (
+                "bad-credentials",
+                "the API key is not accepted: it may be cut off, expired, revoked or from another server; the server's log says which",
+                Some(error.to_string()),
+            ),
+        };
+        let problem = Self::new(StatusCode::UNAUTHORIZED, code, detail).with_header(WWW_AUTHENTICATE, CHALLENGE);
+        match inner {
+            Some(inner) => problem.with_inner(inner),
+            None => problem,
+        }
+    }
+}
+
+/// What a panic becomes: the log has its place, the client a 500.
+#[expect(clippy::needless_pass_by_value, reason = "the panic layer hands it over")]
+pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message");
+    tracing::error!(message, "a request panicked; this is a bug");
+    let detail = "the server made a mistake with this request; it goes on with others";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response("", None)
+}

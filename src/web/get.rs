@@ -1,0 +1,44 @@
+//! GET and HEAD.
+
+use axum::http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method};
+use axum::response::Response;
+
+use super::error::Problem;
+use super::reply;
+use super::target::Target;
+use crate::auth::grant::Grant;
+use crate::model::conditions::{Conditions, Verdict};
+use crate::model::range::{self, Ask};
+use crate::origin::{Origin, OriginError};
+
+/// Finds the object and answers 200, 206 or 304.
+pub(super) fn get(origin: &Origin, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Response, Problem> {
+    let found = origin.get(grant, &target.object)?;
+    let conditions = conditions(&parts.headers);
+    match conditions.judge_read(found.validators()) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => return Ok(reply::not_modified(&found)),
+        Verdict::Failed => return Err(OriginError::Precondition.into()),
+    }
+    // Range is defined for GET alone (RFC 9110 14.2).
+    let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET && conditions.range_holds(found.validators()));
+    match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.body().len())) {
+        Ask::Whole => Ok(reply::whole(&found)),
+        Ask::Part(part) => Ok(reply::part(&found, part)),
+        Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.body().len())),
+    }
+}
+
+/// The conditions a request carries.
+pub(super) fn conditions(headers: &HeaderMap) -> Conditions<'_> {
+    let get = |name: HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
+    Conditions {
+        if_match: get(IF_MATCH),
+        if_none_match: get(IF_NONE_MATCH),
+        if_modified_since: get(IF_MODIFIED_SINCE),
+        if_unmodified_since: get(IF_UNMODIFIED_SINCE),
+        if_range: get(IF_RANGE),
+    }
+}

@@ -1,0 +1,129 @@
+//! The words of HTTP: URLs, headers, status codes.
+//!
+//! A request's way, in order, each step with its reason:
+//! 1. [`server`] accepts the connection and reads the request; [`connection`] keeps its time limits.
+//! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
+//!    the count. It is outermost, so that a panic's 500 has them too.
+//! 3. The layers below: a panic becomes a 500.
+//! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`get`], [`put`],
+//!    [`remove`].
+//! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
+//!
+//! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
+//! body is touched. Nothing a client sent as a credential reaches a log line, an error or a metric.
+
+mod access;
+pub mod admin;
+mod challenge;
+mod connection;
+mod drain;
+mod envelope;
+mod error;
+mod get;
+mod objects;
+mod put;
+mod refusal;
+mod remove;
+mod reply;
+pub mod server;
+mod target;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::auth::verify::Verifier;
+use crate::metrics::Metrics;
+use crate::origin::Origin;
+
+/// The time limits of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its headers.
+    pub request_head: Duration,
+    /// How long a connection may be idle between requests: longer than the CDN's own limit, so that it is the CDN who closes and
+    /// no request is lost to a race (Amazon CloudFront: up to 120 s).
+    pub keep_alive: Duration,
+    /// Between two pieces of an upload's body.
+    pub upload_idle: Duration,
+    /// Without progress on an answer that is being sent.
+    pub download_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request_head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(150),
+            upload_idle: Duration::from_secs(30),
+            download_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What every request needs: a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Web {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    origin: Origin,
+    verifier: Arc<Verifier>,
+    metrics: Arc<Metrics>,
+    timeouts: Timeouts,
+    ready: AtomicBool,
+    uploads: TaskTracker,
+    challenges: challenge::Challenges,
+}
+
+impl Web {
+    /// Puts the floors below together. Not ready until [`Web::set_ready`].
+    #[must_use]
+    pub fn new(origin: Origin, verifier: Arc<Verifier>, metrics: Arc<Metrics>, timeouts: Timeouts) -> Self {
+        let challenges = challenge::Challenges::new(origin.clock().clone());
+        let inner =
+            Inner { origin, verifier, metrics, timeouts, ready: AtomicBool::new(false), uploads: TaskTracker::new(), challenges };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What `/readyz` says: whether this server may get traffic.
+    pub fn set_ready(&self, ready: bool) {
+        self.inner.ready.store(ready, Ordering::Release);
+    }
+
+    /// Waits until every upload whose client may be gone already has ended. Cancel-safe.
+    pub async fn uploads_ended(&self) {
+        self.inner.uploads.close();
+        self.inner.uploads.wait().await;
+    }
+
+    /// The routes of the data listeners.
+    fn router(&self) -> Router {
+        Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(readiness))
+            // A fallback and not a pattern: keys are decoded once, by our rules, from the path as it came.
+            .fallback(objects::dispatch)
+            .layer(CatchPanicLayer::custom(error::panicked))
+            .with_state(self.clone())
+    }
+}
+
+/// Answers `/readyz` on both kinds of listener.
+async fn readiness(State(web): State<Web>) -> Response {
+    if web.inner.ready.load(Ordering::Acquire) {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n").into_response()
+    }
+}

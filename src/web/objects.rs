@@ -1,0 +1,101 @@
+//! Objects: every path but the probes'. Reads the URL, asks who is there, calls the verb.
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+
+use super::access::{Denied, authorize};
+use super::envelope::{Context, narrow, preflight};
+use super::error::Problem;
+use super::target::Target;
+use super::{Web, drain, get, put, refusal, remove};
+use crate::auth::grant::Action;
+use crate::origin::policy::{CorsOrigins, NamespacePolicy};
+
+/// Answers any request for an object.
+pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extension<Context>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let target = match Target::parse(&parts.uri) {
+        Some(Ok(target)) => target,
+        Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
+        None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
+    };
+    let action = match parts.method {
+        Method::GET | Method::HEAD => Action::Read,
+        Method::PUT | Method::POST | Method::DELETE => Action::Write,
+        Method::OPTIONS => {
+            let mut response = preflight();
+            if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
+                narrow(&mut response, &policy.cors_origins, &parts.headers);
+            }
+            return response;
+        }
+        _ => return refuse(&web, &context, &parts, Some(&target), Problem::method_not_allowed(), body),
+    };
+    let authorized = authorize(&web.inner.verifier, &parts.headers, target.token.as_ref(), action, &target.object);
+    let grant = match authorized {
+        Ok(grant) => grant,
+        Err(denied) => {
+            if action == Action::Write && denied == Denied::NoCredentials {
+                web.inner.challenges.asked(context.peer.ip());
+            }
+            return refuse(&web, &context, &parts, Some(&target), denied.into(), body);
+        }
+    };
+    if action == Action::Read {
+        return match get::get(&web.inner.origin, &grant, &parts, &target) {
+            Ok(mut response) => {
+                if let Some(NamespacePolicy { cors_origins: origins @ CorsOrigins::Only(_), .. }) =
+                    web.inner.origin.policy(&target.object.namespace)
+                {
+                    narrow(&mut response, origins, &parts.headers);
+                }
+                response
+            }
+            Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
+        };
+    }
+    web.inner.challenges.answered(context.peer.ip());
+    if parts.method == Method::DELETE {
+        return match remove::remove(&web.inner.origin, &grant, &target) {
+            Ok(response) => {
+                // An encoder's DELETE may carry an empty chunked body; left unread, it would break the next request.
+                drain::to_end(body).await;
+                response
+            }
+            Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
+        };
+    }
+    match put::admit(&web, &grant, &parts, &target) {
+        Ok(upload) => put::receive(web, context, parts, upload, body).await,
+        Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
+    }
+}
+
+/// Answers with an error, at once, and sees to the rest of the body.
+fn refuse(
+    web: &Web,
+    context: &Context,
+    parts: &axum::http::request::Parts,
+    target: Option<&Target<'_>>,
+    problem: Problem,
+    body: axum::body::Body,
+) -> Response {
+    let is_write = matches!(parts.method, Method::PUT | Method::POST | Method::DELETE);
+    if is_write {
+        refusal::log(web, context, parts, target.map(|target| &target.object), &problem, None);
+    }
+    let problem = drain::after_refusal(problem, context, &parts.headers, body);
+    error_response(web, context, &parts.headers, target, problem)
+}
+
+/// An error, dressed as its namespace wants errors dressed.
+fn error_response(web: &Web, context: &Context, headers: &HeaderMap, target: Option<&Target<'_>>, problem: Problem) -> Response {
+    let policy = target.and_then(|target| web.inner.origin.policy(&target.object.namespace));
+    let mut response = problem.into_response(context.id(), policy.map(|policy| &policy.error_cache_control));
+    if let Some(policy) = policy {
+        narrow(&mut response, &policy.cors_origins, headers);
+    }
+    response
+}

@@ -1,0 +1,138 @@
+//! PUT and POST, which mean the same.
+//!
+//! From the first body byte on an upload runs in a task of its own. When its last byte has come the object is stored, even if
+//! the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
+//! an error, the upload is dropped, and nothing has changed.
+
+use axum::body::Body;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, TRANSFER_ENCODING,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use super::envelope::{Context, narrow};
+use super::error::Problem;
+use super::target::Target;
+use super::{Web, drain, get, refusal};
+use crate::auth::grant::Grant;
+use crate::model::conditions::KeptConditions;
+use crate::origin::{PutSpec, Stored, Upload};
+
+/// Judges a write from its headers alone.
+pub(super) fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
+    let headers = &parts.headers;
+    if headers.contains_key(CONTENT_RANGE) || headers.contains_key(RANGE) {
+        return Err(Problem::bad_request(
+            "a PUT with Content-Range or Range writes a part of an object, which would overwrite the whole of it: send each object \
+             in one request (with GStreamer use curlhttpsink, not souphttpclientsink)",
+        ));
+    }
+    if headers.get(TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        let detail = "a body comes with Content-Length or with 'Transfer-Encoding: chunked', and with no other transfer coding";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
+    }
+    let spec = PutSpec {
+        length: length(headers),
+        ttl_seconds: target.ttl_seconds()?,
+        content_type: headers.get(CONTENT_TYPE).cloned(),
+        content_encoding: headers.get(CONTENT_ENCODING).cloned(),
+        cache_control: headers.get(CACHE_CONTROL).cloned(),
+        conditions: KeptConditions::from(get::conditions(headers)),
+    };
+    let upload = web.inner.origin.put(grant, &target.object, spec)?;
+    Ok(Admitted { upload, object: target.object.clone() })
+}
+
+/// An upload that may go on, and its name.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    upload: Upload,
+    object: crate::model::id::ObjectId,
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    match headers.get(CONTENT_LENGTH) {
+        Some(length) => length.to_str().ok()?.trim().parse().ok(),
+        // Neither header: there is no body (RFC 9112 6.3).
+        None => Some(0),
+    }
+}
+
+/// Takes the body and answers. Cancel-safe: the task that takes it goes on without the caller.
+pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: Admitted, body: Body) -> Response {
+    let policy = web.inner.origin.policy(&admitted.object.namespace).cloned();
+    let task = web.inner.uploads.spawn(take(web.clone(), context.clone(), parts.clone(), admitted, body));
+    let mut response = match task.await {
+        Ok(Ok(stored)) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response.headers_mut().insert(ETAG, stored.etag);
+            response
+        }
+        Ok(Err(problem)) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
+        // Handed on, so that it becomes a 500 where every panic does.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => interrupted().into_response(context.id(), None),
+        },
+    };
+    if let Some(policy) = &policy {
+        narrow(&mut response, &policy.cors_origins, &parts.headers);
+    }
+    response
+}
+
+/// Reads the body to its end and commits it. What goes wrong is logged here: the client may not be there to be told.
+async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut body: Body) -> Result<Stored, Problem> {
+    let Admitted { mut upload, object } = admitted;
+    let idle = web.inner.timeouts.upload_idle;
+    let problem = loop {
+        match timeout(idle, body.frame()).await {
+            Ok(None) => match upload.commit() {
+                Ok(stored) => {
+                    tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "stored");
+                    return Ok(stored);
+                }
+                Err(error) => {
+                    let problem = Problem::from(error);
+                    refusal::log(&web, &context, &parts, Some(&object), &problem, None);
+                    return Err(problem);
+                }
+            },
+            Ok(Some(Ok(frame))) => {
+                // Trailers say nothing we keep.
+                let Ok(piece) = frame.into_data() else { continue };
+                if let Err(error) = upload.write(piece) {
+                    break Problem::from(error);
+                }
+            }
+            Ok(Some(Err(_))) => break cut_off(),
+            Err(_) => break stalled(),
+        }
+    };
+    refusal::log(&web, &context, &parts, Some(&object), &problem, Some(upload.received()));
+    drop(upload);
+    Err(drain::after_refusal(problem, &context, &HeaderMap::new(), body))
+}
+
+fn cut_off() -> Problem {
+    let detail = "the body ended before it was complete, so nothing was stored: the connection broke, or the length was wrong";
+    Problem::new(StatusCode::BAD_REQUEST, "incomplete-body", detail)
+}
+
+fn stalled() -> Problem {
+    let detail = "no byte of the body came for too long, so nothing was stored: send it again on a new connection";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled-body", detail).close()
+}
+
+fn interrupted() -> Problem {
+    let detail = "the server is stopping and did not store this: send it again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
+}

@@ -1,0 +1,36 @@
+//! The log line of a refused or failed upload. Encoders hide these: ffmpeg prints nothing and exits with 0 when every one of its
+//! uploads is refused, so this line is often the only place where the reason stands.
+
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+
+use super::Web;
+use super::envelope::Context;
+use super::error::Problem;
+use crate::model::id::ObjectId;
+
+/// Writes it. Names the object by its parsed name, never by the URL: the query may hold a key.
+pub(super) fn log(
+    _web: &Web,
+    context: &Context,
+    parts: &Parts,
+    object: Option<&ObjectId>,
+    problem: &Problem,
+    received: Option<u64>,
+) {
+    let namespace = object.map_or("", |object| object.namespace.as_str());
+    let key = object.map_or("", |object| object.key.as_str());
+    let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let (method, status) = (parts.method.as_str(), problem.status.as_u16());
+    let (reason, request_id, peer) = (problem.code, context.id(), context.peer);
+    let detail = problem.inner.as_deref().unwrap_or(&problem.detail);
+    if reason == "no-credentials" {
+        // A question, not yet a refusal: see `challenge` for when it becomes one.
+        tracing::debug!(method, namespace, key, status, reason, %peer, user_agent, request_id, "upload asked for credentials");
+    } else {
+        tracing::warn!(
+            method, namespace, key, status, reason, detail, received_bytes = received, %peer, user_agent, request_id,
+            "upload refused"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! An object -> its headers and bytes.
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use crate::origin::Found;
+
+/// RFC 9211.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// 200 with the whole body. To a HEAD the same: the connection sends the headers alone.
+pub(super) fn whole(found: &Found) -> Response {
+    let mut response = Response::new(Body::from(found.body().clone()));
+    let headers = response.headers_mut();
+    describe(headers, found);
+    headers.insert(CONTENT_LENGTH, found.body().len().into());
+    response
+}
+
+/// 206 with a part of it.
+pub(super) fn part(found: &Found, part: Range<usize>) -> Response {
+    let total = found.body().len();
+    let mut response = Response::new(Body::from(found.body().slice(part.clone())));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    describe(headers, found);
+    headers.insert(CONTENT_LENGTH, part.len().into());
+    headers.insert(CONTENT_RANGE, text::<80>(format_args!("bytes {}-{}/{total}", part.start, part.end - 1)));
+    response
+}
+
+/// 304: the validators, and what else a cache updates from it (RFC 9110 15.4.5).
+pub(super) fn not_modified(found: &Found) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    freshness(response.headers_mut(), found);
+    response
+}
+
+fn describe(headers: &mut HeaderMap, found: &Found) {
+    headers.reserve(16);
+    freshness(headers, found);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_TYPE, found.meta().content_type.clone());
+    if let Some(coding) = &found.meta().content_encoding {
+        headers.insert(CONTENT_ENCODING, coding.clone());
+    }
+}
+
+fn freshness(headers: &mut HeaderMap, found: &Found) {
+    let meta = found.meta();
+    headers.insert(ETAG, meta.etag.clone());
+    headers.insert(LAST_MODIFIED, meta.last_modified.clone());
+    let cache_control = match &meta.cache_control {
+        Some(said) => said.clone(),
+        // `public`, because the request carried Authorization: without it a shared cache keeps nothing (RFC 9111 3.5). Never
+        // `immutable`: encoders restart their counters and use names again.
+        None => text::<48>(format_args!("public, max-age={}", found.max_age)),
+    };
+    headers.insert(CACHE_CONTROL, cache_control);
+    headers.insert(CACHE_STATUS, text::<64>(format_args!("springhead; hit; ttl={}", found.left.as_secs())));
+}
+
+/// A header value that is put together per request: written on the stack, copied once.
+fn text<const N: usize>(arguments: std::fmt::Arguments<'_>) -> HeaderValue {
+    let mut buffer = [0; N];
+    let mut rest = &mut buffer[..];
+    // Numbers and fixed words, with room for the longest.
+    let _ = rest.write_fmt(arguments);
+    let unused = rest.len();
+    HeaderValue::from_bytes(&buffer[..N - unused]).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,181 @@
+//! URL -> what is meant. Read from the path as it came: decoded once, slashes included, by our own rules.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+use super::error::Problem;
+use crate::auth::secret::Secret;
+use crate::model::id::{IdError, Key, Namespace, ObjectId};
+
+/// What a URL under `/cache/` means.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    pub(super) object: ObjectId,
+    /// `?token=`, if there is one.
+    pub(super) token: Option<Secret<'a>>,
+    /// `?ttl_seconds=` as it was written, if it was.
+    ttl_seconds: Option<Cow<'a, str>>,
+}
+
+/// `key_base64` comes URL-safe, with padding or without.
+const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+);
+
+impl<'a> Target<'a> {
+    /// Reads `/cache/{namespace}/{key}` or `/cache/{namespace}?key=…` (or `key_base64=…`). `None` for a path that is not under
+    /// `/cache/` at all. Parameters with other names are not looked at, whatever they say.
+    pub(super) fn parse(uri: &'a Uri) -> Option<Result<Self, Problem>> {
+        let rest = uri.path().strip_prefix("/cache/")?;
+        Some(Self::parse_rest(rest, uri.query().unwrap_or_default()))
+    }
+
+    fn parse_rest(rest: &'a str, query: &'a str) -> Result<Self, Problem> {
+        let (namespace, path_key) = rest.split_once('/').unwrap_or((rest, ""));
+        let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
+        let (mut key, mut key_base64, mut token, mut ttl_seconds) = (None, None, None, None);
+        for (name, value) in parameters(query) {
+            let place = match name {
+                "key" => &mut key,
+                "key_base64" => &mut key_base64,
+                "token" => &mut token,
+                "ttl_seconds" => &mut ttl_seconds,
+                _ => continue,
+            };
+            // The first one counts: what a proxy appends does not override what the encoder was given.
+            place.get_or_insert(value);
+        }
+        let form = |value: &'a str| -> Result<Cow<'a, str>, Problem> {
+            if value.contains('+') { Ok(decode(&value.replace('+', " "))?.into_owned().into()) } else { decode(value) }
+        };
+        let key = match (path_key, key, key_base64) {
+            ("", Some(key), _) => form(key)?,
+            ("", None, Some(key)) => {
+                let bytes =
+                    LENIENT_BASE64.decode(&*decode(key)?).map_err(|_| Problem::bad_request("key_base64 is not base64"))?;
+                String::from_utf8(bytes).map_err(|_| Problem::bad_request("key_base64 does not hold UTF-8"))?.into()
+            }
+            ("", None, None) => {
+                return Err(Problem::bad_request("the URL names no object: it takes /cache/{namespace}/{key}"));
+            }
+            (path_key, _, _) => decode(path_key)?,
+        };
+        let key = Key::parse(&key).map_err(bad_name)?;
+        // A token that does not even decode is no credential; the request is judged without it.
+        let token = token.and_then(|token| form(token).ok()).map(Secret::new);
+        let ttl_seconds = ttl_seconds.map(form).transpose()?;
+        Ok(Self { object: ObjectId { namespace, key }, token, ttl_seconds })
+    }
+
+    /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.
+    pub(super) fn ttl_seconds(&self) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.ttl_seconds.as_deref() else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits {
+            return Err(Problem::bad_request("ttl_seconds is not a whole number of seconds"));
+        }
+        // A number too large for the machine is too large for every namespace.
+        Ok(Some(text.parse().unwrap_or(u64::MAX)))
+    }
+}
+
+/// The raw name and value of each query parameter.
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+    percent_decode_str(text).decode_utf8().map_err(|_| Problem::bad_request("the URL does not decode to UTF-8"))
+}
+
+fn bad_name(error: IdError) -> Problem {
+    Problem::bad_request(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, proptest};
+
+    fn parse(url: &'static str) -> Result<(String, String), ()> {
+        let uri = Box::leak(Box::new(Uri::from_static(url)));
+        let target = Target::parse(uri).unwrap().map_err(|_| ())?;
+        Ok((target.object.namespace.to_string(), target.object.key.to_string()))
+    }
+
+    #[test]
+    fn both_forms_mean_the_same_object() {
+        let expected = Ok(("live".to_owned(), "a b/ü.ts".to_owned()));
+        for url in [
+            "/cache/live/a%20b/%C3%BC.ts",
+            "/cache/live/a%20b%2F%C3%BC.ts",
+            "/cache/live/a%20b/%C3%BC.ts?key=other&role=origin&CMCD=x",
+            "/cache/live?key=a+b/%C3%BC.ts",
+            "/cache/live/?key=a%20b/%C3%BC.ts",
+            "/cache/live?key_base64=YSBiL8O8LnRz",
+            "/cache/l%69ve?x&key=a%20b/%C3%BC.ts&key=second",
+        ] {
+            assert_eq!(parse(url), expected, "{url}");
+        }
+        for url in ["/cache/live?key_base64=YS50cw", "/cache/live?key_base64=YS50cw==", "/cache/live?key_base64=YS50cw%3D%3D"] {
+            assert_eq!(parse(url), Ok(("live".to_owned(), "a.ts".to_owned())), "{url}");
+        }
+        assert_eq!(parse("/cache/live/a+b.ts"), Ok(("live".to_owned(), "a+b.ts".to_owned())));
+        assert_eq!(parse("/cache/live/a%252Fb"), Ok(("live".to_owned(), "a%2Fb".to_owned())));
+    }
+
+    #[test]
+    fn what_names_no_object_is_refused() {
+        for url in [
+            "/cache/",
+            "/cache/live",
+            "/cache/live/",
+            "/cache/live?key=",
+            "/cache/n%2Fs/a",
+            "/cache//a",
+            "/cache/live//a",
+            "/cache/live/a//b",
+            "/cache/live/../a",
+            "/cache/live/%2e%2e/a",
+            "/cache/live/a/",
+            "/cache/live/a%00",
+            "/cache/live/%ff",
+            "/cache/live?key_base64=!!",
+        ] {
+            assert_eq!(parse(url), Err(()), "{url}");
+        }
+        assert!(Target::parse(&Uri::from_static("/cache")).is_none());
+        assert!(Target::parse(&Uri::from_static("/other/live/a")).is_none());
+    }
+
+    #[test]
+    fn a_ttl_is_a_whole_number() {
+        for (query, expected) in [
+            ("ttl_seconds=3600", Some(Some(3600))),
+            ("role=origin", Some(None)),
+            ("ttl_seconds=1&ttl_seconds=2", Some(Some(1))),
+            ("ttl_seconds=99999999999999999999", Some(Some(u64::MAX))),
+            ("ttl_seconds=", None),
+            ("ttl_seconds=-1", None),
+            ("ttl_seconds=+1", None),
+            ("ttl_seconds=1.5", None),
+            ("ttl_seconds=1h", None),
+        ] {
+            let target = Target::parse_rest("live/a", query).unwrap();
+            assert_eq!(target.ttl_seconds().ok(), expected, "{query}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_panics(rest in "[ -~]*", query in any::<String>()) {
+            let _ = Target::parse_rest(&rest, &query).map(|target| target.ttl_seconds().is_ok());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Springhead from outside.
