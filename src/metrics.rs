@@ -48,6 +48,7 @@ pub struct Metrics {
     uploading_bytes: Family<Labels<1>, Level>,
     gone: Family<Labels<3>, Counter>,
     uploads: Family<Labels<2>, Counter>,
+    refusals: Family<[(&'static str, &'static str); 1], Counter>,
     /// Bytes in flight over all namespaces.
     pub in_flight_bytes: Level,
     /// Open connections on the data listeners.
@@ -91,6 +92,7 @@ impl Metrics {
             uploading_bytes: Family::default(),
             gone: Family::default(),
             uploads: Family::default(),
+            refusals: Family::default(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             registry: Registry::default(),
@@ -117,6 +119,11 @@ impl Metrics {
             "uploads",
             "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end)",
             new.uploads.clone(),
+        );
+        registry.register(
+            "upload_refusals",
+            "Uploads and deletions answered with an error, by reason; no-credentials counts clients that wait to be asked, too",
+            new.refusals.clone(),
         );
         registry.register(
             "in_flight_bytes",
@@ -162,6 +169,11 @@ impl Metrics {
                 self.requests.get_or_create_owned(&labels)
             })
             .inc();
+    }
+
+    /// Counts one refused or failed upload or deletion. The reason is one of the house's own words.
+    pub fn count_refusal(&self, reason: &'static str) {
+        self.refusals.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// All figures in the `OpenMetrics` text format.

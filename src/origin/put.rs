@@ -90,7 +90,7 @@ impl Origin {
             return Err(OriginError::TooLarge { limit: policy.max_object_size });
         }
         // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
-        let current = place.hot.get(&object.key);
+        let current = place.hot.peek(&object.key);
         if !spec.conditions.allow_write(current.as_ref().map(|entry| validators(&entry.meta))) {
             return Err(OriginError::Precondition);
         }

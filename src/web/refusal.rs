@@ -1,4 +1,4 @@
-//! The log line of a refused or failed upload. Encoders hide these: ffmpeg prints nothing and exits with 0 when every one of its
+//! The log line, and the count, of a refused or failed upload. Encoders hide these: ffmpeg prints nothing and exits with 0 when every one of its
 //! uploads is refused, so this line is often the only place where the reason stands.
 
 use axum::http::header::USER_AGENT;
@@ -9,9 +9,9 @@ use super::envelope::Context;
 use super::error::Problem;
 use crate::model::id::ObjectId;
 
-/// Writes it. Names the object by its parsed name, never by the URL: the query may hold a key.
+/// Writes it, and counts. Names the object by its parsed name, never by the URL: the query may hold a key.
 pub(super) fn log(
-    _web: &Web,
+    web: &Web,
     context: &Context,
     parts: &Parts,
     object: Option<&ObjectId>,
@@ -23,6 +23,7 @@ pub(super) fn log(
     let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let (method, status) = (parts.method.as_str(), problem.status.as_u16());
     let (reason, request_id, peer) = (problem.code, context.id(), context.peer);
+    web.inner.metrics.count_refusal(reason);
     let detail = problem.inner.as_deref().unwrap_or(&problem.detail);
     if reason == "no-credentials" {
         // A question, not yet a refusal: see `challenge` for when it becomes one.

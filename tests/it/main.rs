@@ -1,1 +1,21 @@
-//! Springhead from outside.
+//! Springhead from outside: real sockets, the real binary, real encoders and players. A module per subject.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected ends there")]
+#![expect(clippy::print_stderr, reason = "the end of the server's log belongs to a failure")]
+#![expect(clippy::disallowed_types, reason = "from outside there is only real time")]
+
+mod front;
+mod harness;
+mod wire;
+
+mod access;
+mod capacity;
+mod cli;
+mod drain;
+mod encoders;
+mod misbehaving;
+mod read;
+mod store_model;
+mod tidy;
+mod tutorial;
+mod write;

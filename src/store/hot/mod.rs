@@ -67,12 +67,18 @@ impl HotNamespace {
         Self { map: EntryMap::new(), ledger: Mutex::new(Ledger::new(capacity)), in_flight, clock, metrics }
     }
 
-    /// The live version of an object.
+    /// The live version of an object, for a reader: eviction takes note.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        let entry = self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(self.clock.now()))?;
+        let entry = self.peek(key)?;
         entry.visit();
         Some(entry)
+    }
+
+    /// The live version of an object, for the house's own use.
+    #[must_use]
+    pub fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(self.clock.now()))
     }
 
     /// Opens an upload. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is

@@ -1,0 +1,174 @@
+//! Who may do what, and how they say who they are.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::harness::{NAMESPACE, Origin, eventually};
+use crate::wire::{Request, Wire};
+
+fn basic(key: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("momento:{key}")))
+}
+
+#[test]
+fn a_key_may_come_in_any_of_five_places() {
+    let origin = Origin::start();
+    origin.store("a.ts", "media");
+    let key = &origin.player;
+    let get = |headers: &[(&str, String)], query: &str| {
+        let request = Request::new("GET", format!("{}{query}", origin.path("a.ts")));
+        headers.iter().fold(request, |request, (name, value)| request.header(name, value.clone())).send(origin.address).status
+    };
+    assert_eq!(get(&[("Authorization", basic(key))], ""), 200);
+    assert_eq!(get(&[("Authorization", key.clone())], ""), 200);
+    assert_eq!(get(&[("Authorization", format!("Bearer {key}"))], ""), 200);
+    assert_eq!(get(&[("X-MediaPackage-CDNIdentifier", key.clone())], ""), 200);
+    assert_eq!(get(&[], &format!("?token={key}")), 200);
+    assert_eq!(get(&[], &format!("?ttl_seconds=bad&token={key}&role=origin&_gda_=1")), 200);
+    assert_eq!(get(&[], ""), 401);
+    assert_eq!(get(&[], "?token="), 401);
+    assert_eq!(get(&[("Authorization", format!("Digest username=\"{key}\""))], ""), 401);
+}
+
+#[test]
+fn one_good_key_is_enough_whatever_comes_with_it() {
+    let origin = Origin::start();
+    origin.store("a.ts", "media");
+    let (elsewhere, _) = origin.make_key(&["--namespace", "elsewhere", "--role", "readwrite"]);
+    let good = origin.player.clone();
+    for bad in ["momento", "a.b.c", &elsewhere, &good[..good.len() - 4]] {
+        let path = origin.path("a.ts");
+        let in_query = Request::new("GET", format!("{path}?token={bad}")).header("Authorization", &*good).send(origin.address);
+        assert_eq!(in_query.status, 200, "a bad key in the query harms nothing");
+        let in_header = Request::new("GET", format!("{path}?token={good}")).header("Authorization", bad).send(origin.address);
+        assert_eq!(in_header.status, 200, "a bad key in the header harms nothing");
+        let twice = Request::new("GET", path).header("Authorization", bad).bearer(&good).send(origin.address);
+        assert_eq!(twice.status, 200, "a second header counts too");
+    }
+}
+
+#[test]
+fn a_readonly_key_writes_nothing_and_no_key_reaches_another_namespace() {
+    let origin = Origin::start_with(&["--namespace", "live-origin", "--namespace", "other"]);
+    let (reader, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly"]);
+    let (writer, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readwrite"]);
+    let (prefixed, _) = origin.make_key(&["--namespace", "*", "--role", "readwrite", "--prefix", "show-1/"]);
+    let (admin, _) = origin.make_key(&["--role", "admin"]);
+    let ask = |method: &str, path: &str, key: &str| Request::new(method, path).bearer(key).send(origin.address);
+    origin.store("a.ts", "media");
+
+    for method in ["PUT", "POST", "DELETE"] {
+        let answer = ask(method, "/cache/live-origin/a.ts", &reader);
+        assert_eq!((answer.status, &*answer.problem()), (403, "forbidden"));
+    }
+    assert_eq!(origin.get("a.ts").text(), "media", "nothing was changed by a key that may not");
+    for key in [&reader, &writer] {
+        assert_eq!(ask("GET", "/cache/other/a.ts", key).status, 403);
+        assert_eq!(ask("PUT", "/cache/other/a.ts", key).status, 403);
+        assert_eq!(ask("GET", "/cache/never-heard-of/a.ts", key).status, 403, "names can't be probed");
+    }
+    assert_eq!(ask("PUT", "/cache/live-origin/show-1/a.ts", &prefixed).status, 204);
+    assert_eq!(ask("PUT", "/cache/other/show-1/a.ts", &prefixed).status, 204);
+    assert_eq!(ask("PUT", "/cache/live-origin/show-2/a.ts", &prefixed).status, 403);
+    let unknown = ask("GET", "/cache/never-heard-of/show-1/a.ts", &prefixed);
+    assert_eq!((unknown.status, &*unknown.problem()), (404, "unknown-namespace"), "told to a key that may see it");
+    assert_eq!(ask("GET", "/cache/live-origin/a.ts", &admin).status, 403, "an administrator touches no object");
+}
+
+#[test]
+fn a_refusal_asks_for_credentials_and_says_what_to_do() {
+    let origin = Origin::start();
+    for (request, code) in [
+        (Request::new("GET", origin.path("a.ts")), "no-credentials"),
+        (Request::new("PUT", origin.path("a.ts")), "no-credentials"),
+        (Request::new("DELETE", origin.path("a.ts")), "no-credentials"),
+        (Request::new("GET", origin.path("a.ts")).bearer("nonsense"), "bad-credentials"),
+    ] {
+        let answer = request.send(origin.address);
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.header("www-authenticate"), "Basic realm=\"springhead\", charset=\"UTF-8\"");
+        assert_eq!(answer.problem(), code);
+    }
+    assert_eq!(origin.get("a.ts").status, 404, "an empty probe stores nothing");
+}
+
+#[test]
+fn a_revoked_key_ends_within_a_second_and_stays_ended() {
+    let mut origin = Origin::start();
+    origin.store("a.ts", "media");
+    let (key, id) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly", "--label", "spare"]);
+    let mut kept_open = Wire::open(origin.address);
+    let request = Request::new("GET", origin.path("a.ts")).bearer(&key);
+    assert_eq!(kept_open.ask(&request).status, 200);
+    assert!(origin.run(&["keys", "revoke", &id]).status.success());
+    let revoked = Instant::now();
+    let refused = eventually(Duration::from_secs(5), || (kept_open.ask(&request).status == 401).then_some(()));
+    assert!(refused.is_some());
+    assert!(revoked.elapsed() < Duration::from_millis(1500), "took {:?}", revoked.elapsed());
+    assert_eq!(origin.get("a.ts").status, 200, "other keys go on");
+    origin.stop();
+    origin.launch();
+    assert_eq!(request.send(origin.address).status, 401, "also after a restart");
+    let log = Request::new("PUT", origin.path("a.ts")).bearer(&key).body("x").send(origin.address);
+    assert_eq!(log.status, 401);
+    let line = origin.wait_for_log("upload refused");
+    assert_eq!(line["detail"], "it has been revoked", "the log says what the client is not told");
+}
+
+#[test]
+fn an_expired_key_is_refused() {
+    let origin = Origin::start();
+    let (key, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly", "--expires", "1s"]);
+    let request = Request::new("GET", origin.path("a.ts")).bearer(&key);
+    assert!(eventually(Duration::from_secs(5), || (request.send(origin.address).status == 401).then_some(())).is_some());
+}
+
+#[test]
+fn signing_keys_can_be_rotated_and_replaced_by_the_environment() {
+    let mut origin = Origin::start();
+    let old = origin.player.clone();
+    origin.stop();
+    let file = origin.data_dir().join("signing.key");
+    let old_signer = std::fs::read_to_string(&file).unwrap();
+    let new_signer = STANDARD.encode([7; 33]);
+    std::fs::write(&file, format!("{new_signer} # new\n{old_signer}")).unwrap();
+    origin.launch();
+    let (new, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly"]);
+    let status = |key: &str, origin: &Origin| Request::new("GET", origin.path("a.ts")).bearer(key).send(origin.address).status;
+    assert_eq!((status(&old, &origin), status(&new, &origin)), (404, 404), "both are good meanwhile");
+    origin.stop();
+    std::fs::write(&file, new_signer).unwrap();
+    origin.launch();
+    assert_eq!((status(&old, &origin), status(&new, &origin)), (401, 404), "then the old one is gone");
+}
+
+#[test]
+fn an_encoder_that_never_sends_credentials_is_reported_and_one_that_waits_to_be_asked_is_not() {
+    let origin = Origin::start();
+    let probe = Request::new("PUT", origin.path("a.ts"));
+    for _ in 0..20 {
+        assert_eq!(probe.send(origin.address).status, 401);
+        origin.store("a.ts", "media");
+    }
+    assert!(origin.refusals().is_empty());
+    let warned = |origin: &Origin| origin.log().iter().filter(|line| line["level"] == "WARN").count();
+    assert_eq!(warned(&origin), 0, "being asked is not being refused");
+    for _ in 0..20 {
+        assert_eq!(probe.send(origin.address).status, 401);
+    }
+    assert!(eventually(Duration::from_secs(5), || (warned(&origin) == 1).then_some(())).is_some(), "one line for all of them");
+}
+
+#[test]
+fn only_an_administrator_reads_metrics_on_an_open_address() {
+    let origin = Origin::start_with(&["--admin-listen", "0.0.0.0:0"]);
+    let (admin, _) = origin.make_key(&["--role", "admin"]);
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port()));
+    assert_eq!(Request::new("GET", "/metrics").send(at).status, 401);
+    assert_eq!(Request::new("GET", "/metrics").bearer(&origin.encoder).send(at).status, 403);
+    assert_eq!(Request::new("GET", "/metrics").bearer(&admin).send(at).status, 200);
+    assert_eq!(Request::new("GET", "/readyz").send(at).status, 200);
+    assert_eq!(Request::new("GET", "/metrics").bearer(&admin).send(origin.address).status, 404, "not on the data listener");
+}

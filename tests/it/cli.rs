@@ -1,0 +1,204 @@
+//! The command line.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::harness::{BINARY, NAMESPACE, Origin};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn keys_are_made_listed_inspected_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let made = run(&[
+        "keys",
+        "create",
+        "--namespace",
+        "a",
+        "--namespace",
+        "b",
+        "--role",
+        "readonly",
+        "--prefix",
+        "show/",
+        "--expires",
+        "7d",
+        "--label",
+        "for the CDN",
+        "--data-dir",
+        data,
+    ]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    for (key, expected) in [
+        ("label", serde_json::json!("for the CDN")),
+        ("namespaces", serde_json::json!(["a", "b"])),
+        ("prefix", serde_json::json!("show/")),
+        ("role", serde_json::json!("readonly")),
+    ] {
+        assert_eq!(json[key], expected);
+    }
+    let time = |key: &str| humantime::parse_rfc3339(json[key].as_str().unwrap()).unwrap();
+    assert_eq!(time("expires_at").duration_since(time("issued_at")).unwrap().as_secs(), 7 * 86_400);
+    let (key, id) = (json["api_key"].as_str().unwrap(), json["key_id"].as_str().unwrap());
+    assert!(key.len() < 1000);
+
+    let list = text(&run(&["keys", "list", "--data-dir", data]).stdout);
+    assert!(list.contains(id) && list.contains("good") && list.contains("for the CDN") && list.contains("a,b"), "{list}");
+    assert!(!list.contains(key) && !list.contains(key.rsplit('.').next().unwrap()), "never the key");
+
+    let file = dir.path().join("key.json");
+    fs::write(&file, &made.stdout).unwrap();
+    for form in [key, file.to_str().unwrap()] {
+        let inspected = run(&["keys", "inspect", form, "--data-dir", data]);
+        assert!(inspected.status.success());
+        let inspected: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+        assert_eq!((&inspected["status"], &inspected["key_id"]), (&serde_json::json!("good"), &json["key_id"]));
+        assert!(inspected.get("api_key").is_none());
+    }
+    assert!(run(&["keys", "revoke", id, "--data-dir", data]).status.success());
+    assert!(run(&["keys", "revoke", id, "--data-dir", data]).status.success(), "twice is no error");
+    let inspected = run(&["keys", "inspect", key, "--data-dir", data]);
+    assert_eq!(inspected.status.code(), Some(1));
+    assert!(text(&inspected.stdout).contains("revoked"));
+    assert!(text(&run(&["keys", "list", "--json", "--data-dir", data]).stdout).contains("\"status\":\"revoked\""));
+    assert_eq!(run(&["keys", "revoke", "0123", "--data-dir", data]).status.code(), Some(1), "an unknown id is a mistake");
+
+    let never = run(&["keys", "create", "--namespace", "*", "--role", "readwrite", "--expires", "never", "--data-dir", data]);
+    let json: serde_json::Value = serde_json::from_slice(&never.stdout).unwrap();
+    assert!(json["expires_at"].is_null() && json["prefix"].is_null() && json["label"].is_null());
+
+    let out = dir.path().join("out.json");
+    let out = out.to_str().unwrap();
+    let made = run(&["keys", "create", "--namespace", "a", "--role", "readonly", "--out", out, "--data-dir", data]);
+    assert!(made.status.success() && !text(&made.stdout).contains("eyJ"));
+    assert!(fs::read_to_string(out).unwrap().contains("\"api_key\": \"eyJ"));
+    let again = run(&["keys", "create", "--namespace", "a", "--role", "readonly", "--out", out, "--data-dir", data]);
+    assert_eq!(again.status.code(), Some(2), "a key is not written over another");
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_says_what_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    for (arguments, part) in [
+        (&["keys", "create", "--role", "readonly", "--data-dir", data][..], "--namespace"),
+        (&["keys", "create", "--namespace", "no/name", "--role", "readonly", "--data-dir", data], "begins with a letter"),
+        (&["keys", "create", "--namespace", "a", "--role", "readonly", "--expires", "soon", "--data-dir", data], "--expires"),
+        (&["keys", "create", "--namespace", "a", "--role", "emperor"], "readwrite"),
+        (&["keys", "revoke", "a.b.c", "--data-dir", data], "key_id"),
+        (&["serve", "--listen", "here", "--namespace", "-", "--drain-timeout", "x"], "3 faults"),
+        (&["serve", "--config", "/nonexistent/file.toml"], "can't be read"),
+        (&["size", "--bitrates", "fast", "--segment", "2s", "--keep", "1m"], "--bitrates"),
+        (&["frobnicate"], "Usage"),
+        (&[], "Usage"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(part), "{arguments:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "complaints go to stderr");
+    }
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "and nothing was begun");
+}
+
+#[test]
+fn what_fails_is_status_1_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = run(&["keys", "inspect", "eyJ.x.y", "--data-dir", dir.path().to_str().unwrap()]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("--data-dir"));
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let no_dir =
+        run(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", file.to_str().unwrap()]);
+    assert_eq!(no_dir.status.code(), Some(1));
+    assert!(text(&no_dir.stderr).contains("SPRINGHEAD_DATA_DIR"), "{}", text(&no_dir.stderr));
+    let origin = Origin::start();
+    let taken = origin.address.to_string();
+    let data = dir.path().join("data");
+    let busy = run(&["serve", "--listen", &taken, "--admin-listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!(busy.status.code(), Some(1));
+    assert!(text(&busy.stderr).contains(&taken) && text(&busy.stderr).contains("--listen"), "{}", text(&busy.stderr));
+}
+
+#[test]
+fn settings_are_checked_and_shown() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/springhead.toml");
+    let checked = run(&["config", "check", shipped]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert_eq!(text(&run(&["config", "default"]).stdout).trim_end(), fs::read_to_string(shipped).unwrap().trim_end());
+    assert_eq!(text(&run(&["config", "print"]).stdout), text(&run(&["config", "print", "--config", shipped]).stdout));
+    let flags = run(&["config", "print", "--namespace", "show=64MiB", "--listen", "[::1]:80", "--listen", "127.0.0.1:1"]);
+    let flags = text(&flags.stdout);
+    for line in ["listen = [\"[::1]:80\", \"127.0.0.1:1\"]", "[namespaces.show]", "hot_capacity = \"64MiB\""] {
+        assert!(flags.contains(line), "{line} is missing in\n{flags}");
+    }
+    assert!(!flags.contains("live-origin"));
+    let twin = Command::new(BINARY).args(["config", "print"]).env("SPRINGHEAD_NAMESPACE", "show=64MiB,other").output().unwrap();
+    assert!(text(&twin.stdout).contains("[namespaces.show]") && text(&twin.stdout).contains("[namespaces.other]"));
+    let both = Command::new(BINARY)
+        .args(["config", "print", "--listen", "127.0.0.1:9"])
+        .env("SPRINGHEAD_LISTEN", "127.0.0.1:7")
+        .env("SPRINGHEAD_LOG_FORMAT", "json")
+        .output()
+        .unwrap();
+    assert!(text(&both.stdout).contains("127.0.0.1:9") && text(&both.stdout).contains("\"json\""), "flag > environment");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broken.toml");
+    fs::write(&file, "listen = [\"nowhere\"]\nhot_capacity = \"1GiB\"\n[namespaces.x]\nmax_ttl = \"1 fortnight\"\n").unwrap();
+    let broken = run(&["config", "check", file.to_str().unwrap()]);
+    assert_eq!(broken.status.code(), Some(2));
+    let faults = text(&broken.stderr);
+    for part in
+        ["broken.toml:1: listen:", "broken.toml:2: hot_capacity: is not a setting", "broken.toml:4: namespaces.x.max_ttl:"]
+    {
+        assert!(faults.contains(part), "{part} is missing in\n{faults}");
+    }
+    let refused = run(&["serve", "--config", file.to_str().unwrap()]);
+    assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(2), faults), "and nothing is started with them");
+}
+
+#[test]
+fn the_arithmetic_of_a_channel() {
+    let output = run(&["size", "--bitrates", "2500k,1500k,750k", "--segment", "2.5s", "--keep", "5m"]);
+    let output = text(&output.stdout);
+    assert!(output.contains("hot_capacity to set               200MiB"), "{output}");
+}
+
+#[test]
+fn health_is_that_of_the_running_server() {
+    let mut origin = Origin::start();
+    let listen = origin.address.to_string();
+    let healthy = run(&["health", "--listen", &listen]);
+    assert!(healthy.status.success(), "{}", text(&healthy.stderr));
+    origin.stop();
+    let gone = run(&["health", "--listen", &listen]);
+    assert_eq!(gone.status.code(), Some(1));
+}
+
+#[test]
+fn the_environment_may_hold_the_signing_key() {
+    let mut origin = Origin::start();
+    let (key, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly"]);
+    let signer = fs::read_to_string(origin.data_dir().join("signing.key")).unwrap();
+    origin.stop();
+    let inspect = |signer: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().to_str().unwrap().to_owned();
+        let mut command = Command::new(BINARY);
+        command.args(["keys", "inspect", &key, "--data-dir", &data]).env("SPRINGHEAD_SIGNING_KEY", signer);
+        command.output().unwrap()
+    };
+    assert!(inspect(signer.trim()).status.success(), "with nothing in the folder");
+    let useless = inspect("too-short");
+    assert_eq!(useless.status.code(), Some(1));
+    assert!(!text(&useless.stderr).contains("too-short"), "a signing key is not shown, even a useless one");
+}

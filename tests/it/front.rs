@@ -1,0 +1,115 @@
+//! nginx as a stand-in for a CDN, set up as the tutorial sets up Amazon CloudFront: an origin path, an Authorization header of its
+//! own that replaces the viewer's, and three cache behaviours.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::{Origin, Process, eventually};
+use crate::wire::Request;
+
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    folder: std::path::PathBuf,
+    _process: Process,
+}
+
+impl Front {
+    pub(crate) fn start(origin: &Origin) -> Self {
+        let folder = origin.folder().join("front");
+        fs::create_dir_all(&folder).unwrap();
+        let port = free_port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        let user = if is_root { "user root;" } else { "" };
+        let (dir, upstream, key) = (folder.display(), origin.address, &origin.player);
+        let config = format!(
+            r#"
+            {user}
+            daemon off;
+            pid {dir}/pid;
+            error_log {dir}/error.log warn;
+            events {{ worker_connections 512; }}
+            http {{
+                access_log {dir}/access.log;
+                client_body_temp_path {dir}/body; proxy_temp_path {dir}/temp; fastcgi_temp_path {dir}/f;
+                uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+                proxy_cache_path {dir}/cache keys_zone=cache:1m;
+                upstream origin {{ server {upstream}; keepalive 8; }}
+                server {{
+                    listen {address};
+                    proxy_http_version 1.1;
+                    # Variant playlists: CachingDisabled, no origin request policy: no query, no viewer headers.
+                    location ~ ^/playlist_[^/]*\.m3u8$ {{
+                        proxy_set_header Connection "";
+                        proxy_set_header Authorization "{key}";
+                        proxy_pass_request_headers off;
+                        proxy_pass http://origin/cache/live-origin$uri;
+                    }}
+                    # Segments: CachingOptimized (the query is no part of the key), AllViewer.
+                    location ~ \.ts$ {{
+                        proxy_set_header Connection "";
+                        proxy_set_header Authorization "{key}";
+                        proxy_set_header Host $http_host;
+                        proxy_cache cache;
+                        proxy_cache_key $uri;
+                        proxy_cache_revalidate on;
+                        add_header X-Cache $upstream_cache_status;
+                        proxy_pass http://origin/cache/live-origin$uri$is_args$args;
+                    }}
+                    # Everything else: CachingDisabled, AllViewer.
+                    location / {{
+                        proxy_set_header Connection "";
+                        proxy_set_header Authorization "{key}";
+                        proxy_set_header Host $http_host;
+                        proxy_pass http://origin/cache/live-origin$uri$is_args$args;
+                    }}
+                }}
+            }}
+            "#
+        );
+        let file = folder.join("nginx.conf");
+        fs::write(&file, config).unwrap();
+        let child = Command::new("nginx")
+            .args([
+                "-p",
+                folder.to_str().unwrap(),
+                "-c",
+                file.to_str().unwrap(),
+                "-e",
+                folder.join("error.log").to_str().unwrap(),
+            ])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx is installed: tests/run does it");
+        let process = Process(child);
+        let up = eventually(Duration::from_secs(10), || std::net::TcpStream::connect(address).ok());
+        let errors = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+        assert!(up.is_some(), "nginx does not come up:\n{}", errors());
+        Self { address, folder, _process: process }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> crate::wire::Answer {
+        Request::new("GET", path).send(self.address)
+    }
+
+    pub(crate) fn url(&self, key: &str) -> String {
+        format!("http://{}/{key}", self.address)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // The master ends its workers when it is told to; killed, it would leave them behind.
+        if let Ok(pid) = fs::read_to_string(self.folder.join("pid")) {
+            let _ = Command::new("kill").args(["-TERM", pid.trim()]).status();
+            let _ = eventually(Duration::from_secs(5), || (!self.folder.join("pid").exists()).then_some(()));
+        }
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,234 @@
+//! GET and HEAD: headers, conditions, ranges, errors.
+
+use std::time::Duration;
+
+use crate::harness::{Origin, bytes, eventually};
+use crate::wire::{Request, Wire};
+
+#[test]
+fn an_object_comes_back_with_everything_a_cdn_needs() {
+    let origin = Origin::start();
+    let body = bytes(1, 300_000);
+    origin.store("show/a.ts", body.clone());
+    let answer = origin.get("show/a.ts");
+    assert_eq!((answer.status, answer.header("content-length")), (200, "300000"));
+    assert_eq!(answer.body, body);
+    let etag = answer.header("etag");
+    assert!(etag.len() > 10 && etag.starts_with('"') && etag.ends_with('"'), "strong and quoted: {etag}");
+    assert!(httpdate::parse_http_date(answer.header("last-modified")).is_ok());
+    assert!(httpdate::parse_http_date(answer.header("date")).is_ok());
+    assert_eq!(answer.header("accept-ranges"), "bytes");
+    assert_eq!(answer.header("content-type"), "video/mp2t");
+    let status = answer.header("cache-status");
+    let left: u64 = status.strip_prefix("springhead; hit; ttl=").unwrap().parse().unwrap();
+    assert!((3590..=3600).contains(&left), "{status}");
+    assert_eq!(answer.header("cache-control"), format!("public, max-age={left}"));
+    assert_eq!(answer.header("connection"), "");
+
+    let head = Request::new("HEAD", origin.path("show/a.ts")).bearer(&origin.player).send(origin.address);
+    let comparable = |answer: &crate::wire::Answer| {
+        let mut headers = answer.headers.clone();
+        headers.retain(|(name, _)| !matches!(&**name, "x-request-id" | "date" | "cache-status" | "cache-control"));
+        headers
+    };
+    assert_eq!((head.status, comparable(&head)), (200, comparable(&answer)));
+    assert!(head.body.is_empty());
+}
+
+#[test]
+fn the_kind_decides_how_long_caches_keep_it() {
+    let origin = Origin::start_with_settings(
+        "[namespaces.live-origin]\nsegment_max_age = \"10m\"\nmax_ttl = \"2h\"\n[namespaces.fixed]\nplaylist_max_age = \"5s\"\n",
+    );
+    let put = |path: &str, body: &str, cache_control: Option<&str>| {
+        let request = Request::new("PUT", path).bearer(&origin.encoder).body(body);
+        let request = cache_control.iter().fold(request, |request, value| request.header("Cache-Control", *value));
+        assert_eq!(request.send(origin.address).status, 204);
+        let answer = Request::new("GET", path).bearer(&origin.player).send(origin.address);
+        answer.header("cache-control").to_owned()
+    };
+    let playlist = |seconds: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:{seconds}\n#EXTINF:2,\na.ts\n");
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n";
+    assert_eq!(put("/cache/live-origin/a.m3u8", &playlist("10"), None), "public, max-age=5");
+    assert_eq!(put("/cache/live-origin/a.m3u8", &playlist("2"), None), "public, max-age=1");
+    assert_eq!(put("/cache/live-origin/a.m3u8", &playlist("1"), None), "public, max-age=1");
+    assert_eq!(put("/cache/live-origin/master.m3u8", master, None), "public, max-age=1");
+    assert_eq!(put("/cache/live-origin/a.mpd", "<MPD/>", None), "public, max-age=1");
+    assert_eq!(put("/cache/live-origin/a.ts", "media", None), "public, max-age=600");
+    assert_eq!(put("/cache/live-origin/a.ts?ttl_seconds=60", "media", None), "public, max-age=60");
+    assert_eq!(put("/cache/live-origin/a.ts", "media", Some("max-age=7")), "max-age=7");
+    assert_eq!(put("/cache/fixed/a.m3u8", &playlist("10"), None), "public, max-age=5");
+}
+
+#[test]
+fn the_extension_types_what_the_encoder_does_not() {
+    let origin = Origin::start();
+    for (key, sent, expected) in [
+        ("a.m3u8", "application/octet-stream", "application/vnd.apple.mpegurl"),
+        ("a.ts", "", "video/mp2t"),
+        ("a.m4s", "application/x-www-form-urlencoded", "video/iso.segment"),
+        ("a.mpd", "*", "application/dash+xml"),
+        ("a.vtt", "text/vtt; charset=utf-8", "text/vtt; charset=utf-8"),
+        ("a.unknown", "", "application/octet-stream"),
+        ("a.mp4", "video/special", "video/special"),
+    ] {
+        let request = Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("x");
+        let request = if sent.is_empty() { request } else { request.header("Content-Type", sent) };
+        assert_eq!(request.send(origin.address).status, 204);
+        assert_eq!(origin.get(key).header("content-type"), expected, "{key} {sent}");
+    }
+    let gzip = Request::new("PUT", origin.path("z.m3u8")).bearer(&origin.encoder).header("Content-Encoding", "gzip").body("\x1f");
+    assert_eq!(gzip.send(origin.address).status, 204);
+    assert_eq!(origin.get("z.m3u8").header("content-encoding"), "gzip");
+}
+
+#[test]
+fn a_cdn_revalidates_and_keeps_its_connection() {
+    let origin = Origin::start();
+    origin.store("a.ts", "media");
+    let first = origin.get("a.ts");
+    let (etag, modified) = (first.header("etag").to_owned(), first.header("last-modified").to_owned());
+    let mut wire = Wire::open(origin.address);
+    let mut ask =
+        |name: &str, value: &str| wire.ask(&Request::new("GET", origin.path("a.ts")).bearer(&origin.player).header(name, value));
+    for (name, value) in [
+        ("If-None-Match", &*etag),
+        ("If-None-Match", &*format!("W/{etag}")),
+        ("If-None-Match", &*format!("\"other\", {etag}")),
+        ("If-None-Match", "*"),
+        ("If-Modified-Since", &modified),
+    ] {
+        let answer = ask(name, value);
+        assert_eq!(answer.status, 304, "{name}: {value}");
+        assert_eq!((answer.header("etag"), answer.header("last-modified")), (&*etag, &*modified));
+        assert!(answer.header("cache-control").starts_with("public, max-age="));
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+    }
+    assert_eq!(ask("If-None-Match", "\"other\"").status, 200);
+    assert_eq!(ask("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT").status, 200);
+    assert_eq!(ask("If-Match", "\"other\"").status, 412);
+    assert_eq!(ask("If-Match", &etag).status, 200);
+    assert_eq!(ask("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT").status, 412);
+}
+
+#[test]
+fn a_range_is_a_part_and_several_are_the_whole() {
+    let origin = Origin::start();
+    let body = bytes(2, 1000);
+    origin.store("a.mp4", body.clone());
+    let etag = origin.get("a.mp4").header("etag").to_owned();
+    let mut wire = Wire::open(origin.address);
+    let mut ask = |range: &str, if_range: Option<&str>| {
+        let request = Request::new("GET", origin.path("a.mp4")).bearer(&origin.player).header("Range", range);
+        wire.ask(&if_range.iter().fold(request, |request, value| request.header("If-Range", *value)))
+    };
+    for (range, part) in [("bytes=0-", 0..1000), ("bytes=10-19", 10..20), ("bytes=-10", 990..1000), ("bytes=990-5000", 990..1000)]
+    {
+        let answer = ask(range, None);
+        assert_eq!(answer.status, 206);
+        assert_eq!(answer.header("content-range"), format!("bytes {}-{}/1000", part.start, part.end - 1));
+        assert_eq!(answer.body, body[part]);
+        assert_eq!(answer.header("etag"), etag);
+    }
+    for range in ["bytes=0-1,5-6", "bytes=9-2", "seconds=1-2", "bytes=x"] {
+        let answer = ask(range, None);
+        assert_eq!((answer.status, answer.body.len()), (200, 1000), "{range}");
+    }
+    for range in ["bytes=1000-", "bytes=-0"] {
+        let answer = ask(range, None);
+        assert_eq!((answer.status, answer.header("content-range")), (416, "bytes */1000"));
+        assert_eq!(answer.problem(), "range-not-satisfiable");
+    }
+    assert_eq!(ask("bytes=0-1", Some(&etag)).status, 206);
+    assert_eq!(ask("bytes=0-1", Some("\"older\"")).status, 200);
+}
+
+#[test]
+fn every_answer_carries_cors_and_a_request_id() {
+    let origin = Origin::start();
+    origin.store("a.ts", "media");
+    for (method, path, key, status) in [
+        ("GET", "/cache/live-origin/a.ts", &*origin.player, 200),
+        ("GET", "/cache/live-origin/none.ts", &origin.player, 404),
+        ("GET", "/cache/live-origin/a.ts", "bad", 401),
+        ("PUT", "/cache/live-origin/a.ts", &origin.player, 403),
+        ("DELETE", "/cache/live-origin/none.ts", &origin.encoder, 204),
+        ("PATCH", "/cache/live-origin/a.ts", &origin.encoder, 405),
+        ("GET", "/cache/live-origin/../a.ts", &origin.player, 400),
+        ("GET", "/elsewhere", &origin.player, 404),
+        ("OPTIONS", "/cache/live-origin/a.ts", "none", 204),
+        ("GET", "/livez", "none", 200),
+    ] {
+        let answer = Request::new(method, path).bearer(key).send(origin.address);
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("access-control-expose-headers"), "*");
+        assert_eq!(answer.header("timing-allow-origin"), "*");
+        let id = answer.header("x-request-id");
+        assert!(id.len() == 36 && id.as_bytes()[14] == b'7', "a UUIDv7: {id}");
+        if status >= 400 {
+            answer.problem();
+            assert_eq!(answer.header("cache-control"), "no-store");
+        }
+        if status == 405 {
+            assert_eq!(answer.header("allow"), "GET, HEAD, PUT, POST, DELETE, OPTIONS");
+        }
+    }
+    let preflight = Request::new("OPTIONS", "/cache/live-origin/a.ts").header("Origin", "https://x").send(origin.address);
+    assert_eq!(preflight.header("access-control-allow-methods"), "GET, HEAD, PUT, POST, DELETE, OPTIONS");
+    assert_eq!(preflight.header("access-control-allow-headers"), "*, Authorization");
+    assert_eq!(preflight.header("access-control-max-age"), "86400");
+
+    let kept = Request::new("GET", "/livez").header("X-Request-Id", "cdn-4711.x_Y").send(origin.address);
+    assert_eq!(kept.header("x-request-id"), "cdn-4711.x_Y");
+    let odd = Request::new("GET", "/livez").header("X-Request-Id", "a b\"c").send(origin.address);
+    assert_eq!(odd.header("x-request-id").len(), 36);
+}
+
+#[test]
+fn a_namespace_may_narrow_who_reads_and_what_caches_make_of_errors() {
+    let origin = Origin::start_with_settings(
+        "[namespaces.live-origin]\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n",
+    );
+    origin.store("a.ts", "media");
+    for (key, status) in [("a.ts", 200), ("none.ts", 404)] {
+        let ask = |web_origin: &str| {
+            Request::new("GET", origin.path(key)).bearer(&origin.player).header("Origin", web_origin).send(origin.address)
+        };
+        let (friend, stranger) = (ask("https://player.example"), ask("https://elsewhere.example"));
+        assert_eq!((friend.status, stranger.status), (status, status));
+        assert_eq!(friend.header("access-control-allow-origin"), "https://player.example");
+        assert_eq!(stranger.header("access-control-allow-origin"), "");
+        assert!(friend.header("vary").contains("Origin") && stranger.header("vary").contains("Origin"));
+        if status == 404 {
+            assert_eq!(friend.header("cache-control"), "max-age=1");
+        }
+    }
+}
+
+#[test]
+fn an_object_is_gone_when_its_time_is_up_and_its_memory_comes_back() {
+    let origin = Origin::start();
+    let put =
+        Request::new("PUT", format!("{}?ttl_seconds=1", origin.path("a.ts"))).bearer(&origin.encoder).body(bytes(3, 100_000));
+    assert_eq!(put.send(origin.address).status, 204);
+    let answer = origin.get("a.ts");
+    assert!(answer.status == 200 && answer.header("cache-control").starts_with("public, max-age="), "{answer:?}");
+    assert!(eventually(Duration::from_secs(3), || (origin.get("a.ts").status == 404).then_some(())).is_some());
+    let stored = || origin.metric("springhead_hot_stored_bytes{namespace=\"live-origin\"}");
+    assert!(eventually(Duration::from_secs(1), || (stored() == 0.0).then_some(())).is_some());
+    let swept =
+        origin.metric("springhead_hot_objects_removed_total{namespace=\"live-origin\",reason=\"expired\",kind=\"segment\"}");
+    assert!((swept - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn probes_need_no_key() {
+    let origin = Origin::start();
+    for address in [origin.address, origin.admin] {
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(Request::new("GET", path).send(address).status, 200);
+        }
+    }
+    assert_eq!(Request::new("GET", "/metrics").send(origin.address).status, 404, "metrics are not for the world");
+}

@@ -1,0 +1,300 @@
+//! The hot store against a plain model: random writes, reads, deletes, waits and floods, with a clock moved by hand. After each
+//! step the store is compared with the model and recounts itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use proptest::test_runner::Config;
+use springhead::metrics::Metrics;
+use springhead::model::clock::Clock;
+use springhead::model::id::{Key, Namespace};
+use springhead::model::kind::Kind;
+use springhead::model::meta::Meta;
+use springhead::store::{HotNamespace, OVERHEAD, Store, StoreError, Upload};
+
+use crate::harness::bytes;
+
+const CAPACITY: u64 = 40_000;
+const MAX_IN_FLIGHT: u64 = 30_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put { key: u8, kind: Kind, length: u16, ttl: u8, announced: bool },
+    PutIfAbsent { key: u8 },
+    Open { key: u8, length: u16 },
+    Drop,
+    Get { key: u8 },
+    Remove { key: u8 },
+    Wait { seconds: u8 },
+    Sweep,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let kind = prop_oneof![
+        6 => Just(Kind::Segment),
+        1 => Just(Kind::Playlist),
+        1 => Just(Kind::Initialization),
+        1 => Just(Kind::Manifest)
+    ];
+    let key = 0u8..24;
+    let step = prop_oneof![
+        10 => (key.clone(), kind, 0u16..9000, 1u8..20, any::<bool>())
+            .prop_map(|(key, kind, length, ttl, announced)| Step::Put { key, kind, length, ttl, announced }),
+        1 => key.clone().prop_map(|key| Step::PutIfAbsent { key }),
+        2 => (key.clone(), 0u16..9000).prop_map(|(key, length)| Step::Open { key, length }),
+        2 => Just(Step::Drop),
+        8 => key.clone().prop_map(|key| Step::Get { key }),
+        1 => key.prop_map(|key| Step::Remove { key }),
+        2 => (0u8..8).prop_map(|seconds| Step::Wait { seconds }),
+        1 => Just(Step::Sweep),
+    ];
+    proptest::collection::vec(step, 1..150)
+}
+
+/// What the plain model knows of an object.
+#[derive(Clone, Debug)]
+struct Known {
+    kind: Kind,
+    seed: u64,
+    length: usize,
+    expires: u64,
+    written: u64,
+}
+
+struct World {
+    clock: Clock,
+    seconds: u64,
+    hot: Arc<HotNamespace>,
+    /// Everything written and not removed; what was evicted or has expired is taken out when the store says so.
+    model: BTreeMap<String, Known>,
+    open: Vec<Upload>,
+    seed: u64,
+}
+
+fn key(number: u8) -> Key {
+    Key::parse(&format!("k{number}")).unwrap()
+}
+
+fn cost(key: &str, length: usize) -> u64 {
+    length as u64 + key.len() as u64 + OVERHEAD
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Clock::manual();
+        let name = Namespace::parse("n").unwrap();
+        let store = Store::new([(name.clone(), CAPACITY)], MAX_IN_FLIGHT, &clock, &Metrics::new());
+        let hot = Arc::clone(store.namespace(&name).unwrap());
+        Self { clock, seconds: 0, hot, model: BTreeMap::new(), open: Vec::new(), seed: 0 }
+    }
+
+    fn meta(&self, kind: Kind, ttl: u64) -> Meta {
+        let text = HeaderValue::from_static("x");
+        Meta {
+            kind,
+            content_type: text.clone(),
+            content_encoding: None,
+            cache_control: None,
+            etag: text.clone(),
+            last_modified: text,
+            modified: self.clock.wall(),
+            expires: self.clock.now() + Duration::from_secs(ttl),
+            target_duration: None,
+        }
+    }
+
+    fn put(&mut self, key: &Key, kind: Kind, length: usize, ttl: u64, announced: bool, only_if_absent: bool) {
+        self.seed += 1;
+        let body = bytes(self.seed, length);
+        let upload = self.hot.create(key, announced.then_some(length as u64)).and_then(|mut upload| {
+            for piece in body.chunks(1500) {
+                upload.write(Bytes::copy_from_slice(piece))?;
+            }
+            Ok(upload)
+        });
+        let mut upload = match upload {
+            Ok(upload) => upload,
+            Err(error) => {
+                assert_eq!(error, StoreError::Busy);
+                assert!(!self.open.is_empty(), "nothing else is in flight, so it has to fit");
+                return;
+            }
+        };
+        let whole = upload.body();
+        assert_eq!(whole.bytes, body);
+        let meta = self.meta(kind, ttl);
+        let was_live = self.is_live(key.as_str());
+        let present = self.hot.get(key).is_some();
+        match upload.publish(whole, meta, |current| !only_if_absent || current.is_none()) {
+            Ok(published) => {
+                assert!(!(only_if_absent && present), "the condition was kept");
+                assert_eq!(published.replaced.is_some(), present);
+                assert_eq!(published.entry.body, body);
+                let expires = self.seconds + ttl;
+                let known = Known { kind, seed: self.seed, length, expires, written: self.seed };
+                self.model.insert(key.as_str().to_owned(), known);
+                assert!(self.hot.get(key).is_some(), "what was just acknowledged is there");
+            }
+            Err(error) => {
+                assert_eq!(error, StoreError::Precondition);
+                assert!(only_if_absent && was_live);
+            }
+        }
+    }
+
+    fn is_live(&self, key: &str) -> bool {
+        self.model.get(key).is_some_and(|known| self.seconds < known.expires)
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Put { key: number, kind, length, ttl, announced } => {
+                self.put(&key(number), kind, usize::from(length), u64::from(ttl), announced, false);
+            }
+            Step::PutIfAbsent { key: number } => self.put(&key(number), Kind::Segment, 100, 5, true, true),
+            Step::Open { key: number, length } => {
+                if let Ok(mut upload) = self.hot.create(&key(number), None)
+                    && upload.write(Bytes::from(vec![0; usize::from(length)])).is_ok()
+                {
+                    self.open.push(upload);
+                }
+            }
+            Step::Drop => drop(self.open.pop()),
+            Step::Get { key: number } => drop(self.hot.get(&key(number))),
+            Step::Remove { key: number } => {
+                let was_there = self.hot.get(&key(number)).is_some();
+                assert_eq!(self.hot.remove(&key(number)), was_there);
+                self.model.remove(key(number).as_str());
+            }
+            Step::Wait { seconds } => {
+                self.seconds += u64::from(seconds);
+                self.clock.advance(Duration::from_secs(u64::from(seconds)));
+            }
+            Step::Sweep => while self.hot.sweep() {},
+        }
+    }
+
+    /// Compares the store with the model, and takes out of the model what the store has given up.
+    fn compare(&mut self) {
+        self.hot.validate();
+        let mut lost_protected = false;
+        let mut segments_left = 0;
+        let keys: Vec<String> = self.model.keys().cloned().collect();
+        for name in keys {
+            let known = self.model[&name].clone();
+            // Not `get`: a look of ours must not count as a reader's.
+            let found = self.hot.peek(&Key::parse(&name).unwrap());
+            match found {
+                Some(entry) => {
+                    assert!(self.seconds < known.expires, "{name} has outlived its TTL");
+                    assert_eq!(entry.body, bytes(known.seed, known.length), "{name} is the last version, whole");
+                    segments_left += usize::from(!known.kind.is_protected());
+                }
+                None => {
+                    lost_protected |= known.kind.is_protected() && self.seconds < known.expires;
+                    self.model.remove(&name);
+                }
+            }
+        }
+        let usage = self.hot.usage();
+        let live: u64 = self.model.iter().map(|(name, known)| cost(name, known.length)).sum();
+        assert!(usage.stored >= live, "everything live is counted");
+        while self.hot.sweep() {}
+        assert_eq!(self.hot.usage().stored, live, "and nothing else, once the expired are swept");
+        let in_flight: u64 = self.open.iter().map(|upload| cost(upload.key().as_str(), 0) + upload.len()).sum();
+        assert_eq!(usage.in_flight, in_flight);
+        let protected: u64 =
+            self.model.iter().filter(|(_, known)| known.kind.is_protected()).map(|(name, known)| cost(name, known.length)).sum();
+        let newest = self.model.values().map(|known| (known.written, known.length)).max().map_or(0, |(_, length)| length as u64);
+        assert!(
+            live + in_flight <= CAPACITY || live <= protected + newest + OVERHEAD + 3,
+            "over the capacity only with nothing left to give up: {live} + {in_flight}"
+        );
+        if lost_protected {
+            assert!(segments_left <= 1, "a protected object went while {segments_left} segments were there");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 400, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn the_store_does_as_the_model(steps in steps()) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+            world.compare();
+        }
+        world.open.clear();
+        world.compare();
+        let usage = world.hot.usage();
+        assert_eq!(usage.in_flight, 0);
+        assert!(usage.stored <= CAPACITY);
+        world.clock.advance(Duration::from_secs(3600));
+        while world.hot.sweep() {}
+        assert_eq!((world.hot.usage().stored, world.hot.usage().objects), (0, 0), "in the end everything has gone");
+        world.hot.validate();
+    }
+}
+
+/// Writers, readers, deleters and the sweep at once: bodies are never torn or mixed, and the account is right in the end.
+#[test]
+fn many_at_once_keep_the_account() {
+    let clock = Clock::system();
+    let name = Namespace::parse("n").unwrap();
+    let store = Store::new([(name.clone(), 2_000_000)], 1 << 30, &clock, &Metrics::new());
+    let hot = store.namespace(&name).unwrap();
+    let write = |thread: u64| {
+        for n in 0..2000u64 {
+            let length = 1000 + usize::try_from((n * 7919 + thread) % 20_000).unwrap();
+            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), Some(length as u64)).unwrap();
+            // Each body is one byte over and over, so that a mixture shows.
+            upload.write(Bytes::from(vec![u8::try_from(n % 251).unwrap(); length])).unwrap();
+            let body = upload.body();
+            let text = HeaderValue::from_static("x");
+            let meta = Meta {
+                kind: if n % 9 == 0 { Kind::Playlist } else { Kind::Segment },
+                content_type: text.clone(),
+                content_encoding: None,
+                cache_control: None,
+                etag: text.clone(),
+                last_modified: text,
+                modified: clock.wall(),
+                expires: clock.now() + Duration::from_millis(n % 50),
+                target_duration: None,
+            };
+            upload.publish(body, meta, |_| true).unwrap();
+        }
+    };
+    let read = || {
+        for n in 0..20_000u64 {
+            if let Some(entry) = hot.get(&key(u8::try_from(n % 200).unwrap())) {
+                assert!(entry.body.iter().all(|byte| *byte == entry.body[0]), "a mixed body");
+            }
+            if n % 50 == 0 {
+                hot.remove(&key(u8::try_from(n % 200).unwrap()));
+                hot.validate();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            scope.spawn(move || write(thread));
+            scope.spawn(read);
+        }
+        scope.spawn(|| {
+            for _ in 0..2000 {
+                while hot.sweep() {}
+                std::thread::yield_now();
+            }
+        });
+    });
+    hot.validate();
+    assert_eq!(hot.usage().in_flight, 0);
+    assert!(hot.usage().stored <= 2_000_000);
+}

@@ -1,0 +1,147 @@
+//! The house's own rules, checked on its sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file below `src`, with its path from there and its text.
+fn sources() -> Vec<(String, String)> {
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    collect(&root().join("src"), &mut files);
+    assert!(files.len() > 40, "the sources are found");
+    let name = |path: &Path| path.strip_prefix(root().join("src")).unwrap().to_str().unwrap().to_owned();
+    files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// What stands before the unit tests of a file.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap()
+}
+
+/// The lines that are code: neither comment nor documentation.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    without_tests(text).lines().map(str::trim).filter(|line| !line.starts_with("//"))
+}
+
+fn floor(module: &str) -> Option<usize> {
+    let floors: [&[&str]; 6] = [&["model", "metrics"], &["auth", "hls"], &["store"], &["origin"], &["web"], &["app"]];
+    floors.iter().position(|modules| modules.contains(&module))
+}
+
+#[test]
+fn modules_use_only_floors_below_their_own() {
+    for (file, text) in sources() {
+        let own = file.split('/').next().unwrap().trim_end_matches(".rs");
+        let Some(own_floor) = floor(own) else {
+            assert!(matches!(own, "lib" | "main"), "{file} stands on no floor: give it one here and in the map");
+            continue;
+        };
+        for line in code(&text) {
+            for used in line.split("crate::").skip(1) {
+                let used = used.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
+                if used == own {
+                    continue;
+                }
+                let Some(used_floor) = floor(used) else { panic!("{file} uses crate::{used}, which stands on no floor") };
+                // Metrics name what they count by words; words know nothing of them.
+                let aside = own == "metrics" && used == "model";
+                assert!(used_floor < own_floor || aside, "{file} uses crate::{used}, which is not below it");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_foreign_crate_is_known_in_one_place() {
+    let places = [
+        ("dashmap", "store/hot/map.rs"),
+        ("jsonwebtoken", "auth/key.rs"),
+        ("aws_lc_rs", "auth/signing.rs"),
+        ("xxhash_rust", "store/upload.rs"),
+        ("prometheus_client", "metrics.rs"),
+        ("toml", "app/settings/file.rs"),
+        ("clap", "app/cli.rs"),
+        ("tracing_subscriber", "app/telemetry.rs"),
+        ("tracing_appender", "app/telemetry.rs"),
+        ("hyper", "web/server.rs"),
+        ("hyper_util", "web/server.rs"),
+        ("uuid", "web/envelope.rs"),
+        ("arc_swap", "auth/verify.rs"),
+        ("percent_encoding", "web/target.rs"),
+        ("humantime", "app/keys.rs"),
+        ("rlimit", "app/serve.rs"),
+        ("tikv_jemallocator", "main.rs"),
+    ];
+    let files = sources();
+    for (name, place) in places {
+        let knows = |text: &str| {
+            code(text).any(|line| {
+                line.match_indices(&format!("{name}::"))
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':')))
+            })
+        };
+        let found: Vec<&str> = files.iter().filter(|(_, text)| knows(text)).map(|(file, _)| file.as_str()).collect();
+        // The key module reaches the provider through jsonwebtoken's own path.
+        assert_eq!(found, [place], "{name}");
+    }
+}
+
+#[test]
+fn the_web_floor_never_sees_the_store() {
+    for (file, text) in sources() {
+        if file.starts_with("web/") {
+            assert!(!code(&text).any(|line| line.contains("crate::store")), "{file}");
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is_for_and_none_is_endless() {
+    for (file, text) in sources() {
+        assert!(text.starts_with("//! "), "{file} begins with its duty");
+        let lines = without_tests(&text).lines().count();
+        assert!(lines <= 400, "{file} has {lines} lines: it has more than one duty");
+    }
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for (file, _) in sources() {
+        let module = file.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        assert!(matches!(&*module, "lib" | "main") || map.contains(&format!("| [`{module}`] |")), "{module} is not on the map");
+    }
+}
+
+#[test]
+fn nothing_is_left_open() {
+    for (file, text) in sources() {
+        for word in ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("] {
+            assert!(!text.contains(word), "{word} in {file}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_setting() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let shipped = fs::read_to_string(root().join("config/springhead.toml")).unwrap();
+    let keys =
+        shipped.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
+    for key in keys {
+        assert!(readme.contains(&format!("`{key}`")), "the README's settings table has no `{key}`");
+    }
+}

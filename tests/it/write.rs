@@ -1,0 +1,178 @@
+//! PUT, POST and DELETE as well-behaved clients send them.
+
+use crate::harness::{NAMESPACE, Origin, bytes};
+use crate::wire::{Request, Wire};
+
+#[test]
+fn every_way_of_writing_stores_the_same() {
+    let origin = Origin::start();
+    let body = bytes(1, 123_456);
+    let etag = origin.put("a.ts", body.clone()).header("etag").to_owned();
+    assert_eq!(etag.len(), 34);
+    let key = &origin.encoder;
+    for request in [
+        Request::new("PUT", origin.path("b.ts")).body(body.clone()),
+        Request::new("POST", origin.path("c.ts")).body(body.clone()),
+        Request::new("PUT", origin.path("d.ts")).chunked(body.clone(), 188),
+        Request::new("PUT", origin.path("e.ts")).chunked(body.clone(), 0x8000),
+        Request::new("PUT", format!("/cache/{NAMESPACE}?key=f.ts&ttl_seconds=60&role=origin")).body(body.clone()),
+        Request::new("PUT", format!("/cache/{NAMESPACE}?key_base64=Zy50cw")).chunked(body.clone(), 100_000),
+    ] {
+        let answer = request.bearer(key).send(origin.address);
+        assert_eq!((answer.status, answer.header("etag")), (204, &*etag), "the same bytes have the same tag");
+        assert!(answer.body.is_empty());
+    }
+    for name in ["a.ts", "b.ts", "c.ts", "d.ts", "e.ts", "f.ts", "g.ts"] {
+        assert!(origin.get(name).body == body, "{name}");
+    }
+}
+
+#[test]
+fn a_rewrite_is_read_at_once_and_whole() {
+    let origin = Origin::start();
+    let mut writer = Wire::open(origin.address);
+    let mut reader = Wire::open(origin.address);
+    for version in 0..200u64 {
+        let body = bytes(version, 2000 + usize::try_from(version).unwrap());
+        let put = Request::new("PUT", origin.path("a.m3u8")).bearer(&origin.encoder).body(body.clone());
+        assert_eq!(writer.ask(&put).status, 204);
+        let answer = reader.ask(&Request::new("GET", origin.path("a.m3u8")).bearer(&origin.player));
+        assert!(answer.body == body, "version {version}");
+    }
+}
+
+#[test]
+fn readers_never_see_a_mixture() {
+    let origin = Origin::start();
+    let versions = [bytes(1, 400_000), bytes(2, 300_001)];
+    origin.store("a.ts", versions[0].clone());
+    let reading = || {
+        let mut wire = Wire::open(origin.address);
+        for _ in 0..100 {
+            let answer = wire.ask(&Request::new("GET", origin.path("a.ts")).bearer(&origin.player));
+            assert!(versions.contains(&answer.body), "a body of {} bytes that nobody wrote", answer.body.len());
+        }
+    };
+    let writing = |version: usize| {
+        let mut wire = Wire::open(origin.address);
+        for _ in 0..100 {
+            let request = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder);
+            let request = match version {
+                0 => request.body(versions[0].clone()),
+                _ => request.chunked(versions[1].clone(), 0x8000),
+            };
+            assert_eq!(wire.ask(&request).status, 204);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| writing(0));
+        scope.spawn(|| writing(1));
+        scope.spawn(reading);
+        scope.spawn(reading);
+    });
+}
+
+#[test]
+fn a_time_to_live_has_limits() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nmax_ttl = \"2h\"\n");
+    let put = |query: &str| {
+        let path = format!("{}?{query}", origin.path("a.ts"));
+        Request::new("PUT", path).bearer(&origin.encoder).body("x").send(origin.address)
+    };
+    for query in ["ttl_seconds=1", "ttl_seconds=7200", "role=origin", "ttl_seconds=3600&role=origin&_gda_=x&unknown"] {
+        assert_eq!(put(query).status, 204, "{query}");
+    }
+    for (query, code) in [
+        ("ttl_seconds=0", "ttl-out-of-range"),
+        ("ttl_seconds=7201", "ttl-out-of-range"),
+        ("ttl_seconds=99999999999999999999999", "ttl-out-of-range"),
+        ("ttl_seconds=", "bad-request"),
+        ("ttl_seconds=1h", "bad-request"),
+        ("ttl_seconds=-1", "bad-request"),
+    ] {
+        let answer = put(query);
+        assert_eq!((answer.status, &*answer.problem()), (400, code), "{query}");
+    }
+}
+
+#[test]
+fn conditions_guard_a_write() {
+    let origin = Origin::start();
+    let put = |name: &str, value: &str, body: &str| {
+        let request = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).header(name, value).body(body);
+        request.send(origin.address)
+    };
+    assert_eq!(put("If-Match", "*", "x").status, 412, "nothing to replace");
+    let created = put("If-None-Match", "*", "first");
+    assert_eq!(created.status, 204);
+    let refused = put("If-None-Match", "*", "second");
+    assert_eq!((refused.status, &*refused.problem()), (412, "precondition-failed"));
+    assert_eq!(put("If-Match", "\"other\"", "third").status, 412);
+    assert_eq!(origin.get("a.ts").text(), "first");
+    assert_eq!(put("If-Match", created.header("etag"), "fourth").status, 204);
+    assert_eq!(origin.get("a.ts").text(), "fourth");
+}
+
+#[test]
+fn of_two_that_create_one_wins() {
+    let origin = Origin::start();
+    let create = |seed: u64| {
+        let request = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).header("If-None-Match", "*");
+        let bytes = request.chunked(bytes(seed, 200_000), 1000).to_bytes();
+        let mut wire = Wire::open(origin.address);
+        // Both are admitted before either ends.
+        wire.write(&bytes[..100_000]);
+        (wire, bytes)
+    };
+    let (mut one, one_bytes) = create(1);
+    let (mut other, other_bytes) = create(2);
+    one.write(&one_bytes[100_000..]);
+    assert_eq!(one.answer_to("PUT").status, 204);
+    other.try_write(&other_bytes[100_000..]);
+    assert_eq!(other.answer_to("PUT").status, 412);
+    assert!(origin.get("a.ts").body == bytes(1, 200_000));
+}
+
+#[test]
+fn a_part_of_an_object_never_overwrites_the_whole() {
+    let origin = Origin::start();
+    origin.store("a.ts", "the whole");
+    for (name, value) in [("Content-Range", "bytes 4-8/*"), ("Range", "bytes=4-8")] {
+        let put = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).header(name, value).body("WHOLE");
+        let answer = put.send(origin.address);
+        assert_eq!((answer.status, &*answer.problem()), (400, "bad-request"), "{name}");
+    }
+    assert_eq!(origin.get("a.ts").text(), "the whole");
+    assert_eq!(origin.refusals().len(), 2, "and the log says so");
+    assert!((origin.metric("springhead_upload_refusals_total{reason=\"bad-request\"}") - 2.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_delete_always_succeeds_and_never_breaks_its_connection() {
+    let origin = Origin::start();
+    origin.store("a.ts", "media");
+    let mut wire = Wire::open(origin.address);
+    let delete = || Request::new("DELETE", origin.path("a.ts")).bearer(&origin.encoder);
+    assert_eq!(wire.ask(&delete()).status, 204);
+    assert_eq!(origin.get("a.ts").status, 404);
+    assert_eq!(wire.ask(&delete()).status, 204, "again");
+    assert_eq!(wire.ask(&delete().chunked("", 1)).status, 204, "with an empty chunked body, as ffmpeg sends it");
+    assert_eq!(wire.ask(&delete().chunked("", 1)).status, 204);
+    assert_eq!(wire.ask(&delete().body("a body")).status, 204);
+    let expecting = delete().header("Expect", "100-continue").chunked("", 1).to_bytes();
+    wire.write(&expecting[..expecting.len() - 5]);
+    assert_eq!(wire.answer_to("DELETE").status, 100);
+    wire.write("0\r\n\r\n");
+    assert_eq!(wire.answer_to("DELETE").status, 204);
+    assert_eq!(wire.ask(&delete()).status, 204, "on the same connection");
+}
+
+#[test]
+fn an_empty_object_is_an_object() {
+    let origin = Origin::start();
+    origin.store("empty.ts", "");
+    let answer = origin.get("empty.ts");
+    assert_eq!((answer.status, answer.header("content-length")), (200, "0"));
+    assert_eq!(Request::new("PUT", origin.path("e2")).bearer(&origin.encoder).chunked("", 1).send(origin.address).status, 204);
+    assert_eq!(origin.get("e2").status, 200);
+}
