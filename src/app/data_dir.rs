@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::grant::{KeyId, Role};
 use crate::auth::key::KeyRing;
-use crate::auth::signing::SigningKey;
+use crate::auth::signing::{SigningKey, random};
 
 /// The variable that replaces `signing.key`.
 pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
@@ -50,9 +50,9 @@ impl DataDir {
         for directory in [self.path.clone(), self.keys(), self.revocations()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).with_context(|| {
                 format!(
-                    "can't make the data directory {}: give one that this user can write to with --data-dir or {}",
-                    directory.display(),
-                    "SPRINGHEAD_DATA_DIR"
+                    "can't make the data directory {}: give one that this user can write to with --data-dir or SPRINGHEAD_DATA_DIR \
+                     (in the container image that user has the id 65532)",
+                    self.path.display(),
                 )
             })?;
         }
@@ -166,14 +166,20 @@ impl DataDir {
 
     /// Writes a file that only its owner can read, whole or not at all, and never over another.
     pub(super) fn write_new(&self, path: &Path, text: &str) -> io::Result<()> {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        // A random name: process ids are the same in every container that shares a volume.
+        let draft = path.with_file_name(format!(".draft-{:032x}", u128::from_le_bytes(random())));
         let write = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            // A link fails where a rename would overwrite.
-            fs::hard_link(&draft, path)
+            // A link fails where a rename would overwrite; some network file systems have none.
+            match fs::hard_link(&draft, path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists || path.exists() => {
+                    Err(io::ErrorKind::AlreadyExists.into())
+                }
+                Err(_) => fs::rename(&draft, path),
+                linked => linked,
+            }
         };
         let written = write();
         let _ = fs::remove_file(&draft);

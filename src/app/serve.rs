@@ -36,6 +36,10 @@ pub(super) fn run(settings: Settings) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
+    // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
+    // SIGTERM that came earlier would be lost.
+    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let data = DataDir::new(&settings.data_dir);
@@ -54,8 +58,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
     let web = Web::new(origin.clone(), Arc::clone(&verifier), metrics, settings.timeouts);
 
-    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
     tokio::spawn(sweep(origin));
     tokio::spawn(watch_revocations(data, verifier));
 

@@ -40,29 +40,29 @@ pub(super) enum Denied {
 pub(super) fn authorize(
     verifier: &Verifier,
     headers: &HeaderMap,
-    token: Option<&Secret<'_>>,
+    tokens: &[Secret<'_>],
     action: Action,
     object: &ObjectId,
 ) -> Result<Arc<Grant>, Denied> {
-    judge(verifier, headers, token, |grant| grant.allows(action, object))
+    judge(verifier, headers, tokens, |grant| grant.allows(action, object))
 }
 
 /// The grant of an administrator.
 pub(super) fn authorize_admin(verifier: &Verifier, headers: &HeaderMap) -> Result<Arc<Grant>, Denied> {
-    judge(verifier, headers, None, |grant| grant.role == crate::auth::grant::Role::Admin)
+    judge(verifier, headers, &[], |grant| grant.role == crate::auth::grant::Role::Admin)
 }
 
 fn judge(
     verifier: &Verifier,
     headers: &HeaderMap,
-    token: Option<&Secret<'_>>,
+    tokens: &[Secret<'_>],
     allows: impl Fn(&Grant) -> bool,
 ) -> Result<Arc<Grant>, Denied> {
     let mut other = None;
     let mut first_error = None;
     let from_headers = headers.get_all(AUTHORIZATION).iter().map(from_authorization);
     let from_cdn = headers.get_all(CDN_IDENTIFIER).iter().map(|value| value.to_str().ok().map(Secret::new));
-    let from_query = token.cloned().map(Some);
+    let from_query = tokens.iter().cloned().map(Some);
     for credential in from_headers.chain(from_cdn).chain(from_query) {
         let verified = credential.ok_or(KeyError::Malformed).and_then(|secret| verifier.verify(&secret));
         match verified {

@@ -2,8 +2,9 @@
 //!
 //! Many clients send a request without credentials first and repeat it when they are asked (ffmpeg with `user:pass@`, curl
 //! --anyauth, GStreamer): a 401 for each upload is their normal life, and a warning for each would bury the ones that matter. An
-//! encoder that is asked again and again and never answers is the one that matters: AWS Elemental MediaLive with the wrong
-//! CDN settings looks just like that.
+//! encoder that is asked and never answers is the one that matters: AWS Elemental MediaLive with the wrong CDN settings looks
+//! just like that. So each question is remembered for a while, with the object it was asked for, and those that stay open are
+//! counted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,38 +13,44 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::model::clock::{Clock, Moment};
+use crate::model::id::ObjectId;
 
-/// How many uploads without credentials in a row, none with, make a warning.
-const PATIENCE: u32 = 4;
+/// How long an honest client takes to answer, at most.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// How long a question is remembered.
+const FORGET: Duration = Duration::from_secs(60);
+/// How many questions without an answer make a warning.
+const PATIENCE: usize = 3;
 /// How long no further warning follows one.
 const QUIET: Duration = Duration::from_secs(30);
-/// How many clients are remembered.
-const MEMORY: usize = 1024;
+/// How many clients are remembered, and how many questions of each.
+const CLIENTS: usize = 1024;
+const QUESTIONS: usize = 32;
 
-/// Who has been asked for credentials and has not answered.
+/// Who has been asked for credentials, for what, and has not answered.
 #[derive(Debug)]
 pub(super) struct Challenges {
     clock: Clock,
-    open: Mutex<HashMap<IpAddr, Open>>,
+    clients: Mutex<HashMap<IpAddr, Client>>,
 }
 
-#[derive(Debug)]
-struct Open {
-    unanswered: u32,
+#[derive(Debug, Default)]
+struct Client {
+    open: Vec<(ObjectId, Moment)>,
     warned: Option<Moment>,
 }
 
 impl Challenges {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, open: Mutex::default() }
+        Self { clock, clients: Mutex::default() }
     }
 
-    /// A client was asked; warns when it is one that never answers.
-    pub(super) fn asked(&self, client: IpAddr) {
-        if let Some(uploads) = self.note(client) {
+    /// A client was asked; warns when it is one that does not answer.
+    pub(super) fn asked(&self, client: IpAddr, object: &ObjectId) {
+        if let Some(unanswered) = self.note(client, object) {
+            let namespace = &object.namespace;
             tracing::warn!(
-                %client,
-                uploads,
+                %client, %namespace, unanswered,
                 "uploads keep coming without credentials and are all refused: in AWS Elemental MediaLive set CDN settings to HLS Akamai \
                  and enter the encoder key as the password; with ffmpeg give -headers 'Authorization: Bearer KEY'"
             );
@@ -51,53 +58,75 @@ impl Challenges {
     }
 
     /// The number of unanswered questions, when it is time for a warning.
-    fn note(&self, client: IpAddr) -> Option<u32> {
+    fn note(&self, address: IpAddr, object: &ObjectId) -> Option<usize> {
         let now = self.clock.now();
-        let mut all = self.open.lock();
-        if all.len() >= MEMORY && !all.contains_key(&client) {
-            all.clear();
+        let mut clients = self.clients.lock();
+        if clients.len() >= CLIENTS && !clients.contains_key(&address) {
+            clients.clear();
         }
-        let open = all.entry(client).or_insert(Open { unanswered: 0, warned: None });
-        open.unanswered = open.unanswered.saturating_add(1);
-        let quiet = open.warned.is_some_and(|warned| now.since(warned) < QUIET);
-        if open.unanswered < PATIENCE || quiet {
+        let client = clients.entry(address).or_default();
+        // The first time counts: an encoder may ask for the same playlist again and again.
+        if !client.open.iter().any(|(asked, _)| asked == object) {
+            client.open.retain(|(_, asked)| now.since(*asked) < FORGET);
+            // Full of open questions: it is known well enough.
+            if client.open.len() < QUESTIONS {
+                client.open.push((object.clone(), now));
+            }
+        }
+        let unanswered = client.open.iter().filter(|(_, asked)| now.since(*asked) >= ANSWER_TIME).count();
+        let quiet = client.warned.is_some_and(|warned| now.since(warned) < QUIET);
+        if unanswered < PATIENCE || quiet {
             return None;
         }
-        open.warned = Some(now);
-        Some(open.unanswered)
+        client.warned = Some(now);
+        Some(unanswered)
     }
 
-    /// A client sent good credentials.
-    pub(super) fn answered(&self, client: IpAddr) {
-        self.open.lock().remove(&client);
+    /// A client sent good credentials for an object.
+    pub(super) fn answered(&self, client: IpAddr, object: &ObjectId) {
+        if let Some(client) = self.clients.lock().get_mut(&client) {
+            client.open.retain(|(asked, _)| asked != object);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::{Key, Namespace};
+
+    fn object(number: u32) -> ObjectId {
+        ObjectId { namespace: Namespace::parse("live").unwrap(), key: Key::parse(&format!("{number}.ts")).unwrap() }
+    }
 
     #[test]
-    fn only_a_client_that_never_answers_is_reported_and_not_too_often() {
+    fn only_a_client_that_does_not_answer_is_reported_and_not_too_often() {
         let clock = Clock::manual();
         let challenges = Challenges::new(clock.clone());
-        let (silent, shy) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        for _ in 0..50 {
-            assert_eq!(challenges.note(shy), None);
-            challenges.answered(shy);
+        // Behind the same proxy: one that answers, and one that does not.
+        let address = IpAddr::from([10, 0, 0, 1]);
+        let mut reports = Vec::new();
+        for second in 0..60 {
+            reports.extend(challenges.note(address, &object(2 * second)));
+            challenges.answered(address, &object(2 * second));
+            if second >= 20 {
+                reports.extend(challenges.note(address, &object(2 * second + 1)));
+            }
+            clock.advance(Duration::from_secs(1));
         }
-        let reports: Vec<u32> = (0..50).filter_map(|_| challenges.note(silent)).collect();
-        assert_eq!(reports, [PATIENCE]);
-        clock.advance(QUIET);
-        assert_eq!(challenges.note(silent), Some(51));
+        assert_eq!(reports.len(), 2, "{reports:?}");
+        assert_eq!(reports[0], PATIENCE);
     }
 
     #[test]
     fn memory_is_bounded() {
         let challenges = Challenges::new(Clock::manual());
-        for n in 0..10_000u32 {
-            challenges.note(IpAddr::from(n.to_be_bytes()));
+        for number in 0..10_000u32 {
+            challenges.note(IpAddr::from((number % 3000).to_be_bytes()), &object(number));
+            challenges.note(IpAddr::from([10, 0, 0, 1]), &object(number));
         }
-        assert!(challenges.open.lock().len() <= MEMORY);
+        let clients = challenges.clients.lock();
+        assert!(clients.len() <= CLIENTS);
+        assert!(clients.values().all(|client| client.open.len() <= QUESTIONS));
     }
 }

@@ -15,7 +15,7 @@ use tower::Service as _;
 
 use super::Web;
 use super::connection::ConnectionState;
-use super::error::ALLOWED;
+use super::error::{ALLOWED, Panicked, Problem};
 use crate::origin::policy::CorsOrigins;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,6 +55,9 @@ pub(super) async fn answer(
         Ok(response) => response,
         Err(never) => match never {},
     };
+    if let Some(&panicked) = response.extensions().get::<Panicked>() {
+        response = Problem::from(panicked).into_response(request_id.to_str().unwrap_or_default(), None);
+    }
     web.inner.metrics.count_request(method.as_str(), response.status().as_u16());
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
@@ -103,4 +106,46 @@ fn take_or_make_id(headers: &HeaderMap) -> HeaderValue {
         let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::key::KeyRing;
+    use crate::auth::signing::SigningKey;
+    use crate::auth::verify::Verifier;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::origin::Origin;
+    use crate::web::{Timeouts, error};
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_500_that_carries_what_every_answer_carries() {
+        let clock = Clock::manual();
+        let metrics = Arc::new(Metrics::new());
+        let verifier = Arc::new(Verifier::new(KeyRing::new(&[SigningKey::generate()]).unwrap(), clock.clone()));
+        let web = Web::new(Origin::new([], 1, clock, &metrics), verifier, metrics, Timeouts::default());
+        let router = axum::Router::new()
+            .route(
+                "/",
+                get(|| async {
+                    if true {
+                        panic!("a bug, with something secret in it")
+                    }
+                }),
+            )
+            .layer(CatchPanicLayer::custom(error::panicked));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let response = answer(web.clone(), router, peer, Arc::default(), Request::new(Body::empty())).await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = std::str::from_utf8(&body).unwrap();
+        assert!(body.contains(&id) && !body.contains("secret"), "{body}");
+        assert!(web.inner.metrics.render().contains("status=\"500\"} 1"));
+    }
 }

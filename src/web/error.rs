@@ -178,6 +178,18 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
     tracing::error!(message, "a request panicked; this is a bug");
-    let detail = "the server made a mistake with this request; it goes on with others";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response("", None)
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(Panicked);
+    response
+}
+
+/// Marks what is left of a request that panicked, until the envelope, which knows the request's id, makes a 500 of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panicked;
+
+impl From<Panicked> for Problem {
+    fn from(_: Panicked) -> Self {
+        let detail = "the server made a mistake with this request; it goes on with others";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
 }

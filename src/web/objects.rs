@@ -33,12 +33,12 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
         }
         _ => return refuse(&web, &context, &parts, Some(&target), Problem::method_not_allowed(), body),
     };
-    let authorized = authorize(&web.inner.verifier, &parts.headers, target.token.as_ref(), action, &target.object);
+    let authorized = authorize(&web.inner.verifier, &parts.headers, &target.tokens, action, &target.object);
     let grant = match authorized {
         Ok(grant) => grant,
         Err(denied) => {
             if action == Action::Write && denied == Denied::NoCredentials {
-                web.inner.challenges.asked(context.peer.ip());
+                web.inner.challenges.asked(context.peer.ip(), &target.object);
             }
             return refuse(&web, &context, &parts, Some(&target), denied.into(), body);
         }
@@ -56,7 +56,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
             Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
         };
     }
-    web.inner.challenges.answered(context.peer.ip());
+    web.inner.challenges.answered(context.peer.ip(), &target.object);
     if parts.method == Method::DELETE {
         return match remove::remove(&web.inner.origin, &grant, &target) {
             Ok(response) => {

@@ -16,8 +16,8 @@ use crate::model::id::{IdError, Key, Namespace, ObjectId};
 #[derive(Debug)]
 pub(super) struct Target<'a> {
     pub(super) object: ObjectId,
-    /// `?token=`, if there is one.
-    pub(super) token: Option<Secret<'a>>,
+    /// Every `?token=`.
+    pub(super) tokens: Vec<Secret<'a>>,
     /// `?ttl_seconds=` as it was written, if it was.
     ttl_seconds: Option<Cow<'a, str>>,
 }
@@ -39,13 +39,17 @@ impl<'a> Target<'a> {
     fn parse_rest(rest: &'a str, query: &'a str) -> Result<Self, Problem> {
         let (namespace, path_key) = rest.split_once('/').unwrap_or((rest, ""));
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
-        let (mut key, mut key_base64, mut token, mut ttl_seconds) = (None, None, None, None);
+        let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
+        let mut tokens = Vec::new();
         for (name, value) in parameters(query) {
             let place = match name {
                 "key" => &mut key,
                 "key_base64" => &mut key_base64,
-                "token" => &mut token,
                 "ttl_seconds" => &mut ttl_seconds,
+                "token" => {
+                    tokens.push(value);
+                    continue;
+                }
                 _ => continue,
             };
             // The first one counts: what a proxy appends does not override what the encoder was given.
@@ -68,9 +72,9 @@ impl<'a> Target<'a> {
         };
         let key = Key::parse(&key).map_err(bad_name)?;
         // A token that does not even decode is no credential; the request is judged without it.
-        let token = token.and_then(|token| form(token).ok()).map(Secret::new);
+        let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
-        Ok(Self { object: ObjectId { namespace, key }, token, ttl_seconds })
+        Ok(Self { object: ObjectId { namespace, key }, tokens, ttl_seconds })
     }
 
     /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.

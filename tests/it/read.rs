@@ -55,7 +55,8 @@ fn the_kind_decides_how_long_caches_keep_it() {
     assert_eq!(put("/cache/live-origin/master.m3u8", master, None), "public, max-age=1");
     assert_eq!(put("/cache/live-origin/a.mpd", "<MPD/>", None), "public, max-age=1");
     assert_eq!(put("/cache/live-origin/a.ts", "media", None), "public, max-age=600");
-    assert_eq!(put("/cache/live-origin/a.ts?ttl_seconds=60", "media", None), "public, max-age=60");
+    let bounded_by_its_ttl = put("/cache/live-origin/a.ts?ttl_seconds=60", "media", None);
+    assert!(matches!(&*bounded_by_its_ttl, "public, max-age=60" | "public, max-age=59"), "{bounded_by_its_ttl}");
     assert_eq!(put("/cache/live-origin/a.ts", "media", Some("max-age=7")), "max-age=7");
     assert_eq!(put("/cache/fixed/a.m3u8", &playlist("10"), None), "public, max-age=5");
 }

@@ -175,14 +175,12 @@ impl Settings {
             }
         }
         // Namespaces named here are added to the file's; the built-in one stands only while nobody names any.
-        if !overrides.namespaces.is_empty() && !from_file {
-            self.namespaces.clear();
-        }
+        let mut namespaces = if from_file { self.namespaces.clone() } else { BTreeMap::new() };
         for given in &overrides.namespaces {
             let (name, capacity) = given.value.split_once('=').map_or((&*given.value, None), |(name, size)| (name, Some(size)));
             match (Namespace::parse(name), capacity.map(size).transpose()) {
                 (Ok(name), Ok(capacity)) => {
-                    let policy = self.namespaces.entry(name).or_default();
+                    let policy = namespaces.entry(name).or_default();
                     if let Some(capacity) = capacity {
                         policy.hot_capacity = capacity;
                     }
@@ -190,6 +188,9 @@ impl Settings {
                 (Err(error), _) => faults.push(Fault::new(&given.name, format!("{name:?}: {error}"))),
                 (_, Err(message)) => faults.push(Fault::new(&given.name, message)),
             }
+        }
+        if !namespaces.is_empty() {
+            self.namespaces = namespaces;
         }
     }
 

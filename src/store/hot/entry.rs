@@ -8,7 +8,8 @@ use crate::model::id::Key;
 use crate::model::meta::Meta;
 
 /// What an object costs beside its body and key, in bytes: the entry, its header values, its places in the map, in the eviction
-/// order and in the expiry order, and the allocator's rounding. Measured: a million one-byte objects take this much each.
+/// order and in the expiry order, and the allocator's rounding. Measured with 1.5 million one-byte objects: 650 bytes of resident
+/// memory each; the rest is for a map that is about to double.
 pub const OVERHEAD: u64 = 768;
 
 /// Age ranks, over all namespaces.

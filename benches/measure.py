@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The real server against nginx in the same run, and what memory costs.
 
-    benches/http.py memory            resident memory over payload: 1 GiB stored, then turned over ten times, then expired
-    benches/http.py nginx [ROUNDS]    GET and PUT beside nginx, which serves and takes the same objects on tmpfs
+    benches/measure.py memory            resident memory over payload: 1 GiB stored, then turned over ten times, then expired
+    benches/measure.py nginx [ROUNDS]    GET and PUT beside nginx, which serves and takes the same objects on tmpfs
 
 Needs the release build, nginx (nginx-light will do), wrk and taskset. The server under test runs on core 0, the load on core 1;
 servers take turns within a round, and medians over the rounds are printed with their spread. Figures are ratios first: machines
