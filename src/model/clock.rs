@@ -12,9 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Moment(u64);
 
 impl Moment {
-    /// The beginning of the process.
-    pub const START: Self = Self(0);
-
     /// How long it is from `earlier` to this moment; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -24,7 +24,7 @@ use crate::auth::grant::{Action, Grant};
 use crate::metrics::{Metrics, NamespaceMetrics};
 use crate::model::clock::Clock;
 use crate::model::id::{Namespace, ObjectId};
-use crate::store::{HotNamespace, Store, Usage};
+use crate::store::{HotNamespace, Store};
 
 /// The origin: a cheap handle, cloned into every request.
 #[derive(Clone, Debug)]
@@ -73,14 +73,6 @@ impl Origin {
     #[must_use]
     pub fn policy(&self, namespace: &Namespace) -> Option<&NamespacePolicy> {
         self.inner.places.get(namespace).map(|place| &*place.policy)
-    }
-
-    /// What each namespace holds.
-    #[must_use]
-    pub fn usage(&self) -> Vec<(Namespace, Usage)> {
-        let mut list: Vec<_> = self.inner.places.iter().map(|(name, place)| (name.clone(), place.hot.usage())).collect();
-        list.sort_by(|(one, _), (other, _)| one.cmp(other));
-        list
     }
 
     /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a

@@ -32,10 +32,4 @@ impl InFlight {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.gauge.dec_by(bytes);
     }
-
-    /// Bytes in flight now.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Acquire)
-    }
 }

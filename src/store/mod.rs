@@ -64,9 +64,4 @@ impl Store {
     pub fn namespace(&self, name: &Namespace) -> Option<&Arc<HotNamespace>> {
         self.namespaces.get(name)
     }
-
-    /// All namespaces, for the sweep.
-    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<HotNamespace>> {
-        self.namespaces.values()
-    }
 }

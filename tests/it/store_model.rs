@@ -183,6 +183,11 @@ impl World {
         self.hot.validate();
         let mut lost_protected = false;
         let mut segments_left = 0;
+        // What has to stay together for a protected object to go: the protected ones and the newest of all.
+        let newest = self.model.values().map(|known| known.written).max().unwrap_or(0);
+        let must_stay = |known: &Known| known.kind.is_protected() || known.written == newest;
+        let held: u64 =
+            self.model.iter().filter(|(_, known)| must_stay(known)).map(|(name, known)| cost(name, known.length)).sum();
         let keys: Vec<String> = self.model.keys().cloned().collect();
         for name in keys {
             let known = self.model[&name].clone();
@@ -216,6 +221,7 @@ impl World {
         );
         if lost_protected {
             assert!(segments_left <= 1, "a protected object went while {segments_left} segments were there");
+            assert!(held > CAPACITY, "a protected object went for the sake of uploads in flight: {held} bytes were held");
         }
     }
 }
