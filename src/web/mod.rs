@@ -5,7 +5,7 @@
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The layers below: a panic becomes a 500.
-//! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`get`], [`put`],
+//! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
 //!    [`remove`].
 //! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
 //!
