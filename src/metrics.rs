@@ -53,6 +53,8 @@ pub struct Metrics {
     pub in_flight_bytes: Level,
     /// Open connections on the data listeners.
     pub connections: Level,
+    /// When the certificate in force ends, in seconds since the Unix epoch; 0 without TLS.
+    pub tls_expiry_seconds: Level,
 }
 
 /// One namespace's figures.
@@ -95,6 +97,7 @@ impl Metrics {
             refusals: Family::default(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
+            tls_expiry_seconds: Level::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests on the data listeners by method and status", new.requests.clone());
@@ -129,6 +132,11 @@ impl Metrics {
             "in_flight_bytes",
             "Bytes of uploads in flight in all namespaces, limited by max_in_flight",
             new.in_flight_bytes.clone(),
+        );
+        registry.register(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate in force ends, in seconds since the Unix epoch; 0 without TLS",
+            new.tls_expiry_seconds.clone(),
         );
         registry.register("connections", "Open connections on the data listeners", new.connections.clone());
         Self { registry, ..new }

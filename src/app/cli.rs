@@ -49,6 +49,15 @@ struct SettingsArgs {
     /// Address to serve objects on; may be given several times. Port 0 takes a free one.
     #[arg(long, env = "SPRINGHEAD_LISTEN", value_name = "ADDR", value_delimiter = ',')]
     listen: Vec<String>,
+    /// Address to serve objects on over TLS; may be given several times.
+    #[arg(long, env = "SPRINGHEAD_TLS_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    tls_listen: Vec<String>,
+    /// Certificate and its chain, a PEM file.
+    #[arg(long, env = "SPRINGHEAD_TLS_CERTIFICATE", value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// The certificate's key, a PEM file.
+    #[arg(long, env = "SPRINGHEAD_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<String>,
     /// Address for metrics and probes.
     #[arg(long, env = "SPRINGHEAD_ADMIN_LISTEN", value_name = "ADDR")]
     admin_listen: Option<String>,
@@ -266,6 +275,9 @@ impl SettingsArgs {
         let many = |id: &str, values: Vec<String>| values.into_iter().map(|value| named(matches, id, value)).collect();
         let overrides = Overrides {
             listen: many("listen", self.listen),
+            tls_listen: many("tls_listen", self.tls_listen),
+            tls_certificate: one("tls_certificate", self.tls_certificate),
+            tls_key: one("tls_key", self.tls_key),
             admin_listen: one("admin_listen", self.admin_listen),
             data_dir: one("data_dir", self.data_dir),
             log_format: one("log_format", self.log_format),

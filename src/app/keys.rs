@@ -248,6 +248,7 @@ pub(super) fn revoke(settings: &Settings, key_id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rfc3339(time: WallTime) -> String {
+/// A point in time as RFC 3339 writes it.
+pub(super) fn rfc3339(time: WallTime) -> String {
     humantime::format_rfc3339_seconds(time.to_system()).to_string()
 }

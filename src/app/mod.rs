@@ -3,6 +3,7 @@
 //! Invariants: this floor is the only reader of the environment and of files. Settings are checked, all of them, before a port is
 //! bound. Results go to stdout, logs and complaints to stderr; exit status 0 is done, 1 failed, 2 wrong usage or settings.
 
+mod certificates;
 mod cli;
 mod data_dir;
 mod health;
@@ -16,7 +17,7 @@ mod welcome;
 use std::process::ExitCode;
 
 pub use cli::Cli;
-pub use settings::{LogFormat, Settings};
+pub use settings::{LogFormat, LogLevel, Settings, TlsSettings};
 
 /// How a command ends when it does not succeed.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::Certificates;
 use super::data_dir::DataDir;
 use super::settings::Settings;
 use super::{Failure, print, telemetry, welcome};
@@ -47,8 +48,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let ring = data.key_ring(true)?;
     let listeners = settings.listen.iter().map(|&address| bind(address)).collect::<anyhow::Result<Vec<_>>>()?;
     let admin_listener = bind(settings.admin_listen)?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<anyhow::Result<Vec<_>>>()?;
-    let welcome = welcome::first_start(&settings, &data, &ring, ports.first().copied().unwrap_or(0))?;
+    let certificates = Certificates::load(&settings.tls)?;
+    let tls_listeners = settings.tls.listen.iter().map(|&address| bind(address)).collect::<anyhow::Result<Vec<_>>>()?;
+    // What is pasted into an encoder had better be encrypted, where that is offered.
+    let shown = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
+    let welcome = welcome::first_start(&settings, &data, &ring, !tls_listeners.is_empty(), shown)?;
 
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());
@@ -56,19 +60,24 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     verifier.revoke(data.revoked().context("can't read the revocations")?);
     let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
-    let web = Web::new(origin.clone(), Arc::clone(&verifier), metrics, settings.timeouts);
+    let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), settings.timeouts);
 
     tokio::spawn(sweep(origin));
     tokio::spawn(watch_revocations(data, verifier));
+    let tls = certificates.as_ref().map(Certificates::tls);
+    if let Some(certificates) = certificates {
+        tokio::spawn(certificates.watch(Arc::clone(&metrics)));
+    }
 
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
     let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
-    for listener in listeners {
-        let address = listener.local_addr()?;
-        servers.spawn(server::serve(listener, web.clone(), stop.clone(), settings.drain_timeout));
-        tracing::info!(%address, "listening");
+    let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
+    for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
+        let (address, is_tls) = (listener.local_addr()?, tls.is_some());
+        servers.spawn(server::serve(listener, tls, web.clone(), stop.clone(), settings.drain_timeout));
+        tracing::info!(%address, tls = is_tls, "listening");
     }
     let version = env!("CARGO_PKG_VERSION");
     for (namespace, policy) in &settings.namespaces {

@@ -10,7 +10,13 @@ use crate::auth::key::KeyRing;
 const LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
 /// Makes the two keys of a first start and says how to use them; `None` when keys were made here before.
-pub(super) fn first_start(settings: &Settings, data: &DataDir, ring: &KeyRing, port: u16) -> anyhow::Result<Option<String>> {
+pub(super) fn first_start(
+    settings: &Settings,
+    data: &DataDir,
+    ring: &KeyRing,
+    secure: bool,
+    port: u16,
+) -> anyhow::Result<Option<String>> {
     if !data.has_no_keys() {
         return Ok(None);
     }
@@ -24,25 +30,35 @@ pub(super) fn first_start(settings: &Settings, data: &DataDir, ring: &KeyRing, p
     let encoder = make(Role::Readwrite, "encoder_api_key")?;
     let player = make(Role::Readonly, "player_api_key")?;
     let namespace = names.first().copied().unwrap_or("live-origin");
-    Ok(Some(text(namespace, port, &data.path().display().to_string(), &encoder.api_key, &player.api_key)))
+    Ok(Some(text(
+        namespace,
+        if secure { "https" } else { "http" },
+        port,
+        &data.path().display().to_string(),
+        &encoder.api_key,
+        &player.api_key,
+    )))
 }
 
-fn text(namespace: &str, port: u16, data_dir: &str, encoder: &str, player: &str) -> String {
+fn text(namespace: &str, scheme: &str, port: u16, data_dir: &str, encoder: &str, player: &str) -> String {
+    // A certificate names a host, not this machine's loopback address.
+    let local = if scheme == "https" { "HOST" } else { "127.0.0.1" };
+    let protocol = if scheme == "https" { "HTTPS only" } else { "HTTP only" };
     format!(
         r#"First start: two API keys were made, good for 30 days, for namespace {namespace}.
 They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
-This is not shown again. HOST is this server's name, as the encoder and the CDN reach it; with a TLS proxy in front, write
-https://HOST instead of http://HOST:{port}.
+This is not shown again. HOST is this server's name, as the encoder and the CDN reach it, and as its certificate names it; with
+a TLS proxy in front, write https://HOST instead of {scheme}://HOST:{port}.
 
 AWS Elemental MediaLive, HLS output group
-  Destination URL    http://HOST:{port}/cache/{namespace}/playlist.m3u8?ttl_seconds=3600&role=origin
+  Destination URL    {scheme}://HOST:{port}/cache/{namespace}/playlist.m3u8?ttl_seconds=3600&role=origin
   User name          momento
   Password           {encoder}
   CDN settings       HLS Akamai
 
 Amazon CloudFront, origin
   Origin domain      HOST
-  Protocol           HTTP only, port {port} (HTTPS only behind a TLS proxy)
+  Protocol           {protocol}, port {port}
   Origin path        /cache/{namespace}
   Add custom header  Authorization: {player}
 
@@ -51,10 +67,10 @@ Push a test picture with ffmpeg
     -c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac \
     -f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10 -hls_flags delete_segments \
     -headers $'Authorization: Bearer {encoder}\r\n' \
-    http://127.0.0.1:{port}/cache/{namespace}/playlist.m3u8
+    {scheme}://{local}:{port}/cache/{namespace}/playlist.m3u8
 
 See what arrived
-  curl "http://127.0.0.1:{port}/cache/{namespace}/playlist.m3u8?token={player}"
+  curl "{scheme}://{local}:{port}/cache/{namespace}/playlist.m3u8?token={player}"
 "#
     )
 }

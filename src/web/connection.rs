@@ -6,6 +6,9 @@
 //! - from the first byte of a request to the end of its headers: `request_head`, then a clean end;
 //! - while an answer is being sent and the client takes none of it: `download_idle`, then an error.
 //!
+//! HTTP/2 has many requests on one connection, and heads that no byte count tells from other frames: there, an idle connection
+//! has no request open, and one that has some open and moves no byte either way for `download_idle` has ended.
+//!
 //! Two more things belong at this depth. A client that is gone can't be written to, yet what it sent before it went is still to
 //! be read: so a failed write is swallowed, and the end shows at the next read. And a refused upload may still be on its way
 //! when the connection ends: so its rest is read and dropped first, within bounds, and the client sees the status and not a reset.
@@ -13,7 +16,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -23,25 +26,47 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Timeouts, drain};
 
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const BUSY: u8 = 2;
+/// What a connection is doing, as far as time limits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Head,
+    Busy,
+}
 
 /// What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
-    phase: AtomicU8,
+    open_requests: AtomicUsize,
+    head: AtomicBool,
+    multiplexed: AtomicBool,
     linger: AtomicBool,
 }
 
 impl ConnectionState {
     /// A request has been read and is being answered.
     pub(super) fn request_begins(&self) {
-        self.phase.store(BUSY, Ordering::Relaxed);
+        self.head.store(false, Ordering::Relaxed);
+        self.open_requests.fetch_add(1, Ordering::Relaxed);
     }
 
     fn request_ends(&self) {
-        self.phase.store(IDLE, Ordering::Relaxed);
+        self.open_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// This connection speaks HTTP/2.
+    pub(super) fn is_multiplexed(&self) {
+        self.multiplexed.store(true, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        if self.open_requests.load(Ordering::Relaxed) > 0 {
+            Phase::Busy
+        } else if self.head.load(Ordering::Relaxed) {
+            Phase::Head
+        } else {
+            Phase::Idle
+        }
     }
 
     /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
@@ -58,7 +83,7 @@ pub(super) struct Connection<T> {
     timeouts: Timeouts,
     timer: Option<Pin<Box<Sleep>>>,
     /// The phase that reading waits in, and since when.
-    waiting: Option<(u8, Instant)>,
+    waiting: Option<(Phase, Instant)>,
     write_stalled: Option<Instant>,
     write_broken: bool,
     lingering: Option<Lingering>,
@@ -92,16 +117,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     fn read_deadline(&mut self) -> Option<Instant> {
-        let phase = self.state.phase.load(Ordering::Relaxed);
+        let phase = self.state.phase();
         let since = match self.waiting {
             Some((last, since)) if last == phase => since,
             _ => Instant::now(),
         };
         self.waiting = Some((phase, since));
         match phase {
-            IDLE => Some(since + self.timeouts.keep_alive),
-            HEAD => Some(since + self.timeouts.request_head),
-            _ => None,
+            Phase::Idle => Some(since + self.timeouts.keep_alive),
+            Phase::Head => Some(since + self.timeouts.request_head),
+            Phase::Busy if self.state.multiplexed.load(Ordering::Relaxed) => Some(since + self.timeouts.download_idle),
+            Phase::Busy => None,
+        }
+    }
+
+    /// Takes note of bytes that came or went.
+    fn moved(&mut self) {
+        if self.state.multiplexed.load(Ordering::Relaxed) {
+            if self.state.phase() == Phase::Busy {
+                self.waiting = Some((Phase::Busy, Instant::now()));
+            }
+        } else if self.state.phase() == Phase::Idle {
+            self.state.head.store(true, Ordering::Relaxed);
+            self.waiting = Some((Phase::Head, Instant::now()));
         }
     }
 
@@ -111,6 +149,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         match written {
             Poll::Ready(Ok(count)) => {
                 self.write_stalled = None;
+                if self.state.multiplexed.load(Ordering::Relaxed) {
+                    self.moved();
+                }
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(_)) => {
@@ -133,9 +174,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.inner).poll_read(cx, buffer) {
             Poll::Ready(result) => {
-                if buffer.filled().len() > before && self.state.phase.load(Ordering::Relaxed) == IDLE {
-                    self.state.phase.store(HEAD, Ordering::Relaxed);
-                    self.waiting = Some((HEAD, Instant::now()));
+                if buffer.filled().len() > before {
+                    self.moved();
                 }
                 Poll::Ready(result)
             }
@@ -210,22 +250,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     }
 }
 
-/// An answer's body that tells the connection when it has been sent, or will not be.
+/// The end of a request: when it is dropped, its answer has been sent, or will not be.
 #[derive(Debug)]
-pub(super) struct Answer<B> {
-    body: B,
-    state: Arc<ConnectionState>,
-}
+pub(super) struct Ending(Arc<ConnectionState>);
 
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, state: Arc<ConnectionState>) -> Self {
-        Self { body, state }
+impl Ending {
+    pub(super) fn new(state: Arc<ConnectionState>) -> Self {
+        Self(state)
     }
 }
 
-impl<B> Drop for Answer<B> {
+impl Drop for Ending {
     fn drop(&mut self) {
-        self.state.request_ends();
+        self.0.request_ends();
+    }
+}
+
+/// An answer's body, which takes the end of its request along.
+#[derive(Debug)]
+pub(super) struct Answer<B> {
+    body: B,
+    _ending: Ending,
+}
+
+impl<B> Answer<B> {
+    pub(super) fn new(body: B, ending: Ending) -> Self {
+        Self { body, _ending: ending }
     }
 }
 
@@ -275,7 +325,7 @@ mod tests {
         state.request_begins();
         let answered = tokio::time::timeout(Duration::from_secs(1000), server.read(&mut byte)).await;
         assert!(answered.is_err(), "a busy connection has no idle time");
-        drop(Answer::new(http_body_util::Empty::<Bytes>::new(), state));
+        drop(Answer::new(http_body_util::Empty::<Bytes>::new(), Ending::new(state)));
         let begun = Instant::now();
         assert_eq!(server.read(&mut byte).await.unwrap(), 0);
         assert_eq!(begun.elapsed().as_secs(), 150);

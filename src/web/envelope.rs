@@ -13,9 +13,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use tower::Service as _;
 
-use super::Web;
 use super::connection::ConnectionState;
 use super::error::{ALLOWED, Panicked, Problem};
+use super::{Web, drain};
 use crate::origin::policy::CorsOrigins;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,6 +40,9 @@ impl Context {
 #[derive(Clone, Copy, Debug)]
 struct CorsDecided;
 
+/// The request line and headers of one request, in bytes; past that it is a 431.
+pub(super) const MAX_HEAD: u32 = 32 << 10;
+
 /// Takes a request through the router and puts on its answer what every answer carries.
 pub(super) async fn answer(
     web: Web,
@@ -50,10 +53,16 @@ pub(super) async fn answer(
 ) -> Response {
     let request_id = take_or_make_id(request.headers());
     let method = request.method().clone();
-    request.extensions_mut().insert(Context { request_id: request_id.clone(), peer, connection });
-    let mut response: Response = match router.call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    let context = Context { request_id: request_id.clone(), peer, connection };
+    let mut response = if is_too_large(&request) {
+        let (parts, body) = request.into_parts();
+        drain::after_refusal(Problem::head_too_large(), &context, &parts.headers, body).into_response(context.id(), None)
+    } else {
+        request.extensions_mut().insert(context);
+        match router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     };
     if let Some(&panicked) = response.extensions().get::<Panicked>() {
         response = Problem::from(panicked).into_response(request_id.to_str().unwrap_or_default(), None);
@@ -68,6 +77,12 @@ pub(super) async fn answer(
     }
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
     response
+}
+
+fn is_too_large(request: &Request) -> bool {
+    let uri = request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    uri + headers.sum::<usize>() > MAX_HEAD as usize
 }
 
 /// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.

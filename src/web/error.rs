@@ -76,6 +76,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-such-place", detail)
     }
 
+    pub(super) fn head_too_large() -> Self {
+        let detail = "the request line and headers are larger than 32 KiB: a proxy in between may add too many or too long ones";
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
+    }
+
     pub(super) fn unsatisfiable(length: usize) -> Self {
         let range = HeaderValue::try_from(format!("bytes */{length}"));
         let problem = Self::new(

@@ -1,7 +1,7 @@
 //! The words of HTTP: URLs, headers, status codes.
 //!
 //! A request's way, in order, each step with its reason:
-//! 1. [`server`] accepts the connection and reads the request; [`connection`] keeps its time limits.
+//! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The layers below: a panic becomes a 500.
@@ -27,6 +27,7 @@ mod remove;
 mod reply;
 pub mod server;
 mod target;
+pub mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

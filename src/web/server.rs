@@ -1,4 +1,4 @@
-//! Accepting connections and speaking HTTP/1.1 on them.
+//! Accepting connections and speaking HTTP/1.1 or HTTP/2 on them: HTTP/2 by ALPN over TLS, and by prior knowledge in clear.
 
 use std::convert::Infallible;
 use std::io;
@@ -6,27 +6,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::Web;
-use super::connection::{Answer, Connection, ConnectionState};
-use super::envelope::answer;
+use super::connection::{Answer, Connection, ConnectionState, Ending};
+use super::envelope::{MAX_HEAD, answer};
+use super::tls::Tls;
 
-/// The request line and headers of one request, in bytes; past that it is a 431.
-pub const MAX_HEAD: usize = 32 << 10;
+/// HTTP/2 flow control: how much of one body, and of all bodies of a connection, may come before it is asked for. A segment in
+/// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+/// Requests at once on an HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
 
-/// Serves a listener until `stop`. Then it takes no new connection, lets requests in flight end, closes idle connections, and
+/// Serves a listener until `stop`, over TLS where that is given. Then it takes no new connection, lets requests in flight end, closes idle connections, and
 /// returns when all are gone, or when `drain` has passed and the rest is cut off.
-pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken, drain: Duration) {
-    let connections = GracefulShutdown::new();
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop: CancellationToken, drain: Duration) {
+    let connections = Arc::new(GracefulShutdown::new());
     let router = web.router();
+    let handshakes = TaskTracker::new();
     let mut trouble = false;
     loop {
         let accepted = tokio::select! {
@@ -36,7 +44,20 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken, dra
         match accepted {
             Ok((stream, peer)) => {
                 trouble = false;
-                start(stream, peer, web.clone(), router.clone(), &connections);
+                // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
+                let _ = stream.set_nodelay(true);
+                let Some(tls) = tls.clone() else {
+                    start(stream, peer, web.clone(), router.clone(), &connections);
+                    continue;
+                };
+                let (web, router, connections) = (web.clone(), router.clone(), Arc::clone(&connections));
+                handshakes.spawn(async move {
+                    match tokio::time::timeout(web.inner.timeouts.request_head, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => start(stream, peer, web, router, &connections),
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                    }
+                });
             }
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
@@ -49,7 +70,15 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken, dra
         }
     }
     drop(listener);
-    if tokio::time::timeout(drain, connections.shutdown()).await.is_err() {
+    let ended = async {
+        handshakes.close();
+        handshakes.wait().await;
+        // The last handshake has let go of it.
+        if let Some(connections) = Arc::into_inner(connections) {
+            connections.shutdown().await;
+        }
+    };
+    if tokio::time::timeout(drain, ended).await.is_err() {
         tracing::warn!("drain_timeout has passed: cutting off the connections that are left");
     }
 }
@@ -59,30 +88,42 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-fn start(stream: TcpStream, peer: std::net::SocketAddr, web: Web, router: axum::Router, connections: &GracefulShutdown) {
-    // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
-    let _ = stream.set_nodelay(true);
+fn start<S>(stream: S, peer: std::net::SocketAddr, web: Web, router: axum::Router, connections: &GracefulShutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let state = Arc::new(ConnectionState::default());
     let io = TokioIo::new(Connection::new(stream, Arc::clone(&state), web.inner.timeouts));
     let open = web.inner.metrics.connections.clone();
     open.inc();
     let service = service_fn(move |request: Request<Incoming>| {
+        if request.version() == Version::HTTP_2 {
+            state.is_multiplexed();
+        }
         state.request_begins();
         let answered = answer(web.clone(), router.clone(), peer, Arc::clone(&state), request.map(Body::new));
-        let state = Arc::clone(&state);
+        // Made before the answer is: a request that is given up half-way ends, too.
+        let ending = Ending::new(Arc::clone(&state));
         async move {
             let response: Response<Body> = answered.await;
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, state)))
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, ending)))
         }
     });
-    let connection = http1::Builder::new()
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
         // Time limits are kept by `Connection`.
         .header_read_timeout(None)
         // A client that has sent everything may close its half before it reads the answer.
-        .half_close(true)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(io, service);
-    let connection = connections.watch(connection);
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let connection = connections.watch(builder.serve_connection(io, service).into_owned());
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.

@@ -87,7 +87,8 @@ impl Origin {
         self.child = Some(child);
         let started = self.wait_for_log("started");
         self.admin = started["admin_address"].as_str().unwrap().parse().unwrap();
-        self.address = self.wait_for_log("listening")["address"].as_str().unwrap().parse().unwrap();
+        let in_clear = self.log().into_iter().find(|line| line["message"] == "listening" && line["tls"] == false).unwrap();
+        self.address = in_clear["address"].as_str().unwrap().parse().unwrap();
     }
 
     fn log_path(&self) -> PathBuf {

@@ -17,5 +17,6 @@ mod misbehaving;
 mod read;
 mod store_model;
 mod tidy;
+mod tls;
 mod tutorial;
 mod write;

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, size};
+use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, file_name, size};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, NamespacePolicy};
 
@@ -28,6 +28,17 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
     top.text("drain_timeout", |text| duration(text).map(|value| settings.drain_timeout = value));
     top.text("max_in_flight", |text| size(text).map(|value| settings.max_in_flight = value));
+    if let Some(mut tls) = top.section("tls") {
+        let place = &mut settings.tls;
+        tls.list("listen", |texts| {
+            place.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        });
+        tls.text("certificate", |text| file_name(text).map(|value| place.certificate = value));
+        tls.text("key", |text| file_name(text).map(|value| place.key = value));
+        tls.text("client_ca", |text| file_name(text).map(|value| place.client_ca = value));
+        tls.finish();
+    }
     if let Some(mut timeouts) = top.section("timeouts") {
         let limits = &mut settings.timeouts;
         timeouts.text("request_head", |text| duration(text).map(|value| limits.request_head = value));

@@ -24,6 +24,8 @@ pub(super) const SHIPPED: &str = include_str!("../../../config/springhead.toml")
 pub struct Settings {
     /// Where objects are served.
     pub listen: Vec<SocketAddr>,
+    /// TLS listeners and what they present.
+    pub tls: TlsSettings,
     /// Where probes and metrics are served.
     pub admin_listen: SocketAddr,
     /// Where signing keys and key records are kept.
@@ -40,6 +42,19 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
+}
+
+/// TLS listeners and what they present. Without a listener there is no TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Where objects are served over TLS.
+    pub listen: Vec<SocketAddr>,
+    /// The certificate and its chain, a PEM file.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's key, a PEM file.
+    pub key: Option<PathBuf>,
+    /// If set, a PEM file: clients have to present a certificate that one of these has signed.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What a log line looks like.
@@ -102,6 +117,9 @@ pub(super) struct Given {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
     pub(super) listen: Vec<Given>,
+    pub(super) tls_listen: Vec<Given>,
+    pub(super) tls_certificate: Option<Given>,
+    pub(super) tls_key: Option<Given>,
     pub(super) admin_listen: Option<Given>,
     pub(super) data_dir: Option<Given>,
     pub(super) log_format: Option<Given>,
@@ -119,6 +137,7 @@ impl Default for Settings {
         }
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            tls: TlsSettings::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             data_dir: PathBuf::from("./springhead-data"),
             log_format: LogFormat::Text,
@@ -158,20 +177,22 @@ impl Settings {
         };
         read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
         read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
+        read(&overrides.tls_certificate, &mut |text| file_name(text).map(|value| self.tls.certificate = value));
+        read(&overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
         read(&overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
         read(&overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
         read(&overrides.drain_timeout, &mut |text| duration(text).map(|value| self.drain_timeout = value));
         read(&overrides.max_in_flight, &mut |text| size(text).map(|value| self.max_in_flight = value));
-        if !overrides.listen.is_empty() {
+        for (given, place) in [(&overrides.listen, &mut self.listen), (&overrides.tls_listen, &mut self.tls.listen)] {
             let mut listen = Vec::new();
-            for given in &overrides.listen {
+            for given in given {
                 match address(&given.value) {
                     Ok(value) => listen.push(value),
                     Err(message) => faults.push(Fault::new(&given.name, message)),
                 }
             }
             if !listen.is_empty() {
-                self.listen = listen;
+                *place = listen;
             }
         }
         // Namespaces named here are added to the file's; the built-in one stands only while nobody names any.
@@ -196,8 +217,15 @@ impl Settings {
 
     /// What can only be judged when everything is known.
     fn check_whole(&self, faults: &mut Vec<Fault>) {
-        if self.listen.is_empty() {
-            faults.push(Fault::new("listen", "names no address to serve on"));
+        if self.listen.is_empty() && self.tls.listen.is_empty() {
+            faults.push(Fault::new("listen", "names no address to serve on, and neither does tls.listen"));
+        }
+        if !self.tls.listen.is_empty() {
+            for (key, file) in [("tls.certificate", &self.tls.certificate), ("tls.key", &self.tls.key)] {
+                if file.is_none() {
+                    faults.push(Fault::new(key, "names no file, and tls.listen needs one"));
+                }
+            }
         }
         if self.namespaces.is_empty() {
             faults.push(Fault::new("namespaces", "there is none, so nothing could be stored"));
@@ -269,6 +297,12 @@ fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("is empty; name a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
+/// A file; an empty name is none.
+#[expect(clippy::unnecessary_wraps, reason = "it is read like every other value")]
+fn file_name(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
 fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
 }
@@ -306,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\n\
-            drain_timeout = \"1500ms\"\n[timeouts]\nkeep_alive = \"3m\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            drain_timeout = \"1500ms\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\ncertificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
         assert_eq!(faults, Vec::<String>::new());

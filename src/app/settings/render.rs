@@ -1,6 +1,7 @@
 //! Settings -> a settings file.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use http::HeaderValue;
 
@@ -16,8 +17,18 @@ pub(super) fn render(settings: &Settings) -> String {
 }
 
 fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
-    let Settings { listen, admin_listen, data_dir, log_format, log_level, drain_timeout, max_in_flight, timeouts, namespaces } =
-        settings;
+    let Settings {
+        listen,
+        tls,
+        admin_listen,
+        data_dir,
+        log_format,
+        log_level,
+        drain_timeout,
+        max_in_flight,
+        timeouts,
+        namespaces,
+    } = settings;
     let format = match log_format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
@@ -30,6 +41,12 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "log_level = {}", quote(level))?;
     writeln!(text, "drain_timeout = \"{}\"", Span(*drain_timeout))?;
     writeln!(text, "max_in_flight = \"{}\"", Size(*max_in_flight))?;
+    let file = |path: &Option<PathBuf>| quote(&path.as_ref().map_or_else(String::new, |path| path.display().to_string()));
+    writeln!(text, "\n[tls]")?;
+    writeln!(text, "listen = {}", list(tls.listen.iter().map(ToString::to_string)))?;
+    writeln!(text, "certificate = {}", file(&tls.certificate))?;
+    writeln!(text, "key = {}", file(&tls.key))?;
+    writeln!(text, "client_ca = {}", file(&tls.client_ca))?;
     writeln!(text, "\n[timeouts]")?;
     writeln!(text, "request_head = \"{}\"", Span(timeouts.request_head))?;
     writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;

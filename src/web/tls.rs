@@ -1,0 +1,129 @@
+//! TLS 1.2 and 1.3: the only module that knows rustls and reads certificates.
+//!
+//! Invariant: what is in force is always a certificate and a key that fit each other. A pair that does not is refused whole, and
+//! the one before it stays; connections that are open keep what they began with.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::model::clock::WallTime;
+
+/// What a TLS listener is made of, in PEM.
+#[derive(Clone)]
+pub struct Pem {
+    /// The server's certificate and the chain behind it, in that order.
+    pub certificate: Vec<u8>,
+    /// The certificate's private key.
+    pub key: Vec<u8>,
+    /// If set: clients have to present a certificate that one of these has signed.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+/// Why a certificate and key are of no use. Says nothing of the key.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The certificate file is no PEM, or has no certificate in it.
+    #[error("the certificate file holds no certificate in PEM")]
+    Certificate,
+    /// The key file is no PEM, or has no private key in it.
+    #[error("the key file holds no private key in PEM")]
+    Key,
+    /// Both are there and do not fit, or the key is of a kind that is not supported.
+    #[error("the certificate and the key can't be used together: {0}")]
+    Pair(String),
+    /// The file of client CAs is of no use.
+    #[error("the client CA file can't be used: {0}")]
+    ClientCa(String),
+}
+
+/// The certificate in force, and the connections made with it.
+pub struct Tls {
+    config: ArcSwap<ServerConfig>,
+    expires: ArcSwap<WallTime>,
+}
+
+impl Tls {
+    /// Takes the first pair.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(pem: &Pem) -> Result<Self, TlsError> {
+        let (config, expires) = build(pem)?;
+        Ok(Self { config: ArcSwap::from_pointee(config), expires: ArcSwap::from_pointee(expires) })
+    }
+
+    /// Puts another pair in force for connections from now on.
+    ///
+    /// # Errors
+    /// What is wrong with it; the one before stays in force.
+    pub fn replace(&self, pem: &Pem) -> Result<(), TlsError> {
+        let (config, expires) = build(pem)?;
+        self.config.store(Arc::new(config));
+        self.expires.store(Arc::new(expires));
+        Ok(())
+    }
+
+    /// When the certificate in force ends.
+    #[must_use]
+    pub fn expires(&self) -> WallTime {
+        **self.expires.load()
+    }
+
+    /// Shakes hands.
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("expires", &self.expires()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pem(hidden)")
+    }
+}
+
+fn build(pem: &Pem) -> Result<(ServerConfig, WallTime), TlsError> {
+    let chain = certificates(&pem.certificate).filter(|chain| !chain.is_empty()).ok_or(TlsError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|_| TlsError::Key)?;
+    let (_, first) = x509_parser::parse_x509_certificate(&chain[0]).map_err(|_| TlsError::Certificate)?;
+    let end = u64::try_from(first.validity().not_after.timestamp()).unwrap_or(0);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Pair(error.to_string()))?;
+    let builder = match &pem.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(authorities) => {
+            let refused = |error: &dyn fmt::Display| TlsError::ClientCa(error.to_string());
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(authorities).ok_or_else(|| refused(&"it is not PEM"))? {
+                roots.add(authority).map_err(|error| refused(&error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| refused(&error))?)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| TlsError::Pair(error.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok((config, WallTime::from_millis(end.saturating_mul(1000))))
+}
+
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
+}

@@ -1,0 +1,246 @@
+//! TLS and HTTP/2, as curl, openssl and h2load see them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+use crate::harness::{Origin, bytes, eventually};
+
+/// An authority, and the files of what it signs.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "test authority");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a certificate and its key, each as an administrator's tool does: a new file, moved into place.
+    fn sign(&self, certificate: &str, key: &str) {
+        let pair = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let signed = params.signed_by(&pair, &self.issuer).unwrap();
+        for (name, text) in [(certificate, signed.pem()), (key, pair.serialize_pem())] {
+            fs::write(self.path("draft"), text).unwrap();
+            fs::rename(self.path("draft"), self.path(name)).unwrap();
+        }
+    }
+
+    fn serve(&self, more: &[&str]) -> (Origin, SocketAddr) {
+        self.sign("cert.pem", "key.pem");
+        let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
+        let certificate = ["--tls-certificate", certificate.to_str().unwrap()];
+        let key = ["--tls-key", key.to_str().unwrap()];
+        let origin = Origin::start_with(&[&["--tls-listen", "127.0.0.1:0"], &certificate[..], &key[..], more].concat());
+        let line = origin.log().into_iter().find(|line| line["message"] == "listening" && line["tls"] == true).unwrap();
+        let address = line["address"].as_str().unwrap().parse().unwrap();
+        (origin, address)
+    }
+}
+
+/// curl's exit status, and what it printed.
+fn curl(ca: &Path, arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new("curl");
+    command.args(["-s", "--max-time", "20", "--cacert", ca.to_str().unwrap()]).args(arguments);
+    let output = command.output().unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn both_versions_of_tls_and_of_http_carry_uploads_and_downloads() {
+    let authority = Authority::new();
+    let (origin, tls) = authority.serve(&[]);
+    let body = bytes(1, 3 << 20);
+    let file = authority.path("body");
+    fs::write(&file, &body).unwrap();
+    let (write, read) = (format!("Authorization: {}", origin.encoder), format!("Authorization: {}", origin.player));
+    let over_tls = format!("https://localhost:{}{}", tls.port(), origin.path("a.ts"));
+    let in_clear = format!("http://{}{}", origin.address, origin.path("a.ts"));
+    let out = authority.path("out");
+    for (how, version, url) in [
+        (&["--http1.1", "--tls-max", "1.2"][..], "1.1", &over_tls),
+        (&["--http2", "--tls-max", "1.2"], "2", &over_tls),
+        (&["--http1.1", "--tlsv1.3"], "1.1", &over_tls),
+        (&["--http2", "--tlsv1.3"], "2", &over_tls),
+        (&["--http2-prior-knowledge"], "2", &in_clear),
+    ] {
+        let run = |arguments: &[&str]| {
+            let (exit, said) =
+                curl(&authority.path("ca.pem"), &[how, arguments, &["-w", "%{http_code} %{http_version}", url]].concat());
+            assert_eq!(exit, 0, "{how:?} {arguments:?}: {said}");
+            said
+        };
+        let (file, out_name) = (file.to_str().unwrap(), out.to_str().unwrap());
+        assert_eq!(run(&["-T", file, "-H", &write]), format!("204 {version}"));
+        assert_eq!(run(&["-H", &read, "-o", out_name]), format!("200 {version}"));
+        assert!(fs::read(&out).unwrap() == body, "{how:?}");
+        assert_eq!(run(&["-H", &read, "-o", out_name, "-r", "100-199"]), format!("206 {version}"));
+        assert!(fs::read(&out).unwrap() == body[100..200]);
+        assert_eq!(run(&["-I", "-o", "/dev/null", "-H", &read]), format!("200 {version}"));
+        assert_eq!(run(&["-X", "DELETE", "-H", &write]), format!("204 {version}"));
+        assert_eq!(run(&["-o", "/dev/null", "-H", &read]), format!("404 {version}"));
+        assert_eq!(run(&["-o", "/dev/null"]), format!("401 {version}"));
+        assert_eq!(run(&["-T", file, "-o", "/dev/null", "-H", &read]), format!("403 {version}"), "while it is being sent");
+    }
+    let expiry = origin.metric("springhead_tls_certificate_expiry_timestamp_seconds");
+    assert!(expiry > 1.7e9, "{expiry}");
+    assert_ne!(curl(Path::new("/dev/null"), &[&over_tls]).0, 0, "a client that does not know the authority");
+}
+
+#[test]
+fn many_requests_share_a_connection() {
+    let authority = Authority::new();
+    let (origin, tls) = authority.serve(&[]);
+    origin.store("a.ts", bytes(1, 100_000));
+    for url in [format!("https://127.0.0.1:{}", tls.port()), format!("http://{}", origin.address)] {
+        let output = Command::new("timeout")
+            .args(["60", "h2load", "-n", "2000", "-c", "10", "-m", "20", "-H", &format!("authorization: {}", origin.player)])
+            .arg(format!("{url}{}", origin.path("a.ts")))
+            .output()
+            .expect("h2load is installed: tests/run does it");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+        assert!(said.contains("2000 2xx"), "{said}");
+    }
+}
+
+/// The serial number of the certificate a new connection is shown.
+fn serial(tls: SocketAddr) -> String {
+    let command = format!("openssl s_client -connect {tls} </dev/null 2>/dev/null | openssl x509 -noout -serial");
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_certificate_is_renewed_in_the_middle_of_the_show() {
+    let authority = Authority::new();
+    let (origin, tls) = authority.serve(&[]);
+    origin.store("a.ts", bytes(1, 10_000));
+    let url = format!("https://localhost:{}{}?token={}", tls.port(), origin.path("a.ts"), origin.player);
+    let (done, asked) = (AtomicBool::new(false), AtomicU32::new(0));
+    let ca = authority.path("ca.pem");
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let (exit, status) = curl(&ca, &["-o", "/dev/null", "-w", "%{http_code}", &url]);
+                    assert_eq!((exit, &*status), (0, "200"), "a request failed while the certificate changed");
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        let finish = || done.store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            let before = serial(tls);
+            authority.sign("cert.pem", "key.pem");
+            let renewed = eventually(Duration::from_secs(15), || (serial(tls) != before).then_some(()));
+            if renewed.is_none() {
+                finish();
+                panic!("the new certificate is not in force");
+            }
+        }
+        // A key that does not fit, and a file that is no certificate: refused, and the old pair stays.
+        let before = serial(tls);
+        authority.sign("other.pem", "key.pem");
+        let refused = |count: usize| {
+            let lines = || origin.log().iter().filter(|line| line["level"] == "ERROR").count();
+            eventually(Duration::from_secs(15), || (lines() == count).then_some(())).is_some()
+        };
+        let first = refused(1);
+        fs::write(authority.path("cert.pem"), "not a certificate").unwrap();
+        let second = refused(2);
+        let after = serial(tls);
+        finish();
+        assert!(first && second, "the log says that it is refused");
+        assert_eq!(after, before);
+    });
+    assert!(asked.load(Ordering::SeqCst) > 20);
+}
+
+#[test]
+fn a_client_may_have_to_present_a_certificate() {
+    let authority = Authority::new();
+    let settings = authority.path("settings.toml");
+    authority.sign("client.pem", "client-key.pem");
+    fs::write(&settings, format!("[tls]\nclient_ca = {:?}\n", authority.path("ca.pem"))).unwrap();
+    let (origin, tls) = authority.serve(&["--config", settings.to_str().unwrap(), "--namespace", "live-origin"]);
+    let url = format!("https://localhost:{}/livez", tls.port());
+    let ca = authority.path("ca.pem");
+    assert_ne!(curl(&ca, &[&url]).0, 0, "none presented");
+    let stranger = Authority::new();
+    stranger.sign("client.pem", "client-key.pem");
+    for (from, welcome) in [(&authority, true), (&stranger, false)] {
+        let (certificate, key) = (from.path("client.pem"), from.path("client-key.pem"));
+        let arguments = ["--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap(), &url];
+        assert_eq!(curl(&ca, &arguments).0 == 0, welcome);
+    }
+    drop(origin);
+}
+
+#[test]
+fn sigterm_lets_http_2_requests_end() {
+    let authority = Authority::new();
+    let (mut origin, tls) = authority.serve(&[]);
+    let body = bytes(1, 8 << 20);
+    origin.store("a.ts", body.clone());
+    let out = authority.path("out");
+    let url = format!("https://localhost:{}{}?token={}", tls.port(), origin.path("a.ts"), origin.player);
+    let mut reader = Command::new("curl");
+    reader.args(["-s", "--http2", "--limit-rate", "8M", "--cacert", authority.path("ca.pem").to_str().unwrap(), "-o"]);
+    let mut reader = reader.arg(&out).arg(&url).spawn().unwrap();
+    let begun = eventually(Duration::from_secs(5), || fs::metadata(&out).is_ok_and(|meta| meta.len() > 0).then_some(()));
+    assert!(begun.is_some());
+    origin.signal("TERM");
+    assert!(origin.wait().success());
+    assert!(reader.wait().unwrap().success());
+    assert!(fs::read(&out).unwrap() == body);
+}
+
+#[test]
+fn a_listener_without_a_certificate_is_a_fault_found_before_anything_starts() {
+    let run = |arguments: &[&str]| Command::new(crate::harness::BINARY).args(arguments).output().unwrap();
+    let none = run(&["serve", "--tls-listen", "127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(said.contains("tls.certificate") && said.contains("tls.key"), "{said}");
+    let dir = tempfile::tempdir().unwrap();
+    let (data, junk) = (dir.path().join("data"), dir.path().join("junk.pem"));
+    fs::write(&junk, "junk").unwrap();
+    let (data, junk) = (data.to_str().unwrap(), junk.to_str().unwrap());
+    let useless = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data,
+        "--tls-certificate",
+        junk,
+        "--tls-key",
+        junk,
+    ]);
+    assert_eq!(useless.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&useless.stderr).into_owned();
+    assert!(said.contains("no certificate in PEM"), "{said}");
+}
