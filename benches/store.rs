@@ -25,9 +25,9 @@ fn key(number: u32) -> Key {
 }
 
 fn namespace(capacity: u64, clock: &Clock) -> Arc<HotNamespace> {
-    let name = Namespace::parse("bench").unwrap();
-    let store = Store::new([(name.clone(), capacity)], 1 << 30, clock, &Metrics::new());
-    Arc::clone(store.namespace(&name).unwrap())
+    let metrics = Metrics::new();
+    let namespace = metrics.namespace(&Namespace::parse("bench").unwrap());
+    Store::new(1 << 30, clock.clone(), &metrics).open(capacity, namespace)
 }
 
 fn put(hot: &Arc<HotNamespace>, key: &Key, body: &Bytes) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use tokio::sync::Notify;
 
 use super::keys::rfc3339;
 use super::settings::TlsSettings;
@@ -46,8 +47,8 @@ impl Certificates {
     }
 
     /// Keeps the certificate fresh, and warns before it ends. A change is taken up when the files have stood still for one look,
-    /// because certificate and key are written one after the other.
-    pub(super) async fn watch(mut self, metrics: Arc<Metrics>) {
+    /// because certificate and key are written one after the other; who rings `look_now` has written both.
+    pub(super) async fn watch(mut self, metrics: Arc<Metrics>, look_now: Arc<Notify>) {
         let clock = Clock::system();
         let mut warned = None;
         let mut changing = None;
@@ -58,12 +59,12 @@ impl Certificates {
                 tracing::warn!(days_left = left.as_secs() / 86_400, "the TLS certificate ends soon: replace its files");
                 warned = Some(clock.now());
             }
-            tokio::time::sleep(EVERY).await;
+            let told = tokio::time::timeout(EVERY, look_now.notified()).await.is_ok();
             let settings = self.settings.clone();
             let Ok(now) = tokio::task::spawn_blocking(move || stamps(&settings)).await else { return };
-            if now == self.seen {
+            if now == self.seen && !told {
                 changing = None;
-            } else if changing.as_ref() != Some(&now) {
+            } else if changing.as_ref() != Some(&now) && !told {
                 changing = Some(now);
             } else {
                 self.seen = now;

@@ -49,6 +49,9 @@ struct SettingsArgs {
     /// Address to serve objects on; may be given several times. Port 0 takes a free one.
     #[arg(long, env = "SPRINGHEAD_LISTEN", value_name = "ADDR", value_delimiter = ',')]
     listen: Vec<String>,
+    /// Let another process listen on the same ports, to take over while this one drains.
+    #[arg(long, env = "SPRINGHEAD_REUSE_PORT", value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    reuse_port: Option<String>,
     /// Address to serve objects on over TLS; may be given several times.
     #[arg(long, env = "SPRINGHEAD_TLS_LISTEN", value_name = "ADDR", value_delimiter = ',')]
     tls_listen: Vec<String>,
@@ -210,7 +213,10 @@ pub(super) fn parse() -> Result<Parsed, ExitCode> {
 pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
     let Parsed { command, matches } = parsed;
     match command {
-        Command::Serve(ServeArgs { settings }) => serve::run(settings.load(leaf(&matches))?),
+        Command::Serve(ServeArgs { settings }) => {
+            let (file, overrides) = settings.read(leaf(&matches));
+            serve::run(Box::new(move || load(file.as_deref(), &overrides)))
+        }
         Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
         Command::Config(ConfigCommand::Default) => {
             print(SHIPPED);
@@ -271,10 +277,16 @@ fn named(matches: &ArgMatches, id: &str, value: String) -> Given {
 
 impl SettingsArgs {
     fn load(self, matches: &ArgMatches) -> Result<Settings, Failure> {
+        let (file, overrides) = self.read(matches);
+        load(file.as_deref(), &overrides)
+    }
+
+    fn read(self, matches: &ArgMatches) -> (Option<PathBuf>, Overrides) {
         let one = |id: &str, value: Option<String>| value.map(|value| named(matches, id, value));
         let many = |id: &str, values: Vec<String>| values.into_iter().map(|value| named(matches, id, value)).collect();
         let overrides = Overrides {
             listen: many("listen", self.listen),
+            reuse_port: one("reuse_port", self.reuse_port),
             tls_listen: many("tls_listen", self.tls_listen),
             tls_certificate: one("tls_certificate", self.tls_certificate),
             tls_key: one("tls_key", self.tls_key),
@@ -286,7 +298,7 @@ impl SettingsArgs {
             max_in_flight: one("max_in_flight", self.max_in_flight),
             namespaces: many("namespace", self.namespace),
         };
-        load(self.config.as_deref(), &overrides)
+        (self.config, overrides)
     }
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod data_dir;
 mod health;
 mod keys;
+mod reload;
 mod serve;
 mod settings;
 mod size;

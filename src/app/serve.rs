@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
 use super::data_dir::DataDir;
+use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
-use super::{Failure, print, telemetry, welcome};
+use super::telemetry::Logs;
+use super::{Failure, print, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -27,29 +30,58 @@ const REVOCATIONS_EVERY: Duration = Duration::from_millis(400);
 const BACKLOG: u32 = 4096;
 
 /// Serves until SIGTERM or SIGINT.
-pub(super) fn run(settings: Settings) -> Result<(), Failure> {
-    let _logs = telemetry::start(settings.log_format, settings.log_level);
+pub(super) fn run(load: Load) -> Result<(), Failure> {
+    let settings = load()?;
+    let logs = Logs::start(settings.log_format, settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    let served = runtime.block_on(serve(settings));
+    let served = runtime.block_on(serve(settings, load, logs));
     // A stuck file system must not keep a drained server from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(served?)
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// The signals that are listened for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("can't listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Waits for a signal to stop. Cancel-safe.
+async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()> {
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
-    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
+    let mut signals = Signals::listen()?;
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
     let ring = data.key_ring(true)?;
-    let listeners = settings.listen.iter().map(|&address| bind(address)).collect::<anyhow::Result<Vec<_>>>()?;
-    let admin_listener = bind(settings.admin_listen)?;
     let certificates = Certificates::load(&settings.tls)?;
-    let tls_listeners = settings.tls.listen.iter().map(|&address| bind(address)).collect::<anyhow::Result<Vec<_>>>()?;
+    let bind_all = |list: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
+        list.iter().map(|&address| bind(address, settings.reuse_port)).collect()
+    };
+    let listeners = bind_all(&settings.listen)?;
+    let tls_listeners = bind_all(&settings.tls.listen)?;
+    let admin_listener = bind(settings.admin_listen, settings.reuse_port)?;
     // What is pasted into an encoder had better be encrypted, where that is offered.
     let shown = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
     let welcome = welcome::first_start(&settings, &data, &ring, !tls_listeners.is_empty(), shown)?;
@@ -60,13 +92,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     verifier.revoke(data.revoked().context("can't read the revocations")?);
     let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
-    let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), settings.timeouts);
+    let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings));
 
-    tokio::spawn(sweep(origin));
+    tokio::spawn(sweep(origin.clone()));
     tokio::spawn(watch_revocations(data, verifier));
     let tls = certificates.as_ref().map(Certificates::tls);
+    let look_now = Arc::new(Notify::new());
     if let Some(certificates) = certificates {
-        tokio::spawn(certificates.watch(Arc::clone(&metrics)));
+        tokio::spawn(certificates.watch(Arc::clone(&metrics), Arc::clone(&look_now)));
     }
 
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
@@ -76,7 +109,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
         let (address, is_tls) = (listener.local_addr()?, tls.is_some());
-        servers.spawn(server::serve(listener, tls, web.clone(), stop.clone(), settings.drain_timeout));
+        servers.spawn(server::serve(listener, tls, web.clone(), stop.clone()));
         tracing::info!(%address, tls = is_tls, "listening");
     }
     let version = env!("CARGO_PKG_VERSION");
@@ -89,31 +122,38 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         print(&text);
     }
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut reloader = Reloader { load, settings, origin, web: web.clone(), logs, certificates: look_now };
+    loop {
+        tokio::select! {
+            () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => break,
+            _ = signals.hang_up.recv() => reloader.reload(),
+        }
     }
     tracing::info!("draining: no new connections; requests in flight may end");
     web.set_ready(false);
     stop.cancel();
+    let drain_timeout = reloader.settings.drain_timeout;
     let drained = async {
         while servers.join_next().await.is_some() {}
-        let _ = tokio::time::timeout(settings.drain_timeout, web.uploads_ended()).await;
+        let _ = tokio::time::timeout(drain_timeout, web.uploads_ended()).await;
     };
     tokio::select! {
         () = drained => tracing::info!("stopped"),
-        _ = terminate.recv() => tracing::warn!("told twice: stopping at once"),
-        _ = interrupt.recv() => tracing::warn!("told twice: stopping at once"),
+        () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => tracing::warn!("told twice: stopping at once"),
     }
     stop_admin.cancel();
     admin.abort();
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn bind(address: SocketAddr, reuse_port: bool) -> anyhow::Result<TcpListener> {
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // Only when asked for: two servers that share a port by mistake would each get half of every stream.
+        if reuse_port {
+            socket.set_reuseport(true)?;
+        }
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };

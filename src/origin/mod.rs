@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use arc_swap::ArcSwap;
 
 pub use error::OriginError;
 pub use get::Found;
@@ -34,12 +35,17 @@ pub struct Origin {
 
 #[derive(Debug)]
 struct Inner {
-    places: HashMap<Namespace, Place, RandomState>,
+    // Replaced whole when the settings change; requests in flight keep what they began with.
+    places: ArcSwap<Places>,
+    store: Store,
+    metrics: Arc<Metrics>,
     clock: Clock,
 }
 
+type Places = HashMap<Namespace, Arc<Place>, RandomState>;
+
 /// A namespace, its rules and its bytes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Place {
     policy: Arc<NamespacePolicy>,
     hot: Arc<HotNamespace>,
@@ -53,26 +59,40 @@ impl Origin {
         namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>,
         max_in_flight: u64,
         clock: Clock,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
     ) -> Self {
-        let namespaces: Vec<_> = namespaces.into_iter().collect();
-        let capacities = namespaces.iter().map(|(name, policy)| (name.clone(), policy.hot_capacity));
-        let store = Store::new(capacities, max_in_flight, &clock, metrics);
-        let places = namespaces
-            .into_iter()
-            .filter_map(|(name, policy)| {
-                let hot = Arc::clone(store.namespace(&name)?);
-                let place = Place { policy: Arc::new(policy), hot, metrics: metrics.namespace(&name) };
-                Some((name, place))
-            })
-            .collect();
-        Self { inner: Arc::new(Inner { places, clock }) }
+        let store = Store::new(max_in_flight, clock.clone(), metrics);
+        let origin = Self { inner: Arc::new(Inner { places: ArcSwap::default(), store, metrics: Arc::clone(metrics), clock }) };
+        origin.configure(namespaces, max_in_flight);
+        origin
+    }
+
+    /// Puts other rules in force. A namespace that stays keeps its objects, as far as its hot capacity allows; one that is not
+    /// named any more is gone, and its objects with it.
+    pub fn configure(&self, namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>, max_in_flight: u64) {
+        self.inner.store.set_max_in_flight(max_in_flight);
+        let before = self.inner.places.load();
+        let mut places = Places::default();
+        for (name, policy) in namespaces {
+            let (hot, metrics) = match before.get(&name) {
+                Some(place) => {
+                    place.hot.set_capacity(policy.hot_capacity);
+                    (Arc::clone(&place.hot), place.metrics.clone())
+                }
+                None => {
+                    let metrics = self.inner.metrics.namespace(&name);
+                    (self.inner.store.open(policy.hot_capacity, metrics.clone()), metrics)
+                }
+            };
+            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, metrics }));
+        }
+        self.inner.places.store(Arc::new(places));
     }
 
     /// The rules of a namespace, if it is configured. They say how to answer, not what is stored, so no grant is asked for.
     #[must_use]
-    pub fn policy(&self, namespace: &Namespace) -> Option<&NamespacePolicy> {
-        self.inner.places.get(namespace).map(|place| &*place.policy)
+    pub fn policy(&self, namespace: &Namespace) -> Option<Arc<NamespacePolicy>> {
+        self.inner.places.load().get(namespace).map(|place| Arc::clone(&place.policy))
     }
 
     /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a
@@ -80,7 +100,7 @@ impl Origin {
     #[must_use]
     pub fn sweep(&self) -> bool {
         let mut more = false;
-        for place in self.inner.places.values() {
+        for place in self.inner.places.load().values() {
             more |= place.hot.sweep();
         }
         more
@@ -94,11 +114,11 @@ impl Origin {
 
     /// Where the object is or will be, if the holder of the grant may do this to it. Tells that a namespace is unknown only to
     /// those who may see it, so that names can't be probed.
-    fn admit(&self, grant: &Grant, action: Action, object: &ObjectId) -> Result<&Place, OriginError> {
+    fn admit(&self, grant: &Grant, action: Action, object: &ObjectId) -> Result<Arc<Place>, OriginError> {
         if !grant.sees(&object.namespace) {
             return Err(OriginError::Forbidden);
         }
-        let place = self.inner.places.get(&object.namespace).ok_or(OriginError::UnknownNamespace)?;
+        let place = self.inner.places.load().get(&object.namespace).cloned().ok_or(OriginError::UnknownNamespace)?;
         if !grant.allows(action, object) {
             return Err(OriginError::Forbidden);
         }

@@ -1,5 +1,6 @@
 //! The rules of a write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use super::get::validators;
 use super::{Origin, OriginError, Place, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls;
-use crate::metrics::NamespaceMetrics;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
@@ -37,7 +37,7 @@ pub struct PutSpec {
 #[derive(Debug)]
 pub struct Upload {
     inner: store::Upload,
-    place: Place,
+    place: Arc<Place>,
     ttl: Duration,
     spec: PutSpec,
     tally: Tally,
@@ -46,7 +46,7 @@ pub struct Upload {
 /// Counts how an upload ended, once, when it is dropped: an admitted one that is neither stored nor refused has broken off.
 #[derive(Debug)]
 struct Tally {
-    metrics: NamespaceMetrics,
+    place: Arc<Place>,
     outcome: Outcome,
 }
 
@@ -72,8 +72,8 @@ impl Origin {
     /// # Errors
     /// Any [`OriginError`] but `NotFound`.
     pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
-        let place = self.admit(grant, Action::Write, object)?.clone();
-        let mut tally = Tally { metrics: place.metrics.clone(), outcome: Outcome::Refused };
+        let place = self.admit(grant, Action::Write, object)?;
+        let mut tally = Tally { place: Arc::clone(&place), outcome: Outcome::Refused };
         let (inner, ttl) = Self::admit_upload(&place, object, &spec)?;
         tally.outcome = Outcome::Broken;
         Ok(Upload { inner, place, ttl, spec, tally })
@@ -160,10 +160,11 @@ impl Upload {
 
 impl Drop for Tally {
     fn drop(&mut self) {
+        let metrics = &self.place.metrics;
         match self.outcome {
-            Outcome::Broken => self.metrics.uploads_broken.inc(),
-            Outcome::Refused => self.metrics.uploads_refused.inc(),
-            Outcome::Stored => self.metrics.uploads_stored.inc(),
+            Outcome::Broken => metrics.uploads_broken.inc(),
+            Outcome::Refused => metrics.uploads_refused.inc(),
+            Outcome::Stored => metrics.uploads_stored.inc(),
         };
     }
 }

@@ -8,24 +8,29 @@ use crate::metrics::Level;
 /// memory that is promised to the namespaces.
 #[derive(Debug)]
 pub struct InFlight {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
     gauge: Level,
 }
 
 impl InFlight {
     pub(super) fn new(limit: u64, gauge: Level) -> Self {
-        Self { limit, used: AtomicU64::new(0), gauge }
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), gauge }
     }
 
     /// Takes `bytes` more, or nothing when that would pass the limit.
     pub(super) fn try_take(&self, bytes: u64) -> bool {
-        let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= limit);
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
         if taken {
             self.gauge.inc_by(bytes);
         }
         taken
+    }
+
+    pub(super) fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn give_back(&self, bytes: u64) {

@@ -1,6 +1,6 @@
 //! Where bytes are.
 //!
-//! A [`Store`] has one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
+//! A [`Store`] opens one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
 //! [`Entry`]. Tiers below the hot store will be known here and nowhere else.
 //!
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
@@ -10,19 +10,15 @@ mod hot;
 mod in_flight;
 mod upload;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use ahash::RandomState;
 
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
 pub use in_flight::InFlight;
 pub use upload::{Body, Upload};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NamespaceMetrics};
 use crate::model::clock::Clock;
-use crate::model::id::Namespace;
 
 /// Why bytes are not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,33 +31,28 @@ pub enum StoreError {
     Precondition,
 }
 
-/// All namespaces' bytes.
+/// What all namespaces share: the limit on bytes in flight.
 #[derive(Debug)]
 pub struct Store {
-    namespaces: HashMap<Namespace, Arc<HotNamespace>, RandomState>,
+    in_flight: Arc<InFlight>,
+    clock: Clock,
 }
 
 impl Store {
-    /// Makes the namespaces, empty, each with its hot capacity in bytes. `max_in_flight` bounds the bytes of all uploads in
-    /// flight together.
+    /// `max_in_flight` bounds the bytes of all uploads in flight together.
     #[must_use]
-    pub fn new(
-        namespaces: impl IntoIterator<Item = (Namespace, u64)>,
-        max_in_flight: u64,
-        clock: &Clock,
-        metrics: &Metrics,
-    ) -> Self {
-        let in_flight = Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone()));
-        let make = |(name, capacity): (Namespace, u64)| {
-            let hot = HotNamespace::new(capacity, Arc::clone(&in_flight), clock.clone(), metrics.namespace(&name));
-            (name, Arc::new(hot))
-        };
-        Self { namespaces: namespaces.into_iter().map(make).collect() }
+    pub fn new(max_in_flight: u64, clock: Clock, metrics: &Metrics) -> Self {
+        Self { in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())), clock }
     }
 
-    /// A namespace, if it is configured.
+    /// Makes a namespace, empty, with its hot capacity in bytes.
     #[must_use]
-    pub fn namespace(&self, name: &Namespace) -> Option<&Arc<HotNamespace>> {
-        self.namespaces.get(name)
+    pub fn open(&self, capacity: u64, metrics: NamespaceMetrics) -> Arc<HotNamespace> {
+        Arc::new(HotNamespace::new(capacity, Arc::clone(&self.in_flight), self.clock.clone(), metrics))
+    }
+
+    /// Changes the limit. Uploads that were admitted go on, also over a lower one.
+    pub fn set_max_in_flight(&self, bytes: u64) {
+        self.in_flight.set_limit(bytes);
     }
 }

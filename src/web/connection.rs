@@ -22,6 +22,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Timeouts, drain};
@@ -41,6 +42,8 @@ pub(super) struct ConnectionState {
     head: AtomicBool,
     multiplexed: AtomicBool,
     linger: AtomicBool,
+    begun: AtomicBool,
+    first_request: Notify,
 }
 
 impl ConnectionState {
@@ -48,6 +51,16 @@ impl ConnectionState {
     pub(super) fn request_begins(&self) {
         self.head.store(false, Ordering::Relaxed);
         self.open_requests.fetch_add(1, Ordering::Relaxed);
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.first_request.notify_one();
+        }
+    }
+
+    /// Waits for the first request; returns at once when there has been one. Cancel-safe.
+    pub(super) async fn first_request(&self) {
+        if !self.begun.load(Ordering::Relaxed) {
+            self.first_request.notified().await;
+        }
     }
 
     fn request_ends(&self) {

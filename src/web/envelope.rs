@@ -132,9 +132,10 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
     use crate::origin::Origin;
-    use crate::web::{Timeouts, error};
+    use crate::web::{Limits, Timeouts, error};
     use axum::routing::get;
     use http_body_util::BodyExt as _;
+    use std::time::Duration;
     use tower_http::catch_panic::CatchPanicLayer;
 
     #[tokio::test]
@@ -142,7 +143,12 @@ mod tests {
         let clock = Clock::manual();
         let metrics = Arc::new(Metrics::new());
         let verifier = Arc::new(Verifier::new(KeyRing::new(&[SigningKey::generate()]).unwrap(), clock.clone()));
-        let web = Web::new(Origin::new([], 1, clock, &metrics), verifier, metrics, Timeouts::default());
+        let web = Web::new(
+            Origin::new([], 1, clock, &metrics),
+            verifier,
+            metrics,
+            Limits { timeouts: Timeouts::default(), drain: Duration::ZERO },
+        );
         let router = axum::Router::new()
             .route(
                 "/",

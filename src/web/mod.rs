@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -70,6 +71,15 @@ impl Default for Timeouts {
     }
 }
 
+/// What clients are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The time limits of connections.
+    pub timeouts: Timeouts,
+    /// How long requests in flight may go on when the server stops.
+    pub drain: Duration,
+}
+
 /// What every request needs: a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Web {
@@ -81,7 +91,7 @@ struct Inner {
     origin: Origin,
     verifier: Arc<Verifier>,
     metrics: Arc<Metrics>,
-    timeouts: Timeouts,
+    limits: ArcSwap<Limits>,
     ready: AtomicBool,
     uploads: TaskTracker,
     challenges: challenge::Challenges,
@@ -90,16 +100,28 @@ struct Inner {
 impl Web {
     /// Puts the floors below together. Not ready until [`Web::set_ready`].
     #[must_use]
-    pub fn new(origin: Origin, verifier: Arc<Verifier>, metrics: Arc<Metrics>, timeouts: Timeouts) -> Self {
+    pub fn new(origin: Origin, verifier: Arc<Verifier>, metrics: Arc<Metrics>, limits: Limits) -> Self {
         let challenges = challenge::Challenges::new(origin.clock().clone());
-        let inner =
-            Inner { origin, verifier, metrics, timeouts, ready: AtomicBool::new(false), uploads: TaskTracker::new(), challenges };
+        let inner = Inner {
+            origin,
+            verifier,
+            metrics,
+            limits: ArcSwap::from_pointee(limits),
+            ready: AtomicBool::new(false),
+            uploads: TaskTracker::new(),
+            challenges,
+        };
         Self { inner: Arc::new(inner) }
     }
 
     /// What `/readyz` says: whether this server may get traffic.
     pub fn set_ready(&self, ready: bool) {
         self.inner.ready.store(ready, Ordering::Release);
+    }
+
+    /// Puts other limits in force for connections from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.inner.limits.store(Arc::new(limits));
     }
 
     /// Waits until every upload whose client may be gone already has ended. Cancel-safe.

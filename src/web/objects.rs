@@ -11,7 +11,6 @@ use super::error::Problem;
 use super::target::Target;
 use super::{Web, drain, get, put, refusal, remove};
 use crate::auth::grant::Action;
-use crate::origin::policy::{CorsOrigins, NamespacePolicy};
 
 /// Answers any request for an object.
 pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extension<Context>, request: Request) -> Response {
@@ -46,10 +45,8 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
     if action == Action::Read {
         return match get::get(&web.inner.origin, &grant, &parts, &target) {
             Ok(mut response) => {
-                if let Some(NamespacePolicy { cors_origins: origins @ CorsOrigins::Only(_), .. }) =
-                    web.inner.origin.policy(&target.object.namespace)
-                {
-                    narrow(&mut response, origins, &parts.headers);
+                if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
+                    narrow(&mut response, &policy.cors_origins, &parts.headers);
                 }
                 response
             }
@@ -93,7 +90,7 @@ fn refuse(
 /// An error, dressed as its namespace wants errors dressed.
 fn error_response(web: &Web, context: &Context, headers: &HeaderMap, target: Option<&Target<'_>>, problem: Problem) -> Response {
     let policy = target.and_then(|target| web.inner.origin.policy(&target.object.namespace));
-    let mut response = problem.into_response(context.id(), policy.map(|policy| &policy.error_cache_control));
+    let mut response = problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control));
     if let Some(policy) = policy {
         narrow(&mut response, &policy.cors_origins, headers);
     }

@@ -67,7 +67,7 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// Takes the body and answers. Cancel-safe: the task that takes it goes on without the caller.
 pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: Admitted, body: Body) -> Response {
-    let policy = web.inner.origin.policy(&admitted.object.namespace).cloned();
+    let policy = web.inner.origin.policy(&admitted.object.namespace);
     let task = web.inner.uploads.spawn(take(web.clone(), context.clone(), parts.clone(), admitted, body));
     let mut response = match task.await {
         Ok(Ok(stored)) => {
@@ -92,7 +92,7 @@ pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: 
 /// Reads the body to its end and commits it. What goes wrong is logged here: the client may not be there to be told.
 async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut body: Body) -> Result<Stored, Problem> {
     let Admitted { mut upload, object } = admitted;
-    let idle = web.inner.timeouts.upload_idle;
+    let idle = web.inner.limits.load().timeouts.upload_idle;
     let problem = loop {
         match timeout(idle, body.frame()).await {
             Ok(None) => match upload.commit() {

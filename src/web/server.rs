@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +13,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,15 +27,33 @@ use super::tls::Tls;
 /// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
+/// How long a new connection may take to its first request when the server stops.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Requests at once on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
 /// Serves a listener until `stop`, over TLS where that is given. Then it takes no new connection, lets requests in flight end, closes idle connections, and
-/// returns when all are gone, or when `drain` has passed and the rest is cut off.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop: CancellationToken, drain: Duration) {
-    let connections = Arc::new(GracefulShutdown::new());
+/// returns when all are gone, or when the drain time has passed and the rest is cut off.
+pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop: CancellationToken) {
+    let connections = TaskTracker::new();
     let router = web.router();
-    let handshakes = TaskTracker::new();
+    let take = |stream: TcpStream, peer: SocketAddr| {
+        // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls.clone() else {
+            start(stream, peer, web.clone(), router.clone(), &connections, &stop);
+            return;
+        };
+        let (web, router, tracker, stop) = (web.clone(), router.clone(), connections.clone(), stop.clone());
+        connections.spawn(async move {
+            let limit = web.inner.limits.load().timeouts.request_head;
+            match tokio::time::timeout(limit, tls.accept(stream)).await {
+                Ok(Ok(stream)) => start(stream, peer, web, router, &tracker, &stop),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            }
+        });
+    };
     let mut trouble = false;
     loop {
         let accepted = tokio::select! {
@@ -44,20 +63,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
         match accepted {
             Ok((stream, peer)) => {
                 trouble = false;
-                // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
-                let _ = stream.set_nodelay(true);
-                let Some(tls) = tls.clone() else {
-                    start(stream, peer, web.clone(), router.clone(), &connections);
-                    continue;
-                };
-                let (web, router, connections) = (web.clone(), router.clone(), Arc::clone(&connections));
-                handshakes.spawn(async move {
-                    match tokio::time::timeout(web.inner.timeouts.request_head, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => start(stream, peer, web, router, &connections),
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                    }
-                });
+                take(stream, peer);
             }
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
@@ -69,17 +75,24 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
             }
         }
     }
-    drop(listener);
-    let ended = async {
-        handshakes.close();
-        handshakes.wait().await;
-        // The last handshake has let go of it.
-        if let Some(connections) = Arc::into_inner(connections) {
-            connections.shutdown().await;
-        }
-    };
-    if tokio::time::timeout(drain, ended).await.is_err() {
+    take_pending(listener, &take);
+    connections.close();
+    let drain = web.inner.limits.load().drain;
+    if tokio::time::timeout(drain, connections.wait()).await.is_err() {
         tracing::warn!("drain_timeout has passed: cutting off the connections that are left");
+    }
+}
+
+/// Serves what the kernel has accepted for us already, then closes the listener, which would reset it. Asks the kernel itself: the
+/// runtime learns of a new connection a moment later.
+fn take_pending(listener: TcpListener, take: &impl Fn(TcpStream, SocketAddr)) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            take(stream, peer);
+        }
     }
 }
 
@@ -88,12 +101,13 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-fn start<S>(stream: S, peer: std::net::SocketAddr, web: Web, router: axum::Router, connections: &GracefulShutdown)
+fn start<S>(stream: S, peer: SocketAddr, web: Web, router: axum::Router, connections: &TaskTracker, stop: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let state = Arc::new(ConnectionState::default());
-    let io = TokioIo::new(Connection::new(stream, Arc::clone(&state), web.inner.timeouts));
+    let watched = Arc::clone(&state);
+    let io = TokioIo::new(Connection::new(stream, Arc::clone(&state), web.inner.limits.load().timeouts));
     let open = web.inner.metrics.connections.clone();
     open.inc();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -123,12 +137,28 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let connection = connections.watch(builder.serve_connection(io, service).into_owned());
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    let connection = builder.serve_connection(io, service).into_owned();
+    let stop = stop.clone();
+    connections.spawn(async move {
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping(&stop, &watched) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
             tracing::debug!(%peer, %error, "connection ended with an error");
         }
         open.dec();
     });
+}
+
+/// Waits until a connection is to be wound up. One that is so fresh that its first request is still on its way is given a moment
+/// for it: to its client, who cannot have been told, the server would else have failed.
+async fn stopping(stop: &CancellationToken, connection: &ConnectionState) {
+    stop.cancelled().await;
+    let _ = tokio::time::timeout(FIRST_REQUEST, connection.first_request()).await;
 }

@@ -15,6 +15,7 @@ mod drain;
 mod encoders;
 mod misbehaving;
 mod read;
+mod reload;
 mod store_model;
 mod tidy;
 mod tls;

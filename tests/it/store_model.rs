@@ -83,12 +83,16 @@ fn cost(key: &str, length: usize) -> u64 {
     length as u64 + key.len() as u64 + OVERHEAD
 }
 
+fn open(capacity: u64, max_in_flight: u64, clock: &Clock) -> Arc<HotNamespace> {
+    let metrics = Metrics::new();
+    let namespace = metrics.namespace(&Namespace::parse("n").unwrap());
+    Store::new(max_in_flight, clock.clone(), &metrics).open(capacity, namespace)
+}
+
 impl World {
     fn new() -> Self {
         let clock = Clock::manual();
-        let name = Namespace::parse("n").unwrap();
-        let store = Store::new([(name.clone(), CAPACITY)], MAX_IN_FLIGHT, &clock, &Metrics::new());
-        let hot = Arc::clone(store.namespace(&name).unwrap());
+        let hot = open(CAPACITY, MAX_IN_FLIGHT, &clock);
         Self { clock, seconds: 0, hot, model: BTreeMap::new(), open: Vec::new(), seed: 0 }
     }
 
@@ -252,9 +256,7 @@ proptest! {
 #[test]
 fn many_at_once_keep_the_account() {
     let clock = Clock::system();
-    let name = Namespace::parse("n").unwrap();
-    let store = Store::new([(name.clone(), 2_000_000)], 1 << 30, &clock, &Metrics::new());
-    let hot = store.namespace(&name).unwrap();
+    let hot = &open(2_000_000, 1 << 30, &clock);
     let write = |thread: u64| {
         for n in 0..2000u64 {
             let length = 1000 + usize::try_from((n * 7919 + thread) % 20_000).unwrap();

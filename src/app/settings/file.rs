@@ -22,6 +22,7 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         settings.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
         Ok(())
     });
+    top.flag("reuse_port", &mut settings.reuse_port);
     top.text("admin_listen", |text| address(text).map(|value| settings.admin_listen = value));
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
@@ -125,6 +126,14 @@ impl<'a> Section<'a, '_> {
         };
         if let Err(message) = result {
             self.fault(value.span().start, key, &message);
+        }
+    }
+
+    fn flag(&mut self, key: &str, place: &mut bool) {
+        let Some(value) = self.take(key) else { return };
+        match value.get_ref().as_bool() {
+            Some(flag) => *place = flag,
+            None => self.fault(value.span().start, key, "takes true or false, without quotes"),
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) const SHIPPED: &str = include_str!("../../../config/springhead.toml")
 pub struct Settings {
     /// Where objects are served.
     pub listen: Vec<SocketAddr>,
+    /// Whether another process may listen on the same ports, to take over.
+    pub reuse_port: bool,
     /// TLS listeners and what they present.
     pub tls: TlsSettings,
     /// Where probes and metrics are served.
@@ -92,6 +94,23 @@ impl Fault {
     }
 }
 
+/// A setting that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) key: String,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+}
+
+impl Change {
+    /// Whether a running server takes it up; the rest waits for the next start.
+    pub(super) fn is_live(&self) -> bool {
+        ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)
+            || self.key.starts_with("timeouts.")
+            || self.key.starts_with("namespaces.")
+    }
+}
+
 /// Everything that is wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Faults(pub(super) Vec<Fault>);
@@ -117,6 +136,7 @@ pub(super) struct Given {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overrides {
     pub(super) listen: Vec<Given>,
+    pub(super) reuse_port: Option<Given>,
     pub(super) tls_listen: Vec<Given>,
     pub(super) tls_certificate: Option<Given>,
     pub(super) tls_key: Option<Given>,
@@ -137,6 +157,7 @@ impl Default for Settings {
         }
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
+            reuse_port: false,
             tls: TlsSettings::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             data_dir: PathBuf::from("./springhead-data"),
@@ -176,6 +197,7 @@ impl Settings {
             }
         };
         read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
+        read(&overrides.reuse_port, &mut |text| yes_or_no(text).map(|value| self.reuse_port = value));
         read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
         read(&overrides.tls_certificate, &mut |text| file_name(text).map(|value| self.tls.certificate = value));
         read(&overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
@@ -262,6 +284,23 @@ impl Settings {
         }
     }
 
+    /// What differs from older settings: each key with its old and its new value.
+    pub(super) fn changes_since(&self, older: &Self) -> Vec<Change> {
+        let (before, after) = (render::values(older), render::values(self));
+        let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let change = |key: &&String| {
+            let (from, to) = (before.get(*key).cloned(), after.get(*key).cloned());
+            (from != to).then(|| Change { key: (*key).clone(), from, to })
+        };
+        keys.iter().filter_map(change).collect()
+    }
+
+    /// Takes over what a running server takes up ([`Change::is_live`]).
+    pub(super) fn take_live(&mut self, new: Self) {
+        let Self { log_level, drain_timeout, max_in_flight, timeouts, namespaces, .. } = new;
+        *self = Self { log_level, drain_timeout, max_in_flight, timeouts, namespaces, ..self.clone() };
+    }
+
     /// The settings as a file that reads back as the same settings.
     #[must_use]
     pub fn render(&self) -> String {
@@ -295,6 +334,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("is empty; name a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
 }
 
 /// A file; an empty name is none.

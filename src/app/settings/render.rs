@@ -1,5 +1,6 @@
 //! Settings -> a settings file.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -16,9 +17,25 @@ pub(super) fn render(settings: &Settings) -> String {
     text
 }
 
+/// Each key, with the sections it is in before it, and its value as rendered.
+pub(super) fn values(settings: &Settings) -> BTreeMap<String, String> {
+    let text = render(settings);
+    let mut section = String::new();
+    let mut values = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = format!("{name}.");
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            values.insert(format!("{section}{key}"), value.to_owned());
+        }
+    }
+    values
+}
+
 fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     let Settings {
         listen,
+        reuse_port,
         tls,
         admin_listen,
         data_dir,
@@ -35,6 +52,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     };
     let level = LogLevel::ALL.iter().find(|(level, _)| level == log_level).map_or("info", |(_, name)| name);
     writeln!(text, "listen = {}", list(listen.iter().map(ToString::to_string)))?;
+    writeln!(text, "reuse_port = {reuse_port}")?;
     writeln!(text, "admin_listen = {}", quote(&admin_listen.to_string()))?;
     writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
     writeln!(text, "log_format = {}", quote(format))?;

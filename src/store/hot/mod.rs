@@ -157,6 +157,19 @@ impl HotNamespace {
         more
     }
 
+    /// Changes the hot capacity; a smaller one evicts at once.
+    pub fn set_capacity(&self, capacity: u64) {
+        let mut victims = Vec::new();
+        {
+            let mut ledger = self.ledger.lock();
+            ledger.capacity = capacity;
+            self.metrics.capacity_bytes.set(capacity);
+            ledger.make_room(self.clock.now(), None, &mut victims);
+            self.take_out(&ledger, &victims);
+        }
+        self.account(victims);
+    }
+
     /// What the namespace holds now.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -1,0 +1,64 @@
+//! SIGHUP: the settings are read again, and what can change without a restart does, field by field and reported so.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::Failure;
+use super::settings::{Change, Settings};
+use super::telemetry::Logs;
+use crate::origin::Origin;
+use crate::web::{Limits, Web};
+
+/// Reads the settings as at the start: the same file, flags and environment.
+pub(super) type Load = Box<dyn Fn() -> Result<Settings, Failure> + Send + Sync>;
+
+/// The parts that settings reach, and the settings in force.
+pub(super) struct Reloader {
+    pub(super) load: Load,
+    pub(super) settings: Settings,
+    pub(super) origin: Origin,
+    pub(super) web: Web,
+    pub(super) logs: Logs,
+    pub(super) certificates: Arc<Notify>,
+}
+
+/// What clients are held to under these settings.
+pub(super) fn limits(settings: &Settings) -> Limits {
+    Limits { timeouts: settings.timeouts, drain: settings.drain_timeout }
+}
+
+impl Reloader {
+    /// Reads the settings again. Wrong ones change nothing at all.
+    pub(super) fn reload(&mut self) {
+        // Files may stay the same and their content not; the watch finds out.
+        self.certificates.notify_one();
+        let new = match (self.load)() {
+            Ok(new) => new,
+            Err(Failure::Usage(faults)) => {
+                for fault in faults.lines() {
+                    tracing::error!(fault, "the settings are not reloaded: what was in force stays");
+                }
+                return;
+            }
+            Err(Failure::Failed(error)) => {
+                tracing::error!(error = format!("{error:#}"), "the settings are not reloaded: what was in force stays");
+                return;
+            }
+        };
+        let changes = new.changes_since(&self.settings);
+        self.logs.set_level(new.log_level);
+        self.web.set_limits(limits(&new));
+        self.origin.configure(new.namespaces.clone(), new.max_in_flight);
+        for Change { key, from, to } in changes.iter().filter(|change| change.is_live()) {
+            let (from, to) = (from.as_deref().unwrap_or("(none)"), to.as_deref().unwrap_or("(none)"));
+            tracing::info!(setting = %key, from, to, "changed");
+        }
+        for Change { key, to, .. } in changes.iter().filter(|change| !change.is_live()) {
+            tracing::warn!(setting = %key, to = to.as_deref().unwrap_or("(none)"), "takes effect at the next start only");
+        }
+        tracing::info!(changes = changes.len(), "settings reloaded");
+        // What waits for a restart is compared with what is in force, not with what was read last.
+        self.settings.take_live(new);
+    }
+}

@@ -1,0 +1,157 @@
+//! Changes without a restart, and a restart without a gap.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::front::free_port;
+use crate::harness::{BINARY, Origin, Process, bytes, eventually};
+use crate::wire::{Request, Wire};
+
+fn reload(origin: &Origin, message: &str) {
+    let count = || origin.log().iter().filter(|line| line["message"] == *message).count();
+    let before = count();
+    origin.signal("HUP");
+    assert!(eventually(Duration::from_secs(10), || (count() > before).then_some(())).is_some(), "no {message:?}");
+}
+
+#[test]
+fn sighup_takes_up_what_can_change_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    write("[namespaces.live-origin]\nhot_capacity = \"64MiB\"\n[namespaces.going]\n");
+    let origin = Origin::start_with(&["--config", file.to_str().unwrap()]);
+    let (writer, _) = origin.make_key(&["--namespace", "*", "--role", "readwrite"]);
+    let ask = |method: &str, path: &str, size: usize| {
+        Request::new(method, path).bearer(&writer).body(bytes(1, size)).send(origin.address).status
+    };
+    origin.store("kept.ts", bytes(1, 1000));
+    assert_eq!(ask("PUT", "/cache/going/a.ts", 10), 204);
+    assert_eq!(ask("PUT", "/cache/coming/a.ts", 10), 404);
+
+    let done = AtomicBool::new(false);
+    let asked = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut wire = Wire::open(origin.address);
+                while !done.load(Ordering::SeqCst) {
+                    let put = Request::new("PUT", origin.path("load.ts")).bearer(&origin.encoder).body(bytes(2, 5000));
+                    assert_eq!(wire.ask(&put).status, 204);
+                    let get = Request::new("GET", origin.path("kept.ts")).bearer(&origin.player);
+                    assert!(wire.ask(&get).body == bytes(1, 1000));
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        write(
+            "log_format = \"text\"\ndrain_timeout = \"7s\"\n[namespaces.live-origin]\nhot_capacity = \"32MiB\"\n\
+             max_object_size = \"1MiB\"\n[namespaces.coming]\n[timeouts]\nkeep_alive = \"77s\"\n",
+        );
+        reload(&origin, "settings reloaded");
+        for _ in 0..20 {
+            reload(&origin, "settings reloaded");
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    assert!(asked.load(Ordering::SeqCst) > 10);
+    assert_eq!(ask("PUT", "/cache/coming/a.ts", 10), 204);
+    assert_eq!(ask("GET", "/cache/going/a.ts", 0), 404);
+    assert_eq!(ask("PUT", "/cache/live-origin/big.ts", 2 << 20), 413);
+    let changed: Vec<String> = origin
+        .log()
+        .iter()
+        .filter(|line| line["message"] == "changed")
+        .map(|line| format!("{} {}", line["setting"].as_str().unwrap(), line["to"].as_str().unwrap()))
+        .collect();
+    for expected in [
+        "drain_timeout \"7s\"",
+        "timeouts.keep_alive \"77s\"",
+        "namespaces.live-origin.hot_capacity \"32MiB\"",
+        "namespaces.live-origin.max_object_size \"1MiB\"",
+        "namespaces.coming.hot_capacity \"1GiB\"",
+        "namespaces.going.hot_capacity (none)",
+    ] {
+        assert!(changed.iter().any(|line| line == expected), "{expected} is missing in {changed:#?}");
+    }
+
+    // A smaller capacity evicts at once.
+    for n in 0..25 {
+        origin.store(&format!("{n}.ts"), bytes(n, 1 << 20));
+    }
+    write("[namespaces.live-origin]\nhot_capacity = \"8MiB\"\nmax_object_size = \"1MiB\"\n[namespaces.coming]\n");
+    reload(&origin, "settings reloaded");
+    let stored = origin.metric("springhead_hot_stored_bytes{namespace=\"live-origin\"}");
+    assert!(stored <= f64::from(8 << 20) && stored > f64::from(6 << 20), "{stored}");
+
+    // Wrong settings change nothing at all.
+    write("[namespaces.live-origin]\nhot_capacity = \"9MiB\"\nmax_ttl = \"soon\"\n");
+    reload(&origin, "the settings are not reloaded: what was in force stays");
+    assert_eq!(ask("PUT", "/cache/coming/a.ts", 10), 204);
+    let capacity = origin.metric("springhead_hot_capacity_bytes{namespace=\"live-origin\"}");
+    assert!((capacity - f64::from(8 << 20)).abs() < f64::EPSILON);
+}
+
+#[test]
+fn what_waits_for_a_restart_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, "").unwrap();
+    let origin = Origin::start_with(&["--config", file.to_str().unwrap()]);
+    fs::write(&file, "reuse_port = true\n").unwrap();
+    reload(&origin, "settings reloaded");
+    let line = origin.wait_for_log("takes effect at the next start only");
+    assert_eq!((line["setting"].as_str(), line["to"].as_str()), (Some("reuse_port"), Some("true")));
+}
+
+#[test]
+fn a_second_server_takes_over_the_port_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let listen = address.to_string();
+    let start = |name: &str| {
+        let log = fs::File::create(folder.path().join(name)).unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--reuse-port", "--listen", &listen, "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.arg("--data-dir").arg(folder.path().join("data"));
+        let process = Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let started = || fs::read_to_string(folder.path().join(name)).unwrap().contains("\"started\"").then_some(());
+        assert!(eventually(Duration::from_secs(10), started).is_some(), "{name} does not start");
+        process
+    };
+    let mut servers = vec![start("0")];
+    let key = fs::read_to_string(folder.path().join("data/encoder_api_key.json")).unwrap();
+    let key: serde_json::Value = serde_json::from_str(&key).unwrap();
+    let key = key["api_key"].as_str().unwrap();
+    let done = AtomicBool::new(false);
+    let asked = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let put = Request::new("PUT", "/cache/live-origin/a.ts").bearer(key).body(bytes(1, 50_000));
+                    let mut wire = Wire::open(address);
+                    assert_eq!(wire.ask(&put).status, 204, "an upload was lost in the hand-over");
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for number in 1..4 {
+            let before = asked.load(Ordering::SeqCst);
+            servers.push(start(&number.to_string()));
+            let mut old = servers.remove(0);
+            assert!(Command::new("kill").arg(old.0.id().to_string()).status().unwrap().success());
+            let ended = eventually(Duration::from_secs(20), || old.0.try_wait().unwrap());
+            let on = eventually(Duration::from_secs(10), || (asked.load(Ordering::SeqCst) > before + 20).then_some(()));
+            if !ended.is_some_and(|status| status.success()) || on.is_none() {
+                done.store(true, Ordering::SeqCst);
+                panic!("the hand-over to server {number} failed");
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
