@@ -48,6 +48,8 @@ pub struct Metrics {
     uploading_bytes: Family<Labels<1>, Level>,
     gone: Family<Labels<3>, Counter>,
     uploads: Family<Labels<2>, Counter>,
+    limited: Family<Labels<2>, Counter>,
+    connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
     /// Bytes in flight over all namespaces.
     pub in_flight_bytes: Level,
@@ -76,6 +78,10 @@ pub struct NamespaceMetrics {
     pub uploads_refused: Counter,
     /// Uploads that broke off.
     pub uploads_broken: Counter,
+    /// Reads refused for the namespace's rate.
+    pub reads_limited: Counter,
+    /// Writes and removals refused for it.
+    pub writes_limited: Counter,
 }
 
 const KINDS: [Kind; 4] = [Kind::Playlist, Kind::Manifest, Kind::Initialization, Kind::Segment];
@@ -94,6 +100,8 @@ impl Metrics {
             uploading_bytes: Family::default(),
             gone: Family::default(),
             uploads: Family::default(),
+            limited: Family::default(),
+            connections_refused: Family::default(),
             refusals: Family::default(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
@@ -122,6 +130,16 @@ impl Metrics {
             "uploads",
             "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end)",
             new.uploads.clone(),
+        );
+        registry.register(
+            "rate_limited",
+            "Requests refused because the namespace's rate was used up, by direction (read, write)",
+            new.limited.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections not taken, by the limit that was reached (total, address)",
+            new.connections_refused.clone(),
         );
         registry.register(
             "upload_refusals",
@@ -163,6 +181,8 @@ impl Metrics {
             uploads_stored: uploads("stored"),
             uploads_refused: uploads("refused"),
             uploads_broken: uploads("broken"),
+            reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
+            writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
         }
     }
 
@@ -177,6 +197,11 @@ impl Metrics {
                 self.requests.get_or_create_owned(&labels)
             })
             .inc();
+    }
+
+    /// Counts one connection that was not taken, by the limit's name.
+    pub fn count_connection_refused(&self, limit: &'static str) {
+        self.connections_refused.get_or_create(&[("limit", limit)]).inc();
     }
 
     /// Counts one refused or failed upload or deletion. The reason is one of the house's own words.

@@ -25,7 +25,7 @@ pub(super) struct Reloader {
 
 /// What clients are held to under these settings.
 pub(super) fn limits(settings: &Settings) -> Limits {
-    Limits { timeouts: settings.timeouts, drain: settings.drain_timeout }
+    Limits { timeouts: settings.timeouts, drain: settings.drain_timeout, connections: settings.connections }
 }
 
 impl Reloader {

@@ -34,6 +34,12 @@ pub enum OriginError {
     /// A condition of the request does not hold.
     #[error("the stored version does not meet the request's condition")]
     Precondition,
+    /// Over the namespace's rate.
+    #[error("the namespace's rate is used up")]
+    RateLimited {
+        /// When there will be something again.
+        retry_after: Duration,
+    },
     /// No room for more uploads at this moment.
     #[error("too many bytes are in flight")]
     Busy,

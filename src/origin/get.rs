@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Origin, OriginError};
+use super::rate::Claim;
+use super::{Origin, OriginError, Place};
 use crate::auth::grant::{Action, Grant};
+use crate::model::clock::WallTime;
 use crate::model::conditions::Validators;
 use crate::model::id::ObjectId;
 use crate::model::meta::Meta;
@@ -40,6 +42,31 @@ impl Found {
     }
 }
 
+impl Origin {
+    /// Takes a read out of the namespace's allowance. A miss has the second claim: a flood of them must not starve those who
+    /// watch.
+    fn take_read_rate(&self, place: &Place, entry: Option<&Entry>) -> Result<(), OriginError> {
+        let rates = &place.rates;
+        if !rates.limit_reads() {
+            return Ok(());
+        }
+        let now = self.inner.clock.now();
+        let claim = entry.map_or(Claim::Second, |entry| claim(&entry.meta, self.inner.clock.wall()));
+        let size = entry.map_or(0, |entry| entry.body.len() as u64);
+        let taken = rates.read_requests.take(1, claim, now).and_then(|()| rates.read_bytes.take(size, claim, now));
+        taken.map_err(|retry_after| {
+            place.metrics.reads_limited.inc();
+            OriginError::RateLimited { retry_after }
+        })
+    }
+}
+
+/// Playlists, what players can't start without, and segments of the last minute are the live edge.
+fn claim(meta: &Meta, now: WallTime) -> Claim {
+    let age = now.seconds().saturating_sub(meta.modified.seconds());
+    if meta.kind.is_protected() || age < 60 { Claim::First } else { Claim::Second }
+}
+
 pub(super) fn validators(meta: &Meta) -> Validators<'_> {
     Validators { etag: meta.etag.as_bytes(), modified: meta.modified }
 }
@@ -48,10 +75,13 @@ impl Origin {
     /// Finds an object for a reader.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotFound`].
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::NotFound`] or
+    /// [`OriginError::RateLimited`].
     pub fn get(&self, grant: &Grant, object: &ObjectId) -> Result<Found, OriginError> {
         let place = self.admit(grant, Action::Read, object)?;
-        let entry = place.hot.get(&object.key).ok_or(OriginError::NotFound)?;
+        let entry = place.hot.get(&object.key);
+        self.take_read_rate(&place, entry.as_deref())?;
+        let entry = entry.ok_or(OriginError::NotFound)?;
         let left = place.hot.time_left(&entry);
         let max_age = place.policy.max_age(&entry.meta, left);
         Ok(Found { entry, left, max_age })

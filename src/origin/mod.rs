@@ -7,6 +7,7 @@ mod error;
 mod get;
 pub mod policy;
 mod put;
+mod rate;
 mod remove;
 mod types;
 
@@ -21,9 +22,10 @@ pub use get::Found;
 pub use put::{PutSpec, Stored, Upload};
 
 use self::policy::NamespacePolicy;
+use self::rate::Rate;
 use crate::auth::grant::{Action, Grant};
 use crate::metrics::{Metrics, NamespaceMetrics};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Namespace, ObjectId};
 use crate::store::{HotNamespace, Store};
 
@@ -50,6 +52,38 @@ struct Place {
     policy: Arc<NamespacePolicy>,
     hot: Arc<HotNamespace>,
     metrics: NamespaceMetrics,
+    rates: Arc<Rates>,
+}
+
+/// A namespace's allowances.
+#[derive(Debug)]
+struct Rates {
+    read_requests: Rate,
+    read_bytes: Rate,
+    write_requests: Rate,
+    write_bytes: Rate,
+}
+
+impl Rates {
+    fn new(policy: &NamespacePolicy, now: Moment) -> Self {
+        Self {
+            read_requests: Rate::new(policy.read_requests_per_second, now),
+            read_bytes: Rate::new(policy.read_bytes_per_second, now),
+            write_requests: Rate::new(policy.write_requests_per_second, now),
+            write_bytes: Rate::new(policy.write_bytes_per_second, now),
+        }
+    }
+
+    fn limit_reads(&self) -> bool {
+        self.read_requests.per_second().is_some() || self.read_bytes.per_second().is_some()
+    }
+
+    fn are_those_of(&self, policy: &NamespacePolicy) -> bool {
+        self.read_requests.per_second() == policy.read_requests_per_second
+            && self.read_bytes.per_second() == policy.read_bytes_per_second
+            && self.write_requests.per_second() == policy.write_requests_per_second
+            && self.write_bytes.per_second() == policy.write_bytes_per_second
+    }
 }
 
 impl Origin {
@@ -74,17 +108,21 @@ impl Origin {
         let before = self.inner.places.load();
         let mut places = Places::default();
         for (name, policy) in namespaces {
-            let (hot, metrics) = match before.get(&name) {
+            let now = self.inner.clock.now();
+            let (hot, metrics, rates) = match before.get(&name) {
                 Some(place) => {
                     place.hot.set_capacity(policy.hot_capacity);
-                    (Arc::clone(&place.hot), place.metrics.clone())
+                    // What has been used up stays used up, unless the rates are others.
+                    let rates = Some(&place.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
+                    (Arc::clone(&place.hot), place.metrics.clone(), rates)
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
-                    (self.inner.store.open(policy.hot_capacity, metrics.clone()), metrics)
+                    (self.inner.store.open(policy.hot_capacity, metrics.clone()), metrics, None)
                 }
             };
-            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, metrics }));
+            let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
+            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, metrics, rates }));
         }
         self.inner.places.store(Arc::new(places));
     }

@@ -23,6 +23,14 @@ pub struct NamespacePolicy {
     pub playlist_max_age: Option<Duration>,
     /// How long caches may keep everything else, at most; what is left of the TTL bounds it too.
     pub segment_max_age: Duration,
+    /// Reads a second; `None` is without limit, here and below.
+    pub read_requests_per_second: Option<u64>,
+    /// Bytes a second, sent to readers.
+    pub read_bytes_per_second: Option<u64>,
+    /// Writes and removals a second.
+    pub write_requests_per_second: Option<u64>,
+    /// Bytes a second, taken from writers.
+    pub write_bytes_per_second: Option<u64>,
     /// `Cache-Control` on errors.
     pub error_cache_control: HeaderValue,
     /// Which web pages may read.
@@ -47,6 +55,10 @@ impl Default for NamespacePolicy {
             max_object_size: 10 << 20,
             playlist_max_age: None,
             segment_max_age: Duration::from_secs(3_600),
+            read_requests_per_second: None,
+            read_bytes_per_second: None,
+            write_requests_per_second: None,
+            write_bytes_per_second: None,
             error_cache_control: HeaderValue::from_static("no-store"),
             cors_origins: CorsOrigins::Any,
         }

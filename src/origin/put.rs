@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::get::validators;
+use super::rate::Claim;
 use super::{Origin, OriginError, Place, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls;
@@ -74,9 +75,20 @@ impl Origin {
     pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
         let place = self.admit(grant, Action::Write, object)?;
         let mut tally = Tally { place: Arc::clone(&place), outcome: Outcome::Refused };
+        self.take_write_rate(&place, spec.length.unwrap_or(0))?;
         let (inner, ttl) = Self::admit_upload(&place, object, &spec)?;
         tally.outcome = Outcome::Broken;
         Ok(Upload { inner, place, ttl, spec, tally })
+    }
+
+    /// Takes a write of so many announced bytes out of the namespace's allowance.
+    pub(super) fn take_write_rate(&self, place: &Place, bytes: u64) -> Result<(), OriginError> {
+        let (rates, now) = (&place.rates, self.inner.clock.now());
+        let requests = rates.write_requests.take(1, Claim::First, now);
+        requests.and_then(|()| rates.write_bytes.take(bytes, Claim::First, now)).map_err(|retry_after| {
+            place.metrics.writes_limited.inc();
+            OriginError::RateLimited { retry_after }
+        })
     }
 
     fn admit_upload(place: &Place, object: &ObjectId, spec: &PutSpec) -> Result<(store::Upload, Duration), OriginError> {
@@ -105,6 +117,10 @@ impl Upload {
     /// [`OriginError::TooLarge`] as soon as the limit is passed, [`OriginError::Busy`]. The upload is over then.
     pub fn write(&mut self, piece: Bytes) -> Result<(), OriginError> {
         let limit = self.place.policy.max_object_size;
+        if self.spec.length.is_none() {
+            // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
+            let _ = self.place.rates.write_bytes.take(piece.len() as u64, Claim::First, self.place.hot.clock().now());
+        }
         let result = if self.inner.len() + piece.len() as u64 > limit {
             Err(OriginError::TooLarge { limit })
         } else {

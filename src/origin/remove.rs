@@ -9,9 +9,11 @@ impl Origin {
     /// An upload of the same name that is in flight is not touched.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::RateLimited`].
     pub fn remove(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
-        self.admit(grant, Action::Write, object)?.hot.remove(&object.key);
+        let place = self.admit(grant, Action::Write, object)?;
+        self.take_write_rate(&place, 0)?;
+        place.hot.remove(&object.key);
         Ok(())
     }
 }

@@ -132,7 +132,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
     use crate::origin::Origin;
-    use crate::web::{Limits, Timeouts, error};
+    use crate::web::{ConnectionLimits, Limits, Timeouts, error};
     use axum::routing::get;
     use http_body_util::BodyExt as _;
     use std::time::Duration;
@@ -147,7 +147,7 @@ mod tests {
             Origin::new([], 1, clock, &metrics),
             verifier,
             metrics,
-            Limits { timeouts: Timeouts::default(), drain: Duration::ZERO },
+            Limits { timeouts: Timeouts::default(), drain: Duration::ZERO, connections: ConnectionLimits::default() },
         );
         let router = axum::Router::new()
             .route(

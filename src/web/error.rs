@@ -140,6 +140,13 @@ impl From<OriginError> for Problem {
             ),
             OriginError::TtlOutOfRange { .. } => Self::new(StatusCode::BAD_REQUEST, "ttl-out-of-range", error.to_string()),
             OriginError::Precondition => Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", error.to_string()),
+            // 503 and not 429: CDNs fail over and serve what they have, encoders try again.
+            OriginError::RateLimited { retry_after } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "rate-limited",
+                "the namespace's rate of requests or bytes is used up: wait as long as Retry-After says, or raise the rate",
+            )
+            .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))),
             // Never a 4xx for what passes: encoders give up for good on those.
             OriginError::Busy => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

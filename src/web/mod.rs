@@ -14,6 +14,7 @@
 
 mod access;
 pub mod admin;
+mod admission;
 mod challenge;
 mod connection;
 mod drain;
@@ -28,6 +29,8 @@ mod reply;
 pub mod server;
 mod target;
 pub mod tls;
+
+pub use admission::ConnectionLimits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +81,8 @@ pub struct Limits {
     pub timeouts: Timeouts,
     /// How long requests in flight may go on when the server stops.
     pub drain: Duration,
+    /// Open connections.
+    pub connections: ConnectionLimits,
 }
 
 /// What every request needs: a cheap handle.
@@ -95,6 +100,7 @@ struct Inner {
     ready: AtomicBool,
     uploads: TaskTracker,
     challenges: challenge::Challenges,
+    admission: Arc<admission::Admission>,
 }
 
 impl Web {
@@ -110,6 +116,7 @@ impl Web {
             ready: AtomicBool::new(false),
             uploads: TaskTracker::new(),
             challenges,
+            admission: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Web;
+use super::admission::Place;
 use super::connection::{Answer, Connection, ConnectionState, Ending};
 use super::envelope::{MAX_HEAD, answer};
 use super::tls::Tls;
@@ -27,6 +29,10 @@ use super::tls::Tls;
 /// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
+/// What a client is told when there are too many connections.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCache-Control: no-store\r\n\
+    Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// How long a new connection may take to its first request when the server stops.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Requests at once on an HTTP/2 connection.
@@ -40,15 +46,26 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
     let take = |stream: TcpStream, peer: SocketAddr| {
         // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
         let _ = stream.set_nodelay(true);
+        let place = match web.inner.admission.admit(peer.ip(), web.inner.limits.load().connections) {
+            Ok(place) => place,
+            Err(limit) => {
+                web.inner.metrics.count_connection_refused(limit.as_str());
+                if tls.is_none() {
+                    // Best effort, into an empty buffer: who is refused is not waited for.
+                    let _ = stream.try_write(FULL);
+                }
+                return;
+            }
+        };
         let Some(tls) = tls.clone() else {
-            start(stream, peer, web.clone(), router.clone(), &connections, &stop);
+            start(stream, peer, place, web.clone(), router.clone(), &connections, &stop);
             return;
         };
         let (web, router, tracker, stop) = (web.clone(), router.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let limit = web.inner.limits.load().timeouts.request_head;
             match tokio::time::timeout(limit, tls.accept(stream)).await {
-                Ok(Ok(stream)) => start(stream, peer, web, router, &tracker, &stop),
+                Ok(Ok(stream)) => start(stream, peer, place, web, router, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -101,7 +118,8 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-fn start<S>(stream: S, peer: SocketAddr, web: Web, router: axum::Router, connections: &TaskTracker, stop: &CancellationToken)
+/// Speaks HTTP on a connection, in a task of its own, until it ends or `stop` winds it up.
+fn start<S>(stream: S, peer: SocketAddr, place: Place, web: Web, router: Router, tasks: &TaskTracker, stop: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -139,7 +157,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW);
     let connection = builder.serve_connection(io, service).into_owned();
     let stop = stop.clone();
-    connections.spawn(async move {
+    tasks.spawn(async move {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -153,6 +171,7 @@ where
             tracing::debug!(%peer, %error, "connection ended with an error");
         }
         open.dec();
+        drop(place);
     });
 }
 

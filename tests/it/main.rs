@@ -13,6 +13,7 @@ mod capacity;
 mod cli;
 mod drain;
 mod encoders;
+mod limits;
 mod misbehaving;
 mod read;
 mod reload;

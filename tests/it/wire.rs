@@ -113,6 +113,12 @@ impl Wire {
         self.answer_to(&request.method)
     }
 
+    /// Sends a request to a server that may not want it.
+    pub(crate) fn try_answer_to_sent(&mut self, request: &Request) -> Option<Answer> {
+        self.try_write(&request.to_bytes());
+        self.try_answer_to(&request.method)
+    }
+
     /// The next answer, to a request of this method.
     pub(crate) fn answer_to(&mut self, method: &str) -> Answer {
         self.try_answer_to(method).expect("an answer, whole")

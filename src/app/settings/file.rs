@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, file_name, size};
+use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, file_name, number, rate, size};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, NamespacePolicy};
 
@@ -48,6 +48,11 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         timeouts.text("download_idle", |text| duration(text).map(|value| limits.download_idle = value));
         timeouts.finish();
     }
+    if let Some(mut connections) = top.section("connections") {
+        connections.count("total", &mut settings.connections.total);
+        connections.count("per_address", &mut settings.connections.per_address);
+        connections.finish();
+    }
     if let Some(mut list) = top.section("namespaces") {
         settings.namespaces.clear();
         let names: Vec<_> = list.table.iter().map(|(name, _)| name.clone()).collect();
@@ -81,6 +86,10 @@ fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
         Ok(())
     });
     section.text("segment_max_age", |text| duration(text).map(|value| policy.segment_max_age = value));
+    section.text("read_requests_per_second", |text| rate(text, number).map(|value| policy.read_requests_per_second = value));
+    section.text("read_bytes_per_second", |text| rate(text, size).map(|value| policy.read_bytes_per_second = value));
+    section.text("write_requests_per_second", |text| rate(text, number).map(|value| policy.write_requests_per_second = value));
+    section.text("write_bytes_per_second", |text| rate(text, size).map(|value| policy.write_bytes_per_second = value));
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
     section.list("cors_origins", |texts| {
         policy.cors_origins = if texts.contains(&"*") {
@@ -134,6 +143,14 @@ impl<'a> Section<'a, '_> {
         match value.get_ref().as_bool() {
             Some(flag) => *place = flag,
             None => self.fault(value.span().start, key, "takes true or false, without quotes"),
+        }
+    }
+
+    fn count(&mut self, key: &str, place: &mut usize) {
+        let Some(value) = self.take(key) else { return };
+        match value.get_ref().as_integer().and_then(|number| number.as_str().parse().ok()) {
+            Some(count) => *place = count,
+            None => self.fault(value.span().start, key, "takes a whole number, without quotes"),
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::model::id::Namespace;
 use crate::model::units::{parse_duration, parse_size};
 use crate::origin::policy::NamespacePolicy;
-use crate::web::Timeouts;
+use crate::web::{ConnectionLimits, Timeouts};
 
 /// The settings file as shipped: every key with its default.
 pub(super) const SHIPPED: &str = include_str!("../../../config/springhead.toml");
@@ -42,6 +42,8 @@ pub struct Settings {
     pub max_in_flight: u64,
     /// The time limits of connections.
     pub timeouts: Timeouts,
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
 }
@@ -107,6 +109,7 @@ impl Change {
     pub(super) fn is_live(&self) -> bool {
         ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)
             || self.key.starts_with("timeouts.")
+            || self.key.starts_with("connections.")
             || self.key.starts_with("namespaces.")
     }
 }
@@ -166,6 +169,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(30),
             max_in_flight: 512 << 20,
             timeouts: Timeouts::default(),
+            connections: ConnectionLimits::default(),
             namespaces,
         }
     }
@@ -271,6 +275,11 @@ impl Settings {
                 fault("max_ttl", "is longer than 3650d".to_owned());
             }
         }
+        for (key, limit) in [("total", self.connections.total), ("per_address", self.connections.per_address)] {
+            if limit == 0 {
+                faults.push(Fault::new(format!("connections.{key}"), "is 0: nobody could connect"));
+            }
+        }
         let limits = [
             ("timeouts.request_head", self.timeouts.request_head),
             ("timeouts.keep_alive", self.timeouts.keep_alive),
@@ -297,8 +306,8 @@ impl Settings {
 
     /// Takes over what a running server takes up ([`Change::is_live`]).
     pub(super) fn take_live(&mut self, new: Self) {
-        let Self { log_level, drain_timeout, max_in_flight, timeouts, namespaces, .. } = new;
-        *self = Self { log_level, drain_timeout, max_in_flight, timeouts, namespaces, ..self.clone() };
+        let Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, .. } = new;
+        *self = Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, ..self.clone() };
     }
 
     /// The settings as a file that reads back as the same settings.
@@ -348,6 +357,21 @@ fn file_name(text: &str) -> Result<Option<PathBuf>, String> {
 
 fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
+}
+
+/// A number, or without limit.
+fn rate(text: &str, read: impl FnOnce(&str) -> Result<u64, String>) -> Result<Option<u64>, String> {
+    match text {
+        "unlimited" => Ok(None),
+        text => match read(text)? {
+            0 => Err("is 0: nothing would pass; write unlimited for no limit".to_owned()),
+            rate => Ok(Some(rate)),
+        },
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither a number nor unlimited"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

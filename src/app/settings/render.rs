@@ -44,6 +44,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         drain_timeout,
         max_in_flight,
         timeouts,
+        connections,
         namespaces,
     } = settings;
     let format = match log_format {
@@ -70,6 +71,9 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;
     writeln!(text, "upload_idle = \"{}\"", Span(timeouts.upload_idle))?;
     writeln!(text, "download_idle = \"{}\"", Span(timeouts.download_idle))?;
+    writeln!(text, "\n[connections]")?;
+    writeln!(text, "total = {}", connections.total)?;
+    writeln!(text, "per_address = {}", connections.per_address)?;
     for (name, policy) in namespaces {
         let bare = !name.as_str().contains('.');
         let name = if bare { name.to_string() } else { quote(name.as_str()) };
@@ -81,6 +85,12 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         let playlist = policy.playlist_max_age.map_or_else(|| "auto".to_owned(), |age| Span(age).to_string());
         writeln!(text, "playlist_max_age = \"{playlist}\"")?;
         writeln!(text, "segment_max_age = \"{}\"", Span(policy.segment_max_age))?;
+        let number = |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string());
+        let bytes = |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), |rate| Size(rate).to_string());
+        writeln!(text, "read_requests_per_second = \"{}\"", number(policy.read_requests_per_second))?;
+        writeln!(text, "read_bytes_per_second = \"{}\"", bytes(policy.read_bytes_per_second))?;
+        writeln!(text, "write_requests_per_second = \"{}\"", number(policy.write_requests_per_second))?;
+        writeln!(text, "write_bytes_per_second = \"{}\"", bytes(policy.write_bytes_per_second))?;
         writeln!(text, "error_cache_control = {}", quote(&show(&policy.error_cache_control)))?;
         let origins = match &policy.cors_origins {
             CorsOrigins::Any => list(["*".to_owned()]),

@@ -1,0 +1,121 @@
+//! Rates: how many requests and bytes a second a namespace serves and takes.
+//!
+//! An allowance fills at the rate, up to a burst's worth, and each request takes its cost out of it. Reads and writes have
+//! allowances of their own, so that no crowd of readers ever holds up an encoder. Of a reading allowance the last half is kept for
+//! the live edge: when there is not enough for all, those who watch live go before those who look back.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::model::clock::Moment;
+
+/// How long a burst may last at the full rate before it is held to the rate: for an encoder that comes back with what it kept
+/// during an outage, and for a crowd at the start of a show.
+const BURST: Duration = Duration::from_secs(30);
+
+/// Who asks, when there is not enough for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// May take the last of it.
+    First,
+    /// Has to leave half of a burst.
+    Second,
+}
+
+/// An allowance, or none to keep to.
+#[derive(Debug)]
+pub(super) struct Rate {
+    per_second: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    left: f64,
+    at: Moment,
+}
+
+impl Rate {
+    /// An allowance that is full at `now`; `None` is without limit.
+    pub(super) fn new(per_second: Option<u64>, now: Moment) -> Self {
+        let mut rate = Self { per_second, state: Mutex::new(State { left: 0.0, at: now }) };
+        rate.state.get_mut().left = rate.burst();
+        rate
+    }
+
+    pub(super) fn per_second(&self) -> Option<u64> {
+        self.per_second
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
+    fn burst(&self) -> f64 {
+        self.per_second.map_or(0.0, |rate| rate as f64 * BURST.as_secs_f64())
+    }
+
+    /// Takes `cost`, if anything is left: what is large may overdraw, and those after it wait. Else says how long to wait.
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
+    pub(super) fn take(&self, cost: u64, claim: Claim, now: Moment) -> Result<(), Duration> {
+        let Some(per_second) = self.per_second else { return Ok(()) };
+        let per_second = per_second as f64;
+        let kept = match claim {
+            Claim::First => 0.0,
+            Claim::Second => self.burst() / 2.0,
+        };
+        let mut state = self.state.lock();
+        let grown = state.left + now.since(state.at).as_secs_f64() * per_second;
+        *state = State { left: grown.min(self.burst()), at: now };
+        if state.left <= kept {
+            return Err(Duration::from_secs_f64(((kept - state.left) / per_second).clamp(1.0, 60.0)));
+        }
+        state.left -= cost as f64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::Clock;
+
+    #[test]
+    fn after_a_burst_the_rate_holds() {
+        let clock = Clock::manual();
+        let rate = Rate::new(Some(10), clock.now());
+        let mut passed = 0;
+        for _tick in 0..6000 {
+            passed += u32::from(rate.take(1, Claim::First, clock.now()).is_ok());
+            clock.advance(Duration::from_millis(10));
+        }
+        // A minute at 10 a second and the burst's 300.
+        assert!((895..=905).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn what_is_large_overdraws_and_those_after_it_wait() {
+        let clock = Clock::manual();
+        let rate = Rate::new(Some(1000), clock.now());
+        assert_eq!(rate.take(50_000, Claim::First, clock.now()), Ok(()));
+        let wait = rate.take(1, Claim::First, clock.now()).unwrap_err();
+        assert_eq!(wait, Duration::from_secs(20));
+        clock.advance(wait + Duration::from_millis(1));
+        assert_eq!(rate.take(1, Claim::First, clock.now()), Ok(()));
+    }
+
+    #[test]
+    fn the_last_half_is_for_the_live_edge() {
+        let clock = Clock::manual();
+        let rate = Rate::new(Some(10), clock.now());
+        let count = |claim: Claim| (0..1000).filter(|_| rate.take(1, claim, clock.now()).is_ok()).count();
+        assert_eq!(count(Claim::Second), 150);
+        assert_eq!(count(Claim::First), 150);
+        assert_eq!(count(Claim::First) + count(Claim::Second), 0);
+    }
+
+    #[test]
+    fn without_a_limit_everything_passes() {
+        let clock = Clock::manual();
+        let rate = Rate::new(None, clock.now());
+        assert!((0..1000).all(|_| rate.take(u64::MAX, Claim::Second, clock.now()).is_ok()));
+    }
+}

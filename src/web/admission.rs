@@ -1,0 +1,132 @@
+//! Who may connect: a limit on open connections, in all and from one address, so that a flood of connections takes neither the
+//! descriptors nor the memory of those who are served.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// The limits on open connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// In all.
+    pub total: usize,
+    /// From one IPv4 address, or one IPv6 network of 64 bits.
+    pub per_address: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        // A CDN comes from few addresses and with many connections.
+        Self { total: 16_384, per_address: 4_096 }
+    }
+}
+
+/// Counts open connections.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Total,
+    Address,
+}
+
+/// A connection's place, free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Refused {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Address => "address",
+        }
+    }
+}
+
+impl Admission {
+    /// A place for a connection from this address.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, limits: ConnectionLimits) -> Result<Place, Refused> {
+        let address = network(address);
+        let mut open = self.open.lock();
+        if open.total >= limits.total {
+            return Err(Refused::Total);
+        }
+        let count = open.by_address.get(&address).copied().unwrap_or(0);
+        if count >= limits.per_address {
+            return Err(Refused::Address);
+        }
+        open.by_address.insert(address, count + 1);
+        open.total += 1;
+        Ok(Place { admission: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock();
+        open.total -= 1;
+        match open.by_address.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What counts as one address: whoever has an IPv6 address has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_and_come_back() {
+        let admission = Arc::new(Admission::default());
+        let limits = ConnectionLimits { total: 3, per_address: 2 };
+        let admit = |text: &str| admission.admit(text.parse().unwrap(), limits);
+        let first = admit("10.0.0.1").unwrap();
+        let _second = admit("::ffff:10.0.0.1").unwrap();
+        assert_eq!(admit("10.0.0.1").unwrap_err(), Refused::Address);
+        let _third = admit("2001:db8::1").unwrap();
+        assert_eq!(admit("10.0.0.2").unwrap_err(), Refused::Total);
+        drop(first);
+        let _fourth = admit("2001:db8::2").unwrap();
+        assert_eq!(admit("2001:db8::3").unwrap_err(), Refused::Total);
+        drop((_second, _third, _fourth));
+        assert!(admission.open.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let admission = Arc::new(Admission::default());
+        let limits = ConnectionLimits { total: 9, per_address: 1 };
+        let _first = admission.admit("2001:db8::1".parse().unwrap(), limits).unwrap();
+        assert_eq!(admission.admit("2001:db8::ffff:1".parse().unwrap(), limits).unwrap_err(), Refused::Address);
+        assert!(admission.admit("2001:db8:0:1::1".parse().unwrap(), limits).is_ok());
+    }
+}

@@ -1,0 +1,80 @@
+//! Floods: too many connections, too many requests, too many bytes.
+
+use std::time::Duration;
+
+use crate::harness::{Origin, bytes, eventually};
+use crate::wire::{Request, Wire};
+
+#[test]
+fn one_connection_too_many_is_told_so_and_the_others_go_on() {
+    for (limit, label) in [("total = 5", "total"), ("per_address = 5", "address")] {
+        let origin = Origin::start_with_settings(&format!("[connections]\n{limit}\n[namespaces.live-origin]\n"));
+        let ready = Request::new("GET", "/readyz");
+        let mut open: Vec<Wire> = (0..5).map(|_| Wire::open(origin.address)).collect();
+        for wire in &mut open {
+            assert_eq!(wire.ask(&ready).status, 200);
+        }
+        let mut refused = Wire::open(origin.address);
+        let answer = refused.answer_to("GET");
+        assert_eq!((answer.status, answer.header("retry-after"), answer.header("connection")), (503, "1", "close"));
+        assert!(refused.is_ended());
+        for wire in &mut open {
+            assert_eq!(wire.ask(&ready).status, 200);
+        }
+        let series = format!("springhead_connections_refused_total{{limit=\"{label}\"}}");
+        assert!((origin.metric(&series) - 1.0).abs() < f64::EPSILON);
+        drop(open.pop());
+        let again = eventually(Duration::from_secs(5), || {
+            Wire::open(origin.address).try_answer_to_sent(&ready).filter(|answer| answer.status == 200)
+        });
+        assert!(again.is_some(), "there is a place again");
+    }
+}
+
+#[test]
+fn reads_over_their_rate_wait_and_never_hold_up_writes() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nread_requests_per_second = \"2\"\n");
+    origin.store("a.ts", "media");
+    let mut wire = Wire::open(origin.address);
+    let get = Request::new("GET", origin.path("a.ts")).bearer(&origin.player);
+    let answers: Vec<_> = (0..200).map(|_| wire.ask(&get)).collect();
+    let served = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!((60..=80).contains(&served), "a burst of half a minute: {served}");
+    let refused = answers.last().unwrap();
+    assert_eq!((refused.status, &*refused.problem()), (503, "rate-limited"));
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    for n in 0..50u64 {
+        origin.store(&format!("{n}.ts"), bytes(n, 10_000));
+    }
+    let limited = origin.metric("springhead_rate_limited_total{namespace=\"live-origin\",direction=\"read\"}");
+    assert!(limited >= 120.0, "{limited}");
+}
+
+#[test]
+fn of_reads_the_live_edge_goes_first() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nread_requests_per_second = \"2\"\n");
+    origin.store("a.m3u8", "#EXTM3U\n");
+    let mut wire = Wire::open(origin.address);
+    let mut ask = |key: &str| wire.ask(&Request::new("GET", origin.path(key)).bearer(&origin.player)).status;
+    // Misses are no live edge: they may take one half of the burst.
+    let misses: Vec<u16> = (0..100).map(|_| ask("none.ts")).collect();
+    assert!(misses.iter().filter(|status| **status == 404).count() <= 40, "{misses:?}");
+    assert_eq!(misses.last(), Some(&503));
+    assert!((0..20).all(|_| ask("a.m3u8") == 200), "the other half is there for those who watch");
+}
+
+#[test]
+fn writes_over_their_rate_are_told_to_come_back() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nwrite_bytes_per_second = \"10KiB\"\n");
+    let put = |chunked: bool| {
+        let request = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder);
+        let request = if chunked { request.chunked(bytes(1, 100 << 10), 5000) } else { request.body(bytes(1, 100 << 10)) };
+        request.send(origin.address)
+    };
+    // A burst of 300 KiB; the fourth upload may still overdraw it.
+    let answers: Vec<u16> = [true, false, true, false, true, false].map(|chunked| put(chunked).status).to_vec();
+    assert_eq!(answers[..3], [204; 3]);
+    assert_eq!(answers[4..], [503; 2], "{answers:?}");
+    assert_eq!(put(false).problem(), "rate-limited");
+    assert_eq!(origin.get("a.ts").status, 200, "reads have a rate of their own");
+}
