@@ -12,6 +12,7 @@ mod reload;
 mod serve;
 mod settings;
 mod size;
+mod supervisor;
 mod telemetry;
 mod welcome;
 

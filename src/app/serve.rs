@@ -14,8 +14,9 @@ use super::certificates::Certificates;
 use super::data_dir::DataDir;
 use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
+use super::supervisor::Sockets;
 use super::telemetry::Logs;
-use super::{Failure, print, welcome};
+use super::{Failure, print, supervisor, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -76,12 +77,21 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
     data.create()?;
     let ring = data.key_ring(true)?;
     let certificates = Certificates::load(&settings.tls)?;
-    let bind_all = |list: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
-        list.iter().map(|&address| bind(address, settings.reuse_port)).collect()
+    let passed = Sockets::take()?;
+    // Sockets that were handed over stand in for the addresses of their kind.
+    let bind_all = |passed: Vec<std::net::TcpListener>, list: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
+        if passed.is_empty() {
+            list.iter().map(|&address| bind(address, settings.reuse_port)).collect()
+        } else {
+            passed.into_iter().map(|listener| Ok(TcpListener::from_std(listener)?)).collect()
+        }
     };
-    let listeners = bind_all(&settings.listen)?;
-    let tls_listeners = bind_all(&settings.tls.listen)?;
-    let admin_listener = bind(settings.admin_listen, settings.reuse_port)?;
+    let listeners = bind_all(passed.clear, &settings.listen)?;
+    let tls_listeners = bind_all(passed.tls, &settings.tls.listen)?;
+    let admin_listener = match passed.admin {
+        Some(listener) => TcpListener::from_std(listener)?,
+        None => bind(settings.admin_listen, settings.reuse_port)?,
+    };
     // What is pasted into an encoder had better be encrypted, where that is offered.
     let shown = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
     let welcome = welcome::first_start(&settings, &data, &ring, !tls_listeners.is_empty(), shown)?;
@@ -118,6 +128,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
     }
     tracing::info!(version, %admin_address, signing_key, data_dir = %settings.data_dir.display(), "started");
     web.set_ready(true);
+    supervisor::ready();
     if let Some(text) = welcome {
         print(&text);
     }
@@ -126,11 +137,16 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
     loop {
         tokio::select! {
             () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => break,
-            _ = signals.hang_up.recv() => reloader.reload(),
+            _ = signals.hang_up.recv() => {
+                supervisor::reloading();
+                reloader.reload();
+                supervisor::ready();
+            }
         }
     }
     tracing::info!("draining: no new connections; requests in flight may end");
     web.set_ready(false);
+    supervisor::stopping();
     stop.cancel();
     let drain_timeout = reloader.settings.drain_timeout;
     let drained = async {

@@ -155,3 +155,65 @@ fn a_second_server_takes_over_the_port_without_a_gap() {
         done.store(true, Ordering::SeqCst);
     });
 }
+
+#[test]
+fn a_service_manager_hands_over_the_port_and_hears_how_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, told) = (folder.path().join("data"), folder.path().join("notify"));
+    let notify = std::os::unix::net::UnixDatagram::bind(&told).unwrap();
+    notify.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let hear = || {
+        let mut buffer = [0; 500];
+        let length = notify.recv(&mut buffer).expect("the server says something");
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    // The manager: it opens the port, and starts the server twice on it, as file descriptor 3.
+    let manager = r#"
+import os, socket, sys
+binary, data, port = sys.argv[1:]
+listener = socket.create_server(("127.0.0.1", int(port)))
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+        os.execv(binary, [binary, "serve", "--listen", "127.0.0.1:1", "--admin-listen", "127.0.0.1:0", "--data-dir", data])
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+"#;
+    let port = free_port();
+    let mut command = Command::new("python3");
+    command.args(["-c", manager, BINARY]).arg(&data).arg(port.to_string()).env("NOTIFY_SOCKET", &told);
+    let mut manager = Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut said = std::io::BufReader::new(manager.0.stdout.take().unwrap());
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let ready = Request::new("GET", "/readyz");
+    for round in 0..2 {
+        // Asked before the server is there: the connection waits in the kernel.
+        let mut early = None;
+        if round > 0 {
+            let mut wire = Wire::open(address);
+            wire.write(ready.to_bytes());
+            early = Some(wire);
+        }
+        let mut pid = String::new();
+        // The first line is what print said on its way, and what the server prints at a first start follows.
+        while pid.trim().parse::<u32>().is_err() {
+            pid.clear();
+            assert!(std::io::BufRead::read_line(&mut said, &mut pid).unwrap() > 0);
+        }
+        assert_eq!(hear(), "READY=1\n");
+        if let Some(mut wire) = early {
+            assert_eq!(wire.answer_to("GET").status, 200);
+        }
+        assert_eq!(ready.send(address).status, 200);
+        let kill = |signal: &str| assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+        kill("-HUP");
+        assert!(hear().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(hear(), "READY=1\n");
+        kill("-TERM");
+        assert_eq!(hear(), "STOPPING=1\n");
+    }
+    assert!(eventually(Duration::from_secs(10), || manager.0.try_wait().unwrap()).is_some());
+}

@@ -83,6 +83,8 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("uuid", "web/envelope.rs"),
         ("percent_encoding", "web/target.rs"),
         ("humantime", "app/keys.rs"),
+        ("listenfd", "app/supervisor.rs"),
+        ("sd_notify", "app/supervisor.rs"),
         ("rlimit", "app/serve.rs"),
         ("tikv_jemallocator", "main.rs"),
     ];
