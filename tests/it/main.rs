@@ -15,6 +15,7 @@ mod drain;
 mod encoders;
 mod misbehaving;
 mod read;
+mod smuggling;
 mod store_model;
 mod tidy;
 mod tutorial;
