@@ -254,7 +254,11 @@ fn a_head_is_read_in_one_way() {
     bench.expect("CONNECT", "CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\n\r\n", &[&[404, 200], &[404], &[405]]);
     bench.expect("get", format!("get {path} HTTP/1.1\r\nHost: x\r\n{authorization}\r\n"), &[&[405, 200]]);
 
-    // None is needed before HTTP/1.1.
+    // Just one Host in HTTP/1.1 (RFC 9112 3.2), and none needed before.
+    for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
+        let request = format!("GET {path} HTTP/1.1\r\n{hosts}{authorization}\r\n");
+        bench.expect(&format!("hosts {hosts:?}"), request, &[&[400, 200]]);
+    }
     bench.expect("an empty Host", format!("GET {path} HTTP/1.1\r\nHost:\r\n{authorization}\r\n"), &[&[200, 200]]);
     bench.expect("HTTP/1.0", format!("GET {path} HTTP/1.0\r\n{authorization}\r\n"), &[&[200]]);
     let kept = format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n{authorization}\r\n");
