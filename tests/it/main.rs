@@ -9,6 +9,7 @@ mod harness;
 mod wire;
 
 mod access;
+mod caches;
 mod capacity;
 mod cli;
 mod drain;
