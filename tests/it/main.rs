@@ -12,6 +12,7 @@ mod access;
 mod caches;
 mod capacity;
 mod cli;
+mod conformance;
 mod drain;
 mod encoders;
 mod misbehaving;
