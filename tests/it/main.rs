@@ -17,6 +17,7 @@ mod drain;
 mod encoders;
 mod misbehaving;
 mod read;
+mod slow;
 mod smuggling;
 mod store_model;
 mod tidy;
