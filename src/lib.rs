@@ -35,6 +35,8 @@
 
 pub mod app;
 pub mod auth;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod hls;
 pub mod metrics;
 pub mod model;

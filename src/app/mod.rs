@@ -19,6 +19,8 @@ mod welcome;
 use std::process::ExitCode;
 
 pub use cli::Cli;
+#[cfg(any(test, fuzzing))]
+pub(crate) use settings::read_text as read_settings;
 pub use settings::{LogFormat, LogLevel, Settings, TlsSettings};
 
 /// How a command ends when it does not succeed.

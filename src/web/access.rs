@@ -79,7 +79,7 @@ fn judge(
 }
 
 /// `Basic base64(anything:KEY)`, `Bearer KEY`, or the bare `KEY` that Amazon CloudFront sends as an origin custom header.
-fn from_authorization(value: &HeaderValue) -> Option<Secret<'_>> {
+pub(super) fn from_authorization(value: &HeaderValue) -> Option<Secret<'_>> {
     let text = value.to_str().ok()?.trim();
     let Some((scheme, rest)) = text.split_once(' ') else { return Some(Secret::new(text)) };
     let rest = rest.trim();

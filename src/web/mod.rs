@@ -20,6 +20,8 @@ mod connection;
 mod drain;
 mod envelope;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod get;
 mod objects;
 mod put;

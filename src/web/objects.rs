@@ -2,7 +2,8 @@
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
 
 use super::access::{Denied, authorize};
@@ -15,6 +16,11 @@ use crate::auth::grant::Action;
 /// Answers any request for an object.
 pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extension<Context>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
+        // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
+        let problem = Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)");
+        return refuse(&web, &context, &parts, None, problem, body);
+    }
     let target = match Target::parse(&parts.uri) {
         Some(Ok(target)) => target,
         Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),

@@ -9,14 +9,18 @@ mod harness;
 mod wire;
 
 mod access;
+mod caches;
 mod capacity;
 mod cli;
+mod conformance;
 mod drain;
 mod encoders;
 mod limits;
 mod misbehaving;
 mod read;
 mod reload;
+mod slow;
+mod smuggling;
 mod store_model;
 mod tidy;
 mod tls;

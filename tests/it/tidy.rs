@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What stands on no floor: the house itself, its door, and the bench that tries its readers (not built into it).
+const OUTSIDE: [&str; 3] = ["lib", "main", "fuzzing"];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -46,7 +49,7 @@ fn modules_use_only_floors_below_their_own() {
     for (file, text) in sources() {
         let own = file.split('/').next().unwrap().trim_end_matches(".rs");
         let Some(own_floor) = floor(own) else {
-            assert!(matches!(own, "lib" | "main"), "{file} stands on no floor: give it one here and in the map");
+            assert!(OUTSIDE.contains(&own), "{file} stands on no floor: give it one here and in the map");
             continue;
         };
         for line in code(&text) {
@@ -125,7 +128,7 @@ fn every_module_is_on_the_map() {
     let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     for (file, _) in sources() {
         let module = file.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        assert!(matches!(&*module, "lib" | "main") || map.contains(&format!("| [`{module}`] |")), "{module} is not on the map");
+        assert!(OUTSIDE.contains(&&*module) || map.contains(&format!("| [`{module}`] |")), "{module} is not on the map");
     }
 }
 

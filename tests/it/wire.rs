@@ -79,6 +79,11 @@ impl Request {
         bytes
     }
 
+    /// The same as text.
+    pub(crate) fn as_text(&self) -> String {
+        String::from_utf8(self.to_bytes()).unwrap()
+    }
+
     /// Sends it on a connection of its own.
     pub(crate) fn send(&self, to: SocketAddr) -> Answer {
         Wire::open(to).ask(self)
@@ -106,6 +111,11 @@ impl Wire {
     pub(crate) fn end_writing(&mut self) -> &mut Self {
         self.stream.shutdown(Shutdown::Write).unwrap();
         self
+    }
+
+    /// Ends it where the server may have ended all of it.
+    pub(crate) fn try_end_writing(&mut self) -> bool {
+        self.stream.shutdown(Shutdown::Write).is_ok()
     }
 
     pub(crate) fn ask(&mut self, request: &Request) -> Answer {

@@ -317,6 +317,15 @@ impl Settings {
     }
 }
 
+/// A settings file's text alone, as a start with it and without flags reads it: for `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_text(text: &str) -> Result<Settings, String> {
+    let mut faults = Vec::new();
+    let settings = file::read(text, "fuzz.toml", &mut faults);
+    settings.check_whole(&mut faults);
+    if faults.is_empty() { Ok(settings) } else { Err(Faults(faults).to_string()) }
+}
+
 impl LogFormat {
     fn parse(text: &str) -> Result<Self, String> {
         match text {

@@ -1,0 +1,316 @@
+//! What holds of every reader of foreign bytes, whatever the bytes: the entry points of `fuzz/`, and of the tests below, which
+//! drive the same ones for a moment on a stable toolchain. Not built into the server.
+//!
+//! Each takes any bytes, and panics when a rule is broken.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Uri};
+
+use crate::app::read_settings;
+use crate::auth::grant::{Role, Scope};
+use crate::auth::key::{KeyRing, KeySpec};
+use crate::auth::secret::Secret;
+use crate::auth::signing::SigningKey;
+use crate::hls::playlist::target_duration;
+use crate::model::clock::WallTime;
+use crate::model::conditions::{Conditions, KeptConditions, Validators, Verdict};
+use crate::model::id::{Key, Namespace};
+use crate::model::kind::Kind;
+use crate::model::range::{self, Ask};
+use crate::model::units::{Size, Span, parse_bitrate, parse_duration, parse_size};
+use crate::web::fuzzing::{credential, target};
+
+/// Always the same one, so that seeds can name it in their header.
+static RING: LazyLock<Option<KeyRing>> = LazyLock::new(|| {
+    let keys = SigningKey::parse_all("c3ByaW5naGVhZC1mdXp6aW5nLWFuZC1ub3RoaW5nLWVsc2U").ok()?;
+    KeyRing::new(&keys)
+});
+
+/// A URL names a valid object or none, and the object's own URL names it again.
+pub fn url(bytes: &[u8]) {
+    let Ok(uri) = Uri::try_from(bytes) else { return };
+    let Some((object, tokens, _)) = target(&uri) else { return };
+    let (namespace, key) = (object.namespace.as_str(), object.key.as_str());
+    assert!(Namespace::parse(namespace).is_ok() && Key::parse(key).is_ok());
+    assert!(tokens.iter().all(|token| format!("{token:?}") == "Secret(hidden)"));
+    let escaped: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    for own in [format!("/cache/{namespace}/{escaped}"), format!("/cache/{namespace}?key={escaped}&key=other")] {
+        let again = Uri::try_from(own).ok();
+        assert_eq!(again.as_ref().and_then(target).map(|(object, ..)| object), Some(object.clone()));
+    }
+}
+
+/// No header and no text is a key that was not issued; what was issued opens as it was issued, and not when it was changed.
+pub fn credentials(bytes: &[u8]) {
+    let Some(ring) = &*RING else { unreachable!("the signing key is one") };
+    if let Ok(value) = HeaderValue::from_bytes(bytes)
+        && let Some(secret) = credential(&value)
+    {
+        assert!(ring.open(&secret).is_err(), "a forged key was opened");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    assert!(ring.open(&Secret::new(text)).is_err(), "a forged key was opened");
+
+    let expires = bytes.first().map(|&byte| WallTime::from_millis(u64::from(byte) * 1000));
+    let spec = KeySpec { role: Role::Readonly, scope: Scope::Every, prefix: Some(text.to_owned()), expires };
+    let Ok(issued) = ring.issue(&spec, WallTime::from_millis(7_000)) else { return };
+    let token = issued.token.expose();
+    for form in [token.to_owned(), format!("Bearer {token}"), format!("Basic {}", STANDARD.encode(format!("any:{token}")))] {
+        let value = HeaderValue::from_str(&form).ok();
+        let opened = value.as_ref().and_then(credential).and_then(|secret| ring.open(&secret).ok());
+        let Some(opened) = opened else { unreachable!("an issued key does not open as {form}") };
+        assert_eq!((opened.grant.prefix, opened.expires), (spec.prefix.clone(), spec.expires));
+        assert_eq!((opened.grant.key_id, opened.grant.role), (issued.key_id.clone(), Role::Readonly));
+    }
+    let place = bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>() % token.len();
+    let other = if &token[place..=place] == "A" { "B" } else { "A" };
+    let changed = format!("{}{other}{}", &token[..place], &token[place + 1..]);
+    assert!(ring.open(&Secret::new(changed)).is_err(), "a changed key was opened");
+    assert!(ring.open(&Secret::new(&token[..place])).is_err(), "a part of a key was opened");
+}
+
+/// A range lies in its body; conditions are judged alike wherever they are judged. Lines are the headers' values.
+pub fn ranges_and_conditions(bytes: &[u8]) {
+    let Some((&[high, low], rest)) = bytes.split_first_chunk::<2>() else { return };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    let mut lines = rest.split(|&byte| byte == b'\n');
+    let mut next = || lines.next().filter(|line| !line.is_empty());
+    match range::parse(next().unwrap_or_default(), length) {
+        Ask::Part(part) => assert!(part.start < part.end && part.end <= length),
+        Ask::Unsatisfiable | Ask::Whole => {}
+    }
+    let conditions = Conditions {
+        if_match: next(),
+        if_none_match: next(),
+        if_modified_since: next(),
+        if_unmodified_since: next(),
+        if_range: next(),
+    };
+    let object = Validators { etag: b"\"abc\"", modified: WallTime::from_millis(1_000_000_000_500) };
+    for current in [None, Some(object)] {
+        let allowed = conditions.allow_write(current);
+        assert_eq!(KeptConditions::from(conditions).allow_write(current), allowed);
+        assert!(!allowed || conditions.if_match.is_none() || current.is_some(), "If-Match takes something to match");
+    }
+    let verdict = conditions.judge_read(object);
+    if conditions.if_match.is_none() && conditions.if_unmodified_since.is_none() {
+        assert_ne!(verdict, Verdict::Failed);
+    }
+    if conditions.if_none_match.is_none() && conditions.if_modified_since.is_none() {
+        assert_ne!(verdict, Verdict::NotModified);
+    }
+    assert!(conditions.range_holds(object) || conditions.if_range.is_some());
+}
+
+/// A settings file is refused with reasons, or is in force and reads back, as rendered, as the same settings.
+pub fn settings(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match read_settings(text) {
+        Ok(settings) => assert_eq!(read_settings(&settings.render()).as_ref(), Ok(&settings)),
+        Err(reasons) => assert!(reasons.lines().count() >= 2, "{reasons}"),
+    }
+}
+
+/// A playlist's facts are sane, and every body is of some kind.
+pub fn playlist(bytes: &[u8]) {
+    let sane = |target: Duration| target <= Duration::from_secs(86_400);
+    assert!(target_duration(bytes).is_none_or(sane));
+    for name in ["a.m3u8", "a.mp4", "a.ts"] {
+        let Ok(key) = Key::parse(name) else { unreachable!("{name} is a key") };
+        let kind = Kind::of(&key, bytes);
+        assert_eq!(kind == Kind::Playlist, name == "a.m3u8");
+    }
+}
+
+/// A size or duration that reads, reads as the same one when it is shown.
+pub fn units(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(size) = parse_size(text) {
+        assert_eq!(parse_size(&Size(size).to_string()), Ok(size));
+    }
+    if let Ok(span) = parse_duration(text) {
+        assert_eq!(parse_duration(&Span(span).to_string()), Ok(span));
+    }
+    let _ = parse_bitrate(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
+    use proptest::sample::select;
+
+    /// Pieces of the language in question, in any order, with some junk between them.
+    fn pieces(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        let junk = vec(any::<u8>(), 0..6);
+        let piece = (select(words), junk, 0u8..4).prop_map(|(word, junk, dice)| {
+            let mut bytes = word.as_bytes().to_vec();
+            if dice == 0 {
+                bytes.extend(junk);
+            }
+            bytes
+        });
+        vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    const URL: &[&str] = &[
+        "/cache/",
+        "live",
+        "/",
+        "a.ts",
+        "?",
+        "key=",
+        "key_base64=",
+        "YS50cw",
+        "&",
+        "token=",
+        "ttl_seconds=",
+        "1",
+        "%2F",
+        "%2e",
+        "%00",
+        "%C3%BC",
+        "%",
+        "+",
+        "..",
+        ".",
+        "=",
+        "ü",
+        "http://h",
+        "#",
+    ];
+    const CREDENTIALS: &[&str] = &[
+        "Basic ",
+        "Bearer ",
+        "basic",
+        " ",
+        ":",
+        ".",
+        "eyJ0eXAiOiJKV1QiLCJhbGciOiJub25lIn0",
+        "eyJhbGciOiJIUzI1NiJ9",
+        "bW9tOms=",
+        "=",
+        "Digest ",
+        "{\"alg\":\"none\"}",
+        "A",
+        "\t",
+    ];
+    const HEADERS: &[&str] = &[
+        "bytes=",
+        "bytes",
+        "=",
+        "-",
+        "0",
+        "99999999999999999999",
+        ",",
+        "\n",
+        "\"abc\"",
+        "W/",
+        "*",
+        "\"",
+        " ",
+        "Sun, 09 Sep 2001 01:46:40 GMT",
+        "Sun, 09 Sep 2001 01:46:39 GMT",
+        "GMT",
+        "\u{1}\u{2}",
+    ];
+    const SETTINGS: &[&str] = &[
+        "[namespaces.a]\n",
+        "[namespaces.\"a.b\"]\n",
+        "[timeouts]\n",
+        "keep_alive = ",
+        "hot_capacity = ",
+        "default_ttl = ",
+        "playlist_max_age = ",
+        "cors_origins = ",
+        "error_cache_control = ",
+        "listen = ",
+        "log_level = ",
+        "\"auto\"\n",
+        "\"1h\"\n",
+        "\"64MiB\"\n",
+        "\"127.0.0.1:0\"\n",
+        "[\"127.0.0.1:0\"]\n",
+        "[\"*\"]\n",
+        "[\"https://x\", \"\\u00e9\"]\n",
+        "\"\\t\"\n",
+        "7\n",
+        "{}\n",
+        "[]\n",
+        "\n",
+        "#",
+        "data_dir = ",
+        "\"\"\n",
+        "'it''s'\n",
+    ];
+    const PLAYLIST: &[&str] = &[
+        "#EXTM3U\n",
+        "#EXT-X-TARGETDURATION:",
+        "2",
+        ".",
+        "5",
+        "\r\n",
+        "\n",
+        "e9",
+        "-",
+        "inf",
+        "NaN",
+        "86400",
+        "#EXTINF:2,\n",
+        "\u{0}\u{0}\u{0}\u{8}moov",
+        "\u{0}\u{0}\u{0}\u{8}mdat",
+        "\u{0}\u{0}\u{0}\u{1}ftyp",
+    ];
+    const UNITS: &[&str] = &[
+        "0",
+        "1",
+        "9",
+        "18446744073709551615",
+        ".",
+        "5",
+        " ",
+        "B",
+        "KiB",
+        "MiB",
+        "TiB",
+        "kB",
+        "k",
+        "ms",
+        "s",
+        "h",
+        "w",
+        "-",
+        "e",
+        "٣",
+    ];
+
+    fn cases(cases: u32) -> ProptestConfig {
+        // What fails is shown whole, and becomes a test of its own: no file of seeds is kept.
+        ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    }
+
+    proptest! {
+        #![proptest_config(cases(8_000))]
+        #[test]
+        fn urls(bytes in pieces(URL)) { url(&bytes); }
+        #[test]
+        fn header_values(bytes in pieces(HEADERS)) { ranges_and_conditions(&bytes); }
+        #[test]
+        fn playlists(bytes in pieces(PLAYLIST)) { playlist(&bytes); }
+        #[test]
+        fn sizes_and_durations(bytes in pieces(UNITS)) { units(&bytes); }
+    }
+
+    proptest! {
+        #![proptest_config(cases(1_500))]
+        #[test]
+        fn keys(bytes in pieces(CREDENTIALS)) { credentials(&bytes); }
+        #[test]
+        fn settings_files(bytes in pieces(SETTINGS)) { settings(&bytes); }
+    }
+}

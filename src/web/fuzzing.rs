@@ -1,0 +1,20 @@
+//! A way to the readers of a request's own words, for `crate::fuzzing` alone.
+
+use http::{HeaderValue, Uri};
+
+use super::access;
+use super::target::Target;
+use crate::auth::secret::Secret;
+use crate::model::id::ObjectId;
+
+/// The object a URL names, the tokens in it and the time to live it asks for, where it names one.
+pub(crate) fn target(uri: &Uri) -> Option<(ObjectId, Vec<Secret<'_>>, Option<u64>)> {
+    let target = Target::parse(uri)?.ok()?;
+    let ttl_seconds = target.ttl_seconds().ok().flatten();
+    Some((target.object, target.tokens, ttl_seconds))
+}
+
+/// The key in an `Authorization` header.
+pub(crate) fn credential(value: &HeaderValue) -> Option<Secret<'_>> {
+    access::from_authorization(value)
+}
