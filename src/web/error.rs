@@ -78,7 +78,7 @@ impl Problem {
 
     pub(super) fn head_too_large() -> Self {
         let detail = "the request line and headers are larger than 32 KiB: a proxy in between may add too many or too long ones";
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail).close()
     }
 
     pub(super) fn unsatisfiable(length: usize) -> Self {
