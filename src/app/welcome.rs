@@ -24,10 +24,15 @@ pub(super) fn first_start(settings: &Settings, data: &DataDir, ring: &KeyRing, p
     let encoder = make(Role::Readwrite, "encoder_api_key")?;
     let player = make(Role::Readonly, "player_api_key")?;
     let namespace = names.first().copied().unwrap_or("live-origin");
-    Ok(Some(text(namespace, port, &data.path().display().to_string(), &encoder.api_key, &player.api_key)))
+    Ok(Some(text(namespace, port, &data.path().display().to_string(), &encoder, &player.api_key)))
 }
 
-fn text(namespace: &str, port: u16, data_dir: &str, encoder: &str, player: &str) -> String {
+fn text(namespace: &str, port: u16, data_dir: &str, encoder: &NewKey, player: &str) -> String {
+    let ingest = encoder.ingest.as_ref().map_or_else(String::new, |ingest| {
+        let (user, password) = (&ingest.user, &ingest.password);
+        format!("  With HLS basic put or HLS webdav: user name {user}, password {password}\n")
+    });
+    let encoder = &encoder.api_key;
     format!(
         r#"First start: two API keys were made, good for 30 days, for namespace {namespace}.
 They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
@@ -39,7 +44,7 @@ AWS Elemental MediaLive, HLS output group
   User name          momento
   Password           {encoder}
   CDN settings       HLS Akamai
-
+{ingest}
 Amazon CloudFront, origin
   Origin domain      HOST
   Protocol           HTTP only, port {port} (HTTPS only behind a TLS proxy)

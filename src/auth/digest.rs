@@ -167,7 +167,6 @@ impl Algorithm {
 }
 
 /// The next `name=value` of a list, and what follows it; `Some(None)` at the end; `None` where the text is no such list.
-#[expect(clippy::type_complexity, clippy::option_option, reason = "a list that ends and a list that breaks are two things")]
 fn parameter(text: &str) -> Option<Option<(&str, Cow<'_, str>, &str)>> {
     let text = text.trim_start_matches([' ', '\t', ',']);
     if text.is_empty() {

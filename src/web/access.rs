@@ -60,12 +60,10 @@ pub(super) fn authorize(
     let query = parts.uri.query().filter(|_| in_query);
     let asked = Asked { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
     let from_headers = parts.headers.get_all(AUTHORIZATION).iter().map(from_authorization);
-    let token = |value: &'_ HeaderValue| value.to_str().map(|text| Secret::new(text.to_owned()));
-    let from_cdn = parts
-        .headers
-        .get_all(CDN_IDENTIFIER)
-        .iter()
-        .map(|value| token(value).map(Credential::Token).map_err(|_| KeyError::Malformed));
+    let from_cdn = parts.headers.get_all(CDN_IDENTIFIER).iter().map(|value| match value.to_str() {
+        Ok(text) => Ok(Credential::Token(Secret::new(text))),
+        Err(_) => Err(KeyError::Malformed),
+    });
     let from_query = tokens.iter().cloned().map(|token| Ok(Credential::Token(token)));
     for credential in from_headers.chain(from_cdn).chain(from_query) {
         let verified = credential.and_then(|credential| match credential {

@@ -51,6 +51,6 @@ async fn ask_for_admin_key(
     match authorize_admin(&web.inner.verifier, &parts, peer.ip()) {
         Ok(grant) if grant.role == Role::Admin => next.run(Request::from_parts(parts, body)).await,
         Ok(_) => Problem::from(OriginError::Forbidden).into_response("", None),
-        Err(denied) => Problem::denied(denied, &web.inner.verifier).into_response("", None),
+        Err(denied) => Problem::denied(&denied, &web.inner.verifier).into_response("", None),
     }
 }

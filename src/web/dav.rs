@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
@@ -17,6 +18,7 @@ use super::error::Problem;
 use super::target::Resource;
 use super::{Web, drain, objects, refusal};
 use crate::auth::grant::{Action, Grant};
+use crate::model::id::Namespace;
 use crate::origin::{Found, OriginError};
 
 /// Which of the two.
@@ -46,40 +48,38 @@ impl Verb {
 /// Answers either verb, the body read and dropped as a DELETE's is.
 pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let parsed = Resource::parse(&parts.uri, verb == Verb::Mkcol).unwrap_or_else(|| Err(Problem::no_such_place()));
-    let answered = parsed.as_ref().map_err(|_| ()).map(|resource| {
-        let authorized =
-            authorize(&web.inner.verifier, &parts, context.peer.ip(), resource.tokens(), resource.in_query(), |grant| {
-                match resource {
-                    Resource::Object(target) => grant.allows(verb.action(), &target.object),
-                    Resource::Collection { collection, .. } => grant.allows_in(verb.action(), collection),
-                }
-            });
-        authorized
-            .map_err(|denied| Problem::denied(denied, &web.inner.verifier))
-            .and_then(|grant| answer(&web, &grant, verb, resource).map_err(Problem::from))
-    });
-    let (namespace, result) = match (parsed, answered) {
-        (Ok(resource), Ok(result)) => (Some(resource.namespace().clone()), result),
-        (Err(problem), _) => (None, Err(problem)),
-        (Ok(_), Err(())) => (None, Err(Problem::no_such_place())),
+    let resource = match Resource::parse(&parts.uri, verb == Verb::Mkcol) {
+        Some(Ok(resource)) => resource,
+        Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
+        None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
     };
-    match result {
+    let (tokens, in_query) = (resource.tokens(), resource.in_query());
+    let authorized = authorize(&web.inner.verifier, &parts, context.peer.ip(), tokens, in_query, |grant| match &resource {
+        Resource::Object(target) => grant.allows(verb.action(), &target.object),
+        Resource::Collection { collection, .. } => grant.allows_in(verb.action(), collection),
+    });
+    let answered = match authorized {
+        Ok(grant) => answer(&web, &grant, verb, &resource).map_err(Problem::from),
+        Err(denied) => Err(Problem::denied(&denied, &web.inner.verifier)),
+    };
+    match answered {
         Ok(mut response) => {
-            drain::to_end(body).await;
-            if let Some(policy) = namespace.and_then(|namespace| web.inner.origin.policy(&namespace)) {
+            if let Some(policy) = web.inner.origin.policy(resource.namespace()) {
                 narrow(&mut response, &policy.cors_origins, &parts.headers);
             }
+            drain::to_end(body).await;
             response
         }
-        Err(problem) => {
-            if verb == Verb::Mkcol {
-                refusal::log(&web, &context, &parts, None, &problem, None);
-            }
-            let problem = drain::after_refusal(problem, &context, &parts.headers, body);
-            objects::error_response(&web, &context, &parts.headers, namespace.as_ref(), problem)
-        }
+        Err(problem) => refuse(&web, &context, &parts, Some(resource.namespace()), problem, body),
     }
+}
+
+fn refuse(web: &Web, context: &Context, parts: &Parts, namespace: Option<&Namespace>, problem: Problem, body: Body) -> Response {
+    if parts.method != "PROPFIND" {
+        refusal::log(web, context, parts, None, &problem, None);
+    }
+    let problem = drain::after_refusal(problem, context, &parts.headers, body);
+    objects::error_response(web, context, &parts.headers, namespace, problem)
 }
 
 fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Result<Response, OriginError> {
@@ -91,14 +91,12 @@ fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Resu
             None
         }
     };
-    let mut response = match verb {
-        Verb::Propfind => Response::new(Body::from(multistatus(&resource.path(), found.as_ref()))),
-        Verb::Mkcol => Response::new(Body::empty()),
-    };
+    let mut response = Response::new(Body::empty());
     match verb {
         Verb::Propfind => {
             *response.status_mut() = StatusCode::MULTI_STATUS;
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
+            *response.body_mut() = Body::from(multistatus(&resource.path(), found.as_ref()));
         }
         Verb::Mkcol => *response.status_mut() = StatusCode::CREATED,
     }

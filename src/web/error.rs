@@ -161,7 +161,7 @@ impl From<OriginError> for Problem {
 
 impl Problem {
     /// Nobody is let in: a challenge of each kind, with a nonce of its own.
-    pub(super) fn denied(denied: Denied, verifier: &Verifier) -> Self {
+    pub(super) fn denied(denied: &Denied, verifier: &Verifier) -> Self {
         let (code, detail, inner) = match denied {
             Denied::NoCredentials => (
                 "no-credentials",
@@ -183,7 +183,7 @@ impl Problem {
             ),
         };
         let nonce = verifier.nonce();
-        let stale = if denied == Denied::Invalid(KeyError::StaleNonce) { ", stale=true" } else { "" };
+        let stale = if *denied == Denied::Invalid(KeyError::StaleNonce) { ", stale=true" } else { "" };
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
         for algorithm in DIGESTS {
             let algorithm = algorithm.name();

@@ -47,7 +47,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
             if action == Action::Write && denied == Denied::NoCredentials {
                 web.inner.challenges.asked(context.peer.ip(), &target.object);
             }
-            let problem = Problem::denied(denied, &web.inner.verifier);
+            let problem = Problem::denied(&denied, &web.inner.verifier);
             return refuse(&web, &context, &parts, Some(&target.object), problem, body);
         }
     };

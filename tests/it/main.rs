@@ -11,6 +11,7 @@ mod wire;
 mod access;
 mod capacity;
 mod cli;
+mod digest;
 mod drain;
 mod encoders;
 mod misbehaving;
