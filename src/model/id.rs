@@ -120,8 +120,10 @@ impl Collection {
     /// # Errors
     /// [`IdError`], as for the key of an object.
     pub fn parse(namespace: Namespace, path: &str) -> Result<Self, IdError> {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let prefix = if path.is_empty() { String::new() } else { format!("{}/", Key::parse(path)?) };
+        let prefix = match path {
+            "" => String::new(),
+            path => format!("{}/", Key::parse(path.strip_suffix('/').unwrap_or(path))?),
+        };
         Ok(Self { namespace, prefix })
     }
 }

@@ -361,7 +361,7 @@ fn ffmpeg_pushes(login: impl Fn(&Encoder) -> String, persistent: bool) {
     assert!(segments.len() >= 5, "{playlist}");
     for segment in segments {
         let body = origin.get(segment).body;
-        assert!(!body.is_empty() && body.len() % 188 == 0, "{segment} is listed");
+        assert!(!body.is_empty() && body.len().is_multiple_of(188), "{segment} is listed");
     }
     assert!(relay.sent().contains("Authorization: Digest "), "ffmpeg chooses Digest where it can");
     assert!(origin.refusals().is_empty());
@@ -418,7 +418,7 @@ fn webdav_clients_find_what_they_look_for() {
         assert!(status.starts_with("207 ") && found.contains("<D:collection/>"), "{path}: {status} {found}");
     }
     for path in [format!("/cache/{NAMESPACE}/any"), format!("/cache/{NAMESPACE}/any/"), format!("/cache/{NAMESPACE}/")] {
-        assert_eq!(ask("MKCOL", &path, &login).0, "201 ", "{path}");
+        assert!(ask("MKCOL", &path, &login).0.starts_with("201 "), "{path}");
     }
     assert_eq!(origin.get("any").status, 404, "nothing is made");
     assert!(ask("PROPFIND", &origin.path("any"), &login).0.starts_with("404 "));
