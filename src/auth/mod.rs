@@ -5,7 +5,7 @@
 //! request costs a hash and not a signature.
 //!
 //! Clients that do not send a password before they are asked, and then send only a proof that they have it, use HTTP Digest:
-//! [`digest`] reads and judges that proof, [`nonce`] is the question, [`roster`] knows whose password it may be.
+//! [`digest`] reads and judges that proof, `nonce` is the question, `roster` knows whose password it may be.
 //!
 //! Invariants: a key string travels in a [`secret::Secret`], which never shows itself; a cached verdict never outlives an expiry,
 //! a revocation or a change of signing keys.
