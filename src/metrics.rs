@@ -20,10 +20,10 @@ type Labels<const N: usize> = [(&'static str, String); N];
 pub type Level = Gauge<u64, AtomicU64>;
 
 /// The methods counted by name; every other one is `other`.
-const METHODS: [&str; 7] = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "other"];
+const METHODS: [&str; 9] = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PROPFIND", "MKCOL", "other"];
 /// The statuses counted by number; every other one is `other`.
-const STATUSES: [&str; 18] = [
-    "200", "201", "204", "206", "304", "400", "401", "403", "404", "405", "412", "413", "416", "431", "500", "501", "503",
+const STATUSES: [&str; 19] = [
+    "200", "201", "204", "206", "207", "304", "400", "401", "403", "404", "405", "412", "413", "416", "431", "500", "501", "503",
     "other",
 ];
 

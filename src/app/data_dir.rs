@@ -1,15 +1,18 @@
 //! The data directory: signing keys, records of the API keys made here, and revocations.
 //!
 //! - `signing.key`: one signing key to a line, readable by its owner alone. `SPRINGHEAD_SIGNING_KEY` replaces it.
-//! - `keys/<key_id>.json`: what a key allows, without the key.
+//! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
+//!   carry a whole key: see [`crate::auth`].
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,9 @@ use crate::auth::signing::{SigningKey, random};
 
 /// The variable that replaces `signing.key`.
 pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
+
+/// A file's name, size and time.
+pub(super) type Stamp = (OsString, u64, SystemTime);
 
 /// The directory.
 #[derive(Clone, Debug)]
@@ -119,6 +125,24 @@ impl DataDir {
         let path = self.keys().join(format!("{}.json", record.key_id));
         let text = serde_json::to_string_pretty(record)?;
         self.write_new(&path, &format!("{text}\n")).with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// What tells one state of the records from another, without reading them: their names, sizes and times.
+    pub(super) fn records_stamp(&self) -> io::Result<BTreeSet<Stamp>> {
+        let mut stamps = BTreeSet::new();
+        match fs::read_dir(self.keys()) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry?;
+                    // One that is gone by now is a change that the next look finds.
+                    let Ok(metadata) = entry.metadata() else { continue };
+                    stamps.insert((entry.file_name(), metadata.len(), metadata.modified()?));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(stamps)
     }
 
     /// All records, oldest first. A file that is none is passed over.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::data_dir::{DataDir, Record};
 use super::settings::Settings;
 use super::{Failure, print};
-use crate::auth::grant::{KeyId, Role, Scope};
+use crate::auth::grant::{Grant, KeyId, Role, Scope};
 use crate::auth::key::{KeyError, KeyRing, KeySpec, Verified};
 use crate::auth::secret::Secret;
 use crate::model::clock::{Clock, WallTime};
@@ -32,6 +32,8 @@ pub(super) struct Request {
 pub(super) struct NewKey {
     pub(super) api_key: String,
     #[serde(flatten)]
+    pub(super) ingest: Option<Ingest>,
+    #[serde(flatten)]
     pub(super) record: Record,
 }
 
@@ -41,11 +43,29 @@ impl NewKey {
     }
 }
 
+/// What an encoder logs in with that uses Digest, or has no room for a whole key. It ends with its key.
+#[derive(Serialize)]
+pub(super) struct Ingest {
+    #[serde(rename = "ingest_user")]
+    pub(super) user: String,
+    #[serde(rename = "ingest_password")]
+    pub(super) password: String,
+}
+
+impl Ingest {
+    fn of(ring: &KeyRing, grant: &Grant, signing_key: &str) -> Option<Self> {
+        let password = ring.ingest_password(grant, signing_key)?.expose().to_owned();
+        Some(Self { user: grant.key_id.to_string(), password })
+    }
+}
+
 #[derive(Serialize)]
 struct Inspected {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(flatten)]
+    ingest: Option<Ingest>,
     #[serde(flatten)]
     record: Option<Record>,
 }
@@ -112,7 +132,10 @@ pub(super) fn issue(
         expires_at: expires.map(rfc3339),
     };
     data.record(&record)?;
-    Ok(NewKey { api_key: issued.token.expose().to_owned(), record })
+    let KeySpec { role, scope, .. } = spec;
+    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone() };
+    let ingest = Ingest::of(ring, &grant, ring.signer_id());
+    Ok(NewKey { api_key: issued.token.expose().to_owned(), ingest, record })
 }
 
 /// Writes a new key to a file in the data directory.
@@ -139,7 +162,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
         let lines: Result<Vec<_>, _> = records
             .iter()
             .map(|record| {
-                let inspected = Inspected { status: status(record), reason: None, record: Some(record.clone()) };
+                let inspected = Inspected { status: status(record), reason: None, ingest: None, record: Some(record.clone()) };
                 serde_json::to_string(&inspected)
             })
             .collect();
@@ -178,27 +201,30 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
     let data = DataDir::new(&settings.data_dir);
     let ring = data.key_ring(false)?;
     let token = read_key(key_or_file)?;
-    let inspected = match ring.open(&token) {
-        Err(error) => Inspected { status: "refused", reason: Some(error.to_string()), record: None },
-        Ok(Verified { grant, issued, expires }) => {
+    let inspected = match ring.open_signed(&token) {
+        Err(error) => Inspected { status: "refused", reason: Some(error.to_string()), ingest: None, record: None },
+        Ok((Verified { grant, issued, expires }, signing_key)) => {
             let revoked = data.revoked().context("can't read the revocations")?.contains(&grant.key_id);
             let expired = expires.is_some_and(|end| Clock::system().wall() >= end);
-            let label = data.records()?.into_iter().find(|record| record.key_id == grant.key_id.as_str());
+            let on_record = data.records()?.into_iter().find(|record| record.key_id == grant.key_id.as_str());
             let (status, reason) = match (revoked, expired) {
                 (true, _) => ("revoked", Some(KeyError::Revoked.to_string())),
                 (_, true) => ("expired", Some(KeyError::Expired.to_string())),
                 _ => ("good", None),
             };
+            // Where the key is not on record its ingest credential is of no use, nor is that of one that has ended.
+            let usable = on_record.is_some() && reason.is_none();
+            let ingest = if usable { Ingest::of(&ring, &grant, &signing_key) } else { None };
             let record = Record {
                 key_id: grant.key_id.to_string(),
-                label: label.and_then(|record| record.label),
+                label: on_record.and_then(|record| record.label),
                 namespaces: grant.scope.names(),
                 prefix: grant.prefix,
                 role: grant.role,
                 issued_at: rfc3339(issued),
                 expires_at: expires.map(rfc3339),
             };
-            Inspected { status, reason, record: Some(record) }
+            Inspected { status, reason, ingest, record: Some(record) }
         }
     };
     print(&serde_json::to_string_pretty(&inspected).context("can't write JSON")?);
@@ -248,7 +274,59 @@ pub(super) fn revoke(settings: &Settings, key_id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a record says, in the words of [`crate::auth`]. `None` when it does not make sense: a key whose end can't be read is not
+/// taken for one without an end.
+pub(super) fn read_record(record: Record) -> Option<Verified> {
+    let time = |text: &str| {
+        let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(WallTime::from_millis(since_epoch.as_secs() * 1000))
+    };
+    let grant = Grant {
+        key_id: KeyId::parse(&record.key_id).ok()?,
+        role: record.role,
+        scope: Scope::parse(record.namespaces.iter().map(String::as_str)).ok()?,
+        prefix: record.prefix,
+    };
+    let expires = match record.expires_at.as_deref() {
+        Some(text) => Some(time(text)?),
+        None => None,
+    };
+    Some(Verified { grant, issued: time(&record.issued_at)?, expires })
+}
+
 /// A point in time as RFC 3339 writes it.
 pub(super) fn rfc3339(time: WallTime) -> String {
     humantime::format_rfc3339_seconds(time.to_system()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_makes_no_sense_is_no_key() {
+        let record = Record {
+            key_id: "0123".to_owned(),
+            label: None,
+            namespaces: vec!["live".to_owned()],
+            prefix: Some("a/".to_owned()),
+            role: Role::Readwrite,
+            issued_at: "2026-01-01T00:00:00Z".to_owned(),
+            expires_at: Some("2026-01-31T00:00:00Z".to_owned()),
+        };
+        let read = read_record(record.clone()).unwrap();
+        assert_eq!((rfc3339(read.issued), read.expires.map(rfc3339)), (record.issued_at.clone(), record.expires_at.clone()));
+        assert_eq!((read.grant.role, read.grant.prefix.as_deref()), (Role::Readwrite, Some("a/")));
+        let broken: [fn(&mut Record); 4] = [
+            |record| record.key_id = "../x".to_owned(),
+            |record| record.namespaces = vec!["/".to_owned()],
+            |record| record.issued_at = "then".to_owned(),
+            |record| record.expires_at = Some("some day".to_owned()),
+        ];
+        for change in broken {
+            let mut record = record.clone();
+            change(&mut record);
+            assert!(read_record(record.clone()).is_none(), "{record:?}");
+        }
+    }
 }

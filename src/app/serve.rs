@@ -1,5 +1,6 @@
 //! `springhead serve`: builds the house, opens the doors, and closes them in order.
 
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, Stamp};
 use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
-use super::{Failure, print, supervisor, welcome};
+use super::{Failure, keys, print, supervisor, welcome};
+use crate::auth::grant::KeyId;
+use crate::auth::key::Verified;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -25,8 +28,8 @@ use crate::web::{Web, admin, server};
 
 /// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included.
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
-/// How often revocations are looked for: a revoked key stops working within a second.
-const REVOCATIONS_EVERY: Duration = Duration::from_millis(400);
+/// How often revocations and new keys are looked for: a revoked key stops working within a second.
+const KEYS_EVERY: Duration = Duration::from_millis(400);
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 
@@ -100,12 +103,13 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
     let metrics = Arc::new(Metrics::new());
     let signing_key = ring.signer_id().to_owned();
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
-    verifier.revoke(data.revoked().context("can't read the revocations")?);
+    let known = KeyFiles::read(&data, &KeyFiles::default()).context("can't read the keys and revocations")?;
+    known.put_in_force(&KeyFiles::default(), &verifier);
     let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings));
 
     tokio::spawn(sweep(origin.clone()));
-    tokio::spawn(watch_revocations(data, verifier));
+    tokio::spawn(watch_keys(data, verifier, known));
     let tls = certificates.as_ref().map(Certificates::tls);
     let look_now = Arc::new(Notify::new());
     if let Some(certificates) = certificates {
@@ -188,24 +192,54 @@ async fn sweep(origin: Origin) {
     }
 }
 
-/// Puts new revocations in force. What can't be read is reported once, and the last known list stays.
-async fn watch_revocations(data: DataDir, verifier: Arc<Verifier>) {
-    let mut known = None;
+/// What the data directory says of keys.
+#[derive(Clone, Debug, Default)]
+struct KeyFiles {
+    revoked: HashSet<KeyId>,
+    stamp: BTreeSet<Stamp>,
+    records: Arc<Vec<Verified>>,
+}
+
+impl KeyFiles {
+    /// Looks again. Records are read only when one has come, gone or changed.
+    fn read(data: &DataDir, known: &Self) -> anyhow::Result<Self> {
+        // Before the records: one that comes in between is found by the next look.
+        let stamp = data.records_stamp()?;
+        let records = if stamp == known.stamp {
+            Arc::clone(&known.records)
+        } else {
+            Arc::new(data.records()?.into_iter().filter_map(keys::read_record).collect())
+        };
+        Ok(Self { revoked: data.revoked()?, stamp, records })
+    }
+
+    /// Tells the verifier what is new.
+    fn put_in_force(&self, known: &Self, verifier: &Verifier) {
+        if self.revoked != known.revoked {
+            verifier.revoke(self.revoked.clone());
+        }
+        if self.records != known.records {
+            verifier.enroll(self.records.iter().cloned());
+        }
+    }
+}
+
+/// Puts new revocations and new keys in force. What can't be read is reported once, and what was known last stays.
+async fn watch_keys(data: DataDir, verifier: Arc<Verifier>, mut known: KeyFiles) {
     let mut trouble = false;
     loop {
-        tokio::time::sleep(REVOCATIONS_EVERY).await;
-        let reader = data.clone();
-        match tokio::task::spawn_blocking(move || reader.revoked()).await {
-            Ok(Ok(revoked)) => {
+        tokio::time::sleep(KEYS_EVERY).await;
+        let (reader, before) = (data.clone(), known.clone());
+        match tokio::task::spawn_blocking(move || KeyFiles::read(&reader, &before)).await {
+            Ok(Ok(now)) => {
                 trouble = false;
-                if known.as_ref() != Some(&revoked) {
-                    verifier.revoke(revoked.clone());
-                    known = Some(revoked);
-                }
+                now.put_in_force(&known, &verifier);
+                known = now;
             }
             Ok(Err(error)) => {
                 if !trouble {
-                    tracing::error!(%error, "can't read the revocations: new ones are not in force until this is mended");
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "can't read the keys and revocations: new ones are not in force until this is mended");
                     trouble = true;
                 }
             }

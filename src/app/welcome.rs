@@ -30,17 +30,16 @@ pub(super) fn first_start(
     let encoder = make(Role::Readwrite, "encoder_api_key")?;
     let player = make(Role::Readonly, "player_api_key")?;
     let namespace = names.first().copied().unwrap_or("live-origin");
-    Ok(Some(text(
-        namespace,
-        if secure { "https" } else { "http" },
-        port,
-        &data.path().display().to_string(),
-        &encoder.api_key,
-        &player.api_key,
-    )))
+    let scheme = if secure { "https" } else { "http" };
+    Ok(Some(text(namespace, scheme, port, &data.path().display().to_string(), &encoder, &player.api_key)))
 }
 
-fn text(namespace: &str, scheme: &str, port: u16, data_dir: &str, encoder: &str, player: &str) -> String {
+fn text(namespace: &str, scheme: &str, port: u16, data_dir: &str, encoder: &NewKey, player: &str) -> String {
+    let ingest = encoder.ingest.as_ref().map_or_else(String::new, |ingest| {
+        let (user, password) = (&ingest.user, &ingest.password);
+        format!("  With HLS basic put or HLS webdav: user name {user}, password {password}\n")
+    });
+    let encoder = &encoder.api_key;
     // A certificate names a host, not this machine's loopback address.
     let local = if scheme == "https" { "HOST" } else { "127.0.0.1" };
     let protocol = if scheme == "https" { "HTTPS only" } else { "HTTP only" };
@@ -55,7 +54,7 @@ AWS Elemental MediaLive, HLS output group
   User name          momento
   Password           {encoder}
   CDN settings       HLS Akamai
-
+{ingest}
 Amazon CloudFront, origin
   Origin domain      HOST
   Protocol           {protocol}, port {port}

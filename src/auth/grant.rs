@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::model::id::{IdError, Key, Namespace, ObjectId};
+use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +22,9 @@ pub enum Role {
 /// What is asked of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// GET and HEAD.
+    /// GET, HEAD and PROPFIND.
     Read,
-    /// PUT, POST and DELETE.
+    /// PUT, POST, DELETE and MKCOL.
     Write,
 }
 
@@ -63,11 +63,22 @@ impl Grant {
     /// Whether the holder may do this to that object.
     #[must_use]
     pub fn allows(&self, action: Action, object: &ObjectId) -> bool {
-        let role = match (self.role, action) {
+        self.may(action) && self.sees(&object.namespace) && self.covers(&object.key)
+    }
+
+    /// Whether the holder may do this to some object that is or could be in there.
+    #[must_use]
+    pub fn allows_in(&self, action: Action, collection: &Collection) -> bool {
+        let inside = collection.prefix.as_str();
+        let meets = self.prefix.as_deref().is_none_or(|prefix| inside.starts_with(prefix) || prefix.starts_with(inside));
+        self.may(action) && self.sees(&collection.namespace) && meets
+    }
+
+    fn may(&self, action: Action) -> bool {
+        match (self.role, action) {
             (Role::Readonly | Role::Readwrite, Action::Read) | (Role::Readwrite, Action::Write) => true,
             (Role::Readonly, Action::Write) | (Role::Admin, _) => false,
-        };
-        role && self.sees(&object.namespace) && self.covers(&object.key)
+        }
     }
 
     /// Whether the holder may know that the namespace exists.
@@ -181,6 +192,12 @@ mod tests {
         assert!(!both.allows(Action::Read, &object("three", "show/a.ts")));
         assert!(!both.allows(Action::Read, &object("one", "other/a.ts")));
         assert!(!both.allows(Action::Read, &object("one", "show")));
+        for (path, expected) in [("", true), ("show/", true), ("show/a/", true), ("other/", false), ("shows/", false)] {
+            let collection = |namespace| Collection::parse(Namespace::parse(namespace).unwrap(), path).unwrap();
+            assert_eq!(both.allows_in(Action::Write, &collection("one")), expected, "{path}");
+            assert!(!both.allows_in(Action::Read, &collection("three")));
+            assert!(!grant(Role::Readonly, &["*"], None).allows_in(Action::Write, &collection("one")));
+        }
         let every = grant(Role::Readonly, &["one", "*"], None);
         assert!(every.allows(Action::Read, &object("not-made-yet", "a.ts")));
     }

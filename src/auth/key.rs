@@ -1,12 +1,14 @@
 //! API keys: writing and reading the tokens. The only module that knows jsonwebtoken.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::grant::{Grant, KeyId, Role, Scope};
 use super::secret::Secret;
-use super::signing::{SigningKey, random};
+use super::signing::{Purpose, SigningKey, hex, random};
 use crate::model::clock::WallTime;
 
 /// The longest token that is looked at. Ours stay under [`MAX_ISSUED`].
@@ -39,8 +41,8 @@ pub struct Issued {
     pub issued: WallTime,
 }
 
-/// What a token says of itself, once its signature has been checked.
-#[derive(Clone, Debug)]
+/// A key without its token: what a token says of itself once its signature has been checked, or what is on record of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// What it allows.
     pub grant: Grant,
@@ -70,6 +72,26 @@ pub enum KeyError {
     /// Revoked by its id.
     #[error("it has been revoked")]
     Revoked,
+    /// Basic, with the id of a key on record and another password.
+    #[error(
+        "the user name is the id of a readwrite key, but the password is not its ingest password: see 'springhead keys inspect'"
+    )]
+    IngestPassword,
+    /// Digest, with the name and password of nobody on record.
+    #[error(
+        "these Digest credentials fit no key on record here: they take a key id and its ingest password, or an API key that was \
+         made in this server's data directory as the password; was it made elsewhere, or mistyped?"
+    )]
+    UnknownDigest,
+    /// Digest, with a part missing or a kind that was not offered.
+    #[error("these Digest credentials lack a part, or are of a kind that was not offered (algorithm MD5 or SHA-256, qop auth)")]
+    MalformedDigest,
+    /// Digest, made for another URI than that of the request.
+    #[error("these Digest credentials were made for another URI: does a proxy in front rewrite the path?")]
+    DigestElsewhere,
+    /// Digest, right but for the age of its nonce. The client was sent a new one and is expected to come back.
+    #[error("these Digest credentials are right, but their nonce is no longer good: a new one was sent along")]
+    StaleNonce,
 }
 
 /// Why a key can't be issued.
@@ -95,8 +117,12 @@ struct Claims {
     exp: Option<u64>,
 }
 
+/// How long an ingest password is, in bytes before it is written as text.
+const INGEST_PASSWORD: usize = 18;
+
 /// The signing keys, ready to sign and verify. The first one signs, all verify.
 pub struct KeyRing {
+    keys: Vec<SigningKey>,
     signer: (String, EncodingKey),
     verifiers: Vec<(String, DecodingKey)>,
     rules: Validation,
@@ -122,6 +148,7 @@ impl KeyRing {
         rules.validate_exp = false;
         rules.validate_aud = false;
         Some(Self {
+            keys: keys.to_vec(),
             signer: (first.id().to_owned(), EncodingKey::from_secret(first.secret())),
             verifiers: keys.iter().map(|key| (key.id().to_owned(), DecodingKey::from_secret(key.secret()))).collect(),
             rules,
@@ -133,24 +160,44 @@ impl KeyRing {
     /// # Errors
     /// [`IssueError::TooLong`] when it would not fit in a CDN's header.
     pub fn issue(&self, spec: &KeySpec, now: WallTime) -> Result<Issued, IssueError> {
-        let id: String = random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-        let claims = Claims {
-            jti: id.clone(),
-            role: spec.role,
-            ns: spec.scope.names(),
-            pfx: spec.prefix.clone(),
-            iat: now.seconds(),
-            exp: spec.expires.map(WallTime::seconds),
-        };
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(self.signer.0.clone());
-        let token = jsonwebtoken::encode(&header, &claims, &self.signer.1).map_err(|_| IssueError::Signing)?;
+        let key_id = KeyId::parse(&hex(&random::<8>())).map_err(|_| IssueError::Signing)?;
+        let grant = Grant { key_id: key_id.clone(), role: spec.role, scope: spec.scope.clone(), prefix: spec.prefix.clone() };
+        let issued = WallTime::from_millis(now.seconds() * 1000);
+        let (signer, key) = &self.signer;
+        let token = encode(signer, key, &Verified { grant, issued, expires: spec.expires }).ok_or(IssueError::Signing)?;
         if token.len() >= MAX_ISSUED {
             return Err(IssueError::TooLong(token.len()));
         }
-        let key_id = KeyId::parse(&id).map_err(|_| IssueError::Signing)?;
-        let issued = WallTime::from_millis(claims.iat * 1000);
         Ok(Issued { token: Secret::new(token), key_id, issued })
+    }
+
+    /// The tokens that a key on record can have: one for each signing key, as [`KeyRing::issue`] made it.
+    pub(super) fn tokens(&self, key: &Verified) -> Vec<Secret<'static>> {
+        let encode = |signer: &SigningKey| encode(signer.id(), &EncodingKey::from_secret(signer.secret()), key);
+        self.keys.iter().filter_map(encode).map(Secret::new).collect()
+    }
+
+    /// The passwords that go with a key's id where a token can't go: one for each signing key.
+    pub(super) fn ingest_passwords(&self, id: &KeyId) -> Vec<Secret<'static>> {
+        self.keys.iter().map(|signer| ingest_password(signer, id)).collect()
+    }
+
+    /// The ingest password of a key, from the signing key that has this id: it ends when the token does. Only a readwrite key
+    /// has one.
+    #[must_use]
+    pub fn ingest_password(&self, grant: &Grant, signing_key: &str) -> Option<Secret<'static>> {
+        let signer = self.keys.iter().find(|key| key.id() == signing_key)?;
+        (grant.role == Role::Readwrite).then(|| ingest_password(signer, &grant.key_id))
+    }
+
+    /// Proves that a nonce is ours.
+    pub(super) fn nonce_tag(&self, nonce: &[u8]) -> [u8; 32] {
+        self.keys.first().map_or_else(random, |key| key.tag(Purpose::Nonce, nonce))
+    }
+
+    /// Every tag that proves it: nonces outlive a rotation, as tokens do.
+    pub(super) fn nonce_tags(&self, nonce: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        self.keys.iter().map(|key| key.tag(Purpose::Nonce, nonce))
     }
 
     /// Checks a token's form and signature, and nothing that changes with time: see [`super::verify::Verifier`] for the rest.
@@ -158,6 +205,14 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError`], for the log. All of them are the same 401 to the client.
     pub fn open(&self, token: &Secret<'_>) -> Result<Verified, KeyError> {
+        self.open_signed(token).map(|(verified, _)| verified)
+    }
+
+    /// The same, and the id of the signing key that signed it.
+    ///
+    /// # Errors
+    /// As [`KeyRing::open`].
+    pub fn open_signed(&self, token: &Secret<'_>) -> Result<(Verified, String), KeyError> {
         let token = token.expose();
         if token.len() > MAX_TOKEN {
             return Err(KeyError::Malformed);
@@ -167,7 +222,7 @@ impl KeyRing {
         let (_, key) = self.verifiers.iter().find(|(id, _)| *id == kid).ok_or(KeyError::UnknownSigningKey)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key, &self.rules).map_err(|_| KeyError::BadSignature)?.claims;
         let malformed = |_| KeyError::Malformed;
-        Ok(Verified {
+        let verified = Verified {
             grant: Grant {
                 key_id: KeyId::parse(&claims.jti).map_err(|_| KeyError::Malformed)?,
                 role: claims.role,
@@ -176,12 +231,101 @@ impl KeyRing {
             },
             issued: WallTime::from_millis(claims.iat.saturating_mul(1000)),
             expires: claims.exp.map(|exp| WallTime::from_millis(exp.saturating_mul(1000))),
-        })
+        };
+        Ok((verified, kid))
     }
 
     /// The id of the signing key that signs.
     #[must_use]
     pub fn signer_id(&self) -> &str {
         &self.signer.0
+    }
+}
+
+/// Writes a token. The same key and signer always yield the same one: Digest compares by it (see [`super::roster`]).
+fn encode(signer: &str, secret: &EncodingKey, key: &Verified) -> Option<String> {
+    let claims = Claims {
+        jti: key.grant.key_id.to_string(),
+        role: key.grant.role,
+        ns: key.grant.scope.names(),
+        pfx: key.grant.prefix.clone(),
+        iat: key.issued.seconds(),
+        exp: key.expires.map(WallTime::seconds),
+    };
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some(signer.to_owned());
+    jsonwebtoken::encode(&header, &claims, secret).ok()
+}
+
+fn ingest_password(signer: &SigningKey, id: &KeyId) -> Secret<'static> {
+    let tag = signer.tag(Purpose::IngestPassword, id.as_str().as_bytes());
+    Secret::new(URL_SAFE_NO_PAD.encode(&tag[..INGEST_PASSWORD]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Verified {
+        let grant = Grant {
+            key_id: KeyId::parse("0123456789abcdef").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::parse(["live", "test"]).unwrap(),
+            prefix: Some("a/".to_owned()),
+        };
+        let at = |seconds: u64| WallTime::from_millis(seconds * 1000);
+        Verified { grant, issued: at(1_767_225_600), expires: Some(at(1_767_312_000)) }
+    }
+
+    #[test]
+    fn a_token_is_made_again_from_its_record_to_the_byte() {
+        let keys = [SigningKey::generate(), SigningKey::generate()];
+        let spec = KeySpec {
+            role: Role::Readonly,
+            scope: Scope::parse(["*"]).unwrap(),
+            prefix: None,
+            expires: Some(WallTime::from_millis(1_900_000_000_000)),
+        };
+        for signer in &keys {
+            let issued =
+                KeyRing::new(std::slice::from_ref(signer)).unwrap().issue(&spec, WallTime::from_millis(1_234_567)).unwrap();
+            let ring = KeyRing::new(&keys).unwrap();
+            let record = ring.open(&issued.token).unwrap();
+            assert!(ring.tokens(&record).contains(&issued.token));
+        }
+    }
+
+    #[test]
+    fn a_token_is_spelled_as_it_always_was() {
+        // If this fails after an upgrade, keys that were issued before it no longer work with Digest.
+        let key = SigningKey::generate();
+        let token = KeyRing::new(std::slice::from_ref(&key)).unwrap().tokens(&record()).remove(0);
+        let parts: Vec<String> = token
+            .expose()
+            .split('.')
+            .take(2)
+            .map(|part| String::from_utf8(URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
+            .collect();
+        assert_eq!(parts[0], format!(r#"{{"typ":"JWT","alg":"HS256","kid":"{}"}}"#, key.id()));
+        assert_eq!(
+            parts[1],
+            r#"{"jti":"0123456789abcdef","role":"readwrite","ns":["live","test"],"pfx":"a/","iat":1767225600,"exp":1767312000}"#
+        );
+    }
+
+    #[test]
+    fn an_ingest_password_is_that_of_its_key_and_signer_and_only_for_writing() {
+        let keys = [SigningKey::generate(), SigningKey::generate()];
+        let ring = KeyRing::new(&keys).unwrap();
+        let Verified { mut grant, .. } = record();
+        let [first, second] = [0, 1].map(|n: usize| ring.ingest_password(&grant, keys[n].id()).unwrap());
+        assert_ne!(first, second);
+        assert_eq!(ring.ingest_passwords(&grant.key_id), [first.clone(), second]);
+        assert!(first.expose().len() == 24 && KeyId::parse(first.expose()).is_ok(), "short, and safe in a URL");
+        assert_eq!(ring.ingest_password(&grant, "none"), None);
+        for role in [Role::Readonly, Role::Admin] {
+            grant.role = role;
+            assert_eq!(ring.ingest_password(&grant, keys[0].id()), None);
+        }
     }
 }

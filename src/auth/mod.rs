@@ -4,11 +4,17 @@
 //! and reads the tokens, [`grant`] is what a verified one allows, [`verify`] remembers verified ones so that a CDN's thousandth
 //! request costs a hash and not a signature.
 //!
+//! Clients that do not send a password before they are asked, and then send only a proof that they have it, use HTTP Digest:
+//! [`digest`] reads and judges that proof, `nonce` is the question, `roster` knows whose password it may be.
+//!
 //! Invariants: a key string travels in a [`secret::Secret`], which never shows itself; a cached verdict never outlives an expiry,
 //! a revocation or a change of signing keys.
 
+pub mod digest;
 pub mod grant;
 pub mod key;
+mod nonce;
+mod roster;
 pub mod secret;
 pub mod signing;
 pub mod verify;

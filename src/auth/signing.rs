@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{constant_time, digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
@@ -42,8 +42,7 @@ impl SigningKey {
     }
 
     fn from_secret(secret: Vec<u8>) -> Self {
-        let digest = digest::digest(&digest::SHA256, &secret);
-        let id = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&sha256(&secret)[..4]);
         Self { id, secret }
     }
 
@@ -83,6 +82,46 @@ impl SigningKey {
     pub(super) fn secret(&self) -> &[u8] {
         &self.secret
     }
+
+    /// What only a holder of this key can make of a text (HMAC-SHA256). The purpose keeps one use from serving as another; it
+    /// ends in a colon, which no token's signing input has in it.
+    pub(super) fn tag(&self, purpose: Purpose, text: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.secret));
+        context.update(match purpose {
+            Purpose::IngestPassword => b"springhead ingest password:",
+            Purpose::Nonce => b"springhead digest nonce:",
+        });
+        context.update(text);
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+}
+
+/// What a tag is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// The password that goes with a key's id.
+    IngestPassword,
+    /// The proof that a nonce is ours.
+    Nonce,
+}
+
+pub(super) fn sha256(text: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, text).as_ref());
+    hash
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(one, other).is_ok()
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
 }
 
 impl fmt::Debug for SigningKey {
@@ -121,6 +160,18 @@ mod tests {
         assert_eq!(SigningKey::parse_all("# nothing\n").unwrap_err(), SigningKeyError::Empty);
         assert_eq!(SigningKey::parse_all("\n!!\n").unwrap_err(), SigningKeyError::Encoding(2));
         assert_eq!(SigningKey::parse_all("c2hvcnQ").unwrap_err(), SigningKeyError::Short(1));
+    }
+
+    #[test]
+    fn a_tag_belongs_to_its_key_its_purpose_and_its_text() {
+        let (one, other) = (SigningKey::generate(), SigningKey::generate());
+        let tag = one.tag(Purpose::Nonce, b"text");
+        assert_eq!(tag, one.tag(Purpose::Nonce, b"text"));
+        for different in
+            [one.tag(Purpose::IngestPassword, b"text"), one.tag(Purpose::Nonce, b"texts"), other.tag(Purpose::Nonce, b"text")]
+        {
+            assert_ne!(tag, different);
+        }
     }
 
     #[test]

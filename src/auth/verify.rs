@@ -4,9 +4,9 @@
 //! hash look-up and two comparisons. The memory is bounded and holds only keys that were good, so nobody can fill it with
 //! guesses.
 //!
-//! Invariant: a kept verdict is used only within the epoch it was reached in. Every change of the revocation list or of the
-//! signing keys begins a new epoch after the change is in place, and a verdict takes the epoch it read before it looked at
-//! either. Expiry is compared at each use.
+//! Invariant: a kept verdict is used only within the epoch it was reached in. Every change of the revocation list, of the
+//! signing keys or of the keys on record begins a new epoch after the change is in place, and a verdict takes the epoch it read
+//! before it looked at any of them. Expiry is compared at each use. Verdicts on passwords and proofs are not kept at all.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -15,9 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
+use super::digest::{Answer, Asked};
 use super::grant::{Grant, KeyId};
 use super::key::{KeyError, KeyRing, Verified};
+use super::nonce::Nonces;
+use super::roster::{Enrolled, Roster};
 use super::secret::Secret;
 use crate::model::clock::{Clock, WallTime};
 
@@ -30,6 +34,10 @@ pub struct Verifier {
     clock: Clock,
     ring: ArcSwap<KeyRing>,
     revoked: ArcSwap<HashSet<KeyId>>,
+    roster: ArcSwap<Roster>,
+    // Held while the signing keys or the roster, which is made from them, change.
+    changing: Mutex<()>,
+    nonces: Nonces,
     epoch: AtomicU64,
     hasher: RandomState,
     // Copied on write: reads, of which there are thousands for each write, take no lock and share no counter.
@@ -51,9 +59,12 @@ impl Verifier {
         let hasher = RandomState::new();
         let shard = || ArcSwap::from_pointee(HashMap::with_hasher(hasher.clone()));
         Self {
+            nonces: Nonces::new(clock.clone()),
             clock,
             ring: ArcSwap::from_pointee(ring),
             revoked: ArcSwap::default(),
+            roster: ArcSwap::default(),
+            changing: Mutex::default(),
             epoch: AtomicU64::new(0),
             memory: (0..SHARDS).map(|_| shard()).collect(),
             hasher,
@@ -88,6 +99,50 @@ impl Verifier {
         Ok(grant)
     }
 
+    /// What the holder may do who sent a user name and a password: an API key with any name, or a key's id and its ingest
+    /// password.
+    ///
+    /// # Errors
+    /// Why neither is good.
+    pub fn verify_password(&self, user: &str, password: &Secret<'_>) -> Result<Arc<Grant>, KeyError> {
+        match self.verify(password) {
+            Err(KeyError::Malformed) => {}
+            verdict => return verdict,
+        }
+        match self.roster.load().by_password(user, password) {
+            Some((key, true)) => self.in_force(key),
+            Some((_, false)) => Err(KeyError::IngestPassword),
+            None => Err(KeyError::Malformed),
+        }
+    }
+
+    /// A new nonce for a Digest challenge.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        self.nonces.make(&self.ring.load())
+    }
+
+    /// What the holder may do who answered a Digest challenge.
+    ///
+    /// # Errors
+    /// Why the answer is not good; [`KeyError::StaleNonce`] when nothing but its nonce is wrong.
+    pub fn verify_digest(&self, answer: &Answer<'_>, asked: &Asked<'_>) -> Result<Arc<Grant>, KeyError> {
+        if !answer.is_for(asked) {
+            return Err(KeyError::DigestElsewhere);
+        }
+        let roster = self.roster.load();
+        let key = roster.by_proof(&answer.user, &answer.proof(asked)).ok_or(KeyError::UnknownDigest)?;
+        let grant = self.in_force(key)?;
+        if self.nonces.accept(&self.ring.load(), &answer.nonce, asked.peer) { Ok(grant) } else { Err(KeyError::StaleNonce) }
+    }
+
+    fn in_force(&self, key: &Enrolled) -> Result<Arc<Grant>, KeyError> {
+        if self.revoked.load().contains(&key.grant.key_id) {
+            return Err(KeyError::Revoked);
+        }
+        self.in_time(key.key.expires).map(|()| Arc::clone(&key.grant))
+    }
+
     fn in_time(&self, expires: Option<WallTime>) -> Result<(), KeyError> {
         match expires {
             Some(end) if self.clock.wall() >= end => Err(KeyError::Expired),
@@ -101,8 +156,18 @@ impl Verifier {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Puts the keys on record in force; when this returns, no password of any other key is accepted any more. Tokens need no
+    /// record.
+    pub fn enroll(&self, keys: impl IntoIterator<Item = Verified>) {
+        let _changing = self.changing.lock();
+        self.roster.store(Arc::new(Roster::new(&self.ring.load(), keys)));
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Puts new signing keys in force; when this returns, no key of another one is accepted any more.
     pub fn replace_ring(&self, ring: KeyRing) {
+        let _changing = self.changing.lock();
+        self.roster.store(Arc::new(self.roster.load().under(&ring)));
         self.ring.store(Arc::new(ring));
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
@@ -122,6 +187,7 @@ mod tests {
     use crate::auth::signing::SigningKey;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use std::net::IpAddr;
     use std::time::Duration;
 
     struct Bench {
@@ -183,6 +249,93 @@ mod tests {
         bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
         assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked));
         assert_eq!(bench.verifier.verify(&second.token), Err(KeyError::UnknownSigningKey));
+    }
+
+    const PUT: Asked<'_> =
+        Asked { method: "PUT", path: "/cache/live/a/1.ts", query: None, peer: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) };
+
+    impl Bench {
+        /// A key as it goes on record.
+        fn record(&self, signer: &SigningKey, role: Role, ttl: Option<Duration>) -> (Issued, Verified) {
+            let expires = ttl.map(|ttl| WallTime::from_millis((self.clock.wall().seconds() + ttl.as_secs()) * 1000));
+            let spec = KeySpec { role, scope: Scope::parse(["live"]).unwrap(), prefix: None, expires };
+            let ring = KeyRing::new(std::slice::from_ref(signer)).unwrap();
+            let issued = ring.issue(&spec, self.clock.wall()).unwrap();
+            let record = ring.open(&issued.token).unwrap();
+            (issued, record)
+        }
+
+        /// Answers a challenge with this name and password.
+        fn digest(&self, user: &str, password: &str, nonce: &str, asked: &Asked<'_>) -> Result<Arc<Grant>, KeyError> {
+            let unsigned =
+                |response: &str| format!("username=\"{user}\", nonce=\"{nonce}\", uri=\"{}\", response=\"{response}\"", PUT.path);
+            let md5 = Answer::parse(&unsigned("-")).unwrap().proof(&PUT).expected(&Secret::new(password.to_owned()));
+            self.verifier.verify_digest(&Answer::parse(&unsigned(&md5)).unwrap(), asked)
+        }
+    }
+
+    #[test]
+    fn a_key_on_record_is_known_by_its_passwords_and_ends_with_its_key() {
+        let bench = bench();
+        let signer = &bench.keys[1];
+        let (token, writer) = bench.record(signer, Role::Readwrite, Some(Duration::from_secs(60)));
+        let (_, reader) = bench.record(signer, Role::Readonly, None);
+        let id = writer.grant.key_id.as_str();
+        let ring = KeyRing::new(&bench.keys).unwrap();
+        let password = ring.ingest_password(&writer.grant, signer.id()).unwrap();
+        let basic = |user: &str, password: &str| {
+            bench.verifier.verify_password(user, &Secret::new(password.to_owned())).map(|grant| grant.key_id.clone())
+        };
+        let digest = |user: &str, password: &str| {
+            bench.digest(user, password, &bench.verifier.nonce(), &PUT).map(|grant| grant.key_id.clone())
+        };
+        let (password, token) = (password.expose(), token.token.expose());
+        assert_eq!(basic(id, password), Err(KeyError::Malformed), "not on record");
+        assert_eq!(digest(id, password), Err(KeyError::UnknownDigest));
+        assert!(basic("momento", token).is_ok(), "a token needs no record");
+
+        bench.verifier.enroll([writer.clone(), reader.clone()]);
+        for (user, password) in [(id, password), ("momento", token), (id, token), ("", token)] {
+            assert_eq!(basic(user, password).as_ref(), Ok(&writer.grant.key_id), "{user}");
+            assert_eq!(digest(user, password).as_ref(), Ok(&writer.grant.key_id), "{user}");
+        }
+        let of_reader = ring.ingest_passwords(&reader.grant.key_id);
+        for (user, password, with_basic) in [
+            (id, "wrong", KeyError::IngestPassword),
+            ("momento", password, KeyError::Malformed),
+            (reader.grant.key_id.as_str(), of_reader[1].expose(), KeyError::Malformed),
+        ] {
+            assert_eq!(basic(user, password), Err(with_basic), "{user}");
+            assert_eq!(digest(user, password), Err(KeyError::UnknownDigest), "{user}");
+        }
+
+        bench.clock.advance(Duration::from_secs(60));
+        assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::Expired), Err(KeyError::Expired)));
+        bench.verifier.revoke(HashSet::from([writer.grant.key_id.clone()]));
+        assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::Revoked), Err(KeyError::Revoked)));
+        bench.verifier.revoke(HashSet::new());
+        bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
+        assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::IngestPassword), Err(KeyError::UnknownDigest)));
+        bench.verifier.replace_ring(ring);
+        bench.verifier.enroll([reader]);
+        assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::Malformed), Err(KeyError::UnknownDigest)));
+    }
+
+    #[test]
+    fn a_proof_is_good_for_one_request_and_a_while() {
+        let bench = bench();
+        let (issued, writer) = bench.record(&bench.keys[0], Role::Readwrite, None);
+        bench.verifier.enroll([writer]);
+        let token = issued.token.expose();
+        let nonce = bench.verifier.nonce();
+        let digest = |password: &str, asked: &Asked<'_>| bench.digest("momento", password, &nonce, asked).map(|_| ());
+        assert_eq!(digest(token, &PUT), Ok(()));
+        assert_eq!(digest(token, &PUT), Ok(()), "nonce counts are not watched");
+        assert_eq!(digest(token, &Asked { method: "DELETE", ..PUT }), Err(KeyError::UnknownDigest));
+        assert_eq!(digest(token, &Asked { path: "/cache/live/a/2.ts", ..PUT }), Err(KeyError::DigestElsewhere));
+        bench.clock.advance(Duration::from_secs(300));
+        assert_eq!(digest(token, &PUT), Err(KeyError::StaleNonce), "worth another try");
+        assert_eq!(digest("wrong", &PUT), Err(KeyError::UnknownDigest), "not worth one");
     }
 
     #[test]

@@ -29,6 +29,15 @@ pub struct ObjectId {
     pub key: Key,
 }
 
+/// What a path means that ends in a slash: a folder, as WebDAV clients think of it. Nothing is stored for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// The namespace it is in.
+    pub namespace: Namespace,
+    /// What the keys in it begin with, a slash at its end; empty for the namespace itself.
+    pub prefix: String,
+}
+
 /// Why a name is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
@@ -102,6 +111,20 @@ impl Key {
     pub fn extension(&self) -> String {
         let name = self.0.rsplit('/').next().unwrap_or_default();
         name.rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_ascii_lowercase())
+    }
+}
+
+impl Collection {
+    /// Checks the path of a folder within its namespace, with or without a slash at its end.
+    ///
+    /// # Errors
+    /// [`IdError`], as for the key of an object.
+    pub fn parse(namespace: Namespace, path: &str) -> Result<Self, IdError> {
+        let prefix = match path {
+            "" => String::new(),
+            path => format!("{}/", Key::parse(path.strip_suffix('/').unwrap_or(path))?),
+        };
+        Ok(Self { namespace, prefix })
     }
 }
 

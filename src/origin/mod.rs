@@ -26,7 +26,7 @@ use self::rate::Rate;
 use crate::auth::grant::{Action, Grant};
 use crate::metrics::{Metrics, NamespaceMetrics};
 use crate::model::clock::{Clock, Moment};
-use crate::model::id::{Namespace, ObjectId};
+use crate::model::id::{Collection, Namespace, ObjectId};
 use crate::store::{HotNamespace, Store};
 
 /// The origin: a cheap handle, cloned into every request.
@@ -153,13 +153,24 @@ impl Origin {
     /// Where the object is or will be, if the holder of the grant may do this to it. Tells that a namespace is unknown only to
     /// those who may see it, so that names can't be probed.
     fn admit(&self, grant: &Grant, action: Action, object: &ObjectId) -> Result<Arc<Place>, OriginError> {
-        if !grant.sees(&object.namespace) {
+        let place = self.place(grant, &object.namespace)?;
+        if grant.allows(action, object) { Ok(place) } else { Err(OriginError::Forbidden) }
+    }
+
+    /// Whether the holder of the grant may do this in a collection. There is nothing to find or to make: objects bring their
+    /// folders with them.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
+    pub fn collection(&self, grant: &Grant, action: Action, collection: &Collection) -> Result<(), OriginError> {
+        self.place(grant, &collection.namespace)?;
+        if grant.allows_in(action, collection) { Ok(()) } else { Err(OriginError::Forbidden) }
+    }
+
+    fn place(&self, grant: &Grant, namespace: &Namespace) -> Result<Arc<Place>, OriginError> {
+        if !grant.sees(namespace) {
             return Err(OriginError::Forbidden);
         }
-        let place = self.inner.places.load().get(&object.namespace).cloned().ok_or(OriginError::UnknownNamespace)?;
-        if !grant.allows(action, object) {
-            return Err(OriginError::Forbidden);
-        }
-        Ok(place)
+        self.inner.places.load().get(namespace).cloned().ok_or(OriginError::UnknownNamespace)
     }
 }

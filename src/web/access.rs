@@ -3,19 +3,21 @@
 //! Several may be present and differ: MediaLive copies its destination's query onto the URLs a CDN asks for with a key of its own
 //! in a header. The request is allowed when any one of them, by itself, allows it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 
-use crate::auth::grant::{Action, Grant};
+use crate::auth::digest::{Answer, Asked};
+use crate::auth::grant::{Grant, Role};
 use crate::auth::key::KeyError;
 use crate::auth::secret::Secret;
 use crate::auth::verify::Verifier;
-use crate::model::id::ObjectId;
 
 /// The header AWS Elemental MediaPackage has CDNs identify themselves with; taken so that they need not be set up anew.
 const CDN_IDENTIFIER: HeaderName = HeaderName::from_static("x-mediapackage-cdnidentifier");
@@ -35,36 +37,40 @@ pub(super) enum Denied {
     Invalid(KeyError),
 }
 
-/// The grant that allows this; or, when the credentials are good for something else, one that does not, for the origin to
-/// refuse in its own words.
+/// A credential as it came.
+#[derive(Debug)]
+pub(super) enum Credential<'a> {
+    Token(Secret<'a>),
+    Basic { user: Secret<'static>, password: Secret<'static> },
+    Digest(Answer<'a>),
+}
+
+/// The grant for which `allows` holds; or, when the credentials are good for something else, one for which it does not, for the
+/// origin to refuse in its own words. `in_query`: the query names what is asked for.
 pub(super) fn authorize(
     verifier: &Verifier,
-    headers: &HeaderMap,
+    parts: &Parts,
+    peer: IpAddr,
     tokens: &[Secret<'_>],
-    action: Action,
-    object: &ObjectId,
-) -> Result<Arc<Grant>, Denied> {
-    judge(verifier, headers, tokens, |grant| grant.allows(action, object))
-}
-
-/// The grant of an administrator.
-pub(super) fn authorize_admin(verifier: &Verifier, headers: &HeaderMap) -> Result<Arc<Grant>, Denied> {
-    judge(verifier, headers, &[], |grant| grant.role == crate::auth::grant::Role::Admin)
-}
-
-fn judge(
-    verifier: &Verifier,
-    headers: &HeaderMap,
-    tokens: &[Secret<'_>],
+    in_query: bool,
     allows: impl Fn(&Grant) -> bool,
 ) -> Result<Arc<Grant>, Denied> {
     let mut other = None;
     let mut first_error = None;
-    let from_headers = headers.get_all(AUTHORIZATION).iter().map(from_authorization);
-    let from_cdn = headers.get_all(CDN_IDENTIFIER).iter().map(|value| value.to_str().ok().map(Secret::new));
-    let from_query = tokens.iter().cloned().map(Some);
+    let query = parts.uri.query().filter(|_| in_query);
+    let asked = Asked { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
+    let from_headers = parts.headers.get_all(AUTHORIZATION).iter().map(from_authorization);
+    let from_cdn = parts.headers.get_all(CDN_IDENTIFIER).iter().map(|value| match value.to_str() {
+        Ok(text) => Ok(Credential::Token(Secret::new(text))),
+        Err(_) => Err(KeyError::Malformed),
+    });
+    let from_query = tokens.iter().cloned().map(|token| Ok(Credential::Token(token)));
     for credential in from_headers.chain(from_cdn).chain(from_query) {
-        let verified = credential.ok_or(KeyError::Malformed).and_then(|secret| verifier.verify(&secret));
+        let verified = credential.and_then(|credential| match credential {
+            Credential::Token(token) => verifier.verify(&token),
+            Credential::Basic { user, password } => verifier.verify_password(user.expose(), &password),
+            Credential::Digest(answer) => verifier.verify_digest(&answer, &asked),
+        });
         match verified {
             Ok(grant) if allows(&grant) => return Ok(grant),
             Ok(grant) => other = other.or(Some(grant)),
@@ -78,20 +84,30 @@ fn judge(
     }
 }
 
-/// `Basic base64(anything:KEY)`, `Bearer KEY`, or the bare `KEY` that Amazon CloudFront sends as an origin custom header.
-pub(super) fn from_authorization(value: &HeaderValue) -> Option<Secret<'_>> {
-    let text = value.to_str().ok()?.trim();
-    let Some((scheme, rest)) = text.split_once(' ') else { return Some(Secret::new(text)) };
+/// The grant of an administrator.
+pub(super) fn authorize_admin(verifier: &Verifier, parts: &Parts, peer: IpAddr) -> Result<Arc<Grant>, Denied> {
+    authorize(verifier, parts, peer, &[], false, |grant| grant.role == Role::Admin)
+}
+
+/// `Basic base64(anything:KEY)` or `Basic base64(ID:INGEST_PASSWORD)`, `Digest ...` with either, `Bearer KEY`, or the bare `KEY`
+/// that Amazon CloudFront sends as an origin custom header.
+pub(super) fn from_authorization(value: &HeaderValue) -> Result<Credential<'_>, KeyError> {
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| KeyError::Malformed)?.trim();
+    let Some((scheme, rest)) = text.split_once(' ') else { return Ok(Credential::Token(Secret::new(text))) };
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Secret::new(rest));
+        return Ok(Credential::Token(Secret::new(rest)));
+    }
+    if scheme.eq_ignore_ascii_case("digest") {
+        return Answer::parse(rest).map(Credential::Digest);
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let pair = String::from_utf8(LENIENT_BASE64.decode(rest).ok()?).ok()?;
-        let (_user, password) = pair.split_once(':')?;
-        return Some(Secret::new(password.to_owned()));
+        let pair = LENIENT_BASE64.decode(rest).ok().and_then(|pair| String::from_utf8(pair).ok());
+        let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
+        let (user, password) = pair.ok_or(KeyError::Malformed)?;
+        return Ok(Credential::Basic { user: Secret::new(user.to_owned()), password: Secret::new(password.to_owned()) });
     }
-    None
+    Err(KeyError::Malformed)
 }
 
 #[cfg(test)]
@@ -100,7 +116,10 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     fn read(header: &str) -> Option<String> {
-        from_authorization(&HeaderValue::from_str(header).unwrap()).map(|secret| secret.expose().to_owned())
+        match from_authorization(&HeaderValue::from_str(header).unwrap()).ok()? {
+            Credential::Token(secret) | Credential::Basic { password: secret, .. } => Some(secret.expose().to_owned()),
+            Credential::Digest(_) => None,
+        }
     }
 
     #[test]

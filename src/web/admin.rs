@@ -1,7 +1,9 @@
 //! The admin listener: probes and metrics, apart from the data, with an `admin` key unless only this machine can reach it.
 
+use std::net::SocketAddr;
+
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -29,7 +31,8 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) -> 
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .fallback(|| async { Problem::no_such_place().into_response("", None) })
-        .with_state(web);
+        .with_state(web)
+        .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
@@ -38,10 +41,16 @@ async fn metrics(State(web): State<Web>) -> Response {
     ([(CONTENT_TYPE, content_type)], web.inner.metrics.render()).into_response()
 }
 
-async fn ask_for_admin_key(State(web): State<Web>, request: Request, next: Next) -> Response {
-    match authorize_admin(&web.inner.verifier, request.headers()) {
-        Ok(grant) if grant.role == Role::Admin => next.run(request).await,
+async fn ask_for_admin_key(
+    State(web): State<Web>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    match authorize_admin(&web.inner.verifier, &parts, peer.ip()) {
+        Ok(grant) if grant.role == Role::Admin => next.run(Request::from_parts(parts, body)).await,
         Ok(_) => Problem::from(OriginError::Forbidden).into_response("", None),
-        Err(denied) => Problem::from(denied).into_response("", None),
+        Err(denied) => Problem::denied(&denied, &web.inner.verifier).into_response("", None),
     }
 }

@@ -14,7 +14,7 @@ use axum::response::Response;
 use tower::Service as _;
 
 use super::connection::ConnectionState;
-use super::error::{ALLOWED, Panicked, Problem};
+use super::error::{ALLOWED, CORS_METHODS, Panicked, Problem};
 use super::{Web, drain};
 use crate::origin::policy::CorsOrigins;
 
@@ -103,7 +103,7 @@ pub(super) fn preflight() -> Response {
     *response.status_mut() = axum::http::StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(axum::http::header::ALLOW, HeaderValue::from_static(ALLOWED));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(CORS_METHODS));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, Authorization"));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response

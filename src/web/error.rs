@@ -13,12 +13,22 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::access::Denied;
+use crate::auth::digest::{Algorithm, REALM};
+use crate::auth::key::KeyError;
+use crate::auth::verify::Verifier;
 use crate::origin::OriginError;
 
+/// The methods a web page may use.
+pub(super) const CORS_METHODS: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 /// The methods an object answers to.
-pub(super) const ALLOWED: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
+pub(super) const ALLOWED: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS, PROPFIND, MKCOL";
 
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"springhead\", charset=\"UTF-8\"");
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"springhead\", charset=\"UTF-8\"");
+/// The Digest challenges in their order. Clients take one without looking at the rest: libcurl the first, ffmpeg the last, which
+/// may not be SHA-256, as it does not know it. Many a first-taker does not know it either (libcurl before 7.57). So MD5 stands
+/// at both ends, and SHA-256 is for those who choose. Basic comes after them all: who sends it unasked needs no challenge, and
+/// clients that see one long header take its first word for the scheme.
+const DIGESTS: [Algorithm; 3] = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Md5];
 
 /// An error on its way to the client.
 #[derive(Debug)]
@@ -66,7 +76,7 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let detail = "an object takes GET, HEAD, PUT, POST, DELETE and OPTIONS";
+        let detail = "an object takes GET, HEAD, PUT, POST, DELETE, OPTIONS, PROPFIND and MKCOL";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
             .with_header(ALLOW, HeaderValue::from_static(ALLOWED))
     }
@@ -107,7 +117,10 @@ impl Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.extend(self.headers);
+        for (name, value) in self.headers {
+            // There may be several challenges.
+            headers.append(name, value);
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, cache_control.cloned().unwrap_or(HeaderValue::from_static("no-store")));
         response
@@ -158,28 +171,49 @@ impl From<OriginError> for Problem {
     }
 }
 
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
+impl Problem {
+    /// Nobody is let in: a challenge of each kind, with a nonce of its own.
+    pub(super) fn denied(denied: &Denied, verifier: &Verifier) -> Self {
         let (code, detail, inner) = match denied {
             Denied::NoCredentials => (
                 "no-credentials",
-                "this takes an API key: as Basic password, as 'Authorization: KEY' or 'Bearer KEY', or as ?token=KEY. In AWS Elemental \
-                 MediaLive choose CDN settings 'HLS Akamai': they send the credentials with each request",
+                "this takes an API key: as Basic password, as 'Authorization: KEY' or 'Bearer KEY', or as ?token=KEY; or Digest with an \
+                 ingest_user and ingest_password. In AWS Elemental MediaLive choose CDN settings 'HLS Akamai': they send the \
+                 credentials with each request",
                 None,
+            ),
+            Denied::Invalid(error @ KeyError::StaleNonce) => (
+                STALE_NONCE,
+                "the Digest credentials are right, but made with a nonce that is no longer good: make them anew with that of this answer",
+                Some(error.to_string()),
             ),
             Denied::Invalid(error) => (
                 "bad-credentials",
-                "the API key is not accepted: it may be cut off, expired, revoked or from another server; the server's log says which",
+                "the API key or password is not accepted: it may be cut off, expired, revoked or from another server; the server's log \
+                 says which",
                 Some(error.to_string()),
             ),
         };
-        let problem = Self::new(StatusCode::UNAUTHORIZED, code, detail).with_header(WWW_AUTHENTICATE, CHALLENGE);
+        let nonce = verifier.nonce();
+        let stale = if *denied == Denied::Invalid(KeyError::StaleNonce) { ", stale=true" } else { "" };
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
+        for algorithm in DIGESTS {
+            let algorithm = algorithm.name();
+            let challenge = format!("Digest realm=\"{REALM}\", qop=\"auth\", algorithm={algorithm}, nonce=\"{nonce}\"{stale}");
+            if let Ok(challenge) = HeaderValue::try_from(challenge) {
+                problem = problem.with_header(WWW_AUTHENTICATE, challenge);
+            }
+        }
+        problem = problem.with_header(WWW_AUTHENTICATE, BASIC);
         match inner {
             Some(inner) => problem.with_inner(inner),
             None => problem,
         }
     }
 }
+
+/// The code of the one refusal that a client is expected to mend by itself.
+pub(super) const STALE_NONCE: &str = "stale-nonce";
 
 /// What a panic becomes: the log has its place, the client a 500.
 #[expect(clippy::needless_pass_by_value, reason = "the panic layer hands it over")]

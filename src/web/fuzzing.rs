@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Uri};
 
-use super::access;
+use super::access::{self, Credential};
 use super::target::Target;
 use crate::auth::secret::Secret;
 use crate::model::id::ObjectId;
@@ -14,7 +14,10 @@ pub(crate) fn target(uri: &Uri) -> Option<(ObjectId, Vec<Secret<'_>>, Option<u64
     Some((target.object, target.tokens, ttl_seconds))
 }
 
-/// The key in an `Authorization` header.
+/// The key in an `Authorization` header; Digest holds none.
 pub(crate) fn credential(value: &HeaderValue) -> Option<Secret<'_>> {
-    access::from_authorization(value)
+    match access::from_authorization(value).ok()? {
+        Credential::Token(key) | Credential::Basic { password: key, .. } => Some(key),
+        Credential::Digest(_) => None,
+    }
 }

@@ -6,7 +6,7 @@
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The layers below: a panic becomes a 500.
 //! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
-//!    [`remove`].
+//!    [`remove`]; [`dav`] has the two verbs of WebDAV.
 //! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
@@ -17,6 +17,7 @@ pub mod admin;
 mod admission;
 mod challenge;
 mod connection;
+mod dav;
 mod drain;
 mod envelope;
 mod error;

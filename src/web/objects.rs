@@ -7,14 +7,19 @@ use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
 
 use super::access::{Denied, authorize};
+use super::dav::{self, Verb};
 use super::envelope::{Context, narrow, preflight};
 use super::error::Problem;
 use super::target::Target;
 use super::{Web, drain, get, put, refusal, remove};
 use crate::auth::grant::Action;
+use crate::model::id::{Namespace, ObjectId};
 
 /// Answers any request for an object.
 pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extension<Context>, request: Request) -> Response {
+    if let Some(verb) = Verb::of(request.method()) {
+        return dav::dispatch(web, context, verb, request).await;
+    }
     let (parts, body) = request.into_parts();
     if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
         // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
@@ -36,16 +41,19 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
             }
             return response;
         }
-        _ => return refuse(&web, &context, &parts, Some(&target), Problem::method_not_allowed(), body),
+        _ => return refuse(&web, &context, &parts, Some(&target.object), Problem::method_not_allowed(), body),
     };
-    let authorized = authorize(&web.inner.verifier, &parts.headers, &target.tokens, action, &target.object);
+    let authorized = authorize(&web.inner.verifier, &parts, context.peer.ip(), &target.tokens, target.in_query, |grant| {
+        grant.allows(action, &target.object)
+    });
     let grant = match authorized {
         Ok(grant) => grant,
         Err(denied) => {
             if action == Action::Write && denied == Denied::NoCredentials {
                 web.inner.challenges.asked(context.peer.ip(), &target.object);
             }
-            return refuse(&web, &context, &parts, Some(&target), denied.into(), body);
+            let problem = Problem::denied(&denied, &web.inner.verifier);
+            return refuse(&web, &context, &parts, Some(&target.object), problem, body);
         }
     };
     if action == Action::Read {
@@ -56,7 +64,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
                 }
                 response
             }
-            Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
+            Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
         };
     }
     web.inner.challenges.answered(context.peer.ip(), &target.object);
@@ -67,12 +75,12 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
                 drain::to_end(body).await;
                 response
             }
-            Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
+            Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
         };
     }
     match put::admit(&web, &grant, &parts, &target) {
         Ok(upload) => put::receive(web, context, parts, upload, body).await,
-        Err(problem) => refuse(&web, &context, &parts, Some(&target), problem, body),
+        Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
     }
 }
 
@@ -81,21 +89,27 @@ fn refuse(
     web: &Web,
     context: &Context,
     parts: &axum::http::request::Parts,
-    target: Option<&Target<'_>>,
+    object: Option<&ObjectId>,
     problem: Problem,
     body: axum::body::Body,
 ) -> Response {
     let is_write = matches!(parts.method, Method::PUT | Method::POST | Method::DELETE);
     if is_write {
-        refusal::log(web, context, parts, target.map(|target| &target.object), &problem, None);
+        refusal::log(web, context, parts, object, &problem, None);
     }
     let problem = drain::after_refusal(problem, context, &parts.headers, body);
-    error_response(web, context, &parts.headers, target, problem)
+    error_response(web, context, &parts.headers, object.map(|object| &object.namespace), problem)
 }
 
 /// An error, dressed as its namespace wants errors dressed.
-fn error_response(web: &Web, context: &Context, headers: &HeaderMap, target: Option<&Target<'_>>, problem: Problem) -> Response {
-    let policy = target.and_then(|target| web.inner.origin.policy(&target.object.namespace));
+pub(super) fn error_response(
+    web: &Web,
+    context: &Context,
+    headers: &HeaderMap,
+    namespace: Option<&Namespace>,
+    problem: Problem,
+) -> Response {
+    let policy = namespace.and_then(|namespace| web.inner.origin.policy(namespace));
     let mut response = problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control));
     if let Some(policy) = policy {
         narrow(&mut response, &policy.cors_origins, headers);

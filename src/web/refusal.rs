@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 
 use super::Web;
 use super::envelope::Context;
-use super::error::Problem;
+use super::error::{Problem, STALE_NONCE};
 use crate::model::id::ObjectId;
 
 /// Writes it, and counts. Names the object by its parsed name, never by the URL: the query may hold a key.
@@ -25,7 +25,7 @@ pub(super) fn log(
     let (reason, request_id, peer) = (problem.code, context.id(), context.peer);
     web.inner.metrics.count_refusal(reason);
     let detail = problem.inner.as_deref().unwrap_or(&problem.detail);
-    if reason == "no-credentials" {
+    if reason == "no-credentials" || reason == STALE_NONCE {
         // A question, not yet a refusal: see `challenge` for when it becomes one.
         tracing::debug!(method, namespace, key, status, reason, %peer, user_agent, request_id, "upload asked for credentials");
     } else {

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::Uri;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::error::Problem;
 use crate::auth::secret::Secret;
-use crate::model::id::{IdError, Key, Namespace, ObjectId};
+use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 
 /// What a URL under `/cache/` means.
 #[derive(Debug)]
@@ -18,9 +18,39 @@ pub(super) struct Target<'a> {
     pub(super) object: ObjectId,
     /// Every `?token=`.
     pub(super) tokens: Vec<Secret<'a>>,
+    /// Whether it is the query that names the object.
+    pub(super) in_query: bool,
     /// `?ttl_seconds=` as it was written, if it was.
     ttl_seconds: Option<Cow<'a, str>>,
 }
+
+/// What a URL means to WebDAV, where a folder has a name too.
+#[derive(Debug)]
+pub(super) enum Resource<'a> {
+    Object(Target<'a>),
+    Collection { collection: Collection, tokens: Vec<Secret<'a>> },
+}
+
+/// What stands in a path as it is (RFC 3986 3.3), slashes included.
+const PATH: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
 
 /// `key_base64` comes URL-safe, with padding or without.
 const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -74,7 +104,7 @@ impl<'a> Target<'a> {
         // A token that does not even decode is no credential; the request is judged without it.
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
-        Ok(Self { object: ObjectId { namespace, key }, tokens, ttl_seconds })
+        Ok(Self { object: ObjectId { namespace, key }, tokens, in_query: path_key.is_empty(), ttl_seconds })
     }
 
     /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.
@@ -86,6 +116,55 @@ impl<'a> Target<'a> {
         }
         // A number too large for the machine is too large for every namespace.
         Ok(Some(text.parse().unwrap_or(u64::MAX)))
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// Reads a URL as PROPFIND means it (`folder` false: only a path that ends in a slash, or a namespace, is a folder) or as
+    /// MKCOL does (`folder` true: any path is).
+    pub(super) fn parse(uri: &'a Uri, folder: bool) -> Option<Result<Self, Problem>> {
+        let rest = uri.path().strip_prefix("/cache/")?;
+        let query = uri.query().unwrap_or_default();
+        let (namespace, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let named = parameters(query).any(|(name, _)| matches!(name, "key" | "key_base64"));
+        let is_folder = folder || path.ends_with('/') || path.is_empty() && !named;
+        Some(if is_folder { Self::collection(namespace, path, query) } else { Target::parse_rest(rest, query).map(Self::Object) })
+    }
+
+    fn collection(namespace: &str, path: &str, query: &'a str) -> Result<Self, Problem> {
+        let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
+        let collection = Collection::parse(namespace, &decode(path)?).map_err(bad_name)?;
+        let tokens = parameters(query).filter(|(name, _)| *name == "token");
+        let tokens = tokens.filter_map(|(_, token)| decode(token).ok()).map(Secret::new).collect();
+        Ok(Self::Collection { collection, tokens })
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        match self {
+            Self::Object(target) => &target.object.namespace,
+            Self::Collection { collection, .. } => &collection.namespace,
+        }
+    }
+
+    pub(super) fn tokens(&self) -> &[Secret<'a>] {
+        match self {
+            Self::Object(target) => &target.tokens,
+            Self::Collection { tokens, .. } => tokens,
+        }
+    }
+
+    /// Whether it is the query that names it.
+    pub(super) fn in_query(&self) -> bool {
+        matches!(self, Self::Object(Target { in_query: true, .. }))
+    }
+
+    /// The path of its address.
+    pub(super) fn path(&self) -> String {
+        let key = match self {
+            Self::Object(target) => target.object.key.as_str(),
+            Self::Collection { collection, .. } => &collection.prefix,
+        };
+        format!("/cache/{}/{}", self.namespace(), utf8_percent_encode(key, &PATH))
     }
 }
 
@@ -156,6 +235,29 @@ mod tests {
         }
         assert!(Target::parse(&Uri::from_static("/cache")).is_none());
         assert!(Target::parse(&Uri::from_static("/other/live/a")).is_none());
+    }
+
+    #[test]
+    fn a_folder_has_a_name_too() {
+        for (url, folder, is_folder, path) in [
+            ("/cache/live", false, true, "/cache/live/"),
+            ("/cache/live/", false, true, "/cache/live/"),
+            ("/cache/live?role=origin&token=k", false, true, "/cache/live/"),
+            ("/cache/live/a%20b/c/", false, true, "/cache/live/a%20b/c/"),
+            ("/cache/live/a", true, true, "/cache/live/a/"),
+            ("/cache/live/a(1)+%C3%BC.ts", false, false, "/cache/live/a(1)+%C3%BC.ts"),
+            ("/cache/live?key=a%3F.ts", false, false, "/cache/live/a%3F.ts"),
+        ] {
+            let uri = Uri::from_static(url);
+            let resource = Resource::parse(&uri, folder).unwrap().unwrap();
+            assert_eq!((matches!(resource, Resource::Collection { .. }), &*resource.path()), (is_folder, path), "{url}");
+            assert_eq!(resource.tokens().len(), url.matches("token").count(), "{url}");
+            assert_eq!(resource.in_query(), url.contains("?key="), "{url}");
+        }
+        for url in ["/cache/", "/cache//", "/cache/live//", "/cache/live/a//", "/cache/live/../", "/cache/live/%ff/"] {
+            assert!(Resource::parse(&Uri::from_static(url), false).unwrap().is_err(), "{url}");
+        }
+        assert!(Resource::parse(&Uri::from_static("/"), true).is_none());
     }
 
     #[test]

@@ -90,7 +90,10 @@ fn a_refusal_asks_for_credentials_and_says_what_to_do() {
     ] {
         let answer = request.send(origin.address);
         assert_eq!(answer.status, 401);
-        assert_eq!(answer.header("www-authenticate"), "Basic realm=\"springhead\", charset=\"UTF-8\"");
+        let challenges: Vec<&str> = answer.headers("www-authenticate").collect();
+        let schemes: Vec<&str> = challenges.iter().map(|challenge| challenge.split(' ').next().unwrap()).collect();
+        assert_eq!(schemes, ["Digest", "Digest", "Digest", "Basic"]);
+        assert_eq!(challenges[3], "Basic realm=\"springhead\", charset=\"UTF-8\"");
         assert_eq!(answer.problem(), code);
     }
     assert_eq!(origin.get("a.ts").status, 404, "an empty probe stores nothing");

@@ -139,7 +139,7 @@ impl Origin {
         if arguments.get(..2) == Some(&["keys", "create"])
             && let Ok(json) = serde_json::from_slice::<serde_json::Value>(&output.stdout)
         {
-            self.secrets.lock().push(json["api_key"].as_str().unwrap().to_owned());
+            self.keep_secret(&json);
         }
         output
     }
@@ -154,9 +154,14 @@ impl Origin {
 
     fn read_key(&self, path: &Path) -> String {
         let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-        let key = json["api_key"].as_str().unwrap().to_owned();
-        self.secrets.lock().push(key.clone());
-        key
+        self.keep_secret(&json);
+        json["api_key"].as_str().unwrap().to_owned()
+    }
+
+    /// Remembers what may not stand in the log.
+    fn keep_secret(&self, key: &serde_json::Value) {
+        let secrets = ["api_key", "ingest_password"].map(|name| key[name].as_str().map(str::to_owned));
+        self.secrets.lock().extend(secrets.into_iter().flatten());
     }
 
     pub(crate) fn path(&self, key: &str) -> String {

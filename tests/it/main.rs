@@ -13,6 +13,7 @@ mod caches;
 mod capacity;
 mod cli;
 mod conformance;
+mod digest;
 mod drain;
 mod encoders;
 mod limits;

@@ -172,7 +172,7 @@ fn every_answer_carries_cors_and_a_request_id() {
             assert_eq!(answer.header("cache-control"), "no-store");
         }
         if status == 405 {
-            assert_eq!(answer.header("allow"), "GET, HEAD, PUT, POST, DELETE, OPTIONS");
+            assert_eq!(answer.header("allow"), "GET, HEAD, PUT, POST, DELETE, OPTIONS, PROPFIND, MKCOL");
         }
     }
     let preflight = Request::new("OPTIONS", "/cache/live-origin/a.ts").header("Origin", "https://x").send(origin.address);

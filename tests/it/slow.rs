@@ -10,7 +10,7 @@ use crate::harness::{Origin, bytes, eventually};
 use crate::wire::{Request, Wire};
 
 /// How long the stream's requests may take while the server is under attack, on a machine with other things to do.
-const IN_TIME: Duration = Duration::from_secs(3);
+const IN_TIME: Duration = Duration::from_secs(15);
 const ATTACK_SECONDS: &str = "9";
 
 /// One way of being slow, until it ends by itself. It asks for a page of its own meanwhile, and says whether that came.

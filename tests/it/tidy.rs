@@ -73,6 +73,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("dashmap", "store/hot/map.rs"),
         ("jsonwebtoken", "auth/key.rs"),
         ("aws_lc_rs", "auth/signing.rs"),
+        ("md5", "auth/digest.rs"),
         ("xxhash_rust", "store/upload.rs"),
         ("prometheus_client", "metrics.rs"),
         ("toml", "app/settings/file.rs"),
