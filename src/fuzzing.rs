@@ -200,53 +200,46 @@ mod tests {
         "A",
         "\t",
     ];
-    const HEADERS: &[&str] = &[
-        "bytes=",
-        "bytes",
-        "=",
-        "-",
-        "0",
-        "99999999999999999999",
-        ",",
-        "\n",
-        "\"abc\"",
-        "W/",
-        "*",
-        "\"",
-        " ",
-        "Sun, 09 Sep 2001 01:46:40 GMT",
-        "Sun, 09 Sep 2001 01:46:39 GMT",
-        "GMT",
-        "\u{1}\u{2}",
+    const HEADERS: &[&str] =
+        &["\"abc\"", "W/", "*", "\"", " ", ",", "\"x\"", "Sun, 09 Sep 2001 01:46:40 GMT", "Sun, 09 Sep 2001 01:46:39 GMT", "GMT"];
+    const NUMBERS: &[&str] = &["", "0", "1", "999", "1000", "65535", "18446744073709551615", "99999999999999999999", "-1", "x"];
+    const TOP: &[&str] = &[
+        "listen = [\"127.0.0.1:0\"]\n",
+        "listen = [\"[::]:1\", \"0.0.0.0:2\"]\n",
+        "admin_listen = \"[::1]:0\"\n",
+        "data_dir = \"a \\\"b\\\" \\\\ \\u00e9\\t\"\n",
+        "data_dir = '\\'\n",
+        "data_dir = \"\\u007f\\u0085\\u2028\"\n",
+        "log_format = \"json\"\n",
+        "log_level = \"error\"\n",
+        "drain_timeout = \"0ms\"\n",
+        "max_in_flight = \"1.5GiB\"\n",
+        "junk\n",
     ];
-    const SETTINGS: &[&str] = &[
+    const SECTIONS: &[&str] = &[
+        "[timeouts]\nkeep_alive = \"90001ms\"\n",
         "[namespaces.a]\n",
-        "[namespaces.\"a.b\"]\n",
-        "[timeouts]\n",
-        "keep_alive = ",
-        "hot_capacity = ",
-        "default_ttl = ",
-        "playlist_max_age = ",
-        "cors_origins = ",
-        "error_cache_control = ",
-        "listen = ",
-        "log_level = ",
-        "\"auto\"\n",
-        "\"1h\"\n",
-        "\"64MiB\"\n",
-        "\"127.0.0.1:0\"\n",
-        "[\"127.0.0.1:0\"]\n",
-        "[\"*\"]\n",
-        "[\"https://x\", \"\\u00e9\"]\n",
-        "\"\\t\"\n",
-        "7\n",
-        "{}\n",
-        "[]\n",
-        "\n",
-        "#",
-        "data_dir = ",
-        "\"\"\n",
-        "'it''s'\n",
+        "[namespaces.\"b.c\"]\n",
+        "[namespaces.0]\n",
+        "[namespaces]\n",
+        "[namespaces.live-origin]\n",
+        "[namespaces.\"-\"]\n",
+        "[other]\n",
+    ];
+    const POLICY: &[&str] = &[
+        "hot_capacity = \"67108865\"\n",
+        "hot_capacity = \"1TiB\"\n",
+        "default_ttl = \"2.5s\"\n",
+        "max_ttl = \"3650d\"\n",
+        "max_object_size = \"1B\"\n",
+        "playlist_max_age = \"auto\"\n",
+        "playlist_max_age = \"0s\"\n",
+        "segment_max_age = \"1w\"\n",
+        "error_cache_control = \"private=\\\"x\\\", \\\\ \\t \\u00e9\"\n",
+        "cors_origins = [\"*\"]\n",
+        "cors_origins = []\n",
+        "cors_origins = [\"https://a\", \"\\\"\"]\n",
+        "junk = 1\n",
     ];
     const PLAYLIST: &[&str] = &[
         "#EXTM3U\n",
@@ -289,28 +282,70 @@ mod tests {
         "٣",
     ];
 
+    fn header_lines() -> impl Strategy<Value = Vec<u8>> {
+        let range = (select(NUMBERS), select(NUMBERS), 0u8..8).prop_map(|(from, to, dice)| match dice {
+            0 => format!("bytes={from}-{to},{to}-{from}"),
+            1 => format!("{from}={to}"),
+            _ => format!("bytes={from}-{to}"),
+        });
+        let conditions = vec(pieces(HEADERS), 0..6);
+        (any::<u16>(), range, conditions).prop_map(|(length, range, conditions)| {
+            let length = (length % 1200).to_be_bytes();
+            [&length[..], range.as_bytes(), b"\n", &conditions.join(&b"\n"[..])].concat()
+        })
+    }
+
+    fn settings_files() -> impl Strategy<Value = Vec<u8>> {
+        let section = (select(SECTIONS), vec(select(POLICY), 0..4)).prop_map(|(head, lines)| format!("{head}{}", lines.concat()));
+        (vec(select(TOP), 0..4), vec(section, 0..3)).prop_map(|(top, sections)| (top.concat() + &sections.concat()).into_bytes())
+    }
+
+    #[test]
+    fn what_was_found_once_is_not_found_again() {
+        // DEL may not stand in a TOML string as it is, and was rendered so.
+        settings(b"data_dir = \"\\u007f\"\n");
+    }
+
     fn cases(cases: u32) -> ProptestConfig {
         // What fails is shown whole, and becomes a test of its own: no file of seeds is kept.
         ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
     }
 
     proptest! {
-        #![proptest_config(cases(8_000))]
+        #![proptest_config(cases(40_000))]
+
         #[test]
-        fn urls(bytes in pieces(URL)) { url(&bytes); }
+        fn no_url_breaks_a_rule(bytes in pieces(URL)) {
+            url(&bytes);
+        }
+
         #[test]
-        fn header_values(bytes in pieces(HEADERS)) { ranges_and_conditions(&bytes); }
+        fn no_range_or_condition_breaks_a_rule(bytes in header_lines()) {
+            ranges_and_conditions(&bytes);
+        }
+
         #[test]
-        fn playlists(bytes in pieces(PLAYLIST)) { playlist(&bytes); }
+        fn no_playlist_breaks_a_rule(bytes in pieces(PLAYLIST)) {
+            playlist(&bytes);
+        }
+
         #[test]
-        fn sizes_and_durations(bytes in pieces(UNITS)) { units(&bytes); }
+        fn no_size_or_duration_breaks_a_rule(bytes in pieces(UNITS)) {
+            units(&bytes);
+        }
     }
 
     proptest! {
-        #![proptest_config(cases(1_500))]
+        #![proptest_config(cases(8_000))]
+
         #[test]
-        fn keys(bytes in pieces(CREDENTIALS)) { credentials(&bytes); }
+        fn no_credential_breaks_a_rule(bytes in pieces(CREDENTIALS)) {
+            credentials(&bytes);
+        }
+
         #[test]
-        fn settings_files(bytes in pieces(SETTINGS)) { settings(&bytes); }
+        fn no_settings_file_breaks_a_rule(bytes in settings_files()) {
+            settings(&bytes);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What redbot, which knows HTTP and nothing of us, says of our answers. By itself it asks for each again: with If-None-Match, with
-//! If-Modified-Since, for a part, and for the headers alone.
+//! What redbot, which knows HTTP and nothing of us, says of our answers. By itself it asks for each again: with If-None-Match,
+//! with If-Modified-Since and for a part.
 
 use std::collections::BTreeSet;
 use std::env;

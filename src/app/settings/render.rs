@@ -110,7 +110,7 @@ fn list(items: impl IntoIterator<Item = String>) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// A TOML basic string: JSON's escapes are a part of TOML's.
+/// A TOML basic string: JSON's escapes are a part of TOML's, which wants one of DEL as well.
 fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
