@@ -82,7 +82,7 @@ pub(super) async fn answer(
 fn is_too_large(request: &Request) -> bool {
     let uri = request.uri().path().len() + request.uri().query().map_or(0, str::len);
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    uri + headers.sum::<usize>() > MAX_HEAD as usize
+    request.method().as_str().len() + uri + headers.sum::<usize>() > MAX_HEAD as usize
 }
 
 /// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.
