@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::DataDir;
 use super::settings::Settings;
-use super::{Failure, print, telemetry, welcome};
+use super::{Failure, access_log, machine, print, telemetry, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -52,18 +52,22 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());
+    let runtime = tokio::runtime::Handle::current().metrics();
+    metrics.show_machine(move || machine::read(&runtime));
+    let access_log = access_log::start(&settings.access_log, &metrics)?;
     let signing_key = ring.signer_id().to_owned();
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     verifier.revoke(data.revoked().context("can't read the revocations")?);
     let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
-    let web = Web::new(origin.clone(), Arc::clone(&verifier), metrics, settings.timeouts);
+    let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
+    let web = Web::new(origin.clone(), Arc::clone(&verifier), metrics, settings.timeouts, lines);
 
     tokio::spawn(sweep(origin));
     tokio::spawn(watch_revocations(data, verifier));
 
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), stop_admin.clone()));
+    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
     for listener in listeners {
         let address = listener.local_addr()?;

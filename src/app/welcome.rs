@@ -9,20 +9,22 @@ use crate::auth::key::KeyRing;
 /// How long the first keys are good.
 const LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
-/// Makes the two keys of a first start and says how to use them; `None` when keys were made here before.
+/// Makes the three keys of a first start and says how to use them; `None` when keys were made here before.
 pub(super) fn first_start(settings: &Settings, data: &DataDir, ring: &KeyRing, port: u16) -> anyhow::Result<Option<String>> {
     if !data.has_no_keys() {
         return Ok(None);
     }
     let names: Vec<&str> = settings.namespaces.keys().map(|name| name.as_str()).collect();
     let make = |role: Role, name: &str| -> anyhow::Result<NewKey> {
-        let scope = Scope::parse(names.iter().copied())?;
+        // An administrator's key reaches no object, so it has no namespaces.
+        let scope = Scope::parse(names.iter().copied().filter(|_| role != Role::Admin))?;
         let key = keys::issue(data, ring, role, scope, None, Some(LIFETIME), Some(name.to_owned()))?;
         keys::write(data, &format!("{name}.json"), &key)?;
         Ok(key)
     };
     let encoder = make(Role::Readwrite, "encoder_api_key")?;
     let player = make(Role::Readonly, "player_api_key")?;
+    make(Role::Admin, "admin_api_key")?;
     let namespace = names.first().copied().unwrap_or("live-origin");
     Ok(Some(text(namespace, port, &data.path().display().to_string(), &encoder.api_key, &player.api_key)))
 }
@@ -31,6 +33,7 @@ fn text(namespace: &str, port: u16, data_dir: &str, encoder: &str, player: &str)
     format!(
         r#"First start: two API keys were made, good for 30 days, for namespace {namespace}.
 They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
+A third one, {data_dir}/admin_api_key.json, is for metrics and the encoders' black box on the admin listener.
 This is not shown again. HOST is this server's name, as the encoder and the CDN reach it; with a TLS proxy in front, write
 https://HOST instead of http://HOST:{port}.
 

@@ -18,6 +18,8 @@ pub struct Found {
     pub left: Duration,
     /// How long a shared cache may keep it, in seconds.
     pub max_age: u64,
+    /// How long ago it was stored, by the wall clock.
+    pub age: Duration,
 }
 
 impl Found {
@@ -48,12 +50,16 @@ impl Origin {
     /// Finds an object for a reader.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotFound`].
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::NotFound`] or
+    /// [`OriginError::Expired`].
     pub fn get(&self, grant: &Grant, object: &ObjectId) -> Result<Found, OriginError> {
         let place = self.admit(grant, Action::Read, object)?;
-        let entry = place.hot.get(&object.key).ok_or(OriginError::NotFound)?;
+        let Some(entry) = place.hot.get(&object.key) else {
+            return Err(if place.hot.holds(&object.key) { OriginError::Expired } else { OriginError::NotFound });
+        };
         let left = place.hot.time_left(&entry);
         let max_age = place.policy.max_age(&entry.meta, left);
-        Ok(Found { entry, left, max_age })
+        let age = place.hot.clock().wall().since(entry.meta.modified);
+        Ok(Found { entry, left, max_age, age })
     }
 }

@@ -21,7 +21,7 @@ pub use put::{PutSpec, Stored, Upload};
 
 use self::policy::NamespacePolicy;
 use crate::auth::grant::{Action, Grant};
-use crate::metrics::{Metrics, NamespaceMetrics};
+use crate::metrics::{Metrics, NamespaceMetrics, Traffic};
 use crate::model::clock::Clock;
 use crate::model::id::{Namespace, ObjectId};
 use crate::store::{HotNamespace, Store};
@@ -73,6 +73,12 @@ impl Origin {
     #[must_use]
     pub fn policy(&self, namespace: &Namespace) -> Option<&NamespacePolicy> {
         self.inner.places.get(namespace).map(|place| &*place.policy)
+    }
+
+    /// Where the requests of a namespace are counted, if it is configured.
+    #[must_use]
+    pub fn traffic(&self, namespace: &Namespace) -> Option<&Arc<Traffic>> {
+        self.inner.places.get(namespace).map(|place| &place.metrics.traffic)
     }
 
     /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a

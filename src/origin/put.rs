@@ -70,7 +70,7 @@ impl Origin {
     /// Admits an upload, or says why not, before any of its body has been read.
     ///
     /// # Errors
-    /// Any [`OriginError`] but `NotFound`.
+    /// Any [`OriginError`] but `NotFound` and `Expired`.
     pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
         let place = self.admit(grant, Action::Write, object)?.clone();
         let mut tally = Tally { metrics: place.metrics.clone(), outcome: Outcome::Refused };
@@ -105,11 +105,13 @@ impl Upload {
     /// [`OriginError::TooLarge`] as soon as the limit is passed, [`OriginError::Busy`]. The upload is over then.
     pub fn write(&mut self, piece: Bytes) -> Result<(), OriginError> {
         let limit = self.place.policy.max_object_size;
-        let result = if self.inner.len() + piece.len() as u64 > limit {
+        let length = piece.len() as u64;
+        let result = if self.inner.len() + length > limit {
             Err(OriginError::TooLarge { limit })
         } else {
             self.inner.write(piece).map_err(OriginError::from)
         };
+        self.tally.metrics.traffic.count_received(length);
         if result.is_err() {
             self.tally.outcome = Outcome::Refused;
         }

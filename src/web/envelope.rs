@@ -16,6 +16,7 @@ use tower::Service as _;
 use super::Web;
 use super::connection::ConnectionState;
 use super::error::{ALLOWED, Panicked, Problem};
+use super::record::Record;
 use crate::origin::policy::CorsOrigins;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,6 +29,7 @@ pub(super) struct Context {
     pub(super) request_id: HeaderValue,
     pub(super) peer: SocketAddr,
     pub(super) connection: Arc<ConnectionState>,
+    pub(super) record: Arc<Record>,
 }
 
 impl Context {
@@ -49,8 +51,9 @@ pub(super) async fn answer(
     mut request: Request,
 ) -> Response {
     let request_id = take_or_make_id(request.headers());
-    let method = request.method().clone();
-    request.extensions_mut().insert(Context { request_id: request_id.clone(), peer, connection });
+    let record = Record::begin(&web, &request, peer, request_id.clone());
+    let context = Context { request_id: request_id.clone(), peer, connection, record: Arc::clone(&record) };
+    request.extensions_mut().insert(context);
     let mut response: Response = match router.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -58,7 +61,6 @@ pub(super) async fn answer(
     if let Some(&panicked) = response.extensions().get::<Panicked>() {
         response = Problem::from(panicked).into_response(request_id.to_str().unwrap_or_default(), None);
     }
-    web.inner.metrics.count_request(method.as_str(), response.status().as_u16());
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
@@ -67,7 +69,8 @@ pub(super) async fn answer(
         headers.insert(TIMING_ALLOW_ORIGIN, ANY);
     }
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
-    response
+    let status = response.status().as_u16();
+    response.map(|body| record.answer(status, body))
 }
 
 /// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.
@@ -127,7 +130,7 @@ mod tests {
         let clock = Clock::manual();
         let metrics = Arc::new(Metrics::new());
         let verifier = Arc::new(Verifier::new(KeyRing::new(&[SigningKey::generate()]).unwrap(), clock.clone()));
-        let web = Web::new(Origin::new([], 1, clock, &metrics), verifier, metrics, Timeouts::default());
+        let web = Web::new(Origin::new([], 1, clock, &metrics), verifier, metrics, Timeouts::default(), None);
         let router = axum::Router::new()
             .route(
                 "/",
@@ -146,6 +149,6 @@ mod tests {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body = std::str::from_utf8(&body).unwrap();
         assert!(body.contains(&id) && !body.contains("secret"), "{body}");
-        assert!(web.inner.metrics.render().contains("status=\"500\"} 1"));
+        assert!(web.inner.metrics.render().contains("method=\"GET\",status=\"500\",namespace=\"\",outcome=\"failed\"} 1"));
     }
 }

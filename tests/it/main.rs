@@ -14,6 +14,7 @@ mod cli;
 mod drain;
 mod encoders;
 mod misbehaving;
+mod observability;
 mod read;
 mod store_model;
 mod tidy;

@@ -71,7 +71,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("jsonwebtoken", "auth/key.rs"),
         ("aws_lc_rs", "auth/signing.rs"),
         ("xxhash_rust", "store/upload.rs"),
-        ("prometheus_client", "metrics.rs"),
+        ("prometheus_client", "metrics/mod.rs"),
         ("toml", "app/settings/file.rs"),
         ("clap", "app/cli.rs"),
         ("tracing_subscriber", "app/telemetry.rs"),

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, size};
+use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings, address, directory, duration, size};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, NamespacePolicy};
 
@@ -23,6 +23,7 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         Ok(())
     });
     top.text("admin_listen", |text| address(text).map(|value| settings.admin_listen = value));
+    top.truth("metrics_open", |value| settings.metrics_open = value);
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
@@ -35,6 +36,13 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         timeouts.text("upload_idle", |text| duration(text).map(|value| limits.upload_idle = value));
         timeouts.text("download_idle", |text| duration(text).map(|value| limits.download_idle = value));
         timeouts.finish();
+    }
+    if let Some(mut section) = top.section("access_log") {
+        let log = &mut settings.access_log;
+        section.text("output", |text| AccessLogOutput::parse(text).map(|value| log.output = value));
+        section.text("rotate_size", |text| size(text).map(|value| log.rotate_size = value));
+        section.number("keep", |value| log.keep = value);
+        section.finish();
     }
     if let Some(mut list) = top.section("namespaces") {
         settings.namespaces.clear();
@@ -114,6 +122,22 @@ impl<'a> Section<'a, '_> {
         };
         if let Err(message) = result {
             self.fault(value.span().start, key, &message);
+        }
+    }
+
+    fn truth(&mut self, key: &str, read: impl FnOnce(bool)) {
+        let Some(value) = self.take(key) else { return };
+        match value.get_ref().as_bool() {
+            Some(truth) => read(truth),
+            None => self.fault(value.span().start, key, "takes true or false, without quotes"),
+        }
+    }
+
+    fn number(&mut self, key: &str, read: impl FnOnce(u64)) {
+        let Some(value) = self.take(key) else { return };
+        match value.get_ref().as_integer().and_then(|number| number.as_str().parse().ok()) {
+            Some(number) => read(number),
+            None => self.fault(value.span().start, key, "takes a whole number, without quotes"),
         }
     }
 

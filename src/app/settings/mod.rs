@@ -26,12 +26,16 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Where probes and metrics are served.
     pub admin_listen: SocketAddr,
+    /// Whether `/metrics` asks nobody for a key, wherever it listens.
+    pub metrics_open: bool,
     /// Where signing keys and key records are kept.
     pub data_dir: PathBuf,
     /// What a log line looks like.
     pub log_format: LogFormat,
     /// Which log lines there are.
     pub log_level: LogLevel,
+    /// One line for each request.
+    pub access_log: AccessLogSettings,
     /// How long requests in flight may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// Bytes of all uploads in flight together.
@@ -40,6 +44,28 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
+}
+
+/// One line for each request: where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogSettings {
+    /// Where to.
+    pub output: AccessLogOutput,
+    /// A file that would be larger is changed for a new one.
+    pub rotate_size: u64,
+    /// How many older files are kept.
+    pub keep: u64,
+}
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogOutput {
+    /// Nowhere.
+    Off,
+    /// To stderr, beside the log.
+    Stderr,
+    /// To a file.
+    File(PathBuf),
 }
 
 /// What a log line looks like.
@@ -103,6 +129,8 @@ pub(super) struct Given {
 pub(super) struct Overrides {
     pub(super) listen: Vec<Given>,
     pub(super) admin_listen: Option<Given>,
+    pub(super) metrics_open: Option<Given>,
+    pub(super) access_log: Option<Given>,
     pub(super) data_dir: Option<Given>,
     pub(super) log_format: Option<Given>,
     pub(super) log_level: Option<Given>,
@@ -120,6 +148,8 @@ impl Default for Settings {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8080))],
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            metrics_open: false,
+            access_log: AccessLogSettings { output: AccessLogOutput::Off, rotate_size: 100 << 20, keep: 5 },
             data_dir: PathBuf::from("./springhead-data"),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -157,6 +187,11 @@ impl Settings {
             }
         };
         read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
+        read(&overrides.metrics_open, &mut |text| truth(text).map(|value| self.metrics_open = value));
+        read(&overrides.access_log, &mut |text| {
+            self.access_log.output = AccessLogOutput::parse(text)?;
+            Ok(())
+        });
         read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
         read(&overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
         read(&overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
@@ -221,6 +256,12 @@ impl Settings {
                 fault("max_ttl", "is longer than 3650d".to_owned());
             }
         }
+        if self.access_log.rotate_size < 1 << 10 {
+            faults.push(Fault::new("access_log.rotate_size", "is smaller than 1KiB: a few lines would fill a file"));
+        }
+        if self.access_log.keep > 1000 {
+            faults.push(Fault::new("access_log.keep", "is more than 1000"));
+        }
         let limits = [
             ("timeouts.request_head", self.timeouts.request_head),
             ("timeouts.keep_alive", self.timeouts.keep_alive),
@@ -238,6 +279,17 @@ impl Settings {
     #[must_use]
     pub fn render(&self) -> String {
         render::render(self)
+    }
+}
+
+impl AccessLogOutput {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "stderr" => Ok(Self::Stderr),
+            "" => Err("is empty; it is off, stderr or the name of a file".to_owned()),
+            path => Ok(Self::File(PathBuf::from(path))),
+        }
     }
 }
 
@@ -259,6 +311,10 @@ impl LogLevel {
         let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level);
         found.ok_or_else(|| format!("{text:?} is no log level; it is error, warn, info or debug"))
     }
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -306,7 +362,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\n\
-            drain_timeout = \"1500ms\"\n[timeouts]\nkeep_alive = \"3m\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\nkeep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -320,7 +376,7 @@ mod tests {
     fn all_faults_are_reported_with_their_lines() {
         let (_, faults) = read(
             "lissten = []\ndrain_timeout = \"soon\"\nadmin_listen = 8081\n\n[namespaces.live]\nhot_capacity = \"20 zigs\"\n\
-             cors_origins = [\"https://a\", 7]\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
+             cors_origins = [\"https://a\", 7]\n[access_log]\nkeep = \"5\"\nrotate_size = \"1KB\"\noutput = \"\"\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
         );
         let expected = [
             "f.toml:1: lissten: is not a setting; did you mean listen?",
@@ -328,7 +384,10 @@ mod tests {
             "f.toml:3: admin_listen: takes a string",
             "f.toml:6: namespaces.live.hot_capacity: \"20 zigs\" is not a size",
             "f.toml:7: namespaces.live.cors_origins: takes a list of strings",
-            "f.toml:8: namespaces.no/name: ",
+            "f.toml:9: access_log.keep: takes a whole number",
+            "f.toml:11: access_log.output: is empty",
+            "f.toml:12: namespaces.no/name: ",
+            "access_log.rotate_size: is smaller",
             "timeouts.keep_alive: has to be between",
         ];
         for begin in expected {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use http::HeaderValue;
 
-use super::{LogFormat, LogLevel, Settings};
+use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
 use crate::origin::policy::CorsOrigins;
 
@@ -16,8 +16,8 @@ pub(super) fn render(settings: &Settings) -> String {
 }
 
 fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
-    let Settings { listen, admin_listen, data_dir, log_format, log_level, drain_timeout, max_in_flight, timeouts, namespaces } =
-        settings;
+    let Settings { listen, admin_listen, metrics_open, data_dir, log_format, log_level, .. } = settings;
+    let Settings { access_log, drain_timeout, max_in_flight, timeouts, namespaces, .. } = settings;
     let format = match log_format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
@@ -25,6 +25,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     let level = LogLevel::ALL.iter().find(|(level, _)| level == log_level).map_or("info", |(_, name)| name);
     writeln!(text, "listen = {}", list(listen.iter().map(ToString::to_string)))?;
     writeln!(text, "admin_listen = {}", quote(&admin_listen.to_string()))?;
+    writeln!(text, "metrics_open = {metrics_open}")?;
     writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
     writeln!(text, "log_format = {}", quote(format))?;
     writeln!(text, "log_level = {}", quote(level))?;
@@ -35,6 +36,15 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;
     writeln!(text, "upload_idle = \"{}\"", Span(timeouts.upload_idle))?;
     writeln!(text, "download_idle = \"{}\"", Span(timeouts.download_idle))?;
+    let output = match &access_log.output {
+        AccessLogOutput::Off => "off".to_owned(),
+        AccessLogOutput::Stderr => "stderr".to_owned(),
+        AccessLogOutput::File(path) => path.display().to_string(),
+    };
+    writeln!(text, "\n[access_log]")?;
+    writeln!(text, "output = {}", quote(&output))?;
+    writeln!(text, "rotate_size = \"{}\"", Size(access_log.rotate_size))?;
+    writeln!(text, "keep = {}", access_log.keep)?;
     for (name, policy) in namespaces {
         let bare = !name.as_str().contains('.');
         let name = if bare { name.to_string() } else { quote(name.as_str()) };
