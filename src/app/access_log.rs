@@ -40,12 +40,12 @@ pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> any
     let log = Arc::new(AccessLog::new(Arc::clone(metrics)));
     let (queue, metrics) = (Arc::clone(&log), Arc::clone(metrics));
     let run = move || {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         let mut trouble = false;
         loop {
             lines.clear();
             let more = queue.take(&mut lines);
-            let count = lines.bytes().filter(|&byte| byte == b'\n').count() as u64;
+            let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
             match sink.write(&lines) {
                 Ok(()) => {
                     trouble = false;
@@ -84,10 +84,10 @@ enum Sink {
 }
 
 impl Sink {
-    fn write(&mut self, lines: &str) -> io::Result<()> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
             // In one go under its lock, so that no other log's line comes in between.
-            Self::Stderr => io::stderr().lock().write_all(lines.as_bytes()),
+            Self::Stderr => io::stderr().lock().write_all(lines),
             Self::File(file) => file.write(lines),
         }
     }
@@ -109,7 +109,7 @@ impl Rotated {
         Ok(Self { path: path.to_owned(), limit, keep, file, size })
     }
 
-    fn write(&mut self, lines: &str) -> io::Result<()> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         self.follow()?;
         let mut rest = lines;
         while !rest.is_empty() {
@@ -117,15 +117,15 @@ impl Rotated {
             let fits = if rest.len() <= space {
                 rest.len()
             } else {
-                let whole = rest.as_bytes()[..space].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+                let whole = rest[..space].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
                 if whole == 0 && self.size == 0 {
                     // One line that is longer than a file may be.
-                    rest.find('\n').map_or(rest.len(), |at| at + 1)
+                    rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| at + 1)
                 } else {
                     whole
                 }
             };
-            self.file.write_all(&rest.as_bytes()[..fits])?;
+            self.file.write_all(&rest[..fits])?;
             self.size += fits as u64;
             rest = &rest[fits..];
             if !rest.is_empty() {
@@ -190,10 +190,10 @@ mod tests {
         // Three lines of ten bytes to a file.
         let mut log = Rotated::open(&path, 35, 2).unwrap();
         for number in 1..8 {
-            log.write(&line(number)).unwrap();
+            log.write(line(number).as_bytes()).unwrap();
         }
-        log.write(&(8..15).map(line).collect::<String>()).unwrap();
-        log.write(&"x".repeat(99)).unwrap();
+        log.write((8..15).map(line).collect::<String>().as_bytes()).unwrap();
+        log.write(&[b'x'; 99]).unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(read("access.log"), "x".repeat(99), "a line is not cut, and what is there is added to");
         assert_eq!(read("access.log.1"), (12..15).map(line).collect::<String>());
@@ -206,11 +206,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
         let mut log = Rotated::open(&path, 1 << 20, 1).unwrap();
-        log.write(&line(1)).unwrap();
+        log.write(line(1).as_bytes()).unwrap();
         fs::rename(&path, folder.path().join("moved")).unwrap();
-        log.write(&line(2)).unwrap();
+        log.write(line(2).as_bytes()).unwrap();
         fs::remove_file(&path).unwrap();
-        log.write(&line(3)).unwrap();
+        log.write(line(3).as_bytes()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), line(3));
         assert_eq!(fs::read_to_string(folder.path().join("moved")).unwrap(), line(1));
     }

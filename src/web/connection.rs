@@ -32,6 +32,7 @@ const BUSY: u8 = 2;
 pub(super) struct ConnectionState {
     phase: AtomicU8,
     linger: AtomicBool,
+    broken: AtomicBool,
 }
 
 impl ConnectionState {
@@ -42,6 +43,11 @@ impl ConnectionState {
 
     fn request_ends(&self) {
         self.phase.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Whether the client has gone: what is written now goes nowhere.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
@@ -115,6 +121,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             Poll::Ready(Err(_)) => {
                 self.write_broken = true;
+                self.state.broken.store(true, Ordering::Relaxed);
                 Poll::Ready(Ok(all))
             }
             Poll::Pending => {

@@ -51,7 +51,7 @@ pub(super) async fn answer(
     mut request: Request,
 ) -> Response {
     let request_id = take_or_make_id(request.headers());
-    let record = Record::begin(&web, &request, peer, request_id.clone());
+    let record = Record::begin(&web, &request, peer, request_id.clone(), Arc::clone(&connection));
     let context = Context { request_id: request_id.clone(), peer, connection, record: Arc::clone(&record) };
     request.extensions_mut().insert(context);
     let mut response: Response = match router.call(request).await {

@@ -29,6 +29,8 @@ const SECRET_NAMES: [&str; 5] = ["x-mediapackage-cdnidentifier", "sig", "jwt", "
 
 /// The longest run of letters and digits that is taken for a word. An API key's parts are longer, a UUID is not.
 const WORD: usize = 40;
+/// The shortest run that can be a key.
+const JWT: usize = 20;
 
 /// A header's value. Of a credential the scheme is left: it is what a diagnosis needs.
 pub(super) fn header(name: &HeaderName, value: &[u8]) -> String {
@@ -54,11 +56,17 @@ pub(super) fn target(uri: &Uri) -> String {
 
 /// The name of an object, or anything else in which long words are usual: only what looks like a signed key is hidden.
 pub(super) fn name(text: &str) -> Cow<'_, str> {
-    hide(text, |run| looks_like_jwt(run))
+    if has_only_short_runs(text) {
+        return Cow::Borrowed(text);
+    }
+    hide(text, looks_like_jwt)
 }
 
 /// Text of any kind: long words are hidden too, and what stands behind the name of a secret.
-fn words(text: &str) -> Cow<'_, str> {
+pub(super) fn words(text: &str) -> Cow<'_, str> {
+    if has_only_short_runs(text) && !text.bytes().any(|byte| matches!(byte, b'=' | b'@')) {
+        return Cow::Borrowed(text);
+    }
     let text = without_user_info(text);
     let named = match text {
         Cow::Borrowed(text) => without_named(text),
@@ -71,6 +79,16 @@ fn words(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether there is surely nothing that [`hide`] would hide. Cheap: it is asked of each line of the access log.
+fn has_only_short_runs(text: &str) -> bool {
+    text.len() < JWT || text.as_bytes().split(|&byte| !is_inside(byte)).all(|run| run.len() < JWT)
+}
+
+/// What a key is made of, and what may be put between.
+fn is_inside(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'%' | b'~')
+}
+
 /// A run as long as a key's part, made of letters of both cases and digits: not a product's name.
 fn is_random(run: &str) -> bool {
     let has = |test: fn(&u8) -> bool| run.bytes().any(|byte| test(&byte));
@@ -79,7 +97,7 @@ fn is_random(run: &str) -> bool {
 
 /// Three parts with dots between them, or the beginning that every JWT has; dots may be percent-encoded.
 fn looks_like_jwt(run: &str) -> bool {
-    if run.len() < 20 {
+    if run.len() < JWT {
         return false;
     }
     run.contains("eyJ") || run.split('.').filter(|part| part.len() >= 16).count() >= 3 || run.matches("%2E").count() >= 2
@@ -92,7 +110,7 @@ fn is_secret_name(name: &str) -> bool {
 
 /// Hides the runs of key characters that `test` says are none of anybody's business.
 fn hide(text: &str, test: impl Fn(&str) -> bool) -> Cow<'_, str> {
-    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '%' | '~');
+    let inside = |c: char| u8::try_from(c).is_ok_and(is_inside);
     // Nearly all text has nothing to hide, and costs no copy.
     if !text.split(|c| !inside(c)).any(&test) {
         return Cow::Borrowed(text);

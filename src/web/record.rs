@@ -17,7 +17,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::access_log::{AccessLog, Object};
+use super::access_log::{AccessLog, Object, field};
+use super::connection::ConnectionState;
 use super::error::Problem;
 use super::{Web, mask};
 use crate::auth::grant::Grant;
@@ -38,6 +39,7 @@ pub(super) struct Record {
     peer: std::net::SocketAddr,
     request_id: HeaderValue,
     user_agent: Option<HeaderValue>,
+    connection: Arc<ConnectionState>,
     sent: AtomicU64,
     facts: Mutex<Facts>,
 }
@@ -59,7 +61,13 @@ struct Facts {
 }
 
 impl Record {
-    pub(super) fn begin(web: &Web, request: &Request, peer: std::net::SocketAddr, request_id: HeaderValue) -> Arc<Self> {
+    pub(super) fn begin(
+        web: &Web,
+        request: &Request,
+        peer: std::net::SocketAddr,
+        request_id: HeaderValue,
+        connection: Arc<ConnectionState>,
+    ) -> Arc<Self> {
         web.inner.metrics.requests_in_flight.inc();
         Arc::new(Self {
             web: web.clone(),
@@ -70,6 +78,7 @@ impl Record {
             request_id,
             // A line's, so nobody else's.
             user_agent: web.inner.access_log.is_some().then(|| request.headers().get(USER_AGENT).cloned()).flatten(),
+            connection,
             sent: AtomicU64::new(0),
             facts: Mutex::default(),
         })
@@ -146,30 +155,30 @@ impl Record {
         let elapsed = self.begun.elapsed();
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let sent = self.sent.load(Ordering::Relaxed);
-        let whole = facts.status.is_some() && (self.method == Method::HEAD || facts.length.is_none_or(|length| sent >= length));
-        let text = |value: &Option<HeaderValue>| {
-            String::from_utf8_lossy(value.as_ref().map_or(b"", |value| value.as_bytes())).into_owned()
-        };
+        let all_sent = self.method == Method::HEAD || facts.length.is_none_or(|length| sent >= length);
+        let whole = facts.status.is_some() && all_sent && !self.connection.is_broken();
+        let agent = self.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
+        let name = facts.object.as_ref().map_or(("", ""), |object| (object.namespace.as_str(), object.key.as_str()));
         log.add(|line| {
             let mut object = Object::begin(line);
-            object.plain("time", self.web.inner.origin.clock().wall());
-            object.plain("request_id", self.request_id.to_str().unwrap_or_default());
-            object.text("namespace", facts.object.as_ref().map_or("", |object| object.namespace.as_str()));
-            object.text("key", &mask::name(facts.object.as_ref().map_or("", |object| object.key.as_str())));
-            object.text("verb", self.method.as_str());
-            object.number("status", facts.status.map(u64::from));
-            object.text("outcome", facts.outcome.unwrap_or(Outcome::Broken).as_str());
-            object.number("size", facts.size);
-            object.number("bytes_sent", sent);
-            object.number("bytes_received", facts.received);
-            object.truth("complete", whole);
-            object.number("age_ms", facts.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
-            object.number("ttl_left_s", facts.left.map(|left| left.as_secs()));
-            object.number("answered_us", facts.answered_after.map(micros));
-            object.number("duration_us", micros(elapsed));
-            object.plain("peer", self.peer);
-            object.text("user_agent", &mask::header(&USER_AGENT, text(&self.user_agent).as_bytes()));
-            object.text("key_id", facts.grant.as_ref().map_or("", |grant| grant.key_id.as_str()));
+            object.time(field!("time"), self.web.inner.origin.clock().wall());
+            object.text(field!("request_id"), self.request_id.to_str().unwrap_or_default());
+            object.text(field!("namespace"), &mask::name(name.0));
+            object.text(field!("key"), &mask::name(name.1));
+            object.text(field!("verb"), &mask::name(self.method.as_str()));
+            object.number(field!("status"), facts.status.map(u64::from));
+            object.text(field!("outcome"), facts.outcome.unwrap_or(Outcome::Broken).as_str());
+            object.number(field!("size"), facts.size);
+            object.number(field!("bytes_sent"), sent);
+            object.number(field!("bytes_received"), facts.received);
+            object.truth(field!("complete"), whole);
+            object.number(field!("age_ms"), facts.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+            object.number(field!("ttl_left_s"), facts.left.map(|left| left.as_secs()));
+            object.number(field!("answered_us"), facts.answered_after.map(micros));
+            object.number(field!("duration_us"), micros(elapsed));
+            object.address(field!("peer"), self.peer);
+            object.text(field!("user_agent"), &mask::words(&String::from_utf8_lossy(agent)));
+            object.text(field!("key_id"), facts.grant.as_ref().map_or("", |grant| grant.key_id.as_str()));
             object.end();
         });
     }
@@ -215,8 +224,10 @@ impl http_body::Body for Witness {
         }
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);
-        self.traffic.count_sent(length as u64);
-        self.record.sent.fetch_add(length as u64, Ordering::Relaxed);
+        if !self.record.connection.is_broken() {
+            self.traffic.count_sent(length as u64);
+            self.record.sent.fetch_add(length as u64, Ordering::Relaxed);
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
