@@ -14,7 +14,7 @@ WORKDIR /build
 # The dependencies, in a layer that lasts until the manifest or the lock file changes. Cargo builds them for a program that does
 # nothing. That program's own traces are removed in the same step: COPY keeps the sources' times, and where those are older than
 # this layer, cargo would take the empty program for the finished one.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir src \
     && echo '//! Empty.' > src/lib.rs \
     && printf '//! Empty.\nfn main() {}\n' > src/main.rs \
@@ -59,14 +59,16 @@ LABEL org.opencontainers.image.title="Springhead" \
 
 # Keys and revocations only; objects are in memory. Nothing else is written, so the root file system can be read-only. It is the
 # working directory too: a relative path in a setting can only mean a place that lasts.
-ENV SPRINGHEAD_DATA_DIR=/data
+# The admin listener is open to other containers, so it asks for a key of role admin: the first start writes
+# /data/admin_api_key.json. SPRINGHEAD_METRICS_OPEN=true lets a Prometheus on the same network read /metrics without one.
+ENV SPRINGHEAD_DATA_DIR=/data \
+    SPRINGHEAD_ADMIN_LISTEN=0.0.0.0:8081
 VOLUME /data
 WORKDIR /data
 USER 65532:65532
 
-# Objects. Metrics and probes listen on 127.0.0.1:8081, inside the container alone; SPRINGHEAD_ADMIN_LISTEN=0.0.0.0:8081 opens
-# them, and then asks for a key of role admin.
-EXPOSE 8080
+# Objects; and metrics, probes and the encoders' black box.
+EXPOSE 8080 8081
 
 # SIGTERM drains: requests in flight may end, for SPRINGHEAD_DRAIN_TIMEOUT, 30 s. Docker kills after 10 s unless told otherwise
 # (--stop-timeout, stop_grace_period in Compose; terminationGracePeriodSeconds in Kubernetes, 30 s): allow a little more than

@@ -70,6 +70,12 @@ struct SettingsArgs {
     /// Namespace to have, with its hot capacity; may be given several times.
     #[arg(long, env = "SPRINGHEAD_NAMESPACE", value_name = "NAME[=HOT_CAPACITY]", value_delimiter = ',')]
     namespace: Vec<String>,
+    /// Whether /metrics asks nobody for a key, wherever the admin listener listens.
+    #[arg(long, env = "SPRINGHEAD_METRICS_OPEN", value_name = "true|false")]
+    metrics_open: Option<String>,
+    /// One JSON line for each request: where to.
+    #[arg(long, env = "SPRINGHEAD_ACCESS_LOG", value_name = "off|stderr|FILE")]
+    access_log: Option<String>,
     /// Log lines for people or for machines.
     #[arg(long, env = "SPRINGHEAD_LOG_FORMAT", value_name = "text|json")]
     log_format: Option<String>,
@@ -291,6 +297,8 @@ impl SettingsArgs {
             tls_certificate: one("tls_certificate", self.tls_certificate),
             tls_key: one("tls_key", self.tls_key),
             admin_listen: one("admin_listen", self.admin_listen),
+            metrics_open: one("metrics_open", self.metrics_open),
+            access_log: one("access_log", self.access_log),
             data_dir: one("data_dir", self.data_dir),
             log_format: one("log_format", self.log_format),
             log_level: one("log_level", self.log_level),

@@ -3,11 +3,13 @@
 //! Invariants: this floor is the only reader of the environment and of files. Settings are checked, all of them, before a port is
 //! bound. Results go to stdout, logs and complaints to stderr; exit status 0 is done, 1 failed, 2 wrong usage or settings.
 
+mod access_log;
 mod certificates;
 mod cli;
 mod data_dir;
 mod health;
 mod keys;
+mod machine;
 mod reload;
 mod serve;
 mod settings;

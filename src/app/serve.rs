@@ -17,7 +17,7 @@ use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
-use super::{Failure, keys, print, supervisor, welcome};
+use super::{Failure, access_log, keys, machine, print, supervisor, welcome};
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
 use crate::auth::verify::Verifier;
@@ -101,12 +101,16 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
 
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());
+    let runtime = tokio::runtime::Handle::current().metrics();
+    metrics.show_machine(move || machine::read(&runtime));
+    let access_log = access_log::start(&settings.access_log, &metrics)?;
     let signing_key = ring.signer_id().to_owned();
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let known = KeyFiles::read(&data, &KeyFiles::default()).context("can't read the keys and revocations")?;
     known.put_in_force(&KeyFiles::default(), &verifier);
     let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
-    let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings));
+    let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
+    let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
 
     tokio::spawn(sweep(origin.clone()));
     tokio::spawn(watch_keys(data, verifier, known));
@@ -118,7 +122,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
 
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), stop_admin.clone()));
+    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {

@@ -9,7 +9,7 @@ use crate::auth::key::KeyRing;
 /// How long the first keys are good.
 const LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
-/// Makes the two keys of a first start and says how to use them; `None` when keys were made here before.
+/// Makes the three keys of a first start and says how to use them; `None` when keys were made here before.
 pub(super) fn first_start(
     settings: &Settings,
     data: &DataDir,
@@ -22,13 +22,15 @@ pub(super) fn first_start(
     }
     let names: Vec<&str> = settings.namespaces.keys().map(|name| name.as_str()).collect();
     let make = |role: Role, name: &str| -> anyhow::Result<NewKey> {
-        let scope = Scope::parse(names.iter().copied())?;
+        // An administrator's key reaches no object, so it has no namespaces.
+        let scope = Scope::parse(names.iter().copied().filter(|_| role != Role::Admin))?;
         let key = keys::issue(data, ring, role, scope, None, Some(LIFETIME), Some(name.to_owned()))?;
         keys::write(data, &format!("{name}.json"), &key)?;
         Ok(key)
     };
     let encoder = make(Role::Readwrite, "encoder_api_key")?;
     let player = make(Role::Readonly, "player_api_key")?;
+    make(Role::Admin, "admin_api_key")?;
     let namespace = names.first().copied().unwrap_or("live-origin");
     let scheme = if secure { "https" } else { "http" };
     Ok(Some(text(namespace, scheme, port, &data.path().display().to_string(), &encoder, &player.api_key)))
@@ -46,6 +48,7 @@ fn text(namespace: &str, scheme: &str, port: u16, data_dir: &str, encoder: &NewK
     format!(
         r#"First start: two API keys were made, good for 30 days, for namespace {namespace}.
 They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
+A third one, {data_dir}/admin_api_key.json, is for metrics and the encoders' black box on the admin listener.
 This is not shown again. HOST is this server's name, as the encoder and the CDN reach it, and as its certificate names it; with
 a TLS proxy in front, write https://HOST instead of {scheme}://HOST:{port}.
 

@@ -19,6 +19,9 @@ pub enum OriginError {
     /// No such object, or no longer.
     #[error("there is no such object")]
     NotFound,
+    /// There was one; its time to live has run out, and it was not swept yet. To a client the same as [`Self::NotFound`].
+    #[error("the object has outlived its time to live")]
+    Expired,
     /// A body over the namespace's limit.
     #[error("the object is larger than the namespace's max_object_size of {}", Size(*.limit))]
     TooLarge {

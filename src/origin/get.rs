@@ -20,6 +20,8 @@ pub struct Found {
     pub left: Duration,
     /// How long a shared cache may keep it, in seconds.
     pub max_age: u64,
+    /// How long ago it was stored, by the wall clock.
+    pub age: Duration,
 }
 
 impl Found {
@@ -76,14 +78,17 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::NotFound`] or
-    /// [`OriginError::RateLimited`].
+    /// [`OriginError::Expired`], or [`OriginError::RateLimited`].
     pub fn get(&self, grant: &Grant, object: &ObjectId) -> Result<Found, OriginError> {
         let place = self.admit(grant, Action::Read, object)?;
         let entry = place.hot.get(&object.key);
         self.take_read_rate(&place, entry.as_deref())?;
-        let entry = entry.ok_or(OriginError::NotFound)?;
+        let Some(entry) = entry else {
+            return Err(if place.hot.holds(&object.key) { OriginError::Expired } else { OriginError::NotFound });
+        };
         let left = place.hot.time_left(&entry);
         let max_age = place.policy.max_age(&entry.meta, left);
-        Ok(Found { entry, left, max_age })
+        let age = place.hot.clock().wall().since(entry.meta.modified);
+        Ok(Found { entry, left, max_age, age })
     }
 }

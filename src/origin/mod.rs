@@ -24,7 +24,7 @@ pub use put::{PutSpec, Stored, Upload};
 use self::policy::NamespacePolicy;
 use self::rate::Rate;
 use crate::auth::grant::{Action, Grant};
-use crate::metrics::{Metrics, NamespaceMetrics};
+use crate::metrics::{Metrics, NamespaceMetrics, Traffic};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Collection, Namespace, ObjectId};
 use crate::store::{HotNamespace, Store};
@@ -131,6 +131,12 @@ impl Origin {
     #[must_use]
     pub fn policy(&self, namespace: &Namespace) -> Option<Arc<NamespacePolicy>> {
         self.inner.places.load().get(namespace).map(|place| Arc::clone(&place.policy))
+    }
+
+    /// Where the requests of a namespace are counted, if it is configured.
+    #[must_use]
+    pub fn traffic(&self, namespace: &Namespace) -> Option<Arc<Traffic>> {
+        self.inner.places.load().get(namespace).map(|place| Arc::clone(&place.metrics.traffic))
     }
 
     /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a

@@ -71,7 +71,7 @@ impl Origin {
     /// Admits an upload, or says why not, before any of its body has been read.
     ///
     /// # Errors
-    /// Any [`OriginError`] but `NotFound`.
+    /// Any [`OriginError`] but `NotFound` and `Expired`.
     pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
         let place = self.admit(grant, Action::Write, object)?;
         let mut tally = Tally { place: Arc::clone(&place), outcome: Outcome::Refused };
@@ -117,15 +117,17 @@ impl Upload {
     /// [`OriginError::TooLarge`] as soon as the limit is passed, [`OriginError::Busy`]. The upload is over then.
     pub fn write(&mut self, piece: Bytes) -> Result<(), OriginError> {
         let limit = self.place.policy.max_object_size;
+        let length = piece.len() as u64;
         if self.spec.length.is_none() {
             // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
-            let _ = self.place.rates.write_bytes.take(piece.len() as u64, Claim::First, self.place.hot.clock().now());
+            let _ = self.place.rates.write_bytes.take(length, Claim::First, self.place.hot.clock().now());
         }
-        let result = if self.inner.len() + piece.len() as u64 > limit {
+        let result = if self.inner.len() + length > limit {
             Err(OriginError::TooLarge { limit })
         } else {
             self.inner.write(piece).map_err(OriginError::from)
         };
+        self.tally.place.metrics.traffic.count_received(length);
         if result.is_err() {
             self.tally.outcome = Outcome::Refused;
         }

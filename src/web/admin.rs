@@ -1,10 +1,12 @@
-//! The admin listener: probes and metrics, apart from the data, with an `admin` key unless only this machine can reach it.
+//! The admin listener: probes, metrics and the encoders' black box, apart from the data, with an `admin` key unless only this
+//! machine can reach it.
 
 use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -17,17 +19,24 @@ use super::{Web, readiness};
 use crate::auth::grant::Role;
 use crate::origin::OriginError;
 
-/// Serves the admin listener until `stop`. On a loopback address nobody is asked for a key.
+/// Serves the admin listener until `stop`. On a loopback address nobody is asked for a key; `/metrics` alone asks nobody
+/// anywhere when `metrics_open`.
 ///
 /// # Errors
 /// When the listener breaks.
-pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, web: Web, metrics_open: bool, stop: CancellationToken) -> std::io::Result<()> {
     let open = listener.local_addr()?.ip().is_loopback();
-    let mut guarded = Router::new().route("/metrics", get(metrics));
+    let (mut guarded, mut figures) = (Router::new(), Router::new().route("/metrics", get(metrics)));
+    guarded = guarded.route("/v1/ingest/rejected", get(rejected)).route("/v1/ingest/clients", get(clients));
     if !open {
-        guarded = guarded.layer(from_fn_with_state(web.clone(), ask_for_admin_key));
+        let ask = from_fn_with_state(web.clone(), ask_for_admin_key);
+        guarded = guarded.layer(ask.clone());
+        if !metrics_open {
+            figures = figures.layer(ask);
+        }
     }
     let router = guarded
+        .merge(figures)
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .fallback(|| async { Problem::no_such_place().into_response("", None) })
@@ -36,9 +45,23 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) -> 
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
-async fn metrics(State(web): State<Web>) -> Response {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, content_type)], web.inner.metrics.render()).into_response()
+/// In the format that is asked for: Prometheus itself asks for `OpenMetrics`, a browser, curl and promtool do not.
+async fn metrics(State(web): State<Web>, request: HeaderMap) -> Response {
+    let asked = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"));
+    let (content_type, text) = if request.get_all(ACCEPT).iter().any(asked) {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", web.inner.metrics.render())
+    } else {
+        ("text/plain; version=0.0.4; charset=utf-8", web.inner.metrics.render_plain())
+    };
+    ([(CONTENT_TYPE, content_type)], text).into_response()
+}
+
+async fn rejected(State(web): State<Web>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], web.inner.ingest.rejected_json()).into_response()
+}
+
+async fn clients(State(web): State<Web>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], web.inner.ingest.clients_json()).into_response()
 }
 
 async fn ask_for_admin_key(

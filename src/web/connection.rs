@@ -44,6 +44,7 @@ pub(super) struct ConnectionState {
     linger: AtomicBool,
     begun: AtomicBool,
     first_request: Notify,
+    broken: AtomicBool,
 }
 
 impl ConnectionState {
@@ -80,6 +81,11 @@ impl ConnectionState {
         } else {
             Phase::Idle
         }
+    }
+
+    /// Whether the client has gone: what is written now goes nowhere.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
@@ -169,6 +175,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             Poll::Ready(Err(_)) => {
                 self.write_broken = true;
+                self.state.broken.store(true, Ordering::Relaxed);
                 Poll::Ready(Ok(all))
             }
             Poll::Pending => {

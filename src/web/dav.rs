@@ -58,6 +58,9 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
         Resource::Object(target) => grant.allows(verb.action(), &target.object),
         Resource::Collection { collection, .. } => grant.allows_in(verb.action(), collection),
     });
+    if let Resource::Object(target) = &resource {
+        context.record.target(&target.object);
+    }
     let answered = match authorized {
         Ok(grant) => answer(&web, &grant, verb, &resource).map_err(Problem::from),
         Err(denied) => Err(Problem::denied(&denied, &web.inner.verifier)),
@@ -75,6 +78,7 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
 }
 
 fn refuse(web: &Web, context: &Context, parts: &Parts, namespace: Option<&Namespace>, problem: Problem, body: Body) -> Response {
+    context.record.failed(&problem, None);
     if parts.method != "PROPFIND" {
         refusal::log(web, context, parts, None, &problem, None);
     }

@@ -15,6 +15,7 @@ use tower::Service as _;
 
 use super::connection::ConnectionState;
 use super::error::{ALLOWED, CORS_METHODS, Panicked, Problem};
+use super::record::Record;
 use super::{Web, drain};
 use crate::origin::policy::CorsOrigins;
 
@@ -28,6 +29,7 @@ pub(super) struct Context {
     pub(super) request_id: HeaderValue,
     pub(super) peer: SocketAddr,
     pub(super) connection: Arc<ConnectionState>,
+    pub(super) record: Arc<Record>,
 }
 
 impl Context {
@@ -52,8 +54,8 @@ pub(super) async fn answer(
     mut request: Request,
 ) -> Response {
     let request_id = take_or_make_id(request.headers());
-    let method = request.method().clone();
-    let context = Context { request_id: request_id.clone(), peer, connection };
+    let record = Record::begin(&web, &request, peer, request_id.clone(), Arc::clone(&connection));
+    let context = Context { request_id: request_id.clone(), peer, connection, record: Arc::clone(&record) };
     let mut response = if is_too_large(&request) {
         let (parts, body) = request.into_parts();
         drain::after_refusal(Problem::head_too_large(), &context, &parts.headers, body).into_response(context.id(), None)
@@ -67,7 +69,6 @@ pub(super) async fn answer(
     if let Some(&panicked) = response.extensions().get::<Panicked>() {
         response = Problem::from(panicked).into_response(request_id.to_str().unwrap_or_default(), None);
     }
-    web.inner.metrics.count_request(method.as_str(), response.status().as_u16());
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
@@ -76,7 +77,8 @@ pub(super) async fn answer(
         headers.insert(TIMING_ALLOW_ORIGIN, ANY);
     }
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
-    response
+    let status = response.status().as_u16();
+    response.map(|body| record.answer(status, body))
 }
 
 fn is_too_large(request: &Request) -> bool {
@@ -148,6 +150,7 @@ mod tests {
             verifier,
             metrics,
             Limits { timeouts: Timeouts::default(), drain: Duration::ZERO, connections: ConnectionLimits::default() },
+            None,
         );
         let router = axum::Router::new()
             .route(
@@ -167,6 +170,6 @@ mod tests {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body = std::str::from_utf8(&body).unwrap();
         assert!(body.contains(&id) && !body.contains("secret"), "{body}");
-        assert!(web.inner.metrics.render().contains("status=\"500\"} 1"));
+        assert!(web.inner.metrics.render().contains("method=\"GET\",status=\"500\",namespace=\"\",outcome=\"failed\"} 1"));
     }
 }

@@ -16,6 +16,7 @@ use super::access::Denied;
 use crate::auth::digest::{Algorithm, REALM};
 use crate::auth::key::KeyError;
 use crate::auth::verify::Verifier;
+use crate::metrics::Outcome;
 use crate::origin::OriginError;
 
 /// The methods a web page may use.
@@ -39,6 +40,8 @@ pub(super) struct Problem {
     pub(super) detail: Cow<'static, str>,
     /// What the log says beyond the detail: the reason that a client is not told.
     pub(super) inner: Option<Cow<'static, str>>,
+    /// What it is counted as.
+    pub(super) outcome: Outcome,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -53,7 +56,16 @@ struct Document<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, detail: detail.into(), inner: None, headers: Vec::new() }
+        let outcome = match (code, status.as_u16()) {
+            ("not-found", _) => Outcome::Miss,
+            ("no-credentials", _) => Outcome::Challenged,
+            ("incomplete-body" | "stalled-body", _) => Outcome::Broken,
+            (_, 401 | 403) => Outcome::Denied,
+            (_, 429 | 503) => Outcome::Busy,
+            (_, 500..) => Outcome::Failed,
+            _ => Outcome::Refused,
+        };
+        Self { status, code, detail: detail.into(), inner: None, outcome, headers: Vec::new() }
     }
 
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -141,6 +153,7 @@ impl From<OriginError> for Problem {
                 "unknown-namespace",
                 "this namespace is not configured on the server: check the URL's /cache/{namespace} and the server's settings",
             ),
+            OriginError::Expired => Self { outcome: Outcome::Expired, ..Self::from(OriginError::NotFound) },
             OriginError::NotFound => Self::new(
                 StatusCode::NOT_FOUND,
                 "not-found",

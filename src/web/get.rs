@@ -6,18 +6,28 @@ use axum::http::{HeaderMap, HeaderName, Method};
 use axum::response::Response;
 
 use super::error::Problem;
+use super::record::Record;
 use super::reply;
 use super::target::Target;
 use crate::auth::grant::Grant;
+use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
 use crate::origin::{Origin, OriginError};
 
 /// Finds the object and answers 200, 206 or 304.
-pub(super) fn get(origin: &Origin, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Response, Problem> {
+pub(super) fn get(
+    origin: &Origin,
+    grant: &Grant,
+    parts: &Parts,
+    target: &Target<'_>,
+    record: &Record,
+) -> Result<Response, Problem> {
     let found = origin.get(grant, &target.object)?;
     let conditions = conditions(&parts.headers);
-    match conditions.judge_read(found.validators()) {
+    let verdict = conditions.judge_read(found.validators());
+    record.found(&found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });
+    match verdict {
         Verdict::Proceed => {}
         Verdict::NotModified => return Ok(reply::not_modified(&found)),
         Verdict::Failed => return Err(OriginError::Precondition.into()),

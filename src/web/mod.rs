@@ -7,14 +7,17 @@
 //! 3. The layers below: a panic becomes a 500.
 //! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
 //!    [`remove`]; [`dav`] has the two verbs of WebDAV.
+//!    [`record`] goes along with the request and knows at its end what became of it: for the figures and the [`access_log`].
 //! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
 //! body is touched. Nothing a client sent as a credential reaches a log line, an error or a metric.
 
 mod access;
+pub mod access_log;
 pub mod admin;
 mod admission;
+mod advice;
 mod challenge;
 mod connection;
 mod dav;
@@ -24,8 +27,11 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod get;
+mod ingest;
+mod mask;
 mod objects;
 mod put;
+mod record;
 mod refusal;
 mod remove;
 mod reply;
@@ -48,6 +54,7 @@ use axum::routing::get;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::access_log::AccessLog;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -104,13 +111,22 @@ struct Inner {
     uploads: TaskTracker,
     challenges: challenge::Challenges,
     admission: Arc<admission::Admission>,
+    ingest: ingest::Ingest,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 impl Web {
     /// Puts the floors below together. Not ready until [`Web::set_ready`].
     #[must_use]
-    pub fn new(origin: Origin, verifier: Arc<Verifier>, metrics: Arc<Metrics>, limits: Limits) -> Self {
+    pub fn new(
+        origin: Origin,
+        verifier: Arc<Verifier>,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+        access_log: Option<Arc<AccessLog>>,
+    ) -> Self {
         let challenges = challenge::Challenges::new(origin.clock().clone());
+        let ingest = ingest::Ingest::new(origin.clock().clone());
         let inner = Inner {
             origin,
             verifier,
@@ -120,6 +136,8 @@ impl Web {
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
+            ingest,
+            access_log,
         };
         Self { inner: Arc::new(inner) }
     }

@@ -13,6 +13,7 @@ use super::error::Problem;
 use super::target::Target;
 use super::{Web, drain, get, put, refusal, remove};
 use crate::auth::grant::Action;
+use crate::metrics::Outcome;
 use crate::model::id::{Namespace, ObjectId};
 
 /// Answers any request for an object.
@@ -31,6 +32,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
         Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
         None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
     };
+    context.record.target(&target.object);
     let action = match parts.method {
         Method::GET | Method::HEAD => Action::Read,
         Method::PUT | Method::POST | Method::DELETE => Action::Write,
@@ -56,8 +58,9 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
             return refuse(&web, &context, &parts, Some(&target.object), problem, body);
         }
     };
+    context.record.authorized(&grant);
     if action == Action::Read {
-        return match get::get(&web.inner.origin, &grant, &parts, &target) {
+        return match get::get(&web.inner.origin, &grant, &parts, &target, &context.record) {
             Ok(mut response) => {
                 if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
                     narrow(&mut response, &policy.cors_origins, &parts.headers);
@@ -71,6 +74,8 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
     if parts.method == Method::DELETE {
         return match remove::remove(&web.inner.origin, &grant, &target) {
             Ok(response) => {
+                context.record.outcome(Outcome::Removed);
+                web.inner.ingest.accepted(context.peer.ip(), &parts);
                 // An encoder's DELETE may carry an empty chunked body; left unread, it would break the next request.
                 drain::to_end(body).await;
                 response
@@ -79,7 +84,10 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
         };
     }
     match put::admit(&web, &grant, &parts, &target) {
-        Ok(upload) => put::receive(web, context, parts, upload, body).await,
+        Ok(upload) => {
+            web.inner.ingest.accepted(context.peer.ip(), &parts);
+            put::receive(web, context, parts, upload, body).await
+        }
         Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
     }
 }
@@ -93,7 +101,9 @@ fn refuse(
     problem: Problem,
     body: axum::body::Body,
 ) -> Response {
-    let is_write = matches!(parts.method, Method::PUT | Method::POST | Method::DELETE);
+    context.record.failed(&problem, None);
+    // What does not read writes, or means to: some encoders make folders first.
+    let is_write = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if is_write {
         refusal::log(web, context, parts, object, &problem, None);
     }

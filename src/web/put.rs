@@ -97,6 +97,7 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
         match timeout(idle, body.frame()).await {
             Ok(None) => match upload.commit() {
                 Ok(stored) => {
+                    context.record.stored(stored.length);
                     tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "stored");
                     return Ok(stored);
                 }

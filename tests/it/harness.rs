@@ -26,6 +26,8 @@ pub(crate) struct Origin {
     pub(crate) encoder: String,
     /// The readonly one.
     pub(crate) player: String,
+    /// The administrator's.
+    pub(crate) administrator: String,
     dir: tempfile::TempDir,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -48,6 +50,7 @@ impl Origin {
             admin: SocketAddr::from(([0; 4], 0)),
             encoder: String::new(),
             player: String::new(),
+            administrator: String::new(),
             dir,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             child: None,
@@ -58,6 +61,7 @@ impl Origin {
         origin.launch();
         origin.encoder = origin.read_key(&origin.data_dir().join("encoder_api_key.json"));
         origin.player = origin.read_key(&origin.data_dir().join("player_api_key.json"));
+        origin.administrator = origin.read_key(&origin.data_dir().join("admin_api_key.json"));
         origin
     }
 
@@ -78,6 +82,8 @@ impl Origin {
             .arg(self.data_dir())
             .args(if self.arguments.iter().any(|argument| argument == "--admin-listen") { &[][..] } else { &LOOPBACK_ADMIN })
             .args(&self.arguments)
+            // Each test's access log is searched for keys too.
+            .env("SPRINGHEAD_ACCESS_LOG", self.access_log_path())
             .env_remove("SPRINGHEAD_SIGNING_KEY")
             .stdin(Stdio::null())
             .stdout(out)
@@ -93,6 +99,21 @@ impl Origin {
 
     fn log_path(&self) -> PathBuf {
         self.dir.path().join(format!("log-{}.txt", self.starts))
+    }
+
+    /// Where the access log is written, unless the test says otherwise.
+    pub(crate) fn access_log_path(&self) -> PathBuf {
+        self.dir.path().join("access.log")
+    }
+
+    /// The access log, once it has a line that `is` the one that is waited for.
+    pub(crate) fn wait_for_access(&self, is: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let lines = || -> Vec<serde_json::Value> {
+            let text = fs::read_to_string(self.access_log_path()).unwrap_or_default();
+            text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+        };
+        let found = eventually(Duration::from_secs(10), || lines().into_iter().find(|line| is(line)));
+        found.unwrap_or_else(|| panic!("no such line in the access log: {:#?}", lines()))
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -188,11 +209,21 @@ impl Origin {
         answer.text()
     }
 
-    /// The value of one series.
+    /// The sum of all series of this name that have these labels, at least.
     pub(crate) fn metric(&self, series: &str) -> f64 {
+        let parts = |series: &str| -> (String, Vec<String>) {
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
+            (name.to_owned(), labels)
+        };
+        let (name, wanted) = parts(series);
         let text = self.metrics();
-        let line = text.lines().find(|line| line.starts_with(series) && line[series.len()..].starts_with(' '));
-        line.map_or(0.0, |line| line[series.len()..].trim().parse().unwrap())
+        let values = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, labels) = parts(series);
+            (found == name && wanted.iter().all(|label| labels.contains(label))).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -227,9 +258,15 @@ impl Drop for Origin {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let logs: String = (1..=self.starts)
+        let mut logs: String = (1..=self.starts)
             .map(|n| fs::read_to_string(self.dir.path().join(format!("log-{n}.txt"))).unwrap_or_default())
             .collect();
+        // Access logs of all numbers.
+        for entry in fs::read_dir(self.dir.path()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().contains("access") {
+                logs += &fs::read_to_string(entry.path()).unwrap_or_default();
+            }
+        }
         if thread::panicking() {
             let from = logs.len().saturating_sub(4000);
             eprintln!("--- end of the server's log\n{}", logs.get(from..).unwrap_or(&logs));

@@ -18,6 +18,7 @@ mod drain;
 mod encoders;
 mod limits;
 mod misbehaving;
+mod observability;
 mod read;
 mod reload;
 mod slow;

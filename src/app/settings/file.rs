@@ -4,7 +4,8 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, LogFormat, LogLevel, Settings, address, directory, duration, file_name, number, rate, size};
+use super::values::{address, directory, duration, file_name, number, rate, size};
+use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, NamespacePolicy};
 
@@ -22,8 +23,9 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         settings.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
         Ok(())
     });
-    top.flag("reuse_port", &mut settings.reuse_port);
+    top.truth("reuse_port", |value| settings.reuse_port = value);
     top.text("admin_listen", |text| address(text).map(|value| settings.admin_listen = value));
+    top.truth("metrics_open", |value| settings.metrics_open = value);
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
@@ -49,9 +51,17 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         timeouts.finish();
     }
     if let Some(mut connections) = top.section("connections") {
-        connections.count("total", &mut settings.connections.total);
-        connections.count("per_address", &mut settings.connections.per_address);
+        connections.number("total", |value| settings.connections.total = usize::try_from(value).unwrap_or(usize::MAX));
+        connections
+            .number("per_address", |value| settings.connections.per_address = usize::try_from(value).unwrap_or(usize::MAX));
         connections.finish();
+    }
+    if let Some(mut section) = top.section("access_log") {
+        let log = &mut settings.access_log;
+        section.text("output", |text| AccessLogOutput::parse(text).map(|value| log.output = value));
+        section.text("rotate_size", |text| size(text).map(|value| log.rotate_size = value));
+        section.number("keep", |value| log.keep = value);
+        section.finish();
     }
     if let Some(mut list) = top.section("namespaces") {
         settings.namespaces.clear();
@@ -138,18 +148,18 @@ impl<'a> Section<'a, '_> {
         }
     }
 
-    fn flag(&mut self, key: &str, place: &mut bool) {
+    fn truth(&mut self, key: &str, read: impl FnOnce(bool)) {
         let Some(value) = self.take(key) else { return };
         match value.get_ref().as_bool() {
-            Some(flag) => *place = flag,
+            Some(truth) => read(truth),
             None => self.fault(value.span().start, key, "takes true or false, without quotes"),
         }
     }
 
-    fn count(&mut self, key: &str, place: &mut usize) {
+    fn number(&mut self, key: &str, read: impl FnOnce(u64)) {
         let Some(value) = self.take(key) else { return };
         match value.get_ref().as_integer().and_then(|number| number.as_str().parse().ok()) {
-            Some(count) => *place = count,
+            Some(number) => read(number),
             None => self.fault(value.span().start, key, "takes a whole number, without quotes"),
         }
     }

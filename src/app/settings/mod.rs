@@ -2,17 +2,19 @@
 //!
 //! A value is read into what it means, or becomes a [`Fault`]; all faults are reported in one run, each with its place.
 
+mod fault;
 mod file;
 mod render;
+mod values;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(super) use self::fault::{Change, Fault, Faults};
+use self::values::{address, directory, duration, file_name, size, truth};
 use crate::model::id::Namespace;
-use crate::model::units::{parse_duration, parse_size};
 use crate::origin::policy::NamespacePolicy;
 use crate::web::{ConnectionLimits, Timeouts};
 
@@ -30,12 +32,16 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where probes and metrics are served.
     pub admin_listen: SocketAddr,
+    /// Whether `/metrics` asks nobody for a key, wherever it listens.
+    pub metrics_open: bool,
     /// Where signing keys and key records are kept.
     pub data_dir: PathBuf,
     /// What a log line looks like.
     pub log_format: LogFormat,
     /// Which log lines there are.
     pub log_level: LogLevel,
+    /// One line for each request.
+    pub access_log: AccessLogSettings,
     /// How long requests in flight may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// Bytes of all uploads in flight together.
@@ -61,6 +67,28 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
 }
 
+/// One line for each request: where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogSettings {
+    /// Where to.
+    pub output: AccessLogOutput,
+    /// A file that would be larger is changed for a new one.
+    pub rotate_size: u64,
+    /// How many older files are kept.
+    pub keep: u64,
+}
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogOutput {
+    /// Nowhere.
+    Off,
+    /// To stderr, beside the log.
+    Stderr,
+    /// To a file.
+    File(PathBuf),
+}
+
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -83,51 +111,6 @@ pub enum LogLevel {
     Debug,
 }
 
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    place: String,
-    message: String,
-}
-
-impl Fault {
-    pub(super) fn new(place: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { place: place.into(), message: message.to_string() }
-    }
-}
-
-/// A setting that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) key: String,
-    pub(super) from: Option<String>,
-    pub(super) to: Option<String>,
-}
-
-impl Change {
-    /// Whether a running server takes it up; the rest waits for the next start.
-    pub(super) fn is_live(&self) -> bool {
-        ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)
-            || self.key.starts_with("timeouts.")
-            || self.key.starts_with("connections.")
-            || self.key.starts_with("namespaces.")
-    }
-}
-
-/// Everything that is wrong.
-#[derive(Clone, Debug)]
-pub(super) struct Faults(pub(super) Vec<Fault>);
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Fault { place, message } in &self.0 {
-            writeln!(f, "{place}: {message}")?;
-        }
-        let count = self.0.len();
-        write!(f, "{count} fault{} in the settings; nothing was started", if count == 1 { "" } else { "s" })
-    }
-}
-
 /// A value from the command line or the environment, and the name it was given under.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
@@ -144,6 +127,8 @@ pub(super) struct Overrides {
     pub(super) tls_certificate: Option<Given>,
     pub(super) tls_key: Option<Given>,
     pub(super) admin_listen: Option<Given>,
+    pub(super) metrics_open: Option<Given>,
+    pub(super) access_log: Option<Given>,
     pub(super) data_dir: Option<Given>,
     pub(super) log_format: Option<Given>,
     pub(super) log_level: Option<Given>,
@@ -163,6 +148,8 @@ impl Default for Settings {
             reuse_port: false,
             tls: TlsSettings::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            metrics_open: false,
+            access_log: AccessLogSettings { output: AccessLogOutput::Off, rotate_size: 100 << 20, keep: 5 },
             data_dir: PathBuf::from("./springhead-data"),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -201,7 +188,12 @@ impl Settings {
             }
         };
         read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
-        read(&overrides.reuse_port, &mut |text| yes_or_no(text).map(|value| self.reuse_port = value));
+        read(&overrides.reuse_port, &mut |text| truth(text).map(|value| self.reuse_port = value));
+        read(&overrides.metrics_open, &mut |text| truth(text).map(|value| self.metrics_open = value));
+        read(&overrides.access_log, &mut |text| {
+            self.access_log.output = AccessLogOutput::parse(text)?;
+            Ok(())
+        });
         read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
         read(&overrides.tls_certificate, &mut |text| file_name(text).map(|value| self.tls.certificate = value));
         read(&overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
@@ -280,6 +272,12 @@ impl Settings {
                 faults.push(Fault::new(format!("connections.{key}"), "is 0: nobody could connect"));
             }
         }
+        if self.access_log.rotate_size < 1 << 10 {
+            faults.push(Fault::new("access_log.rotate_size", "is smaller than 1KiB: a few lines would fill a file"));
+        }
+        if self.access_log.keep > 1000 {
+            faults.push(Fault::new("access_log.keep", "is more than 1000"));
+        }
         let limits = [
             ("timeouts.request_head", self.timeouts.request_head),
             ("timeouts.keep_alive", self.timeouts.keep_alive),
@@ -326,67 +324,6 @@ pub(crate) fn read_text(text: &str) -> Result<Settings, String> {
     if faults.is_empty() { Ok(settings) } else { Err(Faults(faults).to_string()) }
 }
 
-impl LogFormat {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is no log format; it is text or json")),
-        }
-    }
-}
-
-impl LogLevel {
-    const ALL: [(Self, &'static str); 4] =
-        [(Self::Error, "error"), (Self::Warn, "warn"), (Self::Info, "info"), (Self::Debug, "debug")];
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level);
-        found.ok_or_else(|| format!("{text:?} is no log level; it is error, warn, info or debug"))
-    }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is no address; write it like 0.0.0.0:8080 or [::]:8080"))
-}
-
-fn directory(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("is empty; name a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
-}
-
-/// A file; an empty name is none.
-#[expect(clippy::unnecessary_wraps, reason = "it is read like every other value")]
-fn file_name(text: &str) -> Result<Option<PathBuf>, String> {
-    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).map_err(|error| error.to_string())
-}
-
-/// A number, or without limit.
-fn rate(text: &str, read: impl FnOnce(&str) -> Result<u64, String>) -> Result<Option<u64>, String> {
-    match text {
-        "unlimited" => Ok(None),
-        text => match read(text)? {
-            0 => Err("is 0: nothing would pass; write unlimited for no limit".to_owned()),
-            rate => Ok(Some(rate)),
-        },
-    }
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text:?} is neither a number nor unlimited"))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,7 +353,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\n\
-            drain_timeout = \"1500ms\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\ncertificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\nkeep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\ncertificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -430,7 +367,7 @@ mod tests {
     fn all_faults_are_reported_with_their_lines() {
         let (_, faults) = read(
             "lissten = []\ndrain_timeout = \"soon\"\nadmin_listen = 8081\n\n[namespaces.live]\nhot_capacity = \"20 zigs\"\n\
-             cors_origins = [\"https://a\", 7]\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
+             cors_origins = [\"https://a\", 7]\n[access_log]\nkeep = \"5\"\nrotate_size = \"1KB\"\noutput = \"\"\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
         );
         let expected = [
             "f.toml:1: lissten: is not a setting; did you mean listen?",
@@ -438,7 +375,10 @@ mod tests {
             "f.toml:3: admin_listen: takes a string",
             "f.toml:6: namespaces.live.hot_capacity: \"20 zigs\" is not a size",
             "f.toml:7: namespaces.live.cors_origins: takes a list of strings",
-            "f.toml:8: namespaces.no/name: ",
+            "f.toml:9: access_log.keep: takes a whole number",
+            "f.toml:11: access_log.output: is empty",
+            "f.toml:12: namespaces.no/name: ",
+            "access_log.rotate_size: is smaller",
             "timeouts.keep_alive: has to be between",
         ];
         for begin in expected {

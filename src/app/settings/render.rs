@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use http::HeaderValue;
 
-use super::{LogFormat, LogLevel, Settings};
+use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
 use crate::origin::policy::CorsOrigins;
 
@@ -38,6 +38,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         reuse_port,
         tls,
         admin_listen,
+        metrics_open,
+        access_log,
         data_dir,
         log_format,
         log_level,
@@ -55,6 +57,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "listen = {}", list(listen.iter().map(ToString::to_string)))?;
     writeln!(text, "reuse_port = {reuse_port}")?;
     writeln!(text, "admin_listen = {}", quote(&admin_listen.to_string()))?;
+    writeln!(text, "metrics_open = {metrics_open}")?;
     writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
     writeln!(text, "log_format = {}", quote(format))?;
     writeln!(text, "log_level = {}", quote(level))?;
@@ -74,6 +77,15 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "\n[connections]")?;
     writeln!(text, "total = {}", connections.total)?;
     writeln!(text, "per_address = {}", connections.per_address)?;
+    let output = match &access_log.output {
+        AccessLogOutput::Off => "off".to_owned(),
+        AccessLogOutput::Stderr => "stderr".to_owned(),
+        AccessLogOutput::File(path) => path.display().to_string(),
+    };
+    writeln!(text, "\n[access_log]")?;
+    writeln!(text, "output = {}", quote(&output))?;
+    writeln!(text, "rotate_size = \"{}\"", Size(access_log.rotate_size))?;
+    writeln!(text, "keep = {}", access_log.keep)?;
     for (name, policy) in namespaces {
         let bare = !name.as_str().contains('.');
         let name = if bare { name.to_string() } else { quote(name.as_str()) };

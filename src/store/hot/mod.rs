@@ -81,6 +81,12 @@ impl HotNamespace {
         self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(self.clock.now()))
     }
 
+    /// Whether the map has a version of it, live or not: tells what has just expired from what was never there.
+    #[must_use]
+    pub fn holds(&self, key: &Key) -> bool {
+        self.map.get(key.as_str()).is_some()
+    }
+
     /// Opens an upload. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
     /// visible before [`Upload::publish`], and dropping the upload leaves no trace.
     ///

@@ -1,17 +1,37 @@
-//! Every counter and gauge, by name and meaning. The only module that knows prometheus-client.
+//! Every counter and gauge, by name and meaning. This file is the only one that knows prometheus-client.
+//!
+//! What a request counts is kept in tables of our own ([`requests`], [`histogram`]) and shown by collectors when somebody asks;
+//! [`text`] says the same in the older format. The rest are prometheus-client's counters and gauges, behind kept handles.
 //!
 //! Invariant: label values come from fixed lists or from the settings, never from a request, so that no client can make series.
 
-use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+mod histogram;
+mod machine;
+mod requests;
+mod shown;
+mod text;
 
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use machine::{Machine, Process};
+pub use requests::{Outcome, Traffic, Verb};
+
+use self::histogram::Spread;
+use self::requests::KINDS;
+use self::shown::{Shown, Value};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 
@@ -19,12 +39,25 @@ type Labels<const N: usize> = [(&'static str, String); N];
 /// A figure that goes up and down.
 pub type Level = Gauge<u64, AtomicU64>;
 
-/// The methods counted by name; every other one is `other`.
-const METHODS: [&str; 9] = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PROPFIND", "MKCOL", "other"];
-/// The statuses counted by number; every other one is `other`.
-const STATUSES: [&str; 19] = [
-    "200", "201", "204", "206", "207", "304", "400", "401", "403", "404", "405", "412", "413", "416", "431", "500", "501", "503",
-    "other",
+/// Why uploads and deletions are refused: the problems' codes. One that is not here is looked up by name.
+const REASONS: [&str; 17] = [
+    "bad-credentials",
+    "bad-request",
+    "forbidden",
+    "incomplete-body",
+    "method-not-allowed",
+    "no-credentials",
+    "no-such-place",
+    "precondition-failed",
+    "rate-limited",
+    "stale-nonce",
+    "stalled-body",
+    "stopping",
+    "too-large",
+    "too-many-bytes-in-flight",
+    "transfer-coding",
+    "ttl-out-of-range",
+    "unknown-namespace",
 ];
 
 /// Why an object left before its time, or at it.
@@ -39,9 +72,8 @@ pub enum Gone {
 /// The server's figures.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<Labels<2>, Counter>,
-    // Kept handles: a look-up by label costs more than many a request's whole work.
-    by_method_and_status: Box<[OnceLock<Counter>]>,
+    shown: Arc<Shown>,
+    nowhere: Arc<Traffic>,
     stored_bytes: Family<Labels<1>, Level>,
     stored_objects: Family<Labels<1>, Level>,
     capacity_bytes: Family<Labels<1>, Level>,
@@ -51,17 +83,33 @@ pub struct Metrics {
     limited: Family<Labels<2>, Counter>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
+    // Kept handles: a look-up by label costs more than many a request's whole work.
+    refusals_by_reason: Box<[OnceLock<Counter>]>,
     /// Bytes in flight over all namespaces.
     pub in_flight_bytes: Level,
     /// Open connections on the data listeners.
     pub connections: Level,
     /// When the certificate in force ends, in seconds since the Unix epoch; 0 without TLS.
     pub tls_expiry_seconds: Level,
+    /// Requests that are being answered, bodies on their way included.
+    pub requests_in_flight: Level,
+    /// Access log lines written.
+    pub access_log_lines: Counter,
+    /// Access log lines lost: what they go to was slower than the requests, or failed.
+    pub access_log_lines_dropped: Counter,
 }
+
+/// [`Shown`] under the server's own prefix, and under the names that all Prometheus clients share.
+#[derive(Debug)]
+struct OurOwn(Arc<Shown>);
+#[derive(Debug)]
+struct OfTheProcess(Arc<Shown>);
 
 /// One namespace's figures.
 #[derive(Clone)]
 pub struct NamespaceMetrics {
+    /// Requests and their bytes.
+    pub traffic: Arc<Traffic>,
     /// Bytes that count against the hot capacity, uploads in flight apart.
     pub stored_bytes: Level,
     /// Objects in the hot store.
@@ -84,16 +132,21 @@ pub struct NamespaceMetrics {
     pub writes_limited: Counter,
 }
 
-const KINDS: [Kind; 4] = [Kind::Playlist, Kind::Manifest, Kind::Initialization, Kind::Segment];
-
 impl Metrics {
     /// All figures, at zero.
     #[must_use]
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("springhead");
+        let shown = Arc::new(Shown::new());
+        let nowhere = shown.traffic("");
+        let mut all = Registry::default();
+        all.register_collector(Box::new(OfTheProcess(Arc::clone(&shown))));
+        let registry = all.sub_registry_with_prefix("springhead");
+        registry.register_collector(Box::new(OurOwn(Arc::clone(&shown))));
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("rustc", env!("SPRINGHEAD_RUSTC"))]);
+        registry.register("build", "What runs: the server's version and the compiler's", build);
         let new = Self {
-            requests: Family::default(),
-            by_method_and_status: (0..METHODS.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
+            shown,
+            nowhere,
             stored_bytes: Family::default(),
             stored_objects: Family::default(),
             capacity_bytes: Family::default(),
@@ -103,12 +156,15 @@ impl Metrics {
             limited: Family::default(),
             connections_refused: Family::default(),
             refusals: Family::default(),
+            refusals_by_reason: REASONS.iter().map(|_| OnceLock::new()).collect(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
+            requests_in_flight: Level::default(),
+            access_log_lines: Counter::default(),
+            access_log_lines_dropped: Counter::default(),
             registry: Registry::default(),
         };
-        registry.register("http_requests", "Requests on the data listeners by method and status", new.requests.clone());
         registry.register(
             "hot_stored_bytes",
             "Bytes held in the hot store: bodies, keys and a fixed overhead per object",
@@ -136,6 +192,10 @@ impl Metrics {
             "Requests refused because the namespace's rate was used up, by direction (read, write)",
             new.limited.clone(),
         );
+        // There from the start, at zero: a rate of a series that begins at one shows nothing.
+        for limit in ["total", "address"] {
+            drop(new.connections_refused.get_or_create(&[("limit", limit)]));
+        }
         registry.register(
             "connections_refused",
             "Connections not taken, by the limit that was reached (total, address)",
@@ -157,7 +217,18 @@ impl Metrics {
             new.tls_expiry_seconds.clone(),
         );
         registry.register("connections", "Open connections on the data listeners", new.connections.clone());
-        Self { registry, ..new }
+        registry.register(
+            "http_requests_in_flight",
+            "Requests that are being answered, bodies on their way in and out included",
+            new.requests_in_flight.clone(),
+        );
+        registry.register("access_log_lines", "Access log lines written", new.access_log_lines.clone());
+        registry.register(
+            "access_log_lines_dropped",
+            "Access log lines lost: what they go to was slower than the requests, or failed",
+            new.access_log_lines_dropped.clone(),
+        );
+        Self { registry: all, ..new }
     }
 
     /// The handles of one namespace's figures.
@@ -172,6 +243,7 @@ impl Metrics {
         };
         let uploads = |outcome: &str| self.uploads.get_or_create_owned(&[label(), ("outcome", outcome.to_owned())]);
         NamespaceMetrics {
+            traffic: self.shown.traffic(name.as_str()),
             stored_bytes: self.stored_bytes.get_or_create_owned(&[label()]),
             stored_objects: self.stored_objects.get_or_create_owned(&[label()]),
             capacity_bytes: self.capacity_bytes.get_or_create_owned(&[label()]),
@@ -186,17 +258,30 @@ impl Metrics {
         }
     }
 
-    /// Counts one answered request.
-    pub fn count_request(&self, method: &str, status: u16) {
-        let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
-        let known = |number: &&str| number.parse::<u16>() == Ok(status);
-        let status = STATUSES.iter().position(known).unwrap_or(STATUSES.len() - 1);
-        self.by_method_and_status[method * STATUSES.len() + status]
-            .get_or_init(|| {
-                let labels = [("method", METHODS[method].to_owned()), ("status", STATUSES[status].to_owned())];
-                self.requests.get_or_create_owned(&labels)
-            })
-            .inc();
+    /// The traffic of requests that name no configured namespace.
+    #[must_use]
+    pub fn nowhere(&self) -> &Arc<Traffic> {
+        &self.nowhere
+    }
+
+    /// Notes how long a request waited for its answer to begin.
+    pub fn answered(&self, verb: Verb, after: Duration) {
+        self.shown.spreads.answered(verb, after);
+    }
+
+    /// Notes the size of an object that was read or stored.
+    pub fn object_size(&self, verb: Verb, bytes: u64) {
+        self.shown.spreads.size(verb, bytes);
+    }
+
+    /// Notes how old an object was when it was read.
+    pub fn object_age(&self, kind: Kind, age: Duration) {
+        self.shown.spreads.age(kind, age);
+    }
+
+    /// Has the process and the runtime shown too, as `read` finds them each time. Only the first reader counts.
+    pub fn show_machine(&self, read: impl Fn() -> Machine + Send + Sync + 'static) {
+        let _ = self.shown.machine.set(machine::Reader(Box::new(read)));
     }
 
     /// Counts one connection that was not taken, by the limit's name.
@@ -206,7 +291,11 @@ impl Metrics {
 
     /// Counts one refused or failed upload or deletion. The reason is one of the house's own words.
     pub fn count_refusal(&self, reason: &'static str) {
-        self.refusals.get_or_create(&[("reason", reason)]).inc();
+        let make = || self.refusals.get_or_create_owned(&[("reason", reason)]);
+        match REASONS.iter().position(|known| *known == reason) {
+            Some(index) => self.refusals_by_reason[index].get_or_init(make).inc(),
+            None => make().inc(),
+        };
     }
 
     /// All figures in the `OpenMetrics` text format.
@@ -216,6 +305,47 @@ impl Metrics {
         // Writing to a String can't fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    /// The same in the older text format of Prometheus, which most tools read.
+    #[must_use]
+    pub fn render_plain(&self) -> String {
+        text::from_open_metrics(&self.render())
+    }
+}
+
+/// Writes a family, unless it is empty.
+fn show(encoder: &mut DescriptorEncoder<'_>, shown: &shown::Family) -> fmt::Result {
+    let kind = match shown.series.first() {
+        None => return Ok(()),
+        Some((_, Value::Count(_) | Value::CountOf(_))) => MetricType::Counter,
+        Some((_, Value::Level(_))) => MetricType::Gauge,
+        Some((_, Value::Spread(_))) => MetricType::Histogram,
+    };
+    let mut family = encoder.encode_descriptor(shown.name, shown.help, None, kind)?;
+    for (labels, value) in &shown.series {
+        let mut one = family.encode_family(labels)?;
+        match value {
+            Value::Count(value) => one.encode_counter::<NoLabelSet, _, u64>(value, None)?,
+            Value::CountOf(value) => one.encode_counter::<NoLabelSet, _, u64>(value, None)?,
+            Value::Level(value) => one.encode_gauge(value)?,
+            Value::Spread(Spread { sum, count, buckets }) => {
+                one.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Collector for OurOwn {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.0.our_own().iter().try_for_each(|family| show(&mut encoder, family))
+    }
+}
+
+impl Collector for OfTheProcess {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.0.of_the_process().iter().try_for_each(|family| show(&mut encoder, family))
     }
 }
 

@@ -1,0 +1,217 @@
+//! Where access log lines go: stderr, or a file that is changed for a new one when it is full.
+//!
+//! A thread takes all lines that have come in the last moment and writes them in one piece. It looks at the file's name each
+//! time, so that a file which something else has moved away, like logrotate, is followed by a new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::settings::{AccessLogOutput, AccessLogSettings};
+use crate::metrics::Metrics;
+use crate::web::access_log::AccessLog;
+
+/// How long lines are gathered before they are written.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The running log. Lines still queued are written when it is dropped.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) log: Arc<AccessLog>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts it, unless it is off.
+pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Writer>> {
+    let mut sink = match &settings.output {
+        AccessLogOutput::Off => return Ok(None),
+        AccessLogOutput::Stderr => Sink::Stderr,
+        AccessLogOutput::File(path) => {
+            let file = Rotated::open(path, settings.rotate_size, settings.keep);
+            Sink::File(file.with_context(|| format!("can't write the access log {}", path.display()))?)
+        }
+    };
+    let log = Arc::new(AccessLog::new(Arc::clone(metrics)));
+    let (queue, metrics) = (Arc::clone(&log), Arc::clone(metrics));
+    let run = move || {
+        let mut lines = Vec::new();
+        let mut trouble = false;
+        loop {
+            lines.clear();
+            let more = queue.take(&mut lines);
+            let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            match sink.write(&lines) {
+                Ok(()) => {
+                    trouble = false;
+                    metrics.access_log_lines.inc_by(count);
+                }
+                Err(error) => {
+                    metrics.access_log_lines_dropped.inc_by(count);
+                    if !std::mem::replace(&mut trouble, true) {
+                        tracing::error!(%error, "can't write the access log: its lines are lost until this is mended");
+                    }
+                }
+            }
+            if !more {
+                break;
+            }
+            std::thread::sleep(GATHER);
+        }
+    };
+    let thread = std::thread::Builder::new().name("access-log".to_owned()).spawn(run).context("can't start a thread")?;
+    Ok(Some(Writer { log, thread: Some(thread) }))
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.log.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Sink {
+    Stderr,
+    File(Rotated),
+}
+
+impl Sink {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            // In one go under its lock, so that no other log's line comes in between.
+            Self::Stderr => io::stderr().lock().write_all(lines),
+            Self::File(file) => file.write(lines),
+        }
+    }
+}
+
+/// A file, and the older ones it has been: `access.log`, `access.log.1`, `access.log.2`, the last the oldest.
+#[derive(Debug)]
+struct Rotated {
+    path: PathBuf,
+    limit: u64,
+    keep: u64,
+    file: File,
+    size: u64,
+}
+
+impl Rotated {
+    fn open(path: &Path, limit: u64, keep: u64) -> io::Result<Self> {
+        let (file, size) = open(path)?;
+        Ok(Self { path: path.to_owned(), limit, keep, file, size })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.follow()?;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let space = usize::try_from(self.limit.saturating_sub(self.size)).unwrap_or(usize::MAX);
+            let fits = if rest.len() <= space {
+                rest.len()
+            } else {
+                let whole = rest[..space].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+                if whole == 0 && self.size == 0 {
+                    // One line that is longer than a file may be.
+                    rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |at| at + 1)
+                } else {
+                    whole
+                }
+            };
+            self.file.write_all(&rest[..fits])?;
+            self.size += fits as u64;
+            rest = &rest[fits..];
+            if !rest.is_empty() {
+                self.rotate()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn numbered(&self, number: u64) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        if self.keep == 0 {
+            fs::remove_file(&self.path)?;
+        }
+        for number in (0..self.keep).rev() {
+            let from = if number == 0 { self.path.clone() } else { self.numbered(number) };
+            match fs::rename(from, self.numbered(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        (self.file, self.size) = open(&self.path)?;
+        Ok(())
+    }
+
+    /// Opens the file anew when its name belongs to another one now, or to none.
+    fn follow(&mut self) -> io::Result<()> {
+        let ours = self.file.metadata()?;
+        let same = fs::metadata(&self.path).is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+        if !same {
+            (self.file, self.size) = open(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    // Who asked for what is nobody's business but the operator's.
+    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    let size = file.metadata()?.len();
+    Ok((file, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: u32) -> String {
+        format!("line {number:04}\n")
+    }
+
+    #[test]
+    fn full_files_move_up_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        fs::write(&path, line(0)).unwrap();
+        // Three lines of ten bytes to a file.
+        let mut log = Rotated::open(&path, 35, 2).unwrap();
+        for number in 1..8 {
+            log.write(line(number).as_bytes()).unwrap();
+        }
+        log.write((8..15).map(line).collect::<String>().as_bytes()).unwrap();
+        log.write(&[b'x'; 99]).unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("access.log"), "x".repeat(99), "a line is not cut, and what is there is added to");
+        assert_eq!(read("access.log.1"), (12..15).map(line).collect::<String>());
+        assert_eq!(read("access.log.2"), (9..12).map(line).collect::<String>());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_followed_by_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let mut log = Rotated::open(&path, 1 << 20, 1).unwrap();
+        log.write(line(1).as_bytes()).unwrap();
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        log.write(line(2).as_bytes()).unwrap();
+        fs::remove_file(&path).unwrap();
+        log.write(line(3).as_bytes()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line(3));
+        assert_eq!(fs::read_to_string(folder.path().join("moved")).unwrap(), line(1));
+    }
+}

@@ -1,0 +1,48 @@
+//! What is wrong with settings, and what differs between two of them.
+
+use std::fmt;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::app) struct Fault {
+    pub(in crate::app) place: String,
+    pub(in crate::app) message: String,
+}
+
+impl Fault {
+    pub(in crate::app) fn new(place: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self { place: place.into(), message: message.to_string() }
+    }
+}
+
+/// A setting that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::app) struct Change {
+    pub(in crate::app) key: String,
+    pub(in crate::app) from: Option<String>,
+    pub(in crate::app) to: Option<String>,
+}
+
+impl Change {
+    /// Whether a running server takes it up; the rest waits for the next start.
+    pub(in crate::app) fn is_live(&self) -> bool {
+        ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)
+            || self.key.starts_with("timeouts.")
+            || self.key.starts_with("connections.")
+            || self.key.starts_with("namespaces.")
+    }
+}
+
+/// Everything that is wrong.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Faults(pub(in crate::app) Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Fault { place, message } in &self.0 {
+            writeln!(f, "{place}: {message}")?;
+        }
+        let count = self.0.len();
+        write!(f, "{count} fault{} in the settings; nothing was started", if count == 1 { "" } else { "s" })
+    }
+}

@@ -1,0 +1,80 @@
+//! A setting's text -> its value, or what is wrong with it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{AccessLogOutput, LogFormat, LogLevel};
+use crate::model::units::{parse_duration, parse_size};
+
+impl AccessLogOutput {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "stderr" => Ok(Self::Stderr),
+            "" => Err("is empty; it is off, stderr or the name of a file".to_owned()),
+            path => Ok(Self::File(PathBuf::from(path))),
+        }
+    }
+}
+
+impl LogFormat {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is no log format; it is text or json")),
+        }
+    }
+}
+
+impl LogLevel {
+    pub(super) const ALL: [(Self, &'static str); 4] =
+        [(Self::Error, "error"), (Self::Warn, "warn"), (Self::Info, "info"), (Self::Debug, "debug")];
+
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level);
+        found.ok_or_else(|| format!("{text:?} is no log level; it is error, warn, info or debug"))
+    }
+}
+
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address; write it like 0.0.0.0:8080 or [::]:8080"))
+}
+
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("is empty; name a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A file; an empty name is none.
+#[expect(clippy::unnecessary_wraps, reason = "it is read like every other value")]
+pub(super) fn file_name(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).map_err(|error| error.to_string())
+}
+
+/// A number, or without limit.
+pub(super) fn rate(text: &str, read: impl FnOnce(&str) -> Result<u64, String>) -> Result<Option<u64>, String> {
+    match text {
+        "unlimited" => Ok(None),
+        text => match read(text)? {
+            0 => Err("is 0: nothing would pass; write unlimited for no limit".to_owned()),
+            rate => Ok(Some(rate)),
+        },
+    }
+}
+
+pub(super) fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither a number nor unlimited"))
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}

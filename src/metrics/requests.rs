@@ -1,0 +1,226 @@
+//! Requests, counted by what they asked for and what became of them.
+//!
+//! Invariant: every label comes from the lists here or from the settings. A count is one atomic addition in a table that was
+//! made when the namespace was: nothing is looked up, and nothing grows with what clients send.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::histogram::{Histogram, Spread};
+use crate::model::kind::Kind;
+
+/// The verbs counted by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verb(usize);
+
+const VERBS: [&str; 9] = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "MKCOL", "PROPFIND", "other"];
+
+/// The statuses counted by number. 0 is shown as `none`: the client went before it was answered. Every other one is `other`.
+const STATUSES: [u16; 26] = [
+    0, 200, 201, 204, 206, 207, 304, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 414, 416, 429, 431, 500, 501, 503, 505,
+    OTHER,
+];
+const OTHER: u16 = u16::MAX;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Outcome {
+    /// The object was there: 200 or 206.
+    Hit,
+    /// It was there, and the client has it already: 304.
+    NotModified,
+    /// It had been there until its TTL ran out, and was not swept yet: 404.
+    Expired,
+    /// It was not there: 404.
+    Miss,
+    /// An upload was stored.
+    Stored,
+    /// A deletion was done, whether or not there was something.
+    Removed,
+    /// The client sent no credentials and was asked for them: 401. Many clients wait for that.
+    Challenged,
+    /// Its key is no good, or not for this: 401 or 403.
+    Denied,
+    /// The request can't be met as it was made: the other 4xx.
+    Refused,
+    /// There was no room for it at this moment: 503 with `Retry-After`, or 429.
+    Busy,
+    /// An upload ended before it was whole.
+    Broken,
+    /// The server's fault: the other 5xx.
+    Failed,
+    /// The rest: preflights, probes.
+    Other,
+}
+
+const OUTCOMES: [(Outcome, &str); 13] = [
+    (Outcome::Hit, "hit"),
+    (Outcome::NotModified, "not_modified"),
+    (Outcome::Expired, "expired"),
+    (Outcome::Miss, "miss"),
+    (Outcome::Stored, "stored"),
+    (Outcome::Removed, "removed"),
+    (Outcome::Challenged, "challenged"),
+    (Outcome::Denied, "denied"),
+    (Outcome::Refused, "refused"),
+    (Outcome::Busy, "busy"),
+    (Outcome::Broken, "broken"),
+    (Outcome::Failed, "failed"),
+    (Outcome::Other, "other"),
+];
+
+/// Upper bounds in microseconds. The fine ones are where reads from memory are, the coarse ones where uploads are: those take as
+/// long as their bodies.
+const TIME_TO_ANSWER: [u64; 14] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 2_500_000, 10_000_000, 30_000_000];
+/// In bytes: playlists, audio segments, video segments, the object limit.
+const SIZE: [u64; 10] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 5 << 20, 10 << 20];
+/// In milliseconds. A live playlist is read within a target duration of its writing.
+const AGE: [u64; 12] = [500, 1_000, 2_000, 4_000, 6_000, 10_000, 20_000, 30_000, 60_000, 300_000, 3_600_000, 86_400_000];
+
+/// The kinds of objects, in the order of their tables.
+pub(super) const KINDS: [Kind; 4] = [Kind::Playlist, Kind::Manifest, Kind::Initialization, Kind::Segment];
+
+impl Verb {
+    /// The verb of a method's name.
+    #[must_use]
+    pub fn of(method: &str) -> Self {
+        Self(VERBS.iter().position(|known| *known == method).unwrap_or(VERBS.len() - 1))
+    }
+}
+
+impl Outcome {
+    /// Its name, in metrics and in the access log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        OUTCOMES[self as usize].1
+    }
+}
+
+/// The traffic of one namespace, or of all requests that name none that is configured.
+#[derive(Debug)]
+pub struct Traffic {
+    name: String,
+    requests: Box<[AtomicU64]>,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn new(name: &str) -> Self {
+        let requests = (0..VERBS.len() * STATUSES.len() * OUTCOMES.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { name: name.to_owned(), requests, sent: AtomicU64::new(0), received: AtomicU64::new(0) }
+    }
+
+    /// The namespace's name; empty for requests without one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts a request; `None` for one that was never answered.
+    pub fn count(&self, verb: Verb, status: Option<u16>, outcome: Outcome) {
+        let status = status.unwrap_or(0);
+        let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        self.requests[(verb.0 * STATUSES.len() + status) * OUTCOMES.len() + outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts body bytes handed to a client.
+    pub fn count_sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts body bytes of uploads.
+    pub fn count_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+
+    /// Method, status, outcome and number of what has happened at all.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, String, &'static str, u64)> {
+        self.requests.iter().enumerate().filter_map(|(index, count)| {
+            let count = count.load(Ordering::Relaxed);
+            let (rest, outcome) = (index / OUTCOMES.len(), index % OUTCOMES.len());
+            let (verb, status) = (rest / STATUSES.len(), STATUSES[rest % STATUSES.len()]);
+            let status = match status {
+                0 => "none".to_owned(),
+                OTHER => "other".to_owned(),
+                number => number.to_string(),
+            };
+            (count > 0).then_some((VERBS[verb], status, OUTCOMES[outcome].1, count))
+        })
+    }
+}
+
+/// How requests are spread: over time, size and age.
+#[derive(Debug)]
+pub(super) struct Spreads {
+    time_to_answer: [Histogram; VERBS.len()],
+    size: [Histogram; VERBS.len()],
+    age: [Histogram; KINDS.len()],
+}
+
+impl Spreads {
+    pub(super) fn new() -> Self {
+        Self {
+            time_to_answer: std::array::from_fn(|_| Histogram::new(&TIME_TO_ANSWER)),
+            size: std::array::from_fn(|_| Histogram::new(&SIZE)),
+            age: std::array::from_fn(|_| Histogram::new(&AGE)),
+        }
+    }
+
+    pub(super) fn answered(&self, verb: Verb, after: Duration) {
+        self.time_to_answer[verb.0].observe(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn size(&self, verb: Verb, bytes: u64) {
+        self.size[verb.0].observe(bytes);
+    }
+
+    pub(super) fn age(&self, kind: Kind, age: Duration) {
+        if let Some(index) = KINDS.iter().position(|known| *known == kind) {
+            self.age[index].observe(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+
+    pub(super) fn times(&self) -> impl Iterator<Item = (&'static str, Spread)> {
+        VERBS.into_iter().zip(self.time_to_answer.iter().map(|histogram| histogram.read(1e6)))
+    }
+
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (&'static str, Spread)> {
+        VERBS.into_iter().zip(self.size.iter().map(|histogram| histogram.read(1.0)))
+    }
+
+    pub(super) fn ages(&self) -> impl Iterator<Item = (&'static str, Spread)> {
+        KINDS.map(Kind::as_str).into_iter().zip(self.age.iter().map(|histogram| histogram.read(1e3)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_stand_in_their_own_order() {
+        for (index, (outcome, name)) in OUTCOMES.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
+            assert_eq!(outcome.as_str(), name);
+        }
+    }
+
+    #[test]
+    fn what_is_on_no_list_is_counted_as_other() {
+        let traffic = Traffic::new("live");
+        traffic.count(Verb::of("GET"), Some(200), Outcome::Hit);
+        traffic.count(Verb::of("BREW"), Some(418), Outcome::Refused);
+        traffic.count(Verb::of("brew"), Some(299), Outcome::Refused);
+        traffic.count(Verb::of("PUT"), None, Outcome::Stored);
+        let counts: Vec<_> = traffic.counts().collect();
+        let expected = [("GET", "200", "hit", 1), ("PUT", "none", "stored", 1), ("other", "other", "refused", 2)];
+        assert_eq!(counts, expected.map(|(verb, status, outcome, count)| (verb, status.to_owned(), outcome, count)));
+    }
+}

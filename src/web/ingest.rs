@@ -1,0 +1,304 @@
+//! The encoders' black box: what each ingest client sent first, and what of it was refused lately, headers and all.
+//!
+//! Encoders hide refusals, and vendors do not write down what their encoders send. A client is a peer's address and a user
+//! agent. Everything is masked before it is kept ([`mask`]), and everything is bounded: clients, records, bytes of a record. When a
+//! new client needs a place, one that has never had an upload accepted goes first, the longest silent one of those: a flood of
+//! invented clients can't push out an encoder.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::advice::advice;
+use super::error::Problem;
+use super::mask;
+use crate::model::clock::{Clock, WallTime};
+
+/// How many clients are remembered.
+const CLIENTS: usize = 128;
+/// How many refusals of each.
+const REFUSALS: usize = 8;
+/// How much of a request is kept: headers, bytes of each value, and bytes of the path and query.
+const HEADERS: usize = 48;
+const VALUE: usize = 256;
+const TARGET: usize = 1024;
+
+/// What is known of ingest clients.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    clock: Clock,
+    hasher: RandomState,
+    clients: Mutex<HashMap<u64, Client>>,
+}
+
+#[derive(Debug)]
+struct Client {
+    peer: IpAddr,
+    user_agent: String,
+    first_seen: WallTime,
+    last_seen: WallTime,
+    accepted: u64,
+    refused: u64,
+    first_request: Sent,
+    first_accepted: Option<Sent>,
+    last_accepted: Option<WallTime>,
+    /// Newest first.
+    refusals: VecDeque<Refused>,
+}
+
+/// A request as it came, secrets hidden.
+#[derive(Clone, Debug, Serialize)]
+struct Sent {
+    time: String,
+    method: String,
+    target: String,
+    version: String,
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+struct Refused {
+    sent: Sent,
+    at: WallTime,
+    status: u16,
+    code: &'static str,
+    detail: String,
+    reason: Option<String>,
+    request_id: String,
+    received: Option<u64>,
+    times: u64,
+}
+
+#[derive(Serialize)]
+struct ShownClient {
+    peer: IpAddr,
+    user_agent: String,
+    first_seen: String,
+    last_seen: String,
+    accepted: u64,
+    refused: u64,
+    first_request: Sent,
+    first_accepted: Option<Sent>,
+}
+
+#[derive(Serialize)]
+struct ShownRefusal {
+    peer: IpAddr,
+    user_agent: String,
+    status: u16,
+    code: &'static str,
+    advice: &'static str,
+    detail: String,
+    reason: Option<String>,
+    request_id: String,
+    bytes_received: Option<u64>,
+    times: u64,
+    request: Sent,
+}
+
+impl Ingest {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, hasher: RandomState::new(), clients: Mutex::default() }
+    }
+
+    /// A write was let in.
+    pub(super) fn accepted(&self, peer: IpAddr, parts: &Parts) {
+        let now = self.clock.wall();
+        self.with_client(peer, parts, now, |client| {
+            client.accepted += 1;
+            client.last_accepted = Some(now);
+            if client.first_accepted.is_none() {
+                client.first_accepted = Some(Sent::of(parts, now));
+            }
+        });
+    }
+
+    /// A write was refused, or failed.
+    pub(super) fn refused(&self, peer: IpAddr, parts: &Parts, problem: &Problem, request_id: &str, received: Option<u64>) {
+        let at = self.clock.wall();
+        let sent = Sent::of(parts, at);
+        self.with_client(peer, parts, at, |client| {
+            client.refused += 1;
+            // Questions for credentials are many and all alike: the newest stands for them all, so that the rest has room.
+            let alike = |old: &Refused| problem.code == "no-credentials" && old.code == problem.code;
+            let times = match client.refusals.iter().position(alike) {
+                Some(index) => client.refusals.remove(index).map_or(0, |old| old.times),
+                None => 0,
+            };
+            client.refusals.truncate(REFUSALS - 1);
+            client.refusals.push_front(Refused {
+                sent,
+                at,
+                status: problem.status.as_u16(),
+                code: problem.code,
+                detail: problem.detail.to_string(),
+                reason: problem.inner.as_ref().map(ToString::to_string),
+                request_id: request_id.to_owned(),
+                received,
+                times: times + 1,
+            });
+        });
+    }
+
+    fn with_client(&self, peer: IpAddr, parts: &Parts, now: WallTime, change: impl FnOnce(&mut Client)) {
+        let user_agent = parts.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        let name = self.hasher.hash_one((peer, user_agent));
+        let mut clients = self.clients.lock();
+        if !clients.contains_key(&name) && clients.len() >= CLIENTS {
+            let least = clients.iter().min_by_key(|(_, client)| (client.accepted > 0, client.last_seen)).map(|(name, _)| *name);
+            least.map(|name| clients.remove(&name));
+        }
+        let client = clients.entry(name).or_insert_with(|| Client {
+            peer,
+            user_agent: cut(mask::header(&USER_AGENT, user_agent), VALUE),
+            first_seen: now,
+            last_seen: now,
+            accepted: 0,
+            refused: 0,
+            first_request: Sent::of(parts, now),
+            first_accepted: None,
+            last_accepted: None,
+            refusals: VecDeque::new(),
+        });
+        client.last_seen = now;
+        change(client);
+    }
+
+    /// All refusals that are kept, newest first, as JSON.
+    pub(super) fn rejected_json(&self) -> Vec<u8> {
+        let mut shown = Vec::new();
+        for client in self.clients.lock().values() {
+            for refused in client.refusals.iter().cloned() {
+                let line = ShownRefusal {
+                    peer: client.peer,
+                    user_agent: client.user_agent.clone(),
+                    status: refused.status,
+                    code: refused.code,
+                    advice: advice(refused.code, client.last_accepted.is_some_and(|last| last >= refused.at)),
+                    detail: refused.detail,
+                    reason: refused.reason,
+                    request_id: refused.request_id,
+                    bytes_received: refused.received,
+                    times: refused.times,
+                    request: refused.sent,
+                };
+                shown.push((refused.at, line));
+            }
+        }
+        shown.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let shown: Vec<_> = shown.into_iter().map(|(_, line)| line).collect();
+        serde_json::to_vec_pretty(&serde_json::json!({ "rejected": shown })).unwrap_or_default()
+    }
+
+    /// All clients that are remembered, the last one heard of first, as JSON.
+    pub(super) fn clients_json(&self) -> Vec<u8> {
+        let mut shown: Vec<(WallTime, ShownClient)> = Vec::new();
+        for client in self.clients.lock().values() {
+            let line = ShownClient {
+                peer: client.peer,
+                user_agent: client.user_agent.clone(),
+                first_seen: client.first_seen.to_string(),
+                last_seen: client.last_seen.to_string(),
+                accepted: client.accepted,
+                refused: client.refused,
+                first_request: client.first_request.clone(),
+                first_accepted: client.first_accepted.clone(),
+            };
+            shown.push((client.last_seen, line));
+        }
+        shown.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let shown: Vec<_> = shown.into_iter().map(|(_, line)| line).collect();
+        serde_json::to_vec_pretty(&serde_json::json!({ "clients": shown })).unwrap_or_default()
+    }
+}
+
+impl Sent {
+    fn of(parts: &Parts, at: WallTime) -> Self {
+        let headers = parts.headers.iter().take(HEADERS);
+        Self {
+            time: at.to_string(),
+            method: cut(mask::name(parts.method.as_str()).into_owned(), VALUE),
+            target: cut(mask::target(&parts.uri), TARGET),
+            version: format!("{:?}", parts.version),
+            headers: headers.map(|(name, value)| show(name, value.as_bytes())).collect(),
+        }
+    }
+}
+
+/// Masked first and cut after that: half a key would not be known for one.
+fn show(name: &axum::http::HeaderName, value: &[u8]) -> (String, String) {
+    (cut(mask::name(name.as_str()).into_owned(), VALUE), cut(mask::header(name, value), VALUE))
+}
+
+fn cut(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push_str("...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+    use std::time::Duration;
+
+    fn parts(agent: &str, path: &str) -> Parts {
+        let request = Request::put(path).header("User-Agent", agent).header("Authorization", "Bearer secret").body(());
+        request.unwrap().into_parts().0
+    }
+
+    fn read(json: &[u8], name: &str) -> Vec<serde_json::Value> {
+        serde_json::from_slice::<serde_json::Value>(json).unwrap()[name].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn refusals_are_kept_newest_first_and_questions_once() {
+        let clock = Clock::manual();
+        let ingest = Ingest::new(clock.clone());
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let question = || Problem::new(axum::http::StatusCode::UNAUTHORIZED, "no-credentials", "who are you?");
+        for n in 0..20 {
+            clock.advance(Duration::from_secs(1));
+            ingest.refused(peer, &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), "id", None);
+            ingest.refused(peer, &parts("encoder", &format!("/cache/live/{n}")), &Problem::bad_request("no"), "id", Some(7));
+        }
+        let rejected = read(&ingest.rejected_json(), "rejected");
+        assert_eq!(rejected.len(), REFUSALS);
+        let questions: Vec<_> = rejected.iter().filter(|line| line["code"] == "no-credentials").collect();
+        assert_eq!((questions.len(), &questions[0]["times"]), (1, &serde_json::json!(20)));
+        assert_eq!(questions[0]["request"]["target"], "/cache/live/19.ts");
+        assert!(questions[0]["advice"].as_str().unwrap().contains("HLS Akamai"));
+        let times: Vec<_> = rejected.iter().map(|line| line["request"]["time"].as_str().unwrap()).collect();
+        assert!(times.is_sorted_by(|one, other| one >= other), "{times:?}");
+
+        ingest.accepted(peer, &parts("encoder", "/cache/live/a.ts"));
+        let rejected = ingest.rejected_json();
+        assert!(String::from_utf8_lossy(&rejected).contains("Nothing to do"), "a question that is answered is no trouble");
+        assert!(!String::from_utf8_lossy(&rejected).contains("secret"));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_flood_does_not_push_out_an_encoder() {
+        let clock = Clock::manual();
+        let ingest = Ingest::new(clock.clone());
+        ingest.accepted(IpAddr::from([10, 0, 0, 1]), &parts("AWS Elemental MediaLive", "/cache/live/a.ts"));
+        for n in 0..10_000u32 {
+            clock.advance(Duration::from_millis(1));
+            let long = format!("/cache/live/{}?{}", "x".repeat(3000), "y z ".repeat(3).replace(' ', "+"));
+            let flood = parts(&format!("invented {n}"), &long);
+            ingest.refused(IpAddr::from(n.to_be_bytes()), &flood, &Problem::bad_request("no"), "id", None);
+        }
+        let clients = read(&ingest.clients_json(), "clients");
+        assert_eq!(clients.len(), CLIENTS);
+        let encoder = clients.iter().find(|client| client["user_agent"] == "AWS Elemental MediaLive").unwrap();
+        assert_eq!(encoder["first_accepted"]["method"], "PUT");
+        assert!(ingest.rejected_json().len() < CLIENTS * 4096);
+    }
+}

@@ -1,0 +1,228 @@
+//! Text that others have written, made fit to be shown: what is a credential, or might be one, is hidden.
+//!
+//! In doubt it is hidden: a diagnosis can do without a long random word, a key in a log can't be taken back.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderName, Uri};
+
+const HIDDEN: &str = "(hidden)";
+
+/// Words in the name of a header or parameter that say: what follows is a secret.
+const SECRET_WORDS: [&str; 13] = [
+    "auth",
+    "token",
+    "secret",
+    "passw",
+    "credential",
+    "signature",
+    "session",
+    "cookie",
+    "apikey",
+    "api-key",
+    "api_key",
+    "hdn",
+    "_gda_",
+];
+/// Names that are secret as a whole, though no part of them says so.
+const SECRET_NAMES: [&str; 5] = ["x-mediapackage-cdnidentifier", "sig", "jwt", "key-pair-id", "policy"];
+
+/// The longest run of letters and digits that is taken for a word. An API key's parts are longer, a UUID is not.
+const WORD: usize = 40;
+/// The shortest run that can be a key.
+const JWT: usize = 20;
+
+/// A header's value. Of a credential the scheme is left: it is what a diagnosis needs.
+pub(super) fn header(name: &HeaderName, value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    if !is_secret_name(name.as_str()) {
+        return words(&text).into_owned();
+    }
+    let scheme = text.split_once(' ').map(|(scheme, _)| scheme).filter(|scheme| {
+        ["basic", "bearer", "digest", "negotiate", "ntlm", "aws4-hmac-sha256"].contains(&&*scheme.to_ascii_lowercase())
+    });
+    scheme.map_or_else(|| HIDDEN.to_owned(), |scheme| format!("{scheme} {HIDDEN}"))
+}
+
+/// A request's path and query.
+pub(super) fn target(uri: &Uri) -> String {
+    let mut text = name(uri.path()).into_owned();
+    if let Some(query) = uri.query() {
+        text.push('?');
+        text.push_str(&words(query));
+    }
+    text
+}
+
+/// The name of an object, or anything else in which long words are usual: only what looks like a signed key is hidden.
+pub(super) fn name(text: &str) -> Cow<'_, str> {
+    if has_only_short_runs(text) {
+        return Cow::Borrowed(text);
+    }
+    hide(text, looks_like_jwt)
+}
+
+/// Text of any kind: long words are hidden too, and what stands behind the name of a secret.
+pub(super) fn words(text: &str) -> Cow<'_, str> {
+    if has_only_short_runs(text) && !text.bytes().any(|byte| matches!(byte, b'=' | b'@')) {
+        return Cow::Borrowed(text);
+    }
+    let text = without_user_info(text);
+    let named = match text {
+        Cow::Borrowed(text) => without_named(text),
+        Cow::Owned(text) => without_named(&text).into_owned().into(),
+    };
+    let long = |run: &str| looks_like_jwt(run) || run.split(['.', '-', '_', '%']).any(|word| word.len() > WORD) || is_random(run);
+    match named {
+        Cow::Borrowed(text) => hide(text, long),
+        Cow::Owned(text) => hide(&text, long).into_owned().into(),
+    }
+}
+
+/// Whether there is surely nothing that [`hide`] would hide. Cheap: it is asked of each line of the access log.
+fn has_only_short_runs(text: &str) -> bool {
+    text.len() < JWT || text.as_bytes().split(|&byte| !is_inside(byte)).all(|run| run.len() < JWT)
+}
+
+/// What a key is made of, and what may be put between.
+fn is_inside(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'%' | b'~')
+}
+
+/// A run as long as a key's part, made of letters of both cases and digits: not a product's name.
+fn is_random(run: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| run.bytes().any(|byte| test(&byte));
+    run.len() > WORD && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
+}
+
+/// Three parts with dots between them, or the beginning that every JWT has; dots may be percent-encoded.
+fn looks_like_jwt(run: &str) -> bool {
+    if run.len() < JWT {
+        return false;
+    }
+    run.contains("eyJ") || run.split('.').filter(|part| part.len() >= 16).count() >= 3 || run.matches("%2E").count() >= 2
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.contains(&&*name) || SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Hides the runs of key characters that `test` says are none of anybody's business.
+fn hide(text: &str, test: impl Fn(&str) -> bool) -> Cow<'_, str> {
+    let inside = |c: char| u8::try_from(c).is_ok_and(is_inside);
+    // Nearly all text has nothing to hide, and costs no copy.
+    if !text.split(|c| !inside(c)).any(&test) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
+        out.push_str(if test(&rest[..end]) { HIDDEN } else { &rest[..end] });
+        rest = &rest[end..];
+        let next = rest.find(inside).unwrap_or(rest.len());
+        out.push_str(&rest[..next]);
+        rest = &rest[next..];
+    }
+    Cow::Owned(out)
+}
+
+/// Hides the value of each `name=value` whose name says that it is a secret.
+fn without_named(text: &str) -> Cow<'_, str> {
+    let part_ends = |c: char| matches!(c, '&' | ';' | ',' | ' ' | '?' | '"' | '\'');
+    let is_hidden = |part: &str| part.split_once('=').is_some_and(|(name, value)| !value.is_empty() && is_secret_name(name));
+    if !text.split(part_ends).any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for part in text.split_inclusive(part_ends) {
+        let (bare, end) = part.strip_suffix(part_ends).map_or((part, ""), |bare| (bare, &part[bare.len()..]));
+        match bare.split_once('=').filter(|_| is_hidden(bare)) {
+            Some((name, _)) => out.extend([name, "=", HIDDEN, end]),
+            None => out.push_str(part),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Hides `user:password@` in a URL.
+fn without_user_info(text: &str) -> Cow<'_, str> {
+    let Some((before, after)) = text.split_once("://") else { return Cow::Borrowed(text) };
+    let end = after.find(['/', '?', '#', ' ']).unwrap_or(after.len());
+    match after[..end].rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{before}://{HIDDEN}@{host}{}", without_user_info(&after[end..]))),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, proptest};
+
+    const KEY: &str =
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiJrMSIsInNjb3BlIjoiKiJ9.c2lnbmF0dXJlLXRoYXQtaXMtbG9uZy1lbm91Z2g";
+
+    fn shown(name: &'static str, value: &str) -> String {
+        header(&HeaderName::from_static(name), value.as_bytes())
+    }
+
+    #[test]
+    fn secrets_are_hidden_and_what_a_diagnosis_needs_is_left() {
+        for (name, value, expected) in [
+            ("authorization", "Basic bW9tZW50bzprZXk=", "Basic (hidden)"),
+            ("authorization", "bare-key", "(hidden)"),
+            ("authorization", "Odd scheme", "(hidden)"),
+            ("cookie", "a=b", "(hidden)"),
+            ("x-mediapackage-cdnidentifier", "abc", "(hidden)"),
+            ("x-amz-security-token", "abc", "(hidden)"),
+            ("user-agent", "Lavf/60.3.100", "Lavf/60.3.100"),
+            ("host", "origin.example.com:8080", "origin.example.com:8080"),
+            ("x-request-id", "018f3f5e-7c2a-7b3e-9d55-0242ac120002", "018f3f5e-7c2a-7b3e-9d55-0242ac120002"),
+            (
+                "content-type",
+                "application/x-www-form-urlencoded; charset=utf-8",
+                "application/x-www-form-urlencoded; charset=utf-8",
+            ),
+            ("referer", "https://u:p@h/a?token=abc&b=c", "https://(hidden)@h/a?token=(hidden)&b=c"),
+            ("x-note", "token=abc; role=origin", "token=(hidden); role=origin"),
+        ] {
+            assert_eq!(shown(name, value), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_it_stands() {
+        let encoded = KEY.replace('.', "%2E");
+        let parts: Vec<&str> = KEY.split('.').collect();
+        let beheaded = &KEY[1..];
+        for key in [KEY, &encoded, beheaded] {
+            for text in [format!("curl {key}"), format!("x={key}&y=1"), format!("\"{key}\""), format!("a/{key}/b")] {
+                let uri: Uri = format!("/cache/live/a.ts?{}", text.replace([' ', '"'], "+")).parse().unwrap();
+                for shown in [words(&text).into_owned(), shown("user-agent", &text), target(&uri)] {
+                    assert!(parts.iter().all(|part| !shown.contains(&part[1..])), "{text} -> {shown}");
+                }
+            }
+        }
+        let uri: Uri = format!("/cache/live/{KEY}/a.ts?ttl_seconds=60&role=origin&password=x").parse().unwrap();
+        assert_eq!(target(&uri), "/cache/live/(hidden)/a.ts?ttl_seconds=60&role=origin&password=(hidden)");
+        assert_eq!(
+            name("channel_20260101T000000_720p30_avc_main_0000000000001.ts"),
+            "channel_20260101T000000_720p30_avc_main_0000000000001.ts"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_between_anything_is_hidden(before in "[ -~]{0,20}", after in "[ -~]{0,20}") {
+            let text = words(&format!("{before} {KEY} {after}")).into_owned();
+            assert!(!text.contains("c2lnbmF0dXJl"), "{text}");
+        }
+
+        #[test]
+        fn nothing_panics(text in any::<String>()) {
+            let _ = (words(&text), name(&text));
+        }
+    }
+}
