@@ -17,8 +17,9 @@ use super::settings::{AccessLogOutput, AccessLogSettings};
 use crate::metrics::Metrics;
 use crate::web::access_log::AccessLog;
 
-/// How long lines are gathered before they are written.
-const GATHER: Duration = Duration::from_millis(50);
+/// How long lines are gathered before they are written: long enough that a busy server wakes this thread rarely, short enough
+/// that what has gathered stays in the processor's cache.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// The running log. Lines still queued are written when it is dropped.
 #[derive(Debug)]

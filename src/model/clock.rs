@@ -145,3 +145,23 @@ impl fmt::Debug for Clock {
         write!(f, "Clock({source})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.007Z"),
+            (951_782_399, "2000-02-28T23:59:59.007Z"),
+            (951_782_400, "2000-02-29T00:00:00.007Z"),
+            (951_868_800, "2000-03-01T00:00:00.007Z"),
+            (1_767_225_599, "2025-12-31T23:59:59.007Z"),
+            (1_767_225_600, "2026-01-01T00:00:00.007Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.007Z"),
+        ] {
+            assert_eq!(WallTime::from_millis(seconds * 1000 + 7).to_string(), expected);
+        }
+    }
+}

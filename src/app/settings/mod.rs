@@ -353,7 +353,9 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\n\
-            drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\nkeep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\ncertificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\n\
+            keep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
+            certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -367,7 +369,8 @@ mod tests {
     fn all_faults_are_reported_with_their_lines() {
         let (_, faults) = read(
             "lissten = []\ndrain_timeout = \"soon\"\nadmin_listen = 8081\n\n[namespaces.live]\nhot_capacity = \"20 zigs\"\n\
-             cors_origins = [\"https://a\", 7]\n[access_log]\nkeep = \"5\"\nrotate_size = \"1KB\"\noutput = \"\"\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
+             cors_origins = [\"https://a\", 7]\n[access_log]\n\
+             keep = \"5\"\nrotate_size = \"1KB\"\noutput = \"\"\n[namespaces.\"no/name\"]\n[timeouts]\nkeep_alive = \"1ms\"\n",
         );
         let expected = [
             "f.toml:1: lissten: is not a setting; did you mean listen?",
