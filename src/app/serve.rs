@@ -120,6 +120,8 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
         tokio::spawn(certificates.watch(Arc::clone(&metrics), Arc::clone(&look_now)));
     }
 
+    // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
+    web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
     let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, stop_admin.clone()));
@@ -135,7 +137,6 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
         tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "namespace");
     }
     tracing::info!(version, %admin_address, signing_key, data_dir = %settings.data_dir.display(), "started");
-    web.set_ready(true);
     supervisor::ready();
     if let Some(text) = welcome {
         print(&text);
