@@ -190,11 +190,11 @@ for _ in range(2):
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let ready = Request::new("GET", "/readyz");
     for round in 0..2 {
-        // Asked before the server is there: the connection waits in the kernel.
+        // Asked while one server goes and the next comes: the last look of the one takes the connection, or it waits for the other.
         let mut early = None;
         if round > 0 {
             let mut wire = Wire::open(address);
-            wire.write(ready.to_bytes());
+            wire.write(Request::new("GET", "/livez").to_bytes());
             early = Some(wire);
         }
         let mut pid = String::new();
