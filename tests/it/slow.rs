@@ -117,7 +117,7 @@ fn slow_clients_harm_nobody_else() {
         assert!(verdict.lines().next().unwrap().contains("YES"), "{what}: {said}");
     }
     let most = most.load(Ordering::SeqCst);
-    assert!(most >= 300, "there was an attack: {most} connections at most");
+    assert!(most >= 100, "there was an attack: {most} connections at most");
     assert!(pushed >= 20 && read >= 20, "{pushed} segments were pushed and {read} read");
     // And nothing of it is left: neither connections nor the bytes of uploads that never end.
     let gone = eventually(Duration::from_secs(10), || {
