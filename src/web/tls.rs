@@ -120,6 +120,8 @@ fn build(pem: &Pem) -> Result<(ServerConfig, WallTime), TlsError> {
         }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|error| TlsError::Pair(error.to_string()))?;
+    // Our order of ciphers, strongest first, and not the client's.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((config, WallTime::from_millis(end.saturating_mul(1000))))
 }
