@@ -18,14 +18,14 @@ use crate::model::id::{Namespace, ObjectId};
 
 /// Answers any request for an object.
 pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extension<Context>, request: Request) -> Response {
-    if let Some(verb) = Verb::of(request.method()) {
-        return dav::dispatch(web, context, verb, request).await;
-    }
     let (parts, body) = request.into_parts();
     if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
         // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
         let problem = Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)");
         return refuse(&web, &context, &parts, None, problem, body);
+    }
+    if let Some(verb) = Verb::of(&parts.method) {
+        return dav::dispatch(web, context, verb, Request::from_parts(parts, body)).await;
     }
     let target = match Target::parse(&parts.uri) {
         Some(Ok(target)) => target,

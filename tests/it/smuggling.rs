@@ -370,3 +370,14 @@ fn no_token_chooses_how_it_is_checked() {
     }
     assert_eq!(origin.get("a.ts").text(), "media");
 }
+
+#[test]
+fn every_verb_takes_exactly_one_host() {
+    let origin = Origin::start();
+    for verb in ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PROPFIND", "MKCOL", "PATCH"] {
+        for hosts in ["", "Host: a\r\nHost: b\r\n"] {
+            let head = format!("{verb} {} HTTP/1.1\r\n{hosts}Authorization: {}\r\n\r\n", origin.path("a.ts"), origin.encoder);
+            assert_eq!(Wire::open(origin.address).write(head).answer_to(verb).status, 400, "{verb} with {hosts:?}");
+        }
+    }
+}
