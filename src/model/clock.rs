@@ -39,6 +39,12 @@ impl WallTime {
         Self(millis)
     }
 
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn seconds(self) -> u64 {
@@ -126,6 +132,20 @@ impl Clock {
             }
             Source::Manual { elapsed } => WallTime(MANUAL_WALL_START + elapsed.load(Ordering::SeqCst)),
         }
+    }
+
+    /// Which wall time a moment is or will be, if the wall clock is not set meanwhile: for deadlines that outlive the process.
+    #[must_use]
+    pub fn wall_of(&self, moment: Moment) -> WallTime {
+        let (now, wall) = (self.now(), self.wall());
+        WallTime(wall.0.saturating_add(moment.0.saturating_sub(now.0)).saturating_sub(now.0.saturating_sub(moment.0)))
+    }
+
+    /// The moment of a wall time. One before the process began is its beginning: what was due then is due.
+    #[must_use]
+    pub fn moment_of(&self, wall: WallTime) -> Moment {
+        let (now, now_wall) = (self.now(), self.wall());
+        Moment(now.0.saturating_add(wall.0.saturating_sub(now_wall.0)).saturating_sub(now_wall.0.saturating_sub(wall.0)))
     }
 
     /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.

@@ -6,6 +6,7 @@
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
 //! version to the next in one step. Bytes counted = bytes held. No lock is held across an await: nothing here awaits.
 
+pub mod cold;
 mod hot;
 mod in_flight;
 mod upload;

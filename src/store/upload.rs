@@ -38,6 +38,11 @@ enum Buffer {
     Pieces(Vec<Bytes>),
 }
 
+/// XXH3 of a whole body, 128 bits: as in [`Body::hash`].
+pub(super) fn hash(body: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(body)
+}
+
 impl Upload {
     pub(super) fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
         let reserved = HotNamespace::cost(&key, length.unwrap_or(0));

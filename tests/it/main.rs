@@ -12,6 +12,7 @@ mod access;
 mod caches;
 mod capacity;
 mod cli;
+mod cold;
 mod conformance;
 mod digest;
 mod drain;
