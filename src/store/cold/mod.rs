@@ -10,6 +10,7 @@
 //! - One caller at a time per key for `put` and `delete`: the write-behind queue sees to that. Reads may come at any time.
 
 mod attributes;
+pub mod disk;
 
 use std::fmt;
 use std::future::Future;

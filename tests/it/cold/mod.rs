@@ -1,4 +1,5 @@
 //! The tier below the hot store, asked through its seam.
 
 pub(crate) mod conformance;
+mod disk;
 pub(crate) mod faults;
