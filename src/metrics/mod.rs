@@ -5,6 +5,7 @@
 //!
 //! Invariant: label values come from fixed lists or from the settings, never from a request, so that no client can make series.
 
+mod durable;
 mod histogram;
 mod machine;
 mod requests;
@@ -26,9 +27,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
 pub use requests::{Outcome, Traffic, Verb};
 
+use self::durable::DurableFamilies;
 use self::histogram::Spread;
 use self::requests::KINDS;
 use self::shown::{Shown, Value};
@@ -40,7 +43,7 @@ type Labels<const N: usize> = [(&'static str, String); N];
 pub type Level = Gauge<u64, AtomicU64>;
 
 /// Why uploads and deletions are refused: the problems' codes. One that is not here is looked up by name.
-const REASONS: [&str; 17] = [
+const REASONS: [&str; 18] = [
     "bad-credentials",
     "bad-request",
     "forbidden",
@@ -48,6 +51,7 @@ const REASONS: [&str; 17] = [
     "method-not-allowed",
     "no-credentials",
     "no-such-place",
+    "not-durable",
     "precondition-failed",
     "rate-limited",
     "stale-nonce",
@@ -80,6 +84,7 @@ pub struct Metrics {
     uploading_bytes: Family<Labels<1>, Level>,
     gone: Family<Labels<3>, Counter>,
     uploads: Family<Labels<2>, Counter>,
+    durable: DurableFamilies,
     limited: Family<Labels<2>, Counter>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
@@ -118,6 +123,8 @@ pub struct NamespaceMetrics {
     pub capacity_bytes: Level,
     /// Bytes of uploads in flight.
     pub uploading_bytes: Level,
+    /// The durable tier's.
+    pub durable: DurableMetrics,
     expired: [Counter; KINDS.len()],
     evicted: [Counter; KINDS.len()],
     /// Uploads that were stored.
@@ -153,6 +160,7 @@ impl Metrics {
             uploading_bytes: Family::default(),
             gone: Family::default(),
             uploads: Family::default(),
+            durable: DurableFamilies::default(),
             limited: Family::default(),
             connections_refused: Family::default(),
             refusals: Family::default(),
@@ -228,6 +236,7 @@ impl Metrics {
             "Access log lines lost: what they go to was slower than the requests, or failed",
             new.access_log_lines_dropped.clone(),
         );
+        new.durable.register(registry);
         Self { registry: all, ..new }
     }
 
@@ -248,6 +257,7 @@ impl Metrics {
             stored_objects: self.stored_objects.get_or_create_owned(&[label()]),
             capacity_bytes: self.capacity_bytes.get_or_create_owned(&[label()]),
             uploading_bytes: self.uploading_bytes.get_or_create_owned(&[label()]),
+            durable: self.durable.namespace(name.as_str()),
             expired: gone("expired"),
             evicted: gone("evicted"),
             uploads_stored: uploads("stored"),

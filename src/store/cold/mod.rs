@@ -15,7 +15,9 @@ pub mod disk;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -23,7 +25,8 @@ use tokio::sync::mpsc;
 
 pub use attributes::Attributes;
 
-use crate::model::id::Key;
+use super::Durable;
+use crate::model::id::{Key, Namespace};
 
 /// What a backend answers with, when it has.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, ColdError>> + Send + 'a>>;
@@ -101,5 +104,17 @@ pub trait Cold: fmt::Debug + Send + Sync {
     /// Removes what belongs to no object, and says how many pieces that were. Slow; beside everything else.
     fn tidy(&self) -> Later<'_, u64> {
         Box::pin(std::future::ready(Ok(0)))
+    }
+}
+
+/// Opens the place that the settings name. Blocking. `objects` is the folder for what is kept on this machine.
+///
+/// # Errors
+/// [`ColdError`], also for a kind of bucket that is not built in.
+pub fn open(place: &Durable, objects: &Path, namespace: &Namespace) -> Result<Arc<dyn Cold>, ColdError> {
+    match place {
+        Durable::Off => Err(ColdError::Denied("it is off".to_owned())),
+        Durable::Disk => Ok(Arc::new(disk::Disk::open(objects, namespace)?)),
+        Durable::Bucket(_) => Err(ColdError::Denied("this kind of bucket is not built in".to_owned())),
     }
 }

@@ -12,8 +12,11 @@ use crate::model::meta::Meta;
 /// memory each; the rest is for a map that is about to double.
 pub const OVERHEAD: u64 = 768;
 
-/// Age ranks, over all namespaces.
-static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+/// The first age rank of what was uploaded; what came back from a tier below is older than all of it.
+pub(super) const UPLOADED: u64 = 1 << 63;
+/// Age ranks, over all namespaces: of uploads, and of what came back.
+static SEQUENCE: AtomicU64 = AtomicU64::new(UPLOADED);
+static RETURNS: AtomicU64 = AtomicU64::new(0);
 
 /// An immutable version of an object. Readers share it; a rewrite puts another in its place.
 #[derive(Debug)]
@@ -34,6 +37,18 @@ impl Entry {
     pub(in crate::store) fn new(key: Key, body: Bytes, meta: Meta) -> Self {
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
         Self { key, body, meta, sequence, visited: AtomicBool::new(false) }
+    }
+
+    /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
+    /// before it.
+    pub(in crate::store) fn returned(key: Key, body: Bytes, meta: Meta) -> Self {
+        let sequence = RETURNS.fetch_add(1, Ordering::Relaxed);
+        Self { key, body, meta, sequence, visited: AtomicBool::new(false) }
+    }
+
+    /// Whether it came back from a tier below.
+    pub(super) fn is_returned(&self) -> bool {
+        self.sequence < UPLOADED
     }
 
     /// What it counts against the hot capacity.

@@ -3,3 +3,4 @@
 pub(crate) mod conformance;
 mod disk;
 pub(crate) mod faults;
+mod tier;

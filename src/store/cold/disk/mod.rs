@@ -27,7 +27,7 @@ use std::time::Duration;
 use ahash::AHashSet;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
 use self::files::Files;
@@ -35,6 +35,8 @@ use self::names::Names;
 use super::{Attributes, Care, Cold, ColdError, Later, Listed};
 use crate::model::id::{Key, Namespace};
 
+/// Calls at a time.
+const CALLS: usize = 64;
 /// Locks that keys share. A reader holds one while it opens two files, a writer while it renames two.
 const STRIPES: usize = 64;
 /// How old a piece without an owner has to be before it is waste: another process may be about to make it an object.
@@ -46,6 +48,8 @@ const TRIES: usize = 4;
 #[derive(Debug)]
 pub struct Disk {
     inner: Arc<Inner>,
+    /// Bounds the threads that a file system which hangs can take: a call keeps its permit for as long as it does.
+    calls: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -78,13 +82,20 @@ impl Disk {
     /// # Errors
     /// [`ColdError::Denied`] and the like, with the folder's name.
     pub fn open(objects: &Path, namespace: &Namespace) -> Result<Self, ColdError> {
-        Inner::open(objects, namespace).map(|inner| Self { inner: Arc::new(inner) }).map_err(|error| cold(&error))
+        Inner::open(objects, namespace)
+            .map(|inner| Self { inner: Arc::new(inner), calls: Arc::new(Semaphore::new(CALLS)) })
+            .map_err(|error| cold(&error))
     }
 
     fn run<T: Send + 'static>(&self, act: impl FnOnce(&Inner) -> io::Result<T> + Send + 'static) -> Later<'_, T> {
-        let inner = Arc::clone(&self.inner);
+        let (inner, calls) = (Arc::clone(&self.inner), Arc::clone(&self.calls));
         Box::pin(async move {
-            let result = spawn_blocking(move || act(&inner)).await;
+            let permit = calls.acquire_owned().await;
+            let result = spawn_blocking(move || {
+                let _permit = permit;
+                act(&inner)
+            })
+            .await;
             result.map_err(|_| ColdError::Unavailable("the server is stopping".to_owned()))?.map_err(|error| cold(&error))
         })
     }
@@ -415,7 +426,8 @@ impl Inner {
             true
         })?;
         Self::walk(&self.attributes, &self.attributes, &mut |path| {
-            let waste = |place: &Place| settled(&place.attributes) && !place.body.exists();
+            let is_readable = |place: &Place| fs::read(&place.attributes).is_ok_and(|json| Attributes::from_json(&json).is_ok());
+            let waste = |place: &Place| settled(&place.attributes) && !(place.body.exists() && is_readable(place));
             if let Some(path) = Self::body_path(path)
                 && waste(&self.place_at(&path))
             {
