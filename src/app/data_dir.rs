@@ -1,10 +1,11 @@
-//! The data directory: signing keys, records of the API keys made here, and revocations.
+//! The data directory: signing keys, records of the API keys made here, revocations, and objects.
 //!
 //! - `signing.key`: one signing key to a line, readable by its owner alone. `SPRINGHEAD_SIGNING_KEY` replaces it.
 //! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
 //!   carry a whole key: see [`crate::auth`].
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
+//! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -67,6 +68,11 @@ impl DataDir {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where namespaces keep their objects.
+    pub(super) fn objects(&self) -> PathBuf {
+        self.path.join("objects")
     }
 
     fn keys(&self) -> PathBuf {

@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use crate::model::kind::Kind;
 use crate::model::meta::Meta;
+use crate::store::{Ack, Durable, Options};
 
 /// What may be stored in a namespace, for how long, and what caches and browsers are told. [`Default`] is what a namespace
 /// has when its settings say nothing.
@@ -31,6 +32,12 @@ pub struct NamespacePolicy {
     pub write_requests_per_second: Option<u64>,
     /// Bytes a second, taken from writers.
     pub write_bytes_per_second: Option<u64>,
+    /// Where objects are kept beside memory.
+    pub durable: Durable,
+    /// When a write is answered.
+    pub ack: Ack,
+    /// Bytes they may take there.
+    pub durable_capacity: u64,
     /// `Cache-Control` on errors.
     pub error_cache_control: HeaderValue,
     /// Which web pages may read.
@@ -59,6 +66,10 @@ impl Default for NamespacePolicy {
             read_bytes_per_second: None,
             write_requests_per_second: None,
             write_bytes_per_second: None,
+            durable: Durable::default(),
+            ack: Ack::default(),
+            // Four hours of a usual ladder (4.75 Mbit/s); small enough for the disk that a container or a small machine comes with.
+            durable_capacity: 10 << 30,
             error_cache_control: HeaderValue::from_static("no-store"),
             cors_origins: CorsOrigins::Any,
         }
@@ -66,6 +77,13 @@ impl Default for NamespacePolicy {
 }
 
 impl NamespacePolicy {
+    /// The policy of the tier below.
+    #[must_use]
+    pub fn tier_options(&self) -> Options {
+        // What waits has left memory, or is about to: a quarter more than the hot capacity is the most a namespace ever holds.
+        Options { ack: self.ack, capacity: self.durable_capacity, write_behind: self.hot_capacity / 4 }
+    }
+
     /// How long a shared cache may keep an object that has `left` to live, in whole seconds.
     ///
     /// A playlist is replaced once in a target duration; a copy kept for half of that is never so old that a player finds
