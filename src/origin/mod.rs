@@ -3,6 +3,7 @@
 //! The web floor hands over words ([`crate::model`]) and a [`Grant`]; it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
 
+mod below;
 mod error;
 mod get;
 pub mod policy;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 
+pub use below::Portion;
 pub use error::OriginError;
 pub use get::Found;
 pub use put::{PutSpec, Stored, Upload};

@@ -80,8 +80,9 @@ impl NamespacePolicy {
     /// The policy of the tier below.
     #[must_use]
     pub fn tier_options(&self) -> Options {
-        // What waits has left memory, or is about to: a quarter more than the hot capacity is the most a namespace ever holds.
-        Options { ack: self.ack, capacity: self.durable_capacity, write_behind: self.hot_capacity / 4 }
+        // What waits counts twice when it has left the hot store already, so that this is what a namespace may hold beyond its hot
+        // capacity: some minutes of a stream for a disk that is away, and enough for a burst where the capacity is small.
+        Options { ack: self.ack, capacity: self.durable_capacity, write_behind: (self.hot_capacity / 4).max(64 << 20) }
     }
 
     /// How long a shared cache may keep an object that has `left` to live, in whole seconds.

@@ -41,6 +41,8 @@ pub struct Upload {
     place: Arc<Place>,
     ttl: Duration,
     spec: PutSpec,
+    /// The version below memory, when there was none in it and the conditions ask.
+    below: Option<Meta>,
     tally: Tally,
 }
 
@@ -68,17 +70,18 @@ pub struct Stored {
 }
 
 impl Origin {
-    /// Admits an upload, or says why not, before any of its body has been read.
+    /// Admits an upload, or says why not, before any of its body has been read. Waits only where it has conditions. Cancel-safe.
     ///
     /// # Errors
     /// Any [`OriginError`] but `NotFound` and `Expired`.
-    pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
+    pub async fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
         let place = self.admit(grant, Action::Write, object)?;
         let mut tally = Tally { place: Arc::clone(&place), outcome: Outcome::Refused };
         self.take_write_rate(&place, spec.length.unwrap_or(0))?;
-        let (inner, ttl) = Self::admit_upload(&place, object, &spec)?;
+        let below = if spec.conditions.are_there() { Self::known_below(&place, &object.key).await? } else { None };
+        let (inner, ttl) = Self::admit_upload(&place, object, &spec, below.as_ref())?;
         tally.outcome = Outcome::Broken;
-        Ok(Upload { inner, place, ttl, spec, tally })
+        Ok(Upload { inner, place, ttl, spec, below, tally })
     }
 
     /// Takes a write of so many announced bytes out of the namespace's allowance.
@@ -91,7 +94,12 @@ impl Origin {
         })
     }
 
-    fn admit_upload(place: &Place, object: &ObjectId, spec: &PutSpec) -> Result<(store::Upload, Duration), OriginError> {
+    fn admit_upload(
+        place: &Place,
+        object: &ObjectId,
+        spec: &PutSpec,
+        below: Option<&Meta>,
+    ) -> Result<(store::Upload, Duration), OriginError> {
         let policy = &place.policy;
         let ttl = match spec.ttl_seconds {
             None => policy.default_ttl,
@@ -103,7 +111,7 @@ impl Origin {
         }
         // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
         let current = place.hot.peek(&object.key);
-        if !spec.conditions.allow_write(current.as_ref().map(|entry| validators(&entry.meta))) {
+        if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
             return Err(OriginError::Precondition);
         }
         Ok((place.hot.create(&object.key, spec.length)?, ttl))
@@ -140,18 +148,21 @@ impl Upload {
         self.inner.len()
     }
 
-    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one.
+    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits only where the namespace
+    /// acknowledges what is on stable storage, and after the object can be read; cancelled then, it changes nothing.
     ///
     /// # Errors
-    /// [`OriginError::Precondition`], when the stored version changed meanwhile.
-    pub fn commit(mut self) -> Result<Stored, OriginError> {
+    /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
+    pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
         let length = body.bytes.len() as u64;
         let meta = self.describe(&body);
         let etag = meta.etag.clone();
-        let Self { inner, spec, mut tally, .. } = self;
+        let Self { inner, place, spec, below, mut tally, .. } = self;
+        let key = inner.key().clone();
         tally.outcome = Outcome::Refused;
-        inner.publish(body, meta, |current| spec.conditions.allow_write(current.map(validators)))?;
+        inner.publish(body, meta, |current| spec.conditions.allow_write(current.or(below.as_ref()).map(validators)))?;
+        place.below.settled(&key, true).await?;
         tally.outcome = Outcome::Stored;
         Ok(Stored { etag, length })
     }

@@ -9,11 +9,12 @@ impl Origin {
     /// An upload of the same name that is in flight is not touched.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::RateLimited`].
-    pub fn remove(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`] or [`OriginError::NotDurable`].
+    pub async fn remove(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
         let place = self.admit(grant, Action::Write, object)?;
         self.take_write_rate(&place, 0)?;
         place.hot.remove(&object.key);
+        place.below.settled(&object.key, false).await?;
         Ok(())
     }
 }

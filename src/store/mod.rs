@@ -130,11 +130,11 @@ impl Below {
         self.0.is_some()
     }
 
-    /// Finds an object that is not in memory; `None` when there is none. Cancel-safe.
+    /// Finds an object that is not in memory; `None` when there is none. `want` is told its length. Cancel-safe.
     ///
     /// # Errors
     /// [`StoreError::Unreachable`]: nobody knows.
-    pub async fn read(&self, key: &Key, want: Want) -> Result<Option<ColdHit>, StoreError> {
+    pub async fn read(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
         match &self.0 {
             Some(tier) => tier.read(key, want).await,
             None => Ok(None),

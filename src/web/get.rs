@@ -13,17 +13,23 @@ use crate::auth::grant::Grant;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
-use crate::origin::{Origin, OriginError};
+use crate::origin::{Origin, OriginError, Portion};
 
-/// Finds the object and answers 200, 206 or 304.
-pub(super) fn get(
+/// Finds the object and answers 200, 206 or 304. Cancel-safe: it may wait for what is not in memory, and changes nothing.
+pub(super) async fn get(
     origin: &Origin,
     grant: &Grant,
     parts: &Parts,
     target: &Target<'_>,
     record: &Record,
 ) -> Result<Response, Problem> {
-    let found = origin.get(grant, &target.object)?;
+    let found = match origin.get(grant, &target.object) {
+        Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
+            let below = origin.get_below(grant, &target.object, portion(parts)).await;
+            below.map_err(|error| if error == OriginError::NotFound { missing } else { error })?
+        }
+        found => found?,
+    };
     let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
     record.found(&found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });
@@ -34,10 +40,19 @@ pub(super) fn get(
     }
     // Range is defined for GET alone (RFC 9110 14.2).
     let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET && conditions.range_holds(found.validators()));
-    match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.body().len())) {
+    match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.length())) {
         Ask::Whole => Ok(reply::whole(&found)),
         Ask::Part(part) => Ok(reply::part(&found, part)),
-        Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.body().len())),
+        Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.length())),
+    }
+}
+
+/// How much of an object is to be read when that costs something. What `If-Range` says of the range is known only afterwards.
+fn portion(parts: &Parts) -> Portion<'_> {
+    match parts.headers.get(RANGE) {
+        _ if parts.method == Method::HEAD => Portion::Nothing,
+        Some(range) if !parts.headers.contains_key(IF_RANGE) => Portion::Range(range.as_bytes()),
+        _ => Portion::Whole,
     }
 }
 

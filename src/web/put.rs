@@ -23,7 +23,7 @@ use crate::model::conditions::KeptConditions;
 use crate::origin::{PutSpec, Stored, Upload};
 
 /// Judges a write from its headers alone.
-pub(super) fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
+pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
     let headers = &parts.headers;
     if headers.contains_key(CONTENT_RANGE) || headers.contains_key(RANGE) {
         return Err(Problem::bad_request(
@@ -43,7 +43,7 @@ pub(super) fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>
         cache_control: headers.get(CACHE_CONTROL).cloned(),
         conditions: KeptConditions::from(get::conditions(headers)),
     };
-    let upload = web.inner.origin.put(grant, &target.object, spec)?;
+    let upload = web.inner.origin.put(grant, &target.object, spec).await?;
     Ok(Admitted { upload, object: target.object.clone() })
 }
 
@@ -95,7 +95,7 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
     let idle = web.inner.limits.load().timeouts.upload_idle;
     let problem = loop {
         match timeout(idle, body.frame()).await {
-            Ok(None) => match upload.commit() {
+            Ok(None) => match upload.commit().await {
                 Ok(stored) => {
                     context.record.stored(stored.length);
                     tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "stored");

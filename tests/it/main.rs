@@ -16,6 +16,7 @@ mod cold;
 mod conformance;
 mod digest;
 mod drain;
+mod durable;
 mod encoders;
 mod limits;
 mod misbehaving;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::index::Slot;
 use super::{Shared, Spot, Tier};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::Key;
@@ -100,19 +101,19 @@ impl Fetch {
 }
 
 impl Tier {
-    /// Finds an object that is not in the hot store; `None` when there is none. One read of the tier serves all who want the same.
+    /// Finds an object that is not in the hot store; `None` when there is none. `want` is told its length. One read of the tier serves all who want the same.
     /// Cancel-safe.
     ///
     /// # Errors
     /// [`StoreError::Unreachable`], when the tier fails, is too slow, or has failed so often that it is not asked.
-    pub async fn read(&self, key: &Key, want: Want) -> Result<Option<ColdHit>, StoreError> {
+    pub async fn read(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
         if !*self.shared.is_open.borrow() && timeout(WITHIN, self.opened()).await.is_err() {
             return Err(StoreError::Unreachable);
         }
         self.read_now(key, want).await
     }
 
-    pub(super) async fn read_now(&self, key: &Key, want: Want) -> Result<Option<ColdHit>, StoreError> {
+    pub(super) async fn read_now(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
         let shared = &self.shared;
         let found = shared.state.lock().find(key);
         let slot = match found {
@@ -124,13 +125,25 @@ impl Tier {
             Spot::There(slot) => Some(slot),
             Spot::Unknown => None,
         };
-        let want = match (want, &slot) {
-            (Want::Part(range), Some(slot)) if range.end - range.start < slot.length / 2 && slot.length >= WORTH_A_PART => {
-                Want::Part(range)
-            }
-            (Want::Part(_), _) => Want::Whole,
-            (want, _) => want,
+        let want = match &slot {
+            Some(slot) => match want(slot.length) {
+                Want::Part(range) if slot.length < WORTH_A_PART || range.end - range.start > slot.length / 2 => Want::Whole,
+                want => want,
+            },
+            None => Want::Whole,
         };
+        let is_part = matches!(want, Want::Part(_));
+        let hit = self.share(key, slot, want).await?;
+        // What the range was made for is not what is there any more.
+        if is_part && hit.as_ref().is_some_and(|hit| Some(hit.length) != slot.map(|slot| slot.length)) {
+            return self.share(key, slot, Want::Whole).await;
+        }
+        Ok(hit)
+    }
+
+    /// Joins the read of those who want the same, or begins it.
+    async fn share(&self, key: &Key, slot: Option<Slot>, want: Want) -> Result<Option<ColdHit>, StoreError> {
+        let shared = &self.shared;
         let flight = (key.clone(), slot.map(|slot| slot.version), want);
         let mut outcome = {
             let mut flights = shared.fetch.flights.lock();

@@ -125,7 +125,7 @@ impl Keeper {
                     reads.join_next().await;
                 }
                 let tier = tier.clone();
-                reads.spawn(async move { drop(tier.read_now(&key, Want::Whole).await) });
+                reads.spawn(async move { drop(tier.read_now(&key, |_| Want::Whole).await) });
             }
             while reads.join_next().await.is_some() {}
         };
@@ -215,7 +215,8 @@ impl Keeper {
 
     async fn write_journal(&mut self) {
         let lines = self.shared.state.lock().lines.as_mut().filter(|lines| !lines.is_empty()).map(std::mem::take);
-        let (Some(lines), Some(mut journal)) = (lines, self.journal.take()) else { return };
+        let Some(lines) = lines else { return };
+        let Some(mut journal) = self.journal.take() else { return };
         // A line that is lost costs a look at everything at the next start.
         if let Ok((journal, is_done)) = spawn_blocking(move || {
             let is_done = journal.write(&lines).is_ok();

@@ -95,7 +95,7 @@ impl World {
         if let Some(entry) = self.hot.get(key) {
             return Ok(Some(entry.body.clone()));
         }
-        Ok(self.tier.read(key, Want::Whole).await?.map(|hit| hit.entry.body.clone()))
+        Ok(self.tier.read(key, |_| Want::Whole).await?.map(|hit| hit.entry.body.clone()))
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
@@ -176,17 +176,17 @@ async fn one_read_serves_all_who_wait_and_a_part_is_read_as_a_part() {
     let reads: Vec<_> = (0..200)
         .map(|_| {
             let (tier, key) = (world.tier.clone(), keys[0].clone());
-            tokio::spawn(async move { tier.read(&key, Want::Whole).await })
+            tokio::spawn(async move { tier.read(&key, |_| Want::Whole).await })
         })
         .collect();
     for read in reads {
         assert!(read.await.unwrap().unwrap().unwrap().entry.body == bytes(0, 900_000));
     }
     assert_eq!(world.cold.gets.load(Ordering::SeqCst), 1);
-    let hit = world.tier.read(&keys[1], Want::Part(10..20)).await.unwrap().unwrap();
+    let hit = world.tier.read(&keys[1], |_| Want::Part(10..20)).await.unwrap().unwrap();
     assert_eq!((hit.part, hit.length), (Some(10..20), 900_000));
     assert_eq!(hit.entry.body, bytes(1, 900_000)[10..20]);
-    let hit = world.tier.read(&keys[1], Want::Nothing).await.unwrap().unwrap();
+    let hit = world.tier.read(&keys[1], |_| Want::Nothing).await.unwrap().unwrap();
     assert_eq!((hit.entry.body.len(), hit.length), (0, 900_000));
     assert_eq!((world.cold.gets.load(Ordering::SeqCst), world.cold.ranges.load(Ordering::SeqCst)), (1, 1));
 }
@@ -264,7 +264,7 @@ async fn what_is_removed_is_gone_at_once_and_below_soon() {
     // A read that is on its way when the object is removed must not bring it back.
     world.cold.set_fault(Fault::Slow(Duration::from_millis(200)));
     let (tier, wanted) = (world.tier.clone(), name.clone());
-    let read = tokio::spawn(async move { tier.read(&wanted, Want::Whole).await });
+    let read = tokio::spawn(async move { tier.read(&wanted, |_| Want::Whole).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.hot.remove(&name);
     assert_eq!(world.read(&name).await, Ok(None));
@@ -362,7 +362,7 @@ async fn two_processes_share_a_place_while_one_takes_over() {
     world.until("it is written", |world| world.cold.len() == 2).await;
     for name in [&before, &during] {
         assert!(hot.peek(name).is_none());
-        assert!(tier.read(name, Want::Whole).await.unwrap().is_some(), "what the other writes is found");
+        assert!(tier.read(name, |_| Want::Whole).await.unwrap().is_some(), "what the other writes is found");
     }
     world.tier.close().await;
     let known = || metrics.render().lines().any(|line| line.starts_with("springhead_durable_objects{") && line.ends_with(" 2"));
