@@ -1,5 +1,6 @@
 //! Attribute lists (RFC 8216 4.2), read as they are written in the field: blanks around commas, lists without an end.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// The longest duration that is believed: a day.
@@ -32,6 +33,23 @@ pub(super) fn attributes(list: &str) -> impl Iterator<Item = (&str, &str)> {
                 value.trim_end()
             };
             return Some((name, value));
+        }
+    })
+}
+
+/// The places of the URIs in a tag's line: the quoted values of attributes named URI, or something-URI.
+pub(super) fn quoted_uris(line: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut from = line.find(':').map_or(line.len(), |at| at + 1);
+    std::iter::from_fn(move || {
+        loop {
+            let open = from + line[from..].find('"')?;
+            let close = open + 1 + line[open + 1..].find('"')?;
+            let name = line[from..open].trim_end().strip_suffix('=').map(str::trim_end);
+            let name = name.and_then(|name| name.rsplit([',', ' ', '\t', '=']).next()).unwrap_or_default();
+            from = close + 1;
+            if name == "URI" || name.ends_with("-URI") {
+                return Some(open + 1..close);
+            }
         }
     })
 }

@@ -10,6 +10,8 @@
 mod attributes;
 pub mod fault;
 mod media;
+pub mod mpd;
 mod multivariant;
 pub mod playlist;
+pub mod rewrite;
 pub mod uri;
