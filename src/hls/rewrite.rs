@@ -22,20 +22,21 @@ pub struct Parameter<'a> {
     pub elsewhere: bool,
 }
 
-/// The body without the parameters for which `drop` holds, and without user and password in URIs (RFC 3986 3.2.1). `None`: there
-/// is nothing to take out, and the body stays as it came to the byte. What it returns has nothing left to take out.
+/// The body without the parameters for which `drop` holds and, if `users`, without user and password in URIs (RFC 3986 3.2.1).
+/// `None`: there is nothing to take out, and the body stays as it came to the byte. What it returns has nothing left to take out.
 ///
 /// It looks at URI lines, at every quoted string and at every word of a tag or comment; in XML at every attribute and text.
 #[must_use]
-pub fn strip(kind: Kind, bytes: &[u8], drop: impl Fn(&Parameter<'_>) -> bool) -> Option<Vec<u8>> {
-    // No URI without these has anything to take out.
-    if !kind.is_rewritten() || !bytes.iter().any(|byte| matches!(byte, b'?' | b'#' | b'@')) {
+pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>) -> bool) -> Option<Vec<u8>> {
+    // No URI without these has anything to take out. A byte range has the second one, but no host.
+    let has_users = || users && bytes.contains(&b'@') && bytes.windows(2).any(|two| two == b"//");
+    if !kind.is_rewritten() || !(bytes.contains(&b'?') || has_users()) {
         return None;
     }
     let mut edits = Edits::new(bytes);
     let mut look = |place: Range<usize>| {
         if let Ok(text) = std::str::from_utf8(&bytes[place.clone()])
-            && let Some(stripped) = strip_uri(text, &drop)
+            && let Some(stripped) = strip_uri(text, users, &drop)
         {
             edits.replace(place, stripped.as_bytes());
         }
@@ -173,7 +174,7 @@ fn markup_off(bytes: &[u8], place: Range<usize>) -> Range<usize> {
 }
 
 /// A URI without what is to be dropped; `None` when there is none of that.
-fn strip_uri(uri: &str, drop: &impl Fn(&Parameter<'_>) -> bool) -> Option<String> {
+fn strip_uri(uri: &str, users: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> Option<String> {
     if uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
         return None;
     }
@@ -181,11 +182,14 @@ fn strip_uri(uri: &str, drop: &impl Fn(&Parameter<'_>) -> bool) -> Option<String
     let is_hash = |at: usize| uri[at..].starts_with('#') && !uri[..at].ends_with('&');
     let hash = uri.match_indices('#').map(|(at, _)| at).find(|&at| is_hash(at)).unwrap_or(uri.len());
     let question = uri[..hash].find('?').unwrap_or(hash);
-    let (path, elsewhere) = without_users(&uri[..question]);
+    let (path, elsewhere) = match without_users(&uri[..question]) {
+        (path, elsewhere) if users => (path, elsewhere),
+        (_, elsewhere) => (Cow::Borrowed(&uri[..question]), elsewhere),
+    };
     let query = without_parameters(&uri[question..hash], elsewhere, drop);
-    let fragment = without_parameters(&uri[hash..], elsewhere, drop);
-    let parts = [path, query, fragment];
-    parts.iter().any(|part| matches!(part, Cow::Owned(_))).then(|| parts.concat())
+    // A fragment stays: no client sends it anywhere.
+    let changed = matches!(path, Cow::Owned(_)) || matches!(query, Cow::Owned(_));
+    changed.then(|| [&path, &query, &uri[hash..]].concat())
 }
 
 /// A path without user and password before any host in it, and whether it leads elsewhere.
@@ -220,7 +224,7 @@ fn without_users(path: &str) -> (Cow<'_, str>, bool) {
     if copied == 0 { (Cow::Borrowed(path), elsewhere) } else { (Cow::Owned(kept + &path[copied..]), elsewhere) }
 }
 
-/// A query, or a fragment that is like one, with the sign it begins with, without the parameters that are to be dropped.
+/// A query, with the sign it begins with, without the parameters that are to be dropped.
 fn without_parameters<'a>(part: &'a str, elsewhere: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> Cow<'a, str> {
     let Some((mark, parameters)) = part.split_at_checked(1) else { return Cow::Borrowed(part) };
     let (mut kept, mut dropped, mut separator, mut rest) = (String::new(), false, "", parameters);
@@ -302,7 +306,7 @@ mod tests {
     }
 
     fn stripped(kind: Kind, text: &str) -> Option<String> {
-        strip(kind, text.as_bytes(), credential).map(|bytes| String::from_utf8(bytes).unwrap())
+        strip(kind, text.as_bytes(), true, credential).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
@@ -321,7 +325,7 @@ mod tests {
             ("a.m3u8?%74oken=K", "a.m3u8"),
             ("a.m3u8?x=1?token=K", "a.m3u8?x=1?token=K"),
             ("a.m3u8??token=K", "a.m3u8"),
-            ("a.m3u8#token=K", "a.m3u8"),
+            ("a.m3u8#f?token=K", "a.m3u8#f?token=K"),
             ("a b.m3u8?token=K", "a b.m3u8"),
             ("\u{e4}.m3u8?token=\u{e4}", "\u{e4}.m3u8"),
             ("https://user:pass@h/a?b", "https://h/a?b"),
@@ -347,8 +351,10 @@ mod tests {
             assert_eq!(stripped(Kind::Playlist, &text(line)), expected, "{line}");
         }
         assert_eq!(stripped(Kind::Segment, "a?token=K"), None);
+        let users_kept = strip(Kind::Playlist, b"http://u:p@h/?_gda_=1", false, credential);
+        assert_eq!(users_kept.as_deref(), Some(&b"http://u:p@h/"[..]));
         // Not UTF-8: the rest of the playlist is looked at all the same.
-        let latin = strip(Kind::Playlist, b"\xe4.ts\na?token=K\n", credential);
+        let latin = strip(Kind::Playlist, b"\xe4.ts\na?token=K\n", true, credential);
         assert_eq!(latin.as_deref(), Some(&b"\xe4.ts\na\n"[..]));
     }
 
@@ -451,7 +457,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>()) {
             for kind in [Kind::Playlist, Kind::Manifest] {
-                let _ = strip(kind, &bytes, |_| true);
+                let _ = strip(kind, &bytes, true, |_| true);
                 let _ = inherit(kind, &bytes, "a", Some("h"));
             }
         }
@@ -461,11 +467,11 @@ mod tests {
             text in "(a|b|token=|KEY|_gda_|x=|/|//|http:|:|@|\\?|&|&amp;|&#38;|#|#EXT-X-MAP:|URI=|\"|'|<|>|<!--|-->|]]|%4B|EY|,| |\n|\r|\u{e4})*"
         ) {
             for kind in [Kind::Playlist, Kind::Manifest] {
-                if let Some(once) = strip(kind, text.as_bytes(), credential) {
+                if let Some(once) = strip(kind, text.as_bytes(), true, credential) {
                     prop_assert!(once.len() < text.len());
-                    prop_assert_eq!(strip(kind, &once, credential), None, "{:?}", String::from_utf8_lossy(&once));
+                    prop_assert_eq!(strip(kind, &once, true, credential), None, "{:?}", String::from_utf8_lossy(&once));
                 }
-                prop_assert!(text.contains(['?', '@', '#']) || strip(kind, text.as_bytes(), |_| true).is_none());
+                prop_assert!(text.contains(['?', '@']) || strip(kind, text.as_bytes(), true, |_| true).is_none());
             }
         }
     }
