@@ -81,6 +81,7 @@ pub struct Metrics {
     gone: Family<Labels<3>, Counter>,
     uploads: Family<Labels<2>, Counter>,
     limited: Family<Labels<2>, Counter>,
+    stripped: Family<Labels<1>, Counter>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
     // Kept handles: a look-up by label costs more than many a request's whole work.
@@ -130,6 +131,8 @@ pub struct NamespaceMetrics {
     pub reads_limited: Counter,
     /// Writes and removals refused for it.
     pub writes_limited: Counter,
+    /// Playlists that were stored with something taken out of their URIs.
+    pub playlists_stripped: Counter,
 }
 
 impl Metrics {
@@ -154,6 +157,7 @@ impl Metrics {
             gone: Family::default(),
             uploads: Family::default(),
             limited: Family::default(),
+            stripped: Family::default(),
             connections_refused: Family::default(),
             refusals: Family::default(),
             refusals_by_reason: REASONS.iter().map(|_| OnceLock::new()).collect(),
@@ -191,6 +195,11 @@ impl Metrics {
             "rate_limited",
             "Requests refused because the namespace's rate was used up, by direction (read, write)",
             new.limited.clone(),
+        );
+        registry.register(
+            "playlists_stripped",
+            "Playlists and manifests stored without what a setting takes out of their URIs (strip_credentials, strip_parameters)",
+            new.stripped.clone(),
         );
         // There from the start, at zero: a rate of a series that begins at one shows nothing.
         for limit in ["total", "address"] {
@@ -255,6 +264,7 @@ impl Metrics {
             uploads_broken: uploads("broken"),
             reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
             writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
+            playlists_stripped: self.stripped.get_or_create_owned(&[label()]),
         }
     }
 

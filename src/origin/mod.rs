@@ -9,6 +9,7 @@ pub mod policy;
 mod put;
 mod rate;
 mod remove;
+mod strip;
 mod types;
 
 use std::collections::HashMap;

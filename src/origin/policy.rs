@@ -31,6 +31,10 @@ pub struct NamespacePolicy {
     pub write_requests_per_second: Option<u64>,
     /// Bytes a second, taken from writers.
     pub write_bytes_per_second: Option<u64>,
+    /// Take credentials out of the URIs in playlists and manifests as they are stored.
+    pub strip_credentials: bool,
+    /// Take out `ttl_seconds` and `role` as well.
+    pub strip_parameters: bool,
     /// `Cache-Control` on errors.
     pub error_cache_control: HeaderValue,
     /// Which web pages may read.
@@ -59,6 +63,8 @@ impl Default for NamespacePolicy {
             read_bytes_per_second: None,
             write_requests_per_second: None,
             write_bytes_per_second: None,
+            strip_credentials: true,
+            strip_parameters: false,
             error_cache_control: HeaderValue::from_static("no-store"),
             cors_origins: CorsOrigins::Any,
         }

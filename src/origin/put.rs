@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::get::validators;
 use super::rate::Claim;
-use super::{Origin, OriginError, Place, types};
+use super::{Origin, OriginError, Place, strip, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls;
 use crate::model::conditions::KeptConditions;
@@ -146,6 +146,7 @@ impl Upload {
     /// [`OriginError::Precondition`], when the stored version changed meanwhile.
     pub fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
+        let body = strip::credentials(&self.place, self.inner.key(), body);
         let length = body.bytes.len() as u64;
         let meta = self.describe(&body);
         let etag = meta.etag.clone();

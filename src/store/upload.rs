@@ -33,6 +33,15 @@ pub struct Body {
     pub hash: u128,
 }
 
+impl Body {
+    /// A body that is to take the place of the one that came.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let hash = xxhash_rust::xxh3::xxh3_128(&bytes);
+        Self { bytes: Bytes::from(bytes), hash }
+    }
+}
+
 enum Buffer {
     /// The length was announced: one allocation of just that size, filled in place.
     Exact(BytesMut),

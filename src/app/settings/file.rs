@@ -100,6 +100,8 @@ fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
     section.text("read_bytes_per_second", |text| rate(text, size).map(|value| policy.read_bytes_per_second = value));
     section.text("write_requests_per_second", |text| rate(text, number).map(|value| policy.write_requests_per_second = value));
     section.text("write_bytes_per_second", |text| rate(text, size).map(|value| policy.write_bytes_per_second = value));
+    section.truth("strip_credentials", |value| policy.strip_credentials = value);
+    section.truth("strip_parameters", |value| policy.strip_parameters = value);
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
     section.list("cors_origins", |texts| {
         policy.cors_origins = if texts.contains(&"*") {

@@ -103,6 +103,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         writeln!(text, "read_bytes_per_second = \"{}\"", bytes(policy.read_bytes_per_second))?;
         writeln!(text, "write_requests_per_second = \"{}\"", number(policy.write_requests_per_second))?;
         writeln!(text, "write_bytes_per_second = \"{}\"", bytes(policy.write_bytes_per_second))?;
+        writeln!(text, "strip_credentials = {}", policy.strip_credentials)?;
+        writeln!(text, "strip_parameters = {}", policy.strip_parameters)?;
         writeln!(text, "error_cache_control = {}", quote(&show(&policy.error_cache_control)))?;
         let origins = match &policy.cors_origins {
             CorsOrigins::Any => list(["*".to_owned()]),
