@@ -28,6 +28,29 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// A moment that moves on while others look at it.
+#[derive(Debug)]
+pub struct Pulse(AtomicU64);
+
+impl Pulse {
+    /// One that has beaten at this moment.
+    #[must_use]
+    pub fn new(at: Moment) -> Self {
+        Self(AtomicU64::new(at.0))
+    }
+
+    /// Beats: moves it to this moment, unless it is there or later already.
+    pub fn beat(&self, at: Moment) {
+        self.0.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// When it beat last.
+    #[must_use]
+    pub fn last(&self) -> Moment {
+        Moment(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A point on the wall clock, in milliseconds since the Unix epoch: for headers, key expiry and logs, never for object expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallTime(u64);
@@ -73,16 +96,16 @@ impl WallTime {
         }
     }
 
-    /// Milliseconds since the Unix epoch.
-    #[must_use]
-    pub const fn millis(self) -> u64 {
-        self.0
-    }
-
     /// Whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
     }
 
     /// How long it is from `earlier` to this point; zero when `earlier` is later: a wall clock may be set back.

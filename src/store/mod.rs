@@ -92,6 +92,7 @@ mod tests {
             modified: hot.clock().wall(),
             expires: hot.clock().now() + Duration::from_secs(60),
             target_duration: None,
+            liveness: None,
         }
     }
 }

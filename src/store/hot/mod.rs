@@ -25,7 +25,7 @@ use super::arrivals::{Arrival, Arrivals};
 use super::uploads::{Flight, Uploads};
 use super::{InFlight, StoreError, Upload};
 use crate::metrics::NamespaceMetrics;
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Moment};
 use crate::model::id::Key;
 use crate::model::meta::Meta;
 
@@ -160,6 +160,27 @@ impl HotNamespace {
         self.in_flight.give_back(reserved);
         self.account(victims);
         Ok(Published { entry, replaced })
+    }
+
+    /// Keeps a live object until this moment at least, and from eviction as long as anything else is left: a stream that is alive
+    /// needs it. Says whether it is there. Does nothing when little would be gained, so that it may be called at every turn.
+    pub fn renew(&self, key: &Key, until: Moment) -> bool {
+        let is_enough = |entry: &Entry| {
+            let now = self.clock.now();
+            entry.leased && entry.meta.expires.since(now) * 8 >= until.since(now) * 7
+        };
+        match self.peek(key) {
+            None => return false,
+            Some(entry) if is_enough(&entry) => return true,
+            Some(_) => {}
+        }
+        let mut ledger = self.ledger.lock();
+        let Some(entry) = self.peek(key) else { return false };
+        let renewed = Arc::new(entry.renewed(until));
+        ledger.strike(&entry);
+        self.map.insert(Arc::clone(&renewed));
+        ledger.add(&renewed);
+        true
     }
 
     /// Removes an object; says whether a live one was there.
