@@ -27,7 +27,8 @@
 //!
 //! # One GET
 //!
-//! The same first steps, one look-up under a shard's read lock, and the store's own bytes go to the socket by reference.
+//! The same first steps, one look-up under a shard's read lock, and the store's own bytes go to the socket by reference. What is
+//! not there and about to arrive, by what the playlists say, is waited for.
 //!
 //! # When two rules collide
 //!

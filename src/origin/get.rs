@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::policy::OnStale;
 use super::rate::Claim;
 use super::{Origin, OriginError, Place};
 use crate::auth::grant::{Action, Grant};
@@ -86,6 +87,13 @@ impl Origin {
         let Some(entry) = entry else {
             return Err(if place.hot.holds(&object.key) { OriginError::Expired } else { OriginError::NotFound });
         };
+        if place.policy.on_stale == OnStale::NotFound {
+            let periods = place.policy.stale_after;
+            let liveness = entry.meta.liveness.as_ref();
+            if liveness.is_some_and(|liveness| liveness.is_stale(self.inner.clock.now(), periods)) {
+                return Err(OriginError::Stale { periods });
+            }
+        }
         let left = place.hot.time_left(&entry);
         let max_age = place.policy.max_age(&entry.meta, left);
         let age = place.hot.clock().wall().since(entry.meta.modified);

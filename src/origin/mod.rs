@@ -5,10 +5,13 @@
 
 mod error;
 mod get;
+mod hold;
+mod live;
 pub mod policy;
 mod put;
 mod rate;
 mod remove;
+mod strip;
 mod types;
 
 use std::collections::HashMap;
@@ -19,8 +22,11 @@ use arc_swap::ArcSwap;
 
 pub use error::OriginError;
 pub use get::Found;
+pub use hold::BlockingReload;
+pub use live::{Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
 
+use self::live::Live;
 use self::policy::NamespacePolicy;
 use self::rate::Rate;
 use crate::auth::grant::{Action, Grant};
@@ -51,6 +57,7 @@ type Places = HashMap<Namespace, Arc<Place>, RandomState>;
 struct Place {
     policy: Arc<NamespacePolicy>,
     hot: Arc<HotNamespace>,
+    live: Arc<Live>,
     metrics: NamespaceMetrics,
     rates: Arc<Rates>,
 }
@@ -109,20 +116,21 @@ impl Origin {
         let mut places = Places::default();
         for (name, policy) in namespaces {
             let now = self.inner.clock.now();
-            let (hot, metrics, rates) = match before.get(&name) {
+            let (hot, live, metrics, rates) = match before.get(&name) {
                 Some(place) => {
                     place.hot.set_capacity(policy.hot_capacity);
                     // What has been used up stays used up, unless the rates are others.
                     let rates = Some(&place.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
-                    (Arc::clone(&place.hot), place.metrics.clone(), rates)
+                    (Arc::clone(&place.hot), Arc::clone(&place.live), place.metrics.clone(), rates)
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
-                    (self.inner.store.open(policy.hot_capacity, metrics.clone()), metrics, None)
+                    let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
+                    (self.inner.store.open(policy.hot_capacity, metrics.clone()), Arc::new(live), metrics, None)
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
-            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, metrics, rates }));
+            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, live, metrics, rates }));
         }
         self.inner.places.store(Arc::new(places));
     }
@@ -148,6 +156,21 @@ impl Origin {
             more |= place.hot.sweep();
         }
         more
+    }
+
+    /// Judges every live stream; hands over what has happened since the last look. To be called once a second.
+    #[must_use]
+    pub fn look(&self) -> Vec<Event> {
+        let places = self.inner.places.load();
+        places.values().flat_map(|place| place.live.look(place.policy.stale_after, |key| place.hot.holds(key))).collect()
+    }
+
+    /// How every live stream is, in the order of namespaces and names.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamReport> {
+        let mut reports: Vec<_> = self.inner.places.load().values().flat_map(|place| place.live.report()).collect();
+        reports.sort_by(|one, other| (&one.namespace, &one.stream).cmp(&(&other.namespace, &other.stream)));
+        reports
     }
 
     /// The time source.

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::get::validators;
+use super::live::{self, Understood};
 use super::rate::Claim;
-use super::{Origin, OriginError, Place, types};
+use super::{Origin, OriginError, Place, strip, types};
 use crate::auth::grant::{Action, Grant};
-use crate::hls;
+use crate::hls::playlist::Playlist;
+use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
@@ -39,6 +41,8 @@ pub struct PutSpec {
 pub struct Upload {
     inner: store::Upload,
     place: Arc<Place>,
+    object: ObjectId,
+    begun: Moment,
     ttl: Duration,
     spec: PutSpec,
     tally: Tally,
@@ -78,7 +82,7 @@ impl Origin {
         self.take_write_rate(&place, spec.length.unwrap_or(0))?;
         let (inner, ttl) = Self::admit_upload(&place, object, &spec)?;
         tally.outcome = Outcome::Broken;
-        Ok(Upload { inner, place, ttl, spec, tally })
+        Ok(Upload { inner, place, object: object.clone(), begun: self.inner.clock.now(), ttl, spec, tally })
     }
 
     /// Takes a write of so many announced bytes out of the namespace's allowance.
@@ -140,25 +144,54 @@ impl Upload {
         self.inner.len()
     }
 
-    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one.
+    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits only where the
+    /// namespace has a gate, and then for the segments a playlist lists. Cancelled while it waits, it changes nothing.
     ///
     /// # Errors
     /// [`OriginError::Precondition`], when the stored version changed meanwhile.
-    pub fn commit(mut self) -> Result<Stored, OriginError> {
+    pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
+        let body = strip::credentials(&self.place, self.inner.key(), body);
         let length = body.bytes.len() as u64;
-        let meta = self.describe(&body);
+        let kind = Kind::of(self.inner.key(), &body.bytes);
+        let understood = kind.is_rewritten().then(|| live::understand(kind, &body.bytes));
+        if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.place.policy.gate, &understood) {
+            self.place.gate(&self.object, media, gate).await;
+        }
+        let mut meta = self.describe(kind, &body);
         let etag = meta.etag.clone();
-        let Self { inner, spec, mut tally, .. } = self;
+        let hot = Arc::clone(&self.place.hot);
+        let noted = understood.map(|understood| {
+            if let Understood::Hls(Playlist::Media(media)) = &understood {
+                meta.target_duration = media.target_duration;
+            }
+            self.place
+                .live
+                .playlist(&self.object, &understood, meta.expires, |key| hot.peek(key).map(|entry| entry.meta.etag.clone()))
+        });
+        meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
+        let expires = meta.expires;
+        let Self { inner, place, object, begun, spec, mut tally, .. } = self;
         tally.outcome = Outcome::Refused;
-        inner.publish(body, meta, |current| spec.conditions.allow_write(current.map(validators)))?;
+        let published = inner.publish(body, meta, |current| spec.conditions.allow_write(current.map(validators)))?;
         tally.outcome = Outcome::Stored;
+        match noted {
+            // The stream is alive: what its players start with lives as long as what they have just been given.
+            Some(noted) => {
+                for needed in noted.needs.iter().filter(|needed| place.hot.renew(needed, expires)) {
+                    place.live.renewed(needed, expires);
+                }
+            }
+            None => {
+                let replaced = published.replaced.as_ref().map(|old| &old.meta.etag);
+                place.live.segment(&object.key, etag.clone(), length, hot.clock().now().since(begun), replaced);
+            }
+        }
         Ok(Stored { etag, length })
     }
 
-    fn describe(&self, body: &store::Body) -> Meta {
+    fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
         let key = self.inner.key();
-        let kind = Kind::of(key, &body.bytes);
         let clock = self.place.hot.clock();
         let modified = clock.wall();
         let text = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -171,7 +204,8 @@ impl Upload {
             last_modified: text(httpdate::fmt_http_date(modified.to_system())),
             modified,
             expires: clock.now() + self.ttl,
-            target_duration: if kind == Kind::Playlist { hls::playlist::target_duration(&body.bytes) } else { None },
+            target_duration: None,
+            liveness: None,
         }
     }
 }

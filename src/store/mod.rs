@@ -6,12 +6,15 @@
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
 //! version to the next in one step. Bytes counted = bytes held. No lock is held across an await: nothing here awaits.
 
+mod arrivals;
 mod hot;
 mod in_flight;
 mod upload;
+mod uploads;
 
 use std::sync::Arc;
 
+pub use arrivals::Arrival;
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
 pub use in_flight::InFlight;
@@ -54,5 +57,42 @@ impl Store {
     /// Changes the limit. Uploads that were admitted go on, also over a lower one.
     pub fn set_max_in_flight(&self, bytes: u64) {
         self.in_flight.set_limit(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{Key, Namespace};
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+    use http::HeaderValue;
+    use std::time::Duration;
+
+    /// A namespace of its own, for the tests of this floor.
+    pub(super) fn namespace() -> Arc<HotNamespace> {
+        let (clock, metrics) = (Clock::manual(), Metrics::new());
+        let namespace = metrics.namespace(&Namespace::parse("n").unwrap());
+        Store::new(1 << 20, clock, &metrics).open(1 << 20, namespace)
+    }
+
+    pub(super) fn key(name: &str) -> Key {
+        Key::parse(name).unwrap()
+    }
+
+    pub(super) fn meta(hot: &HotNamespace) -> Meta {
+        let text = HeaderValue::from_static("x");
+        Meta {
+            kind: Kind::Segment,
+            content_type: text.clone(),
+            content_encoding: None,
+            cache_control: None,
+            etag: text.clone(),
+            last_modified: text,
+            modified: hot.clock().wall(),
+            expires: hot.clock().now() + Duration::from_secs(60),
+            target_duration: None,
+            liveness: None,
+        }
     }
 }

@@ -16,14 +16,27 @@ use crate::model::range::{self, Ask};
 use crate::origin::{Origin, OriginError};
 
 /// Finds the object and answers 200, 206 or 304.
-pub(super) fn get(
+///
+/// Cancel-safe: it may wait for what is about to arrive, and changes nothing.
+pub(super) async fn get(
     origin: &Origin,
     grant: &Grant,
     parts: &Parts,
     target: &Target<'_>,
     record: &Record,
 ) -> Result<Response, Problem> {
-    let found = origin.get(grant, &target.object)?;
+    if let Some(ask) = target.blocking_reload()? {
+        origin.reload(grant, &target.object, ask).await?;
+    }
+    let found = match origin.get(grant, &target.object) {
+        Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
+            if !origin.wait_for(grant, &target.object).await? {
+                return Err(missing.into());
+            }
+            origin.get(grant, &target.object)?
+        }
+        found => found?,
+    };
     let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
     record.found(&found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });

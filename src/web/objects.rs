@@ -60,7 +60,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
     };
     context.record.authorized(&grant);
     if action == Action::Read {
-        return match get::get(&web.inner.origin, &grant, &parts, &target, &context.record) {
+        return match get::get(&web.inner.origin, &grant, &parts, &target, &context.record).await {
             Ok(mut response) => {
                 if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
                     narrow(&mut response, &policy.cors_origins, &parts.headers);

@@ -95,7 +95,7 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
     let idle = web.inner.limits.load().timeouts.upload_idle;
     let problem = loop {
         match timeout(idle, body.frame()).await {
-            Ok(None) => match upload.commit() {
+            Ok(None) => match upload.commit().await {
                 Ok(stored) => {
                     context.record.stored(stored.length);
                     tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "stored");

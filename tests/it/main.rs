@@ -17,6 +17,7 @@ mod digest;
 mod drain;
 mod encoders;
 mod limits;
+mod live;
 mod misbehaving;
 mod observability;
 mod read;

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::values::{address, directory, duration, file_name, number, rate, size};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
-use crate::origin::policy::{CorsOrigins, NamespacePolicy};
+use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
 
 /// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
 pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings {
@@ -100,6 +100,30 @@ fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
     section.text("read_bytes_per_second", |text| rate(text, size).map(|value| policy.read_bytes_per_second = value));
     section.text("write_requests_per_second", |text| rate(text, number).map(|value| policy.write_requests_per_second = value));
     section.text("write_bytes_per_second", |text| rate(text, size).map(|value| policy.write_bytes_per_second = value));
+    section.text("hold", |text| {
+        policy.hold = match text {
+            "auto" => Hold::Auto,
+            "off" => Hold::Off,
+            text => Hold::For(duration(text)?),
+        };
+        Ok(())
+    });
+    section.number("max_held", |value| policy.max_held = value);
+    section.text("gate", |text| {
+        policy.gate = if text == "off" { None } else { Some(duration(text)?) };
+        Ok(())
+    });
+    section.text("on_stale", |text| {
+        policy.on_stale = match text {
+            "serve" => OnStale::Serve,
+            "404" => OnStale::NotFound,
+            _ => return Err(format!("{text:?} is neither serve nor 404")),
+        };
+        Ok(())
+    });
+    section.number("stale_after", |value| policy.stale_after = u32::try_from(value).unwrap_or(u32::MAX));
+    section.truth("strip_credentials", |value| policy.strip_credentials = value);
+    section.truth("strip_parameters", |value| policy.strip_parameters = value);
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
     section.list("cors_origins", |texts| {
         policy.cors_origins = if texts.contains(&"*") {

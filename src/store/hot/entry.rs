@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::meta::Meta;
 
@@ -26,6 +27,8 @@ pub struct Entry {
     pub meta: Meta,
     /// Its age rank: versions completed later have larger ones.
     pub(super) sequence: u64,
+    /// Whether a stream that is alive needs it: then it is given up last of all.
+    pub(super) leased: bool,
     /// Whether it was read since eviction last looked.
     visited: AtomicBool,
 }
@@ -33,7 +36,14 @@ pub struct Entry {
 impl Entry {
     pub(in crate::store) fn new(key: Key, body: Bytes, meta: Meta) -> Self {
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        Self { key, body, meta, sequence, visited: AtomicBool::new(false) }
+        Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
+    }
+
+    /// The same version with a longer life, because a stream that is alive needs it.
+    pub(super) fn renewed(&self, expires: Moment) -> Self {
+        let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
+        let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
+        Self { key, body, meta, sequence: self.sequence, leased: true, visited }
     }
 
     /// What it counts against the hot capacity.
