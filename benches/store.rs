@@ -45,6 +45,7 @@ fn put(hot: &Arc<HotNamespace>, key: &Key, body: &Bytes) {
         modified: hot.clock().wall(),
         expires: hot.clock().now() + TTL,
         target_duration: None,
+        liveness: None,
     };
     upload.publish(body, meta, |_| true).unwrap();
 }

@@ -236,6 +236,8 @@ mod tests {
         "playlist_max_age = \"0s\"\n",
         "segment_max_age = \"1w\"\n",
         "error_cache_control = \"private=\\\"x\\\", \\\\ \\t \\u00e9\"\n",
+        "strip_credentials = false\n",
+        "strip_parameters = true\n",
         "cors_origins = [\"*\"]\n",
         "cors_origins = []\n",
         "cors_origins = [\"https://a\", \"\\\"\"]\n",

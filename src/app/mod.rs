@@ -14,6 +14,7 @@ mod reload;
 mod serve;
 mod settings;
 mod size;
+mod streams;
 mod supervisor;
 mod telemetry;
 mod welcome;

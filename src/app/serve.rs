@@ -17,7 +17,7 @@ use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
-use super::{Failure, access_log, keys, machine, print, supervisor, welcome};
+use super::{Failure, access_log, keys, machine, print, streams, supervisor, welcome};
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
 use crate::auth::verify::Verifier;
@@ -114,6 +114,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
 
     tokio::spawn(sweep(origin.clone()));
+    tokio::spawn(streams::watch(origin.clone()));
     tokio::spawn(watch_keys(data, verifier, known));
     let tls = certificates.as_ref().map(Certificates::tls);
     let look_now = Arc::new(Notify::new());

@@ -242,6 +242,27 @@ impl KeyRing {
     }
 }
 
+/// Whether a text holds what has the form of an API key, of this server or another one like it: a JWT with the header and the
+/// claims of ours. No signature is checked: what has the form may be good somewhere, and is to be hidden either way. A JWT of
+/// another make has not got the form.
+#[must_use]
+pub fn holds_key(text: &str) -> bool {
+    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && !matches!(sign, '-' | '_' | '.'));
+    let read = |part: &str| {
+        let is_json = part.starts_with("eyJ") && part.len() <= MAX_TOKEN;
+        is_json.then(|| URL_SAFE_NO_PAD.decode(part).ok()).flatten()
+    };
+    let has_form = |header: &str, claims: &str| {
+        let header = read(header).and_then(|header| serde_json::from_slice::<Header>(&header).ok());
+        header.is_some_and(|header| header.alg == Algorithm::HS256 && header.kid.is_some())
+            && read(claims).is_some_and(|claims| serde_json::from_slice::<Claims>(&claims).is_ok())
+    };
+    words.filter(|word| word.contains("eyJ")).any(|word| {
+        let parts = || word.split('.');
+        parts().zip(parts().skip(1)).any(|(header, claims)| has_form(header, claims))
+    })
+}
+
 /// Writes a token. The same key and signer always yield the same one: Digest compares by it (see [`super::roster`]).
 fn encode(signer: &str, secret: &EncodingKey, key: &Verified) -> Option<String> {
     let claims = Claims {
@@ -311,6 +332,33 @@ mod tests {
             parts[1],
             r#"{"jti":"0123456789abcdef","role":"readwrite","ns":["live","test"],"pfx":"a/","iat":1767225600,"exp":1767312000}"#
         );
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_key_is_told_from_what_has_not() {
+        let ring = KeyRing::new(&[SigningKey::generate()]).unwrap();
+        let spec = KeySpec { role: Role::Readonly, scope: Scope::parse(["live"]).unwrap(), prefix: None, expires: None };
+        let token = ring.issue(&spec, WallTime::from_millis(0)).unwrap().token.expose().to_owned();
+        let [header, claims, signature] = *token.split('.').collect::<Vec<_>>() else { panic!("three parts") };
+        for text in
+            [&token, &format!("a={token}&b"), &format!("x.{token}"), &format!("{header}.{claims}.AAAA"), &format!("ü{token}.y")]
+        {
+            assert!(holds_key(text));
+        }
+        let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let foreign = part(r#"{"iss":"https://drm.example","sub":"1","iat":1,"jti":"x"}"#);
+        let other = part(r#"{"typ":"JWT","alg":"RS256","kid":"0"}"#);
+        for text in [
+            "",
+            "eyJ",
+            ".",
+            "eyJ.eyJ.",
+            &format!("{header}.{foreign}.{signature}"),
+            &format!("{other}.{claims}.{signature}"),
+            claims,
+        ] {
+            assert!(!holds_key(text), "{text}");
+        }
     }
 
     #[test]

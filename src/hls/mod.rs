@@ -1,5 +1,17 @@
-//! The few facts of a playlist that an origin needs.
+//! The few facts of a playlist that an origin needs, and the few changes it makes to one.
 //!
-//! Invariant: tolerant. A playlist that makes no sense yields fewer facts, never an error: it is stored as it came.
+//! Invariant: tolerant. What can be understood is kept, and what can't is a [`fault::Fault`] for the operator: a playlist that
+//! makes no sense is stored as it came and never breaks an ingest. Everything here is total: any bytes, no panic, no memory
+//! beyond a small multiple of what was read.
+//!
+//! The reader is our own, because the rewriter needs to know the very same places of the very same bytes, and because a live
+//! playlist is read at every write: a thousand segments in well under a millisecond.
 
+mod attributes;
+pub mod fault;
+mod media;
+pub mod mpd;
+mod multivariant;
 pub mod playlist;
+pub mod rewrite;
+pub mod uri;

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Counter, Family, Gauge, Labels, Level, Registry};
+use super::namespace::Labels;
+use super::{Count, Family, Gauge, Level, Registry};
 
 /// A namespace's figures of its durable tier.
 #[derive(Clone, Debug)]
@@ -22,33 +23,33 @@ pub struct DurableMetrics {
     /// 1 while the last call of the tier succeeded, else 0.
     pub up: Level,
     /// Versions that were written.
-    pub written: Counter,
+    pub written: Count,
     /// Writes and removals that failed; each is tried again.
-    pub failed: Counter,
+    pub failed: Count,
     /// Versions that a newer one replaced before their turn came.
-    pub coalesced: Counter,
+    pub coalesced: Count,
     /// Versions that were given up: too much was waiting, or the tier can't hold them.
-    pub given_up: Counter,
+    pub given_up: Count,
     /// Reads that the tier answered with an object.
-    pub read: Counter,
+    pub read: Count,
     /// Reads of what was not there.
-    pub read_absent: Counter,
+    pub read_absent: Count,
     /// Reads that failed or took too long.
-    pub read_failed: Counter,
+    pub read_failed: Count,
     /// Reads that were not tried, because those before had failed.
-    pub read_refused: Counter,
+    pub read_refused: Count,
     /// Objects that were removed because their TTL ran out.
-    pub expired: Counter,
+    pub expired: Count,
     /// Objects that were removed because the capacity was needed.
-    pub evicted: Counter,
+    pub evicted: Count,
     /// Objects that were removed because they could not be read any more.
-    pub damaged: Counter,
+    pub damaged: Count,
     /// Files that belonged to no object.
-    pub orphans: Counter,
+    pub orphans: Count,
     /// Objects lost before their TTL ran out: evicted from memory, and in no tier.
-    pub lost_evicted: Counter,
+    pub lost_evicted: Count,
     /// Objects lost before their TTL ran out: removed from the tier for its capacity, and not in memory.
-    pub lost_capacity: Counter,
+    pub lost_capacity: Count,
 }
 
 /// All namespaces'.
@@ -61,10 +62,10 @@ pub(super) struct DurableFamilies {
     waiting_changes: Family<Labels<1>, Level>,
     lag_seconds: Family<Labels<1>, Gauge<f64, AtomicU64>>,
     up: Family<Labels<1>, Level>,
-    writes: Family<Labels<2>, Counter>,
-    reads: Family<Labels<2>, Counter>,
-    removed: Family<Labels<2>, Counter>,
-    lost: Family<Labels<2>, Counter>,
+    writes: Family<Labels<2>, Count>,
+    reads: Family<Labels<2>, Count>,
+    removed: Family<Labels<2>, Count>,
+    lost: Family<Labels<2>, Count>,
 }
 
 impl DurableFamilies {
@@ -117,7 +118,7 @@ impl DurableFamilies {
     pub(super) fn namespace(&self, name: &str) -> DurableMetrics {
         let label = || ("namespace", name.to_owned());
         let level = |family: &Family<Labels<1>, Level>| family.get_or_create_owned(&[label()]);
-        let count = |family: &Family<Labels<2>, Counter>, by: &'static str, what: &str| {
+        let count = |family: &Family<Labels<2>, Count>, by: &'static str, what: &str| {
             family.get_or_create_owned(&[label(), (by, what.to_owned())])
         };
         DurableMetrics {

@@ -8,6 +8,7 @@
 mod durable;
 mod histogram;
 mod machine;
+mod namespace;
 mod requests;
 mod shown;
 mod text;
@@ -29,16 +30,17 @@ use prometheus_client::registry::Registry;
 
 pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
+pub use namespace::{Gone, NamespaceMetrics};
 pub use requests::{Outcome, Traffic, Verb};
 
-use self::durable::DurableFamilies;
 use self::histogram::Spread;
-use self::requests::KINDS;
+use self::namespace::Namespaces;
 use self::shown::{Shown, Value};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 
-type Labels<const N: usize> = [(&'static str, String); N];
+/// A figure that only goes up.
+pub type Count = Counter;
 /// A figure that goes up and down.
 pub type Level = Gauge<u64, AtomicU64>;
 
@@ -64,28 +66,12 @@ const REASONS: [&str; 18] = [
     "unknown-namespace",
 ];
 
-/// Why an object left before its time, or at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// Its TTL ran out.
-    Expired,
-    /// The namespace's hot capacity was needed for newer data.
-    Evicted,
-}
-
 /// The server's figures.
 pub struct Metrics {
     registry: Registry,
     shown: Arc<Shown>,
+    namespaces: Namespaces,
     nowhere: Arc<Traffic>,
-    stored_bytes: Family<Labels<1>, Level>,
-    stored_objects: Family<Labels<1>, Level>,
-    capacity_bytes: Family<Labels<1>, Level>,
-    uploading_bytes: Family<Labels<1>, Level>,
-    gone: Family<Labels<3>, Counter>,
-    uploads: Family<Labels<2>, Counter>,
-    durable: DurableFamilies,
-    limited: Family<Labels<2>, Counter>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
     // Kept handles: a look-up by label costs more than many a request's whole work.
@@ -110,35 +96,6 @@ struct OurOwn(Arc<Shown>);
 #[derive(Debug)]
 struct OfTheProcess(Arc<Shown>);
 
-/// One namespace's figures.
-#[derive(Clone)]
-pub struct NamespaceMetrics {
-    /// Requests and their bytes.
-    pub traffic: Arc<Traffic>,
-    /// Bytes that count against the hot capacity, uploads in flight apart.
-    pub stored_bytes: Level,
-    /// Objects in the hot store.
-    pub stored_objects: Level,
-    /// The hot capacity.
-    pub capacity_bytes: Level,
-    /// Bytes of uploads in flight.
-    pub uploading_bytes: Level,
-    /// The durable tier's.
-    pub durable: DurableMetrics,
-    expired: [Counter; KINDS.len()],
-    evicted: [Counter; KINDS.len()],
-    /// Uploads that were stored.
-    pub uploads_stored: Counter,
-    /// Uploads that were refused: the answer said why.
-    pub uploads_refused: Counter,
-    /// Uploads that broke off.
-    pub uploads_broken: Counter,
-    /// Reads refused for the namespace's rate.
-    pub reads_limited: Counter,
-    /// Writes and removals refused for it.
-    pub writes_limited: Counter,
-}
-
 impl Metrics {
     /// All figures, at zero.
     #[must_use]
@@ -151,17 +108,11 @@ impl Metrics {
         registry.register_collector(Box::new(OurOwn(Arc::clone(&shown))));
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("rustc", env!("SPRINGHEAD_RUSTC"))]);
         registry.register("build", "What runs: the server's version and the compiler's", build);
+        let namespaces = Namespaces::register(registry);
         let new = Self {
             shown,
+            namespaces,
             nowhere,
-            stored_bytes: Family::default(),
-            stored_objects: Family::default(),
-            capacity_bytes: Family::default(),
-            uploading_bytes: Family::default(),
-            gone: Family::default(),
-            uploads: Family::default(),
-            durable: DurableFamilies::default(),
-            limited: Family::default(),
             connections_refused: Family::default(),
             refusals: Family::default(),
             refusals_by_reason: REASONS.iter().map(|_| OnceLock::new()).collect(),
@@ -173,33 +124,6 @@ impl Metrics {
             access_log_lines_dropped: Counter::default(),
             registry: Registry::default(),
         };
-        registry.register(
-            "hot_stored_bytes",
-            "Bytes held in the hot store: bodies, keys and a fixed overhead per object",
-            new.stored_bytes.clone(),
-        );
-        registry.register("hot_objects", "Objects in the hot store", new.stored_objects.clone());
-        registry.register("hot_capacity_bytes", "Hot capacity of the namespace", new.capacity_bytes.clone());
-        registry.register(
-            "hot_uploading_bytes",
-            "Bytes of uploads in flight, which count against the hot capacity too",
-            new.uploading_bytes.clone(),
-        );
-        registry.register(
-            "hot_objects_removed",
-            "Objects that left the hot store, by reason (expired: TTL ran out; evicted: capacity was needed) and kind",
-            new.gone.clone(),
-        );
-        registry.register(
-            "uploads",
-            "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end)",
-            new.uploads.clone(),
-        );
-        registry.register(
-            "rate_limited",
-            "Requests refused because the namespace's rate was used up, by direction (read, write)",
-            new.limited.clone(),
-        );
         // There from the start, at zero: a rate of a series that begins at one shows nothing.
         for limit in ["total", "address"] {
             drop(new.connections_refused.get_or_create(&[("limit", limit)]));
@@ -236,36 +160,13 @@ impl Metrics {
             "Access log lines lost: what they go to was slower than the requests, or failed",
             new.access_log_lines_dropped.clone(),
         );
-        new.durable.register(registry);
         Self { registry: all, ..new }
     }
 
     /// The handles of one namespace's figures.
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> NamespaceMetrics {
-        let label = || ("namespace", name.to_string());
-        let gone = |reason: &str| {
-            KINDS.map(|kind| {
-                let labels = [label(), ("reason", reason.to_owned()), ("kind", kind.as_str().to_owned())];
-                self.gone.get_or_create_owned(&labels)
-            })
-        };
-        let uploads = |outcome: &str| self.uploads.get_or_create_owned(&[label(), ("outcome", outcome.to_owned())]);
-        NamespaceMetrics {
-            traffic: self.shown.traffic(name.as_str()),
-            stored_bytes: self.stored_bytes.get_or_create_owned(&[label()]),
-            stored_objects: self.stored_objects.get_or_create_owned(&[label()]),
-            capacity_bytes: self.capacity_bytes.get_or_create_owned(&[label()]),
-            uploading_bytes: self.uploading_bytes.get_or_create_owned(&[label()]),
-            durable: self.durable.namespace(name.as_str()),
-            expired: gone("expired"),
-            evicted: gone("evicted"),
-            uploads_stored: uploads("stored"),
-            uploads_refused: uploads("refused"),
-            uploads_broken: uploads("broken"),
-            reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
-            writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
-        }
+        self.namespaces.of(name, self.shown.traffic(name.as_str()))
     }
 
     /// The traffic of requests that name no configured namespace.
@@ -359,19 +260,6 @@ impl Collector for OfTheProcess {
     }
 }
 
-impl NamespaceMetrics {
-    /// Counts an object that left the hot store by itself.
-    pub fn count_gone(&self, kind: Kind, why: Gone) {
-        let counters = match why {
-            Gone::Expired => &self.expired,
-            Gone::Evicted => &self.evicted,
-        };
-        if let Some(index) = KINDS.iter().position(|known| *known == kind) {
-            counters[index].inc();
-        }
-    }
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -381,11 +269,5 @@ impl Default for Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for NamespaceMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NamespaceMetrics").finish_non_exhaustive()
     }
 }

@@ -34,6 +34,8 @@ pub enum Outcome {
     Expired,
     /// It was not there: 404.
     Miss,
+    /// It was there, of a stream that has stood still, and the namespace wants that to be told: 404.
+    Stale,
     /// An upload was stored.
     Stored,
     /// A deletion was done, whether or not there was something.
@@ -54,11 +56,12 @@ pub enum Outcome {
     Other,
 }
 
-const OUTCOMES: [(Outcome, &str); 13] = [
+const OUTCOMES: [(Outcome, &str); 14] = [
     (Outcome::Hit, "hit"),
     (Outcome::NotModified, "not_modified"),
     (Outcome::Expired, "expired"),
     (Outcome::Miss, "miss"),
+    (Outcome::Stale, "stale"),
     (Outcome::Stored, "stored"),
     (Outcome::Removed, "removed"),
     (Outcome::Challenged, "challenged"),

@@ -28,6 +28,29 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// A moment that moves on while others look at it.
+#[derive(Debug)]
+pub struct Pulse(AtomicU64);
+
+impl Pulse {
+    /// One that has beaten at this moment.
+    #[must_use]
+    pub fn new(at: Moment) -> Self {
+        Self(AtomicU64::new(at.0))
+    }
+
+    /// Beats: moves it to this moment, unless it is there or later already.
+    pub fn beat(&self, at: Moment) {
+        self.0.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// When it beat last.
+    #[must_use]
+    pub fn last(&self) -> Moment {
+        Moment(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A point on the wall clock, in milliseconds since the Unix epoch: for headers, key expiry and logs, never for object expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallTime(u64);
@@ -39,16 +62,50 @@ impl WallTime {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Reads a date and time as RFC 3339 and ISO 8601 write them, and as encoders do: `2026-01-02T03:04:05.678Z`, an offset as
+    /// `+09:00`, `+0900` or `+09`, any number of decimals (kept to the millisecond), none of it (then it is UTC, as DASH has it,
+    /// ISO/IEC 23009-1). `None` when it does not read, names no day of the calendar, or lies before 1970.
     #[must_use]
-    pub const fn millis(self) -> u64 {
-        self.0
+    pub fn parse(text: &str) -> Option<Self> {
+        let (date, rest) = text.trim_ascii().split_once(['T', 't', ' '])?;
+        let [year, month, day] = fields(date, '-', [4, 2, 2])?;
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days_of_month = match month {
+            2 => 28 + u64::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        let (time, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
+        let (time, decimals) = time.split_once(['.', ',']).unwrap_or((time, "0"));
+        let [hour, minute, second] = fields(time, ':', [2, 2, 2])?;
+        // 60: a leap second, the first one of the next minute here.
+        let sane = (1..=days_of_month).contains(&day) && hour <= 23 && minute <= 59 && second <= 60;
+        if !sane || decimals.is_empty() || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let millis = (0..3).fold(0, |sum, at| sum * 10 + decimals.as_bytes().get(at).map_or(0, |digit| u64::from(digit - b'0')));
+        // A date to days: the inverse of what `Display` does.
+        let (year, from_march) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+        let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+        let days = (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(719_468)?;
+        let local = (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000 + millis;
+        match offset(zone)? {
+            (true, offset) => local.checked_sub(offset).map(Self),
+            (false, offset) => Some(Self(local + offset)),
+        }
     }
 
     /// Whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
     }
 
     /// How long it is from `earlier` to this point; zero when `earlier` is later: a wall clock may be set back.
@@ -62,6 +119,31 @@ impl WallTime {
     pub fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0)
     }
+}
+
+/// A time zone: whether it is east of Greenwich, and by how many milliseconds.
+fn offset(zone: &str) -> Option<(bool, u64)> {
+    let Some((sign, offset)) = zone.split_at_checked(1) else { return Some((true, 0)) };
+    if matches!(sign, "Z" | "z") {
+        return offset.is_empty().then_some((true, 0));
+    }
+    let [hours, minutes] = match offset.len() {
+        2 => [fields(offset, ':', [2])?[0], 0],
+        4 => [fields(offset.get(..2)?, ':', [2])?[0], fields(offset.get(2..)?, ':', [2])?[0]],
+        _ => fields(offset, ':', [2, 2])?,
+    };
+    (hours <= 23 && minutes <= 59).then_some((sign == "+", (hours * 60 + minutes) * 60_000))
+}
+
+/// The numbers of a date or time, each of just so many digits.
+fn fields<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[u64; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, width) in numbers.iter_mut().zip(widths) {
+        let digits = parts.next().filter(|part| part.len() == width && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *number = digits.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
 }
 
 /// As RFC 3339 has it, in UTC, with milliseconds.
@@ -169,6 +251,65 @@ impl fmt::Debug for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn dates_read_as_encoders_write_them() {
+        for (text, shown) in [
+            ("2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05.678Z"),
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000Z"),
+            ("2026-01-02T03:04:05", "2026-01-02T03:04:05.000Z"),
+            (" 2026-01-02t03:04:05.6z ", "2026-01-02T03:04:05.600Z"),
+            ("2026-01-02 03:04:05.6789123+09:00", "2026-01-01T18:04:05.678Z"),
+            ("2026-01-02T03:04:05.678+0000", "2026-01-02T03:04:05.678Z"),
+            ("2026-01-02T03:04:05.678-0330", "2026-01-02T06:34:05.678Z"),
+            ("2026-01-02T03:04:05+02", "2026-01-02T01:04:05.000Z"),
+            ("2024-02-29T23:59:60Z", "2024-03-01T00:00:00.000Z"),
+            ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"),
+            ("2000-03-01T00:00:00Z", "2000-03-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(WallTime::parse(text).map(|time| time.to_string()).as_deref(), Some(shown), "{text}");
+        }
+        for bad in [
+            "",
+            "T",
+            "2026-01-02",
+            "2026-1-2T03:04:05Z",
+            "2025-02-29T00:00:00Z",
+            "2100-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-02T24:00:00Z",
+            "2026-01-02T03:04Z",
+            "2026-01-02T03:04:05.Z",
+            "2026-01-02T03:04:05.\u{e4}Z",
+            "2026-01-02T03:04:05Zx",
+            "2026-01-02T03:04:05+",
+            "2026-01-02T03:04:05+24:00",
+            "2026-01-02T03:04:05+\u{e4}\u{e4}",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+00:01",
+            "0000-01-01T00:00:00Z",
+            "+026-01-02T03:04:05Z",
+        ] {
+            assert_eq!(WallTime::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_date_that_is_shown_reads_back(millis in 0u64..253_402_300_800_000) {
+            let time = WallTime::from_millis(millis);
+            assert_eq!(WallTime::parse(&time.to_string()), Some(time));
+        }
+
+        #[test]
+        fn no_date_panics(text in any::<String>(), like in "[0-9T:.Z+-]{0,40}") {
+            let _ = (WallTime::parse(&text), WallTime::parse(&like));
+        }
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -1,11 +1,13 @@
 //! What is known of a stored object beside its bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 
 use super::clock::{Moment, WallTime};
 use super::kind::Kind;
+use super::liveness::Liveness;
 
 /// Everything a reader is told about an object. Header values are made ready once, at the write, and cloned by reference at
 /// each read: a CDN asks thousands of times for what an encoder sends once.
@@ -29,6 +31,8 @@ pub struct Meta {
     pub expires: Moment,
     /// For a playlist that states one: its target duration.
     pub target_duration: Option<Duration>,
+    /// For a playlist or MPD: how the stream behind it stands.
+    pub liveness: Option<Arc<Liveness>>,
 }
 
 impl Meta {

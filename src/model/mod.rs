@@ -4,8 +4,10 @@
 
 pub mod clock;
 pub mod conditions;
+pub mod event;
 pub mod id;
 pub mod kind;
+pub mod liveness;
 pub mod meta;
 pub mod range;
 pub mod units;

@@ -22,6 +22,18 @@ pub enum OriginError {
     /// There was one; its time to live has run out, and it was not swept yet. To a client the same as [`Self::NotFound`].
     #[error("the object has outlived its time to live")]
     Expired,
+    /// The playlist is there, but its stream has stood still for too long, and the namespace wants that to be told.
+    #[error("the stream has stood still for more than {periods} target durations")]
+    Stale {
+        /// How many it takes.
+        periods: u32,
+    },
+    /// A blocking playlist request for something too far ahead.
+    #[error("the playlist that is asked for is too far ahead")]
+    TooFarAhead,
+    /// A blocking playlist request that has waited as long as it may.
+    #[error("the playlist that is asked for has not come in time")]
+    NotInTime,
     /// A body over the namespace's limit.
     #[error("the object is larger than the namespace's max_object_size of {}", Size(*.limit))]
     TooLarge {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::policy::OnStale;
 use super::rate::Claim;
 use super::{Origin, OriginError, Place};
 use crate::auth::grant::{Action, Grant};
@@ -117,6 +118,13 @@ impl Origin {
         let Some(entry) = entry else {
             return Err(if place.hot.holds(&object.key) { OriginError::Expired } else { OriginError::NotFound });
         };
+        if place.policy.on_stale == OnStale::NotFound {
+            let periods = place.policy.stale_after;
+            let liveness = entry.meta.liveness.as_ref();
+            if liveness.is_some_and(|liveness| liveness.is_stale(self.inner.clock.now(), periods)) {
+                return Err(OriginError::Stale { periods });
+            }
+        }
         Ok(place.found(entry))
     }
 }

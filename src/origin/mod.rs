@@ -6,10 +6,13 @@
 mod below;
 mod error;
 mod get;
+mod hold;
+mod live;
 pub mod policy;
 mod put;
 mod rate;
 mod remove;
+mod strip;
 mod types;
 
 use std::collections::HashMap;
@@ -22,8 +25,11 @@ use arc_swap::ArcSwap;
 pub use below::Portion;
 pub use error::OriginError;
 pub use get::Found;
+pub use hold::BlockingReload;
+pub use live::{Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
 
+use self::live::Live;
 use self::policy::NamespacePolicy;
 use self::rate::Rate;
 use crate::auth::grant::{Action, Grant};
@@ -55,6 +61,7 @@ struct Place {
     policy: Arc<NamespacePolicy>,
     hot: Arc<HotNamespace>,
     below: Below,
+    live: Arc<Live>,
     metrics: NamespaceMetrics,
     rates: Arc<Rates>,
 }
@@ -140,24 +147,25 @@ impl Origin {
         let mut places = Places::default();
         for (name, policy) in namespaces {
             let now = self.inner.clock.now();
-            let (hot, below, metrics, rates) = match before.get(&name) {
+            let (hot, below, live, metrics, rates) = match before.get(&name) {
                 Some(place) => {
                     place.hot.set_capacity(policy.hot_capacity);
                     // What has been used up stays used up, unless the rates are others.
                     let rates = Some(&place.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
                     place.below.set_options(policy.tier_options());
-                    (Arc::clone(&place.hot), place.below.clone(), place.metrics.clone(), rates)
+                    (Arc::clone(&place.hot), place.below.clone(), Arc::clone(&place.live), place.metrics.clone(), rates)
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
+                    let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
                     let hot = self.inner.store.open(policy.hot_capacity, metrics.clone());
                     let (options, figures) = (policy.tier_options(), metrics.durable.clone());
                     let below = self.inner.store.open_below(&name, &hot, &policy.durable, options, figures);
-                    (hot, below, metrics, None)
+                    (hot, below, Arc::new(live), metrics, None)
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
-            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, below, metrics, rates }));
+            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, below, live, metrics, rates }));
         }
         let gone: Vec<_> =
             before.iter().filter(|(name, _)| !places.contains_key(*name)).map(|(_, place)| place.below.clone()).collect();
@@ -215,6 +223,24 @@ impl Origin {
             more |= place.hot.sweep();
         }
         more
+    }
+
+    /// Judges every live stream; hands over what has happened since the last look. To be called once a second.
+    #[must_use]
+    pub fn look(&self) -> Vec<Event> {
+        let places = self.inner.places.load();
+        places
+            .values()
+            .flat_map(|place| place.live.look(place.policy.stale_after, |key| place.hot.holds(key) || place.below.may_have(key)))
+            .collect()
+    }
+
+    /// How every live stream is, in the order of namespaces and names.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamReport> {
+        let mut reports: Vec<_> = self.inner.places.load().values().flat_map(|place| place.live.report()).collect();
+        reports.sort_by(|one, other| (&one.namespace, &one.stream).cmp(&(&other.namespace, &other.stream)));
+        reports
     }
 
     /// The time source.

@@ -38,11 +38,48 @@ pub struct NamespacePolicy {
     pub ack: Ack,
     /// Bytes they may take there.
     pub durable_capacity: u64,
+    /// Take credentials out of the URIs in playlists and manifests as they are stored.
+    pub strip_credentials: bool,
+    /// Take out `ttl_seconds` and `role` as well.
+    pub strip_parameters: bool,
     /// `Cache-Control` on errors.
     pub error_cache_control: HeaderValue,
     /// Which web pages may read.
     pub cors_origins: CorsOrigins,
+    /// How long a read of a name that is about to arrive waits for it.
+    pub hold: Hold,
+    /// How many reads may wait at once.
+    pub max_held: u64,
+    /// How long a media playlist is held back that lists a segment which has not arrived; `None`: not at all.
+    pub gate: Option<Duration>,
+    /// What a reader of a stale media playlist gets.
+    pub on_stale: OnStale,
+    /// After how many target durations without a new segment a playlist is stale.
+    pub stale_after: u32,
 }
+
+/// How long a read of a name that is about to arrive waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Half a target duration, and at most two seconds: CDNs give up, or fail over, not much later.
+    Auto,
+    /// So long.
+    For(Duration),
+    /// Not at all.
+    Off,
+}
+
+/// What a reader of a stale media playlist gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStale {
+    /// The playlist.
+    Serve,
+    /// 404, so that CDNs and players fail over.
+    NotFound,
+}
+
+/// The longest a read waits that nobody has set a time for.
+const LONGEST_HOLD: Duration = Duration::from_secs(2);
 
 /// The web origins that may read a namespace from a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +107,15 @@ impl Default for NamespacePolicy {
             ack: Ack::default(),
             // Four hours of a usual ladder (4.75 Mbit/s); small enough for the disk that a container or a small machine comes with.
             durable_capacity: 10 << 30,
+            strip_credentials: true,
+            strip_parameters: false,
             error_cache_control: HeaderValue::from_static("no-store"),
             cors_origins: CorsOrigins::Any,
+            hold: Hold::Auto,
+            max_held: 10_000,
+            gate: None,
+            on_stale: OnStale::Serve,
+            stale_after: 3,
         }
     }
 }
@@ -83,6 +127,16 @@ impl NamespacePolicy {
         // What waits counts twice when it has left the hot store already, so that this is what a namespace may hold beyond its hot
         // capacity: some minutes of a stream for a disk that is away, and enough for a burst where the capacity is small.
         Options { ack: self.ack, capacity: self.durable_capacity, write_behind: (self.hot_capacity / 4).max(64 << 20) }
+    }
+
+    /// How long a read waits for a segment of a stream with this target duration, if it is known.
+    #[must_use]
+    pub fn hold_for(&self, target: Option<Duration>) -> Duration {
+        match self.hold {
+            Hold::Auto => target.map_or(LONGEST_HOLD, |target| (target / 2).min(LONGEST_HOLD)),
+            Hold::For(span) => span,
+            Hold::Off => Duration::ZERO,
+        }
     }
 
     /// How long a shared cache may keep an object that has `left` to live, in whole seconds.

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::get::validators;
+use super::live::{self, Understood};
 use super::rate::Claim;
-use super::{Origin, OriginError, Place, types};
+use super::{Origin, OriginError, Place, strip, types};
 use crate::auth::grant::{Action, Grant};
-use crate::hls;
+use crate::hls::playlist::Playlist;
+use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
@@ -39,6 +41,8 @@ pub struct PutSpec {
 pub struct Upload {
     inner: store::Upload,
     place: Arc<Place>,
+    object: ObjectId,
+    begun: Moment,
     ttl: Duration,
     spec: PutSpec,
     /// The version below memory, when there was none in it and the conditions ask.
@@ -81,7 +85,8 @@ impl Origin {
         let below = if spec.conditions.are_there() { Self::known_below(&place, &object.key).await? } else { None };
         let (inner, ttl) = Self::admit_upload(&place, object, &spec, below.as_ref())?;
         tally.outcome = Outcome::Broken;
-        Ok(Upload { inner, place, ttl, spec, below, tally })
+        let (object, begun) = (object.clone(), self.inner.clock.now());
+        Ok(Upload { inner, place, object, begun, ttl, spec, below, tally })
     }
 
     /// Takes a write of so many announced bytes out of the namespace's allowance.
@@ -148,28 +153,57 @@ impl Upload {
         self.inner.len()
     }
 
-    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits only where the namespace
-    /// acknowledges what is on stable storage, and after the object can be read; cancelled then, it changes nothing.
+    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits where the namespace has
+    /// a gate, for the segments a playlist lists; cancelled then, it changes nothing. And where the namespace acknowledges what is
+    /// on stable storage, for that; the object can be read by then.
     ///
     /// # Errors
     /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
     pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
+        let body = strip::credentials(&self.place, self.inner.key(), body);
         let length = body.bytes.len() as u64;
-        let meta = self.describe(&body);
+        let kind = Kind::of(self.inner.key(), &body.bytes);
+        let understood = kind.is_rewritten().then(|| live::understand(kind, &body.bytes));
+        if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.place.policy.gate, &understood) {
+            self.place.gate(&self.object, media, gate).await;
+        }
+        let mut meta = self.describe(kind, &body);
         let etag = meta.etag.clone();
-        let Self { inner, place, spec, below, mut tally, .. } = self;
-        let key = inner.key().clone();
+        let hot = Arc::clone(&self.place.hot);
+        let noted = understood.map(|understood| {
+            if let Understood::Hls(Playlist::Media(media)) = &understood {
+                meta.target_duration = media.target_duration;
+            }
+            self.place
+                .live
+                .playlist(&self.object, &understood, meta.expires, |key| hot.peek(key).map(|entry| entry.meta.etag.clone()))
+        });
+        meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
+        let expires = meta.expires;
+        let Self { inner, place, object, begun, spec, below, mut tally, .. } = self;
         tally.outcome = Outcome::Refused;
-        inner.publish(body, meta, |current| spec.conditions.allow_write(current.or(below.as_ref()).map(validators)))?;
-        place.below.settled(&key, true).await?;
+        let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
+        let published = inner.publish(body, meta, allow)?;
+        match noted {
+            // The stream is alive: what its players start with lives as long as what they have just been given.
+            Some(noted) => {
+                for needed in noted.needs.iter().filter(|needed| place.hot.renew(needed, expires)) {
+                    place.live.renewed(needed, expires);
+                }
+            }
+            None => {
+                let replaced = published.replaced.as_ref().map(|old| &old.meta.etag);
+                place.live.segment(&object.key, etag.clone(), length, hot.clock().now().since(begun), replaced);
+            }
+        }
+        place.below.settled(&object.key, true).await?;
         tally.outcome = Outcome::Stored;
         Ok(Stored { etag, length })
     }
 
-    fn describe(&self, body: &store::Body) -> Meta {
+    fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
         let key = self.inner.key();
-        let kind = Kind::of(key, &body.bytes);
         let clock = self.place.hot.clock();
         let modified = clock.wall();
         let text = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -182,7 +216,8 @@ impl Upload {
             last_modified: text(httpdate::fmt_http_date(modified.to_system())),
             modified,
             expires: clock.now() + self.ttl,
-            target_duration: if kind == Kind::Playlist { hls::playlist::target_duration(&body.bytes) } else { None },
+            target_duration: None,
+            liveness: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Origin, OriginError};
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::ObjectId;
+use crate::model::kind::Kind;
 
 impl Origin {
     /// Removes an object. It is no error when there is none: encoders delete what has expired long ago, and some delete twice.
@@ -14,6 +15,9 @@ impl Origin {
         let place = self.admit(grant, Action::Write, object)?;
         self.take_write_rate(&place, 0)?;
         place.hot.remove(&object.key);
+        if Kind::of(&object.key, &[]).is_rewritten() {
+            place.live.removed(&object.key);
+        }
         place.below.settled(&object.key, false).await?;
         Ok(())
     }

@@ -7,15 +7,18 @@
 //! version to the next in one step. Bytes counted = bytes held. No lock is held across an await. The hot
 //! store knows nothing of what is below it, and never waits for it.
 
+mod arrivals;
 pub mod cold;
 mod hot;
 mod in_flight;
 pub mod tier;
 mod upload;
+mod uploads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use arrivals::Arrival;
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
 pub use in_flight::InFlight;
@@ -152,6 +155,12 @@ impl Below {
         }
     }
 
+    /// Whether it has an object, or may have one: what is not known counts as yes.
+    #[must_use]
+    pub fn may_have(&self, key: &Key) -> bool {
+        self.0.as_ref().is_some_and(|tier| tier.may_have(key))
+    }
+
     /// Waits until it may serve. Cancel-safe.
     pub async fn opened(&self) {
         if let Some(tier) = &self.0 {
@@ -176,6 +185,42 @@ impl Below {
     pub async fn close(&self) {
         if let Some(tier) = &self.0 {
             tier.close().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+    use http::HeaderValue;
+    use std::time::Duration;
+
+    /// A namespace of its own, for the tests of this floor.
+    pub(super) fn namespace() -> Arc<HotNamespace> {
+        let (clock, metrics) = (Clock::manual(), Metrics::new());
+        let namespace = metrics.namespace(&Namespace::parse("n").unwrap());
+        Store::new(1 << 20, clock, &metrics).open(1 << 20, namespace)
+    }
+
+    pub(super) fn key(name: &str) -> Key {
+        Key::parse(name).unwrap()
+    }
+
+    pub(super) fn meta(hot: &HotNamespace) -> Meta {
+        let text = HeaderValue::from_static("x");
+        Meta {
+            kind: Kind::Segment,
+            content_type: text.clone(),
+            content_encoding: None,
+            cache_control: None,
+            etag: text.clone(),
+            last_modified: text,
+            modified: hot.clock().wall(),
+            expires: hot.clock().now() + Duration::from_secs(60),
+            target_duration: None,
+            liveness: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
 use crate::model::id::Key;
 use crate::model::meta::Meta;
@@ -16,7 +17,8 @@ use crate::model::meta::Meta;
 pub struct Upload {
     namespace: Arc<HotNamespace>,
     key: Key,
-    reserved: u64,
+    /// What is listed of it.
+    flight: Arc<Flight>,
     buffer: Buffer,
     hash: Box<Xxh3>,
     length: u64,
@@ -29,6 +31,15 @@ pub struct Body {
     pub bytes: Bytes,
     /// XXH3, 128 bits.
     pub hash: u128,
+}
+
+impl Body {
+    /// A body that is to take the place of the one that came.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let hash = xxhash_rust::xxh3::xxh3_128(&bytes);
+        Self { bytes: Bytes::from(bytes), hash }
+    }
 }
 
 enum Buffer {
@@ -45,13 +56,15 @@ pub(super) fn hash(body: &[u8]) -> u128 {
 
 impl Upload {
     pub(super) fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
-        let reserved = HotNamespace::cost(&key, length.unwrap_or(0));
-        namespace.reserve(reserved)?;
-        let buffer = match length {
-            Some(length) => Buffer::Exact(BytesMut::with_capacity(usize::try_from(length).unwrap_or(usize::MAX))),
-            None => Buffer::Pieces(Vec::new()),
-        };
-        Ok(Self { namespace, key, reserved, buffer, hash: Box::new(Xxh3::new()), length: 0 })
+        let flight = namespace.uploads().open(&key);
+        // From here on it is an upload like any other: if there is no room for it, it ends like one.
+        let buffer = Buffer::Pieces(Vec::new());
+        let mut upload = Self { namespace, key, flight, buffer, hash: Box::new(Xxh3::new()), length: 0 };
+        upload.namespace.reserve(HotNamespace::cost(&upload.key, length.unwrap_or(0)), &upload.flight)?;
+        if let Some(length) = length {
+            upload.buffer = Buffer::Exact(BytesMut::with_capacity(usize::try_from(length).unwrap_or(usize::MAX)));
+        }
+        Ok(upload)
     }
 
     /// Appends to the body.
@@ -72,8 +85,7 @@ impl Upload {
                 return self.write(piece);
             }
             Buffer::Pieces(pieces) => {
-                self.namespace.reserve(added)?;
-                self.reserved += added;
+                self.namespace.reserve(added, &self.flight)?;
                 self.hash.update(&piece);
                 pieces.push(piece);
             }
@@ -118,11 +130,9 @@ impl Upload {
     ///
     /// # Errors
     /// [`StoreError::Precondition`] when `allow` says no; the old version stays.
-    pub fn publish(mut self, body: Body, meta: Meta, allow: impl FnOnce(Option<&Meta>) -> bool) -> Result<Published, StoreError> {
+    pub fn publish(self, body: Body, meta: Meta, allow: impl FnOnce(Option<&Meta>) -> bool) -> Result<Published, StoreError> {
         let entry = Entry::new(self.key.clone(), body.bytes, meta);
-        let published = self.namespace.publish(entry, self.reserved, allow)?;
-        self.reserved = 0;
-        Ok(published)
+        self.namespace.publish(entry, &self.flight, allow)
     }
 
     /// The key it is for.
@@ -134,9 +144,10 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if self.reserved > 0 {
-            self.namespace.release(self.reserved);
-        }
+        // Nothing to give back once it is published.
+        self.namespace.release(&self.flight);
+        self.namespace.uploads().close(&self.key, &self.flight);
+        self.namespace.waiters().announce(&self.key);
     }
 }
 

@@ -13,6 +13,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use serde_json::json;
+
 use super::access::authorize_admin;
 use super::error::Problem;
 use super::{Web, readiness};
@@ -28,6 +30,7 @@ pub async fn serve(listener: TcpListener, web: Web, metrics_open: bool, stop: Ca
     let open = listener.local_addr()?.ip().is_loopback();
     let (mut guarded, mut figures) = (Router::new(), Router::new().route("/metrics", get(metrics)));
     guarded = guarded.route("/v1/ingest/rejected", get(rejected)).route("/v1/ingest/clients", get(clients));
+    guarded = guarded.route("/v1/streams", get(streams));
     if !open {
         let ask = from_fn_with_state(web.clone(), ask_for_admin_key);
         guarded = guarded.layer(ask.clone());
@@ -58,6 +61,11 @@ async fn metrics(State(web): State<Web>, request: HeaderMap) -> Response {
 
 async fn rejected(State(web): State<Web>) -> Response {
     ([(CONTENT_TYPE, "application/json")], web.inner.ingest.rejected_json()).into_response()
+}
+
+async fn streams(State(web): State<Web>) -> Response {
+    let text = json!({ "streams": web.inner.origin.streams() }).to_string();
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn clients(State(web): State<Web>) -> Response {

@@ -159,6 +159,26 @@ impl From<OriginError> for Problem {
                 "not-found",
                 "there is no object of this name: it was not uploaded, was deleted, has outlived its TTL, or made room for newer ones",
             ),
+            OriginError::Stale { periods } => Self {
+                outcome: Outcome::Stale,
+                ..Self::new(
+                    StatusCode::NOT_FOUND,
+                    "stale",
+                    format!(
+                        "the playlist is here, but its stream has had no new segment for more than {periods} target durations, and this \
+                         namespace is set to on_stale = \"404\", so that players and CDNs fail over; it is back with the encoder's next segment"
+                    ),
+                )
+            },
+            OriginError::TooFarAhead => Self::bad_request(
+                "_HLS_msn or _HLS_part is too far ahead of the playlist: ask for the next segment or the one after it (RFC 8216bis 6.2.5.2)",
+            ),
+            OriginError::NotInTime => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-in-time",
+                "the playlist has not got the segment asked for within three target durations: the encoder may have stopped",
+            )
+            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
             OriginError::TooLarge { limit } => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",

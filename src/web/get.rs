@@ -15,7 +15,9 @@ use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
 use crate::origin::{Origin, OriginError, Portion};
 
-/// Finds the object and answers 200, 206 or 304. Cancel-safe: it may wait for what is not in memory, and changes nothing.
+/// Finds the object and answers 200, 206 or 304.
+///
+/// Cancel-safe: it may wait for what is not in memory or about to arrive, and changes nothing.
 pub(super) async fn get(
     origin: &Origin,
     grant: &Grant,
@@ -23,10 +25,20 @@ pub(super) async fn get(
     target: &Target<'_>,
     record: &Record,
 ) -> Result<Response, Problem> {
+    if let Some(ask) = target.blocking_reload()? {
+        origin.reload(grant, &target.object, ask).await?;
+    }
     let found = match origin.get(grant, &target.object) {
         Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
-            let below = origin.get_below(grant, &target.object, portion(parts)).await;
-            below.map_err(|error| if error == OriginError::NotFound { missing } else { error })?
+            match origin.get_below(grant, &target.object, portion(parts)).await {
+                Err(OriginError::NotFound) => {
+                    if !origin.wait_for(grant, &target.object).await? {
+                        return Err(missing.into());
+                    }
+                    origin.get(grant, &target.object)?
+                }
+                below => below?,
+            }
         }
         found => found?,
     };

@@ -48,7 +48,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::task::TaskTracker;
@@ -163,11 +164,19 @@ impl Web {
         Router::new()
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(readiness))
+            .route("/time", get(time))
             // A fallback and not a pattern: keys are decoded once, by our rules, from the path as it came.
             .fallback(objects::dispatch)
             .layer(CatchPanicLayer::custom(error::panicked))
             .with_state(self.clone())
     }
+}
+
+/// Answers `/time`: now, as ISO 8601, for DASH players' clocks (`urn:mpeg:dash:utc:http-iso:2014`, ISO/IEC 23009-1 5.8.4.11).
+async fn time(State(web): State<Web>) -> Response {
+    let mut response = web.inner.origin.clock().wall().to_string().into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Answers `/readyz` on both kinds of listener.

@@ -15,6 +15,10 @@ use crate::origin::Found;
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// How fresh a playlist is, without reading it: for monitors, and for CDNs that compare origins.
+const LAST_SEQUENCE: HeaderName = HeaderName::from_static("last-sequence");
+const LAST_UPDATED: HeaderName = HeaderName::from_static("last-updated");
+
 /// 200 with the whole body. To a HEAD the same: the connection sends the headers alone.
 pub(super) fn whole(found: &Found) -> Response {
     let mut response = Response::new(Body::from(found.body().clone()));
@@ -65,6 +69,12 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
         None => text::<48>(format_args!("public, max-age={}", found.max_age)),
     };
     headers.insert(CACHE_CONTROL, cache_control);
+    if let Some(liveness) = &meta.liveness {
+        headers.insert(LAST_UPDATED, liveness.last_updated.clone());
+        if let Some(sequence) = &liveness.last_sequence {
+            headers.insert(LAST_SEQUENCE, sequence.clone());
+        }
+    }
     // Past memory it is a hit all the same: nobody else was asked (RFC 9211 2.1). The detail is ours (2.8).
     let detail = if found.is_from_below() { "; detail=durable" } else { "" };
     headers.insert(CACHE_STATUS, text::<64>(format_args!("springhead; hit; ttl={}{detail}", found.left.as_secs())));

@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::error::Problem;
 use crate::auth::secret::Secret;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
+use crate::origin::BlockingReload;
 
 /// What a URL under `/cache/` means.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Target<'a> {
     pub(super) in_query: bool,
     /// `?ttl_seconds=` as it was written, if it was.
     ttl_seconds: Option<Cow<'a, str>>,
+    /// `_HLS_msn` and `_HLS_part`, as they were written.
+    hls_msn: Option<&'a str>,
+    hls_part: Option<&'a str>,
 }
 
 /// What a URL means to WebDAV, where a folder has a name too.
@@ -70,12 +74,15 @@ impl<'a> Target<'a> {
         let (namespace, path_key) = rest.split_once('/').unwrap_or((rest, ""));
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
         let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
+        let (mut hls_msn, mut hls_part) = (None, None);
         let mut tokens = Vec::new();
         for (name, value) in parameters(query) {
             let place = match name {
                 "key" => &mut key,
                 "key_base64" => &mut key_base64,
                 "ttl_seconds" => &mut ttl_seconds,
+                "_HLS_msn" => &mut hls_msn,
+                "_HLS_part" => &mut hls_part,
                 "token" => {
                     tokens.push(value);
                     continue;
@@ -104,7 +111,17 @@ impl<'a> Target<'a> {
         // A token that does not even decode is no credential; the request is judged without it.
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
-        Ok(Self { object: ObjectId { namespace, key }, tokens, in_query: path_key.is_empty(), ttl_seconds })
+        Ok(Self { object: ObjectId { namespace, key }, tokens, in_query: path_key.is_empty(), ttl_seconds, hls_msn, hls_part })
+    }
+
+    /// The segment, or part of it, that the playlist is to have (RFC 8216bis 6.2.5.2).
+    pub(super) fn blocking_reload(&self) -> Result<Option<BlockingReload>, Problem> {
+        let number = |text: &str| text.parse().map_err(|_| Problem::bad_request("_HLS_msn and _HLS_part are whole numbers"));
+        match (self.hls_msn, self.hls_part) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Problem::bad_request("_HLS_part needs _HLS_msn beside it (RFC 8216bis 6.2.5.2)")),
+            (Some(msn), part) => Ok(Some(BlockingReload { msn: number(msn)?, part: part.map(number).transpose()? })),
+        }
     }
 
     /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.

@@ -186,7 +186,10 @@ fn expect_no_refusal_but_the_challenge(origin: &Origin, challenged: bool) {
     }
     assert_eq!(challenges > 0, challenged);
     assert!(origin.refusals().is_empty());
-    assert!(origin.log().iter().all(|line| line["level"] != "WARN" && line["level"] != "ERROR"), "nothing to warn of");
+    // On a busy machine, and when the encoder has ended, a segment may be overdue. Nothing else is wrong with a stream.
+    let is_lateness = |line: &serde_json::Value| line["event"] == "late" || line["event"] == "stale";
+    let warnings: Vec<_> = origin.log().into_iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect();
+    assert!(warnings.iter().all(is_lateness), "nothing to warn of: {warnings:#?}");
 }
 
 #[test]

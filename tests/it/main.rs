@@ -19,6 +19,7 @@ mod drain;
 mod durable;
 mod encoders;
 mod limits;
+mod live;
 mod misbehaving;
 mod observability;
 mod read;

@@ -28,6 +28,7 @@ enum Step {
     Open { key: u8, length: u16 },
     Drop,
     Get { key: u8 },
+    Renew { key: u8, ttl: u8 },
     Remove { key: u8 },
     Wait { seconds: u8 },
     Sweep,
@@ -48,6 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (key.clone(), 0u16..9000).prop_map(|(key, length)| Step::Open { key, length }),
         2 => Just(Step::Drop),
         8 => key.clone().prop_map(|key| Step::Get { key }),
+        3 => (key.clone(), 1u8..40).prop_map(|(key, ttl)| Step::Renew { key, ttl }),
         1 => key.prop_map(|key| Step::Remove { key }),
         2 => (0u8..8).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::Sweep),
@@ -63,6 +65,14 @@ struct Known {
     length: usize,
     expires: u64,
     written: u64,
+    leased: bool,
+}
+
+impl Known {
+    /// Whether it is given up only when nothing else is left.
+    fn is_protected(&self) -> bool {
+        self.leased || self.kind.is_protected()
+    }
 }
 
 struct World {
@@ -108,6 +118,7 @@ impl World {
             modified: self.clock.wall(),
             expires: self.clock.now() + Duration::from_secs(ttl),
             target_duration: None,
+            liveness: None,
         }
     }
 
@@ -139,7 +150,7 @@ impl World {
                 assert_eq!(published.replaced.is_some(), present);
                 assert_eq!(published.entry.body, body);
                 let expires = self.seconds + ttl;
-                let known = Known { kind, seed: self.seed, length, expires, written: self.seed };
+                let known = Known { kind, seed: self.seed, length, expires, written: self.seed, leased: false };
                 self.model.insert(key.as_str().to_owned(), known);
                 assert!(self.hot.get(key).is_some(), "what was just acknowledged is there");
             }
@@ -169,6 +180,19 @@ impl World {
             }
             Step::Drop => drop(self.open.pop()),
             Step::Get { key: number } => drop(self.hot.get(&key(number))),
+            Step::Renew { key: number, ttl } => {
+                let found = self.hot.peek(&key(number));
+                let until = self.clock.now() + Duration::from_secs(u64::from(ttl));
+                assert_eq!(self.hot.renew(&key(number), until), found.is_some());
+                let Some(found) = found else { return };
+                let renewed = self.hot.peek(&key(number)).expect("it lives on");
+                assert_eq!((&renewed.body, &renewed.meta.etag), (&found.body, &found.meta.etag), "the same version");
+                assert!(renewed.meta.expires >= found.meta.expires, "never shorter");
+                let (left, asked) = (renewed.meta.expires.since(self.clock.now()).as_secs(), u64::from(ttl));
+                assert!(left * 8 >= asked * 7, "as long as was asked for, or nearly: {left} of {asked}");
+                let known = self.model.get_mut(key(number).as_str()).unwrap();
+                (known.expires, known.leased) = (self.seconds + left, true);
+            }
             Step::Remove { key: number } => {
                 let was_there = self.hot.get(&key(number)).is_some();
                 assert_eq!(self.hot.remove(&key(number)), was_there);
@@ -186,10 +210,11 @@ impl World {
     fn compare(&mut self) {
         self.hot.validate();
         let mut lost_protected = false;
-        let mut segments_left = 0;
+        let mut lost_leased = false;
+        let (mut segments_left, mut unleased_left) = (0, 0);
         // What has to stay together for a protected object to go: the protected ones and the newest of all.
         let newest = self.model.values().map(|known| known.written).max().unwrap_or(0);
-        let must_stay = |known: &Known| known.kind.is_protected() || known.written == newest;
+        let must_stay = |known: &Known| known.is_protected() || known.written == newest;
         let held: u64 =
             self.model.iter().filter(|(_, known)| must_stay(known)).map(|(name, known)| cost(name, known.length)).sum();
         let keys: Vec<String> = self.model.keys().cloned().collect();
@@ -201,10 +226,12 @@ impl World {
                 Some(entry) => {
                     assert!(self.seconds < known.expires, "{name} has outlived its TTL");
                     assert_eq!(entry.body, bytes(known.seed, known.length), "{name} is the last version, whole");
-                    segments_left += usize::from(!known.kind.is_protected());
+                    segments_left += usize::from(!known.is_protected());
+                    unleased_left += usize::from(!known.leased);
                 }
                 None => {
-                    lost_protected |= known.kind.is_protected() && self.seconds < known.expires;
+                    lost_protected |= known.is_protected() && self.seconds < known.expires;
+                    lost_leased |= known.leased && self.seconds < known.expires;
                     self.model.remove(&name);
                 }
             }
@@ -217,12 +244,15 @@ impl World {
         let in_flight: u64 = self.open.iter().map(|upload| cost(upload.key().as_str(), 0) + upload.len()).sum();
         assert_eq!(usage.in_flight, in_flight);
         let protected: u64 =
-            self.model.iter().filter(|(_, known)| known.kind.is_protected()).map(|(name, known)| cost(name, known.length)).sum();
+            self.model.iter().filter(|(_, known)| known.is_protected()).map(|(name, known)| cost(name, known.length)).sum();
         let newest = self.model.values().map(|known| (known.written, known.length)).max().map_or(0, |(_, length)| length as u64);
         assert!(
             live + in_flight <= CAPACITY || live <= protected + newest + OVERHEAD + 3,
             "over the capacity only with nothing left to give up: {live} + {in_flight}"
         );
+        if lost_leased {
+            assert!(unleased_left <= 1, "what a live stream needs went while {unleased_left} others were there");
+        }
         if lost_protected {
             assert!(segments_left <= 1, "a protected object went while {segments_left} segments were there");
             assert!(held > CAPACITY, "a protected object went for the sake of uploads in flight: {held} bytes were held");
@@ -275,6 +305,7 @@ fn many_at_once_keep_the_account() {
                 modified: clock.wall(),
                 expires: clock.now() + Duration::from_millis(n % 50),
                 target_duration: None,
+                liveness: None,
             };
             upload.publish(body, meta, |_| true).unwrap();
         }

@@ -85,6 +85,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("rustls", "web/tls.rs"),
         ("x509_parser", "web/tls.rs"),
         ("uuid", "web/envelope.rs"),
+        ("quick_xml", "hls/mpd.rs"),
         ("percent_encoding", "web/target.rs"),
         ("humantime", "app/keys.rs"),
         ("listenfd", "app/supervisor.rs"),

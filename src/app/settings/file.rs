@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::values::{ack, address, directory, durable, duration, file_name, number, rate, size};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
-use crate::origin::policy::{CorsOrigins, NamespacePolicy};
+use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
 
 /// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
 pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings {
@@ -103,6 +103,30 @@ fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
     section.text("durable", |text| durable(text).map(|value| policy.durable = value));
     section.text("ack", |text| ack(text).map(|value| policy.ack = value));
     section.text("durable_capacity", |text| size(text).map(|value| policy.durable_capacity = value));
+    section.text("hold", |text| {
+        policy.hold = match text {
+            "auto" => Hold::Auto,
+            "off" => Hold::Off,
+            text => Hold::For(duration(text)?),
+        };
+        Ok(())
+    });
+    section.number("max_held", |value| policy.max_held = value);
+    section.text("gate", |text| {
+        policy.gate = if text == "off" { None } else { Some(duration(text)?) };
+        Ok(())
+    });
+    section.text("on_stale", |text| {
+        policy.on_stale = match text {
+            "serve" => OnStale::Serve,
+            "404" => OnStale::NotFound,
+            _ => return Err(format!("{text:?} is neither serve nor 404")),
+        };
+        Ok(())
+    });
+    section.number("stale_after", |value| policy.stale_after = u32::try_from(value).unwrap_or(u32::MAX));
+    section.truth("strip_credentials", |value| policy.strip_credentials = value);
+    section.truth("strip_parameters", |value| policy.strip_parameters = value);
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
     section.list("cors_origins", |texts| {
         policy.cors_origins = if texts.contains(&"*") {

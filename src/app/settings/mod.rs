@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(super) use self::fault::{Change, Fault, Faults};
 use self::values::{address, directory, duration, file_name, size, truth};
 use crate::model::id::Namespace;
-use crate::origin::policy::NamespacePolicy;
+use crate::origin::policy::{Hold, NamespacePolicy};
 use crate::store::{Ack, Durable};
 use crate::web::{ConnectionLimits, Timeouts};
 
@@ -269,6 +269,16 @@ impl Settings {
             let day = Duration::from_secs(86_400);
             if policy.default_ttl < Duration::from_secs(1) || policy.default_ttl > policy.max_ttl {
                 fault("default_ttl", "has to be between 1s and max_ttl".to_owned());
+            }
+            let longest = Duration::from_secs(30);
+            if matches!(policy.hold, Hold::For(span) if span.is_zero() || span > longest) {
+                fault("hold", "has to be between 1ms and 30s, auto or off: CDNs give up after 30 s".to_owned());
+            }
+            if policy.gate.is_some_and(|gate| gate.is_zero() || gate > longest) {
+                fault("gate", "has to be between 1ms and 30s, or off: the encoder waits as long for its answer".to_owned());
+            }
+            if !(2..=10_000).contains(&policy.stale_after) {
+                fault("stale_after", "has to be between 2 and 10000 target durations".to_owned());
             }
             if policy.max_ttl > 3650 * day {
                 fault("max_ttl", "is longer than 3650d".to_owned());

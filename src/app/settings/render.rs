@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
-use crate::origin::policy::CorsOrigins;
+use crate::origin::policy::{CorsOrigins, Hold, OnStale};
 use crate::store::{Ack, Durable};
 
 pub(super) fn render(settings: &Settings) -> String {
@@ -112,6 +112,22 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         writeln!(text, "durable = {}", quote(durable))?;
         writeln!(text, "ack = \"{}\"", if policy.ack == Ack::Hot { "hot" } else { "durable" })?;
         writeln!(text, "durable_capacity = \"{}\"", Size(policy.durable_capacity))?;
+        let hold = match policy.hold {
+            Hold::Auto => "auto".to_owned(),
+            Hold::Off => "off".to_owned(),
+            Hold::For(span) => Span(span).to_string(),
+        };
+        writeln!(text, "hold = \"{hold}\"")?;
+        writeln!(text, "max_held = {}", policy.max_held)?;
+        writeln!(text, "gate = \"{}\"", policy.gate.map_or_else(|| "off".to_owned(), |gate| Span(gate).to_string()))?;
+        let on_stale = match policy.on_stale {
+            OnStale::Serve => "serve",
+            OnStale::NotFound => "404",
+        };
+        writeln!(text, "on_stale = \"{on_stale}\"")?;
+        writeln!(text, "stale_after = {}", policy.stale_after)?;
+        writeln!(text, "strip_credentials = {}", policy.strip_credentials)?;
+        writeln!(text, "strip_parameters = {}", policy.strip_parameters)?;
         writeln!(text, "error_cache_control = {}", quote(&show(&policy.error_cache_control)))?;
         let origins = match &policy.cors_origins {
             CorsOrigins::Any => list(["*".to_owned()]),

@@ -94,6 +94,8 @@ impl Attributes {
             modified: self.modified,
             expires: clock.moment_of(self.expires),
             target_duration: self.target_duration,
+            // Of the live edge, which this is not any more: the next rewrite tells it again.
+            liveness: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::meta::Meta;
 
@@ -29,6 +30,8 @@ pub struct Entry {
     pub meta: Meta,
     /// Its age rank: versions completed later have larger ones.
     pub(super) sequence: u64,
+    /// Whether a stream that is alive needs it: then it is given up last of all.
+    pub(super) leased: bool,
     /// Whether it was read since eviction last looked.
     visited: AtomicBool,
 }
@@ -36,19 +39,26 @@ pub struct Entry {
 impl Entry {
     pub(in crate::store) fn new(key: Key, body: Bytes, meta: Meta) -> Self {
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        Self { key, body, meta, sequence, visited: AtomicBool::new(false) }
+        Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
+    }
+
+    /// The same version with a longer life, because a stream that is alive needs it.
+    pub(super) fn renewed(&self, expires: Moment) -> Self {
+        let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
+        let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
+        Self { key, body, meta, sequence: self.sequence, leased: true, visited }
     }
 
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
     /// before it.
     pub(in crate::store) fn returned(key: Key, body: Bytes, meta: Meta) -> Self {
         let sequence = RETURNS.fetch_add(1, Ordering::Relaxed);
-        Self { key, body, meta, sequence, visited: AtomicBool::new(false) }
+        Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
     }
 
-    /// Whether it came back from a tier below.
-    pub(super) fn is_returned(&self) -> bool {
-        self.sequence < UPLOADED
+    /// Whether it came back from a tier below and is nothing a stream needs.
+    pub(super) fn is_spare(&self) -> bool {
+        self.sequence < UPLOADED && !self.leased && !self.meta.kind.is_protected()
     }
 
     /// What it counts against the hot capacity.

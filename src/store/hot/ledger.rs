@@ -25,6 +25,7 @@ pub(super) struct Ledger {
     returned: u64,
     segments: BTreeMap<u64, Arc<Entry>>,
     protected: BTreeMap<u64, Arc<Entry>>,
+    leased: BTreeMap<u64, Arc<Entry>>,
     due: BTreeSet<(Moment, u64)>,
 }
 
@@ -40,6 +41,7 @@ impl Ledger {
             returned: 0,
             segments: BTreeMap::new(),
             protected: BTreeMap::new(),
+            leased: BTreeMap::new(),
             due: BTreeSet::new(),
         }
     }
@@ -47,7 +49,7 @@ impl Ledger {
     /// Lists a new entry.
     pub(super) fn add(&mut self, entry: &Arc<Entry>) {
         self.stored += entry.cost();
-        if entry.is_returned() && !entry.meta.kind.is_protected() {
+        if entry.is_spare() {
             self.returned += entry.cost();
         }
         self.due.insert((entry.meta.expires, entry.sequence));
@@ -59,14 +61,18 @@ impl Ledger {
         if self.class_of(entry).remove(&entry.sequence).is_some() {
             self.due.remove(&(entry.meta.expires, entry.sequence));
             self.stored -= entry.cost();
-            if entry.is_returned() && !entry.meta.kind.is_protected() {
+            if entry.is_spare() {
                 self.returned -= entry.cost();
             }
         }
     }
 
     fn class_of(&mut self, entry: &Entry) -> &mut BTreeMap<u64, Arc<Entry>> {
-        if entry.meta.kind.is_protected() { &mut self.protected } else { &mut self.segments }
+        match (entry.leased, entry.meta.kind.is_protected()) {
+            (true, _) => &mut self.leased,
+            (false, true) => &mut self.protected,
+            (false, false) => &mut self.segments,
+        }
     }
 
     /// Strikes off what has fallen due, at most `limit` entries, and names it.
@@ -74,7 +80,8 @@ impl Ledger {
         for _ in 0..limit {
             match self.due.first() {
                 Some(&(due, sequence)) if due <= now => {
-                    let found = self.segments.get(&sequence).or_else(|| self.protected.get(&sequence)).cloned();
+                    let found =
+                        [&self.segments, &self.protected, &self.leased].iter().find_map(|class| class.get(&sequence)).cloned();
                     if let Some(entry) = found {
                         self.strike(&entry);
                         victims.push((entry, Gone::Expired));
@@ -89,7 +96,7 @@ impl Ledger {
     }
 
     /// Brings the account back under the capacity, naming what has to go: first what has expired, then segments, and protected
-    /// objects only when what is stored would not fit without that. `newest` is never named: it has just been acknowledged.
+    /// objects only when what is stored would not fit without that, those last that a live stream needs. `newest` is never named: it has just been acknowledged.
     pub(super) fn make_room(&mut self, now: Moment, newest: Option<u64>, victims: &mut Vec<Victim>) {
         while self.stored + self.in_flight > self.capacity {
             let before = victims.len();
@@ -99,7 +106,8 @@ impl Ledger {
             }
             let victim = match pick(&self.segments, newest) {
                 Some(segment) => segment,
-                None if self.stored > self.capacity => match pick(&self.protected, newest) {
+                None if self.stored > self.capacity => match pick(&self.protected, newest).or_else(|| pick(&self.leased, newest))
+                {
                     Some(protected) => protected,
                     None => break,
                 },
@@ -127,7 +135,7 @@ impl Ledger {
     }
 
     pub(super) fn objects(&self) -> usize {
-        self.segments.len() + self.protected.len()
+        self.segments.len() + self.protected.len() + self.leased.len()
     }
 
     /// The first moment at which something falls due.
@@ -137,14 +145,15 @@ impl Ledger {
 
     /// Recounts everything.
     pub(super) fn validate(&self) {
-        let listed = || self.segments.values().chain(self.protected.values());
+        let listed = || self.segments.values().chain(self.protected.values()).chain(self.leased.values());
         assert_eq!(self.stored, listed().map(|entry| entry.cost()).sum::<u64>(), "stored is the sum of its parts");
         let returned = self.segments.range(..UPLOADED).map(|(_, entry)| entry.cost()).sum::<u64>();
         assert_eq!(self.returned, returned, "what came back is the sum of its parts");
         assert_eq!(self.due.len(), self.objects(), "every entry falls due once");
         assert!(listed().all(|entry| self.due.contains(&(entry.meta.expires, entry.sequence))), "each at its own expiry");
-        assert!(self.segments.values().all(|entry| !entry.meta.kind.is_protected()), "classes are kept apart");
-        assert!(self.protected.values().all(|entry| entry.meta.kind.is_protected()), "classes are kept apart");
+        assert!(self.segments.values().all(|entry| !entry.leased && !entry.meta.kind.is_protected()), "classes are kept apart");
+        assert!(self.protected.values().all(|entry| !entry.leased && entry.meta.kind.is_protected()), "classes are kept apart");
+        assert!(self.leased.values().all(|entry| entry.leased), "classes are kept apart");
     }
 }
 

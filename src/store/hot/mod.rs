@@ -12,6 +12,7 @@ pub(super) mod entry;
 mod ledger;
 mod map;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use parking_lot::Mutex;
 use self::entry::{Entry, cost};
 use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
+use super::arrivals::{Arrival, Arrivals};
+use super::uploads::{Flight, Uploads};
 use super::{InFlight, StoreError, Upload};
 use crate::metrics::{Gone, NamespaceMetrics};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Moment};
 use crate::model::id::Key;
 use crate::model::meta::Meta;
 
@@ -34,6 +37,8 @@ const SWEEP_BATCH: usize = 256;
 pub struct HotNamespace {
     map: EntryMap,
     ledger: Mutex<Ledger>,
+    uploads: Uploads,
+    arrivals: Arrivals,
     in_flight: Arc<InFlight>,
     clock: Clock,
     metrics: NamespaceMetrics,
@@ -79,6 +84,8 @@ impl HotNamespace {
         Self {
             map: EntryMap::new(),
             ledger: Mutex::new(Ledger::new(capacity)),
+            uploads: Uploads::default(),
+            arrivals: Arrivals::default(),
             in_flight,
             clock,
             metrics,
@@ -120,18 +127,37 @@ impl HotNamespace {
         Upload::open(Arc::clone(self), key.clone(), length)
     }
 
+    /// Whether an upload of the key is in flight, from the moment it was let in and whether or not any of it has come.
+    #[must_use]
+    pub fn is_uploading(&self, key: &Key) -> bool {
+        self.uploads.has(key)
+    }
+
+    /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.
+    pub fn arrivals(self: &Arc<Self>, key: &Key) -> Arrival {
+        Arrival::new(Arc::clone(self), key.clone())
+    }
+
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    pub(super) fn waiters(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
     /// Makes an upload's body the object, in one step: a reader sees the old version or this one. `allow` is asked about the
-    /// live version under the lock. On success, and only then, the upload's reservation of `reserved` bytes has ended with it.
+    /// live version under the lock. On success, and only then, the upload's reservation has ended with it.
     pub(super) fn publish(
         &self,
         entry: Entry,
-        reserved: u64,
+        flight: &Flight,
         allow: impl FnOnce(Option<&Meta>) -> bool,
     ) -> Result<Published, StoreError> {
         let sequence = entry.sequence;
         let entry = Arc::new(entry);
         let mut victims = Vec::new();
-        let replaced = {
+        let (replaced, reserved) = {
             let mut ledger = self.ledger.lock();
             let now = self.clock.now();
             let current = self.map.get(entry.key.as_str());
@@ -142,6 +168,7 @@ impl HotNamespace {
                 ledger.strike(old);
             }
             self.map.insert(Arc::clone(&entry));
+            let reserved = flight.reserved.swap(0, Ordering::Relaxed);
             ledger.in_flight -= reserved;
             ledger.add(&entry);
             ledger.make_room(now, Some(sequence), &mut victims);
@@ -149,7 +176,7 @@ impl HotNamespace {
             if let Some(follower) = self.follower.get() {
                 follower.published(&entry);
             }
-            current.filter(|old| old.meta.is_live(now))
+            (current.filter(|old| old.meta.is_live(now)), reserved)
         };
         self.in_flight.give_back(reserved);
         self.account(victims);
@@ -186,6 +213,30 @@ impl HotNamespace {
         };
         self.account(victims);
         taken
+    }
+
+    /// Keeps a live object until this moment at least, and from eviction as long as anything else is left: a stream that is alive
+    /// needs it. Says whether it is there. Does nothing when little would be gained, so that it may be called at every turn.
+    pub fn renew(&self, key: &Key, until: Moment) -> bool {
+        let is_enough = |entry: &Entry| {
+            let now = self.clock.now();
+            entry.leased && entry.meta.expires.since(now) * 8 >= until.since(now) * 7
+        };
+        match self.peek(key) {
+            None => return false,
+            Some(entry) if is_enough(&entry) => return true,
+            Some(_) => {}
+        }
+        let mut ledger = self.ledger.lock();
+        let Some(entry) = self.peek(key) else { return false };
+        let renewed = Arc::new(entry.renewed(until));
+        ledger.strike(&entry);
+        self.map.insert(Arc::clone(&renewed));
+        ledger.add(&renewed);
+        if let Some(follower) = self.follower.get() {
+            follower.published(&renewed);
+        }
+        true
     }
 
     /// Removes an object; says whether a live one was there.
@@ -268,10 +319,11 @@ impl HotNamespace {
         let mut in_map = 0;
         self.map.for_each(|entry| in_map += entry.cost());
         assert_eq!(in_map, ledger.stored, "bytes counted = bytes held");
+        assert_eq!(self.uploads.reserved(), ledger.in_flight, "in flight is the sum of what uploads have reserved");
     }
 
-    /// Reserves `bytes` for an upload, making room for them.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<(), StoreError> {
+    /// Reserves `bytes` more for an upload, making room for them.
+    pub(super) fn reserve(&self, bytes: u64, flight: &Flight) -> Result<(), StoreError> {
         if !self.in_flight.try_take(bytes) {
             return Err(StoreError::Busy);
         }
@@ -279,6 +331,7 @@ impl HotNamespace {
         {
             let mut ledger = self.ledger.lock();
             ledger.in_flight += bytes;
+            flight.reserved.fetch_add(bytes, Ordering::Relaxed);
             ledger.make_room(self.clock.now(), None, &mut victims);
             self.take_out(&ledger, &victims);
         }
@@ -286,12 +339,18 @@ impl HotNamespace {
         Ok(())
     }
 
-    /// Gives a reservation back.
-    pub(super) fn release(&self, bytes: u64) {
-        self.in_flight.give_back(bytes);
+    /// Gives an upload's reservation back.
+    pub(super) fn release(&self, flight: &Flight) {
+        // Nobody else adds to it.
+        if flight.reserved.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let mut ledger = self.ledger.lock();
-        ledger.in_flight -= bytes;
+        let reserved = flight.reserved.swap(0, Ordering::Relaxed);
+        ledger.in_flight -= reserved;
         self.show(&ledger);
+        drop(ledger);
+        self.in_flight.give_back(reserved);
     }
 
     /// What an upload of this key and body length reserves.

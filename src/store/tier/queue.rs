@@ -263,6 +263,7 @@ mod tests {
             modified: clock.wall(),
             expires: clock.now(),
             target_duration: None,
+            liveness: None,
         };
         Arc::new(Entry::new(key.clone(), Bytes::from(vec![0; length]), meta))
     }
@@ -320,6 +321,8 @@ mod tests {
             for turn in std::mem::take(&mut running) {
                 make(&mut queue, &mut made, turn);
             }
+            // What has failed keeps its distance even at the end.
+            clock.advance(LONGEST_WAIT);
             while let Some(turn) = queue.take(clock.now(), true) {
                 make(&mut queue, &mut made, turn);
                 queue.validate(&running);

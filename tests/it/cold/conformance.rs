@@ -31,6 +31,7 @@ pub(crate) fn attributes(body: &Bytes, kind: Kind) -> Attributes {
         modified: WallTime::from_millis(1_767_225_600_123),
         expires: clock.now() + Duration::from_secs(3_600),
         target_duration: (kind == Kind::Playlist).then_some(Duration::from_millis(2_500)),
+        liveness: None,
     };
     Attributes::of(body, &meta, &clock)
 }

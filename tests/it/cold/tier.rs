@@ -79,6 +79,7 @@ impl World {
             modified: self.clock.wall(),
             expires: self.clock.now() + Duration::from_secs(ttl),
             target_duration: None,
+            liveness: None,
         };
         let whole = upload.body();
         upload.publish(whole, meta, |_| true).unwrap();

@@ -1,7 +1,7 @@
 //! Objects as files: `objects/NAMESPACE/KEY` is an object's bytes under its readable name, `objects/.meta/NAMESPACE/KEY.json` its
 //! attributes, and `objects/.new/NAMESPACE/` what is being written. So a web server, rsync or ffmpeg can use the first as it is.
 //!
-//! Two files and not one with extended attributes: `cp`, `tar`, NFSv3 and many a backup lose those, and an object without its time
+//! Two files and not one with extended attributes: `cp`, `tar`, older NFS and many a backup lose those, and an object without its time
 //! to live is of no use. What two files need is that they change as one. A write takes these steps:
 //! 1. Body and attributes are written to `.new/N.body` and `.new/N.json`; [`Care::Synced`] syncs both.
 //! 2. `.new/N.json` becomes `.new/N.go`. From here on the write counts; a crash before it leaves nothing but waste.

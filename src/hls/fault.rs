@@ -1,0 +1,72 @@
+//! What is wrong with a playlist or manifest, in words for the one who runs the encoder.
+
+use thiserror::Error;
+
+/// How many faults of one playlist are kept: one mistake of an encoder repeats on every line.
+const MAX_FAULTS: usize = 16;
+
+/// A fault and where it stands. Shown, it gives away nothing of the text itself, which may hold a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("line {line}: {what}")]
+pub struct Fault {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: Wrong,
+}
+
+/// The ways in which a playlist or manifest can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Wrong {
+    /// Compressed, HTML, or cut off at its head.
+    #[error("this is no HLS playlist: it does not begin with #EXTM3U")]
+    NoPlaylist,
+    /// RFC 8216 4.1 forbids it.
+    #[error("tags of a media playlist and of a multivariant playlist in one: no player takes this")]
+    Mixed,
+    /// More than is worth reading.
+    #[error("more entries than are read: let the encoder keep a shorter window")]
+    TooLong,
+    /// A media playlist has to have one (RFC 8216 4.3.3.1).
+    #[error("a media playlist without a valid EXT-X-TARGETDURATION")]
+    NoTargetDuration,
+    /// A segment's URI with no EXTINF before it.
+    #[error("a segment without EXTINF")]
+    NoDuration,
+    /// A tag whose number, duration or date does not read.
+    #[error("the value of {0} does not read")]
+    Value(&'static str),
+    /// A tag without an attribute that it has to have.
+    #[error("{0} has no {1}, or one that does not read")]
+    Attribute(&'static str, &'static str),
+    /// A STREAM-INF with no URI below it.
+    #[error("EXT-X-STREAM-INF without a URI on the line below it")]
+    NoUri,
+    /// A byte range that goes on from nothing.
+    #[error("EXT-X-BYTERANGE without an offset, and no range of the same file before it to go on from")]
+    NoOffset,
+    /// EXTINF longer than the target duration, rounded (RFC 8216 4.3.3.1).
+    #[error("a segment longer than EXT-X-TARGETDURATION: players may stall")]
+    LongerThanTarget,
+    /// Not UTF-8 (RFC 8216 4.1).
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// Not XML, or no MPD.
+    #[error("this is no DASH manifest: not well-formed XML with an MPD element")]
+    NoManifest,
+}
+
+/// Gathers the first few faults.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) list: Vec<Fault>,
+}
+
+impl Faults {
+    pub(super) fn note(&mut self, line: usize, what: Wrong) {
+        if self.list.len() < MAX_FAULTS {
+            self.list.push(Fault { line, what });
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Reading a media playlist, line by line.
+
+use std::time::Duration;
+
+use super::attributes::{attributes, byte_range, number, seconds, yes};
+use super::fault::{Fault, Faults, Wrong};
+use super::playlist::{
+    ByteRange, HintKind, MAX_ENTRIES, Map, Media, Part, Playlist, PlaylistType, PreloadHint, Segment, ServerControl, kind, tag,
+};
+use crate::model::clock::WallTime;
+
+/// How many of the last maps and keys are looked through for the same one: content that goes back and forth between two.
+const RECENT: usize = 8;
+
+pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Playlist, Fault> {
+    let mut reader = Reader::default();
+    for (line, text) in lines {
+        if let Some((tag, value)) = tag(text) {
+            reader.tag(line, tag, value)?;
+        } else if !text.is_empty() && !text.starts_with('#') {
+            reader.segment(line, text);
+        }
+        if reader.entries > MAX_ENTRIES {
+            return Err(Fault { line, what: Wrong::TooLong });
+        }
+    }
+    Ok(Playlist::Media(reader.end()))
+}
+
+#[derive(Default)]
+struct Reader {
+    media: Media,
+    faults: Faults,
+    entries: usize,
+    /// What the tags so far say of the next segment.
+    next: Segment,
+    has_duration: bool,
+    range: Option<(u64, Option<u64>)>,
+    /// The parts so far of the next segment.
+    parts: Vec<Part>,
+    /// In force until another takes its place.
+    map: Option<usize>,
+    key: Option<usize>,
+}
+
+impl Reader {
+    fn tag(&mut self, line: usize, tag: &str, value: &str) -> Result<(), Fault> {
+        match tag {
+            "INF" => {
+                let text = value.split_once(',').map_or(value, |(duration, _)| duration);
+                self.next.duration = self.read(line, "EXTINF", seconds(text)).unwrap_or_default();
+                self.has_duration = true;
+            }
+            "-X-TARGETDURATION" => {
+                let target = seconds(value).filter(|target| !target.is_zero());
+                self.media.target_duration = self.read(line, "EXT-X-TARGETDURATION", target);
+            }
+            "-X-MEDIA-SEQUENCE" => {
+                self.media.media_sequence = self.read(line, "EXT-X-MEDIA-SEQUENCE", number(value)).unwrap_or_default();
+            }
+            "-X-DISCONTINUITY-SEQUENCE" => {
+                let sequence = self.read(line, "EXT-X-DISCONTINUITY-SEQUENCE", number(value));
+                self.media.discontinuity_sequence = sequence.unwrap_or_default();
+            }
+            "-X-DISCONTINUITY" => self.next.discontinuity = true,
+            "-X-GAP" => self.next.gap = true,
+            "-X-ENDLIST" => self.media.ended = true,
+            "-X-I-FRAMES-ONLY" | "-X-IMAGES-ONLY" => self.media.i_frames_only = true,
+            "-X-PROGRAM-DATE-TIME" => {
+                self.next.program_date_time = self.read(line, "EXT-X-PROGRAM-DATE-TIME", WallTime::parse(value));
+            }
+            "-X-BYTERANGE" => self.range = self.read(line, "EXT-X-BYTERANGE", byte_range(value)),
+            "-X-PLAYLIST-TYPE" => {
+                let playlist_type = match value.trim() {
+                    "VOD" => Some(PlaylistType::Vod),
+                    "EVENT" => Some(PlaylistType::Event),
+                    _ => None,
+                };
+                self.media.playlist_type = self.read(line, "EXT-X-PLAYLIST-TYPE", playlist_type);
+            }
+            "-X-PART-INF" => {
+                let target = attributes(value).find(|(name, _)| *name == "PART-TARGET").and_then(|(_, value)| seconds(value));
+                self.media.part_target = self.read(line, "EXT-X-PART-INF", target);
+            }
+            "-X-SKIP" => {
+                let skipped = attributes(value).find(|(name, _)| *name == "SKIPPED-SEGMENTS").and_then(|(_, n)| number(n));
+                self.media.skipped = self.read(line, "EXT-X-SKIP", skipped).unwrap_or_default();
+            }
+            "-X-SERVER-CONTROL" => self.media.server_control = server_control(value),
+            "-X-PART" => self.part(line, value),
+            "-X-PRELOAD-HINT" => self.preload_hint(line, value),
+            "-X-MAP" => self.map(line, value),
+            "-X-KEY" => self.key(line, value),
+            other if kind(other) == Some(true) => return Err(Fault { line, what: Wrong::Mixed }),
+            // DATERANGE, CUE-OUT, SCTE35 and whatever else there is: nothing that an origin needs.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Notes a value that does not read.
+    fn read<T>(&mut self, line: usize, tag: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.faults.note(line, Wrong::Value(tag));
+        }
+        value
+    }
+
+    fn segment(&mut self, line: usize, uri: &str) {
+        self.entries += 1;
+        if !std::mem::take(&mut self.has_duration) {
+            self.faults.note(line, Wrong::NoDuration);
+        }
+        let mut segment = std::mem::take(&mut self.next);
+        if let Some(target) = self.media.target_duration
+            && segment.duration > target + Duration::from_millis(500)
+        {
+            self.faults.note(line, Wrong::LongerThanTarget);
+        }
+        if let Some((length, start)) = self.range.take() {
+            let before = self.media.segments.last().filter(|before| before.uri == uri).and_then(|before| before.range);
+            segment.range = Some(self.continued(line, length, start, before));
+        }
+        segment.uri = uri.to_owned();
+        segment.map = self.map;
+        segment.key = self.key;
+        segment.parts = std::mem::take(&mut self.parts);
+        self.media.segments.push(segment);
+    }
+
+    /// A range without an offset goes on where the one before it ended.
+    fn continued(&mut self, line: usize, length: u64, start: Option<u64>, before: Option<ByteRange>) -> ByteRange {
+        let start = start.or(before.map(ByteRange::end)).unwrap_or_else(|| {
+            self.faults.note(line, Wrong::NoOffset);
+            0
+        });
+        ByteRange { start, length: length.min(u64::MAX - start) }
+    }
+
+    fn part(&mut self, line: usize, list: &str) {
+        self.entries += 1;
+        let mut part = Part::default();
+        let (mut uri, mut duration, mut range) = (None, None, None);
+        for (name, value) in attributes(list) {
+            match name {
+                "URI" => uri = Some(value),
+                "DURATION" => duration = seconds(value),
+                "BYTERANGE" => range = byte_range(value),
+                "INDEPENDENT" => part.independent = yes(value),
+                "GAP" => part.gap = yes(value),
+                _ => {}
+            }
+        }
+        let Some(uri) = uri else { return self.faults.note(line, Wrong::Attribute("EXT-X-PART", "URI")) };
+        if duration.is_none() {
+            self.faults.note(line, Wrong::Attribute("EXT-X-PART", "DURATION"));
+        }
+        if let Some((length, start)) = range {
+            let last = self.parts.last().or_else(|| self.media.segments.last().and_then(|segment| segment.parts.last()));
+            let before = last.filter(|before| before.uri == uri).and_then(|before| before.range);
+            part.range = Some(self.continued(line, length, start, before));
+        }
+        part.uri = uri.to_owned();
+        part.duration = duration.unwrap_or_default();
+        self.parts.push(part);
+    }
+
+    fn preload_hint(&mut self, line: usize, list: &str) {
+        self.entries += 1;
+        let (mut kind, mut uri, mut start, mut length) = (None, None, None, None);
+        for (name, value) in attributes(list) {
+            match (name, value) {
+                ("TYPE", "PART") => kind = Some(HintKind::Part),
+                ("TYPE", "MAP") => kind = Some(HintKind::Map),
+                ("URI", uri_) => uri = Some(uri_),
+                ("BYTERANGE-START", value) => start = number(value),
+                ("BYTERANGE-LENGTH", value) => length = number(value),
+                _ => {}
+            }
+        }
+        match (kind, uri) {
+            (Some(kind), Some(uri)) => {
+                self.media.preload_hints.push(PreloadHint { kind, uri: uri.to_owned(), start, length });
+            }
+            (None, _) => self.faults.note(line, Wrong::Attribute("EXT-X-PRELOAD-HINT", "TYPE")),
+            (_, None) => self.faults.note(line, Wrong::Attribute("EXT-X-PRELOAD-HINT", "URI")),
+        }
+    }
+
+    fn map(&mut self, line: usize, list: &str) {
+        self.entries += 1;
+        let (mut uri, mut range) = (None, None);
+        for (name, value) in attributes(list) {
+            match name {
+                "URI" => uri = Some(value),
+                "BYTERANGE" => range = byte_range(value),
+                _ => {}
+            }
+        }
+        let Some(uri) = uri else { return self.faults.note(line, Wrong::Attribute("EXT-X-MAP", "URI")) };
+        let range = range.map(|(length, start)| {
+            let start = start.unwrap_or(0);
+            ByteRange { start, length }
+        });
+        let maps = &mut self.media.maps;
+        let same = |map: &&Map| map.uri == uri && map.range == range;
+        self.map = Some(recent(maps, same).unwrap_or_else(|| {
+            maps.push(Map { uri: uri.to_owned(), range });
+            maps.len() - 1
+        }));
+    }
+
+    fn key(&mut self, line: usize, list: &str) {
+        self.entries += 1;
+        let (mut uri, mut none) = (None, false);
+        for (name, value) in attributes(list) {
+            match name {
+                "URI" => uri = Some(value),
+                "METHOD" => none = value == "NONE",
+                _ => {}
+            }
+        }
+        if none {
+            self.key = None;
+            return;
+        }
+        let Some(uri) = uri else { return self.faults.note(line, Wrong::Attribute("EXT-X-KEY", "URI")) };
+        let keys = &mut self.media.keys;
+        self.key = Some(recent(keys, |key| key.as_str() == uri).unwrap_or_else(|| {
+            keys.push(uri.to_owned());
+            keys.len() - 1
+        }));
+    }
+
+    fn end(mut self) -> Media {
+        if self.media.target_duration.is_none() && !self.faults.list.iter().any(|fault| is_target(fault.what)) {
+            self.faults.note(1, Wrong::NoTargetDuration);
+        }
+        // Counted at the end: EXT-X-MEDIA-SEQUENCE and EXT-X-SKIP may stand anywhere.
+        let first = self.media.media_sequence.saturating_add(self.media.skipped);
+        for (index, segment) in self.media.segments.iter_mut().enumerate() {
+            segment.sequence = first.saturating_add(index as u64);
+        }
+        self.media.parts = self.parts;
+        self.media.faults = self.faults.list;
+        self.media
+    }
+}
+
+fn is_target(what: Wrong) -> bool {
+    what == Wrong::Value("EXT-X-TARGETDURATION")
+}
+
+/// The place of the same one among the last few.
+fn recent<T>(list: &[T], same: impl Fn(&&T) -> bool) -> Option<usize> {
+    let skipped = list.len().saturating_sub(RECENT);
+    list[skipped..].iter().position(|item| same(&item)).map(|at| skipped + at)
+}
+
+fn server_control(list: &str) -> ServerControl {
+    let mut control = ServerControl::default();
+    for (name, value) in attributes(list) {
+        match name {
+            "CAN-BLOCK-RELOAD" => control.can_block_reload = yes(value),
+            "HOLD-BACK" => control.hold_back = seconds(value),
+            "PART-HOLD-BACK" => control.part_hold_back = seconds(value),
+            "CAN-SKIP-UNTIL" => control.can_skip_until = seconds(value),
+            _ => {}
+        }
+    }
+    control
+}

@@ -1,0 +1,506 @@
+//! DASH manifests (MPD, ISO/IEC 23009-1): what health and leases need of one. The only module that knows `quick_xml`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use quick_xml::escape::unescape;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use super::fault::{Fault, Wrong};
+use crate::model::clock::WallTime;
+
+/// How many representations of one manifest are read, over all its periods.
+const MAX_REPRESENTATIONS: usize = 4096;
+/// The longest URI that is kept. An object's key is shorter.
+const MAX_URI: usize = 2048;
+/// How deep periods, adaptation sets and representations are nested in each other at most: three, if all is well.
+const MAX_DEPTH: usize = 8;
+/// The longest duration that is believed: ten years.
+const MAX_SECONDS: f64 = 3652.0 * 86_400.0;
+
+/// A manifest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// It will change: `type="dynamic"`.
+    pub dynamic: bool,
+    /// When the presentation began, or begins.
+    pub availability_start: Option<WallTime>,
+    /// When this version was made.
+    pub publish_time: Option<WallTime>,
+    /// How often players ask for a new version.
+    pub minimum_update_period: Option<Duration>,
+    /// How far back players may go.
+    pub time_shift_buffer_depth: Option<Duration>,
+    /// The longest segment.
+    pub max_segment_duration: Option<Duration>,
+    /// The initialisation segments, each once: URIs relative to the manifest, with every base URL and identifier put in.
+    pub initializations: Vec<String>,
+    /// The representations of all periods, in their order.
+    pub representations: Vec<Representation>,
+}
+
+/// One encoding of a content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Representation {
+    /// Its identifier.
+    pub id: String,
+    /// The rate announced, in bits a second.
+    pub bandwidth: Option<u64>,
+    /// The codecs (RFC 6381), its own or its adaptation set's.
+    pub codecs: Option<String>,
+    /// The template of its segments' URIs, relative to the manifest; `$Number$` and `$Time$` are left in it.
+    pub media: Option<String>,
+}
+
+/// Reads a manifest. Tolerant: what can be understood is kept.
+///
+/// # Errors
+/// A [`Fault`] when it is not well-formed XML, has no MPD element, or has more representations than are read.
+pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut reader = Reader::from_str(text);
+    let mut manifest = Manifest::default();
+    let mut levels = vec![Level::default()];
+    let mut is_mpd = false;
+    // The BaseURL that is being read; only the first one of each level counts, the others are the same elsewhere.
+    let mut base: Option<String> = None;
+    loop {
+        let line =
+            |reader: &Reader<&[u8]>| 1 + text.as_bytes()[..position(reader, text)].iter().filter(|&&byte| byte == b'\n').count();
+        let event = reader.read_event().map_err(|_| Fault { line: line(&reader), what: Wrong::NoManifest })?;
+        let is_empty = matches!(event, Event::Empty(_));
+        match event {
+            Event::Start(element) | Event::Empty(element) => {
+                let name = element.local_name();
+                match name.as_ref() {
+                    "MPD" => {
+                        is_mpd = true;
+                        manifest.head(&element);
+                    }
+                    "Period" | "AdaptationSet" | "Representation" => {
+                        if levels.len() > MAX_DEPTH || manifest.representations.len() >= MAX_REPRESENTATIONS {
+                            return Err(Fault { line: line(&reader), what: Wrong::TooLong });
+                        }
+                        let mut level = levels.last().cloned().unwrap_or_default();
+                        level.has_base = false;
+                        level.open(&element);
+                        if !is_empty {
+                            levels.push(level);
+                        } else if name.as_ref() == "Representation" {
+                            level.close(&mut manifest);
+                        }
+                    }
+                    "SegmentTemplate" | "Initialization" => {
+                        if let Some(level) = levels.last_mut() {
+                            level.addresses(&element);
+                        }
+                    }
+                    "BaseURL" if !is_empty => base = Some(String::new()),
+                    _ => {}
+                }
+            }
+            Event::End(element) => match element.local_name().as_ref() {
+                "BaseURL" => {
+                    if let (Some(base), Some(level)) = (base.take(), levels.last_mut()) {
+                        level.set_base(base.trim());
+                    }
+                }
+                name @ ("Period" | "AdaptationSet" | "Representation") => {
+                    if let Some(level) = levels.pop()
+                        && name == "Representation"
+                    {
+                        level.close(&mut manifest);
+                    }
+                }
+                _ => {}
+            },
+            Event::Text(piece) => push(base.as_mut(), &piece),
+            Event::CData(piece) => push(base.as_mut(), &piece),
+            Event::GeneralRef(name) => {
+                if let Some(base) = &mut base
+                    && let Ok(piece) = unescape(&format!("&{};", &*name))
+                {
+                    push(Some(base), &piece);
+                }
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    if is_mpd { Ok(manifest) } else { Err(Fault { line: 1, what: Wrong::NoManifest }) }
+}
+
+impl Manifest {
+    fn head(&mut self, element: &BytesStart<'_>) {
+        each_attribute(element, |name, value| match name {
+            "type" => self.dynamic = value == "dynamic",
+            "availabilityStartTime" => self.availability_start = WallTime::parse(value),
+            "publishTime" => self.publish_time = WallTime::parse(value),
+            "minimumUpdatePeriod" => self.minimum_update_period = duration(value),
+            "timeShiftBufferDepth" => self.time_shift_buffer_depth = duration(value),
+            "maxSegmentDuration" => self.max_segment_duration = duration(value),
+            _ => {}
+        });
+    }
+}
+
+/// What is in force within an element: its own, and what it has from those around it.
+#[derive(Clone, Debug, Default)]
+struct Level {
+    base: String,
+    has_base: bool,
+    initialization: Option<String>,
+    media: Option<String>,
+    id: String,
+    bandwidth: Option<u64>,
+    codecs: Option<String>,
+}
+
+impl Level {
+    fn open(&mut self, element: &BytesStart<'_>) {
+        each_attribute(element, |name, value| match name {
+            "id" if value.len() <= MAX_URI => value.clone_into(&mut self.id),
+            "bandwidth" => self.bandwidth = value.parse().ok(),
+            "codecs" if value.len() <= MAX_URI => self.codecs = Some(value.to_owned()),
+            _ => {}
+        });
+    }
+
+    fn addresses(&mut self, element: &BytesStart<'_>) {
+        each_attribute(element, |name, value| {
+            let uri = || Some(value.to_owned()).filter(|uri| uri.len() <= MAX_URI);
+            match name {
+                "initialization" | "sourceURL" => self.initialization = uri(),
+                "media" => self.media = uri(),
+                _ => {}
+            }
+        });
+    }
+
+    fn set_base(&mut self, base: &str) {
+        if !std::mem::replace(&mut self.has_base, true)
+            && let Some(base) = join(&self.base, base)
+        {
+            self.base = base;
+        }
+    }
+
+    /// A representation has ended.
+    fn close(self, manifest: &mut Manifest) {
+        let bandwidth = self.bandwidth.unwrap_or_default();
+        let address = |uri: &Option<String>| {
+            uri.as_ref().and_then(|uri| join(&self.base, &fill(uri, &self.id, bandwidth))).filter(|uri| uri.len() <= MAX_URI)
+        };
+        let initialization = address(&self.initialization);
+        // Periods repeat their representations.
+        if let Some(initialization) = initialization
+            && !manifest.initializations.iter().rev().take(64).any(|known| *known == initialization)
+        {
+            manifest.initializations.push(initialization);
+        }
+        let media = address(&self.media);
+        manifest.representations.push(Representation { media, id: self.id, bandwidth: self.bandwidth, codecs: self.codecs });
+    }
+}
+
+/// A reference put on its base, as far as an origin has to know (RFC 3986 5.2.3): dot segments stay.
+fn join(base: &str, uri: &str) -> Option<String> {
+    let absolute = uri.starts_with('/') || uri.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':'));
+    let joined = if absolute {
+        uri.to_owned()
+    } else {
+        let path = base.split(['?', '#']).next().unwrap_or_default();
+        [path.rfind('/').map_or("", |at| &path[..=at]), uri].concat()
+    };
+    (joined.len() <= MAX_URI).then_some(joined)
+}
+
+/// A template with the identifiers that do not change from segment to segment (ISO/IEC 23009-1 5.3.9.4.4).
+fn fill(template: &str, id: &str, bandwidth: u64) -> String {
+    let mut filled = String::new();
+    let mut rest = template;
+    while filled.len() <= MAX_URI
+        && let Some((before, after)) = rest.split_once('$')
+    {
+        let Some((identifier, after)) = after.split_once('$') else { break };
+        filled.push_str(before);
+        let (name, width) = identifier.split_once('%').unwrap_or((identifier, ""));
+        let width = width.strip_prefix('0').and_then(|width| width.strip_suffix('d')).and_then(|width| width.parse().ok());
+        match name {
+            "" => filled.push('$'),
+            "RepresentationID" => filled.push_str(id),
+            "Bandwidth" => filled.push_str(&format!("{bandwidth:0width$}", width = width.unwrap_or(1_usize).min(32))),
+            _ => filled.extend(["$", identifier, "$"]),
+        }
+        rest = after;
+    }
+    filled + rest
+}
+
+/// A duration (XML Schema 3.2.6) of days, hours, minutes and seconds; years and months, which no encoder writes but as zero, are
+/// taken as 365 and 30 days.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim().strip_prefix('P')?;
+    let (mut seconds, mut in_time, mut any) = (0.0, false, false);
+    while !rest.is_empty() {
+        if let Some(time) = rest.strip_prefix('T').filter(|_| !in_time) {
+            (rest, in_time) = (time, true);
+            continue;
+        }
+        let end = rest.find(|sign: char| !sign.is_ascii_digit() && sign != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let unit = match (rest.as_bytes()[end], in_time) {
+            (b'Y', false) => 365.0 * 86_400.0,
+            (b'M', false) => 30.0 * 86_400.0,
+            (b'W', false) => 7.0 * 86_400.0,
+            (b'D', false) => 86_400.0,
+            (b'H', true) => 3600.0,
+            (b'M', true) => 60.0,
+            (b'S', true) => 1.0,
+            _ => return None,
+        };
+        seconds += number * unit;
+        any = true;
+        rest = &rest[end + 1..];
+    }
+    (any && seconds <= MAX_SECONDS).then(|| Duration::from_secs_f64(seconds))
+}
+
+fn push(base: Option<&mut String>, piece: &str) {
+    if let Some(base) = base
+        && base.len() + piece.len() <= MAX_URI
+    {
+        base.push_str(piece);
+    }
+}
+
+/// Hands over each attribute's name, without its namespace, and value; those that do not read are left out.
+fn each_attribute(element: &BytesStart<'_>, mut take: impl FnMut(&str, &str)) {
+    for attribute in element.attributes().with_checks(false).filter_map(Result::ok) {
+        if let Ok(value) = unescape(&attribute.value) {
+            take(attribute.key.local_name().as_ref(), value.trim());
+        }
+    }
+}
+
+fn position(reader: &Reader<&[u8]>, text: &str) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX).min(text.len())
+}
+
+/// Where the URIs stand that players fetch, from the front to the back, as far as `own` holds for what they mean.
+///
+/// None at all in what is not well formed, or declares entities of its own. When a base URL is not `own`, or an identifier could
+/// make a URI lead elsewhere, only the manifest's own locations are left, which no base applies to.
+pub(super) fn places(bytes: &[u8], own: impl Fn(&str) -> bool) -> Vec<Range<usize>> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Vec::new() };
+    let marked = text.len() - text.trim_start_matches('\u{feff}').len();
+    let text = &text[marked..];
+    let mut reader = Reader::from_str(text);
+    let (mut places, mut locations) = (Vec::new(), Vec::new());
+    let mut all_own = true;
+    let mut opened = 0;
+    loop {
+        let before = position(&reader, text);
+        let event = match reader.read_event() {
+            Ok(Event::Eof) => break,
+            Ok(Event::DocType(_)) | Err(_) => return Vec::new(),
+            Ok(event) => event,
+        };
+        match event {
+            Event::Start(element) | Event::Empty(element) => {
+                opened = position(&reader, text);
+                let name = element.local_name();
+                for attribute in element.attributes().with_checks(false) {
+                    let Ok(attribute) = attribute else { return Vec::new() };
+                    let value = &*attribute.value;
+                    let meant = unescape(value);
+                    let meant = meant.as_deref();
+                    match (name.as_ref(), attribute.key.as_ref()) {
+                        ("Representation", "id") => {
+                            all_own &=
+                                meant.is_ok_and(|id| !id.contains(['/', '\\', ':', '?', '#']) && !id.contains(char::is_control));
+                        }
+                        (_, "xml:base") => all_own &= meant.is_ok_and(&own),
+                        ("SegmentTemplate", "media" | "initialization" | "index" | "bitstreamSwitching")
+                        | ("SegmentURL", "media" | "index")
+                        | ("Initialization" | "RepresentationIndex" | "BitstreamSwitching", "sourceURL")
+                        | (_, "xlink:href")
+                            if meant.is_ok_and(&own) =>
+                        {
+                            // The value is a part of the text: that is where it stands.
+                            let at = value.as_ptr().addr() - text.as_ptr().addr();
+                            places.push(at..at + value.len());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Event::End(element) => {
+                let raw = text.get(opened..before).unwrap_or_default();
+                let uri = raw.trim_ascii();
+                let at = opened + (raw.len() - raw.trim_ascii_start().len());
+                let meant = unescape(uri);
+                let is_own = !uri.contains('<') && meant.as_deref().is_ok_and(&own);
+                match element.local_name().as_ref() {
+                    "BaseURL" if uri.is_empty() => {}
+                    "BaseURL" => {
+                        all_own &= is_own;
+                        // A folder's query is lost when something is put on it.
+                        if is_own && !meant.is_ok_and(|meant| meant.ends_with('/')) {
+                            places.push(at..at + uri.len());
+                        }
+                    }
+                    "Location" | "PatchLocation" if is_own => locations.push(at..at + uri.len()),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    if !all_own {
+        places.clear();
+    }
+    places.extend(locations);
+    places.sort_unstable_by_key(|place| place.start);
+    for place in &mut places {
+        *place = place.start + marked..place.end + marked;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, proptest};
+
+    const LIVE: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" minimumUpdatePeriod="PT2S"
+	availabilityStartTime="2026-01-02T03:04:05.678Z" publishTime="2026-01-02T03:05:00Z"
+	timeShiftBufferDepth="PT0H1M30.5S" maxSegmentDuration="PT2.0S">
+ <BaseURL>a/</BaseURL><BaseURL>https://other.example/a/</BaseURL>
+ <Period id="0" start="PT0S">
+  <AdaptationSet contentType="video" codecs="avc1.64001f">
+   <SegmentTemplate timescale="1000000" initialization="init-$RepresentationID$.m4s" media="chunk-$RepresentationID$-$Number%05d$.m4s?x=1&amp;y"/>
+   <Representation id="0" bandwidth="800000"/>
+   <Representation id="1" bandwidth="250" codecs="hvc1"><BaseURL> sub/ </BaseURL>
+    <SegmentTemplate initialization="i$$-$Bandwidth%06d$.mp4"/></Representation>
+  </AdaptationSet>
+  <AdaptationSet><Representation id="2"><BaseURL>v<![CDATA[&]]>&amp;.mp4</BaseURL><SegmentBase indexRange="0-9">
+   <Initialization range="0-8"/></SegmentBase></Representation></AdaptationSet>
+ </Period></MPD>"#;
+
+    #[test]
+    fn a_live_manifest_reads() {
+        let manifest = parse(LIVE.as_bytes()).unwrap();
+        assert!(manifest.dynamic);
+        assert_eq!(manifest.availability_start, WallTime::parse("2026-01-02T03:04:05.678Z"));
+        assert_eq!(manifest.publish_time, WallTime::parse("2026-01-02T03:05:00Z"));
+        assert_eq!(manifest.minimum_update_period, Some(Duration::from_secs(2)));
+        assert_eq!(manifest.time_shift_buffer_depth, Some(Duration::from_millis(90_500)));
+        assert_eq!(manifest.max_segment_duration, Some(Duration::from_secs(2)));
+        assert_eq!(manifest.initializations, ["a/init-0.m4s", "a/sub/i$-000250.mp4"]);
+        let seen: Vec<_> = manifest.representations.iter().map(|one| (&*one.id, one.bandwidth, one.codecs.as_deref())).collect();
+        assert_eq!(seen, [("0", Some(800_000), Some("avc1.64001f")), ("1", Some(250), Some("hvc1")), ("2", None, None)]);
+        let media: Vec<_> = manifest.representations.iter().map(|one| one.media.as_deref()).collect();
+        assert_eq!(media, [Some("a/chunk-0-$Number%05d$.m4s?x=1&y"), Some("a/sub/chunk-1-$Number%05d$.m4s?x=1&y"), None]);
+    }
+
+    #[test]
+    fn what_is_no_manifest_says_so() {
+        for (text, line) in [("", 1), ("#EXTM3U", 1), ("<html/>", 1), ("<MPD>\n<Period>\n</MPD>", 3), ("<MPD>\n<", 2)] {
+            assert_eq!(parse(text.as_bytes()), Err(Fault { line, what: Wrong::NoManifest }), "{text}");
+        }
+        assert!(parse("\u{feff}<MPD/>".as_bytes()).is_ok());
+        let deep = format!("<MPD>{}", "<Period>".repeat(100));
+        assert_eq!(parse(deep.as_bytes()).map_err(|fault| fault.what), Err(Wrong::TooLong));
+        let wide = format!("<MPD>{}</MPD>", "<Representation/>".repeat(MAX_REPRESENTATIONS + 1));
+        assert_eq!(parse(wide.as_bytes()).map_err(|fault| fault.what), Err(Wrong::TooLong));
+    }
+
+    #[test]
+    fn durations_read() {
+        for (text, seconds) in [
+            ("PT2S", Some(2.0)),
+            ("PT0H1M30.5S", Some(90.5)),
+            ("P0Y0M0DT0H0M4.000S", Some(4.0)),
+            ("P1DT1H", Some(90_000.0)),
+            ("P1M", Some(2_592_000.0)),
+            ("P", None),
+            ("PT", None),
+            ("2S", None),
+            ("-PT2S", None),
+            ("PT2", None),
+            ("P2S", None),
+            ("PT.S", None),
+            ("PTTS", None),
+            ("P99999999999Y", None),
+            ("PT\u{e4}S", None),
+        ] {
+            assert_eq!(duration(text), seconds.map(Duration::from_secs_f64), "{text}");
+        }
+    }
+
+    #[test]
+    fn references_are_put_on_their_base() {
+        for (base, uri, joined) in [
+            ("", "a", "a"),
+            ("b/", "a", "b/a"),
+            ("b/c", "a", "b/a"),
+            ("b/?q/x", "a", "b/a"),
+            ("https://h/b/", "a", "https://h/b/a"),
+            ("b/", "/a", "/a"),
+            ("b/", "https://h/a", "https://h/a"),
+        ] {
+            assert_eq!(join(base, uri).as_deref(), Some(joined), "{base} {uri}");
+        }
+        assert_eq!(fill("$RepresentationID$$Number$$$$", "v", 0), "v$Number$$$");
+        assert_eq!(fill("$Bandwidth%099999999d$", "v", 1).len(), 32);
+    }
+
+    fn found(text: &str) -> Vec<&str> {
+        let own = |uri: &str| !uri.is_empty() && !uri.contains(':') && !uri.starts_with("//");
+        places(text.as_bytes(), own).into_iter().map(|place| &text[place]).collect()
+    }
+
+    #[test]
+    fn places_are_those_of_what_is_fetched() {
+        let own = LIVE.replace("https://other.example", "");
+        let media = "chunk-$RepresentationID$-$Number%05d$.m4s?x=1&amp;y";
+        assert_eq!(
+            found(&own.replace("<![CDATA[&]]>", "")),
+            ["init-$RepresentationID$.m4s", media, "i$$-$Bandwidth%06d$.mp4", "v&amp;.mp4"]
+        );
+        // A base that is not ours, or not plain.
+        assert_eq!(found(LIVE), [""; 0]);
+        assert_eq!(found(&own), [""; 0]);
+        let list = "\u{feff}<MPD><Location>\n here.mpd </Location><PatchLocation>patch</PatchLocation><SegmentList>\
+                    <Initialization sourceURL='i'/><SegmentURL media='a' index='https://other/'/><X xlink:href='x'/></SegmentList>{}</MPD>";
+        assert_eq!(found(list), ["here.mpd", "patch", "i", "a", "x"]);
+        for foreign in [
+            "<BaseURL>https://other/</BaseURL>",
+            "<BaseURL>&#47;/other/</BaseURL>",
+            "<BaseURL>&other;</BaseURL>",
+            "<Representation id='https://other/'/>",
+            "<Representation id='&#47;/other/'/>",
+            "<Period xml:base='//other/'/>",
+        ] {
+            assert_eq!(found(&list.replace("{}", foreign)), ["here.mpd", "patch"], "{foreign}");
+        }
+        for broken in ["<Period>", "<a b=c d='>", "&amp", "<!DOCTYPE x>"] {
+            assert_eq!(found(&list.replace("{}", broken)), [""; 0], "{broken}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in any::<Vec<u8>>(), like in "(<|>|/|!|MPD|Period|BaseURL|Representation| id=|'|\"|&|amp;|\u{e4}| )*") {
+            for bytes in [&bytes[..], like.as_bytes()] {
+                let _ = parse(bytes);
+                let _ = places(bytes, |_| true);
+            }
+            let _ = duration(&like);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A URI in a playlist -> the object of ours that it means.
+
+use std::borrow::Cow;
+
+use crate::model::id::{Key, Namespace, ObjectId};
+
+/// The object a URI means that stands in this playlist (RFC 3986 5.2): relative to it, from the root as `/cache/{namespace}/{key}`,
+/// or absolute with such a path. Query and fragment name nothing; escapes are decoded once. `None`: no object of ours.
+///
+/// The host of an absolute URI is not looked at: we are known by other names to CDNs, fronts and encoders.
+#[must_use]
+pub fn resolve(playlist: &ObjectId, uri: &str) -> Option<ObjectId> {
+    let path = uri.split(['?', '#']).next().unwrap_or_default().trim_ascii();
+    let plain = |byte: u8| !matches!(byte, b'%' | b'/' | b':');
+    if path.bytes().all(plain) {
+        // A neighbour, which is what almost every line of every playlist names.
+        let folder = playlist.key.as_str().rfind('/').map_or("", |at| &playlist.key.as_str()[..=at]);
+        let key = Key::parse(&[folder, path].concat()).ok()?;
+        return Some(ObjectId { namespace: playlist.namespace.clone(), key });
+    }
+    let mut segments: Vec<Cow<'_, str>> = Vec::new();
+    let relative = match split_origin(path)? {
+        (_, "") => return None,
+        (_, absolute) if absolute.starts_with('/') => &absolute[1..],
+        (true, _) => return None,
+        (false, relative) => {
+            segments.extend(["cache", playlist.namespace.as_str()].map(Cow::Borrowed));
+            segments.extend(playlist.key.as_str().split('/').map(Cow::Borrowed));
+            segments.pop();
+            relative
+        }
+    };
+    for segment in relative.split('/') {
+        match segment {
+            "." => {}
+            // Above the root there is nothing: the root stays (RFC 3986 5.2.4).
+            ".." => drop(segments.pop()),
+            // Ours is read before it is decoded, as the server reads it.
+            "cache" if segments.is_empty() => segments.push("cache".into()),
+            _ if segments.is_empty() => return None,
+            other => segments.push(decode(other)?),
+        }
+    }
+    let [cache, namespace, key @ ..] = &segments[..] else { return None };
+    if cache != "cache" {
+        return None;
+    }
+    Some(ObjectId { namespace: Namespace::parse(namespace).ok()?, key: Key::parse(&key.join("/")).ok()? })
+}
+
+/// Whether the URI names a host, and its path. `None` for other schemes than those of HTTP.
+fn split_origin(uri: &str) -> Option<(bool, &str)> {
+    let rest = match uri.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) => {
+            if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+                return None;
+            }
+            rest
+        }
+        _ => uri,
+    };
+    let Some(authority) = rest.strip_prefix("//") else {
+        // `http:a` is what the RFC calls a mistake of earlier times (5.2.2).
+        return (rest.len() == uri.len()).then_some((false, rest));
+    };
+    Some((true, authority.find('/').map_or("", |at| &authority[at..])))
+}
+
+/// Whether this is how a scheme looks (RFC 3986 3.1).
+pub(super) fn is_scheme(text: &str) -> bool {
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+/// Percent-decoded once; `None` when what comes out is not UTF-8. An escape that is none stands for itself.
+pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+        match (byte, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                rest = &after[2..];
+            }
+            _ => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(namespace: &str, key: &str) -> ObjectId {
+        ObjectId { namespace: Namespace::parse(namespace).unwrap(), key: Key::parse(key).unwrap() }
+    }
+
+    #[test]
+    fn uris_mean_objects() {
+        let playlist = id("live", "show/video/a.m3u8");
+        for (uri, namespace, key) in [
+            ("a_1.ts", "live", "show/video/a_1.ts"),
+            ("a_1.ts?token=k&x=/y#z", "live", "show/video/a_1.ts"),
+            ("./a.ts", "live", "show/video/a.ts"),
+            ("hd/../a.ts", "live", "show/video/a.ts"),
+            ("../audio/b.m4s", "live", "show/audio/b.m4s"),
+            ("../../c.ts", "live", "c.ts"),
+            ("../../../other/c.ts", "other", "c.ts"),
+            ("../../../../../cache/other/c.ts", "other", "c.ts"),
+            ("a%20b%2Fc.ts", "live", "show/video/a b/c.ts"),
+            ("a%252F.ts", "live", "show/video/a%2F.ts"),
+            ("100%.ts", "live", "show/video/100%.ts"),
+            ("a b.ts", "live", "show/video/a b.ts"),
+            ("\u{e4}.ts", "live", "show/video/\u{e4}.ts"),
+            ("/cache/live/x.ts", "live", "x.ts"),
+            ("/cache/l%69ve/x.ts", "live", "x.ts"),
+            ("https://cdn.example/cache/other/x/y.ts?q", "other", "x/y.ts"),
+            ("HTTP://u:p@[::1]:8080/cache/other/x.ts", "other", "x.ts"),
+            ("//cdn.example/cache/other/x.ts", "other", "x.ts"),
+            ("10:30.ts", "live", "show/video/10:30.ts"),
+            ("...", "live", "show/video/..."),
+        ] {
+            assert_eq!(resolve(&playlist, uri), Some(id(namespace, key)), "{uri}");
+        }
+        assert_eq!(resolve(&id("live", "a.m3u8"), "b.ts"), Some(id("live", "b.ts")));
+    }
+
+    #[test]
+    fn what_is_not_ours_means_none() {
+        for uri in [
+            "",
+            "?x",
+            "#x",
+            "/",
+            "/x.ts",
+            "/cache/",
+            "/cache/live",
+            "/cache/live/",
+            "/%63ache/live/x.ts",
+            "//host",
+            "http://host",
+            "https://host/x.ts",
+            "http:x.ts",
+            "data:text/plain,abc",
+            "skd://key",
+            "ftp://host/cache/live/x.ts",
+            "a:b.ts",
+            "x/",
+            "a//b.ts",
+            ".",
+            "..",
+            "../..",
+            "%2e%2e/x.ts",
+            "%2e%2e",
+            "a%00.ts",
+            "a%ff.ts",
+            "/cache/-/x.ts",
+        ] {
+            assert_eq!(resolve(&id("live", "show/a.m3u8"), uri), None, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The figures of each namespace.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::durable::{DurableFamilies, DurableMetrics};
+use super::requests::{KINDS, Traffic};
+use super::{Count, Family, Level, Registry};
+use crate::model::event::EventKind;
+use crate::model::id::Namespace;
+use crate::model::kind::Kind;
+
+pub(super) type Labels<const N: usize> = [(&'static str, String); N];
+
+/// Why an object left before its time, or at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Its TTL ran out.
+    Expired,
+    /// The namespace's hot capacity was needed for newer data.
+    Evicted,
+}
+
+/// All namespaces' figures, by name.
+#[derive(Debug, Default)]
+pub(super) struct Namespaces {
+    stored_bytes: Family<Labels<1>, Level>,
+    stored_objects: Family<Labels<1>, Level>,
+    capacity_bytes: Family<Labels<1>, Level>,
+    uploading_bytes: Family<Labels<1>, Level>,
+    gone: Family<Labels<3>, Count>,
+    uploads: Family<Labels<2>, Count>,
+    limited: Family<Labels<2>, Count>,
+    stripped: Family<Labels<1>, Count>,
+    renditions: Family<Labels<2>, Level>,
+    oldest_edge_seconds: Family<Labels<1>, Level>,
+    holding: Family<Labels<1>, Level>,
+    held: Family<Labels<2>, Count>,
+    events: Family<Labels<2>, Count>,
+    durable: DurableFamilies,
+}
+
+/// One namespace's figures.
+#[derive(Clone)]
+pub struct NamespaceMetrics {
+    /// Requests and their bytes.
+    pub traffic: Arc<Traffic>,
+    /// Bytes that count against the hot capacity, uploads in flight apart.
+    pub stored_bytes: Level,
+    /// Objects in the hot store.
+    pub stored_objects: Level,
+    /// The hot capacity.
+    pub capacity_bytes: Level,
+    /// Bytes of uploads in flight.
+    pub uploading_bytes: Level,
+    expired: [Count; KINDS.len()],
+    evicted: [Count; KINDS.len()],
+    /// Uploads that were stored.
+    pub uploads_stored: Count,
+    /// Uploads that were refused: the answer said why.
+    pub uploads_refused: Count,
+    /// Uploads that broke off.
+    pub uploads_broken: Count,
+    /// Reads refused for the namespace's rate.
+    pub reads_limited: Count,
+    /// Writes and removals refused for it.
+    pub writes_limited: Count,
+    /// Playlists that were stored with something taken out of their URIs.
+    pub playlists_stripped: Count,
+    /// Media playlists and MPDs by how they stand: live, late, stale, ended.
+    pub renditions: [Level; STANDINGS.len()],
+    /// The longest time since a new segment, over the renditions that have no end.
+    pub oldest_edge_seconds: Level,
+    /// Reads that wait for an object that is about to arrive.
+    pub holding: Level,
+    /// Reads that waited and got it.
+    pub held_arrived: Count,
+    /// Reads that waited in vain.
+    pub held_in_vain: Count,
+    /// Reads that did not wait because too many did.
+    pub held_refused: Count,
+    /// The durable tier's.
+    pub durable: DurableMetrics,
+    events: [Count; EventKind::ALL.len()],
+}
+
+/// How a rendition may stand.
+const STANDINGS: [&str; 4] = ["live", "late", "stale", "ended"];
+
+impl Namespaces {
+    /// None yet; what there will be is shown by this registry.
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        new.durable.register(registry);
+        registry.register(
+            "hot_stored_bytes",
+            "Bytes held in the hot store: bodies, keys and a fixed overhead per object",
+            new.stored_bytes.clone(),
+        );
+        registry.register("hot_objects", "Objects in the hot store", new.stored_objects.clone());
+        registry.register("hot_capacity_bytes", "Hot capacity of the namespace", new.capacity_bytes.clone());
+        registry.register(
+            "hot_uploading_bytes",
+            "Bytes of uploads in flight, which count against the hot capacity too",
+            new.uploading_bytes.clone(),
+        );
+        registry.register(
+            "hot_objects_removed",
+            "Objects that left the hot store, by reason (expired: TTL ran out; evicted: capacity was needed) and kind",
+            new.gone.clone(),
+        );
+        registry.register(
+            "uploads",
+            "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end)",
+            new.uploads.clone(),
+        );
+        registry.register(
+            "rate_limited",
+            "Requests refused because the namespace's rate was used up, by direction (read, write)",
+            new.limited.clone(),
+        );
+        registry.register(
+            "playlists_stripped",
+            "Playlists and manifests stored without what a setting takes out of their URIs (strip_credentials, strip_parameters)",
+            new.stripped.clone(),
+        );
+        registry.register(
+            "renditions",
+            "Media playlists and MPDs that are followed, by how they stand (live, late, stale, ended)",
+            new.renditions.clone(),
+        );
+        registry.register(
+            "oldest_edge_seconds",
+            "Longest time since a new segment, over all renditions that have no end",
+            new.oldest_edge_seconds.clone(),
+        );
+        registry.register("held_reads", "Reads that wait for an object that is about to arrive", new.holding.clone());
+        registry.register(
+            "reads_held",
+            "Reads that were to wait for an object, by outcome (arrived; in_vain: it did not come in time; refused: too many waited)",
+            new.held.clone(),
+        );
+        registry.register("stream_events", "What was found about live streams, by kind of event", new.events.clone());
+        new
+    }
+
+    /// The handles of one namespace's figures.
+    pub(super) fn of(&self, name: &Namespace, traffic: Arc<Traffic>) -> NamespaceMetrics {
+        let label = || ("namespace", name.to_string());
+        let gone = |reason: &str| {
+            KINDS.map(|kind| {
+                let labels = [label(), ("reason", reason.to_owned()), ("kind", kind.as_str().to_owned())];
+                self.gone.get_or_create_owned(&labels)
+            })
+        };
+        let uploads = |outcome: &str| self.uploads.get_or_create_owned(&[label(), ("outcome", outcome.to_owned())]);
+        let held = |outcome: &str| self.held.get_or_create_owned(&[label(), ("outcome", outcome.to_owned())]);
+        NamespaceMetrics {
+            traffic,
+            stored_bytes: self.stored_bytes.get_or_create_owned(&[label()]),
+            stored_objects: self.stored_objects.get_or_create_owned(&[label()]),
+            capacity_bytes: self.capacity_bytes.get_or_create_owned(&[label()]),
+            uploading_bytes: self.uploading_bytes.get_or_create_owned(&[label()]),
+            expired: gone("expired"),
+            evicted: gone("evicted"),
+            uploads_stored: uploads("stored"),
+            uploads_refused: uploads("refused"),
+            uploads_broken: uploads("broken"),
+            reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
+            writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
+            playlists_stripped: self.stripped.get_or_create_owned(&[label()]),
+            renditions: STANDINGS.map(|state| self.renditions.get_or_create_owned(&[label(), ("state", state.to_owned())])),
+            oldest_edge_seconds: self.oldest_edge_seconds.get_or_create_owned(&[label()]),
+            holding: self.holding.get_or_create_owned(&[label()]),
+            held_arrived: held("arrived"),
+            held_in_vain: held("in_vain"),
+            held_refused: held("refused"),
+            durable: self.durable.namespace(name.as_str()),
+            events: EventKind::ALL.map(|kind| self.events.get_or_create_owned(&[label(), ("event", kind.as_str().to_owned())])),
+        }
+    }
+}
+
+impl NamespaceMetrics {
+    /// Counts something that was found about a stream.
+    pub fn count_event(&self, kind: EventKind) {
+        if let Some(index) = EventKind::ALL.iter().position(|known| *known == kind) {
+            self.events[index].inc();
+        }
+    }
+
+    /// Counts an object that left the hot store by itself.
+    pub fn count_gone(&self, kind: Kind, why: Gone) {
+        let counters = match why {
+            Gone::Expired => &self.expired,
+            Gone::Evicted => &self.evicted,
+        };
+        if let Some(index) = KINDS.iter().position(|known| *known == kind) {
+            counters[index].inc();
+        }
+    }
+}
+
+impl fmt::Debug for NamespaceMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamespaceMetrics").finish_non_exhaustive()
+    }
+}

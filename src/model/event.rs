@@ -1,0 +1,85 @@
+//! What can be found about a live stream: the words in which it is counted, logged and told to others.
+
+/// A kind of event. Told once, when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A stream or rendition appeared.
+    Started,
+    /// A new segment is overdue: more than one and a half target durations have passed (RFC 8216 6.2.1).
+    Late,
+    /// No new segment for so many target durations as `stale_after` says.
+    Stale,
+    /// New segments again after it was late or stale.
+    Recovered,
+    /// The playlist has its end.
+    Ended,
+    /// A playlist lists a segment that has not arrived.
+    Gap,
+    /// The media sequence began anew: the encoder was restarted.
+    CounterRestart,
+    /// A segment's name came again with other bytes.
+    NameReused,
+    /// A playlist older than the one before it was written.
+    SequenceBack,
+    /// Renditions of one stream are apart.
+    Drift,
+    /// The encoder's clock and ours run apart, by EXT-X-PROGRAM-DATE-TIME.
+    ClockDrift,
+    /// Segments take longer to upload than they play.
+    SlowUpload,
+    /// Segments are larger than the multivariant playlist announces.
+    BitrateOver,
+    /// A playlist lists older segments that are gone from here: it reaches back further than the store.
+    WindowLost,
+    /// A playlist makes no sense.
+    BrokenPlaylist,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Started,
+        Self::Late,
+        Self::Stale,
+        Self::Recovered,
+        Self::Ended,
+        Self::Gap,
+        Self::CounterRestart,
+        Self::NameReused,
+        Self::SequenceBack,
+        Self::Drift,
+        Self::ClockDrift,
+        Self::SlowUpload,
+        Self::BitrateOver,
+        Self::WindowLost,
+        Self::BrokenPlaylist,
+    ];
+
+    /// Its name in metrics, logs, the API and webhooks.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Late => "late",
+            Self::Stale => "stale",
+            Self::Recovered => "recovered",
+            Self::Ended => "ended",
+            Self::Gap => "gap",
+            Self::CounterRestart => "counter-restart",
+            Self::NameReused => "name-reused",
+            Self::SequenceBack => "sequence-back",
+            Self::Drift => "drift",
+            Self::ClockDrift => "clock-drift",
+            Self::SlowUpload => "slow-upload",
+            Self::BitrateOver => "bitrate-over",
+            Self::WindowLost => "window-lost",
+            Self::BrokenPlaylist => "broken-playlist",
+        }
+    }
+
+    /// Whether an operator should look.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        !matches!(self, Self::Started | Self::Recovered | Self::Ended)
+    }
+}

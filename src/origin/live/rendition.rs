@@ -1,0 +1,379 @@
+//! One media playlist, followed from version to version.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::event::Now;
+use crate::hls::playlist::{Media, PlaylistType};
+use crate::hls::uri;
+use crate::model::clock::{Moment, Pulse, WallTime};
+use crate::model::event::EventKind;
+use crate::model::id::{Key, ObjectId};
+
+/// How many of its last segments are kept in mind.
+const RECENT: usize = 64;
+/// What a target duration is taken for until a playlist has stated one.
+const USUAL: Duration = Duration::from_secs(2);
+/// How far a clock may run apart from what the first playlists showed before it is told.
+const CLOCK_TOLERANCE_MS: i64 = 2_000;
+/// Over so many playlists the smallest offset counts: a slow upload only makes it larger, a clock moves the smallest too.
+const CLOCK_SAMPLES: usize = 8;
+
+/// What is known of a media playlist.
+#[derive(Debug)]
+pub(super) struct Rendition {
+    pub(super) target: Duration,
+    pub(super) media_sequence: u64,
+    /// The media sequence number that the next whole segment will have.
+    pub(super) next: u64,
+    /// The partial segments of that next one that are there already.
+    pub(super) parts: u64,
+    /// How many partial segments the last whole ones had, by media sequence number.
+    pub(super) whole_parts: VecDeque<(u64, u64)>,
+    pub(super) part_target: Option<Duration>,
+    pub(super) blocks: bool,
+    pub(super) ended: bool,
+    pub(super) pulse: Arc<Pulse>,
+    /// When the last new segment was listed.
+    pub(super) updated: WallTime,
+    /// When the playlist was written last.
+    pub(super) written: Moment,
+    pub(super) expires: Moment,
+    pub(super) recent: VecDeque<Listed>,
+    /// The oldest segment it lists.
+    pub(super) oldest: Option<Key>,
+    /// Initialisation segments and content keys.
+    pub(super) needs: Vec<Key>,
+    /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
+    pub(super) edge: Option<WallTime>,
+    /// How far our clock was past that end when it was listed, in milliseconds: now, and at first.
+    pub(super) offset_ms: Option<i64>,
+    offsets_ms: VecDeque<i64>,
+    first_offset_ms: Option<i64>,
+    pub(super) standing: Standing,
+    pub(super) told: Standing,
+    pub(super) late_told: Option<Moment>,
+    /// Troubles that last.
+    pub(super) troubles: Vec<EventKind>,
+    pub(super) counts: Counts,
+    pub(super) fault: Option<String>,
+}
+
+/// How a rendition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// New segments come in time.
+    Live,
+    /// One is overdue.
+    Late,
+    /// None has come for too long.
+    Stale,
+    /// There will be no more.
+    Ended,
+}
+
+impl Standing {
+    /// All of them, for figures.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Late, Self::Stale, Self::Ended];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Late => "late",
+            Self::Stale => "stale",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// What happened to it so far.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Counts {
+    /// Segments that were listed but missing.
+    pub gaps: u64,
+    /// Starts of a new count.
+    pub counter_restarts: u64,
+    /// Segment names that came again with other bytes.
+    pub names_reused: u64,
+    /// Older versions written over newer ones.
+    pub sequence_back: u64,
+}
+
+/// A segment as it was listed.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) sequence: u64,
+    pub(super) key: Key,
+    pub(super) duration: Duration,
+    pub(super) arrived: Option<Arrival>,
+    /// Whether it is a part of a larger object.
+    pub(super) ranged: bool,
+}
+
+/// A segment as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) at: Moment,
+    pub(super) bytes: u64,
+    pub(super) took: Option<Duration>,
+    pub(super) etag: HeaderValue,
+}
+
+/// What a new version of the playlist brings.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Newly listed whole segments.
+    pub(super) segments: Vec<Listed>,
+    /// Objects that are announced or listed in part: partial segments, preload hints.
+    pub(super) parts: Vec<Key>,
+    pub(super) events: Vec<(EventKind, String)>,
+    /// Whether anything a player waits for is new.
+    pub(super) is_new: bool,
+}
+
+impl Rendition {
+    pub(super) fn new(now: Now, expires: Moment) -> Self {
+        Self {
+            target: USUAL,
+            media_sequence: 0,
+            next: 0,
+            parts: 0,
+            whole_parts: VecDeque::new(),
+            part_target: None,
+            blocks: false,
+            ended: false,
+            pulse: Arc::new(Pulse::new(now.moment)),
+            updated: now.wall,
+            written: now.moment,
+            expires,
+            recent: VecDeque::new(),
+            oldest: None,
+            needs: Vec::new(),
+            edge: None,
+            offset_ms: None,
+            offsets_ms: VecDeque::new(),
+            first_offset_ms: None,
+            standing: Standing::Live,
+            told: Standing::Live,
+            late_told: None,
+            troubles: Vec::new(),
+            counts: Counts::default(),
+            fault: None,
+        }
+    }
+
+    /// Takes up a new version. `stored` tells the entity tag of what is stored under a key now.
+    pub(super) fn follow(
+        &mut self,
+        playlist: &ObjectId,
+        media: &Media,
+        now: Now,
+        first: bool,
+        stored: impl Fn(&Key) -> Option<HeaderValue>,
+    ) -> News {
+        let mut news = News::default();
+        let next = media.last_sequence().map_or(media.media_sequence, |last| last + 1);
+        let parts = media.parts.len() as u64;
+        if !first && next < self.next {
+            let kind = self.judge_step_back(playlist, media, stored);
+            let detail = match kind {
+                EventKind::CounterRestart => {
+                    self.counts.counter_restarts += 1;
+                    self.recent.clear();
+                    self.offsets_ms.clear();
+                    self.first_offset_ms = None;
+                    format!(
+                        "the media sequence began anew: the next is {next}, it was {}; the encoder was restarted, and players may stall",
+                        self.next
+                    )
+                }
+                _ => {
+                    self.counts.sequence_back += 1;
+                    format!(
+                        "an older version was written over a newer one: it ends before {next}, that before {}; are there two writers?",
+                        self.next
+                    )
+                }
+            };
+            news.events.push((kind, detail));
+            news.is_new = kind == EventKind::CounterRestart;
+        }
+        let known = if news.is_new { 0 } else { self.next };
+        let fresh = media.segments.iter().filter(|segment| first || news.is_new || segment.sequence >= known);
+        for segment in fresh.rev().take(RECENT).collect::<Vec<_>>().into_iter().rev() {
+            let Some(object) = uri::resolve(playlist, &segment.uri).filter(|_| !segment.gap) else { continue };
+            if object.namespace == playlist.namespace {
+                news.segments.push(Listed {
+                    sequence: segment.sequence,
+                    key: object.key,
+                    duration: segment.duration,
+                    arrived: None,
+                    ranged: segment.range.is_some(),
+                });
+            }
+        }
+        news.is_new |= first || next > self.next || (next == self.next && parts > self.parts) || media.ended != self.ended;
+        let stepped_back = news.events.iter().any(|(kind, _)| *kind == EventKind::SequenceBack);
+        if !stepped_back {
+            self.take_over(playlist, media, next, parts, now);
+        }
+        if news.is_new {
+            self.updated = now.wall;
+            self.pulse.beat(now.moment);
+        }
+        let tail = media.segments.iter().rev().take(3).flat_map(|segment| &segment.parts).chain(&media.parts);
+        let uris = tail.map(|part| &part.uri).chain(media.preload_hints.iter().map(|hint| &hint.uri));
+        for uri in uris {
+            if let Some(object) = uri::resolve(playlist, uri).filter(|object| object.namespace == playlist.namespace)
+                && news.parts.last() != Some(&object.key)
+            {
+                news.parts.push(object.key);
+            }
+        }
+        news
+    }
+
+    fn take_over(&mut self, playlist: &ObjectId, media: &Media, next: u64, parts: u64, now: Now) {
+        self.target = media.target_duration.unwrap_or(self.target);
+        self.media_sequence = media.media_sequence;
+        (self.next, self.parts) = (next, parts);
+        self.whole_parts =
+            media.segments.iter().rev().take(4).map(|segment| (segment.sequence, segment.parts.len() as u64)).collect();
+        self.part_target = media.part_target;
+        self.blocks = media.server_control.can_block_reload;
+        self.ended = media.ended || media.playlist_type == Some(PlaylistType::Vod);
+        let here = |uri: &String| {
+            uri::resolve(playlist, uri).filter(|object| object.namespace == playlist.namespace).map(|object| object.key)
+        };
+        self.needs = media.maps.iter().map(|map| &map.uri).chain(&media.keys).filter_map(here).collect();
+        self.needs.dedup();
+        self.oldest = media.segments.first().and_then(|segment| here(&segment.uri));
+        self.edge = edge(media);
+        self.offset_ms = self.edge.map(|edge| millis(now.wall).saturating_sub(millis(edge)));
+        self.offsets_ms.extend(self.offset_ms);
+        if self.offsets_ms.len() > CLOCK_SAMPLES {
+            self.offsets_ms.pop_front();
+        }
+        if self.offsets_ms.len() == CLOCK_SAMPLES && self.first_offset_ms.is_none() {
+            self.first_offset_ms = self.offsets_ms.iter().min().copied();
+        }
+    }
+
+    /// Why the playlist ends earlier than the one before it: the encoder counts anew, or an older version came late. In the
+    /// latter case what both list under the same number is the same segment, and still the same bytes.
+    fn judge_step_back(&self, playlist: &ObjectId, media: &Media, stored: impl Fn(&Key) -> Option<HeaderValue>) -> EventKind {
+        let mut common = media.segments.iter().filter_map(|segment| {
+            let known = self.recent.iter().find(|known| known.sequence == segment.sequence)?;
+            Some((known, uri::resolve(playlist, &segment.uri)?.key))
+        });
+        let same = |(known, key): (&Listed, Key)| {
+            let unchanged = match (&known.arrived, stored(&key)) {
+                (Some(arrived), Some(etag)) => arrived.etag == etag,
+                _ => true,
+            };
+            known.key == key && unchanged
+        };
+        match common.next() {
+            Some(first) => {
+                if same(first) && common.all(same) {
+                    EventKind::SequenceBack
+                } else {
+                    EventKind::CounterRestart
+                }
+            }
+            None => EventKind::CounterRestart,
+        }
+    }
+
+    /// Keeps newly listed segments in mind.
+    pub(super) fn remember(&mut self, segments: Vec<Listed>) {
+        self.recent.extend(segments);
+        let surplus = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..surplus);
+    }
+
+    /// A segment that was listed before has come.
+    pub(super) fn arrived(&mut self, key: &Key, arrival: &Arrival) {
+        if let Some(listed) = self.recent.iter_mut().rev().find(|listed| listed.key == *key) {
+            listed.arrived = Some(arrival.clone());
+        }
+    }
+
+    /// How it stands now. Late: a server has to list the next segment within one and a half target durations (RFC 8216 6.2.1).
+    pub(super) fn stands(&self, now: Moment, stale_after: u32) -> Standing {
+        let age = now.since(self.pulse.last());
+        if self.ended {
+            Standing::Ended
+        } else if age > self.target * stale_after {
+            Standing::Stale
+        } else if age > self.target.mul_f64(1.5) {
+            Standing::Late
+        } else {
+            Standing::Live
+        }
+    }
+
+    /// Bits a second over the segments kept in mind that have come.
+    pub(super) fn bitrate(&self) -> Option<u64> {
+        let (mut bits, mut seconds, mut count) = (0.0, 0.0, 0);
+        for listed in self.recent.iter().filter(|listed| !listed.ranged) {
+            if let Some(arrival) = &listed.arrived {
+                #[expect(clippy::cast_precision_loss, reason = "segments are small")]
+                let length = arrival.bytes as f64;
+                (bits, seconds, count) = (bits + length * 8.0, seconds + listed.duration.as_secs_f64(), count + 1);
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is a positive whole number")]
+        (count >= 3 && seconds > 0.0).then(|| (bits / seconds) as u64)
+    }
+
+    /// When the newest of the segments listed came.
+    pub(super) fn last_arrival(&self) -> Option<Moment> {
+        self.recent.iter().rev().find_map(|listed| Some(listed.arrived.as_ref()?.at))
+    }
+
+    /// Upload time over duration, of the last three segments that have come.
+    pub(super) fn upload_ratio(&self) -> Option<f64> {
+        let timed = self.recent.iter().rev().filter_map(|listed| {
+            let took = listed.arrived.as_ref()?.took?;
+            (!listed.duration.is_zero()).then(|| took.as_secs_f64() / listed.duration.as_secs_f64())
+        });
+        let last: Vec<f64> = timed.take(3).collect();
+        #[expect(clippy::cast_precision_loss, reason = "three at most")]
+        (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64)
+    }
+
+    /// How far the encoder's clock has moved against ours since the first playlist, in milliseconds, when that is too far; or how
+    /// far its segments lie in our future.
+    pub(super) fn clock_trouble(&self) -> Option<i64> {
+        let offset = *self.offsets_ms.iter().min()?;
+        if offset < -CLOCK_TOLERANCE_MS {
+            return Some(offset);
+        }
+        let moved = offset - self.first_offset_ms?;
+        let tolerance = CLOCK_TOLERANCE_MS.max(i64::try_from(self.target.as_millis()).unwrap_or(i64::MAX) * 3 / 2);
+        (moved.abs() > tolerance && self.standing == Standing::Live).then_some(moved)
+    }
+}
+
+fn millis(time: WallTime) -> i64 {
+    i64::try_from(time.millis()).unwrap_or(i64::MAX)
+}
+
+/// When the last segment ends: the last EXT-X-PROGRAM-DATE-TIME and the durations from there on.
+fn edge(media: &Media) -> Option<WallTime> {
+    let mut after = Duration::ZERO;
+    for segment in media.segments.iter().rev() {
+        after += segment.duration;
+        if let Some(date) = segment.program_date_time {
+            return Some(WallTime::from_millis(date.millis() + u64::try_from(after.as_millis()).ok()?));
+        }
+    }
+    None
+}

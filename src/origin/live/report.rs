@@ -1,0 +1,161 @@
+//! How the streams are, for people and tools.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::rendition::{Counts, Rendition, Standing};
+use super::streams::Child;
+use super::{Dash, Live};
+use crate::model::clock::Moment;
+use crate::model::event::EventKind;
+use crate::model::id::Key;
+
+/// A stream: a multivariant playlist and its children, a lone media playlist, or an MPD.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamReport {
+    /// The namespace.
+    pub namespace: String,
+    /// The key of its multivariant playlist, MPD or lone media playlist.
+    pub stream: String,
+    /// hls or dash.
+    pub format: &'static str,
+    /// How it stands: as its worst rendition does, the ended ones apart.
+    pub state: Standing,
+    /// The renditions.
+    pub renditions: Vec<RenditionReport>,
+}
+
+/// One media playlist.
+#[derive(Clone, Debug, Serialize)]
+pub struct RenditionReport {
+    /// Its key.
+    pub playlist: String,
+    /// What it is to its stream: variant, audio, video, subtitles, i-frames, other.
+    pub kind: &'static str,
+    /// How it stands.
+    pub state: Standing,
+    /// Troubles that last: see `event` in the log.
+    pub troubles: Vec<&'static str>,
+    /// Seconds between segments, as announced.
+    pub target_duration_s: f64,
+    /// The media sequence number of the oldest segment listed.
+    pub media_sequence: Option<u64>,
+    /// That of the newest one.
+    pub last_sequence: Option<u64>,
+    /// The newest segment.
+    pub last_segment: Option<String>,
+    /// Seconds since the last segment of those listed came.
+    pub last_arrival_age_s: Option<f64>,
+    /// When a new segment was listed last.
+    pub last_updated: String,
+    /// Seconds since then.
+    pub age_s: f64,
+    /// Upload time over duration of the last segments.
+    pub upload_ratio: Option<f64>,
+    /// Bits a second, measured over the last segments.
+    pub bitrate: Option<u64>,
+    /// Bits a second, announced by the multivariant playlist.
+    pub announced_bandwidth: Option<u64>,
+    /// Width and height, announced.
+    pub resolution: Option<(u32, u32)>,
+    /// How far this server's clock is past the end of the newest segment by EXT-X-PROGRAM-DATE-TIME, in seconds.
+    pub behind_clock_s: Option<f64>,
+    /// What happened so far.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What is wrong with the playlist itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+impl Live {
+    /// Every stream of the namespace, in the order of their names.
+    pub(in crate::origin) fn report(&self) -> Vec<StreamReport> {
+        let now = self.clock.now();
+        let state = self.state.lock();
+        let mut owned: HashSet<&Key> = HashSet::new();
+        let mut reports = Vec::new();
+        let stream = |key: &Key, format, renditions: Vec<RenditionReport>| StreamReport {
+            namespace: self.namespace.to_string(),
+            stream: key.to_string(),
+            format,
+            state: worst(&renditions),
+            renditions,
+        };
+        for (key, master) in state.streams.iter() {
+            let mut renditions = Vec::new();
+            for child in &master.children {
+                if let Some(rendition) = state.renditions.get(&child.key) {
+                    owned.insert(&child.key);
+                    renditions.push(rendition.report(&child.key, Some(child), now));
+                }
+            }
+            reports.push(stream(key, "hls", renditions));
+        }
+        for (key, rendition) in state.renditions.iter().filter(|(key, _)| !owned.contains(key)) {
+            reports.push(stream(key, "hls", vec![rendition.report(key, None, now)]));
+        }
+        for (key, dash) in &state.manifests {
+            reports.push(stream(key, "dash", vec![dash.report(key, now)]));
+        }
+        reports.sort_by(|one, other| one.stream.cmp(&other.stream));
+        reports
+    }
+}
+
+fn worst(renditions: &[RenditionReport]) -> Standing {
+    let alive = renditions.iter().map(|rendition| rendition.state).filter(|state| *state != Standing::Ended);
+    alive.max().unwrap_or(Standing::Ended)
+}
+
+impl Rendition {
+    fn report(&self, key: &Key, child: Option<&Child>, now: Moment) -> RenditionReport {
+        RenditionReport {
+            playlist: key.to_string(),
+            kind: child.map_or("variant", |child| child.kind),
+            state: self.standing,
+            troubles: self.troubles.iter().copied().map(EventKind::as_str).collect(),
+            target_duration_s: self.target.as_secs_f64(),
+            media_sequence: Some(self.media_sequence),
+            last_sequence: self.next.checked_sub(1).filter(|last| *last >= self.media_sequence),
+            last_segment: self.recent.back().map(|listed| listed.key.to_string()),
+            last_arrival_age_s: self.last_arrival().map(|at| now.since(at).as_secs_f64()),
+            last_updated: self.updated.to_string(),
+            age_s: now.since(self.pulse.last()).as_secs_f64(),
+            upload_ratio: self.upload_ratio(),
+            bitrate: self.bitrate(),
+            announced_bandwidth: child.and_then(|child| child.bandwidth),
+            resolution: child.and_then(|child| child.resolution),
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are few")]
+            behind_clock_s: self.offset_ms.map(|offset| offset as f64 / 1000.0),
+            counts: self.counts,
+            fault: self.fault.clone(),
+        }
+    }
+}
+
+impl Dash {
+    fn report(&self, key: &Key, now: Moment) -> RenditionReport {
+        RenditionReport {
+            playlist: key.to_string(),
+            kind: "manifest",
+            state: self.standing,
+            troubles: Vec::new(),
+            target_duration_s: self.period.as_secs_f64(),
+            media_sequence: None,
+            last_sequence: None,
+            last_segment: self.last.as_ref().map(ToString::to_string),
+            last_arrival_age_s: self.last.as_ref().map(|_| now.since(self.pulse.last()).as_secs_f64()),
+            last_updated: self.updated.to_string(),
+            age_s: now.since(self.pulse.last()).as_secs_f64(),
+            upload_ratio: None,
+            bitrate: None,
+            announced_bandwidth: None,
+            resolution: None,
+            behind_clock_s: None,
+            counts: Counts::default(),
+            fault: None,
+        }
+    }
+}

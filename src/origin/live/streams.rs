@@ -1,0 +1,137 @@
+//! Multivariant playlists and what they name: which rendition belongs to which stream.
+
+use std::time::Duration;
+
+use super::Map;
+use super::event::Now;
+use crate::hls::playlist::{Multivariant, RenditionKind};
+use crate::hls::uri;
+use crate::model::clock::{Moment, WallTime};
+use crate::model::id::{Key, ObjectId};
+
+/// So many children of one multivariant playlist are known.
+const CHILDREN: usize = 256;
+
+/// So long a multivariant playlist is new: ffmpeg names media playlists in it that it writes a segment later.
+const NEW: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    by_key: Map<Master>,
+    parents: Map<Vec<Key>>,
+}
+
+/// A multivariant playlist.
+#[derive(Debug)]
+pub(super) struct Master {
+    pub(super) children: Vec<Child>,
+    pub(super) since: WallTime,
+    pub(super) expires: Moment,
+}
+
+/// A media playlist that a multivariant one names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Child {
+    pub(super) key: Key,
+    pub(super) kind: &'static str,
+    /// The announced peak, in bits a second (RFC 8216 4.3.4.2).
+    pub(super) bandwidth: Option<u64>,
+    pub(super) resolution: Option<(u32, u32)>,
+}
+
+impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Takes up a new version; says since when it has been as it is.
+    pub(super) fn follow(&mut self, object: &ObjectId, playlist: &Multivariant, now: Now, expires: Moment) -> WallTime {
+        let here =
+            |uri: &str| uri::resolve(object, uri).filter(|found| found.namespace == object.namespace).map(|found| found.key);
+        let mut children: Vec<Child> = Vec::new();
+        for variant in &playlist.variants {
+            let Some(key) = here(&variant.uri) else { continue };
+            let kind = if variant.i_frames_only { "i-frames" } else { "variant" };
+            children.push(Child { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution });
+        }
+        for rendition in &playlist.renditions {
+            let Some(key) = rendition.uri.as_deref().and_then(here) else { continue };
+            let kind = match rendition.kind {
+                RenditionKind::Audio => "audio",
+                RenditionKind::Video => "video",
+                RenditionKind::Subtitles => "subtitles",
+                _ => "other",
+            };
+            children.push(Child { key, kind, bandwidth: None, resolution: None });
+        }
+        // The same playlist may be named with several audio groups, each time with another bandwidth: the largest counts.
+        children.sort_by(|one, other| one.key.cmp(&other.key).then(other.bandwidth.cmp(&one.bandwidth)));
+        children.dedup_by(|later, first| later.key == first.key);
+        children.truncate(CHILDREN);
+        let before = self.by_key.get(&object.key);
+        let since = before.filter(|before| before.children == children).map_or(now.wall, |before| before.since);
+        self.disown(&object.key);
+        for child in &children {
+            self.parents.entry(child.key.clone()).or_default().push(object.key.clone());
+        }
+        self.by_key.insert(object.key.clone(), Master { children, since, expires });
+        since
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) {
+        self.disown(key);
+        self.by_key.remove(key);
+    }
+
+    fn disown(&mut self, master: &Key) {
+        let children = self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default();
+        for child in children {
+            if let Some(parents) = self.parents.get_mut(&child.key) {
+                parents.retain(|parent| parent != master);
+                if parents.is_empty() {
+                    self.parents.remove(&child.key);
+                }
+            }
+        }
+    }
+
+    /// The multivariant playlists that name this media playlist.
+    pub(super) fn parents(&self, child: &Key) -> &[Key] {
+        self.parents.get(child).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The stream it belongs to: the first of them.
+    pub(super) fn of(&self, child: &Key) -> Option<&Key> {
+        self.parents(child).first()
+    }
+
+    /// Whether a multivariant playlist names it that has just been written for the first time.
+    pub(super) fn is_newly_named(&self, child: &Key, now: WallTime) -> bool {
+        let master = self.of(child).and_then(|parent| self.by_key.get(parent));
+        master.is_some_and(|master| now.since(master.since) < NEW)
+    }
+
+    /// The peak bitrate that is announced for it.
+    pub(super) fn announced(&self, child: &Key) -> Option<u64> {
+        let master = self.by_key.get(self.of(child)?)?;
+        master.children.iter().find(|known| known.key == *child)?.bandwidth
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Master)> {
+        self.by_key.iter()
+    }
+
+    /// A lease was prolonged.
+    pub(super) fn lives_until(&mut self, key: &Key, expires: Moment) {
+        if let Some(master) = self.by_key.get_mut(key) {
+            master.expires = master.expires.max(expires);
+        }
+    }
+
+    pub(super) fn forget_expired(&mut self, now: Moment) {
+        let gone: Vec<Key> = self.by_key.iter().filter(|(_, master)| master.expires <= now).map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            self.remove(&key);
+        }
+    }
+}

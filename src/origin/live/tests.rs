@@ -1,0 +1,349 @@
+//! Streams written by hand, on a clock that is moved by hand: each finding is produced, and seen.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::{Live, Noted, Reload, Standing, StreamReport, understand};
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::model::id::{Key, Namespace, ObjectId};
+use crate::model::kind::Kind;
+
+const TTL: Duration = Duration::from_secs(3600);
+const STALE_AFTER: u32 = 3;
+
+/// A namespace with what is stored in it.
+struct Scene {
+    live: Live,
+    clock: Clock,
+    stored: HashMap<Key, HeaderValue>,
+    /// The first segment of each playlist.
+    firsts: HashMap<String, u64>,
+    metrics: Metrics,
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (clock, metrics) = (Clock::manual(), Metrics::new());
+        let namespace = Namespace::parse("live").unwrap();
+        let live = Live::new(namespace.clone(), clock.clone(), metrics.namespace(&namespace));
+        Self { live, clock, stored: HashMap::new(), firsts: HashMap::new(), metrics }
+    }
+
+    fn playlist(&mut self, name: &str, text: &str) -> Noted {
+        let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: key(name) };
+        let kind = Kind::of(&object.key, text.as_bytes());
+        let understood = understand(kind, text.as_bytes());
+        let stored = |key: &Key| self.stored.get(key).cloned();
+        let noted = self.live.playlist(&object, &understood, self.clock.now() + TTL, stored);
+        self.stored.insert(object.key, HeaderValue::from_static("\"playlist\""));
+        noted
+    }
+
+    /// A media playlist of 2 s segments, the last five, up to this number.
+    fn media(&mut self, name: &str, last: u64, tail: &str) -> Noted {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let first = self.firsts.entry(name.to_owned()).or_insert(last);
+        *first = (*first).min(last);
+        let first = last.saturating_sub(4).max(*first);
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        for number in first..=last {
+            let _ = write!(text, "#EXTINF:2.0,\n/cache/live/{folder}/{number}.ts\n");
+        }
+        self.playlist(name, &(text + tail))
+    }
+
+    fn segment(&mut self, name: &str, body: &str, bytes: u64, took: Duration) {
+        let etag = HeaderValue::try_from(format!("\"{body}\"")).unwrap();
+        let replaced = self.stored.insert(key(name), etag.clone());
+        self.live.segment(&key(name), etag, bytes, took, replaced.as_ref());
+    }
+
+    /// Segment and playlist, as an encoder writes them every two seconds.
+    fn turn(&mut self, folder: &str, number: u64) {
+        self.segment(&format!("{folder}/{number}.ts"), &format!("{folder}{number}"), 500_000, seconds(0.2));
+        self.media(&format!("{folder}/p.m3u8"), number, "");
+    }
+
+    fn pass(&self, span: f64) {
+        self.clock.advance(seconds(span));
+    }
+
+    /// What is told now, as `event playlist`.
+    fn look(&self) -> Vec<String> {
+        let events = self.live.look(STALE_AFTER, |key| self.stored.contains_key(key));
+        let mut told: Vec<_> =
+            events.iter().map(|event| format!("{} {}", event.event, event.playlist.as_ref().unwrap_or(&event.stream))).collect();
+        told.sort();
+        told
+    }
+
+    fn report(&self) -> Vec<StreamReport> {
+        self.live.report()
+    }
+
+    fn counts(&self, event: &str) -> bool {
+        let line = format!("springhead_stream_events_total{{namespace=\"live\",event=\"{event}\"}} ");
+        self.metrics.render().lines().any(|text| text.starts_with(&line) && !text.ends_with(" 0"))
+    }
+}
+
+#[test]
+fn a_stream_is_live_late_stale_and_back() {
+    let mut scene = Scene::new();
+    scene.turn("a", 10);
+    assert_eq!(scene.look(), ["started a/p.m3u8"]);
+    for number in 11..20 {
+        scene.pass(2.0);
+        scene.turn("a", number);
+        assert_eq!(scene.look(), Vec::<String>::new());
+    }
+    scene.pass(3.5);
+    assert_eq!(scene.look(), ["late a/p.m3u8"]);
+    scene.pass(2.0);
+    assert_eq!(scene.look(), Vec::<String>::new(), "told once");
+    scene.pass(1.0);
+    assert_eq!(scene.look(), ["stale a/p.m3u8"]);
+    // Written again without a new segment, it is as stale as before.
+    let noted = scene.media("a/p.m3u8", 19, "");
+    assert!(noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    assert_eq!(scene.look(), Vec::<String>::new());
+    scene.segment("a/20.ts", "a20", 500_000, seconds(0.2));
+    let noted = scene.media("a/p.m3u8", 20, "");
+    assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    assert_eq!(scene.look(), ["recovered a/p.m3u8"]);
+    scene.media("a/p.m3u8", 20, "#EXT-X-ENDLIST\n");
+    assert_eq!(scene.look(), ["ended a/p.m3u8"]);
+    scene.pass(600.0);
+    assert_eq!(scene.look(), Vec::<String>::new(), "what has its end never goes stale");
+    assert_eq!(scene.report()[0].state, Standing::Ended);
+    for event in ["started", "late", "stale", "recovered", "ended"] {
+        assert!(scene.counts(event), "{event}");
+    }
+    scene.pass(3600.0);
+    let _ = scene.look();
+    assert!(scene.report().is_empty(), "gone with its TTL");
+}
+
+#[test]
+fn lateness_that_comes_and_goes_is_told_once_in_a_while() {
+    let mut scene = Scene::new();
+    scene.turn("a", 10);
+    let _ = scene.look();
+    let mut told = Vec::new();
+    for number in 11..22 {
+        scene.pass(3.2);
+        told.extend(scene.look());
+        scene.turn("a", number);
+        told.extend(scene.look());
+    }
+    assert_eq!(told, ["late a/p.m3u8", "recovered a/p.m3u8", "late a/p.m3u8", "recovered a/p.m3u8"], "in 35 s");
+}
+
+#[test]
+fn a_listed_segment_that_does_not_come_is_waited_for_and_then_a_gap() {
+    let mut scene = Scene::new();
+    scene.turn("a", 10);
+    scene.pass(2.0);
+    scene.media("a/p.m3u8", 11, "");
+    assert_eq!(scene.live.awaits(&key("a/11.ts")), Some(seconds(2.0)));
+    assert_eq!(scene.live.awaits(&key("a/12.ts")), None, "never for names that nothing lists");
+    assert_eq!(scene.live.awaits(&key("a/3.ts")), None, "nor for old ones of a playlist seen for the first time");
+    scene.pass(1.0);
+    assert!(!scene.look().contains(&"gap a/p.m3u8".to_owned()));
+    scene.pass(1.0);
+    assert_eq!(scene.look(), ["gap a/p.m3u8"]);
+    assert_eq!(scene.look(), Vec::<String>::new());
+    assert_eq!(scene.report()[0].renditions[0].counts.gaps, 1);
+    scene.pass(10.0);
+    assert_eq!(scene.live.awaits(&key("a/11.ts")), None, "patience ends");
+    // One that comes in time is none.
+    scene.media("a/p.m3u8", 12, "");
+    scene.segment("a/12.ts", "a12", 1, seconds(0.1));
+    assert_eq!(scene.live.awaits(&key("a/12.ts")), None);
+    scene.pass(2.5);
+    assert!(!scene.look().contains(&"gap a/p.m3u8".to_owned()));
+}
+
+#[test]
+fn an_encoder_that_counts_anew_is_told_from_one_whose_playlists_overtake_each_other() {
+    let mut scene = Scene::new();
+    for number in 100..120 {
+        scene.turn("a", number);
+        scene.pass(2.0);
+    }
+    let _ = scene.look();
+    let noted = scene.media("a/p.m3u8", 118, "");
+    assert_eq!(scene.look(), ["sequence-back a/p.m3u8"]);
+    assert_eq!(noted.liveness.last_sequence, Some(HeaderValue::from(119_u64)), "what readers may have seen stands");
+    scene.turn("a", 120);
+    assert_eq!(scene.look(), Vec::<String>::new());
+    scene.turn("a", 0);
+    assert_eq!(scene.look(), ["counter-restart a/p.m3u8"]);
+    scene.turn("a", 1);
+    // Again soon, with the same names and other bytes.
+    scene.segment("a/0.ts", "other", 500_000, seconds(0.2));
+    scene.media("a/p.m3u8", 0, "");
+    assert_eq!(scene.look(), ["name-reused a/p.m3u8"], "the second restart within half a minute is counted and not told");
+    let counts = scene.report()[0].renditions[0].counts;
+    assert_eq!((counts.counter_restarts, counts.sequence_back, counts.names_reused), (2, 1, 1));
+}
+
+#[test]
+fn the_same_bytes_again_are_no_reuse_and_neither_are_pictures() {
+    let mut scene = Scene::new();
+    scene.turn("a", 1);
+    scene.segment("a/1.ts", "a1", 500_000, seconds(0.2));
+    scene.segment("a/thumb.jpg", "one", 1, seconds(0.1));
+    scene.segment("a/thumb.jpg", "two", 1, seconds(0.1));
+    assert_eq!(scene.look(), ["started a/p.m3u8"]);
+    scene.segment("a/1.ts", "other", 500_000, seconds(0.2));
+    assert_eq!(scene.look(), ["name-reused a/p.m3u8"]);
+}
+
+const MASTER: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2500000,RESOLUTION=1280x720\na/p.m3u8\n\
+                      #EXT-X-STREAM-INF:BANDWIDTH=900000\nb/p.m3u8\n";
+
+#[test]
+fn renditions_of_a_stream_are_found_and_compared() {
+    let mut scene = Scene::new();
+    scene.playlist("master.m3u8", MASTER);
+    for number in 1..10 {
+        scene.turn("a", number);
+        scene.turn("b", number.saturating_sub(1));
+        scene.pass(2.0);
+        scene.look();
+    }
+    let report = scene.report();
+    assert_eq!(report.len(), 1, "one stream");
+    assert_eq!((&*report[0].stream, report[0].state), ("master.m3u8", Standing::Live));
+    let a = &report[0].renditions[0];
+    assert_eq!((&*a.playlist, a.announced_bandwidth, a.resolution), ("a/p.m3u8", Some(2_500_000), Some((1280, 720))));
+    assert_eq!(a.bitrate, Some(2_000_000), "500,000 bytes in 2 s");
+    assert_eq!((a.last_sequence, a.last_segment.as_deref()), (Some(9), Some("a/9.ts")));
+    assert!((a.upload_ratio.unwrap() - 0.1).abs() < 0.001);
+    assert_eq!(report[0].renditions[1].troubles, ["bitrate-over"], "2 Mbit/s where 900 kbit/s are announced");
+    assert!(scene.counts("bitrate-over"));
+    // One falls behind while it goes on.
+    for number in 10..14 {
+        scene.turn("a", number);
+        if number % 2 == 0 {
+            scene.turn("b", 8 + (number - 8) / 2);
+        }
+        scene.pass(1.0);
+    }
+    scene.turn("b", 11);
+    let told = scene.look();
+    assert_eq!(told, Vec::<String>::new(), "two behind is no drift");
+    scene.turn("a", 14);
+    assert_eq!(scene.look(), ["drift b/p.m3u8"]);
+}
+
+#[test]
+fn what_a_living_stream_needs_is_named() {
+    let mut scene = Scene::new();
+    scene.playlist("master.m3u8", MASTER);
+    let map = "#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"/cache/live/keys/1.key\"\n";
+    let noted = scene.media("a/p.m3u8", 5, &format!("{map}#EXTINF:2,\n6.m4s\n"));
+    let mut needs: Vec<_> = noted.needs.iter().map(ToString::to_string).collect();
+    needs.sort();
+    assert_eq!(needs, ["a/init.mp4", "keys/1.key", "master.m3u8"]);
+    assert!(scene.media("c/p.m3u8", 5, "").needs.is_empty());
+}
+
+#[test]
+fn a_child_that_is_not_written_yet_is_waited_for_at_first_only() {
+    let mut scene = Scene::new();
+    scene.playlist("master.m3u8", MASTER);
+    assert!(scene.live.awaits(&key("a/p.m3u8")).is_some());
+    scene.pass(11.0);
+    assert_eq!(scene.live.awaits(&key("a/p.m3u8")), None, "a child that was taken away is a 404, so that players fail over");
+}
+
+#[test]
+fn clocks_uploads_and_windows_are_watched() {
+    let mut scene = Scene::new();
+    let dated = |scene: &mut Scene, number: u64, offset: f64| {
+        let millis = scene.clock.wall().millis();
+        #[expect(clippy::cast_possible_truncation, reason = "small")]
+        let date = crate::model::clock::WallTime::from_millis(millis.saturating_add_signed((offset * 1000.0) as i64 - 2000));
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{number}\n#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\n{number}.ts\n"
+        );
+        scene.segment(&format!("a/{number}.ts"), &number.to_string(), 100, seconds(if number < 30 { 0.2 } else { 2.9 }));
+        scene.playlist("a/p.m3u8", &text);
+        scene.pass(2.0);
+        scene.look()
+    };
+    assert_eq!(dated(&mut scene, 1, -1.0), ["started a/p.m3u8"]);
+    for number in 2..10 {
+        assert_eq!(dated(&mut scene, number, -1.5), Vec::<String>::new());
+    }
+    assert!((scene.report()[0].renditions[0].behind_clock_s.unwrap() - 1.5).abs() < 0.01);
+    for number in 10..17 {
+        assert_eq!(dated(&mut scene, number, -6.0), Vec::<String>::new(), "a slow upload or two are no clock");
+    }
+    assert_eq!(dated(&mut scene, 17, -6.0), ["clock-drift a/p.m3u8"]);
+    assert_eq!(dated(&mut scene, 18, -1.0), Vec::<String>::new());
+    assert_eq!(dated(&mut scene, 19, 5.0), Vec::<String>::new(), "counted at once, and not told twice in half a minute");
+    assert_eq!(scene.report()[0].renditions[0].troubles, ["clock-drift"]);
+    dated(&mut scene, 30, -1.0);
+    dated(&mut scene, 31, -1.0);
+    dated(&mut scene, 32, -1.0);
+    assert_eq!(scene.report()[0].renditions[0].troubles, ["clock-drift", "slow-upload"]);
+    for number in 50..55 {
+        scene.turn("b", number);
+    }
+    assert!(!scene.look().contains(&"window-lost b/p.m3u8".to_owned()));
+    scene.stored.remove(&key("b/50.ts"));
+    assert!(scene.look().contains(&"window-lost b/p.m3u8".to_owned()));
+}
+
+#[test]
+fn a_playlist_that_makes_no_sense_is_told_and_forgiven() {
+    let mut scene = Scene::new();
+    scene.turn("a", 1);
+    let _ = scene.look();
+    scene.playlist("a/p.m3u8", "<html>");
+    assert_eq!(scene.look(), ["broken-playlist a/p.m3u8"]);
+    assert!(scene.report()[0].renditions[0].fault.is_some());
+    scene.turn("a", 2);
+    assert_eq!(scene.look(), Vec::<String>::new());
+    assert!(scene.report()[0].renditions[0].fault.is_none());
+}
+
+#[test]
+fn requests_for_what_is_not_there_yet_are_judged() {
+    let mut scene = Scene::new();
+    let head = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5\n#EXT-X-PART-INF:PART-TARGET=0.5\n";
+    let parts = "#EXT-X-PART:DURATION=0.5,URI=\"6.0.m4s\"\n#EXT-X-PART:DURATION=0.5,URI=\"6.1.m4s\"\n\
+                 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"6.2.m4s\"\n";
+    scene.media("a/p.m3u8", 5, &format!("{head}{parts}"));
+    let ask = |scene: &Scene, msn, part| scene.live.reload(&key("a/p.m3u8"), msn, part);
+    assert_eq!(ask(&scene, 5, None), Reload::Answer);
+    assert_eq!(ask(&scene, 6, Some(1)), Reload::Answer);
+    assert_eq!(ask(&scene, 6, Some(2)), Reload::Wait(seconds(6.0)));
+    assert_eq!(ask(&scene, 6, None), Reload::Wait(seconds(6.0)));
+    assert_eq!(ask(&scene, 7, None), Reload::Wait(seconds(6.0)), "two past the last whole one");
+    assert_eq!(ask(&scene, 8, None), Reload::TooFar);
+    assert_eq!(ask(&scene, 6, Some(7)), Reload::Wait(seconds(6.0)));
+    assert_eq!(ask(&scene, 6, Some(8)), Reload::TooFar, "six parts are three seconds");
+    assert_eq!(ask(&scene, u64::MAX, Some(u64::MAX)), Reload::TooFar);
+    assert_eq!(scene.live.awaits(&key("a/6.2.m4s")), Some(seconds(2.0)), "it is announced");
+    scene.media("a/p.m3u8", 6, head);
+    assert_eq!(scene.live.awaits(&key("a/6.2.m4s")), None, "and not any more");
+    scene.media("b/p.m3u8", 5, "");
+    assert_eq!(scene.live.reload(&key("b/p.m3u8"), 9, None), Reload::Answer, "only where it is offered");
+    assert_eq!(scene.live.reload(&key("c/p.m3u8"), 9, None), Reload::Answer);
+}

@@ -1,0 +1,39 @@
+//! Secrets stay home: what a playlist may not say to its readers is taken out before it is stored.
+//!
+//! AWS Elemental MediaLive copies the query of its destination, encoder key included, into the URIs of its multivariant playlist,
+//! where every viewer can read it.
+
+use super::Place;
+use crate::auth::key::holds_key;
+use crate::hls::rewrite::{self, Parameter};
+use crate::model::id::Key;
+use crate::model::kind::Kind;
+use crate::store::Body;
+
+/// The body as it is to be stored: the very same one, unless its namespace's rules take something out of it.
+///
+/// Out go, by `strip_credentials`: `_gda_` (Akamai's, for writing), whatever holds a key of ours under any name, and `token`; but
+/// a `token` that is none of ours stays in a URI that leads elsewhere, as to a server of content keys, which asks players for it.
+/// And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
+/// one in a CDN.
+pub(super) fn credentials(place: &Place, key: &Key, body: Body) -> Body {
+    let policy = &place.policy;
+    let kind = Kind::of(key, &body.bytes);
+    if !kind.is_rewritten() || !(policy.strip_credentials || policy.strip_parameters) {
+        return body;
+    }
+    let is_credential = |parameter: &Parameter<'_>| {
+        parameter.name == "_gda_" || parameter.name == "token" && !parameter.elsewhere || holds_key(&parameter.value)
+    };
+    let is_for_us = |parameter: &Parameter<'_>| !parameter.elsewhere && matches!(&*parameter.name, "ttl_seconds" | "role");
+    let drop = |parameter: &Parameter<'_>| {
+        policy.strip_credentials && is_credential(parameter) || policy.strip_parameters && is_for_us(parameter)
+    };
+    match rewrite::strip(kind, &body.bytes, policy.strip_credentials, drop) {
+        None => body,
+        Some(stripped) => {
+            place.metrics.playlists_stripped.inc();
+            Body::new(stripped)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Waiting for an object that is not here yet.
+//!
+//! Whoever wants a key asks first to be told and looks afterwards, so that nothing can happen unseen in between. A writer pays
+//! one look at a counter for it as long as nobody waits.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::task::{Context, Poll};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use super::HotNamespace;
+use crate::model::id::Key;
+
+/// Who waits for which key of a namespace.
+///
+/// Invariant: a key is listed as long as somebody waits for it, so the list is no longer than those who wait are many; `count` is
+/// their number.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    count: AtomicUsize,
+    waiting: Mutex<HashMap<Key, Waiting, RandomState>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    news: Arc<Notify>,
+    count: usize,
+}
+
+/// Completes with the next news of a key from the moment it was made: a version of it was published, an upload of it has become
+/// readable, or one has ended without being stored. It does not say which: look again. Cancel-safe: dropping it is the end of
+/// the waiting.
+#[must_use = "nothing waits before this is awaited"]
+pub struct Arrival {
+    namespace: Arc<HotNamespace>,
+    key: Key,
+    news: Pin<Box<OwnedNotified>>,
+}
+
+impl Arrivals {
+    /// Tells those who wait for the key. To be called after what there is to see can be seen.
+    pub(super) fn announce(&self, key: &Key) {
+        // Pairs with the fence in `wait_for`: either this sees who waits, or they see what is announced.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let news = self.waiting.lock().get(key).map(|waiting| Arc::clone(&waiting.news));
+        if let Some(news) = news {
+            news.notify_waiters();
+        }
+    }
+
+    fn wait_for(&self, key: &Key) -> OwnedNotified {
+        let news = {
+            let mut all = self.waiting.lock();
+            let waiting = all.entry(key.clone()).or_default();
+            waiting.count += 1;
+            // From its making on it hears what is announced, polled or not.
+            Arc::clone(&waiting.news).notified_owned()
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        news
+    }
+
+    fn give_up(&self, key: &Key) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        let mut all = self.waiting.lock();
+        if let Some(waiting) = all.get_mut(key) {
+            waiting.count -= 1;
+            if waiting.count == 0 {
+                all.remove(key);
+            }
+        }
+    }
+
+    /// How many wait, and for how many keys.
+    #[cfg(test)]
+    fn sizes(&self) -> (usize, usize) {
+        (self.count.load(Ordering::Relaxed), self.waiting.lock().len())
+    }
+}
+
+impl Arrival {
+    pub(super) fn new(namespace: Arc<HotNamespace>, key: Key) -> Self {
+        let news = Box::pin(namespace.waiters().wait_for(&key));
+        Self { namespace, key, news }
+    }
+}
+
+impl Future for Arrival {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.news.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.namespace.waiters().give_up(&self.key);
+    }
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrival").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{key, meta, namespace};
+    use bytes::Bytes;
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    /// Whether it has come, without waiting for it.
+    async fn has_come(arrival: &mut Arrival) -> bool {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *arrival).poll(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn news_of_a_key_reach_those_who_wait_for_it_and_nobody_else() {
+        let hot = namespace();
+        let (mut mine, mut also_mine, mut other) = (hot.arrivals(&key("a")), hot.arrivals(&key("a")), hot.arrivals(&key("b")));
+        assert_eq!(hot.waiters().sizes(), (3, 2));
+        assert!(!has_come(&mut mine).await);
+        let mut upload = hot.create(&key("a"), Some(1)).unwrap();
+        upload.write(Bytes::from_static(b"x")).unwrap();
+        assert!(!has_come(&mut mine).await, "nothing of it can be seen yet");
+        let body = upload.body();
+        upload.publish(body, meta(&hot), |_| true).unwrap();
+        // Announced before it was polled for the first time.
+        assert!(has_come(&mut also_mine).await && has_come(&mut mine).await);
+        assert!(!has_come(&mut other).await);
+        drop((mine, also_mine, other));
+        assert_eq!(hot.waiters().sizes(), (0, 0), "nothing is left of those who have gone");
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_is_news() {
+        let hot = namespace();
+        let upload = hot.create(&key("a"), None).unwrap();
+        let mut arrival = hot.arrivals(&key("a"));
+        assert!(!has_come(&mut arrival).await);
+        drop(upload);
+        assert!(has_come(&mut arrival).await);
+        assert!(!hot.is_uploading(&key("a")));
+    }
+
+    /// Asking first and looking afterwards misses nothing, however the two threads meet.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_happens_unseen() {
+        let hot = namespace();
+        for round in 0..2_000 {
+            let name = key(&format!("k{round}"));
+            let (writer, wanted) = (Arc::clone(&hot), name.clone());
+            let write = tokio::spawn(async move {
+                let mut upload = writer.create(&wanted, Some(0)).unwrap();
+                let body = upload.body();
+                upload.publish(body, meta(&writer), |_| true).unwrap();
+            });
+            let arrival = hot.arrivals(&name);
+            if hot.peek(&name).is_none() {
+                tokio::time::timeout(Duration::from_secs(20), arrival).await.expect("it was announced");
+                assert!(hot.peek(&name).is_some());
+            }
+            write.await.unwrap();
+        }
+        assert_eq!(hot.waiters().sizes(), (0, 0));
+    }
+}

@@ -1,0 +1,60 @@
+//! The uploads of a namespace that are in flight, by key.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use ahash::RandomState;
+use parking_lot::RwLock;
+
+use crate::model::id::Key;
+
+/// Which uploads are in flight. Several of one key may be, in the order in which they were opened.
+///
+/// Invariant: an upload is listed from its opening until it is published or dropped; `count` is the number of those listed.
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    count: AtomicUsize,
+    open: RwLock<HashMap<Key, Vec<Arc<Flight>>, RandomState>>,
+}
+
+/// What others may know of an upload in flight.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    /// Bytes reserved for it. Changes only under the lock of the namespace's ledger, which has them in its sum.
+    pub(super) reserved: AtomicU64,
+}
+
+impl Uploads {
+    pub(super) fn open(&self, key: &Key) -> Arc<Flight> {
+        let flight = Arc::new(Flight::default());
+        let mut open = self.open.write();
+        open.entry(key.clone()).or_default().push(Arc::clone(&flight));
+        self.count.fetch_add(1, Ordering::Relaxed);
+        flight
+    }
+
+    pub(super) fn close(&self, key: &Key, flight: &Arc<Flight>) {
+        let mut open = self.open.write();
+        let Some(of_key) = open.get_mut(key) else { return };
+        let before = of_key.len();
+        of_key.retain(|one| !Arc::ptr_eq(one, flight));
+        self.count.fetch_sub(before - of_key.len(), Ordering::Relaxed);
+        if of_key.is_empty() {
+            open.remove(key);
+        }
+    }
+
+    /// Whether any upload of the key is in flight.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.count.load(Ordering::Relaxed) > 0 && self.open.read().contains_key(key)
+    }
+
+    /// Bytes reserved for all of them together. For tests, under the lock of the ledger.
+    pub(super) fn reserved(&self) -> u64 {
+        let open = self.open.read();
+        assert!(open.values().all(|of_key| !of_key.is_empty()), "no key is listed without an upload");
+        assert_eq!(open.values().map(Vec::len).sum::<usize>(), self.count.load(Ordering::Relaxed), "all are counted");
+        open.values().flatten().map(|flight| flight.reserved.load(Ordering::Relaxed)).sum()
+    }
+}

@@ -1,0 +1,304 @@
+//! What an origin knows of live streams, from outside: waiting instead of a 404, blocking reload, leases, staleness, health.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Origin, eventually};
+use crate::wire::{Request, Wire};
+
+fn media(first: u64, last: u64, target: u64, extra: &str) -> String {
+    let segments: String = (first..=last).map(|number| format!("#EXTINF:{target}.0,\n{number}.ts\n")).collect();
+    format!("#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{first}\n{extra}{segments}")
+}
+
+fn settings(lines: &str) -> Origin {
+    Origin::start_with_settings(&format!("[namespaces.live-origin]\n{lines}\n"))
+}
+
+/// What `/v1/streams` says.
+fn streams(origin: &Origin) -> serde_json::Value {
+    let answer = Request::new("GET", "/v1/streams").send(origin.admin);
+    assert_eq!(answer.status, 200);
+    serde_json::from_str(&answer.text()).unwrap()
+}
+
+fn event(origin: &Origin, name: &str) -> serde_json::Value {
+    let found = eventually(Duration::from_secs(15), || {
+        origin.log().into_iter().find(|line| line["message"] == "stream" && line["event"] == name)
+    });
+    found.unwrap_or_else(|| panic!("no event {name} in {:#?}", origin.log()))
+}
+
+#[test]
+fn a_listed_segment_that_is_on_its_way_is_waited_for() {
+    let origin = settings("hold = \"5s\"");
+    origin.store("1.ts", "one");
+    origin.store("p.m3u8", media(1, 2, 2, ""));
+    let get = Request::new("GET", origin.path("2.ts")).bearer(&origin.player);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..8).map(|_| scope.spawn(|| get.send(origin.address))).collect();
+        let waiting = eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 7.5).then_some(()));
+        assert!(waiting.is_some(), "all of them wait");
+        origin.store("2.ts", "two");
+        for reader in readers {
+            let answer = reader.join().unwrap();
+            assert_eq!((answer.status, &*answer.text()), (200, "two"));
+        }
+    });
+    assert!((origin.metric("springhead_reads_held_total{outcome=\"arrived\"}") - 8.0).abs() < 0.1);
+    assert!(origin.metric("springhead_held_reads").abs() < 0.1);
+}
+
+#[test]
+fn only_what_is_expected_is_waited_for_and_only_so_long() {
+    let origin = settings("hold = \"400ms\"");
+    origin.store("p.m3u8", media(1, 1, 1, ""));
+    let begun = Instant::now();
+    assert_eq!(origin.get("1.ts").status, 404);
+    assert!(begun.elapsed() >= Duration::from_millis(400), "a listed one is waited for");
+    for name in ["2.ts", "other.ts", "q.m3u8"] {
+        assert_eq!(origin.get(name).status, 404);
+    }
+    assert!((origin.metric("springhead_reads_held_total{outcome=\"in_vain\"}") - 1.0).abs() < 0.1, "and no other");
+    let off = settings("hold = \"off\"");
+    off.store("p.m3u8", media(1, 1, 1, ""));
+    assert_eq!(off.get("1.ts").status, 404);
+    assert!(off.metric("springhead_reads_held_total").abs() < 0.1);
+}
+
+#[test]
+fn so_many_may_wait_and_no_more() {
+    let origin = settings("hold = \"10s\"\nmax_held = 3");
+    origin.store("p.m3u8", media(1, 1, 9, ""));
+    let get = Request::new("GET", origin.path("1.ts")).bearer(&origin.player);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..3).map(|_| scope.spawn(|| get.send(origin.address).status)).collect();
+        let waiting = eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 2.5).then_some(()));
+        assert!(waiting.is_some());
+        assert_eq!(get.send(origin.address).status, 404, "at once");
+        assert!((origin.metric("springhead_reads_held_total{outcome=\"refused\"}") - 1.0).abs() < 0.1);
+        origin.store("1.ts", "one");
+        assert!(readers.into_iter().all(|reader| reader.join().unwrap() == 200));
+    });
+}
+
+#[test]
+fn an_upload_that_is_in_flight_is_waited_for() {
+    let origin = settings("hold = \"10s\"");
+    let mut wire = Wire::open(origin.address);
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 6\r\n\r\nabc",
+        origin.path("a.ts"),
+        origin.encoder
+    );
+    wire.write(head.as_bytes());
+    let arrived = eventually(Duration::from_secs(5), || (origin.metric("springhead_in_flight_bytes") > 0.0).then_some(()));
+    assert!(arrived.is_some());
+    let get = Request::new("GET", origin.path("a.ts")).bearer(&origin.player);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| get.send(origin.address));
+        let waiting = eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 0.5).then_some(()));
+        assert!(waiting.is_some());
+        wire.write(b"def");
+        assert_eq!(wire.answer_to("PUT").status, 204);
+        assert_eq!(reader.join().unwrap().text(), "abcdef");
+    });
+}
+
+#[test]
+fn a_playlist_reload_blocks_until_there_is_news() {
+    let origin = settings("");
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.6\n#EXT-X-PART-INF:PART-TARGET=0.2\n";
+    let part = |index: u64| format!("#EXT-X-PART:DURATION=0.2,URI=\"6.{index}.m4s\"\n");
+    origin.store("p.m3u8", media(1, 5, 1, control));
+    let ask = |query: &str| {
+        Request::new("GET", format!("{}?{query}", origin.path("p.m3u8"))).bearer(&origin.player).send(origin.address)
+    };
+    assert_eq!(ask("_HLS_msn=5").status, 200, "it is there already");
+    assert_eq!(ask("_HLS_msn=8").status, 400, "too far ahead");
+    assert_eq!(ask("_HLS_part=1").status, 400, "a part of what?");
+    assert_eq!(ask("_HLS_msn=x").status, 400);
+    thread::scope(|scope| {
+        let part_reader = scope.spawn(|| ask("_HLS_msn=6&_HLS_part=1"));
+        let whole_reader = scope.spawn(|| ask("_HLS_msn=6"));
+        let waiting = eventually(Duration::from_secs(3), || (origin.metric("springhead_held_reads") > 1.5).then_some(()));
+        assert!(waiting.is_some());
+        origin.store("p.m3u8", media(1, 5, 1, control) + &part(0));
+        origin.store("p.m3u8", media(1, 5, 1, control) + &part(0) + &part(1));
+        let answer = part_reader.join().unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.text().contains("6.1.m4s"));
+        assert!(!whole_reader.is_finished());
+        origin.store("p.m3u8", media(2, 6, 1, control));
+        assert!(whole_reader.join().unwrap().text().contains("6.ts"));
+    });
+    // Nothing comes for three target durations.
+    let answer = ask("_HLS_msn=7");
+    assert_eq!((answer.status, &*answer.problem(), answer.header("retry-after")), (503, "not-in-time", "1"));
+    origin.store("q.m3u8", media(1, 5, 1, ""));
+    let plain = Request::new("GET", format!("{}?_HLS_msn=99", origin.path("q.m3u8"))).bearer(&origin.player);
+    assert_eq!(plain.send(origin.address).status, 200, "where it is not offered, it is not understood");
+}
+
+#[test]
+fn a_gate_holds_a_playlist_back_until_its_segments_are_here() {
+    let origin = settings("gate = \"10s\"\nhold = \"off\"");
+    origin.store("1.ts", "one");
+    origin.store("p.m3u8", media(1, 1, 2, ""));
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| origin.put("p.m3u8", media(1, 2, 2, "")));
+        // It is uploaded, and held back.
+        let held = eventually(Duration::from_secs(5), || (origin.metric("springhead_in_flight_bytes") > 800.0).then_some(()));
+        assert!(held.is_some());
+        assert!(!origin.get("p.m3u8").text().contains("2.ts"), "readers keep the one before");
+        origin.store("2.ts", "two");
+        assert_eq!(writer.join().unwrap().status, 204);
+        assert!(origin.get("p.m3u8").text().contains("2.ts"));
+    });
+    let short = settings("gate = \"300ms\"");
+    short.store("p.m3u8", media(1, 1, 2, ""));
+    assert!(short.get("p.m3u8").text().contains("1.ts"), "at most so long");
+}
+
+#[test]
+fn what_a_living_stream_needs_outlives_its_ttl() {
+    let origin = settings("hold = \"off\"");
+    let put = |key: &str, body: &str| {
+        let path = format!("{}?ttl_seconds=2", origin.path(key));
+        let answer = Request::new("PUT", path).bearer(&origin.encoder).body(body).send(origin.address);
+        assert_eq!(answer.status, 204, "{answer:?}");
+    };
+    put("live/master.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\nv/p.m3u8\n");
+    put("live/v/init.mp4", "\0\0\0\x08moov");
+    put("live/v/other.mp4", "\0\0\0\x08moov");
+    for number in 0..12 {
+        put("live/v/p.m3u8", &media(number, number, 1, "#EXT-X-MAP:URI=\"init.mp4\"\n"));
+        thread::sleep(Duration::from_millis(400));
+    }
+    assert_eq!(origin.get("live/master.m3u8").status, 200, "4.8 s later");
+    assert_eq!(origin.get("live/v/init.mp4").status, 200);
+    assert_eq!(origin.get("live/v/other.mp4").status, 404, "which nothing needs");
+    // And when the stream ends, they go with it.
+    let gone = |key: &str| eventually(Duration::from_secs(8), || (origin.get(key).status == 404).then_some(())).is_some();
+    assert!(gone("live/v/p.m3u8") && gone("live/master.m3u8") && gone("live/v/init.mp4"));
+}
+
+#[test]
+fn a_stream_that_stands_still_is_told_and_on_request_a_404() {
+    let origin = settings("on_stale = \"404\"\nstale_after = 2\nhold = \"off\"");
+    origin.store("live/master.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\np.m3u8\n");
+    origin.store("live/vod.m3u8", media(1, 1, 1, "") + "#EXT-X-ENDLIST\n");
+    origin.store("live/1.ts", "one");
+    origin.store("live/p.m3u8", media(1, 1, 1, ""));
+    let fresh = origin.get("live/p.m3u8");
+    assert_eq!((fresh.status, fresh.header("last-sequence")), (200, "1"));
+    assert!(fresh.header("last-updated").parse::<u64>().unwrap() > 1_700_000_000_000);
+    assert_eq!(streams(&origin)["streams"][0]["state"], "live");
+    let late = event(&origin, "late");
+    assert_eq!((&late["stream"], &late["playlist"]), (&"live/master.m3u8".into(), &"live/p.m3u8".into()));
+    event(&origin, "stale");
+    let stale = origin.get("live/p.m3u8");
+    assert_eq!((stale.status, &*stale.problem(), stale.header("cache-control")), (404, "stale", "no-store"));
+    assert_eq!(origin.get("live/master.m3u8").status, 200, "never a multivariant playlist");
+    assert_eq!(origin.get("live/vod.m3u8").status, 200, "nor one with an end");
+    assert_eq!(streams(&origin)["streams"][0]["renditions"][0]["state"], "stale");
+    assert!(origin.metric("springhead_http_requests_total{outcome=\"stale\"}") > 0.5);
+    assert!(origin.metric("springhead_renditions{state=\"stale\"}") > 0.5);
+    origin.store("live/2.ts", "two");
+    origin.store("live/p.m3u8", media(1, 2, 1, ""));
+    assert_eq!(origin.get("live/p.m3u8").status, 200, "back at once");
+    event(&origin, "recovered");
+    let serving = settings("stale_after = 2");
+    serving.store("p.m3u8", media(1, 1, 1, ""));
+    event(&serving, "stale");
+    assert_eq!(serving.get("p.m3u8").status, 200, "unless it is asked for, what there is is served");
+}
+
+#[test]
+fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_and_the_log() {
+    let origin = settings("hold = \"off\"");
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\na/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=90000000\nb/p.m3u8\n";
+    origin.store("master.m3u8", master);
+    for number in 100..104 {
+        origin.store(&format!("a/{number}.ts"), vec![0; 4000]);
+        origin.store("a/p.m3u8", media(100, number, 1, ""));
+    }
+    origin.store("b/100.ts", "b");
+    origin.store("b/p.m3u8", media(100, 100, 1, ""));
+    event(&origin, "started");
+    event(&origin, "drift");
+    event(&origin, "bitrate-over");
+    origin.store("a/p.m3u8", media(100, 104, 1, ""));
+    event(&origin, "gap");
+    origin.store("a/p.m3u8", media(100, 103, 1, ""));
+    event(&origin, "sequence-back");
+    origin.store("a/0.ts", "new");
+    origin.store("a/p.m3u8", media(0, 0, 1, ""));
+    event(&origin, "counter-restart");
+    origin.store("a/0.ts", "newer");
+    event(&origin, "name-reused");
+    origin.store("b/p.m3u8", "<html>not a playlist</html>");
+    let broken = event(&origin, "broken-playlist");
+    assert_eq!(broken["playlist"], "b/p.m3u8");
+    assert_eq!(origin.get("b/p.m3u8").text(), "<html>not a playlist</html>", "it is stored as it came");
+    let delete = Request::new("DELETE", origin.path("a/0.ts")).bearer(&origin.encoder).send(origin.address);
+    assert_eq!(delete.status, 204);
+    let now = |offset: i64| {
+        let output = std::process::Command::new("date")
+            .args(["-u", "-d", &format!("{offset} seconds"), "+%Y-%m-%dT%H:%M:%S.%3NZ"])
+            .output();
+        format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", String::from_utf8(output.unwrap().stdout).unwrap().trim())
+    };
+    origin.store("c/1.ts", "c");
+    origin.store("c/p.m3u8", media(1, 1, 1, &now(60)));
+    event(&origin, "clock-drift");
+    for number in 1..4 {
+        origin.store(&format!("d/{number}.ts"), format!("{number}"));
+        origin.store("d/p.m3u8", media(1, number, 1, ""));
+    }
+    let delete = Request::new("DELETE", origin.path("d/1.ts")).bearer(&origin.encoder).send(origin.address);
+    assert_eq!(delete.status, 204);
+    event(&origin, "window-lost");
+    let slow = format!(
+        "PUT {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\r\na",
+        origin.path("e/1.ts"),
+        origin.encoder
+    );
+    let mut wire = Wire::open(origin.address);
+    wire.write(slow.as_bytes());
+    thread::sleep(Duration::from_millis(1500));
+    wire.write(b"b");
+    assert_eq!(wire.answer_to("PUT").status, 204);
+    origin.store("e/p.m3u8", media(1, 1, 1, ""));
+    event(&origin, "slow-upload");
+    origin.store("d/p.m3u8", media(1, 3, 1, "") + "#EXT-X-ENDLIST\n");
+    event(&origin, "ended");
+    let report = streams(&origin);
+    let a =
+        &report["streams"].as_array().unwrap().iter().find(|stream| stream["stream"] == "master.m3u8").unwrap()["renditions"][0];
+    for count in ["gaps", "counter_restarts", "names_reused", "sequence_back"] {
+        assert!(a[count].as_u64().unwrap() >= 1, "{count} in {a:#}");
+    }
+    let told: Vec<String> = origin
+        .log()
+        .iter()
+        .filter(|line| line["message"] == "stream")
+        .map(|line| line["event"].as_str().unwrap().to_owned())
+        .collect();
+    for name in &told {
+        let series = format!("springhead_stream_events_total{{event=\"{name}\"}}");
+        assert!(origin.metric(&series) > 0.5, "{name}");
+    }
+}
+
+#[test]
+fn the_time_is_told() {
+    let origin = Origin::start();
+    let answer = Request::new("GET", "/time").send(origin.address);
+    assert_eq!(
+        (answer.status, answer.header("cache-control"), answer.header("access-control-allow-origin")),
+        (200, "no-store", "*")
+    );
+    let text = answer.text();
+    assert!(text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T', "{text}");
+}
