@@ -1,7 +1,8 @@
 //! The words of HTTP: URLs, headers, status codes.
 //!
 //! A request's way, in order, each step with its reason:
-//! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits.
+//! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits,
+//!    with [`stream`] for those of one HTTP/2 answer.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The layers below: a panic becomes a 500.
@@ -36,6 +37,7 @@ mod refusal;
 mod remove;
 mod reply;
 pub mod server;
+mod stream;
 mod target;
 pub mod tls;
 
@@ -70,6 +72,9 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// Between two pieces of an upload's body.
     pub upload_idle: Duration,
+    /// From an upload's headers to the end of its body: what an upload reserves is not held for ever by a client that sends a byte
+    /// now and then. Long enough for a segment that grows in real time.
+    pub upload_total: Duration,
     /// Without progress on an answer that is being sent.
     pub download_idle: Duration,
 }
@@ -80,6 +85,7 @@ impl Default for Timeouts {
             request_head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(150),
             upload_idle: Duration::from_secs(30),
+            upload_total: Duration::from_secs(300),
             download_idle: Duration::from_secs(30),
         }
     }

@@ -28,6 +28,9 @@ use crate::origin::Found;
 
 /// A body is handed to the connection in pieces of this size, at most, so that a client that goes in the middle of one shows.
 const PIECE: usize = 256 << 10;
+/// To an HTTP/2 stream, where the next one is asked for only when this one has found room in the client's window: a client that
+/// takes one of these within `download_idle` is slow, and not stalled.
+const SHARED_PIECE: usize = 64 << 10;
 
 /// The record.
 #[derive(Debug)]
@@ -222,7 +225,15 @@ impl http_body::Body for Witness {
                 end => return Poll::Ready(end),
             }
         }
-        let length = self.rest.len().min(PIECE);
+        let left = self.rest.len();
+        let length = match left {
+            _ if !self.record.connection.shares() => left.min(PIECE),
+            0 | 1 => left,
+            // The library lets go of a stream with its last piece, once the window has room for a single byte of it; the rest would
+            // lie there untimed. So the last piece is a single byte.
+            ..=SHARED_PIECE => left - 1,
+            _ => SHARED_PIECE,
+        };
         let piece = self.rest.split_to(length);
         if !self.record.connection.is_broken() {
             self.traffic.count_sent(length as u64);

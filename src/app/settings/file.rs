@@ -47,6 +47,7 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         timeouts.text("request_head", |text| duration(text).map(|value| limits.request_head = value));
         timeouts.text("keep_alive", |text| duration(text).map(|value| limits.keep_alive = value));
         timeouts.text("upload_idle", |text| duration(text).map(|value| limits.upload_idle = value));
+        timeouts.text("upload_total", |text| duration(text).map(|value| limits.upload_total = value));
         timeouts.text("download_idle", |text| duration(text).map(|value| limits.download_idle = value));
         timeouts.finish();
     }

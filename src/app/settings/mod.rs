@@ -292,6 +292,7 @@ impl Settings {
             ("timeouts.request_head", self.timeouts.request_head),
             ("timeouts.keep_alive", self.timeouts.keep_alive),
             ("timeouts.upload_idle", self.timeouts.upload_idle),
+            ("timeouts.upload_total", self.timeouts.upload_total),
             ("timeouts.download_idle", self.timeouts.download_idle),
         ];
         for (key, limit) in limits {

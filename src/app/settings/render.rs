@@ -73,6 +73,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "request_head = \"{}\"", Span(timeouts.request_head))?;
     writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;
     writeln!(text, "upload_idle = \"{}\"", Span(timeouts.upload_idle))?;
+    writeln!(text, "upload_total = \"{}\"", Span(timeouts.upload_total))?;
     writeln!(text, "download_idle = \"{}\"", Span(timeouts.download_idle))?;
     writeln!(text, "\n[connections]")?;
     writeln!(text, "total = {}", connections.total)?;
