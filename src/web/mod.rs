@@ -8,7 +8,8 @@
 //! 3. The layers below: a panic becomes a 500.
 //! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
 //!    [`remove`]; [`dav`] has the two verbs of WebDAV.
-//!    [`record`] goes along with the request and knows at its end what became of it: for the figures and the [`access_log`].
+//!    [`record`] goes along with the request and knows at its end what became of it: for the figures, the [`access_log`]
+//!    and the [`spans`].
 //! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
@@ -37,14 +38,15 @@ mod refusal;
 mod remove;
 mod reply;
 pub mod server;
+pub mod spans;
 mod stream;
 mod target;
 pub mod tls;
 
 pub use admission::ConnectionLimits;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -58,6 +60,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::access_log::AccessLog;
+use self::spans::Spans;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -120,6 +123,7 @@ struct Inner {
     admission: Arc<admission::Admission>,
     ingest: ingest::Ingest,
     access_log: Option<Arc<AccessLog>>,
+    spans: OnceLock<Arc<dyn Spans>>,
 }
 
 impl Web {
@@ -145,8 +149,14 @@ impl Web {
             admission: Arc::default(),
             ingest,
             access_log,
+            spans: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Has each request tell of itself when it is over. Once, before the first one.
+    pub fn trace_to(&self, spans: Arc<dyn Spans>) {
+        let _ = self.inner.spans.set(spans);
     }
 
     /// What `/readyz` says: whether this server may get traffic.

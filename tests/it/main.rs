@@ -28,5 +28,6 @@ mod smuggling;
 mod store_model;
 mod tidy;
 mod tls;
+mod traces;
 mod tutorial;
 mod write;
