@@ -49,7 +49,9 @@ impl Traces {
             .with_endpoint(traces_url(endpoint))
             .with_timeout(SEND)
             .build()
-            .with_context(|| format!("can't send traces to {endpoint}"))?;
+            .with_context(|| {
+                format!("can't send traces to {endpoint}: are the system's CA certificates there (package ca-certificates)?")
+            })?;
         let mut resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
         if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
             resource = resource.with_service_name("springhead");
