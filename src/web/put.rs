@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::envelope::{Context, narrow};
 use super::error::Problem;
@@ -92,9 +92,11 @@ pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: 
 /// Reads the body to its end and commits it. What goes wrong is logged here: the client may not be there to be told.
 async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut body: Body) -> Result<Stored, Problem> {
     let Admitted { mut upload, object } = admitted;
-    let idle = web.inner.limits.load().timeouts.upload_idle;
+    let timeouts = web.inner.limits.load().timeouts;
+    let end = Instant::now() + timeouts.upload_total;
     let problem = loop {
-        match timeout(idle, body.frame()).await {
+        let next = Instant::now() + timeouts.upload_idle;
+        match timeout_at(next.min(end), body.frame()).await {
             Ok(None) => match upload.commit().await {
                 Ok(stored) => {
                     context.record.stored(stored.length);
@@ -110,12 +112,17 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
             Ok(Some(Ok(frame))) => {
                 // Trailers say nothing we keep.
                 let Ok(piece) = frame.into_data() else { continue };
+                // Looked at here, too: bytes that are always there already never let the timer speak.
+                if Instant::now() >= end {
+                    break too_slow();
+                }
                 if let Err(error) = upload.write(piece) {
                     break Problem::from(error);
                 }
             }
             Ok(Some(Err(_))) => break cut_off(),
-            Err(_) => break stalled(),
+            Err(_) if next < end => break stalled(),
+            Err(_) => break too_slow(),
         }
     };
     refusal::log(&web, &context, &parts, Some(&object), &problem, Some(upload.received()));
@@ -131,6 +138,12 @@ fn cut_off() -> Problem {
 fn stalled() -> Problem {
     let detail = "no byte of the body came for too long, so nothing was stored: send it again on a new connection";
     Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled-body", detail).close()
+}
+
+fn too_slow() -> Problem {
+    let detail = "the body took longer than an upload may (timeouts.upload_total), so nothing was stored: send smaller objects, look \
+                  at the uplink, or raise the limit";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail).close()
 }
 
 fn interrupted() -> Problem {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::USER_AGENT;
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::access_log::{AccessLog, Object, field};
 use super::connection::ConnectionState;
 use super::error::Problem;
+use super::spans::{Ended, Spans};
 use super::{Web, mask};
 use crate::auth::grant::Grant;
 use crate::metrics::{Outcome, Traffic, Verb};
@@ -28,6 +29,12 @@ use crate::origin::Found;
 
 /// A body is handed to the connection in pieces of this size, at most, so that a client that goes in the middle of one shows.
 const PIECE: usize = 256 << 10;
+/// To an HTTP/2 stream, where the next one is asked for only when this one has found room in the client's window: a client that
+/// takes one of these within `download_idle` is slow, and not stalled.
+const SHARED_PIECE: usize = 64 << 10;
+
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The record.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ pub(super) struct Record {
     peer: std::net::SocketAddr,
     request_id: HeaderValue,
     user_agent: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
     connection: Arc<ConnectionState>,
     sent: AtomicU64,
     facts: Mutex<Facts>,
@@ -78,6 +86,7 @@ impl Record {
             request_id,
             // A line's, so nobody else's.
             user_agent: web.inner.access_log.is_some().then(|| request.headers().get(USER_AGENT).cloned()).flatten(),
+            traceparent: web.inner.spans.get().and_then(|_| request.headers().get(TRACEPARENT).cloned()),
             connection,
             sent: AtomicU64::new(0),
             facts: Mutex::default(),
@@ -184,6 +193,30 @@ impl Record {
     }
 }
 
+impl Record {
+    fn tell(&self, spans: &dyn Spans) {
+        let facts = self.facts.lock();
+        let outcome = facts.outcome.unwrap_or(Outcome::Broken);
+        if facts.object.is_none() && outcome == Outcome::Other {
+            // A probe: there are many, and nobody looks for them.
+            return;
+        }
+        let names = facts.object.as_ref().map(|object| (mask::name(object.namespace.as_str()), mask::name(object.key.as_str())));
+        spans.ended(&Ended {
+            at: self.web.inner.origin.clock().wall().to_system(),
+            took: self.begun.elapsed(),
+            parent: self.traceparent.as_ref().and_then(|parent| parent.to_str().ok()),
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            method: &mask::name(self.method.as_str()),
+            object: names.as_ref().map(|(namespace, key)| (&**namespace, &**key)),
+            status: facts.status,
+            outcome: outcome.as_str(),
+            received: facts.received,
+            sent: self.sent.load(Ordering::Relaxed),
+        });
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         let metrics = &self.web.inner.metrics;
@@ -196,6 +229,9 @@ impl Drop for Record {
         }
         if let Some(log) = &self.web.inner.access_log {
             self.write(log);
+        }
+        if let Some(spans) = self.web.inner.spans.get() {
+            self.tell(&**spans);
         }
     }
 }
@@ -222,7 +258,15 @@ impl http_body::Body for Witness {
                 end => return Poll::Ready(end),
             }
         }
-        let length = self.rest.len().min(PIECE);
+        let left = self.rest.len();
+        let length = match left {
+            _ if !self.record.connection.shares() => left.min(PIECE),
+            0 | 1 => left,
+            // The library lets go of a stream with its last piece, once the window has room for a single byte of it; the rest would
+            // lie there untimed. So the last piece is a single byte.
+            ..=SHARED_PIECE => left - 1,
+            _ => SHARED_PIECE,
+        };
         let piece = self.rest.split_to(length);
         if !self.record.connection.is_broken() {
             self.traffic.count_sent(length as u64);
