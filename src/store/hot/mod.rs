@@ -22,6 +22,7 @@ use self::entry::{Entry, cost};
 use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
 use super::arrivals::{Arrival, Arrivals};
+use super::growing::GrowingReader;
 use super::uploads::{Flight, Uploads};
 use super::{InFlight, StoreError, Upload};
 use crate::metrics::NamespaceMetrics;
@@ -113,6 +114,13 @@ impl HotNamespace {
     #[must_use]
     pub fn is_uploading(&self, key: &Key) -> bool {
         self.uploads.has(key)
+    }
+
+    /// A reader for the newest upload of the key that can be read as it grows. For when there is no whole version: and it may
+    /// have become whole since that was found, so look again when this finds nothing.
+    #[must_use]
+    pub fn growing(&self, key: &Key) -> Option<GrowingReader> {
+        self.uploads.growing(key).map(GrowingReader::new)
     }
 
     /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.
