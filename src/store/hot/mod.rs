@@ -123,6 +123,13 @@ impl HotNamespace {
         self.uploads.growing(key).map(GrowingReader::new)
     }
 
+    /// Whether there is something to be read under this key, whole or growing.
+    #[must_use]
+    pub fn is_readable(&self, key: &Key) -> bool {
+        // The last look is for what has become whole between the two.
+        self.peek(key).is_some() || self.uploads.growing(key).is_some() || self.peek(key).is_some()
+    }
+
     /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.
     pub fn arrivals(self: &Arc<Self>, key: &Key) -> Arrival {
         Arrival::new(Arc::clone(self), key.clone())
