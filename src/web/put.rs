@@ -9,7 +9,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, TRANSFER_ENCODING,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -36,7 +36,7 @@ pub(super) fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
     }
     let spec = PutSpec {
-        length: length(headers),
+        length: length(parts),
         ttl_seconds: target.ttl_seconds()?,
         content_type: headers.get(CONTENT_TYPE).cloned(),
         content_encoding: headers.get(CONTENT_ENCODING).cloned(),
@@ -54,13 +54,14 @@ pub(super) struct Admitted {
     object: crate::model::id::ObjectId,
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
-    if headers.contains_key(TRANSFER_ENCODING) {
+fn length(parts: &Parts) -> Option<u64> {
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
         return None;
     }
-    match headers.get(CONTENT_LENGTH) {
+    match parts.headers.get(CONTENT_LENGTH) {
         Some(length) => length.to_str().ok()?.trim().parse().ok(),
-        // Neither header: there is no body (RFC 9112 6.3).
+        // In HTTP/2 a body of unknown length needs no header; in HTTP/1 there is none then (RFC 9112 6.3).
+        None if parts.version >= Version::HTTP_2 => None,
         None => Some(0),
     }
 }

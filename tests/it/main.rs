@@ -16,6 +16,7 @@ mod conformance;
 mod digest;
 mod drain;
 mod encoders;
+mod growing;
 mod limits;
 mod live;
 mod misbehaving;
