@@ -325,7 +325,8 @@ fn an_upload_that_breaks_off_breaks_its_readers_and_leaves_nothing() {
         drop(left);
         let line = origin.wait_for_access(|line| line["key"] == *key && line["outcome"] == "growing" && line["user_agent"] == "");
         assert_eq!((&line["status"], &line["complete"]), (&200.into(), &false.into()), "{what}: {line}");
-        assert_eq!((&line["bytes_sent"], &line["size"]), (&30_000.into(), &serde_json::Value::Null), "{what}: {line}");
+        assert_eq!(line["size"], serde_json::Value::Null, "{what}: {line}");
+        assert!(line["bytes_sent"].as_u64().unwrap() >= 30_000, "{what}: {line}");
     }
     assert_eq!(origin.metric("springhead_hot_objects{namespace=\"live-origin\"}"), 0.0);
     assert_eq!(origin.refusals().len(), 5);
