@@ -268,6 +268,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_is_woken_by_the_next_piece() {
+        let hot = namespace();
+        let mut upload = begin(&hot, "a.ts", b"one");
+        let readers: Vec<_> = (0..100)
+            .map(|_| {
+                let mut reader = hot.growing(&key("a.ts")).unwrap();
+                tokio::spawn(async move { (next(&mut reader).await, next(&mut reader).await) })
+            })
+            .collect();
+        // All of them have read what there is, and wait: this runtime has one thread, and they come first.
+        tokio::task::yield_now().await;
+        assert!(readers.iter().all(|reader| !reader.is_finished()));
+        upload.write(Bytes::from_static(b"two")).unwrap();
+        for reader in readers {
+            let read = tokio::time::timeout(std::time::Duration::from_secs(20), reader).await.expect("it is woken");
+            assert_eq!(read.unwrap(), (Some(Ok(Bytes::from_static(b"one"))), Some(Ok(Bytes::from_static(b"two")))));
+        }
+    }
+
+    #[tokio::test]
     async fn who_joined_just_before_the_commit_gets_all_of_it() {
         let hot = namespace();
         let upload = begin(&hot, "a.ts", b"all of it");

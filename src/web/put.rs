@@ -1,7 +1,7 @@
 //! PUT and POST, which mean the same.
 //!
-//! From the first body byte on an upload runs in a task of its own. When its last byte has come the object is stored, even if
-//! the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
+//! From the first body byte on an upload no longer depends on its client. When its last byte has come the object is stored, even
+//! if the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
 //! an error, the upload is dropped, and nothing has changed.
 
 use axum::body::Body;
@@ -14,6 +14,7 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::detached::Detached;
 use super::envelope::{Context, narrow};
 use super::error::Problem;
 use super::target::Target;
@@ -66,23 +67,18 @@ fn length(parts: &Parts) -> Option<u64> {
     }
 }
 
-/// Takes the body and answers. Cancel-safe: the task that takes it goes on without the caller.
+/// Takes the body and answers. Cancel-safe: what takes it goes on without the caller.
 pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: Admitted, body: Body) -> Response {
     let policy = web.inner.origin.policy(&admitted.object.namespace);
-    let task = web.inner.uploads.spawn(take(web.clone(), context.clone(), parts.clone(), admitted, body));
-    let mut response = match task.await {
-        Ok(Ok(stored)) => {
+    let taken = Detached::new(&web.inner.uploads, take(web.clone(), context.clone(), parts.clone(), admitted, body));
+    let mut response = match taken.await {
+        Ok(stored) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response.headers_mut().insert(ETAG, stored.etag);
             response
         }
-        Ok(Err(problem)) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
-        // Handed on, so that it becomes a 500 where every panic does.
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => interrupted().into_response(context.id(), None),
-        },
+        Err(problem) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
     };
     if let Some(policy) = &policy {
         narrow(&mut response, &policy.cors_origins, &parts.headers);
@@ -132,9 +128,4 @@ fn cut_off() -> Problem {
 fn stalled() -> Problem {
     let detail = "no byte of the body came for too long, so nothing was stored: send it again on a new connection";
     Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled-body", detail).close()
-}
-
-fn interrupted() -> Problem {
-    let detail = "the server is stopping and did not store this: send it again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
 }

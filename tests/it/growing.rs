@@ -142,7 +142,7 @@ fn follow_piece_by_piece(readers: usize, pieces: usize) {
     assert!((sent..sent + 20_000.0).contains(&counted), "{counted} bytes, and not {sent}");
     assert_eq!(origin.metric("springhead_hot_uploading_bytes{namespace=\"live-origin\"}"), 0.0);
     let (half, most) = (percentile(&mut delays, 50), percentile(&mut delays, 99));
-    println!("{readers} readers, {pieces} pieces: a piece is with its reader after {half:?} (p50), {most:?} (p99)");
+    eprintln!("{readers} readers, {pieces} pieces: a piece is with its reader after {half:?} (p50), {most:?} (p99)");
 }
 
 #[test]
@@ -282,12 +282,15 @@ fn take(curl: &mut Child, length: usize) -> Vec<u8> {
     taken
 }
 
+/// One way to break an upload off; what has to be kept until its readers have noticed.
+type BreakOff<'a> = dyn Fn(Writer) -> Option<Writer> + 'a;
+
 #[test]
 fn an_upload_that_breaks_off_breaks_its_readers_and_leaves_nothing() {
     let settings = "[namespaces.live-origin]\nmax_object_size = \"100KB\"\n[timeouts]\nupload_idle = \"2s\"\n";
     let origin = Origin::start_with_settings(settings);
     let too_much = bytes(9, 101_000);
-    let breaks: [(&str, &dyn Fn(Writer) -> Option<Writer>); 5] = [
+    let breaks: [(&str, &BreakOff<'_>); 5] = [
         ("gone", &|_writer| None),
         ("no last chunk", &|mut writer| {
             writer.wire.end_writing();
@@ -559,7 +562,7 @@ fn ffmpeg_low_latency_dash_is_read_as_it_is_encoded() {
         assert!(origin.get(&key).body == body, "{key}");
     }
     assert!(ffmpeg.0.wait().unwrap().success());
-    println!("time from a segment's first bytes to its last, and pieces: {spans:?}");
+    eprintln!("time from a segment's first bytes to its last, and pieces: {spans:?}");
     // Two seconds of video, sent while they are encoded. Were they stored first, they would come in one go.
     let live = spans.iter().filter(|(span, arrivals)| *span > Duration::from_millis(1000) && *arrivals >= 10).count();
     assert!(live >= 3, "{spans:?}");
