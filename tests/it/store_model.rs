@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -452,9 +453,20 @@ fn many_at_once_keep_the_account() {
     let write = |thread: u64| {
         for n in 0..2000u64 {
             let length = 1000 + usize::try_from((n * 7919 + thread) % 20_000).unwrap();
-            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), Some(length as u64)).unwrap();
+            // A third of them can be read as they grow.
+            let announced = (n % 3 > 0).then_some(length as u64);
+            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), announced).unwrap();
+            upload.readable_as(outset());
             // Each body is one byte over and over, so that a mixture shows.
-            upload.write(Bytes::from(vec![u8::try_from(n % 251).unwrap(); length])).unwrap();
+            let body = Bytes::from(vec![u8::try_from(n % 251).unwrap(); length]);
+            upload.write(body.slice(..length / 2)).unwrap();
+            if announced.is_none() {
+                std::thread::yield_now();
+            }
+            upload.write(body.slice(length / 2..)).unwrap();
+            if n % 7 == 0 {
+                continue;
+            }
             let body = upload.body();
             let text = HeaderValue::from_static("x");
             let meta = Meta {
@@ -472,10 +484,30 @@ fn many_at_once_keep_the_account() {
             upload.publish(body, meta, |_| true).unwrap();
         }
     };
+    let followed = &AtomicU64::new(0);
+    let keys: &Vec<Key> = &(0..200).map(key).collect();
     let read = || {
         for n in 0..20_000u64 {
             if let Some(entry) = hot.get(&key(u8::try_from(n % 200).unwrap())) {
                 assert!(entry.body.iter().all(|byte| *byte == entry.body[0]), "a mixed body");
+            }
+            if let Some(mut reader) = keys.iter().find_map(|key| hot.growing(key)) {
+                followed.fetch_add(1, Ordering::Relaxed);
+                let mut cx = Context::from_waker(Waker::noop());
+                let mut read = Vec::new();
+                // To its end, whichever that is: its writer goes on.
+                while !matches!(reader.poll_end(&mut cx), Poll::Ready(Err(_))) {
+                    match reader.poll_next(&mut cx) {
+                        Poll::Ready(Some(Ok(piece))) => read.extend_from_slice(&piece),
+                        Poll::Ready(None) => {
+                            assert!(read.len() >= 1000, "a whole body");
+                            break;
+                        }
+                        Poll::Ready(Some(Err(BrokenOff))) => break,
+                        Poll::Pending => std::thread::yield_now(),
+                    }
+                }
+                assert!(read.iter().all(|byte| *byte == read[0]), "a mixed body");
             }
             if n % 50 == 0 {
                 hot.remove(&key(u8::try_from(n % 200).unwrap()));
@@ -496,6 +528,8 @@ fn many_at_once_keep_the_account() {
         });
     });
     hot.validate();
+    let followed = followed.load(Ordering::Relaxed);
+    assert!(followed > 20, "only {followed} bodies were read as they grew");
     assert_eq!(hot.usage().in_flight, 0);
     assert!(hot.usage().stored <= 2_000_000);
 }
