@@ -43,7 +43,7 @@ pub type Count = Counter;
 pub type Level = Gauge<u64, AtomicU64>;
 
 /// Why uploads and deletions are refused: the problems' codes. One that is not here is looked up by name.
-const REASONS: [&str; 18] = [
+const REASONS: [&str; 17] = [
     "bad-credentials",
     "bad-request",
     "forbidden",
@@ -56,7 +56,6 @@ const REASONS: [&str; 18] = [
     "slow-body",
     "stale-nonce",
     "stalled-body",
-    "stopping",
     "too-large",
     "too-many-bytes-in-flight",
     "transfer-coding",

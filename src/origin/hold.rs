@@ -89,7 +89,7 @@ impl Place {
         let deadline = Instant::now() + span;
         loop {
             let arrival = self.hot.arrivals(&object.key);
-            if self.hot.peek(&object.key).is_some() {
+            if self.hot.is_readable(&object.key) {
                 return true;
             }
             if timeout_at(deadline, arrival).await.is_err() {
@@ -101,10 +101,10 @@ impl Place {
     /// Holds a media playlist back until the segments it lists for the first time are here, at most for `span`.
     pub(super) async fn gate(&self, object: &ObjectId, media: &Media, span: Duration) {
         let deadline = Instant::now() + span;
-        for key in self.live.missing(object, media, |key| self.hot.peek(key).is_some()) {
+        for key in self.live.missing(object, media, |key| self.hot.is_readable(key)) {
             loop {
                 let arrival = self.hot.arrivals(&key);
-                if self.hot.peek(&key).is_some() {
+                if self.hot.is_readable(&key) {
                     break;
                 }
                 if timeout_at(deadline, arrival).await.is_err() {

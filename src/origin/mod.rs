@@ -21,10 +21,12 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 
 pub use error::OriginError;
-pub use get::Found;
+pub use get::{Following, Found, Reading};
 pub use hold::BlockingReload;
 pub use live::{Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
+
+pub use crate::store::BrokenOff;
 
 use self::live::Live;
 use self::policy::NamespacePolicy;

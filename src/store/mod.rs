@@ -1,12 +1,15 @@
 //! Where bytes are.
 //!
 //! A [`Store`] opens one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
-//! [`Entry`]. Tiers below the hot store will be known here and nowhere else.
+//! [`Entry`], or piece by piece through a [`GrowingReader`] while it is still going in. Who comes too early waits for its
+//! [`Arrival`]. Tiers below the hot store will be known here and nowhere else.
 //!
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
-//! version to the next in one step. Bytes counted = bytes held. No lock is held across an await: nothing here awaits.
+//! version to the next in one step; what is read while it grows is no object yet, and never seen where there is one. Bytes
+//! counted = bytes held. No lock is held across an await.
 
 mod arrivals;
+mod growing;
 mod hot;
 mod in_flight;
 mod upload;
@@ -15,6 +18,7 @@ mod uploads;
 use std::sync::Arc;
 
 pub use arrivals::Arrival;
+pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
 pub use in_flight::InFlight;
@@ -65,7 +69,7 @@ mod tests {
     use super::*;
     use crate::model::id::{Key, Namespace};
     use crate::model::kind::Kind;
-    use crate::model::meta::Meta;
+    use crate::model::meta::{Meta, Outset};
     use http::HeaderValue;
     use std::time::Duration;
 
@@ -78,6 +82,16 @@ mod tests {
 
     pub(super) fn key(name: &str) -> Key {
         Key::parse(name).unwrap()
+    }
+
+    pub(super) fn outset() -> Outset {
+        Outset {
+            kind: Kind::Segment,
+            content_type: HeaderValue::from_static("x"),
+            content_encoding: None,
+            cache_control: None,
+            ttl: Duration::from_secs(60),
+        }
     }
 
     pub(super) fn meta(hot: &HotNamespace) -> Meta {

@@ -7,7 +7,8 @@
 //! - while an answer is being sent and the client takes none of it: `download_idle`, then an error.
 //!
 //! HTTP/2 has many requests on one connection, and heads that no byte count tells from other frames: there, an idle connection
-//! has no request open, and one that has some open and moves no byte either way for `download_idle` has ended. A single answer
+//! has no request open, and one that has some open and moves no byte either way for `download_idle` has ended; but not while a
+//! client who has taken all there is of an object waits for its encoder: that has an end too, the upload's own. A single answer
 //! that stands still there is the affair of [`super::stream`].
 //!
 //! Two more things belong at this depth. A client that is gone can't be written to, yet what it sent before it went is still to
@@ -38,12 +39,15 @@ enum Phase {
     Idle,
     Head,
     Busy,
+    /// The same, and it is us who keep the client waiting.
+    Empty,
 }
 
 /// What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
     open_requests: AtomicUsize,
+    waiting_answers: AtomicUsize,
     head: AtomicBool,
     multiplexed: AtomicBool,
     linger: AtomicBool,
@@ -74,13 +78,24 @@ impl ConnectionState {
         self.open_requests.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// An answer that has begun has nothing more to send for now, or has something again.
+    pub(super) fn has_nothing_to_send(&self, nothing: bool) {
+        if nothing {
+            self.waiting_answers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.waiting_answers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// This connection speaks HTTP/2.
     pub(super) fn is_multiplexed(&self) {
         self.multiplexed.store(true, Ordering::Relaxed);
     }
 
     fn phase(&self) -> Phase {
-        if self.open_requests.load(Ordering::Relaxed) > 0 {
+        if self.waiting_answers.load(Ordering::Relaxed) > 0 {
+            Phase::Empty
+        } else if self.open_requests.load(Ordering::Relaxed) > 0 {
             Phase::Busy
         } else if self.head.load(Ordering::Relaxed) {
             Phase::Head
@@ -162,7 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             Phase::Idle => Some(since + self.timeouts.keep_alive),
             Phase::Head => Some(since + self.timeouts.request_head),
             Phase::Busy if self.state.shares() => Some(since + self.timeouts.download_idle + STREAMS_FIRST),
-            Phase::Busy => None,
+            Phase::Busy | Phase::Empty => None,
         }
     }
 

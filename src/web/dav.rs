@@ -89,7 +89,7 @@ fn refuse(web: &Web, context: &Context, parts: &Parts, namespace: Option<&Namesp
 fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Result<Response, OriginError> {
     let origin = &web.inner.origin;
     let found = match resource {
-        Resource::Object(target) => Some(origin.get(grant, &target.object)?),
+        Resource::Object(target) => Some(origin.get(grant, &target.object)?.whole()?),
         Resource::Collection { collection, .. } => {
             origin.collection(grant, verb.action(), collection)?;
             None

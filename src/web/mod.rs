@@ -23,6 +23,7 @@ mod advice;
 mod challenge;
 mod connection;
 mod dav;
+mod detached;
 mod drain;
 mod envelope;
 mod error;

@@ -64,8 +64,10 @@ struct Facts {
     left: Option<Duration>,
     received: Option<u64>,
     answered_after: Option<Duration>,
-    /// The length of the answer's body.
+    /// The length of the answer's body, if it is known before its end.
     length: Option<u64>,
+    /// A body of unknown length came to its end.
+    ended: bool,
 }
 
 impl Record {
@@ -134,6 +136,17 @@ impl Record {
         facts.received = received.or(facts.received);
     }
 
+    /// The answer's body has come to a clean end.
+    fn ended(&self) {
+        let mut facts = self.facts.lock();
+        facts.ended = true;
+        if facts.outcome == Some(Outcome::Growing) {
+            let size = self.sent.load(Ordering::Relaxed);
+            facts.size = Some(size);
+            self.web.inner.metrics.object_size(self.verb, size);
+        }
+    }
+
     /// It came to this.
     pub(super) fn outcome(&self, outcome: Outcome) {
         self.facts.lock().outcome = Some(outcome);
@@ -156,7 +169,7 @@ impl Record {
         let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
         drop(facts);
         traffic.count(self.verb, Some(status), outcome);
-        Body::new(Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self) })
+        Body::new(Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self), has_nothing: false })
     }
 
     fn write(&self, log: &AccessLog) {
@@ -164,7 +177,7 @@ impl Record {
         let elapsed = self.begun.elapsed();
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let sent = self.sent.load(Ordering::Relaxed);
-        let all_sent = self.method == Method::HEAD || facts.length.is_none_or(|length| sent >= length);
+        let all_sent = self.method == Method::HEAD || facts.length.map_or(facts.ended, |length| sent >= length);
         let whole = facts.status.is_some() && all_sent && !self.connection.is_broken();
         let agent = self.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
         let name = facts.object.as_ref().map_or(("", ""), |object| (object.namespace.as_str(), object.key.as_str()));
@@ -242,6 +255,24 @@ struct Witness {
     rest: Bytes,
     traffic: Arc<Traffic>,
     record: Arc<Record>,
+    /// The client has taken all there is so far, and more is to come.
+    has_nothing: bool,
+}
+
+impl Witness {
+    /// Has the connection know whether it is the client or the server who keeps the other waiting.
+    fn has_nothing(&mut self, has_nothing: bool) {
+        if self.has_nothing != has_nothing {
+            self.has_nothing = has_nothing;
+            self.record.connection.has_nothing_to_send(has_nothing);
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.has_nothing(false);
+    }
 }
 
 impl http_body::Body for Witness {
@@ -250,12 +281,18 @@ impl http_body::Body for Witness {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
-            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let frame = Pin::new(&mut self.body).poll_frame(cx);
+            self.has_nothing(frame.is_pending());
+            match std::task::ready!(frame) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
-                end => return Poll::Ready(end),
+                None => {
+                    self.record.ended();
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             }
         }
         let left = self.rest.len();

@@ -16,6 +16,7 @@ mod conformance;
 mod digest;
 mod drain;
 mod encoders;
+mod growing;
 mod http2;
 mod limits;
 mod live;
