@@ -3,8 +3,9 @@
 
     benches/measure.py memory            resident memory over payload: 1 GiB stored, then turned over ten times, then expired
     benches/measure.py nginx [ROUNDS]    GET and PUT beside nginx, which serves and takes the same objects on tmpfs
+    benches/measure.py growing [PIECES]  an upload that is read as it grows: from the sending of a piece to its last byte at a reader
 
-Needs the release build, nginx (nginx-light will do), wrk and taskset. The server under test runs on core 0, the load on core 1;
+Needs the release build (or another one, named in SPRINGHEAD_BINARY), nginx (nginx-light will do), wrk and taskset. The server under test runs on core 0, the load on core 1;
 servers take turns within a round, and medians over the rounds are printed with their spread. Figures are ratios first: machines
 are noisy, and a number from another run compares with nothing.
 """
@@ -13,8 +14,11 @@ import http.client
 import json
 import os
 import re
+import resource
+import select
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +27,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BINARY = ROOT / "target/release/springhead"
+BINARY = Path(os.environ.get("SPRINGHEAD_BINARY", ROOT / "target/release/springhead"))
 PLAYLIST, SEGMENT = 2048, 850 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -226,10 +230,77 @@ def memory():
         server.stop()
 
 
+def growing(pieces):
+    """One writer, many readers, all in one thread beside the server: its own receiving is a part of the delay, more so with many
+    readers. A piece is a frame or two of video and is sent when every reader has the one before it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    os.sched_setaffinity(0, {1})
+    size = 10_000
+    print(f"{pieces} pieces of {size} bytes; milliseconds from the sending of a piece to its last byte at a reader")
+    for count in (1, 100, 1000):
+        with tempfile.TemporaryDirectory() as folder:
+            server = Springhead(Path(folder), '[namespaces.live-origin]\nmax_object_size = "100MiB"\n')
+            lines = lambda headers: "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+            def begin(method, headers):
+                stream = socket.create_connection(("127.0.0.1", server.port))
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                stream.sendall(f"{method} {server.base}1.m4s HTTP/1.1\r\nHost: x\r\n{lines(headers)}\r\n".encode())
+                return stream
+
+            def send(number):
+                marker = b"<%08d>" % number
+                piece = os.urandom(size - len(marker)) + marker
+                at = time.perf_counter()
+                writer.sendall(b"%x\r\n%s\r\n" % (size, piece))
+                return at, marker + b"\r\n"
+
+            writer = begin("PUT", {**server.write, "Transfer-Encoding": "chunked"})
+            send(0)
+            time.sleep(0.2)
+            readers = [begin("GET", server.read) for _ in range(count)]
+            ready = select.epoll()
+            streams = {stream.fileno(): stream for stream in readers}
+            for number in streams:
+                ready.register(number, select.EPOLLIN)
+
+            def receive(at, end):
+                delays, tails = [], dict.fromkeys(streams, b"")
+                while len(delays) < count:
+                    for number, _ in ready.poll():
+                        data = streams[number].recv(1 << 20)
+                        assert data, "the answer has ended"
+                        # A chunk may come in parts.
+                        tails[number] = (tails[number] + data)[-len(end):]
+                        if tails[number] == end:
+                            delays.append(time.perf_counter() - at)
+                return delays
+
+            receive(0, b"<%08d>\r\n" % 0)
+            delays, before = [], cpu_seconds(server.pid)
+            for number in range(1, pieces + 1):
+                delays += receive(*send(number))
+                time.sleep(0.02)
+            used = cpu_seconds(server.pid) - before
+            writer.sendall(b"0\r\n\r\n")
+            assert b" 204 " in writer.recv(1000)
+            delays.sort()
+            at = lambda share: delays[min(int(len(delays) * share), len(delays) - 1)] * 1e3
+            cost = used / pieces / count * 1e6
+            print(f"{count:5} readers: p50 {at(0.5):7.3f}   p99 {at(0.99):7.3f}   most {delays[-1] * 1e3:7.3f}   "
+                  f"server CPU {cost:6.1f} us per piece and reader")
+            for stream in readers:
+                stream.close()
+            server.stop()
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["memory"]:
         memory()
     elif sys.argv[1:2] == ["nginx"]:
         against_nginx(int(sys.argv[2]) if len(sys.argv) > 2 else 5)
+    elif sys.argv[1:2] == ["growing"]:
+        growing(int(sys.argv[2]) if len(sys.argv) > 2 else 100)
     else:
         sys.exit(__doc__)

@@ -3,6 +3,7 @@
 //!
 //! Each takes any bytes, and panics when a rule is broken.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -11,12 +12,15 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 
 use crate::app::read_settings;
+use crate::auth::digest::{Answer, Asked};
+use crate::auth::fuzzing::proof_for;
 use crate::auth::grant::{Role, Scope};
-use crate::auth::key::{KeyRing, KeySpec};
+use crate::auth::key::{KeyError, KeyRing, KeySpec};
 use crate::auth::secret::Secret;
 use crate::auth::signing::SigningKey;
+use crate::auth::verify::Verifier;
 use crate::hls::playlist::target_duration;
-use crate::model::clock::WallTime;
+use crate::model::clock::{Clock, WallTime};
 use crate::model::conditions::{Conditions, KeptConditions, Validators, Verdict};
 use crate::model::id::{Key, Namespace};
 use crate::model::kind::Kind;
@@ -71,6 +75,75 @@ pub fn credentials(bytes: &[u8]) {
     let changed = format!("{}{other}{}", &token[..place], &token[place + 1..]);
     assert!(ring.open(&Secret::new(changed)).is_err(), "a changed key was opened");
     assert!(ring.open(&Secret::new(&token[..place])).is_err(), "a part of a key was opened");
+}
+
+/// A nonce count, as clients write it.
+const COUNT: &str = "00000001";
+
+/// Who is known by Digest, and by which name and password.
+struct Desk {
+    verifier: Verifier,
+    user: String,
+    password: Secret<'static>,
+}
+
+static DESK: LazyLock<Option<Desk>> = LazyLock::new(|| {
+    let ring = KeyRing::new(&SigningKey::parse_all("c3ByaW5naGVhZC1mdXp6aW5nLWFuZC1ub3RoaW5nLWVsc2U").ok()?)?;
+    let spec = KeySpec { role: Role::Readwrite, scope: Scope::Every, prefix: None, expires: None };
+    let key = ring.open(&ring.issue(&spec, WallTime::from_millis(7_000)).ok()?.token).ok()?;
+    let password = ring.ingest_password(&key.grant, ring.signer_id())?;
+    let user = key.grant.key_id.as_str().to_owned();
+    let verifier = Verifier::new(ring, Clock::manual());
+    verifier.enroll([key]);
+    Some(Desk { verifier, user, password })
+});
+
+/// No text is a proof of a password; a right proof is one however the client writes it, for one request alone, and with a nonce of
+/// ours alone. Lines are the request's URI, the client's nonce, and a nonce it has thought of.
+pub fn digest(bytes: &[u8]) {
+    let Some(Desk { verifier, user, password }) = &*DESK else { unreachable!("there is a key on record") };
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let asked = |method: &'static str, path, query| Asked { method, path, query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    for path in ["/cache/n/a.ts", text] {
+        if let Ok(answer) = Answer::parse(text) {
+            let verdict = verifier.verify_digest(&answer, &asked("PUT", path, None));
+            assert!(verdict.is_err(), "a forged proof was accepted");
+        }
+    }
+
+    let mut lines = text.splitn(3, '\n');
+    let uri = format!("/{}", lines.next().unwrap_or_default());
+    let (path, query) = uri.split_once('?').map_or((&*uri, None), |(path, query)| (path, Some(query)));
+    let (cnonce, invented) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let put = asked("PUT", path, query);
+    let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let header = |nonce: &str, nc: &str, algorithm: &str, response: &str| {
+        let (uri, nonce, cnonce) = (quote(&uri), quote(nonce), quote(cnonce));
+        format!(
+            "username=\"{user}\", realm=\"springhead\", uri=\"{uri}\", algorithm={algorithm}, nonce=\"{nonce}\", nc={nc}, \
+             cnonce=\"{cnonce}\", qop=auth, response=\"{response}\", opaque=\"\\\"\""
+        )
+    };
+    let judge = |header: &str, asked: &Asked<'_>| Answer::parse(header).and_then(|answer| verifier.verify_digest(&answer, asked));
+    let (nonce, elsewhere) = (verifier.nonce(), format!("{path}x"));
+    for algorithm in ["MD5", "SHA-256"] {
+        let right = |nonce: &str, nc: &str| {
+            let proof = proof_for(&header(nonce, COUNT, algorithm, ""), &put, password).unwrap_or_default();
+            header(nonce, nc, algorithm, &proof)
+        };
+        let known = right(&nonce, COUNT);
+        assert!(judge(&known, &put).is_ok_and(|grant| grant.key_id.as_str() == user), "a right proof is refused: {known}");
+        // For another request, or another nonce count.
+        assert_eq!(judge(&known, &asked("DELETE", path, query)), Err(KeyError::UnknownDigest));
+        assert_eq!(judge(&known, &asked("PUT", &elsewhere, query)), Err(KeyError::DigestElsewhere));
+        assert_eq!(judge(&right(&nonce, "00000002"), &put), Err(KeyError::UnknownDigest));
+        // Right but for a nonce that we never made, or made otherwise.
+        assert_eq!(judge(&right(invented, COUNT), &put), Err(KeyError::StaleNonce), "an invented nonce is good");
+        let at = bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>() % nonce.len();
+        let other = if &nonce[at..=at] == "A" { "B" } else { "A" };
+        let changed = format!("{}{other}{}", &nonce[..at], &nonce[at + 1..]);
+        assert_eq!(judge(&right(&changed, COUNT), &put), Err(KeyError::StaleNonce), "a changed nonce is good");
+    }
 }
 
 /// A range lies in its body; conditions are judged alike wherever they are judged. Lines are the headers' values.
@@ -199,6 +272,30 @@ mod tests {
         "{\"alg\":\"none\"}",
         "A",
         "\t",
+    ];
+    const DIGEST: &[&str] = &[
+        "username=",
+        "\"e370bb6371da9c5b\"",
+        "realm=\"springhead\"",
+        "nonce=",
+        "uri=",
+        "/cache/n/a.ts",
+        "response=",
+        "6be988007350ef36bb3b753490edee0a",
+        "algorithm=MD5",
+        "algorithm=SHA-256",
+        "algorithm=MD5-sess",
+        "qop=auth",
+        "nc=00000001",
+        "cnonce=\"c\"",
+        ", ",
+        "\"",
+        "\\",
+        "\n",
+        "?",
+        "%2f",
+        "http://h/",
+        "é",
     ];
     const HEADERS: &[&str] =
         &["\"abc\"", "W/", "*", "\"", " ", ",", "\"x\"", "Sun, 09 Sep 2001 01:46:40 GMT", "Sun, 09 Sep 2001 01:46:39 GMT", "GMT"];
@@ -348,6 +445,15 @@ mod tests {
         #[test]
         fn no_settings_file_breaks_a_rule(bytes in settings_files()) {
             settings(&bytes);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases(2_000))]
+
+        #[test]
+        fn no_digest_answer_breaks_a_rule(bytes in pieces(DIGEST)) {
+            digest(&bytes);
         }
     }
 }

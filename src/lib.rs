@@ -22,12 +22,15 @@
 //! # One PUT
 //!
 //! [`web`] reads the URL and the key from the headers, [`origin`] admits the upload, [`store`] reserves its bytes; only then is
-//! the body touched, in a task of its own. Its pieces go into the upload; its end commits it: one step under the namespace's
-//! lock makes it the object and names what has to make room. There is one way to abort: dropping the upload.
+//! the body touched, and from then on the upload goes on without its client if it has to. Its pieces go into the upload; its end
+//! commits it: one step under the namespace's lock makes it the object and names what has to make room. There is one way to
+//! abort: dropping the upload.
 //!
 //! # One GET
 //!
-//! The same first steps, one look-up under a shard's read lock, and the store's own bytes go to the socket by reference. What is
+//! The same first steps, one look-up under a shard's read lock, and the store's own bytes go to the socket by reference. Where
+//! there is no whole version but an upload of one that can be read, its pieces go there in the same way, each as it comes; when the
+//! upload breaks off, so does the answer. What is
 //! not there and about to arrive, by what the playlists say, is waited for.
 //!
 //! # When two rules collide

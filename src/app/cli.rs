@@ -76,6 +76,9 @@ struct SettingsArgs {
     /// One JSON line for each request: where to.
     #[arg(long, env = "SPRINGHEAD_ACCESS_LOG", value_name = "off|stderr|FILE")]
     access_log: Option<String>,
+    /// Collector of OpenTelemetry traces (OTLP over HTTP), as in <http://127.0.0.1:4318>; none: no traces.
+    #[arg(long, env = "SPRINGHEAD_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// Log lines for people or for machines.
     #[arg(long, env = "SPRINGHEAD_LOG_FORMAT", value_name = "text|json")]
     log_format: Option<String>,
@@ -300,6 +303,7 @@ impl SettingsArgs {
             metrics_open: one("metrics_open", self.metrics_open),
             access_log: one("access_log", self.access_log),
             data_dir: one("data_dir", self.data_dir),
+            otlp_endpoint: one("otlp_endpoint", self.otlp_endpoint),
             log_format: one("log_format", self.log_format),
             log_level: one("log_level", self.log_level),
             drain_timeout: one("drain_timeout", self.drain_timeout),

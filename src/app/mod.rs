@@ -17,6 +17,7 @@ mod size;
 mod streams;
 mod supervisor;
 mod telemetry;
+mod traces;
 mod welcome;
 
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
+use super::traces::Traces;
 use super::{Failure, access_log, keys, machine, print, streams, supervisor, welcome};
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
@@ -37,10 +38,17 @@ const BACKLOG: u32 = 4096;
 pub(super) fn run(load: Load) -> Result<(), Failure> {
     let settings = load()?;
     let logs = Logs::start(settings.log_format, settings.log_level);
+    let traces = Traces::start(settings.otlp_endpoint.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    let served = runtime.block_on(serve(settings, load, logs));
+    // What goes wrong with the last traces is logged, too.
+    let until_the_end = logs.clone();
+    let served = runtime.block_on(serve(settings, load, logs, traces.as_ref()));
     // A stuck file system must not keep a drained server from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(traces) = &traces {
+        traces.end();
+    }
+    drop(until_the_end);
     Ok(served?)
 }
 
@@ -70,7 +78,7 @@ async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()> {
+async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Traces>) -> anyhow::Result<()> {
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
@@ -112,6 +120,9 @@ async fn serve(settings: Settings, load: Load, logs: Logs) -> anyhow::Result<()>
     let origin = Origin::with_objects_in(data.objects(), namespaces, max_in_flight, clock, &metrics);
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
+    if let Some(traces) = traces {
+        web.trace_to(traces.spans());
+    }
 
     tokio::spawn(sweep(origin.clone()));
     tokio::spawn(streams::watch(origin.clone()));

@@ -1,6 +1,7 @@
 //! Logs: to stderr, from a thread of their own, so that a terminal or pipe that is stuck never holds up a request.
 
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -12,9 +13,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::settings::{LogFormat, LogLevel};
 
-/// Logging, while this lives: lines still queued are written when it is dropped.
+/// Logging, while this or a clone of it lives: lines still queued are written when the last one is dropped.
+#[derive(Clone)]
 pub(super) struct Logs {
-    _guard: WorkerGuard,
+    _guard: Arc<WorkerGuard>,
     level: reload::Handle<Targets, Registry>,
 }
 
@@ -30,7 +32,7 @@ impl Logs {
             LogFormat::Json => registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init(),
         };
         std::panic::set_hook(Box::new(panicked));
-        Self { _guard: guard, level }
+        Self { _guard: Arc::new(guard), level }
     }
 
     /// Changes which lines there are.

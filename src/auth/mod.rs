@@ -11,6 +11,8 @@
 //! a revocation or a change of signing keys.
 
 pub mod digest;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod grant;
 pub mod key;
 mod nonce;

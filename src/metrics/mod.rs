@@ -56,9 +56,9 @@ const REASONS: [&str; 18] = [
     "not-durable",
     "precondition-failed",
     "rate-limited",
+    "slow-body",
     "stale-nonce",
     "stalled-body",
-    "stopping",
     "too-large",
     "too-many-bytes-in-flight",
     "transfer-coding",
@@ -84,6 +84,8 @@ pub struct Metrics {
     pub tls_expiry_seconds: Level,
     /// Requests that are being answered, bodies on their way included.
     pub requests_in_flight: Level,
+    /// Answers given up because their client took nothing of them.
+    pub answers_stalled: Counter,
     /// Access log lines written.
     pub access_log_lines: Counter,
     /// Access log lines lost: what they go to was slower than the requests, or failed.
@@ -120,6 +122,7 @@ impl Metrics {
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
             requests_in_flight: Level::default(),
+            answers_stalled: Counter::default(),
             access_log_lines: Counter::default(),
             access_log_lines_dropped: Counter::default(),
             registry: Registry::default(),
@@ -153,6 +156,11 @@ impl Metrics {
             "http_requests_in_flight",
             "Requests that are being answered, bodies on their way in and out included",
             new.requests_in_flight.clone(),
+        );
+        registry.register(
+            "answers_stalled",
+            "Answers given up because their client took nothing of them for timeouts.download_idle",
+            new.answers_stalled.clone(),
         );
         registry.register("access_log_lines", "Access log lines written", new.access_log_lines.clone());
         registry.register(

@@ -28,6 +28,8 @@ const OTHER: u16 = u16::MAX;
 pub enum Outcome {
     /// The object was there: 200 or 206.
     Hit,
+    /// It was being uploaded, and was sent as it came: 200.
+    Growing,
     /// It was there, and the client has it already: 304.
     NotModified,
     /// It had been there until its TTL ran out, and was not swept yet: 404.
@@ -56,8 +58,9 @@ pub enum Outcome {
     Other,
 }
 
-const OUTCOMES: [(Outcome, &str); 14] = [
+const OUTCOMES: [(Outcome, &str); 15] = [
     (Outcome::Hit, "hit"),
+    (Outcome::Growing, "growing"),
     (Outcome::NotModified, "not_modified"),
     (Outcome::Expired, "expired"),
     (Outcome::Miss, "miss"),

@@ -35,6 +35,21 @@ pub struct Meta {
     pub liveness: Option<Arc<Liveness>>,
 }
 
+/// What is known of an object before all of it has come: what its writer said first, and what follows from its key.
+#[derive(Clone, Debug)]
+pub struct Outset {
+    /// What it is to a live stream, as far as the key tells.
+    pub kind: Kind,
+    /// The media type it is served with.
+    pub content_type: HeaderValue,
+    /// The coding the encoder applied, if it named one.
+    pub content_encoding: Option<HeaderValue>,
+    /// What the encoder wants caches told, if it said so.
+    pub cache_control: Option<HeaderValue>,
+    /// How long it will live, from its commit on.
+    pub ttl: Duration,
+}
+
 impl Meta {
     /// Whether the object still exists at `now`.
     #[must_use]

@@ -1,7 +1,10 @@
 //! The rules of a read.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::policy::OnStale;
 use super::rate::Claim;
@@ -10,8 +13,17 @@ use crate::auth::grant::{Action, Grant};
 use crate::model::clock::WallTime;
 use crate::model::conditions::Validators;
 use crate::model::id::ObjectId;
-use crate::model::meta::Meta;
-use crate::store::Entry;
+use crate::model::meta::{Meta, Outset};
+use crate::store::{BrokenOff, Entry, GrowingReader};
+
+/// What there is for a reader.
+#[derive(Debug)]
+pub enum Reading {
+    /// A whole version.
+    Whole(Found),
+    /// There is none, but one is being uploaded and can be read as it comes.
+    Growing(Following),
+}
 
 /// A whole version of an object, to be sent to a reader.
 #[derive(Clone, Debug)]
@@ -76,16 +88,76 @@ impl Found {
     }
 }
 
+/// A reader of an object that is still on its way in. He gets its bytes from the first one on, each piece as it comes.
+#[derive(Debug)]
+pub struct Following {
+    reader: GrowingReader,
+    place: Arc<Place>,
+    /// How long a shared cache may keep it, in seconds, once it has it whole.
+    pub max_age: u64,
+}
+
+impl Following {
+    /// What is known of it.
+    #[must_use]
+    pub fn outset(&self) -> &Outset {
+        self.reader.outset()
+    }
+
+    /// What conditions are judged against. It has no tag, for its bytes are not known, and is newer than anything a client may
+    /// have.
+    #[must_use]
+    pub fn validators(&self) -> Validators<'_> {
+        Validators { etag: b"", modified: WallTime::from_millis(u64::MAX) }
+    }
+
+    /// The next piece, by reference; `None` at the end of what has become an object. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BrokenOff`], when it never will: what was read is no object, and its reader must not take it for one.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let next = std::task::ready!(self.reader.poll_next(cx));
+        if let Some(Ok(piece)) = &next {
+            // Paid for as it comes: a reader who has begun may overdraw and is not cut off.
+            let _ = self.place.rates.read_bytes.take(piece.len() as u64, Claim::First, self.place.hot.clock().now());
+        }
+        Poll::Ready(next)
+    }
+
+    /// Waits until it has become an object, or never will. Cancel-safe.
+    pub async fn ended(mut self) {
+        // Which of the two it was, the next look shows.
+        let _ = std::future::poll_fn(|cx| self.reader.poll_end(cx)).await;
+    }
+}
+
+impl Reading {
+    /// The whole version, for who can make no use of another.
+    ///
+    /// # Errors
+    /// [`OriginError::NotFound`].
+    pub fn whole(self) -> Result<Found, OriginError> {
+        match self {
+            Self::Whole(found) => Ok(found),
+            Self::Growing(_) => Err(OriginError::NotFound),
+        }
+    }
+}
+
 impl Origin {
     /// Takes a read out of the namespace's allowance. A miss has the second claim: a flood of them must not starve those who
     /// watch.
-    fn take_read_rate(&self, place: &Place, entry: Option<&Entry>) -> Result<(), OriginError> {
+    fn take_read_rate(&self, place: &Place, entry: Option<&Entry>, is_growing: bool) -> Result<(), OriginError> {
         let rates = &place.rates;
         if !rates.limit_reads() {
             return Ok(());
         }
         let now = self.inner.clock.now();
-        let claim = entry.map_or(Claim::Second, |entry| claim(&entry.meta, self.inner.clock.wall()));
+        let claim = match entry {
+            Some(entry) => claim(&entry.meta, self.inner.clock.wall()),
+            None if is_growing => Claim::First,
+            None => Claim::Second,
+        };
         let size = entry.map_or(0, |entry| entry.body.len() as u64);
         let taken = rates.read_requests.take(1, claim, now).and_then(|()| rates.read_bytes.take(size, claim, now));
         taken.map_err(|retry_after| {
@@ -106,17 +178,29 @@ pub(super) fn validators(meta: &Meta) -> Validators<'_> {
 }
 
 impl Origin {
-    /// Finds an object for a reader.
+    /// Finds an object for a reader: the whole version, where there is one, whatever is on its way to replace it. Only when
+    /// there is none, the newest upload that can be read as it grows.
     ///
     /// # Errors
     /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::NotFound`] or
     /// [`OriginError::Expired`], or [`OriginError::RateLimited`].
-    pub fn get(&self, grant: &Grant, object: &ObjectId) -> Result<Found, OriginError> {
+    pub fn get(&self, grant: &Grant, object: &ObjectId) -> Result<Reading, OriginError> {
         let place = self.admit(grant, Action::Read, object)?;
-        let entry = place.hot.get(&object.key);
-        self.take_read_rate(&place, entry.as_deref())?;
+        let (hot, key) = (&place.hot, &object.key);
+        let mut entry = hot.get(key);
+        // A whole version is the object until another is, though it is in memory no more.
+        let growing = if entry.is_none() && !place.below.has(key) { hot.growing(key) } else { None };
+        if entry.is_none() && growing.is_none() {
+            // It may have become whole between the two looks.
+            entry = hot.get(key);
+        }
+        self.take_read_rate(&place, entry.as_deref(), growing.is_some())?;
+        if let Some(reader) = growing {
+            let max_age = place.policy.max_age_at_outset(reader.outset());
+            return Ok(Reading::Growing(Following { reader, place, max_age }));
+        }
         let Some(entry) = entry else {
-            return Err(if place.hot.holds(&object.key) { OriginError::Expired } else { OriginError::NotFound });
+            return Err(if hot.holds(key) { OriginError::Expired } else { OriginError::NotFound });
         };
         if place.policy.on_stale == OnStale::NotFound {
             let periods = place.policy.stale_after;
@@ -125,7 +209,7 @@ impl Origin {
                 return Err(OriginError::Stale { periods });
             }
         }
-        Ok(place.found(entry))
+        Ok(Reading::Whole(place.found(entry)))
     }
 }
 

@@ -89,7 +89,7 @@ impl Place {
         let deadline = Instant::now() + span;
         loop {
             let arrival = self.hot.arrivals(&object.key);
-            if self.hot.peek(&object.key).is_some() {
+            if self.hot.is_readable(&object.key) {
                 return true;
             }
             if timeout_at(deadline, arrival).await.is_err() {
@@ -100,7 +100,7 @@ impl Place {
 
     /// Whether there is such an object, in memory or below it.
     pub(super) fn has(&self, key: &Key) -> bool {
-        self.hot.peek(key).is_some() || self.below.may_have(key)
+        self.hot.is_readable(key) || self.below.may_have(key)
     }
 
     /// Holds a media playlist back until the segments it lists for the first time are here, at most for `span`.
@@ -109,7 +109,7 @@ impl Place {
         for key in self.live.missing(object, media, |key| self.has(key)) {
             loop {
                 let arrival = self.hot.arrivals(&key);
-                if self.hot.peek(&key).is_some() {
+                if self.hot.is_readable(&key) {
                     break;
                 }
                 if timeout_at(deadline, arrival).await.is_err() {

@@ -24,10 +24,12 @@ use arc_swap::ArcSwap;
 
 pub use below::Portion;
 pub use error::OriginError;
-pub use get::Found;
+pub use get::{Following, Found, Reading};
 pub use hold::BlockingReload;
 pub use live::{Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
+
+pub use crate::store::BrokenOff;
 
 use self::live::Live;
 use self::policy::NamespacePolicy;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::model::kind::Kind;
-use crate::model::meta::Meta;
+use crate::model::meta::{Meta, Outset};
 use crate::store::{Ack, Durable, Options};
 
 /// What may be stored in a namespace, for how long, and what caches and browsers are told. [`Default`] is what a namespace
@@ -152,5 +152,11 @@ impl NamespacePolicy {
             Kind::Initialization | Kind::Segment => self.segment_max_age,
         };
         limit.min(left).as_secs()
+    }
+
+    /// The same for an object that is still on its way in. It is no playlist: those are not seen before they are whole.
+    #[must_use]
+    pub fn max_age_at_outset(&self, outset: &Outset) -> u64 {
+        self.segment_max_age.min(outset.ttl).as_secs()
     }
 }

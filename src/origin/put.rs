@@ -16,7 +16,7 @@ use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
-use crate::model::meta::Meta;
+use crate::model::meta::{Meta, Outset};
 use crate::store;
 
 /// What a writer says before the first byte.
@@ -36,7 +36,7 @@ pub struct PutSpec {
     pub conditions: KeptConditions,
 }
 
-/// An admitted upload. Dropping it changes nothing that anybody can see.
+/// An admitted upload. Dropping it changes nothing of what is stored; who was reading it as it grew sees it break off.
 #[derive(Debug)]
 pub struct Upload {
     inner: store::Upload,
@@ -119,7 +119,19 @@ impl Origin {
         if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
             return Err(OriginError::Precondition);
         }
-        Ok((place.hot.create(&object.key, spec.length)?, ttl))
+        let mut upload = place.hot.create(&object.key, spec.length)?;
+        let kind = Kind::of(&object.key, b"");
+        // A playlist is only ever seen whole: half of one would end a stream for its readers.
+        if spec.length.is_none() && !kind.is_rewritten() {
+            upload.readable_as(Outset {
+                kind,
+                content_type: types::content_type(&object.key, spec.content_type.as_ref()),
+                content_encoding: spec.content_encoding.clone(),
+                cache_control: spec.cache_control.clone(),
+                ttl,
+            });
+        }
+        Ok((upload, ttl))
     }
 }
 

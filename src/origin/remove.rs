@@ -7,7 +7,8 @@ use crate::model::kind::Kind;
 
 impl Origin {
     /// Removes an object. It is no error when there is none: encoders delete what has expired long ago, and some delete twice.
-    /// An upload of the same name that is in flight is not touched.
+    /// An upload of the same name that is in flight is not touched: it can be read from now on, if it can be at all before it is
+    /// whole, and is the object when it ends.
     ///
     /// # Errors
     /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`] or [`OriginError::NotDurable`].

@@ -1,14 +1,16 @@
 //! Where bytes are.
 //!
 //! A [`Store`] opens one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
-//! [`Entry`]. [`Below`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
+//! [`Entry`], or piece by piece through a [`GrowingReader`] while it is still going in. Who comes too early waits for its
+//! [`Arrival`]. [`Below`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
 //!
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
-//! version to the next in one step. Bytes counted = bytes held. No lock is held across an await. The hot
-//! store knows nothing of what is below it, and never waits for it.
+//! version to the next in one step; what is read while it grows is no object yet, and never seen where there is one. Bytes
+//! counted = bytes held. No lock is held across an await. The hot store knows nothing of what is below it, and never waits for it.
 
 mod arrivals;
 pub mod cold;
+mod growing;
 mod hot;
 mod in_flight;
 pub mod tier;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrivals::Arrival;
+pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
 pub use in_flight::InFlight;
@@ -161,6 +164,12 @@ impl Below {
         self.0.as_ref().is_some_and(|tier| tier.may_have(key))
     }
 
+    /// Whether it has an object, as far as that is known without asking.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        self.0.as_ref().is_some_and(|tier| tier.has(key))
+    }
+
     /// Waits until it may serve. Cancel-safe.
     pub async fn opened(&self) {
         if let Some(tier) = &self.0 {
@@ -193,7 +202,7 @@ impl Below {
 mod tests {
     use super::*;
     use crate::model::kind::Kind;
-    use crate::model::meta::Meta;
+    use crate::model::meta::{Meta, Outset};
     use http::HeaderValue;
     use std::time::Duration;
 
@@ -206,6 +215,16 @@ mod tests {
 
     pub(super) fn key(name: &str) -> Key {
         Key::parse(name).unwrap()
+    }
+
+    pub(super) fn outset() -> Outset {
+        Outset {
+            kind: Kind::Segment,
+            content_type: HeaderValue::from_static("x"),
+            content_encoding: None,
+            cache_control: None,
+            ttl: Duration::from_secs(60),
+        }
     }
 
     pub(super) fn meta(hot: &HotNamespace) -> Meta {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::growing::Growing;
 use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
 use crate::model::id::Key;
-use crate::model::meta::Meta;
+use crate::model::meta::{Meta, Outset};
 
 /// An upload in flight. It has one end that leaves a trace, [`Upload::publish`]; dropping it, at any moment, is the abort.
 ///
@@ -20,6 +21,8 @@ pub struct Upload {
     /// What is listed of it.
     flight: Arc<Flight>,
     buffer: Buffer,
+    /// What its readers are told while it grows; `None` when it can't be read before it is whole, or is being read already.
+    outset: Option<Outset>,
     hash: Box<Xxh3>,
     length: u64,
 }
@@ -47,6 +50,8 @@ enum Buffer {
     Exact(BytesMut),
     /// It was not: the pieces as they came.
     Pieces(Vec<Bytes>),
+    /// The same, shared with those who read it as it grows.
+    Shared(Arc<Growing>),
 }
 
 /// XXH3 of a whole body, 128 bits: as in [`Body::hash`].
@@ -59,12 +64,20 @@ impl Upload {
         let flight = namespace.uploads().open(&key);
         // From here on it is an upload like any other: if there is no room for it, it ends like one.
         let buffer = Buffer::Pieces(Vec::new());
-        let mut upload = Self { namespace, key, flight, buffer, hash: Box::new(Xxh3::new()), length: 0 };
+        let mut upload = Self { namespace, key, flight, buffer, outset: None, hash: Box::new(Xxh3::new()), length: 0 };
         upload.namespace.reserve(HotNamespace::cost(&upload.key, length.unwrap_or(0)), &upload.flight)?;
         if let Some(length) = length {
             upload.buffer = Buffer::Exact(BytesMut::with_capacity(usize::try_from(length).unwrap_or(usize::MAX)));
         }
         Ok(upload)
+    }
+
+    /// Lets the body be read while it grows, from its first byte on. Without effect when its length was announced: it is on
+    /// its way already then, in one go, and is there all at once.
+    pub fn readable_as(&mut self, outset: Outset) {
+        if matches!(self.buffer, Buffer::Pieces(_)) {
+            self.outset = Some(outset);
+        }
     }
 
     /// Appends to the body.
@@ -87,7 +100,23 @@ impl Upload {
             Buffer::Pieces(pieces) => {
                 self.namespace.reserve(added, &self.flight)?;
                 self.hash.update(&piece);
-                pieces.push(piece);
+                match self.outset.take_if(|_| pieces.is_empty() && !piece.is_empty()) {
+                    Some(outset) => {
+                        let growing = Arc::new(Growing::new(outset, piece));
+                        self.flight.show(Arc::clone(&growing));
+                        self.buffer = Buffer::Shared(growing);
+                        self.namespace.waiters().announce(&self.key);
+                    }
+                    None if piece.is_empty() => {}
+                    None => pieces.push(piece),
+                }
+            }
+            Buffer::Shared(growing) => {
+                self.namespace.reserve(added, &self.flight)?;
+                self.hash.update(&piece);
+                if !piece.is_empty() {
+                    growing.push(piece);
+                }
             }
         }
         self.length += added;
@@ -106,7 +135,7 @@ impl Upload {
         self.length == 0
     }
 
-    /// The body as it stands now, in one piece. Pieces are joined into one allocation of exact size: kept as they came, they
+    /// The body, which is whole now, in one piece. Pieces are joined into one allocation of exact size: kept as they came, they
     /// would cost up to twice their length for as long as the object lives.
     #[must_use]
     pub fn body(&mut self) -> Body {
@@ -119,8 +148,8 @@ impl Upload {
                 }
                 Bytes::from(joined)
             }
+            Buffer::Shared(growing) => growing.join(usize::try_from(self.length).unwrap_or(0)),
         };
-        self.buffer = Buffer::Pieces(vec![bytes.clone()]);
         Body { bytes, hash: self.hash.digest128() }
     }
 
@@ -132,7 +161,9 @@ impl Upload {
     /// [`StoreError::Precondition`] when `allow` says no; the old version stays.
     pub fn publish(self, body: Body, meta: Meta, allow: impl FnOnce(Option<&Meta>) -> bool) -> Result<Published, StoreError> {
         let entry = Entry::new(self.key.clone(), body.bytes, meta);
-        self.namespace.publish(entry, &self.flight, allow)
+        let published = self.namespace.publish(entry, &self.flight, allow)?;
+        self.flight.publish();
+        Ok(published)
     }
 
     /// The key it is for.
@@ -144,7 +175,8 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Nothing to give back once it is published.
+        // Without effect, both, once it is published.
+        self.flight.give_up();
         self.namespace.release(&self.flight);
         self.namespace.uploads().close(&self.key, &self.flight);
         self.namespace.waiters().announce(&self.key);

@@ -1,12 +1,13 @@
 //! The uploads of a namespace that are in flight, by key.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
 use parking_lot::RwLock;
 
+use super::growing::Growing;
 use crate::model::id::Key;
 
 /// Which uploads are in flight. Several of one key may be, in the order in which they were opened.
@@ -23,6 +24,27 @@ pub(super) struct Uploads {
 pub(super) struct Flight {
     /// Bytes reserved for it. Changes only under the lock of the namespace's ledger, which has them in its sum.
     pub(super) reserved: AtomicU64,
+    /// Its body, once there is something to be read of it.
+    growing: OnceLock<Arc<Growing>>,
+}
+
+impl Flight {
+    pub(super) fn show(&self, growing: Arc<Growing>) {
+        // It begins to grow once.
+        let _ = self.growing.set(growing);
+    }
+
+    pub(super) fn publish(&self) {
+        if let Some(growing) = self.growing.get() {
+            growing.publish();
+        }
+    }
+
+    pub(super) fn give_up(&self) {
+        if let Some(growing) = self.growing.get() {
+            growing.give_up();
+        }
+    }
 }
 
 impl Uploads {
@@ -50,11 +72,26 @@ impl Uploads {
         self.count.load(Ordering::Relaxed) > 0 && self.open.read().contains_key(key)
     }
 
+    /// The newest upload of the key that can be read. An older one is read as long as the newer has not begun.
+    pub(super) fn growing(&self, key: &Key) -> Option<Arc<Growing>> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let open = self.open.read();
+        open.get(key)?.iter().rev().find_map(|flight| flight.growing.get()).map(Arc::clone)
+    }
+
     /// Bytes reserved for all of them together. For tests, under the lock of the ledger.
     pub(super) fn reserved(&self) -> u64 {
         let open = self.open.read();
         assert!(open.values().all(|of_key| !of_key.is_empty()), "no key is listed without an upload");
         assert_eq!(open.values().map(Vec::len).sum::<usize>(), self.count.load(Ordering::Relaxed), "all are counted");
+        for flight in open.values().flatten() {
+            let held = flight.growing.get().map_or(0, |growing| growing.held());
+            let reserved = flight.reserved.load(Ordering::Relaxed);
+            // One that has just been published holds what is the entry's now.
+            assert!(held <= reserved || reserved == 0, "{held} bytes can be read, {reserved} are reserved");
+        }
         open.values().flatten().map(|flight| flight.reserved.load(Ordering::Relaxed)).sum()
     }
 }

@@ -43,6 +43,10 @@ pub(super) fn advice(code: &str, succeeds: bool) -> &'static str {
             "The encoder stopped sending in the middle of an object. Look at its uplink and its load; if its segments grow in \
              real time, raise timeouts.upload_idle."
         }
+        "slow-body" => {
+            "The upload took longer than timeouts.upload_total. Look at the encoder's uplink; shorten the segments or lower the \
+             bitrate; if its segments grow in real time for longer than that, raise the limit."
+        }
         "too-many-bytes-in-flight" => {
             "Too many uploads at once. The encoder tries again by itself; if it lasts, raise max_in_flight, or look for \
              clients that upload slowly."

@@ -7,7 +7,9 @@
 //! - while an answer is being sent and the client takes none of it: `download_idle`, then an error.
 //!
 //! HTTP/2 has many requests on one connection, and heads that no byte count tells from other frames: there, an idle connection
-//! has no request open, and one that has some open and moves no byte either way for `download_idle` has ended.
+//! has no request open, and one that has some open and moves no byte either way for `download_idle` has ended; but not while a
+//! client who has taken all there is of an object waits for its encoder: that has an end too, the upload's own. A single answer
+//! that stands still there is the affair of [`super::stream`].
 //!
 //! Two more things belong at this depth. A client that is gone can't be written to, yet what it sent before it went is still to
 //! be read: so a failed write is swallowed, and the end shows at the next read. And a refused upload may still be on its way
@@ -18,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -25,7 +28,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Timeouts, drain};
+use super::{Timeouts, drain, stream};
+
+/// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
+const STREAMS_FIRST: Duration = Duration::from_secs(1);
 
 /// What a connection is doing, as far as time limits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +39,22 @@ enum Phase {
     Idle,
     Head,
     Busy,
+    /// The same, and it is us who keep the client waiting.
+    Empty,
 }
 
 /// What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
     open_requests: AtomicUsize,
+    waiting_answers: AtomicUsize,
     head: AtomicBool,
     multiplexed: AtomicBool,
     linger: AtomicBool,
     begun: AtomicBool,
     first_request: Notify,
     broken: AtomicBool,
+    stalled: AtomicBool,
 }
 
 impl ConnectionState {
@@ -68,19 +78,40 @@ impl ConnectionState {
         self.open_requests.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// An answer that has begun has nothing more to send for now, or has something again.
+    pub(super) fn has_nothing_to_send(&self, nothing: bool) {
+        if nothing {
+            self.waiting_answers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.waiting_answers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// This connection speaks HTTP/2.
     pub(super) fn is_multiplexed(&self) {
         self.multiplexed.store(true, Ordering::Relaxed);
     }
 
     fn phase(&self) -> Phase {
-        if self.open_requests.load(Ordering::Relaxed) > 0 {
+        if self.waiting_answers.load(Ordering::Relaxed) > 0 {
+            Phase::Empty
+        } else if self.open_requests.load(Ordering::Relaxed) > 0 {
             Phase::Busy
         } else if self.head.load(Ordering::Relaxed) {
             Phase::Head
         } else {
             Phase::Idle
         }
+    }
+
+    /// This connection speaks HTTP/2, where answers share the bytes.
+    pub(super) fn shares(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was ended because the client took nothing of an answer.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
     }
 
     /// Whether the client has gone: what is written now goes nowhere.
@@ -145,14 +176,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         match phase {
             Phase::Idle => Some(since + self.timeouts.keep_alive),
             Phase::Head => Some(since + self.timeouts.request_head),
-            Phase::Busy if self.state.multiplexed.load(Ordering::Relaxed) => Some(since + self.timeouts.download_idle),
-            Phase::Busy => None,
+            Phase::Busy if self.state.shares() => Some(since + self.timeouts.download_idle + STREAMS_FIRST),
+            Phase::Busy | Phase::Empty => None,
         }
     }
 
     /// Takes note of bytes that came or went.
     fn moved(&mut self) {
-        if self.state.multiplexed.load(Ordering::Relaxed) {
+        if self.state.shares() {
             if self.state.phase() == Phase::Busy {
                 self.waiting = Some((Phase::Busy, Instant::now()));
             }
@@ -168,7 +199,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         match written {
             Poll::Ready(Ok(count)) => {
                 self.write_stalled = None;
-                if self.state.multiplexed.load(Ordering::Relaxed) {
+                if self.state.shares() {
                     self.moved();
                 }
                 Poll::Ready(Ok(count))
@@ -181,6 +212,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             Poll::Pending => {
                 let since = *self.write_stalled.get_or_insert_with(Instant::now);
                 if self.passed(since + self.timeouts.download_idle, cx) {
+                    self.state.stalled.store(true, Ordering::Relaxed);
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 Poll::Pending
@@ -304,7 +336,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        stream::asked(polled.is_ready());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -319,13 +353,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     const LIMITS: Timeouts = Timeouts {
         request_head: Duration::from_secs(10),
         keep_alive: Duration::from_secs(150),
         upload_idle: Duration::from_secs(30),
+        upload_total: Duration::from_secs(300),
         download_idle: Duration::from_secs(20),
     };
 

@@ -93,7 +93,7 @@ async fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -
             Err(OriginError::NotFound | OriginError::Expired) => {
                 origin.get_below(grant, &target.object, Portion::Nothing).await?
             }
-            found => found?,
+            found => found?.whole()?,
         }),
         Resource::Collection { collection, .. } => {
             origin.collection(grant, verb.action(), collection)?;

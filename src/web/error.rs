@@ -59,7 +59,7 @@ impl Problem {
         let outcome = match (code, status.as_u16()) {
             ("not-found", _) => Outcome::Miss,
             ("no-credentials", _) => Outcome::Challenged,
-            ("incomplete-body" | "stalled-body", _) => Outcome::Broken,
+            ("incomplete-body" | "slow-body" | "stalled-body", _) => Outcome::Broken,
             (_, 401 | 403) => Outcome::Denied,
             (_, 429 | 503) => Outcome::Busy,
             (_, 500..) => Outcome::Failed,

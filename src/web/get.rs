@@ -2,7 +2,7 @@
 
 use axum::http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::{HeaderMap, HeaderName, Method, Version};
 use axum::response::Response;
 
 use super::error::Problem;
@@ -13,7 +13,7 @@ use crate::auth::grant::Grant;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
-use crate::origin::{Origin, OriginError, Portion};
+use crate::origin::{Following, Origin, OriginError, Portion, Reading};
 
 /// Finds the object and answers 200, 206 or 304.
 ///
@@ -28,7 +28,7 @@ pub(super) async fn get(
     if let Some(ask) = target.blocking_reload()? {
         origin.reload(grant, &target.object, ask).await?;
     }
-    let found = match origin.get(grant, &target.object) {
+    let reading = match origin.get(grant, &target.object) {
         Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
             match origin.get_below(grant, &target.object, portion(parts)).await {
                 Err(OriginError::NotFound) => {
@@ -37,10 +37,20 @@ pub(super) async fn get(
                     }
                     origin.get(grant, &target.object)?
                 }
-                below => below?,
+                below => Reading::Whole(below?),
             }
         }
-        found => found?,
+        reading => reading?,
+    };
+    let found = match reading {
+        Reading::Whole(found) => found,
+        Reading::Growing(following) if parts.version >= Version::HTTP_11 => return grow(following, parts, record),
+        // In HTTP/1.0 a body of unknown length ends with the connection, and one that broke off does so too: who can't be told
+        // waits until it is whole.
+        Reading::Growing(following) => {
+            following.ended().await;
+            origin.get(grant, &target.object)?.whole()?
+        }
     };
     let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
@@ -65,6 +75,22 @@ fn portion(parts: &Parts) -> Portion<'_> {
         _ if parts.method == Method::HEAD => Portion::Nothing,
         Some(range) if !parts.headers.contains_key(IF_RANGE) => Portion::Range(range.as_bytes()),
         _ => Portion::Whole,
+    }
+}
+
+/// Answers with an object that is still on its way in. A `Range` is not honoured, as RFC 9110 14.2 allows: of what its last byte
+/// will be nothing is known.
+fn grow(following: Following, parts: &Parts, record: &Record) -> Result<Response, Problem> {
+    match conditions(&parts.headers).judge_read(following.validators()) {
+        Verdict::Proceed => {
+            record.outcome(Outcome::Growing);
+            Ok(reply::growing(following))
+        }
+        Verdict::NotModified => {
+            record.outcome(Outcome::NotModified);
+            Ok(reply::growing_not_modified(&following))
+        }
+        Verdict::Failed => Err(OriginError::Precondition.into()),
     }
 }
 

@@ -1,13 +1,15 @@
 //! The words of HTTP: URLs, headers, status codes.
 //!
 //! A request's way, in order, each step with its reason:
-//! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits.
+//! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits,
+//!    with [`stream`] for those of one HTTP/2 answer.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The layers below: a panic becomes a 500.
 //! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
 //!    [`remove`]; [`dav`] has the two verbs of WebDAV.
-//!    [`record`] goes along with the request and knows at its end what became of it: for the figures and the [`access_log`].
+//!    [`record`] goes along with the request and knows at its end what became of it: for the figures, the [`access_log`]
+//!    and the [`spans`].
 //! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
@@ -21,6 +23,7 @@ mod advice;
 mod challenge;
 mod connection;
 mod dav;
+mod detached;
 mod drain;
 mod envelope;
 mod error;
@@ -36,13 +39,15 @@ mod refusal;
 mod remove;
 mod reply;
 pub mod server;
+pub mod spans;
+mod stream;
 mod target;
 pub mod tls;
 
 pub use admission::ConnectionLimits;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -56,6 +61,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::access_log::AccessLog;
+use self::spans::Spans;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -70,6 +76,9 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// Between two pieces of an upload's body.
     pub upload_idle: Duration,
+    /// From an upload's headers to the end of its body: what an upload reserves is not held for ever by a client that sends a byte
+    /// now and then. Long enough for a segment that grows in real time.
+    pub upload_total: Duration,
     /// Without progress on an answer that is being sent.
     pub download_idle: Duration,
 }
@@ -80,6 +89,7 @@ impl Default for Timeouts {
             request_head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(150),
             upload_idle: Duration::from_secs(30),
+            upload_total: Duration::from_secs(300),
             download_idle: Duration::from_secs(30),
         }
     }
@@ -114,6 +124,7 @@ struct Inner {
     admission: Arc<admission::Admission>,
     ingest: ingest::Ingest,
     access_log: Option<Arc<AccessLog>>,
+    spans: OnceLock<Arc<dyn Spans>>,
 }
 
 impl Web {
@@ -139,8 +150,14 @@ impl Web {
             admission: Arc::default(),
             ingest,
             access_log,
+            spans: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Has each request tell of itself when it is over. Once, before the first one.
+    pub fn trace_to(&self, spans: Arc<dyn Spans>) {
+        let _ = self.inner.spans.set(spans);
     }
 
     /// What `/readyz` says: whether this server may get traffic.

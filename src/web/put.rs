@@ -1,7 +1,7 @@
 //! PUT and POST, which mean the same.
 //!
-//! From the first body byte on an upload runs in a task of its own. When its last byte has come the object is stored, even if
-//! the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
+//! From the first body byte on an upload no longer depends on its client. When its last byte has come the object is stored, even
+//! if the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
 //! an error, the upload is dropped, and nothing has changed.
 
 use axum::body::Body;
@@ -9,11 +9,12 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, TRANSFER_ENCODING,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
+use super::detached::Detached;
 use super::envelope::{Context, narrow};
 use super::error::Problem;
 use super::target::Target;
@@ -36,7 +37,7 @@ pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Targ
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
     }
     let spec = PutSpec {
-        length: length(headers),
+        length: length(parts),
         ttl_seconds: target.ttl_seconds()?,
         content_type: headers.get(CONTENT_TYPE).cloned(),
         content_encoding: headers.get(CONTENT_ENCODING).cloned(),
@@ -54,34 +55,30 @@ pub(super) struct Admitted {
     object: crate::model::id::ObjectId,
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
-    if headers.contains_key(TRANSFER_ENCODING) {
+fn length(parts: &Parts) -> Option<u64> {
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
         return None;
     }
-    match headers.get(CONTENT_LENGTH) {
+    match parts.headers.get(CONTENT_LENGTH) {
         Some(length) => length.to_str().ok()?.trim().parse().ok(),
-        // Neither header: there is no body (RFC 9112 6.3).
+        // In HTTP/2 a body of unknown length needs no header; in HTTP/1 there is none then (RFC 9112 6.3).
+        None if parts.version >= Version::HTTP_2 => None,
         None => Some(0),
     }
 }
 
-/// Takes the body and answers. Cancel-safe: the task that takes it goes on without the caller.
+/// Takes the body and answers. Cancel-safe: what takes it goes on without the caller.
 pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: Admitted, body: Body) -> Response {
     let policy = web.inner.origin.policy(&admitted.object.namespace);
-    let task = web.inner.uploads.spawn(take(web.clone(), context.clone(), parts.clone(), admitted, body));
-    let mut response = match task.await {
-        Ok(Ok(stored)) => {
+    let taken = Detached::new(&web.inner.uploads, take(web.clone(), context.clone(), parts.clone(), admitted, body));
+    let mut response = match taken.await {
+        Ok(stored) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response.headers_mut().insert(ETAG, stored.etag);
             response
         }
-        Ok(Err(problem)) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
-        // Handed on, so that it becomes a 500 where every panic does.
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => interrupted().into_response(context.id(), None),
-        },
+        Err(problem) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
     };
     if let Some(policy) = &policy {
         narrow(&mut response, &policy.cors_origins, &parts.headers);
@@ -92,9 +89,11 @@ pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: 
 /// Reads the body to its end and commits it. What goes wrong is logged here: the client may not be there to be told.
 async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut body: Body) -> Result<Stored, Problem> {
     let Admitted { mut upload, object } = admitted;
-    let idle = web.inner.limits.load().timeouts.upload_idle;
+    let timeouts = web.inner.limits.load().timeouts;
+    let end = Instant::now() + timeouts.upload_total;
     let problem = loop {
-        match timeout(idle, body.frame()).await {
+        let next = Instant::now() + timeouts.upload_idle;
+        match timeout_at(next.min(end), body.frame()).await {
             Ok(None) => match upload.commit().await {
                 Ok(stored) => {
                     context.record.stored(stored.length);
@@ -110,12 +109,17 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
             Ok(Some(Ok(frame))) => {
                 // Trailers say nothing we keep.
                 let Ok(piece) = frame.into_data() else { continue };
+                // Looked at here, too: bytes that are always there already never let the timer speak.
+                if Instant::now() >= end {
+                    break too_slow();
+                }
                 if let Err(error) = upload.write(piece) {
                     break Problem::from(error);
                 }
             }
             Ok(Some(Err(_))) => break cut_off(),
-            Err(_) => break stalled(),
+            Err(_) if next < end => break stalled(),
+            Err(_) => break too_slow(),
         }
     };
     refusal::log(&web, &context, &parts, Some(&object), &problem, Some(upload.received()));
@@ -133,7 +137,8 @@ fn stalled() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled-body", detail).close()
 }
 
-fn interrupted() -> Problem {
-    let detail = "the server is stopping and did not store this: send it again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
+fn too_slow() -> Problem {
+    let detail = "the body took longer than an upload may (timeouts.upload_total), so nothing was stored: send smaller objects, look \
+                  at the uplink, or raise the limit";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail).close()
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::USER_AGENT;
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::access_log::{AccessLog, Object, field};
 use super::connection::ConnectionState;
 use super::error::Problem;
+use super::spans::{Ended, Spans};
 use super::{Web, mask};
 use crate::auth::grant::Grant;
 use crate::metrics::{Outcome, Traffic, Verb};
@@ -28,6 +29,12 @@ use crate::origin::Found;
 
 /// A body is handed to the connection in pieces of this size, at most, so that a client that goes in the middle of one shows.
 const PIECE: usize = 256 << 10;
+/// To an HTTP/2 stream, where the next one is asked for only when this one has found room in the client's window: a client that
+/// takes one of these within `download_idle` is slow, and not stalled.
+const SHARED_PIECE: usize = 64 << 10;
+
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The record.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ pub(super) struct Record {
     peer: std::net::SocketAddr,
     request_id: HeaderValue,
     user_agent: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
     connection: Arc<ConnectionState>,
     sent: AtomicU64,
     facts: Mutex<Facts>,
@@ -56,8 +64,10 @@ struct Facts {
     left: Option<Duration>,
     received: Option<u64>,
     answered_after: Option<Duration>,
-    /// The length of the answer's body.
+    /// The length of the answer's body, if it is known before its end.
     length: Option<u64>,
+    /// A body of unknown length came to its end.
+    ended: bool,
 }
 
 impl Record {
@@ -78,6 +88,7 @@ impl Record {
             request_id,
             // A line's, so nobody else's.
             user_agent: web.inner.access_log.is_some().then(|| request.headers().get(USER_AGENT).cloned()).flatten(),
+            traceparent: web.inner.spans.get().and_then(|_| request.headers().get(TRACEPARENT).cloned()),
             connection,
             sent: AtomicU64::new(0),
             facts: Mutex::default(),
@@ -125,6 +136,17 @@ impl Record {
         facts.received = received.or(facts.received);
     }
 
+    /// The answer's body has come to a clean end.
+    fn ended(&self) {
+        let mut facts = self.facts.lock();
+        facts.ended = true;
+        if facts.outcome == Some(Outcome::Growing) {
+            let size = self.sent.load(Ordering::Relaxed);
+            facts.size = Some(size);
+            self.web.inner.metrics.object_size(self.verb, size);
+        }
+    }
+
     /// It came to this.
     pub(super) fn outcome(&self, outcome: Outcome) {
         self.facts.lock().outcome = Some(outcome);
@@ -147,7 +169,7 @@ impl Record {
         let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
         drop(facts);
         traffic.count(self.verb, Some(status), outcome);
-        Body::new(Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self) })
+        Body::new(Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self), has_nothing: false })
     }
 
     fn write(&self, log: &AccessLog) {
@@ -155,7 +177,7 @@ impl Record {
         let elapsed = self.begun.elapsed();
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let sent = self.sent.load(Ordering::Relaxed);
-        let all_sent = self.method == Method::HEAD || facts.length.is_none_or(|length| sent >= length);
+        let all_sent = self.method == Method::HEAD || facts.length.map_or(facts.ended, |length| sent >= length);
         let whole = facts.status.is_some() && all_sent && !self.connection.is_broken();
         let agent = self.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
         let name = facts.object.as_ref().map_or(("", ""), |object| (object.namespace.as_str(), object.key.as_str()));
@@ -184,6 +206,30 @@ impl Record {
     }
 }
 
+impl Record {
+    fn tell(&self, spans: &dyn Spans) {
+        let facts = self.facts.lock();
+        let outcome = facts.outcome.unwrap_or(Outcome::Broken);
+        if facts.object.is_none() && outcome == Outcome::Other {
+            // A probe: there are many, and nobody looks for them.
+            return;
+        }
+        let names = facts.object.as_ref().map(|object| (mask::name(object.namespace.as_str()), mask::name(object.key.as_str())));
+        spans.ended(&Ended {
+            at: self.web.inner.origin.clock().wall().to_system(),
+            took: self.begun.elapsed(),
+            parent: self.traceparent.as_ref().and_then(|parent| parent.to_str().ok()),
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            method: &mask::name(self.method.as_str()),
+            object: names.as_ref().map(|(namespace, key)| (&**namespace, &**key)),
+            status: facts.status,
+            outcome: outcome.as_str(),
+            received: facts.received,
+            sent: self.sent.load(Ordering::Relaxed),
+        });
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         let metrics = &self.web.inner.metrics;
@@ -197,6 +243,9 @@ impl Drop for Record {
         if let Some(log) = &self.web.inner.access_log {
             self.write(log);
         }
+        if let Some(spans) = self.web.inner.spans.get() {
+            self.tell(&**spans);
+        }
     }
 }
 
@@ -206,6 +255,24 @@ struct Witness {
     rest: Bytes,
     traffic: Arc<Traffic>,
     record: Arc<Record>,
+    /// The client has taken all there is so far, and more is to come.
+    has_nothing: bool,
+}
+
+impl Witness {
+    /// Has the connection know whether it is the client or the server who keeps the other waiting.
+    fn has_nothing(&mut self, has_nothing: bool) {
+        if self.has_nothing != has_nothing {
+            self.has_nothing = has_nothing;
+            self.record.connection.has_nothing_to_send(has_nothing);
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.has_nothing(false);
+    }
 }
 
 impl http_body::Body for Witness {
@@ -214,15 +281,29 @@ impl http_body::Body for Witness {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
-            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let frame = Pin::new(&mut self.body).poll_frame(cx);
+            self.has_nothing(frame.is_pending());
+            match std::task::ready!(frame) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
-                end => return Poll::Ready(end),
+                None => {
+                    self.record.ended();
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             }
         }
-        let length = self.rest.len().min(PIECE);
+        let left = self.rest.len();
+        let length = match left {
+            _ if !self.record.connection.shares() => left.min(PIECE),
+            0 | 1 => left,
+            // The library lets go of a stream with its last piece, once the window has room for a single byte of it; the rest would
+            // lie there untimed. So the last piece is a single byte.
+            ..=SHARED_PIECE => left - 1,
+            _ => SHARED_PIECE,
+        };
         let piece = self.rest.split_to(length);
         if !self.record.connection.is_broken() {
             self.traffic.count_sent(length as u64);

@@ -2,15 +2,18 @@
 
 use std::io::Write as _;
 use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use http_body::Frame;
 
-use crate::origin::Found;
+use crate::origin::{BrokenOff, Following, Found};
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -48,6 +51,47 @@ pub(super) fn not_modified(found: &Found) -> Response {
     response
 }
 
+/// 200 with a body that goes on for as long as the upload does. Its length is not known, so it goes out in chunks; no validators,
+/// for what they would stand for is not there yet.
+pub(super) fn growing(following: Following) -> Response {
+    let mut headers = HeaderMap::with_capacity(16);
+    growing_freshness(&mut headers, &following);
+    let outset = following.outset();
+    headers.insert(CONTENT_TYPE, outset.content_type.clone());
+    if let Some(coding) = &outset.content_encoding {
+        headers.insert(CONTENT_ENCODING, coding.clone());
+    }
+    let mut response = Response::new(Body::new(Growing(following)));
+    *response.headers_mut() = headers;
+    response
+}
+
+/// 304 to who wanted it only if there was none (`If-None-Match: *`).
+pub(super) fn growing_not_modified(following: &Following) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    growing_freshness(response.headers_mut(), following);
+    response
+}
+
+fn growing_freshness(headers: &mut HeaderMap, following: &Following) {
+    headers.insert(CACHE_CONTROL, cache_control(following.outset().cache_control.as_ref(), following.max_age));
+    headers.insert(CACHE_STATUS, HeaderValue::from_static("springhead; hit; detail=growing"));
+}
+
+/// The pieces of a growing object, each as it comes. When the upload breaks off this ends in an error, on which the connection
+/// (HTTP/1.1) or the stream (HTTP/2) is broken off, so that nobody takes what came for the whole.
+struct Growing(Following);
+
+impl http_body::Body for Growing {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.0.poll_next(cx).map(|next| next.map(|piece| piece.map(Frame::data)))
+    }
+}
+
 fn describe(headers: &mut HeaderMap, found: &Found) {
     headers.reserve(16);
     freshness(headers, found);
@@ -62,13 +106,7 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
     let meta = found.meta();
     headers.insert(ETAG, meta.etag.clone());
     headers.insert(LAST_MODIFIED, meta.last_modified.clone());
-    let cache_control = match &meta.cache_control {
-        Some(said) => said.clone(),
-        // `public`, because the request carried Authorization: without it a shared cache keeps nothing (RFC 9111 3.5). Never
-        // `immutable`: encoders restart their counters and use names again.
-        None => text::<48>(format_args!("public, max-age={}", found.max_age)),
-    };
-    headers.insert(CACHE_CONTROL, cache_control);
+    headers.insert(CACHE_CONTROL, cache_control(meta.cache_control.as_ref(), found.max_age));
     if let Some(liveness) = &meta.liveness {
         headers.insert(LAST_UPDATED, liveness.last_updated.clone());
         if let Some(sequence) = &liveness.last_sequence {
@@ -78,6 +116,16 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
     // Past memory it is a hit all the same: nobody else was asked (RFC 9211 2.1). The detail is ours (2.8).
     let detail = if found.is_from_below() { "; detail=durable" } else { "" };
     headers.insert(CACHE_STATUS, text::<64>(format_args!("springhead; hit; ttl={}{detail}", found.left.as_secs())));
+}
+
+/// What caches are told: what the encoder said, or for how long.
+fn cache_control(said: Option<&HeaderValue>, max_age: u64) -> HeaderValue {
+    match said {
+        Some(said) => said.clone(),
+        // `public`, because the request carried Authorization: without it a shared cache keeps nothing (RFC 9111 3.5). Never
+        // `immutable`: encoders restart their counters and use names again.
+        None => text::<48>(format_args!("public, max-age={max_age}")),
+    }
 }
 
 /// A header value that is put together per request: written on the stack, copied once.

@@ -11,8 +11,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +24,9 @@ use super::Web;
 use super::admission::Place;
 use super::connection::{Answer, Connection, ConnectionState, Ending};
 use super::envelope::{MAX_HEAD, answer};
+use super::stream;
 use super::tls::Tls;
+use crate::metrics::Metrics;
 
 /// HTTP/2 flow control: how much of one body, and of all bodies of a connection, may come before it is asked for. A segment in
 /// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
@@ -125,7 +128,10 @@ where
 {
     let state = Arc::new(ConnectionState::default());
     let watched = Arc::clone(&state);
-    let io = TokioIo::new(Connection::new(stream, Arc::clone(&state), web.inner.limits.load().timeouts));
+    let timeouts = web.inner.limits.load().timeouts;
+    let io = TokioIo::new(Connection::new(stream, Arc::clone(&state), timeouts));
+    let metrics = Arc::clone(&web.inner.metrics);
+    let streams = Streams { limit: timeouts.download_idle, metrics: Arc::clone(&metrics) };
     let open = web.inner.metrics.connections.clone();
     open.inc();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -141,7 +147,7 @@ where
             Ok::<_, Infallible>(response.map(|body| Answer::new(body, ending)))
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         // Time limits are kept by `Connection`.
@@ -170,9 +176,30 @@ where
             // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
             tracing::debug!(%peer, %error, "connection ended with an error");
         }
+        if watched.is_stalled() {
+            metrics.answers_stalled.inc();
+        }
         open.dec();
         drop(place);
     });
+}
+
+/// Runs the streams of an HTTP/2 connection, each in a task of its own and against the clock.
+#[derive(Clone, Debug)]
+struct Streams {
+    limit: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, future: F) {
+        let Self { limit, metrics } = self.clone();
+        tokio::spawn(async move {
+            if !stream::timed(future, limit).await {
+                metrics.answers_stalled.inc();
+            }
+        });
+    }
 }
 
 /// Waits until a connection is to be wound up. One that is so fresh that its first request is still on its way is given a moment

@@ -1,6 +1,7 @@
 //! Floods: too many connections, too many requests, too many bytes.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Origin, bytes, eventually};
 use crate::wire::{Request, Wire};
@@ -77,4 +78,39 @@ fn writes_over_their_rate_are_told_to_come_back() {
     assert_eq!(answers[4..], [503; 2], "{answers:?}");
     assert_eq!(put(false).problem(), "rate-limited");
     assert_eq!(origin.get("a.ts").status, 200, "reads have a rate of their own");
+}
+
+#[test]
+fn an_upload_that_trickles_is_ended_and_one_that_grows_in_real_time_is_not() {
+    let settings = "[timeouts]\nupload_idle = \"2s\"\nupload_total = \"4s\"\n[namespaces.live-origin]\n";
+    let origin = Origin::start_with_settings(settings);
+    origin.store("a.ts", "the old version");
+    let uploading = || origin.metric("springhead_hot_uploading_bytes{namespace=\"live-origin\"}");
+    for length in ["Content-Length: 10000\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let head = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).as_text();
+        let mut wire = Wire::open(origin.address);
+        wire.write(head.replace("Content-Length: 0\r\n", length));
+        let begun = Instant::now();
+        let piece: &[u8] = if length.starts_with('T') { b"1\r\nx\r\n" } else { b"x" };
+        while begun.elapsed() < Duration::from_millis(4500) && wire.try_write(piece) {
+            thread::sleep(Duration::from_millis(300));
+        }
+        let answer = wire.answer_to("PUT");
+        assert_eq!((answer.status, &*answer.problem(), answer.header("connection")), (408, "slow-body", "close"));
+        assert!(eventually(Duration::from_secs(5), || (uploading() == 0.0).then_some(())).is_some(), "its bytes are free again");
+    }
+    assert_eq!(origin.get("a.ts").text(), "the old version");
+    assert_eq!(origin.refusals().len(), 2);
+    let refused = origin.metric("springhead_upload_refusals_total{reason=\"slow-body\"}");
+    assert!((refused - 2.0).abs() < f64::EPSILON, "{refused}");
+
+    // 24 kbit/s of audio, in real time, for as long as a segment of it lasts.
+    let mut wire = Wire::open(origin.address);
+    let head = Request::new("PUT", origin.path("a.aac")).bearer(&origin.encoder).as_text();
+    wire.write(head.replace("Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n"));
+    for _ in 0..3 {
+        wire.write(b"bb8\r\n").write(bytes(1, 3000)).write(b"\r\n");
+        thread::sleep(Duration::from_secs(1));
+    }
+    assert_eq!(wire.write(b"0\r\n\r\n").answer_to("PUT").status, 204);
 }

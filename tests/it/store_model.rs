@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +15,8 @@ use springhead::metrics::Metrics;
 use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
-use springhead::model::meta::Meta;
-use springhead::store::{HotNamespace, OVERHEAD, Store, StoreError, Upload};
+use springhead::model::meta::{Meta, Outset};
+use springhead::store::{BrokenOff, GrowingReader, HotNamespace, OVERHEAD, Store, StoreError, Upload};
 
 use crate::harness::bytes;
 
@@ -23,14 +25,51 @@ const MAX_IN_FLIGHT: u64 = 30_000;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { key: u8, kind: Kind, length: u16, ttl: u8, announced: bool },
-    PutIfAbsent { key: u8 },
-    Open { key: u8, length: u16 },
-    Drop,
-    Get { key: u8 },
-    Renew { key: u8, ttl: u8 },
-    Remove { key: u8 },
-    Wait { seconds: u8 },
+    Put {
+        key: u8,
+        kind: Kind,
+        length: u16,
+        ttl: u8,
+        announced: bool,
+    },
+    PutIfAbsent {
+        key: u8,
+    },
+    Open {
+        key: u8,
+        length: u16,
+        readable: bool,
+    },
+    /// More of an upload that is open: which one, counted from the oldest.
+    Write {
+        which: u8,
+        length: u16,
+    },
+    Finish {
+        which: u8,
+        kind: Kind,
+        ttl: u8,
+    },
+    Drop {
+        which: u8,
+    },
+    /// A reader of what grows under this key.
+    Follow {
+        key: u8,
+    },
+    Get {
+        key: u8,
+    },
+    Renew {
+        key: u8,
+        ttl: u8,
+    },
+    Remove {
+        key: u8,
+    },
+    Wait {
+        seconds: u8,
+    },
     Sweep,
 }
 
@@ -41,13 +80,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Kind::Initialization),
         1 => Just(Kind::Manifest)
     ];
-    let key = 0u8..24;
+    // Few enough that uploads of one key meet.
+    let key = prop_oneof![3 => 0u8..24, 1 => 0u8..3];
     let step = prop_oneof![
-        10 => (key.clone(), kind, 0u16..9000, 1u8..20, any::<bool>())
+        10 => (key.clone(), kind.clone(), 0u16..9000, 1u8..20, any::<bool>())
             .prop_map(|(key, kind, length, ttl, announced)| Step::Put { key, kind, length, ttl, announced }),
         1 => key.clone().prop_map(|key| Step::PutIfAbsent { key }),
-        2 => (key.clone(), 0u16..9000).prop_map(|(key, length)| Step::Open { key, length }),
-        2 => Just(Step::Drop),
+        4 => (key.clone(), 0u16..6000, any::<bool>()).prop_map(|(key, length, readable)| Step::Open { key, length, readable }),
+        6 => (any::<u8>(), 0u16..4000).prop_map(|(which, length)| Step::Write { which, length }),
+        2 => (any::<u8>(), kind.clone(), 1u8..20).prop_map(|(which, kind, ttl)| Step::Finish { which, kind, ttl }),
+        2 => any::<u8>().prop_map(|which| Step::Drop { which }),
+        6 => key.clone().prop_map(|key| Step::Follow { key }),
         8 => key.clone().prop_map(|key| Step::Get { key }),
         3 => (key.clone(), 1u8..40).prop_map(|(key, ttl)| Step::Renew { key, ttl }),
         1 => key.prop_map(|key| Step::Remove { key }),
@@ -61,8 +104,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Clone, Debug)]
 struct Known {
     kind: Kind,
-    seed: u64,
-    length: usize,
+    body: Vec<u8>,
     expires: u64,
     written: u64,
     leased: bool,
@@ -75,13 +117,31 @@ impl Known {
     }
 }
 
+/// An upload that is open, and what has been written to it.
+struct Open {
+    upload: Upload,
+    readable: bool,
+    number: u64,
+    body: Vec<u8>,
+}
+
+/// A reader of a growing body, and what he has to find.
+struct Follower {
+    reader: GrowingReader,
+    of: u64,
+    read: Vec<u8>,
+}
+
 struct World {
     clock: Clock,
     seconds: u64,
     hot: Arc<HotNamespace>,
     /// Everything written and not removed; what was evicted or has expired is taken out when the store says so.
     model: BTreeMap<String, Known>,
-    open: Vec<Upload>,
+    open: Vec<Open>,
+    followers: Vec<Follower>,
+    /// The bodies that were published out of what was open, by number.
+    finished: BTreeMap<u64, Vec<u8>>,
     seed: u64,
 }
 
@@ -91,6 +151,12 @@ fn key(number: u8) -> Key {
 
 fn cost(key: &str, length: usize) -> u64 {
     length as u64 + key.len() as u64 + OVERHEAD
+}
+
+fn outset() -> Outset {
+    let content_type = HeaderValue::from_static("x");
+    let ttl = Duration::from_secs(9);
+    Outset { kind: Kind::Segment, content_type, content_encoding: None, cache_control: None, ttl }
 }
 
 fn open(capacity: u64, max_in_flight: u64, clock: &Clock) -> Arc<HotNamespace> {
@@ -103,7 +169,16 @@ impl World {
     fn new() -> Self {
         let clock = Clock::manual();
         let hot = open(CAPACITY, MAX_IN_FLIGHT, &clock);
-        Self { clock, seconds: 0, hot, model: BTreeMap::new(), open: Vec::new(), seed: 0 }
+        Self {
+            clock,
+            seconds: 0,
+            hot,
+            model: BTreeMap::new(),
+            open: Vec::new(),
+            followers: Vec::new(),
+            finished: BTreeMap::new(),
+            seed: 0,
+        }
     }
 
     fn meta(&self, kind: Kind, ttl: u64) -> Meta {
@@ -150,7 +225,7 @@ impl World {
                 assert_eq!(published.replaced.is_some(), present);
                 assert_eq!(published.entry.body, body);
                 let expires = self.seconds + ttl;
-                let known = Known { kind, seed: self.seed, length, expires, written: self.seed, leased: false };
+                let known = Known { kind, body, expires, written: self.seed, leased: false };
                 self.model.insert(key.as_str().to_owned(), known);
                 assert!(self.hot.get(key).is_some(), "what was just acknowledged is there");
             }
@@ -171,14 +246,41 @@ impl World {
                 self.put(&key(number), kind, usize::from(length), u64::from(ttl), announced, false);
             }
             Step::PutIfAbsent { key: number } => self.put(&key(number), Kind::Segment, 100, 5, true, true),
-            Step::Open { key: number, length } => {
-                if let Ok(mut upload) = self.hot.create(&key(number), None)
-                    && upload.write(Bytes::from(vec![0; usize::from(length)])).is_ok()
-                {
-                    self.open.push(upload);
+            Step::Open { key: number, length, readable } => {
+                if let Ok(mut upload) = self.hot.create(&key(number), None) {
+                    self.seed += 1;
+                    if readable {
+                        upload.readable_as(outset());
+                    }
+                    self.open.push(Open { upload, readable, number: self.seed, body: Vec::new() });
+                    self.write(self.open.len() - 1, length.into());
                 }
             }
-            Step::Drop => drop(self.open.pop()),
+            Step::Write { which, length } => {
+                if let Some(which) = usize::from(which).checked_rem(self.open.len()) {
+                    self.write(which, length.into());
+                }
+            }
+            Step::Finish { which, kind, ttl } => {
+                if let Some(which) = usize::from(which).checked_rem(self.open.len()) {
+                    self.finish(which, kind, ttl.into());
+                }
+            }
+            Step::Drop { which } => {
+                if let Some(which) = usize::from(which).checked_rem(self.open.len()) {
+                    drop(self.open.remove(which));
+                }
+            }
+            Step::Follow { key: number } => {
+                // The newest one that can be read and has begun.
+                let can_be_read = |open: &&Open| open.readable && !open.body.is_empty() && *open.upload.key() == key(number);
+                let expected = self.open.iter().rev().find(can_be_read);
+                let found = self.hot.growing(&key(number));
+                assert_eq!(found.is_some(), expected.is_some());
+                if let (Some(reader), Some(open)) = (found, expected) {
+                    self.followers.push(Follower { reader, of: open.number, read: Vec::new() });
+                }
+            }
             Step::Get { key: number } => drop(self.hot.get(&key(number))),
             Step::Renew { key: number, ttl } => {
                 let found = self.hot.peek(&key(number));
@@ -206,9 +308,65 @@ impl World {
         }
     }
 
+    fn write(&mut self, which: usize, length: usize) {
+        self.seed += 1;
+        let piece = bytes(self.seed, length);
+        let open = &mut self.open[which];
+        match open.upload.write(Bytes::from(piece.clone())) {
+            Ok(()) => open.body.extend(piece),
+            Err(error) => {
+                assert_eq!(error, StoreError::Busy);
+                drop(self.open.remove(which));
+            }
+        }
+    }
+
+    fn finish(&mut self, which: usize, kind: Kind, ttl: u64) {
+        let mut open = self.open.remove(which);
+        let name = open.upload.key().clone();
+        let body = open.upload.body();
+        assert_eq!(body.bytes, open.body);
+        // As one that is whole already and not published yet.
+        self.hot.validate();
+        open.upload.publish(body, self.meta(kind, ttl), |_| true).unwrap();
+        let known = Known { kind, body: open.body.clone(), expires: self.seconds + ttl, written: open.number, leased: false };
+        // In the order in which they were published, and not opened.
+        self.seed += 1;
+        self.model.insert(name.as_str().to_owned(), Known { written: self.seed, ..known });
+        self.finished.insert(open.number, open.body);
+    }
+
+    /// Has every reader read what there is, and compares it with what was written.
+    fn follow(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.followers.retain_mut(|follower| {
+            let end = loop {
+                match follower.reader.poll_next(&mut cx) {
+                    Poll::Ready(Some(Ok(piece))) => follower.read.extend_from_slice(&piece),
+                    Poll::Ready(end) => break Some(end),
+                    Poll::Pending => break None,
+                }
+            };
+            let open = self.open.iter().find(|open| open.number == follower.of);
+            match (end, open, self.finished.get(&follower.of)) {
+                (None, Some(open), None) => assert!(follower.read == open.body, "all that has come"),
+                (Some(None), None, Some(body)) => assert!(follower.read == *body, "a clean end, and all of it"),
+                (Some(Some(Err(BrokenOff))), None, None) => {}
+                (end, open, _) => panic!("{end:?} is not how it ended: open {}", open.is_some()),
+            }
+            open.is_some()
+        });
+        for number in 0..24 {
+            let name = key(number);
+            let is_open = self.open.iter().any(|open| *open.upload.key() == name);
+            assert_eq!(self.hot.is_uploading(&name), is_open);
+        }
+    }
+
     /// Compares the store with the model, and takes out of the model what the store has given up.
     fn compare(&mut self) {
         self.hot.validate();
+        self.follow();
         let mut lost_protected = false;
         let mut lost_leased = false;
         let (mut segments_left, mut unleased_left) = (0, 0);
@@ -216,7 +374,7 @@ impl World {
         let newest = self.model.values().map(|known| known.written).max().unwrap_or(0);
         let must_stay = |known: &Known| known.is_protected() || known.written == newest;
         let held: u64 =
-            self.model.iter().filter(|(_, known)| must_stay(known)).map(|(name, known)| cost(name, known.length)).sum();
+            self.model.iter().filter(|(_, known)| must_stay(known)).map(|(name, known)| cost(name, known.body.len())).sum();
         let keys: Vec<String> = self.model.keys().cloned().collect();
         for name in keys {
             let known = self.model[&name].clone();
@@ -225,7 +383,7 @@ impl World {
             match found {
                 Some(entry) => {
                     assert!(self.seconds < known.expires, "{name} has outlived its TTL");
-                    assert_eq!(entry.body, bytes(known.seed, known.length), "{name} is the last version, whole");
+                    assert_eq!(entry.body, known.body, "{name} is the last version, whole");
                     segments_left += usize::from(!known.is_protected());
                     unleased_left += usize::from(!known.leased);
                 }
@@ -237,15 +395,16 @@ impl World {
             }
         }
         let usage = self.hot.usage();
-        let live: u64 = self.model.iter().map(|(name, known)| cost(name, known.length)).sum();
+        let live: u64 = self.model.iter().map(|(name, known)| cost(name, known.body.len())).sum();
         assert!(usage.stored >= live, "everything live is counted");
         while self.hot.sweep() {}
         assert_eq!(self.hot.usage().stored, live, "and nothing else, once the expired are swept");
-        let in_flight: u64 = self.open.iter().map(|upload| cost(upload.key().as_str(), 0) + upload.len()).sum();
+        let in_flight: u64 = self.open.iter().map(|open| cost(open.upload.key().as_str(), open.body.len())).sum();
         assert_eq!(usage.in_flight, in_flight);
         let protected: u64 =
-            self.model.iter().filter(|(_, known)| known.is_protected()).map(|(name, known)| cost(name, known.length)).sum();
-        let newest = self.model.values().map(|known| (known.written, known.length)).max().map_or(0, |(_, length)| length as u64);
+            self.model.iter().filter(|(_, known)| known.is_protected()).map(|(name, known)| cost(name, known.body.len())).sum();
+        let newest =
+            self.model.values().map(|known| (known.written, known.body.len())).max().map_or(0, |(_, length)| length as u64);
         assert!(
             live + in_flight <= CAPACITY || live <= protected + newest + OVERHEAD + 3,
             "over the capacity only with nothing left to give up: {live} + {in_flight}"
@@ -290,9 +449,20 @@ fn many_at_once_keep_the_account() {
     let write = |thread: u64| {
         for n in 0..2000u64 {
             let length = 1000 + usize::try_from((n * 7919 + thread) % 20_000).unwrap();
-            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), Some(length as u64)).unwrap();
+            // A third of them can be read as they grow.
+            let announced = (n % 3 > 0).then_some(length as u64);
+            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), announced).unwrap();
+            upload.readable_as(outset());
             // Each body is one byte over and over, so that a mixture shows.
-            upload.write(Bytes::from(vec![u8::try_from(n % 251).unwrap(); length])).unwrap();
+            let body = Bytes::from(vec![u8::try_from(n % 251).unwrap(); length]);
+            upload.write(body.slice(..length / 2)).unwrap();
+            if announced.is_none() {
+                std::thread::yield_now();
+            }
+            upload.write(body.slice(length / 2..)).unwrap();
+            if n % 7 == 0 {
+                continue;
+            }
             let body = upload.body();
             let text = HeaderValue::from_static("x");
             let meta = Meta {
@@ -310,10 +480,30 @@ fn many_at_once_keep_the_account() {
             upload.publish(body, meta, |_| true).unwrap();
         }
     };
+    let followed = &AtomicU64::new(0);
+    let keys: &Vec<Key> = &(0..200).map(key).collect();
     let read = || {
         for n in 0..20_000u64 {
             if let Some(entry) = hot.get(&key(u8::try_from(n % 200).unwrap())) {
                 assert!(entry.body.iter().all(|byte| *byte == entry.body[0]), "a mixed body");
+            }
+            if let Some(mut reader) = keys.iter().find_map(|key| hot.growing(key)) {
+                followed.fetch_add(1, Ordering::Relaxed);
+                let mut cx = Context::from_waker(Waker::noop());
+                let mut read = Vec::new();
+                // To its end, whichever that is: its writer goes on.
+                while !matches!(reader.poll_end(&mut cx), Poll::Ready(Err(_))) {
+                    match reader.poll_next(&mut cx) {
+                        Poll::Ready(Some(Ok(piece))) => read.extend_from_slice(&piece),
+                        Poll::Ready(None) => {
+                            assert!(read.len() >= 1000, "a whole body");
+                            break;
+                        }
+                        Poll::Ready(Some(Err(BrokenOff))) => break,
+                        Poll::Pending => std::thread::yield_now(),
+                    }
+                }
+                assert!(read.iter().all(|byte| *byte == read[0]), "a mixed body");
             }
             if n % 50 == 0 {
                 hot.remove(&key(u8::try_from(n % 200).unwrap()));
@@ -334,6 +524,8 @@ fn many_at_once_keep_the_account() {
         });
     });
     hot.validate();
+    let followed = followed.load(Ordering::Relaxed);
+    assert!(followed > 20, "only {followed} bodies were read as they grew");
     assert_eq!(hot.usage().in_flight, 0);
     assert!(hot.usage().stored <= 2_000_000);
 }

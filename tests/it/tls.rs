@@ -1,4 +1,4 @@
-//! TLS and HTTP/2, as curl, openssl and h2load see them.
+//! TLS and HTTP/2, as curl, openssl, h2load, nghttp and testssl.sh see them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -243,4 +243,83 @@ fn a_listener_without_a_certificate_is_a_fault_found_before_anything_starts() {
     assert_eq!(useless.status.code(), Some(1));
     let said = String::from_utf8_lossy(&useless.stderr).into_owned();
     assert!(said.contains("no certificate in PEM"), "{said}");
+}
+
+/// What nghttp prints.
+fn nghttp(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("timeout").args(["60", "nghttp", "--no-dep"]).args(arguments).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "nghttp is installed: tests/run does it; {output:?}");
+    output.stdout
+}
+
+#[test]
+fn nghttp_finds_http_2_by_alpn_and_by_prior_knowledge() {
+    let authority = Authority::new();
+    let (origin, tls) = authority.serve(&[]);
+    let body = bytes(1, 300_000);
+    let file = authority.path("body");
+    fs::write(&file, &body).unwrap();
+    let (write, read) = (format!("authorization: {}", origin.encoder), format!("authorization: {}", origin.player));
+    let over_tls = format!("https://localhost:{}", tls.port());
+    for (n, (base, alpn)) in [(over_tls, true), (format!("http://{}", origin.address), false)].iter().enumerate() {
+        let url = format!("{base}{}", origin.path(&format!("{n}.ts")));
+        let put = nghttp(&["-v", "-d", file.to_str().unwrap(), "-H", ":method: PUT", "-H", &write, &url]);
+        let said = String::from_utf8_lossy(&put).into_owned();
+        assert_eq!(said.contains("The negotiated protocol: h2"), *alpn, "{said}");
+        assert!(said.contains(":status: 204") && said.contains("etag: "), "{said}");
+        assert!(!said.contains("connection: ") && !said.contains("transfer-encoding: "), "{said}");
+        assert!(nghttp(&["-H", &read, &url]) == body, "{url}");
+        // Ten at once on one connection, each whole.
+        let many = nghttp(&["-n", "-v", "-m", "10", "-H", &read, &url]);
+        let said = String::from_utf8_lossy(&many).into_owned();
+        let received = |what: &str| said.lines().filter(|line| line.contains("recv") && line.contains(what)).count();
+        assert_eq!((received(":status: 200"), received("RST_STREAM"), received("GOAWAY")), (10, 0, 0), "{said}");
+        assert_eq!(received("content-length: 300000"), 10, "{said}");
+    }
+}
+
+#[test]
+fn an_upgrade_to_http_2_is_answered_in_http_1() {
+    // RFC 9113 3.1 has done away with it; a server may ignore an Upgrade (RFC 9110 7.8).
+    let origin = Origin::start();
+    origin.store("a.txt", "still here");
+    let url = format!("http://{}{}", origin.address, origin.path("a.txt"));
+    let said = nghttp(&["-v", "-u", "-H", &format!("authorization: {}", origin.player), &url]);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("HTTP/1.1 200 OK") && said.contains("still here") && !said.contains("101 Switching"), "{said}");
+}
+
+#[test]
+fn testssl_finds_nothing_weak() {
+    let authority = Authority::new();
+    let (_origin, tls) = authority.serve(&[]);
+    let report = authority.path("testssl.json");
+    // Protocols, classes of ciphers, forward secrecy: what depends on us and not on the certificate.
+    let output = Command::new("timeout")
+        .args(["150", "testssl", "--quiet", "--color", "0", "--warnings", "off", "-p", "-s", "-f", "--jsonfile"])
+        .args([report.to_str().unwrap(), &tls.to_string()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report = fs::read(&report).unwrap_or_else(|_| panic!("testssl.sh is installed: tests/run does it; {said}"));
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&report).unwrap();
+    let finding = |id: &str| {
+        let found = findings.iter().find(|finding| finding["id"] == id);
+        found.unwrap_or_else(|| panic!("{id} is not in {said}"))["finding"].as_str().unwrap().to_owned()
+    };
+    for id in ["SSLv2", "SSLv3", "TLS1", "TLS1_1"] {
+        assert_eq!(finding(id), "not offered", "{id}");
+    }
+    for id in ["NULL", "aNULL", "EXPORT", "LOW", "3DES_IDEA", "AVERAGE"] {
+        assert_eq!(finding(&format!("cipherlist_{id}")), "not offered", "{id}");
+    }
+    for id in ["TLS1_2", "TLS1_3", "cipherlist_STRONG", "PFS"] {
+        assert!(finding(id).starts_with("offered"), "{id}: {}", finding(id));
+    }
+    assert_eq!(finding("ALPN_HTTP2"), "h2");
+    let harmless = ["OK", "INFO"];
+    for finding in &findings {
+        assert!(harmless.contains(&finding["severity"].as_str().unwrap()), "{finding}");
+    }
 }

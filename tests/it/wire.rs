@@ -156,7 +156,8 @@ impl Wire {
         Some(Answer { status, headers, body })
     }
 
-    fn head(&mut self) -> Option<(u16, Vec<(String, String)>)> {
+    /// The status and the headers of the next answer; its body is still to be read.
+    pub(crate) fn head(&mut self) -> Option<(u16, Vec<(String, String)>)> {
         let end = loop {
             if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end;
@@ -173,20 +174,27 @@ impl Wire {
     fn chunks(&mut self) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let end = loop {
-                if let Some(end) = self.read.windows(2).position(|window| window == b"\r\n") {
-                    break end;
-                }
-                self.more()?;
-            };
-            let line = String::from_utf8(self.take(end + 2)?).unwrap();
-            let size = usize::from_str_radix(line.trim(), 16).unwrap();
-            body.extend(self.take(size)?);
-            self.take(2)?;
-            if size == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Some(body);
             }
+            body.extend(chunk);
         }
+    }
+
+    /// The next chunk of a body in chunks, empty at its clean end; `None` when the connection ends before that.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let end = loop {
+            if let Some(end) = self.read.windows(2).position(|window| window == b"\r\n") {
+                break end;
+            }
+            self.more()?;
+        };
+        let line = String::from_utf8(self.take(end + 2)?).unwrap();
+        let size = usize::from_str_radix(line.trim(), 16).unwrap();
+        let chunk = self.take(size)?;
+        self.take(2)?;
+        Some(chunk)
     }
 
     fn take(&mut self, count: usize) -> Option<Vec<u8>> {

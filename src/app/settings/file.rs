@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values::{ack, address, directory, durable, duration, file_name, number, rate, size};
+use super::values::{ack, address, collector, directory, durable, duration, file_name, number, rate, size};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
@@ -29,6 +29,7 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
+    top.text("otlp_endpoint", |text| collector(text).map(|value| settings.otlp_endpoint = value));
     top.text("drain_timeout", |text| duration(text).map(|value| settings.drain_timeout = value));
     top.text("max_in_flight", |text| size(text).map(|value| settings.max_in_flight = value));
     if let Some(mut tls) = top.section("tls") {
@@ -47,6 +48,7 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         timeouts.text("request_head", |text| duration(text).map(|value| limits.request_head = value));
         timeouts.text("keep_alive", |text| duration(text).map(|value| limits.keep_alive = value));
         timeouts.text("upload_idle", |text| duration(text).map(|value| limits.upload_idle = value));
+        timeouts.text("upload_total", |text| duration(text).map(|value| limits.upload_total = value));
         timeouts.text("download_idle", |text| duration(text).map(|value| limits.download_idle = value));
         timeouts.finish();
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) use self::fault::{Change, Fault, Faults};
-use self::values::{address, directory, duration, file_name, size, truth};
+use self::values::{address, collector, directory, duration, file_name, size, truth};
 use crate::model::id::Namespace;
 use crate::origin::policy::{Hold, NamespacePolicy};
 use crate::store::{Ack, Durable};
@@ -43,6 +43,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// One line for each request.
     pub access_log: AccessLogSettings,
+    /// The collector that spans are sent to.
+    pub otlp_endpoint: Option<String>,
     /// How long requests in flight may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// Bytes of all uploads in flight together.
@@ -130,6 +132,7 @@ pub(super) struct Overrides {
     pub(super) admin_listen: Option<Given>,
     pub(super) metrics_open: Option<Given>,
     pub(super) access_log: Option<Given>,
+    pub(super) otlp_endpoint: Option<Given>,
     pub(super) data_dir: Option<Given>,
     pub(super) log_format: Option<Given>,
     pub(super) log_level: Option<Given>,
@@ -151,6 +154,7 @@ impl Default for Settings {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             metrics_open: false,
             access_log: AccessLogSettings { output: AccessLogOutput::Off, rotate_size: 100 << 20, keep: 5 },
+            otlp_endpoint: None,
             data_dir: PathBuf::from("./springhead-data"),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
@@ -195,6 +199,7 @@ impl Settings {
             self.access_log.output = AccessLogOutput::parse(text)?;
             Ok(())
         });
+        read(&overrides.otlp_endpoint, &mut |text| collector(text).map(|value| self.otlp_endpoint = value));
         read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
         read(&overrides.tls_certificate, &mut |text| file_name(text).map(|value| self.tls.certificate = value));
         read(&overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
@@ -299,6 +304,7 @@ impl Settings {
             ("timeouts.request_head", self.timeouts.request_head),
             ("timeouts.keep_alive", self.timeouts.keep_alive),
             ("timeouts.upload_idle", self.timeouts.upload_idle),
+            ("timeouts.upload_total", self.timeouts.upload_total),
             ("timeouts.download_idle", self.timeouts.download_idle),
         ];
         for (key, limit) in limits {
@@ -369,7 +375,7 @@ mod tests {
 
     #[test]
     fn what_is_rendered_reads_back() {
-        let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\n\
+        let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\n\
             keep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\

@@ -44,6 +44,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         data_dir,
         log_format,
         log_level,
+        otlp_endpoint,
         drain_timeout,
         max_in_flight,
         timeouts,
@@ -62,6 +63,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
     writeln!(text, "log_format = {}", quote(format))?;
     writeln!(text, "log_level = {}", quote(level))?;
+    writeln!(text, "otlp_endpoint = {}", quote(otlp_endpoint.as_deref().unwrap_or_default()))?;
     writeln!(text, "drain_timeout = \"{}\"", Span(*drain_timeout))?;
     writeln!(text, "max_in_flight = \"{}\"", Size(*max_in_flight))?;
     let file = |path: &Option<PathBuf>| quote(&path.as_ref().map_or_else(String::new, |path| path.display().to_string()));
@@ -74,6 +76,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "request_head = \"{}\"", Span(timeouts.request_head))?;
     writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;
     writeln!(text, "upload_idle = \"{}\"", Span(timeouts.upload_idle))?;
+    writeln!(text, "upload_total = \"{}\"", Span(timeouts.upload_total))?;
     writeln!(text, "download_idle = \"{}\"", Span(timeouts.download_idle))?;
     writeln!(text, "\n[connections]")?;
     writeln!(text, "total = {}", connections.total)?;

@@ -75,6 +75,25 @@ pub(super) fn file_name(text: &str) -> Result<Option<PathBuf>, String> {
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
+/// A collector's URL; an empty one is none.
+pub(super) fn collector(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url = text.parse::<http::Uri>().ok();
+    if !url
+        .is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty()))
+    {
+        return Err("is no URL of a collector; write it like http://127.0.0.1:4318".to_owned());
+    }
+    if text.contains(['@', '?', '#']) {
+        return Err(
+            "may hold neither a password nor a query: give OTEL_EXPORTER_OTLP_HEADERS in the environment instead".to_owned()
+        );
+    }
+    Ok(Some(text.to_owned()))
+}
+
 pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
 }

@@ -22,6 +22,7 @@ use self::entry::{Entry, cost};
 use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
 use super::arrivals::{Arrival, Arrivals};
+use super::growing::GrowingReader;
 use super::uploads::{Flight, Uploads};
 use super::{InFlight, StoreError, Upload};
 use crate::metrics::{Gone, NamespaceMetrics};
@@ -131,6 +132,20 @@ impl HotNamespace {
     #[must_use]
     pub fn is_uploading(&self, key: &Key) -> bool {
         self.uploads.has(key)
+    }
+
+    /// A reader for the newest upload of the key that can be read as it grows. For when there is no whole version: and it may
+    /// have become whole since that was found, so look again when this finds nothing.
+    #[must_use]
+    pub fn growing(&self, key: &Key) -> Option<GrowingReader> {
+        self.uploads.growing(key).map(GrowingReader::new)
+    }
+
+    /// Whether there is something to be read under this key, whole or growing.
+    #[must_use]
+    pub fn is_readable(&self, key: &Key) -> bool {
+        // The last look is for what has become whole between the two.
+        self.peek(key).is_some() || self.uploads.growing(key).is_some() || self.peek(key).is_some()
     }
 
     /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.

@@ -178,10 +178,16 @@ impl Tier {
         if end == Some(End::Made) { Ok(()) } else { Err(StoreError::NotDurable) }
     }
 
-    /// Whether the tier has an object, as far as that is known without asking it: for conditions on a write.
+    /// Whether the tier has an object, or nobody knows.
     #[must_use]
     pub fn may_have(&self, key: &Key) -> bool {
         !matches!(self.shared.state.lock().find(key), Spot::Absent)
+    }
+
+    /// Whether the tier has an object, as far as that is known without asking it.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        matches!(self.shared.state.lock().find(key), Spot::There(_) | Spot::Waiting(_))
     }
 
     /// What somebody who looks after the server should know, if there is anything. No names in it.

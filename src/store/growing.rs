@@ -1,0 +1,392 @@
+//! A body that is read while it is being written.
+//!
+//! One list of pieces for all who read it; each reader has his own place in it. A piece is handed out by reference, so that a
+//! thousand readers cost one copy of the bytes. Writers wake readers, nobody polls, and no reader, however slow, holds up the
+//! writer or another reader: the lock is held to take a reference or to add one.
+
+use std::fmt;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use crate::model::meta::Outset;
+
+/// The upload ended before its body was whole: what readers have of it is worth nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the upload of this object broke off")]
+pub struct BrokenOff;
+
+/// The body, shared by its writer and its readers.
+///
+/// Invariants: the bytes are held once, as pieces or, from the moment they are joined, as one; the pieces go then, but for
+/// those that are on their way to a client. The end comes once.
+pub(super) struct Growing {
+    outset: Outset,
+    state: RwLock<State>,
+    news: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    pieces: Vec<Bytes>,
+    /// All of the pieces in one, once no more come.
+    joined: Option<Bytes>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Published,
+    Broken,
+}
+
+/// One reader's way through a growing body, from its first byte to its end.
+pub struct GrowingReader {
+    growing: Arc<Growing>,
+    /// The next piece, as long as there are pieces.
+    next: usize,
+    /// How many bytes have been read.
+    offset: usize,
+    /// Made before the state was looked at last, so that it has heard of everything since.
+    news: Pin<Box<OwnedNotified>>,
+}
+
+impl Growing {
+    pub(super) fn new(outset: Outset, first: Bytes) -> Self {
+        let state = State { pieces: vec![first], ..State::default() };
+        Self { outset, state: RwLock::new(state), news: Arc::default() }
+    }
+
+    pub(super) fn push(&self, piece: Bytes) {
+        self.state.write().pieces.push(piece);
+        self.news.notify_waiters();
+    }
+
+    /// Makes the pieces one, of exact size. Readers go on from that one, so that the pieces can go.
+    pub(super) fn join(&self, length: usize) -> Bytes {
+        let mut all = Vec::with_capacity(length);
+        // Readers may look meanwhile. Nothing is added: there is one writer, and this is it.
+        for piece in &self.state.read().pieces {
+            all.extend_from_slice(piece);
+        }
+        let all = Bytes::from(all);
+        let pieces = {
+            let mut state = self.state.write();
+            state.joined = Some(all.clone());
+            std::mem::take(&mut state.pieces)
+        };
+        // After the lock: there may be thousands.
+        drop(pieces);
+        all
+    }
+
+    /// The body was whole and is the object now: readers may come to its end.
+    pub(super) fn publish(&self) {
+        self.end(End::Published);
+    }
+
+    /// The upload is over. If it was not published, every reader's body ends in an error, and the bytes go.
+    pub(super) fn give_up(&self) {
+        self.end(End::Broken);
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.state.write();
+        if state.end.is_some() {
+            return;
+        }
+        state.end = Some(end);
+        let left = match end {
+            End::Published => None,
+            End::Broken => Some((std::mem::take(&mut state.pieces), state.joined.take())),
+        };
+        drop(state);
+        self.news.notify_waiters();
+        drop(left);
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn held(&self) -> u64 {
+        let state = self.state.read();
+        assert!(state.joined.is_none() || state.pieces.is_empty(), "the bytes are held once");
+        let pieces: usize = state.pieces.iter().map(Bytes::len).sum();
+        (pieces + state.joined.as_ref().map_or(0, Bytes::len)) as u64
+    }
+}
+
+impl GrowingReader {
+    pub(super) fn new(growing: Arc<Growing>) -> Self {
+        let news = Box::pin(Arc::clone(&growing.news).notified_owned());
+        Self { growing, next: 0, offset: 0, news }
+    }
+
+    /// What is known of the object.
+    #[must_use]
+    pub fn outset(&self) -> &Outset {
+        &self.growing.outset
+    }
+
+    /// The next bytes, by reference; `None` at the end of a body that became an object. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BrokenOff`], as soon as the upload is over without having been stored.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        loop {
+            if let Some(now) = self.take() {
+                return Poll::Ready(now);
+            }
+            ready!(self.poll_news(cx));
+        }
+    }
+
+    /// Waits for the end, whatever has been read. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenOff>> {
+        loop {
+            match self.growing.state.read().end {
+                Some(End::Published) => return Poll::Ready(Ok(())),
+                Some(End::Broken) => return Poll::Ready(Err(BrokenOff)),
+                None => {}
+            }
+            ready!(self.poll_news(cx));
+        }
+    }
+
+    /// Waits until there was news since the last look, and listens anew.
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.news.as_mut().poll(cx));
+        self.news.set(Arc::clone(&self.growing.news).notified_owned());
+        Poll::Ready(())
+    }
+
+    /// What there is now; `None`: nothing yet.
+    fn take(&mut self) -> Option<Option<Result<Bytes, BrokenOff>>> {
+        let state = self.growing.state.read();
+        let bytes = match (state.end, &state.joined) {
+            (Some(End::Broken), _) => return Some(Some(Err(BrokenOff))),
+            (_, Some(joined)) => Some(joined.slice(self.offset..)).filter(|rest| !rest.is_empty()),
+            (_, None) => state.pieces.get(self.next).cloned(),
+        };
+        match (bytes, state.end) {
+            (Some(bytes), _) => {
+                self.next += 1;
+                self.offset += bytes.len();
+                Some(Some(Ok(bytes)))
+            }
+            (None, Some(_)) => Some(None),
+            (None, None) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Growing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Growing").field("outset", &self.outset).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GrowingReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrowingReader").field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{key, meta, namespace, outset};
+    use crate::store::{HotNamespace, Upload};
+    use std::future::poll_fn;
+
+    const PIECES: [&[u8]; 3] = [b"one", b"two and", b"three"];
+
+    fn begin(hot: &Arc<HotNamespace>, name: &str, first: &'static [u8]) -> Upload {
+        let mut upload = hot.create(&key(name), None).unwrap();
+        upload.readable_as(outset());
+        upload.write(Bytes::from_static(first)).unwrap();
+        upload
+    }
+
+    fn publish(mut upload: Upload, hot: &HotNamespace) {
+        let body = upload.body();
+        upload.publish(body, meta(hot), |_| true).unwrap();
+    }
+
+    async fn next(reader: &mut GrowingReader) -> Option<Result<Bytes, BrokenOff>> {
+        poll_fn(|cx| reader.poll_next(cx)).await
+    }
+
+    /// What there is without waiting.
+    async fn now(reader: &mut GrowingReader) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        poll_fn(|cx| Poll::Ready(reader.poll_next(cx))).await
+    }
+
+    async fn rest(reader: &mut GrowingReader) -> Result<Vec<u8>, BrokenOff> {
+        let mut all = Vec::new();
+        while let Some(piece) = next(reader).await {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn readers_get_each_piece_by_reference_and_go_on_from_the_joined_body() {
+        let hot = namespace();
+        let mut upload = hot.create(&key("a.ts"), None).unwrap();
+        upload.readable_as(outset());
+        assert!(hot.growing(&key("a.ts")).is_none(), "there is nothing to be read before the first byte");
+        upload.write(Bytes::new()).unwrap();
+        assert!(hot.growing(&key("a.ts")).is_none());
+        upload.write(Bytes::from_static(PIECES[0])).unwrap();
+        let (mut quick, mut slow) = (hot.growing(&key("a.ts")).unwrap(), hot.growing(&key("a.ts")).unwrap());
+        for (index, piece) in PIECES.iter().enumerate() {
+            if index > 0 {
+                upload.write(Bytes::from_static(piece)).unwrap();
+            }
+            let got = next(&mut quick).await.unwrap().unwrap();
+            assert_eq!(got.as_ptr(), piece.as_ptr(), "no copy was made");
+            assert!(now(&mut quick).await.is_pending());
+        }
+        assert_eq!(next(&mut slow).await.unwrap().unwrap(), PIECES[0]);
+        let body = upload.body();
+        let joined = body.bytes.clone();
+        let got = next(&mut slow).await.unwrap().unwrap();
+        assert_eq!(got.as_ptr(), joined[3..].as_ptr(), "the joined body, and not what came before it");
+        assert!(now(&mut slow).await.is_pending() && now(&mut quick).await.is_pending(), "the end comes with the commit");
+        upload.publish(body, meta(&hot), |_| true).unwrap();
+        assert_eq!((next(&mut slow).await, next(&mut quick).await), (None, None));
+        assert!(hot.growing(&key("a.ts")).is_none());
+        assert_eq!(hot.get(&key("a.ts")).unwrap().body, joined);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_the_next_piece() {
+        let hot = namespace();
+        let mut upload = begin(&hot, "a.ts", b"one");
+        let readers: Vec<_> = (0..100)
+            .map(|_| {
+                let mut reader = hot.growing(&key("a.ts")).unwrap();
+                tokio::spawn(async move { (next(&mut reader).await, next(&mut reader).await) })
+            })
+            .collect();
+        // All of them have read what there is, and wait: this runtime has one thread, and they come first.
+        tokio::task::yield_now().await;
+        assert!(readers.iter().all(|reader| !reader.is_finished()));
+        upload.write(Bytes::from_static(b"two")).unwrap();
+        for reader in readers {
+            let read = tokio::time::timeout(std::time::Duration::from_secs(20), reader).await.expect("it is woken");
+            assert_eq!(read.unwrap(), (Some(Ok(Bytes::from_static(b"one"))), Some(Ok(Bytes::from_static(b"two")))));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_joined_just_before_the_commit_gets_all_of_it() {
+        let hot = namespace();
+        let upload = begin(&hot, "a.ts", b"all of it");
+        let mut reader = hot.growing(&key("a.ts")).unwrap();
+        publish(upload, &hot);
+        assert_eq!(rest(&mut reader).await.unwrap(), b"all of it");
+        let mut reader = GrowingReader::new(Arc::clone(&reader.growing));
+        assert_eq!(poll_fn(|cx| reader.poll_end(cx)).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_ends_its_readers_in_an_error() {
+        let hot = namespace();
+        for joined in [false, true] {
+            let mut upload = begin(&hot, "a.ts", b"some");
+            let (mut waiting, mut behind) = (hot.growing(&key("a.ts")).unwrap(), hot.growing(&key("a.ts")).unwrap());
+            assert_eq!(next(&mut waiting).await.unwrap().unwrap(), "some");
+            let end = tokio::spawn(async move { next(&mut waiting).await });
+            if joined {
+                drop(upload.body());
+            }
+            drop(upload);
+            assert_eq!(end.await.unwrap(), Some(Err(BrokenOff)));
+            assert_eq!(next(&mut behind).await, Some(Err(BrokenOff)), "who has not read all of it too");
+            assert_eq!(poll_fn(|cx| behind.poll_end(cx)).await, Err(BrokenOff));
+            assert_eq!(behind.growing.held(), 0, "nothing is left");
+            assert!(hot.growing(&key("a.ts")).is_none() && !hot.is_uploading(&key("a.ts")));
+            hot.validate();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_refused_breaks_off_too() {
+        let hot = namespace();
+        let mut upload = begin(&hot, "a.ts", b"some");
+        let mut reader = hot.growing(&key("a.ts")).unwrap();
+        let body = upload.body();
+        assert!(upload.publish(body, meta(&hot), |_| false).is_err());
+        assert_eq!(next(&mut reader).await, Some(Err(BrokenOff)));
+    }
+
+    #[tokio::test]
+    async fn of_two_uploads_of_one_key_the_newest_is_read_and_neither_disturbs_the_other() {
+        let hot = namespace();
+        let older = begin(&hot, "a.ts", b"older");
+        let mut newer = hot.create(&key("a.ts"), None).unwrap();
+        newer.readable_as(outset());
+        let mut of_older = hot.growing(&key("a.ts")).unwrap();
+        assert_eq!(next(&mut of_older).await.unwrap().unwrap(), "older", "of the newer one there is nothing to be read yet");
+        newer.write(Bytes::from_static(b"newer")).unwrap();
+        let mut of_newer = hot.growing(&key("a.ts")).unwrap();
+        assert_eq!(next(&mut of_newer).await.unwrap().unwrap(), "newer");
+        drop(newer);
+        assert_eq!(next(&mut of_newer).await, Some(Err(BrokenOff)));
+        assert!(now(&mut of_older).await.is_pending(), "the other one's end is not its own");
+        let mut again = hot.growing(&key("a.ts")).unwrap();
+        assert_eq!(next(&mut again).await.unwrap().unwrap(), "older", "and is what there is to be read again");
+        publish(older, &hot);
+        assert_eq!((next(&mut of_older).await, next(&mut again).await), (None, None));
+    }
+
+    #[tokio::test]
+    async fn to_begin_to_grow_is_news() {
+        let hot = namespace();
+        let mut upload = hot.create(&key("a.ts"), None).unwrap();
+        upload.readable_as(outset());
+        let mut arrival = Box::pin(hot.arrivals(&key("a.ts")));
+        assert!(poll_fn(|cx| Poll::Ready(arrival.as_mut().poll(cx).is_pending())).await);
+        upload.write(Bytes::from_static(b"x")).unwrap();
+        arrival.await;
+        assert!(hot.growing(&key("a.ts")).is_some());
+    }
+
+    /// A writer and many readers on their own threads: all of it, in order, and no reader waits for ever.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_piece_is_missed_however_the_threads_meet() {
+        let hot = namespace();
+        for round in 0..50u32 {
+            let mut upload = begin(&hot, "a.ts", b"0");
+            let readers: Vec<_> = (0..20)
+                .map(|_| {
+                    let mut reader = hot.growing(&key("a.ts")).unwrap();
+                    tokio::spawn(async move { rest(&mut reader).await })
+                })
+                .collect();
+            let mut all = b"0".to_vec();
+            for n in 0..200u32 {
+                let piece = (n + round).to_be_bytes();
+                upload.write(Bytes::copy_from_slice(&piece)).unwrap();
+                all.extend(piece);
+                if n % 16 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            publish(upload, &hot);
+            for reader in readers {
+                let read = tokio::time::timeout(std::time::Duration::from_secs(20), reader).await.expect("it ends");
+                assert!(read.unwrap().unwrap() == all);
+            }
+        }
+    }
+}

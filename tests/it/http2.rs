@@ -1,0 +1,205 @@
+//! HTTP/2, frame by frame: what a client can do with its flow control that no well-behaved client does.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Origin, bytes, eventually};
+
+/// RFC 9113 6.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// A connection by prior knowledge.
+struct Http2 {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+impl Http2 {
+    /// Opens it, with so much window for each stream.
+    fn open(origin: &Origin, window: u32) -> Self {
+        let mut stream = TcpStream::connect(origin.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        let mut client = Self { stream, read: Vec::new() };
+        client.send(SETTINGS, 0, 0, &[&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()].concat());
+        client.open_window(0, 1 << 24);
+        client
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        self.stream.write_all(&[&head, payload].concat()).unwrap();
+    }
+
+    fn open_window(&mut self, stream: u32, by: u32) {
+        self.send(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
+    }
+
+    fn get(&mut self, stream: u32, origin: &Origin, key: &str) {
+        let fields = [
+            (":method", "GET".to_owned()),
+            (":scheme", "http".to_owned()),
+            (":path", origin.path(key)),
+            (":authority", "any.example".to_owned()),
+            ("authorization", origin.player.clone()),
+        ];
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            // A literal that is not indexed, with a new name, both without Huffman (RFC 7541 6.2.2).
+            block.push(0);
+            for text in [name, &value] {
+                integer(&mut block, text.len());
+                block.extend(text.as_bytes());
+            }
+        }
+        self.send(HEADERS, END_HEADERS | END_STREAM, stream, &block);
+    }
+
+    /// The next frame; `None` when none comes for the moment.
+    fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((head, rest)) = self.read.split_at_checked(9) {
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                if rest.len() >= length {
+                    let frame = Frame {
+                        kind: head[3],
+                        flags: head[4],
+                        stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+                        payload: rest[..length].to_vec(),
+                    };
+                    self.read.drain(..9 + length);
+                    if frame.kind == SETTINGS && frame.flags & ACK == 0 {
+                        self.send(SETTINGS, ACK, 0, &[]);
+                    }
+                    return Some(frame);
+                }
+            }
+            let mut buffer = [0; 64 << 10];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => panic!("the server ended the connection"),
+                Ok(count) => self.read.extend(&buffer[..count]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// What comes of a stream until it ends or is reset, and whether it is whole.
+    fn take(&mut self, stream: u32, limit: Duration) -> (Vec<u8>, bool) {
+        let begun = Instant::now();
+        let mut body = Vec::new();
+        while begun.elapsed() < limit {
+            let Some(frame) = self.next().filter(|frame| frame.stream == stream) else { continue };
+            match frame.kind {
+                RST_STREAM => return (body, false),
+                DATA => body.extend(frame.payload),
+                _ => {}
+            }
+            if frame.flags & END_STREAM != 0 && matches!(frame.kind, DATA | HEADERS) {
+                return (body, true);
+            }
+        }
+        panic!("stream {stream} neither ended nor was reset in {limit:?}; {} bytes came", body.len());
+    }
+}
+
+/// An integer with a prefix of seven bits (RFC 7541 5.1).
+fn integer(out: &mut Vec<u8>, mut value: usize) {
+    if value < 127 {
+        out.push(u8::try_from(value).unwrap());
+        return;
+    }
+    out.push(127);
+    value -= 127;
+    while value >= 128 {
+        out.push(u8::try_from(value % 128).unwrap() | 128);
+        value /= 128;
+    }
+    out.push(u8::try_from(value).unwrap());
+}
+
+const IMPATIENT: &str = "[timeouts]\ndownload_idle = \"2s\"\n[namespaces.live-origin]\n";
+
+#[test]
+fn an_answer_that_nobody_takes_is_reset_and_its_neighbours_go_on() {
+    let origin = Origin::start_with_settings(IMPATIENT);
+    let (large, small) = (bytes(1, 1 << 20), bytes(2, 40_000));
+    origin.store("large.ts", large.clone());
+    origin.store("small.ts", small.clone());
+    // No window at all, one byte, and a part of it: then nothing. The last one holds back but the end.
+    for (window, key) in [(0, "large.ts"), (1, "small.ts"), (100_000, "large.ts"), (39_999, "small.ts")] {
+        let mut client = Http2::open(&origin, window);
+        let before = origin.metric("springhead_answers_stalled_total");
+        client.get(1, &origin, key);
+        let begun = Instant::now();
+        // A neighbour that reads as it should, all the while.
+        let mut stream = 3;
+        while begun.elapsed() < Duration::from_millis(1200) {
+            client.get(stream, &origin, "small.ts");
+            client.open_window(stream, 40_000);
+            assert!(client.take(stream, Duration::from_secs(10)) == (small.clone(), true), "window {window}");
+            stream += 2;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let in_flight = || origin.metric("springhead_http_requests_in_flight");
+        assert!(in_flight() >= 1.0, "it stands still");
+        let ended = eventually(Duration::from_secs(10), || (in_flight() == 0.0).then_some(begun.elapsed()));
+        assert!(ended.is_some_and(|after| after >= Duration::from_millis(1900)), "window {window}: {ended:?}");
+        assert!((origin.metric("springhead_answers_stalled_total") - before - 1.0).abs() < f64::EPSILON);
+        client.get(stream, &origin, "small.ts");
+        client.open_window(stream, 40_000);
+        assert!(client.take(stream, Duration::from_secs(10)) == (small.clone(), true), "the connection goes on");
+    }
+}
+
+#[test]
+fn the_client_is_told_of_the_reset() {
+    let origin = Origin::start_with_settings(IMPATIENT);
+    origin.store("large.ts", bytes(1, 1 << 20));
+    let mut client = Http2::open(&origin, 70_000);
+    client.get(1, &origin, "large.ts");
+    let (body, whole) = client.take(1, Duration::from_secs(10));
+    assert!(!whole && body == bytes(1, 70_000), "{} bytes", body.len());
+}
+
+#[test]
+fn a_slow_reader_is_served_to_the_end() {
+    let origin = Origin::start_with_settings(IMPATIENT);
+    let large = bytes(1, 300_000);
+    origin.store("large.ts", large.clone());
+    let mut client = Http2::open(&origin, 0);
+    client.get(1, &origin, "large.ts");
+    let mut body = Vec::new();
+    let begun = Instant::now();
+    let mut opened = Instant::now();
+    while body.len() < large.len() {
+        if opened.elapsed() > Duration::from_millis(900) {
+            opened = Instant::now();
+            client.open_window(1, 66_000);
+        }
+        if let Some(frame) = client.next() {
+            assert_ne!(frame.kind, RST_STREAM, "after {} bytes", body.len());
+            body.extend(if frame.kind == DATA { frame.payload } else { Vec::new() });
+        }
+    }
+    assert!(body == large && begun.elapsed() > Duration::from_secs(4), "it took longer than the limit: {:?}", begun.elapsed());
+    assert!(origin.metric("springhead_answers_stalled_total").abs() < f64::EPSILON);
+}
