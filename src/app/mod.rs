@@ -6,7 +6,9 @@
 mod access_log;
 mod certificates;
 mod cli;
+mod client;
 mod data_dir;
+mod doctor;
 mod health;
 mod keys;
 mod machine;
