@@ -106,7 +106,8 @@ fn plan(request: Request) -> Result<Plan, Failure> {
         address.base = address.base.join(&format!("cache/{namespace}/")).map_err(|error| usage("BASE_URL", error.to_string()))?;
     }
     let cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
-    let key = request.key.map(|text| read_key(&text)).transpose()?;
+    // A variable that is set to nothing gives no key.
+    let key = request.key.filter(|text| !text.is_empty()).map(|text| read_key(&text)).transpose()?;
     let duration = |flag: &str, text: &str| parse_duration(text).map_err(|error| usage(flag, error.to_string()));
     let watch = request.watch.as_deref().map(|text| duration("--watch", text)).transpose()?;
     let timeout = duration("--timeout", &request.timeout)?;
@@ -253,7 +254,7 @@ fn bandwidth(children: &[Child], rates: &[Option<u64>], report: &mut Report) {
         let (Some(announced), Some(rate)) = (child.bandwidth, rate) else { continue };
         let audio =
             children.iter().zip(rates).find(|(other, _)| Some(&other.url) == child.audio.as_ref()).and_then(|(_, rate)| *rate);
-        findings.push((child.name.clone(), segments::bandwidth(announced, rate + audio.unwrap_or(0))));
+        findings.push((child.name.clone(), segments::bandwidth(announced, rate + audio.unwrap_or(0), child.is_live())));
     }
     report.add_all(At::Origin, findings);
 }

@@ -246,16 +246,35 @@ async fn ask(place: &Place, url: &Url, segment: &Segment) -> Listed {
     Listed { name: name(url), status: answer.map(|answer| answer.status), rate }
 }
 
-/// What is announced against what comes.
-pub(super) fn bandwidth(announced: u64, measured: u64) -> Finding {
+/// What is announced against what comes. Apple's authoring specification for HLS allows a live stream's peak a quarter above its
+/// announcement, and a finished one's a tenth.
+pub(super) fn bandwidth(announced: u64, measured: u64, live: bool) -> Finding {
     const STEP: &str = "bandwidth";
     let kilobits = |rate: u64| rate / 1000;
     let text = format!("announced {} kbit/s, highest segment {} kbit/s", kilobits(announced), kilobits(measured));
-    if measured > announced.saturating_add(announced / 10) {
+    if measured > announced.saturating_add(announced / if live { 4 } else { 10 }) {
         let advice = "players choose by what is announced and will stall: raise the announcement (BANDWIDTH is the peak, RFC \
             8216 4.3.4.2) or \
                       bound the encoder's peaks (maxrate, bufsize; MediaLive: max bitrate, buffer size)";
         return Finding::warning(STEP, text, advice);
     }
     Finding::ok(STEP, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    #[test]
+    fn what_is_announced_may_be_passed_by_a_little() {
+        for (announced, measured, live, verdict) in [
+            (1_000_000, 1_200_000, true, Verdict::Ok),
+            (1_000_000, 1_300_000, true, Verdict::Warning),
+            (1_000_000, 1_200_000, false, Verdict::Warning),
+            (u64::MAX, u64::MAX, true, Verdict::Ok),
+        ] {
+            assert_eq!(bandwidth(announced, measured, live).verdict, verdict, "{announced} {measured} {live}");
+        }
+    }
 }

@@ -94,7 +94,7 @@ pub(super) async fn walk(
         }
         Playlist::Multivariant(multivariant) => multivariant,
     };
-    report.add_about(place.at, &title, contents(&entry, &multivariant));
+    report.add_about(place.at, &title, contents(&multivariant));
     let mut children: Vec<Child> = Vec::new();
     for wanted in listed(&entry, &multivariant) {
         let about = vec![name(&wanted.url)];
@@ -181,12 +181,12 @@ fn listed(entry: &Url, multivariant: &Multivariant) -> Vec<Listed> {
     all
 }
 
-fn contents(entry: &Url, multivariant: &Multivariant) -> Finding {
+fn contents(multivariant: &Multivariant) -> Finding {
     const STEP: &str = "multivariant";
     let trick = multivariant.variants.iter().filter(|variant| variant.i_frames_only).count();
     let variants = multivariant.variants.len() - trick;
     let renditions = multivariant.renditions.iter().filter(|rendition| rendition.uri.is_some()).count();
-    let mut text = format!("{} lists {variants} variants, {renditions} renditions", shown(entry));
+    let mut text = format!("lists {variants} variants, {renditions} renditions");
     if trick > 0 {
         text += &format!(", {trick} for trick play");
     }
