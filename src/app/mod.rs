@@ -26,6 +26,8 @@ use std::process::ExitCode;
 
 pub use cli::Cli;
 #[cfg(any(test, fuzzing))]
+pub(crate) use doctor::look;
+#[cfg(any(test, fuzzing))]
 pub(crate) use settings::read_text as read_settings;
 pub use settings::{LogFormat, LogLevel, Settings, TlsSettings};
 

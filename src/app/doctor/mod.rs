@@ -46,6 +46,13 @@ const WEB_ORIGIN: &str = "https://player.example";
 /// How many bytes are asked for to see whether ranges work: one MPEG-TS packet.
 const RANGE_BYTES: u64 = 188;
 
+/// What is seen in a segment, and what is wrong with it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look(body: &[u8]) -> (String, Option<String>) {
+    let media::Look { holds, wrong, .. } = media::look(body);
+    (holds, wrong)
+}
+
 /// What doctor is asked for, as it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -293,7 +300,7 @@ async fn headers(plan: &Plan, place: &Place, stream: &Stream, samples: &[Sample]
 
 /// The same steps through the CDN, as a viewer without a key.
 async fn examine_cdn(plan: &Plan, place: &Arc<Place>, origin: &Stream, report: &mut Report) -> Option<Stream> {
-    report.title(&format!("\n{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
+    report.title(&format!("{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
     if !reach::reach(place, plan.roots.as_deref(), plan.timeout, report).await {
         return None;
     }

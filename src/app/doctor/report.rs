@@ -89,10 +89,11 @@ impl Report {
         Self { steps: Vec::new(), json, secrets, progress: Progress::new(json) }
     }
 
-    /// A line above the steps.
+    /// A line above the steps that follow, with a blank one between it and others.
     pub(super) fn title(&self, text: &str) {
         if !self.json {
-            self.write(&clean(text, &self.secrets));
+            let gap = if self.steps.is_empty() { "" } else { "\n" };
+            self.write(&format!("{gap}{}", clean(text, &self.secrets)));
         }
     }
 

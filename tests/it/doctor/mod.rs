@@ -252,7 +252,7 @@ fn headers_that_players_and_cdns_stumble_over_are_named() {
         scope.spawn(|| {
             let (origin, _stream) = live(Fault::None);
             let off = Proxy::start(&origin, "", None, |_, answer| {
-                let off = std::time::SystemTime::now() + Duration::from_secs(90);
+                let off = httpdate::parse_http_date(answer.header("date")).unwrap() + Duration::from_secs(90);
                 answer.set("date", &httpdate::fmt_http_date(off));
             });
             let said = doctor(&origin.player, &[&off.url, "--watch", "0s"]);

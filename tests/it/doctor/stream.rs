@@ -81,7 +81,7 @@ impl Encoder {
             if self.fault == Fault::Truncated {
                 body.truncate(body.len() - 88);
             }
-            if self.fault != Fault::Gap || n % 5 != 0 {
+            if self.fault != Fault::Gap || !n.is_multiple_of(5) {
                 self.put(&format!("playlist_{name}_{n:05}.ts"), body);
             }
             let first = (n + 1).saturating_sub(WINDOW).max(100);
