@@ -109,6 +109,9 @@ fn plan(request: Request) -> Result<Plan, Failure> {
     if crate::model::id::Namespace::parse(&namespace).is_err() {
         return Err(usage("--namespace", "is no name of a namespace".to_owned()));
     }
+    if address.namespace.as_ref().is_some_and(|named| *named != namespace) {
+        return Err(usage("--namespace", "BASE_URL names another one".to_owned()));
+    }
     if address.playlist.is_none() && address.namespace.is_none() {
         address.base = address.base.join(&format!("cache/{namespace}/")).map_err(|error| usage("BASE_URL", error.to_string()))?;
     }
@@ -220,7 +223,7 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
         Entry::Refused(url, answer) => {
             if !report.has_failed(At::Origin, "read") {
                 let guessed = plan.playlist.is_none() && place.playlist.is_none();
-                report.add_about(place.at, &[name(&url)], walk::absent(&answer, &url, guessed));
+                report.add(place.at, walk::absent(&answer, &url, guessed));
             }
             return None;
         }

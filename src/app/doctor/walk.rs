@@ -1,7 +1,7 @@
 //! From the first URL to every media playlist, as a player goes.
 
 use super::place::{Place, name, shown};
-use super::report::{Finding, Report, Verdict};
+use super::report::{Finding, Report};
 use crate::app::client::{Answer, Unanswered, Url};
 use crate::hls::playlist::{Media, Multivariant, Playlist, RenditionKind};
 
@@ -243,10 +243,13 @@ fn describe(child: &Child) -> Finding {
 /// What it means that there is no playlist at the origin.
 pub(super) fn absent(answer: &Answer, url: &Url, guessed: bool) -> Finding {
     const STEP: &str = "multivariant";
-    let text = format!("{} answers {}", shown(url), answer.status);
+    let text = match guessed {
+        true => format!("none of {} is there ({})", USUAL.join(", "), answer.status),
+        false => format!("{} answers {}", shown(url), answer.status),
+    };
     let advice = match (answer.status, guessed) {
         (404, true) => {
-            "none of the usual names is there: does the encoder push, and to this namespace? Name its playlist with --playlist \
+            "does the encoder push, and to this namespace? Name its playlist with --playlist \
                 NAME; refused \
              uploads are at /v1/ingest/rejected on the admin listener"
         }
@@ -254,7 +257,7 @@ pub(super) fn absent(answer: &Answer, url: &Url, guessed: bool) -> Finding {
         (429 | 503, _) => "a rate limit, or the server is starting or draining: try again",
         _ => "the server's log has the reason",
     };
-    Finding { verdict: Verdict::Failure, ..Finding::failure(STEP, text, advice) }
+    Finding::failure(STEP, text, advice)
 }
 
 /// What it means that a listed media playlist is not there at the origin.
