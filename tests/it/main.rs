@@ -14,6 +14,7 @@ mod capacity;
 mod cli;
 mod conformance;
 mod digest;
+mod doctor;
 mod drain;
 mod encoders;
 mod growing;
