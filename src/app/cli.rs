@@ -288,7 +288,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             Ok(())
         }
         Command::Config(ConfigCommand::Print(settings)) => {
-            print(&settings.load(leaf(&matches))?.render());
+            print(&settings.load(leaf(&matches))?.render_masked());
             Ok(())
         }
         Command::Config(ConfigCommand::Check { file }) => {

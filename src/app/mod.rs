@@ -20,6 +20,7 @@ mod streams;
 mod supervisor;
 mod telemetry;
 mod traces;
+mod webhooks;
 mod welcome;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@
 
 mod front;
 mod harness;
+mod webhooks;
 mod wire;
 
 mod access;

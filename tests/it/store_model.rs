@@ -401,12 +401,8 @@ impl World {
         assert_eq!(self.hot.usage().stored, live, "and nothing else, once the expired are swept");
         let in_flight: u64 = self.open.iter().map(|open| cost(open.upload.key().as_str(), open.body.len())).sum();
         assert_eq!(usage.in_flight, in_flight);
-        let protected: u64 = self
-            .model
-            .iter()
-            .filter(|(_, known)| known.is_protected())
-            .map(|(name, known)| cost(name, known.body.len()))
-            .sum();
+        let protected: u64 =
+            self.model.iter().filter(|(_, known)| known.is_protected()).map(|(name, known)| cost(name, known.body.len())).sum();
         let newest =
             self.model.values().map(|known| (known.written, known.body.len())).max().map_or(0, |(_, length)| length as u64);
         assert!(
