@@ -48,7 +48,7 @@ FROM debian:bookworm-slim
 # made before VOLUME, because a new volume takes over the directory's owner and mode. The signing key lives there.
 RUN install --directory --owner=65532 --group=65532 --mode=0700 /data
 COPY --from=build /out/springhead /usr/local/bin/springhead
-# Whom the program believes when it asks others over TLS, such as a collector of traces.
+# Whom the program believes when it asks others over TLS: a collector of traces, or whatever 'springhead doctor' looks at.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 
 ARG VERSION=""

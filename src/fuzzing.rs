@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 
-use crate::app::read_settings;
+use crate::app::{look, read_settings};
 use crate::auth::digest::{Answer, Asked};
 use crate::auth::fuzzing::proof_for;
 use crate::auth::grant::{Role, Scope};
@@ -197,6 +197,12 @@ pub fn playlist(bytes: &[u8]) {
         let kind = Kind::of(&key, bytes);
         assert_eq!(kind == Kind::Playlist, name == "a.m3u8");
     }
+}
+
+/// A look into a segment ends, and says what is wrong or what it holds.
+pub fn segment(bytes: &[u8]) {
+    let (holds, wrong) = look(bytes);
+    assert!(!holds.is_empty() && wrong.is_none_or(|wrong| wrong.len() > 5));
 }
 
 /// A size or duration that reads, reads as the same one when it is shown.
@@ -426,6 +432,12 @@ mod tests {
         #[test]
         fn no_playlist_breaks_a_rule(bytes in pieces(PLAYLIST)) {
             playlist(&bytes);
+        }
+
+        #[test]
+        fn no_segment_breaks_a_rule(bytes in any::<Vec<u8>>()) {
+            segment(&bytes);
+            segment(&[b"\0\0\0\x08styp", &bytes[..]].concat());
         }
 
         #[test]

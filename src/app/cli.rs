@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Given, Overrides, SHIPPED, Settings};
-use super::{Failure, health, keys, print, serve, size};
+use super::{Failure, doctor, health, keys, print, serve, size};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -30,6 +30,8 @@ enum Command {
     /// Check and show settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Walk a stream's whole way, from the server's name to the live point and through the CDN, and say what is wrong with it.
+    Doctor(DoctorArgs),
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
 }
@@ -200,6 +202,46 @@ struct HealthArgs {
     settings: SettingsArgs,
 }
 
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// The origin, as `https://HOST[:PORT]`; or the URL of a playlist, this server's or any other's.
+    #[arg(value_name = "BASE_URL")]
+    base: String,
+    /// The namespace the stream is in [default: the one in `BASE_URL`, else live-origin].
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// An API key, a JSON file with it in `api_key`, or - to read either from stdin. Sent to the host of `BASE_URL` only.
+    #[arg(long, env = "SPRINGHEAD_KEY", hide_env_values = true, value_name = "KEY_OR_FILE")]
+    key: Option<String>,
+    /// The CDN in front, as `https://HOST`, or the URL of the playlist there. It is asked without a key, as viewers ask.
+    #[arg(long, value_name = "URL")]
+    cdn: Option<String>,
+    /// The playlist that players are given [default: playlist.m3u8, index.m3u8, master.m3u8 or live.m3u8].
+    #[arg(long, value_name = "NAME")]
+    playlist: Option<String>,
+    /// Also store a small object that ends after 5 s, read it back and delete it: may the key be used for ingest?
+    #[arg(long)]
+    write: bool,
+    /// How long to watch the playlists advance; 0s does not watch [default: three target durations].
+    #[arg(long, value_name = "DURATION")]
+    watch: Option<String>,
+    /// How many of the last segments of each rendition have to be there.
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    segments: usize,
+    /// The web site that players run on, where only some may read.
+    #[arg(long, value_name = "URL")]
+    web_origin: Option<String>,
+    /// Certificates of authorities to be trusted beside the system's, a PEM file.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// For each request.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    timeout: String,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 /// A parsed command, and where its values came from.
 #[derive(Debug)]
 pub(super) struct Parsed {
@@ -227,12 +269,26 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             serve::run(Box::new(move || load(file.as_deref(), &overrides)))
         }
         Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
+        Command::Doctor(args) => doctor::run(doctor::Request {
+            base: args.base,
+            namespace: args.namespace,
+            key: args.key,
+            cdn: args.cdn,
+            playlist: args.playlist,
+            write: args.write,
+            watch: args.watch,
+            segments: args.segments,
+            web_origin: args.web_origin,
+            ca: args.ca,
+            timeout: args.timeout,
+            json: args.json,
+        }),
         Command::Config(ConfigCommand::Default) => {
             print(SHIPPED);
             Ok(())
         }
         Command::Config(ConfigCommand::Print(settings)) => {
-            print(&settings.load(leaf(&matches))?.render());
+            print(&settings.load(leaf(&matches))?.render_masked());
             Ok(())
         }
         Command::Config(ConfigCommand::Check { file }) => {

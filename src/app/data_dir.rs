@@ -3,6 +3,7 @@
 //! - `signing.key`: one signing key to a line, readable by its owner alone. `SPRINGHEAD_SIGNING_KEY` replaces it.
 //! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
 //!   carry a whole key: see [`crate::auth`].
+//! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
@@ -94,6 +95,25 @@ impl DataDir {
             Err(_) => self.signing_keys_from_file(make)?,
         };
         KeyRing::new(&keys).context("there is no signing key")
+    }
+
+    /// What webhooks are signed with; made when there is none.
+    pub(super) fn webhook_secret(&self) -> anyhow::Result<String> {
+        let path = self.path.join("webhook.secret");
+        if !path.exists() {
+            let secret = SigningKey::generate().encode();
+            self.write_new(&path, &format!("{secret}\n"))?;
+            tracing::info!(file = %path.display(), "made the secret that webhooks are signed with");
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+        let secret = text.trim_end().to_owned();
+        if secret.len() < 16 {
+            bail!(
+                "{} is too short to sign webhooks with: it takes 16 characters; delete it, and a new one is made",
+                path.display()
+            );
+        }
+        Ok(secret)
     }
 
     fn signing_keys_from_file(&self, make: bool) -> anyhow::Result<Vec<SigningKey>> {

@@ -235,7 +235,7 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
 }
 
 /// A key from the command line, from a file or from stdin, bare or as the JSON that `create` prints.
-fn read_key(key_or_file: &str) -> anyhow::Result<Secret<'static>> {
+pub(super) fn read_key(key_or_file: &str) -> anyhow::Result<Secret<'static>> {
     let text = if key_or_file == "-" {
         let mut text = String::new();
         std::io::stdin().take(1 << 16).read_to_string(&mut text).context("can't read stdin")?;

@@ -6,7 +6,9 @@
 mod access_log;
 mod certificates;
 mod cli;
+mod client;
 mod data_dir;
+mod doctor;
 mod health;
 mod keys;
 mod machine;
@@ -18,11 +20,14 @@ mod streams;
 mod supervisor;
 mod telemetry;
 mod traces;
+mod webhooks;
 mod welcome;
 
 use std::process::ExitCode;
 
 pub use cli::Cli;
+#[cfg(any(test, fuzzing))]
+pub(crate) use doctor::look;
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::read_text as read_settings;
 pub use settings::{LogFormat, LogLevel, Settings, TlsSettings};

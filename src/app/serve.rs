@@ -18,6 +18,7 @@ use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
+use super::webhooks::Webhooks;
 use super::{Failure, access_log, keys, machine, print, streams, supervisor, welcome};
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
@@ -112,6 +113,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     let runtime = tokio::runtime::Handle::current().metrics();
     metrics.show_machine(move || machine::read(&runtime));
     let access_log = access_log::start(&settings.access_log, &metrics)?;
+    let webhooks = Webhooks::start(&settings.webhooks, &data, &clock, &metrics)?;
     let signing_key = ring.signer_id().to_owned();
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let known = KeyFiles::read(&data, &KeyFiles::default()).context("can't read the keys and revocations")?;
@@ -125,7 +127,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     }
 
     tokio::spawn(sweep(origin.clone()));
-    tokio::spawn(streams::watch(origin.clone()));
+    tokio::spawn(streams::watch(origin.clone(), webhooks));
     tokio::spawn(watch_keys(data, verifier, known));
     let tls = certificates.as_ref().map(Certificates::tls);
     let look_now = Arc::new(Notify::new());

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use super::webhooks::Webhooks;
 use crate::origin::{Event, Origin};
 
 /// How often each live stream is judged.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Goes on until the runtime ends.
-pub(super) async fn watch(origin: Origin) {
+pub(super) async fn watch(origin: Origin, webhooks: Webhooks) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         for event in origin.look() {
             log(&event);
+            webhooks.send(&event);
         }
     }
 }

@@ -130,6 +130,18 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// What only a holder of the secret can make of a text: HMAC-SHA256, in hexadecimal.
+#[must_use]
+pub fn hmac_hex(secret: &[u8], text: &[u8]) -> String {
+    hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text).as_ref())
+}
+
+/// A name that no other has: 16 hexadecimal digits.
+#[must_use]
+pub fn random_id() -> String {
+    hex(&random::<8>())
+}
+
 /// Bytes nobody can foresee.
 ///
 /// # Panics

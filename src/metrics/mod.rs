@@ -66,6 +66,21 @@ const REASONS: [&str; 18] = [
     "unknown-namespace",
 ];
 
+/// What became of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was taken.
+    Delivered,
+    /// It was not, however often it was tried.
+    Failed,
+    /// It was not even tried: too many waited.
+    Dropped,
+}
+
+impl Delivery {
+    const ALL: [(Self, &'static str); 3] = [(Self::Delivered, "delivered"), (Self::Failed, "failed"), (Self::Dropped, "dropped")];
+}
+
 /// The server's figures.
 pub struct Metrics {
     registry: Registry,
@@ -86,6 +101,7 @@ pub struct Metrics {
     pub requests_in_flight: Level,
     /// Answers given up because their client took nothing of them.
     pub answers_stalled: Counter,
+    deliveries: [Counter; Delivery::ALL.len()],
     /// Access log lines written.
     pub access_log_lines: Counter,
     /// Access log lines lost: what they go to was slower than the requests, or failed.
@@ -123,6 +139,7 @@ impl Metrics {
             tls_expiry_seconds: Level::default(),
             requests_in_flight: Level::default(),
             answers_stalled: Counter::default(),
+            deliveries: Default::default(),
             access_log_lines: Counter::default(),
             access_log_lines_dropped: Counter::default(),
             registry: Registry::default(),
@@ -162,13 +179,20 @@ impl Metrics {
             "Answers given up because their client took nothing of them for timeouts.download_idle",
             new.answers_stalled.clone(),
         );
+        let deliveries = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        let deliveries_by = Delivery::ALL.map(|(_, name)| deliveries.get_or_create_owned(&[("outcome", name)]));
+        registry.register(
+            "webhook_deliveries",
+            "Webhooks by outcome (delivered; failed: given up; dropped: too many waited)",
+            deliveries,
+        );
         registry.register("access_log_lines", "Access log lines written", new.access_log_lines.clone());
         registry.register(
             "access_log_lines_dropped",
             "Access log lines lost: what they go to was slower than the requests, or failed",
             new.access_log_lines_dropped.clone(),
         );
-        Self { registry: all, ..new }
+        Self { registry: all, deliveries: deliveries_by, ..new }
     }
 
     /// The handles of one namespace's figures.
@@ -201,6 +225,11 @@ impl Metrics {
     /// Has the process and the runtime shown too, as `read` finds them each time. Only the first reader counts.
     pub fn show_machine(&self, read: impl Fn() -> Machine + Send + Sync + 'static) {
         let _ = self.shown.machine.set(machine::Reader(Box::new(read)));
+    }
+
+    /// Counts one webhook.
+    pub fn count_delivery(&self, delivery: Delivery) {
+        self.deliveries[delivery as usize].inc();
     }
 
     /// Counts one connection that was not taken, by the limit's name.

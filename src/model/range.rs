@@ -36,6 +36,15 @@ pub fn parse(header: &[u8], length: usize) -> Ask {
     }
 }
 
+/// The bytes asked for, when that needs no length to know: both ends are given.
+#[must_use]
+pub fn parse_closed(header: &[u8]) -> Option<Range<usize>> {
+    match parse(header, usize::MAX) {
+        Ask::Part(part) if part.end < usize::MAX => Some(part),
+        _ => None,
+    }
+}
+
 fn bounded(from: usize, to: usize, length: usize) -> Ask {
     if from >= length {
         return Ask::Unsatisfiable;
@@ -82,6 +91,15 @@ mod tests {
             ("", 10, Ask::Whole),
         ] {
             assert_eq!(parse(header.as_bytes(), length), ask, "{header} of {length}");
+        }
+    }
+
+    #[test]
+    fn a_closed_range_needs_no_length() {
+        assert_eq!(parse_closed(b"bytes=0-0"), Some(0..1));
+        assert_eq!(parse_closed(b"bytes=100-199"), Some(100..200));
+        for open in ["bytes=0-", "bytes=0-1,5-6", "bytes=5-2", "bytes=0-99999999999999999999999", "lines=0-1", ""] {
+            assert_eq!(parse_closed(open.as_bytes()), None, "{open}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! The rules of a read.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::policy::OnStale;
 use super::rate::Claim;
@@ -15,6 +16,9 @@ use crate::model::conditions::Validators;
 use crate::model::id::ObjectId;
 use crate::model::meta::{Meta, Outset};
 use crate::store::{BrokenOff, Entry, GrowingReader};
+
+/// Memory set aside for a part of a growing object before its bytes have come; a larger part takes more as it comes.
+const LARGEST_PART: usize = 1 << 20;
 
 /// What there is for a reader.
 #[derive(Debug)]
@@ -122,6 +126,21 @@ impl Following {
             let _ = self.place.rates.read_bytes.take(piece.len() as u64, Claim::First, self.place.hot.clock().now());
         }
         Poll::Ready(next)
+    }
+
+    /// These bytes of it, as soon as all of them have come; `None` when it comes to its end before that, one way or the other.
+    /// Cancel-safe.
+    pub async fn part(mut self, part: Range<usize>) -> Option<Bytes> {
+        let (mut taken, mut offset) = (BytesMut::with_capacity(part.len().min(LARGEST_PART)), 0);
+        while offset < part.end {
+            let piece = std::future::poll_fn(|cx| self.reader.poll_next(cx)).await?.ok()?;
+            let begin = part.start.saturating_sub(offset).min(piece.len());
+            let end = (part.end - offset).min(piece.len());
+            taken.extend_from_slice(&piece[begin..end]);
+            offset += piece.len();
+        }
+        let _ = self.place.rates.read_bytes.take(taken.len() as u64, Claim::First, self.place.hot.clock().now());
+        Some(taken.freeze())
     }
 
     /// Waits until it has become an object, or never will. Cancel-safe.

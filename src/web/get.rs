@@ -1,5 +1,7 @@
 //! GET and HEAD.
 
+use std::ops::Range;
+
 use axum::http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, Version};
@@ -44,7 +46,18 @@ pub(super) async fn get(
     };
     let found = match reading {
         Reading::Whole(found) => found,
-        Reading::Growing(following) if parts.version >= Version::HTTP_11 => return grow(following, parts, record),
+        Reading::Growing(following) if parts.version >= Version::HTTP_11 => match closed_range(parts) {
+            None => return grow(following, parts, record),
+            Some(range) => {
+                let (outset, max_age) = (following.outset().clone(), following.max_age);
+                if let Some(body) = following.part(range.clone()).await {
+                    record.outcome(Outcome::Growing);
+                    return Ok(reply::growing_part(&outset, max_age, range.start, body));
+                }
+                // It has come to its end: now its length is known.
+                origin.get(grant, &target.object)?.whole()?
+            }
+        },
         // In HTTP/1.0 a body of unknown length ends with the connection, and one that broke off does so too: who can't be told
         // waits until it is whole.
         Reading::Growing(following) => {
@@ -78,8 +91,17 @@ fn portion(parts: &Parts) -> Portion<'_> {
     }
 }
 
-/// Answers with an object that is still on its way in. A `Range` is not honoured, as RFC 9110 14.2 allows: of what its last byte
-/// will be nothing is known.
+/// The range asked for, if it can be answered of an object whose length is not known yet: with both its ends, as players ask for
+/// the parts of a segment that is being written (EXT-X-PART with BYTERANGE, RFC 8216bis 4.4.4.9), and without a condition.
+fn closed_range(parts: &Parts) -> Option<Range<usize>> {
+    let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET)?;
+    let conditions = [IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+    let is_plain = conditions.iter().all(|name| !parts.headers.contains_key(name));
+    range::parse_closed(range.as_bytes()).filter(|_| is_plain)
+}
+
+/// Answers with an object that is still on its way in. A `Range` that is open at its end is not honoured, as RFC 9110 14.2 allows:
+/// of what its last byte will be nothing is known.
 fn grow(following: Following, parts: &Parts, record: &Record) -> Result<Response, Problem> {
     match conditions(&parts.headers).judge_read(following.validators()) {
         Verdict::Proceed => {

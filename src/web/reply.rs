@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body::Frame;
 
+use crate::model::meta::Outset;
 use crate::origin::{BrokenOff, Following, Found};
 
 /// RFC 9211.
@@ -55,8 +56,8 @@ pub(super) fn not_modified(found: &Found) -> Response {
 /// for what they would stand for is not there yet.
 pub(super) fn growing(following: Following) -> Response {
     let mut headers = HeaderMap::with_capacity(16);
-    growing_freshness(&mut headers, &following);
     let outset = following.outset();
+    growing_freshness(&mut headers, outset, following.max_age);
     headers.insert(CONTENT_TYPE, outset.content_type.clone());
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
@@ -66,16 +67,32 @@ pub(super) fn growing(following: Following) -> Response {
     response
 }
 
+/// 206 with a part of an object that is still on its way in; how long it will be is not said (RFC 9110 14.4).
+pub(super) fn growing_part(outset: &Outset, max_age: u64, start: usize, body: Bytes) -> Response {
+    let length = body.len();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    growing_freshness(headers, outset, max_age);
+    headers.insert(CONTENT_TYPE, outset.content_type.clone());
+    if let Some(coding) = &outset.content_encoding {
+        headers.insert(CONTENT_ENCODING, coding.clone());
+    }
+    headers.insert(CONTENT_LENGTH, length.into());
+    headers.insert(CONTENT_RANGE, text::<80>(format_args!("bytes {start}-{}/*", start + length - 1)));
+    response
+}
+
 /// 304 to who wanted it only if there was none (`If-None-Match: *`).
 pub(super) fn growing_not_modified(following: &Following) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    growing_freshness(response.headers_mut(), following);
+    growing_freshness(response.headers_mut(), following.outset(), following.max_age);
     response
 }
 
-fn growing_freshness(headers: &mut HeaderMap, following: &Following) {
-    headers.insert(CACHE_CONTROL, cache_control(following.outset().cache_control.as_ref(), following.max_age));
+fn growing_freshness(headers: &mut HeaderMap, outset: &Outset, max_age: u64) {
+    headers.insert(CACHE_CONTROL, cache_control(outset.cache_control.as_ref(), max_age));
     headers.insert(CACHE_STATUS, HeaderValue::from_static("springhead; hit; detail=growing"));
 }
 

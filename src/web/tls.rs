@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,6 +17,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_parser::extensions::GeneralName;
 
 use crate::model::clock::WallTime;
 
@@ -95,6 +97,43 @@ impl fmt::Debug for Tls {
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pem(hidden)")
+    }
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The DNS names and IP addresses it is for.
+    pub names: Vec<String>,
+    /// Who signed it.
+    pub issuer: String,
+    /// From when it is good.
+    pub begins: WallTime,
+    /// When it ends.
+    pub ends: WallTime,
+}
+
+impl Certificate {
+    /// Reads a certificate in DER without trusting it. `None` when it is none.
+    #[must_use]
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let seconds = |time: i64| WallTime::from_millis(u64::try_from(time).unwrap_or(0).saturating_mul(1000));
+        let alternatives = certificate.subject_alternative_name().ok().flatten();
+        let names = alternatives.iter().flat_map(|extension| &extension.value.general_names).filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(address) => match address {
+                [a, b, c, d] => Some(IpAddr::from([*a, *b, *c, *d]).to_string()),
+                _ => Some(IpAddr::from(<[u8; 16]>::try_from(*address).ok()?).to_string()),
+            },
+            _ => None,
+        });
+        Some(Self {
+            names: names.collect(),
+            issuer: certificate.issuer().to_string(),
+            begins: seconds(certificate.validity().not_before.timestamp()),
+            ends: seconds(certificate.validity().not_after.timestamp()),
+        })
     }
 }
 

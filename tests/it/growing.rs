@@ -163,6 +163,36 @@ fn a_thousand_readers_have_each_piece_before_the_next_is_sent() {
 }
 
 #[test]
+fn parts_of_a_growing_segment_are_had_as_soon_as_they_are_there() {
+    let origin = Origin::start();
+    let mut writer = Writer::begin(&origin, "a.m4s");
+    writer.send(b"0123456789");
+    let get = |range: &str| Request::new("GET", origin.path("a.m4s")).bearer(&origin.player).header("Range", range);
+    let first = get("bytes=2-5").send(origin.address);
+    assert_eq!((first.status, &*first.text()), (206, "2345"));
+    assert_eq!((first.header("content-range"), first.header("content-length")), ("bytes 2-5/*", "4"));
+    let ahead = get("bytes=8-11");
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| ahead.send(origin.address));
+        let asked =
+            eventually(Duration::from_secs(5), || (origin.metric("springhead_http_requests_in_flight") > 1.5).then_some(()));
+        assert!(asked.is_some());
+        assert!(!reader.is_finished(), "it waits for the rest of its part");
+        writer.send(b"ab");
+        let answer = reader.join().unwrap();
+        assert_eq!((answer.status, &*answer.text(), answer.header("content-range")), (206, "89ab", "bytes 8-11/*"));
+        // What is never reached turns out so when the object is whole.
+        let beyond = get("bytes=10-99");
+        let address = origin.address;
+        let reader = scope.spawn(move || beyond.send(address));
+        let mut writer = writer;
+        writer.finish();
+        let answer = reader.join().unwrap();
+        assert_eq!((answer.status, &*answer.text(), answer.header("content-range")), (206, "ab", "bytes 10-11/12"));
+    });
+}
+
+#[test]
 fn a_growing_object_is_described_by_what_is_known_of_it() {
     let origin = Origin::start_with_settings("[namespaces.live-origin]\nsegment_max_age = \"40s\"\n");
     let mut writer = Writer::begin(&origin, "a.m4s");
@@ -191,7 +221,7 @@ fn a_growing_object_is_described_by_what_is_known_of_it() {
         }
     }
 
-    // No ranges, whatever they ask for; conditions as of an object that is newer than all that is known of it.
+    // No ranges that are open or come with a condition; conditions as of an object that is newer than all that is known of it.
     for range in ["bytes=0-1", "bytes=-2", "bytes=500-"] {
         let (answer, mut wire) = head_of(&get("GET").header("Range", range).header("If-Range", "\"x\""));
         assert_eq!((answer.status, answer.header("content-range")), (200, ""), "{range}");

@@ -6,6 +6,7 @@
 
 mod front;
 mod harness;
+mod webhooks;
 mod wire;
 
 mod access;
@@ -15,6 +16,7 @@ mod cli;
 mod cold;
 mod conformance;
 mod digest;
+mod doctor;
 mod drain;
 mod durable;
 mod encoders;

@@ -95,6 +95,9 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("sd_notify", "app/supervisor.rs"),
         ("rlimit", "app/serve.rs"),
         ("tikv_jemallocator", "main.rs"),
+        ("reqwest", "app/client.rs"),
+        ("indicatif", "app/doctor/progress.rs"),
+        ("anstream", "app/doctor/report.rs"),
     ];
     let files = sources();
     for (name, place) in places {

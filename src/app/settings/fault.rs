@@ -24,6 +24,15 @@ pub(in crate::app) struct Change {
 }
 
 impl Change {
+    /// As it may be logged: the addresses of webhooks may hold secrets.
+    pub(in crate::app) fn masked(self) -> Self {
+        if !self.key.starts_with("webhooks.") {
+            return self;
+        }
+        let masked = |value: Option<String>| value.map(|_| "(not shown)".to_owned());
+        Self { from: masked(self.from), to: masked(self.to), key: self.key }
+    }
+
     /// Whether a running server takes it up; the rest waits for the next start.
     pub(in crate::app) fn is_live(&self) -> bool {
         ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values::{ack, address, collector, directory, durable, duration, file_name, number, rate, size};
+use super::values::{ack, address, collector, directory, durable, duration, file_name, number, rate, size, web_address};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
@@ -63,6 +63,13 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
         section.text("output", |text| AccessLogOutput::parse(text).map(|value| log.output = value));
         section.text("rotate_size", |text| size(text).map(|value| log.rotate_size = value));
         section.number("keep", |value| log.keep = value);
+        section.finish();
+    }
+    if let Some(mut section) = top.section("webhooks") {
+        section.list("urls", |texts| {
+            settings.webhooks = texts.iter().map(|text| web_address(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        });
         section.finish();
     }
     if let Some(mut list) = top.section("namespaces") {

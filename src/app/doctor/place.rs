@@ -1,0 +1,206 @@
+//! Where the stream is looked for: at the origin, or through a CDN. Addresses, and how they are asked.
+//!
+//! Invariant: the key is sent to the host of the base URL and to no other, however playlists and redirects may point.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, ORIGIN};
+use http::{HeaderMap, Method};
+
+use super::report::At;
+use crate::app::client::{Answer, Call, Client, Unanswered, Url};
+use crate::auth::secret::Secret;
+
+/// More than the largest segment that makes sense.
+const MAX_BODY: usize = 64 << 20;
+/// As many as a browser's player would follow, and then some.
+const REDIRECTS: usize = 5;
+
+/// One side of the delivery.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) at: At,
+    /// What relative names are resolved against; ends with a slash.
+    pub(super) base: Url,
+    /// The playlist, where the address given is one.
+    pub(super) playlist: Option<Url>,
+    /// Whether this is taken for a Springhead's own address.
+    pub(super) ours: bool,
+    key: Option<Secret<'static>>,
+    client: Client,
+    web_origin: String,
+    timeout: Duration,
+}
+
+/// What an address means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) base: Url,
+    pub(super) playlist: Option<Url>,
+    pub(super) namespace: Option<String>,
+}
+
+impl Address {
+    /// Reads a URL: a server's, with or without `/cache/{namespace}`, or a playlist's.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let mut url = Url::parse(&with_scheme).map_err(|error| error.to_string())?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err("takes an http:// or https:// URL".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("takes no user and password: give the key with --key".to_owned());
+        }
+        url.set_fragment(None);
+        let namespace = url.path().strip_prefix("/cache/").and_then(|rest| rest.split('/').next());
+        let namespace = namespace.filter(|name| !name.is_empty()).map(str::to_owned);
+        let last = url.path().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        if last.ends_with(".m3u8") || last.ends_with(".m3u") {
+            let base = url.join("./").map_err(|error| error.to_string())?;
+            return Ok(Self { base, playlist: Some(url), namespace });
+        }
+        url.set_query(None);
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(Self { base: url, playlist: None, namespace })
+    }
+}
+
+/// What is common to the places of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    pub(super) client: Client,
+    /// As which web site a browser would ask.
+    pub(super) web_origin: String,
+    pub(super) timeout: Duration,
+}
+
+impl Place {
+    pub(super) fn new(at: At, address: Address, ours: bool, key: Option<Secret<'static>>, manner: Manner) -> Self {
+        let Address { base, playlist, .. } = address;
+        let Manner { client, web_origin, timeout } = manner;
+        Self { at, base, playlist, ours, key, client, web_origin, timeout }
+    }
+
+    /// The URL of an object by its name.
+    pub(super) fn url(&self, name: &str) -> Option<Url> {
+        // As a relative path: a name with a colon in it would else be taken for a scheme.
+        self.base.join(&format!("./{}", name.trim_start_matches('/'))).ok()
+    }
+
+    /// The URL of something at the root of the server.
+    pub(super) fn root(&self, path: &str) -> Option<Url> {
+        self.base.join(path).ok()
+    }
+
+    /// Whether requests carry a key.
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Unanswered> {
+        self.ask(Method::GET, url, &[], Bytes::new()).await
+    }
+
+    pub(super) async fn head(&self, url: &Url) -> Result<Answer, Unanswered> {
+        self.ask(Method::HEAD, url, &[], Bytes::new()).await
+    }
+
+    /// Asks as a player in a browser would, with the key if the host is the one it is for.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        more: &[(HeaderName, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Unanswered> {
+        let mut url = url.clone();
+        for _ in 0..REDIRECTS {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&self.web_origin) {
+                headers.insert(ORIGIN, value);
+            }
+            for (name, value) in more {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    headers.insert(name, value);
+                }
+            }
+            if url.origin() == self.base.origin()
+                && let Some(key) = &self.key
+                && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+            {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+            let (method, body) = (method.clone(), body.clone());
+            let call = Call { method, url: &url, headers, body, timeout: self.timeout, max_body: MAX_BODY };
+            let answer = self.client.ask(call).await?;
+            let next = (300..400).contains(&answer.status).then(|| url.join(answer.header("location")).ok()).flatten();
+            match next.filter(|next| *next != url) {
+                Some(next) => url = next,
+                None => return Ok(answer),
+            }
+        }
+        Err(Unanswered::Broken(format!("more than {REDIRECTS} redirects")))
+    }
+}
+
+/// A URL as it may be shown: values of a query may be keys, so only their names are.
+pub(super) fn shown(url: &Url) -> String {
+    let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+    if let Some(port) = url.port() {
+        text += &format!(":{port}");
+    }
+    text += url.path();
+    if let Some(query) = url.query() {
+        let names: Vec<_> = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default()).collect();
+        text += &format!("?{}=…", names.join("=…&"));
+    }
+    text
+}
+
+/// What a URL is called for short.
+pub(super) fn name(url: &Url) -> String {
+    let name = url.path().rsplit('/').next().unwrap_or_default();
+    if name.is_empty() { url.path().to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read() {
+        for (text, base, playlist, namespace) in [
+            ("http://h:8080", "http://h:8080/", None, None),
+            ("h:8080", "http://h:8080/", None, None),
+            ("https://h/cache/live-origin", "https://h/cache/live-origin/", None, Some("live-origin")),
+            (
+                "https://h/cache/live/a/b.m3u8?x=1#f",
+                "https://h/cache/live/a/",
+                Some("https://h/cache/live/a/b.m3u8?x=1"),
+                Some("live"),
+            ),
+            ("https://h/path/?q=1", "https://h/path/", None, None),
+            ("https://h/show/INDEX.M3U8", "https://h/show/", Some("https://h/show/INDEX.M3U8"), None),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(address.base.as_str(), base);
+            assert_eq!(address.playlist.as_ref().map(Url::as_str), playlist);
+            assert_eq!(address.namespace.as_deref(), namespace);
+        }
+        for wrong in ["", "ftp://h/a", "http://user:secret@h/", "http://"] {
+            let error = Address::parse(wrong).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_query_are_not_shown() {
+        let url = Url::parse("https://u:p@h:1/a/b.m3u8?token=secret&ttl_seconds=5").unwrap();
+        assert_eq!(shown(&url), "https://h:1/a/b.m3u8?token=…&ttl_seconds=…");
+        assert_eq!((name(&url), name(&Url::parse("https://h/a/").unwrap())), ("b.m3u8".to_owned(), "/a/".to_owned()));
+    }
+}

@@ -1,0 +1,50 @@
+//! What goes on meanwhile, on a terminal only. The only module that knows indicatif.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A line on stderr that moves while doctor waits. Nothing at all where stderr is no terminal.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: ProgressBar,
+    shown: Cell<bool>,
+}
+
+impl Progress {
+    pub(super) fn new(hidden: bool) -> Self {
+        // Draws on stderr, and only on a terminal.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if hidden {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} s") {
+            bar.set_style(style);
+        }
+        Self { bar, shown: Cell::new(false) }
+    }
+
+    /// Says what is waited for, and for how long at most.
+    pub(super) fn begin(&self, what: &str, limit: Duration) {
+        self.shown.set(true);
+        self.bar.reset();
+        self.bar.set_length(limit.as_secs());
+        self.bar.set_message(what.to_owned());
+        self.bar.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    pub(super) fn at(&self, elapsed: Duration) {
+        self.bar.set_position(elapsed.as_secs());
+    }
+
+    pub(super) fn end(&self) {
+        self.shown.set(false);
+        self.bar.finish_and_clear();
+    }
+
+    /// Writes something else without tearing the line.
+    pub(super) fn aside(&self, write: impl FnOnce()) {
+        if self.shown.get() { self.bar.suspend(write) } else { write() }
+    }
+}

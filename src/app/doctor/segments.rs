@@ -1,0 +1,280 @@
+//! The media itself: the live point of each rendition fetched and looked into, and every listed segment asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::RANGE;
+use tokio::task::JoinSet;
+
+use super::media::{Kind, Look, look};
+use super::place::{Place, name};
+use super::report::{Finding, Report};
+use super::walk::Child;
+use crate::app::client::{Answer, Unanswered, Url};
+use crate::hls::playlist::{ByteRange, Segment};
+
+/// How many are asked for at once.
+const AT_ONCE: usize = 6;
+
+/// The newest segment of a rendition, as it came.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) name: String,
+    pub(super) url: Url,
+    pub(super) answer: Answer,
+    pub(super) kind: Kind,
+    /// It is a part of a larger resource.
+    pub(super) is_part: bool,
+}
+
+/// Fetches the newest segment that a playlist lists, and its initialisation segment. `explain` says what a refusal means here.
+pub(super) async fn live_point(
+    place: &Place,
+    child: &Child,
+    report: &mut Report,
+    mut explain: impl AsyncFnMut(&Url, &Answer) -> Finding,
+) -> Option<Sample> {
+    const STEP: &str = "live-point";
+    let segment = child.media.segments.iter().rev().find(|segment| !segment.gap)?;
+    let url = child.url.join(&segment.uri).ok()?;
+    let about = vec![child.name.clone(), name(&url)];
+    let mut answer = get(place, &url, segment.range).await;
+    if matches!(&answer, Ok(answer) if answer.status == 404) && child.is_live() {
+        // Encoders upload playlist and segment at once: it may be on its way.
+        let pause = child.media.target_duration.unwrap_or_default() / 2;
+        tokio::time::sleep(pause.min(Duration::from_secs(2))).await;
+        answer = get(place, &url, segment.range).await;
+    }
+    let answer = match answer {
+        Err(error) => {
+            report.add_about(place.at, &about, Finding::failure(STEP, error.to_string(), "the server's log has the reason"));
+            return None;
+        }
+        Ok(answer) if !matches!(answer.status, 200 | 206) => {
+            let finding = Finding { step: STEP, ..explain(&url, &answer).await };
+            report.add_about(place.at, &about, finding);
+            return None;
+        }
+        Ok(answer) => answer,
+    };
+    let seen = look(&answer.body);
+    report.add_about(place.at, &about, judge(segment, &answer, &seen));
+    init(place, child, segment, &seen, report).await;
+    Some(Sample { name: name(&url), url, answer, kind: seen.kind, is_part: segment.range.is_some() })
+}
+
+async fn get(place: &Place, url: &Url, range: Option<ByteRange>) -> Result<Answer, Unanswered> {
+    match range {
+        None => place.get(url).await,
+        Some(range) => {
+            let value = format!("bytes={}-{}", range.start, range.end().saturating_sub(1));
+            place.ask(Method::GET, url, &[(RANGE, &value)], Bytes::new()).await
+        }
+    }
+}
+
+const TRUNCATED: &str = "the upload or the delivery broke off and the rest was taken for the whole: see the log of whoever \
+    stored it; an origin \
+                         must store a body only when all of it has come";
+
+fn judge(segment: &Segment, answer: &Answer, seen: &Look) -> Finding {
+    const STEP: &str = "live-point";
+    let size = answer.body.len();
+    if let Some(cut) = &answer.cut {
+        let announced = answer.header("content-length");
+        let text = format!("truncated: {size} of {announced} bytes came ({cut})");
+        return Finding::failure(STEP, text, TRUNCATED);
+    }
+    if let Some(range) = segment.range
+        && range.length != size as u64
+    {
+        let text = format!("truncated: the playlist says {} bytes at {}, and {size} came", range.length, range.start);
+        return Finding::failure(
+            STEP,
+            text,
+            "the origin has to answer byte ranges (206), and the resource has to be as long as the playlist says",
+        );
+    }
+    if segment.key.is_some() && seen.wrong.is_some() {
+        return Finding::ok(STEP, format!("{size} bytes, encrypted: not looked into"));
+    }
+    match &seen.wrong {
+        Some(wrong) if seen.kind == Kind::Unknown => {
+            Finding::failure(STEP, format!("{size} bytes, but {wrong}"), "open its URL with curl: what does it say?")
+        }
+        Some(wrong) if wrong.contains("cut short") => {
+            Finding::failure(STEP, format!("truncated: {size} bytes, {}; {wrong}", seen.holds), TRUNCATED)
+        }
+        Some(wrong) => Finding::failure(
+            STEP,
+            format!("{size} bytes, {}; {wrong}", seen.holds),
+            "the encoder or packager makes it so: check its output with ffprobe",
+        ),
+        None => {
+            let (took, first) = (answer.took.as_millis(), answer.first_byte.as_millis());
+            let text = format!("{size} bytes, {}, whole, in {took} ms, the first after {first} ms", seen.holds);
+            if answer.took > segment.duration && !segment.duration.is_zero() {
+                return Finding::warning(
+                    STEP,
+                    text,
+                    "it takes longer to fetch than to play: look at the line from here to there",
+                );
+            }
+            match seen.span {
+                Some(span) if span * 2 < segment.duration => {
+                    let (span, announced) = (span.as_secs_f64(), segment.duration.as_secs_f64());
+                    let text = format!("{text}, but it holds {span:.1} s of media where the playlist says {announced:.1} s");
+                    Finding::warning(STEP, text, "did the encoder lose its input, or its upload a part?")
+                }
+                _ => Finding::ok(STEP, text),
+            }
+        }
+    }
+}
+
+async fn init(place: &Place, child: &Child, segment: &Segment, seen: &Look, report: &mut Report) {
+    const STEP: &str = "init";
+    let Some(map) = segment.map.and_then(|index| child.media.maps.get(index)) else {
+        if seen.kind == Kind::Mp4 && segment.key.is_none() {
+            let advice = "fragmented MP4 needs an EXT-X-MAP in the playlist (RFC 8216 3.3)";
+            report.add_about(place.at, &[&child.name], Finding::failure(STEP, "no initialisation segment is named", advice));
+        }
+        return;
+    };
+    let Ok(url) = child.url.join(&map.uri) else { return };
+    let finding = match get(place, &url, map.range).await {
+        Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
+        Ok(answer) if !matches!(answer.status, 200 | 206) => Finding::failure(
+            STEP,
+            format!("listed, but it answers {}: nothing can be played without it", answer.status),
+            "encoders write it once: it may have expired (a longer ttl_seconds) or was never uploaded; restart the encoder to \
+                have it sent again",
+        ),
+        Ok(answer) => {
+            let seen = look(&answer.body);
+            match (answer.cut, seen.wrong) {
+                (Some(cut), _) => Finding::failure(STEP, format!("truncated: {cut}"), TRUNCATED),
+                (None, Some(wrong)) => Finding::failure(STEP, wrong, TRUNCATED),
+                (None, None) if seen.kind == Kind::Init || seen.holds.contains("moov") => {
+                    Finding::ok(STEP, format!("{}, whole", seen.holds))
+                }
+                (None, None) => Finding::warning(
+                    STEP,
+                    format!("it is {}", seen.holds),
+                    "an initialisation segment has a 'moov' box and no media",
+                ),
+            }
+        }
+    };
+    report.add_about(place.at, &[child.name.clone(), name(&url)], finding);
+}
+
+/// A listed segment and whether it is there.
+#[derive(Debug)]
+struct Listed {
+    name: String,
+    status: Result<u16, Unanswered>,
+    /// Bits a second.
+    rate: Option<u64>,
+}
+
+/// Asks for the last `count` segments. Returns the highest rate among them, in bits a second.
+pub(super) async fn listed(place: &Arc<Place>, child: &Child, count: usize, report: &mut Report) -> Option<u64> {
+    const STEP: &str = "listed";
+    let from = child.media.segments.len().saturating_sub(count);
+    let last = &child.media.segments[from..];
+    let wanted: Vec<(Url, Segment)> = last
+        .iter()
+        .filter(|segment| !segment.gap)
+        .filter_map(|segment| Some((child.url.join(&segment.uri).ok()?, segment.clone())))
+        .collect();
+    let mut all: Vec<Listed> = Vec::with_capacity(wanted.len());
+    for some in wanted.chunks(AT_ONCE) {
+        let mut tasks = JoinSet::new();
+        for (url, segment) in some {
+            let (url, segment) = (url.clone(), segment.clone());
+            let place = Arc::clone(place);
+            tasks.spawn(async move { ask(&place, &url, &segment).await });
+        }
+        all.extend(tasks.join_all().await);
+    }
+    let gaps: Vec<&Listed> = all.iter().filter(|listed| !matches!(listed.status, Ok(200 | 206))).collect();
+    let marked = last.iter().filter(|segment| segment.gap).count();
+    let finding = if gaps.is_empty() && marked == 0 {
+        Finding::ok(STEP, format!("the last {} segments are there", all.len()))
+    } else if gaps.is_empty() {
+        let text = format!("{marked} of the last {} segments are marked as missing (EXT-X-GAP)", last.len());
+        Finding::warning(STEP, text, "the packager lost them: its log says why")
+    } else {
+        let mut names: Vec<_> = gaps
+            .iter()
+            .map(|gap| match &gap.status {
+                Ok(status) => format!("{} ({status})", gap.name),
+                Err(error) => format!("{} ({error})", gap.name),
+            })
+            .collect();
+        names.sort();
+        let text = format!("gap: {} of the last {} listed segments can't be had: {}", gaps.len(), all.len(), names.join(", "));
+        let advice = "players stall there: was its upload refused (see /v1/ingest/rejected on the admin listener), did it \
+            expire before the playlist \
+                      drops it (ttl_seconds shorter than the window), or was it evicted (hot_capacity too small)?";
+        Finding::failure(STEP, text, advice)
+    };
+    report.add_about(place.at, &[&child.name], finding);
+    all.iter().filter_map(|listed| listed.rate).max()
+}
+
+async fn ask(place: &Place, url: &Url, segment: &Segment) -> Listed {
+    let mut answer = place.head(url).await;
+    if matches!(&answer, Ok(answer) if matches!(answer.status, 403 | 405 | 501)) {
+        // There are servers that know GET only.
+        answer = place.ask(Method::GET, url, &[(RANGE, "bytes=0-0")], Bytes::new()).await;
+    } else if matches!(&answer, Ok(answer) if answer.status == 404) {
+        // The newest may be on its way.
+        tokio::time::sleep((segment.duration / 2).min(Duration::from_secs(2))).await;
+        answer = place.head(url).await;
+    }
+    let length = match (&answer, segment.range) {
+        (_, Some(range)) => Some(range.length),
+        (Ok(answer), None) if answer.status == 200 => answer.header("content-length").parse().ok(),
+        _ => None,
+    };
+    let millis = u64::try_from(segment.duration.as_millis()).unwrap_or(u64::MAX);
+    let rate = length.and_then(|length: u64| length.saturating_mul(8000).checked_div(millis));
+    Listed { name: name(url), status: answer.map(|answer| answer.status), rate }
+}
+
+/// What is announced against what comes. Apple's authoring specification for HLS allows a live stream's peak a quarter above its
+/// announcement, and a finished one's a tenth.
+pub(super) fn bandwidth(announced: u64, measured: u64, live: bool) -> Finding {
+    const STEP: &str = "bandwidth";
+    let kilobits = |rate: u64| rate / 1000;
+    let text = format!("announced {} kbit/s, highest segment {} kbit/s", kilobits(announced), kilobits(measured));
+    if measured > announced.saturating_add(announced / if live { 4 } else { 10 }) {
+        let advice = "players choose by what is announced and will stall: raise the announcement (BANDWIDTH is the peak, RFC \
+            8216 4.3.4.2) or \
+                      bound the encoder's peaks (maxrate, bufsize; MediaLive: max bitrate, buffer size)";
+        return Finding::warning(STEP, text, advice);
+    }
+    Finding::ok(STEP, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    #[test]
+    fn what_is_announced_may_be_passed_by_a_little() {
+        for (announced, measured, live, verdict) in [
+            (1_000_000, 1_200_000, true, Verdict::Ok),
+            (1_000_000, 1_300_000, true, Verdict::Warning),
+            (1_000_000, 1_200_000, false, Verdict::Warning),
+            (u64::MAX, u64::MAX, true, Verdict::Ok),
+        ] {
+            assert_eq!(bandwidth(announced, measured, live).verdict, verdict, "{announced} {measured} {live}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! From the first URL to every media playlist, as a player goes.
+
+use super::place::{Place, name, shown};
+use super::report::{Finding, Report};
+use crate::app::client::{Answer, Unanswered, Url};
+use crate::hls::playlist::{Media, Multivariant, Playlist, RenditionKind};
+
+/// Names that encoders are told to use, most usual first.
+const USUAL: [&str; 4] = ["playlist.m3u8", "index.m3u8", "master.m3u8", "live.m3u8"];
+/// More media playlists than a ladder with all its languages has.
+const MAX_CHILDREN: usize = 40;
+
+/// What was found at one place.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The playlist that a player is given.
+    pub(super) entry: Url,
+    pub(super) answer: Answer,
+    pub(super) multivariant: Option<Multivariant>,
+    pub(super) children: Vec<Child>,
+}
+
+/// A media playlist.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) name: String,
+    pub(super) url: Url,
+    pub(super) answer: Answer,
+    pub(super) media: Media,
+    /// The peak rate that is announced for it; `None` for renditions and lone playlists.
+    pub(super) bandwidth: Option<u64>,
+    /// The URL of the audio that plays along, when it is not in the same segments.
+    pub(super) audio: Option<Url>,
+}
+
+impl Child {
+    pub(super) fn is_live(&self) -> bool {
+        !self.media.ended
+    }
+}
+
+/// How the playlist that players begin with was found.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Found(Url, Answer),
+    /// It answered, but not with a playlist; the last one that was asked.
+    Refused(Url, Answer),
+    Silent(Unanswered),
+}
+
+/// Looks for the entry: the one that is named, else the usual ones.
+pub(super) async fn find(place: &Place, named: Option<&str>) -> Entry {
+    let candidates: Vec<Url> = match (named, &place.playlist) {
+        (Some(name), _) => place.url(name).into_iter().collect(),
+        (None, Some(url)) => vec![url.clone()],
+        (None, None) => USUAL.iter().filter_map(|name| place.url(name)).collect(),
+    };
+    let mut last = Entry::Silent(Unanswered::Broken("no such URL".to_owned()));
+    for url in candidates {
+        last = match place.get(&url).await {
+            Err(error) => Entry::Silent(error),
+            Ok(answer) if answer.status == 200 => return Entry::Found(url, answer),
+            // Said once for all of them.
+            Ok(answer) if matches!(answer.status, 401 | 403) => return Entry::Refused(url, answer),
+            Ok(answer) => Entry::Refused(url, answer),
+        };
+    }
+    last
+}
+
+/// Reads the entry and fetches what it lists. `explain` says what a refusal means here.
+pub(super) async fn walk(
+    place: &Place,
+    entry: Url,
+    answer: Answer,
+    report: &mut Report,
+    mut explain: impl AsyncFnMut(&Url, &Answer) -> Finding,
+) -> Option<Stream> {
+    let title = vec![name(&entry)];
+    let playlist = match read(&answer) {
+        Ok(playlist) => playlist,
+        Err(finding) => {
+            report.add_about(place.at, &title, Finding { step: "multivariant", ..finding });
+            return None;
+        }
+    };
+    let multivariant = match playlist {
+        Playlist::Media(media) => {
+            report.add_about(place.at, &title, Finding::ok("multivariant", "none: this is a media playlist by itself"));
+            let child =
+                Child { name: name(&entry), url: entry.clone(), answer: answer.clone(), media, bandwidth: None, audio: None };
+            report.add_about(place.at, &[&child.name], describe(&child));
+            return Some(Stream { entry, answer, multivariant: None, children: vec![child] });
+        }
+        Playlist::Multivariant(multivariant) => multivariant,
+    };
+    report.add_about(place.at, &title, contents(&multivariant));
+    let mut children: Vec<Child> = Vec::new();
+    for wanted in listed(&entry, &multivariant) {
+        let about = vec![name(&wanted.url)];
+        let finding = match place.get(&wanted.url).await {
+            Err(error) => Finding::failure("playlist", error.to_string(), "the server's log, or the CDN's, has the reason"),
+            Ok(answer) if answer.status != 200 => explain(&wanted.url, &answer).await,
+            Ok(answer) => match read(&answer) {
+                Err(finding) => finding,
+                Ok(Playlist::Multivariant(_)) => Finding::failure(
+                    "playlist",
+                    "a multivariant playlist where a media playlist is expected",
+                    "two outputs of the encoder have the same name: change one",
+                ),
+                Ok(Playlist::Media(media)) => {
+                    let child = Child {
+                        name: name(&wanted.url),
+                        url: wanted.url,
+                        answer,
+                        media,
+                        bandwidth: wanted.bandwidth,
+                        audio: wanted.audio,
+                    };
+                    let finding = describe(&child);
+                    children.push(child);
+                    finding
+                }
+            },
+        };
+        report.add_about(place.at, &about, finding);
+    }
+    Some(Stream { entry, answer, multivariant: Some(multivariant), children })
+}
+
+/// A playlist, or why it is none.
+pub(super) fn read(answer: &Answer) -> Result<Playlist, Finding> {
+    const STEP: &str = "playlist";
+    if let Some(cut) = &answer.cut {
+        let length = answer.header("content-length");
+        let text = format!("truncated: {} of {length} bytes came ({cut})", answer.body.len());
+        return Err(Finding::failure(STEP, text, "whoever answers closed the connection too early: see its log"));
+    }
+    crate::hls::playlist::parse(&answer.body).map_err(|fault| {
+        Finding::failure(
+            STEP,
+            fault.to_string(),
+            "is this URL a playlist's? An error page or a compressed file would look like this",
+        )
+    })
+}
+
+struct Listed {
+    url: Url,
+    bandwidth: Option<u64>,
+    audio: Option<Url>,
+}
+
+/// The media playlists that a multivariant playlist names, each once.
+fn listed(entry: &Url, multivariant: &Multivariant) -> Vec<Listed> {
+    let resolve = |uri: &str| entry.join(uri).ok();
+    let mut all: Vec<Listed> = Vec::new();
+    let mut add = |new: Listed| match all.iter_mut().find(|listed| listed.url == new.url) {
+        // The same video with several audio groups is listed several times: the largest announcement is the one to keep to.
+        Some(known) => known.bandwidth = known.bandwidth.max(new.bandwidth),
+        None => all.push(new),
+    };
+    for variant in multivariant.variants.iter().filter(|variant| !variant.i_frames_only) {
+        let of_group = |group: &String| {
+            let rendition = multivariant.renditions.iter().find(|rendition| {
+                rendition.kind == RenditionKind::Audio && rendition.group == *group && rendition.uri.is_some()
+            })?;
+            resolve(rendition.uri.as_deref()?)
+        };
+        if let Some(url) = resolve(&variant.uri) {
+            let audio = variant.audio.as_ref().and_then(of_group).filter(|audio| *audio != url);
+            add(Listed { url, bandwidth: variant.bandwidth, audio });
+        }
+    }
+    for rendition in &multivariant.renditions {
+        if let Some(url) = rendition.uri.as_deref().and_then(resolve) {
+            add(Listed { url, bandwidth: None, audio: None });
+        }
+    }
+    all.truncate(MAX_CHILDREN);
+    all
+}
+
+fn contents(multivariant: &Multivariant) -> Finding {
+    const STEP: &str = "multivariant";
+    let trick = multivariant.variants.iter().filter(|variant| variant.i_frames_only).count();
+    let variants = multivariant.variants.len() - trick;
+    let renditions = multivariant.renditions.iter().filter(|rendition| rendition.uri.is_some()).count();
+    let mut text = format!("lists {variants} variants, {renditions} renditions");
+    if trick > 0 {
+        text += &format!(", {trick} for trick play");
+    }
+    if variants == 0 {
+        return Finding::failure(STEP, text, "a player finds nothing to play: does the encoder have a video output?");
+    }
+    let secret = multivariant.variants.iter().any(|variant| {
+        let query = variant.uri.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|pair| pair.starts_with("token=") || pair.starts_with("_gda_="))
+    });
+    if secret {
+        let advice = "every viewer can read it: take the token out of the encoder's destination URL, revoke the key and give \
+            the encoder another";
+        return Finding::failure(STEP, format!("{text}; a credential stands in its URIs"), advice);
+    }
+    if let Some(fault) = multivariant.faults.first() {
+        return Finding::warning(STEP, format!("{text}; {fault}"), "players differ in what they forgive: set the encoder right");
+    }
+    Finding::ok(STEP, text)
+}
+
+fn describe(child: &Child) -> Finding {
+    const STEP: &str = "playlist";
+    let media = &child.media;
+    let target = media.target_duration.unwrap_or_default().as_secs_f64();
+    let state = if media.ended { "ended" } else { "live" };
+    let count = media.segments.len();
+    let (first, last) = (media.media_sequence, media.last_sequence().unwrap_or(media.media_sequence));
+    let text = format!("{state}, target duration {target} s, {count} segments, {first} to {last}");
+    if count == 0 && media.parts.is_empty() {
+        return Finding::failure(
+            STEP,
+            format!("{state}, no segments"),
+            "the encoder has begun and sent nothing yet, or can't: see its log",
+        );
+    }
+    let longest = media.segments.iter().map(|segment| segment.duration.as_secs_f64().round()).fold(0.0, f64::max);
+    if media.target_duration.is_some() && longest > target.ceil() {
+        let text = format!("{text}; but a segment of {longest} s is longer than the target duration");
+        return Finding::warning(
+            STEP,
+            text,
+            "RFC 8216 4.3.3.1: players reload too often or stall; set the keyframe interval to divide the segment length",
+        );
+    }
+    match media.faults.first() {
+        Some(fault) => {
+            Finding::warning(STEP, format!("{text}; {fault}"), "players differ in what they forgive: set the encoder right")
+        }
+        None => Finding::ok(STEP, text),
+    }
+}
+
+/// What it means that there is no playlist at the origin.
+pub(super) fn absent(answer: &Answer, url: &Url, guessed: bool) -> Finding {
+    const STEP: &str = "multivariant";
+    let text = match guessed {
+        true => format!("none of {} is there ({})", USUAL.join(", "), answer.status),
+        false => format!("{} answers {}", shown(url), answer.status),
+    };
+    let advice = match (answer.status, guessed) {
+        (404, true) => {
+            "does the encoder push, and to this namespace? Name its playlist with --playlist \
+                NAME; refused \
+             uploads are at /v1/ingest/rejected on the admin listener"
+        }
+        (404, false) => "it was never pushed, has expired, or is stale and withheld: does the encoder push, and under this name?",
+        (429 | 503, _) => "a rate limit, or the server is starting or draining: try again",
+        _ => "the server's log has the reason",
+    };
+    Finding::failure(STEP, text, advice)
+}
+
+/// What it means that a listed media playlist is not there at the origin.
+pub(super) fn withheld(url: &Url, answer: &Answer) -> Finding {
+    let text = format!("listed, but {} answers {}", shown(url), answer.status);
+    let advice = match answer.status {
+        404 => {
+            "the encoder no longer writes it, or it is stale and withheld (on_stale); an old multivariant playlist may name \
+                renditions that are gone"
+        }
+        401 | 403 => "the key does not reach it: is it for a prefix only, or is it on another host?",
+        _ => "the server's log has the reason",
+    };
+    Finding::failure("playlist", text, advice)
+}

@@ -1,0 +1,157 @@
+//! Tells others what happens to streams: each event goes as JSON, by POST, to the addresses in the settings.
+//!
+//! Each address has a queue and a task of its own, so that a receiver that hangs holds up neither requests nor other receivers.
+//! A delivery is signed, so that the receiver knows who speaks: `Springhead-Signature: t=SECONDS,v1=HEX`, where HEX is the
+//! HMAC-SHA256 of `SECONDS.BODY` under the text in `webhook.secret`, its line end apart. The time is in it so that a delivery
+//! that somebody has listened to can't be used again later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::client::{Call, Client, TlsRules, Url};
+use super::data_dir::DataDir;
+use crate::auth::signing::{hmac_hex, random_id};
+use crate::metrics::{Delivery, Metrics};
+use crate::model::clock::Clock;
+use crate::origin::Event;
+
+/// Deliveries that wait for one receiver; what comes beyond is lost, and counted.
+const QUEUE: usize = 1024;
+/// How long one attempt may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The first pause; each one after it is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// So many attempts in all: the last one comes about two minutes after the first.
+const ATTEMPTS: u32 = 9;
+
+const SIGNATURE: HeaderName = HeaderName::from_static("springhead-signature");
+const DELIVERY: HeaderName = HeaderName::from_static("springhead-delivery");
+
+/// Where events go.
+#[derive(Debug)]
+pub(super) struct Webhooks {
+    queues: Vec<mpsc::Sender<Message>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One event on its way to a receiver.
+#[derive(Clone, Debug)]
+struct Message {
+    id: HeaderValue,
+    body: Bytes,
+}
+
+struct Receiver {
+    url: Url,
+    secret: Arc<[u8]>,
+    client: Client,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Webhooks {
+    /// Starts a task for each address. The secret is made at the first start that has any.
+    ///
+    /// # Errors
+    /// When the secret can be neither read nor made, or there is no way to speak TLS.
+    pub(super) fn start(urls: &[Url], data: &DataDir, clock: &Clock, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+        let mut queues = Vec::new();
+        if !urls.is_empty() {
+            let secret: Arc<[u8]> = data.webhook_secret()?.into_bytes().into();
+            let client = Client::new(TlsRules::default(), clock.clone()).context("webhooks can't be sent")?;
+            for url in urls {
+                let (queue, messages) = mpsc::channel(QUEUE);
+                let receiver = Receiver {
+                    url: url.clone(),
+                    secret: Arc::clone(&secret),
+                    client: client.clone(),
+                    clock: clock.clone(),
+                    metrics: Arc::clone(metrics),
+                };
+                tokio::spawn(receiver.serve(messages));
+                queues.push(queue);
+            }
+        }
+        Ok(Self { queues, metrics: Arc::clone(metrics) })
+    }
+
+    /// Hands an event over; never waits.
+    pub(super) fn send(&self, event: &Event) {
+        if self.queues.is_empty() {
+            return;
+        }
+        let id = random_id();
+        let mut document = json!(event);
+        document["id"] = json!(id);
+        let Ok(id) = HeaderValue::try_from(id) else { return };
+        let message = Message { id, body: document.to_string().into() };
+        for queue in &self.queues {
+            if queue.try_send(message.clone()).is_err() {
+                self.metrics.count_delivery(Delivery::Dropped);
+            }
+        }
+    }
+}
+
+impl Receiver {
+    async fn serve(self, mut messages: mpsc::Receiver<Message>) {
+        let mut trouble = false;
+        while let Some(message) = messages.recv().await {
+            match self.deliver(&message).await {
+                Ok(()) => {
+                    self.metrics.count_delivery(Delivery::Delivered);
+                    trouble = false;
+                }
+                Err(error) => {
+                    self.metrics.count_delivery(Delivery::Failed);
+                    if !trouble {
+                        // The host alone: what stands behind it may be a secret.
+                        let host = self.url.host_str().unwrap_or_default();
+                        tracing::warn!(host, error, "a webhook was not delivered; the next failures in a row are counted only");
+                    }
+                    trouble = true;
+                }
+            }
+        }
+    }
+
+    /// Tries until it is taken, or until there is no point in trying.
+    async fn deliver(&self, message: &Message) -> Result<(), String> {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let error = match self.post(message).await {
+                Ok(200..=299) => return Ok(()),
+                // It was understood and is not wanted: the same again will not be either.
+                Ok(status @ (400..=407 | 409..=424 | 426..=428 | 430..=499)) => return Err(format!("answered {status}")),
+                Ok(status) => format!("answered {status}"),
+                Err(error) => error,
+            };
+            if attempt == ATTEMPTS {
+                return Err(format!("{error}, {attempt} times"));
+            }
+            tokio::time::sleep(pause).await;
+            (attempt, pause) = (attempt + 1, pause * 2);
+        }
+    }
+
+    async fn post(&self, message: &Message) -> Result<u16, String> {
+        let seconds = self.clock.wall().seconds();
+        let signed = [format!("{seconds}.").as_bytes(), &message.body].concat();
+        let signature = format!("t={seconds},v1={}", hmac_hex(&self.secret, &signed));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(DELIVERY, message.id.clone());
+        headers.insert(SIGNATURE, HeaderValue::try_from(signature).map_err(|error| error.to_string())?);
+        let body = message.body.clone();
+        let call = Call { method: Method::POST, url: &self.url, headers, body, timeout: TIMEOUT, max_body: 64 << 10 };
+        self.client.ask(call).await.map(|answer| answer.status).map_err(|error| error.to_string())
+    }
+}
