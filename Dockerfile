@@ -59,7 +59,7 @@ LABEL org.opencontainers.image.title="Springhead" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 
-# Keys and revocations only; objects are in memory. Nothing else is written, so the root file system can be read-only. It is the
+# Keys, revocations, and objects beside memory. Nothing else is written, so the root file system can be read-only. It is the
 # working directory too: a relative path in a setting can only mean a place that lasts.
 # The admin listener is open to other containers, so it asks for a key of role admin: the first start writes
 # /data/admin_api_key.json. SPRINGHEAD_METRICS_OPEN=true lets a Prometheus on the same network read /metrics without one.

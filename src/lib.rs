@@ -13,7 +13,7 @@
 //! | 5 | [`app`] | puts the house together: settings, commands, keys on disk, start and drain |
 //! | 4 | [`web`] | the words of HTTP: URLs, headers, status codes, connections |
 //! | 3 | [`origin`] | what an origin does: the rules of a write, of a read, of a removal |
-//! | 2 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account |
+//! | 2 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account, the tier below |
 //! | 1 | [`auth`] | pure judgement: a key string <-> what its holder may do |
 //! | 1 | [`hls`] | the few facts of a playlist that an origin needs |
 //! | 0 | [`model`] | words: parsed once, always valid |

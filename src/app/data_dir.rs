@@ -1,4 +1,4 @@
-//! The data directory: signing keys, records of the API keys made here, and revocations.
+//! The data directory: signing keys, records of the API keys made here, revocations, and objects.
 //!
 //! - `signing.key`: one signing key to a line, readable by its owner alone. `SPRINGHEAD_SIGNING_KEY` replaces it.
 //! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
@@ -6,6 +6,7 @@
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
+//! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -68,6 +69,11 @@ impl DataDir {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where namespaces keep their objects.
+    pub(super) fn objects(&self) -> PathBuf {
+        self.path.join("objects")
     }
 
     fn keys(&self) -> PathBuf {

@@ -118,7 +118,8 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let known = KeyFiles::read(&data, &KeyFiles::default()).context("can't read the keys and revocations")?;
     known.put_in_force(&KeyFiles::default(), &verifier);
-    let origin = Origin::new(settings.namespaces.clone(), settings.max_in_flight, clock, &metrics);
+    let (namespaces, max_in_flight) = (settings.namespaces.clone(), settings.max_in_flight);
+    let origin = Origin::with_objects_in(data.objects(), namespaces, max_in_flight, clock, &metrics);
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     if let Some(traces) = traces {
@@ -134,6 +135,8 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
         tokio::spawn(certificates.watch(Arc::clone(&metrics), Arc::clone(&look_now)));
     }
 
+    // What a restart brings back is known, and playlists are in memory, before the first reader asks.
+    origin.opened().await;
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
     web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
@@ -156,7 +159,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
         print(&text);
     }
 
-    let mut reloader = Reloader { load, settings, origin, web: web.clone(), logs, certificates: look_now };
+    let mut reloader = Reloader { load, settings, origin: origin.clone(), web: web.clone(), logs, certificates: look_now };
     loop {
         tokio::select! {
             () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => break,
@@ -174,7 +177,14 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     let drain_timeout = reloader.settings.drain_timeout;
     let drained = async {
         while servers.join_next().await.is_some() {}
-        let _ = tokio::time::timeout(drain_timeout, web.uploads_ended()).await;
+        // What the last uploads brought is written below memory in the same time.
+        let ended = async {
+            web.uploads_ended().await;
+            origin.close().await;
+        };
+        if tokio::time::timeout(drain_timeout, ended).await.is_err() {
+            tracing::warn!("the time to drain is over: not everything that waits for a durable tier was written");
+        }
     };
     tokio::select! {
         () = drained => tracing::info!("stopped"),

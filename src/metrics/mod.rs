@@ -5,6 +5,7 @@
 //!
 //! Invariant: label values come from fixed lists or from the settings, never from a request, so that no client can make series.
 
+mod durable;
 mod histogram;
 mod machine;
 mod namespace;
@@ -27,6 +28,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
 pub use namespace::{Gone, NamespaceMetrics};
 pub use requests::{Outcome, Traffic, Verb};
@@ -43,7 +45,7 @@ pub type Count = Counter;
 pub type Level = Gauge<u64, AtomicU64>;
 
 /// Why uploads and deletions are refused: the problems' codes. One that is not here is looked up by name.
-const REASONS: [&str; 17] = [
+const REASONS: [&str; 18] = [
     "bad-credentials",
     "bad-request",
     "forbidden",
@@ -51,6 +53,7 @@ const REASONS: [&str; 17] = [
     "method-not-allowed",
     "no-credentials",
     "no-such-place",
+    "not-durable",
     "precondition-failed",
     "rate-limited",
     "slow-body",

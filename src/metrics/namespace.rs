@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::durable::{DurableFamilies, DurableMetrics};
 use super::requests::{KINDS, Traffic};
 use super::{Count, Family, Level, Registry};
 use crate::model::event::EventKind;
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 
-type Labels<const N: usize> = [(&'static str, String); N];
+pub(super) type Labels<const N: usize> = [(&'static str, String); N];
 
 /// Why an object left before its time, or at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(super) struct Namespaces {
     holding: Family<Labels<1>, Level>,
     held: Family<Labels<2>, Count>,
     events: Family<Labels<2>, Count>,
+    durable: DurableFamilies,
 }
 
 /// One namespace's figures.
@@ -77,6 +79,8 @@ pub struct NamespaceMetrics {
     pub held_in_vain: Count,
     /// Reads that did not wait because too many did.
     pub held_refused: Count,
+    /// The durable tier's.
+    pub durable: DurableMetrics,
     events: [Count; EventKind::ALL.len()],
 }
 
@@ -87,6 +91,7 @@ impl Namespaces {
     /// None yet; what there will be is shown by this registry.
     pub(super) fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
+        new.durable.register(registry);
         registry.register(
             "hot_stored_bytes",
             "Bytes held in the hot store: bodies, keys and a fixed overhead per object",
@@ -170,6 +175,7 @@ impl Namespaces {
             held_arrived: held("arrived"),
             held_in_vain: held("in_vain"),
             held_refused: held("refused"),
+            durable: self.durable.namespace(name.as_str()),
             events: EventKind::ALL.map(|kind| self.events.get_or_create_owned(&[label(), ("event", kind.as_str().to_owned())])),
         }
     }

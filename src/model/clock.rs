@@ -216,6 +216,20 @@ impl Clock {
         }
     }
 
+    /// Which wall time a moment is or will be, if the wall clock is not set meanwhile: for deadlines that outlive the process.
+    #[must_use]
+    pub fn wall_of(&self, moment: Moment) -> WallTime {
+        let (now, wall) = (self.now(), self.wall());
+        WallTime(wall.0.saturating_add(moment.0.saturating_sub(now.0)).saturating_sub(now.0.saturating_sub(moment.0)))
+    }
+
+    /// The moment of a wall time. One before the process began is its beginning: what was due then is due.
+    #[must_use]
+    pub fn moment_of(&self, wall: WallTime) -> Moment {
+        let (now, now_wall) = (self.now(), self.wall());
+        Moment(now.0.saturating_add(wall.0.saturating_sub(now_wall.0)).saturating_sub(now_wall.0.saturating_sub(wall.0)))
+    }
+
     /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.
     pub fn advance(&self, span: Duration) {
         if let Source::Manual { elapsed } = &self.0 {

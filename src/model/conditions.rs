@@ -29,6 +29,12 @@ pub struct KeptConditions {
 }
 
 impl KeptConditions {
+    /// Whether there are any.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.if_match.is_some() || self.if_none_match.is_some() || self.if_unmodified_since.is_some()
+    }
+
     /// Judges as [`Conditions::allow_write`].
     #[must_use]
     pub fn allow_write(&self, current: Option<Validators<'_>>) -> bool {

@@ -55,6 +55,12 @@ pub enum OriginError {
         /// When there will be something again.
         retry_after: Duration,
     },
+    /// The tier below has not taken the write in time.
+    #[error("the object is in memory, but not yet on stable storage")]
+    NotDurable,
+    /// The object is not in memory, and the tier below, which may have it, can't be read.
+    #[error("the durable tier can't be read")]
+    Unreachable,
     /// No room for more uploads at this moment.
     #[error("too many bytes are in flight")]
     Busy,
@@ -65,6 +71,8 @@ impl From<StoreError> for OriginError {
         match error {
             StoreError::Busy => Self::Busy,
             StoreError::Precondition => Self::Precondition,
+            StoreError::NotDurable => Self::NotDurable,
+            StoreError::Unreachable => Self::Unreachable,
         }
     }
 }

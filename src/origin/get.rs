@@ -33,6 +33,8 @@ pub enum Reading {
 #[derive(Clone, Debug)]
 pub struct Found {
     entry: Arc<Entry>,
+    /// Where what is at hand of the body begins, and how long all of it is; `None` when all of it is at hand, from memory.
+    below: Option<(usize, usize)>,
     /// What is left of its time to live, in whole seconds.
     pub left: Duration,
     /// How long a shared cache may keep it, in seconds.
@@ -42,10 +44,39 @@ pub struct Found {
 }
 
 impl Found {
-    /// The body: a reference to the store's own bytes.
+    /// The body's length.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.below.map_or(self.entry.body.len(), |(_, length)| length)
+    }
+
+    /// The whole body, a reference to the store's own bytes; after a read of [`Portion::Nothing`](super::Portion::Nothing) or of a
+    /// part, no more than that.
     #[must_use]
     pub fn body(&self) -> &bytes::Bytes {
         &self.entry.body
+    }
+
+    /// A part of the body, by reference; empty when it was not asked for.
+    #[must_use]
+    pub fn part(&self, part: std::ops::Range<usize>) -> bytes::Bytes {
+        let begin = self.below.map_or(0, |(begin, _)| begin);
+        let at_hand = begin..begin + self.entry.body.len();
+        if part.start < at_hand.start || part.end > at_hand.end {
+            return bytes::Bytes::new();
+        }
+        self.entry.body.slice(part.start - begin..part.end - begin)
+    }
+
+    /// Whether it was read from below memory.
+    #[must_use]
+    pub fn is_from_below(&self) -> bool {
+        self.below.is_some()
+    }
+
+    /// The same, read from below memory.
+    pub(super) fn read_below(self, begin: usize, length: usize) -> Self {
+        Self { below: Some((begin, length)), ..self }
     }
 
     /// What is known of it.
@@ -176,7 +207,8 @@ impl Origin {
         let place = self.admit(grant, Action::Read, object)?;
         let (hot, key) = (&place.hot, &object.key);
         let mut entry = hot.get(key);
-        let growing = if entry.is_none() { hot.growing(key) } else { None };
+        // A whole version is the object until another is, though it is in memory no more.
+        let growing = if entry.is_none() && !place.below.has(key) { hot.growing(key) } else { None };
         if entry.is_none() && growing.is_none() {
             // It may have become whole between the two looks.
             entry = hot.get(key);
@@ -196,9 +228,16 @@ impl Origin {
                 return Err(OriginError::Stale { periods });
             }
         }
-        let left = hot.time_left(&entry);
-        let max_age = place.policy.max_age(&entry.meta, left);
-        let age = hot.clock().wall().since(entry.meta.modified);
-        Ok(Reading::Whole(Found { entry, left, max_age, age }))
+        Ok(Reading::Whole(place.found(entry)))
+    }
+}
+
+impl Place {
+    /// A version, and what a reader is told of it now.
+    pub(super) fn found(&self, entry: Arc<Entry>) -> Found {
+        let left = self.hot.time_left(&entry);
+        let max_age = self.policy.max_age(&entry.meta, left);
+        let age = self.hot.clock().wall().since(entry.meta.modified);
+        Found { entry, below: None, left, max_age, age }
     }
 }

@@ -12,7 +12,7 @@ use super::live::Reload;
 use super::{Origin, OriginError, Place};
 use crate::auth::grant::{Action, Grant};
 use crate::hls::playlist::Media;
-use crate::model::id::ObjectId;
+use crate::model::id::{Key, ObjectId};
 
 /// A request for a playlist that has a certain segment, or a certain part of it (RFC 8216bis 6.2.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +98,15 @@ impl Place {
         }
     }
 
+    /// Whether there is such an object, in memory or below it.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.hot.is_readable(key) || self.below.may_have(key)
+    }
+
     /// Holds a media playlist back until the segments it lists for the first time are here, at most for `span`.
     pub(super) async fn gate(&self, object: &ObjectId, media: &Media, span: Duration) {
         let deadline = Instant::now() + span;
-        for key in self.live.missing(object, media, |key| self.hot.is_readable(key)) {
+        for key in self.live.missing(object, media, |key| self.has(key)) {
             loop {
                 let arrival = self.hot.arrivals(&key);
                 if self.hot.is_readable(&key) {

@@ -3,6 +3,7 @@
 //! The web floor hands over words ([`crate::model`]) and a [`Grant`]; it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
 
+mod below;
 mod error;
 mod get;
 mod hold;
@@ -15,11 +16,13 @@ mod strip;
 mod types;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 
+pub use below::Portion;
 pub use error::OriginError;
 pub use get::{Following, Found, Reading};
 pub use hold::BlockingReload;
@@ -35,7 +38,7 @@ use crate::auth::grant::{Action, Grant};
 use crate::metrics::{Metrics, NamespaceMetrics, Traffic};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Collection, Namespace, ObjectId};
-use crate::store::{HotNamespace, Store};
+use crate::store::{Below, HotNamespace, Store};
 
 /// The origin: a cheap handle, cloned into every request.
 #[derive(Clone, Debug)]
@@ -59,6 +62,7 @@ type Places = HashMap<Namespace, Arc<Place>, RandomState>;
 struct Place {
     policy: Arc<NamespacePolicy>,
     hot: Arc<HotNamespace>,
+    below: Below,
     live: Arc<Live>,
     metrics: NamespaceMetrics,
     rates: Arc<Rates>,
@@ -96,7 +100,7 @@ impl Rates {
 }
 
 impl Origin {
-    /// An origin with these namespaces. `max_in_flight` bounds the bytes of all uploads in flight together.
+    /// An origin with these namespaces, in memory only. `max_in_flight` bounds the bytes of all uploads in flight together.
     #[must_use]
     pub fn new(
         namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>,
@@ -105,6 +109,33 @@ impl Origin {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let store = Store::new(max_in_flight, clock.clone(), metrics);
+        Self::over(store, namespaces, max_in_flight, clock, metrics)
+    }
+
+    /// An origin whose namespaces have tiers below memory, as far as their policies say so. What of these is local is kept in
+    /// `objects`.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[must_use]
+    pub fn with_objects_in(
+        objects: PathBuf,
+        namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>,
+        max_in_flight: u64,
+        clock: Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let store = Store::new(max_in_flight, clock.clone(), metrics).with_objects_in(objects);
+        Self::over(store, namespaces, max_in_flight, clock, metrics)
+    }
+
+    fn over(
+        store: Store,
+        namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>,
+        max_in_flight: u64,
+        clock: Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let origin = Self { inner: Arc::new(Inner { places: ArcSwap::default(), store, metrics: Arc::clone(metrics), clock }) };
         origin.configure(namespaces, max_in_flight);
         origin
@@ -118,23 +149,59 @@ impl Origin {
         let mut places = Places::default();
         for (name, policy) in namespaces {
             let now = self.inner.clock.now();
-            let (hot, live, metrics, rates) = match before.get(&name) {
+            let (hot, below, live, metrics, rates) = match before.get(&name) {
                 Some(place) => {
                     place.hot.set_capacity(policy.hot_capacity);
                     // What has been used up stays used up, unless the rates are others.
                     let rates = Some(&place.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
-                    (Arc::clone(&place.hot), Arc::clone(&place.live), place.metrics.clone(), rates)
+                    place.below.set_options(policy.tier_options());
+                    (Arc::clone(&place.hot), place.below.clone(), Arc::clone(&place.live), place.metrics.clone(), rates)
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
                     let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
-                    (self.inner.store.open(policy.hot_capacity, metrics.clone()), Arc::new(live), metrics, None)
+                    let hot = self.inner.store.open(policy.hot_capacity, metrics.clone());
+                    let (options, figures) = (policy.tier_options(), metrics.durable.clone());
+                    let below = self.inner.store.open_below(&name, &hot, &policy.durable, options, figures);
+                    (hot, below, Arc::new(live), metrics, None)
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
-            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, live, metrics, rates }));
+            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, below, live, metrics, rates }));
         }
+        let gone: Vec<_> =
+            before.iter().filter(|(name, _)| !places.contains_key(*name)).map(|(_, place)| place.below.clone()).collect();
         self.inner.places.store(Arc::new(places));
+        for below in gone.into_iter().filter(Below::is_there) {
+            // Its objects stay where they are, for a namespace of this name that comes back.
+            tokio::spawn(async move { below.close().await });
+        }
+    }
+
+    /// Waits until it is known what every tier below memory holds, or that it can't be known now. Cancel-safe.
+    pub async fn opened(&self) {
+        for place in self.inner.places.load_full().values() {
+            place.below.opened().await;
+        }
+    }
+
+    /// Writes what waits to be written below memory. Nothing may be written after it. Dropped, it goes on by itself.
+    pub async fn close(&self) {
+        let mut closing = tokio::task::JoinSet::new();
+        for place in self.inner.places.load_full().values() {
+            let below = place.below.clone();
+            closing.spawn(async move { below.close().await });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+
+    /// What somebody who looks after the server should know, each thing once, and without names.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<String> {
+        let mut trouble: Vec<_> = self.inner.places.load().values().filter_map(|place| place.below.trouble()).collect();
+        trouble.sort();
+        trouble.dedup();
+        trouble
     }
 
     /// The rules of a namespace, if it is configured. They say how to answer, not what is stored, so no grant is asked for.
@@ -164,7 +231,10 @@ impl Origin {
     #[must_use]
     pub fn look(&self) -> Vec<Event> {
         let places = self.inner.places.load();
-        places.values().flat_map(|place| place.live.look(place.policy.stale_after, |key| place.hot.holds(key))).collect()
+        places
+            .values()
+            .flat_map(|place| place.live.look(place.policy.stale_after, |key| place.hot.holds(key) || place.below.may_have(key)))
+            .collect()
     }
 
     /// How every live stream is, in the order of namespaces and names.

@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use crate::model::kind::Kind;
 use crate::model::meta::{Meta, Outset};
+use crate::store::{Ack, Durable, Options};
 
 /// What may be stored in a namespace, for how long, and what caches and browsers are told. [`Default`] is what a namespace
 /// has when its settings say nothing.
@@ -31,6 +32,12 @@ pub struct NamespacePolicy {
     pub write_requests_per_second: Option<u64>,
     /// Bytes a second, taken from writers.
     pub write_bytes_per_second: Option<u64>,
+    /// Where objects are kept beside memory.
+    pub durable: Durable,
+    /// When a write is answered.
+    pub ack: Ack,
+    /// Bytes they may take there.
+    pub durable_capacity: u64,
     /// Take credentials out of the URIs in playlists and manifests as they are stored.
     pub strip_credentials: bool,
     /// Take out `ttl_seconds` and `role` as well.
@@ -96,6 +103,10 @@ impl Default for NamespacePolicy {
             read_bytes_per_second: None,
             write_requests_per_second: None,
             write_bytes_per_second: None,
+            durable: Durable::default(),
+            ack: Ack::default(),
+            // Four hours of a usual ladder (4.75 Mbit/s); small enough for the disk that a container or a small machine comes with.
+            durable_capacity: 10 << 30,
             strip_credentials: true,
             strip_parameters: false,
             error_cache_control: HeaderValue::from_static("no-store"),
@@ -110,6 +121,14 @@ impl Default for NamespacePolicy {
 }
 
 impl NamespacePolicy {
+    /// The policy of the tier below.
+    #[must_use]
+    pub fn tier_options(&self) -> Options {
+        // What waits counts twice when it has left the hot store already, so that this is what a namespace may hold beyond its hot
+        // capacity: some minutes of a stream for a disk that is away, and enough for a burst where the capacity is small.
+        Options { ack: self.ack, capacity: self.durable_capacity, write_behind: (self.hot_capacity / 4).max(64 << 20) }
+    }
+
     /// How long a read waits for a segment of a stream with this target duration, if it is known.
     #[must_use]
     pub fn hold_for(&self, target: Option<Duration>) -> Duration {

@@ -45,6 +45,8 @@ pub struct Upload {
     begun: Moment,
     ttl: Duration,
     spec: PutSpec,
+    /// The version below memory, when there was none in it and the conditions ask.
+    below: Option<Meta>,
     tally: Tally,
 }
 
@@ -72,17 +74,19 @@ pub struct Stored {
 }
 
 impl Origin {
-    /// Admits an upload, or says why not, before any of its body has been read.
+    /// Admits an upload, or says why not, before any of its body has been read. Waits only where it has conditions. Cancel-safe.
     ///
     /// # Errors
     /// Any [`OriginError`] but `NotFound` and `Expired`.
-    pub fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
+    pub async fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
         let place = self.admit(grant, Action::Write, object)?;
         let mut tally = Tally { place: Arc::clone(&place), outcome: Outcome::Refused };
         self.take_write_rate(&place, spec.length.unwrap_or(0))?;
-        let (inner, ttl) = Self::admit_upload(&place, object, &spec)?;
+        let below = if spec.conditions.are_there() { Self::known_below(&place, &object.key).await? } else { None };
+        let (inner, ttl) = Self::admit_upload(&place, object, &spec, below.as_ref())?;
         tally.outcome = Outcome::Broken;
-        Ok(Upload { inner, place, object: object.clone(), begun: self.inner.clock.now(), ttl, spec, tally })
+        let (object, begun) = (object.clone(), self.inner.clock.now());
+        Ok(Upload { inner, place, object, begun, ttl, spec, below, tally })
     }
 
     /// Takes a write of so many announced bytes out of the namespace's allowance.
@@ -95,7 +99,12 @@ impl Origin {
         })
     }
 
-    fn admit_upload(place: &Place, object: &ObjectId, spec: &PutSpec) -> Result<(store::Upload, Duration), OriginError> {
+    fn admit_upload(
+        place: &Place,
+        object: &ObjectId,
+        spec: &PutSpec,
+        below: Option<&Meta>,
+    ) -> Result<(store::Upload, Duration), OriginError> {
         let policy = &place.policy;
         let ttl = match spec.ttl_seconds {
             None => policy.default_ttl,
@@ -107,7 +116,7 @@ impl Origin {
         }
         // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
         let current = place.hot.peek(&object.key);
-        if !spec.conditions.allow_write(current.as_ref().map(|entry| validators(&entry.meta))) {
+        if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
             return Err(OriginError::Precondition);
         }
         let mut upload = place.hot.create(&object.key, spec.length)?;
@@ -156,11 +165,12 @@ impl Upload {
         self.inner.len()
     }
 
-    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits only where the
-    /// namespace has a gate, and then for the segments a playlist lists. Cancelled while it waits, it changes nothing.
+    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits where the namespace has
+    /// a gate, for the segments a playlist lists; cancelled then, it changes nothing. And where the namespace acknowledges what is
+    /// on stable storage, for that; the object can be read by then.
     ///
     /// # Errors
-    /// [`OriginError::Precondition`], when the stored version changed meanwhile.
+    /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
     pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
         let body = strip::credentials(&self.place, self.inner.key(), body);
@@ -183,10 +193,10 @@ impl Upload {
         });
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
-        let Self { inner, place, object, begun, spec, mut tally, .. } = self;
+        let Self { inner, place, object, begun, spec, below, mut tally, .. } = self;
         tally.outcome = Outcome::Refused;
-        let published = inner.publish(body, meta, |current| spec.conditions.allow_write(current.map(validators)))?;
-        tally.outcome = Outcome::Stored;
+        let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
+        let published = inner.publish(body, meta, allow)?;
         match noted {
             // The stream is alive: what its players start with lives as long as what they have just been given.
             Some(noted) => {
@@ -199,6 +209,8 @@ impl Upload {
                 place.live.segment(&object.key, etag.clone(), length, hot.clock().now().since(begun), replaced);
             }
         }
+        place.below.settled(&object.key, true).await?;
+        tally.outcome = Outcome::Stored;
         Ok(Stored { etag, length })
     }
 

@@ -11,14 +11,15 @@ impl Origin {
     /// whole, and is the object when it ends.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::RateLimited`].
-    pub fn remove(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`] or [`OriginError::NotDurable`].
+    pub async fn remove(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
         let place = self.admit(grant, Action::Write, object)?;
         self.take_write_rate(&place, 0)?;
         place.hot.remove(&object.key);
         if Kind::of(&object.key, &[]).is_rewritten() {
             place.live.removed(&object.key);
         }
+        place.below.settled(&object.key, false).await?;
         Ok(())
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! A [`Store`] opens one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
 //! [`Entry`], or piece by piece through a [`GrowingReader`] while it is still going in. Who comes too early waits for its
-//! [`Arrival`]. Tiers below the hot store will be known here and nowhere else.
+//! [`Arrival`]. [`Below`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
 //!
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
 //! version to the next in one step; what is read while it grows is no object yet, and never seen where there is one. Bytes
-//! counted = bytes held. No lock is held across an await.
+//! counted = bytes held. No lock is held across an await. The hot store knows nothing of what is below it, and never waits for it.
 
 mod arrivals;
+pub mod cold;
 mod growing;
 mod hot;
 mod in_flight;
+pub mod tier;
 mod upload;
 mod uploads;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrivals::Arrival;
@@ -22,10 +25,12 @@ pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
 pub use in_flight::InFlight;
+pub use tier::{Ack, ColdHit, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
-use crate::metrics::{Metrics, NamespaceMetrics};
+use crate::metrics::{DurableMetrics, Metrics, NamespaceMetrics};
 use crate::model::clock::Clock;
+use crate::model::id::{Key, Namespace};
 
 /// Why bytes are not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,20 +41,74 @@ pub enum StoreError {
     /// A condition of the write does not hold for what is stored now.
     #[error("the stored version does not meet the condition")]
     Precondition,
+    /// The tier below did not take the write in time; it is in memory, and is still being tried.
+    #[error("the write is not on stable storage")]
+    NotDurable,
+    /// The tier below can't be read now.
+    #[error("the durable tier can't be read")]
+    Unreachable,
 }
+
+/// What is below a namespace's memory, by its settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Durable {
+    /// Nothing: what leaves memory is gone.
+    Off,
+    /// A folder below the data directory.
+    #[default]
+    Disk,
+    /// A bucket, by its URL.
+    Bucket(String),
+}
+
+/// What is below a namespace's memory: a tier, or nothing. A cheap handle.
+#[derive(Clone, Debug, Default)]
+pub struct Below(Option<Tier>);
 
 /// What all namespaces share: the limit on bytes in flight.
 #[derive(Debug)]
 pub struct Store {
     in_flight: Arc<InFlight>,
     clock: Clock,
+    objects: Option<PathBuf>,
 }
 
 impl Store {
     /// `max_in_flight` bounds the bytes of all uploads in flight together.
     #[must_use]
     pub fn new(max_in_flight: u64, clock: Clock, metrics: &Metrics) -> Self {
-        Self { in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())), clock }
+        Self { in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())), clock, objects: None }
+    }
+
+    /// Lets namespaces have a tier below, with its local files in this folder.
+    #[must_use]
+    pub fn with_objects_in(self, folder: PathBuf) -> Self {
+        Self { objects: Some(folder), ..self }
+    }
+
+    /// Begins what is below a namespace that has just been opened. It starts by itself; [`Below::opened`] tells when it has.
+    ///
+    /// # Panics
+    /// With a tier, outside of a runtime.
+    #[must_use]
+    pub fn open_below(
+        &self,
+        name: &Namespace,
+        hot: &Arc<HotNamespace>,
+        durable: &Durable,
+        options: Options,
+        metrics: DurableMetrics,
+    ) -> Below {
+        let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return Below(None) };
+        let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
+        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace));
+        // By the place, so that what the journal of one says is never believed of another.
+        let place = match durable {
+            Durable::Bucket(url) => format!("{:032x}", upload::hash(url.as_bytes())),
+            Durable::Disk | Durable::Off => "disk".to_owned(),
+        };
+        let journal = objects.join(".index").join(name.as_str()).join(place);
+        Below(Some(Tier::start(name.clone(), hot, open, journal, options, metrics)))
     }
 
     /// Makes a namespace, empty, with its hot capacity in bytes.
@@ -64,10 +123,84 @@ impl Store {
     }
 }
 
+impl Below {
+    /// One that a test has put together.
+    #[must_use]
+    pub fn new(tier: Tier) -> Self {
+        Self(Some(tier))
+    }
+
+    /// Whether there is anything.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Finds an object that is not in memory; `None` when there is none. `want` is told its length. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`]: nobody knows.
+    pub async fn read(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
+        match &self.0 {
+            Some(tier) => tier.read(key, want).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until the newest change of this key, a write or a removal, is as safe as the settings ask for. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDurable`].
+    pub async fn settled(&self, key: &Key, is_write: bool) -> Result<(), StoreError> {
+        match &self.0 {
+            Some(tier) => tier.settled(key, is_write).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it has an object, or may have one: what is not known counts as yes.
+    #[must_use]
+    pub fn may_have(&self, key: &Key) -> bool {
+        self.0.as_ref().is_some_and(|tier| tier.may_have(key))
+    }
+
+    /// Whether it has an object, as far as that is known without asking.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        self.0.as_ref().is_some_and(|tier| tier.has(key))
+    }
+
+    /// Waits until it may serve. Cancel-safe.
+    pub async fn opened(&self) {
+        if let Some(tier) = &self.0 {
+            tier.opened().await;
+        }
+    }
+
+    /// Puts another policy in force.
+    pub fn set_options(&self, options: Options) {
+        if let Some(tier) = &self.0 {
+            tier.set_options(options);
+        }
+    }
+
+    /// What somebody who looks after the server should know. No names in it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.as_ref().and_then(Tier::trouble)
+    }
+
+    /// Writes what waits, and ends.
+    pub async fn close(&self) {
+        if let Some(tier) = &self.0 {
+            tier.close().await;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{Key, Namespace};
     use crate::model::kind::Kind;
     use crate::model::meta::{Meta, Outset};
     use http::HeaderValue;

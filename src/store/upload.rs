@@ -54,6 +54,11 @@ enum Buffer {
     Shared(Arc<Growing>),
 }
 
+/// XXH3 of a whole body, 128 bits: as in [`Body::hash`].
+pub(super) fn hash(body: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(body)
+}
+
 impl Upload {
     pub(super) fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
         let flight = namespace.uploads().open(&key);

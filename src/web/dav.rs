@@ -19,7 +19,7 @@ use super::target::Resource;
 use super::{Web, drain, objects, refusal};
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::Namespace;
-use crate::origin::{Found, OriginError};
+use crate::origin::{Found, OriginError, Portion};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
         context.record.target(&target.object);
     }
     let answered = match authorized {
-        Ok(grant) => answer(&web, &grant, verb, &resource).map_err(Problem::from),
+        Ok(grant) => answer(&web, &grant, verb, &resource).await.map_err(Problem::from),
         Err(denied) => Err(Problem::denied(&denied, &web.inner.verifier)),
     };
     match answered {
@@ -86,10 +86,15 @@ fn refuse(web: &Web, context: &Context, parts: &Parts, namespace: Option<&Namesp
     objects::error_response(web, context, &parts.headers, namespace, problem)
 }
 
-fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Result<Response, OriginError> {
+async fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Result<Response, OriginError> {
     let origin = &web.inner.origin;
     let found = match resource {
-        Resource::Object(target) => Some(origin.get(grant, &target.object)?.whole()?),
+        Resource::Object(target) => Some(match origin.get(grant, &target.object) {
+            Err(OriginError::NotFound | OriginError::Expired) => {
+                origin.get_below(grant, &target.object, Portion::Nothing).await?
+            }
+            found => found?.whole()?,
+        }),
         Resource::Collection { collection, .. } => {
             origin.collection(grant, verb.action(), collection)?;
             None
@@ -116,7 +121,7 @@ fn multistatus(path: &str, found: Option<&Found>) -> String {
     };
     if let Some(found) = found {
         let meta = found.meta();
-        property("getcontentlength", &found.body().len().to_string());
+        property("getcontentlength", &found.length().to_string());
         for (name, value) in
             [("getetag", &meta.etag), ("getlastmodified", &meta.last_modified), ("getcontenttype", &meta.content_type)]
         {

@@ -193,6 +193,20 @@ impl From<OriginError> for Problem {
                 "the namespace's rate of requests or bytes is used up: wait as long as Retry-After says, or raise the rate",
             )
             .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))),
+            OriginError::NotDurable => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-durable",
+                "the object is in memory, but the durable tier has not taken it in time: send it again; the server's log and /readyz say \
+                 what the tier suffers from",
+            )
+            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+            // Never a 404 for what may be there: caches would keep that.
+            OriginError::Unreachable => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "tier-unreachable",
+                "the object is not in memory, and the durable tier can't be read at the moment: ask again in a second",
+            )
+            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
             // Never a 4xx for what passes: encoders give up for good on those.
             OriginError::Busy => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -15,11 +15,11 @@ use crate::auth::grant::Grant;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
-use crate::origin::{Following, Origin, OriginError, Reading};
+use crate::origin::{Following, Origin, OriginError, Portion, Reading};
 
 /// Finds the object and answers 200, 206 or 304.
 ///
-/// Cancel-safe: it may wait for what is about to arrive, and changes nothing.
+/// Cancel-safe: it may wait for what is not in memory or about to arrive, and changes nothing.
 pub(super) async fn get(
     origin: &Origin,
     grant: &Grant,
@@ -32,10 +32,15 @@ pub(super) async fn get(
     }
     let reading = match origin.get(grant, &target.object) {
         Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
-            if !origin.wait_for(grant, &target.object).await? {
-                return Err(missing.into());
+            match origin.get_below(grant, &target.object, portion(parts)).await {
+                Err(OriginError::NotFound) => {
+                    if !origin.wait_for(grant, &target.object).await? {
+                        return Err(missing.into());
+                    }
+                    origin.get(grant, &target.object)?
+                }
+                below => Reading::Whole(below?),
             }
-            origin.get(grant, &target.object)?
         }
         reading => reading?,
     };
@@ -70,10 +75,19 @@ pub(super) async fn get(
     }
     // Range is defined for GET alone (RFC 9110 14.2).
     let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET && conditions.range_holds(found.validators()));
-    match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.body().len())) {
+    match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.length())) {
         Ask::Whole => Ok(reply::whole(&found)),
         Ask::Part(part) => Ok(reply::part(&found, part)),
-        Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.body().len())),
+        Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.length())),
+    }
+}
+
+/// How much of an object is to be read when that costs something. What `If-Range` says of the range is known only afterwards.
+fn portion(parts: &Parts) -> Portion<'_> {
+    match parts.headers.get(RANGE) {
+        _ if parts.method == Method::HEAD => Portion::Nothing,
+        Some(range) if !parts.headers.contains_key(IF_RANGE) => Portion::Range(range.as_bytes()),
+        _ => Portion::Whole,
     }
 }
 

@@ -199,7 +199,13 @@ async fn time(State(web): State<Web>) -> Response {
 /// Answers `/readyz` on both kinds of listener.
 async fn readiness(State(web): State<Web>) -> Response {
     if web.inner.ready.load(Ordering::Acquire) {
-        "ready\n".into_response()
+        // What needs somebody's hand, though the server serves.
+        let trouble = web.inner.origin.trouble();
+        let mut text = "ready\n".to_owned();
+        for trouble in trouble {
+            text.push_str(&format!("degraded: {trouble}\n"));
+        }
+        text.into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n").into_response()
     }

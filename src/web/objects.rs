@@ -72,7 +72,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
     }
     web.inner.challenges.answered(context.peer.ip(), &target.object);
     if parts.method == Method::DELETE {
-        return match remove::remove(&web.inner.origin, &grant, &target) {
+        return match remove::remove(&web.inner.origin, &grant, &target).await {
             Ok(response) => {
                 context.record.outcome(Outcome::Removed);
                 web.inner.ingest.accepted(context.peer.ip(), &parts);
@@ -83,7 +83,7 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
             Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
         };
     }
-    match put::admit(&web, &grant, &parts, &target) {
+    match put::admit(&web, &grant, &parts, &target).await {
         Ok(upload) => {
             web.inner.ingest.accepted(context.peer.ip(), &parts);
             put::receive(web, context, parts, upload, body).await

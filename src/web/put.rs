@@ -24,7 +24,7 @@ use crate::model::conditions::KeptConditions;
 use crate::origin::{PutSpec, Stored, Upload};
 
 /// Judges a write from its headers alone.
-pub(super) fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
+pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
     let headers = &parts.headers;
     if headers.contains_key(CONTENT_RANGE) || headers.contains_key(RANGE) {
         return Err(Problem::bad_request(
@@ -44,7 +44,7 @@ pub(super) fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>
         cache_control: headers.get(CACHE_CONTROL).cloned(),
         conditions: KeptConditions::from(get::conditions(headers)),
     };
-    let upload = web.inner.origin.put(grant, &target.object, spec)?;
+    let upload = web.inner.origin.put(grant, &target.object, spec).await?;
     Ok(Admitted { upload, object: target.object.clone() })
 }
 

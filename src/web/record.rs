@@ -109,7 +109,7 @@ impl Record {
 
     /// The object was found for a reader.
     pub(super) fn found(&self, found: &Found, outcome: Outcome) {
-        let size = found.body().len() as u64;
+        let size = found.length() as u64;
         let metrics = &self.web.inner.metrics;
         metrics.object_size(self.verb, size);
         metrics.object_age(found.meta().kind, found.age);

@@ -28,14 +28,14 @@ pub(super) fn whole(found: &Found) -> Response {
     let mut response = Response::new(Body::from(found.body().clone()));
     let headers = response.headers_mut();
     describe(headers, found);
-    headers.insert(CONTENT_LENGTH, found.body().len().into());
+    headers.insert(CONTENT_LENGTH, found.length().into());
     response
 }
 
 /// 206 with a part of it.
 pub(super) fn part(found: &Found, part: Range<usize>) -> Response {
-    let total = found.body().len();
-    let mut response = Response::new(Body::from(found.body().slice(part.clone())));
+    let total = found.length();
+    let mut response = Response::new(Body::from(found.part(part.clone())));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
     describe(headers, found);
@@ -130,7 +130,9 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
             headers.insert(LAST_SEQUENCE, sequence.clone());
         }
     }
-    headers.insert(CACHE_STATUS, text::<64>(format_args!("springhead; hit; ttl={}", found.left.as_secs())));
+    // Past memory it is a hit all the same: nobody else was asked (RFC 9211 2.1). The detail is ours (2.8).
+    let detail = if found.is_from_below() { "; detail=durable" } else { "" };
+    headers.insert(CACHE_STATUS, text::<64>(format_args!("springhead; hit; ttl={}{detail}", found.left.as_secs())));
 }
 
 /// What caches are told: what the encoder said, or for how long.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::harness::{Origin, bytes, eventually};
 use crate::wire::{Request, Wire};
 
-const SMALL: &str = "max_in_flight = \"3MiB\"\n[namespaces.live-origin]\nhot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n";
+const SMALL: &str = "max_in_flight = \"3MiB\"\n[namespaces.live-origin]\nhot_capacity = \"4MiB\"\ndurable = \"off\"\nmax_object_size = \"1MiB\"\n";
 
 /// An initialisation segment as every packager writes it.
 fn init() -> Vec<u8> {

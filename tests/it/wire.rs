@@ -88,6 +88,13 @@ impl Request {
     pub(crate) fn send(&self, to: SocketAddr) -> Answer {
         Wire::open(to).ask(self)
     }
+
+    /// The same to a server that may go away meanwhile.
+    pub(crate) fn try_send(&self, to: SocketAddr) -> Option<Answer> {
+        let stream = TcpStream::connect(to).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Wire { stream, read: Vec::new() }.try_answer_to_sent(self)
+    }
 }
 
 impl Wire {

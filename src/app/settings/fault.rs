@@ -38,7 +38,8 @@ impl Change {
         ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)
             || self.key.starts_with("timeouts.")
             || self.key.starts_with("connections.")
-            || self.key.starts_with("namespaces.")
+            // Where a namespace that is in use keeps its objects is settled when it is opened.
+            || (self.key.starts_with("namespaces.") && !(self.key.ends_with(".durable") && self.from.is_some() && self.to.is_some()))
     }
 }
 

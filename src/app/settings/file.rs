@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values::{address, collector, directory, duration, file_name, number, rate, size, web_address};
+use super::values::{ack, address, collector, directory, durable, duration, file_name, number, rate, size, web_address};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
@@ -109,6 +109,9 @@ fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
     section.text("read_bytes_per_second", |text| rate(text, size).map(|value| policy.read_bytes_per_second = value));
     section.text("write_requests_per_second", |text| rate(text, number).map(|value| policy.write_requests_per_second = value));
     section.text("write_bytes_per_second", |text| rate(text, size).map(|value| policy.write_bytes_per_second = value));
+    section.text("durable", |text| durable(text).map(|value| policy.durable = value));
+    section.text("ack", |text| ack(text).map(|value| policy.ack = value));
+    section.text("durable_capacity", |text| size(text).map(|value| policy.durable_capacity = value));
     section.text("hold", |text| {
         policy.hold = match text {
             "auto" => Hold::Auto,

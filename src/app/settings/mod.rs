@@ -17,6 +17,7 @@ use self::values::{address, collector, directory, duration, file_name, size, tru
 use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::{Hold, NamespacePolicy};
+use crate::store::{Ack, Durable};
 use crate::web::{ConnectionLimits, Timeouts};
 
 /// The settings file as shipped: every key with its default.
@@ -267,6 +268,12 @@ impl Settings {
             }
             if policy.max_object_size > self.max_in_flight {
                 fault("max_object_size", "is larger than max_in_flight: such an object could never be uploaded".to_owned());
+            }
+            if policy.durable == Durable::Off && policy.ack == Ack::Durable {
+                fault("ack", "is durable, but durable is off: there is nothing to wait for".to_owned());
+            }
+            if policy.durable != Durable::Off && policy.durable_capacity < policy.max_object_size {
+                fault("durable_capacity", "is smaller than max_object_size: nothing would be kept".to_owned());
             }
             let day = Duration::from_secs(86_400);
             if policy.default_ttl < Duration::from_secs(1) || policy.default_ttl > policy.max_ttl {

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
 use crate::origin::policy::{CorsOrigins, Hold, OnStale};
+use crate::store::{Ack, Durable};
 
 pub(super) fn render(settings: &Settings) -> String {
     let mut text = String::new();
@@ -109,6 +110,14 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         writeln!(text, "read_bytes_per_second = \"{}\"", bytes(policy.read_bytes_per_second))?;
         writeln!(text, "write_requests_per_second = \"{}\"", number(policy.write_requests_per_second))?;
         writeln!(text, "write_bytes_per_second = \"{}\"", bytes(policy.write_bytes_per_second))?;
+        let durable = match &policy.durable {
+            Durable::Off => "off",
+            Durable::Disk => "disk",
+            Durable::Bucket(url) => url,
+        };
+        writeln!(text, "durable = {}", quote(durable))?;
+        writeln!(text, "ack = \"{}\"", if policy.ack == Ack::Hot { "hot" } else { "durable" })?;
+        writeln!(text, "durable_capacity = \"{}\"", Size(policy.durable_capacity))?;
         let hold = match policy.hold {
             Hold::Auto => "auto".to_owned(),
             Hold::Off => "off".to_owned(),

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::store::{Ack, Durable};
+
 use super::{AccessLogOutput, LogFormat, LogLevel};
 use crate::app::client::Url;
 use crate::model::units::{parse_duration, parse_size};
@@ -36,6 +38,23 @@ impl LogLevel {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level);
         found.ok_or_else(|| format!("{text:?} is no log level; it is error, warn, info or debug"))
+    }
+}
+
+/// Where objects are kept beside memory.
+pub(super) fn durable(text: &str) -> Result<Durable, String> {
+    match text {
+        "off" => Ok(Durable::Off),
+        "disk" => Ok(Durable::Disk),
+        _ => Err(format!("{text:?} is no durable tier; it is off or disk")),
+    }
+}
+
+pub(super) fn ack(text: &str) -> Result<Ack, String> {
+    match text {
+        "hot" => Ok(Ack::Hot),
+        "durable" => Ok(Ack::Durable),
+        _ => Err(format!("{text:?} is no way to acknowledge; it is hot or durable")),
     }
 }
 

@@ -13,8 +13,11 @@ use crate::model::meta::Meta;
 /// memory each; the rest is for a map that is about to double.
 pub const OVERHEAD: u64 = 768;
 
-/// Age ranks, over all namespaces.
-static SEQUENCE: AtomicU64 = AtomicU64::new(0);
+/// The first age rank of what was uploaded; what came back from a tier below is older than all of it.
+pub(super) const UPLOADED: u64 = 1 << 63;
+/// Age ranks, over all namespaces: of uploads, and of what came back.
+static SEQUENCE: AtomicU64 = AtomicU64::new(UPLOADED);
+static RETURNS: AtomicU64 = AtomicU64::new(0);
 
 /// An immutable version of an object. Readers share it; a rewrite puts another in its place.
 #[derive(Debug)]
@@ -44,6 +47,18 @@ impl Entry {
         let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
         Self { key, body, meta, sequence: self.sequence, leased: true, visited }
+    }
+
+    /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
+    /// before it.
+    pub(in crate::store) fn returned(key: Key, body: Bytes, meta: Meta) -> Self {
+        let sequence = RETURNS.fetch_add(1, Ordering::Relaxed);
+        Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
+    }
+
+    /// Whether it came back from a tier below and is nothing a stream needs.
+    pub(super) fn is_spare(&self) -> bool {
+        self.sequence < UPLOADED && !self.leased && !self.meta.kind.is_protected()
     }
 
     /// What it counts against the hot capacity.

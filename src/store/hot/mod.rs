@@ -12,8 +12,8 @@ pub(super) mod entry;
 mod ledger;
 mod map;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use super::arrivals::{Arrival, Arrivals};
 use super::growing::GrowingReader;
 use super::uploads::{Flight, Uploads};
 use super::{InFlight, StoreError, Upload};
-use crate::metrics::NamespaceMetrics;
+use crate::metrics::{Gone, NamespaceMetrics};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::Key;
 use crate::model::meta::Meta;
@@ -43,6 +43,18 @@ pub struct HotNamespace {
     in_flight: Arc<InFlight>,
     clock: Clock,
     metrics: NamespaceMetrics,
+    follower: OnceLock<Arc<dyn Follower>>,
+}
+
+/// Who is told what happens here. `published` and `removed` are called under the ledger's lock, so that they come in the order in
+/// which readers see the changes; they have to be quick and may not call back.
+pub(super) trait Follower: std::fmt::Debug + Send + Sync {
+    /// A version was uploaded and is the object now.
+    fn published(&self, entry: &Arc<Entry>);
+    /// The object was removed, or would have been if it had been here.
+    fn removed(&self, key: &Key);
+    /// Whether an evicted version can still be read elsewhere. Called without a lock.
+    fn keeps(&self, entry: &Entry) -> bool;
 }
 
 /// What a namespace holds.
@@ -78,7 +90,13 @@ impl HotNamespace {
             in_flight,
             clock,
             metrics,
+            follower: OnceLock::new(),
         }
+    }
+
+    /// Has someone told what happens here from now on. Only the first one is.
+    pub(super) fn set_follower(&self, follower: Arc<dyn Follower>) {
+        let _ = self.follower.set(follower);
     }
 
     /// The live version of an object, for a reader: eviction takes note.
@@ -170,11 +188,46 @@ impl HotNamespace {
             ledger.add(&entry);
             ledger.make_room(now, Some(sequence), &mut victims);
             self.take_out(&ledger, &victims);
+            if let Some(follower) = self.follower.get() {
+                follower.published(&entry);
+            }
             (current.filter(|old| old.meta.is_live(now)), reserved)
         };
         self.in_flight.give_back(reserved);
         self.account(victims);
         Ok(Published { entry, replaced })
+    }
+
+    /// Takes back a version that was uploaded before, unless there is a live one or it would push out the live edge. `allow` is asked
+    /// under the lock, after that. Says whether it was taken.
+    pub(super) fn take_back(&self, entry: &Arc<Entry>, allow: impl FnOnce() -> bool) -> bool {
+        let mut victims = Vec::new();
+        let taken = {
+            let mut ledger = self.ledger.lock();
+            let now = self.clock.now();
+            let current = self.map.get(entry.key.as_str());
+            let is_wanted =
+                entry.meta.is_live(now) && current.as_ref().is_none_or(|current| !current.meta.is_live(now)) && allow();
+            if is_wanted && let Some(expired) = &current {
+                ledger.strike(expired);
+                self.map.remove(entry.key.as_str());
+            }
+            let has_room = is_wanted
+                && if entry.meta.kind.is_protected() {
+                    entry.cost() <= ledger.capacity / 2
+                } else {
+                    ledger.make_room_for_return(entry.cost(), &mut victims)
+                };
+            if has_room {
+                self.map.insert(Arc::clone(entry));
+                ledger.add(entry);
+                ledger.make_room(now, Some(entry.sequence), &mut victims);
+            }
+            self.take_out(&ledger, &victims);
+            has_room
+        };
+        self.account(victims);
+        taken
     }
 
     /// Keeps a live object until this moment at least, and from eviction as long as anything else is left: a stream that is alive
@@ -195,6 +248,9 @@ impl HotNamespace {
         ledger.strike(&entry);
         self.map.insert(Arc::clone(&renewed));
         ledger.add(&renewed);
+        if let Some(follower) = self.follower.get() {
+            follower.published(&renewed);
+        }
         true
     }
 
@@ -206,6 +262,9 @@ impl HotNamespace {
             ledger.strike(entry);
         }
         self.show(&ledger);
+        if let Some(follower) = self.follower.get() {
+            follower.removed(key);
+        }
         drop(ledger);
         removed.is_some_and(|entry| entry.meta.is_live(self.clock.now()))
     }
@@ -332,6 +391,9 @@ impl HotNamespace {
     fn account(&self, victims: Vec<Victim>) {
         for (entry, why) in victims {
             self.metrics.count_gone(entry.meta.kind, why);
+            if why == Gone::Evicted && !self.follower.get().is_some_and(|follower| follower.keeps(&entry)) {
+                self.metrics.durable.lost_evicted.inc();
+            }
         }
     }
 }

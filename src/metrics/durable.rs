@@ -1,0 +1,148 @@
+//! The figures of the tier below the hot store.
+
+use std::sync::atomic::AtomicU64;
+
+use super::namespace::Labels;
+use super::{Count, Family, Gauge, Level, Registry};
+
+/// A namespace's figures of its durable tier.
+#[derive(Clone, Debug)]
+pub struct DurableMetrics {
+    /// Bytes in the tier: bodies and a fixed overhead per object.
+    pub stored_bytes: Level,
+    /// Objects in the tier.
+    pub stored_objects: Level,
+    /// `durable_capacity`.
+    pub capacity_bytes: Level,
+    /// Bytes that wait to be written there.
+    pub waiting_bytes: Level,
+    /// Changes that wait to be made there, removals included.
+    pub waiting_changes: Level,
+    /// For how long the oldest of them has waited, in seconds.
+    pub lag_seconds: Gauge<f64, AtomicU64>,
+    /// 1 while the last call of the tier succeeded, else 0.
+    pub up: Level,
+    /// Versions that were written.
+    pub written: Count,
+    /// Writes and removals that failed; each is tried again.
+    pub failed: Count,
+    /// Versions that a newer one replaced before their turn came.
+    pub coalesced: Count,
+    /// Versions that were given up: too much was waiting, or the tier can't hold them.
+    pub given_up: Count,
+    /// Reads that the tier answered with an object.
+    pub read: Count,
+    /// Reads of what was not there.
+    pub read_absent: Count,
+    /// Reads that failed or took too long.
+    pub read_failed: Count,
+    /// Reads that were not tried, because those before had failed.
+    pub read_refused: Count,
+    /// Objects that were removed because their TTL ran out.
+    pub expired: Count,
+    /// Objects that were removed because the capacity was needed.
+    pub evicted: Count,
+    /// Objects that were removed because they could not be read any more.
+    pub damaged: Count,
+    /// Files that belonged to no object.
+    pub orphans: Count,
+    /// Objects lost before their TTL ran out: evicted from memory, and in no tier.
+    pub lost_evicted: Count,
+    /// Objects lost before their TTL ran out: removed from the tier for its capacity, and not in memory.
+    pub lost_capacity: Count,
+}
+
+/// All namespaces'.
+#[derive(Debug, Default)]
+pub(super) struct DurableFamilies {
+    stored_bytes: Family<Labels<1>, Level>,
+    stored_objects: Family<Labels<1>, Level>,
+    capacity_bytes: Family<Labels<1>, Level>,
+    waiting_bytes: Family<Labels<1>, Level>,
+    waiting_changes: Family<Labels<1>, Level>,
+    lag_seconds: Family<Labels<1>, Gauge<f64, AtomicU64>>,
+    up: Family<Labels<1>, Level>,
+    writes: Family<Labels<2>, Count>,
+    reads: Family<Labels<2>, Count>,
+    removed: Family<Labels<2>, Count>,
+    lost: Family<Labels<2>, Count>,
+}
+
+impl DurableFamilies {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let gauges = [
+            ("durable_stored_bytes", "Bytes in the durable tier: bodies and a fixed overhead per object", &self.stored_bytes),
+            ("durable_objects", "Objects in the durable tier", &self.stored_objects),
+            ("durable_capacity_bytes", "Capacity of the durable tier", &self.capacity_bytes),
+            ("durable_waiting_bytes", "Bytes that wait to be written to the durable tier", &self.waiting_bytes),
+            ("durable_waiting_changes", "Writes and removals that wait for the durable tier", &self.waiting_changes),
+            ("durable_up", "1 while the durable tier takes what it is told, 0 while it fails", &self.up),
+        ];
+        for (name, help, family) in gauges {
+            registry.register(name, help, family.clone());
+        }
+        registry.register(
+            "durable_lag_seconds",
+            "For how long the oldest change has waited for the durable tier",
+            self.lag_seconds.clone(),
+        );
+        let counters = [
+            (
+                "durable_writes",
+                "Changes for the durable tier by outcome (written; failed: tried again; coalesced: a newer version came first; \
+                 given_up: too much was waiting, or the tier can't hold it)",
+                &self.writes,
+            ),
+            (
+                "durable_reads",
+                "Reads past the hot store by outcome (read, absent, failed, refused: not tried, as those before had failed)",
+                &self.reads,
+            ),
+            (
+                "durable_objects_removed",
+                "Objects that left the durable tier, by reason (expired, evicted: capacity was needed, damaged, orphan)",
+                &self.removed,
+            ),
+            (
+                "objects_lost",
+                "Objects that can't be read any more before their TTL, by reason (evicted: from memory, and in no tier; capacity: \
+                 removed from the durable tier, and not in memory)",
+                &self.lost,
+            ),
+        ];
+        for (name, help, family) in counters {
+            registry.register(name, help, family.clone());
+        }
+    }
+
+    pub(super) fn namespace(&self, name: &str) -> DurableMetrics {
+        let label = || ("namespace", name.to_owned());
+        let level = |family: &Family<Labels<1>, Level>| family.get_or_create_owned(&[label()]);
+        let count = |family: &Family<Labels<2>, Count>, by: &'static str, what: &str| {
+            family.get_or_create_owned(&[label(), (by, what.to_owned())])
+        };
+        DurableMetrics {
+            stored_bytes: level(&self.stored_bytes),
+            stored_objects: level(&self.stored_objects),
+            capacity_bytes: level(&self.capacity_bytes),
+            waiting_bytes: level(&self.waiting_bytes),
+            waiting_changes: level(&self.waiting_changes),
+            lag_seconds: self.lag_seconds.get_or_create_owned(&[label()]),
+            up: level(&self.up),
+            written: count(&self.writes, "outcome", "written"),
+            failed: count(&self.writes, "outcome", "failed"),
+            coalesced: count(&self.writes, "outcome", "coalesced"),
+            given_up: count(&self.writes, "outcome", "given_up"),
+            read: count(&self.reads, "outcome", "read"),
+            read_absent: count(&self.reads, "outcome", "absent"),
+            read_failed: count(&self.reads, "outcome", "failed"),
+            read_refused: count(&self.reads, "outcome", "refused"),
+            expired: count(&self.removed, "reason", "expired"),
+            evicted: count(&self.removed, "reason", "evicted"),
+            damaged: count(&self.removed, "reason", "damaged"),
+            orphans: count(&self.removed, "reason", "orphan"),
+            lost_evicted: count(&self.lost, "reason", "evicted"),
+            lost_capacity: count(&self.lost, "reason", "capacity"),
+        }
+    }
+}

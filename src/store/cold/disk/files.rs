@@ -1,0 +1,95 @@
+//! The file operations that change something, one by one: so that a test can stop the disk after any of them, as a crash would.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// The file system, as far as it is written to.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    #[cfg(test)]
+    pub(super) fuse: tests::Fuse,
+}
+
+impl Files {
+    /// Writes a new file.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+        self.step()?;
+        let mut file = File::create(path)?;
+        // A crash may leave any part of it.
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        file.write_all(half)?;
+        self.step()?;
+        file.write_all(rest)?;
+        if sync { file.sync_all() } else { Ok(()) }
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::rename(from, to)
+    }
+
+    /// Removes a file; says whether there was one.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<bool> {
+        self.step()?;
+        match fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn make_folders(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        fs::create_dir_all(path)
+    }
+
+    /// Removes a folder if it is empty; says whether it was.
+    pub(super) fn remove_folder(&self, path: &Path) -> bool {
+        self.step().is_ok() && fs::remove_dir(path).is_ok()
+    }
+
+    /// Makes the names in a folder outlive a power cut.
+    pub(super) fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        File::open(path)?.sync_all()
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "a test stops here")]
+    fn step(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn step(&self) -> io::Result<()> {
+        self.fuse.step()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Lets so many operations happen, and then none: what is on disk stays as it is, as after a `kill -9`.
+    #[derive(Debug)]
+    pub(in super::super) struct Fuse(AtomicU64);
+
+    impl Default for Fuse {
+        fn default() -> Self {
+            Self(AtomicU64::new(u64::MAX))
+        }
+    }
+
+    impl Fuse {
+        pub(in super::super) fn burn_after(&self, steps: u64) {
+            self.0.store(steps, Ordering::SeqCst);
+        }
+
+        pub(super) fn step(&self) -> io::Result<()> {
+            let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            left.map(|_| ()).map_err(|_| io::Error::other("the process has crashed"))
+        }
+    }
+}

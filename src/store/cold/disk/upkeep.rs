@@ -1,0 +1,122 @@
+//! What goes through all files of a namespace: to list them, to finish what a crash left half-done, to find waste.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::{Inner, Place, cold, if_there};
+use crate::store::cold::{Attributes, ColdError, Listed};
+
+impl Inner {
+    /// Shows each file below a folder, by its path from there, until told to stop.
+    pub(super) fn walk(root: &Path, folder: &Path, see: &mut dyn FnMut(&Path) -> bool) -> io::Result<bool> {
+        for entry in if_there(fs::read_dir(folder))?.into_iter().flatten() {
+            let entry = entry?;
+            let path = entry.path();
+            let go_on = match entry.file_type()? {
+                kind if kind.is_dir() => Self::walk(root, &path, see)?,
+                // Another tool's links and sockets are not ours.
+                kind if kind.is_file() => path.strip_prefix(root).map_or(true, &mut *see),
+                _ => true,
+            };
+            if !go_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The path of an object's body, from the path of its attributes.
+    fn body_path(attributes: &Path) -> Option<PathBuf> {
+        attributes.to_str()?.strip_suffix(".json").map(PathBuf::from)
+    }
+
+    pub(super) fn list(&self, found: &mpsc::Sender<Result<Listed, ColdError>>) -> io::Result<()> {
+        Self::walk(&self.attributes, &self.attributes, &mut |path| {
+            let listed = match if_there(fs::read(self.attributes.join(path))) {
+                Ok(None) => return true,
+                Ok(Some(json)) => {
+                    Attributes::from_json(&json).map(|(key, attributes)| Listed { key, attributes: Some(attributes) })
+                }
+                Err(error) => Err(cold(&error)),
+            };
+            found.blocking_send(listed).is_ok()
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn recover(&self) -> io::Result<()> {
+        let own = format!("{:016x}-", self.process);
+        let mut left: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(&self.staging)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(&own) {
+                left.push(entry.path());
+            }
+        }
+        // In the order they were written, as far as it matters: a process has one write per key at a time.
+        left.sort();
+        let (done, waste): (Vec<_>, Vec<_>) = left.into_iter().partition(|path| path.extension().is_some_and(|end| end == "go"));
+        for go in done {
+            let body = go.with_extension("body");
+            // After a power cut the name may be there and the content not: that was not acknowledged as synced.
+            let Ok((key, attributes)) = Attributes::from_json(&fs::read(&go)?) else {
+                self.files.remove(&go)?;
+                continue;
+            };
+            let place = self.place(&key);
+            self.make_folders(&place)?;
+            let staged = if_there(fs::metadata(&body))?.map(|found| found.len());
+            let placed = if_there(fs::metadata(&place.body))?.map(|found| found.len());
+            let _writing = self.stripes[place.stripe].write();
+            match staged {
+                Some(length) if length == attributes.length => self.settle(&body, &go, &place)?,
+                None if placed == Some(attributes.length) => self.files.rename(&go, &place.attributes)?,
+                _ => drop(self.files.remove(&go)?),
+            }
+        }
+        for path in waste {
+            if_there(self.files.remove(&path))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn tidy(&self) -> io::Result<u64> {
+        let settled = |path: &Path| {
+            let age = fs::metadata(path).and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+            age.is_some_and(|age| age >= self.settled)
+        };
+        let mut removed = 0;
+        let mut remove = |path: &Path, is_waste: &dyn Fn(&Place) -> bool| {
+            let place = self.place_at(path);
+            // Looked at again under the lock: a write may have been in between.
+            let still = {
+                let _reading = self.stripes[place.stripe].read();
+                is_waste(&place)
+            };
+            if still && self.delete_at(&place).is_ok() {
+                removed += 1;
+            }
+        };
+        Self::walk(&self.bodies, &self.bodies, &mut |path| {
+            let waste = |place: &Place| settled(&place.body) && !place.attributes.exists();
+            if waste(&self.place_at(path)) {
+                remove(path, &waste);
+            }
+            true
+        })?;
+        Self::walk(&self.attributes, &self.attributes, &mut |path| {
+            let is_readable = |place: &Place| fs::read(&place.attributes).is_ok_and(|json| Attributes::from_json(&json).is_ok());
+            let waste = |place: &Place| settled(&place.attributes) && !(place.body.exists() && is_readable(place));
+            if let Some(path) = Self::body_path(path)
+                && waste(&self.place_at(&path))
+            {
+                remove(&path, &waste);
+            }
+            true
+        })?;
+        Ok(removed)
+    }
+}

@@ -1,0 +1,342 @@
+//! Makes the changes that wait, and keeps the books.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::fetch::Want;
+use super::index::Index;
+use super::journal::{Journal, Line, Lines};
+use super::queue::{Change, Turn};
+use super::{Ack, Shared, Tier};
+use crate::model::id::Key;
+use crate::store::cold::{Attributes, Care, Cold, ColdError};
+
+/// Changes made at a time: enough for 32 a second when each takes half of one.
+const AT_ONCE: usize = 16;
+/// How often the books are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How many objects the sweep takes in one hold of the lock.
+const SWEEP_BATCH: usize = 256;
+/// How long the start waits for what readers want first.
+const FIRST_WITHIN: Duration = Duration::from_millis(700);
+/// How many objects are read or looked at at a time.
+const READS_AT_ONCE: usize = 32;
+/// How often what failed at the start is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The tier's task: from its beginning to its end.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let _ended = shared.ended.clone().drop_guard();
+    let Some(cold) = open(&shared).await else { return };
+    let mut keeper = Keeper { shared: Arc::clone(&shared), cold, journal: None, is_whole: true };
+    keeper.take_journal().await;
+    shared.is_open.send_replace(true);
+    keeper.keep().await;
+}
+
+/// Makes the backend, again and again if need be. `None` when the server stops before that.
+async fn open(shared: &Arc<Shared>) -> Option<Arc<dyn Cold>> {
+    loop {
+        let open = Arc::clone(&shared.open);
+        let error = match spawn_blocking(move || open()).await {
+            Ok(Ok(cold)) => {
+                shared.note(Ok(()));
+                return Some(Arc::clone(shared.cold.get_or_init(|| cold)));
+            }
+            Ok(Err(error)) => error,
+            Err(_) => return None,
+        };
+        shared.note(Err(&error));
+        shared.is_open.send_replace(true);
+        tokio::select! {
+            () = sleep(AGAIN) => {}
+            () = shared.drain.cancelled() => return None,
+        }
+    }
+}
+
+struct Keeper {
+    shared: Arc<Shared>,
+    cold: Arc<dyn Cold>,
+    journal: Option<Journal>,
+    /// Whether every line has been written.
+    is_whole: bool,
+}
+
+impl Keeper {
+    /// Takes hold of the journal, unless another process has it, and of what it says.
+    async fn take_journal(&mut self) {
+        let (folder, clock) = (self.shared.journal.clone(), self.shared.clock.clone());
+        let shared = Arc::clone(&self.shared);
+        let read = spawn_blocking(move || -> std::io::Result<Option<(Journal, bool)>> {
+            let Some(mut journal) = Journal::claim(&folder)? else { return Ok(None) };
+            let mut index = Index::default();
+            let is_all = journal.read(&clock, |line| match line {
+                None => index = Index::default(),
+                Some(Line::Written(key, slot)) => index.insert(&key, slot),
+                Some(Line::Removed(key)) => drop(index.remove(&key)),
+            })?;
+            let mut state = shared.state.lock();
+            // What this process has written itself meanwhile counts for more than what another wrote before it.
+            let is_first = state.index.len() == 0 && state.queue.is_empty();
+            if is_first {
+                state.index = index;
+            }
+            state.lines = Some(Lines::default());
+            Ok(Some((journal, is_all && is_first)))
+        });
+        let (journal, is_all) = match read.await {
+            Ok(Ok(Some(read))) => read,
+            // The process before is still there; it is asked again.
+            Ok(Ok(None)) | Err(_) => return,
+            Ok(Err(error)) => {
+                self.shared.note(Err(&ColdError::Unavailable(format!("its journal: {error}"))));
+                return;
+            }
+        };
+        self.journal = Some(journal);
+        if let Err(error) = self.cold.recover().await {
+            self.shared.note(Err(&error));
+        }
+        let objects = self.shared.state.lock().index.len();
+        let namespace = &self.shared.namespace;
+        tracing::info!(%namespace, objects, in_order = is_all, tier = self.cold.name(), "the durable tier is open");
+        if is_all {
+            self.shared.state.lock().is_complete = true;
+        } else {
+            tokio::spawn(look_at_everything(Arc::clone(&self.shared), Arc::clone(&self.cold)));
+        }
+        self.read_first().await;
+    }
+
+    /// Brings into memory what players ask for first, within bounds.
+    async fn read_first(&self) {
+        let Some(room) = self.shared.hot.upgrade().map(|hot| hot.usage().capacity / 4) else { return };
+        let keys = self.shared.state.lock().first_wanted(room);
+        let tier = Tier { shared: Arc::clone(&self.shared) };
+        let read = async {
+            let mut reads = JoinSet::new();
+            for key in keys {
+                if reads.len() >= READS_AT_ONCE {
+                    reads.join_next().await;
+                }
+                let tier = tier.clone();
+                reads.spawn(async move { drop(tier.read_now(&key, |_| Want::Whole).await) });
+            }
+            while reads.join_next().await.is_some() {}
+        };
+        // What does not come in time is read when it is asked for.
+        let _ = timeout(FIRST_WITHIN, read).await;
+    }
+
+    /// Makes changes as their turns come, until the end.
+    async fn keep(mut self) {
+        let mut running = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = 0u64;
+        loop {
+            let is_draining = self.shared.drain.is_cancelled();
+            while running.len() < AT_ONCE {
+                let turn = self.shared.state.lock().queue.take(self.shared.clock.now(), is_draining);
+                let Some(turn) = turn else { break };
+                running.spawn(make(Arc::clone(&self.shared), Arc::clone(&self.cold), turn));
+            }
+            if is_draining && self.shared.state.lock().queue.is_empty() {
+                break;
+            }
+            tokio::select! {
+                _ = running.join_next(), if !running.is_empty() => {}
+                () = self.shared.wake.notified(), if running.len() < AT_ONCE => {}
+                () = self.shared.drain.cancelled(), if !is_draining => {}
+                _ = tick.tick() => {
+                    ticks += 1;
+                    self.look_after_books(ticks).await;
+                }
+            }
+        }
+        self.write_journal().await;
+        let is_done = {
+            let state = self.shared.state.lock();
+            state.queue.is_empty() && state.is_complete
+        };
+        if let Some(mut journal) = self.journal.take()
+            && self.is_whole
+            && is_done
+        {
+            let _ = spawn_blocking(move || journal.end()).await;
+        }
+    }
+
+    async fn look_after_books(&mut self, ticks: u64) {
+        let (evicted, given_up) = {
+            let mut state = self.shared.state.lock();
+            let evicted = state.sweep(SWEEP_BATCH);
+            state.show();
+            (evicted, std::mem::take(&mut state.given_up))
+        };
+        let now = self.shared.clock.now();
+        // What is in memory still is lost when it leaves it; the hot store asks then.
+        let is_lost = |key: &Key| self.shared.hot.upgrade().is_none_or(|hot| hot.peek(key).is_none());
+        for key in given_up {
+            if is_lost(&key) {
+                self.shared.metrics.lost_evicted.inc();
+            }
+        }
+        for (key, slot) in evicted {
+            if now < slot.expires && is_lost(&key) {
+                self.shared.metrics.lost_capacity.inc();
+            }
+        }
+        if self.journal.is_none() {
+            if ticks.is_multiple_of(10) {
+                self.take_journal().await;
+            }
+            return;
+        }
+        self.write_journal().await;
+        let objects = self.shared.state.lock().index.len();
+        if ticks.is_multiple_of(50)
+            && let Some(mut journal) = self.journal.take_if(|journal| journal.is_long(objects))
+            && let Ok((journal, is_done)) = spawn_blocking(move || {
+                let is_done = journal.compact().is_ok();
+                (journal, is_done)
+            })
+            .await
+        {
+            self.is_whole &= is_done;
+            self.journal = Some(journal);
+        }
+    }
+
+    async fn write_journal(&mut self) {
+        let lines = self.shared.state.lock().lines.as_mut().filter(|lines| !lines.is_empty()).map(std::mem::take);
+        let Some(lines) = lines else { return };
+        let Some(mut journal) = self.journal.take() else { return };
+        // A line that is lost costs a look at everything at the next start.
+        if let Ok((journal, is_done)) = spawn_blocking(move || {
+            let is_done = journal.write(&lines).is_ok();
+            (journal, is_done)
+        })
+        .await
+        {
+            self.is_whole &= is_done;
+            self.journal = Some(journal);
+        }
+    }
+}
+
+/// Makes one change.
+async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
+    let care = match shared.state.lock().options.ack {
+        Ack::Hot => Care::Buffered,
+        Ack::Durable => Care::Synced,
+    };
+    let written = match &turn.change {
+        // A write of what has expired while it waited is a removal.
+        Change::Write(entry) if entry.meta.is_live(shared.clock.now()) => Some(entry),
+        _ => None,
+    };
+    let result = match written {
+        Some(entry) => {
+            let attributes = Attributes::of(&entry.body, &entry.meta, &shared.clock);
+            cold.put(&turn.key, entry.body.clone(), &attributes, care).await
+        }
+        None => cold.delete(&turn.key, care).await,
+    };
+    let mut state = shared.state.lock();
+    match (&result, written) {
+        (Ok(()), Some(entry)) => {
+            state.written(&turn, entry);
+            shared.metrics.written.inc();
+        }
+        (Ok(()), None) => state.gone(&turn),
+        (Err(ColdError::Unfit(_)), _) => state.unfit(&turn),
+        (Err(_), _) => {
+            state.queue.retry(&turn, shared.clock.now());
+            shared.metrics.failed.inc();
+        }
+    }
+    drop(state);
+    match &result {
+        Err(error @ ColdError::Unfit(_)) => {
+            let namespace = &shared.namespace;
+            tracing::warn!(%namespace, key = %turn.key, %error, "an object is in memory only: the durable tier can't hold it");
+        }
+        result => shared.note(result.as_ref().copied()),
+    }
+    shared.wake.notify_one();
+}
+
+/// Compares the index with everything the tier holds; at the end the index is complete, and waste is removed.
+async fn look_at_everything(shared: Arc<Shared>, cold: Arc<dyn Cold>) {
+    let namespace = &shared.namespace;
+    loop {
+        let begun = shared.clock.now();
+        match look(&shared, &cold).await {
+            Ok(news) => {
+                shared.state.lock().complete();
+                let milliseconds = u64::try_from(shared.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(%namespace, news, milliseconds, "everything in the durable tier is known");
+                break;
+            }
+            Err(error) => {
+                tracing::warn!(%namespace, %error, "can't look through the durable tier; it is tried again");
+                tokio::select! {
+                    () = sleep(AGAIN * 10) => {}
+                    () = shared.drain.cancelled() => return,
+                }
+            }
+        }
+    }
+    match cold.tidy().await {
+        Ok(0) => {}
+        Ok(removed) => {
+            shared.metrics.orphans.inc_by(removed);
+            tracing::info!(%namespace, removed, "removed what belonged to no object");
+        }
+        Err(error) => tracing::warn!(%namespace, %error, "can't remove what belongs to no object"),
+    }
+}
+
+async fn look(shared: &Arc<Shared>, cold: &Arc<dyn Cold>) -> Result<u64, ColdError> {
+    let mut list = cold.list();
+    let mut heads: JoinSet<(Key, Result<Option<Attributes>, ColdError>)> = JoinSet::new();
+    let mut news = 0;
+    let failed: OnceLock<ColdError> = OnceLock::new();
+    let mut headed = |(key, result): (Key, Result<Option<Attributes>, ColdError>)| match result {
+        Ok(Some(attributes)) => news += u64::from(shared.state.lock().found(&key, &attributes)),
+        Ok(None) | Err(ColdError::Damaged(_)) => {}
+        Err(error) => drop(failed.set(error)),
+    };
+    while let Some(listed) = list.recv().await {
+        match listed {
+            Ok(object) => match object.attributes {
+                Some(attributes) => headed((object.key, Ok(Some(attributes)))),
+                None => {
+                    if heads.len() >= READS_AT_ONCE
+                        && let Some(Ok(done)) = heads.join_next().await
+                    {
+                        headed(done);
+                    }
+                    let cold = Arc::clone(cold);
+                    heads.spawn(async move {
+                        let result = cold.head(&object.key).await;
+                        (object.key, result)
+                    });
+                }
+            },
+            // Of no use to anybody; what is left of it is waste.
+            Err(ColdError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    while let Some(done) = heads.join_next().await {
+        headed(done.map_err(|error| ColdError::Unavailable(error.to_string()))?);
+    }
+    failed.into_inner().map_or(Ok(news), Err)
+}

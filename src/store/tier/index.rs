@@ -1,0 +1,162 @@
+//! What the tier below holds, in memory: which keys, until when, how large. So that a miss is known to be one without asking, expiry
+//! needs no listing, and the oldest segment is found at once.
+//!
+//! A pure structure for one thread. Invariants: `bytes` is the sum of its parts, and every slot is once in the order of expiry and
+//! once in its class's order of age.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ahash::RandomState;
+
+use crate::model::clock::{Moment, WallTime};
+use crate::model::id::Key;
+use crate::model::kind::Kind;
+
+/// What an object takes beside its body: its attributes' block and what the file system rounds up, in bytes.
+pub(super) const OVERHEAD: u64 = 8 << 10;
+
+/// What is known of an object in the tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) length: u64,
+    pub(super) kind: Kind,
+    pub(super) modified: WallTime,
+    pub(super) expires: Moment,
+    /// Tells this version from others of its key, in this process.
+    pub(super) version: u64,
+    /// Whether it was written or seen by this process, and not only read in the journal.
+    pub(super) is_certain: bool,
+}
+
+/// The index.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    slots: HashMap<Key, Slot, RandomState>,
+    due: BTreeSet<(Moment, u64)>,
+    segments: BTreeMap<(WallTime, u64), Key>,
+    protected: BTreeMap<(WallTime, u64), Key>,
+    names: HashMap<u64, Key, RandomState>,
+    bytes: u64,
+    next: u64,
+}
+
+impl Index {
+    pub(super) fn get(&self, key: &Key) -> Option<&Slot> {
+        self.slots.get(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Puts a version in place of any other of its key; its `version` is given here.
+    pub(super) fn insert(&mut self, key: &Key, slot: Slot) {
+        self.remove(key);
+        self.next += 1;
+        let slot = Slot { version: self.next, ..slot };
+        self.bytes += slot.length + OVERHEAD;
+        self.due.insert((slot.expires, slot.version));
+        self.names.insert(slot.version, key.clone());
+        self.class(slot.kind).insert((slot.modified, slot.version), key.clone());
+        self.slots.insert(key.clone(), slot);
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Slot> {
+        let slot = self.slots.remove(key)?;
+        self.bytes -= slot.length + OVERHEAD;
+        self.due.remove(&(slot.expires, slot.version));
+        self.names.remove(&slot.version);
+        self.class(slot.kind).remove(&(slot.modified, slot.version));
+        Some(slot)
+    }
+
+    /// Notes that what the journal said is so.
+    pub(super) fn make_certain(&mut self, key: &Key) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.is_certain = true;
+        }
+    }
+
+    fn class(&mut self, kind: Kind) -> &mut BTreeMap<(WallTime, u64), Key> {
+        if kind.is_protected() { &mut self.protected } else { &mut self.segments }
+    }
+
+    /// The next key that has fallen due.
+    pub(super) fn first_due(&self, now: Moment) -> Option<&Key> {
+        let (due, version) = self.due.first()?;
+        if *due <= now { self.names.get(version) } else { None }
+    }
+
+    /// What goes first when space is short: the oldest segment, and when there is none the oldest of the rest.
+    pub(super) fn oldest(&self) -> Option<&Key> {
+        self.segments.first_key_value().or_else(|| self.protected.first_key_value()).map(|(_, key)| key)
+    }
+
+    /// Playlists, manifests and initialisation segments, the newest first.
+    pub(super) fn protected(&self) -> impl Iterator<Item = &Key> {
+        self.protected.values().rev()
+    }
+
+    /// Keys that no process has been seen to write since the journal was read.
+    pub(super) fn uncertain(&self) -> Vec<Key> {
+        self.slots.iter().filter(|(_, slot)| !slot.is_certain).map(|(key, _)| key.clone()).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn validate(&self) {
+        assert_eq!(self.bytes, self.slots.values().map(|slot| slot.length + OVERHEAD).sum::<u64>());
+        assert_eq!(self.due.len(), self.slots.len());
+        assert_eq!(self.names.len(), self.slots.len());
+        assert_eq!(self.segments.len() + self.protected.len(), self.slots.len());
+        for (key, slot) in &self.slots {
+            assert!(self.due.contains(&(slot.expires, slot.version)));
+            let class = if slot.kind.is_protected() { &self.protected } else { &self.segments };
+            assert_eq!(class.get(&(slot.modified, slot.version)), Some(key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::model::clock::Clock;
+    use proptest::prelude::{any, prop, proptest};
+
+    proptest! {
+        #[test]
+        fn the_account_is_right(steps in prop::collection::vec((0u8..8, any::<bool>(), 0u64..100, 0u64..9, 0u64..9), 0..60)) {
+            let mut index = Index::default();
+            let start = Clock::manual().now();
+            for (name, insert, length, modified, ttl) in steps {
+                let key = Key::parse(&format!("k{name}")).unwrap();
+                let kind = if name % 3 == 0 { Kind::Playlist } else { Kind::Segment };
+                if insert {
+                    let expires = start + Duration::from_secs(ttl);
+                    let modified = WallTime::from_millis(modified);
+                    index.insert(&key, Slot { length, kind, modified, expires, version: 0, is_certain: true });
+                    assert_eq!(index.get(&key).unwrap().length, length);
+                } else {
+                    index.remove(&key);
+                    assert!(index.get(&key).is_none());
+                }
+                index.validate();
+            }
+            // Segments go before playlists, the oldest first; what is due is found in its order.
+            let mut last = None;
+            while let Some(key) = index.oldest().cloned() {
+                let slot = index.remove(&key).unwrap();
+                let rank = (slot.kind.is_protected(), slot.modified);
+                assert!(last <= Some(rank));
+                last = Some(rank);
+                assert!(index.first_due(start + Duration::from_secs(9)).is_some() == (index.len() > 0));
+            }
+            assert_eq!((index.bytes(), index.len()), (0, 0));
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The index on disk, so that a start need not look at every object.
+//!
+//! A folder of logs, read in the order of their numbers; one line for each object that was written or removed. It is a copy: the truth
+//! is what lies beside each object. So nothing here is synced, a line may be missing after a crash, and only a log that ends with
+//! the mark of an orderly stop is believed without looking at the objects again.
+//!
+//! Invariant: who holds the folder's lock is the only one who writes to it, or to the namespace's objects for tidiness' sake.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::index::Slot;
+use crate::model::clock::{Clock, WallTime};
+use crate::model::id::Key;
+use crate::model::kind::Kind;
+
+/// The last line of an orderly stop.
+const END: &str = ".";
+/// The first line of a log that replaces all before it.
+const ANEW: &str = "!";
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// The object is there.
+    Written(Key, Slot),
+    /// It is not there any more.
+    Removed(Key),
+}
+
+/// The folder, held by this process.
+#[derive(Debug)]
+pub(super) struct Journal {
+    folder: PathBuf,
+    log: File,
+    number: u64,
+    /// Lines in all logs together, nearly.
+    lines: u64,
+    _lock: File,
+}
+
+/// The lines of changes, to be written when there is time.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    text: String,
+    count: u64,
+}
+
+impl Lines {
+    pub(super) fn written(&mut self, key: &Key, slot: &Slot, clock: &Clock) {
+        let (length, modified, expires) = (slot.length, slot.modified.millis(), clock.wall_of(slot.expires).millis());
+        // Keys have no control characters: a tab ends a field and a newline ends a line. Writing to a String can't fail.
+        let _ = writeln!(self.text, "+\t{length}\t{modified}\t{expires}\t{}\t{key}", letter(slot.kind));
+        self.count += 1;
+    }
+
+    pub(super) fn removed(&mut self, key: &Key) {
+        let _ = writeln!(self.text, "-\t{key}");
+        self.count += 1;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+fn letter(kind: Kind) -> char {
+    match kind {
+        Kind::Playlist => 'p',
+        Kind::Manifest => 'm',
+        Kind::Initialization => 'i',
+        Kind::Segment => 's',
+    }
+}
+
+/// Reads a line; `None` when it makes no sense.
+fn parse(line: &str, clock: &Clock) -> Option<Line> {
+    let (sign, rest) = line.split_once('\t')?;
+    match sign {
+        "-" => Some(Line::Removed(Key::parse(rest).ok()?)),
+        "+" => {
+            let mut fields = rest.splitn(5, '\t');
+            let mut number = || fields.next()?.parse::<u64>().ok();
+            let (length, modified, expires) = (number()?, number()?, number()?);
+            let kind = match fields.next()? {
+                "p" => Kind::Playlist,
+                "m" => Kind::Manifest,
+                "i" => Kind::Initialization,
+                "s" => Kind::Segment,
+                _ => return None,
+            };
+            let key = Key::parse(fields.next()?).ok()?;
+            let expires = clock.moment_of(WallTime::from_millis(expires));
+            let modified = WallTime::from_millis(modified);
+            Some(Line::Written(key, Slot { length, kind, modified, expires, version: 0, is_certain: false }))
+        }
+        _ => None,
+    }
+}
+
+fn log_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:012}.log"))
+}
+
+/// The logs' numbers, in their order.
+fn logs(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|name| name.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+impl Journal {
+    /// Takes hold of the folder, unless another process has it. Blocking, as everything here.
+    pub(super) fn claim(folder: &Path) -> io::Result<Option<Self>> {
+        fs::create_dir_all(folder)?;
+        let lock = OpenOptions::new().create(true).append(true).open(folder.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // Some file systems have no locks; who shares such a folder between processes is on their own.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let number = logs(folder)?.last().map_or(1, |last| last + 1);
+        let log = OpenOptions::new().create_new(true).append(true).open(log_path(folder, number))?;
+        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, _lock: lock }))
+    }
+
+    /// Shows what the processes before wrote, in order. Says whether it is all: whether the last of them stopped in order, and no
+    /// line is damaged.
+    pub(super) fn read(&mut self, clock: &Clock, mut see: impl FnMut(Option<Line>)) -> io::Result<bool> {
+        let mut is_all = false;
+        for number in logs(&self.folder)?.into_iter().filter(|number| *number < self.number) {
+            let mut reader = BufReader::with_capacity(1 << 16, File::open(log_path(&self.folder, number))?);
+            let mut line = Vec::new();
+            // An empty log is that of a process that wrote nothing: what held before it holds no more, as it may have died.
+            is_all = false;
+            while reader.read_until(b'\n', &mut line)? > 0 {
+                let text = std::str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
+                is_all = match text {
+                    Some(END) => true,
+                    Some(ANEW) => {
+                        see(None);
+                        false
+                    }
+                    Some(text) => {
+                        let read = parse(text, clock);
+                        let is_damaged = read.is_none();
+                        self.lines += 1;
+                        if !is_damaged {
+                            see(read);
+                        }
+                        if is_damaged {
+                            // Nothing after it is believed to be all, either.
+                            return Ok(false);
+                        }
+                        false
+                    }
+                    None => return Ok(false),
+                };
+                line.clear();
+            }
+        }
+        Ok(is_all)
+    }
+
+    /// Writes what has changed.
+    pub(super) fn write(&mut self, lines: &Lines) -> io::Result<()> {
+        self.lines += lines.count;
+        self.log.write_all(lines.text.as_bytes())
+    }
+
+    /// Says that nothing is missing. Nothing may be written after it.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        self.log.write_all(format!("{END}\n").as_bytes())
+    }
+
+    /// Whether so much of it is history that it should be written anew, when it describes so many objects.
+    pub(super) fn is_long(&self, objects: usize) -> bool {
+        self.lines > 10_000 + 3 * objects as u64
+    }
+
+    /// Begins a new log and makes one of all before it. The lines are merged from the files and not from the index, which would
+    /// have to be held still for that long.
+    pub(super) fn compact(&mut self) -> io::Result<()> {
+        let next = self.number + 1;
+        let log = OpenOptions::new().create_new(true).append(true).open(log_path(&self.folder, next))?;
+        let last = std::mem::replace(&mut self.number, next);
+        self.log = log;
+        let older: Vec<u64> = logs(&self.folder)?.into_iter().filter(|number| *number <= last).collect();
+        let mut live: HashMap<String, String, ahash::RandomState> = HashMap::default();
+        for number in &older {
+            for line in BufReader::new(File::open(log_path(&self.folder, *number))?).lines() {
+                let Ok(line) = line else { break };
+                let key = line.rsplit('\t').next().unwrap_or_default().to_owned();
+                match line.as_bytes().first() {
+                    Some(b'+') => drop(live.insert(key, line)),
+                    Some(b'-') => drop(live.remove(&key)),
+                    Some(b'!') => live.clear(),
+                    _ => {}
+                }
+            }
+        }
+        let draft = self.folder.join("draft");
+        let mut writer = BufWriter::new(File::create(&draft)?);
+        writeln!(writer, "{ANEW}")?;
+        for line in live.values() {
+            writeln!(writer, "{line}")?;
+        }
+        writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        self.lines = live.len() as u64;
+        fs::rename(&draft, log_path(&self.folder, last))?;
+        for number in older.into_iter().filter(|number| *number != last) {
+            fs::remove_file(log_path(&self.folder, number))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use proptest::prelude::{any, prop, proptest};
+
+    fn read(folder: &Path, clock: &Clock) -> (BTreeMap<Key, u64>, bool) {
+        let mut journal = Journal::claim(folder).unwrap().expect("nobody holds it");
+        let mut found = BTreeMap::new();
+        let is_all = journal
+            .read(clock, |line| match line {
+                None => found.clear(),
+                Some(Line::Written(key, slot)) => drop(found.insert(key, slot.length)),
+                Some(Line::Removed(key)) => drop(found.remove(&key)),
+            })
+            .unwrap();
+        (found, is_all)
+    }
+
+    fn slot(length: u64, clock: &Clock) -> Slot {
+        let expires = clock.now() + Duration::from_secs(60);
+        Slot { length, kind: Kind::Manifest, modified: clock.wall(), expires, version: 0, is_certain: false }
+    }
+
+    #[test]
+    fn one_process_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Journal::claim(folder.path()).unwrap();
+        assert!(first.is_some());
+        assert!(Journal::claim(folder.path()).unwrap().is_none());
+        drop(first);
+        assert!(Journal::claim(folder.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_line_reads_back() {
+        let clock = Clock::manual();
+        clock.advance(Duration::from_secs(5));
+        for key in ["a b/c.ts", "日本語", "+"] {
+            let (key, mut lines) = (Key::parse(key).unwrap(), Lines::default());
+            lines.written(&key, &slot(7, &clock), &clock);
+            assert_eq!(parse(lines.text.trim_end_matches('\n'), &clock), Some(Line::Written(key, slot(7, &clock))));
+        }
+        for line in ["", "+", "+\t1\t2\t3\ts\t", "+\t1\t2\t3\tx\ta", "-\t", "*\ta", "+\t1\t2\ts\ta"] {
+            assert_eq!(parse(line, &clock), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_orderly_stop_is_believed() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual());
+        assert_eq!(read(folder.path(), &clock), (BTreeMap::new(), false), "nothing was ever written");
+        let key = Key::parse("a").unwrap();
+        let write = |end: bool| {
+            let mut journal = Journal::claim(folder.path()).unwrap().unwrap();
+            let mut lines = Lines::default();
+            lines.written(&key, &slot(1, &clock), &clock);
+            journal.write(&lines).unwrap();
+            if end {
+                journal.end().unwrap();
+            }
+            journal.number
+        };
+        write(true);
+        assert_eq!(read(folder.path(), &clock), (BTreeMap::from([(key.clone(), 1)]), true));
+        assert!(!read(folder.path(), &clock).1, "the process that read it has not stopped in order");
+        write(true);
+        write(false);
+        assert!(!read(folder.path(), &clock).1);
+        let last = write(true);
+        let path = log_path(folder.path(), last);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace('+', "%")).unwrap();
+        assert!(!read(folder.path(), &clock).1, "damage is seen");
+    }
+
+    proptest! {
+        #[test]
+        fn it_says_what_was_written_however_often_it_is_compacted(
+            steps in prop::collection::vec((0u8..6, any::<bool>(), 0u64..100, 0u8..10), 0..60), cut in 0usize..60
+        ) {
+            let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual());
+            let mut journal = Journal::claim(folder.path()).unwrap().unwrap();
+            let mut model = BTreeMap::new();
+            for (n, (name, is_written, length, what)) in steps.into_iter().enumerate() {
+                let (key, mut lines) = (Key::parse(&format!("k {name}")).unwrap(), Lines::default());
+                if is_written {
+                    lines.written(&key, &slot(length, &clock), &clock);
+                    model.insert(key, length);
+                } else {
+                    lines.removed(&key);
+                    model.remove(&key);
+                }
+                journal.write(&lines).unwrap();
+                match what {
+                    0 => journal.compact().unwrap(),
+                    1 => {
+                        drop(journal);
+                        journal = Journal::claim(folder.path()).unwrap().unwrap();
+                    }
+                    _ => {}
+                }
+                if n == cut {
+                    break;
+                }
+            }
+            journal.end().unwrap();
+            drop(journal);
+            assert_eq!(read(folder.path(), &clock), (model, true));
+        }
+    }
+}

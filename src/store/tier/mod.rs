@@ -1,0 +1,280 @@
+//! The tier below the hot store: when what is written there, and what is read again.
+//!
+//! 1. Each upload and removal is noted here in the order in which readers see it ([`state`], told by the hot store), and waits in the
+//!    [`queue`] for its turn. What waits is readable.
+//! 2. [`flush`] makes the changes, several at a time, tries again what fails, and keeps the [`index`] and its [`journal`].
+//! 3. [`fetch`] reads past the hot store: one read for all who wait, a deadline, and no read at all while the tier is known to fail.
+//! 4. At the start the journal says what is there. Unless the process before stopped in order, that is only a beginning: everything in
+//!    the tier is looked at again, and until then what the index does not know is asked for.
+//!
+//! Invariants: no call here waits for the tier but [`Tier::settled`] and [`Tier::read`]. What a reader finds is the newest version or
+//! nothing, never an older one again. Nothing is removed from the tier by guess.
+
+mod fetch;
+mod flush;
+mod index;
+mod journal;
+mod queue;
+mod state;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::fetch::Fetch;
+pub use self::fetch::{ColdHit, Want};
+use self::queue::{Change, End};
+use self::state::{Spot, State};
+use super::cold::{Cold, ColdError};
+use super::hot::Follower;
+use super::{Entry, HotNamespace, StoreError};
+use crate::metrics::DurableMetrics;
+use crate::model::clock::{Clock, Moment};
+use crate::model::id::{Key, Namespace};
+
+/// When a write is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ack {
+    /// When it is in memory; the tier is written behind.
+    #[default]
+    Hot,
+    /// When it is on stable storage.
+    Durable,
+}
+
+/// A tier's policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// When a write is answered.
+    pub ack: Ack,
+    /// Bytes the tier may hold.
+    pub capacity: u64,
+    /// Bytes that may wait to be written. Past it the segments that have waited longest are given up.
+    pub write_behind: u64,
+}
+
+/// Makes the backend; blocking. Called until it succeeds.
+pub type OpenCold = Arc<dyn Fn() -> Result<Arc<dyn Cold>, ColdError> + Send + Sync>;
+
+/// How long a write is held for the tier under [`Ack::Durable`].
+const ACK_WITHIN: Duration = Duration::from_secs(10);
+
+/// One namespace's tier. Dropping the last handle does not stop it; [`Tier::close`] does.
+#[derive(Clone, Debug)]
+pub struct Tier {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    namespace: Namespace,
+    open: OpenCold,
+    cold: OnceLock<Arc<dyn Cold>>,
+    /// Where the journal is.
+    journal: PathBuf,
+    // Not to be kept alive by its own follower.
+    hot: Weak<HotNamespace>,
+    state: Mutex<State>,
+    /// There is something to do.
+    wake: Notify,
+    fetch: Fetch,
+    health: Mutex<Option<Trouble>>,
+    clock: Clock,
+    metrics: DurableMetrics,
+    is_open: watch::Sender<bool>,
+    /// The tier is to come to an end: nothing waits for its time any more.
+    drain: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// What the tier suffers from.
+#[derive(Clone, Debug)]
+struct Trouble {
+    since: Moment,
+    what: ColdError,
+}
+
+/// Tells the state, as it happens, what happens to the hot store.
+struct Ear(Arc<Shared>);
+
+impl Tier {
+    /// Begins a tier for a namespace in memory. Returns at once; [`Tier::opened`] tells when what was there is known.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn start(
+        namespace: Namespace,
+        hot: &Arc<HotNamespace>,
+        open: OpenCold,
+        journal: PathBuf,
+        options: Options,
+        metrics: DurableMetrics,
+    ) -> Self {
+        let clock = hot.clock().clone();
+        let shared = Arc::new(Shared {
+            namespace,
+            open,
+            cold: OnceLock::new(),
+            journal,
+            hot: Arc::downgrade(hot),
+            state: Mutex::new(State::new(options, clock.clone(), metrics.clone())),
+            wake: Notify::new(),
+            fetch: Fetch::new(),
+            health: Mutex::new(None),
+            clock,
+            metrics,
+            is_open: watch::Sender::new(false),
+            drain: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        });
+        hot.set_follower(Arc::new(Ear(Arc::clone(&shared))));
+        tokio::spawn(flush::run(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// Waits until it is known what the tier holds and the first of it is in memory, or until the tier was found to fail: then the
+    /// server starts without it. Cancel-safe.
+    pub async fn opened(&self) {
+        let mut opened = self.shared.is_open.subscribe();
+        // Its sender lives in `shared`.
+        let _ = opened.wait_for(|open| *open).await;
+    }
+
+    /// Puts another policy in force.
+    pub fn set_options(&self, options: Options) {
+        self.shared.metrics.capacity_bytes.set(options.capacity);
+        self.shared.state.lock().options = options;
+        self.shared.wake.notify_one();
+    }
+
+    /// Waits until the newest change of this key, a write or a removal, is on stable storage, if writes are acknowledged by that; else
+    /// returns at once. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDurable`], when that takes too long or can't be.
+    pub async fn settled(&self, key: &Key, is_write: bool) -> Result<(), StoreError> {
+        let waiting = {
+            let mut state = self.shared.state.lock();
+            if state.options.ack == Ack::Hot {
+                return Ok(());
+            }
+            let waiting = state.queue.wait(key, self.shared.clock.now());
+            if waiting.is_none() {
+                // It has been made already; or was given up before anybody could wait for it.
+                let is_made = !is_write || state.index.get(key).is_some();
+                return if is_made { Ok(()) } else { Err(StoreError::NotDurable) };
+            }
+            waiting
+        };
+        self.shared.wake.notify_one();
+        let end = match waiting {
+            Some(end) => tokio::time::timeout(ACK_WITHIN, end).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        if end == Some(End::Made) { Ok(()) } else { Err(StoreError::NotDurable) }
+    }
+
+    /// Whether the tier has an object, or nobody knows.
+    #[must_use]
+    pub fn may_have(&self, key: &Key) -> bool {
+        !matches!(self.shared.state.lock().find(key), Spot::Absent)
+    }
+
+    /// Whether the tier has an object, as far as that is known without asking it.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        matches!(self.shared.state.lock().find(key), Spot::There(_) | Spot::Waiting(_))
+    }
+
+    /// What somebody who looks after the server should know, if there is anything. No names in it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let now = self.shared.clock.now();
+        if let Some(trouble) = &*self.shared.health.lock() {
+            let why = match &trouble.what {
+                ColdError::Full(_) => "there is no space left",
+                ColdError::Denied(_) => "access is refused",
+                _ => "it fails or can't be reached",
+            };
+            return Some(format!("a durable tier takes no writes since {} s: {why}", now.since(trouble.since).as_secs()));
+        }
+        let lag = self.shared.state.lock().lag(now).as_secs();
+        (lag >= 10).then(|| format!("a durable tier lags {lag} s behind"))
+    }
+
+    /// Writes what waits, as far as that is possible, and ends. Dropping the future does not stop it.
+    pub async fn close(&self) {
+        self.shared.drain.cancel();
+        self.shared.ended.cancelled().await;
+    }
+}
+
+impl Shared {
+    /// Notes how a call of the tier went; says so in the log when that has changed.
+    fn note(&self, result: Result<(), &ColdError>) {
+        // A full disk takes a playlist and no segment: it works again when nothing waits that has failed.
+        if result.is_ok() && self.health.lock().is_some() && self.state.lock().queue.has_failed() {
+            return;
+        }
+        let mut health = self.health.lock();
+        let namespace = &self.namespace;
+        match (result, health.as_ref()) {
+            (Ok(()), Some(trouble)) => {
+                let seconds = self.clock.now().since(trouble.since).as_secs();
+                tracing::info!(%namespace, seconds, "the durable tier works again");
+                *health = None;
+            }
+            (
+                Err(error @ ColdError::Full(_)),
+                None | Some(Trouble { what: ColdError::Unavailable(_) | ColdError::Denied(_), .. }),
+            ) => {
+                tracing::error!(%namespace, %error, "the durable tier is full: new objects are in memory only until there is space");
+                *health = Some(Trouble { since: self.clock.now(), what: error.clone() });
+            }
+            (Err(error), None) => {
+                tracing::warn!(%namespace, %error, "the durable tier fails: new objects are in memory only until it works again");
+                *health = Some(Trouble { since: self.clock.now(), what: error.clone() });
+            }
+            _ => {}
+        }
+        self.metrics.up.set(u64::from(health.is_none()));
+    }
+}
+
+impl Follower for Ear {
+    fn published(&self, entry: &Arc<Entry>) {
+        self.0.state.lock().published(entry);
+        self.0.wake.notify_one();
+    }
+
+    fn removed(&self, key: &Key) {
+        self.0.state.lock().removed(key);
+        self.0.wake.notify_one();
+    }
+
+    fn keeps(&self, entry: &Entry) -> bool {
+        let state = self.0.state.lock();
+        match state.queue.get(&entry.key) {
+            // A newer version, or none: this one is not what a reader misses.
+            Some(Change::Write(_)) => true,
+            Some(Change::Remove) => false,
+            None => state.index.get(&entry.key).is_some(),
+        }
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ear").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tier").field("namespace", &self.namespace).field("cold", &self.cold.get()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,274 @@
+//! What is decided about a tier: what it holds, what it is to be told, what a reader finds where. A pure structure; the lock around it
+//! is [`super`]'s.
+//!
+//! Invariants: a key that is on its way to being removed is absent, whatever the index says. A version that could not be kept waiting
+//! takes the older one in the tier with it: a name never goes back to an older version.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+
+use super::index::{Index, Slot};
+use super::journal::Lines;
+use super::queue::{Change, End, Queue, Turn};
+use super::{Ack, Options};
+use crate::metrics::DurableMetrics;
+use crate::model::clock::{Clock, Moment};
+use crate::model::id::Key;
+use crate::store::Entry;
+use crate::store::cold::Attributes;
+
+/// How often a playlist is written, at most: what is rewritten every second or two need not be on disk for each of them.
+const REWRITE_EVERY: Duration = Duration::from_secs(1);
+
+/// Where an object is found, past the hot store.
+#[derive(Clone, Debug)]
+pub(super) enum Spot {
+    /// It waits to be written.
+    Waiting(Arc<Entry>),
+    /// The tier has it.
+    There(Slot),
+    /// Nobody has it.
+    Absent,
+    /// The tier has to be asked: what it holds is not known yet.
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) index: Index,
+    pub(super) queue: Queue,
+    pub(super) options: Options,
+    /// Whether the index names everything the tier holds.
+    pub(super) is_complete: bool,
+    /// For the journal; nobody keeps it while another process holds it.
+    pub(super) lines: Option<Lines>,
+    /// What was given up since somebody looked.
+    pub(super) given_up: Vec<Key>,
+    rewritten: HashMap<Key, Moment, RandomState>,
+    clock: Clock,
+    metrics: DurableMetrics,
+}
+
+impl State {
+    pub(super) fn new(options: Options, clock: Clock, metrics: DurableMetrics) -> Self {
+        metrics.capacity_bytes.set(options.capacity);
+        Self {
+            index: Index::default(),
+            queue: Queue::default(),
+            options,
+            is_complete: false,
+            lines: None,
+            given_up: Vec::new(),
+            rewritten: HashMap::default(),
+            clock,
+            metrics,
+        }
+    }
+
+    /// A version was uploaded.
+    pub(super) fn published(&mut self, entry: &Arc<Entry>) {
+        let (key, now) = (&entry.key, self.clock.now());
+        let due = match self.rewritten.get(key) {
+            Some(last) if self.options.ack == Ack::Hot => *last + REWRITE_EVERY,
+            _ => now,
+        };
+        if self.queue.push(key, Change::Write(Arc::clone(entry)), now, due.max(now)) {
+            self.metrics.coalesced.inc();
+        }
+        let limit = self.options.write_behind;
+        if self.queue.bytes() > limit {
+            // Well below it, so that the next upload need not search again.
+            for key in self.queue.over(limit - limit / 8) {
+                self.queue.give_up(&key);
+                self.metrics.given_up.inc();
+                self.forget(&key);
+                self.given_up.push(key);
+            }
+        }
+    }
+
+    /// The object was removed.
+    pub(super) fn removed(&mut self, key: &Key) {
+        let may_be_there = !self.is_complete || self.index.get(key).is_some() || self.queue.get(key).is_some();
+        self.take_out(key);
+        if may_be_there {
+            let now = self.clock.now();
+            self.queue.push(key, Change::Remove, now, now);
+        }
+    }
+
+    /// Has the tier rid of what it holds under this key, unless something newer waits.
+    fn forget(&mut self, key: &Key) {
+        if self.take_out(key).is_some() && self.queue.get(key).is_none() {
+            let now = self.clock.now();
+            self.queue.push(key, Change::Remove, now, now);
+        }
+    }
+
+    /// Strikes a key off the index.
+    pub(super) fn take_out(&mut self, key: &Key) -> Option<Slot> {
+        let slot = self.index.remove(key)?;
+        if let Some(lines) = &mut self.lines {
+            lines.removed(key);
+        }
+        Some(slot)
+    }
+
+    fn put_in(&mut self, key: &Key, slot: Slot) {
+        if let Some(lines) = &mut self.lines {
+            lines.written(key, &slot, &self.clock);
+        }
+        self.index.insert(key, slot);
+    }
+
+    /// Where a reader finds the object.
+    pub(super) fn find(&self, key: &Key) -> Spot {
+        let now = self.clock.now();
+        match (self.queue.get(key), self.index.get(key)) {
+            (Some(Change::Write(entry)), _) if entry.meta.is_live(now) => Spot::Waiting(Arc::clone(entry)),
+            (Some(_), _) => Spot::Absent,
+            (None, Some(slot)) if now < slot.expires => Spot::There(*slot),
+            (None, Some(slot)) if slot.is_certain || self.is_complete => Spot::Absent,
+            (None, None) if self.is_complete => Spot::Absent,
+            (None, _) => Spot::Unknown,
+        }
+    }
+
+    /// Whether this is what a reader who found the object there should be given still.
+    pub(super) fn is_still(&self, key: &Key, found: Option<u64>) -> bool {
+        self.queue.get(key).is_none()
+            && match (found, self.index.get(key)) {
+                (Some(version), Some(slot)) => slot.version == version,
+                (None, slot) => slot.is_none_or(|slot| !slot.is_certain),
+                (Some(_), None) => false,
+            }
+    }
+
+    /// A version has been written.
+    pub(super) fn written(&mut self, turn: &Turn, entry: &Entry) {
+        let now = self.clock.now();
+        let meta = &entry.meta;
+        let slot = Slot {
+            length: entry.body.len() as u64,
+            kind: meta.kind,
+            modified: meta.modified,
+            expires: meta.expires,
+            version: 0,
+            is_certain: true,
+        };
+        self.put_in(&turn.key, slot);
+        if meta.kind.is_rewritten() {
+            if self.rewritten.len() > 10_000 {
+                self.rewritten.retain(|_, last| now.since(*last) < REWRITE_EVERY);
+            }
+            self.rewritten.insert(turn.key.clone(), now);
+        }
+        self.queue.end(turn, End::Made, now);
+    }
+
+    /// A removal has been made, or a write was of no use any more.
+    pub(super) fn gone(&mut self, turn: &Turn) {
+        self.take_out(&turn.key);
+        self.queue.end(turn, End::Made, self.clock.now());
+    }
+
+    /// The tier can't hold this version, ever.
+    pub(super) fn unfit(&mut self, turn: &Turn) {
+        self.queue.end(turn, End::GivenUp, self.clock.now());
+        self.metrics.given_up.inc();
+        self.forget(&turn.key);
+    }
+
+    /// What is there can't be read any more.
+    pub(super) fn damaged(&mut self, key: &Key) {
+        self.metrics.damaged.inc();
+        if self.queue.get(key).is_none() {
+            self.take_out(key);
+            let now = self.clock.now();
+            self.queue.push(key, Change::Remove, now, now);
+        }
+    }
+
+    /// An object was found in the tier that the index may not know. Says whether it is news.
+    pub(super) fn found(&mut self, key: &Key, attributes: &Attributes) -> bool {
+        if self.queue.get(key).is_some() || self.index.get(key).is_some_and(|slot| slot.is_certain) {
+            return false;
+        }
+        let slot = Slot {
+            length: attributes.length,
+            kind: attributes.kind,
+            modified: attributes.modified,
+            expires: self.clock.moment_of(attributes.expires),
+            version: 0,
+            is_certain: true,
+        };
+        if self.index.get(key).is_some_and(|known| Slot { version: 0, is_certain: true, ..*known } == slot) {
+            self.index.make_certain(key);
+            return false;
+        }
+        self.put_in(key, slot);
+        true
+    }
+
+    /// Everything in the tier has been seen: what was not is not there.
+    pub(super) fn complete(&mut self) {
+        for key in self.index.uncertain() {
+            self.take_out(&key);
+        }
+        self.is_complete = true;
+    }
+
+    /// Schedules the removal of some of what has fallen due, and of what is over the capacity. Names the latter.
+    pub(super) fn sweep(&mut self, limit: usize) -> Vec<(Key, Slot)> {
+        // What the journal says may be out of date: nothing is removed on its word.
+        if !self.is_complete {
+            return Vec::new();
+        }
+        let now = self.clock.now();
+        for _ in 0..limit {
+            let Some(key) = self.index.first_due(now).cloned() else { break };
+            self.forget(&key);
+            self.metrics.expired.inc();
+        }
+        let mut evicted = Vec::new();
+        while self.index.bytes() > self.options.capacity && evicted.len() < limit {
+            let Some(key) = self.index.oldest().cloned() else { break };
+            let slot = self.index.get(&key).copied();
+            self.forget(&key);
+            self.metrics.evicted.inc();
+            evicted.extend(slot.map(|slot| (key, slot)));
+        }
+        evicted
+    }
+
+    /// Shows the figures.
+    pub(super) fn show(&self) {
+        let now = self.clock.now();
+        let metrics = &self.metrics;
+        metrics.stored_bytes.set(self.index.bytes());
+        metrics.stored_objects.set(self.index.len() as u64);
+        metrics.waiting_bytes.set(self.queue.bytes());
+        metrics.waiting_changes.set(self.queue.len() as u64);
+        metrics.lag_seconds.set(self.lag(now).as_secs_f64());
+    }
+
+    /// For how long the oldest change has waited.
+    pub(super) fn lag(&self, now: Moment) -> Duration {
+        self.queue.oldest().map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Playlists, manifests and initialisation segments to have in memory before the first reader comes: the newest, up to so many
+    /// bytes.
+    pub(super) fn first_wanted(&self, mut bytes: u64) -> Vec<Key> {
+        let now = self.clock.now();
+        let fits = |key: &&Key| {
+            let Some(slot) = self.index.get(key).filter(|slot| now < slot.expires) else { return false };
+            bytes = bytes.saturating_sub(slot.length + super::index::OVERHEAD);
+            bytes > 0
+        };
+        self.index.protected().filter(fits).cloned().collect()
+    }
+}

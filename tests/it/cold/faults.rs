@@ -1,0 +1,136 @@
+//! A backend in memory, which the suite itself is tried on, and which can be made slow, failing, full or dead.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use springhead::model::id::Key;
+use springhead::store::cold::{Attributes, Care, Cold, ColdError, Later, Listed};
+use tokio::sync::mpsc;
+
+use super::conformance;
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each call takes so long.
+    Slow(Duration),
+    /// Each call fails.
+    Failing,
+    /// Each write finds no space.
+    Full,
+    /// No call ever ends.
+    Dead,
+}
+
+/// A backend in memory, with faults. What it is asked is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    objects: Mutex<BTreeMap<Key, (Attributes, Bytes)>>,
+    fault: Mutex<Fault>,
+    pub(crate) puts: AtomicU64,
+    pub(crate) gets: AtomicU64,
+    pub(crate) ranges: AtomicU64,
+    pub(crate) deletes: AtomicU64,
+}
+
+impl Memory {
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        *self.fault.lock() = fault;
+    }
+
+    pub(crate) fn held(&self, key: &Key) -> Option<Bytes> {
+        self.objects.lock().get(key).map(|(_, body)| body.clone())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.objects.lock().len()
+    }
+
+    async fn suffer(&self, is_write: bool) -> Result<(), ColdError> {
+        let fault = *self.fault.lock();
+        match fault {
+            Fault::Slow(span) => tokio::time::sleep(span).await,
+            Fault::Failing => return Err(ColdError::Unavailable("it fails".to_owned())),
+            Fault::Full if is_write => return Err(ColdError::Full("it is full".to_owned())),
+            Fault::Dead => std::future::pending().await,
+            Fault::None | Fault::Full => {}
+        }
+        Ok(())
+    }
+}
+
+impl Cold for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn put<'a>(&'a self, key: &'a Key, body: Bytes, attributes: &'a Attributes, _: Care) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.puts.fetch_add(1, Ordering::SeqCst);
+            self.suffer(true).await?;
+            self.objects.lock().insert(key.clone(), (attributes.clone(), body));
+            Ok(())
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> Later<'a, Option<(Attributes, Bytes)>> {
+        Box::pin(async move {
+            self.gets.fetch_add(1, Ordering::SeqCst);
+            self.suffer(false).await?;
+            Ok(self.objects.lock().get(key).cloned())
+        })
+    }
+
+    fn get_range<'a>(&'a self, key: &'a Key, range: Range<u64>) -> Later<'a, Option<(Attributes, Bytes)>> {
+        Box::pin(async move {
+            self.ranges.fetch_add(1, Ordering::SeqCst);
+            self.suffer(false).await?;
+            Ok(self.objects.lock().get(key).map(|(attributes, body)| {
+                let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap().min(body.len()));
+                (attributes.clone(), body.slice(start..end))
+            }))
+        })
+    }
+
+    fn head<'a>(&'a self, key: &'a Key) -> Later<'a, Option<Attributes>> {
+        Box::pin(async move {
+            self.suffer(false).await?;
+            Ok(self.objects.lock().get(key).map(|(attributes, _)| attributes.clone()))
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key, _: Care) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.deletes.fetch_add(1, Ordering::SeqCst);
+            self.suffer(true).await?;
+            self.objects.lock().remove(key);
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> mpsc::Receiver<Result<Listed, ColdError>> {
+        let objects: Vec<Listed> = self.objects.lock().keys().map(|key| Listed { key: key.clone(), attributes: None }).collect();
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(async move {
+            for object in objects {
+                if sender.send(Ok(object)).await.is_err() {
+                    break;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_in_memory_conforms() {
+    conformance::check(Arc::new(Memory::default())).await;
+}

@@ -1,0 +1,319 @@
+//! What is kept beside memory, from outside: evicted objects, restarts, kills, a full disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::harness::{Origin, bytes, eventually};
+use crate::wire::Request;
+
+const SMALL: &str = "hot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n";
+
+/// A server with these settings of its namespace, in a file that is there for its restarts.
+fn start(settings: &str) -> (Origin, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("springhead.toml");
+    fs::write(&file, format!("[namespaces.live-origin]\n{settings}")).unwrap();
+    (Origin::start_with(&["--config", file.to_str().unwrap()]), folder)
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[test]
+fn what_leaves_memory_is_served_until_its_ttl() {
+    let (origin, _folder) = start(SMALL);
+    origin.store("live/master.m3u8", "#EXTM3U\n");
+    for n in 0..60u64 {
+        origin.store(&format!("live/{n}.ts"), bytes(n, 400_000));
+    }
+    for n in 0..60u64 {
+        let answer = origin.get(&format!("live/{n}.ts"));
+        assert!(answer.status == 200 && answer.body == bytes(n, 400_000), "{n}");
+        // Ten of them fit into memory.
+        if !(45..55).contains(&n) {
+            let status = answer.header("cache-status");
+            assert_eq!(status.ends_with("; detail=durable"), n < 45, "{n}: {status}");
+        }
+    }
+    for n in 0..60u64 {
+        assert!(origin.get(&format!("live/{n}.ts")).body == bytes(n, 400_000), "{n}");
+    }
+    // A part of it, what is known of it, and what it is compared with.
+    let name = origin.path("live/3.ts");
+    let ask = |method: &str| Request::new(method, &*name).bearer(&origin.player);
+    let part = ask("GET").header("Range", "bytes=1000-1999").send(origin.address);
+    assert_eq!((part.status, part.header("content-range")), (206, "bytes 1000-1999/400000"));
+    assert!(part.body == bytes(3, 400_000)[1000..2000]);
+    let last = ask("GET").header("Range", "bytes=-5").send(origin.address);
+    assert!(last.status == 206 && last.body == bytes(3, 400_000)[399_995..]);
+    assert_eq!(ask("GET").header("Range", "bytes=400000-").send(origin.address).status, 416);
+    let head = ask("HEAD").send(origin.address);
+    assert_eq!((head.status, head.header("content-length")), (200, "400000"));
+    let tag = head.header("etag").to_owned();
+    assert_eq!(ask("GET").header("If-None-Match", &tag).send(origin.address).status, 304);
+    let put = |key: &str| Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("x");
+    assert_eq!(
+        put("live/5.ts").header("If-None-Match", "*").send(origin.address).status,
+        412,
+        "it is there, though not in memory"
+    );
+    assert_eq!(origin.metric("springhead_objects_lost_total"), 0.0);
+    // Its time to live is exact down there as well.
+    let short = Request::new("PUT", format!("{}?ttl_seconds=2", origin.path("short.ts"))).bearer(&origin.encoder);
+    assert_eq!(short.body(bytes(9, 400_000)).send(origin.address).status, 204);
+    let stored = Instant::now();
+    for n in 60..80u64 {
+        origin.store(&format!("live/{n}.ts"), bytes(n, 400_000));
+    }
+    let answer = origin.get("short.ts");
+    assert!(answer.status == 200 || stored.elapsed() > Duration::from_millis(1900), "{answer:?}");
+    thread::sleep(Duration::from_secs(2).saturating_sub(stored.elapsed()));
+    assert_eq!(origin.get("short.ts").status, 404);
+    let path = origin.data_dir().join("objects/live-origin/short.ts");
+    eventually(Duration::from_secs(5), || (!path.exists()).then_some(())).expect("its file goes");
+    // And what is deleted is gone.
+    assert_eq!(Request::new("DELETE", origin.path("live/1.ts")).bearer(&origin.encoder).send(origin.address).status, 204);
+    assert_eq!(origin.get("live/1.ts").status, 404);
+}
+
+#[test]
+fn a_restart_in_order_keeps_everything() {
+    let (mut origin, _folder) = start(SMALL);
+    for n in 0..30u64 {
+        origin.store(&format!("live/{n}.ts"), bytes(n, 400_000));
+    }
+    for n in 0..20 {
+        // Rewritten faster than it is written behind: the last version counts.
+        origin.store("live/index.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:6\n#{n}\n"));
+    }
+    let odd = Request::new("PUT", origin.path("odd")).bearer(&origin.encoder).body("{}");
+    let odd =
+        odd.header("Content-Type", "text/x-odd; a=\"b\"").header("Cache-Control", "max-age=5").header("Content-Encoding", "br");
+    assert_eq!(odd.send(origin.address).status, 204);
+    let kept = |origin: &Origin, key: &str| {
+        let answer = origin.get(key);
+        assert_eq!(answer.status, 200, "{key}");
+        let headers = ["etag", "last-modified", "content-type", "cache-control", "content-encoding"];
+        let present = headers.map(|name| answer.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).cloned());
+        (present, answer.body)
+    };
+    let names: Vec<String> =
+        (0..30).map(|n| format!("live/{n}.ts")).chain(["live/index.m3u8".to_owned(), "odd".to_owned()]).collect();
+    let before: Vec<_> = names.iter().map(|name| kept(&origin, name)).collect();
+    origin.stop();
+    assert!(files(&origin.data_dir().join("objects/.new")).is_empty(), "nothing is half-done");
+    origin.launch();
+    let playlist = origin.get("live/index.m3u8");
+    assert!(!playlist.header("cache-status").contains("durable"), "playlists are in memory before the first reader");
+    for (name, before) in names.iter().zip(before) {
+        let mut after = kept(&origin, name);
+        if name.ends_with(".ts") {
+            // What is left of its time to live is less.
+            after.0[3].clone_from(&before.0[3]);
+        }
+        assert!(after == before, "{name}: {:?} became {:?}", before.0, after.0);
+    }
+    let line = origin.wait_for_log("the durable tier is open");
+    assert_eq!((&line["in_order"], &line["objects"]), (&true.into(), &32.into()));
+}
+
+/// Pushes a stream until told to stop: unique segments and a playlist. Notes what was acknowledged, and when.
+fn push(
+    origin: &Origin,
+    round: u64,
+    stop: &AtomicBool,
+    acknowledged: &Mutex<Vec<(String, u64, Instant)>>,
+    list: &Mutex<(u64, u64)>,
+) {
+    thread::scope(|scope| {
+        for writer in 0..3u64 {
+            scope.spawn(move || {
+                for n in 0..100_000u64 {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let seed = round * 1_000_000 + writer * 100_000 + n;
+                    let key = format!("live/{writer}/{seed}.ts");
+                    let length = 1000 + usize::try_from(seed * 7919 % 60_000).unwrap();
+                    let request = Request::new("PUT", origin.path(&key)).bearer(&origin.encoder).body(bytes(seed, length));
+                    match request.try_send(origin.address) {
+                        Some(answer) if answer.status == 204 => acknowledged.lock().push((key, seed, Instant::now())),
+                        // Killed, or about to be.
+                        _ => break,
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let next = list.lock().1 + 1;
+                list.lock().1 = next;
+                let request = Request::new("PUT", origin.path("live/index.m3u8")).bearer(&origin.encoder);
+                match request.body(format!("#EXTM3U\n#{next}\n")).try_send(origin.address) {
+                    Some(answer) if answer.status == 204 => list.lock().0 = next,
+                    _ => break,
+                }
+            }
+        });
+    });
+}
+
+fn body(seed: u64) -> Vec<u8> {
+    bytes(seed, 1000 + usize::try_from(seed * 7919 % 60_000).unwrap())
+}
+
+#[test]
+fn a_kill_loses_nothing_that_was_acknowledged_as_durable() {
+    let kills: u64 = std::env::var("SPRINGHEAD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let (mut origin, _folder) = start("ack = \"durable\"\nhot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n");
+    let (acknowledged, list) = (Mutex::new(Vec::new()), Mutex::new((0, 0)));
+    let mut checked = 0;
+    for round in 0..kills {
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| push(&origin, round, &stop, &acknowledged, &list));
+            thread::sleep(Duration::from_millis(100 + round * 37 % 400));
+            origin.signal("KILL");
+            stop.store(true, Ordering::SeqCst);
+        });
+        origin.wait();
+        origin.launch();
+        let all = acknowledged.lock();
+        // All of them in the last round, those of this one in the others.
+        let from = if round + 1 == kills { 0 } else { checked };
+        for (key, seed, _) in &all[from..] {
+            let answer = origin.get(key);
+            assert!(answer.status == 200 && answer.body == body(*seed), "round {round}: {key}: {}", answer.status);
+        }
+        checked = all.len();
+        let (safe, tried) = *list.lock();
+        if safe > 0 {
+            let text = origin.get("live/index.m3u8").text();
+            let found: u64 = text.trim_end().rsplit('#').next().unwrap().parse().unwrap_or_else(|_| panic!("torn: {text:?}"));
+            assert!((safe..=tried).contains(&found), "round {round}: {found}, acknowledged {safe}, tried {tried}");
+            list.lock().0 = found;
+        }
+    }
+    assert!(checked as u64 > kills * 5, "{checked} in {kills} rounds");
+    origin.wait_for_log("everything in the durable tier is known");
+    assert!(files(&origin.data_dir().join("objects/.new")).is_empty(), "what was half-written is gone");
+}
+
+#[test]
+fn a_kill_loses_no_more_than_the_write_behind_window() {
+    let (mut origin, _folder) = start(SMALL);
+    let (acknowledged, list) = (Mutex::new(Vec::new()), Mutex::new((0, 0)));
+    for round in 0..3 {
+        let stop = AtomicBool::new(false);
+        let killed = Mutex::new(None);
+        thread::scope(|scope| {
+            scope.spawn(|| push(&origin, round, &stop, &acknowledged, &list));
+            thread::sleep(Duration::from_millis(1500));
+            *killed.lock() = Some(Instant::now());
+            origin.signal("KILL");
+            stop.store(true, Ordering::SeqCst);
+        });
+        let killed = killed.lock().unwrap();
+        origin.wait();
+        origin.launch();
+        let mut lost = 0;
+        for (key, seed, at) in acknowledged.lock().drain(..) {
+            let answer = origin.get(&key);
+            if answer.status == 404 {
+                lost += 1;
+                let before = killed.saturating_duration_since(at);
+                assert!(before < Duration::from_secs(1), "{key} was lost, {before:?} after it was acknowledged");
+            } else {
+                assert!(answer.body == body(seed), "{key}: {}", answer.status);
+            }
+        }
+        eprintln!("lost to a kill under ack = hot: {lost}");
+    }
+}
+
+/// A small file system of its own, as long as this is there.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path, size: &str) -> Option<Self> {
+        let options = format!("size={size},mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_loud_and_costs_nobody_but_the_past() {
+    let (mut origin, _folder) = start("hot_capacity = \"8MiB\"\nmax_object_size = \"1MiB\"\n");
+    origin.stop();
+    let Some(_disk) = SmallDisk::mount(&origin.data_dir().join("objects"), "6m") else {
+        eprintln!("SKIPPED: no file system could be mounted, so a full disk is not tried; run this as root");
+        return;
+    };
+    origin.launch();
+    origin.store("live/index.m3u8", "#EXTM3U\n");
+    for n in 0..100u64 {
+        let begun = Instant::now();
+        origin.store(&format!("live/{n}.ts"), bytes(n, 1_000_000));
+        assert!(begun.elapsed() < Duration::from_secs(1), "an upload waited for the disk");
+        assert!(origin.get(&format!("live/{n}.ts")).body == bytes(n, 1_000_000), "the live edge is there");
+    }
+    let line = origin.wait_for_log("the durable tier is full: new objects are in memory only until there is space");
+    assert_eq!(line["level"], "ERROR");
+    let said =
+        origin.log().into_iter().filter(|line| line["message"].as_str().unwrap_or_default().contains("tier is full")).count();
+    assert_eq!(said, 1, "once");
+    let ready = Request::new("GET", "/readyz").send(origin.address);
+    assert!(ready.status == 200 && ready.text().contains("no space left"), "{ready:?}");
+    assert_eq!(origin.metric("springhead_durable_up"), 0.0);
+    assert!(origin.metric("springhead_objects_lost_total{reason=\"evicted\"}") > 10.0);
+    for n in 0..100u64 {
+        let answer = origin.get(&format!("live/{n}.ts"));
+        assert!(answer.status == 404 || answer.body == bytes(n, 1_000_000), "{n}: {}", answer.status);
+    }
+    // Somebody makes space.
+    for n in 0..98u64 {
+        Request::new("DELETE", origin.path(&format!("live/{n}.ts"))).bearer(&origin.encoder).send(origin.address);
+    }
+    let up = eventually(Duration::from_secs(40), || {
+        (origin.metric("springhead_durable_up") == 1.0 && origin.metric("springhead_durable_waiting_changes") == 0.0)
+            .then_some(())
+    });
+    up.expect("it works again");
+    origin.wait_for_log("the durable tier works again");
+    origin.store("after.ts", bytes(1, 1000));
+    origin.stop();
+    origin.launch();
+    assert!(origin.get("after.ts").body == bytes(1, 1000));
+}
+
+#[test]
+fn objects_are_files_under_their_names() {
+    let (origin, _folder) = start("");
+    origin.store("live/a.m3u8", "#EXTM3U\n");
+    origin.store("live/b/1.ts", "segment");
+    let objects = origin.data_dir().join("objects/live-origin");
+    eventually(Duration::from_secs(10), || (files(&objects).len() == 2).then_some(())).expect("they are written behind");
+    assert_eq!(fs::read_to_string(objects.join("live/a.m3u8")).unwrap(), "#EXTM3U\n");
+    assert_eq!(fs::read_to_string(objects.join("live/b/1.ts")).unwrap(), "segment");
+    assert_eq!(files(&origin.data_dir().join("objects/.meta")).len(), 2);
+}
