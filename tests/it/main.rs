@@ -12,6 +12,7 @@ mod access;
 mod caches;
 mod capacity;
 mod cli;
+mod cloud;
 mod cold;
 mod conformance;
 mod digest;
