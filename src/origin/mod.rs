@@ -38,7 +38,7 @@ use crate::auth::grant::{Action, Grant};
 use crate::metrics::{Metrics, NamespaceMetrics, Traffic};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Collection, Namespace, ObjectId};
-use crate::store::{Below, HotNamespace, Store};
+use crate::store::{Access, Below, HotNamespace, Store};
 
 /// The origin: a cheap handle, cloned into every request.
 #[derive(Clone, Debug)]
@@ -113,19 +113,20 @@ impl Origin {
     }
 
     /// An origin whose namespaces have tiers below memory, as far as their policies say so. What of these is local is kept in
-    /// `objects`.
+    /// `objects`; `access` opens buckets.
     ///
     /// # Panics
     /// Outside of a runtime.
     #[must_use]
     pub fn with_objects_in(
         objects: PathBuf,
+        access: Access,
         namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>,
         max_in_flight: u64,
         clock: Clock,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let store = Store::new(max_in_flight, clock.clone(), metrics).with_objects_in(objects);
+        let store = Store::new(max_in_flight, clock.clone(), metrics).with_objects_in(objects).with_buckets(access);
         Self::over(store, namespaces, max_in_flight, clock, metrics)
     }
 

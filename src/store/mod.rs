@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrivals::Arrival;
+pub use cold::cloud::{Access, Location, LocationError};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
@@ -71,19 +72,31 @@ pub struct Store {
     in_flight: Arc<InFlight>,
     clock: Clock,
     objects: Option<PathBuf>,
+    access: Access,
 }
 
 impl Store {
     /// `max_in_flight` bounds the bytes of all uploads in flight together.
     #[must_use]
     pub fn new(max_in_flight: u64, clock: Clock, metrics: &Metrics) -> Self {
-        Self { in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())), clock, objects: None }
+        Self {
+            in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())),
+            clock,
+            objects: None,
+            access: Access::default(),
+        }
     }
 
     /// Lets namespaces have a tier below, with its local files in this folder.
     #[must_use]
     pub fn with_objects_in(self, folder: PathBuf) -> Self {
         Self { objects: Some(folder), ..self }
+    }
+
+    /// Lets tiers be in buckets, with what opens these.
+    #[must_use]
+    pub fn with_buckets(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// Begins what is below a namespace that has just been opened. It starts by itself; [`Below::opened`] tells when it has.
@@ -101,7 +114,8 @@ impl Store {
     ) -> Below {
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return Below(None) };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
-        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace));
+        let (access, clock) = (self.access.clone(), self.clock.clone());
+        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock));
         // By the place, so that what the journal of one says is never believed of another.
         let place = match durable {
             Durable::Bucket(url) => format!("{:032x}", upload::hash(url.as_bytes())),

@@ -30,6 +30,7 @@ pub(crate) struct Origin {
     pub(crate) administrator: String,
     dir: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
     secrets: Mutex<Vec<String>>,
     starts: u32,
@@ -44,6 +45,11 @@ impl Origin {
 
     /// With more arguments.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// With variables in its environment.
+    pub(crate) fn start_in(arguments: &[&str], environment: &[(String, String)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut origin = Self {
             address: SocketAddr::from(([0; 4], 0)),
@@ -53,6 +59,7 @@ impl Origin {
             administrator: String::new(),
             dir,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: environment.to_vec(),
             child: None,
             secrets: Mutex::default(),
             starts: 0,
@@ -85,6 +92,7 @@ impl Origin {
             // Each test's access log is searched for keys too.
             .env("SPRINGHEAD_ACCESS_LOG", self.access_log_path())
             .env_remove("SPRINGHEAD_SIGNING_KEY")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(log)

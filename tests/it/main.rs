@@ -13,6 +13,7 @@ mod access;
 mod caches;
 mod capacity;
 mod cli;
+mod cloud;
 mod cold;
 mod conformance;
 mod digest;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::store::{Ack, Durable};
+use crate::store::{Ack, Durable, Location};
 
 use super::{AccessLogOutput, LogFormat, LogLevel};
 use crate::app::client::Url;
@@ -46,7 +46,12 @@ pub(super) fn durable(text: &str) -> Result<Durable, String> {
     match text {
         "off" => Ok(Durable::Off),
         "disk" => Ok(Durable::Disk),
-        _ => Err(format!("{text:?} is no durable tier; it is off or disk")),
+        _ => match Location::parse(text) {
+            Ok(_) => Ok(Durable::Bucket(text.to_owned())),
+            // What is no URL at all holds no secret; another may.
+            Err(_) if !text.contains(':') => Err(format!("{text:?} is no durable tier; it is off, disk, or s3://BUCKET/PREFIX")),
+            Err(error) => Err(format!("is no durable tier: a bucket's URL {error}")),
+        },
     }
 }
 

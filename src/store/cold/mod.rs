@@ -10,6 +10,7 @@
 //! - One caller at a time per key for `put` and `delete`: the write-behind queue sees to that. Reads may come at any time.
 
 mod attributes;
+pub mod cloud;
 pub mod disk;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -26,6 +28,7 @@ use tokio::sync::mpsc;
 pub use attributes::Attributes;
 
 use super::Durable;
+use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 
 /// What a backend answers with, when it has.
@@ -107,14 +110,27 @@ pub trait Cold: fmt::Debug + Send + Sync {
     }
 }
 
-/// Opens the place that the settings name. Blocking. `objects` is the folder for what is kept on this machine.
+/// How long a bucket may take for an answer, retries included. Whoever waits may have given up before.
+const BUCKET_WITHIN: Duration = Duration::from_secs(10);
+
+/// Opens the place that the settings name. Blocking. `objects` is the folder for what is kept on this machine, `access` what opens
+/// buckets.
 ///
 /// # Errors
-/// [`ColdError`], also for a kind of bucket that is not built in.
-pub fn open(place: &Durable, objects: &Path, namespace: &Namespace) -> Result<Arc<dyn Cold>, ColdError> {
+/// [`ColdError`], also for what names no bucket.
+pub fn open(
+    place: &Durable,
+    objects: &Path,
+    namespace: &Namespace,
+    access: &cloud::Access,
+    clock: &Clock,
+) -> Result<Arc<dyn Cold>, ColdError> {
     match place {
         Durable::Off => Err(ColdError::Denied("it is off".to_owned())),
         Durable::Disk => Ok(Arc::new(disk::Disk::open(objects, namespace)?)),
-        Durable::Bucket(_) => Err(ColdError::Denied("this kind of bucket is not built in".to_owned())),
+        Durable::Bucket(url) => {
+            let location = cloud::Location::parse(url).map_err(|error| ColdError::Denied(format!("its URL {error}")))?;
+            Ok(Arc::new(cloud::Cloud::open(&location, namespace, access, BUCKET_WITHIN, clock.clone())?))
+        }
     }
 }

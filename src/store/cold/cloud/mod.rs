@@ -1,0 +1,280 @@
+//! Objects in a bucket: `PREFIX/NAMESPACE/KEY` holds an object's plain bytes under its readable name, with content type, coding
+//! and cache control as the headers the store itself serves it with, and the rest in fields beside it. A PUT there changes all of
+//! it in one step, and what it has answered outlives any machine: there is nothing to recover.
+//!
+//! What a restart costs: one request for each 1,000 objects to list them, one for each piece of the [`index`], and one for each
+//! object that neither this process nor the index knows: those of the last half minute before a crash, or all in a bucket whose
+//! index is lost. The last ones are asked [`AT_ONCE`] at a time.
+//!
+//! Invariant: what others put into the folder, without our fields, is absent: neither served nor listed.
+
+mod bucket;
+mod fields;
+mod index;
+mod location;
+mod names;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ahash::RandomState;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+pub use self::bucket::Access;
+use self::bucket::{Bucket, Fetched, Seen};
+use self::fields::{Fields, from_fields, to_fields};
+use self::index::{Index, Note, Pending, PieceName, lines, to_merge};
+use self::location::Provider;
+pub use self::location::{Location, LocationError};
+use self::names::{INDEX, is_long, key_of, name_of};
+use super::{Attributes, Care, Cold, ColdError, Later, Listed};
+use crate::model::clock::Clock;
+use crate::model::id::{Key, Namespace};
+
+/// How many requests of a listing are under way together.
+const AT_ONCE: usize = 32;
+/// After how many pieces of the index small ones are merged: so many requests a restart makes more at most.
+const MERGE_EVERY: usize = 64;
+
+/// A namespace's objects in a bucket.
+#[derive(Debug)]
+pub struct Cloud {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    bucket: Bucket,
+    pending: Mutex<Pending>,
+    /// Pieces written by this process.
+    pieces: AtomicUsize,
+    clock: Clock,
+}
+
+impl Cloud {
+    /// Prepares the way to a namespace's folder in a bucket. Nothing is asked there yet: whether it lets us shows with the first
+    /// call. A call that has no answer after `deadline`, with the retries within it, has failed.
+    ///
+    /// # Errors
+    /// [`ColdError::Denied`] when what is set, here and in the environment, does not make a client.
+    pub fn open(
+        location: &Location,
+        namespace: &Namespace,
+        access: &Access,
+        deadline: Duration,
+        clock: Clock,
+    ) -> Result<Self, ColdError> {
+        let bucket = Bucket::open(location, namespace.as_str(), access, deadline)?;
+        Ok(Self { inner: Arc::new(Inner { bucket, pending: Mutex::default(), pieces: AtomicUsize::new(0), clock }) })
+    }
+}
+
+impl Inner {
+    /// What was read, if it is ours.
+    fn read(key: &Key, fetched: Fetched) -> Result<Option<(Attributes, Bytes)>, ColdError> {
+        match from_fields(&fetched.fields, fetched.length)? {
+            Some((Some(other), _)) if other != *key => Err(ColdError::Damaged("its fields are another object's".to_owned())),
+            Some((_, attributes)) => Ok(Some((attributes, fetched.body))),
+            None => Ok(None),
+        }
+    }
+
+    async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Option<(Attributes, Bytes)>, ColdError> {
+        let fetched = self.bucket.get(&name_of(key), range).await?;
+        fetched.map_or(Ok(None), |fetched| Self::read(key, fetched))
+    }
+
+    async fn put(self: &Arc<Self>, key: &Key, body: Bytes, attributes: &Attributes) -> Result<(), ColdError> {
+        let name = name_of(key);
+        let fields = to_fields(attributes, is_long(&name).then_some(key))?;
+        let tag = self.bucket.put(&name, body, &fields, Some(attributes)).await?;
+        let note = Note { name, tag, put: self.clock.wall().millis(), expires: attributes.expires.millis(), fields };
+        let due = self.pending.lock().add(note, self.clock.now());
+        if let Some(notes) = due {
+            let inner = Arc::clone(self);
+            // Beside the write. When it fails, a restart asks for these one by one.
+            tokio::spawn(async move {
+                inner.write_piece(&notes).await?;
+                if (inner.pieces.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(MERGE_EVERY) {
+                    inner.merge().await
+                } else {
+                    Ok(())
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn write_piece(&self, notes: &[Note]) -> Result<(), ColdError> {
+        let Some(expires) = notes.iter().map(|note| note.expires).max() else { return Ok(()) };
+        let half = || u128::from(RandomState::new().hash_one(self.clock.wall().millis()));
+        let piece = PieceName { expires, notes: notes.len(), id: half() << 64 | half() };
+        let name = format!("{INDEX}/{}", piece.text());
+        self.bucket.put(&name, lines(notes), &Fields::new(), None).await.map(drop)
+    }
+
+    /// The pieces that are worth reading. What is past is removed on the way.
+    async fn pieces(&self) -> Result<Vec<PieceName>, ColdError> {
+        let now = self.clock.wall().millis();
+        let mut seen = self.bucket.list(INDEX);
+        let (mut pieces, mut past) = (Vec::new(), Vec::new());
+        while let Some(seen) = seen.next().await {
+            if let Some(piece) = PieceName::parse(&seen?.name) {
+                if piece.expires > now { pieces.push(piece) } else { past.push(piece) }
+            }
+        }
+        self.remove(&past).await;
+        Ok(pieces)
+    }
+
+    /// Removes pieces. One that stays is met again.
+    async fn remove(&self, pieces: &[PieceName]) {
+        let remove = |piece: PieceName| {
+            let bucket = self.bucket.clone();
+            async move { drop(bucket.delete(&format!("{INDEX}/{}", piece.text())).await) }
+        };
+        stream::iter(pieces.to_vec()).for_each_concurrent(AT_ONCE, remove).await;
+    }
+
+    /// Reads these pieces. One that can't be read is left out, and `false` says so.
+    async fn read_pieces(&self, pieces: &[PieceName]) -> (Index, bool) {
+        let read = |piece: PieceName| {
+            let bucket = self.bucket.clone();
+            async move { bucket.get(&format!("{INDEX}/{}", piece.text()), None).await }
+        };
+        let mut read = stream::iter(pieces.to_vec()).map(read).buffer_unordered(AT_ONCE);
+        let (mut index, mut complete) = (Index::default(), true);
+        while let Some(piece) = read.next().await {
+            match piece {
+                Ok(Some(piece)) => index.add(&piece.body, self.clock.wall()),
+                Ok(None) | Err(_) => complete = false,
+            }
+        }
+        (index, complete)
+    }
+
+    /// Makes one piece of many small ones, so that a long time to live does not leave thousands.
+    async fn merge(&self) -> Result<(), ColdError> {
+        let pieces = to_merge(self.pieces().await?);
+        let (index, complete) = self.read_pieces(&pieces).await;
+        if complete && !pieces.is_empty() {
+            // The new one first: what is told twice does no harm.
+            self.write_piece(&index.merged()).await?;
+            self.remove(&pieces).await;
+        }
+        Ok(())
+    }
+
+    /// An object of the listing, if it is ours.
+    async fn look(&self, index: &Index, seen: Seen) -> Option<Result<Listed, ColdError>> {
+        if seen.name.starts_with(INDEX) {
+            return None;
+        }
+        let key = key_of(&seen.name);
+        if key.is_none() && !is_long(&seen.name) {
+            return None;
+        }
+        let noted = index.find(&seen.name, &seen.tag, seen.modified).and_then(|fields| from_fields(&fields, seen.length).ok()?);
+        let found = match noted {
+            Some(found) => found,
+            None => match self.bucket.head(&seen.name).await {
+                Ok(Some(fetched)) => match from_fields(&fetched.fields, fetched.length) {
+                    Ok(found) => found?,
+                    Err(error) => return Some(Err(error)),
+                },
+                // Removed since, or somebody else's.
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        match (key.or(found.0), found.1) {
+            (Some(key), attributes) if name_of(&key) == seen.name => Some(Ok(Listed { key, attributes: Some(attributes) })),
+            _ => Some(Err(ColdError::Damaged(format!("'{}' does not say its key", seen.name)))),
+        }
+    }
+
+    async fn list(self: &Arc<Self>, found: &mpsc::Sender<Result<Listed, ColdError>>) -> Result<(), ColdError> {
+        let (mut index, _) = self.read_pieces(&self.pieces().await?).await;
+        let pending = self.pending.lock().lines();
+        index.add(&pending, self.clock.wall());
+        let index = Arc::new(index);
+        let look = |seen: Result<Seen, ColdError>| {
+            let (inner, index) = (Arc::clone(self), Arc::clone(&index));
+            async move {
+                match seen {
+                    Ok(seen) => inner.look(&index, seen).await,
+                    Err(error) => Some(Err(error)),
+                }
+            }
+        };
+        let mut listed = self.bucket.list("").map(look).buffer_unordered(AT_ONCE);
+        while let Some(listed) = listed.next().await {
+            if let Some(listed) = listed
+                && found.send(listed).await.is_err()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cold for Cloud {
+    fn name(&self) -> &'static str {
+        match self.inner.bucket.provider() {
+            Provider::S3 => "s3",
+            Provider::Google => "gcs",
+            Provider::Azure => "azure",
+            Provider::Memory => "memory",
+        }
+    }
+
+    fn put<'a>(&'a self, key: &'a Key, body: Bytes, attributes: &'a Attributes, _: Care) -> Later<'a, ()> {
+        Box::pin(self.inner.put(key, body, attributes))
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> Later<'a, Option<(Attributes, Bytes)>> {
+        Box::pin(self.inner.get(key, None))
+    }
+
+    fn get_range<'a>(&'a self, key: &'a Key, range: Range<u64>) -> Later<'a, Option<(Attributes, Bytes)>> {
+        Box::pin(self.inner.get(key, Some(range)))
+    }
+
+    fn head<'a>(&'a self, key: &'a Key) -> Later<'a, Option<Attributes>> {
+        Box::pin(async move {
+            let fetched = self.inner.bucket.head(&name_of(key)).await?;
+            Ok(fetched.map_or(Ok(None), |fetched| Inner::read(key, fetched))?.map(|(attributes, _)| attributes))
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key, _: Care) -> Later<'a, ()> {
+        Box::pin(async move {
+            let name = name_of(key);
+            self.inner.pending.lock().remove(&name);
+            self.inner.bucket.delete(&name).await
+        })
+    }
+
+    fn list(&self) -> mpsc::Receiver<Result<Listed, ColdError>> {
+        let (sender, receiver) = mpsc::channel(1_024);
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            if let Err(error) = inner.list(&sender).await {
+                // Nobody may be listening any more.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        receiver
+    }
+
+    /// Keeps the index short. Nothing else can be left over here.
+    fn tidy(&self) -> Later<'_, u64> {
+        Box::pin(async move { self.inner.merge().await.map(|()| 0) })
+    }
+}
