@@ -11,6 +11,9 @@ use super::mpd;
 use super::uri::{decode, is_scheme};
 use crate::model::kind::Kind;
 
+/// The largest answer in which children inherit, in bytes: a playlist of hours, and no multiple of memory for one of a million lines.
+pub const MAX_INHERITED: usize = 16 << 20;
+
 /// A query parameter of a URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter<'a> {
@@ -50,11 +53,15 @@ pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>
 
 /// The body with `query` (such as `token=…&inherit_token=1`) added to every URI that leads back to the host the reader asked: to
 /// relative ones, and to absolute ones whose authority is `host`, what the reader's request says it asked. Nothing is added to a
-/// URI of which that is not plain: a key never leaves for another host.
+/// URI of which that is not plain: a key never leaves for another host. What would become larger than [`MAX_INHERITED`] stays as it
+/// is.
 #[must_use]
 pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec<u8> {
     let mut edits = Edits::new(bytes);
     let mut add = |place: Range<usize>, query: &str| {
+        if edits.edited.len() > MAX_INHERITED {
+            return;
+        }
         // Before the fragment, if there is one: after an escape as in `&#38;` it is none.
         let uri = &bytes[place.clone()];
         let hash = (0..uri.len()).find(|&at| uri[at] == b'#' && (at == 0 || uri[at - 1] != b'&')).unwrap_or(uri.len());
@@ -89,7 +96,8 @@ pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec
         }
         Kind::Initialization | Kind::Segment => {}
     }
-    edits.finish().unwrap_or_else(|| bytes.to_vec())
+    let within = edits.edited.len() <= MAX_INHERITED;
+    Some(edits).filter(|_| within).and_then(Edits::finish).unwrap_or_else(|| bytes.to_vec())
 }
 
 /// Whether a URI leads to the host that the reader asked, by the reading of browsers as well as by the RFC's.
@@ -439,6 +447,12 @@ mod tests {
             let text = format!("#EXTM3U\n{line}\n");
             assert_eq!(inherited(Kind::Playlist, &text), text);
         }
+    }
+
+    #[test]
+    fn what_would_become_huge_stays_as_it_is() {
+        let text = format!("#EXTM3U\n{}", "a\n".repeat(MAX_INHERITED / 16));
+        assert_eq!(inherited(Kind::Playlist, &text), text);
     }
 
     #[test]
