@@ -167,18 +167,16 @@ fn playlist_places(bytes: &[u8], line: Range<usize>, look: &mut impl FnMut(Range
 
 /// A text of XML without what makes it a comment, a processing instruction or raw text: that is no part of a URI in it.
 fn markup_off(bytes: &[u8], place: Range<usize>) -> Range<usize> {
-    let mut place = trim(bytes, place);
-    for open in [&b"![CDATA["[..], b"!--", b"?"] {
-        if bytes[place.clone()].starts_with(open) {
-            place.start += open.len();
-        }
+    let (mut start, mut end) = (place.start, place.end);
+    if bytes[..start].ends_with(b"<") {
+        let opened = [&b"![CDATA["[..], b"!--", b"?"].into_iter().find(|open| bytes[start..end].starts_with(open));
+        start += opened.map_or(0, <[u8]>::len);
     }
-    for close in [&b"]]"[..], b"--", b"?"] {
-        if bytes[place.clone()].ends_with(close) {
-            place.end -= close.len();
-        }
+    if bytes[end..].starts_with(b">") {
+        let closed = [&b"]]"[..], b"--", b"?"].into_iter().find(|close| bytes[start..end].ends_with(close));
+        end -= closed.map_or(0, <[u8]>::len);
     }
-    trim(bytes, place)
+    trim(bytes, start..end)
 }
 
 /// A URI without what is to be dropped; `None` when there is none of that.
@@ -244,7 +242,7 @@ fn without_parameters<'a>(part: &'a str, elsewhere: bool, drop: &impl Fn(&Parame
         let parameter = Parameter { name: form(name), value: form(value), elsewhere };
         if end > 0 && drop(&parameter) {
             dropped = true;
-        } else {
+        } else if end > 0 {
             if !kept.is_empty() {
                 kept.push_str(separator);
             }
@@ -376,6 +374,7 @@ mod tests {
             ("<BaseURL><![CDATA[a?token=K]]></BaseURL>", "<BaseURL><![CDATA[a]]></BaseURL>"),
             ("<BaseURL>https://u:p@h/cache/a/</BaseURL>", "<BaseURL>https://h/cache/a/</BaseURL>"),
             ("<!--a?token=K-->", "<!--a-->"),
+            ("<BaseURL>?token=K</BaseURL>", "<BaseURL></BaseURL>"),
             ("<?xml version=\"1.0\"?><?token=K?>", "<?xml version=\"1.0\"?><?token=K?>"),
             ("<Title>A & B?</Title><Url>x?a=1&#38;b</Url>", "<Title>A & B?</Title><Url>x?a=1&#38;b</Url>"),
             ("<S media=\"a?token=K", "<S media=\"a"),
