@@ -103,7 +103,13 @@ pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec
 /// Whether a URI leads to the host that the reader asked, by the reading of browsers as well as by the RFC's.
 fn leads_back(uri: &str, host: Option<&str>) -> bool {
     // Browsers read a backslash as a slash and leave out tabs and line ends: none of that is in an honest URI.
-    if uri.is_empty() || uri.contains('\\') || uri.chars().any(char::is_control) || uri.trim_ascii() != uri {
+    // And one of nothing but a fragment means the playlist itself.
+    if uri.is_empty()
+        || uri.starts_with('#')
+        || uri.contains('\\')
+        || uri.chars().any(char::is_control)
+        || uri.trim_ascii() != uri
+    {
         return false;
     }
     let rest = match uri.split_once(':') {
@@ -195,7 +201,9 @@ fn strip_uri(uri: &str, users: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> 
     let query = without_parameters(&uri[question..hash], elsewhere, drop);
     // A fragment stays: no client sends it anywhere.
     let changed = matches!(path, Cow::Owned(_)) || matches!(query, Cow::Owned(_));
-    changed.then(|| [&path, &query, &uri[hash..]].concat())
+    // A reference must not become nothing, nor a line a tag, nor a fragment an escape, for want of what stood between.
+    let mark = if question < hash && query.is_empty() && (path.is_empty() || path.ends_with('&')) { "?" } else { "" };
+    changed.then(|| [&path, mark, &query, &uri[hash..]].concat())
 }
 
 /// A path without user and password before any host in it, and whether it leads elsewhere.
@@ -332,6 +340,7 @@ mod tests {
             ("a.m3u8?x=1?token=K", "a.m3u8?x=1?token=K"),
             ("a.m3u8??token=K", "a.m3u8"),
             ("a.m3u8#f?token=K", "a.m3u8#f?token=K"),
+            ("?token=K#EXT-X-MAP:URI=\"//u@h\"", "?#EXT-X-MAP:URI=\"//u@h\""),
             ("a b.m3u8?token=K", "a b.m3u8"),
             ("\u{e4}.m3u8?token=\u{e4}", "\u{e4}.m3u8"),
             ("https://user:pass@h/a?b", "https://h/a?b"),
@@ -374,7 +383,7 @@ mod tests {
             ("<BaseURL><![CDATA[a?token=K]]></BaseURL>", "<BaseURL><![CDATA[a]]></BaseURL>"),
             ("<BaseURL>https://u:p@h/cache/a/</BaseURL>", "<BaseURL>https://h/cache/a/</BaseURL>"),
             ("<!--a?token=K-->", "<!--a-->"),
-            ("<BaseURL>?token=K</BaseURL>", "<BaseURL></BaseURL>"),
+            ("<BaseURL>?token=K</BaseURL>", "<BaseURL>?</BaseURL>"),
             ("<?xml version=\"1.0\"?><?token=K?>", "<?xml version=\"1.0\"?><?token=K?>"),
             ("<Title>A & B?</Title><Url>x?a=1&#38;b</Url>", "<Title>A & B?</Title><Url>x?a=1&#38;b</Url>"),
             ("<S media=\"a?token=K", "<S media=\"a"),
