@@ -19,10 +19,13 @@ use crate::auth::key::{KeyError, KeyRing, KeySpec};
 use crate::auth::secret::Secret;
 use crate::auth::signing::SigningKey;
 use crate::auth::verify::Verifier;
-use crate::hls::playlist::target_duration;
+use crate::hls::mpd;
+use crate::hls::playlist::{Playlist, parse, target_duration};
+use crate::hls::rewrite::{Parameter, inherit, strip};
+use crate::hls::uri::resolve;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::conditions::{Conditions, KeptConditions, Validators, Verdict};
-use crate::model::id::{Key, Namespace};
+use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::range::{self, Ask};
 use crate::model::units::{Size, Span, parse_bitrate, parse_duration, parse_size};
@@ -188,8 +191,32 @@ pub fn settings(bytes: &[u8]) {
     }
 }
 
-/// A playlist's facts are sane, and every body is of some kind.
+/// A playlist's facts are sane, what it lists are objects or nothing of ours, and every body is of some kind.
 pub fn playlist(bytes: &[u8]) {
+    let (Ok(namespace), Ok(key)) = (Namespace::parse("live"), Key::parse("a/b.m3u8")) else { unreachable!("they are names") };
+    let own = ObjectId { namespace, key };
+    let is_sane = |uri: &str| {
+        resolve(&own, uri)
+            .is_none_or(|object| Namespace::parse(object.namespace.as_str()).is_ok() && Key::parse(object.key.as_str()).is_ok())
+    };
+    match parse(bytes) {
+        Ok(Playlist::Media(media)) => {
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            assert!(media.segments.len() + media.parts.len() + media.maps.len() <= lines && media.faults.len() <= 17);
+            let first = media.media_sequence.saturating_add(media.skipped);
+            for (index, segment) in media.segments.iter().enumerate() {
+                assert_eq!(segment.sequence, first.saturating_add(index as u64));
+                assert!(
+                    segment.map.is_none_or(|map| map < media.maps.len()) && segment.key.is_none_or(|key| key < media.keys.len())
+                );
+                assert!(segment.range.is_none_or(|range| range.start.checked_add(range.length).is_some()));
+                assert!(is_sane(&segment.uri));
+            }
+            assert!(media.last_sequence() >= media.segments.last().map(|segment| segment.sequence));
+        }
+        Ok(Playlist::Multivariant(list)) => assert!(list.variants.iter().all(|variant| is_sane(&variant.uri))),
+        Err(fault) => assert!(fault.line >= 1),
+    }
     let sane = |target: Duration| target <= Duration::from_secs(86_400);
     assert!(target_duration(bytes).is_none_or(sane));
     for name in ["a.m3u8", "a.mp4", "a.ts"] {
@@ -203,6 +230,42 @@ pub fn playlist(bytes: &[u8]) {
 pub fn segment(bytes: &[u8]) {
     let (holds, wrong) = look(bytes);
     assert!(!holds.is_empty() && wrong.is_none_or(|wrong| wrong.len() > 5));
+}
+
+/// Any bytes read as a manifest or as none; what it lists is bounded by what was read.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = mpd::parse(bytes) {
+        let count = manifest.representations.len();
+        assert!(manifest.initializations.len() <= count && count <= bytes.len());
+        assert!(manifest.representations.iter().filter_map(|one| one.media.as_ref()).all(|media| media.len() <= 4096));
+    }
+}
+
+/// Nothing that is to be taken out is left, taking out twice changes nothing more, and it takes nothing else; what is handed down
+/// comes off again, and never stands behind another host.
+pub fn rewrite(bytes: &[u8]) {
+    let is_marked = |bytes: &[u8]| bytes.windows(6).any(|word| word == b"fuzzed");
+    let is_credential = |it: &Parameter<'_>| matches!(&*it.name, "token" | "_gda_") || it.value.contains("KEY");
+    for kind in [Kind::Playlist, Kind::Manifest] {
+        if let Some(stripped) = strip(kind, bytes, true, is_credential) {
+            assert!(stripped.len() < bytes.len());
+            assert_eq!(strip(kind, &stripped, true, is_credential), None);
+        }
+        assert_eq!(strip(kind, bytes, false, |_| false), None);
+        let inherited = inherit(kind, bytes, "fuzzed=yes", Some("own.example"));
+        if inherited != bytes && !is_marked(bytes) {
+            let removed = strip(kind, &inherited, false, |it| it.name == "fuzzed");
+            assert!(removed.is_some_and(|removed| !is_marked(&removed)));
+            let leaves = |uri: &str| {
+                let host = uri.trim().strip_prefix("https://").or_else(|| uri.trim().strip_prefix("//"));
+                host.is_some_and(|host| !host.starts_with("own.example") && host.ends_with("fuzzed=yes"))
+            };
+            let text = String::from_utf8_lossy(&inherited);
+            let mut lines = text.lines().filter(|_| kind == Kind::Playlist);
+            let foreign = lines.any(|line| if line.starts_with('#') { line.split('"').any(leaves) } else { leaves(line) });
+            assert!(!foreign, "a key left for another host");
+        }
+    }
 }
 
 /// A size or duration that reads, reads as the same one when it is shown.
@@ -360,9 +423,88 @@ mod tests {
         "NaN",
         "86400",
         "#EXTINF:2,\n",
+        "#EXT-X-MEDIA-SEQUENCE:",
+        "18446744073709551615",
+        "#EXT-X-STREAM-INF:BANDWIDTH=1\n",
+        "#EXT-X-PART:DURATION=1,URI=\"",
+        "#EXT-X-MAP:URI=\"",
+        "#EXT-X-KEY:METHOD=AES-128,URI=\"",
+        "#EXT-X-BYTERANGE:",
+        "#EXT-X-SKIP:SKIPPED-SEGMENTS=",
+        "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T03:04:05.6Z",
+        "@",
+        "\"",
+        "../",
+        "/cache/live/",
+        "%2e%2e/",
+        "a.ts\n",
         "\u{0}\u{0}\u{0}\u{8}moov",
         "\u{0}\u{0}\u{0}\u{8}mdat",
         "\u{0}\u{0}\u{0}\u{1}ftyp",
+    ];
+    const MANIFEST: &[&str] = &[
+        "<MPD type=\"dynamic\" minimumUpdatePeriod=\"PT2S\">",
+        "</MPD>",
+        "<Period>",
+        "</Period>",
+        "<AdaptationSet codecs='a'>",
+        "<Representation id=\"",
+        "\" bandwidth='1'/>",
+        "\">",
+        "</Representation>",
+        "<BaseURL>",
+        "</BaseURL>",
+        "<SegmentTemplate initialization='$RepresentationID$$Bandwidth%099d$' media='$Number$'/>",
+        "<Initialization sourceURL=\"a\"/>",
+        "<![CDATA[",
+        "]]>",
+        "<!--",
+        "-->",
+        "&amp;",
+        "&#47;",
+        "$",
+        "https://",
+        "/",
+        "a",
+    ];
+    const REWRITE: &[&str] = &[
+        "#EXTM3U\n",
+        "\n",
+        "\r\n",
+        "#EXT-X-MAP:URI=\"",
+        "#EXT-X-X:X=1,URI=\"",
+        "\"",
+        "a.ts",
+        "?",
+        "&",
+        "&amp;",
+        "&#38;",
+        "token=",
+        "_gda_=1",
+        "x=KEY",
+        "%4bEY",
+        "#",
+        "@",
+        "https://",
+        "//",
+        "own.example",
+        "other.example",
+        "/",
+        ":",
+        "\\",
+        "\t",
+        " ",
+        "<MPD>",
+        "</MPD>",
+        "<BaseURL>",
+        "</BaseURL>",
+        "<SegmentTemplate media='",
+        "'/>",
+        "<Representation id=\"",
+        "\"/>",
+        "<!--",
+        "-->",
+        "{$x}",
     ];
     const UNITS: &[&str] = &[
         "0",
@@ -409,6 +551,15 @@ mod tests {
     fn what_was_found_once_is_not_found_again() {
         // DEL may not stand in a TOML string as it is, and was rendered so.
         settings(b"data_dir = \"\\u007f\"\n");
+        // What was taken out made a tag, an escape or another reference of what stood behind it.
+        for text in [
+            "?token=#EXT-X-MAP:URI=\"https://@",
+            "https://&?token=#EXT-X-MAP:URI=\"@",
+            "?@&&token=#EXTM3U\nx=KEY#",
+            "https://@&\t",
+        ] {
+            rewrite(text.as_bytes());
+        }
     }
 
     fn cases(cases: u32) -> ProptestConfig {
@@ -438,6 +589,18 @@ mod tests {
         fn no_segment_breaks_a_rule(bytes in any::<Vec<u8>>()) {
             segment(&bytes);
             segment(&[b"\0\0\0\x08styp", &bytes[..]].concat());
+        }
+
+        #[test]
+        fn no_manifest_breaks_a_rule(bytes in pieces(MANIFEST)) {
+            manifest(&[b"<MPD>", &bytes[..]].concat());
+            manifest(&bytes);
+        }
+
+        #[test]
+        fn no_rewriting_breaks_a_rule(bytes in pieces(REWRITE)) {
+            rewrite(&bytes);
+            rewrite(&[b"<MPD>", &bytes[..], b"</MPD>"].concat());
         }
 
         #[test]

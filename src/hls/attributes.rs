@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// The longest duration that is believed: a day.
-const MAX_SECONDS: f64 = 86_400.0;
+const MAX: Duration = Duration::from_secs(86_400);
 
 /// The names and values of an attribute list; quotes are taken off.
 pub(super) fn attributes(list: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -61,13 +61,22 @@ pub(super) fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Seconds, with or without decimals.
+/// Seconds, with or without decimals; no signs, exponents or words. Kept to the nanosecond.
 pub(super) fn seconds(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    // No signs, exponents or words, which the library takes as well.
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let seconds = plain.then(|| text.parse::<f64>().ok()).flatten()?;
-    (seconds <= MAX_SECONDS).then(|| Duration::from_secs_f64(seconds))
+    let text = text.trim_ascii().as_bytes();
+    let (mut whole, mut nanos, mut unit, mut digits) = (0_u64, 0_u32, 1_000_000_000_u32, 0);
+    let mut bytes = text.iter();
+    for byte in bytes.by_ref().take_while(|&&byte| byte != b'.') {
+        whole = whole.checked_mul(10)?.checked_add(u64::from(byte.is_ascii_digit().then(|| byte - b'0')?))?;
+        digits += 1;
+    }
+    for byte in bytes {
+        unit /= 10;
+        nanos += u32::from(byte.is_ascii_digit().then(|| byte - b'0')?) * unit;
+        digits += 1;
+    }
+    let seconds = Duration::new(whole, nanos);
+    (digits > 0 && seconds <= MAX).then_some(seconds)
 }
 
 /// Whether an enumerated value is YES.
@@ -113,7 +122,11 @@ mod tests {
         assert_eq!(number(" 12 "), Some(12));
         assert_eq!(byte_range("10@20"), Some((10, Some(20))));
         assert_eq!(byte_range("10"), Some((10, None)));
-        assert_eq!(seconds("2.5"), Some(Duration::from_millis(2500)));
+        for (text, nanos) in
+            [("2.5", 2_500_000_000), ("2", 2_000_000_000), (" 0.0000000019 ", 1), (".5", 500_000_000), ("3.", 3_000_000_000)]
+        {
+            assert_eq!(seconds(text), Some(Duration::from_nanos(nanos)), "{text}");
+        }
         for bad in ["", "+1", "-1", "1e3", "inf", "NaN", "99999999999999999999", "86400.5"] {
             assert!(number(bad).is_none() && byte_range(bad).is_none(), "{bad}");
         }

@@ -47,7 +47,7 @@ impl Reader {
     fn tag(&mut self, line: usize, tag: &str, value: &str) -> Result<(), Fault> {
         match tag {
             "INF" => {
-                let text = value.split_once(',').map_or(value, |(duration, _)| duration);
+                let text = value.bytes().position(|byte| byte == b',').map_or(value, |at| &value[..at]);
                 self.next.duration = self.read(line, "EXTINF", seconds(text)).unwrap_or_default();
                 self.has_duration = true;
             }

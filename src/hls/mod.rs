@@ -8,6 +8,8 @@
 //! playlist is read at every write: a thousand segments in well under a millisecond.
 
 mod attributes;
+#[cfg(test)]
+mod corpus;
 pub mod fault;
 mod media;
 pub mod mpd;

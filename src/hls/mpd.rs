@@ -276,6 +276,9 @@ fn push(base: Option<&mut String>, piece: &str) {
     }
 }
 
+/// What stands in no honest URI as it is.
+const MARKUP: [char; 4] = ['<', '>', '"', '\''];
+
 /// Hands over each attribute's name, without its namespace, and value; those that do not read are left out.
 fn each_attribute(element: &BytesStart<'_>, mut take: impl FnMut(&str, &str)) {
     for attribute in element.attributes().with_checks(false).filter_map(Result::ok) {
@@ -317,6 +320,7 @@ pub(super) fn places(bytes: &[u8], own: impl Fn(&str) -> bool) -> Vec<Range<usiz
                     let value = &*attribute.value;
                     let meant = unescape(value);
                     let meant = meant.as_deref();
+                    let plain = !value.contains(MARKUP);
                     match (name.as_ref(), attribute.key.as_ref()) {
                         ("Representation", "id") => {
                             all_own &=
@@ -327,7 +331,7 @@ pub(super) fn places(bytes: &[u8], own: impl Fn(&str) -> bool) -> Vec<Range<usiz
                         | ("SegmentURL", "media" | "index")
                         | ("Initialization" | "RepresentationIndex" | "BitstreamSwitching", "sourceURL")
                         | (_, "xlink:href")
-                            if meant.is_ok_and(&own) =>
+                            if plain && meant.is_ok_and(&own) =>
                         {
                             // The value is a part of the text: that is where it stands.
                             let at = value.as_ptr().addr() - text.as_ptr().addr();
@@ -342,7 +346,7 @@ pub(super) fn places(bytes: &[u8], own: impl Fn(&str) -> bool) -> Vec<Range<usiz
                 let uri = raw.trim_ascii();
                 let at = opened + (raw.len() - raw.trim_ascii_start().len());
                 let meant = unescape(uri);
-                let is_own = !uri.contains('<') && meant.as_deref().is_ok_and(&own);
+                let is_own = !uri.contains(MARKUP) && meant.as_deref().is_ok_and(&own);
                 match element.local_name().as_ref() {
                     "BaseURL" if uri.is_empty() => {}
                     "BaseURL" => {

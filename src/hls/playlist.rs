@@ -1,5 +1,6 @@
 //! HLS playlists (RFC 8216 and draft-pantos-hls-rfc8216bis): what one says, in our words.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fault::{Fault, Wrong};
@@ -248,8 +249,8 @@ impl Media {
 /// of both kinds at once, or it is longer than [`MAX_ENTRIES`].
 pub fn parse(bytes: &[u8]) -> Result<Playlist, Fault> {
     // Names of objects are UTF-8: what is not names none, and the rest is still read.
-    let text = String::from_utf8_lossy(bytes);
-    let not_utf8 = matches!(text, std::borrow::Cow::Owned(_));
+    let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
+    let not_utf8 = matches!(text, Cow::Owned(_));
     let mut lines = lines(&text).skip_while(|(_, line)| line.is_empty());
     match lines.next() {
         Some((_, first)) if first.starts_with("#EXTM3U") => {}
@@ -276,7 +277,8 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// A line's tag and what follows its colon; `None` for URIs, comments and blank lines.
 pub(super) fn tag(line: &str) -> Option<(&str, &str)> {
     let tag = line.strip_prefix("#EXT")?;
-    Some(tag.split_once(':').unwrap_or((tag, "")))
+    // Names are short: looking for the colon byte by byte is done before a search has begun.
+    Some(tag.bytes().position(|byte| byte == b':').map_or((tag, ""), |at| (&tag[..at], &tag[at + 1..])))
 }
 
 /// Whether the first tag that tells says multivariant.

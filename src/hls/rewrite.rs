@@ -11,6 +11,9 @@ use super::mpd;
 use super::uri::{decode, is_scheme};
 use crate::model::kind::Kind;
 
+/// The largest answer in which children inherit, in bytes: a playlist of hours, and no multiple of memory for one of a million lines.
+pub const MAX_INHERITED: usize = 16 << 20;
+
 /// A query parameter of a URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter<'a> {
@@ -50,11 +53,15 @@ pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>
 
 /// The body with `query` (such as `token=…&inherit_token=1`) added to every URI that leads back to the host the reader asked: to
 /// relative ones, and to absolute ones whose authority is `host`, what the reader's request says it asked. Nothing is added to a
-/// URI of which that is not plain: a key never leaves for another host.
+/// URI of which that is not plain: a key never leaves for another host. What would become larger than [`MAX_INHERITED`] stays as it
+/// is.
 #[must_use]
 pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec<u8> {
     let mut edits = Edits::new(bytes);
     let mut add = |place: Range<usize>, query: &str| {
+        if edits.edited.len() > MAX_INHERITED {
+            return;
+        }
         // Before the fragment, if there is one: after an escape as in `&#38;` it is none.
         let uri = &bytes[place.clone()];
         let hash = (0..uri.len()).find(|&at| uri[at] == b'#' && (at == 0 || uri[at - 1] != b'&')).unwrap_or(uri.len());
@@ -89,13 +96,20 @@ pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec
         }
         Kind::Initialization | Kind::Segment => {}
     }
-    edits.finish().unwrap_or_else(|| bytes.to_vec())
+    let within = edits.edited.len() <= MAX_INHERITED;
+    Some(edits).filter(|_| within).and_then(Edits::finish).unwrap_or_else(|| bytes.to_vec())
 }
 
 /// Whether a URI leads to the host that the reader asked, by the reading of browsers as well as by the RFC's.
 fn leads_back(uri: &str, host: Option<&str>) -> bool {
     // Browsers read a backslash as a slash and leave out tabs and line ends: none of that is in an honest URI.
-    if uri.is_empty() || uri.contains('\\') || uri.chars().any(char::is_control) || uri.trim_ascii() != uri {
+    // And one of nothing but a fragment means the playlist itself.
+    if uri.is_empty()
+        || uri.starts_with('#')
+        || uri.contains('\\')
+        || uri.chars().any(char::is_control)
+        || uri.trim_ascii() != uri
+    {
         return false;
     }
     let rest = match uri.split_once(':') {
@@ -159,18 +173,16 @@ fn playlist_places(bytes: &[u8], line: Range<usize>, look: &mut impl FnMut(Range
 
 /// A text of XML without what makes it a comment, a processing instruction or raw text: that is no part of a URI in it.
 fn markup_off(bytes: &[u8], place: Range<usize>) -> Range<usize> {
-    let mut place = trim(bytes, place);
-    for open in [&b"![CDATA["[..], b"!--", b"?"] {
-        if bytes[place.clone()].starts_with(open) {
-            place.start += open.len();
-        }
+    let (mut start, mut end) = (place.start, place.end);
+    if bytes[..start].ends_with(b"<") {
+        let opened = [&b"![CDATA["[..], b"!--", b"?"].into_iter().find(|open| bytes[start..end].starts_with(open));
+        start += opened.map_or(0, <[u8]>::len);
     }
-    for close in [&b"]]"[..], b"--", b"?"] {
-        if bytes[place.clone()].ends_with(close) {
-            place.end -= close.len();
-        }
+    if bytes[end..].starts_with(b">") {
+        let closed = [&b"]]"[..], b"--", b"?"].into_iter().find(|close| bytes[start..end].ends_with(close));
+        end -= closed.map_or(0, <[u8]>::len);
     }
-    trim(bytes, place)
+    trim(bytes, start..end)
 }
 
 /// A URI without what is to be dropped; `None` when there is none of that.
@@ -189,7 +201,9 @@ fn strip_uri(uri: &str, users: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> 
     let query = without_parameters(&uri[question..hash], elsewhere, drop);
     // A fragment stays: no client sends it anywhere.
     let changed = matches!(path, Cow::Owned(_)) || matches!(query, Cow::Owned(_));
-    changed.then(|| [&path, &query, &uri[hash..]].concat())
+    // A reference must not become nothing, nor a line a tag, nor a fragment an escape, for want of what stood between.
+    let mark = if question < hash && query.is_empty() && (path.is_empty() || path.ends_with('&')) { "?" } else { "" };
+    changed.then(|| [&path, mark, &query, &uri[hash..]].concat())
 }
 
 /// A path without user and password before any host in it, and whether it leads elsewhere.
@@ -236,7 +250,7 @@ fn without_parameters<'a>(part: &'a str, elsewhere: bool, drop: &impl Fn(&Parame
         let parameter = Parameter { name: form(name), value: form(value), elsewhere };
         if end > 0 && drop(&parameter) {
             dropped = true;
-        } else {
+        } else if end > 0 {
             if !kept.is_empty() {
                 kept.push_str(separator);
             }
@@ -326,6 +340,7 @@ mod tests {
             ("a.m3u8?x=1?token=K", "a.m3u8?x=1?token=K"),
             ("a.m3u8??token=K", "a.m3u8"),
             ("a.m3u8#f?token=K", "a.m3u8#f?token=K"),
+            ("?token=K#EXT-X-MAP:URI=\"//u@h\"", "?#EXT-X-MAP:URI=\"//u@h\""),
             ("a b.m3u8?token=K", "a b.m3u8"),
             ("\u{e4}.m3u8?token=\u{e4}", "\u{e4}.m3u8"),
             ("https://user:pass@h/a?b", "https://h/a?b"),
@@ -368,6 +383,7 @@ mod tests {
             ("<BaseURL><![CDATA[a?token=K]]></BaseURL>", "<BaseURL><![CDATA[a]]></BaseURL>"),
             ("<BaseURL>https://u:p@h/cache/a/</BaseURL>", "<BaseURL>https://h/cache/a/</BaseURL>"),
             ("<!--a?token=K-->", "<!--a-->"),
+            ("<BaseURL>?token=K</BaseURL>", "<BaseURL>?</BaseURL>"),
             ("<?xml version=\"1.0\"?><?token=K?>", "<?xml version=\"1.0\"?><?token=K?>"),
             ("<Title>A & B?</Title><Url>x?a=1&#38;b</Url>", "<Title>A & B?</Title><Url>x?a=1&#38;b</Url>"),
             ("<S media=\"a?token=K", "<S media=\"a"),
@@ -439,6 +455,12 @@ mod tests {
             let text = format!("#EXTM3U\n{line}\n");
             assert_eq!(inherited(Kind::Playlist, &text), text);
         }
+    }
+
+    #[test]
+    fn what_would_become_huge_stays_as_it_is() {
+        let text = format!("#EXTM3U\n{}", "a\n".repeat(MAX_INHERITED / 16));
+        assert_eq!(inherited(Kind::Playlist, &text), text);
     }
 
     #[test]

@@ -67,8 +67,10 @@ impl WallTime {
     /// ISO/IEC 23009-1). `None` when it does not read, names no day of the calendar, or lies before 1970.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (date, rest) = text.trim_ascii().split_once(['T', 't', ' '])?;
-        let [year, month, day] = fields(date, '-', [4, 2, 2])?;
+        let text = text.trim_ascii();
+        let (date, rest) = text.split_at(text.bytes().position(|byte| matches!(byte, b'T' | b't' | b' '))?);
+        let rest = &rest[1..];
+        let [year, month, day] = fields(date, b'-', [4, 2, 2])?;
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days_of_month = match month {
             2 => 28 + u64::from(leap),
@@ -76,9 +78,11 @@ impl WallTime {
             1..=12 => 31,
             _ => return None,
         };
-        let (time, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
-        let (time, decimals) = time.split_once(['.', ',']).unwrap_or((time, "0"));
-        let [hour, minute, second] = fields(time, ':', [2, 2, 2])?;
+        let zone = rest.bytes().position(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'));
+        let (time, zone) = rest.split_at(zone.unwrap_or(rest.len()));
+        let (time, decimals) =
+            time.bytes().position(|byte| matches!(byte, b'.' | b',')).map_or((time, "0"), |at| (&time[..at], &time[at + 1..]));
+        let [hour, minute, second] = fields(time, b':', [2, 2, 2])?;
         // 60: a leap second, the first one of the next minute here.
         let sane = (1..=days_of_month).contains(&day) && hour <= 23 && minute <= 59 && second <= 60;
         if !sane || decimals.is_empty() || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -128,22 +132,28 @@ fn offset(zone: &str) -> Option<(bool, u64)> {
         return offset.is_empty().then_some((true, 0));
     }
     let [hours, minutes] = match offset.len() {
-        2 => [fields(offset, ':', [2])?[0], 0],
-        4 => [fields(offset.get(..2)?, ':', [2])?[0], fields(offset.get(2..)?, ':', [2])?[0]],
-        _ => fields(offset, ':', [2, 2])?,
+        2 => [fields(offset, b':', [2])?[0], 0],
+        4 => [fields(offset.get(..2)?, b':', [2])?[0], fields(offset.get(2..)?, b':', [2])?[0]],
+        _ => fields(offset, b':', [2, 2])?,
     };
     (hours <= 23 && minutes <= 59).then_some((sign == "+", (hours * 60 + minutes) * 60_000))
 }
 
 /// The numbers of a date or time, each of just so many digits.
-fn fields<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[u64; N]> {
-    let mut parts = text.split(separator);
+fn fields<const N: usize>(text: &str, separator: u8, widths: [usize; N]) -> Option<[u64; N]> {
+    let mut rest = text.as_bytes();
     let mut numbers = [0; N];
-    for (number, width) in numbers.iter_mut().zip(widths) {
-        let digits = parts.next().filter(|part| part.len() == width && part.bytes().all(|byte| byte.is_ascii_digit()))?;
-        *number = digits.parse().ok()?;
+    for (index, (number, width)) in numbers.iter_mut().zip(widths).enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix(&[separator])?;
+        }
+        let (digits, after) = rest.split_at_checked(width)?;
+        for digit in digits {
+            *number = *number * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+        }
+        rest = after;
     }
-    parts.next().is_none().then_some(numbers)
+    rest.is_empty().then_some(numbers)
 }
 
 /// As RFC 3339 has it, in UTC, with milliseconds.

@@ -23,7 +23,8 @@ pub(super) fn credentials(place: &Place, key: &Key, body: Body) -> Body {
         return body;
     }
     let is_credential = |parameter: &Parameter<'_>| {
-        parameter.name == "_gda_" || parameter.name == "token" && !parameter.elsewhere || holds_key(&parameter.value)
+        let named = parameter.name == "_gda_" || parameter.name == "token" && !parameter.elsewhere;
+        named && !parameter.value.is_empty() || holds_key(&parameter.value)
     };
     let is_for_us = |parameter: &Parameter<'_>| !parameter.elsewhere && matches!(&*parameter.name, "ttl_seconds" | "role");
     let drop = |parameter: &Parameter<'_>| {

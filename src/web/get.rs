@@ -8,16 +8,18 @@ use axum::http::{HeaderMap, HeaderName, Method, Version};
 use axum::response::Response;
 
 use super::error::Problem;
+use super::inherit;
 use super::record::Record;
 use super::reply;
 use super::target::Target;
 use crate::auth::grant::Grant;
+use crate::auth::secret::Secret;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
 use crate::origin::{Following, Origin, OriginError, Portion, Reading};
 
-/// Finds the object and answers 200, 206 or 304.
+/// Finds the object and answers 200, 206 or 304. `inherit`: what a playlist's children are to inherit.
 ///
 /// Cancel-safe: it may wait for what is not in memory or about to arrive, and changes nothing.
 pub(super) async fn get(
@@ -25,6 +27,7 @@ pub(super) async fn get(
     grant: &Grant,
     parts: &Parts,
     target: &Target<'_>,
+    inherit: Option<&Secret<'_>>,
     record: &Record,
 ) -> Result<Response, Problem> {
     if let Some(ask) = target.blocking_reload()? {
@@ -65,6 +68,12 @@ pub(super) async fn get(
             origin.get(grant, &target.object)?.whole()?
         }
     };
+    if let Some(query) = inherit
+        && let Some(response) = inherit::answer(&found, query, parts)?
+    {
+        record.found(&found, Outcome::Hit);
+        return Ok(response);
+    }
     let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
     record.found(&found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });

@@ -31,6 +31,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod get;
 mod ingest;
+mod inherit;
 mod mask;
 mod objects;
 mod put;

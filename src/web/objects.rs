@@ -11,7 +11,7 @@ use super::dav::{self, Verb};
 use super::envelope::{Context, narrow, preflight};
 use super::error::Problem;
 use super::target::Target;
-use super::{Web, drain, get, put, refusal, remove};
+use super::{Web, drain, get, inherit, put, refusal, remove};
 use crate::auth::grant::Action;
 use crate::metrics::Outcome;
 use crate::model::id::{Namespace, ObjectId};
@@ -60,7 +60,8 @@ pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extensi
     };
     context.record.authorized(&grant);
     if action == Action::Read {
-        return match get::get(&web.inner.origin, &grant, &parts, &target, &context.record).await {
+        let query = inherit::query(&web.inner.verifier, &target);
+        return match get::get(&web.inner.origin, &grant, &parts, &target, query.as_ref(), &context.record).await {
             Ok(mut response) => {
                 if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
                     narrow(&mut response, &policy.cors_origins, &parts.headers);

@@ -21,6 +21,8 @@ pub(super) struct Target<'a> {
     pub(super) tokens: Vec<Secret<'a>>,
     /// Whether it is the query that names the object.
     pub(super) in_query: bool,
+    /// `?inherit_token=1`: a playlist's children are to have the token too.
+    pub(super) inherit_token: bool,
     /// `?ttl_seconds=` as it was written, if it was.
     ttl_seconds: Option<Cow<'a, str>>,
     /// `_HLS_msn` and `_HLS_part`, as they were written.
@@ -76,6 +78,7 @@ impl<'a> Target<'a> {
         let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
         let (mut hls_msn, mut hls_part) = (None, None);
         let mut tokens = Vec::new();
+        let mut inherit_token = false;
         for (name, value) in parameters(query) {
             let place = match name {
                 "key" => &mut key,
@@ -85,6 +88,10 @@ impl<'a> Target<'a> {
                 "_HLS_part" => &mut hls_part,
                 "token" => {
                     tokens.push(value);
+                    continue;
+                }
+                "inherit_token" => {
+                    inherit_token |= value == "1";
                     continue;
                 }
                 _ => continue,
@@ -111,7 +118,8 @@ impl<'a> Target<'a> {
         // A token that does not even decode is no credential; the request is judged without it.
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
-        Ok(Self { object: ObjectId { namespace, key }, tokens, in_query: path_key.is_empty(), ttl_seconds, hls_msn, hls_part })
+        let object = ObjectId { namespace, key };
+        Ok(Self { object, tokens, in_query: path_key.is_empty(), inherit_token, ttl_seconds, hls_msn, hls_part })
     }
 
     /// The segment, or part of it, that the playlist is to have (RFC 8216bis 6.2.5.2).

@@ -29,6 +29,7 @@ mod misbehaving;
 mod observability;
 mod read;
 mod reload;
+mod secrets;
 mod slow;
 mod smuggling;
 mod store_model;
