@@ -71,8 +71,7 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
     let begun = Instant::now();
     writer.send(&head, &chunk).await?;
     growth.sent.borrow_mut().push(begun);
-    // Until the upload is known to the server, also to a busy one: before that a reader is told that there is nothing.
-    sleep_until(begun + Duration::from_millis(200)).await;
+    sleep_until(begun + Duration::from_millis(20)).await;
     let mut tasks = tokio::task::JoinSet::new();
     for mut client in clients {
         let growth = Rc::clone(&growth);
