@@ -30,7 +30,8 @@ impl Origin {
     /// As [`Origin::get`].
     pub async fn wait_for(&self, grant: &Grant, object: &ObjectId) -> Result<bool, OriginError> {
         let place = self.admit(grant, Action::Read, object)?;
-        let Some(span) = place.hold(object) else { return Ok(false) };
+        // What came after it was looked for is not expected any more.
+        let Some(span) = place.hold(object) else { return Ok(place.hot.is_readable(&object.key)) };
         let Some(_waiting) = Waiting::begin(&place) else {
             place.metrics.held_refused.inc();
             return Ok(false);

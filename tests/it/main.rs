@@ -6,6 +6,7 @@
 
 mod front;
 mod harness;
+mod packager;
 mod webhooks;
 mod wire;
 
@@ -27,6 +28,7 @@ mod limits;
 mod live;
 mod misbehaving;
 mod observability;
+mod players;
 mod read;
 mod reload;
 mod secrets;

@@ -1,0 +1,191 @@
+// Plays streams in headless Chromium, each with the player named for it, and says how it went.
+//
+//   node play.mjs MODULES < plays.json
+//
+// MODULES is the folder with node_modules. plays.json is a list, all played at once:
+//   {"player": "hls.js" | "dash.js" | "shaka-player", "url": "http://…", "seconds": 20,   at most so long, from the first frame on
+//    "token": "KEY",            added to the query of each request, when there is one
+//    "config": {…}}             settings of the player, over its defaults
+// A play is over before its time when the stream ends. On standard output a line of JSON for each that happens:
+//   {"event": "playing", "play": 0}
+//   {"event": "over", "play": 0, …} with
+//     frames      shown in each second since the first one (the last, begun second is left out)
+//     stalls      [at, seconds] of each time that the player had nothing to show, for more than 0.2 s; `at`, here and below, in
+//                 seconds since the first frame
+//     latency     behind the encoder's clock, in seconds, sampled ten times a second
+//     requests    how many were answered; `missed` are those with a status of 400 or more: [at, status, path]
+//     broken      requests without an answer that the player did not give up itself: [at, reason, path]
+//     fatal       what the player could not go on after
+//     ended       whether the stream came to its end
+
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const modules = resolve(process.argv[2]);
+const { chromium } = createRequire(join(modules, "package.json"))("playwright-core");
+const plays = JSON.parse(readFileSync(0, "utf8"));
+
+const scripts = {
+  "hls.js": "hls.js/dist/hls.min.js",
+  "dash.js": "dashjs/dist/modern/umd/dash.all.min.js",
+  "shaka-player": "shaka-player/dist/shaka-player.compiled.js",
+};
+
+// The page has an address of its own, so that the stream is another site's to it, as it is to every real player.
+const server = createServer((request, response) => {
+  const name = decodeURIComponent(new URL(request.url, "http://page").pathname.slice(1));
+  if (name in scripts) {
+    response.setHeader("Content-Type", "text/javascript");
+    response.end(readFileSync(join(modules, "node_modules", scripts[name])));
+  } else {
+    response.setHeader("Content-Type", "text/html");
+    response.end("<!doctype html><link rel=icon href=data:,><video muted autoplay playsinline></video>");
+  }
+});
+await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+const page_origin = `http://127.0.0.1:${server.address().port}`;
+
+const folder = mkdtempSync(join(tmpdir(), "players-"));
+const browser = await chromium.launchPersistentContext(folder, {
+  executablePath: process.env.SPRINGHEAD_TEST_CHROMIUM || "/usr/bin/chromium",
+  headless: true,
+  args: [
+    ..."--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split(" "),
+    ..."--disable-component-update --disable-sync --disable-dev-shm-usage --mute-audio".split(" "),
+    ..."--disable-background-timer-throttling --disable-renderer-backgrounding".split(" "),
+    ..."--disable-backgrounding-occluded-windows --autoplay-policy=no-user-gesture-required".split(" "),
+  ],
+});
+
+// Of HTMLMediaElement.readyState: there is more to show than this moment.
+const HAVE_FUTURE_DATA = 3;
+
+// Runs in the page: starts the player and keeps its figures in `window.play`.
+function begin({ player, url, token, config }) {
+  const video = document.querySelector("video");
+  const play = { first: 0, samples: [], fatal: [], ended: false };
+  window.play = play;
+  const with_token = (address) => {
+    if (!token) return address;
+    const target = new URL(address, location.href);
+    target.searchParams.set("token", token);
+    return target.href;
+  };
+  let latency = () => null;
+  if (player === "hls.js") {
+    const hls = new Hls({
+      ...config,
+      xhrSetup: (xhr, address) => xhr.open("GET", with_token(address), true),
+    });
+    hls.on(Hls.Events.ERROR, (_, data) => data.fatal && play.fatal.push(`${data.type} ${data.details}`));
+    latency = () => hls.playingDate && (Date.now() - hls.playingDate.getTime()) / 1000;
+    hls.loadSource(url);
+    hls.attachMedia(video);
+  } else if (player === "dash.js") {
+    const dash = dashjs.MediaPlayer().create();
+    dash.updateSettings(config ?? {});
+    dash.addRequestInterceptor((request) => {
+      request.url = with_token(request.url);
+      return Promise.resolve(request);
+    });
+    // It reports each missed segment as an error too, and goes on: what is fatal shows by its code.
+    dash.on(dashjs.MediaPlayer.events.PLAYBACK_ERROR, (event) => play.fatal.push(String(event.error?.message ?? event.error)));
+    latency = () => dash.getCurrentLiveLatency();
+    dash.initialize(video, url, true);
+  } else {
+    shaka.polyfill.installAll();
+    const shown = new shaka.Player();
+    // After network errors it goes on by itself in a live stream, and counts them as critical all the same.
+    const is_fatal = ({ severity, category }) => severity > 1 && category !== shaka.util.Error.Category.NETWORK;
+    shown.addEventListener("error", ({ detail }) => is_fatal(detail) && play.fatal.push(`shaka ${detail.code}`));
+    shown.getNetworkingEngine().registerRequestFilter((_, request) => {
+      request.uris = request.uris.map(with_token);
+    });
+    shown.configure(config ?? {});
+    latency = () => shown.getStats().liveLatency;
+    const refused = (error) => play.fatal.push(`shaka ${error.code} ${error.message}`);
+    shown.attach(video).then(() => shown.load(url)).catch(refused);
+  }
+  video.addEventListener("ended", () => (play.ended = true));
+  setInterval(() => {
+    const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+    if (!play.first && frames > 0 && video.currentTime > 0) play.first = Date.now();
+    if (play.first && !play.ended) play.samples.push([Date.now() - play.first, frames, video.readyState, latency()]);
+  }, 100);
+}
+
+function figures({ samples, fatal, ended }) {
+  const [frames, stalls] = [[], []];
+  let [before, dry] = [0, null];
+  const over = (time) => {
+    if (dry !== null && time - dry > 200) stalls.push([dry / 1000, (time - dry) / 1000]);
+    dry = null;
+  };
+  for (const [time, shown, readiness] of samples) {
+    if (time >= (frames.length + 1) * 1000) {
+      frames.push(shown - before);
+      before = shown;
+    }
+    if (readiness >= HAVE_FUTURE_DATA) over(time);
+    else dry ??= time;
+  }
+  over(samples.at(-1)[0]);
+  const latency = samples.map(([, , , behind]) => behind).filter((behind) => behind > 0);
+  return { frames, stalls, latency, fatal, ended };
+}
+
+const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+const pause = (milliseconds) => new Promise((over) => setTimeout(over, milliseconds));
+
+async function run(play, number) {
+  const page = await browser.newPage();
+  const [answered, missed, broken] = [[], [], []];
+  const is_stream = (request) => request.url().startsWith("http") && !request.url().startsWith(page_origin);
+  const path = (request) => new URL(request.url()).pathname;
+  page.on("response", (response) => {
+    if (!is_stream(response.request())) return;
+    answered.push(Date.now());
+    if (response.status() >= 400) missed.push([Date.now(), response.status(), path(response.request())]);
+  });
+  page.on("requestfailed", (request) => {
+    const reason = request.failure()?.errorText;
+    if (is_stream(request) && reason !== "net::ERR_ABORTED") broken.push([Date.now(), reason, path(request)]);
+  });
+  await page.goto(page_origin);
+  await page.addScriptTag({ url: `${page_origin}/${play.player}` });
+  await page.evaluate(begin, play);
+  const begun = Date.now();
+  let state;
+  for (;;) {
+    await pause(100);
+    const before = state?.first;
+    state = await page.evaluate(() => ({ ...window.play, samples: [] }));
+    if (state.first && !before) say({ event: "playing", play: number });
+    const limit = state.first ? state.first + play.seconds * 1000 : begun + 30_000;
+    if (state.ended || state.fatal.length || Date.now() > limit) break;
+  }
+  const whole = await page.evaluate(() => window.play);
+  const since = (list) => list.map(([at, ...rest]) => [(at - (whole.first || begun)) / 1000, ...rest]);
+  const nothing = { frames: [], stalls: [], latency: [], fatal: whole.fatal, ended: false };
+  say({
+    event: "over",
+    play: number,
+    player: play.player,
+    startup: whole.first ? (whole.first - begun) / 1000 : null,
+    ...(whole.samples.length ? figures(whole) : nothing),
+    requests: answered.length,
+    missed: since(missed),
+    broken: since(broken),
+  });
+}
+
+try {
+  await Promise.all(plays.map(run));
+} finally {
+  await browser.close();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+}
