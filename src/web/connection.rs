@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::preface::Ahead;
 use super::{Timeouts, drain, stream};
 
 /// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
@@ -129,6 +130,7 @@ impl ConnectionState {
 #[derive(Debug)]
 pub(super) struct Connection<T> {
     inner: T,
+    ahead: Ahead,
     state: Arc<ConnectionState>,
     timeouts: Timeouts,
     timer: Option<Pin<Box<Sleep>>>,
@@ -147,7 +149,24 @@ struct Lingering {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub(super) fn new(inner: T, state: Arc<ConnectionState>, timeouts: Timeouts) -> Self {
-        Self { inner, state, timeouts, timer: None, waiting: None, write_stalled: None, write_broken: false, lingering: None }
+        Self {
+            inner,
+            ahead: Ahead::default(),
+            state,
+            timeouts,
+            timer: None,
+            waiting: None,
+            write_stalled: None,
+            write_broken: false,
+            lingering: None,
+        }
+    }
+
+    /// Waits for the first bytes, and says whether they are HTTP/2's.
+    pub(super) async fn speaks_http2(mut self) -> io::Result<(Self, bool)> {
+        self.ahead = Ahead::read(&mut self).await?;
+        let speaks = self.ahead.is_http2();
+        Ok((self, speaks))
     }
 
     /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
@@ -224,6 +243,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        if !self.ahead.is_empty() {
+            self.ahead.take(buffer);
+            // With what follows, if that is there: one piece is read in one go, and needs no second buffer.
+            if buffer.remaining() > 0 {
+                let _ = Pin::new(&mut self.inner).poll_read(cx, buffer);
+            }
+            return Poll::Ready(Ok(()));
+        }
         match Pin::new(&mut self.inner).poll_read(cx, buffer) {
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
