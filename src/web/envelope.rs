@@ -17,7 +17,7 @@ use http_body::Body as _;
 
 use super::connection::ConnectionState;
 use super::error::{ALLOWED, CORS_METHODS, Problem, panicked};
-use super::record::Record;
+use super::record::{Record, Witness};
 use super::{Handling, Web, drain};
 use crate::origin::policy::CorsOrigins;
 
@@ -54,7 +54,7 @@ pub(super) async fn answer(
     connection: Arc<ConnectionState>,
     request: Request,
     handle: impl FnOnce(Web, Context, Request) -> Handling,
-) -> Response {
+) -> Response<Witness> {
     let request_id = take_or_make_id(request.headers());
     let record = Record::begin(&web, &request, peer, request_id.clone(), Arc::clone(&connection));
     let context = Context { request_id: request_id.clone(), peer, connection, record: Arc::clone(&record) };

@@ -24,6 +24,7 @@ use super::Web;
 use super::admission::Place;
 use super::connection::{Answer, Connection, ConnectionState, Ending};
 use super::envelope::{MAX_HEAD, answer};
+use super::record::Witness;
 use super::stream;
 use super::tls::Tls;
 use crate::metrics::Metrics;
@@ -133,9 +134,9 @@ where
     web.inner.metrics.connections.inc();
     tasks.spawn(async move {
         let state = Arc::new(ConnectionState::default());
-        let timeouts = web.inner.limits.load().timeouts;
+        let limits = web.inner.limits.load_full();
         let taken = tokio::select! {
-            taken = Connection::new(stream, Arc::clone(&state), timeouts).speaks_http2() => taken,
+            taken = Connection::new(stream, Arc::clone(&state), limits).speaks_http2() => taken,
             () = stopping(&stop, &state) => Err(io::ErrorKind::Interrupted.into()),
         };
         let ended = match taken {
@@ -145,7 +146,8 @@ where
                 until_stopped(pin!(connection), wind_up, &stop, &state).await.map_err(Fault::from)
             }
             Ok((io, true)) => {
-                let streams = Streams { limit: timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
+                let streams =
+                    Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
                 let connection = http2(streams).serve_connection(TokioIo::new(io), service(&web, &probes, peer, &state));
                 let wind_up = http2::Connection::graceful_shutdown;
                 until_stopped(Box::pin(connection).as_mut(), wind_up, &stop, &state).await.map_err(Fault::from)
@@ -188,7 +190,7 @@ fn http2(streams: Streams) -> http2::Builder<Streams> {
     builder
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer<Body>>, Infallible>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer<Witness>>, Infallible>> + Send>>;
 
 /// Answers a connection's requests.
 fn service(
@@ -196,7 +198,7 @@ fn service(
     probes: &Router,
     peer: SocketAddr,
     state: &Arc<ConnectionState>,
-) -> impl Service<Request<Incoming>, Response = Response<Answer<Body>>, Error = Infallible, Future = Answering> + use<> {
+) -> impl Service<Request<Incoming>, Response = Response<Answer<Witness>>, Error = Infallible, Future = Answering> + use<> {
     let (web, probes, state) = (web.clone(), probes.clone(), Arc::clone(state));
     service_fn(move |request: Request<Incoming>| {
         if request.version() == Version::HTTP_2 {
