@@ -28,7 +28,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Timeouts, drain, stream};
+use super::preface::Ahead;
+use super::{Limits, drain, stream};
 
 /// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
 const STREAMS_FIRST: Duration = Duration::from_secs(1);
@@ -129,8 +130,9 @@ impl ConnectionState {
 #[derive(Debug)]
 pub(super) struct Connection<T> {
     inner: T,
+    ahead: Ahead,
     state: Arc<ConnectionState>,
-    timeouts: Timeouts,
+    limits: Arc<Limits>,
     timer: Option<Pin<Box<Sleep>>>,
     /// The phase that reading waits in, and since when.
     waiting: Option<(Phase, Instant)>,
@@ -146,8 +148,25 @@ struct Lingering {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
-    pub(super) fn new(inner: T, state: Arc<ConnectionState>, timeouts: Timeouts) -> Self {
-        Self { inner, state, timeouts, timer: None, waiting: None, write_stalled: None, write_broken: false, lingering: None }
+    pub(super) fn new(inner: T, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
+        Self {
+            inner,
+            ahead: Ahead::default(),
+            state,
+            limits,
+            timer: None,
+            waiting: None,
+            write_stalled: None,
+            write_broken: false,
+            lingering: None,
+        }
+    }
+
+    /// Waits for the first bytes, and says whether they are HTTP/2's.
+    pub(super) async fn speaks_http2(mut self) -> io::Result<(Self, bool)> {
+        self.ahead = Ahead::read(&mut self).await?;
+        let speaks = self.ahead.is_http2();
+        Ok((self, speaks))
     }
 
     /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
@@ -174,9 +193,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         };
         self.waiting = Some((phase, since));
         match phase {
-            Phase::Idle => Some(since + self.timeouts.keep_alive),
-            Phase::Head => Some(since + self.timeouts.request_head),
-            Phase::Busy if self.state.shares() => Some(since + self.timeouts.download_idle + STREAMS_FIRST),
+            Phase::Idle => Some(since + self.limits.timeouts.keep_alive),
+            Phase::Head => Some(since + self.limits.timeouts.request_head),
+            Phase::Busy if self.state.shares() => Some(since + self.limits.timeouts.download_idle + STREAMS_FIRST),
             Phase::Busy | Phase::Empty => None,
         }
     }
@@ -211,7 +230,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
             Poll::Pending => {
                 let since = *self.write_stalled.get_or_insert_with(Instant::now);
-                if self.passed(since + self.timeouts.download_idle, cx) {
+                if self.passed(since + self.limits.timeouts.download_idle, cx) {
                     self.state.stalled.store(true, Ordering::Relaxed);
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
@@ -224,6 +243,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        if !self.ahead.is_empty() {
+            self.ahead.take(buffer);
+            // With what follows, if that is there: one piece is read in one go, and needs no second buffer.
+            if buffer.remaining() > 0 {
+                let _ = Pin::new(&mut self.inner).poll_read(cx, buffer);
+            }
+            return Poll::Ready(Ok(()));
+        }
         match Pin::new(&mut self.inner).poll_read(cx, buffer) {
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
@@ -353,21 +380,25 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::{ConnectionLimits, Timeouts};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-    const LIMITS: Timeouts = Timeouts {
-        request_head: Duration::from_secs(10),
-        keep_alive: Duration::from_secs(150),
-        upload_idle: Duration::from_secs(30),
-        upload_total: Duration::from_secs(300),
-        download_idle: Duration::from_secs(20),
-    };
+    fn limits() -> Arc<Limits> {
+        let timeouts = Timeouts {
+            request_head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(150),
+            upload_idle: Duration::from_secs(30),
+            upload_total: Duration::from_secs(300),
+            download_idle: Duration::from_secs(20),
+        };
+        Arc::new(Limits { timeouts, drain: Duration::ZERO, connections: ConnectionLimits::default() })
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_ends_after_its_keep_alive() {
         let (mut client, server) = duplex(1024);
         let state = Arc::new(ConnectionState::default());
-        let mut server = Connection::new(server, Arc::clone(&state), LIMITS);
+        let mut server = Connection::new(server, Arc::clone(&state), limits());
         let begun = Instant::now();
         let mut byte = [0];
         assert_eq!(server.read(&mut byte).await.unwrap(), 0);
@@ -388,7 +419,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_head_ends_after_its_limit() {
         let (mut client, server) = duplex(1024);
-        let mut server = Connection::new(server, Arc::default(), LIMITS);
+        let mut server = Connection::new(server, Arc::default(), limits());
         tokio::spawn(async move {
             loop {
                 if client.write_all(b"x").await.is_err() {
@@ -406,7 +437,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_stops_is_given_up() {
         let (mut client, server) = duplex(16);
-        let mut server = Connection::new(server, Arc::default(), LIMITS);
+        let mut server = Connection::new(server, Arc::default(), limits());
         let begun = Instant::now();
         let sender = tokio::spawn(async move { server.write_all(&[7; 64]).await.map_err(|error| error.kind()) });
         tokio::time::sleep(Duration::from_secs(15)).await;
@@ -421,7 +452,7 @@ mod tests {
         let (mut client, server) = duplex(1024);
         client.write_all(b"the rest of an upload").await.unwrap();
         drop(client);
-        let mut server = Connection::new(server, Arc::default(), LIMITS);
+        let mut server = Connection::new(server, Arc::default(), limits());
         server.write_all(b"an answer nobody takes").await.unwrap();
         let mut read = String::new();
         server.read_to_string(&mut read).await.unwrap();
@@ -432,7 +463,7 @@ mod tests {
     async fn lingering_is_bounded_in_time() {
         let (_client, server) = duplex(1024);
         let state = Arc::new(ConnectionState::default());
-        let mut server = Connection::new(server, Arc::clone(&state), LIMITS);
+        let mut server = Connection::new(server, Arc::clone(&state), limits());
         state.linger();
         let begun = Instant::now();
         server.shutdown().await.unwrap();

@@ -1,22 +1,24 @@
 //! What every answer carries, errors and panics included: a request id, CORS, a place in the count.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
+    ACCESS_CONTROL_MAX_AGE, CONTENT_LENGTH, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
-use tower::Service as _;
+use http_body::Body as _;
 
 use super::connection::ConnectionState;
-use super::error::{ALLOWED, CORS_METHODS, Panicked, Problem};
-use super::record::Record;
-use super::{Web, drain};
+use super::error::{ALLOWED, CORS_METHODS, Problem, panicked};
+use super::record::{Record, Witness};
+use super::{Handling, Web, drain};
 use crate::origin::policy::CorsOrigins;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,14 +47,14 @@ struct CorsDecided;
 /// The request line and headers of one request, in bytes; past that it is a 431.
 pub(super) const MAX_HEAD: u32 = 32 << 10;
 
-/// Takes a request through the router and puts on its answer what every answer carries.
+/// Has a request handled and puts on its answer what every answer carries.
 pub(super) async fn answer(
     web: Web,
-    mut router: axum::Router,
     peer: SocketAddr,
     connection: Arc<ConnectionState>,
-    mut request: Request,
-) -> Response {
+    request: Request,
+    handle: impl FnOnce(Web, Context, Request) -> Handling,
+) -> Response<Witness> {
     let request_id = take_or_make_id(request.headers());
     let record = Record::begin(&web, &request, peer, request_id.clone(), Arc::clone(&connection));
     let context = Context { request_id: request_id.clone(), peer, connection, record: Arc::clone(&record) };
@@ -60,15 +62,13 @@ pub(super) async fn answer(
         let (parts, body) = request.into_parts();
         drain::after_refusal(Problem::head_too_large(), &context, &parts.headers, body).into_response(context.id(), None)
     } else {
-        request.extensions_mut().insert(context);
-        match router.call(request).await {
+        let is_head = request.method() == Method::HEAD;
+        match guard(handle(web, context, request)).await {
+            Ok(response) if is_head => without_body(response),
             Ok(response) => response,
-            Err(never) => match never {},
+            Err(problem) => problem.into_response(request_id.to_str().unwrap_or_default(), None),
         }
     };
-    if let Some(&panicked) = response.extensions().get::<Panicked>() {
-        response = Problem::from(panicked).into_response(request_id.to_str().unwrap_or_default(), None);
-    }
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
@@ -79,6 +79,26 @@ pub(super) async fn answer(
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
     let status = response.status().as_u16();
     response.map(|body| record.answer(status, body))
+}
+
+/// Runs a handler. A panic in it ends this request and nothing else.
+async fn guard(mut handler: Handling) -> Result<Response, Problem> {
+    // Nothing is seen of what the panic left half done: the handler is not polled again, and the floors below keep their
+    // invariants by what they drop.
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+    })
+    .await
+}
+
+/// The answer to a HEAD: what a GET would get, and how long its body would be, if that is known (RFC 9110 9.3.2).
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    *response.body_mut() = Body::empty();
+    response
 }
 
 fn is_too_large(request: &Request) -> bool {
@@ -134,11 +154,9 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
     use crate::origin::Origin;
-    use crate::web::{ConnectionLimits, Limits, Timeouts, error};
-    use axum::routing::get;
+    use crate::web::{ConnectionLimits, Limits, Timeouts};
     use http_body_util::BodyExt as _;
     use std::time::Duration;
-    use tower_http::catch_panic::CatchPanicLayer;
 
     #[tokio::test]
     async fn a_panic_becomes_a_500_that_carries_what_every_answer_carries() {
@@ -152,18 +170,16 @@ mod tests {
             Limits { timeouts: Timeouts::default(), drain: Duration::ZERO, connections: ConnectionLimits::default() },
             None,
         );
-        let router = axum::Router::new()
-            .route(
-                "/",
-                get(|| async {
-                    if true {
-                        panic!("a bug, with something secret in it")
-                    }
-                }),
-            )
-            .layer(CatchPanicLayer::custom(error::panicked));
+        let handle = |_, _, _| -> Handling {
+            Box::pin(async {
+                if true {
+                    panic!("a bug, with something secret in it")
+                }
+                Response::default()
+            })
+        };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let response = answer(web.clone(), router, peer, Arc::default(), Request::new(Body::empty())).await;
+        let response = answer(web.clone(), peer, Arc::default(), Request::new(Body::empty()), handle).await;
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();

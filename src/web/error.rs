@@ -263,26 +263,13 @@ impl Problem {
 pub(super) const STALE_NONCE: &str = "stale-nonce";
 
 /// What a panic becomes: the log has its place, the client a 500.
-#[expect(clippy::needless_pass_by_value, reason = "the panic layer hands it over")]
-pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Problem {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
     tracing::error!(message, "a request panicked; this is a bug");
-    let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(Panicked);
-    response
-}
-
-/// Marks what is left of a request that panicked, until the envelope, which knows the request's id, makes a 500 of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Panicked;
-
-impl From<Panicked> for Problem {
-    fn from(_: Panicked) -> Self {
-        let detail = "the server made a mistake with this request; it goes on with others";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
-    }
+    let detail = "the server made a mistake with this request; it goes on with others";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
 }

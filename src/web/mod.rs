@@ -2,10 +2,10 @@
 //!
 //! A request's way, in order, each step with its reason:
 //! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits,
-//!    with [`stream`] for those of one HTTP/2 answer.
+//!    with [`stream`] for those of one HTTP/2 answer; [`preface`] tells which HTTP it is.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
-//! 3. The layers below: a panic becomes a 500.
+//! 3. The probes have a router; every other path is an object's, and goes there by the shortest way.
 //! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
 //!    [`remove`]; [`dav`] has the two verbs of WebDAV.
 //!    [`record`] goes along with the request and knows at its end what became of it: for the figures, the [`access_log`]
@@ -34,6 +34,7 @@ mod ingest;
 mod inherit;
 mod mask;
 mod objects;
+mod preface;
 mod put;
 mod record;
 mod refusal;
@@ -47,21 +48,23 @@ pub mod tls;
 
 pub use admission::ConnectionLimits;
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::task::TaskTracker;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::Service as _;
 
 use self::access_log::AccessLog;
+use self::envelope::Context;
 use self::spans::Spans;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -106,6 +109,9 @@ pub struct Limits {
     /// Open connections.
     pub connections: ConnectionLimits,
 }
+
+/// A handler at work. In a box: it is the largest part of a request, and would else be moved and laid out by everyone it passes.
+type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What every request needs: a cheap handle.
 #[derive(Clone, Debug)]
@@ -177,16 +183,27 @@ impl Web {
         self.inner.uploads.wait().await;
     }
 
-    /// The routes of the data listeners.
-    fn router(&self) -> Router {
+    /// The data listeners' routes beside the objects.
+    fn probes(&self) -> Router {
         Router::new()
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(readiness))
             .route("/time", get(time))
-            // A fallback and not a pattern: keys are decoded once, by our rules, from the path as it came.
-            .fallback(objects::dispatch)
-            .layer(CatchPanicLayer::custom(error::panicked))
             .with_state(self.clone())
+    }
+
+    /// Answers any request of the data listeners. Objects are not routed: keys are decoded once, by our rules, from the path as it
+    /// came, and a router's way from box to box costs as much as all the rest of a read.
+    fn handle(self, mut probes: Router, context: Context, request: Request) -> Handling {
+        if !matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
+            return Box::pin(objects::dispatch(self, context, request));
+        }
+        Box::pin(async move {
+            match probes.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Objects: every path but the probes'. Reads the URL, asks who is there, calls the verb.
 
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
@@ -17,7 +16,7 @@ use crate::metrics::Outcome;
 use crate::model::id::{Namespace, ObjectId};
 
 /// Answers any request for an object.
-pub(super) async fn dispatch(State(web): State<Web>, Extension(context): Extension<Context>, request: Request) -> Response {
+pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
         // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.

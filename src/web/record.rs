@@ -153,7 +153,7 @@ impl Record {
     }
 
     /// The answer begins. Wraps its body, so that its end is seen.
-    pub(super) fn answer(self: &Arc<Self>, status: u16, body: Body) -> Body {
+    pub(super) fn answer(self: &Arc<Self>, status: u16, body: Body) -> Witness {
         let metrics = &self.web.inner.metrics;
         let after = self.begun.elapsed();
         metrics.answered(self.verb, after);
@@ -169,7 +169,7 @@ impl Record {
         let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
         drop(facts);
         traffic.count(self.verb, Some(status), outcome);
-        Body::new(Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self), has_nothing: false })
+        Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self), has_nothing: false }
     }
 
     fn write(&self, log: &AccessLog) {
@@ -250,7 +250,8 @@ impl Drop for Record {
 }
 
 /// An answer's body that is handed over in pieces, and counted.
-struct Witness {
+#[derive(Debug)]
+pub(super) struct Witness {
     body: Body,
     rest: Bytes,
     traffic: Arc<Traffic>,

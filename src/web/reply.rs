@@ -110,7 +110,9 @@ impl http_body::Body for Growing {
 }
 
 fn describe(headers: &mut HeaderMap, found: &Found) {
-    headers.reserve(16);
+    // Room for all there may be: what is given here the connection keeps for the next request, and a map of more than twelve
+    // takes twice as much.
+    headers.reserve(if found.meta().liveness.is_some() || found.meta().content_encoding.is_some() { 16 } else { 12 });
     freshness(headers, found);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_TYPE, found.meta().content_type.clone());

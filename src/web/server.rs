@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use axum::body::Body;
 use axum::http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
-use hyper::service::service_fn;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use super::Web;
 use super::admission::Place;
 use super::connection::{Answer, Connection, ConnectionState, Ending};
 use super::envelope::{MAX_HEAD, answer};
+use super::record::Witness;
 use super::stream;
 use super::tls::Tls;
 use crate::metrics::Metrics;
@@ -45,7 +46,7 @@ const MAX_STREAMS: u32 = 256;
 /// returns when all are gone, or when the drain time has passed and the rest is cut off.
 pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop: CancellationToken) {
     let connections = TaskTracker::new();
-    let router = web.router();
+    let probes = web.probes();
     let take = |stream: TcpStream, peer: SocketAddr| {
         // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
         let _ = stream.set_nodelay(true);
@@ -61,14 +62,14 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
             }
         };
         let Some(tls) = tls.clone() else {
-            start(stream, peer, place, web.clone(), router.clone(), &connections, &stop);
+            start(stream, peer, place, web.clone(), probes.clone(), &connections, &stop);
             return;
         };
-        let (web, router, tracker, stop) = (web.clone(), router.clone(), connections.clone(), stop.clone());
+        let (web, probes, tracker, stop) = (web.clone(), probes.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let limit = web.inner.limits.load().timeouts.request_head;
             match tokio::time::timeout(limit, tls.accept(stream)).await {
-                Ok(Ok(stream)) => start(stream, peer, place, web, router, &tracker, &stop),
+                Ok(Ok(stream)) => start(stream, peer, place, web, probes, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -122,66 +123,113 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 /// Speaks HTTP on a connection, in a task of its own, until it ends or `stop` winds it up.
-fn start<S>(stream: S, peer: SocketAddr, place: Place, web: Web, router: Router, tasks: &TaskTracker, stop: &CancellationToken)
+///
+/// What the task holds, each idle connection holds: the library's connection lies in it once, HTTP/2's elsewhere, and what lasts as
+/// long as one request is in a box.
+fn start<S>(stream: S, peer: SocketAddr, place: Place, web: Web, probes: Router, tasks: &TaskTracker, stop: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let state = Arc::new(ConnectionState::default());
-    let watched = Arc::clone(&state);
-    let timeouts = web.inner.limits.load().timeouts;
-    let io = TokioIo::new(Connection::new(stream, Arc::clone(&state), timeouts));
-    let metrics = Arc::clone(&web.inner.metrics);
-    let streams = Streams { limit: timeouts.download_idle, metrics: Arc::clone(&metrics) };
-    let open = web.inner.metrics.connections.clone();
-    open.inc();
-    let service = service_fn(move |request: Request<Incoming>| {
-        if request.version() == Version::HTTP_2 {
-            state.is_multiplexed();
-        }
-        state.request_begins();
-        let answered = answer(web.clone(), router.clone(), peer, Arc::clone(&state), request.map(Body::new));
-        // Made before the answer is: a request that is given up half-way ends, too.
-        let ending = Ending::new(Arc::clone(&state));
-        async move {
-            let response: Response<Body> = answered.await;
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, ending)))
-        }
-    });
-    let mut builder = auto::Builder::new(streams);
-    builder
-        .http1()
-        // Time limits are kept by `Connection`.
-        .header_read_timeout(None)
-        // A client that has sent everything may close its half before it reads the answer.
-        .half_close(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD)
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    let connection = builder.serve_connection(io, service).into_owned();
     let stop = stop.clone();
+    web.inner.metrics.connections.inc();
     tasks.spawn(async move {
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopping(&stop, &watched) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let state = Arc::new(ConnectionState::default());
+        let limits = web.inner.limits.load_full();
+        let taken = tokio::select! {
+            taken = Connection::new(stream, Arc::clone(&state), limits).speaks_http2() => taken,
+            () = stopping(&stop, &state) => Err(io::ErrorKind::Interrupted.into()),
+        };
+        let ended = match taken {
+            Ok((io, false)) => {
+                let connection = http1().serve_connection(TokioIo::new(io), service(&web, &probes, peer, &state));
+                let wind_up = http1::Connection::graceful_shutdown;
+                until_stopped(pin!(connection), wind_up, &stop, &state).await.map_err(Fault::from)
             }
+            Ok((io, true)) => {
+                let streams =
+                    Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
+                let connection = http2(streams).serve_connection(TokioIo::new(io), service(&web, &probes, peer, &state));
+                let wind_up = http2::Connection::graceful_shutdown;
+                until_stopped(Box::pin(connection).as_mut(), wind_up, &stop, &state).await.map_err(Fault::from)
+            }
+            Err(error) => Err(error.into()),
         };
         if let Err(error) = ended {
             // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
             tracing::debug!(%peer, %error, "connection ended with an error");
         }
-        if watched.is_stalled() {
-            metrics.answers_stalled.inc();
+        if state.is_stalled() {
+            web.inner.metrics.answers_stalled.inc();
         }
-        open.dec();
+        web.inner.metrics.connections.dec();
         drop(place);
     });
+}
+
+/// Why a connection ended.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Time limits are kept by `Connection`.
+        .header_read_timeout(None)
+        // A client that has sent everything may close its half before it reads the answer.
+        .half_close(true);
+    builder
+}
+
+fn http2(streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    builder
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer<Witness>>, Infallible>> + Send>>;
+
+/// Answers a connection's requests.
+fn service(
+    web: &Web,
+    probes: &Router,
+    peer: SocketAddr,
+    state: &Arc<ConnectionState>,
+) -> impl Service<Request<Incoming>, Response = Response<Answer<Witness>>, Error = Infallible, Future = Answering> + use<> {
+    let (web, probes, state) = (web.clone(), probes.clone(), Arc::clone(state));
+    service_fn(move |request: Request<Incoming>| {
+        if request.version() == Version::HTTP_2 {
+            state.is_multiplexed();
+        }
+        state.request_begins();
+        let probes = probes.clone();
+        let handle = |web: Web, context, request| web.handle(probes, context, request);
+        let answered = answer(web.clone(), peer, Arc::clone(&state), request.map(Body::new), handle);
+        // Made before the answer is: a request that is given up half-way ends, too.
+        let ending = Ending::new(Arc::clone(&state));
+        // In a box, which lasts as long as the request: the library keeps room for a future as long as the connection.
+        let answering: Answering = Box::pin(async move { Ok(answered.await.map(|body| Answer::new(body, ending))) });
+        answering
+    })
+}
+
+/// Runs a connection to its end, which it is told to come to when the server stops.
+async fn until_stopped<C: Future>(
+    mut connection: Pin<&mut C>,
+    wind_up: fn(Pin<&mut C>),
+    stop: &CancellationToken,
+    state: &ConnectionState,
+) -> C::Output {
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping(stop, state) => {
+            wind_up(connection.as_mut());
+            connection.await
+        }
+    }
 }
 
 /// Runs the streams of an HTTP/2 connection, each in a task of its own and against the clock.
@@ -206,5 +254,6 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
 /// for it: to its client, who cannot have been told, the server would else have failed.
 async fn stopping(stop: &CancellationToken, connection: &ConnectionState) {
     stop.cancelled().await;
-    let _ = tokio::time::timeout(FIRST_REQUEST, connection.first_request()).await;
+    // In a box: until the server stops, no connection has need of it.
+    let _ = Box::pin(tokio::time::timeout(FIRST_REQUEST, connection.first_request())).await;
 }
