@@ -80,7 +80,8 @@ impl Place {
         let target = match self.live.awaits(&object.key) {
             Some(target) => Some(target),
             None if self.hot.is_uploading(&object.key) => self.live.target_near(&object.key),
-            None => return None,
+            // The next one of those that an MPD numbers.
+            None => Some(self.live.previous(&object.key).filter(|(previous, _)| self.hot.is_readable(previous))?.1),
         };
         Some(self.policy.hold_for(target)).filter(|span| !span.is_zero())
     }

@@ -67,6 +67,24 @@ fn only_what_is_expected_is_waited_for_and_only_so_long() {
 }
 
 #[test]
+fn the_next_number_of_a_live_mpd_is_waited_for() {
+    let origin = settings("hold = \"5s\"");
+    let template = "<SegmentTemplate media=\"v-$Number$.m4s\"/><Representation id=\"v\" bandwidth=\"1\"/>";
+    let mpd = format!("<MPD type=\"dynamic\"><Period><AdaptationSet>{template}</AdaptationSet></Period></MPD>");
+    origin.store("live.mpd", mpd);
+    origin.store("v-1.m4s", "one");
+    let get = Request::new("GET", origin.path("v-2.m4s")).bearer(&origin.player);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| get.send(origin.address));
+        let waiting = eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 0.5).then_some(()));
+        assert!(waiting.is_some());
+        assert_eq!(origin.get("v-3.m4s").status, 404, "and not the one after it");
+        origin.store("v-2.m4s", "two");
+        assert_eq!(reader.join().unwrap().text(), "two");
+    });
+}
+
+#[test]
 fn so_many_may_wait_and_no_more() {
     let origin = settings("hold = \"10s\"\nmax_held = 3");
     origin.store("p.m3u8", media(1, 1, 9, ""));

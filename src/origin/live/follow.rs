@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::event::{Now, Place};
+use super::numbered::Numbered;
 use super::rendition::{News, Rendition, Standing};
 use super::{Dash, EXPECTED, EXPECTED_AT_FIRST, Expected, Noted, State, is_beside};
 use crate::hls::mpd::Manifest;
@@ -101,10 +102,13 @@ impl State {
             told: Standing::Live,
             late_told: None,
             last: None,
+            numbered: Vec::new(),
         });
         (dash.period, dash.dynamic) = (period.unwrap_or(usual), manifest.dynamic);
         (dash.written, dash.expires) = (now.moment, expires);
         dash.needs.clone_from(&needs);
+        let templates = manifest.representations.iter().filter_map(|one| one.media.as_deref());
+        dash.numbered = templates.filter_map(|template| Numbered::new(object, template)).collect();
         if first {
             let detail = format!("an MPD of type {}", if manifest.dynamic { "dynamic" } else { "static" });
             self.events.announce(now, &Place { namespace, stream: key, playlist: key }, EventKind::Started, detail);

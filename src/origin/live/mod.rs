@@ -14,6 +14,7 @@ mod blocking;
 mod event;
 mod follow;
 mod look;
+mod numbered;
 mod rendition;
 mod report;
 mod streams;
@@ -34,6 +35,7 @@ pub use self::report::{RenditionReport, StreamReport};
 
 use self::arrivals::Arrivals;
 use self::event::{Events, Now};
+use self::numbered::Numbered;
 use self::rendition::{Arrival, Rendition};
 use self::streams::Streams;
 use crate::hls::mpd::Manifest;
@@ -90,6 +92,8 @@ struct Dash {
     told: Standing,
     late_told: Option<Moment>,
     last: Option<Key>,
+    /// The names of its segments, where they are numbered.
+    numbered: Vec<Numbered>,
 }
 
 /// A name that a playlist lists or announces and that is not here yet.
@@ -227,6 +231,13 @@ impl Live {
             return state.streams.is_newly_named(key, self.clock.wall()).then_some(CHILD_PATIENCE * 2);
         };
         (now.since(expected.since) <= patience(expected.target)).then_some(expected.target)
+    }
+
+    /// The segment before this one, and how long a segment is, when a live MPD numbers them.
+    pub(super) fn previous(&self, key: &Key) -> Option<(Key, Duration)> {
+        let state = self.state.lock();
+        let mut live = state.manifests.values().filter(|dash| dash.dynamic);
+        live.find_map(|dash| dash.numbered.iter().find_map(|names| Some((names.previous(key)?, dash.period))))
     }
 
     /// The target duration of the stream that a segment seems to belong to: of a playlist in its folder.

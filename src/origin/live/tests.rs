@@ -347,3 +347,27 @@ fn requests_for_what_is_not_there_yet_are_judged() {
     assert_eq!(scene.live.reload(&key("b/p.m3u8"), 9, None), Reload::Answer, "only where it is offered");
     assert_eq!(scene.live.reload(&key("c/p.m3u8"), 9, None), Reload::Answer);
 }
+
+#[test]
+fn the_next_segment_of_a_live_mpd_is_known_by_its_number() {
+    let mut scene = Scene::new();
+    let mpd = |kind: &str, media: &str| {
+        format!(
+            "<MPD type=\"{kind}\" maxSegmentDuration=\"PT1S\"><Period><AdaptationSet><SegmentTemplate media=\"{media}\"/>\
+             <Representation id=\"v\" bandwidth=\"1\"/></AdaptationSet></Period></MPD>"
+        )
+    };
+    scene.playlist("a/p.mpd", &mpd("dynamic", "$RepresentationID$-$Number%05d$.m4s?x=1"));
+    let previous = |scene: &Scene, name: &str| scene.live.previous(&key(name)).map(|(key, period)| (key.to_string(), period));
+    assert_eq!(previous(&scene, "a/v-00010.m4s"), Some(("a/v-00009.m4s".to_owned(), seconds(1.0))));
+    assert_eq!(previous(&scene, "a/v-100000.m4s"), Some(("a/v-99999.m4s".to_owned(), seconds(1.0))));
+    for other in ["a/v-00000.m4s", "a/v-000010.m4s", "a/v-10.m4s", "a/v-+0010.m4s", "a/v-.m4s", "a/w-00010.m4s", "b/v-00010.m4s"]
+    {
+        assert_eq!(previous(&scene, other), None, "{other}");
+    }
+    scene.playlist("b/p.mpd", &mpd("dynamic", "$Number$.m4s"));
+    assert_eq!(previous(&scene, "b/10.m4s"), Some(("b/9.m4s".to_owned(), seconds(1.0))));
+    scene.playlist("a/p.mpd", &mpd("static", "$RepresentationID$-$Number%05d$.m4s"));
+    scene.playlist("b/p.mpd", &mpd("dynamic", "$Time$.m4s"));
+    assert_eq!((previous(&scene, "a/v-00010.m4s"), previous(&scene, "b/10.m4s")), (None, None));
+}
