@@ -6,6 +6,7 @@
 mod access_log;
 mod buckets;
 mod certificates;
+mod chronicle;
 mod cli;
 mod client;
 mod data_dir;
