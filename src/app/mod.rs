@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod data_dir;
 mod doctor;
+mod harvest;
 mod health;
 mod keys;
 mod machine;

@@ -1,10 +1,11 @@
 //! Looking back, from outside: windows of what a stream was, as playlists that players play.
 
+use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
 use crate::wire::{Answer, Request};
 
 /// Two renditions of one-second segments, in real time, as an encoder pushes them; `run` makes the names of one start its own.
@@ -112,6 +113,41 @@ fn a_stream_is_looked_back_at_while_it_goes_on_and_when_it_is_over() {
     assert!(queries[0] == queries[1] && queries[0].starts_with("start=2") && queries[0].contains("&end=2"), "{relative}");
     let length = plays(&format!("http://{}{}?{query}", origin.address, origin.path("ch/master.m3u8")), Some(&origin.player));
     assert!((2.5..3.6).contains(&length), "{length}");
+    // The same as files, without a server.
+    let out = origin.folder().join("clip");
+    let harvest = |more: &[&str]| {
+        let base = format!("http://{}", origin.address);
+        let mut command = Command::new(BINARY);
+        command.args(["harvest", &base, "--playlist", "ch/master.m3u8", "--from", dates[3], "--to", dates[6], "--out"]).arg(&out);
+        command.args(more).env("SPRINGHEAD_KEY", &origin.player).output().unwrap()
+    };
+    let done = harvest(&[]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for playlist in ["master.m3u8", "0/playlist.m3u8", "1/playlist.m3u8"] {
+        let length = plays(out.join(playlist).to_str().unwrap(), None);
+        assert!((2.5..3.6).contains(&length), "{playlist}: {length}");
+    }
+    let stored = origin.get(&format!("ch/hi/{}", names[4]));
+    assert_eq!(fs::read(out.join("0").join(names[4])).unwrap(), stored.body, "byte for byte");
+    // Run again, it copies what is missing or cut short, and only that.
+    fs::remove_file(out.join("0").join(names[3])).unwrap();
+    fs::write(out.join("0").join(names[4]), "short").unwrap();
+    let again = harvest(&[]);
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.success() && said.contains("6 files") && said.contains("4 were here already"), "{said}");
+    assert_eq!(fs::read(out.join("0").join(names[4])).unwrap(), stored.body);
+    assert_eq!(harvest(&["--last", "1m"]).status.code(), Some(2), "both makes no sense");
+    // What is not there is a failure.
+    let delete = Request::new("DELETE", origin.path(&format!("ch/lo/{}", names[3]))).bearer(&origin.encoder);
+    assert_eq!(delete.send(origin.address).status, 204);
+    fs::remove_dir_all(&out).unwrap();
+    let less = harvest(&[]);
+    assert!(less.status.success(), "the playlists list what is there");
+    assert!(fs::read_to_string(out.join("harvest.json")).is_ok_and(|record| !record.contains(&origin.player)));
+    let (base, none) = (format!("http://{}/cache/{NAMESPACE}/none.m3u8", origin.address), origin.folder().join("none"));
+    let failed = Command::new(BINARY).args(["harvest", &base, "--key", &origin.player, "--out"]).arg(none).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stderr));
+    assert!(!String::from_utf8_lossy(&failed.stderr).contains(&origin.player));
     // Another start of the encoder counts from nought.
     ended(push(&origin, "b", 5));
     let both = ask(&origin, "ch/hi/p.m3u8", "last=1h").text();
