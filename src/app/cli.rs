@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub(super) use clap::Args;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Given, Overrides, SHIPPED, Settings};
-use super::{Failure, doctor, health, keys, print, serve, size};
+use super::{Failure, doctor, harvest, health, keys, print, serve, size};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -32,6 +33,8 @@ enum Command {
     Config(ConfigCommand),
     /// Walk a stream's whole way, from the server's name to the live point and through the CDN, and say what is wrong with it.
     Doctor(DoctorArgs),
+    /// Copy a window of a stream to a folder, as a recording that plays without a server. Run again, it copies what is missing.
+    Harvest(harvest::Request),
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
 }
@@ -283,6 +286,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             timeout: args.timeout,
             json: args.json,
         }),
+        Command::Harvest(request) => harvest::run(&request),
         Command::Config(ConfigCommand::Default) => {
             print(SHIPPED);
             Ok(())

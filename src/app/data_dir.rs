@@ -7,6 +7,7 @@
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
+//! - `history/`: what playlists have listed; see [`super::chronicle`].
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -74,6 +75,11 @@ impl DataDir {
     /// Where namespaces keep their objects.
     pub(super) fn objects(&self) -> PathBuf {
         self.path.join("objects")
+    }
+
+    /// Where the histories of playlists are kept.
+    pub(super) fn histories(&self) -> PathBuf {
+        self.path.join("history")
     }
 
     fn keys(&self) -> PathBuf {

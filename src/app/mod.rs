@@ -6,10 +6,12 @@
 mod access_log;
 mod buckets;
 mod certificates;
+mod chronicle;
 mod cli;
 mod client;
 mod data_dir;
 mod doctor;
+mod harvest;
 mod health;
 mod keys;
 mod machine;

@@ -19,7 +19,7 @@ use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, keys, machine, print, streams, supervisor, welcome};
+use super::{Failure, access_log, buckets, chronicle, keys, machine, print, streams, supervisor, welcome};
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
 use crate::auth::verify::Verifier;
@@ -119,7 +119,8 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     let known = KeyFiles::read(&data, &KeyFiles::default()).context("can't read the keys and revocations")?;
     known.put_in_force(&KeyFiles::default(), &verifier);
     let (namespaces, max_in_flight) = (settings.namespaces.clone(), settings.max_in_flight);
-    let origin = Origin::with_objects_in(data.objects(), buckets::access(), namespaces, max_in_flight, clock, &metrics);
+    let origin = Origin::with_objects_in(data.objects(), buckets::access(), namespaces, max_in_flight, clock.clone(), &metrics);
+    chronicle::start(data.histories(), &origin, &clock)?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     if let Some(traces) = traces {

@@ -11,6 +11,8 @@ use crate::model::clock::WallTime;
 
 /// How many of the last maps and keys are looked through for the same one: content that goes back and forth between two.
 const RECENT: usize = 8;
+/// More key formats than anybody offers at once.
+const KEY_FORMATS: usize = 8;
 
 pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Playlist, Fault> {
     let mut reader = Reader::default();
@@ -41,6 +43,11 @@ struct Reader {
     /// In force until another takes its place.
     map: Option<usize>,
     key: Option<usize>,
+    clear_map: bool,
+    /// The key tags in force, by their key formats.
+    protecting: Vec<(String, usize)>,
+    /// The same as a place in the list, once a segment needed it.
+    protection: Option<usize>,
 }
 
 impl Reader {
@@ -123,7 +130,9 @@ impl Reader {
         }
         segment.uri = uri.to_owned();
         segment.map = self.map;
+        segment.clear_map = self.clear_map;
         segment.key = self.key;
+        segment.protection = self.protection();
         segment.parts = std::mem::take(&mut self.parts);
         self.media.segments.push(segment);
     }
@@ -206,24 +215,56 @@ impl Reader {
         let same = |map: &&Map| map.uri == uri && map.range == range;
         self.map = Some(recent(maps, same).unwrap_or_else(|| {
             maps.push(Map { uri: uri.to_owned(), range });
+            self.media.verbatim.maps.push(list.trim_ascii().to_owned());
             maps.len() - 1
         }));
+        self.clear_map = self.protecting.is_empty();
+    }
+
+    /// What is in force, listed once for all the segments it is for.
+    fn protection(&mut self) -> Option<usize> {
+        if self.protection.is_none() && !self.protecting.is_empty() {
+            self.media.verbatim.protections.push(self.protecting.iter().map(|(_, tag)| *tag).collect());
+            self.protection = Some(self.media.verbatim.protections.len() - 1);
+        }
+        self.protection
+    }
+
+    /// A key tag is in force until another of its format (RFC 8216 4.3.2.4).
+    fn protect(&mut self, format: &str, list: &str) {
+        let tags = &mut self.media.verbatim.keys;
+        let list = list.trim_ascii();
+        let tag = recent(tags, |tag| tag.as_str() == list).unwrap_or_else(|| {
+            tags.push(list.to_owned());
+            tags.len() - 1
+        });
+        if self.protecting.contains(&(format.to_owned(), tag)) {
+            return;
+        }
+        self.protecting.retain(|(known, _)| known != format);
+        self.protecting.truncate(KEY_FORMATS - 1);
+        self.protecting.push((format.to_owned(), tag));
+        self.protection = None;
     }
 
     fn key(&mut self, line: usize, list: &str) {
         self.entries += 1;
-        let (mut uri, mut none) = (None, false);
+        let (mut uri, mut none, mut format) = (None, false, "identity");
         for (name, value) in attributes(list) {
             match name {
                 "URI" => uri = Some(value),
                 "METHOD" => none = value == "NONE",
+                "KEYFORMAT" => format = value,
                 _ => {}
             }
         }
         if none {
             self.key = None;
+            self.protecting.clear();
+            self.protection = None;
             return;
         }
+        self.protect(format, list);
         let Some(uri) = uri else { return self.faults.note(line, Wrong::Attribute("EXT-X-KEY", "URI")) };
         let keys = &mut self.media.keys;
         self.key = Some(recent(keys, |key| key.as_str() == uri).unwrap_or_else(|| {

@@ -11,9 +11,11 @@ mod attributes;
 #[cfg(test)]
 mod corpus;
 pub mod fault;
+pub mod history;
 mod media;
 pub mod mpd;
 mod multivariant;
 pub mod playlist;
 pub mod rewrite;
+pub mod shift;
 pub mod uri;

@@ -99,6 +99,8 @@ pub struct Media {
     pub maps: Vec<Map>,
     /// The URIs of content keys (EXT-X-KEY), as written, each once.
     pub keys: Vec<String>,
+    /// Tags as they are written.
+    pub verbatim: Box<Verbatim>,
     /// EXT-X-PART-INF: the target duration of parts.
     pub part_target: Option<Duration>,
     /// EXT-X-SERVER-CONTROL.
@@ -113,6 +115,17 @@ pub struct Media {
     pub i_frames_only: bool,
     /// What is wrong with it; the first few.
     pub faults: Vec<Fault>,
+}
+
+/// The attribute lists of tags, as they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verbatim {
+    /// EXT-X-MAP, in the order of [`Media::maps`].
+    pub maps: Vec<String>,
+    /// EXT-X-KEY.
+    pub keys: Vec<String>,
+    /// Which of these are in force together: one for each KEYFORMAT. Places in [`Self::keys`].
+    pub protections: Vec<Vec<usize>>,
 }
 
 /// What a packager says a server in front of its playlists is to do for players.
@@ -154,8 +167,12 @@ pub struct Segment {
     pub program_date_time: Option<WallTime>,
     /// Its initialisation segment: a place in [`Media::maps`].
     pub map: Option<usize>,
+    /// The tag of that stood before any EXT-X-KEY, so that it is in clear (RFC 8216bis 4.4.4.5).
+    pub clear_map: bool,
     /// Its content key, the last one of several: a place in [`Media::keys`].
     pub key: Option<usize>,
+    /// All that is to be known of its content keys: a place in [`Verbatim::protections`].
+    pub protection: Option<usize>,
     /// EXT-X-GAP: there is no media for it.
     pub gap: bool,
     /// The parts it was made of, while the playlist still lists them.

@@ -22,6 +22,9 @@ pub enum OriginError {
     /// There was one; its time to live has run out, and it was not swept yet. To a client the same as [`Self::NotFound`].
     #[error("the object has outlived its time to live")]
     Expired,
+    /// Of the window of time that is asked for there is nothing, or nothing any more.
+    #[error("nothing of this time is there any more")]
+    NothingRetained,
     /// The playlist is there, but its stream has stood still for too long, and the namespace wants that to be told.
     #[error("the stream has stood still for more than {periods} target durations")]
     Stale {

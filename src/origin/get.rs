@@ -44,6 +44,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// A version that is stored nowhere.
+    pub(super) fn made(entry: Arc<Entry>, left: Duration, max_age: u64) -> Self {
+        Self { entry, below: None, left, max_age, age: Duration::ZERO }
+    }
+
     /// The body's length.
     #[must_use]
     pub fn length(&self) -> usize {
@@ -166,7 +171,7 @@ impl Reading {
 impl Origin {
     /// Takes a read out of the namespace's allowance. A miss has the second claim: a flood of them must not starve those who
     /// watch.
-    fn take_read_rate(&self, place: &Place, entry: Option<&Entry>, is_growing: bool) -> Result<(), OriginError> {
+    pub(super) fn take_read_rate(&self, place: &Place, entry: Option<&Entry>, is_growing: bool) -> Result<(), OriginError> {
         let rates = &place.rates;
         if !rates.limit_reads() {
             return Ok(());

@@ -12,21 +12,24 @@ pub mod policy;
 mod put;
 mod rate;
 mod remove;
+mod shift;
 mod strip;
 mod types;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 
+pub use crate::hls::history::Listed;
+pub use crate::hls::shift::Window;
 pub use below::Portion;
 pub use error::OriginError;
 pub use get::{Following, Found, Reading};
 pub use hold::BlockingReload;
-pub use live::{Event, RenditionReport, Standing, StreamReport};
+pub use live::{Chronicle, Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
 
 pub use crate::store::BrokenOff;
@@ -53,6 +56,7 @@ struct Inner {
     store: Store,
     metrics: Arc<Metrics>,
     clock: Clock,
+    chronicle: OnceLock<Arc<dyn Chronicle>>,
 }
 
 type Places = HashMap<Namespace, Arc<Place>, RandomState>;
@@ -137,7 +141,15 @@ impl Origin {
         clock: Clock,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let origin = Self { inner: Arc::new(Inner { places: ArcSwap::default(), store, metrics: Arc::clone(metrics), clock }) };
+        let origin = Self {
+            inner: Arc::new(Inner {
+                places: ArcSwap::default(),
+                store,
+                metrics: Arc::clone(metrics),
+                clock,
+                chronicle: OnceLock::new(),
+            }),
+        };
         origin.configure(namespaces, max_in_flight);
         origin
     }
@@ -161,6 +173,9 @@ impl Origin {
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
                     let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
+                    if let Some(chronicle) = self.inner.chronicle.get() {
+                        live.keep_in(chronicle);
+                    }
                     let hot = self.inner.store.open(policy.hot_capacity, metrics.clone());
                     let (options, figures) = (policy.tier_options(), metrics.durable.clone());
                     let below = self.inner.store.open_below(&name, &hot, &policy.durable, options, figures);

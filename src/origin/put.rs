@@ -206,7 +206,8 @@ impl Upload {
             }
             None => {
                 let replaced = published.replaced.as_ref().map(|old| &old.meta.etag);
-                place.live.segment(&object.key, etag.clone(), length, hot.clock().now().since(begun), replaced);
+                let took = hot.clock().now().since(begun);
+                place.live.segment(&object.key, (etag.clone(), expires), length, took, replaced);
             }
         }
         place.below.settled(&object.key, true).await?;

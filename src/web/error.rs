@@ -159,6 +159,16 @@ impl From<OriginError> for Problem {
                 "not-found",
                 "there is no object of this name: it was not uploaded, was deleted, has outlived its TTL, or made room for newer ones",
             ),
+            OriginError::NothingRetained => Self {
+                outcome: Outcome::Miss,
+                ..Self::new(
+                    StatusCode::NOT_FOUND,
+                    "nothing-retained",
+                    "of the time between start and end there is nothing to play: it was not uploaded through this playlist, has outlived \
+                     its TTL or made room for newer segments; start and end are compared with EXT-X-PROGRAM-DATE-TIME, where the \
+                     encoder writes it, else with this server's clock",
+                )
+            },
             OriginError::Stale { periods } => Self {
                 outcome: Outcome::Stale,
                 ..Self::new(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use axum::http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use axum::http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, Version};
 use axum::response::Response;
@@ -17,7 +17,7 @@ use crate::auth::secret::Secret;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
-use crate::origin::{Following, Origin, OriginError, Portion, Reading};
+use crate::origin::{Following, Found, Origin, OriginError, Portion, Reading};
 
 /// Finds the object and answers 200, 206 or 304. `inherit`: what a playlist's children are to inherit.
 ///
@@ -33,9 +33,21 @@ pub(super) async fn get(
     if let Some(ask) = target.blocking_reload()? {
         origin.reload(grant, &target.object, ask).await?;
     }
+    let shift = target.shift(origin.clock().wall())?;
+    if let Some(shift) = shift
+        && let Some(found) = origin.shift(grant, &target.object, shift.window)?
+    {
+        if let Some(query) = inherit
+            && let Some(response) = inherit::answer(&found, query, parts)?
+        {
+            record.found(&found, Outcome::Hit);
+            return Ok(response);
+        }
+        return answer(&found, parts, record);
+    }
     let reading = match origin.get(grant, &target.object) {
         Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
-            match origin.get_below(grant, &target.object, portion(parts)).await {
+            match origin.get_below(grant, &target.object, if shift.is_some() { Portion::Whole } else { portion(parts) }).await {
                 Err(OriginError::NotFound) => {
                     if !origin.wait_for(grant, &target.object).await? {
                         return Err(missing.into());
@@ -68,25 +80,38 @@ pub(super) async fn get(
             origin.get(grant, &target.object)?.whole()?
         }
     };
+    let found = match shift {
+        Some(shift) => {
+            let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+            let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
+            origin.shift_children(&found, &target.object, shift.window, shift.relative, host)?
+        }
+        None => found,
+    };
     if let Some(query) = inherit
         && let Some(response) = inherit::answer(&found, query, parts)?
     {
         record.found(&found, Outcome::Hit);
         return Ok(response);
     }
+    answer(&found, parts, record)
+}
+
+/// Answers with what was found: 200, 206 or 304.
+fn answer(found: &Found, parts: &Parts, record: &Record) -> Result<Response, Problem> {
     let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
-    record.found(&found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });
+    record.found(found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });
     match verdict {
         Verdict::Proceed => {}
-        Verdict::NotModified => return Ok(reply::not_modified(&found)),
+        Verdict::NotModified => return Ok(reply::not_modified(found)),
         Verdict::Failed => return Err(OriginError::Precondition.into()),
     }
     // Range is defined for GET alone (RFC 9110 14.2).
     let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET && conditions.range_holds(found.validators()));
     match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.length())) {
-        Ask::Whole => Ok(reply::whole(&found)),
-        Ask::Part(part) => Ok(reply::part(&found, part)),
+        Ask::Whole => Ok(reply::whole(found)),
+        Ask::Part(part) => Ok(reply::part(found, part)),
         Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.length())),
     }
 }

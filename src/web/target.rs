@@ -10,8 +10,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::error::Problem;
 use crate::auth::secret::Secret;
+use crate::model::clock::WallTime;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
-use crate::origin::BlockingReload;
+use crate::model::kind::Kind;
+use crate::model::units::parse_duration;
+use crate::origin::{BlockingReload, Window};
 
 /// What a URL under `/cache/` means.
 #[derive(Debug)]
@@ -28,6 +31,18 @@ pub(super) struct Target<'a> {
     /// `_HLS_msn` and `_HLS_part`, as they were written.
     hls_msn: Option<&'a str>,
     hls_part: Option<&'a str>,
+    /// The window of time, as it was written.
+    start: Option<&'a str>,
+    end: Option<&'a str>,
+    last: Option<&'a str>,
+}
+
+/// The window of time that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shift {
+    pub(super) window: Window,
+    /// It was counted from now: another moment, another window.
+    pub(super) relative: bool,
 }
 
 /// What a URL means to WebDAV, where a folder has a name too.
@@ -77,6 +92,7 @@ impl<'a> Target<'a> {
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
         let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
         let (mut hls_msn, mut hls_part) = (None, None);
+        let (mut start, mut end, mut last) = (None, None, None);
         let mut tokens = Vec::new();
         let mut inherit_token = false;
         for (name, value) in parameters(query) {
@@ -86,6 +102,9 @@ impl<'a> Target<'a> {
                 "ttl_seconds" => &mut ttl_seconds,
                 "_HLS_msn" => &mut hls_msn,
                 "_HLS_part" => &mut hls_part,
+                "start" => &mut start,
+                "end" => &mut end,
+                "last" => &mut last,
                 "token" => {
                     tokens.push(value);
                     continue;
@@ -118,8 +137,8 @@ impl<'a> Target<'a> {
         // A token that does not even decode is no credential; the request is judged without it.
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
-        let object = ObjectId { namespace, key };
-        Ok(Self { object, tokens, in_query: path_key.is_empty(), inherit_token, ttl_seconds, hls_msn, hls_part })
+        let (object, in_query) = (ObjectId { namespace, key }, path_key.is_empty());
+        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, hls_msn, hls_part, start, end, last })
     }
 
     /// The segment, or part of it, that the playlist is to have (RFC 8216bis 6.2.5.2).
@@ -130,6 +149,37 @@ impl<'a> Target<'a> {
             (None, Some(_)) => Err(Problem::bad_request("_HLS_part needs _HLS_msn beside it (RFC 8216bis 6.2.5.2)")),
             (Some(msn), part) => Ok(Some(BlockingReload { msn: number(msn)?, part: part.map(number).transpose()? })),
         }
+    }
+
+    /// The window of time that is asked of a playlist; none of other objects, whose readers may mean anything by these words.
+    pub(super) fn shift(&self, now: WallTime) -> Result<Option<Shift>, Problem> {
+        if Kind::of(&self.object.key, &[]) != Kind::Playlist {
+            return Ok(None);
+        }
+        let relative = self.last.is_some();
+        let window = match (self.start, self.end, self.last) {
+            (None, None, None) => return Ok(None),
+            (None, None, Some(last)) => {
+                let span = parse_duration(&decode(last)?).ok().filter(|span| !span.is_zero());
+                let span = span.ok_or_else(|| Problem::bad_request("last takes a duration like 90s, 30m or 2h"))?;
+                let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+                Window { start: Some(WallTime::from_millis(now.millis().saturating_sub(millis))), end: Some(now) }
+            }
+            (_, _, Some(_)) => return Err(Problem::bad_request("last stands alone: take start and end, or last")),
+            (start, end, None) => Window {
+                start: start.map(|text| time("start", text)).transpose()?,
+                end: end.map(|text| time("end", text)).transpose()?,
+            },
+        };
+        if let (Some(start), Some(end)) = (window.start, window.end)
+            && start >= end
+        {
+            return Err(Problem::bad_request(format!("start ({start}) has to be before end ({end})")));
+        }
+        if window.start.is_some_and(|start| start > now) {
+            return Err(Problem::bad_request("start lies in the future: nothing of that time is there yet"));
+        }
+        Ok(Some(Shift { window, relative }))
     }
 
     /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.
@@ -196,6 +246,29 @@ impl<'a> Resource<'a> {
 /// The raw name and value of each query parameter.
 fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// A point in time: RFC 3339, or seconds since the Unix epoch, with or without decimals.
+fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
+    /// The year 5138. In milliseconds the same number was in 1973.
+    const LAST: f64 = 1e11;
+    // No form: the plus of an offset stays a plus.
+    let text = decode(text)?;
+    if text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return match text.parse::<f64>() {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and its limit is checked")]
+            Ok(seconds) if seconds < LAST => Ok(WallTime::from_millis((seconds * 1000.0).round() as u64)),
+            Ok(_) => Err(Problem::bad_request(format!("{name} is too large for seconds since 1970: is it in milliseconds?"))),
+            Err(_) => Err(bad_time(name)),
+        };
+    }
+    WallTime::parse(&text).ok_or_else(|| bad_time(name))
+}
+
+fn bad_time(name: &str) -> Problem {
+    Problem::bad_request(format!(
+        "{name} takes a point in time like 2026-01-02T03:04:05Z (RFC 3339), or seconds since 1970 like 1767323045"
+    ))
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {

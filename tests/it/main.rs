@@ -36,6 +36,7 @@ mod slow;
 mod smuggling;
 mod store_model;
 mod tidy;
+mod timeshift;
 mod tls;
 mod traces;
 mod tutorial;

@@ -19,14 +19,14 @@ const REDIRECTS: usize = 5;
 
 /// One side of the delivery.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) at: At,
+pub(in crate::app) struct Place {
+    pub(in crate::app) at: At,
     /// What relative names are resolved against; ends with a slash.
-    pub(super) base: Url,
+    pub(in crate::app) base: Url,
     /// The playlist, where the address given is one.
-    pub(super) playlist: Option<Url>,
+    pub(in crate::app) playlist: Option<Url>,
     /// Whether this is taken for a Springhead's own address.
-    pub(super) ours: bool,
+    pub(in crate::app) ours: bool,
     key: Option<Secret<'static>>,
     client: Client,
     web_origin: String,
@@ -35,15 +35,15 @@ pub(super) struct Place {
 
 /// What an address means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) base: Url,
-    pub(super) playlist: Option<Url>,
-    pub(super) namespace: Option<String>,
+pub(in crate::app) struct Address {
+    pub(in crate::app) base: Url,
+    pub(in crate::app) playlist: Option<Url>,
+    pub(in crate::app) namespace: Option<String>,
 }
 
 impl Address {
     /// Reads a URL: a server's, with or without `/cache/{namespace}`, or a playlist's.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::app) fn parse(text: &str) -> Result<Self, String> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = Url::parse(&with_scheme).map_err(|error| error.to_string())?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -70,46 +70,46 @@ impl Address {
 
 /// What is common to the places of one run.
 #[derive(Clone, Debug)]
-pub(super) struct Manner {
-    pub(super) client: Client,
+pub(in crate::app) struct Manner {
+    pub(in crate::app) client: Client,
     /// As which web site a browser would ask.
-    pub(super) web_origin: String,
-    pub(super) timeout: Duration,
+    pub(in crate::app) web_origin: String,
+    pub(in crate::app) timeout: Duration,
 }
 
 impl Place {
-    pub(super) fn new(at: At, address: Address, ours: bool, key: Option<Secret<'static>>, manner: Manner) -> Self {
+    pub(in crate::app) fn new(at: At, address: Address, ours: bool, key: Option<Secret<'static>>, manner: Manner) -> Self {
         let Address { base, playlist, .. } = address;
         let Manner { client, web_origin, timeout } = manner;
         Self { at, base, playlist, ours, key, client, web_origin, timeout }
     }
 
     /// The URL of an object by its name.
-    pub(super) fn url(&self, name: &str) -> Option<Url> {
+    pub(in crate::app) fn url(&self, name: &str) -> Option<Url> {
         // As a relative path: a name with a colon in it would else be taken for a scheme.
         self.base.join(&format!("./{}", name.trim_start_matches('/'))).ok()
     }
 
     /// The URL of something at the root of the server.
-    pub(super) fn root(&self, path: &str) -> Option<Url> {
+    pub(in crate::app) fn root(&self, path: &str) -> Option<Url> {
         self.base.join(path).ok()
     }
 
     /// Whether requests carry a key.
-    pub(super) fn has_key(&self) -> bool {
+    pub(in crate::app) fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
-    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Unanswered> {
+    pub(in crate::app) async fn get(&self, url: &Url) -> Result<Answer, Unanswered> {
         self.ask(Method::GET, url, &[], Bytes::new()).await
     }
 
-    pub(super) async fn head(&self, url: &Url) -> Result<Answer, Unanswered> {
+    pub(in crate::app) async fn head(&self, url: &Url) -> Result<Answer, Unanswered> {
         self.ask(Method::HEAD, url, &[], Bytes::new()).await
     }
 
     /// Asks as a player in a browser would, with the key if the host is the one it is for.
-    pub(super) async fn ask(
+    pub(in crate::app) async fn ask(
         &self,
         method: Method,
         url: &Url,
@@ -148,7 +148,7 @@ impl Place {
 }
 
 /// A URL as it may be shown: values of a query may be keys, so only their names are.
-pub(super) fn shown(url: &Url) -> String {
+pub(in crate::app) fn shown(url: &Url) -> String {
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if let Some(port) = url.port() {
         text += &format!(":{port}");
@@ -162,7 +162,7 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 /// What a URL is called for short.
-pub(super) fn name(url: &Url) -> String {
+pub(in crate::app) fn name(url: &Url) -> String {
     let name = url.path().rsplit('/').next().unwrap_or_default();
     if name.is_empty() { url.path().to_owned() } else { name.to_owned() }
 }

@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line on stderr that moves while doctor waits. Nothing at all where stderr is no terminal.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(in crate::app) struct Progress {
     bar: ProgressBar,
     shown: Cell<bool>,
 }
 
 impl Progress {
-    pub(super) fn new(hidden: bool) -> Self {
+    pub(in crate::app) fn new(hidden: bool) -> Self {
         // Draws on stderr, and only on a terminal.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if hidden {
@@ -34,11 +34,24 @@ impl Progress {
         self.bar.enable_steady_tick(Duration::from_millis(100));
     }
 
+    /// Says what is done, so many times.
+    pub(in crate::app) fn begin_count(&self, what: &str, count: u64) {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}, {eta} left") {
+            self.bar.set_style(style);
+        }
+        self.begin(what, Duration::from_secs(count));
+    }
+
+    /// Once more.
+    pub(in crate::app) fn step(&self) {
+        self.bar.inc(1);
+    }
+
     pub(super) fn at(&self, elapsed: Duration) {
         self.bar.set_position(elapsed.as_secs());
     }
 
-    pub(super) fn end(&self) {
+    pub(in crate::app) fn end(&self) {
         self.shown.set(false);
         self.bar.finish_and_clear();
     }

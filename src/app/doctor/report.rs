@@ -11,7 +11,7 @@ use crate::auth::secret::Secret;
 /// Where a step was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum At {
+pub(in crate::app) enum At {
     Origin,
     Cdn,
 }

@@ -9,10 +9,11 @@ use super::event::{Now, Place};
 use super::numbered::Numbered;
 use super::rendition::{News, Rendition, Standing};
 use super::{Dash, EXPECTED, EXPECTED_AT_FIRST, Expected, Noted, State, is_beside};
+use crate::hls::history::Step;
 use crate::hls::mpd::Manifest;
-use crate::hls::playlist::Media;
+use crate::hls::playlist::{Media, Segment};
 use crate::hls::uri;
-use crate::model::clock::{Moment, Pulse};
+use crate::model::clock::{Moment, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::liveness::Liveness;
@@ -32,6 +33,18 @@ impl State {
         let rendition = self.renditions.entry(key.clone()).or_insert_with(|| Rendition::new(now, expires));
         let News { mut segments, parts, events, .. } = rendition.follow(object, media, now, first, &stored);
         (rendition.written, rendition.expires) = (now.moment, expires);
+        let step = match events.first() {
+            Some((EventKind::CounterRestart, _)) => Step::Anew,
+            Some((EventKind::SequenceBack, _)) => Step::Back,
+            _ if first => Step::Unknown,
+            _ => Step::On,
+        };
+        let until = |segment: &Segment| {
+            let arrived = uri::resolve(object, &segment.uri).and_then(|found| self.arrivals.get(&found.key));
+            let left = arrived.map_or(expires, |arrival| arrival.expires.max(expires)).since(now.moment);
+            WallTime::from_millis(now.wall.millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+        };
+        self.histories.follow(namespace, key, media, step, now.wall, until);
         let stream = self.streams.of(key).cloned().unwrap_or_else(|| key.clone());
         let place = Place { namespace, stream: &stream, playlist: key };
         let fault = media.faults.first().map(ToString::to_string);

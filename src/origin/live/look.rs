@@ -106,6 +106,7 @@ impl State {
         self.renditions.retain(|_, rendition| rendition.expires > now.moment);
         self.manifests.retain(|_, dash| dash.expires > now.moment);
         self.streams.forget_expired(now.moment);
+        self.histories.forget_expired(now.wall);
         self.expected.retain(|_, expected| now.moment.since(expected.since) <= patience(expected.target));
     }
 

@@ -13,6 +13,7 @@ mod arrivals;
 mod blocking;
 mod event;
 mod follow;
+mod histories;
 mod look;
 mod numbered;
 mod rendition;
@@ -30,14 +31,17 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 pub use self::event::Event;
+pub use self::histories::Chronicle;
 pub use self::rendition::Standing;
 pub use self::report::{RenditionReport, StreamReport};
 
 use self::arrivals::Arrivals;
 use self::event::{Events, Now};
+use self::histories::Histories;
 use self::numbered::Numbered;
 use self::rendition::{Arrival, Rendition};
 use self::streams::Streams;
+use crate::hls::history::{Listed, Stretch};
 use crate::hls::mpd::Manifest;
 use crate::hls::playlist::{Media, Playlist};
 use crate::hls::uri;
@@ -75,6 +79,7 @@ struct State {
     streams: Streams,
     arrivals: Arrivals,
     expected: Map<Expected>,
+    histories: Histories,
     events: Events,
 }
 
@@ -187,12 +192,19 @@ impl Live {
     }
 
     /// Notes a segment that has been stored. `replaced` is the entity tag of the live version it took the place of.
-    pub(super) fn segment(&self, key: &Key, etag: HeaderValue, bytes: u64, took: Duration, replaced: Option<&HeaderValue>) {
+    pub(super) fn segment(
+        &self,
+        key: &Key,
+        (etag, expires): (HeaderValue, Moment),
+        bytes: u64,
+        took: Duration,
+        replaced: Option<&HeaderValue>,
+    ) {
         let now = self.now();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let is_reused = replaced.is_some_and(|old| *old != etag);
-        let arrival = Arrival { at: now.moment, bytes, took: Some(took), etag };
+        let arrival = Arrival { at: now.moment, bytes, took: Some(took), etag, expires };
         if let Some(expected) = state.expected.remove(key)
             && let Some(rendition) = state.renditions.get_mut(&expected.playlist)
         {
@@ -215,12 +227,28 @@ impl Live {
         self.state.lock().streams.lives_until(key, expires);
     }
 
-    /// Forgets a playlist that was deleted.
+    /// Forgets a playlist that was deleted, and its past.
     pub(super) fn removed(&self, key: &Key) {
         let mut state = self.state.lock();
         state.renditions.remove(key);
         state.manifests.remove(key);
         state.streams.remove(key);
+        state.histories.remove(&self.namespace, key);
+    }
+
+    /// What a media playlist has listed between two moments; `None` when it has no history.
+    pub(super) fn stretch(&self, key: &Key, start: Option<WallTime>, end: Option<WallTime>) -> Option<Stretch> {
+        self.state.lock().histories.stretch(key, start, end)
+    }
+
+    /// Has histories written down from now on.
+    pub(super) fn keep_in(&self, chronicle: &Arc<dyn Chronicle>) {
+        let _ = self.state.lock().histories.chronicle.set(Arc::clone(chronicle));
+    }
+
+    /// Takes up what was written down of a history, oldest first.
+    pub(super) fn restore(&self, key: &Key, listed: Vec<Listed>) {
+        self.state.lock().histories.restore(key, listed);
     }
 
     /// For a missing name that is worth waiting for: the target duration of the playlist that lists or announces it.

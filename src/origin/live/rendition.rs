@@ -123,6 +123,7 @@ pub(super) struct Arrival {
     pub(super) bytes: u64,
     pub(super) took: Option<Duration>,
     pub(super) etag: HeaderValue,
+    pub(super) expires: Moment,
 }
 
 /// What a new version of the playlist brings.

@@ -67,7 +67,7 @@ impl Scene {
     fn segment(&mut self, name: &str, body: &str, bytes: u64, took: Duration) {
         let etag = HeaderValue::try_from(format!("\"{body}\"")).unwrap();
         let replaced = self.stored.insert(key(name), etag.clone());
-        self.live.segment(&key(name), etag, bytes, took, replaced.as_ref());
+        self.live.segment(&key(name), (etag, self.clock.now() + TTL), bytes, took, replaced.as_ref());
     }
 
     /// Segment and playlist, as an encoder writes them every two seconds.

@@ -37,7 +37,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(in crate::store) fn new(key: Key, body: Bytes, meta: Meta) -> Self {
+    /// A version, stored nowhere yet.
+    #[must_use]
+    pub fn new(key: Key, body: Bytes, meta: Meta) -> Self {
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
         Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
     }

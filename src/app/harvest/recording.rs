@@ -1,0 +1,159 @@
+//! Playlists as they come from the server -> playlists of files beside them.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::bail;
+
+use crate::app::client::Url;
+use crate::hls::playlist::{self, ByteRange, Media, Playlist};
+
+/// What is to be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) url: Url,
+    pub(super) range: Option<ByteRange>,
+    /// Where to, below the harvest's folder.
+    pub(super) path: String,
+}
+
+/// A media playlist, and all that it needs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) folder: String,
+    pub(super) text: String,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// The line with its `URI="…"` replaced, if there is one and something to put there.
+fn replace_uri(line: &str, with: impl FnOnce(&str) -> Option<String>) -> String {
+    let replaced = || {
+        let start = line.find("URI=\"")? + 5;
+        let end = start + line[start..].find('"')?;
+        Some([&line[..start], &with(&line[start..end])?, &line[end..]].concat())
+    };
+    replaced().unwrap_or_else(|| line.to_owned())
+}
+
+pub(super) fn is_multivariant(text: &str) -> bool {
+    matches!(playlist::parse(text.as_bytes()), Ok(Playlist::Multivariant(_)))
+}
+
+/// The multivariant playlist with other names for its media playlists.
+pub(super) fn rewrite_multivariant(text: &str, mut name: impl FnMut(&str) -> Option<String>) -> String {
+    let line = |line: &str| match line.trim() {
+        text if text.starts_with("#EXT-X-SESSION") => text.to_owned(),
+        text if text.starts_with("#EXT") => replace_uri(text, &mut name),
+        text if text.is_empty() || text.starts_with('#') => text.to_owned(),
+        text => name(text).unwrap_or_else(|| text.to_owned()),
+    };
+    text.lines().map(line).fold(String::new(), |text, line| text + &line + "\n")
+}
+
+/// What is to be copied of a media playlist at `url` to a folder, and the playlist to be put there. Without `keys` the playlist names
+/// the content keys where they are.
+pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow::Result<Plan> {
+    let Ok(Playlist::Media(media)) = playlist::parse(text.as_bytes()) else { bail!("what is named as a media playlist is none") };
+    if !media.ended {
+        bail!("the playlist has no end: this server, or a cache in between, does not cut playlists by start and end");
+    }
+    let mut names = Names { folder, taken: HashSet::new(), known: HashMap::new(), pieces: Vec::new(), url };
+    let mut out = String::with_capacity(text.len());
+    let Media { segments, maps, verbatim, .. } = &media;
+    let mut segments = segments.iter();
+    for line in text.lines().map(str::trim) {
+        let line = if let Some(list) = line.strip_prefix("#EXT-X-MAP:") {
+            let map = verbatim.maps.iter().position(|known| known == list.trim_ascii()).and_then(|at| maps.get(at));
+            match map.and_then(|map| names.add(&map.uri, map.range)) {
+                Some(name) => format!("#EXT-X-MAP:URI=\"{name}\""),
+                None => bail!("an initialisation segment has no URL that can be asked"),
+            }
+        } else if line.starts_with("#EXT-X-KEY:") {
+            replace_uri(line, |uri| {
+                let key = url.join(uri).ok().filter(|key| matches!(key.scheme(), "http" | "https"))?;
+                if keys { names.add(uri, None) } else { Some(key.to_string()) }
+            })
+        } else if line.starts_with("#EXT-X-BYTERANGE:") {
+            // Each part becomes a file of its own.
+            continue;
+        } else if line.is_empty() || line.starts_with('#') {
+            line.to_owned()
+        } else {
+            match segments.next().and_then(|segment| names.add(&segment.uri, segment.range)) {
+                Some(name) => name,
+                None => bail!("a segment has no URL that can be asked"),
+            }
+        };
+        out += &line;
+        out.push('\n');
+    }
+    Ok(Plan { folder: names.folder, text: out, pieces: names.pieces })
+}
+
+/// Names of files, each once in its folder.
+struct Names<'a> {
+    folder: String,
+    taken: HashSet<String>,
+    known: HashMap<(Url, Option<(u64, u64)>), String>,
+    pieces: Vec<Piece>,
+    url: &'a Url,
+}
+
+impl Names<'_> {
+    fn add(&mut self, uri: &str, range: Option<ByteRange>) -> Option<String> {
+        let url = self.url.join(uri).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let id = (url.clone(), range.map(|range| (range.start, range.length)));
+        if let Some(name) = self.known.get(&id) {
+            return Some(name.clone());
+        }
+        // The name it had, as far as every file system and player takes it.
+        let last = url.path().rsplit('/').next().unwrap_or_default();
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+        let last: String = last.trim_start_matches('.').chars().rev().take(100).map(plain).collect();
+        let last: String = last.chars().rev().collect();
+        let (stem, extension) = last.rsplit_once('.').unwrap_or((&last, "bin"));
+        let begin = range.map_or_else(String::new, |range| format!("-{}", range.start));
+        let mut name = format!("{stem}{begin}.{extension}");
+        let mut count = 1;
+        while matches!(&*name, "playlist.m3u8" | "master.m3u8" | "harvest.json")
+            || extension == "part" && count == 1
+            || !self.taken.insert(name.to_ascii_lowercase())
+        {
+            count += 1;
+            name = format!("{stem}{begin}-{count}.{}", if extension == "part" { "bin" } else { extension });
+        }
+        let path = if self.folder.is_empty() { name.clone() } else { format!("{}/{name}", self.folder) };
+        self.pieces.push(Piece { url, range, path });
+        self.known.insert(id, name.clone());
+        Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_files_beside_and_each_once() {
+        let url = Url::parse("http://h/cache/live/a/p.m3u8?start=1").unwrap();
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"../k.key?x=1\"\n#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"9@0\"\n\
+                    #EXTINF:2,\n../b/s.m4s\n#EXTINF:2,\ns.m4s\n#EXT-X-BYTERANGE:5@7\n#EXTINF:2,\nall.mp4\n#EXTINF:2,\n..%2f%2e%2e/x/..%2fy\n\
+                    #EXTINF:2,\nplaylist.m3u8\n#EXT-X-ENDLIST\n";
+        let plan = super::plan(text, &url, "0".to_owned(), true).unwrap();
+        let paths: Vec<_> = plan.pieces.iter().map(|piece| &*piece.path).collect();
+        let expected = ["0/k.key", "0/i-0.mp4", "0/s.m4s", "0/s-2.m4s", "0/all-7.mp4", "0/_2fy.bin", "0/playlist-2.m3u8"];
+        assert_eq!(paths, expected);
+        assert!(
+            plan.text.contains("URI=\"k.key\"\n#EXT-X-MAP:URI=\"i-0.mp4\"\n#EXTINF:2,\ns.m4s\n#EXTINF:2,\ns-2.m4s\n"),
+            "{}",
+            plan.text
+        );
+        assert!(!plan.text.contains("BYTERANGE"));
+        let elsewhere = super::plan(text, &url, String::new(), false).unwrap();
+        assert!(elsewhere.text.contains("URI=\"http://h/cache/live/k.key?x=1\""), "{}", elsewhere.text);
+        assert!(super::plan(&text.replace("#EXT-X-ENDLIST\n", ""), &url, String::new(), true).is_err());
+        let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n";
+        assert!(is_multivariant(master) && !is_multivariant(text));
+        let rewritten = rewrite_multivariant(master, |uri| Some(format!("x/{uri}")));
+        assert_eq!(rewritten, master.replace("a.m3u8", "x/a.m3u8").replace("v.m3u8", "x/v.m3u8"));
+    }
+}
