@@ -1,9 +1,11 @@
 //! What an origin knows of live streams, from outside: waiting instead of a 404, blocking reload, leases, staleness, health.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::{Origin, eventually};
+use crate::webhooks::receiver;
 use crate::wire::{Request, Wire};
 
 fn media(first: u64, last: u64, target: u64, extra: &str) -> String {
@@ -233,8 +235,9 @@ fn a_stream_that_stands_still_is_told_and_on_request_a_404() {
 }
 
 #[test]
-fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_and_the_log() {
-    let origin = settings("hold = \"off\"");
+fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_the_log_and_webhooks() {
+    let (url, received) = receiver(&[204]);
+    let origin = settings(&format!("hold = \"off\"\n[webhooks]\nurls = [\"{url}\"]"));
     let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\na/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=90000000\nb/p.m3u8\n";
     origin.store("master.m3u8", master);
     for number in 100..104 {
@@ -303,6 +306,13 @@ fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_and_the_log() {
         .filter(|line| line["message"] == "stream")
         .map(|line| line["event"].as_str().unwrap().to_owned())
         .collect();
+    let mut awaited: BTreeSet<String> = told.iter().cloned().collect();
+    while !awaited.is_empty() {
+        let (_, body) =
+            received.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("no webhook tells of {awaited:?}"));
+        let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        awaited.remove(event["event"].as_str().unwrap());
+    }
     for name in &told {
         let series = format!("springhead_stream_events_total{{event=\"{name}\"}}");
         assert!(origin.metric(&series) > 0.5, "{name}");

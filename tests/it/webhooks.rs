@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::harness::Origin;
 
 /// Answers each POST with the next status, the last one for ever; hands over what came.
-fn receiver(statuses: &'static [u16]) -> (String, Receiver<(String, Vec<u8>)>) {
+pub(crate) fn receiver(statuses: &'static [u16]) -> (String, Receiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?secret=hush-hush", listener.local_addr().unwrap());
     let (sender, received) = channel();
