@@ -12,10 +12,10 @@
 //! | --- | --- | --- |
 //! | 5 | [`app`] | puts the house together: settings, commands, keys on disk, start and drain |
 //! | 4 | [`web`] | the words of HTTP: URLs, headers, status codes, connections |
-//! | 3 | [`origin`] | what an origin does: the rules of a write, of a read, of a removal |
+//! | 3 | [`origin`] | what an origin does: the rules of a write, of a read, of a removal, of liveness and of looking back |
 //! | 2 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account, the tier below |
 //! | 1 | [`auth`] | pure judgement: a key string <-> what its holder may do |
-//! | 1 | [`hls`] | the few facts of a playlist that an origin needs |
+//! | 1 | [`hls`] | what playlists and MPDs say, and the few changes an origin makes to them |
 //! | 0 | [`model`] | words: parsed once, always valid |
 //! | 0 | [`metrics`] | every counter and gauge, by name and meaning |
 //!
@@ -30,8 +30,8 @@
 //!
 //! The same first steps, one look-up under a shard's read lock, and the store's own bytes go to the socket by reference. Where
 //! there is no whole version but an upload of one that can be read, its pieces go there in the same way, each as it comes; when the
-//! upload breaks off, so does the answer. What is
-//! not there and about to arrive, by what the playlists say, is waited for.
+//! upload breaks off, so does the answer. What has left memory is read once from the tier below for all who ask. What is not there
+//! and about to arrive, by what the playlists say, is waited for.
 //!
 //! # When two rules collide
 //!

@@ -144,7 +144,7 @@ fn every_module_is_on_the_map() {
 #[test]
 fn nothing_is_left_open() {
     for (file, text) in sources() {
-        for word in ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("] {
+        for word in [concat!("TO", "DO"), concat!("FIX", "ME"), "XXX", concat!("to", "do!("), concat!("unimpl", "emented!(")] {
             assert!(!text.contains(word), "{word} in {file}");
         }
     }
