@@ -56,6 +56,7 @@ pub(super) struct ConnectionState {
     first_request: Notify,
     broken: AtomicBool,
     stalled: AtomicBool,
+    unsent: AtomicUsize,
 }
 
 impl ConnectionState {
@@ -118,6 +119,12 @@ impl ConnectionState {
     /// Whether the client has gone: what is written now goes nowhere.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the HTTP library had to write when it last wrote, and that went nowhere, or not yet. Of an HTTP/1 answer that is
+    /// all that was handed to it and did not leave.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
@@ -215,6 +222,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Judges a write's outcome: `all` is how much there was to write.
     #[expect(clippy::needless_pass_by_value, reason = "an io::Error can't be cloned out of a reference")]
     fn after_write(&mut self, written: Poll<io::Result<usize>>, all: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+        self.state.unsent.store(all - count, Ordering::Relaxed);
         match written {
             Poll::Ready(Ok(count)) => {
                 self.write_stalled = None;

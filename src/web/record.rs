@@ -27,10 +27,9 @@ use crate::metrics::{Outcome, Traffic, Verb};
 use crate::model::id::ObjectId;
 use crate::origin::Found;
 
-/// A body is handed to the connection in pieces of this size, at most, so that a client that goes in the middle of one shows.
-const PIECE: usize = 256 << 10;
-/// To an HTTP/2 stream, where the next one is asked for only when this one has found room in the client's window: a client that
-/// takes one of these within `download_idle` is slow, and not stalled.
+/// A body goes to an HTTP/2 stream in pieces of this size, at most, where the next one is asked for only when this one has found
+/// room in the client's window: a client that takes one of these within `download_idle` is slow, and not stalled. An HTTP/1
+/// connection gets it in one piece: the fewer writes a segment takes, the less its copy into the kernel costs.
 const SHARED_PIECE: usize = 64 << 10;
 
 /// W3C Trace Context.
@@ -169,14 +168,21 @@ impl Record {
         let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
         drop(facts);
         traffic.count(self.verb, Some(status), outcome);
-        Witness { body, rest: Bytes::new(), traffic, record: Arc::clone(self), has_nothing: false }
+        Witness { body, rest: Bytes::new(), counted: 0, traffic, record: Arc::clone(self), has_nothing: false }
+    }
+
+    /// Bytes of the body that went to the client, as far as that is known: of a body that fits into the HTTP library's buffer the
+    /// end is known before it is written.
+    fn sent(&self) -> u64 {
+        let handed = self.sent.load(Ordering::Relaxed);
+        if self.connection.shares() { handed } else { handed.saturating_sub(self.connection.unsent() as u64) }
     }
 
     fn write(&self, log: &AccessLog) {
         let facts = self.facts.lock();
         let elapsed = self.begun.elapsed();
         let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        let sent = self.sent.load(Ordering::Relaxed);
+        let sent = self.sent();
         let all_sent = self.method == Method::HEAD || facts.length.map_or(facts.ended, |length| sent >= length);
         let whole = facts.status.is_some() && all_sent && !self.connection.is_broken();
         let agent = self.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
@@ -225,7 +231,7 @@ impl Record {
             status: facts.status,
             outcome: outcome.as_str(),
             received: facts.received,
-            sent: self.sent.load(Ordering::Relaxed),
+            sent: self.sent(),
         });
     }
 }
@@ -254,6 +260,8 @@ impl Drop for Record {
 pub(super) struct Witness {
     body: Body,
     rest: Bytes,
+    /// Bytes that are in the traffic's count.
+    counted: u64,
     traffic: Arc<Traffic>,
     record: Arc<Record>,
     /// The client has taken all there is so far, and more is to come.
@@ -270,9 +278,19 @@ impl Witness {
     }
 }
 
+impl Witness {
+    /// Counts what has gone since the last time.
+    fn count(&mut self) {
+        let sent = self.record.sent();
+        self.traffic.count_sent(sent.saturating_sub(self.counted));
+        self.counted = self.counted.max(sent);
+    }
+}
+
 impl Drop for Witness {
     fn drop(&mut self) {
         self.has_nothing(false);
+        self.count();
     }
 }
 
@@ -281,6 +299,7 @@ impl http_body::Body for Witness {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.count();
         if self.rest.is_empty() {
             let frame = Pin::new(&mut self.body).poll_frame(cx);
             self.has_nothing(frame.is_pending());
@@ -298,7 +317,7 @@ impl http_body::Body for Witness {
         }
         let left = self.rest.len();
         let length = match left {
-            _ if !self.record.connection.shares() => left.min(PIECE),
+            _ if !self.record.connection.shares() => left,
             0 | 1 => left,
             // The library lets go of a stream with its last piece, once the window has room for a single byte of it; the rest would
             // lie there untimed. So the last piece is a single byte.
@@ -307,14 +326,16 @@ impl http_body::Body for Witness {
         };
         let piece = self.rest.split_to(length);
         if !self.record.connection.is_broken() {
-            self.traffic.count_sent(length as u64);
             self.record.sent.fetch_add(length as u64, Ordering::Relaxed);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        // With its last piece the library would let go of it, and what became of that piece would not be known. So the end is for
+        // it to find: it asks when the piece is written.
+        let is_begun = self.record.sent.load(Ordering::Relaxed) > 0;
+        self.rest.is_empty() && self.body.is_end_stream() && (self.record.connection.shares() || !is_begun)
     }
 
     fn size_hint(&self) -> SizeHint {
