@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,8 @@ use crate::web::{Web, admin, server};
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// How often revocations and new keys are looked for: a revoked key stops working within a second.
 const KEYS_EVERY: Duration = Duration::from_millis(400);
+/// One thread for uploads to so many processors: a thread takes in more than a network card of 10 Gbit/s brings.
+const ENCODERS_SHARE: usize = 4;
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 
@@ -40,12 +44,17 @@ pub(super) fn run(load: Load) -> Result<(), Failure> {
     let settings = load()?;
     let logs = Logs::start(settings.log_format, settings.log_level);
     let traces = Traces::start(settings.otlp_endpoint.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
+    let runtime = Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
+    // Beside as many threads as there are processors, not instead of some: they sleep most of the time.
+    let threads = (std::thread::available_parallelism().map_or(1, NonZero::get) / ENCODERS_SHARE).max(1);
+    let encoders = Builder::new_multi_thread().worker_threads(threads).thread_name("encoders").enable_all().build();
+    let encoders = encoders.context("can't start the encoders' runtime")?;
     // What goes wrong with the last traces is logged, too.
     let until_the_end = logs.clone();
-    let served = runtime.block_on(serve(settings, load, logs, traces.as_ref()));
+    let served = runtime.block_on(serve(settings, load, logs, traces.as_ref(), encoders.handle().clone()));
     // A stuck file system must not keep a drained server from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    encoders.shutdown_background();
     if let Some(traces) = &traces {
         traces.end();
     }
@@ -79,7 +88,13 @@ async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Traces>) -> anyhow::Result<()> {
+async fn serve(
+    settings: Settings,
+    load: Load,
+    logs: Logs,
+    traces: Option<&Traces>,
+    encoders: tokio::runtime::Handle,
+) -> anyhow::Result<()> {
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
@@ -123,6 +138,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     chronicle::start(data.histories(), &origin, &clock)?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
+    web.take_uploads_on(encoders);
     if let Some(traces) = traces {
         web.trace_to(traces.spans());
     }

@@ -16,7 +16,7 @@ use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
-use crate::model::meta::{Meta, Outset};
+use crate::model::meta::{self, Meta, Outset};
 use crate::store;
 
 /// What a writer says before the first byte.
@@ -219,14 +219,14 @@ impl Upload {
         let key = self.inner.key();
         let clock = self.place.hot.clock();
         let modified = clock.wall();
-        let text = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let (etag, last_modified) = meta::validators(&meta::etag(body.hash), modified);
         Meta {
             kind,
             content_type: types::content_type(key, self.spec.content_type.as_ref()),
             content_encoding: self.spec.content_encoding.clone(),
             cache_control: self.spec.cache_control.clone(),
-            etag: text(format!("\"{:032x}\"", body.hash)),
-            last_modified: text(httpdate::fmt_http_date(modified.to_system())),
+            etag,
+            last_modified,
             modified,
             expires: clock.now() + self.ttl,
             target_duration: None,

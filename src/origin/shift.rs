@@ -11,7 +11,7 @@ use crate::hls::playlist::{self, Playlist};
 use crate::hls::{rewrite, shift, uri};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::meta::Meta;
+use crate::model::meta::{self, Meta};
 use crate::store::{Body, Entry};
 
 /// How long caches may keep a playlist that nothing will be added to. Not for ever: its segments may have to make room.
@@ -57,16 +57,14 @@ impl Origin {
 
     /// What is known of a playlist that is made now. It has no date by which it could be called unchanged: its tag says so.
     fn describe(&self, key: &Key, left: Duration) -> Meta {
-        let modified = self.inner.clock.wall();
-        let date = httpdate::fmt_http_date(modified.to_system());
         Meta {
             kind: Kind::Playlist,
             content_type: types::content_type(key, None),
             content_encoding: None,
             cache_control: None,
             etag: HeaderValue::from_static(""),
-            last_modified: HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static("")),
-            modified,
+            last_modified: HeaderValue::from_static(""),
+            modified: self.inner.clock.wall(),
             expires: self.inner.clock.now() + left,
             target_duration: None,
             liveness: None,
@@ -115,6 +113,6 @@ impl Origin {
 
 fn made(key: &Key, meta: Meta, body: Vec<u8>) -> Arc<Entry> {
     let body = Body::new(body);
-    let etag = HeaderValue::try_from(format!("\"{:032x}\"", body.hash)).unwrap_or(HeaderValue::from_static("\"\""));
-    Arc::new(Entry::new(key.clone(), body.bytes, Meta { etag, ..meta }))
+    let (etag, last_modified) = meta::validators(&meta::etag(body.hash), meta.modified);
+    Arc::new(Entry::new(key.clone(), body.bytes, Meta { etag, last_modified, ..meta }))
 }

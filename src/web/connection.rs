@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::lane::Movable;
 use super::preface::Ahead;
 use super::{Limits, drain, stream};
 
@@ -133,6 +134,17 @@ impl ConnectionState {
     }
 }
 
+/// What a client's first bytes tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// It speaks HTTP/2.
+    Http2,
+    /// HTTP/1, and its first request writes.
+    Upload,
+    /// HTTP/1, if anything.
+    Other,
+}
+
 /// A timed connection.
 #[derive(Debug)]
 pub(super) struct Connection<T> {
@@ -169,11 +181,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    /// Waits for the first bytes, and says whether they are HTTP/2's.
-    pub(super) async fn speaks_http2(mut self) -> io::Result<(Self, bool)> {
+    /// Waits for the first bytes, and says what they begin.
+    pub(super) async fn beginning(mut self) -> io::Result<(Self, Beginning)> {
         self.ahead = Ahead::read(&mut self).await?;
-        let speaks = self.ahead.is_http2();
-        Ok((self, speaks))
+        let beginning = match &self.ahead {
+            ahead if ahead.is_http2() => Beginning::Http2,
+            ahead if ahead.is_write() => Beginning::Upload,
+            _ => Beginning::Other,
+        };
+        Ok((self, beginning))
     }
 
     /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
@@ -246,6 +262,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl<T: Movable> Connection<T> {
+    /// Goes on in the runtime that this is called in.
+    ///
+    /// # Errors
+    /// [`Movable::settle`]'s.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        // Set anew when it is needed, there.
+        self.timer = None;
+        self.inner.settle()
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A request's way, in order, each step with its reason:
 //! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits,
-//!    with [`stream`] for those of one HTTP/2 answer; [`preface`] tells which HTTP it is.
+//!    with [`stream`] for those of one HTTP/2 answer; [`preface`] tells which HTTP it is, and [`lane`] gives those who write
+//!    threads of their own.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The probes have a router; every other path is an object's, and goes there by the shortest way.
@@ -32,6 +33,7 @@ pub(crate) mod fuzzing;
 mod get;
 mod ingest;
 mod inherit;
+mod lane;
 mod mask;
 mod objects;
 mod preface;
@@ -60,6 +62,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
@@ -132,6 +135,7 @@ struct Inner {
     ingest: ingest::Ingest,
     access_log: Option<Arc<AccessLog>>,
     spans: OnceLock<Arc<dyn Spans>>,
+    encoders: OnceLock<Handle>,
 }
 
 impl Web {
@@ -158,6 +162,7 @@ impl Web {
             ingest,
             access_log,
             spans: OnceLock::new(),
+            encoders: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -165,6 +170,11 @@ impl Web {
     /// Has each request tell of itself when it is over. Once, before the first one.
     pub fn trace_to(&self, spans: Arc<dyn Spans>) {
         let _ = self.inner.spans.set(spans);
+    }
+
+    /// Has connections that begin with an upload go on in this runtime, where no reader's are. Once, before the first one.
+    pub fn take_uploads_on(&self, encoders: Handle) {
+        let _ = self.inner.encoders.set(encoders);
     }
 
     /// What `/readyz` says: whether this server may get traffic.

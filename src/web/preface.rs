@@ -34,6 +34,12 @@ impl Ahead {
         self.bytes == *PREFACE
     }
 
+    /// Whether they begin an HTTP/1 request that writes. A client whose first bytes come one by one may be taken for a reader.
+    pub(super) fn is_write(&self) -> bool {
+        let bytes = &self.bytes[usize::from(self.unread.start)..usize::from(self.unread.end)];
+        [&b"PUT "[..], b"POST ", b"DELETE ", b"MKCOL "].iter().any(|verb| bytes.starts_with(verb))
+    }
+
     /// Whether all of them have been read again.
     pub(super) fn is_empty(&self) -> bool {
         self.unread.is_empty()
@@ -55,7 +61,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt as _, duplex};
 
     /// What is said of a client that sends these pieces, and what can be read again.
-    async fn said_of(pieces: &'static [&'static [u8]]) -> (bool, Vec<u8>) {
+    async fn said_of(pieces: &'static [&'static [u8]]) -> ((bool, bool), Vec<u8>) {
         let (mut client, mut server) = duplex(1024);
         tokio::spawn(async move {
             for piece in pieces {
@@ -64,6 +70,7 @@ mod tests {
             }
         });
         let mut ahead = Ahead::read(&mut server).await.unwrap();
+        let is_write = ahead.is_write();
         let mut again = Vec::new();
         while !ahead.is_empty() {
             let mut space = [0; 10];
@@ -72,21 +79,27 @@ mod tests {
             again.extend_from_slice(buffer.filled());
         }
         server.read_to_end(&mut again).await.unwrap();
-        (ahead.is_http2(), again)
+        ((ahead.is_http2(), is_write), again)
     }
+
+    /// Whether they are HTTP/2's, and whether an upload's; the pieces.
+    type Case = ((bool, bool), &'static [&'static [u8]]);
 
     #[tokio::test(start_paused = true)]
     async fn the_first_bytes_tell_and_are_read_again() {
-        const CASES: [(bool, &[&[u8]]); 6] = [
-            (true, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes"]),
-            (true, &[b"PRI * HTTP/", b"2.0\r\n\r", b"\nSM\r\n\r\n", b"frames"]),
-            (false, &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
-            (false, &[b"P", b"UT / HTTP/1.1\r\n\r\n"]),
-            (false, &[b"PRI"]),
-            (false, &[]),
+        const CASES: [Case; 9] = [
+            ((true, false), &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes"]),
+            ((true, false), &[b"PRI * HTTP/", b"2.0\r\n\r", b"\nSM\r\n\r\n", b"frames"]),
+            ((false, false), &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
+            ((false, true), &[b"P", b"UT / HTTP/1.1\r\n\r\n"]),
+            ((false, true), &[b"PUT /cache/live-origin/a.ts HTTP/1.1\r\n\r\n"]),
+            ((false, true), &[b"DELETE / HTTP/1.1\r\n\r\n"]),
+            ((false, false), &[b"PROPFIND / HTTP/1.1\r\n\r\n"]),
+            ((false, false), &[b"PRI"]),
+            ((false, false), &[]),
         ];
-        for (is_http2, pieces) in CASES {
-            assert_eq!(said_of(pieces).await, (is_http2, pieces.concat()));
+        for (told, pieces) in CASES {
+            assert_eq!(said_of(pieces).await, (told, pieces.concat()));
         }
     }
 }

@@ -22,8 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use super::Web;
 use super::admission::Place;
-use super::connection::{Answer, Connection, ConnectionState, Ending};
+use super::connection::{Answer, Beginning, Connection, ConnectionState, Ending};
 use super::envelope::{MAX_HEAD, answer};
+use super::lane::{Movable, Socket};
 use super::record::Witness;
 use super::stream;
 use super::tls::Tls;
@@ -62,13 +63,13 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
             }
         };
         let Some(tls) = tls.clone() else {
-            start(stream, peer, place, web.clone(), probes.clone(), &connections, &stop);
+            start(Socket::new(stream), peer, place, web.clone(), probes.clone(), &connections, &stop);
             return;
         };
         let (web, probes, tracker, stop) = (web.clone(), probes.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let limit = web.inner.limits.load().timeouts.request_head;
-            match tokio::time::timeout(limit, tls.accept(stream)).await {
+            match tokio::time::timeout(limit, tls.accept(Socket::new(stream))).await {
                 Ok(Ok(stream)) => start(stream, peer, place, web, probes, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -122,35 +123,76 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-/// Speaks HTTP on a connection, in a task of its own, until it ends or `stop` winds it up.
+/// Speaks HTTP on a connection, in a task of its own, until it ends or `stop` winds it up. An encoder's goes on where no reader's
+/// does: see [`super::lane`].
 ///
 /// What the task holds, each idle connection holds: the library's connection lies in it once, HTTP/2's elsewhere, and what lasts as
 /// long as one request is in a box.
 fn start<S>(stream: S, peer: SocketAddr, place: Place, web: Web, probes: Router, tasks: &TaskTracker, stop: &CancellationToken)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Movable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stop = stop.clone();
+    let (stop, tracker) = (stop.clone(), tasks.clone());
     web.inner.metrics.connections.inc();
+    let client =
+        Client { peer, state: Arc::default(), probes, stop, _place: place, _counted: Counted(Arc::clone(&web.inner.metrics)) };
     tasks.spawn(async move {
-        let state = Arc::new(ConnectionState::default());
         let limits = web.inner.limits.load_full();
         let taken = tokio::select! {
-            taken = Connection::new(stream, Arc::clone(&state), limits).speaks_http2() => taken,
-            () = stopping(&stop, &state) => Err(io::ErrorKind::Interrupted.into()),
+            taken = Connection::new(stream, Arc::clone(&client.state), limits).beginning() => taken,
+            () = stopping(&client.stop, &client.state) => Err(io::ErrorKind::Interrupted.into()),
         };
-        let ended = match taken {
-            Ok((io, false)) => {
-                let connection = http1().serve_connection(TokioIo::new(io), service(&web, &probes, peer, &state));
-                let wind_up = http1::Connection::graceful_shutdown;
-                until_stopped(pin!(connection), wind_up, &stop, &state).await.map_err(Fault::from)
+        match (taken, web.inner.encoders.get().cloned()) {
+            (Ok((mut io, Beginning::Upload)), Some(encoders)) => {
+                let speaking = async move {
+                    let settled = io.settle();
+                    client.speak(settled.map(|()| (io, Beginning::Upload)), &web).await;
+                };
+                tracker.spawn_on(speaking, &encoders);
             }
-            Ok((io, true)) => {
+            (taken, _) => client.speak(taken, &web).await,
+        }
+    });
+}
+
+/// Counts an open connection until it is dropped.
+struct Counted(Arc<Metrics>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
+/// Who is at the other end of a connection, and what goes with it.
+struct Client {
+    peer: SocketAddr,
+    state: Arc<ConnectionState>,
+    probes: Router,
+    stop: CancellationToken,
+    _place: Place,
+    _counted: Counted,
+}
+
+impl Client {
+    /// Speaks the HTTP it has begun with, to the end.
+    async fn speak<S>(self, taken: io::Result<(Connection<S>, Beginning)>, web: &Web)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, state, probes, stop, .. } = &self;
+        let ended = match taken {
+            Ok((io, Beginning::Http2)) => {
                 let streams =
                     Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
-                let connection = http2(streams).serve_connection(TokioIo::new(io), service(&web, &probes, peer, &state));
+                let connection = http2(streams).serve_connection(TokioIo::new(io), service(web, probes, *peer, state));
                 let wind_up = http2::Connection::graceful_shutdown;
-                until_stopped(Box::pin(connection).as_mut(), wind_up, &stop, &state).await.map_err(Fault::from)
+                until_stopped(Box::pin(connection).as_mut(), wind_up, stop, state).await.map_err(Fault::from)
+            }
+            Ok((io, _)) => {
+                let connection = http1().serve_connection(TokioIo::new(io), service(web, probes, *peer, state));
+                let wind_up = http1::Connection::graceful_shutdown;
+                until_stopped(pin!(connection), wind_up, stop, state).await.map_err(Fault::from)
             }
             Err(error) => Err(error.into()),
         };
@@ -161,9 +203,7 @@ where
         if state.is_stalled() {
             web.inner.metrics.answers_stalled.inc();
         }
-        web.inner.metrics.connections.dec();
-        drop(place);
-    });
+    }
 }
 
 /// Why a connection ended.

@@ -14,11 +14,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 
+use super::lane::{Movable, Socket};
 use crate::model::clock::WallTime;
 
 /// What a TLS listener is made of, in PEM.
@@ -83,8 +83,14 @@ impl Tls {
     }
 
     /// Shakes hands.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn accept(&self, stream: Socket) -> io::Result<TlsStream<Socket>> {
         TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+}
+
+impl Movable for TlsStream<Socket> {
+    fn settle(&mut self) -> io::Result<()> {
+        self.get_mut().0.settle()
     }
 }
 

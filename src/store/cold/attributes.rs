@@ -10,7 +10,7 @@ use super::ColdError;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
-use crate::model::meta::Meta;
+use crate::model::meta::{self, Meta};
 use crate::store::upload::hash;
 
 /// The form's version. A reader refuses a later one; fields may be added without a new one.
@@ -83,14 +83,15 @@ impl Attributes {
     /// What a reader is told of the object.
     #[must_use]
     pub fn to_meta(&self, clock: &Clock) -> Meta {
-        let date = httpdate::fmt_http_date(self.modified.to_system());
+        // A tag that is no text was never one of ours.
+        let (etag, last_modified) = meta::validators(self.etag.to_str().unwrap_or_default(), self.modified);
         Meta {
             kind: self.kind,
             content_type: self.content_type.clone(),
             content_encoding: self.content_encoding.clone(),
             cache_control: self.cache_control.clone(),
-            etag: self.etag.clone(),
-            last_modified: HeaderValue::try_from(date).unwrap_or_else(|_| HeaderValue::from_static("")),
+            etag,
+            last_modified,
             modified: self.modified,
             expires: clock.moment_of(self.expires),
             target_duration: self.target_duration,
