@@ -31,6 +31,7 @@ pub use get::{Following, Found, Reading};
 pub use hold::BlockingReload;
 pub use live::{Chronicle, Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
+pub use types::type_of_name;
 
 pub use crate::store::BrokenOff;
 

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrivals::Arrival;
-pub use cold::cloud::{Access, Location, LocationError};
+pub use cold::ColdError;
+pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
