@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
 use super::data_dir::{DataDir, Stamp};
+use super::harvest::Jobs;
 use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
@@ -142,7 +143,9 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, stop_admin.clone()));
+    let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
+    let shared = Arc::new(harvests.clone());
+    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, shared, stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
@@ -175,6 +178,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     web.set_ready(false);
     supervisor::stopping();
     stop.cancel();
+    harvests.stop();
     let drain_timeout = reloader.settings.drain_timeout;
     let drained = async {
         while servers.join_next().await.is_some() {}

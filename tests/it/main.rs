@@ -23,6 +23,7 @@ mod drain;
 mod durable;
 mod encoders;
 mod growing;
+mod harvest;
 mod http2;
 mod limits;
 mod live;
