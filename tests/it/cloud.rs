@@ -32,7 +32,7 @@ use crate::wire::{Answer, Request, Wire};
 const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const BUCKET: &str = "live-bucket";
 /// What must never be printed.
-const SECRET: &str = "c3ByaW5naGVhZC10ZXN0LXNlY3JldA==";
+pub(crate) const SECRET: &str = "c3ByaW5naGVhZC10ZXN0LXNlY3JldA==";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kit {
@@ -47,7 +47,7 @@ pub(crate) struct Server {
     kit: Kit,
     program: PathBuf,
     folder: tempfile::TempDir,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     process: Option<Process>,
     /// What the parts of `SeaweedFS` talk to each other through.
     others: [u16; 7],
@@ -172,7 +172,7 @@ impl Server {
         self.ask(&Request::new(method, format!("/{BUCKET}/{name}")).header("Authorization", signed).body(body))
     }
 
-    fn access(&self) -> Access {
+    pub(crate) fn access(&self) -> Access {
         let address = self.address;
         match self.kit {
             Kit::Azurite => access(&[
