@@ -90,12 +90,23 @@ fn an_order_makes_a_recording_of_what_memory_has_forgotten() {
     assert_eq!((&again["state"], &again["end"]), (&json!("done"), &done["end"]), "{again}");
     assert_eq!(again["kept"].as_u64().unwrap() + 1, again["files"].as_u64().unwrap(), "{again}");
     assert!(out.join("master.m3u8").exists());
+    // What names the rest comes last: where a rendition's playlist can't be written, there is no multivariant one.
+    let (master, blocked) = (out.join("master.m3u8"), out.join("1/playlist.m3u8"));
+    fs::remove_file(&master).unwrap();
+    fs::remove_file(&blocked).unwrap();
+    fs::create_dir(&blocked).unwrap();
+    let failed = carried_out(&origin, &what);
+    assert!(failed["state"] == "failed" && failed["error"].as_str().unwrap().contains("can't write"), "{failed}");
+    assert!(!master.exists());
+    fs::remove_dir(&blocked).unwrap();
+    assert_eq!(carried_out(&origin, &what)["state"], "done");
+    assert!(master.exists() && blocked.is_file());
     // Another one has no place there.
     let other = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "ch/hi/p.m3u8", "out": "show/one"}));
     assert!(other["state"] == "failed" && other["error"].as_str().unwrap().contains("another harvest"), "{other}");
     let recent = body(&Request::new("GET", "/v1/harvest").send(origin.admin));
     let states: Vec<_> = recent["harvests"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
-    assert_eq!(states, ["failed", "done", "done"]);
+    assert_eq!(states, ["failed", "done", "failed", "done", "done"]);
     // A media playlist alone, in a window.
     let (start, end) = (done["start"].as_str().unwrap(), done["end"].as_str().unwrap());
     let media = json!({"namespace": NAMESPACE, "playlist": "ch/lo/p.m3u8", "start": start, "end": end, "out": "lo"});
