@@ -211,6 +211,13 @@ impl Origin {
         while closing.join_next().await.is_some() {}
     }
 
+    /// How many writes wait for what is below memory, and their bytes.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        let places = self.inner.places.load();
+        places.values().map(|place| place.below.unwritten()).fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
+    }
+
     /// What somebody who looks after the server should know, each thing once, and without names.
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {

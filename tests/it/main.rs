@@ -34,6 +34,7 @@ mod reload;
 mod secrets;
 mod slow;
 mod smuggling;
+mod space;
 mod store_model;
 mod tidy;
 mod timeshift;

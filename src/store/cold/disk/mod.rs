@@ -185,14 +185,14 @@ impl Inner {
         let sync = care == Care::Synced;
         let stage = || {
             self.files.write(&new_body, body, sync)?;
-            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync)
+            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync)?;
+            self.make_folders(&place)
         };
         if let Err(error) = stage() {
             // Above all when there is no space, the half that was written has to go.
             let _ = (self.files.remove(&new_body), self.files.remove(&new_attributes));
             return Err(error);
         }
-        self.make_folders(&place)?;
         let commit = || {
             let _writing = self.stripes[place.stripe].write();
             self.files.rename(&new_attributes, &go)?;
