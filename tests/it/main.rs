@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_types, reason = "from outside there is only real time")]
 
 mod front;
+mod handover;
 mod harness;
 mod packager;
 mod webhooks;
