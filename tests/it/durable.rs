@@ -130,7 +130,7 @@ fn a_restart_in_order_keeps_everything() {
 }
 
 /// Pushes a stream until told to stop: unique segments and a playlist. Notes what was acknowledged, and when.
-fn push(
+pub(crate) fn push(
     origin: &Origin,
     round: u64,
     stop: &AtomicBool,
@@ -170,13 +170,18 @@ fn push(
     });
 }
 
-fn body(seed: u64) -> Vec<u8> {
+pub(crate) fn body(seed: u64) -> Vec<u8> {
     bytes(seed, 1000 + usize::try_from(seed * 7919 % 60_000).unwrap())
+}
+
+/// How often to kill: as `SPRINGHEAD_TEST_KILLS` says.
+fn kills(usual: u64) -> u64 {
+    std::env::var("SPRINGHEAD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 #[test]
 fn a_kill_loses_nothing_that_was_acknowledged_as_durable() {
-    let kills: u64 = std::env::var("SPRINGHEAD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let kills = kills(10);
     let (mut origin, _folder) = start("ack = \"durable\"\nhot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n");
     let (acknowledged, list) = (Mutex::new(Vec::new()), Mutex::new((0, 0)));
     let mut checked = 0;
@@ -215,7 +220,7 @@ fn a_kill_loses_nothing_that_was_acknowledged_as_durable() {
 fn a_kill_loses_no_more_than_the_write_behind_window() {
     let (mut origin, _folder) = start(SMALL);
     let (acknowledged, list) = (Mutex::new(Vec::new()), Mutex::new((0, 0)));
-    for round in 0..3 {
+    for round in 0..kills(3) {
         let stop = AtomicBool::new(false);
         let killed = Mutex::new(None);
         thread::scope(|scope| {

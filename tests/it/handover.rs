@@ -1,8 +1,9 @@
 //! Two real servers on one data directory.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,11 +38,13 @@ fn a_second_server_on_the_same_folder_refuses_to_start() {
         let data = origin.data_dir();
         let mut command = Command::new(BINARY);
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-        command.output().unwrap()
+        Process(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
     };
-    let refused = second();
-    assert_eq!(refused.status.code(), Some(1));
-    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let mut refused = second();
+    let status = eventually(Duration::from_secs(10), || refused.0.try_wait().unwrap()).expect("it does not start");
+    assert_eq!(status.code(), Some(1));
+    let mut text = String::new();
+    refused.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     for part in ["another server uses the data directory", "--data-dir", "reuse_port"] {
         assert!(text.contains(part), "{text}");
     }

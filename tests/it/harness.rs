@@ -81,9 +81,16 @@ impl Origin {
 
     /// Starts the process in the same folder as before and waits until it listens.
     pub(crate) fn launch(&mut self) {
+        self.launch_under(&[]);
+    }
+
+    /// The same, as what this command runs.
+    pub(crate) fn launch_under(&mut self, command: &[&str]) {
         self.starts += 1;
         let (log, out) = (File::create(self.log_path()).unwrap(), File::create(self.dir.path().join("out.txt")).unwrap());
-        let child = Command::new(BINARY)
+        let program = [command, &[BINARY]].concat();
+        let child = Command::new(program[0])
+            .args(&program[1..])
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--log-level", "debug", "--data-dir"])
             .arg(self.data_dir())

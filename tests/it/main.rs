@@ -30,6 +30,7 @@ mod live;
 mod misbehaving;
 mod observability;
 mod players;
+mod power;
 mod read;
 mod reload;
 mod secrets;

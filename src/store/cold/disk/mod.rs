@@ -142,6 +142,10 @@ impl Inner {
                 io::Error::new(error.kind(), why)
             })?;
         }
+        // What is put into these folders is no safer than their own names: they may have been made just now.
+        for folder in objects.parent().into_iter().chain([objects, &objects.join(".meta"), &objects.join(".new")]) {
+            File::open(folder).and_then(|folder| folder.sync_all())?;
+        }
         let process = RandomState::new().hash_one(0);
         let probe = staging.join(format!("{process:016x}-probe.tmp"));
         fs::write(&probe, b"")?;
