@@ -199,6 +199,7 @@ impl Origin {
         for place in self.inner.places.load_full().values() {
             place.below.opened().await;
         }
+        self.hear_returned();
     }
 
     /// Writes what waits to be written below memory. Nothing may be written after it. Dropped, it goes on by itself.
@@ -253,6 +254,7 @@ impl Origin {
     /// Judges every live stream; hands over what has happened since the last look. To be called once a second.
     #[must_use]
     pub fn look(&self) -> Vec<Event> {
+        self.hear_returned();
         let places = self.inner.places.load();
         places
             .values()
