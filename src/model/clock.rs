@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point on the monotonic clock, in milliseconds since some while before the process began. Deadlines are kept in this, so that a step of
-/// the wall clock neither expires nor prolongs anything. The default is before all others.
+/// A point on the monotonic clock, in milliseconds since some while before the process began. Deadlines are kept in this, so that a
+/// step of the wall clock neither expires nor prolongs anything. The default is before all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
@@ -188,8 +188,8 @@ enum Source {
 #[expect(clippy::disallowed_types, reason = "the clock is the one place that asks the system for the time")]
 type StdInstant = std::time::Instant;
 
-/// So many milliseconds before the process began a system clock's moments begin, so that what was written before a restart has its own:
-/// 400 days, longer than anything is kept.
+/// So many milliseconds before the process began a system clock's moments begin, so that what was written before a restart has its
+/// own: 400 days, longer than anything is kept.
 const BEFORE_START: u64 = 400 * 86_400_000;
 
 /// Where a manual clock's wall begins: 2026-01-01T00:00:00Z.

@@ -167,7 +167,9 @@ fn a_dead_bucket_does_not_take_all_of_the_drain_timeout() {
     let silent = Endpoint::start(None);
     // Nobody there is known after a moment; silence only after its deadline.
     for (address, at_most) in [(nobody, 9), (silent.address, 14)] {
+        let begun = Instant::now();
         let (mut origin, _folder) = over_bucket(&format!("http://{address}"));
+        assert!(begun.elapsed() < Duration::from_secs(3), "a start does not wait for what is in the bucket: {:?}", begun.elapsed());
         for n in 0..30u64 {
             origin.store(&format!("live/{n}.ts"), bytes(n, 10_000));
         }

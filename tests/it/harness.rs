@@ -112,7 +112,8 @@ impl Origin {
         self.address = in_clear["address"].as_str().unwrap().parse().unwrap();
     }
 
-    /// Starts another process in the same folder, which takes this one's place here. The one before is handed over, with its address.
+    /// Starts another process in the same folder, which takes this one's place here. The one before is handed over, with its
+    /// address.
     pub(crate) fn launch_beside(&mut self) -> (Process, SocketAddr) {
         let (before, address) = (self.child.take().unwrap(), self.address);
         self.launch();

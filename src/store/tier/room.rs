@@ -1,8 +1,8 @@
 //! How much the tier may hold, when there is less space than its capacity.
 //!
-//! Nobody asks how large a disk or a quota is: a write that finds no space tells. From then on what fits is the budget, and room is made
-//! before each write: the write waits until what was evicted for it is gone, so that no write fails for what is known. Now and then a
-//! little more is tried, less often each time in vain; when it fits, the next try comes soon.
+//! Nobody asks how large a disk or a quota is: a write that finds no space tells. From then on what fits is the budget, and room is
+//! made before each write: the write waits until what was evicted for it is gone, so that no write fails for what is known. Now and
+//! then a little more is tried, less often each time in vain; when it fits, the next try comes soon.
 //!
 //! A pure structure for one thread. Bytes are counted as the index counts them. Invariants: a ceiling is learned only from a write that
 //! was alone, as what others had half-written is not known. After a few writes in vain nothing is evicted any more until one succeeds:
@@ -54,7 +54,8 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Room {
     space: Space,
-    /// Since when writes are made one by one: one of several found no space, and only a write that is alone tells how much there is.
+    /// Since when writes are made one by one: one of several found no space, and only a write that is alone tells how much there
+    /// is.
     sole_since: Option<Moment>,
     running: u64,
     running_bytes: u64,

@@ -59,7 +59,8 @@ impl State {
         freed > 0
     }
 
-    /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too many.
+    /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too
+    /// many.
     pub(super) fn oldest(&self) -> Option<(Key, Slot)> {
         let key = self.index.by_age().find(|key| self.queue.get(key).is_none())?;
         Some((key.clone(), *self.index.get(key)?))
@@ -95,7 +96,8 @@ impl State {
         }
     }
 
-    /// A write found no space. Says whether it is tried again as soon as room has been made for it; else there is none to be made.
+    /// A write found no space. Says whether it is tried again as soon as room has been made for it; else there is none to be
+    /// made.
     pub(super) fn full(&mut self, turn: &Turn, entry: &Entry, was_alone: bool) -> bool {
         let now = self.clock.now();
         self.metrics.failed.inc();
