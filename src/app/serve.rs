@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -33,6 +33,8 @@ use crate::web::{Web, admin, server};
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// How often revocations and new keys are looked for: a revoked key stops working within a second.
 const KEYS_EVERY: Duration = Duration::from_millis(400);
+/// How often a server that takes over asks whether the one before has ended.
+const HOLD_EVERY: Duration = Duration::from_millis(500);
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 
@@ -88,6 +90,7 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
+    hold(&data, settings.reuse_port)?;
     let ring = data.key_ring(true)?;
     let certificates = Certificates::load(&settings.tls)?;
     let passed = Sockets::take()?;
@@ -188,7 +191,8 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
             origin.close().await;
         };
         if tokio::time::timeout(drain_timeout, ended).await.is_err() {
-            tracing::warn!("the time to drain is over: not everything that waits for a durable tier was written");
+            let (objects, bytes) = origin.unwritten();
+            tracing::warn!(objects, bytes, "the time to drain is over: what waits for a durable tier still is not kept");
         }
     };
     tokio::select! {
@@ -197,6 +201,32 @@ async fn serve(settings: Settings, load: Load, logs: Logs, traces: Option<&Trace
     }
     stop_admin.cancel();
     admin.abort();
+    Ok(())
+}
+
+/// Sees to it that the data directory has one server, or, where that is asked for, that this one follows the one there is.
+fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<()> {
+    let held = data.hold()?;
+    if held.is_none() && !reuse_port {
+        bail!(
+            "another server uses the data directory {}: stop it first, or give this one a directory of its own with --data-dir; \
+             reuse_port = true lets a new server start beside the old one, to take over when that one ends",
+            data.path().display()
+        );
+    }
+    if held.is_none() {
+        tracing::info!("another server uses the data directory: what it keeps there is taken over when it ends");
+    }
+    let data = data.clone();
+    tokio::spawn(async move {
+        let mut held = held;
+        while held.is_none() {
+            tokio::time::sleep(HOLD_EVERY).await;
+            held = data.hold().ok().flatten();
+        }
+        std::future::pending::<()>().await;
+        drop(held);
+    });
     Ok(())
 }
 

@@ -205,7 +205,13 @@ impl Below {
         self.0.as_ref().and_then(Tier::trouble)
     }
 
-    /// Writes what waits, and ends.
+    /// How many writes wait, and their bytes.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        self.0.as_ref().map_or((0, 0), Tier::unwritten)
+    }
+
+    /// Writes what waits, as far as that is possible, and ends.
     pub async fn close(&self) {
         if let Some(tier) = &self.0 {
             tier.close().await;
