@@ -4,14 +4,14 @@
 //! Each takes any bytes, and panics when a rule is broken.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 
-use crate::app::{look, read_settings};
+use crate::app::{look, read_back, read_settings, written};
 use crate::auth::digest::{Answer, Asked};
 use crate::auth::fuzzing::proof_for;
 use crate::auth::grant::{Role, Scope};
@@ -19,9 +19,11 @@ use crate::auth::key::{KeyError, KeyRing, KeySpec};
 use crate::auth::secret::Secret;
 use crate::auth::signing::SigningKey;
 use crate::auth::verify::Verifier;
+use crate::hls::history::{History, Listed, Step};
 use crate::hls::mpd;
 use crate::hls::playlist::{Playlist, parse, target_duration};
 use crate::hls::rewrite::{Parameter, inherit, strip};
+use crate::hls::shift::{self, Window};
 use crate::hls::uri::resolve;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::conditions::{Conditions, KeptConditions, Validators, Verdict};
@@ -224,6 +226,50 @@ pub fn playlist(bytes: &[u8]) {
         let kind = Kind::of(&key, bytes);
         assert_eq!(kind == Kind::Playlist, name == "a.m3u8");
     }
+}
+
+/// A journal of histories, whatever a crash has left of it, is read as far as it is one, and what is read can be looked back at. What a
+/// playlist has listed is written and read back the same, torn off anywhere up to there, and cut to a playlist that lists as much.
+pub fn history(bytes: &[u8]) {
+    for (key, listed) in read_back(bytes, 0) {
+        let shared: Vec<Arc<Listed>> = listed.iter().cloned().map(Arc::new).collect();
+        assert_eq!(read_back(&written(&key, &shared), 0).remove(&key).as_ref(), Some(&listed));
+        let _ = look_back(listed);
+    }
+
+    let Ok(Playlist::Media(media)) = parse(bytes) else { return };
+    let (now, until) = (WallTime::from_millis(1_767_225_600_000), WallTime::from_millis(1_767_229_200_000));
+    let mut history = History::default();
+    let mut listed = history.follow(&media, Step::Unknown, now, |_| until);
+    assert_eq!(listed.len(), media.segments.len());
+    listed.extend(history.follow(&media, Step::Anew, now, |_| until));
+    let Ok(key) = Key::parse("a/p.m3u8") else { unreachable!("it is a name") };
+    let text = written(&key, &listed);
+    let owned: Vec<Listed> = listed.iter().map(|listed| Listed::clone(listed)).collect();
+    assert_eq!(read_back(&text, 0).remove(&key).unwrap_or_default(), owned);
+    assert_eq!(read_back(&text, until.millis()).len(), 0, "what has outlived its time is forgotten");
+    let torn = &text[..bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>() % (text.len() + 1)];
+    assert!(owned.starts_with(&read_back(torn, 0).remove(&key).unwrap_or_default()));
+    if let Some(cut) = look_back(owned) {
+        let Ok(Playlist::Media(again)) = parse(cut.as_bytes()) else { unreachable!("it is a media playlist: {cut}") };
+        assert!(again.ended && again.segments.len() <= listed.len());
+    }
+}
+
+/// The whole of a history that was read, as a playlist, where anything of it can be read.
+fn look_back(listed: Vec<Listed>) -> Option<String> {
+    let mut history = History::default();
+    history.restore(listed);
+    let (now, end) = (WallTime::from_millis(1_767_225_600_000), WallTime::from_millis(u64::MAX));
+    let all = history.stretch(None, None);
+    assert!(all.listed.windows(2).all(|pair| pair[0].number.checked_add(1).is_none_or(|next| pair[1].number == next)));
+    for start in all.listed.iter().map(|listed| listed.at).take(3) {
+        let _ = history.stretch(Some(start), Some(end));
+    }
+    let open = Window { start: Some(now), end: None };
+    let _ = shift::cut(&all, open, now, |listed| listed.sequence % 2 == 0);
+    let closed = Window { start: None, end: Some(now) };
+    shift::cut(&all, closed, now, |_| true).map(|cut| cut.text)
 }
 
 /// A look into a segment ends, and says what is wrong or what it holds.
@@ -506,6 +552,25 @@ mod tests {
         "-->",
         "{$x}",
     ];
+    const NUMBERED: &[&str] = &["0", "7", "8", "18446744073709551615"];
+    const LISTED: &[&str] = &[
+        "\"uri\":\"a.ts\",\"duration\":2000000,\"at\":1767225600000,\"until\":1767229200000",
+        "\"uri\":\"b.ts\",\"duration\":1,\"at\":0,\"until\":1",
+        "\"uri\":\"\\n#EXT\",\"duration\":18446744073709551615,\"at\":18446744073709551615,\"until\":18446744073709551615",
+        "\"uri\":\"\",\"duration\":0",
+    ];
+    const NOTED: &[&str] = &[
+        ",\"dated\":true",
+        ",\"discontinuity\":true",
+        ",\"lost\":true",
+        ",\"clear_map\":true",
+        ",\"map\":\"URI=\\\"i.mp4\\\"\"",
+        ",\"keys\":\"METHOD=AES-128,URI=\\\"k\\\"\\nMETHOD=NONE\"",
+        ",\"range\":[18446744073709551615,18446744073709551615]",
+        ",\"range\":[0,9]",
+    ];
+    const ENDS: &[&str] =
+        &["}}\n", "}}\n", "}}\n", "}}", "\n", "}}\n{\"playlist\":\"p.m3u8\"}\n", "}}\n{\"playlist\":\"../x\"}\n"];
     const UNITS: &[&str] = &[
         "0",
         "1",
@@ -540,6 +605,19 @@ mod tests {
             let length = (length % 1200).to_be_bytes();
             [&length[..], range.as_bytes(), b"\n", &conditions.join(&b"\n"[..])].concat()
         })
+    }
+
+    fn journals() -> impl Strategy<Value = Vec<u8>> {
+        let numbers = (select(NUMBERED), select(NUMBERED), select(NUMBERED));
+        let line = (numbers, select(LISTED), vec(select(NOTED), 0..4), select(ENDS));
+        let line = line.prop_map(|((number, sequence, discontinuities), listed, noted, end)| {
+            format!(
+                "{{\"playlist\":\"p.m3u8\",\"segment\":{{\"number\":{number},\"sequence\":{sequence},\"discontinuities\":{discontinuities},\
+                 {listed}{}{end}",
+                noted.concat()
+            )
+        });
+        vec(line, 0..6).prop_map(|lines| lines.concat().into_bytes())
     }
 
     fn settings_files() -> impl Strategy<Value = Vec<u8>> {
@@ -583,6 +661,12 @@ mod tests {
         #[test]
         fn no_playlist_breaks_a_rule(bytes in pieces(PLAYLIST)) {
             playlist(&bytes);
+        }
+
+        #[test]
+        fn no_history_breaks_a_rule(bytes in pieces(PLAYLIST), lines in journals()) {
+            history(&bytes);
+            history(&lines);
         }
 
         #[test]

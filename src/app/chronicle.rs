@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,8 +30,8 @@ const FILE_AGE: u64 = 3_600_000;
 const FILES: usize = 32;
 /// Versions of playlists that wait to be written down.
 const WAITING: usize = 4096;
-/// A line that is longer was not written here.
-const LONGEST_LINE: u64 = 64 << 10;
+/// A line that is longer was not written here: three texts of 4 KiB and a key of 1, of which JSON makes six times as much at worst.
+const LONGEST_LINE: u64 = 96 << 10;
 
 /// A line: a segment, or, without one, the playlist's end.
 #[derive(Debug, Serialize, Deserialize)]
@@ -142,14 +142,8 @@ struct Note {
 struct Pen(SyncSender<Note>);
 
 impl Pen {
-    fn write(&self, namespace: &Namespace, lines: impl Iterator<Item = Line>, until: u64) {
-        let mut text = Vec::new();
-        for line in lines {
-            if serde_json::to_writer(&mut text, &line).is_ok() {
-                text.push(b'\n');
-            }
-        }
-        if let Err(TrySendError::Full(_)) = self.0.try_send(Note { namespace: namespace.clone(), lines: text, until }) {
+    fn write(&self, namespace: &Namespace, lines: Vec<u8>, until: u64) {
+        if let Err(TrySendError::Full(_)) = self.0.try_send(Note { namespace: namespace.clone(), lines, until }) {
             tracing::warn!(%namespace, "the disk is too slow for the playlists' histories: after a restart a part of them is missing");
         }
     }
@@ -158,13 +152,44 @@ impl Pen {
 impl Chronicle for Pen {
     fn listed(&self, namespace: &Namespace, playlist: &Key, segments: &[Arc<Listed>]) {
         let until = segments.iter().map(|listed| listed.until.millis()).max().unwrap_or(0);
-        let line = |listed: &Arc<Listed>| Line { playlist: playlist.to_string(), segment: Some(Segment::from(&**listed)) };
-        self.write(namespace, segments.iter().map(line), until);
+        self.write(namespace, to_lines(playlist, segments), until);
     }
 
     fn removed(&self, namespace: &Namespace, playlist: &Key) {
-        self.write(namespace, std::iter::once(Line { playlist: playlist.to_string(), segment: None }), 0);
+        let mut text = Vec::new();
+        add_line(&mut text, &Line { playlist: playlist.to_string(), segment: None });
+        self.write(namespace, text, 0);
     }
+}
+
+/// The lines of segments of one playlist.
+fn to_lines(playlist: &Key, segments: &[Arc<Listed>]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for listed in segments {
+        add_line(&mut text, &Line { playlist: playlist.to_string(), segment: Some(Segment::from(&**listed)) });
+    }
+    text
+}
+
+fn add_line(text: &mut Vec<u8>, line: &Line) {
+    if serde_json::to_writer(&mut *text, line).is_ok() {
+        text.push(b'\n');
+    }
+}
+
+/// What is written, for `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn written(playlist: &Key, segments: &[Arc<Listed>]) -> Vec<u8> {
+    to_lines(playlist, segments)
+}
+
+/// What is read back of such lines at some time, for `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_back(lines: &[u8], now: u64) -> HashMap<Key, Vec<Listed>> {
+    let mut histories = HashMap::new();
+    let until = read_lines(lines, now, &mut histories);
+    assert!(until.is_ok_and(|until| histories.values().flatten().all(|listed: &Listed| listed.until.millis() <= until)));
+    histories
 }
 
 /// The files of one namespace, oldest first; the last one is written to once it is open.
@@ -293,10 +318,15 @@ fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a file; says when the last segment in it has outlived its time to live. A line that is none is passed over.
+/// Reads a file; says when the last segment in it has outlived its time to live.
 fn read(path: &Path, now: u64, histories: &mut HashMap<Key, Vec<Listed>>) -> io::Result<u64> {
+    read_lines(BufReader::new(File::open(path)?), now, histories)
+}
+
+/// The same of its bytes. A line that is none is passed over.
+fn read_lines(mut reader: impl BufRead, now: u64, histories: &mut HashMap<Key, Vec<Listed>>) -> io::Result<u64> {
     use io::Read as _;
-    let (mut reader, mut line, mut until) = (BufReader::new(File::open(path)?), Vec::new(), 0);
+    let (mut line, mut until) = (Vec::new(), 0);
     while (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
         if let Ok(Line { playlist, segment }) = serde_json::from_slice::<Line>(&line)
             && let Ok(key) = Key::parse(&playlist)

@@ -33,7 +33,7 @@ enum Command {
     Config(ConfigCommand),
     /// Walk a stream's whole way, from the server's name to the live point and through the CDN, and say what is wrong with it.
     Doctor(DoctorArgs),
-    /// Copy a window of a stream to a folder, as a recording that plays without a server. Run again, it copies what is missing.
+    /// Copy a window of a stream to a folder or bucket, as a recording that needs no server. Run again, it copies what is missing.
     Harvest(harvest::Request),
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),

@@ -6,12 +6,13 @@
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
+//! - `lock`: held by the server that runs on the directory.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
 //! - `history/`: what playlists have listed; see [`super::chronicle`].
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -66,6 +67,20 @@ impl DataDir {
             })?;
         }
         Ok(())
+    }
+
+    /// Takes the directory for this server alone, as long as the file is open, also past a kill. `None` when another server has it.
+    pub(super) fn hold(&self) -> anyhow::Result<Option<File>> {
+        let path = self.path.join("lock");
+        let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let file = open.with_context(|| format!("can't write {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // Some file systems have no locks; who shares such a directory is on their own.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(Some(file)),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {}", path.display())),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -28,6 +28,8 @@ mod welcome;
 
 use std::process::ExitCode;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use chronicle::{read_back, written};
 pub use cli::Cli;
 #[cfg(any(test, fuzzing))]
 pub(crate) use doctor::look;

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
 use super::data_dir::{DataDir, Stamp};
+use super::harvest::Jobs;
 use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
@@ -36,6 +37,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(200);
 const KEYS_EVERY: Duration = Duration::from_millis(400);
 /// One thread for uploads to so many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
+/// How often a server that takes over asks whether the one before has ended.
+const HOLD_EVERY: Duration = Duration::from_millis(500);
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 
@@ -102,6 +105,7 @@ async fn serve(
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
+    hold(&data, settings.reuse_port)?;
     let ring = data.key_ring(true)?;
     let certificates = Certificates::load(&settings.tls)?;
     let passed = Sockets::take()?;
@@ -158,7 +162,9 @@ async fn serve(
     web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, stop_admin.clone()));
+    let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
+    let shared = Arc::new(harvests.clone());
+    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, shared, stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
@@ -191,6 +197,7 @@ async fn serve(
     web.set_ready(false);
     supervisor::stopping();
     stop.cancel();
+    harvests.stop();
     let drain_timeout = reloader.settings.drain_timeout;
     let drained = async {
         while servers.join_next().await.is_some() {}
@@ -200,7 +207,8 @@ async fn serve(
             origin.close().await;
         };
         if tokio::time::timeout(drain_timeout, ended).await.is_err() {
-            tracing::warn!("the time to drain is over: not everything that waits for a durable tier was written");
+            let (objects, bytes) = origin.unwritten();
+            tracing::warn!(objects, bytes, "the time to drain is over: what waits for a durable tier still is not kept");
         }
     };
     tokio::select! {
@@ -209,6 +217,32 @@ async fn serve(
     }
     stop_admin.cancel();
     admin.abort();
+    Ok(())
+}
+
+/// Sees to it that the data directory has one server, or, where that is asked for, that this one follows the one there is.
+fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<()> {
+    let held = data.hold()?;
+    if held.is_none() && !reuse_port {
+        bail!(
+            "another server uses the data directory {}: stop it first, or give this one a directory of its own with --data-dir; \
+             reuse_port = true lets a new server start beside the old one, to take over when that one ends",
+            data.path().display()
+        );
+    }
+    if held.is_none() {
+        tracing::info!("another server uses the data directory: what it keeps there is taken over when it ends");
+    }
+    let data = data.clone();
+    tokio::spawn(async move {
+        let mut held = held;
+        while held.is_none() {
+            tokio::time::sleep(HOLD_EVERY).await;
+            held = data.hold().ok().flatten();
+        }
+        std::future::pending::<()>().await;
+        drop(held);
+    });
     Ok(())
 }
 

@@ -14,6 +14,8 @@ pub struct DurableMetrics {
     pub stored_objects: Level,
     /// `durable_capacity`.
     pub capacity_bytes: Level,
+    /// What the tier may hold now: `durable_capacity`, or what fits.
+    pub budget_bytes: Level,
     /// Bytes that wait to be written there.
     pub waiting_bytes: Level,
     /// Changes that wait to be made there, removals included.
@@ -58,6 +60,7 @@ pub(super) struct DurableFamilies {
     stored_bytes: Family<Labels<1>, Level>,
     stored_objects: Family<Labels<1>, Level>,
     capacity_bytes: Family<Labels<1>, Level>,
+    budget_bytes: Family<Labels<1>, Level>,
     waiting_bytes: Family<Labels<1>, Level>,
     waiting_changes: Family<Labels<1>, Level>,
     lag_seconds: Family<Labels<1>, Gauge<f64, AtomicU64>>,
@@ -74,6 +77,11 @@ impl DurableFamilies {
             ("durable_stored_bytes", "Bytes in the durable tier: bodies and a fixed overhead per object", &self.stored_bytes),
             ("durable_objects", "Objects in the durable tier", &self.stored_objects),
             ("durable_capacity_bytes", "Capacity of the durable tier", &self.capacity_bytes),
+            (
+                "durable_budget_bytes",
+                "What the durable tier may hold now: its capacity, or less where there is less space",
+                &self.budget_bytes,
+            ),
             ("durable_waiting_bytes", "Bytes that wait to be written to the durable tier", &self.waiting_bytes),
             ("durable_waiting_changes", "Writes and removals that wait for the durable tier", &self.waiting_changes),
             ("durable_up", "1 while the durable tier takes what it is told, 0 while it fails", &self.up),
@@ -100,13 +108,13 @@ impl DurableFamilies {
             ),
             (
                 "durable_objects_removed",
-                "Objects that left the durable tier, by reason (expired, evicted: capacity was needed, damaged, orphan)",
+                "Objects that left the durable tier, by reason (expired, evicted: space was needed, damaged, orphan)",
                 &self.removed,
             ),
             (
                 "objects_lost",
                 "Objects that can't be read any more before their TTL, by reason (evicted: from memory, and in no tier; capacity: \
-                 removed from the durable tier, and not in memory)",
+                 removed from the durable tier for space, and not in memory)",
                 &self.lost,
             ),
         ];
@@ -125,6 +133,7 @@ impl DurableFamilies {
             stored_bytes: level(&self.stored_bytes),
             stored_objects: level(&self.stored_objects),
             capacity_bytes: level(&self.capacity_bytes),
+            budget_bytes: level(&self.budget_bytes),
             waiting_bytes: level(&self.waiting_bytes),
             waiting_changes: level(&self.waiting_changes),
             lag_seconds: self.lag_seconds.get_or_create_owned(&[label()]),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point on the monotonic clock, in milliseconds since the process began. Deadlines are kept in this, so that a step of
-/// the wall clock neither expires nor prolongs anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A point on the monotonic clock, in milliseconds since some while before the process began. Deadlines are kept in this, so that a
+/// step of the wall clock neither expires nor prolongs anything. The default is before all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
 impl Moment {
@@ -188,6 +188,10 @@ enum Source {
 #[expect(clippy::disallowed_types, reason = "the clock is the one place that asks the system for the time")]
 type StdInstant = std::time::Instant;
 
+/// So many milliseconds before the process began a system clock's moments begin, so that what was written before a restart has its
+/// own: 400 days, longer than anything is kept.
+const BEFORE_START: u64 = 400 * 86_400_000;
+
 /// Where a manual clock's wall begins: 2026-01-01T00:00:00Z.
 const MANUAL_WALL_START: u64 = 1_767_225_600_000;
 
@@ -208,7 +212,9 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System { started } => Moment(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            Source::System { started } => {
+                Moment(BEFORE_START.saturating_add(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)))
+            }
             Source::Manual { elapsed } => Moment(elapsed.load(Ordering::SeqCst)),
         }
     }
@@ -233,7 +239,7 @@ impl Clock {
         WallTime(wall.0.saturating_add(moment.0.saturating_sub(now.0)).saturating_sub(now.0.saturating_sub(moment.0)))
     }
 
-    /// The moment of a wall time. One before the process began is its beginning: what was due then is due.
+    /// The moment of a wall time. One before all moments is the first: what was due then is due.
     #[must_use]
     pub fn moment_of(&self, wall: WallTime) -> Moment {
         let (now, now_wall) = (self.now(), self.wall());

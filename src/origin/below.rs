@@ -3,9 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
+use super::live::{self, Understood};
 use super::rate::Claim;
 use super::{Found, Origin, OriginError, Place};
 use crate::auth::grant::{Action, Grant};
+use crate::hls::playlist::Playlist;
 use crate::model::id::{Key, ObjectId};
 use crate::model::meta::Meta;
 use crate::model::range::Ask;
@@ -48,6 +52,34 @@ impl Origin {
         let length = usize::try_from(hit.length).unwrap_or(usize::MAX);
         let begin = hit.part.map_or(0, |part| usize::try_from(part.start).unwrap_or(usize::MAX));
         Ok(place.found(hit.entry).read_below(begin, length))
+    }
+
+    /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
+    /// restart the streams are known, and one that stood still before it does so after it.
+    pub(super) fn hear_returned(&self) {
+        for (namespace, place) in self.inner.places.load().iter() {
+            let mut returned: Vec<_> = place
+                .hot
+                .take_returned()
+                .into_iter()
+                .map(|entry| (live::understand(entry.meta.kind, &entry.body), entry))
+                .collect();
+            // Those that name others come first.
+            returned.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
+            for (understood, entry) in returned {
+                // A newer version was heard meanwhile; this one is put in its place only where there was none.
+                if place.live.follows(&entry.key) {
+                    continue;
+                }
+                let object = ObjectId { namespace: namespace.clone(), key: entry.key.clone() };
+                let stored = |key: &Key| match place.hot.peek(key) {
+                    Some(there) => Some(there.meta.etag.clone()),
+                    None => place.below.may_have(key).then(|| HeaderValue::from_static("")),
+                };
+                let noted = place.live.kept(&object, &understood, (entry.meta.modified, entry.meta.expires), stored);
+                place.hot.understood(&entry, noted.liveness);
+            }
+        }
     }
 
     /// What is kept beside memory of an object that is not in it: for the conditions of a write.

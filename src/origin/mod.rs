@@ -31,6 +31,7 @@ pub use get::{Following, Found, Reading};
 pub use hold::BlockingReload;
 pub use live::{Chronicle, Event, RenditionReport, Standing, StreamReport};
 pub use put::{PutSpec, Stored, Upload};
+pub use types::type_of_name;
 
 pub use crate::store::BrokenOff;
 
@@ -199,6 +200,7 @@ impl Origin {
         for place in self.inner.places.load_full().values() {
             place.below.opened().await;
         }
+        self.hear_returned();
     }
 
     /// Writes what waits to be written below memory. Nothing may be written after it. Dropped, it goes on by itself.
@@ -209,6 +211,13 @@ impl Origin {
             closing.spawn(async move { below.close().await });
         }
         while closing.join_next().await.is_some() {}
+    }
+
+    /// How many writes wait for what is below memory, and their bytes.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        let places = self.inner.places.load();
+        places.values().map(|place| place.below.unwritten()).fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
     }
 
     /// What somebody who looks after the server should know, each thing once, and without names.
@@ -246,6 +255,7 @@ impl Origin {
     /// Judges every live stream; hands over what has happened since the last look. To be called once a second.
     #[must_use]
     pub fn look(&self) -> Vec<Event> {
+        self.hear_returned();
         let places = self.inner.places.load();
         places
             .values()

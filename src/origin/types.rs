@@ -13,6 +13,13 @@ pub(super) fn content_type(key: &Key, sent: Option<&HeaderValue>) -> HeaderValue
     }
 }
 
+/// The type that a file of this name has.
+#[must_use]
+pub fn type_of_name(name: &str) -> &'static str {
+    let extension = name.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, extension)| extension);
+    by_extension(&extension.to_ascii_lowercase())
+}
+
 /// Not the catch-all, not what curl says of any `--data-binary`, and not what is no media type at all (`*` from GPAC).
 fn says_something(sent: &HeaderValue) -> bool {
     let Ok(text) = sent.to_str() else { return false };

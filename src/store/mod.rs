@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrivals::Arrival;
-pub use cold::cloud::{Access, Location, LocationError};
+pub use cold::ColdError;
+pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::{HotNamespace, Published, Usage};
@@ -204,7 +205,13 @@ impl Below {
         self.0.as_ref().and_then(Tier::trouble)
     }
 
-    /// Writes what waits, and ends.
+    /// How many writes wait, and their bytes.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        self.0.as_ref().map_or((0, 0), Tier::unwritten)
+    }
+
+    /// Writes what waits, as far as that is possible, and ends.
     pub async fn close(&self) {
         if let Some(tier) = &self.0 {
             tier.close().await;

@@ -1,7 +1,8 @@
-//! The admin listener: probes, metrics and the encoders' black box, apart from the data, with an `admin` key unless only this
+//! The admin listener: probes, metrics, the encoders' black box and [`mod@harvest`], apart from the data, with an `admin` key unless only this
 //! machine can reach it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use super::access::authorize_admin;
 use super::error::Problem;
+use super::harvest::{self, Harvests};
 use super::{Web, readiness};
 use crate::auth::grant::Role;
 use crate::origin::OriginError;
@@ -26,11 +28,17 @@ use crate::origin::OriginError;
 ///
 /// # Errors
 /// When the listener breaks.
-pub async fn serve(listener: TcpListener, web: Web, metrics_open: bool, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    web: Web,
+    metrics_open: bool,
+    harvests: Arc<dyn Harvests>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let open = listener.local_addr()?.ip().is_loopback();
     let (mut guarded, mut figures) = (Router::new(), Router::new().route("/metrics", get(metrics)));
     guarded = guarded.route("/v1/ingest/rejected", get(rejected)).route("/v1/ingest/clients", get(clients));
-    guarded = guarded.route("/v1/streams", get(streams));
+    guarded = guarded.route("/v1/streams", get(streams)).merge(harvest::routes(harvests));
     if !open {
         let ask = from_fn_with_state(web.clone(), ask_for_admin_key);
         guarded = guarded.layer(ask.clone());

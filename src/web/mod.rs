@@ -12,6 +12,7 @@
 //!    [`record`] goes along with the request and knows at its end what became of it: for the figures, the [`access_log`]
 //!    and the [`spans`].
 //! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
+//! 6. [`admin`] is a listener of its own, for who looks after the server; [`mod@harvest`] is what can be ordered there.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
 //! body is touched. Nothing a client sent as a credential reaches a log line, an error or a metric.
@@ -31,6 +32,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod get;
+pub mod harvest;
 mod ingest;
 mod inherit;
 mod lane;

@@ -30,12 +30,12 @@ use crate::wire::{Answer, Request, Wire};
 
 /// No call takes longer than this.
 const DEADLINE: Duration = Duration::from_secs(10);
-const BUCKET: &str = "live-bucket";
+pub(crate) const BUCKET: &str = "live-bucket";
 /// What must never be printed.
-const SECRET: &str = "c3ByaW5naGVhZC10ZXN0LXNlY3JldA==";
+pub(crate) const SECRET: &str = "c3ByaW5naGVhZC10ZXN0LXNlY3JldA==";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kit {
+pub(crate) enum Kit {
     /// Keeps all in memory.
     Moto,
     SeaweedFs,
@@ -43,7 +43,7 @@ enum Kit {
 }
 
 /// A store of another's making, in a process of its own.
-struct Server {
+pub(crate) struct Server {
     kit: Kit,
     program: PathBuf,
     folder: tempfile::TempDir,
@@ -55,7 +55,7 @@ struct Server {
 
 impl Server {
     /// Starts it with an empty bucket, if it is installed.
-    fn start(kit: Kit) -> Option<Self> {
+    pub(crate) fn start(kit: Kit) -> Option<Self> {
         let (variable, beside) = match kit {
             Kit::Moto => ("SPRINGHEAD_TEST_MOTO", Some("target/test-tools/python/bin/moto_server")),
             Kit::SeaweedFs => ("SPRINGHEAD_TEST_WEED", None),
@@ -166,13 +166,13 @@ impl Server {
     }
 
     /// Asks as another tool would, that has no way of its own to write or sign.
-    fn plain(&self, method: &str, name: &str, body: &[u8]) -> Answer {
+    pub(crate) fn plain(&self, method: &str, name: &str, body: &[u8]) -> Answer {
         // moto lets in whoever shows a key, whatever it is.
         let signed = "AWS4-HMAC-SHA256 Credential=other/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
         self.ask(&Request::new(method, format!("/{BUCKET}/{name}")).header("Authorization", signed).body(body))
     }
 
-    fn access(&self) -> Access {
+    pub(crate) fn access(&self) -> Access {
         let address = self.address;
         match self.kit {
             Kit::Azurite => access(&[

@@ -1,9 +1,14 @@
 //! Start, stop and restart.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::harness::{Origin, bytes, eventually};
 use crate::wire::{Request, Wire};
@@ -84,6 +89,126 @@ fn what_does_not_end_is_cut_off_at_the_drain_timeout() {
     origin.signal("INT");
     assert!(origin.wait().success());
     assert!(told.elapsed() < Duration::from_secs(5));
+}
+
+/// A bucket's endpoint that lists nothing and takes each object after this time; or that never answers.
+struct Endpoint {
+    address: SocketAddr,
+    taken: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Endpoint {
+    fn start(delay: Option<Duration>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, taken) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(HashSet::new())));
+        let names = Arc::clone(&taken);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let names = Arc::clone(&names);
+                thread::spawn(move || Self::answer(&stream, delay, &names));
+            }
+        });
+        Self { address, taken }
+    }
+
+    fn answer(stream: &TcpStream, delay: Option<Duration>, names: &Mutex<HashSet<String>>) -> Option<()> {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut head = Vec::new();
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).ok()? == 0 {
+                    return None;
+                }
+                if line == "\r\n" {
+                    break;
+                }
+                head.push(line.trim_end().to_ascii_lowercase());
+            }
+            let length =
+                head.iter().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |text| text.parse().unwrap());
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).ok()?;
+            let delay = delay.or_else(|| {
+                thread::sleep(Duration::from_secs(600));
+                None
+            })?;
+            let answer = if head[0].starts_with("put ") {
+                thread::sleep(delay);
+                names.lock().insert(head[0].split(' ').nth(1)?.to_owned());
+                "HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 0\r\n\r\n".to_owned()
+            } else {
+                let list = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+                format!("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{list}", list.len())
+            };
+            (&mut &*stream).write_all(answer.as_bytes()).ok()?;
+        }
+    }
+}
+
+/// A server that keeps its objects in a bucket there.
+fn over_bucket(endpoint: &str) -> (Origin, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("springhead.toml");
+    fs::write(&file, "[namespaces.live-origin]\ndurable = \"s3://bucket/live\"\n").unwrap();
+    let environment = [
+        ("AWS_ENDPOINT_URL_S3", endpoint),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "springhead"),
+        ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    (Origin::start_in(&["--config", file.to_str().unwrap()], &environment), folder)
+}
+
+#[test]
+fn a_dead_bucket_does_not_take_all_of_the_drain_timeout() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = Endpoint::start(None);
+    // Nobody there is known after a moment; silence only after its deadline.
+    for (address, at_most) in [(nobody, 9), (silent.address, 14)] {
+        let begun = Instant::now();
+        let (mut origin, _folder) = over_bucket(&format!("http://{address}"));
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "a start does not wait for what is in the bucket: {:?}",
+            begun.elapsed()
+        );
+        for n in 0..30u64 {
+            origin.store(&format!("live/{n}.ts"), bytes(n, 10_000));
+        }
+        if address == nobody {
+            let fails = || (origin.metric("springhead_durable_up") == 0.0).then_some(());
+            eventually(Duration::from_secs(20), fails).expect("it is known to fail");
+        }
+        let told = Instant::now();
+        origin.signal("TERM");
+        assert!(origin.wait().success());
+        assert!(told.elapsed() < Duration::from_secs(at_most), "it took {:?}", told.elapsed());
+        let log = origin.log();
+        let lost: Vec<_> =
+            log.iter().filter(|line| line["message"].as_str().unwrap_or_default().contains("is not kept")).collect();
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        assert_eq!((&lost[0]["level"], &lost[0]["objects"], &lost[0]["bytes"]), (&"WARN".into(), &30.into(), &300_000.into()));
+    }
+}
+
+#[test]
+fn a_slow_bucket_is_written_to_as_long_as_it_takes_something() {
+    let slow = Endpoint::start(Some(Duration::from_millis(900)));
+    let (mut origin, _folder) = over_bucket(&format!("http://{}", slow.address));
+    for n in 0..250u64 {
+        origin.store(&format!("live/{n}.ts"), bytes(n, 1_000));
+    }
+    let told = Instant::now();
+    origin.signal("TERM");
+    assert!(origin.wait().success());
+    assert!(told.elapsed() > Duration::from_secs(11), "longer than a dead one is waited for: {:?}", told.elapsed());
+    let taken = slow.taken.lock();
+    for n in 0..250 {
+        assert!(taken.contains(&format!("/bucket/live/live-origin/live/{n}.ts")), "{n} is not there");
+    }
+    assert!(!origin.log().iter().any(|line| line["message"].as_str().unwrap_or_default().contains("not kept")));
 }
 
 #[test]

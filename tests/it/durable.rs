@@ -1,8 +1,7 @@
-//! What is kept beside memory, from outside: evicted objects, restarts, kills, a full disk.
+//! What is kept beside memory, from outside: evicted objects, restarts, kills.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use crate::wire::Request;
 const SMALL: &str = "hot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n";
 
 /// A server with these settings of its namespace, in a file that is there for its restarts.
-fn start(settings: &str) -> (Origin, tempfile::TempDir) {
+pub(crate) fn start(settings: &str) -> (Origin, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("springhead.toml");
     fs::write(&file, format!("[namespaces.live-origin]\n{settings}")).unwrap();
@@ -23,7 +22,7 @@ fn start(settings: &str) -> (Origin, tempfile::TempDir) {
 }
 
 /// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -131,7 +130,7 @@ fn a_restart_in_order_keeps_everything() {
 }
 
 /// Pushes a stream until told to stop: unique segments and a playlist. Notes what was acknowledged, and when.
-fn push(
+pub(crate) fn push(
     origin: &Origin,
     round: u64,
     stop: &AtomicBool,
@@ -171,13 +170,18 @@ fn push(
     });
 }
 
-fn body(seed: u64) -> Vec<u8> {
+pub(crate) fn body(seed: u64) -> Vec<u8> {
     bytes(seed, 1000 + usize::try_from(seed * 7919 % 60_000).unwrap())
+}
+
+/// How often to kill: as `SPRINGHEAD_TEST_KILLS` says.
+fn kills(usual: u64) -> u64 {
+    std::env::var("SPRINGHEAD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 #[test]
 fn a_kill_loses_nothing_that_was_acknowledged_as_durable() {
-    let kills: u64 = std::env::var("SPRINGHEAD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let kills = kills(10);
     let (mut origin, _folder) = start("ack = \"durable\"\nhot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n");
     let (acknowledged, list) = (Mutex::new(Vec::new()), Mutex::new((0, 0)));
     let mut checked = 0;
@@ -216,7 +220,7 @@ fn a_kill_loses_nothing_that_was_acknowledged_as_durable() {
 fn a_kill_loses_no_more_than_the_write_behind_window() {
     let (mut origin, _folder) = start(SMALL);
     let (acknowledged, list) = (Mutex::new(Vec::new()), Mutex::new((0, 0)));
-    for round in 0..3 {
+    for round in 0..kills(3) {
         let stop = AtomicBool::new(false);
         let killed = Mutex::new(None);
         thread::scope(|scope| {
@@ -242,68 +246,6 @@ fn a_kill_loses_no_more_than_the_write_behind_window() {
         }
         eprintln!("lost to a kill under ack = hot: {lost}");
     }
-}
-
-/// A small file system of its own, as long as this is there.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_is_loud_and_costs_nobody_but_the_past() {
-    let (mut origin, _folder) = start("hot_capacity = \"8MiB\"\nmax_object_size = \"1MiB\"\n");
-    origin.stop();
-    let Some(_disk) = SmallDisk::mount(&origin.data_dir().join("objects"), "6m") else {
-        eprintln!("SKIPPED: no file system could be mounted, so a full disk is not tried; run this as root");
-        return;
-    };
-    origin.launch();
-    origin.store("live/index.m3u8", "#EXTM3U\n");
-    for n in 0..100u64 {
-        let begun = Instant::now();
-        origin.store(&format!("live/{n}.ts"), bytes(n, 1_000_000));
-        assert!(begun.elapsed() < Duration::from_secs(1), "an upload waited for the disk");
-        assert!(origin.get(&format!("live/{n}.ts")).body == bytes(n, 1_000_000), "the live edge is there");
-    }
-    let line = origin.wait_for_log("the durable tier is full: new objects are in memory only until there is space");
-    assert_eq!(line["level"], "ERROR");
-    let said =
-        origin.log().into_iter().filter(|line| line["message"].as_str().unwrap_or_default().contains("tier is full")).count();
-    assert_eq!(said, 1, "once");
-    let ready = Request::new("GET", "/readyz").send(origin.address);
-    assert!(ready.status == 200 && ready.text().contains("no space left"), "{ready:?}");
-    assert_eq!(origin.metric("springhead_durable_up"), 0.0);
-    assert!(origin.metric("springhead_objects_lost_total{reason=\"evicted\"}") > 10.0);
-    for n in 0..100u64 {
-        let answer = origin.get(&format!("live/{n}.ts"));
-        assert!(answer.status == 404 || answer.body == bytes(n, 1_000_000), "{n}: {}", answer.status);
-    }
-    // Somebody makes space.
-    for n in 0..98u64 {
-        Request::new("DELETE", origin.path(&format!("live/{n}.ts"))).bearer(&origin.encoder).send(origin.address);
-    }
-    let up = eventually(Duration::from_secs(40), || {
-        (origin.metric("springhead_durable_up") == 1.0 && origin.metric("springhead_durable_waiting_changes") == 0.0)
-            .then_some(())
-    });
-    up.expect("it works again");
-    origin.wait_for_log("the durable tier works again");
-    origin.store("after.ts", bytes(1, 1000));
-    origin.stop();
-    origin.launch();
-    assert!(origin.get("after.ts").body == bytes(1, 1000));
 }
 
 #[test]

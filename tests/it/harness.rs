@@ -81,9 +81,16 @@ impl Origin {
 
     /// Starts the process in the same folder as before and waits until it listens.
     pub(crate) fn launch(&mut self) {
+        self.launch_under(&[]);
+    }
+
+    /// The same, as what this command runs.
+    pub(crate) fn launch_under(&mut self, command: &[&str]) {
         self.starts += 1;
         let (log, out) = (File::create(self.log_path()).unwrap(), File::create(self.dir.path().join("out.txt")).unwrap());
-        let child = Command::new(BINARY)
+        let program = [command, &[BINARY]].concat();
+        let child = Command::new(program[0])
+            .args(&program[1..])
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--log-level", "debug", "--data-dir"])
             .arg(self.data_dir())
@@ -103,6 +110,14 @@ impl Origin {
         self.admin = started["admin_address"].as_str().unwrap().parse().unwrap();
         let in_clear = self.log().into_iter().find(|line| line["message"] == "listening" && line["tls"] == false).unwrap();
         self.address = in_clear["address"].as_str().unwrap().parse().unwrap();
+    }
+
+    /// Starts another process in the same folder, which takes this one's place here. The one before is handed over, with its
+    /// address.
+    pub(crate) fn launch_beside(&mut self) -> (Process, SocketAddr) {
+        let (before, address) = (self.child.take().unwrap(), self.address);
+        self.launch();
+        (Process(before), address)
     }
 
     fn log_path(&self) -> PathBuf {

@@ -235,6 +235,51 @@ fn a_stream_that_stands_still_is_told_and_on_request_a_404() {
 }
 
 #[test]
+fn a_restart_knows_the_streams_and_how_long_one_has_stood_still() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("springhead.toml");
+    std::fs::write(&file, "[namespaces.live-origin]\non_stale = \"404\"\nstale_after = 3\nhold = \"off\"\n").unwrap();
+    let mut origin = Origin::start_with(&["--config", file.to_str().unwrap()]);
+    let header = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\n";
+    for (stream, target) in [("still", 1), ("live", 20)] {
+        origin.store(&format!("{stream}/master.m3u8"), format!("{header}v/p.m3u8\n"));
+        origin.store(&format!("{stream}/v/1.ts"), "one");
+        origin.store(&format!("{stream}/v/p.m3u8"), media(1, 1, target, ""));
+    }
+    let stale = || (origin.get("still/v/p.m3u8").status == 404).then_some(());
+    eventually(Duration::from_secs(8), stale).expect("it is stale");
+    let before = origin.get("live/v/p.m3u8");
+    let told = |origin: &Origin| {
+        let streams = streams(origin);
+        let of = |index: usize| {
+            let stream = &streams["streams"][index];
+            [&stream["stream"], &stream["state"], &stream["renditions"][0]["playlist"]]
+                .map(|value| value.as_str().unwrap().to_owned())
+        };
+        [of(0), of(1)]
+    };
+    let expected = [["live/master.m3u8", "live", "live/v/p.m3u8"], ["still/master.m3u8", "stale", "still/v/p.m3u8"]];
+    let known = || (told(&origin) == expected).then_some(());
+    eventually(Duration::from_secs(3), known).expect("it is known before");
+    for how in ["TERM", "KILL"] {
+        origin.signal(how);
+        origin.wait();
+        origin.launch();
+        assert_eq!(origin.get("still/v/p.m3u8").status, 404, "it stood still before, and does so after {how}");
+        let after = origin.get("live/v/p.m3u8");
+        assert_eq!((after.status, after.header("last-sequence")), (200, "1"));
+        let times = [&before, &after].map(|answer| answer.header("last-updated").parse::<i64>().unwrap());
+        assert!((times[0] - times[1]).abs() < 100, "{times:?}");
+        let known = || (told(&origin) == expected).then_some(());
+        eventually(Duration::from_secs(3), known).unwrap_or_else(|| panic!("after {how}: {}", streams(&origin)));
+        assert!(!origin.log().iter().any(|line| line["event"] == "gap"), "what is kept is no gap");
+    }
+    origin.store("still/v/2.ts", "two");
+    origin.store("still/v/p.m3u8", media(1, 2, 1, ""));
+    assert_eq!(origin.get("still/v/p.m3u8").status, 200, "back at once");
+}
+
+#[test]
 fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_the_log_and_webhooks() {
     let (url, received) = receiver(&[204]);
     let origin = settings(&format!("hold = \"off\"\n[webhooks]\nurls = [\"{url}\"]"));

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_types, reason = "from outside there is only real time")]
 
 mod front;
+mod handover;
 mod harness;
 mod packager;
 mod webhooks;
@@ -23,17 +24,20 @@ mod drain;
 mod durable;
 mod encoders;
 mod growing;
+mod harvest;
 mod http2;
 mod limits;
 mod live;
 mod misbehaving;
 mod observability;
 mod players;
+mod power;
 mod read;
 mod reload;
 mod secrets;
 mod slow;
 mod smuggling;
+mod space;
 mod store_model;
 mod tidy;
 mod timeshift;

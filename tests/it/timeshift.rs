@@ -9,7 +9,7 @@ use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
 use crate::wire::{Answer, Request};
 
 /// Two renditions of one-second segments, in real time, as an encoder pushes them; `run` makes the names of one start its own.
-fn push(origin: &Origin, run: &str, seconds: u32) -> Process {
+pub(crate) fn push(origin: &Origin, run: &str, seconds: u32) -> Process {
     let base = format!("http://momento:{}@{}/cache/{NAMESPACE}/ch", origin.encoder, origin.address);
     let text = format!(
         "-re -f lavfi -i testsrc2=size=192x108:rate=10 -re -f lavfi -i sine=frequency=440:sample_rate=48000 -t {seconds} \
@@ -28,7 +28,7 @@ fn push(origin: &Origin, run: &str, seconds: u32) -> Process {
     Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg is installed: tests/run does it"))
 }
 
-fn ended(mut encoder: Process) {
+pub(crate) fn ended(mut encoder: Process) {
     let end = eventually(Duration::from_secs(40), || encoder.0.try_wait().unwrap());
     assert!(end.expect("the encoder ends").success());
 }
@@ -37,12 +37,12 @@ fn ask(origin: &Origin, key: &str, query: &str) -> Answer {
     Request::new("GET", format!("{}?{query}", origin.path(key))).bearer(&origin.player).send(origin.address)
 }
 
-fn segments(playlist: &str) -> Vec<&str> {
+pub(crate) fn segments(playlist: &str) -> Vec<&str> {
     playlist.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
 /// What ffprobe says of its length, in seconds, when ffmpeg has decoded it to its end without a complaint.
-fn plays(input: &str, key: Option<&str>) -> f64 {
+pub(crate) fn plays(input: &str, key: Option<&str>) -> f64 {
     let run = |program: &str, before: &[&str], after: &[&str]| -> Output {
         let mut command = Command::new("timeout");
         command.args(["40", program, "-v", "error"]).args(before);

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values::{ack, address, collector, directory, durable, duration, file_name, number, rate, size, web_address};
+use super::values::{ack, address, bucket, collector, directory, durable, duration, file_name, number, rate, size, web_address};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
@@ -68,6 +68,15 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     if let Some(mut section) = top.section("webhooks") {
         section.list("urls", |texts| {
             settings.webhooks = texts.iter().map(|text| web_address(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        });
+        section.finish();
+    }
+    if let Some(mut section) = top.section("harvest") {
+        let harvest = &mut settings.harvest;
+        section.text("folder", |text| file_name(text).map(|value| harvest.folder = value));
+        section.list("buckets", |texts| {
+            harvest.buckets = texts.iter().map(|text| bucket(text)).collect::<Result<_, _>>()?;
             Ok(())
         });
         section.finish();

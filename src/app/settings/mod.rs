@@ -56,6 +56,8 @@ pub struct Settings {
     pub connections: ConnectionLimits,
     /// Where events of streams are sent by POST.
     pub webhooks: Vec<Url>,
+    /// Where recordings that are ordered from the server may go.
+    pub harvest: HarvestSettings,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
 }
@@ -93,6 +95,15 @@ pub enum AccessLogOutput {
     Stderr,
     /// To a file.
     File(PathBuf),
+}
+
+/// Where recordings that are ordered from the server may go. With neither, none are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HarvestSettings {
+    /// Below this folder.
+    pub folder: Option<PathBuf>,
+    /// Below these places in buckets, as URLs.
+    pub buckets: Vec<String>,
 }
 
 /// What a log line looks like.
@@ -166,6 +177,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             connections: ConnectionLimits::default(),
             webhooks: Vec::new(),
+            harvest: HarvestSettings::default(),
             namespaces,
         }
     }
@@ -304,6 +316,9 @@ impl Settings {
         if self.access_log.keep > 1000 {
             faults.push(Fault::new("access_log.keep", "is more than 1000"));
         }
+        if self.harvest.folder.as_ref().is_some_and(|folder| self.data_dir.starts_with(folder)) {
+            faults.push(Fault::new("harvest.folder", "holds the data directory: recordings take a folder of their own"));
+        }
         let limits = [
             ("timeouts.request_head", self.timeouts.request_head),
             ("timeouts.keep_alive", self.timeouts.keep_alive),
@@ -393,7 +408,8 @@ mod tests {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\n\
             keep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
-            certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
+            buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -426,6 +442,16 @@ mod tests {
             assert!(faults.iter().any(|fault| fault.starts_with(begin)), "{begin} is missing in {faults:#?}");
         }
         assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    }
+
+    #[test]
+    fn recordings_go_to_places_that_are_some_and_not_among_the_keys() {
+        let (_, faults) =
+            read("data_dir = \"/var/live/data\"\n[harvest]\nfolder = \"/var/live\"\nbuckets = [\"s3://k:SECRET@b/x\"]\n");
+        assert!(faults.len() == 2 && faults[0].starts_with("f.toml:4: harvest.buckets: takes URLs of buckets"), "{faults:?}");
+        assert!(faults[1].starts_with("harvest.folder: holds the data directory") && !faults.concat().contains("SECRET"));
+        let (settings, faults) = read("data_dir = \"/var/live\"\n[harvest]\nfolder = \"/var/live/recordings\"\n");
+        assert!(faults.is_empty() && settings.harvest.buckets.is_empty(), "{faults:?}");
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         timeouts,
         connections,
         webhooks,
+        harvest,
         namespaces,
     } = settings;
     let format = match log_format {
@@ -93,6 +94,9 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "keep = {}", access_log.keep)?;
     writeln!(text, "\n[webhooks]")?;
     writeln!(text, "urls = {}", list(webhooks.iter().map(ToString::to_string)))?;
+    writeln!(text, "\n[harvest]")?;
+    writeln!(text, "folder = {}", file(&harvest.folder))?;
+    writeln!(text, "buckets = {}", list(harvest.buckets.iter().cloned()))?;
     for (name, policy) in namespaces {
         let bare = !name.as_str().contains('.');
         let name = if bare { name.to_string() } else { quote(name.as_str()) };

@@ -55,6 +55,12 @@ pub(super) fn durable(text: &str) -> Result<Durable, String> {
     }
 }
 
+/// A place in a bucket. It is not repeated: there may be a credential in it that does not belong there.
+pub(super) fn bucket(text: &str) -> Result<String, String> {
+    let location = Location::parse(text).map_err(|error| format!("takes URLs of buckets: one {error}"))?;
+    Ok(location.to_string())
+}
+
 pub(super) fn ack(text: &str) -> Result<Ack, String> {
     match text {
         "hot" => Ok(Ack::Hot),

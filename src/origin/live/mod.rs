@@ -159,7 +159,29 @@ impl Live {
         expires: Moment,
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
-        let now = self.now();
+        self.playlist_of(self.now(), object, understood, expires, stored)
+    }
+
+    /// Notes a playlist or MPD that has been kept since it was `written`, before this process began: as it would have been then.
+    pub(super) fn kept(
+        &self,
+        object: &ObjectId,
+        understood: &Understood,
+        (written, expires): (WallTime, Moment),
+        stored: impl Fn(&Key) -> Option<HeaderValue>,
+    ) -> Noted {
+        let now = Now { moment: self.clock.moment_of(written), wall: written };
+        self.playlist_of(now, object, understood, expires, stored)
+    }
+
+    fn playlist_of(
+        &self,
+        now: Now,
+        object: &ObjectId,
+        understood: &Understood,
+        expires: Moment,
+        stored: impl Fn(&Key) -> Option<HeaderValue>,
+    ) -> Noted {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let known = state.renditions.contains_key(&object.key) || state.manifests.contains_key(&object.key);
@@ -189,6 +211,12 @@ impl Live {
         let keys =
             fresh.filter_map(|segment| uri::resolve(object, &segment.uri)).filter(|found| found.namespace == object.namespace);
         keys.map(|found| found.key).filter(|key| !here(key)).collect()
+    }
+
+    /// Whether a playlist or MPD is followed.
+    pub(super) fn follows(&self, key: &Key) -> bool {
+        let state = self.state.lock();
+        state.renditions.contains_key(key) || state.manifests.contains_key(key)
     }
 
     /// Notes a segment that has been stored. `replaced` is the entity tag of the live version it took the place of.

@@ -1,11 +1,13 @@
 //! One stored version of an object.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use crate::model::clock::Moment;
 use crate::model::id::Key;
+use crate::model::liveness::Liveness;
 use crate::model::meta::Meta;
 
 /// What an object costs beside its body and key, in bytes: the entry, its header values, its places in the map, in the eviction
@@ -49,6 +51,13 @@ impl Entry {
         let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
         Self { key, body, meta, sequence: self.sequence, leased: true, visited }
+    }
+
+    /// The same version, with what its playlist says of the stream.
+    pub(super) fn understood(&self, liveness: Arc<Liveness>) -> Self {
+        let meta = Meta { liveness: Some(liveness), ..self.meta.clone() };
+        let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
+        Self { key, body, meta, sequence: self.sequence, leased: self.leased, visited }
     }
 
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back

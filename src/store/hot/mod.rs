@@ -11,6 +11,7 @@
 pub(super) mod entry;
 mod ledger;
 mod map;
+mod returned;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -26,7 +27,7 @@ use super::growing::GrowingReader;
 use super::uploads::{Flight, Uploads};
 use super::{InFlight, StoreError, Upload};
 use crate::metrics::{Gone, NamespaceMetrics};
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::Clock;
 use crate::model::id::Key;
 use crate::model::meta::Meta;
 
@@ -45,6 +46,8 @@ pub struct HotNamespace {
     clock: Clock,
     metrics: NamespaceMetrics,
     follower: OnceLock<Arc<dyn Follower>>,
+    /// Playlists that have come back and nobody has asked for.
+    returned: Mutex<Vec<Key>>,
 }
 
 /// Who is told what happens here. `published` and `removed` are called under the ledger's lock, so that they come in the order in
@@ -92,6 +95,7 @@ impl HotNamespace {
             clock,
             metrics,
             follower: OnceLock::new(),
+            returned: Mutex::default(),
         }
     }
 
@@ -197,62 +201,6 @@ impl HotNamespace {
         self.in_flight.give_back(reserved);
         self.account(victims);
         Ok(Published { entry, replaced })
-    }
-
-    /// Takes back a version that was uploaded before, unless there is a live one or it would push out the live edge. `allow` is asked
-    /// under the lock, after that. Says whether it was taken.
-    pub(super) fn take_back(&self, entry: &Arc<Entry>, allow: impl FnOnce() -> bool) -> bool {
-        let mut victims = Vec::new();
-        let taken = {
-            let mut ledger = self.ledger.lock();
-            let now = self.clock.now();
-            let current = self.map.get(entry.key.as_str());
-            let is_wanted =
-                entry.meta.is_live(now) && current.as_ref().is_none_or(|current| !current.meta.is_live(now)) && allow();
-            if is_wanted && let Some(expired) = &current {
-                ledger.strike(expired);
-                self.map.remove(entry.key.as_str());
-            }
-            let has_room = is_wanted
-                && if entry.meta.kind.is_protected() {
-                    entry.cost() <= ledger.capacity / 2
-                } else {
-                    ledger.make_room_for_return(entry.cost(), &mut victims)
-                };
-            if has_room {
-                self.map.insert(Arc::clone(entry));
-                ledger.add(entry);
-                ledger.make_room(now, Some(entry.sequence), &mut victims);
-            }
-            self.take_out(&ledger, &victims);
-            has_room
-        };
-        self.account(victims);
-        taken
-    }
-
-    /// Keeps a live object until this moment at least, and from eviction as long as anything else is left: a stream that is alive
-    /// needs it. Says whether it is there. Does nothing when little would be gained, so that it may be called at every turn.
-    pub fn renew(&self, key: &Key, until: Moment) -> bool {
-        let is_enough = |entry: &Entry| {
-            let now = self.clock.now();
-            entry.leased && entry.meta.expires.since(now) * 8 >= until.since(now) * 7
-        };
-        match self.peek(key) {
-            None => return false,
-            Some(entry) if is_enough(&entry) => return true,
-            Some(_) => {}
-        }
-        let mut ledger = self.ledger.lock();
-        let Some(entry) = self.peek(key) else { return false };
-        let renewed = Arc::new(entry.renewed(until));
-        ledger.strike(&entry);
-        self.map.insert(Arc::clone(&renewed));
-        ledger.add(&renewed);
-        if let Some(follower) = self.follower.get() {
-            follower.published(&renewed);
-        }
-        true
     }
 
     /// Removes an object; says whether a live one was there.

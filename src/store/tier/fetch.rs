@@ -190,8 +190,10 @@ async fn fly(shared: Arc<Shared>, flight: Flight, expires: Option<Moment>, outco
         Ok(Some(hit)) => {
             shared.metrics.read.inc();
             let is_live = hit.entry.meta.is_live(now);
+            // What another server still writes may be outdated at any moment.
             if is_live
                 && hit.part.is_none()
+                && shared.is_ours()
                 && let Some(hot) = shared.hot.upgrade()
             {
                 hot.take_back(&hit.entry, || shared.state.lock().is_still(key, *version));

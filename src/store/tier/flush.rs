@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::{JoinSet, spawn_blocking};
@@ -12,6 +13,7 @@ use super::index::Index;
 use super::journal::{Journal, Line, Lines};
 use super::queue::{Change, Turn};
 use super::{Ack, Shared, Tier};
+use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::store::cold::{Attributes, Care, Cold, ColdError};
 
@@ -27,15 +29,31 @@ const FIRST_WITHIN: Duration = Duration::from_millis(700);
 const READS_AT_ONCE: usize = 32;
 /// How often what failed at the start is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a tier that is known to fail may take for one more change when the server stops, and how long any other.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// The tier's task: from its beginning to its end.
 pub(super) async fn run(shared: Arc<Shared>) {
     let _ended = shared.ended.clone().drop_guard();
-    let Some(cold) = open(&shared).await else { return };
+    let Some(cold) = open(&shared).await else {
+        say_what_is_lost(&shared);
+        return;
+    };
     let mut keeper = Keeper { shared: Arc::clone(&shared), cold, journal: None, is_whole: true };
     keeper.take_journal().await;
     shared.is_open.send_replace(true);
     keeper.keep().await;
+    say_what_is_lost(&shared);
+}
+
+/// What waited is not written any more.
+fn say_what_is_lost(shared: &Shared) {
+    let (objects, bytes) = shared.state.lock().queue.writes();
+    if objects > 0 {
+        let namespace = &shared.namespace;
+        tracing::warn!(%namespace, objects, bytes, "stopping without a durable tier that works: what waited for it is not kept");
+    }
 }
 
 /// Makes the backend, again and again if need be. `None` when the server stops before that.
@@ -81,8 +99,8 @@ impl Keeper {
                 Some(Line::Removed(key)) => drop(index.remove(&key)),
             })?;
             let mut state = shared.state.lock();
-            // What this process has written itself meanwhile counts for more than what another wrote before it.
-            let is_first = state.index.len() == 0 && state.queue.is_empty();
+            // Unless there was no journal to be had before, this process has written nothing yet.
+            let is_first = state.index.len() == 0;
             if is_first {
                 state.index = index;
             }
@@ -91,14 +109,24 @@ impl Keeper {
         });
         let (journal, is_all) = match read.await {
             Ok(Ok(Some(read))) => read,
-            // The process before is still there; it is asked again.
-            Ok(Ok(None)) | Err(_) => return,
+            // The process before is still there: nothing is written until it has ended, so that no object has two writers.
+            Ok(Ok(None)) => {
+                if self.shared.is_ours() {
+                    let namespace = &self.shared.namespace;
+                    tracing::info!(%namespace, "another server keeps the durable tier: this one takes it over when that one ends");
+                    self.shared.is_ours.store(false, Ordering::Relaxed);
+                }
+                return;
+            }
+            Err(_) => return,
             Ok(Err(error)) => {
+                self.shared.is_ours.store(true, Ordering::Relaxed);
                 self.shared.note(Err(&ColdError::Unavailable(format!("its journal: {error}"))));
                 return;
             }
         };
         self.journal = Some(journal);
+        self.shared.is_ours.store(true, Ordering::Relaxed);
         if let Err(error) = self.cold.recover().await {
             self.shared.note(Err(&error));
         }
@@ -139,14 +167,15 @@ impl Keeper {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut ticks = 0u64;
+        let mut drain = None;
         loop {
             let is_draining = self.shared.drain.is_cancelled();
-            while running.len() < AT_ONCE {
-                let turn = self.shared.state.lock().queue.take(self.shared.clock.now(), is_draining);
+            while self.shared.is_ours() && running.len() < AT_ONCE {
+                let turn = self.shared.state.lock().take(is_draining);
                 let Some(turn) = turn else { break };
                 running.spawn(make(Arc::clone(&self.shared), Arc::clone(&self.cold), turn));
             }
-            if is_draining && self.shared.state.lock().queue.is_empty() {
+            if is_draining && (self.shared.state.lock().queue.is_empty() || self.is_past_hope(&mut drain)) {
                 break;
             }
             tokio::select! {
@@ -172,13 +201,28 @@ impl Keeper {
         }
     }
 
+    /// Whether the tier has taken nothing for so long that waiting for it helps nobody. What has failed is tried again first.
+    fn is_past_hope(&self, drain: &mut Option<Moment>) -> bool {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let begun = *drain.get_or_insert_with(|| {
+            shared.state.lock().queue.hurry(now);
+            shared.wake.notify_one();
+            now
+        });
+        let patience = if shared.is_ours() && shared.health.lock().is_none() { LAST_WAIT } else { LAST_CHANCE };
+        now.since(begun.max(shared.progress.last())) >= patience
+    }
+
     async fn look_after_books(&mut self, ticks: u64) {
         let (evicted, given_up) = {
             let mut state = self.shared.state.lock();
-            let evicted = state.sweep(SWEEP_BATCH);
+            state.sweep(SWEEP_BATCH);
             state.show();
-            (evicted, std::mem::take(&mut state.given_up))
+            (std::mem::take(&mut state.evicted), std::mem::take(&mut state.given_up))
         };
+        self.shared.note_room();
+        self.shared.note_progress();
         let now = self.shared.clock.now();
         // What is in memory still is lost when it leaves it; the hot store asks then.
         let is_lost = |key: &Key| self.shared.hot.upgrade().is_none_or(|hot| hot.peek(key).is_none());
@@ -249,6 +293,8 @@ async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
         None => cold.delete(&turn.key, care).await,
     };
     let mut state = shared.state.lock();
+    let was_alone = state.ended(&turn);
+    let mut is_making_room = false;
     match (&result, written) {
         (Ok(()), Some(entry)) => {
             state.written(&turn, entry);
@@ -256,13 +302,15 @@ async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
         }
         (Ok(()), None) => state.gone(&turn),
         (Err(ColdError::Unfit(_)), _) => state.unfit(&turn),
-        (Err(_), _) => {
-            state.queue.retry(&turn, shared.clock.now());
-            shared.metrics.failed.inc();
-        }
+        (Err(ColdError::Full(_)), Some(entry)) => is_making_room = state.full(&turn, entry, was_alone),
+        (Err(_), _) => state.failed(&turn),
     }
     drop(state);
+    if result.is_ok() {
+        shared.progress.beat(shared.clock.now());
+    }
     match &result {
+        Err(_) if is_making_room => {}
         Err(error @ ColdError::Unfit(_)) => {
             let namespace = &shared.namespace;
             tracing::warn!(%namespace, key = %turn.key, %error, "an object is in memory only: the durable tier can't hold it");

@@ -91,9 +91,9 @@ impl Index {
         if *due <= now { self.names.get(version) } else { None }
     }
 
-    /// What goes first when space is short: the oldest segment, and when there is none the oldest of the rest.
-    pub(super) fn oldest(&self) -> Option<&Key> {
-        self.segments.first_key_value().or_else(|| self.protected.first_key_value()).map(|(_, key)| key)
+    /// What goes first when space is short: the oldest segments, and after these the oldest of the rest.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = &Key> {
+        self.segments.values().chain(self.protected.values())
     }
 
     /// Playlists, manifests and initialisation segments, the newest first.
@@ -149,7 +149,8 @@ mod tests {
             }
             // Segments go before playlists, the oldest first; what is due is found in its order.
             let mut last = None;
-            while let Some(key) = index.oldest().cloned() {
+            loop {
+                let Some(key) = index.by_age().next().cloned() else { break };
                 let slot = index.remove(&key).unwrap();
                 let rank = (slot.kind.is_protected(), slot.modified);
                 assert!(last <= Some(rank));

@@ -174,7 +174,13 @@ impl Journal {
     /// Writes what has changed.
     pub(super) fn write(&mut self, lines: &Lines) -> io::Result<()> {
         self.lines += lines.count;
-        self.log.write_all(lines.text.as_bytes())
+        let before = self.log.metadata()?.len();
+        let written = self.log.write_all(lines.text.as_bytes());
+        if written.is_err() {
+            // On a full disk half a line may be there: everything after it would be lost with it.
+            let _ = self.log.set_len(before);
+        }
+        written
     }
 
     /// Says that nothing is missing. Nothing may be written after it.

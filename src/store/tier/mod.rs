@@ -3,6 +3,7 @@
 //! 1. Each upload and removal is noted here in the order in which readers see it ([`state`], told by the hot store), and waits in the
 //!    [`queue`] for its turn. What waits is readable.
 //! 2. [`flush`] makes the changes, several at a time, tries again what fails, and keeps the [`index`] and its [`journal`].
+//!    Where there is less space than the capacity, [`room`] learns how much, and [`space`] picks what goes for what is new.
 //! 3. [`fetch`] reads past the hot store: one read for all who wait, a deadline, and no read at all while the tier is known to fail.
 //! 4. At the start the journal says what is there. Unless the process before stopped in order, that is only a beginning: everything in
 //!    the tier is looked at again, and until then what the index does not know is asked for.
@@ -15,10 +16,13 @@ mod flush;
 mod index;
 mod journal;
 mod queue;
+mod room;
+mod space;
 mod state;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -34,7 +38,7 @@ use super::cold::{Cold, ColdError};
 use super::hot::Follower;
 use super::{Entry, HotNamespace, StoreError};
 use crate::metrics::DurableMetrics;
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::{Clock, Moment, Pulse};
 use crate::model::id::{Key, Namespace};
 
 /// When a write is answered.
@@ -83,6 +87,12 @@ struct Shared {
     wake: Notify,
     fetch: Fetch,
     health: Mutex<Option<Trouble>>,
+    /// Whether this process is the one that writes there.
+    is_ours: AtomicBool,
+    /// When a change was last made.
+    progress: Pulse,
+    /// Whether it was said that there is less space than there should be.
+    is_short: AtomicBool,
     clock: Clock,
     metrics: DurableMetrics,
     is_open: watch::Sender<bool>,
@@ -125,6 +135,9 @@ impl Tier {
             wake: Notify::new(),
             fetch: Fetch::new(),
             health: Mutex::new(None),
+            is_ours: AtomicBool::new(true),
+            progress: Pulse::new(Moment::default()),
+            is_short: AtomicBool::new(false),
             clock,
             metrics,
             is_open: watch::Sender::new(false),
@@ -147,7 +160,12 @@ impl Tier {
     /// Puts another policy in force.
     pub fn set_options(&self, options: Options) {
         self.shared.metrics.capacity_bytes.set(options.capacity);
-        self.shared.state.lock().options = options;
+        {
+            let mut state = self.shared.state.lock();
+            state.options = options;
+            // Whoever reads the settings again may have made space as well.
+            state.room.forget();
+        }
         self.shared.wake.notify_one();
     }
 
@@ -202,11 +220,28 @@ impl Tier {
             };
             return Some(format!("a durable tier takes no writes since {} s: {why}", now.since(trouble.since).as_secs()));
         }
-        let lag = self.shared.state.lock().lag(now).as_secs();
+        if !self.shared.is_ours() {
+            return Some("a durable tier is kept by another server: nothing is written until that one ends".to_owned());
+        }
+        let state = self.shared.state.lock();
+        if let Some(bytes) = state.room.ceiling() {
+            return Some(format!(
+                "a durable tier has space for {} MiB only, less than durable_capacity: its oldest segments go early",
+                bytes >> 20
+            ));
+        }
+        let lag = state.lag(now).as_secs();
         (lag >= 10).then(|| format!("a durable tier lags {lag} s behind"))
     }
 
-    /// Writes what waits, as far as that is possible, and ends. Dropping the future does not stop it.
+    /// How many writes wait, and their bytes.
+    #[must_use]
+    pub fn unwritten(&self) -> (usize, u64) {
+        self.shared.state.lock().queue.writes()
+    }
+
+    /// Writes what waits, as far as that is possible, and ends: when all is written, or when the tier has taken nothing for
+    /// ten seconds, for five if it was known to fail. Dropping the future does not stop it.
     pub async fn close(&self) {
         self.shared.drain.cancel();
         self.shared.ended.cancelled().await;
@@ -214,6 +249,10 @@ impl Tier {
 }
 
 impl Shared {
+    fn is_ours(&self) -> bool {
+        self.is_ours.load(Ordering::Relaxed)
+    }
+
     /// Notes how a call of the tier went; says so in the log when that has changed.
     fn note(&self, result: Result<(), &ColdError>) {
         // A full disk takes a playlist and no segment: it works again when nothing waits that has failed.
@@ -242,6 +281,36 @@ impl Shared {
             _ => {}
         }
         self.metrics.up.set(u64::from(health.is_none()));
+    }
+
+    /// Notes that what had failed is not waited for any more, when something else has been made since.
+    fn note_progress(&self) {
+        let since = self.health.lock().as_ref().map(|trouble| trouble.since);
+        if since.is_some_and(|since| since < self.progress.last()) {
+            self.note(Ok(()));
+        }
+    }
+
+    /// Says in the log when the space has become less than the capacity, and when it is enough again.
+    fn note_room(&self) {
+        let (ceiling, capacity_bytes) = {
+            let state = self.state.lock();
+            (state.room.ceiling(), state.options.capacity)
+        };
+        if self.is_short.swap(ceiling.is_some(), Ordering::Relaxed) == ceiling.is_some() {
+            return;
+        }
+        let namespace = &self.namespace;
+        match ceiling {
+            Some(budget_bytes) => tracing::warn!(
+                %namespace,
+                budget_bytes,
+                capacity_bytes,
+                "the durable tier has less space than durable_capacity: its oldest segments go early; give it more, or a smaller \
+                 durable_capacity"
+            ),
+            None => tracing::info!(%namespace, capacity_bytes, "the durable tier is not short of space any more"),
+        }
     }
 }
 

@@ -61,6 +61,12 @@ struct Waiting {
     waiters: Vec<oneshot::Sender<End>>,
 }
 
+impl Waiting {
+    fn is_spare(&self) -> bool {
+        self.running.is_none() && self.waiters.iter().all(oneshot::Sender::is_closed)
+    }
+}
+
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -145,14 +151,24 @@ impl Queue {
 
     /// The change whose turn it is, if there is one. With `all` the wait of those that have not failed is over.
     pub(super) fn take(&mut self, now: Moment, all: bool) -> Option<Turn> {
-        let has_failed = |key: &Key| self.changes.get(key).is_some_and(|waiting| waiting.tries > 0);
-        let is_due = |(due, _, key): &&(Moment, u64, Key)| *due <= now || (all && !has_failed(key));
-        let turn = if all { self.turns.iter().find(is_due) } else { self.turns.first().filter(is_due) }?.clone();
+        let turn = self.first(now, all)?.clone();
         self.turns.remove(&turn);
         let (_, number, key) = turn;
         let waiting = self.changes.get_mut(&key)?;
         waiting.running = Some(number);
         Some(Turn { change: waiting.change.clone(), key, number })
+    }
+
+    /// The change that [`Queue::take`] would take.
+    pub(super) fn peek(&self, now: Moment, all: bool) -> Option<(&Key, &Change)> {
+        let (_, _, key) = self.first(now, all)?;
+        Some((key, &self.changes.get(key)?.change))
+    }
+
+    fn first(&self, now: Moment, all: bool) -> Option<&(Moment, u64, Key)> {
+        let has_failed = |key: &Key| self.changes.get(key).is_some_and(|waiting| waiting.tries > 0);
+        let is_due = |(due, _, key): &&(Moment, u64, Key)| *due <= now || (all && !has_failed(key));
+        if all { self.turns.iter().find(is_due) } else { self.turns.first().filter(is_due) }
     }
 
     /// Whether a change waits that was tried in vain.
@@ -182,14 +198,45 @@ impl Queue {
 
     /// The change was tried in vain: it, or a newer one of its key, gets another turn later.
     pub(super) fn retry(&mut self, turn: &Turn, now: Moment) {
+        self.put_back(turn, |waiting| {
+            waiting.due = now + (FIRST_WAIT * 2u32.saturating_pow(waiting.tries.min(16))).min(LONGEST_WAIT);
+            waiting.tries += 1;
+        });
+    }
+
+    /// The change was not made, and gets its next turn at once.
+    pub(super) fn again(&mut self, turn: &Turn, now: Moment) {
+        self.put_back(turn, |waiting| waiting.due = now);
+    }
+
+    fn put_back(&mut self, turn: &Turn, when: impl FnOnce(&mut Waiting)) {
         let Some(waiting) = self.changes.get_mut(&turn.key) else { return };
         if waiting.number != turn.number {
             self.bytes -= turn.change.bytes();
         }
         waiting.running = None;
-        waiting.due = now + (FIRST_WAIT * 2u32.saturating_pow(waiting.tries.min(16))).min(LONGEST_WAIT);
-        waiting.tries += 1;
+        when(waiting);
         self.turns.insert((waiting.due, waiting.number, turn.key.clone()));
+    }
+
+    /// Those that have failed get their turn now.
+    pub(super) fn hurry(&mut self, now: Moment) {
+        for (key, waiting) in self.changes.iter_mut().filter(|(_, waiting)| waiting.running.is_none() && waiting.due > now) {
+            self.turns.remove(&(waiting.due, waiting.number, key.clone()));
+            (waiting.due, waiting.tries) = (now, waiting.tries.min(1));
+            self.turns.insert((now, waiting.number, key.clone()));
+        }
+    }
+
+    /// How many writes wait or are being made, and their bytes.
+    pub(super) fn writes(&self) -> (usize, u64) {
+        let writes = self.changes.values().filter(|waiting| matches!(waiting.change, Change::Write(_)));
+        writes.fold((0, 0), |(count, bytes), waiting| (count + 1, bytes + waiting.change.bytes()))
+    }
+
+    /// Whether nobody waits for a change and it is not being made.
+    pub(super) fn is_spare(&self, key: &Key) -> bool {
+        self.changes.get(key).is_some_and(Waiting::is_spare)
     }
 
     /// Names what should be given up for the queue to come back under `limit` bytes: the writes that have waited longest, segments
@@ -204,8 +251,7 @@ impl Queue {
                 }
                 let Some(waiting) = self.changes.get(key) else { continue };
                 let Change::Write(entry) = &waiting.change else { continue };
-                let is_awaited = waiting.waiters.iter().any(|waiter| !waiter.is_closed());
-                if entry.meta.kind.is_protected() == protected && waiting.running.is_none() && !is_awaited {
+                if entry.meta.kind.is_protected() == protected && waiting.is_spare() {
                     over = over.saturating_sub(waiting.change.bytes());
                     named.push(key.clone());
                 }

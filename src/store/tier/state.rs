@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use super::index::{Index, Slot};
+use super::index::{Index, OVERHEAD, Slot};
 use super::journal::Lines;
 use super::queue::{Change, End, Queue, Turn};
+use super::room::Room;
+use super::space::cost;
 use super::{Ack, Options};
 use crate::metrics::DurableMetrics;
 use crate::model::clock::{Clock, Moment};
@@ -47,14 +49,18 @@ pub(super) struct State {
     pub(super) lines: Option<Lines>,
     /// What was given up since somebody looked.
     pub(super) given_up: Vec<Key>,
+    /// What was removed for space since somebody looked.
+    pub(super) evicted: Vec<(Key, Slot)>,
+    pub(super) room: Room,
     rewritten: HashMap<Key, Moment, RandomState>,
-    clock: Clock,
-    metrics: DurableMetrics,
+    pub(super) clock: Clock,
+    pub(super) metrics: DurableMetrics,
 }
 
 impl State {
     pub(super) fn new(options: Options, clock: Clock, metrics: DurableMetrics) -> Self {
         metrics.capacity_bytes.set(options.capacity);
+        metrics.budget_bytes.set(options.capacity);
         Self {
             index: Index::default(),
             queue: Queue::default(),
@@ -62,6 +68,8 @@ impl State {
             is_complete: false,
             lines: None,
             given_up: Vec::new(),
+            evicted: Vec::new(),
+            room: Room::default(),
             rewritten: HashMap::default(),
             clock,
             metrics,
@@ -77,15 +85,14 @@ impl State {
         };
         if self.queue.push(key, Change::Write(Arc::clone(entry)), now, due.max(now)) {
             self.metrics.coalesced.inc();
+            // The write is in place of the removal, and must not wait for it.
+            self.room.left(key);
         }
         let limit = self.options.write_behind;
         if self.queue.bytes() > limit {
             // Well below it, so that the next upload need not search again.
             for key in self.queue.over(limit - limit / 8) {
-                self.queue.give_up(&key);
-                self.metrics.given_up.inc();
-                self.forget(&key);
-                self.given_up.push(key);
+                self.give_up(key);
             }
         }
     }
@@ -101,10 +108,13 @@ impl State {
     }
 
     /// Has the tier rid of what it holds under this key, unless something newer waits.
-    fn forget(&mut self, key: &Key) {
-        if self.take_out(key).is_some() && self.queue.get(key).is_none() {
-            let now = self.clock.now();
-            self.queue.push(key, Change::Remove, now, now);
+    pub(super) fn forget(&mut self, key: &Key) {
+        if let Some(slot) = self.take_out(key)
+            && self.queue.get(key).is_none()
+        {
+            // Before all writes: they may wait for its space.
+            self.queue.push(key, Change::Remove, self.clock.now(), Moment::default());
+            self.room.leaves(key, slot.length + OVERHEAD);
         }
     }
 
@@ -160,6 +170,8 @@ impl State {
             is_certain: true,
         };
         self.put_in(&turn.key, slot);
+        self.room.left(&turn.key);
+        self.room.made(cost(entry), self.index.bytes());
         if meta.kind.is_rewritten() {
             if self.rewritten.len() > 10_000 {
                 self.rewritten.retain(|_, last| now.since(*last) < REWRITE_EVERY);
@@ -172,6 +184,7 @@ impl State {
     /// A removal has been made, or a write was of no use any more.
     pub(super) fn gone(&mut self, turn: &Turn) {
         self.take_out(&turn.key);
+        self.room.left(&turn.key);
         self.queue.end(turn, End::Made, self.clock.now());
     }
 
@@ -205,7 +218,13 @@ impl State {
             version: 0,
             is_certain: true,
         };
-        if self.index.get(key).is_some_and(|known| Slot { version: 0, is_certain: true, ..*known } == slot) {
+        // A deadline reads back some milliseconds off: both clocks move between two looks at them.
+        let is_near = |one: Moment, other: Moment| one.since(other) + other.since(one) < Duration::from_secs(1);
+        let is_same = |known: &Slot| {
+            (known.length, known.kind, known.modified) == (slot.length, slot.kind, slot.modified)
+                && is_near(known.expires, slot.expires)
+        };
+        if self.index.get(key).is_some_and(is_same) {
             self.index.make_certain(key);
             return false;
         }
@@ -221,27 +240,31 @@ impl State {
         self.is_complete = true;
     }
 
-    /// Schedules the removal of some of what has fallen due, and of what is over the capacity. Names the latter.
-    pub(super) fn sweep(&mut self, limit: usize) -> Vec<(Key, Slot)> {
+    /// Schedules the removal of some of what has fallen due, and of what is over the capacity.
+    pub(super) fn sweep(&mut self, limit: usize) {
         // What the journal says may be out of date: nothing is removed on its word.
         if !self.is_complete {
-            return Vec::new();
+            return;
         }
         let now = self.clock.now();
+        self.room.look(self.index.bytes(), self.options.capacity, now);
         for _ in 0..limit {
             let Some(key) = self.index.first_due(now).cloned() else { break };
             self.forget(&key);
             self.metrics.expired.inc();
         }
-        let mut evicted = Vec::new();
-        while self.index.bytes() > self.options.capacity && evicted.len() < limit {
-            let Some(key) = self.index.oldest().cloned() else { break };
-            let slot = self.index.get(&key).copied();
-            self.forget(&key);
-            self.metrics.evicted.inc();
-            evicted.extend(slot.map(|slot| (key, slot)));
+        for _ in 0..limit {
+            if self.index.bytes() <= self.options.capacity {
+                break;
+            }
+            let Some((key, _)) = self.oldest() else { break };
+            self.evict(&key);
         }
-        evicted
+    }
+
+    /// What the tier may hold: its capacity, or what fits.
+    pub(super) fn budget(&self) -> u64 {
+        self.room.ceiling().map_or(self.options.capacity, |ceiling| ceiling.min(self.options.capacity))
     }
 
     /// Shows the figures.
@@ -250,6 +273,7 @@ impl State {
         let metrics = &self.metrics;
         metrics.stored_bytes.set(self.index.bytes());
         metrics.stored_objects.set(self.index.len() as u64);
+        metrics.budget_bytes.set(self.budget());
         metrics.waiting_bytes.set(self.queue.bytes());
         metrics.waiting_changes.set(self.queue.len() as u64);
         metrics.lag_seconds.set(self.lag(now).as_secs_f64());
@@ -266,7 +290,7 @@ impl State {
         let now = self.clock.now();
         let fits = |key: &&Key| {
             let Some(slot) = self.index.get(key).filter(|slot| now < slot.expires) else { return false };
-            bytes = bytes.saturating_sub(slot.length + super::index::OVERHEAD);
+            bytes = bytes.saturating_sub(slot.length + OVERHEAD);
             bytes > 0
         };
         self.index.protected().filter(fits).cloned().collect()

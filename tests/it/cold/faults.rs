@@ -35,6 +35,9 @@ pub(crate) enum Fault {
 pub(crate) struct Memory {
     objects: Mutex<BTreeMap<Key, (Attributes, Bytes)>>,
     fault: Mutex<Fault>,
+    /// How many bytes fit, with 8 KiB for each object; 0 is no limit.
+    pub(crate) space: AtomicU64,
+    pub(crate) full: AtomicU64,
     pub(crate) puts: AtomicU64,
     pub(crate) gets: AtomicU64,
     pub(crate) ranges: AtomicU64,
@@ -76,7 +79,14 @@ impl Cold for Memory {
         Box::pin(async move {
             self.puts.fetch_add(1, Ordering::SeqCst);
             self.suffer(true).await?;
-            self.objects.lock().insert(key.clone(), (attributes.clone(), body));
+            let mut objects = self.objects.lock();
+            let space = self.space.load(Ordering::SeqCst);
+            let takes = |body: &Bytes| body.len() as u64 + 8192;
+            if space > 0 && objects.values().map(|(_, body)| takes(body)).sum::<u64>() + takes(&body) > space {
+                self.full.fetch_add(1, Ordering::SeqCst);
+                return Err(ColdError::Full("it is full".to_owned()));
+            }
+            objects.insert(key.clone(), (attributes.clone(), body));
             Ok(())
         })
     }

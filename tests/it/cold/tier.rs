@@ -256,6 +256,76 @@ async fn a_full_tier_loses_the_oldest_and_never_brings_back_an_older_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_less_space_than_the_capacity_the_oldest_segments_make_room() {
+    let clock = Clock::manual();
+    let world = World::start(20_000, OPTIONS, clock.clone()).await;
+    let playlist = key("live/p.m3u8");
+    world.cold.space.store(370_000, Ordering::SeqCst);
+    for n in 0..200 {
+        clock.advance(Duration::from_millis(1100));
+        world.put(&playlist, format!("version {n}").as_bytes(), Kind::Playlist, 3600);
+        let last = world.segment(n, 1000);
+        world.until("it is written", |world| world.cold.held(&last).is_some()).await;
+    }
+    world.until("all is written", |world| world.cold.held(&playlist).unwrap() == "version 199").await;
+    let failed = world.cold.full.load(Ordering::SeqCst);
+    assert!(failed <= 8, "what fits is known after a few writes in vain, and tried again seldom: {failed}");
+    let kept: Vec<usize> = (0..200).filter(|n| world.cold.held(&key(&format!("live/{n}.ts"))).is_some()).collect();
+    assert!(kept.len() >= 30 && kept.last() == Some(&199), "{kept:?}");
+    assert!(kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "the oldest have gone: {kept:?}");
+    world.until("it is said", |world| world.tier.trouble().is_some_and(|trouble| trouble.contains("less than"))).await;
+    assert_eq!(world.metric("durable_up"), 1.0, "it works");
+    assert!(world.metric("durable_budget_bytes") < world.metric("durable_capacity_bytes"));
+    assert!(world.metric("durable_objects_removed_total reason=\"evicted\"") >= 160.0);
+    assert_eq!(world.read(&key("live/0.ts")).await, Ok(None));
+    world.until("the loss is counted", |world| world.metric("objects_lost_total reason=\"capacity\"") >= 140.0).await;
+    // There is more space: it is found by and by, and what there is is not given up for nothing.
+    world.cold.space.store(0, Ordering::SeqCst);
+    let before = world.cold.len();
+    for n in 200..700 {
+        clock.advance(Duration::from_secs(2));
+        let last = world.segment(n, 1000);
+        world.until("it is written", |world| world.cold.held(&last).is_some()).await;
+        if n % 20 == 0 {
+            // The books are looked at ten times a second.
+            tokio::time::sleep(Duration::from_millis(110)).await;
+        }
+    }
+    assert!(world.cold.len() > before * 2, "{} after {before}", world.cold.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_to_be_durable_gets_its_room() {
+    let options = Options { ack: Ack::Durable, ..OPTIONS };
+    let world = World::start(1 << 20, options, Clock::system()).await;
+    world.cold.space.store(150_000, Ordering::SeqCst);
+    let begun = Instant::now();
+    for n in (0..120).step_by(4) {
+        // Several at once, as renditions come.
+        let settling: Vec<_> = (n..n + 4)
+            .map(|n| {
+                let (tier, key) = (world.tier.clone(), world.segment(n, 3000));
+                tokio::spawn(async move { tier.settled(&key, true).await })
+            })
+            .collect();
+        for settled in settling {
+            assert_eq!(settled.await.unwrap(), Ok(()), "{n}");
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for n in 116..120 {
+        assert!(world.cold.held(&key(&format!("live/{n}.ts"))).is_some(), "{n}");
+    }
+    assert!(world.cold.len() >= 8, "{}", world.cold.len());
+    // What takes more than there is fails, and costs nothing that is there.
+    let before = world.cold.len();
+    let large = world.segment(200, 160_000);
+    let settled = world.tier.settled(&large, true).await;
+    assert_eq!(settled, Err(StoreError::NotDurable));
+    assert!(world.cold.len() + 2 >= before, "{} of {before}", world.cold.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_removed_is_gone_at_once_and_below_soon() {
     let world = World::start(10_000, OPTIONS, Clock::system()).await;
     let name = world.segment(0, 4000);

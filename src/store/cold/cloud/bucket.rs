@@ -97,11 +97,13 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// Prepares the clients; nothing is sent yet. A call that has no answer after `deadline`, retries included, has failed.
     pub(super) fn open(location: &Location, folder: &str, access: &Access, deadline: Duration) -> Result<Self, ColdError> {
-        let prefix = if location.prefix.is_empty() { String::new() } else { format!("{}/", location.prefix) };
+        // A slash behind each part, and none for a part that is empty.
+        let parts = [location.prefix.as_str(), folder];
+        let root = parts.iter().filter(|part| !part.is_empty()).fold(String::new(), |root, part| root + part + "/");
         Ok(Self {
             store: connect(location, access, deadline).map_err(|error| ColdError::Denied(safe(&error.to_string())))?,
             provider: location.provider,
-            root: format!("{prefix}{folder}/"),
+            root,
             deadline,
         })
     }
@@ -129,7 +131,6 @@ impl Bucket {
         fields: &Fields,
         headers: Option<&Attributes>,
     ) -> Result<String, ColdError> {
-        let path = self.path(name)?;
         let mut attributes: Stored =
             fields.iter().map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone())).collect();
         if let Some(headers) = headers {
@@ -147,6 +148,17 @@ impl Bucket {
                 }
             }
         }
+        self.put_with(name, body, attributes).await
+    }
+
+    /// Puts a file there for others to use: nothing is kept with it but its type.
+    pub(super) async fn put_plain(&self, name: &str, body: Bytes, content_type: &'static str) -> Result<(), ColdError> {
+        let attributes: Stored = [(Attribute::ContentType, content_type)].into_iter().collect();
+        self.put_with(name, body, attributes).await.map(drop)
+    }
+
+    async fn put_with(&self, name: &str, body: Bytes, attributes: Stored) -> Result<String, ColdError> {
+        let path = self.path(name)?;
         let options = PutOptions { attributes, ..PutOptions::default() };
         let result = self.within(self.store.put_opts(&path, body.into(), options)).await.map_err(Failure::here)?;
         Ok(tag(result.e_tag))

@@ -70,6 +70,17 @@ impl Location {
         Ok(Self { provider, bucket: bucket.to_owned(), prefix: prefix.to_owned() })
     }
 
+    /// Whether another place lies below this one, not at it.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        let rest = if self.prefix.is_empty() {
+            Some(other.prefix.as_str()).filter(|prefix| !prefix.is_empty())
+        } else {
+            other.prefix.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('/'))
+        };
+        self.provider == other.provider && self.bucket == other.bucket && rest.is_some()
+    }
+
     /// A bucket in the process's own memory, empty: the same code as for the others, without a network.
     #[must_use]
     pub fn memory() -> Self {
@@ -129,5 +140,21 @@ mod tests {
             assert!(!error.to_string().contains("SECRET"));
         }
         assert_eq!(Location::parse(&format!("s3://bucket/{}", "x".repeat(257))), Err(LocationError::Prefix));
+    }
+
+    #[test]
+    fn below_is_below_and_nothing_else() {
+        let contains = |outer: &str, inner: &str| Location::parse(outer).unwrap().contains(&Location::parse(inner).unwrap());
+        assert!(contains("s3://bucket/vod", "s3://bucket/vod/a/b") && contains("s3://bucket", "s3://bucket/a"));
+        for (outer, inner) in [
+            ("s3://bucket/vod", "s3://bucket/vod"),
+            ("s3://bucket/vod", "s3://bucket/vod2/a"),
+            ("s3://bucket/vod", "s3://bucket"),
+            ("s3://bucket", "s3://bucket/"),
+            ("s3://bucket/vod", "s3://bucket2/vod/a"),
+            ("s3://bucket/vod", "gs://bucket/vod/a"),
+        ] {
+            assert!(!contains(outer, inner), "{inner} in {outer}");
+        }
     }
 }

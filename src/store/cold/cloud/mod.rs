@@ -10,6 +10,7 @@
 
 mod bucket;
 mod fields;
+mod folder;
 mod index;
 mod location;
 mod names;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 pub use self::bucket::Access;
 use self::bucket::{Bucket, Fetched, Seen};
 use self::fields::{Fields, from_fields, to_fields};
+pub use self::folder::Folder;
 use self::index::{Index, Note, Pending, PieceName, lines, to_merge};
 use self::location::Provider;
 pub use self::location::{Location, LocationError};

@@ -142,6 +142,10 @@ impl Inner {
                 io::Error::new(error.kind(), why)
             })?;
         }
+        // What is put into these folders is no safer than their own names: they may have been made just now.
+        for folder in objects.parent().into_iter().chain([objects, &objects.join(".meta"), &objects.join(".new")]) {
+            File::open(folder).and_then(|folder| folder.sync_all())?;
+        }
         let process = RandomState::new().hash_one(0);
         let probe = staging.join(format!("{process:016x}-probe.tmp"));
         fs::write(&probe, b"")?;
@@ -185,14 +189,14 @@ impl Inner {
         let sync = care == Care::Synced;
         let stage = || {
             self.files.write(&new_body, body, sync)?;
-            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync)
+            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync)?;
+            self.make_folders(&place)
         };
         if let Err(error) = stage() {
             // Above all when there is no space, the half that was written has to go.
             let _ = (self.files.remove(&new_body), self.files.remove(&new_attributes));
             return Err(error);
         }
-        self.make_folders(&place)?;
         let commit = || {
             let _writing = self.stripes[place.stripe].write();
             self.files.rename(&new_attributes, &go)?;

@@ -1,0 +1,160 @@
+//! `springhead harvest`: from a server, over HTTP, to a folder or a bucket.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::sink::{Folder, Sink};
+use super::source::Source;
+use super::window::{Asked, Field};
+use super::{Counts, Harvest, Record, bucket, resume};
+use crate::app::cli::Args;
+use crate::app::client::{Client, TlsRules};
+use crate::app::doctor::place::{Address, Manner, Place, shown};
+use crate::app::doctor::progress::Progress;
+use crate::app::doctor::report::At;
+use crate::app::keys::read_key;
+use crate::app::{Failure, buckets, print};
+use crate::model::clock::Clock;
+use crate::model::units::{Size, parse_duration};
+use crate::store::Location;
+
+/// How often the progress is drawn.
+const DRAWN: Duration = Duration::from_millis(100);
+
+/// What harvest is asked for, as it was written.
+#[derive(Debug, Args)]
+pub(in crate::app) struct Request {
+    /// The origin, as `https://HOST[:PORT]`; or the URL of a playlist.
+    #[arg(value_name = "BASE_URL")]
+    base: String,
+    /// The namespace the stream is in [default: the one in `BASE_URL`, else live-origin].
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// An API key, a JSON file with it in `api_key`, or - to read either from stdin. Sent to the host of `BASE_URL` only.
+    #[arg(long, env = "SPRINGHEAD_KEY", hide_env_values = true, value_name = "KEY_OR_FILE")]
+    key: Option<String>,
+    /// The playlist, multivariant or media.
+    #[arg(long, value_name = "NAME")]
+    playlist: Option<String>,
+    /// From when on [default: the oldest that is there].
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Until when [default: now].
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Instead: so much of it, up to now.
+    #[arg(long, value_name = "DURATION")]
+    last: Option<String>,
+    /// The folder, a new or empty one; or <s3://BUCKET/PREFIX>, gs:// or az://, with credentials from the environment.
+    #[arg(long, value_name = "DIR|URL")]
+    out: PathBuf,
+    /// Copy content keys too. Without it the recording names them where they are.
+    #[arg(long)]
+    keys: bool,
+    /// Certificates of authorities to be trusted beside the system's, a PEM file.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// For each request.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    timeout: String,
+}
+
+fn usage(flag: &str, error: impl std::fmt::Display) -> Failure {
+    Failure::Usage(format!("error: {flag}: {error}"))
+}
+
+/// Copies the window. Exit status 1 when anything of it is missing.
+pub(in crate::app) fn run(request: &Request) -> Result<(), Failure> {
+    let mut address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
+    if address.playlist.is_none() && address.namespace.is_none() {
+        let namespace = request.namespace.as_deref().unwrap_or("live-origin");
+        if crate::model::id::Namespace::parse(namespace).is_err() {
+            return Err(usage("--namespace", "is no name of a namespace"));
+        }
+        address.base = address.base.join(&format!("cache/{namespace}/")).map_err(|error| usage("BASE_URL", error))?;
+    }
+    let timeout = parse_duration(&request.timeout).map_err(|error| usage("--timeout", error))?;
+    let clock = Clock::system();
+    let asked = Asked { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
+    let window = asked.window(clock.wall()).map_err(|(field, error)| {
+        let flag = match field {
+            Field::Start => "--from",
+            Field::End => "--to",
+            Field::Last => "--last",
+        };
+        usage(flag, error)
+    })?;
+    let sink = sink(&request.out)?;
+    let key = request.key.as_deref().filter(|text| !text.is_empty()).map(read_key).transpose()?;
+    let roots = request.ca.as_ref().map(fs::read).transpose().context("can't read the file of --ca")?;
+    let client = Client::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
+    let named = address.playlist.clone();
+    let manner = Manner { client, web_origin: String::new(), timeout };
+    let place = Place::new(At::Origin, address, true, key, manner);
+    let entry = match (&request.playlist, named) {
+        (Some(name), _) => place.url(name).ok_or_else(|| usage("--playlist", "is no name"))?,
+        (None, Some(url)) => url,
+        (None, None) => return Err(usage("--playlist", "is needed, or the playlist's URL in BASE_URL")),
+    };
+    let counts = Arc::new(Counts::default());
+    let harvest = Harvest { source: Source::Server(place), sink, keys: request.keys, counts: Arc::clone(&counts) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
+    let name = runtime.block_on(async {
+        let record = Record { playlist: shown(&entry), asked: asked.words(), window: window.to_string() };
+        let record = resume(&harvest.sink, record).await?;
+        tokio::select! {
+            name = harvest.copy(&entry, &record.window) => name,
+            never = draw(&counts) => match never {},
+        }
+    })?;
+    let (copied, kept, bytes) = (Counts::read(&counts.copied), Counts::read(&counts.kept), Counts::read(&counts.bytes));
+    print(&format!(
+        "{}: {} files, {} copied{}",
+        harvest.sink.name(&name),
+        copied + kept,
+        Size(bytes),
+        if kept > 0 { format!(", {kept} were here already") } else { String::new() }
+    ));
+    Ok(())
+}
+
+/// Shows how far it has come, until it is dropped.
+async fn draw(counts: &Counts) -> std::convert::Infallible {
+    let (progress, mut shown) = (Drawn(Progress::new(false)), None);
+    loop {
+        tokio::time::sleep(DRAWN).await;
+        let (total, done) = (Counts::read(&counts.total), counts.done());
+        if total > 0 && shown.is_none() {
+            progress.0.begin_count("copying", total);
+            shown = Some(0);
+        }
+        if let Some(shown) = &mut shown {
+            (*shown..done).for_each(|_| progress.0.step());
+            *shown = done;
+        }
+    }
+}
+
+/// Ends with what it shows.
+struct Drawn(Progress);
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+fn sink(out: &Path) -> Result<Sink, Failure> {
+    match out.to_str() {
+        Some("") => Err(usage("--out", "is empty")),
+        Some(url) if url.contains("://") => {
+            let location = Location::parse(url).map_err(|error| usage("--out", format!("a bucket's URL {error}")))?;
+            Ok(bucket(&location, &buckets::access())?)
+        }
+        _ => Ok(Sink::Folder(Folder::new(out, ""))),
+    }
+}

@@ -1,0 +1,375 @@
+//! Harvests that are ordered from a running server (`/v1/harvest`): which are taken, how many run, what is remembered of them.
+//!
+//! Invariants: without a place in the settings none is taken, and none goes anywhere else. So many run at a time, so many wait, so
+//! many are remembered. They end with the server and hold up nothing: ordered again, one goes on where it was.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::sink::{Folder, Sink};
+use super::source::{Inside, Source};
+use super::window::{self, Asked, Field};
+use super::{Counts, Harvest, Record, bucket, resume};
+use crate::app::client::Url;
+use crate::app::settings::HarvestSettings;
+use crate::auth::grant::{Grant, KeyId, Role, Scope};
+use crate::hls::shift::Window;
+use crate::model::clock::WallTime;
+use crate::model::id::{Key, Namespace, ObjectId};
+use crate::origin::Origin;
+use crate::store::{Access, Location};
+use crate::web::harvest::{Harvests, Order, Progress, Refused};
+
+/// How many run at a time: each reads and writes as fast as it can, and a live stream comes first.
+const AT_ONCE: usize = 2;
+/// How many more may wait.
+const WAITING: usize = 8;
+/// How many are remembered, those that are over included.
+const REMEMBERED: usize = 100;
+/// The longest name below the folder, in bytes.
+const LONGEST_NAME: usize = 200;
+/// Stands for this server where nobody has said how it is reached. No host has this name (RFC 6761 6.4).
+pub(super) const NOWHERE: &str = "http://springhead.invalid/";
+
+/// All of a server's harvests: a cheap handle.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Jobs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    origin: Origin,
+    places: HarvestSettings,
+    access: Access,
+    /// Newest first.
+    jobs: Mutex<VecDeque<Arc<Job>>>,
+    turns: Semaphore,
+    stop: CancellationToken,
+    ordered: AtomicU64,
+}
+
+/// One harvest.
+#[derive(Debug)]
+struct Job {
+    id: String,
+    entry: ObjectId,
+    /// Of the playlist.
+    url: Url,
+    asked: Asked,
+    /// What was asked for; when an older harvest is gone on with, what that was.
+    window: Mutex<Window>,
+    out: Out,
+    keys: bool,
+    at: WallTime,
+    counts: Arc<Counts>,
+    cancel: CancellationToken,
+    state: Mutex<State>,
+}
+
+/// Where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Out {
+    /// To a name below the folder that is set.
+    Folder { root: PathBuf, name: String },
+    /// Into a bucket.
+    Bucket(Location),
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Waiting,
+    Running,
+    Done { at: WallTime, playlist: String },
+    Failed { at: WallTime, error: String },
+    Cancelled { at: WallTime },
+}
+
+impl State {
+    const fn is_over(&self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running)
+    }
+}
+
+impl Jobs {
+    pub(in crate::app) fn new(origin: Origin, places: HarvestSettings, access: Access) -> Self {
+        let turns = Semaphore::new(AT_ONCE);
+        let (jobs, stop, ordered) = (Mutex::default(), CancellationToken::new(), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { origin, places, access, jobs, turns, stop, ordered }) }
+    }
+
+    /// Ends all of them. What they have copied stays.
+    pub(in crate::app) fn stop(&self) {
+        self.inner.stop.cancel();
+    }
+
+    fn job(&self, id: &str) -> Option<Arc<Job>> {
+        self.inner.jobs.lock().iter().find(|job| job.id == id).cloned()
+    }
+}
+
+impl Harvests for Jobs {
+    fn order(&self, order: Order) -> Result<Progress, Refused> {
+        let job = Arc::new(self.inner.read(order)?);
+        {
+            let mut jobs = self.inner.jobs.lock();
+            let under_way = || jobs.iter().filter(|job| !job.state.lock().is_over());
+            if under_way().any(|other| other.out == job.out) {
+                return Err(Refused::Taken);
+            }
+            if self.inner.stop.is_cancelled() || under_way().count() >= AT_ONCE + WAITING {
+                return Err(Refused::Busy);
+            }
+            jobs.push_front(Arc::clone(&job));
+            while jobs.len() > REMEMBERED {
+                let Some(oldest) = jobs.iter().rposition(|job| job.state.lock().is_over()) else { break };
+                jobs.remove(oldest);
+            }
+        }
+        let (inner, ordered) = (Arc::clone(&self.inner), Arc::clone(&job));
+        tokio::spawn(async move { inner.carry_out(&ordered).await });
+        Ok(job.progress())
+    }
+
+    fn recent(&self) -> Vec<Progress> {
+        let jobs: Vec<_> = self.inner.jobs.lock().iter().cloned().collect();
+        jobs.iter().map(|job| job.progress()).collect()
+    }
+
+    fn find(&self, id: &str) -> Option<Progress> {
+        self.job(id).map(|job| job.progress())
+    }
+
+    fn cancel(&self, id: &str) -> Option<Progress> {
+        let job = self.job(id)?;
+        job.cancel.cancel();
+        // Said at once; the task, which ends by itself, finds it so.
+        job.end(State::Cancelled { at: self.inner.origin.clock().wall() });
+        Some(job.progress())
+    }
+}
+
+impl Inner {
+    /// Reads an order: what it means, and whether it is allowed.
+    fn read(&self, order: Order) -> Result<Job, Refused> {
+        let wrong = |field: &str, error: &dyn std::fmt::Display| Refused::Wrong(format!("\"{field}\": {error}"));
+        let out = self.out(&order.out)?;
+        let namespace = Namespace::parse(&order.namespace).map_err(|error| wrong("namespace", &error))?;
+        if self.origin.policy(&namespace).is_none() {
+            return Err(wrong("namespace", &"is not configured on this server"));
+        }
+        let key = Key::parse(&order.playlist).map_err(|error| wrong("playlist", &error))?;
+        let now = self.origin.clock().wall();
+        let asked = Asked { start: order.start, end: order.end, last: order.last };
+        let window = asked.window(now).map_err(|(field, error)| {
+            let field = match field {
+                Field::Start => "start",
+                Field::End => "end",
+                Field::Last => "last",
+            };
+            wrong(field, &error)
+        })?;
+        let base = order.base.as_deref().unwrap_or(NOWHERE);
+        let url = Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty());
+        let url = url.filter(|url| url.password().is_none() && url.path() == "/" && url.query().is_none());
+        let mut url = url.ok_or_else(|| wrong("base", &"takes a URL like https://live.example.com, without a path or key"))?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["cache", namespace.as_str()]).extend(key.as_str().split('/'));
+        }
+        let number = self.ordered.fetch_add(1, Ordering::Relaxed);
+        Ok(Job {
+            // Another one after a restart, too.
+            id: format!("{:x}-{number}", now.millis()),
+            entry: ObjectId { namespace, key },
+            url,
+            asked,
+            window: Mutex::new(window),
+            out,
+            keys: order.keys,
+            at: now,
+            counts: Arc::default(),
+            cancel: self.stop.child_token(),
+            state: Mutex::new(State::Waiting),
+        })
+    }
+
+    fn out(&self, text: &str) -> Result<Out, Refused> {
+        if text.contains("://") {
+            if self.places.buckets.is_empty() {
+                let detail = "harvests into buckets are off: name the places that are allowed in the setting harvest.buckets";
+                return Err(Refused::Off(detail));
+            }
+            let location = Location::parse(text).map_err(|error| Refused::Wrong(format!("\"out\": a bucket's URL {error}")))?;
+            let allowed = self.places.buckets.iter().filter_map(|allowed| Location::parse(allowed).ok());
+            if !allowed.into_iter().any(|allowed| allowed.contains(&location)) {
+                let detail = "\"out\": is not below one of the places in the setting harvest.buckets";
+                return Err(Refused::Wrong(detail.to_owned()));
+            }
+            return Ok(Out::Bucket(location));
+        }
+        let Some(root) = self.places.folder.clone() else {
+            let detail = "harvests into a folder are off: name one in the setting harvest.folder";
+            return Err(Refused::Off(detail));
+        };
+        if !is_name(text) {
+            let detail = "\"out\": takes a name like show/2026-01-02 below the server's harvest folder: up to 200 of a-z A-Z 0-9 . _ -, \
+                          with slashes between its parts, each of which begins with a letter or digit";
+            return Err(Refused::Wrong(detail.to_owned()));
+        }
+        // What is written later is looked at again.
+        Folder::new(&root, text).check().map_err(|error| Refused::Wrong(format!("\"out\": can't be used: {error}")))?;
+        Ok(Out::Folder { root, name: text.to_owned() })
+    }
+
+    async fn carry_out(&self, job: &Job) {
+        let work = async {
+            let _turn = self.turns.acquire().await.context("the server stops")?;
+            {
+                let mut state = job.state.lock();
+                if state.is_over() {
+                    return Ok(String::new());
+                }
+                *state = State::Running;
+            }
+            let (namespace, playlist) = (&job.entry.namespace, &job.entry.key);
+            tracing::info!(id = job.id, %namespace, %playlist, out = job.out.shown(), "harvest begun");
+            self.copy(job).await
+        };
+        let result = tokio::select! {
+            biased;
+            () = job.cancel.cancelled() => None,
+            result = work => Some(result),
+        };
+        let at = self.origin.clock().wall();
+        match result {
+            None => {
+                job.end(State::Cancelled { at });
+                tracing::info!(id = job.id, "harvest cancelled: ordered again, it goes on where it was");
+            }
+            Some(Ok(playlist)) => {
+                job.end(State::Done { at, playlist });
+                let (files, bytes) = (job.counts.done(), Counts::read(&job.counts.bytes));
+                tracing::info!(id = job.id, files, bytes, "harvest done");
+            }
+            Some(Err(error)) => {
+                let error = format!("{error:#}");
+                tracing::warn!(id = job.id, error, "harvest failed");
+                job.end(State::Failed { at, error });
+            }
+        }
+    }
+
+    async fn copy(&self, job: &Job) -> anyhow::Result<String> {
+        let sink = match &job.out {
+            Out::Folder { root, name } => Sink::Folder(Folder::new(root, name)),
+            Out::Bucket(location) => bucket(location, &self.access)?,
+        };
+        let namespace = &job.entry.namespace;
+        let (playlist, query) = (format!("{namespace}/{}", job.entry.key), job.window.lock().to_string());
+        let record = resume(&sink, Record { playlist, asked: job.asked.words(), window: query }).await?;
+        let window = window::parse(&record.window).context("harvest.json is damaged: name another place")?;
+        *job.window.lock() = window;
+        // Who orders may read all of the namespace, and nothing that its playlists name elsewhere.
+        let grant = Grant {
+            key_id: KeyId::parse("harvest")?,
+            role: Role::Readonly,
+            scope: Scope::Only(vec![namespace.clone()]),
+            prefix: None,
+        };
+        let inside = Inside { origin: self.origin.clone(), grant, entry: job.entry.clone(), window };
+        let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));
+        let harvest = Harvest { source, sink, keys: job.keys, counts };
+        let name = harvest.copy(&job.url, &record.window).await?;
+        Ok(job.out.below(&name))
+    }
+}
+
+/// A name below the folder: no way out of it, nothing hidden, and nothing that a shell or file system takes for more than a name.
+fn is_name(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    text.len() <= LONGEST_NAME && text.split('/').all(is_part)
+}
+
+impl Out {
+    /// As it is shown: below the folder, where that is on the server is nobody's business.
+    fn shown(&self) -> String {
+        match self {
+            Self::Folder { name, .. } => name.clone(),
+            Self::Bucket(location) => location.to_string(),
+        }
+    }
+
+    fn below(&self, name: &str) -> String {
+        format!("{}/{name}", self.shown())
+    }
+}
+
+impl Job {
+    /// Once over, it stays as it is.
+    fn end(&self, end: State) {
+        let mut state = self.state.lock();
+        if !state.is_over() {
+            *state = end;
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        let state = self.state.lock().clone();
+        let (counts, window) = (&self.counts, *self.window.lock());
+        let (name, out, error, ended) = match state {
+            State::Waiting => ("waiting", self.out.shown(), None, None),
+            State::Running => ("running", self.out.shown(), None, None),
+            State::Done { at, playlist } => ("done", playlist, None, Some(at)),
+            State::Failed { at, error } => ("failed", self.out.shown(), Some(error), Some(at)),
+            State::Cancelled { at } => ("cancelled", self.out.shown(), None, Some(at)),
+        };
+        let kept = Counts::read(&counts.kept);
+        Progress {
+            id: self.id.clone(),
+            state: name,
+            namespace: self.entry.namespace.to_string(),
+            playlist: self.entry.key.to_string(),
+            start: window.start.map(|start| start.to_string()),
+            end: window.end.map(|end| end.to_string()),
+            out,
+            total: Counts::read(&counts.total),
+            files: Counts::read(&counts.copied) + kept,
+            kept,
+            bytes: Counts::read(&counts.bytes),
+            missing: Counts::read(&counts.missing),
+            missing_files: counts.named.lock().clone(),
+            error,
+            ordered: self.at.to_string(),
+            ended: ended.map(|at| at.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere_else() {
+        for name in ["a", "show/2026-01-02", "A_b.c/d-e"] {
+            assert!(is_name(name), "{name}");
+        }
+        let long = "a".repeat(201);
+        for name in [
+            "", ".", "..", "../a", "a/..", "a/../b", "/a", "a/", "a//b", ".a", "a/.b", "-a", "a\\b", "a b", "a\0", "~", "a%2fb",
+            "c:a", "\u{e4}", &long,
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Where a harvest reads from: a server over HTTP, or the origin in this process.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::RANGE;
+use thiserror::Error;
+
+use crate::app::client::{Answer, Url};
+use crate::app::doctor::place::{Place, shown};
+use crate::auth::grant::Grant;
+use crate::hls::playlist::ByteRange;
+use crate::hls::shift::Window;
+use crate::hls::uri;
+use crate::model::id::ObjectId;
+use crate::origin::{Found, Origin, OriginError, Portion, Reading};
+
+/// How often something is asked for.
+const ATTEMPTS: u32 = 3;
+/// How long is waited before it is asked for again; a CDN may have kept a 404 or 503 for a second.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a read gives way to others, a second each, where the namespace's rate is used up.
+const GIVES_WAY: u32 = 120;
+
+/// Why something could not be read.
+#[derive(Debug, Error)]
+pub(super) enum Failed {
+    /// It is not there. The rest may be.
+    #[error("{0}")]
+    Missing(String),
+    /// Nothing can be read at the moment, or not by us.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Where from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Server(Place),
+    Inside(Inside),
+}
+
+/// The origin in this process: objects of one namespace, and playlists as they were in a window.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) origin: Origin,
+    pub(super) grant: Grant,
+    pub(super) entry: ObjectId,
+    pub(super) window: Window,
+}
+
+impl Source {
+    /// A playlist's text, of the window.
+    pub(super) async fn playlist(&self, url: &Url) -> Result<String, Failed> {
+        let body = match self {
+            Self::Server(place) => fetch(place, url, None).await?.body,
+            Self::Inside(inside) => inside.playlist(url).await?,
+        };
+        match String::from_utf8(body.to_vec()) {
+            Ok(text) if text.starts_with("#EXTM3U") => Ok(text),
+            _ => Err(Failed::Missing("is no HLS playlist".to_owned())),
+        }
+    }
+
+    /// The bytes of an object, all or those of a range: as many as there have to be.
+    pub(super) async fn bytes(&self, url: &Url, range: Option<ByteRange>) -> Result<Bytes, Failed> {
+        let (body, announced) = match self {
+            Self::Server(place) => {
+                let answer = fetch(place, url, range.map(header).as_deref()).await?;
+                let announced = announced(&answer);
+                (answer.body, announced)
+            }
+            Self::Inside(inside) => (inside.bytes(url, range).await?, None),
+        };
+        let (length, expected) = (body.len() as u64, range.map(|range| range.length).or(announced));
+        match expected {
+            Some(expected) if expected != length => Err(Failed::Missing(format!("{length} bytes came instead of {expected}"))),
+            _ => Ok(body),
+        }
+    }
+
+    /// How long an object is, if that can be said without reading it.
+    pub(super) async fn length(&self, url: &Url) -> Option<u64> {
+        match self {
+            Self::Server(place) => place.head(url).await.ok().filter(|answer| answer.status == 200).as_ref().and_then(announced),
+            Self::Inside(inside) => inside.read(url, Portion::Nothing).await.ok().map(|found| found.length() as u64),
+        }
+    }
+
+    /// What a URL may be called in a message.
+    pub(super) fn name(&self, url: &Url) -> String {
+        match self {
+            Self::Server(_) => shown(url),
+            Self::Inside(inside) => inside.object(url).map_or_else(|| shown(url), |object| object.key.to_string()),
+        }
+    }
+}
+
+impl Inside {
+    fn object(&self, url: &Url) -> Option<ObjectId> {
+        uri::resolve(&self.entry, url.path())
+    }
+
+    async fn playlist(&self, url: &Url) -> Result<Bytes, Failed> {
+        let object = self.object(url).ok_or_else(elsewhere)?;
+        let mut patience = Patience::default();
+        let cut = loop {
+            match self.origin.shift(&self.grant, &object, self.window) {
+                Ok(cut) => break cut,
+                Err(error) => patience.again(error).await?,
+            }
+        };
+        Ok(match cut {
+            Some(found) => found.body().clone(),
+            // Not one that is followed: a multivariant one, which is as it is.
+            None => {
+                let body = self.read(url, Portion::Whole).await?.body().clone();
+                if !super::recording::is_multivariant(&String::from_utf8_lossy(&body)) {
+                    return Err(failed(OriginError::NothingRetained));
+                }
+                body
+            }
+        })
+    }
+
+    async fn bytes(&self, url: &Url, range: Option<ByteRange>) -> Result<Bytes, Failed> {
+        let Some(range) = range else { return Ok(self.read(url, Portion::Whole).await?.body().clone()) };
+        let found = self.read(url, Portion::Range(header(range).as_bytes())).await?;
+        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        Ok(found.part(at(range.start)..at(range.end())))
+    }
+
+    async fn read(&self, url: &Url, portion: Portion<'_>) -> Result<Found, Failed> {
+        let object = self.object(url).ok_or_else(elsewhere)?;
+        let mut patience = Patience::default();
+        loop {
+            let found = match self.origin.get(&self.grant, &object).and_then(Reading::whole) {
+                Err(OriginError::NotFound | OriginError::Expired) => self.origin.get_below(&self.grant, &object, portion).await,
+                found => found,
+            };
+            match found {
+                Ok(found) => return Ok(found),
+                Err(error) => patience.again(error).await?,
+            }
+        }
+    }
+}
+
+/// What is tried again, and how often.
+#[derive(Debug, Default)]
+struct Patience {
+    gave_way: u32,
+    failures: u32,
+}
+
+impl Patience {
+    /// Waits until it is time to try again. Where the namespace's rate is used up, who watches goes first.
+    async fn again(&mut self, error: OriginError) -> Result<(), Failed> {
+        let (count, limit) = match error {
+            OriginError::RateLimited { .. } => (&mut self.gave_way, GIVES_WAY),
+            OriginError::Unreachable => (&mut self.failures, ATTEMPTS),
+            _ => return Err(failed(error)),
+        };
+        *count += 1;
+        if *count >= limit {
+            return Err(failed(error));
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
+fn failed(error: OriginError) -> Failed {
+    match error {
+        OriginError::Unreachable | OriginError::RateLimited { .. } | OriginError::UnknownNamespace => {
+            Failed::Broken(error.to_string())
+        }
+        OriginError::Forbidden => Failed::Missing("it is in another namespace".to_owned()),
+        _ => Failed::Missing(error.to_string()),
+    }
+}
+
+fn elsewhere() -> Failed {
+    Failed::Missing("it is not on this server".to_owned())
+}
+
+fn header(range: ByteRange) -> String {
+    format!("bytes={}-{}", range.start, range.end().saturating_sub(1))
+}
+
+fn announced(answer: &Answer) -> Option<u64> {
+    answer.header("content-length").parse().ok()
+}
+
+async fn fetch(place: &Place, url: &Url, range: Option<&str>) -> Result<Answer, Failed> {
+    let more: Vec<_> = range.iter().map(|range| (RANGE, *range)).collect();
+    let expected = if range.is_some() { 206 } else { 200 };
+    let mut failed = Failed::Broken(String::new());
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        failed = match place.ask(Method::GET, url, &more, Bytes::new()).await {
+            Ok(Answer { cut: Some(cut), .. }) => Failed::Broken(cut),
+            Ok(answer) if answer.status == expected => return Ok(answer),
+            Ok(answer) => {
+                let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+                let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str()).unwrap_or_default();
+                let why = format!("{} {detail}", answer.status).trim().to_owned();
+                // What is refused once is refused again.
+                match answer.status {
+                    401 | 403 => return Err(Failed::Broken(why)),
+                    400 | 402 => return Err(Failed::Missing(why)),
+                    _ if detail.contains("nothing to play") => return Err(Failed::Missing(why)),
+                    500.. => Failed::Broken(why),
+                    _ => Failed::Missing(why),
+                }
+            }
+            Err(error) => Failed::Broken(error.to_string()),
+        };
+    }
+    Err(failed)
+}

@@ -1,0 +1,93 @@
+//! Versions that are put in again: what comes back from below, what lives longer, what is known better.
+
+use std::sync::Arc;
+
+use super::HotNamespace;
+use super::entry::Entry;
+use crate::model::clock::Moment;
+use crate::model::id::Key;
+use crate::model::liveness::Liveness;
+
+/// So many names of what has come back are kept for those who ask.
+const RETURNED: usize = 8192;
+
+impl HotNamespace {
+    /// Takes back a version that was uploaded before, unless there is a live one or it would push out the live edge. `allow` is asked
+    /// under the lock, after that. Says whether it was taken.
+    pub(in crate::store) fn take_back(&self, entry: &Arc<Entry>, allow: impl FnOnce() -> bool) -> bool {
+        let mut victims = Vec::new();
+        let taken = {
+            let mut ledger = self.ledger.lock();
+            let now = self.clock.now();
+            let current = self.map.get(entry.key.as_str());
+            let is_wanted =
+                entry.meta.is_live(now) && current.as_ref().is_none_or(|current| !current.meta.is_live(now)) && allow();
+            if is_wanted && let Some(expired) = &current {
+                ledger.strike(expired);
+                self.map.remove(entry.key.as_str());
+            }
+            let has_room = is_wanted
+                && if entry.meta.kind.is_protected() {
+                    entry.cost() <= ledger.capacity / 2
+                } else {
+                    ledger.make_room_for_return(entry.cost(), &mut victims)
+                };
+            if has_room {
+                self.map.insert(Arc::clone(entry));
+                ledger.add(entry);
+                ledger.make_room(now, Some(entry.sequence), &mut victims);
+            }
+            self.take_out(&ledger, &victims);
+            has_room
+        };
+        self.account(victims);
+        if taken && entry.meta.kind.is_rewritten() {
+            let mut returned = self.returned.lock();
+            if returned.len() < RETURNED {
+                returned.push(entry.key.clone());
+            }
+        }
+        taken
+    }
+
+    /// Keeps a live object until this moment at least, and from eviction as long as anything else is left: a stream that is alive
+    /// needs it. Says whether it is there. Does nothing when little would be gained, so that it may be called at every turn.
+    pub fn renew(&self, key: &Key, until: Moment) -> bool {
+        let is_enough = |entry: &Entry| {
+            let now = self.clock.now();
+            entry.leased && entry.meta.expires.since(now) * 8 >= until.since(now) * 7
+        };
+        match self.peek(key) {
+            None => return false,
+            Some(entry) if is_enough(&entry) => return true,
+            Some(_) => {}
+        }
+        let mut ledger = self.ledger.lock();
+        let Some(entry) = self.peek(key) else { return false };
+        let renewed = Arc::new(entry.renewed(until));
+        ledger.strike(&entry);
+        self.map.insert(Arc::clone(&renewed));
+        ledger.add(&renewed);
+        if let Some(follower) = self.follower.get() {
+            follower.published(&renewed);
+        }
+        true
+    }
+
+    /// Playlists and MPDs that have come back since the last call and are there still. Nobody knows yet what they say.
+    pub fn take_returned(&self) -> Vec<Arc<Entry>> {
+        let keys = std::mem::take(&mut *self.returned.lock());
+        keys.iter().filter_map(|key| self.peek(key)).filter(|entry| entry.meta.liveness.is_none()).collect()
+    }
+
+    /// Adds to a version what has been understood of it, unless another is there by now.
+    pub fn understood(&self, entry: &Arc<Entry>, liveness: Arc<Liveness>) {
+        let mut ledger = self.ledger.lock();
+        if self.map.get(entry.key.as_str()).is_some_and(|current| Arc::ptr_eq(&current, entry)) {
+            let known = Arc::new(entry.understood(liveness));
+            ledger.strike(entry);
+            self.map.insert(Arc::clone(&known));
+            ledger.add(&known);
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! Recordings: what a running server copies of itself when it is ordered to, into folders and buckets, and what the command makes of
+//! streams of other kinds. That they are whole, ffmpeg says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cloud::{BUCKET, Kit, SECRET, Server};
+use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
+use crate::timeshift::{ended, plays, push, segments};
+use crate::wire::{Answer, Request};
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("no JSON: {answer:?}"))
+}
+
+fn order(origin: &Origin, order: &Value) -> Answer {
+    let request = Request::new("POST", "/v1/harvest").header("Content-Type", "application/json");
+    request.body(order.to_string()).send(origin.admin)
+}
+
+fn state(origin: &Origin, id: &str) -> Value {
+    body(&Request::new("GET", format!("/v1/harvest/{id}")).send(origin.admin))
+}
+
+/// Orders it, and waits until it is over.
+fn carried_out(origin: &Origin, what: &Value) -> Value {
+    let answer = order(origin, what);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let id = body(&answer)["id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("location"), format!("/v1/harvest/{id}"));
+    let over = eventually(Duration::from_secs(30), || {
+        let now = state(origin, &id);
+        (!matches!(now["state"].as_str().unwrap(), "waiting" | "running")).then_some(now)
+    });
+    over.expect("it comes to an end")
+}
+
+/// A server that makes recordings in a folder of its own.
+fn recorder(more: &str) -> (Origin, PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let recordings = folder.path().join("recordings");
+    let settings = format!("[harvest]\nfolder = \"{}\"\n{more}", recordings.display());
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, settings).unwrap();
+    (Origin::start_with(&["--config", file.to_str().unwrap()]), recordings, folder)
+}
+
+fn command(arguments: &[&str], key: &str, environment: &[(String, String)]) -> Output {
+    let mut command = Command::new(BINARY);
+    command.arg("harvest").args(arguments).env("SPRINGHEAD_KEY", key);
+    command.envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap()
+}
+
+#[test]
+fn an_order_makes_a_recording_of_what_memory_has_forgotten() {
+    let (mut origin, recordings, _folder) = recorder("");
+    ended(push(&origin, "a", 6));
+    // With all that was written below memory, and nothing of the segments in it.
+    origin.stop();
+    origin.launch();
+    let what = json!({"namespace": NAMESPACE, "playlist": "ch/master.m3u8", "last": "1h", "out": "show/one"});
+    let done = carried_out(&origin, &what);
+    assert_eq!((&done["state"], &done["out"]), (&json!("done"), &json!("show/one/master.m3u8")), "{done}");
+    assert_eq!((&done["missing"], &done["error"], &done["kept"]), (&json!(0), &Value::Null, &json!(0)));
+    assert!(done["files"] == done["total"] && done["files"].as_u64().unwrap() >= 10, "{done}");
+    let out = recordings.join("show/one");
+    for playlist in ["master.m3u8", "0/playlist.m3u8", "1/playlist.m3u8"] {
+        let length = plays(out.join(playlist).to_str().unwrap(), None);
+        assert!((5.0..7.0).contains(&length), "{playlist}: {length}");
+    }
+    let text = fs::read_to_string(out.join("0/playlist.m3u8")).unwrap();
+    let mut bytes = 0;
+    for (folder, rendition) in [("0", "hi"), ("1", "lo")] {
+        for name in segments(&fs::read_to_string(out.join(folder).join("playlist.m3u8")).unwrap()) {
+            let copied = fs::read(out.join(folder).join(name)).unwrap();
+            bytes += copied.len() as u64;
+            assert_eq!(copied, origin.get(&format!("ch/{rendition}/{name}")).body, "byte for byte");
+        }
+    }
+    assert_eq!(done["bytes"].as_u64().unwrap(), bytes);
+    // The same again has nothing to do, and mends what is not whole.
+    let first = segments(&text)[0];
+    fs::write(out.join("0").join(first), "short").unwrap();
+    fs::remove_file(out.join("master.m3u8")).unwrap();
+    let again = carried_out(&origin, &what);
+    assert_eq!((&again["state"], &again["end"]), (&json!("done"), &done["end"]), "{again}");
+    assert_eq!(again["kept"].as_u64().unwrap() + 1, again["files"].as_u64().unwrap(), "{again}");
+    assert!(out.join("master.m3u8").exists());
+    // What names the rest comes last: where a rendition's playlist can't be written, there is no multivariant one.
+    let (master, blocked) = (out.join("master.m3u8"), out.join("1/playlist.m3u8"));
+    fs::remove_file(&master).unwrap();
+    fs::remove_file(&blocked).unwrap();
+    fs::create_dir(&blocked).unwrap();
+    let failed = carried_out(&origin, &what);
+    assert!(failed["state"] == "failed" && failed["error"].as_str().unwrap().contains("can't write"), "{failed}");
+    assert!(!master.exists());
+    fs::remove_dir(&blocked).unwrap();
+    assert_eq!(carried_out(&origin, &what)["state"], "done");
+    assert!(master.exists() && blocked.is_file());
+    // Another one has no place there.
+    let other = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "ch/hi/p.m3u8", "out": "show/one"}));
+    assert!(other["state"] == "failed" && other["error"].as_str().unwrap().contains("another harvest"), "{other}");
+    let recent = body(&Request::new("GET", "/v1/harvest").send(origin.admin));
+    let states: Vec<_> = recent["harvests"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, ["failed", "done", "failed", "done", "done"]);
+    // A media playlist alone, in a window.
+    let (start, end) = (done["start"].as_str().unwrap(), done["end"].as_str().unwrap());
+    let media = json!({"namespace": NAMESPACE, "playlist": "ch/lo/p.m3u8", "start": start, "end": end, "out": "lo"});
+    assert_eq!(carried_out(&origin, &media)["out"], "lo/playlist.m3u8");
+    assert!((5.0..7.0).contains(&plays(recordings.join("lo/playlist.m3u8").to_str().unwrap(), None)));
+    // Of what there is nothing, there is no recording.
+    let none = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "none.m3u8", "out": "none"}));
+    assert_eq!(none["state"], "failed");
+    assert!(!recordings.join("none/playlist.m3u8").exists());
+}
+
+#[test]
+fn orders_that_make_no_sense_or_lead_elsewhere_are_refused() {
+    let (origin, recordings, folder) = recorder("");
+    let outside = folder.path().join("outside");
+    fs::create_dir_all(&outside).unwrap();
+    fs::create_dir_all(&recordings).unwrap();
+    std::os::unix::fs::symlink(&outside, recordings.join("link")).unwrap();
+    let plain = json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "a"});
+    let with = |field: &str, value: Value| {
+        let mut order = plain.clone();
+        order[field] = value;
+        order
+    };
+    for out in
+        ["", ".", "..", "../a", "a/../../b", "/etc/a", "a//b", "a/", ".hidden", "a\\b", "a\u{0}b", "link", "link/a", "%2e%2e/a"]
+    {
+        let answer = order(&origin, &with("out", json!(out)));
+        assert_eq!((answer.status, &*answer.problem()), (400, "bad-request"), "{out:?}: {answer:?}");
+        assert!(answer.text().contains("out"), "{out:?}: {}", answer.text());
+    }
+    for (field, value) in [
+        ("namespace", json!("none")),
+        ("namespace", json!("../x")),
+        ("playlist", json!("")),
+        ("playlist", json!("../p.m3u8")),
+        ("start", json!("yesterday")),
+        ("end", json!("2100-01-01T00:00:00Z")),
+        ("last", json!("0s")),
+        ("base", json!("ftp://host")),
+        ("base", json!("https://host/path")),
+        ("base", json!("https://user:secret@host")),
+        ("keyz", json!(true)),
+    ] {
+        let answer = order(&origin, &with(field, value));
+        assert_eq!((answer.status, answer.text().contains(field)), (400, true), "{field}: {answer:?}");
+        assert!(!answer.text().contains("secret"));
+    }
+    assert!(fs::read_dir(&outside).unwrap().next().is_none(), "nothing was written outside");
+    // Into a bucket nobody may, here.
+    let bucket = order(&origin, &with("out", json!("s3://bucket/a")));
+    assert_eq!((bucket.status, bucket.text().contains("harvest.buckets")), (403, true), "{bucket:?}");
+    // A page in somebody's browser can't say that it sends JSON.
+    for content_type in ["text/plain", "application/x-www-form-urlencoded"] {
+        let request = Request::new("POST", "/v1/harvest").header("Content-Type", content_type).body(plain.to_string());
+        assert_eq!(request.send(origin.admin).status, 415);
+    }
+    let long = format!("{{\"out\": \"{}\"}}", "a".repeat(20_000));
+    let request = Request::new("POST", "/v1/harvest").header("Content-Type", "application/json").body(long);
+    assert_eq!(request.send(origin.admin).status, 413);
+    for method in ["GET", "DELETE"] {
+        assert_eq!(Request::new(method, "/v1/harvest/none").send(origin.admin).status, 404);
+    }
+    // It is off unless a place is named.
+    let shipped = Origin::start();
+    let answer = order(&shipped, &plain);
+    assert_eq!((answer.status, &*answer.problem(), answer.text().contains("harvest.folder")), (403, "harvest-off", true));
+}
+
+#[test]
+fn orders_are_taken_from_administrators() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, format!("[harvest]\nfolder = \"{}\"\n", folder.path().join("out").display())).unwrap();
+    let origin = Origin::start_with(&["--config", file.to_str().unwrap(), "--admin-listen", "0.0.0.0:0"]);
+    let admin = std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port()));
+    let what = json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "a"}).to_string();
+    let ask = |method: &str, path: &str, key: Option<&str>| {
+        let request = Request::new(method, path).header("Content-Type", "application/json");
+        let request = if method == "POST" { request.body(what.clone()) } else { request };
+        key.map_or_else(|| request.clone(), |key| request.clone().bearer(key)).send(admin).status
+    };
+    for (method, path) in [("POST", "/v1/harvest"), ("GET", "/v1/harvest"), ("GET", "/v1/harvest/1"), ("DELETE", "/v1/harvest/1")]
+    {
+        assert_eq!(ask(method, path, None), 401, "{method} {path}");
+        assert_eq!(ask(method, path, Some(&origin.encoder)), 403, "{method} {path}");
+    }
+    assert_eq!(ask("POST", "/v1/harvest", Some(&origin.administrator)), 202);
+    assert_eq!(ask("GET", "/v1/harvest", Some(&origin.administrator)), 200);
+}
+
+#[test]
+fn so_many_run_and_wait_and_none_holds_up_the_end() {
+    // What they may read is soon used up: then they give way.
+    let (mut origin, recordings, _folder) = recorder("[namespaces.live-origin]\nread_requests_per_second = \"1\"\n");
+    let names: Vec<String> = (1..=90).map(|number| format!("{number}.ts")).collect();
+    names.iter().for_each(|name| origin.store(name, name.clone()));
+    let listed: String = names.iter().map(|name| format!("#EXTINF:2,\n{name}\n")).collect();
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n{listed}"));
+    let what = |out: &str| json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": out});
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        let answer = order(&origin, &what(&format!("r{number}")));
+        assert_eq!(answer.status, 202, "{answer:?}");
+        ids.push(body(&answer)["id"].as_str().unwrap().to_owned());
+    }
+    let states = || ids.iter().map(|id| state(&origin, id)["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let two =
+        eventually(Duration::from_secs(5), || (states().iter().filter(|state| **state == "running").count() == 2).then_some(()));
+    assert!(two.is_some() && states().iter().filter(|state| **state == "waiting").count() == 8, "{:?}", states());
+    let taken = order(&origin, &what("r0"));
+    assert_eq!((taken.status, &*taken.problem()), (409, "harvest-taken"));
+    let busy = order(&origin, &what("more"));
+    assert_eq!((busy.status, &*busy.problem(), busy.header("retry-after")), (503, "too-many-harvests", "30"));
+    let some = eventually(Duration::from_secs(10), || (state(&origin, &ids[0])["files"].as_u64()? > 0).then_some(()));
+    assert!(some.is_some(), "it copies as it may");
+    // One is cancelled, and the next one that waits has its turn.
+    let running = states().iter().position(|state| state == "running").unwrap();
+    let cancelled = Request::new("DELETE", format!("/v1/harvest/{}", ids[running])).send(origin.admin);
+    assert_eq!((cancelled.status, &body(&cancelled)["state"]), (200, &json!("cancelled")));
+    let two =
+        eventually(Duration::from_secs(5), || (states().iter().filter(|state| **state == "running").count() == 2).then_some(()));
+    assert!(two.is_some(), "{:?}", states());
+    // Half of a recording is not to be taken for one.
+    assert!(recordings.join(format!("r{running}/harvest.json")).exists());
+    assert!(!recordings.join(format!("r{running}/playlist.m3u8")).exists());
+    // Encoders are not held up.
+    let began = Instant::now();
+    origin.store("new.ts", "new");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let began = Instant::now();
+    origin.stop();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+fn bucket_origin(server: &Server) -> (Origin, Vec<(String, String)>, tempfile::TempDir) {
+    let environment = server.access().0;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, format!("[harvest]\nbuckets = [\"s3://{BUCKET}/vod\", \"az://{BUCKET}/vod\"]\n")).unwrap();
+    (Origin::start_in(&["--config", file.to_str().unwrap()], &environment), environment, folder)
+}
+
+/// Takes a recording out of its bucket; the type each file is served with is the one it has.
+fn download(server: &Server, prefix: &str, to: &Path) {
+    let get = |name: &str, expected: &str| {
+        let answer = server.plain("GET", &format!("{prefix}/{name}"), b"");
+        assert_eq!((answer.status, answer.header("content-type")), (200, expected), "{name}");
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &answer.body).unwrap();
+        String::from_utf8_lossy(&answer.body).into_owned()
+    };
+    get("master.m3u8", "application/vnd.apple.mpegurl");
+    get("harvest.json", "application/json");
+    for folder in ["0", "1"] {
+        let text = get(&format!("{folder}/playlist.m3u8"), "application/vnd.apple.mpegurl");
+        for name in segments(&text) {
+            get(&format!("{folder}/{name}"), "video/mp2t");
+        }
+    }
+}
+
+#[test]
+fn recordings_go_into_buckets_by_order_and_by_command() {
+    for kit in [Kit::Moto, Kit::SeaweedFs] {
+        if let Some(server) = Server::start(kit) {
+            recorded(&server);
+        }
+    }
+}
+
+#[test]
+fn recordings_go_to_azure() {
+    let Some(server) = Server::start(Kit::Azurite) else { return };
+    let (origin, environment, _folder) = bucket_origin(&server);
+    ended(push(&origin, "a", 4));
+    let out = format!("az://{BUCKET}/vod/one");
+    let what = json!({"namespace": NAMESPACE, "playlist": "ch/master.m3u8", "last": "1h", "out": out});
+    let done = carried_out(&origin, &what);
+    assert_eq!((&done["state"], &done["kept"]), (&json!("done"), &json!(0)), "{done}");
+    let again = carried_out(&origin, &what);
+    assert_eq!((&again["state"], &again["kept"], &again["bytes"]), (&json!("done"), &done["files"], &json!(0)), "{again}");
+    let base = format!("http://{}", origin.address);
+    let other = command(&[&base, "--playlist", "ch/master.m3u8", "--out", &out], &origin.player, &environment);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(1) && said.contains("another harvest") && !said.contains(SECRET), "{said}");
+}
+
+fn recorded(server: &Server) {
+    let (origin, environment, folder) = bucket_origin(server);
+    ended(push(&origin, "a", 5));
+    let url = |name: &str| format!("s3://{BUCKET}/{name}");
+    for out in ["vod", "vod2/a", "other", "vod/../a"] {
+        let refused = order(&origin, &json!({"namespace": NAMESPACE, "playlist": "ch/master.m3u8", "out": url(out)}));
+        assert_eq!(refused.status, 400, "{out}: {refused:?}");
+    }
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "ch/master.m3u8", "out": url("vod/one")}));
+    assert_eq!((&done["state"], &done["out"]), (&json!("done"), &json!(url("vod/one/master.m3u8"))), "{done}");
+    let ordered = folder.path().join("ordered");
+    download(server, "vod/one", &ordered);
+    let length = plays(ordered.join("master.m3u8").to_str().unwrap(), None);
+    assert!((4.0..6.0).contains(&length), "{length}");
+    // By the command, to anywhere the credentials let it.
+    let base = format!("http://{}", origin.address);
+    let harvest = || {
+        command(
+            &[&base, "--playlist", "ch/master.m3u8", "--last", "1h", "--out", &url("clips/two")],
+            &origin.player,
+            &environment,
+        )
+    };
+    let said = harvest();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(text.starts_with(&url("clips/two/master.m3u8")), "{text}");
+    let commanded = folder.path().join("commanded");
+    download(server, "clips/two", &commanded);
+    let length = plays(commanded.join("master.m3u8").to_str().unwrap(), None);
+    assert!((4.0..6.0).contains(&length), "{length}");
+    // Broken off, it goes on where it was.
+    let playlist = fs::read_to_string(commanded.join("0/playlist.m3u8")).unwrap();
+    let name = segments(&playlist)[1].to_owned();
+    assert_eq!(server.plain("DELETE", &format!("clips/two/0/{name}"), b"").status, 204);
+    assert_eq!(server.plain("DELETE", "clips/two/master.m3u8", b"").status, 204);
+    let again = harvest();
+    let (first, second) = (text, String::from_utf8_lossy(&again.stdout).into_owned());
+    let files: u64 = first.split(": ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(second.contains(&format!("{files} files")) && second.contains(&format!("{} were here", files - 1)), "{second}");
+    assert_eq!(server.plain("GET", &format!("clips/two/0/{name}"), b"").body, fs::read(commanded.join("0").join(&name)).unwrap());
+    // What is nobody's harvest is left alone, and what does not answer is a failure.
+    let other = command(&[&base, "--playlist", "ch/master.m3u8", "--out", &url("clips")], &origin.player, &environment);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    let none = command(&[&base, "--playlist", "ch/master.m3u8", "--out", "s3://no-such-bucket/a"], &origin.player, &environment);
+    assert_eq!(none.status.code(), Some(1));
+    let wrong =
+        command(&[&base, "--playlist", "ch/master.m3u8", "--out", "s3://k:SECRET@bucket/a"], &origin.player, &environment);
+    assert_eq!((wrong.status.code(), String::from_utf8_lossy(&wrong.stderr).contains("SECRET")), (Some(2), false));
+    for said in [other, none] {
+        assert!(!String::from_utf8_lossy(&said.stderr).contains(SECRET));
+    }
+}
+
+/// One rendition, with more arguments for the muxer.
+fn push_one(origin: &Origin, place: &str, extension: &str, more: &[&str]) -> Process {
+    let base = format!("http://momento:{}@{}/cache/{NAMESPACE}/{place}", origin.encoder, origin.address);
+    let mut command = Command::new("ffmpeg");
+    let text = "-hide_banner -nostdin -v error -re -f lavfi -i testsrc2=size=192x108:rate=10 -t 6 -c:v libx264 -preset ultrafast -g 10 \
+                -keyint_min 10 -sc_threshold 0 -threads 1 -pix_fmt yuv420p -f hls -method PUT -hls_time 1 -hls_list_size 0";
+    command.args(text.split_whitespace()).args(more);
+    command.args(["-hls_segment_filename".to_owned(), format!("{base}/%05d.{extension}"), format!("{base}/p.m3u8")]);
+    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg is installed: tests/run does it"))
+}
+
+#[test]
+fn fragments_and_encrypted_segments_are_recorded_with_what_they_need() {
+    let (origin, recordings, folder) = recorder("");
+    let base = format!("http://{}", origin.address);
+    let harvest = |playlist: &str, out: &Path, more: &[&str]| {
+        let arguments = [&[&*base, "--playlist", playlist, "--out", out.to_str().unwrap()], more].concat();
+        let said = command(&arguments, &origin.player, &[]);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        fs::read_to_string(out.join("playlist.m3u8")).unwrap()
+    };
+    let is_whole = |folder: &Path| {
+        let length = plays(folder.join("playlist.m3u8").to_str().unwrap(), None);
+        assert!((5.5..6.5).contains(&length), "{length}");
+    };
+    origin.store("enc/clip.key", [7_u8; 16]);
+    let (key, info) = (folder.path().join("clip.key"), folder.path().join("info.txt"));
+    fs::write(&key, [7_u8; 16]).unwrap();
+    fs::write(&info, format!("clip.key\n{}\n", key.display())).unwrap();
+    let encoders = [
+        push_one(&origin, "mp4", "m4s", &["-hls_segment_type", "fmp4"]),
+        push_one(&origin, "enc", "ts", &["-hls_key_info_file", info.to_str().unwrap()]),
+    ];
+    encoders.into_iter().for_each(ended);
+    // The initialisation segment is a file beside the others.
+    let out = folder.path().join("mp4");
+    let text = harvest("mp4/p.m3u8", &out, &[]);
+    assert!(text.contains("#EXT-X-MAP:URI=\"init.mp4\"\n") && out.join("init.mp4").exists(), "{text}");
+    is_whole(&out);
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "mp4/p.m3u8", "out": "mp4"}));
+    assert_eq!(done["state"], "done", "{done}");
+    is_whole(&recordings.join("mp4"));
+    // Encrypted.
+    let with = folder.path().join("with-keys");
+    let text = harvest("enc/p.m3u8", &with, &["--keys"]);
+    assert!(text.contains("URI=\"clip.key\"") && fs::read(with.join("clip.key")).unwrap() == [7; 16], "{text}");
+    is_whole(&with);
+    let without = folder.path().join("without-keys");
+    let text = harvest("enc/p.m3u8", &without, &[]);
+    assert!(text.contains(&format!("URI=\"{base}/cache/{NAMESPACE}/enc/clip.key\"")), "{text}");
+    assert!(!without.join("clip.key").exists() && text.contains("METHOD=AES-128"));
+    let encrypted = |more: Value| {
+        let mut what = json!({"namespace": NAMESPACE, "playlist": "enc/p.m3u8", "out": format!("enc{}", more.to_string().len())});
+        more.as_object().unwrap().iter().for_each(|(name, value)| what[name] = value.clone());
+        (carried_out(&origin, &what), recordings.join(what["out"].as_str().unwrap()))
+    };
+    let (done, out) = encrypted(json!({"keys": true}));
+    assert_eq!(done["state"], "done", "{done}");
+    is_whole(&out);
+    let (done, out) = encrypted(json!({"base": "https://live.example"}));
+    assert_eq!(done["state"], "done", "{done}");
+    let text = fs::read_to_string(out.join("playlist.m3u8")).unwrap();
+    assert!(text.contains(&format!("URI=\"https://live.example/cache/{NAMESPACE}/enc/clip.key\"")), "{text}");
+    let (failed, _) = encrypted(json!({}));
+    assert!(failed["state"] == "failed" && failed["error"].as_str().unwrap().contains("\"keys\": true"), "{failed}");
+}
+
+#[test]
+fn what_is_missing_is_listed_and_what_is_elsewhere_is_not_fetched() {
+    let (origin, recordings, folder) = recorder("[namespaces.live-origin]\n[namespaces.other]\n");
+    for name in ["1.ts", "2.ts", "3.ts"] {
+        origin.store(name, name);
+    }
+    origin.store("i.mp4", "init");
+    let listed = "#EXT-X-MAP:URI=\"http://192.0.2.1/i.mp4\"\n#EXTINF:2,\n1.ts\n#EXTINF:2,\n2.ts\n#EXTINF:2,\n3.ts\n";
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n";
+    origin.store("p.m3u8", format!("{head}{listed}"));
+    let began = Instant::now();
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "a"}));
+    assert!(began.elapsed() < Duration::from_secs(5), "nobody is asked: {done}");
+    assert_eq!((&done["state"], &done["missing"], &done["files"]), (&json!("failed"), &json!(1), &json!(3)), "{done}");
+    assert!(done["missing_files"][0].as_str().unwrap().contains("not on this server"), "{done}");
+    assert!(recordings.join("a/3.ts").exists() && !recordings.join("a/playlist.m3u8").exists());
+    // Another namespace is not this order's, whatever the encoder writes.
+    origin.store("q.m3u8", format!("{head}{}", listed.replace("http://192.0.2.1/i.mp4", "/cache/other/i.mp4")));
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "q.m3u8", "out": "b"}));
+    assert!(done["missing_files"][0].as_str().is_some_and(|why| why.contains("another namespace")), "{done}");
+    // The command lists it, too, and says so by its exit status.
+    origin.store("r.m3u8", format!("{head}{}", listed.replace("http://192.0.2.1/i.mp4", "none.mp4")));
+    let (base, out) = (format!("http://{}", origin.address), folder.path().join("r"));
+    let arguments = [&*base, "--playlist", "r.m3u8", "--out", out.to_str().unwrap()];
+    let said = command(&arguments, &origin.player, &[]);
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    assert!(text.contains("1 of 4 files are missing") && text.contains("/none.mp4: 404"), "{text}");
+    assert!(out.join("3.ts").exists() && !out.join("playlist.m3u8").exists());
+    origin.store("none.mp4", "init");
+    assert!(command(&arguments, &origin.player, &[]).status.success(), "and once it is there, the rest");
+}
+
+#[test]
+fn one_pasted_url_plays_the_past() {
+    let origin = Origin::start();
+    ended(push(&origin, "a", 5));
+    let url = format!("http://{}{}", origin.address, origin.path("ch/master.m3u8"));
+    let length = plays(&format!("{url}?last=1h&inherit_token=1&token={}", origin.player), None);
+    assert!((4.0..6.0).contains(&length), "{length}");
+    let text = Request::new("GET", format!("{}?last=1h&inherit_token=1&token={}", origin.path("ch/master.m3u8"), origin.player));
+    let text = text.send(origin.address).text();
+    let children = segments(&text);
+    assert!(
+        children.iter().all(|uri| ["start=", "end=", "token=", "inherit_token=1"].iter().all(|word| uri.contains(word))),
+        "{text}"
+    );
+}
