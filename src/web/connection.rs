@@ -156,7 +156,6 @@ pub(super) struct Connection<T> {
     /// The phase that reading waits in, and since when.
     waiting: Option<(Phase, Instant)>,
     write_stalled: Option<Instant>,
-    write_broken: bool,
     lingering: Option<Lingering>,
 }
 
@@ -168,17 +167,7 @@ struct Lingering {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub(super) fn new(inner: T, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
-        Self {
-            inner,
-            ahead: Ahead::default(),
-            state,
-            limits,
-            timer: None,
-            waiting: None,
-            write_stalled: None,
-            write_broken: false,
-            lingering: None,
-        }
+        Self { inner, ahead: Ahead::default(), state, limits, timer: None, waiting: None, write_stalled: None, lingering: None }
     }
 
     /// Waits for the first bytes, and says what they begin.
@@ -249,7 +238,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(_)) => {
-                self.write_broken = true;
                 self.state.broken.store(true, Ordering::Relaxed);
                 Poll::Ready(Ok(all))
             }
@@ -306,7 +294,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        if self.write_broken {
+        if self.state.is_broken() {
             return Poll::Ready(Ok(buffer.len()));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
@@ -319,7 +307,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let all = buffers.iter().map(|buffer| buffer.len()).sum();
-        if self.write_broken {
+        if self.state.is_broken() {
             return Poll::Ready(Ok(all));
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
@@ -331,7 +319,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.write_broken {
+        if self.state.is_broken() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.inner).poll_flush(cx)

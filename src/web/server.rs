@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -247,7 +247,9 @@ fn service(
         state.request_begins();
         let probes = probes.clone();
         let handle = |web: Web, context, request| web.handle(probes, context, request);
-        let answered = answer(web.clone(), peer, Arc::clone(&state), request.map(Body::new), handle);
+        // Most requests are reads: a body that is at its end already needs no room.
+        let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+        let answered = answer(web.clone(), peer, Arc::clone(&state), request, handle);
         // Made before the answer is: a request that is given up half-way ends, too.
         let ending = Ending::new(Arc::clone(&state));
         // In a box, which lasts as long as the request: the library keeps room for a future as long as the connection.
