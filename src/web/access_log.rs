@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::digits::Digits;
 use crate::metrics::Metrics;
 use crate::model::clock::WallTime;
 
@@ -142,10 +143,10 @@ impl<'a> Object<'a> {
                     if index > 0 {
                         self.text.push(b'.');
                     }
-                    digits(self.text, part.into());
+                    self.text.extend_from_slice(Digits::of(part.into()).as_bytes());
                 }
                 self.text.push(b':');
-                digits(self.text, address.port().into());
+                self.text.extend_from_slice(Digits::of(address.port().into()).as_bytes());
             }
             SocketAddr::V6(_) => self.text.extend_from_slice(address.to_string().as_bytes()),
         }
@@ -155,7 +156,7 @@ impl<'a> Object<'a> {
     pub(super) fn number(&mut self, name: &[u8], value: impl Into<Option<u64>>) {
         self.name(name);
         match value.into() {
-            Some(value) => digits(self.text, value),
+            Some(value) => self.text.extend_from_slice(Digits::of(value).as_bytes()),
             None => self.text.extend_from_slice(b"null"),
         }
     }
@@ -168,20 +169,6 @@ impl<'a> Object<'a> {
     pub(super) fn end(self) {
         self.text.push(b'}');
     }
-}
-
-fn digits(out: &mut Vec<u8>, mut number: u64) {
-    let mut buffer = [0; 20];
-    let mut at = buffer.len();
-    loop {
-        at -= 1;
-        buffer[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&buffer[at..]);
 }
 
 /// A JSON string (RFC 8259 7).

@@ -26,6 +26,7 @@ mod challenge;
 mod connection;
 mod dav;
 mod detached;
+mod digits;
 mod drain;
 mod envelope;
 mod error;

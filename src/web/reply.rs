@@ -1,6 +1,5 @@
 //! An object -> its headers and bytes.
 
-use std::io::Write as _;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body::Frame;
 
+use super::digits::Digits;
 use crate::model::meta::Outset;
 use crate::origin::{BrokenOff, Following, Found};
 
@@ -25,10 +25,16 @@ const LAST_UPDATED: HeaderName = HeaderName::from_static("last-updated");
 
 /// 200 with the whole body. To a HEAD the same: the connection sends the headers alone.
 pub(super) fn whole(found: &Found) -> Response {
-    let mut response = Response::new(Body::from(found.body().clone()));
+    let body = found.body().clone();
+    let is_empty = body.is_empty();
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     describe(headers, found);
-    headers.insert(CONTENT_LENGTH, found.length().into());
+    if is_empty {
+        // To a HEAD from below memory, which brings no body, and for HTTP/2, which says nothing of an empty one. Else the
+        // connection knows, and says, how long the body is.
+        headers.insert(CONTENT_LENGTH, found.length().into());
+    }
     response
 }
 
@@ -39,8 +45,7 @@ pub(super) fn part(found: &Found, part: Range<usize>) -> Response {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
     describe(headers, found);
-    headers.insert(CONTENT_LENGTH, part.len().into());
-    headers.insert(CONTENT_RANGE, text::<80>(format_args!("bytes {}-{}/{total}", part.start, part.end - 1)));
+    headers.insert(CONTENT_RANGE, content_range(format_args!("bytes {}-{}/{total}", part.start, part.end - 1)));
     response
 }
 
@@ -69,7 +74,7 @@ pub(super) fn growing(following: Following) -> Response {
 
 /// 206 with a part of an object that is still on its way in; how long it will be is not said (RFC 9110 14.4).
 pub(super) fn growing_part(outset: &Outset, max_age: u64, start: usize, body: Bytes) -> Response {
-    let length = body.len();
+    let last = start + body.len() - 1;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
@@ -78,8 +83,7 @@ pub(super) fn growing_part(outset: &Outset, max_age: u64, start: usize, body: By
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
     }
-    headers.insert(CONTENT_LENGTH, length.into());
-    headers.insert(CONTENT_RANGE, text::<80>(format_args!("bytes {start}-{}/*", start + length - 1)));
+    headers.insert(CONTENT_RANGE, content_range(format_args!("bytes {start}-{last}/*")));
     response
 }
 
@@ -110,9 +114,9 @@ impl http_body::Body for Growing {
 }
 
 fn describe(headers: &mut HeaderMap, found: &Found) {
-    // Room for all there may be: what is given here the connection keeps for the next request, and a map of more than twelve
-    // takes twice as much.
-    headers.reserve(if found.meta().liveness.is_some() || found.meta().content_encoding.is_some() { 16 } else { 12 });
+    // Room for all there may be, what every answer carries included. The connection keeps it for the next request, and a map of
+    // more than twelve takes twice as much: only a packed playlist of a namespace with narrowed CORS grows to that.
+    headers.reserve(12);
     freshness(headers, found);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_TYPE, found.meta().content_type.clone());
@@ -134,7 +138,7 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
     }
     // Past memory it is a hit all the same: nobody else was asked (RFC 9211 2.1). The detail is ours (2.8).
     let detail = if found.is_from_below() { "; detail=durable" } else { "" };
-    headers.insert(CACHE_STATUS, text::<64>(format_args!("springhead; hit; ttl={}{detail}", found.left.as_secs())));
+    headers.insert(CACHE_STATUS, with_number("springhead; hit; ttl=", found.left.as_secs(), detail));
 }
 
 /// What caches are told: what the encoder said, or for how long.
@@ -143,16 +147,21 @@ fn cache_control(said: Option<&HeaderValue>, max_age: u64) -> HeaderValue {
         Some(said) => said.clone(),
         // `public`, because the request carried Authorization: without it a shared cache keeps nothing (RFC 9111 3.5). Never
         // `immutable`: encoders restart their counters and use names again.
-        None => text::<48>(format_args!("public, max-age={max_age}")),
+        None => with_number("public, max-age=", max_age, ""),
     }
 }
 
-/// A header value that is put together per request: written on the stack, copied once.
-fn text<const N: usize>(arguments: std::fmt::Arguments<'_>) -> HeaderValue {
-    let mut buffer = [0; N];
-    let mut rest = &mut buffer[..];
-    // Numbers and fixed words, with room for the longest.
-    let _ = rest.write_fmt(arguments);
-    let unused = rest.len();
-    HeaderValue::from_bytes(&buffer[..N - unused]).unwrap_or(HeaderValue::from_static(""))
+fn content_range(range: std::fmt::Arguments<'_>) -> HeaderValue {
+    // Numbers and fixed words are always a header's value.
+    HeaderValue::try_from(range.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A header value that two words and a number make up: written on the stack, copied once.
+fn with_number(before: &str, number: u64, after: &str) -> HeaderValue {
+    let (mut buffer, mut at) = ([0; 64], 0);
+    for part in [before.as_bytes(), Digits::of(number).as_bytes(), after.as_bytes()] {
+        buffer[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    HeaderValue::from_bytes(&buffer[..at]).unwrap_or(HeaderValue::from_static(""))
 }
