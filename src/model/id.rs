@@ -91,10 +91,12 @@ impl Key {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(IdError::KeyLength);
         }
-        if key.chars().any(char::is_control) {
+        let bytes = key.as_bytes();
+        // Most keys are ASCII: only others have to be decoded for this.
+        if bytes.iter().any(u8::is_ascii_control) || !key.is_ascii() && key.chars().any(char::is_control) {
             return Err(IdError::KeyControl);
         }
-        if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        if bytes.split(|&byte| byte == b'/').any(|segment| matches!(segment, b"" | b"." | b"..")) {
             return Err(IdError::KeySegment);
         }
         Ok(Self(Arc::from(key)))

@@ -235,10 +235,11 @@ impl Origin {
         self.inner.places.load().get(namespace).map(|place| Arc::clone(&place.policy))
     }
 
-    /// Where the requests of a namespace are counted, if it is configured.
+    /// The same, and where the namespace's requests are counted.
     #[must_use]
-    pub fn traffic(&self, namespace: &Namespace) -> Option<Arc<Traffic>> {
-        self.inner.places.load().get(namespace).map(|place| Arc::clone(&place.metrics.traffic))
+    pub fn policy_and_traffic(&self, namespace: &Namespace) -> Option<(Arc<NamespacePolicy>, Arc<Traffic>)> {
+        let places = self.inner.places.load();
+        places.get(namespace).map(|place| (Arc::clone(&place.policy), Arc::clone(&place.metrics.traffic)))
     }
 
     /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a

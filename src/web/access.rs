@@ -60,10 +60,12 @@ pub(super) fn authorize(
     let query = parts.uri.query().filter(|_| in_query);
     let asked = Asked { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
     let from_headers = parts.headers.get_all(AUTHORIZATION).iter().map(from_authorization);
-    let from_cdn = parts.headers.get_all(CDN_IDENTIFIER).iter().map(|value| match value.to_str() {
-        Ok(text) => Ok(Credential::Token(Secret::new(text))),
-        Err(_) => Err(KeyError::Malformed),
-    });
+    // Looked for when nothing before it was enough.
+    let from_cdn =
+        std::iter::once(CDN_IDENTIFIER).flat_map(|name| parts.headers.get_all(name)).map(|value| match value.to_str() {
+            Ok(text) => Ok(Credential::Token(Secret::new(text))),
+            Err(_) => Err(KeyError::Malformed),
+        });
     let from_query = tokens.iter().cloned().map(|token| Ok(Credential::Token(token)));
     for credential in from_headers.chain(from_cdn).chain(from_query) {
         let verified = credential.and_then(|credential| match credential {
@@ -92,9 +94,9 @@ pub(super) fn authorize_admin(verifier: &Verifier, parts: &Parts, peer: IpAddr) 
 /// `Basic base64(anything:KEY)` or `Basic base64(ID:INGEST_PASSWORD)`, `Digest ...` with either, `Bearer KEY`, or the bare `KEY`
 /// that Amazon CloudFront sends as an origin custom header.
 pub(super) fn from_authorization(value: &HeaderValue) -> Result<Credential<'_>, KeyError> {
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| KeyError::Malformed)?.trim();
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| KeyError::Malformed)?.trim_ascii();
     let Some((scheme, rest)) = text.split_once(' ') else { return Ok(Credential::Token(Secret::new(text))) };
-    let rest = rest.trim();
+    let rest = rest.trim_ascii();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Credential::Token(Secret::new(rest)));
     }

@@ -58,8 +58,9 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
         Resource::Object(target) => grant.allows(verb.action(), &target.object),
         Resource::Collection { collection, .. } => grant.allows_in(verb.action(), collection),
     });
+    let (policy, traffic) = web.inner.origin.policy_and_traffic(resource.namespace()).unzip();
     if let Resource::Object(target) = &resource {
-        context.record.target(&target.object);
+        context.record.target(&target.object, traffic);
     }
     let answered = match authorized {
         Ok(grant) => answer(&web, &grant, verb, &resource).await.map_err(Problem::from),
@@ -67,7 +68,7 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
     };
     match answered {
         Ok(mut response) => {
-            if let Some(policy) = web.inner.origin.policy(resource.namespace()) {
+            if let Some(policy) = policy {
                 narrow(&mut response, &policy.cors_origins, &parts.headers);
             }
             drain::to_end(body).await;

@@ -28,7 +28,6 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 /// What a handler knows of the request beside the request.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
-    pub(super) request_id: HeaderValue,
     pub(super) peer: SocketAddr,
     pub(super) connection: Arc<ConnectionState>,
     pub(super) record: Arc<Record>,
@@ -36,7 +35,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn id(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
+        self.record.id()
     }
 }
 
@@ -55,9 +54,8 @@ pub(super) async fn answer(
     request: Request,
     handle: impl FnOnce(Web, Context, Request) -> Handling,
 ) -> Response<Witness> {
-    let request_id = take_or_make_id(request.headers());
-    let record = Record::begin(&web, &request, peer, request_id.clone(), Arc::clone(&connection));
-    let context = Context { request_id: request_id.clone(), peer, connection, record: Arc::clone(&record) };
+    let record = Record::begin(&web, &request, peer, take_or_make_id(request.headers()), Arc::clone(&connection));
+    let context = Context { peer, connection, record: Arc::clone(&record) };
     let mut response = if is_too_large(&request) {
         let (parts, body) = request.into_parts();
         drain::after_refusal(Problem::head_too_large(), &context, &parts.headers, body).into_response(context.id(), None)
@@ -66,12 +64,12 @@ pub(super) async fn answer(
         match guard(handle(web, context, request)).await {
             Ok(response) if is_head => without_body(response),
             Ok(response) => response,
-            Err(problem) => problem.into_response(request_id.to_str().unwrap_or_default(), None),
+            Err(problem) => problem.into_response(record.id(), None),
         }
     };
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, request_id);
+    headers.insert(REQUEST_ID, record.request_id.clone());
     if !decided {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
         headers.insert(TIMING_ALLOW_ORIGIN, ANY);

@@ -18,7 +18,11 @@ use crate::model::id::{Namespace, ObjectId};
 /// Answers any request for an object.
 pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
+    let has_one_host = {
+        let mut hosts = parts.headers.get_all(HOST).iter();
+        hosts.next().is_some() && hosts.next().is_none()
+    };
+    if parts.version == Version::HTTP_11 && !has_one_host {
         // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
         let problem = Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)");
         return refuse(&web, &context, &parts, None, problem, body);
@@ -31,13 +35,14 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
         Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
         None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
     };
-    context.record.target(&target.object);
+    let (policy, traffic) = web.inner.origin.policy_and_traffic(&target.object.namespace).unzip();
+    context.record.target(&target.object, traffic);
     let action = match parts.method {
         Method::GET | Method::HEAD => Action::Read,
         Method::PUT | Method::POST | Method::DELETE => Action::Write,
         Method::OPTIONS => {
             let mut response = preflight();
-            if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
+            if let Some(policy) = policy {
                 narrow(&mut response, &policy.cors_origins, &parts.headers);
             }
             return response;
@@ -62,7 +67,7 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
         let query = inherit::query(&web.inner.verifier, &target);
         return match get::get(&web.inner.origin, &grant, &parts, &target, query.as_ref(), &context.record).await {
             Ok(mut response) => {
-                if let Some(policy) = web.inner.origin.policy(&target.object.namespace) {
+                if let Some(policy) = policy {
                     narrow(&mut response, &policy.cors_origins, &parts.headers);
                 }
                 response

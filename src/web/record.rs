@@ -43,7 +43,7 @@ pub(super) struct Record {
     method: Method,
     verb: Verb,
     peer: std::net::SocketAddr,
-    request_id: HeaderValue,
+    pub(super) request_id: HeaderValue,
     user_agent: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
     connection: Arc<ConnectionState>,
@@ -94,10 +94,15 @@ impl Record {
         })
     }
 
-    /// The URL named an object.
-    pub(super) fn target(&self, object: &ObjectId) {
+    /// The request's id, as text.
+    pub(super) fn id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// The URL named an object; of a namespace that is configured, its requests are counted there.
+    pub(super) fn target(&self, object: &ObjectId, traffic: Option<Arc<Traffic>>) {
         let mut facts = self.facts.lock();
-        facts.traffic = self.web.inner.origin.traffic(&object.namespace);
+        facts.traffic = traffic;
         facts.object = Some(object.clone());
     }
 
@@ -190,7 +195,7 @@ impl Record {
         log.add(|line| {
             let mut object = Object::begin(line);
             object.time(field!("time"), self.web.inner.origin.clock().wall());
-            object.text(field!("request_id"), self.request_id.to_str().unwrap_or_default());
+            object.text(field!("request_id"), self.id());
             object.text(field!("namespace"), &mask::name(name.0));
             object.text(field!("key"), &mask::name(name.1));
             object.text(field!("verb"), &mask::name(self.method.as_str()));
@@ -225,7 +230,7 @@ impl Record {
             at: self.web.inner.origin.clock().wall().to_system(),
             took: self.begun.elapsed(),
             parent: self.traceparent.as_ref().and_then(|parent| parent.to_str().ok()),
-            request_id: self.request_id.to_str().unwrap_or_default(),
+            request_id: self.id(),
             method: &mask::name(self.method.as_str()),
             object: names.as_ref().map(|(namespace, key)| (&**namespace, &**key)),
             status: facts.status,

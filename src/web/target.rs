@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::error::Problem;
 use crate::auth::secret::Secret;
-use crate::model::clock::WallTime;
+use crate::model::clock::{Clock, WallTime};
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::units::parse_duration;
@@ -152,11 +152,12 @@ impl<'a> Target<'a> {
     }
 
     /// The window of time that is asked of a playlist; none of other objects, whose readers may mean anything by these words.
-    pub(super) fn shift(&self, now: WallTime) -> Result<Option<Shift>, Problem> {
-        if Kind::of(&self.object.key, &[]) != Kind::Playlist {
+    pub(super) fn shift(&self, clock: &Clock) -> Result<Option<Shift>, Problem> {
+        let is_asked_for = self.start.is_some() || self.end.is_some() || self.last.is_some();
+        if !is_asked_for || Kind::of(&self.object.key, &[]) != Kind::Playlist {
             return Ok(None);
         }
-        let relative = self.last.is_some();
+        let (now, relative) = (clock.wall(), self.last.is_some());
         let window = match (self.start, self.end, self.last) {
             (None, None, None) => return Ok(None),
             (None, None, Some(last)) => {
@@ -272,6 +273,9 @@ fn bad_time(name: &str) -> Problem {
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+    if !text.contains('%') {
+        return Ok(text.into());
+    }
     percent_decode_str(text).decode_utf8().map_err(|_| Problem::bad_request("the URL does not decode to UTF-8"))
 }
 
