@@ -22,15 +22,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::lane::Movable;
-use super::preface::Ahead;
-use super::{Limits, drain, stream};
+use super::preface::{Ahead, Beginning};
+use super::{Limits, drain};
 
 /// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
 const STREAMS_FIRST: Duration = Duration::from_secs(1);
@@ -77,7 +75,7 @@ impl ConnectionState {
         }
     }
 
-    fn request_ends(&self) {
+    pub(super) fn request_ends(&self) {
         self.open_requests.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -134,17 +132,6 @@ impl ConnectionState {
     }
 }
 
-/// What a client's first bytes tell of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beginning {
-    /// It speaks HTTP/2.
-    Http2,
-    /// HTTP/1, and its first request writes.
-    Upload,
-    /// HTTP/1, if anything.
-    Other,
-}
-
 /// A timed connection.
 #[derive(Debug)]
 pub(super) struct Connection<T> {
@@ -173,11 +160,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Waits for the first bytes, and says what they begin.
     pub(super) async fn beginning(mut self) -> io::Result<(Self, Beginning)> {
         self.ahead = Ahead::read(&mut self).await?;
-        let beginning = match &self.ahead {
-            ahead if ahead.is_http2() => Beginning::Http2,
-            ahead if ahead.is_write() => Beginning::Upload,
-            _ => Beginning::Other,
-        };
+        let beginning = self.ahead.beginning();
         Ok((self, beginning))
     }
 
@@ -354,58 +337,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     }
 }
 
-/// The end of a request: when it is dropped, its answer has been sent, or will not be.
-#[derive(Debug)]
-pub(super) struct Ending(Arc<ConnectionState>);
-
-impl Ending {
-    pub(super) fn new(state: Arc<ConnectionState>) -> Self {
-        Self(state)
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.request_ends();
-    }
-}
-
-/// An answer's body, which takes the end of its request along.
-#[derive(Debug)]
-pub(super) struct Answer<B> {
-    body: B,
-    _ending: Ending,
-}
-
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, ending: Ending) -> Self {
-        Self { body, _ending: ending }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        stream::asked(polled.is_ready());
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::ending::{Answer, Ending};
     use crate::web::{ConnectionLimits, Timeouts};
+    use bytes::Bytes;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     fn limits() -> Arc<Limits> {

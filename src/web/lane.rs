@@ -48,6 +48,12 @@ impl Movable for Socket {
     }
 }
 
+impl<T: Movable> Movable for Box<T> {
+    fn settle(&mut self) -> io::Result<()> {
+        (**self).settle()
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.stream()?.poll_read(cx, buffer)

@@ -28,6 +28,7 @@ mod dav;
 mod detached;
 mod digits;
 mod drain;
+mod ending;
 mod envelope;
 mod error;
 #[cfg(any(test, fuzzing))]

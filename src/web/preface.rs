@@ -8,6 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 /// What an HTTP/2 client says first (RFC 9113 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What a client's first bytes tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// It speaks HTTP/2.
+    Http2,
+    /// HTTP/1, and its first request writes.
+    Upload,
+    /// HTTP/1, if anything.
+    Other,
+}
+
 /// Bytes that were read to see what the client speaks, and are to be read again.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
@@ -29,15 +40,16 @@ impl Ahead {
         Ok(Self { bytes, unread: 0..u8::try_from(count).unwrap_or(0) })
     }
 
-    /// Whether they are HTTP/2's.
-    pub(super) fn is_http2(&self) -> bool {
-        self.bytes == *PREFACE
-    }
-
-    /// Whether they begin an HTTP/1 request that writes. A client whose first bytes come one by one may be taken for a reader.
-    pub(super) fn is_write(&self) -> bool {
+    /// What they begin. A client whose first bytes come one by one may be taken for a reader.
+    pub(super) fn beginning(&self) -> Beginning {
         let bytes = &self.bytes[usize::from(self.unread.start)..usize::from(self.unread.end)];
-        [&b"PUT "[..], b"POST ", b"DELETE ", b"MKCOL "].iter().any(|verb| bytes.starts_with(verb))
+        if bytes == PREFACE {
+            Beginning::Http2
+        } else if [&b"PUT "[..], b"POST ", b"DELETE ", b"MKCOL "].iter().any(|verb| bytes.starts_with(verb)) {
+            Beginning::Upload
+        } else {
+            Beginning::Other
+        }
     }
 
     /// Whether all of them have been read again.
@@ -61,7 +73,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt as _, duplex};
 
     /// What is said of a client that sends these pieces, and what can be read again.
-    async fn said_of(pieces: &'static [&'static [u8]]) -> ((bool, bool), Vec<u8>) {
+    async fn said_of(pieces: &'static [&'static [u8]]) -> (Beginning, Vec<u8>) {
         let (mut client, mut server) = duplex(1024);
         tokio::spawn(async move {
             for piece in pieces {
@@ -70,7 +82,7 @@ mod tests {
             }
         });
         let mut ahead = Ahead::read(&mut server).await.unwrap();
-        let is_write = ahead.is_write();
+        let beginning = ahead.beginning();
         let mut again = Vec::new();
         while !ahead.is_empty() {
             let mut space = [0; 10];
@@ -79,24 +91,24 @@ mod tests {
             again.extend_from_slice(buffer.filled());
         }
         server.read_to_end(&mut again).await.unwrap();
-        ((ahead.is_http2(), is_write), again)
+        (beginning, again)
     }
 
-    /// Whether they are HTTP/2's, and whether an upload's; the pieces.
-    type Case = ((bool, bool), &'static [&'static [u8]]);
+    /// What they begin; the pieces.
+    type Case = (Beginning, &'static [&'static [u8]]);
 
     #[tokio::test(start_paused = true)]
     async fn the_first_bytes_tell_and_are_read_again() {
         const CASES: [Case; 9] = [
-            ((true, false), &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes"]),
-            ((true, false), &[b"PRI * HTTP/", b"2.0\r\n\r", b"\nSM\r\n\r\n", b"frames"]),
-            ((false, false), &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
-            ((false, true), &[b"P", b"UT / HTTP/1.1\r\n\r\n"]),
-            ((false, true), &[b"PUT /cache/live-origin/a.ts HTTP/1.1\r\n\r\n"]),
-            ((false, true), &[b"DELETE / HTTP/1.1\r\n\r\n"]),
-            ((false, false), &[b"PROPFIND / HTTP/1.1\r\n\r\n"]),
-            ((false, false), &[b"PRI"]),
-            ((false, false), &[]),
+            (Beginning::Http2, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes"]),
+            (Beginning::Http2, &[b"PRI * HTTP/", b"2.0\r\n\r", b"\nSM\r\n\r\n", b"frames"]),
+            (Beginning::Other, &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
+            (Beginning::Upload, &[b"P", b"UT / HTTP/1.1\r\n\r\n"]),
+            (Beginning::Upload, &[b"PUT /cache/live-origin/a.ts HTTP/1.1\r\n\r\n"]),
+            (Beginning::Upload, &[b"DELETE / HTTP/1.1\r\n\r\n"]),
+            (Beginning::Other, &[b"PROPFIND / HTTP/1.1\r\n\r\n"]),
+            (Beginning::Other, &[b"PRI"]),
+            (Beginning::Other, &[]),
         ];
         for (told, pieces) in CASES {
             assert_eq!(said_of(pieces).await, (told, pieces.concat()));

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +17,17 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Web;
 use super::admission::Place;
-use super::connection::{Answer, Beginning, Connection, ConnectionState, Ending};
+use super::connection::{Connection, ConnectionState};
+use super::ending::{Answer, Ending};
 use super::envelope::{MAX_HEAD, answer};
 use super::lane::{Movable, Socket};
+use super::preface::Beginning;
 use super::record::Witness;
 use super::stream;
 use super::tls::Tls;
@@ -70,7 +73,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
         connections.spawn(async move {
             let limit = web.inner.limits.load().timeouts.request_head;
             match tokio::time::timeout(limit, tls.accept(Socket::new(stream))).await {
-                Ok(Ok(stream)) => start(stream, peer, place, web, probes, &tracker, &stop),
+                Ok(Ok(stream)) => start(Box::new(stream), peer, place, web, probes, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -123,91 +126,85 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-/// Speaks HTTP on a connection, in a task of its own, until it ends or `stop` winds it up. An encoder's goes on where no reader's
-/// does: see [`super::lane`].
-///
-/// What the task holds, each idle connection holds: the library's connection lies in it once, HTTP/2's elsewhere, and what lasts as
-/// long as one request is in a box.
+/// Speaks HTTP on a connection until it ends or `stop` winds it up. Its first bytes say which, and whose threads it goes on in: an
+/// encoder's are no reader's ([`super::lane`]).
 fn start<S>(stream: S, peer: SocketAddr, place: Place, web: Web, probes: Router, tasks: &TaskTracker, stop: &CancellationToken)
 where
     S: Movable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (stop, tracker) = (stop.clone(), tasks.clone());
     web.inner.metrics.connections.inc();
-    let client =
-        Client { peer, state: Arc::default(), probes, stop, _place: place, _counted: Counted(Arc::clone(&web.inner.metrics)) };
+    let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), _place: place };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let taken = tokio::select! {
             taken = Connection::new(stream, Arc::clone(&client.state), limits).beginning() => taken,
-            () = stopping(&client.stop, &client.state) => Err(io::ErrorKind::Interrupted.into()),
+            () = stopping(&client.stop, &client.state) => return,
         };
-        match (taken, web.inner.encoders.get().cloned()) {
-            (Ok((mut io, Beginning::Upload)), Some(encoders)) => {
-                let speaking = async move {
-                    let settled = io.settle();
-                    client.speak(settled.map(|()| (io, Beginning::Upload)), &web).await;
-                };
-                tracker.spawn_on(speaking, &encoders);
+        let (mut io, beginning) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "connection ended before it said anything");
+                return;
             }
-            (taken, _) => client.speak(taken, &web).await,
+        };
+        let mut runtime = Handle::current();
+        if beginning == Beginning::Upload
+            && let Some(encoders) = web.inner.encoders.get()
+        {
+            runtime = encoders.clone();
+            let _entered = runtime.enter();
+            if let Err(error) = io.settle() {
+                tracing::warn!(%peer, %error, "an encoder's connection can't go on: is the limit on open files too low?");
+                return;
+            }
+        }
+        let (io, service) = (TokioIo::new(io), service(&web, &probes, peer, &client.state));
+        if beginning == Beginning::Http2 {
+            let streams =
+                Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
+            let connection = Box::pin(http2(streams).serve_connection(io, service));
+            tracker.spawn_on(client.speak(connection, http2::Connection::graceful_shutdown), &runtime);
+        } else {
+            let connection = Box::pin(http1().serve_connection(io, service));
+            tracker.spawn_on(client.speak(connection, http1::Connection::graceful_shutdown), &runtime);
         }
     });
 }
 
-/// Counts an open connection until it is dropped.
-struct Counted(Arc<Metrics>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.dec();
-    }
-}
-
-/// Who is at the other end of a connection, and what goes with it.
+/// Who is at the other end of a connection. It counts as open until this is dropped.
 struct Client {
     peer: SocketAddr,
     state: Arc<ConnectionState>,
-    probes: Router,
     stop: CancellationToken,
+    metrics: Arc<Metrics>,
     _place: Place,
-    _counted: Counted,
 }
 
-impl Client {
-    /// Speaks the HTTP it has begun with, to the end.
-    async fn speak<S>(self, taken: io::Result<(Connection<S>, Beginning)>, web: &Web)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self { peer, state, probes, stop, .. } = &self;
-        let ended = match taken {
-            Ok((io, Beginning::Http2)) => {
-                let streams =
-                    Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
-                let connection = http2(streams).serve_connection(TokioIo::new(io), service(web, probes, *peer, state));
-                let wind_up = http2::Connection::graceful_shutdown;
-                until_stopped(Box::pin(connection).as_mut(), wind_up, stop, state).await.map_err(Fault::from)
-            }
-            Ok((io, _)) => {
-                let connection = http1().serve_connection(TokioIo::new(io), service(web, probes, *peer, state));
-                let wind_up = http1::Connection::graceful_shutdown;
-                until_stopped(pin!(connection), wind_up, stop, state).await.map_err(Fault::from)
-            }
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = ended {
-            // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
-            tracing::debug!(%peer, %error, "connection ended with an error");
-        }
-        if state.is_stalled() {
-            web.inner.metrics.answers_stalled.inc();
-        }
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
     }
 }
 
-/// Why a connection ended.
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+impl Client {
+    /// Speaks HTTP to the connection's end.
+    ///
+    /// What this holds, each idle connection holds: the library's connection is in a box, so that it is not laid out here as well
+    /// as where it was made, and what lasts as long as one request is in another.
+    async fn speak<C>(self, mut connection: Pin<Box<C>>, wind_up: fn(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>> + Send,
+    {
+        if let Err(error) = until_stopped(connection.as_mut(), wind_up, &self.stop, &self.state).await {
+            // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
+            tracing::debug!(peer = %self.peer, %error, "connection ended with an error");
+        }
+        if self.state.is_stalled() {
+            self.metrics.answers_stalled.inc();
+        }
+    }
+}
 
 fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();

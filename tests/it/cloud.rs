@@ -80,6 +80,8 @@ impl Server {
         };
         server.launch();
         let created = eventually(Duration::from_secs(60), || {
+            // Whoever listened a moment ago may have been another test that looked for a free port.
+            TcpStream::connect(server.address).ok()?;
             let answer = server.create_bucket();
             (answer.status / 100 == 2).then_some(())
         });

@@ -1,0 +1,59 @@
+//! A request's end: what goes with its answer's body, and ends when that does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::connection::ConnectionState;
+use super::stream;
+
+/// The end of a request: when it is dropped, its answer has been sent, or will not be.
+#[derive(Debug)]
+pub(super) struct Ending(Arc<ConnectionState>);
+
+impl Ending {
+    pub(super) fn new(state: Arc<ConnectionState>) -> Self {
+        Self(state)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.request_ends();
+    }
+}
+
+/// An answer's body, which takes the end of its request along.
+#[derive(Debug)]
+pub(super) struct Answer<B> {
+    body: B,
+    _ending: Ending,
+}
+
+impl<B> Answer<B> {
+    pub(super) fn new(body: B, ending: Ending) -> Self {
+        Self { body, _ending: ending }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        stream::asked(polled.is_ready());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
