@@ -188,7 +188,7 @@ impl Drop for Client {
 }
 
 impl Client {
-    /// Speaks HTTP to the connection's end.
+    /// Speaks HTTP to the connection's end, which it is told to come to when the server stops.
     ///
     /// What this holds, each idle connection holds: the library's connection is in a box, so that it is not laid out here as well
     /// as where it was made, and what lasts as long as one request is in another.
@@ -196,7 +196,14 @@ impl Client {
     where
         C: Future<Output = hyper::Result<()>> + Send,
     {
-        if let Err(error) = until_stopped(connection.as_mut(), wind_up, &self.stop, &self.state).await {
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = stopping(&self.stop, &self.state) => {
+                wind_up(connection.as_mut());
+                (&mut connection).await
+            }
+        };
+        if let Err(error) = ended {
             // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
             tracing::debug!(peer = %self.peer, %error, "connection ended with an error");
         }
@@ -253,22 +260,6 @@ fn service(
         let answering: Answering = Box::pin(async move { Ok(answered.await.map(|body| Answer::new(body, ending))) });
         answering
     })
-}
-
-/// Runs a connection to its end, which it is told to come to when the server stops.
-async fn until_stopped<C: Future>(
-    mut connection: Pin<&mut C>,
-    wind_up: fn(Pin<&mut C>),
-    stop: &CancellationToken,
-    state: &ConnectionState,
-) -> C::Output {
-    tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping(stop, state) => {
-            wind_up(connection.as_mut());
-            connection.await
-        }
-    }
 }
 
 /// Runs the streams of an HTTP/2 connection, each in a task of its own and against the clock.
