@@ -175,10 +175,11 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Without effect, both, once it is published.
-        self.flight.give_up();
+        // Without effect, all but the news, once it is published. Its readers are told when it can't be found any more: who was told and
+        // asks again must not get it once more.
         self.namespace.release(&self.flight);
         self.namespace.uploads().close(&self.key, &self.flight);
+        self.flight.give_up();
         self.namespace.waiters().announce(&self.key);
     }
 }
