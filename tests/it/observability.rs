@@ -174,9 +174,9 @@ fn every_metric_is_explained_and_the_important_ones_are_drawn() {
     exercise(&origin);
     let names = families(&origin.metrics());
     assert!(names.len() > 25, "{names:?}");
-    let (pages, dashboard, alerts) = (file("config/METRICS.md"), file("config/grafana.json"), file("config/alerts.yaml"));
+    let (pages, dashboard, alerts) = (file("docs/metrics.md"), file("config/grafana.json"), file("config/alerts.yaml"));
     for name in &names {
-        assert!(pages.contains(&format!("`{name}`")), "config/METRICS.md does not explain {name}");
+        assert!(pages.contains(&format!("`{name}`")), "docs/metrics.md does not explain {name}");
         if name.starts_with("springhead_") {
             assert!(dashboard.contains(name.as_str()), "config/grafana.json does not draw {name}");
         }
@@ -188,10 +188,10 @@ fn every_metric_is_explained_and_the_important_ones_are_drawn() {
                 || ["_bucket", "_sum", "_count"].iter().any(|suffix| name.strip_suffix(suffix) == Some(family.as_str()))
         })
     };
-    for (place, text) in [("METRICS.md", &pages), ("grafana.json", &dashboard), ("alerts.yaml", &alerts)] {
+    for (place, text) in [("docs/metrics.md", &pages), ("config/grafana.json", &dashboard), ("config/alerts.yaml", &alerts)] {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("springhead_") || word.starts_with("process_")) {
-            assert!(known(word), "config/{place} names {word}, which the server does not have");
+            assert!(known(word), "{place} names {word}, which the server does not have");
         }
     }
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
