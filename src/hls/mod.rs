@@ -7,14 +7,11 @@
 //! The reader is our own, because the rewriter needs to know the very same places of the very same bytes, and because a live
 //! playlist is read at every write: a thousand segments in well under a millisecond.
 
-mod attributes;
 #[cfg(test)]
 mod corpus;
 pub mod fault;
 pub mod history;
-mod media;
 pub mod mpd;
-mod multivariant;
 pub mod playlist;
 pub mod rewrite;
 pub mod shift;

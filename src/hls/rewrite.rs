@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::attributes::quoted_uris;
 use super::mpd;
+use super::playlist::attributes::quoted_uris;
 use super::uri::{decode, is_scheme};
 use crate::model::kind::Kind;
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::attributes::attributes;
 use super::history::{Listed, Stretch};
+use super::playlist::attributes::attributes;
 use crate::model::clock::WallTime;
 
 /// A window of time.

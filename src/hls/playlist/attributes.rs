@@ -7,7 +7,7 @@ use std::time::Duration;
 const MAX: Duration = Duration::from_secs(86_400);
 
 /// The names and values of an attribute list; quotes are taken off.
-pub(super) fn attributes(list: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(in crate::hls) fn attributes(list: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = list;
     std::iter::from_fn(move || {
         loop {
@@ -38,7 +38,7 @@ pub(super) fn attributes(list: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The places of the URIs in a tag's line: the quoted values of attributes named URI, or something-URI.
-pub(super) fn quoted_uris(line: &str) -> impl Iterator<Item = Range<usize>> {
+pub(in crate::hls) fn quoted_uris(line: &str) -> impl Iterator<Item = Range<usize>> {
     let mut from = line.find(':').map_or(line.len(), |at| at + 1);
     std::iter::from_fn(move || {
         loop {

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::attributes::{attributes, byte_range, number, seconds, yes};
-use super::fault::{Fault, Faults, Wrong};
-use super::playlist::{
-    ByteRange, HintKind, MAX_ENTRIES, Map, Media, Part, Playlist, PlaylistType, PreloadHint, Segment, ServerControl, kind, tag,
-};
+use super::lines::{MAX_ENTRIES, kind, tag};
+use super::words::{ByteRange, HintKind, Map, Media, Part, Playlist, PlaylistType, PreloadHint, Segment, ServerControl};
+use crate::hls::fault::{Fault, Faults, Wrong};
 use crate::model::clock::WallTime;
 
 /// How many of the last maps and keys are looked through for the same one: content that goes back and forth between two.

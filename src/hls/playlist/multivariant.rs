@@ -1,8 +1,9 @@
 //! Reading a multivariant playlist, line by line.
 
 use super::attributes::{attributes, number};
-use super::fault::{Fault, Faults, Wrong};
-use super::playlist::{MAX_ENTRIES, Multivariant, Playlist, Rendition, RenditionKind, Variant, kind, tag};
+use super::lines::{MAX_ENTRIES, kind, tag};
+use super::words::{Multivariant, Playlist, Rendition, RenditionKind, Variant};
+use crate::hls::fault::{Fault, Faults, Wrong};
 
 pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Playlist, Fault> {
     let mut multivariant = Multivariant::default();

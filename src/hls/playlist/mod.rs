@@ -1,0 +1,72 @@
+//! HLS playlists (RFC 8216 and draft-pantos-hls-rfc8216bis): what one says.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | [`words`] | what a playlist says: the types |
+//! | [`lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
+//! | [`media`], [`multivariant`] | a reader for each kind |
+//!
+//! Invariants: one pass over the text; memory bounded by [`MAX_ENTRIES`]; what does not read is a fault in a list, never the end of
+//! the reading. Nothing here writes a playlist: that is for [`rewrite`](super::rewrite) and [`shift`](super::shift).
+
+pub(super) mod attributes;
+mod lines;
+mod media;
+mod multivariant;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+pub use self::lines::MAX_ENTRIES;
+pub use self::words::{
+    ByteRange, HintKind, Map, Media, Multivariant, Part, Playlist, PlaylistType, PreloadHint, Rendition, RenditionKind, Segment,
+    ServerControl, Variant, Verbatim,
+};
+
+use self::lines::{kind, lines, tag};
+use crate::hls::fault::{Fault, Wrong};
+
+/// Reads a playlist. Tolerant: what can be understood is kept.
+///
+/// # Errors
+/// A [`Fault`] when nothing can be said of it: it does not begin with `#EXTM3U` (a byte order mark and blank lines aside), it is
+/// of both kinds at once, or it is longer than [`MAX_ENTRIES`].
+pub fn parse(bytes: &[u8]) -> Result<Playlist, Fault> {
+    // Names of objects are UTF-8: what is not names none, and the rest is still read.
+    let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
+    let not_utf8 = matches!(text, Cow::Owned(_));
+    let mut lines = lines(&text).skip_while(|(_, line)| line.is_empty());
+    match lines.next() {
+        Some((_, first)) if first.starts_with("#EXTM3U") => {}
+        other => return Err(Fault { line: other.map_or(1, |(line, _)| line), what: Wrong::NoPlaylist }),
+    }
+    let mut playlist = if is_multivariant(&text) { multivariant::read(lines)? } else { media::read(lines)? };
+    if not_utf8 {
+        let faults = match &mut playlist {
+            Playlist::Multivariant(multivariant) => &mut multivariant.faults,
+            Playlist::Media(media) => &mut media.faults,
+        };
+        let before = text.find(char::REPLACEMENT_CHARACTER).map_or("", |at| &text[..at]);
+        faults.insert(0, Fault { line: before.matches('\n').count() + 1, what: Wrong::NotUtf8 });
+    }
+    Ok(playlist)
+}
+
+/// Whether the first tag that tells says multivariant.
+fn is_multivariant(text: &str) -> bool {
+    lines(text).filter_map(|(_, line)| tag(line)).find_map(|(tag, _)| kind(tag)).unwrap_or(false)
+}
+
+/// The target duration a media playlist states (RFC 8216 4.3.3.1), if it states one that makes sense. Some packagers write it
+/// with decimals, which the RFC does not allow and players accept.
+#[must_use]
+pub fn target_duration(playlist: &[u8]) -> Option<Duration> {
+    const TAG: &[u8] = b"#EXT-X-TARGETDURATION:";
+    // It stands in the head, before the first segment; a multivariant playlist has none at all.
+    let line = playlist.split(|&byte| byte == b'\n').take(64).find_map(|line| line.trim_ascii().strip_prefix(TAG))?;
+    let seconds: f64 = std::str::from_utf8(line).ok()?.trim().parse().ok()?;
+    (seconds > 0.0 && seconds <= 86_400.0).then(|| Duration::from_secs_f64(seconds))
+}
