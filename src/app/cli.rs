@@ -1,12 +1,9 @@
-//! The command line. The only module that knows clap.
+//! The command line: its commands and flags, and what each calls.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub(super) use clap::Args;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-
+use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueSource};
 use super::settings::{Given, Overrides, SHIPPED, Settings};
 use super::{Failure, doctor, harvest, health, keys, print, serve, size};
 use crate::auth::grant::Role;

@@ -4,6 +4,7 @@
 //! bound. Results go to stdout, logs and complaints to stderr; exit status 0 is done, 1 failed, 2 wrong usage or settings.
 
 mod access_log;
+mod args;
 mod buckets;
 mod certificates;
 mod chronicle;

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::namespace::Labels;
-use super::{Count, Family, Gauge, Level, Registry};
+use super::{Count, Family, Gauge, Labels, Level, Registry};
 
 /// A namespace's figures of its durable tier.
 #[derive(Clone, Debug)]

@@ -43,6 +43,8 @@ use crate::model::kind::Kind;
 pub type Count = Counter;
 /// A figure that goes up and down.
 pub type Level = Gauge<u64, AtomicU64>;
+/// The labels of one series.
+type Labels<const N: usize> = [(&'static str, String); N];
 
 /// Why uploads and deletions are refused: the problems' codes. One that is not here is looked up by name.
 const REASONS: [&str; 18] = [

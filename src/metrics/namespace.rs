@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::durable::{DurableFamilies, DurableMetrics};
 use super::requests::{KINDS, Traffic};
-use super::{Count, Family, Level, Registry};
+use super::{Count, Family, Labels, Level, Registry};
 use crate::model::event::EventKind;
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
-
-pub(super) type Labels<const N: usize> = [(&'static str, String); N];
 
 /// Why an object left before its time, or at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

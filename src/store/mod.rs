@@ -8,7 +8,7 @@
 //! version to the next in one step; what is read while it grows is no object yet, and never seen where there is one. Bytes
 //! counted = bytes held. No lock is held across an await. The hot store knows nothing of what is below it, and never waits for it.
 
-mod arrivals;
+mod arrival;
 pub mod cold;
 mod growing;
 mod hot;
@@ -16,11 +16,12 @@ mod in_flight;
 pub mod tier;
 mod upload;
 mod uploads;
+mod waiters;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use arrivals::Arrival;
+pub use arrival::Arrival;
 pub use cold::ColdError;
 pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use growing::{BrokenOff, GrowingReader};

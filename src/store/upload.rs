@@ -59,8 +59,19 @@ pub(super) fn hash(body: &[u8]) -> u128 {
     xxhash_rust::xxh3::xxh3_128(body)
 }
 
+impl HotNamespace {
+    /// Opens an upload. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
+    /// visible before [`Upload::publish`], and dropping the upload leaves no trace.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`].
+    pub fn create(self: &Arc<Self>, key: &Key, length: Option<u64>) -> Result<Upload, StoreError> {
+        Upload::open(Arc::clone(self), key.clone(), length)
+    }
+}
+
 impl Upload {
-    pub(super) fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
+    fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
         let flight = namespace.uploads().open(&key);
         // From here on it is an upload like any other: if there is no room for it, it ends like one.
         let buffer = Buffer::Pieces(Vec::new());

@@ -11,7 +11,7 @@ use super::sink::{Folder, Sink};
 use super::source::Source;
 use super::window::{Asked, Field};
 use super::{Counts, Harvest, Record, bucket, resume};
-use crate::app::cli::Args;
+use crate::app::args::Args;
 use crate::app::client::{Client, TlsRules};
 use crate::app::doctor::place::{Address, Manner, Place, shown};
 use crate::app::doctor::progress::Progress;

@@ -22,10 +22,10 @@ use parking_lot::Mutex;
 use self::entry::{Entry, cost};
 use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
-use super::arrivals::{Arrival, Arrivals};
 use super::growing::GrowingReader;
 use super::uploads::{Flight, Uploads};
-use super::{InFlight, StoreError, Upload};
+use super::waiters::Waiters;
+use super::{InFlight, StoreError};
 use crate::metrics::{Gone, NamespaceMetrics};
 use crate::model::clock::Clock;
 use crate::model::id::Key;
@@ -41,7 +41,7 @@ pub struct HotNamespace {
     map: EntryMap,
     ledger: Mutex<Ledger>,
     uploads: Uploads,
-    arrivals: Arrivals,
+    waiters: Waiters,
     in_flight: Arc<InFlight>,
     clock: Clock,
     metrics: NamespaceMetrics,
@@ -90,7 +90,7 @@ impl HotNamespace {
             map: EntryMap::new(),
             ledger: Mutex::new(Ledger::new(capacity)),
             uploads: Uploads::default(),
-            arrivals: Arrivals::default(),
+            waiters: Waiters::default(),
             in_flight,
             clock,
             metrics,
@@ -124,15 +124,6 @@ impl HotNamespace {
         self.map.get(key.as_str()).is_some()
     }
 
-    /// Opens an upload. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
-    /// visible before [`Upload::publish`], and dropping the upload leaves no trace.
-    ///
-    /// # Errors
-    /// [`StoreError::Busy`].
-    pub fn create(self: &Arc<Self>, key: &Key, length: Option<u64>) -> Result<Upload, StoreError> {
-        Upload::open(Arc::clone(self), key.clone(), length)
-    }
-
     /// Whether an upload of the key is in flight, from the moment it was let in and whether or not any of it has come.
     #[must_use]
     pub fn is_uploading(&self, key: &Key) -> bool {
@@ -153,17 +144,12 @@ impl HotNamespace {
         self.peek(key).is_some() || self.uploads.growing(key).is_some() || self.peek(key).is_some()
     }
 
-    /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.
-    pub fn arrivals(self: &Arc<Self>, key: &Key) -> Arrival {
-        Arrival::new(Arc::clone(self), key.clone())
-    }
-
     pub(super) fn uploads(&self) -> &Uploads {
         &self.uploads
     }
 
-    pub(super) fn waiters(&self) -> &Arrivals {
-        &self.arrivals
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     /// Makes an upload's body the object, in one step: a reader sees the old version or this one. `allow` is asked about the

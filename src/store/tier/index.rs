@@ -11,6 +11,7 @@ use ahash::RandomState;
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
+use crate::store::Entry;
 
 /// What an object takes beside its body: its attributes' block and what the file system rounds up, in bytes.
 pub(super) const OVERHEAD: u64 = 8 << 10;
@@ -26,6 +27,11 @@ pub(super) struct Slot {
     pub(super) version: u64,
     /// Whether it was written or seen by this process, and not only read in the journal.
     pub(super) is_certain: bool,
+}
+
+/// What a version takes in the tier.
+pub(super) fn cost(entry: &Entry) -> u64 {
+    entry.body.len() as u64 + OVERHEAD
 }
 
 /// The index.

@@ -1,28 +1,15 @@
-//! Whose turn it is when space is short, and what goes for it: the [`room`](super::room) counts, this picks. All in memory, under the
-//! lock of the [`state`](super::state); the removals themselves are changes like others.
+//! Whose turn it is when space is short, and what goes for it: the [`room`](super::room) counts, this picks, the
+//! [`state`](super::state) removes. All in memory, under the state's lock; the removals themselves are changes like others.
 
 use std::sync::Arc;
 
-use super::index::{OVERHEAD, Slot};
+use super::index::cost;
 use super::queue::{Change, Turn};
 use super::room::Verdict;
 use super::state::State;
-use crate::model::id::Key;
 use crate::store::Entry;
 
-/// What a version takes in the tier.
-pub(super) fn cost(entry: &Entry) -> u64 {
-    entry.body.len() as u64 + OVERHEAD
-}
-
 impl State {
-    pub(super) fn give_up(&mut self, key: Key) {
-        self.queue.give_up(&key);
-        self.metrics.given_up.inc();
-        self.forget(&key);
-        self.given_up.push(key);
-    }
-
     /// The change whose turn it is, if there is one and there is room for it; else room is made.
     pub(super) fn take(&mut self, all: bool) -> Option<Turn> {
         let now = self.clock.now();
@@ -59,13 +46,6 @@ impl State {
         freed > 0
     }
 
-    /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too
-    /// many.
-    pub(super) fn oldest(&self) -> Option<(Key, Slot)> {
-        let key = self.index.by_age().find(|key| self.queue.get(key).is_none())?;
-        Some((key.clone(), *self.index.get(key)?))
-    }
-
     fn may_evict_for(&self, entry: &Entry) -> bool {
         // What the journal says may be out of date: nothing is removed on its word.
         self.is_complete
@@ -77,15 +57,6 @@ impl State {
     fn is_outdated(&self, entry: &Entry) -> bool {
         !entry.meta.kind.is_protected()
             && self.oldest().is_some_and(|(_, slot)| !slot.kind.is_protected() && slot.modified > entry.meta.modified)
-    }
-
-    /// Removes an object for space; says how much that brings.
-    pub(super) fn evict(&mut self, key: &Key) -> u64 {
-        let Some(slot) = self.index.get(key).copied() else { return 0 };
-        self.forget(key);
-        self.metrics.evicted.inc();
-        self.evicted.push((key.clone(), slot));
-        slot.length + OVERHEAD
     }
 
     /// A turn has ended, in whatever way. Says whether it was a write that was alone.

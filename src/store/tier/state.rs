@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use super::index::{Index, OVERHEAD, Slot};
+use super::index::{Index, OVERHEAD, Slot, cost};
 use super::journal::Lines;
 use super::queue::{Change, End, Queue, Turn};
 use super::room::Room;
-use super::space::cost;
 use super::{Ack, Options};
 use crate::metrics::DurableMetrics;
 use crate::model::clock::{Clock, Moment};
@@ -238,6 +237,30 @@ impl State {
             self.take_out(&key);
         }
         self.is_complete = true;
+    }
+
+    /// Gives up the version that waits under this key, and rids the tier of the older one.
+    pub(super) fn give_up(&mut self, key: Key) {
+        self.queue.give_up(&key);
+        self.metrics.given_up.inc();
+        self.forget(&key);
+        self.given_up.push(key);
+    }
+
+    /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too
+    /// many.
+    pub(super) fn oldest(&self) -> Option<(Key, Slot)> {
+        let key = self.index.by_age().find(|key| self.queue.get(key).is_none())?;
+        Some((key.clone(), *self.index.get(key)?))
+    }
+
+    /// Removes an object for space; says how much that brings.
+    pub(super) fn evict(&mut self, key: &Key) -> u64 {
+        let Some(slot) = self.index.get(key).copied() else { return 0 };
+        self.forget(key);
+        self.metrics.evicted.inc();
+        self.evicted.push((key.clone(), slot));
+        slot.length + OVERHEAD
     }
 
     /// Schedules the removal of some of what has fallen due, and of what is over the capacity.

@@ -1,38 +1,16 @@
 //! Waiting for an object that is not here yet.
 //!
-//! Whoever wants a key asks first to be told and looks afterwards, so that nothing can happen unseen in between. A writer pays
-//! one look at a counter for it as long as nobody waits.
+//! Whoever wants a key asks first to be told and looks afterwards, so that nothing can happen unseen in between.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll};
 
-use ahash::RandomState;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::HotNamespace;
 use crate::model::id::Key;
-
-/// Who waits for which key of a namespace.
-///
-/// Invariant: a key is listed as long as somebody waits for it, so the list is no longer than those who wait are many; `count` is
-/// their number.
-#[derive(Debug, Default)]
-pub(super) struct Arrivals {
-    count: AtomicUsize,
-    waiting: Mutex<HashMap<Key, Waiting, RandomState>>,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    news: Arc<Notify>,
-    count: usize,
-}
 
 /// Completes with the next news of a key from the moment it was made: a version of it was published, an upload of it has become
 /// readable, or one has ended without being stored. It does not say which: look again. Cancel-safe: dropping it is the end of
@@ -44,55 +22,11 @@ pub struct Arrival {
     news: Pin<Box<OwnedNotified>>,
 }
 
-impl Arrivals {
-    /// Tells those who wait for the key. To be called after what there is to see can be seen.
-    pub(super) fn announce(&self, key: &Key) {
-        // Pairs with the fence in `wait_for`: either this sees who waits, or they see what is announced.
-        fence(Ordering::SeqCst);
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let news = self.waiting.lock().get(key).map(|waiting| Arc::clone(&waiting.news));
-        if let Some(news) = news {
-            news.notify_waiters();
-        }
-    }
-
-    fn wait_for(&self, key: &Key) -> OwnedNotified {
-        let news = {
-            let mut all = self.waiting.lock();
-            let waiting = all.entry(key.clone()).or_default();
-            waiting.count += 1;
-            // From its making on it hears what is announced, polled or not.
-            Arc::clone(&waiting.news).notified_owned()
-        };
-        self.count.fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        news
-    }
-
-    fn give_up(&self, key: &Key) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        let mut all = self.waiting.lock();
-        if let Some(waiting) = all.get_mut(key) {
-            waiting.count -= 1;
-            if waiting.count == 0 {
-                all.remove(key);
-            }
-        }
-    }
-
-    /// How many wait, and for how many keys.
-    #[cfg(test)]
-    fn sizes(&self) -> (usize, usize) {
-        (self.count.load(Ordering::Relaxed), self.waiting.lock().len())
-    }
-}
-
-impl Arrival {
-    pub(super) fn new(namespace: Arc<HotNamespace>, key: Key) -> Self {
-        let news = Box::pin(namespace.waiters().wait_for(&key));
-        Self { namespace, key, news }
+impl HotNamespace {
+    /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.
+    pub fn arrivals(self: &Arc<Self>, key: &Key) -> Arrival {
+        let news = Box::pin(self.waiters().wait_for(key));
+        Arrival { namespace: Arc::clone(self), key: key.clone(), news }
     }
 }
 
