@@ -6,18 +6,20 @@
 //!
 //! # The house
 //!
-//! Built in floors. A module uses only floors below its own, never sideways, never up; `tests/it/tidy.rs` checks it.
+//! Built in floors. A module uses only floors below its own, never sideways, never up; and within a folder the files use each other
+//! in one direction: a folder's `mod.rs` and its files know each other, files beside each other never in a circle. `tests/it/tidy`
+//! checks both.
 //!
 //! | floor | module | duty |
 //! | --- | --- | --- |
-//! | 5 | [`app`] | puts the house together: settings, commands, keys on disk, start and drain |
-//! | 4 | [`web`] | the words of HTTP: URLs, headers, status codes, connections |
-//! | 3 | [`origin`] | what an origin does: the rules of a write, of a read, of a removal, of liveness and of looking back |
-//! | 2 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account, the tier below |
-//! | 1 | [`auth`] | pure judgement: a key string <-> what its holder may do |
-//! | 1 | [`hls`] | what playlists and MPDs say, and the few changes an origin makes to them |
+//! | 6 | [`app`] | puts the house together: settings, commands, keys on disk, start and drain |
+//! | 5 | [`web`] | the words of HTTP: URLs, headers, status codes, connections |
+//! | 4 | [`origin`] | what an origin does: the rules of a write, of a read, of a removal, of liveness and of looking back |
+//! | 3 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account, the tier below |
+//! | 2 | [`auth`] | pure judgement: a key string <-> what its holder may do |
+//! | 2 | [`hls`] | what playlists and MPDs say, and the few changes an origin makes to them |
+//! | 1 | [`metrics`] | every counter and gauge, by name and meaning |
 //! | 0 | [`model`] | words: parsed once, always valid |
-//! | 0 | [`metrics`] | every counter and gauge, by name and meaning |
 //!
 //! # One PUT
 //!

@@ -1,5 +1,7 @@
 //! The house's own rules, checked on its sources.
 
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +42,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn floor(module: &str) -> Option<usize> {
-    let floors: [&[&str]; 6] = [&["model", "metrics"], &["auth", "hls"], &["store"], &["origin"], &["web"], &["app"]];
+    let floors: [&[&str]; 7] = [&["model"], &["metrics"], &["auth", "hls"], &["store"], &["origin"], &["web"], &["app"]];
     floors.iter().position(|modules| modules.contains(&module))
 }
 
@@ -59,12 +61,21 @@ fn modules_use_only_floors_below_their_own() {
                     continue;
                 }
                 let Some(used_floor) = floor(used) else { panic!("{file} uses crate::{used}, which stands on no floor") };
-                // Metrics name what they count by words; words know nothing of them.
-                let aside = own == "metrics" && used == "model";
-                assert!(used_floor < own_floor || aside, "{file} uses crate::{used}, which is not below it");
+                assert!(used_floor < own_floor, "{file} uses crate::{used}, which is not below it");
+                // They stand above the metrics and judge without them: what is found is counted by those who asked.
+                let is_pure = !matches!(own, "auth" | "hls") || used == "model";
+                assert!(is_pure, "{file} uses crate::{used}: {own} judges by words alone");
             }
         }
     }
+}
+
+/// Circles that are still there, to be broken by those who work on these files. None is added.
+const KNOWN_CIRCLES: [&str; 2] = ["web: connection, drain, envelope, record", "web: dav, objects"];
+
+#[test]
+fn files_beside_each_other_use_each_other_in_one_direction() {
+    assert_eq!(circles::circles(&sources()), KNOWN_CIRCLES);
 }
 
 #[test]
@@ -78,7 +89,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("object_store", "store/cold/cloud/bucket.rs"),
         ("prometheus_client", "metrics/mod.rs"),
         ("toml", "app/settings/file.rs"),
-        ("clap", "app/cli.rs"),
+        ("clap", "app/args.rs"),
         ("tracing_subscriber", "app/telemetry.rs"),
         ("tracing_appender", "app/telemetry.rs"),
         ("hyper", "web/server.rs"),
