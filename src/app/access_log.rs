@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 use super::settings::{AccessLogOutput, AccessLogSettings};
 use crate::metrics::Metrics;
-use crate::web::access_log::AccessLog;
+use crate::web::record::access_log::AccessLog;
 
 /// How long lines are gathered before they are written: long enough that a busy server wakes this thread rarely, short enough
 /// that what has gathered stays in the processor's cache.

@@ -11,7 +11,7 @@ use super::keys::rfc3339;
 use super::settings::TlsSettings;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
-use crate::web::tls::{Pem, Tls};
+use crate::web::connection::tls::{Pem, Tls};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);

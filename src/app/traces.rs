@@ -19,7 +19,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData};
 
-use crate::web::spans::{Ended, Spans};
+use crate::web::record::spans::{Ended, Spans};
 
 /// How long the collector may take for one parcel of spans.
 const SEND: Duration = Duration::from_secs(5);

@@ -15,10 +15,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use http_body::Body as _;
 
-use super::connection::ConnectionState;
-use super::error::{ALLOWED, CORS_METHODS, Problem, panicked};
-use super::record::{Record, Witness};
-use super::{Handling, Web, drain};
+use super::connection::state::ConnectionState;
+use super::connection::unwanted;
+use super::problem::{ALLOWED, CORS_METHODS, Problem, panicked};
+use super::record::Record;
+use super::record::body::CountedBody;
+use super::{Handling, Web};
 use crate::origin::policy::CorsOrigins;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,12 +55,14 @@ pub(super) async fn answer(
     connection: Arc<ConnectionState>,
     request: Request,
     handle: impl FnOnce(Web, Context, Request) -> Handling,
-) -> Response<Witness> {
+) -> Response<CountedBody> {
     let record = Record::begin(&web, &request, peer, take_or_make_id(request.headers()), Arc::clone(&connection));
     let context = Context { peer, connection, record: Arc::clone(&record) };
     let mut response = if is_too_large(&request) {
         let (parts, body) = request.into_parts();
-        drain::after_refusal(Problem::head_too_large(), &context, &parts.headers, body).into_response(context.id(), None)
+        // It closes the connection in any case.
+        let _ = unwanted::after_refusal(&context.connection, &parts.headers, body);
+        Problem::head_too_large().into_response(context.id(), None)
     } else {
         let is_head = request.method() == Method::HEAD;
         match guard(handle(web, context, request)).await {

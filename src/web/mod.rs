@@ -1,58 +1,32 @@
 //! The words of HTTP: URLs, headers, status codes.
 //!
 //! A request's way, in order, each step with its reason:
-//! 1. [`server`] accepts the connection, [`tls`] shakes hands where that is asked for, and [`connection`] keeps the time limits,
-//!    with [`stream`] for those of one HTTP/2 answer; [`preface`] tells which HTTP it is, and [`lane`] gives those who write
-//!    threads of their own.
+//! 1. [`connection`] accepts it, keeps the time limits and reads it.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. The probes have a router; every other path is an object's, and goes there by the shortest way.
-//! 4. [`objects`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb: [`mod@get`], [`put`],
-//!    [`remove`]; [`dav`] has the two verbs of WebDAV.
-//!    [`record`] goes along with the request and knows at its end what became of it: for the figures, the [`access_log`]
-//!    and the [`spans`].
-//! 5. [`reply`] and [`error`] turn what the origin said into headers and status.
-//! 6. [`admin`] is a listener of its own, for who looks after the server; [`mod@harvest`] is what can be ordered there.
+//! 4. [`verbs`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb. [`record`] goes along with
+//!    the request and knows at its end what became of it.
+//! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.
+//! 6. [`admin`] is a listener of its own, for who looks after the server.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
 //! body is touched. Nothing a client sent as a credential reaches a log line, an error or a metric.
 
 mod access;
-pub mod access_log;
 pub mod admin;
-mod admission;
-mod advice;
-mod challenge;
-mod connection;
-mod dav;
-mod detached;
+pub mod connection;
 mod digits;
-mod drain;
-mod ending;
 mod envelope;
-mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod get;
-pub mod harvest;
-mod ingest;
-mod inherit;
-mod lane;
-mod mask;
-mod objects;
-mod preface;
-mod put;
-mod record;
-mod refusal;
-mod remove;
-mod reply;
-pub mod server;
-pub mod spans;
-mod stream;
+mod problem;
+pub mod record;
+mod refusals;
 mod target;
-pub mod tls;
+mod verbs;
 
-pub use admission::ConnectionLimits;
+pub use connection::admission::ConnectionLimits;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,9 +44,12 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use self::access_log::AccessLog;
+use self::connection::admission::Admission;
 use self::envelope::Context;
-use self::spans::Spans;
+use self::record::access_log::AccessLog;
+use self::record::spans::Spans;
+use self::refusals::black_box::BlackBox;
+use self::refusals::challenge::Challenges;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -134,9 +111,9 @@ struct Inner {
     limits: ArcSwap<Limits>,
     ready: AtomicBool,
     uploads: TaskTracker,
-    challenges: challenge::Challenges,
-    admission: Arc<admission::Admission>,
-    ingest: ingest::Ingest,
+    challenges: Challenges,
+    admission: Arc<Admission>,
+    black_box: BlackBox,
     access_log: Option<Arc<AccessLog>>,
     spans: OnceLock<Arc<dyn Spans>>,
     encoders: OnceLock<Handle>,
@@ -152,8 +129,8 @@ impl Web {
         limits: Limits,
         access_log: Option<Arc<AccessLog>>,
     ) -> Self {
-        let challenges = challenge::Challenges::new(origin.clock().clone());
-        let ingest = ingest::Ingest::new(origin.clock().clone());
+        let challenges = Challenges::new(origin.clock().clone());
+        let black_box = BlackBox::new(origin.clock().clone());
         let inner = Inner {
             origin,
             verifier,
@@ -163,7 +140,7 @@ impl Web {
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
-            ingest,
+            black_box,
             access_log,
             spans: OnceLock::new(),
             encoders: OnceLock::new(),
@@ -210,7 +187,7 @@ impl Web {
     /// came, and a router's way from box to box costs as much as all the rest of a read.
     fn handle(self, mut probes: Router, context: Context, request: Request) -> Handling {
         if !matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
-            return Box::pin(objects::dispatch(self, context, request));
+            return Box::pin(verbs::dispatch(self, context, request));
         }
         Box::pin(async move {
             match probes.call(request).await {

@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::error::Problem;
+use super::problem::Problem;
 use crate::auth::secret::Secret;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};

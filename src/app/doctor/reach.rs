@@ -12,7 +12,7 @@ use super::report::{At, Finding, Report};
 use crate::app::client::{Answer, Call, Client, TlsRules, Unanswered, Url};
 use crate::app::keys::rfc3339;
 use crate::model::clock::{Clock, WallTime};
-use crate::web::tls::Certificate;
+use crate::web::connection::tls::Certificate;
 
 /// A certificate that ends within this is warned of.
 const SOON: Duration = Duration::from_secs(14 * 86_400);

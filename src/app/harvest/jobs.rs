@@ -25,7 +25,7 @@ use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::origin::Origin;
 use crate::store::{Access, Location};
-use crate::web::harvest::{Harvests, Order, Progress, Refused};
+use crate::web::admin::harvest::{Harvests, Order, Progress, Refused};
 
 /// How many run at a time: each reads and writes as fast as it can, and a live stream comes first.
 const AT_ONCE: usize = 2;

@@ -12,9 +12,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body::Frame;
 
-use super::digits::Digits;
 use crate::model::meta::Outset;
 use crate::origin::{BrokenOff, Following, Found};
+use crate::web::digits::Digits;
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::error::Problem;
+use crate::web::problem::Problem;
 
 /// Where they are.
 const PATH: &str = "/v1/harvest";
@@ -36,7 +36,7 @@ pub struct Order {
     pub start: Option<String>,
     /// Until when; without it, until now.
     pub end: Option<String>,
-    /// Instead of both: so much of it, up to now.
+    /// Instead of both: the last stretch of it, this long, up to now.
     pub last: Option<String>,
     /// Where to: a name below the folder that is set, or the URL of a place below one of the buckets that are set.
     pub out: String,

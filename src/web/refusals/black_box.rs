@@ -1,7 +1,7 @@
 //! The encoders' black box: what each ingest client sent first, and what of it was refused lately, headers and all.
 //!
 //! Encoders hide refusals, and vendors do not write down what their encoders send. A client is a peer's address and a user
-//! agent. Everything is masked before it is kept ([`mask`]), and everything is bounded: clients, records, bytes of a record. When a
+//! agent. Everything is masked before it is kept ([`redact`]), and everything is bounded: clients, records, bytes of a record. When a
 //! new client needs a place, one that has never had an upload accepted goes first, the longest silent one of those: a flood of
 //! invented clients can't push out an encoder.
 
@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::advice::advice;
-use super::error::Problem;
-use super::mask;
 use crate::model::clock::{Clock, WallTime};
+use crate::web::problem::Problem;
+use crate::web::record::redact;
 
 /// How many clients are remembered.
 const CLIENTS: usize = 128;
@@ -30,7 +30,7 @@ const TARGET: usize = 1024;
 
 /// What is known of ingest clients.
 #[derive(Debug)]
-pub(super) struct Ingest {
+pub(in crate::web) struct BlackBox {
     clock: Clock,
     hasher: RandomState,
     clients: Mutex<HashMap<u64, Client>>,
@@ -75,7 +75,7 @@ struct Refused {
 }
 
 #[derive(Serialize)]
-struct ShownClient {
+struct ClientReport {
     peer: IpAddr,
     user_agent: String,
     first_seen: String,
@@ -87,7 +87,7 @@ struct ShownClient {
 }
 
 #[derive(Serialize)]
-struct ShownRefusal {
+struct RefusalReport {
     peer: IpAddr,
     user_agent: String,
     status: u16,
@@ -101,13 +101,13 @@ struct ShownRefusal {
     request: Sent,
 }
 
-impl Ingest {
-    pub(super) fn new(clock: Clock) -> Self {
+impl BlackBox {
+    pub(in crate::web) fn new(clock: Clock) -> Self {
         Self { clock, hasher: RandomState::new(), clients: Mutex::default() }
     }
 
     /// A write was let in.
-    pub(super) fn accepted(&self, peer: IpAddr, parts: &Parts) {
+    pub(in crate::web) fn accepted(&self, peer: IpAddr, parts: &Parts) {
         let now = self.clock.wall();
         self.with_client(peer, parts, now, |client| {
             client.accepted += 1;
@@ -119,7 +119,14 @@ impl Ingest {
     }
 
     /// A write was refused, or failed.
-    pub(super) fn refused(&self, peer: IpAddr, parts: &Parts, problem: &Problem, request_id: &str, received: Option<u64>) {
+    pub(in crate::web) fn refused(
+        &self,
+        peer: IpAddr,
+        parts: &Parts,
+        problem: &Problem,
+        request_id: &str,
+        received: Option<u64>,
+    ) {
         let at = self.clock.wall();
         let sent = Sent::of(parts, at);
         self.with_client(peer, parts, at, |client| {
@@ -155,7 +162,7 @@ impl Ingest {
         }
         let client = clients.entry(name).or_insert_with(|| Client {
             peer,
-            user_agent: cut(mask::header(&USER_AGENT, user_agent), VALUE),
+            user_agent: cut(redact::header(&USER_AGENT, user_agent), VALUE),
             first_seen: now,
             last_seen: now,
             accepted: 0,
@@ -170,11 +177,11 @@ impl Ingest {
     }
 
     /// All refusals that are kept, newest first, as JSON.
-    pub(super) fn rejected_json(&self) -> Vec<u8> {
+    pub(in crate::web) fn rejected_json(&self) -> Vec<u8> {
         let mut shown = Vec::new();
         for client in self.clients.lock().values() {
             for refused in client.refusals.iter().cloned() {
-                let line = ShownRefusal {
+                let line = RefusalReport {
                     peer: client.peer,
                     user_agent: client.user_agent.clone(),
                     status: refused.status,
@@ -196,10 +203,10 @@ impl Ingest {
     }
 
     /// All clients that are remembered, the last one heard of first, as JSON.
-    pub(super) fn clients_json(&self) -> Vec<u8> {
-        let mut shown: Vec<(WallTime, ShownClient)> = Vec::new();
+    pub(in crate::web) fn clients_json(&self) -> Vec<u8> {
+        let mut shown: Vec<(WallTime, ClientReport)> = Vec::new();
         for client in self.clients.lock().values() {
-            let line = ShownClient {
+            let line = ClientReport {
                 peer: client.peer,
                 user_agent: client.user_agent.clone(),
                 first_seen: client.first_seen.to_string(),
@@ -222,8 +229,8 @@ impl Sent {
         let headers = parts.headers.iter().take(HEADERS);
         Self {
             time: at.to_string(),
-            method: cut(mask::name(parts.method.as_str()).into_owned(), VALUE),
-            target: cut(mask::target(&parts.uri), TARGET),
+            method: cut(redact::name(parts.method.as_str()).into_owned(), VALUE),
+            target: cut(redact::target(&parts.uri), TARGET),
             version: format!("{:?}", parts.version),
             headers: headers.map(|(name, value)| show(name, value.as_bytes())).collect(),
         }
@@ -232,7 +239,7 @@ impl Sent {
 
 /// Masked first and cut after that: half a key would not be known for one.
 fn show(name: &axum::http::HeaderName, value: &[u8]) -> (String, String) {
-    (cut(mask::name(name.as_str()).into_owned(), VALUE), cut(mask::header(name, value), VALUE))
+    (cut(redact::name(name.as_str()).into_owned(), VALUE), cut(redact::header(name, value), VALUE))
 }
 
 fn cut(mut text: String, limit: usize) -> String {
@@ -261,15 +268,15 @@ mod tests {
     #[test]
     fn refusals_are_kept_newest_first_and_questions_once() {
         let clock = Clock::manual();
-        let ingest = Ingest::new(clock.clone());
+        let black_box = BlackBox::new(clock.clone());
         let peer = IpAddr::from([10, 0, 0, 1]);
         let question = || Problem::new(axum::http::StatusCode::UNAUTHORIZED, "no-credentials", "who are you?");
         for n in 0..20 {
             clock.advance(Duration::from_secs(1));
-            ingest.refused(peer, &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), "id", None);
-            ingest.refused(peer, &parts("encoder", &format!("/cache/live/{n}")), &Problem::bad_request("no"), "id", Some(7));
+            black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), "id", None);
+            black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}")), &Problem::bad_request("no"), "id", Some(7));
         }
-        let rejected = read(&ingest.rejected_json(), "rejected");
+        let rejected = read(&black_box.rejected_json(), "rejected");
         assert_eq!(rejected.len(), REFUSALS);
         let questions: Vec<_> = rejected.iter().filter(|line| line["code"] == "no-credentials").collect();
         assert_eq!((questions.len(), &questions[0]["times"]), (1, &serde_json::json!(20)));
@@ -278,8 +285,8 @@ mod tests {
         let times: Vec<_> = rejected.iter().map(|line| line["request"]["time"].as_str().unwrap()).collect();
         assert!(times.is_sorted_by(|one, other| one >= other), "{times:?}");
 
-        ingest.accepted(peer, &parts("encoder", "/cache/live/a.ts"));
-        let rejected = ingest.rejected_json();
+        black_box.accepted(peer, &parts("encoder", "/cache/live/a.ts"));
+        let rejected = black_box.rejected_json();
         assert!(String::from_utf8_lossy(&rejected).contains("Nothing to do"), "a question that is answered is no trouble");
         assert!(!String::from_utf8_lossy(&rejected).contains("secret"));
     }
@@ -287,18 +294,18 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_a_flood_does_not_push_out_an_encoder() {
         let clock = Clock::manual();
-        let ingest = Ingest::new(clock.clone());
-        ingest.accepted(IpAddr::from([10, 0, 0, 1]), &parts("AWS Elemental MediaLive", "/cache/live/a.ts"));
+        let black_box = BlackBox::new(clock.clone());
+        black_box.accepted(IpAddr::from([10, 0, 0, 1]), &parts("AWS Elemental MediaLive", "/cache/live/a.ts"));
         for n in 0..10_000u32 {
             clock.advance(Duration::from_millis(1));
             let long = format!("/cache/live/{}?{}", "x".repeat(3000), "y z ".repeat(3).replace(' ', "+"));
             let flood = parts(&format!("invented {n}"), &long);
-            ingest.refused(IpAddr::from(n.to_be_bytes()), &flood, &Problem::bad_request("no"), "id", None);
+            black_box.refused(IpAddr::from(n.to_be_bytes()), &flood, &Problem::bad_request("no"), "id", None);
         }
-        let clients = read(&ingest.clients_json(), "clients");
+        let clients = read(&black_box.clients_json(), "clients");
         assert_eq!(clients.len(), CLIENTS);
         let encoder = clients.iter().find(|client| client["user_agent"] == "AWS Elemental MediaLive").unwrap();
         assert_eq!(encoder["first_accepted"]["method"], "PUT");
-        assert!(ingest.rejected_json().len() < CLIENTS * 4096);
+        assert!(black_box.rejected_json().len() < CLIENTS * 4096);
     }
 }

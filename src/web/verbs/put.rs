@@ -15,13 +15,14 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::detached::Detached;
-use super::envelope::{Context, narrow};
-use super::error::Problem;
-use super::target::Target;
-use super::{Web, drain, get, refusal};
+use super::get;
 use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
 use crate::origin::{PutSpec, Stored, Upload};
+use crate::web::envelope::{Context, narrow};
+use crate::web::problem::Problem;
+use crate::web::target::Target;
+use crate::web::{Web, refusals};
 
 /// Judges a write from its headers alone.
 pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
@@ -102,7 +103,7 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
                 }
                 Err(error) => {
                     let problem = Problem::from(error);
-                    refusal::log(&web, &context, &parts, Some(&object), &problem, None);
+                    refusals::log(&web, &context, &parts, Some(&object), &problem, None);
                     return Err(problem);
                 }
             },
@@ -122,9 +123,9 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
             Err(_) => break too_slow(),
         }
     };
-    refusal::log(&web, &context, &parts, Some(&object), &problem, Some(upload.received()));
+    refusals::log(&web, &context, &parts, Some(&object), &problem, Some(upload.received()));
     drop(upload);
-    Err(drain::after_refusal(problem, &context, &HeaderMap::new(), body))
+    Err(refusals::without_body(problem, &context, &HeaderMap::new(), body))
 }
 
 fn cut_off() -> Problem {

@@ -18,125 +18,26 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::lane::Movable;
-use super::preface::{Ahead, Beginning};
-use super::{Limits, drain};
+use super::encoders::Movable;
+use super::state::{ConnectionState, Phase};
+use super::unwanted;
+use super::version::{Detected, Peeked};
+use crate::web::Limits;
 
 /// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
 const STREAMS_FIRST: Duration = Duration::from_secs(1);
-
-/// What a connection is doing, as far as time limits go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    Head,
-    Busy,
-    /// The same, and it is us who keep the client waiting.
-    Empty,
-}
-
-/// What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
-#[derive(Debug, Default)]
-pub(super) struct ConnectionState {
-    open_requests: AtomicUsize,
-    waiting_answers: AtomicUsize,
-    head: AtomicBool,
-    multiplexed: AtomicBool,
-    linger: AtomicBool,
-    begun: AtomicBool,
-    first_request: Notify,
-    broken: AtomicBool,
-    stalled: AtomicBool,
-    unsent: AtomicUsize,
-}
-
-impl ConnectionState {
-    /// A request has been read and is being answered.
-    pub(super) fn request_begins(&self) {
-        self.head.store(false, Ordering::Relaxed);
-        self.open_requests.fetch_add(1, Ordering::Relaxed);
-        if !self.begun.swap(true, Ordering::Relaxed) {
-            self.first_request.notify_one();
-        }
-    }
-
-    /// Waits for the first request; returns at once when there has been one. Cancel-safe.
-    pub(super) async fn first_request(&self) {
-        if !self.begun.load(Ordering::Relaxed) {
-            self.first_request.notified().await;
-        }
-    }
-
-    pub(super) fn request_ends(&self) {
-        self.open_requests.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// An answer that has begun has nothing more to send for now, or has something again.
-    pub(super) fn has_nothing_to_send(&self, nothing: bool) {
-        if nothing {
-            self.waiting_answers.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.waiting_answers.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// This connection speaks HTTP/2.
-    pub(super) fn is_multiplexed(&self) {
-        self.multiplexed.store(true, Ordering::Relaxed);
-    }
-
-    fn phase(&self) -> Phase {
-        if self.waiting_answers.load(Ordering::Relaxed) > 0 {
-            Phase::Empty
-        } else if self.open_requests.load(Ordering::Relaxed) > 0 {
-            Phase::Busy
-        } else if self.head.load(Ordering::Relaxed) {
-            Phase::Head
-        } else {
-            Phase::Idle
-        }
-    }
-
-    /// This connection speaks HTTP/2, where answers share the bytes.
-    pub(super) fn shares(&self) -> bool {
-        self.multiplexed.load(Ordering::Relaxed)
-    }
-
-    /// Whether it was ended because the client took nothing of an answer.
-    pub(super) fn is_stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed)
-    }
-
-    /// Whether the client has gone: what is written now goes nowhere.
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that the HTTP library had to write when it last wrote, and that went nowhere, or not yet. Of an HTTP/1 answer that is
-    /// all that was handed to it and did not leave.
-    pub(super) fn unsent(&self) -> usize {
-        self.unsent.load(Ordering::Relaxed)
-    }
-
-    /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
-    pub(super) fn linger(&self) {
-        self.linger.store(true, Ordering::Relaxed);
-    }
-}
 
 /// A timed connection.
 #[derive(Debug)]
 pub(super) struct Connection<T> {
     inner: T,
-    ahead: Ahead,
+    peeked: Peeked,
     state: Arc<ConnectionState>,
     limits: Arc<Limits>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -154,14 +55,14 @@ struct Lingering {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub(super) fn new(inner: T, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
-        Self { inner, ahead: Ahead::default(), state, limits, timer: None, waiting: None, write_stalled: None, lingering: None }
+        Self { inner, peeked: Peeked::default(), state, limits, timer: None, waiting: None, write_stalled: None, lingering: None }
     }
 
-    /// Waits for the first bytes, and says what they begin.
-    pub(super) async fn beginning(mut self) -> io::Result<(Self, Beginning)> {
-        self.ahead = Ahead::read(&mut self).await?;
-        let beginning = self.ahead.beginning();
-        Ok((self, beginning))
+    /// Waits for the first bytes, and says what they tell.
+    pub(super) async fn detect(mut self) -> io::Result<(Self, Detected)> {
+        self.peeked = Peeked::read(&mut self).await?;
+        let detected = self.peeked.detected();
+        Ok((self, detected))
     }
 
     /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
@@ -190,19 +91,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         match phase {
             Phase::Idle => Some(since + self.limits.timeouts.keep_alive),
             Phase::Head => Some(since + self.limits.timeouts.request_head),
-            Phase::Busy if self.state.shares() => Some(since + self.limits.timeouts.download_idle + STREAMS_FIRST),
+            Phase::Busy if self.state.is_multiplexed() => Some(since + self.limits.timeouts.download_idle + STREAMS_FIRST),
             Phase::Busy | Phase::Empty => None,
         }
     }
 
     /// Takes note of bytes that came or went.
     fn moved(&mut self) {
-        if self.state.shares() {
+        if self.state.is_multiplexed() {
             if self.state.phase() == Phase::Busy {
                 self.waiting = Some((Phase::Busy, Instant::now()));
             }
         } else if self.state.phase() == Phase::Idle {
-            self.state.head.store(true, Ordering::Relaxed);
+            self.state.head_begins();
             self.waiting = Some((Phase::Head, Instant::now()));
         }
     }
@@ -211,23 +112,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     #[expect(clippy::needless_pass_by_value, reason = "an io::Error can't be cloned out of a reference")]
     fn after_write(&mut self, written: Poll<io::Result<usize>>, all: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
-        self.state.unsent.store(all - count, Ordering::Relaxed);
+        self.state.set_unsent(all - count);
         match written {
             Poll::Ready(Ok(count)) => {
                 self.write_stalled = None;
-                if self.state.shares() {
+                if self.state.is_multiplexed() {
                     self.moved();
                 }
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(_)) => {
-                self.state.broken.store(true, Ordering::Relaxed);
+                self.state.set_broken();
                 Poll::Ready(Ok(all))
             }
             Poll::Pending => {
                 let since = *self.write_stalled.get_or_insert_with(Instant::now);
                 if self.passed(since + self.limits.timeouts.download_idle, cx) {
-                    self.state.stalled.store(true, Ordering::Relaxed);
+                    self.state.set_stalled();
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 Poll::Pending
@@ -251,8 +152,8 @@ impl<T: Movable> Connection<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        if !self.ahead.is_empty() {
-            self.ahead.take(buffer);
+        if !self.peeked.is_empty() {
+            self.peeked.take(buffer);
             // With what follows, if that is there: one piece is read in one go, and needs no second buffer.
             if buffer.remaining() > 0 {
                 let _ = Pin::new(&mut self.inner).poll_read(cx, buffer);
@@ -311,12 +212,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
             std::task::ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
-            if !self.state.linger.load(Ordering::Relaxed) {
+            if !self.state.lingers() {
                 return Poll::Ready(Ok(()));
             }
         }
-        let mut left =
-            self.lingering.unwrap_or_else(|| Lingering { until: Instant::now() + drain::MAX_TIME, bytes_left: drain::MAX_BYTES });
+        let mut left = self
+            .lingering
+            .unwrap_or_else(|| Lingering { until: Instant::now() + unwanted::MAX_TIME, bytes_left: unwanted::MAX_BYTES });
         let mut space = [0; 16 << 10];
         loop {
             let mut buffer = ReadBuf::new(&mut space);
@@ -339,8 +241,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::in_flight::{AnswerBody, InFlight};
     use super::*;
-    use crate::web::ending::{Answer, Ending};
     use crate::web::{ConnectionLimits, Timeouts};
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -372,7 +274,7 @@ mod tests {
         state.request_begins();
         let answered = tokio::time::timeout(Duration::from_secs(1000), server.read(&mut byte)).await;
         assert!(answered.is_err(), "a busy connection has no idle time");
-        drop(Answer::new(http_body_util::Empty::<Bytes>::new(), Ending::new(state)));
+        drop(AnswerBody::new(http_body_util::Empty::<Bytes>::new(), InFlight::new(state)));
         let begun = Instant::now();
         assert_eq!(server.read(&mut byte).await.unwrap(), 0);
         assert_eq!(begun.elapsed().as_secs(), 150);
@@ -426,9 +328,9 @@ mod tests {
         let (_client, server) = duplex(1024);
         let state = Arc::new(ConnectionState::default());
         let mut server = Connection::new(server, Arc::clone(&state), limits());
-        state.linger();
+        state.set_linger();
         let begun = Instant::now();
         server.shutdown().await.unwrap();
-        assert_eq!(begun.elapsed(), drain::MAX_TIME);
+        assert_eq!(begun.elapsed(), unwanted::MAX_TIME);
     }
 }

@@ -1,4 +1,4 @@
-//! A request's end: what goes with its answer's body, and ends when that does.
+//! A request in flight: it goes along with its answer's body, and ends when that does.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::connection::ConnectionState;
+use super::state::ConnectionState;
 use super::stream;
 
-/// The end of a request: when it is dropped, its answer has been sent, or will not be.
+/// A request that is being answered: when this is dropped, its answer has been sent, or will not be.
 #[derive(Debug)]
-pub(super) struct Ending(Arc<ConnectionState>);
+pub(super) struct InFlight(Arc<ConnectionState>);
 
-impl Ending {
+impl InFlight {
     pub(super) fn new(state: Arc<ConnectionState>) -> Self {
         Self(state)
     }
 }
 
-impl Drop for Ending {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.request_ends();
     }
@@ -28,18 +28,18 @@ impl Drop for Ending {
 
 /// An answer's body, which takes the end of its request along.
 #[derive(Debug)]
-pub(super) struct Answer<B> {
+pub(super) struct AnswerBody<B> {
     body: B,
-    _ending: Ending,
+    _request: InFlight,
 }
 
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, ending: Ending) -> Self {
-        Self { body, _ending: ending }
+impl<B> AnswerBody<B> {
+    pub(super) fn new(body: B, request: InFlight) -> Self {
+        Self { body, _request: request }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

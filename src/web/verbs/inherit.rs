@@ -9,12 +9,12 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_M
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::target::Target;
 use crate::auth::grant::Action;
 use crate::auth::secret::Secret;
 use crate::auth::verify::Verifier;
 use crate::hls::rewrite;
 use crate::origin::{Found, OriginError};
+use crate::web::target::Target;
 
 /// What is put on: the parameters, from a key in the request's own query that is good, by itself, for what is read. No other text
 /// of the request ever gets into an answer.

@@ -1,5 +1,10 @@
-//! The admin listener: probes, metrics, the encoders' black box and [`mod@harvest`], apart from the data, with an `admin` key unless only this
-//! machine can reach it.
+//! The admin listener: probes, metrics, the encoders' black box and [`mod@harvest`], apart from the data, with an `admin` key unless only
+//! this machine can reach it.
+//!
+//! Invariants: without that key nothing is told but whether the server is alive and ready, unless the settings say that figures
+//! are open. No object is served here, and nothing here changes one.
+
+pub mod harvest;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use serde_json::json;
 
+use self::harvest::Harvests;
 use super::access::authorize_admin;
-use super::error::Problem;
-use super::harvest::{self, Harvests};
+use super::problem::Problem;
 use super::{Web, readiness};
 use crate::auth::grant::Role;
 use crate::origin::OriginError;
@@ -68,7 +73,7 @@ async fn metrics(State(web): State<Web>, request: HeaderMap) -> Response {
 }
 
 async fn rejected(State(web): State<Web>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], web.inner.ingest.rejected_json()).into_response()
+    ([(CONTENT_TYPE, "application/json")], web.inner.black_box.rejected_json()).into_response()
 }
 
 async fn streams(State(web): State<Web>) -> Response {
@@ -77,7 +82,7 @@ async fn streams(State(web): State<Web>) -> Response {
 }
 
 async fn clients(State(web): State<Web>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], web.inner.ingest.clients_json()).into_response()
+    ([(CONTENT_TYPE, "application/json")], web.inner.black_box.clients_json()).into_response()
 }
 
 async fn ask_for_admin_key(

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::digits::Digits;
 use crate::metrics::Metrics;
 use crate::model::clock::WallTime;
+use crate::web::digits::Digits;
 
 /// How many bytes of lines wait to be written, at most: some ten thousand lines.
 const WAITING: usize = 4 << 20;

@@ -29,7 +29,7 @@ const QUESTIONS: usize = 32;
 
 /// Who has been asked for credentials, for what, and has not answered.
 #[derive(Debug)]
-pub(super) struct Challenges {
+pub(in crate::web) struct Challenges {
     clock: Clock,
     clients: Mutex<HashMap<IpAddr, Client>>,
 }
@@ -41,12 +41,12 @@ struct Client {
 }
 
 impl Challenges {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(in crate::web) fn new(clock: Clock) -> Self {
         Self { clock, clients: Mutex::default() }
     }
 
     /// A client was asked; warns when it is one that does not answer.
-    pub(super) fn asked(&self, client: IpAddr, object: &ObjectId) {
+    pub(in crate::web) fn asked(&self, client: IpAddr, object: &ObjectId) {
         if let Some(unanswered) = self.note(client, object) {
             let namespace = &object.namespace;
             tracing::warn!(
@@ -83,7 +83,7 @@ impl Challenges {
     }
 
     /// A client sent good credentials for an object.
-    pub(super) fn answered(&self, client: IpAddr, object: &ObjectId) {
+    pub(in crate::web) fn answered(&self, client: IpAddr, object: &ObjectId) {
         if let Some(client) = self.clients.lock().get_mut(&client) {
             client.open.retain(|(asked, _)| asked != object);
         }

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 
-use super::lane::{Movable, Socket};
+use super::encoders::{Movable, Socket};
 use crate::model::clock::WallTime;
 
 /// What a TLS listener is made of, in PEM.

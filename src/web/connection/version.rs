@@ -10,7 +10,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client's first bytes tell of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beginning {
+pub(super) enum Detected {
     /// It speaks HTTP/2.
     Http2,
     /// HTTP/1, and its first request writes.
@@ -21,12 +21,12 @@ pub(super) enum Beginning {
 
 /// Bytes that were read to see what the client speaks, and are to be read again.
 #[derive(Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct Peeked {
     bytes: [u8; PREFACE.len()],
     unread: Range<u8>,
 }
 
-impl Ahead {
+impl Peeked {
     /// Waits for the first bytes: no more of them than it takes to tell. Not cancel-safe.
     pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         let mut bytes = [0; PREFACE.len()];
@@ -41,14 +41,14 @@ impl Ahead {
     }
 
     /// What they begin. A client whose first bytes come one by one may be taken for a reader.
-    pub(super) fn beginning(&self) -> Beginning {
+    pub(super) fn detected(&self) -> Detected {
         let bytes = &self.bytes[usize::from(self.unread.start)..usize::from(self.unread.end)];
         if bytes == PREFACE {
-            Beginning::Http2
+            Detected::Http2
         } else if [&b"PUT "[..], b"POST ", b"DELETE ", b"MKCOL "].iter().any(|verb| bytes.starts_with(verb)) {
-            Beginning::Upload
+            Detected::Upload
         } else {
-            Beginning::Other
+            Detected::Other
         }
     }
 
@@ -73,7 +73,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt as _, duplex};
 
     /// What is said of a client that sends these pieces, and what can be read again.
-    async fn said_of(pieces: &'static [&'static [u8]]) -> (Beginning, Vec<u8>) {
+    async fn said_of(pieces: &'static [&'static [u8]]) -> (Detected, Vec<u8>) {
         let (mut client, mut server) = duplex(1024);
         tokio::spawn(async move {
             for piece in pieces {
@@ -81,34 +81,34 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
-        let mut ahead = Ahead::read(&mut server).await.unwrap();
-        let beginning = ahead.beginning();
+        let mut peeked = Peeked::read(&mut server).await.unwrap();
+        let detected = peeked.detected();
         let mut again = Vec::new();
-        while !ahead.is_empty() {
+        while !peeked.is_empty() {
             let mut space = [0; 10];
             let mut buffer = ReadBuf::new(&mut space);
-            ahead.take(&mut buffer);
+            peeked.take(&mut buffer);
             again.extend_from_slice(buffer.filled());
         }
         server.read_to_end(&mut again).await.unwrap();
-        (beginning, again)
+        (detected, again)
     }
 
     /// What they begin; the pieces.
-    type Case = (Beginning, &'static [&'static [u8]]);
+    type Case = (Detected, &'static [&'static [u8]]);
 
     #[tokio::test(start_paused = true)]
     async fn the_first_bytes_tell_and_are_read_again() {
         const CASES: [Case; 9] = [
-            (Beginning::Http2, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes"]),
-            (Beginning::Http2, &[b"PRI * HTTP/", b"2.0\r\n\r", b"\nSM\r\n\r\n", b"frames"]),
-            (Beginning::Other, &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
-            (Beginning::Upload, &[b"P", b"UT / HTTP/1.1\r\n\r\n"]),
-            (Beginning::Upload, &[b"PUT /cache/live-origin/a.ts HTTP/1.1\r\n\r\n"]),
-            (Beginning::Upload, &[b"DELETE / HTTP/1.1\r\n\r\n"]),
-            (Beginning::Other, &[b"PROPFIND / HTTP/1.1\r\n\r\n"]),
-            (Beginning::Other, &[b"PRI"]),
-            (Beginning::Other, &[]),
+            (Detected::Http2, &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes"]),
+            (Detected::Http2, &[b"PRI * HTTP/", b"2.0\r\n\r", b"\nSM\r\n\r\n", b"frames"]),
+            (Detected::Other, &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]),
+            (Detected::Upload, &[b"P", b"UT / HTTP/1.1\r\n\r\n"]),
+            (Detected::Upload, &[b"PUT /cache/live-origin/a.ts HTTP/1.1\r\n\r\n"]),
+            (Detected::Upload, &[b"DELETE / HTTP/1.1\r\n\r\n"]),
+            (Detected::Other, &[b"PROPFIND / HTTP/1.1\r\n\r\n"]),
+            (Detected::Other, &[b"PRI"]),
+            (Detected::Other, &[]),
         ];
         for (told, pieces) in CASES {
             assert_eq!(said_of(pieces).await, (told, pieces.concat()));

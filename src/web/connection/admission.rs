@@ -25,7 +25,7 @@ impl Default for ConnectionLimits {
 
 /// Counts open connections.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
+pub(in crate::web) struct Admission {
     open: Mutex<Open>,
 }
 
@@ -42,9 +42,9 @@ pub(super) enum Refused {
     Address,
 }
 
-/// A connection's place, free again when it is dropped.
+/// A connection's permit, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Permit {
     admission: Arc<Admission>,
     address: IpAddr,
 }
@@ -59,8 +59,8 @@ impl Refused {
 }
 
 impl Admission {
-    /// A place for a connection from this address.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, limits: ConnectionLimits) -> Result<Place, Refused> {
+    /// A permit for a connection from this address.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, limits: ConnectionLimits) -> Result<Permit, Refused> {
         let address = network(address);
         let mut open = self.open.lock();
         if open.total >= limits.total {
@@ -72,11 +72,11 @@ impl Admission {
         }
         open.by_address.insert(address, count + 1);
         open.total += 1;
-        Ok(Place { admission: Arc::clone(self), address })
+        Ok(Permit { admission: Arc::clone(self), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.admission.open.lock();
         open.total -= 1;
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_limited_and_come_back() {
+    fn permits_are_limited_and_come_back() {
         let admission = Arc::new(Admission::default());
         let limits = ConnectionLimits { total: 3, per_address: 2 };
         let admit = |text: &str| admission.admit(text.parse().unwrap(), limits);

@@ -7,17 +7,16 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
 
-use super::error::Problem;
-use super::inherit;
-use super::record::Record;
-use super::reply;
-use super::target::Target;
+use super::{inherit, reply};
 use crate::auth::grant::Grant;
 use crate::auth::secret::Secret;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
 use crate::origin::{Following, Found, Origin, OriginError, Portion, Reading};
+use crate::web::problem::Problem;
+use crate::web::record::Record;
+use crate::web::target::Target;
 
 /// Finds the object and answers 200, 206 or 304. `inherit`: what a playlist's children are to inherit.
 ///

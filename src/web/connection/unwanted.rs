@@ -13,36 +13,35 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use super::envelope::Context;
-use super::error::Problem;
+use super::state::ConnectionState;
 
 /// How much is read and dropped, at most.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 /// For how long, at most.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(1);
 
-/// Sees to the body of a refused request, and tells the client when the connection will not go on.
-pub(super) fn after_refusal(problem: Problem, context: &Context, headers: &HeaderMap, body: Body) -> Problem {
+/// Sees to the body of a refused request. Says whether the connection ends with the answer, which the client is to be told.
+#[must_use]
+pub(in crate::web) fn after_refusal(connection: &ConnectionState, headers: &HeaderMap, body: Body) -> bool {
     if body.is_end_stream() {
-        return problem;
+        return false;
     }
+    connection.set_linger();
     if headers.contains_key(EXPECT) {
         // Not to be polled: that would send the `100 Continue` which the refusal comes instead of. Whether the client sends the
         // body after all can't be known, so this connection can't be used again (RFC 9110 10.1.1).
-        context.connection.linger();
-        return problem.close();
+        return true;
     }
-    context.connection.linger();
     let too_long = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .is_some_and(|length: u64| length > MAX_BYTES);
     tokio::spawn(to_end(body));
-    if too_long { problem.close() } else { problem }
+    too_long
 }
 
 /// Reads and drops a body, within the bounds. Cancel-safe.
-pub(super) async fn to_end(mut body: Body) {
+pub(in crate::web) async fn to_end(mut body: Body) {
     let read = async {
         let mut rest = MAX_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

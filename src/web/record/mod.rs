@@ -1,36 +1,38 @@
-//! One request's record: begun with it, filled in on its way, closed when everybody has let go of it.
+//! What a request turned out to be: its record, begun with it, filled in on its way, closed when everybody has let go of it.
 //!
-//! The answer's body holds it, and so does an upload that goes on without its client: when the last of them is done, it is known
-//! what became of the request, and the access log's line is written. A figure that does not depend on that is counted at once.
+//! The answer's [`body`] holds it, and so does an upload that goes on without its client: when the last of them is done, it is known
+//! what became of the request, and the [`access_log`]'s line and the [`spans`]' span are written. A figure that does not depend on
+//! that is counted at once.
+//!
+//! Invariants: each request has one record, and each record is counted and logged once. What a client wrote is shown as [`redact`]
+//! lets it be: nothing that might be a credential.
+//!
+//! Nothing is decided here: a record is told what happened, and may not change what a client is answered.
 
-use std::pin::Pin;
+pub mod access_log;
+pub(super) mod body;
+pub(super) mod redact;
+pub mod spans;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::USER_AGENT;
 use axum::http::{HeaderName, HeaderValue, Method};
-use http_body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::access_log::{AccessLog, Object, field};
-use super::connection::ConnectionState;
-use super::error::Problem;
-use super::spans::{Ended, Spans};
-use super::{Web, mask};
+use self::access_log::{AccessLog, Object, field};
+use self::spans::{Ended, Spans};
+use super::Web;
+use super::connection::state::ConnectionState;
+use super::problem::Problem;
 use crate::auth::grant::Grant;
 use crate::metrics::{Outcome, Traffic, Verb};
 use crate::model::id::ObjectId;
 use crate::origin::Found;
-
-/// A body goes to an HTTP/2 stream in pieces of this size, at most, where the next one is asked for only when this one has found
-/// room in the client's window: a client that takes one of these within `download_idle` is slow, and not stalled. An HTTP/1
-/// connection gets it in one piece: the fewer writes a segment takes, the less its copy into the kernel costs.
-const SHARED_PIECE: usize = 64 << 10;
 
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -156,31 +158,11 @@ impl Record {
         self.facts.lock().outcome = Some(outcome);
     }
 
-    /// The answer begins. Wraps its body, so that its end is seen.
-    pub(super) fn answer(self: &Arc<Self>, status: u16, body: Body) -> Witness {
-        let metrics = &self.web.inner.metrics;
-        let after = self.begun.elapsed();
-        metrics.answered(self.verb, after);
-        let mut facts = self.facts.lock();
-        facts.status = Some(status);
-        facts.answered_after = Some(after);
-        facts.length = body.size_hint().exact();
-        let outcome = *facts.outcome.get_or_insert(match status {
-            500.. => Outcome::Failed,
-            400.. => Outcome::Refused,
-            _ => Outcome::Other,
-        });
-        let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
-        drop(facts);
-        traffic.count(self.verb, Some(status), outcome);
-        Witness { body, rest: Bytes::new(), counted: 0, traffic, record: Arc::clone(self), has_nothing: false }
-    }
-
     /// Bytes of the body that went to the client, as far as that is known: of a body that fits into the HTTP library's buffer the
     /// end is known before it is written.
     fn sent(&self) -> u64 {
         let handed = self.sent.load(Ordering::Relaxed);
-        if self.connection.shares() { handed } else { handed.saturating_sub(self.connection.unsent() as u64) }
+        if self.connection.is_multiplexed() { handed } else { handed.saturating_sub(self.connection.unsent() as u64) }
     }
 
     fn write(&self, log: &AccessLog) {
@@ -196,9 +178,9 @@ impl Record {
             let mut object = Object::begin(line);
             object.time(field!("time"), self.web.inner.origin.clock().wall());
             object.text(field!("request_id"), self.id());
-            object.text(field!("namespace"), &mask::name(name.0));
-            object.text(field!("key"), &mask::name(name.1));
-            object.text(field!("verb"), &mask::name(self.method.as_str()));
+            object.text(field!("namespace"), &redact::name(name.0));
+            object.text(field!("key"), &redact::name(name.1));
+            object.text(field!("verb"), &redact::name(self.method.as_str()));
             object.number(field!("status"), facts.status.map(u64::from));
             object.text(field!("outcome"), facts.outcome.unwrap_or(Outcome::Broken).as_str());
             object.number(field!("size"), facts.size);
@@ -210,7 +192,7 @@ impl Record {
             object.number(field!("answered_us"), facts.answered_after.map(micros));
             object.number(field!("duration_us"), micros(elapsed));
             object.address(field!("peer"), self.peer);
-            object.text(field!("user_agent"), &mask::words(&String::from_utf8_lossy(agent)));
+            object.text(field!("user_agent"), &redact::words(&String::from_utf8_lossy(agent)));
             object.text(field!("key_id"), facts.grant.as_ref().map_or("", |grant| grant.key_id.as_str()));
             object.end();
         });
@@ -225,13 +207,14 @@ impl Record {
             // A probe: there are many, and nobody looks for them.
             return;
         }
-        let names = facts.object.as_ref().map(|object| (mask::name(object.namespace.as_str()), mask::name(object.key.as_str())));
+        let names =
+            facts.object.as_ref().map(|object| (redact::name(object.namespace.as_str()), redact::name(object.key.as_str())));
         spans.ended(&Ended {
             at: self.web.inner.origin.clock().wall().to_system(),
             took: self.begun.elapsed(),
             parent: self.traceparent.as_ref().and_then(|parent| parent.to_str().ok()),
             request_id: self.id(),
-            method: &mask::name(self.method.as_str()),
+            method: &redact::name(self.method.as_str()),
             object: names.as_ref().map(|(namespace, key)| (&**namespace, &**key)),
             status: facts.status,
             outcome: outcome.as_str(),
@@ -257,99 +240,5 @@ impl Drop for Record {
         if let Some(spans) = self.web.inner.spans.get() {
             self.tell(&**spans);
         }
-    }
-}
-
-/// An answer's body that is handed over in pieces, and counted.
-#[derive(Debug)]
-pub(super) struct Witness {
-    body: Body,
-    rest: Bytes,
-    /// Bytes that are in the traffic's count.
-    counted: u64,
-    traffic: Arc<Traffic>,
-    record: Arc<Record>,
-    /// The client has taken all there is so far, and more is to come.
-    has_nothing: bool,
-}
-
-impl Witness {
-    /// Has the connection know whether it is the client or the server who keeps the other waiting.
-    fn has_nothing(&mut self, has_nothing: bool) {
-        if self.has_nothing != has_nothing {
-            self.has_nothing = has_nothing;
-            self.record.connection.has_nothing_to_send(has_nothing);
-        }
-    }
-}
-
-impl Witness {
-    /// Counts what has gone since the last time.
-    fn count(&mut self) {
-        let sent = self.record.sent();
-        self.traffic.count_sent(sent.saturating_sub(self.counted));
-        self.counted = self.counted.max(sent);
-    }
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        self.has_nothing(false);
-        self.count();
-    }
-}
-
-impl http_body::Body for Witness {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.count();
-        if self.rest.is_empty() {
-            let frame = Pin::new(&mut self.body).poll_frame(cx);
-            self.has_nothing(frame.is_pending());
-            match std::task::ready!(frame) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-                },
-                None => {
-                    self.record.ended();
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            }
-        }
-        let left = self.rest.len();
-        let length = match left {
-            _ if !self.record.connection.shares() => left,
-            0 | 1 => left,
-            // The library lets go of a stream with its last piece, once the window has room for a single byte of it; the rest would
-            // lie there untimed. So the last piece is a single byte.
-            ..=SHARED_PIECE => left - 1,
-            _ => SHARED_PIECE,
-        };
-        let piece = self.rest.split_to(length);
-        if !self.record.connection.is_broken() {
-            self.record.sent.fetch_add(length as u64, Ordering::Relaxed);
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // With its last piece the library would let go of it, and what became of that piece would not be known. So the end is for
-        // it to find: it asks when the piece is written.
-        let is_begun = self.record.sent.load(Ordering::Relaxed) > 0;
-        self.rest.is_empty() && self.body.is_end_stream() && (self.record.connection.shares() || !is_begun)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (inner, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        let mut all = SizeHint::new();
-        all.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            all.set_upper(upper + rest);
-        }
-        all
     }
 }

@@ -1,6 +1,6 @@
 //! An HTTP/2 stream's answer, with a clock on it.
 //!
-//! Streams share a connection's bytes, so [`super::connection`] sees only whether any of them moves: a client that takes one
+//! Streams share a connection's bytes, so [`super::timed`] sees only whether any of them moves: a client that takes one
 //! answer and opens no window for another would keep that one, and the object below it, for as long as it likes. The HTTP library
 //! has no limit on that. But it asks an answer's body for its next piece only when the one before has found room in the client's
 //! window, and it runs each stream in a future of its own. So the future is run by [`timed`]: when the body has not been asked for

@@ -1,19 +1,34 @@
-//! Objects: every path but the probes'. Reads the URL, asks who is there, calls the verb.
+//! Objects: every path but the probes'. Reads the URL, asks who is there, calls the verb: [`get`], [`put`], [`delete`], and the two
+//! of WebDAV in [`dav`]; [`reply`] turns what a reader gets into headers and status, [`inherit`] hands keys down a playlist.
+//!
+//! Invariants: authorization is decided from the headers, before the body is touched. An upload that has come whole is stored though
+//! its client has gone ([`detached`]).
+//!
+//! No verb decides what is found, stored or removed: that is the origin's; it says in HTTP what came of it.
+
+mod dav;
+mod delete;
+mod detached;
+mod get;
+mod inherit;
+mod put;
+mod reply;
 
 use axum::extract::Request;
 use axum::http::header::HOST;
-use axum::http::{HeaderMap, Method, Version};
+use axum::http::{Method, Version};
 use axum::response::Response;
 
+use self::dav::Verb;
+use super::Web;
 use super::access::{Denied, authorize};
-use super::dav::{self, Verb};
+use super::connection::unwanted;
 use super::envelope::{Context, narrow, preflight};
-use super::error::Problem;
+use super::problem::Problem;
+use super::refusals::refuse;
 use super::target::Target;
-use super::{Web, drain, get, inherit, put, refusal, remove};
 use crate::auth::grant::Action;
 use crate::metrics::Outcome;
-use crate::model::id::{Namespace, ObjectId};
 
 /// Answers any request for an object.
 pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Response {
@@ -77,12 +92,12 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
     }
     web.inner.challenges.answered(context.peer.ip(), &target.object);
     if parts.method == Method::DELETE {
-        return match remove::remove(&web.inner.origin, &grant, &target).await {
+        return match delete::delete(&web.inner.origin, &grant, &target).await {
             Ok(response) => {
                 context.record.outcome(Outcome::Removed);
-                web.inner.ingest.accepted(context.peer.ip(), &parts);
+                web.inner.black_box.accepted(context.peer.ip(), &parts);
                 // An encoder's DELETE may carry an empty chunked body; left unread, it would break the next request.
-                drain::to_end(body).await;
+                unwanted::to_end(body).await;
                 response
             }
             Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
@@ -90,44 +105,9 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
     }
     match put::admit(&web, &grant, &parts, &target).await {
         Ok(upload) => {
-            web.inner.ingest.accepted(context.peer.ip(), &parts);
+            web.inner.black_box.accepted(context.peer.ip(), &parts);
             put::receive(web, context, parts, upload, body).await
         }
         Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
     }
-}
-
-/// Answers with an error, at once, and sees to the rest of the body.
-fn refuse(
-    web: &Web,
-    context: &Context,
-    parts: &axum::http::request::Parts,
-    object: Option<&ObjectId>,
-    problem: Problem,
-    body: axum::body::Body,
-) -> Response {
-    context.record.failed(&problem, None);
-    // What does not read writes, or means to: some encoders make folders first.
-    let is_write = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if is_write {
-        refusal::log(web, context, parts, object, &problem, None);
-    }
-    let problem = drain::after_refusal(problem, context, &parts.headers, body);
-    error_response(web, context, &parts.headers, object.map(|object| &object.namespace), problem)
-}
-
-/// An error, dressed as its namespace wants errors dressed.
-pub(super) fn error_response(
-    web: &Web,
-    context: &Context,
-    headers: &HeaderMap,
-    namespace: Option<&Namespace>,
-    problem: Problem,
-) -> Response {
-    let policy = namespace.and_then(|namespace| web.inner.origin.policy(namespace));
-    let mut response = problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control));
-    if let Some(policy) = policy {
-        narrow(&mut response, &policy.cors_origins, headers);
-    }
-    response
 }

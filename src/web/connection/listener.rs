@@ -21,17 +21,18 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Web;
-use super::admission::Place;
-use super::connection::{Connection, ConnectionState};
-use super::ending::{Answer, Ending};
-use super::envelope::{MAX_HEAD, answer};
-use super::lane::{Movable, Socket};
-use super::preface::Beginning;
-use super::record::Witness;
+use super::admission::Permit;
+use super::encoders::{Movable, Socket};
+use super::in_flight::{AnswerBody, InFlight};
+use super::state::ConnectionState;
 use super::stream;
+use super::timed::Connection;
 use super::tls::Tls;
+use super::version::Detected;
 use crate::metrics::Metrics;
+use crate::web::Web;
+use crate::web::envelope::{MAX_HEAD, answer};
+use crate::web::record::body::CountedBody;
 
 /// HTTP/2 flow control: how much of one body, and of all bodies of a connection, may come before it is asked for. A segment in
 /// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
@@ -54,8 +55,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
     let take = |stream: TcpStream, peer: SocketAddr| {
         // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
         let _ = stream.set_nodelay(true);
-        let place = match web.inner.admission.admit(peer.ip(), web.inner.limits.load().connections) {
-            Ok(place) => place,
+        let permit = match web.inner.admission.admit(peer.ip(), web.inner.limits.load().connections) {
+            Ok(permit) => permit,
             Err(limit) => {
                 web.inner.metrics.count_connection_refused(limit.as_str());
                 if tls.is_none() {
@@ -66,14 +67,14 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
             }
         };
         let Some(tls) = tls.clone() else {
-            start(Socket::new(stream), peer, place, web.clone(), probes.clone(), &connections, &stop);
+            start(Socket::new(stream), peer, permit, web.clone(), probes.clone(), &connections, &stop);
             return;
         };
         let (web, probes, tracker, stop) = (web.clone(), probes.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let limit = web.inner.limits.load().timeouts.request_head;
             match tokio::time::timeout(limit, tls.accept(Socket::new(stream))).await {
-                Ok(Ok(stream)) => start(Box::new(stream), peer, place, web, probes, &tracker, &stop),
+                Ok(Ok(stream)) => start(Box::new(stream), peer, permit, web, probes, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -127,21 +128,21 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 /// Speaks HTTP on a connection until it ends or `stop` winds it up. Its first bytes say which, and whose threads it goes on in: an
-/// encoder's are no reader's ([`super::lane`]).
-fn start<S>(stream: S, peer: SocketAddr, place: Place, web: Web, probes: Router, tasks: &TaskTracker, stop: &CancellationToken)
+/// encoder's are no reader's ([`super::encoders`]).
+fn start<S>(stream: S, peer: SocketAddr, permit: Permit, web: Web, probes: Router, tasks: &TaskTracker, stop: &CancellationToken)
 where
     S: Movable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (stop, tracker) = (stop.clone(), tasks.clone());
     web.inner.metrics.connections.inc();
-    let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), _place: place };
+    let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), _permit: permit };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let taken = tokio::select! {
-            taken = Connection::new(stream, Arc::clone(&client.state), limits).beginning() => taken,
+            taken = Connection::new(stream, Arc::clone(&client.state), limits).detect() => taken,
             () = stopping(&client.stop, &client.state) => return,
         };
-        let (mut io, beginning) = match taken {
+        let (mut io, detected) = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::debug!(%peer, %error, "connection ended before it said anything");
@@ -149,7 +150,7 @@ where
             }
         };
         let mut runtime = Handle::current();
-        if beginning == Beginning::Upload
+        if detected == Detected::Upload
             && let Some(encoders) = web.inner.encoders.get()
         {
             runtime = encoders.clone();
@@ -160,7 +161,7 @@ where
             }
         }
         let (io, service) = (TokioIo::new(io), service(&web, &probes, peer, &client.state));
-        if beginning == Beginning::Http2 {
+        if detected == Detected::Http2 {
             let streams =
                 Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
             let connection = Box::pin(http2(streams).serve_connection(io, service));
@@ -178,7 +179,7 @@ struct Client {
     state: Arc<ConnectionState>,
     stop: CancellationToken,
     metrics: Arc<Metrics>,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Drop for Client {
@@ -234,7 +235,7 @@ fn http2(streams: Streams) -> http2::Builder<Streams> {
     builder
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer<Witness>>, Infallible>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody<CountedBody>>, Infallible>> + Send>>;
 
 /// Answers a connection's requests.
 fn service(
@@ -242,11 +243,12 @@ fn service(
     probes: &Router,
     peer: SocketAddr,
     state: &Arc<ConnectionState>,
-) -> impl Service<Request<Incoming>, Response = Response<Answer<Witness>>, Error = Infallible, Future = Answering> + use<> {
+) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<CountedBody>>, Error = Infallible, Future = Answering> + use<>
+{
     let (web, probes, state) = (web.clone(), probes.clone(), Arc::clone(state));
     service_fn(move |request: Request<Incoming>| {
         if request.version() == Version::HTTP_2 {
-            state.is_multiplexed();
+            state.set_multiplexed();
         }
         state.request_begins();
         let probes = probes.clone();
@@ -255,9 +257,9 @@ fn service(
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         let answered = answer(web.clone(), peer, Arc::clone(&state), request, handle);
         // Made before the answer is: a request that is given up half-way ends, too.
-        let ending = Ending::new(Arc::clone(&state));
+        let in_flight = InFlight::new(Arc::clone(&state));
         // In a box, which lasts as long as the request: the library keeps room for a future as long as the connection.
-        let answering: Answering = Box::pin(async move { Ok(answered.await.map(|body| Answer::new(body, ending))) });
+        let answering: Answering = Box::pin(async move { Ok(answered.await.map(|body| AnswerBody::new(body, in_flight))) });
         answering
     })
 }

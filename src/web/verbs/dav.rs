@@ -12,14 +12,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
-use super::access::authorize;
-use super::envelope::{Context, narrow};
-use super::error::Problem;
-use super::target::Resource;
-use super::{Web, drain, objects, refusal};
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::Namespace;
 use crate::origin::{Found, OriginError, Portion};
+use crate::web::access::authorize;
+use crate::web::connection::unwanted;
+use crate::web::envelope::{Context, narrow};
+use crate::web::problem::Problem;
+use crate::web::target::Resource;
+use crate::web::{Web, refusals};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
             if let Some(policy) = policy {
                 narrow(&mut response, &policy.cors_origins, &parts.headers);
             }
-            drain::to_end(body).await;
+            unwanted::to_end(body).await;
             response
         }
         Err(problem) => refuse(&web, &context, &parts, Some(resource.namespace()), problem, body),
@@ -81,10 +82,10 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
 fn refuse(web: &Web, context: &Context, parts: &Parts, namespace: Option<&Namespace>, problem: Problem, body: Body) -> Response {
     context.record.failed(&problem, None);
     if parts.method != "PROPFIND" {
-        refusal::log(web, context, parts, None, &problem, None);
+        refusals::log(web, context, parts, None, &problem, None);
     }
-    let problem = drain::after_refusal(problem, context, &parts.headers, body);
-    objects::error_response(web, context, &parts.headers, namespace, problem)
+    let problem = refusals::without_body(problem, context, &parts.headers, body);
+    refusals::error_response(web, context, &parts.headers, namespace, problem)
 }
 
 async fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Result<Response, OriginError> {

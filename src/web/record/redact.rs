@@ -33,7 +33,7 @@ const WORD: usize = 40;
 const JWT: usize = 20;
 
 /// A header's value. Of a credential the scheme is left: it is what a diagnosis needs.
-pub(super) fn header(name: &HeaderName, value: &[u8]) -> String {
+pub(in crate::web) fn header(name: &HeaderName, value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     if !is_secret_name(name.as_str()) {
         return words(&text).into_owned();
@@ -45,7 +45,7 @@ pub(super) fn header(name: &HeaderName, value: &[u8]) -> String {
 }
 
 /// A request's path and query.
-pub(super) fn target(uri: &Uri) -> String {
+pub(in crate::web) fn target(uri: &Uri) -> String {
     let mut text = name(uri.path()).into_owned();
     if let Some(query) = uri.query() {
         text.push('?');
@@ -55,7 +55,7 @@ pub(super) fn target(uri: &Uri) -> String {
 }
 
 /// The name of an object, or anything else in which long words are usual: only what looks like a signed key is hidden.
-pub(super) fn name(text: &str) -> Cow<'_, str> {
+pub(in crate::web) fn name(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) {
         return Cow::Borrowed(text);
     }
@@ -63,7 +63,7 @@ pub(super) fn name(text: &str) -> Cow<'_, str> {
 }
 
 /// Text of any kind: long words are hidden too, and what stands behind the name of a secret.
-pub(super) fn words(text: &str) -> Cow<'_, str> {
+pub(in crate::web) fn words(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) && !text.bytes().any(|byte| matches!(byte, b'=' | b'@')) {
         return Cow::Borrowed(text);
     }

@@ -1,0 +1,128 @@
+//! What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// What a connection is doing, as far as time limits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Idle,
+    Head,
+    Busy,
+    /// The same, and it is us who keep the client waiting.
+    Empty,
+}
+
+/// What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
+#[derive(Debug, Default)]
+pub(in crate::web) struct ConnectionState {
+    open_requests: AtomicUsize,
+    waiting_answers: AtomicUsize,
+    head: AtomicBool,
+    multiplexed: AtomicBool,
+    linger: AtomicBool,
+    begun: AtomicBool,
+    first_request: Notify,
+    broken: AtomicBool,
+    stalled: AtomicBool,
+    unsent: AtomicUsize,
+}
+
+impl ConnectionState {
+    /// A request has been read and is being answered.
+    pub(in crate::web) fn request_begins(&self) {
+        self.head.store(false, Ordering::Relaxed);
+        self.open_requests.fetch_add(1, Ordering::Relaxed);
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.first_request.notify_one();
+        }
+    }
+
+    /// Waits for the first request; returns at once when there has been one. Cancel-safe.
+    pub(in crate::web) async fn first_request(&self) {
+        if !self.begun.load(Ordering::Relaxed) {
+            self.first_request.notified().await;
+        }
+    }
+
+    pub(in crate::web) fn request_ends(&self) {
+        self.open_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// An answer that has begun has nothing more to send for now, or has something again.
+    pub(in crate::web) fn set_starved(&self, starved: bool) {
+        if starved {
+            self.waiting_answers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.waiting_answers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// This connection speaks HTTP/2.
+    pub(in crate::web) fn set_multiplexed(&self) {
+        self.multiplexed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        if self.waiting_answers.load(Ordering::Relaxed) > 0 {
+            Phase::Empty
+        } else if self.open_requests.load(Ordering::Relaxed) > 0 {
+            Phase::Busy
+        } else if self.head.load(Ordering::Relaxed) {
+            Phase::Head
+        } else {
+            Phase::Idle
+        }
+    }
+
+    /// This connection speaks HTTP/2, where answers share the bytes.
+    pub(in crate::web) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Its next request's first byte has come.
+    pub(super) fn head_begins(&self) {
+        self.head.store(true, Ordering::Relaxed);
+    }
+
+    /// Its client took nothing of an answer for too long, so it is ended.
+    pub(super) fn set_stalled(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was ended because the client took nothing of an answer.
+    pub(in crate::web) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Its client can't be written to any more.
+    pub(super) fn set_broken(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client has gone: what is written now goes nowhere.
+    pub(in crate::web) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the HTTP library had to write when it last wrote, and that went nowhere, or not yet. Of an HTTP/1 answer that is
+    /// all that was handed to it and did not leave.
+    pub(in crate::web) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unsent(&self, bytes: usize) {
+        self.unsent.store(bytes, Ordering::Relaxed);
+    }
+
+    /// A body may still be on its way that nobody reads: take some of it in before the connection ends.
+    pub(in crate::web) fn set_linger(&self) {
+        self.linger.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so.
+    pub(super) fn lingers(&self) -> bool {
+        self.linger.load(Ordering::Relaxed)
+    }
+}
