@@ -56,7 +56,12 @@ impl Certificates {
         loop {
             let left = Duration::from_secs(self.tls.expires().seconds().saturating_sub(clock.wall().seconds()));
             if left < WARN_BEFORE && warned.is_none_or(|warned| clock.now().since(warned) >= WARN_EVERY) {
-                tracing::warn!(days_left = left.as_secs() / 86_400, "the TLS certificate ends soon: replace its files");
+                let ends = rfc3339(self.tls.expires());
+                if left.is_zero() {
+                    tracing::error!(ends, "the TLS certificate has ended: clients refuse it; replace its files");
+                } else {
+                    tracing::warn!(ends, days_left = left.as_secs() / 86_400, "the TLS certificate ends soon: replace its files");
+                }
                 warned = Some(clock.now());
             }
             let told = tokio::time::timeout(EVERY, look_now.notified()).await.is_ok();

@@ -66,7 +66,7 @@ struct SettingsArgs {
     /// Address for metrics and probes.
     #[arg(long, env = "SPRINGHEAD_ADMIN_LISTEN", value_name = "ADDR")]
     admin_listen: Option<String>,
-    /// Directory for signing keys and key records.
+    /// Directory for signing keys, key records, and the objects that are kept on disk.
     #[arg(long, env = "SPRINGHEAD_DATA_DIR", value_name = "DIR")]
     data_dir: Option<String>,
     /// Namespace to have, with its hot capacity; may be given several times.
@@ -78,7 +78,7 @@ struct SettingsArgs {
     /// One JSON line for each request: where to.
     #[arg(long, env = "SPRINGHEAD_ACCESS_LOG", value_name = "off|stderr|FILE")]
     access_log: Option<String>,
-    /// Collector of OpenTelemetry traces (OTLP over HTTP), as in <http://127.0.0.1:4318>; none: no traces.
+    /// Collector of OpenTelemetry traces (OTLP over HTTP), as in `http://127.0.0.1:4318`; none: no traces.
     #[arg(long, env = "SPRINGHEAD_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
     /// Log lines for people or for machines.
@@ -128,7 +128,7 @@ enum KeysCommand {
     },
     /// End a key, on a running server within a second, and for good.
     Revoke {
-        /// The `key_id` that `create`, `list` and `inspect` show.
+        /// The `key_id` that `create`, `list` and `inspect` show; or the key itself, a JSON file with it, or - for stdin.
         #[arg(value_name = "KEY_ID")]
         key_id: String,
         #[command(flatten)]
@@ -256,8 +256,12 @@ pub(super) fn parse() -> Result<Parsed, ExitCode> {
         Ok(Parsed { command, matches })
     });
     result.map_err(|error| {
-        let _ = error.print();
-        if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+        let printed = error.print();
+        match (error.use_stderr(), printed) {
+            (true, _) => ExitCode::from(2),
+            (false, Ok(())) => ExitCode::SUCCESS,
+            (false, Err(_)) => ExitCode::FAILURE,
+        }
     })
 }
 
@@ -284,22 +288,14 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             json: args.json,
         }),
         Command::Harvest(request) => harvest::run(&request),
-        Command::Config(ConfigCommand::Default) => {
-            print(SHIPPED);
-            Ok(())
-        }
-        Command::Config(ConfigCommand::Print(settings)) => {
-            print(&settings.load(leaf(&matches))?.render_masked());
-            Ok(())
-        }
+        Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
+        Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
         Command::Config(ConfigCommand::Check { file }) => {
             load(Some(&file), &Overrides::default())?;
-            print(&format!("{}: good", file.display()));
-            Ok(())
+            Ok(print(&format!("{}: good", file.display()))?)
         }
         Command::Size(SizeArgs { bitrates, segment, keep, max_object_size }) => {
-            print(&size::work_out(&bitrates, &segment, &keep, &max_object_size).map_err(Failure::Usage)?);
-            Ok(())
+            Ok(print(&size::work_out(&bitrates, &segment, &keep, &max_object_size).map_err(Failure::Usage)?)?)
         }
         Command::Keys(KeysCommand::Create(args)) => {
             let request = keys::Request {

@@ -9,14 +9,15 @@
 //! - `lock`: held by the server that runs on the directory.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
 //! - `history/`: what playlists have listed; see [`super::chronicle`].
+//!
+//! Invariant: files here belong to the directory's owner, whoever writes them. A key that root makes beside the service's user works.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,8 @@ use crate::auth::signing::{SigningKey, random};
 /// The variable that replaces `signing.key`.
 pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
 
-/// A file's name, size and time.
-pub(super) type Stamp = (OsString, u64, SystemTime);
+/// A file's name, size, and when it was last changed, its owner and mode included: seconds and nanoseconds.
+pub(super) type Stamp = (OsString, u64, (i64, i64));
 
 /// The directory.
 #[derive(Clone, Debug)]
@@ -49,6 +50,15 @@ pub(super) struct Record {
     pub(super) expires_at: Option<String>,
 }
 
+/// What was found among the records.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records {
+    /// Oldest first.
+    pub(super) read: Vec<Record>,
+    /// Files of no use, and why.
+    pub(super) unread: Vec<(PathBuf, String)>,
+}
+
 impl DataDir {
     /// Names the directory; nothing is touched yet.
     pub(super) fn new(path: &Path) -> Self {
@@ -58,6 +68,9 @@ impl DataDir {
     /// Makes the directory and those in it, if need be.
     pub(super) fn create(&self) -> anyhow::Result<()> {
         for directory in [self.path.clone(), self.keys(), self.revocations()] {
+            if directory.is_dir() {
+                continue;
+            }
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).with_context(|| {
                 format!(
                     "can't make the data directory {}: give one that this user can write to with --data-dir or SPRINGHEAD_DATA_DIR \
@@ -65,8 +78,34 @@ impl DataDir {
                     self.path.display(),
                 )
             })?;
+            if directory != self.path {
+                self.hand_over(&File::open(&directory)?).with_context(|| format!("can't make {}", directory.display()))?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether there is such a directory.
+    pub(super) fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Gives what was written here to the directory's owner.
+    ///
+    /// # Errors
+    /// When that is somebody else and this user may give nothing away.
+    fn hand_over(&self, file: &File) -> io::Result<()> {
+        let (owner, ours) = (fs::metadata(&self.path)?, file.metadata()?);
+        if owner.uid() == ours.uid() {
+            return Ok(());
+        }
+        fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| {
+            let (uid, place) = (owner.uid(), self.path.display());
+            io::Error::new(
+                error.kind(),
+                format!("{place} belongs to the user with the id {uid}: run this as that user, or as root"),
+            )
+        })
     }
 
     /// Takes the directory for this server alone, as long as the file is open, also past a kill. `None` when another server has it.
@@ -109,6 +148,24 @@ impl DataDir {
         self.path.join("signing.key")
     }
 
+    /// Whether [`DataDir::key_ring`] would make the first signing key of this directory.
+    pub(super) fn lacks_signing_key(&self) -> bool {
+        std::env::var_os(SIGNING_KEY_VARIABLE).is_none() && !self.signing_key().exists()
+    }
+
+    /// What is to be said of who else can read the signing keys, if anybody can.
+    pub(super) fn exposure(&self) -> Option<String> {
+        let path = self.signing_key();
+        let mode = fs::metadata(&path).ok()?.mode() & 0o777;
+        (mode & 0o077 != 0).then(|| {
+            let path = path.display();
+            format!(
+                "{path} has the mode {mode:04o}: other users of this machine can read it, and who has it makes API keys for \
+                 everything; 'chmod 600 {path}' closes it"
+            )
+        })
+    }
+
     /// The signing keys: from the environment, or from the file, which is made when there is none and `make` allows it.
     pub(super) fn key_ring(&self, make: bool) -> anyhow::Result<KeyRing> {
         let keys = match std::env::var(SIGNING_KEY_VARIABLE) {
@@ -123,7 +180,7 @@ impl DataDir {
         let path = self.path.join("webhook.secret");
         if !path.exists() {
             let secret = SigningKey::generate().encode();
-            self.write_new(&path, &format!("{secret}\n"))?;
+            self.keep_new(&path, &format!("{secret}\n"))?;
             tracing::info!(file = %path.display(), "made the secret that webhooks are signed with");
         }
         let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
@@ -154,7 +211,7 @@ impl DataDir {
         }
         self.create()?;
         let key = SigningKey::generate();
-        match self.write_new(&path, &format!("{}\n", key.encode())) {
+        match self.keep_new(&path, &format!("{}\n", key.encode())) {
             Ok(()) => Ok(vec![key]),
             // Another process made it first; that one counts.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.signing_keys_from_file(false),
@@ -171,10 +228,10 @@ impl DataDir {
         self.create()?;
         let path = self.keys().join(format!("{}.json", record.key_id));
         let text = serde_json::to_string_pretty(record)?;
-        self.write_new(&path, &format!("{text}\n")).with_context(|| format!("can't write {}", path.display()))
+        self.keep_new(&path, &format!("{text}\n")).with_context(|| format!("can't write {}", path.display()))
     }
 
-    /// What tells one state of the records from another, without reading them: their names, sizes and times.
+    /// What tells one state of the records from another, without reading them: their names, sizes and times of change.
     pub(super) fn records_stamp(&self) -> io::Result<BTreeSet<Stamp>> {
         let mut stamps = BTreeSet::new();
         match fs::read_dir(self.keys()) {
@@ -183,7 +240,7 @@ impl DataDir {
                     let entry = entry?;
                     // One that is gone by now is a change that the next look finds.
                     let Ok(metadata) = entry.metadata() else { continue };
-                    stamps.insert((entry.file_name(), metadata.len(), metadata.modified()?));
+                    stamps.insert((entry.file_name(), metadata.len(), (metadata.ctime(), metadata.ctime_nsec())));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -192,27 +249,39 @@ impl DataDir {
         Ok(stamps)
     }
 
-    /// All records, oldest first. A file that is none is passed over.
-    pub(super) fn records(&self) -> anyhow::Result<Vec<Record>> {
-        let mut records = Vec::new();
+    /// All records. Drafts that are being written at this moment are none.
+    pub(super) fn records(&self) -> anyhow::Result<Records> {
+        let mut records = Records::default();
         match fs::read_dir(self.keys()) {
             Ok(entries) => {
                 for entry in entries {
-                    let text = fs::read_to_string(entry?.path()).unwrap_or_default();
-                    records.extend(serde_json::from_str::<Record>(&text));
+                    let path = entry?.path();
+                    if path.extension().is_none_or(|extension| extension != "json") {
+                        continue;
+                    }
+                    let read = fs::read_to_string(&path).map_err(|error| (error.kind(), error.to_string()));
+                    let parsed = |text: String| {
+                        serde_json::from_str(&text).map_err(|error| (io::ErrorKind::InvalidData, error.to_string()))
+                    };
+                    match read.and_then(parsed) {
+                        Ok(record) => records.read.push(record),
+                        // Gone between two looks.
+                        Err((io::ErrorKind::NotFound, _)) => {}
+                        Err((_, error)) => records.unread.push((path, error)),
+                    }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("can't read {}", self.keys().display())),
         }
-        records.sort_by(|one, other| (&one.issued_at, &one.key_id).cmp(&(&other.issued_at, &other.key_id)));
+        records.read.sort_by(|one: &Record, other| (&one.issued_at, &one.key_id).cmp(&(&other.issued_at, &other.key_id)));
         Ok(records)
     }
 
     pub(super) fn revoke(&self, key_id: &KeyId) -> anyhow::Result<()> {
         self.create()?;
         let path = self.revocations().join(key_id.as_str());
-        match self.write_new(&path, "") {
+        match self.keep_new(&path, "") {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(error).with_context(|| format!("can't write {}", path.display()))
             }
@@ -235,25 +304,35 @@ impl DataDir {
         Ok(ids)
     }
 
-    /// Writes a file that only its owner can read, whole or not at all, and never over another.
-    pub(super) fn write_new(&self, path: &Path, text: &str) -> io::Result<()> {
-        // A random name: process ids are the same in every container that shares a volume.
-        let draft = path.with_file_name(format!(".draft-{:032x}", u128::from_le_bytes(random())));
-        let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            // A link fails where a rename would overwrite; some network file systems have none.
-            match fs::hard_link(&draft, path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists || path.exists() => {
-                    Err(io::ErrorKind::AlreadyExists.into())
-                }
-                Err(_) => fs::rename(&draft, path),
-                linked => linked,
-            }
-        };
-        let written = write();
-        let _ = fs::remove_file(&draft);
-        written
+    /// Writes a file of this directory, as [`write_new`] does, for the directory's owner.
+    pub(super) fn keep_new(&self, path: &Path, text: &str) -> io::Result<()> {
+        write(path, text, |file| self.hand_over(file))
     }
+}
+
+/// Writes a file that only its owner can read, whole or not at all, and never over another.
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    write(path, text, |_| Ok(()))
+}
+
+fn write(path: &Path, text: &str, prepare: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    // A random name: process ids are the same in every container that shares a volume.
+    let draft = path.with_file_name(format!(".draft-{:032x}", u128::from_le_bytes(random())));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        prepare(&file)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        // A link fails where a rename would overwrite; some network file systems have none.
+        match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists || path.exists() => {
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
+            Err(_) => fs::rename(&draft, path),
+            linked => linked,
+        }
+    };
+    let written = write();
+    let _ = fs::remove_file(&draft);
+    written
 }

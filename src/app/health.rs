@@ -13,8 +13,7 @@ use super::{Failure, print};
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let address = settings.listen.first().copied().map(reachable).context("no listen address")?;
     ask(address).with_context(|| format!("the server at {address} is not ready"))?;
-    print(&format!("ready at {address}"));
-    Ok(())
+    Ok(print(&format!("ready at {address}"))?)
 }
 
 /// An address to connect to, for one to listen on.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::data_dir::{DataDir, Record};
+use super::data_dir::{DataDir, Record, write_new};
 use super::settings::Settings;
-use super::{Failure, print};
+use super::{Failure, complain, print};
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
 use crate::auth::key::{KeyError, KeyRing, KeySpec, Verified};
 use crate::auth::secret::Secret;
@@ -94,18 +94,43 @@ pub(super) fn create(settings: &Settings, request: Request) -> Result<(), Failur
         return Err(usage("--out: the file exists already; a key is not written over another".to_owned()));
     }
     let data = DataDir::new(&settings.data_dir);
+    if data.lacks_signing_key() {
+        complain(&format!(
+            "note: there was no signing key in {}, so one is made: only a server on this directory takes the new API key",
+            settings.data_dir.display()
+        ));
+    }
     data.create()?;
     let ring = data.key_ring(true)?;
+    warn_of_exposure(&data);
     let key = issue(&data, &ring, request.role, scope, request.prefix, lifetime, request.label)?;
     let json = key.to_json()?;
+    let id = &key.record.key_id;
     match request.out {
-        None => print(&json),
+        // It can't be shown a second time.
+        None => print(&json).map_err(|_| {
+            anyhow::anyhow!("the API key {id} was made, and can't be written to standard output: revoke it and make another")
+        })?,
         Some(path) => {
-            data.write_new(&path, &json).with_context(|| format!("can't write {}", path.display()))?;
-            print(&format!("{} written to {}", key.record.key_id, path.display()));
+            write_new(&path, &json)
+                .with_context(|| format!("the API key {id} was made, but can't be written to {}", path.display()))?;
+            print(&format!("{id} written to {}", path.display()))?;
         }
     }
     Ok(())
+}
+
+fn warn_of_exposure(data: &DataDir) {
+    if let Some(exposure) = data.exposure() {
+        complain(&format!("warning: {exposure}"));
+    }
+}
+
+/// Says which records can't be read: a server knows them as little.
+fn complain_of(unread: &[(PathBuf, String)]) {
+    for (path, error) in unread {
+        complain(&format!("warning: the key record {} can't be read: {error}", path.display()));
+    }
 }
 
 /// Makes a key and records it.
@@ -141,7 +166,7 @@ pub(super) fn issue(
 /// Writes a new key to a file in the data directory.
 pub(super) fn write(data: &DataDir, name: &str, key: &NewKey) -> anyhow::Result<PathBuf> {
     let path = data.path().join(name);
-    data.write_new(&path, &key.to_json()?).with_context(|| format!("can't write {}", path.display()))?;
+    data.keep_new(&path, &key.to_json()?).with_context(|| format!("can't write {}", path.display()))?;
     Ok(path)
 }
 
@@ -149,6 +174,8 @@ pub(super) fn write(data: &DataDir, name: &str, key: &NewKey) -> anyhow::Result<
 pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
     let data = DataDir::new(&settings.data_dir);
     let records = data.records()?;
+    complain_of(&records.unread);
+    let records = records.read;
     let revoked = data.revoked().context("can't read the revocations")?;
     let now = Clock::system().wall().to_system();
     let status = |record: &Record| {
@@ -166,8 +193,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
                 serde_json::to_string(&inspected)
             })
             .collect();
-        print(&lines.context("can't write JSON")?.join("\n"));
-        return Ok(());
+        return Ok(print(&lines.context("can't write JSON")?.join("\n"))?);
     }
     let mut rows = vec![["KEY ID", "STATUS", "ROLE", "EXPIRES", "NAMESPACES", "PREFIX", "LABEL"].map(str::to_owned)];
     rows.extend(records.iter().map(|record| {
@@ -181,8 +207,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
             record.label.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }));
-    print(&table(&rows));
-    Ok(())
+    Ok(print(&table(&rows))?)
 }
 
 /// Lines up columns.
@@ -206,7 +231,7 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
         Ok((Verified { grant, issued, expires }, signing_key)) => {
             let revoked = data.revoked().context("can't read the revocations")?.contains(&grant.key_id);
             let expired = expires.is_some_and(|end| Clock::system().wall() >= end);
-            let on_record = data.records()?.into_iter().find(|record| record.key_id == grant.key_id.as_str());
+            let on_record = data.records()?.read.into_iter().find(|record| record.key_id == grant.key_id.as_str());
             let (status, reason) = match (revoked, expired) {
                 (true, _) => ("revoked", Some(KeyError::Revoked.to_string())),
                 (_, true) => ("expired", Some(KeyError::Expired.to_string())),
@@ -227,7 +252,7 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
             Inspected { status, reason, ingest, record: Some(record) }
         }
     };
-    print(&serde_json::to_string_pretty(&inspected).context("can't write JSON")?);
+    print(&serde_json::to_string_pretty(&inspected).context("can't write JSON")?)?;
     match inspected.reason {
         None => Ok(()),
         Some(reason) => Err(anyhow::anyhow!("the key is not good: {reason}").into()),
@@ -242,6 +267,8 @@ pub(super) fn read_key(key_or_file: &str) -> anyhow::Result<Secret<'static>> {
         text
     } else if Path::new(key_or_file).is_file() {
         std::fs::read_to_string(key_or_file).with_context(|| format!("can't read {key_or_file}"))?
+    } else if key_or_file.contains('/') || key_or_file.ends_with(".json") {
+        bail!("there is no file {key_or_file}");
     } else {
         key_or_file.to_owned()
     };
@@ -255,23 +282,44 @@ pub(super) fn read_key(key_or_file: &str) -> anyhow::Result<Secret<'static>> {
     }
 }
 
-/// Ends a key.
-pub(super) fn revoke(settings: &Settings, key_id: &str) -> Result<(), Failure> {
-    let id = KeyId::parse(key_id).map_err(|error| {
-        Failure::Usage(format!("error: {error}: it takes the key_id and not the key; see 'springhead keys list'"))
-    })?;
+/// Ends a key, by its id, itself, or the file it is in. One that has no record here can be ended as well: it may have been made in
+/// another data directory with the same signing key.
+pub(super) fn revoke(settings: &Settings, key: &str) -> Result<(), Failure> {
     let data = DataDir::new(&settings.data_dir);
-    let known = data.records()?.iter().any(|record| record.key_id == key_id);
-    if !known {
-        let place = settings.data_dir.display();
+    let is_file = Path::new(key).is_file();
+    let id = match KeyId::parse(key) {
+        Ok(id) if !is_file && key != "-" => id,
+        Err(error) if !is_file && !key.starts_with("eyJ") => {
+            let hint = "revoke takes a key_id, the key itself or its file; see 'springhead keys list'";
+            return Err(Failure::Usage(format!("error: {error}: {hint}")));
+        }
+        _ => id_of(&data, key)?,
+    };
+    let place = settings.data_dir.display();
+    if !data.exists() {
         return Err(anyhow::anyhow!(
-            "no key of this id was made in {place}: see 'springhead keys list', or name the server's data directory with --data-dir"
+            "there is no data directory {place}, so nothing would heed this: name the server's with --data-dir or --config"
         )
         .into());
     }
+    let records = data.records()?;
+    if !records.read.iter().any(|record| record.key_id == id.as_str()) {
+        complain(&format!(
+            "warning: no key of the id {id} has a record in {place}: a server on this directory refuses it from now on; is it the right \
+             directory, and the right id? See 'springhead keys list'"
+        ));
+    }
     data.revoke(&id)?;
-    print(&format!("{id} is revoked; a running server refuses it within a second"));
-    Ok(())
+    Ok(print(&format!("{id} is revoked; a running server refuses it within a second"))?)
+}
+
+/// The id of a key, from the key itself.
+fn id_of(data: &DataDir, key_or_file: &str) -> Result<KeyId, Failure> {
+    let token = read_key(key_or_file)?;
+    let opened = data.key_ring(false)?.open(&token);
+    opened.map(|verified| verified.grant.key_id).map_err(|error| {
+        Failure::Usage(format!("error: {error}: revoke takes a key_id, the key itself or its file; see 'springhead keys list'"))
+    })
 }
 
 /// What a record says, in the words of [`crate::auth`]. `None` when it does not make sense: a key whose end can't be read is not

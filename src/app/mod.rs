@@ -14,6 +14,7 @@ mod data_dir;
 mod doctor;
 mod harvest;
 mod health;
+mod key_watch;
 mod keys;
 mod machine;
 mod reload;
@@ -28,6 +29,8 @@ mod webhooks;
 mod welcome;
 
 use std::process::ExitCode;
+
+use anyhow::Context as _;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use chronicle::{read_back, written};
@@ -75,13 +78,19 @@ pub fn run() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "complaints of a command go to stderr")]
+/// Says to stderr what went wrong, or might. With nobody there to read it, it is not said.
 fn complain(message: &str) {
-    eprintln!("{}", message.trim_end());
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{}", message.trim_end());
 }
 
-/// Writes a result to stdout. A closed pipe (`springhead keys list | head -1`) is no failure of ours.
-fn print(result: &str) {
+/// Writes a result to stdout.
+///
+/// # Errors
+/// When it can't be written there: a command whose result is lost has failed.
+fn print(result: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout().lock(), "{}", result.trim_end());
+    let mut stdout = std::io::stdout().lock();
+    let written = writeln!(stdout, "{}", result.trim_end()).and_then(|()| stdout.flush());
+    written.context("can't write the result to standard output")
 }

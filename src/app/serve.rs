@@ -1,6 +1,6 @@
 //! `springhead serve`: builds the house, opens the doors, and closes them in order.
 
-use std::collections::{BTreeSet, HashSet};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -14,17 +14,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
-use super::data_dir::{DataDir, Stamp};
+use super::data_dir::DataDir;
 use super::harvest::Jobs;
+use super::key_watch::KeyWatch;
 use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, chronicle, keys, machine, print, streams, supervisor, welcome};
-use crate::auth::grant::KeyId;
-use crate::auth::key::Verified;
+use super::{Failure, access_log, buckets, chronicle, machine, print, streams, supervisor, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -34,8 +33,6 @@ use crate::web::{Web, admin};
 
 /// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included.
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
-/// How often revocations and new keys are looked for: a revoked key stops working within a second.
-const KEYS_EVERY: Duration = Duration::from_millis(400);
 /// One thread for uploads to so many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
 /// How often a server that takes over asks whether the one before has ended.
@@ -125,8 +122,9 @@ async fn serve(
         None => bind(settings.admin_listen, settings.reuse_port)?,
     };
     // What is pasted into an encoder had better be encrypted, where that is offered.
-    let shown = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
-    let welcome = welcome::first_start(&settings, &data, &ring, !tls_listeners.is_empty(), shown)?;
+    let port = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
+    let shown = welcome::Listener { secure: !tls_listeners.is_empty(), port };
+    let welcome = welcome::first_start(&settings, &data, &ring, shown, std::io::stdout().is_terminal())?;
 
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());
@@ -134,10 +132,13 @@ async fn serve(
     metrics.show_machine(move || machine::read(&runtime));
     let access_log = access_log::start(&settings.access_log, &metrics)?;
     let webhooks = Webhooks::start(&settings.webhooks, &data, &clock, &metrics)?;
-    let signing_key = ring.signer_id().to_owned();
+    let signing_keys = ring.ids().collect::<Vec<_>>().join(",");
+    if let Some(exposure) = data.exposure() {
+        tracing::warn!("{exposure}");
+    }
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
-    let known = KeyFiles::read(&data, &KeyFiles::default()).context("can't read the keys and revocations")?;
-    known.put_in_force(&KeyFiles::default(), &verifier);
+    let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
+    let keys = keys.context("can't read the keys and revocations")?;
     let (namespaces, max_in_flight) = (settings.namespaces.clone(), settings.max_in_flight);
     let origin = Origin::with_objects_in(data.objects(), buckets::access(), namespaces, max_in_flight, clock.clone(), &metrics);
     chronicle::start(data.histories(), &origin, &clock)?;
@@ -150,7 +151,7 @@ async fn serve(
 
     tokio::spawn(sweep(origin.clone()));
     tokio::spawn(streams::watch(origin.clone(), webhooks));
-    tokio::spawn(watch_keys(data, verifier, known));
+    tokio::spawn(keys.watch());
     let tls = certificates.as_ref().map(Certificates::tls);
     let look_now = Arc::new(Notify::new());
     if let Some(certificates) = certificates {
@@ -177,10 +178,15 @@ async fn serve(
     for (namespace, policy) in &settings.namespaces {
         tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "namespace");
     }
-    tracing::info!(version, %admin_address, signing_key, data_dir = %settings.data_dir.display(), "started");
+    tracing::info!(version, %admin_address, signing_keys, data_dir = %settings.data_dir.display(), "started");
     supervisor::ready();
-    if let Some(text) = welcome {
-        print(&text);
+    if let Some(text) = welcome
+        && let Err(error) = print(&text)
+    {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "what to paste where can't be shown; the API keys are in the data directory"
+        );
     }
 
     let mut reloader = Reloader { load, settings, origin: origin.clone(), web: web.clone(), logs, certificates: look_now };
@@ -269,62 +275,6 @@ async fn sweep(origin: Origin) {
         ticks.tick().await;
         while origin.sweep() {
             tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// What the data directory says of keys.
-#[derive(Clone, Debug, Default)]
-struct KeyFiles {
-    revoked: HashSet<KeyId>,
-    stamp: BTreeSet<Stamp>,
-    records: Arc<Vec<Verified>>,
-}
-
-impl KeyFiles {
-    /// Looks again. Records are read only when one has come, gone or changed.
-    fn read(data: &DataDir, known: &Self) -> anyhow::Result<Self> {
-        // Before the records: one that comes in between is found by the next look.
-        let stamp = data.records_stamp()?;
-        let records = if stamp == known.stamp {
-            Arc::clone(&known.records)
-        } else {
-            Arc::new(data.records()?.into_iter().filter_map(keys::read_record).collect())
-        };
-        Ok(Self { revoked: data.revoked()?, stamp, records })
-    }
-
-    /// Tells the verifier what is new.
-    fn put_in_force(&self, known: &Self, verifier: &Verifier) {
-        if self.revoked != known.revoked {
-            verifier.revoke(self.revoked.clone());
-        }
-        if self.records != known.records {
-            verifier.enroll(self.records.iter().cloned());
-        }
-    }
-}
-
-/// Puts new revocations and new keys in force. What can't be read is reported once, and what was known last stays.
-async fn watch_keys(data: DataDir, verifier: Arc<Verifier>, mut known: KeyFiles) {
-    let mut trouble = false;
-    loop {
-        tokio::time::sleep(KEYS_EVERY).await;
-        let (reader, before) = (data.clone(), known.clone());
-        match tokio::task::spawn_blocking(move || KeyFiles::read(&reader, &before)).await {
-            Ok(Ok(now)) => {
-                trouble = false;
-                now.put_in_force(&known, &verifier);
-                known = now;
-            }
-            Ok(Err(error)) => {
-                if !trouble {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "can't read the keys and revocations: new ones are not in force until this is mended");
-                    trouble = true;
-                }
-            }
-            Err(_) => return,
         }
     }
 }

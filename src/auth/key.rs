@@ -240,6 +240,11 @@ impl KeyRing {
     pub fn signer_id(&self) -> &str {
         &self.signer.0
     }
+
+    /// The ids of all signing keys, the one that signs first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(SigningKey::id)
+    }
 }
 
 /// Whether a text holds what has the form of an API key, of this server or another one like it: a JWT with the header and the

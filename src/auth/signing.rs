@@ -1,5 +1,6 @@
 //! The signing keys: random secrets, each known by a short id that is safe to show.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
@@ -7,8 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
-/// The least a signing key has, in bytes: as much as the hash it feeds (RFC 7518 3.2).
-pub const MIN_SECRET: usize = 32;
+/// What a signing key has, in bytes: as much as the hash it feeds, which is the least that is allowed (RFC 7518 3.2). Not more
+/// either: two keys whose line end was lost between them read as one longer key, which would refuse every token of both.
+pub const SECRET: usize = 32;
+/// How many bytes that differ a secret has at least. Of 32 random ones fewer than 16 do not happen.
+const DIFFERENT: usize = 12;
 
 /// One signing key.
 #[derive(Clone)]
@@ -26,9 +30,20 @@ pub enum SigningKeyError {
     /// A line that is not base64url.
     #[error("line {0} is not a signing key: it takes base64url without padding, as the server writes it")]
     Encoding(usize),
+    /// A key that is not of a key's length: too short to be safe, or two of them that ran together.
+    #[error(
+        "the signing key on line {line} has {bytes} bytes and takes {SECRET}, base64url-encoded (43 characters); if two keys ran \
+         together there, put each on a line of its own"
+    )]
+    Length {
+        /// Counted from 1, commas counted as line ends.
+        line: usize,
+        /// What was found.
+        bytes: usize,
+    },
     /// A key that could be guessed.
-    #[error("the signing key on line {0} is too short: it takes at least {MIN_SECRET} bytes, base64url-encoded")]
-    Short(usize),
+    #[error("the signing key on line {0} is not random: have one made, 'head -c 32 /dev/urandom | basenc --base64url' does it")]
+    Guessable(usize),
 }
 
 impl SigningKey {
@@ -38,7 +53,7 @@ impl SigningKey {
     /// When the system has no random source: nothing safe can be done then.
     #[must_use]
     pub fn generate() -> Self {
-        Self::from_secret(random::<MIN_SECRET>().to_vec())
+        Self::from_secret(random::<SECRET>().to_vec())
     }
 
     fn from_secret(secret: Vec<u8>) -> Self {
@@ -59,8 +74,11 @@ impl SigningKey {
                 continue;
             }
             let secret = URL_SAFE_NO_PAD.decode(line.trim_end_matches('=')).map_err(|_| SigningKeyError::Encoding(number + 1))?;
-            if secret.len() < MIN_SECRET {
-                return Err(SigningKeyError::Short(number + 1));
+            if secret.len() != SECRET {
+                return Err(SigningKeyError::Length { line: number + 1, bytes: secret.len() });
+            }
+            if secret.iter().collect::<HashSet<_>>().len() < DIFFERENT {
+                return Err(SigningKeyError::Guessable(number + 1));
             }
             keys.push(Self::from_secret(secret));
         }
@@ -171,7 +189,18 @@ mod tests {
     fn what_is_no_key_is_refused_by_its_line() {
         assert_eq!(SigningKey::parse_all("# nothing\n").unwrap_err(), SigningKeyError::Empty);
         assert_eq!(SigningKey::parse_all("\n!!\n").unwrap_err(), SigningKeyError::Encoding(2));
-        assert_eq!(SigningKey::parse_all("c2hvcnQ").unwrap_err(), SigningKeyError::Short(1));
+        assert_eq!(SigningKey::parse_all("c2hvcnQ").unwrap_err(), SigningKeyError::Length { line: 1, bytes: 5 });
+        assert_eq!(SigningKey::parse_all(&"A".repeat(43)).unwrap_err(), SigningKeyError::Guessable(1));
+    }
+
+    #[test]
+    fn keys_that_ran_together_are_never_one_key() {
+        for _ in 0..200 {
+            let (one, other) = (SigningKey::generate().encode(), SigningKey::generate().encode());
+            for between in ["", "=", " ", "\\n"] {
+                assert!(SigningKey::parse_all(&format!("{one}{between}{other}")).is_err(), "with {between:?} between them");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! What a request counts is kept in tables of our own ([`requests`], [`histogram`]) and shown by collectors when somebody asks;
 //! [`text`] says the same in the older format. The rest are prometheus-client's counters and gauges, behind kept handles.
 //!
-//! Invariant: label values come from fixed lists or from the settings, never from a request, so that no client can make series.
+//! Invariant: label values come from fixed lists, from the settings or from the key records, never from a request, so that no client
+//! can make series.
 
 mod durable;
 mod histogram;
@@ -32,6 +33,7 @@ pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
 pub use namespace::{Gone, NamespaceMetrics};
 pub use requests::{Outcome, Traffic, Verb};
+pub use shown::KeyEnd;
 
 use self::histogram::Spread;
 use self::namespace::Namespaces;
@@ -227,6 +229,11 @@ impl Metrics {
     /// Has the process and the runtime shown too, as `read` finds them each time. Only the first reader counts.
     pub fn show_machine(&self, read: impl Fn() -> Machine + Send + Sync + 'static) {
         let _ = self.shown.machine.set(machine::Reader(Box::new(read)));
+    }
+
+    /// Shows when API keys end: these, in place of those before.
+    pub fn show_key_ends(&self, ends: Vec<KeyEnd>) {
+        *self.shown.key_ends.lock() = ends;
     }
 
     /// Counts one webhook.

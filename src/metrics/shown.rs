@@ -15,6 +15,20 @@ pub(super) struct Shown {
     traffic: Mutex<BTreeMap<String, Arc<Traffic>>>,
     pub(super) spreads: Spreads,
     pub(super) machine: OnceLock<Reader>,
+    pub(super) key_ends: Mutex<Vec<KeyEnd>>,
+}
+
+/// When an API key on record ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEnd {
+    /// Its id.
+    pub key_id: String,
+    /// What its maker wants to remember it by.
+    pub label: String,
+    /// What it is for.
+    pub role: &'static str,
+    /// Its end, in seconds since the Unix epoch.
+    pub seconds: u64,
 }
 
 /// Series of one name.
@@ -36,7 +50,7 @@ pub(super) enum Value {
 
 impl Shown {
     pub(super) fn new() -> Self {
-        Self { traffic: Mutex::default(), spreads: Spreads::new(), machine: OnceLock::new() }
+        Self { traffic: Mutex::default(), spreads: Spreads::new(), machine: OnceLock::new(), key_ends: Mutex::default() }
     }
 
     /// The traffic under this name: one that is configured, or none.
@@ -48,10 +62,25 @@ impl Shown {
     pub(super) fn our_own(&self) -> Vec<Family> {
         let mut families = self.requests();
         families.extend(self.spreads());
+        families.push(self.key_ends());
         if let Some(machine) = self.machine.get().map(|reader| reader.0()) {
             families.extend(runtime(&machine));
         }
         families
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this millennium fit a float")]
+    fn key_ends(&self) -> Family {
+        let one = |end: &KeyEnd| {
+            let labels = vec![("key_id", end.key_id.clone()), ("label", end.label.clone()), ("role", end.role.to_owned())];
+            (labels, Value::Level(end.seconds as f64))
+        };
+        Family {
+            name: "api_key_expiry_timestamp_seconds",
+            help: "When an API key on record here ends, in seconds since the Unix epoch; those without an end, revoked or ended for \
+                   a day are left out",
+            series: self.key_ends.lock().iter().map(one).collect(),
+        }
     }
 
     fn requests(&self) -> Vec<Family> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::harness::{NAMESPACE, Origin, eventually};
 use crate::wire::{Request, Wire};
@@ -137,7 +137,7 @@ fn signing_keys_can_be_rotated_and_replaced_by_the_environment() {
     origin.stop();
     let file = origin.data_dir().join("signing.key");
     let old_signer = std::fs::read_to_string(&file).unwrap();
-    let new_signer = STANDARD.encode([7; 33]);
+    let new_signer = URL_SAFE_NO_PAD.encode(std::array::from_fn::<u8, 32, _>(|n| u8::try_from(n).unwrap()));
     std::fs::write(&file, format!("{new_signer} # new\n{old_signer}")).unwrap();
     origin.launch();
     let (new, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly"]);

@@ -239,19 +239,69 @@ fn the_first_start_says_what_to_paste_where() {
         "Destination URL",
         "/cache/live-origin/playlist.m3u8?ttl_seconds=3600&role=origin",
         "User name          momento",
-        &*format!("Password           {}", origin.encoder),
+        "for the namespace live-origin",
+        "Password           (api_key in ",
         "HLS Akamai",
         "Origin domain",
         "Origin path        /cache/live-origin",
-        &*format!("Authorization: {}", origin.player),
+        "Authorization: (api_key in ",
         "ffmpeg -re",
-        &*format!("curl \"http://127.0.0.1:{}/cache/live-origin/playlist.m3u8?token={}\"", origin.address.port(), origin.player),
+        &*format!("curl \"http://127.0.0.1:{}/cache/live-origin/playlist.m3u8?token=$PLAYER_KEY\"", origin.address.port()),
+        "springhead keys create",
     ] {
         assert!(said.contains(part), "{part} is missing in\n{said}");
     }
+    let file = std::fs::read_to_string(origin.data_dir().join("encoder_api_key.json")).unwrap();
+    let key: serde_json::Value = serde_json::from_str(&file).unwrap();
+    let ends = key["expires_at"].as_str().unwrap().split_once('T').unwrap().0;
+    assert!(said.contains(&format!("They end on {ends}")), "{said}");
+    // What is no terminal is kept as a log, and no key is for logs.
+    for secret in [&*origin.encoder, &*origin.player, &*origin.administrator, key["ingest_password"].as_str().unwrap()] {
+        assert!(!said.contains(secret), "a key stands in\n{said}");
+    }
+    // What is to be pasted works.
+    origin.store("playlist.m3u8", "#EXTM3U\n");
+    let commands: Vec<_> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| ["ENCODER_KEY=", "PLAYER_KEY=", "curl "].iter().any(|w| line.starts_with(w)))
+        .collect();
+    let pasted = std::process::Command::new("bash").arg("-c").arg(commands.join("\n")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&pasted.stdout), "#EXTM3U\n", "{commands:?}");
     use std::os::unix::fs::PermissionsExt as _;
     for name in ["signing.key", "encoder_api_key.json", "player_api_key.json"] {
         let mode = std::fs::metadata(origin.data_dir().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name} is for its owner alone");
+    }
+}
+
+#[test]
+fn a_person_at_a_terminal_is_shown_the_keys_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // Runs the server on a terminal until it has said all, and prints what it said there.
+    let person = r#"
+import os, pty, re, select, signal, subprocess, sys
+ours, theirs = pty.openpty()
+server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL)
+os.close(theirs)
+said = b""
+while b"token=" not in said.split(b"See what arrived")[-1] or b"See what arrived" not in said:
+    if not select.select([ours], [], [], 20)[0]: break
+    said += os.read(ours, 65536)
+server.send_signal(signal.SIGTERM); server.wait(20)
+sys.stdout.buffer.write(said)
+"#;
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", person, crate::harness::BINARY, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let output = command.args(["--namespace", "a", "--namespace", "b", "--data-dir"]).arg(&data).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("for all 2 namespaces (a, b)"), "{said}");
+    for (name, fields) in [("encoder", &["api_key", "ingest_user", "ingest_password"][..]), ("player", &["api_key"])] {
+        let file = std::fs::read_to_string(data.join(format!("{name}_api_key.json"))).unwrap();
+        let key: serde_json::Value = serde_json::from_str(&file).unwrap();
+        for field in fields {
+            assert!(said.contains(key[*field].as_str().unwrap()), "{name}'s {field} is missing in\n{said}");
+        }
     }
 }

@@ -44,4 +44,5 @@ mod timeshift;
 mod tls;
 mod traces;
 mod tutorial;
+mod upkeep;
 mod write;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: whatever a server wrote, a key is never shown, nor anything that moves a terminal's cursor.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
@@ -77,6 +79,8 @@ pub(super) struct Report {
     json: bool,
     secrets: Vec<String>,
     pub(super) progress: Progress,
+    /// Whether a line could not be written.
+    is_cut: AtomicBool,
 }
 
 impl Report {
@@ -86,7 +90,7 @@ impl Report {
         let mut secrets = vec![key.to_owned()];
         secrets.extend(key.split('.').map(str::to_owned));
         secrets.retain(|secret| secret.len() >= 8);
-        Self { steps: Vec::new(), json, secrets, progress: Progress::new(json) }
+        Self { steps: Vec::new(), json, secrets, progress: Progress::new(json), is_cut: AtomicBool::new(false) }
     }
 
     /// A line above the steps that follow, with a blank one between it and others.
@@ -143,20 +147,22 @@ impl Report {
         let (warnings, failures) = (self.count(Verdict::Warning), self.count(Verdict::Failure));
         if self.json {
             let whole = Whole { healthy: failures == 0, warnings, failures, steps: &self.steps };
-            super::super::print(&serde_json::to_string_pretty(&whole)?);
+            super::super::print(&serde_json::to_string_pretty(&whole)?)?;
         } else {
             let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
             let steps = count(self.steps.len(), "step");
             self.write(&format!("\n{steps}, {}, {}", count(warnings, "warning"), count(failures, "failure")));
         }
+        anyhow::ensure!(!self.is_cut.load(Ordering::Relaxed), "can't write the result to standard output");
         Ok(())
     }
 
-    /// A closed pipe is no failure of ours.
     fn write(&self, text: &str) {
         use std::io::Write as _;
         self.progress.aside(|| {
-            let _ = writeln!(anstream::stdout().lock(), "{text}");
+            if writeln!(anstream::stdout().lock(), "{text}").is_err() {
+                self.is_cut.store(true, Ordering::Relaxed);
+            }
         });
     }
 }

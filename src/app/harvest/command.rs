@@ -118,7 +118,7 @@ pub(in crate::app) fn run(request: &Request) -> Result<(), Failure> {
         copied + kept,
         Size(bytes),
         if kept > 0 { format!(", {kept} were here already") } else { String::new() }
-    ));
+    ))?;
     Ok(())
 }
 

@@ -1,0 +1,280 @@
+//! The keys on record and the revocations, as a running server heeds them: put in force within a second, told in the log when a key
+//! starts or stops to be refused, and announced before it ends.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::data_dir::{DataDir, Stamp};
+use super::keys::{read_record, rfc3339};
+use crate::auth::grant::KeyId;
+use crate::auth::key::Verified;
+use crate::auth::verify::Verifier;
+use crate::metrics::{KeyEnd, Metrics};
+use crate::model::clock::{Clock, Moment, WallTime};
+
+/// How often revocations and new keys are looked for: a revoked key stops working within a second.
+const EVERY: Duration = Duration::from_millis(400);
+/// How long before its end a key is warned of, as a certificate is, and how often.
+pub(super) const WARN_BEFORE: Duration = Duration::from_secs(14 * 86_400);
+const WARN_EVERY: Duration = Duration::from_secs(86_400);
+
+/// A key on record.
+#[derive(Clone, Debug, PartialEq)]
+struct Known {
+    label: Option<String>,
+    key: Verified,
+}
+
+/// What the data directory says of keys.
+#[derive(Clone, Debug, Default)]
+struct KeyFiles {
+    revoked: HashSet<KeyId>,
+    stamp: BTreeSet<Stamp>,
+    records: Arc<Vec<Known>>,
+    unread: Arc<Vec<(PathBuf, String)>>,
+}
+
+impl KeyFiles {
+    /// Looks again. Records are read only when one has come, gone or changed.
+    fn read(data: &DataDir, known: &Self) -> anyhow::Result<Self> {
+        // Before the records: one that comes in between is found by the next look.
+        let stamp = data.records_stamp()?;
+        let (records, unread) = if stamp == known.stamp {
+            (Arc::clone(&known.records), Arc::clone(&known.unread))
+        } else {
+            let found = data.records()?;
+            let (mut records, mut unread) = (Vec::new(), found.unread);
+            for record in found.read {
+                let (label, id) = (record.label.clone(), record.key_id.clone());
+                match read_record(record) {
+                    Some(key) => records.push(Known { label, key }),
+                    None => unread.push((PathBuf::from(format!("{id}.json")), "it makes no sense".to_owned())),
+                }
+            }
+            (Arc::new(records), Arc::new(unread))
+        };
+        Ok(Self { revoked: data.revoked()?, stamp, records, unread })
+    }
+
+    fn label(&self, id: &KeyId) -> &str {
+        let known = self.records.iter().find(|known| known.key.grant.key_id == *id);
+        known.and_then(|known| known.label.as_deref()).unwrap_or_default()
+    }
+
+    /// Says what differs from what was known before.
+    fn tell_changes(&self, before: &Self) {
+        for key_id in self.revoked.difference(&before.revoked) {
+            let label = self.label(key_id);
+            tracing::info!(%key_id, label, "an API key is refused from now on: it was revoked");
+        }
+        for key_id in before.revoked.difference(&self.revoked) {
+            let label = self.label(key_id);
+            tracing::warn!(%key_id, label, "an API key is good again: its revocation is gone from the data directory");
+        }
+        if !Arc::ptr_eq(&self.records, &before.records) {
+            let ids =
+                |files: &Self| -> HashSet<KeyId> { files.records.iter().map(|known| known.key.grant.key_id.clone()).collect() };
+            let (now, then) = (ids(self), ids(before));
+            for key_id in now.difference(&then) {
+                let label = self.label(key_id);
+                tracing::info!(%key_id, label, "an API key is on record: it is good from now on");
+            }
+            for key_id in then.difference(&now) {
+                let label = before.label(key_id);
+                tracing::warn!(
+                    %key_id,
+                    label,
+                    "the record of an API key is gone: its ingest password and Digest are refused from now on; to end the key itself, \
+                     revoke it"
+                );
+            }
+        }
+        self.tell_unread(before);
+    }
+
+    fn tell_unread(&self, before: &Self) {
+        for (file, error) in self.unread.iter().filter(|unread| !before.unread.contains(unread)) {
+            tracing::warn!(
+                file = %file.display(),
+                error,
+                "a key record can't be read: its key's ingest password and Digest are refused until this is mended"
+            );
+        }
+    }
+
+    /// The keys that are in force and have an end.
+    fn ends(&self) -> impl Iterator<Item = (&Known, WallTime)> {
+        let in_force = |known: &&Known| !self.revoked.contains(&known.key.grant.key_id);
+        self.records.iter().filter(in_force).filter_map(|known| Some((known, known.key.expires?)))
+    }
+}
+
+/// What was said of a key's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Soon(Moment),
+    Ended,
+}
+
+/// What is to be said of a key's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Soon(Duration),
+    Ended,
+}
+
+/// What was said of which key, so that it is said once, or once a day.
+#[derive(Debug, Default)]
+struct Announced(HashMap<KeyId, Told>);
+
+impl Announced {
+    /// What is to be said now of a key that ends at `end`. What ended long before the start is old news.
+    fn due(&mut self, id: &KeyId, end: WallTime, wall: WallTime, now: Moment) -> Option<News> {
+        let told = self.0.get(id).copied();
+        if wall >= end {
+            if told == Some(Told::Ended) {
+                return None;
+            }
+            self.0.insert(id.clone(), Told::Ended);
+            return (told.is_some() || wall.since(end) < WARN_BEFORE).then_some(News::Ended);
+        }
+        let left = end.since(wall);
+        let is_due = match told {
+            Some(Told::Soon(at)) => now.since(at) >= WARN_EVERY,
+            Some(Told::Ended) | None => true,
+        };
+        (left < WARN_BEFORE && is_due).then(|| {
+            self.0.insert(id.clone(), Told::Soon(now));
+            News::Soon(left)
+        })
+    }
+}
+
+/// The watch over the key files.
+#[derive(Debug)]
+pub(super) struct KeyWatch {
+    data: DataDir,
+    verifier: Arc<Verifier>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    known: KeyFiles,
+    announced: Announced,
+}
+
+impl KeyWatch {
+    /// Reads the files and puts them in force.
+    ///
+    /// # Errors
+    /// When they can't be read: a server that does not know what is revoked does not start.
+    pub(super) fn begin(data: DataDir, verifier: Arc<Verifier>, metrics: Arc<Metrics>, clock: Clock) -> anyhow::Result<Self> {
+        let nothing = KeyFiles::default();
+        let known = KeyFiles::read(&data, &nothing)?;
+        known.tell_unread(&nothing);
+        let mut new = Self { data, verifier, metrics, clock, known: nothing, announced: Announced::default() };
+        new.put_in_force(known);
+        Ok(new)
+    }
+
+    /// Tells the verifier what is new.
+    fn put_in_force(&mut self, now: KeyFiles) {
+        if now.revoked != self.known.revoked {
+            self.verifier.revoke(now.revoked.clone());
+        }
+        if now.records != self.known.records {
+            self.verifier.enroll(now.records.iter().map(|known| known.key.clone()));
+        }
+        self.known = now;
+    }
+
+    /// Says which keys end soon, or have ended, and shows it.
+    fn announce(&mut self) {
+        let (wall, now) = (self.clock.wall(), self.clock.now());
+        let mut shown = Vec::new();
+        for (Known { label, key }, end) in self.known.ends() {
+            let (key_id, role) = (&key.grant.key_id, key.grant.role.as_str());
+            let (label, ends) = (label.as_deref().unwrap_or_default(), rfc3339(end));
+            match self.announced.due(key_id, end, wall, now) {
+                Some(News::Soon(left)) => tracing::warn!(
+                    %key_id,
+                    label,
+                    role,
+                    ends,
+                    hours_left = left.as_secs() / 3600,
+                    "an API key ends soon: make another with 'springhead keys create' and give it to whoever uses this one"
+                ),
+                Some(News::Ended) => tracing::warn!(%key_id, label, role, ends, "an API key has ended: it is refused"),
+                None => {}
+            }
+            // An alert for one that is about to end clears a day after its end: by then it is known, or nobody used it.
+            if wall.since(end) < WARN_EVERY {
+                shown.push(KeyEnd { key_id: key_id.to_string(), label: label.to_owned(), role, seconds: end.seconds() });
+            }
+        }
+        self.metrics.show_key_ends(shown);
+    }
+
+    /// Puts new revocations and new keys in force, for ever. What can't be read is reported once, and what was known last stays.
+    pub(super) async fn watch(mut self) {
+        let mut trouble = false;
+        loop {
+            self.announce();
+            tokio::time::sleep(EVERY).await;
+            let (reader, before) = (self.data.clone(), self.known.clone());
+            match tokio::task::spawn_blocking(move || KeyFiles::read(&reader, &before)).await {
+                Ok(Ok(now)) => {
+                    trouble = false;
+                    now.tell_changes(&self.known);
+                    self.put_in_force(now);
+                }
+                Ok(Err(error)) => {
+                    if !trouble {
+                        let error = format!("{error:#}");
+                        tracing::error!(
+                            error,
+                            "can't read the keys and revocations: new ones are not in force until this is mended"
+                        );
+                        trouble = true;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_announced_once_a_day_from_two_weeks_on_and_then_called_an_end() {
+        let clock = Clock::manual();
+        let (id, day) = (KeyId::parse("a").unwrap(), Duration::from_secs(86_400));
+        let end = WallTime::from_millis(clock.wall().millis() + 20 * 86_400_000);
+        let mut announced = Announced::default();
+        let mut said = Vec::new();
+        // Every six hours of forty days.
+        for step in 0..160u64 {
+            if let Some(news) = announced.due(&id, end, clock.wall(), clock.now()) {
+                said.push((step / 4, news));
+            }
+            clock.advance(day / 4);
+        }
+        let soon = said.iter().filter(|(_, news)| matches!(news, News::Soon(_))).count();
+        assert_eq!((soon, said.last().copied()), (14, Some((20, News::Ended))), "{said:?}");
+        assert!(said[0].0 == 6 && said[0].1 == News::Soon(Duration::from_secs(14 * 86_400) - day / 4), "{said:?}");
+        assert_eq!(said.iter().filter(|(_, news)| *news == News::Ended).count(), 1);
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_no_news_at_a_start() {
+        let clock = Clock::manual();
+        clock.advance(Duration::from_secs(100 * 86_400));
+        let ago = |days: u64| WallTime::from_millis(clock.wall().millis() - days * 86_400_000);
+        let mut announced = Announced::default();
+        let mut due = |id: &str, end| announced.due(&KeyId::parse(id).unwrap(), end, clock.wall(), clock.now());
+        assert_eq!((due("old", ago(20)), due("new", ago(1)), due("new", ago(1))), (None, Some(News::Ended), None));
+    }
+}
