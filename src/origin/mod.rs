@@ -3,18 +3,19 @@
 //! The web floor hands over words ([`crate::model`]) and a [`Grant`]; it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
 
-mod below;
 mod error;
-mod get;
-mod hold;
+mod gate;
 mod live;
+mod namespace;
 pub mod policy;
 mod put;
 mod rate;
+mod read;
 mod remove;
-mod shift;
+mod returned;
 mod strip;
 mod types;
+mod window;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -25,24 +26,23 @@ use arc_swap::ArcSwap;
 
 pub use crate::hls::history::Listed;
 pub use crate::hls::shift::Window;
-pub use below::Portion;
 pub use error::OriginError;
-pub use get::{Following, Found, Reading};
-pub use hold::BlockingReload;
 pub use live::{Chronicle, Event, RenditionReport, Standing, StreamReport};
+pub use namespace::NamespaceHandle;
 pub use put::{PutSpec, Stored, Upload};
+pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};
 pub use types::type_of_name;
+pub use window::{Shift, WindowError, WindowWord, WindowWords};
 
 pub use crate::store::BrokenOff;
 
 use self::live::Live;
+use self::namespace::{Hosted, Rates};
 use self::policy::NamespacePolicy;
-use self::rate::Rate;
-use crate::auth::grant::{Action, Grant};
-use crate::metrics::{Metrics, NamespaceMetrics, Traffic};
-use crate::model::clock::{Clock, Moment};
-use crate::model::id::{Collection, Namespace, ObjectId};
-use crate::store::{Access, Below, HotNamespace, Store};
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::model::id::{Key, Namespace};
+use crate::store::{Access, Below, Store};
 
 /// The origin: a cheap handle, cloned into every request.
 #[derive(Clone, Debug)]
@@ -53,56 +53,14 @@ pub struct Origin {
 #[derive(Debug)]
 struct Inner {
     // Replaced whole when the settings change; requests in flight keep what they began with.
-    places: ArcSwap<Places>,
+    namespaces: ArcSwap<Namespaces>,
     store: Store,
     metrics: Arc<Metrics>,
     clock: Clock,
     chronicle: OnceLock<Arc<dyn Chronicle>>,
 }
 
-type Places = HashMap<Namespace, Arc<Place>, RandomState>;
-
-/// A namespace, its rules and its bytes.
-#[derive(Debug)]
-struct Place {
-    policy: Arc<NamespacePolicy>,
-    hot: Arc<HotNamespace>,
-    below: Below,
-    live: Arc<Live>,
-    metrics: NamespaceMetrics,
-    rates: Arc<Rates>,
-}
-
-/// A namespace's allowances.
-#[derive(Debug)]
-struct Rates {
-    read_requests: Rate,
-    read_bytes: Rate,
-    write_requests: Rate,
-    write_bytes: Rate,
-}
-
-impl Rates {
-    fn new(policy: &NamespacePolicy, now: Moment) -> Self {
-        Self {
-            read_requests: Rate::new(policy.read_requests_per_second, now),
-            read_bytes: Rate::new(policy.read_bytes_per_second, now),
-            write_requests: Rate::new(policy.write_requests_per_second, now),
-            write_bytes: Rate::new(policy.write_bytes_per_second, now),
-        }
-    }
-
-    fn limit_reads(&self) -> bool {
-        self.read_requests.per_second().is_some() || self.read_bytes.per_second().is_some()
-    }
-
-    fn are_those_of(&self, policy: &NamespacePolicy) -> bool {
-        self.read_requests.per_second() == policy.read_requests_per_second
-            && self.read_bytes.per_second() == policy.read_bytes_per_second
-            && self.write_requests.per_second() == policy.write_requests_per_second
-            && self.write_bytes.per_second() == policy.write_bytes_per_second
-    }
-}
+type Namespaces = HashMap<Namespace, Arc<Hosted>, RandomState>;
 
 impl Origin {
     /// An origin with these namespaces, in memory only. `max_in_flight` bounds the bytes of all uploads in flight together.
@@ -144,7 +102,7 @@ impl Origin {
     ) -> Self {
         let origin = Self {
             inner: Arc::new(Inner {
-                places: ArcSwap::default(),
+                namespaces: ArcSwap::default(),
                 store,
                 metrics: Arc::clone(metrics),
                 clock,
@@ -159,17 +117,17 @@ impl Origin {
     /// named any more is gone, and its objects with it.
     pub fn configure(&self, namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>, max_in_flight: u64) {
         self.inner.store.set_max_in_flight(max_in_flight);
-        let before = self.inner.places.load();
-        let mut places = Places::default();
+        let before = self.inner.namespaces.load();
+        let mut after = Namespaces::default();
         for (name, policy) in namespaces {
             let now = self.inner.clock.now();
             let (hot, below, live, metrics, rates) = match before.get(&name) {
-                Some(place) => {
-                    place.hot.set_capacity(policy.hot_capacity);
+                Some(hosted) => {
+                    hosted.hot.set_capacity(policy.hot_capacity);
                     // What has been used up stays used up, unless the rates are others.
-                    let rates = Some(&place.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
-                    place.below.set_options(policy.tier_options());
-                    (Arc::clone(&place.hot), place.below.clone(), Arc::clone(&place.live), place.metrics.clone(), rates)
+                    let rates = Some(&hosted.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
+                    hosted.below.set_options(policy.tier_options());
+                    (Arc::clone(&hosted.hot), hosted.below.clone(), Arc::clone(&hosted.live), hosted.metrics.clone(), rates)
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
@@ -184,11 +142,11 @@ impl Origin {
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
-            places.insert(name, Arc::new(Place { policy: Arc::new(policy), hot, below, live, metrics, rates }));
+            after.insert(name.clone(), Arc::new(Hosted { name, policy: Arc::new(policy), hot, below, live, metrics, rates }));
         }
         let gone: Vec<_> =
-            before.iter().filter(|(name, _)| !places.contains_key(*name)).map(|(_, place)| place.below.clone()).collect();
-        self.inner.places.store(Arc::new(places));
+            before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.below.clone()).collect();
+        self.inner.namespaces.store(Arc::new(after));
         for below in gone.into_iter().filter(Below::is_there) {
             // Its objects stay where they are, for a namespace of this name that comes back.
             tokio::spawn(async move { below.close().await });
@@ -197,8 +155,8 @@ impl Origin {
 
     /// Waits until it is known what every tier below memory holds, or that it can't be known now. Cancel-safe.
     pub async fn opened(&self) {
-        for place in self.inner.places.load_full().values() {
-            place.below.opened().await;
+        for hosted in self.inner.namespaces.load_full().values() {
+            hosted.below.opened().await;
         }
         self.hear_returned();
     }
@@ -206,8 +164,8 @@ impl Origin {
     /// Writes what waits to be written below memory. Nothing may be written after it. Dropped, it goes on by itself.
     pub async fn close(&self) {
         let mut closing = tokio::task::JoinSet::new();
-        for place in self.inner.places.load_full().values() {
-            let below = place.below.clone();
+        for hosted in self.inner.namespaces.load_full().values() {
+            let below = hosted.below.clone();
             closing.spawn(async move { below.close().await });
         }
         while closing.join_next().await.is_some() {}
@@ -216,30 +174,24 @@ impl Origin {
     /// How many writes wait for what is below memory, and their bytes.
     #[must_use]
     pub fn unwritten(&self) -> (usize, u64) {
-        let places = self.inner.places.load();
-        places.values().map(|place| place.below.unwritten()).fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
+        let namespaces = self.inner.namespaces.load();
+        namespaces.values().map(|hosted| hosted.below.unwritten()).fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
     }
 
     /// What somebody who looks after the server should know, each thing once, and without names.
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
-        let mut trouble: Vec<_> = self.inner.places.load().values().filter_map(|place| place.below.trouble()).collect();
+        let mut trouble: Vec<_> = self.inner.namespaces.load().values().filter_map(|hosted| hosted.below.trouble()).collect();
         trouble.sort();
         trouble.dedup();
         trouble
     }
 
-    /// The rules of a namespace, if it is configured. They say how to answer, not what is stored, so no grant is asked for.
+    /// The namespace of this name, for one request. To be looked up once, where the name is known first, and carried from there: rules,
+    /// counters and objects hang on it.
     #[must_use]
-    pub fn policy(&self, namespace: &Namespace) -> Option<Arc<NamespacePolicy>> {
-        self.inner.places.load().get(namespace).map(|place| Arc::clone(&place.policy))
-    }
-
-    /// The same, and where the namespace's requests are counted.
-    #[must_use]
-    pub fn policy_and_traffic(&self, namespace: &Namespace) -> Option<(Arc<NamespacePolicy>, Arc<Traffic>)> {
-        let places = self.inner.places.load();
-        places.get(namespace).map(|place| (Arc::clone(&place.policy), Arc::clone(&place.metrics.traffic)))
+    pub fn namespace(&self, name: &Namespace) -> NamespaceHandle {
+        NamespaceHandle::new(self.inner.namespaces.load().get(name).cloned())
     }
 
     /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a
@@ -247,8 +199,8 @@ impl Origin {
     #[must_use]
     pub fn sweep(&self) -> bool {
         let mut more = false;
-        for place in self.inner.places.load().values() {
-            more |= place.hot.sweep();
+        for hosted in self.inner.namespaces.load().values() {
+            more |= hosted.hot.sweep();
         }
         more
     }
@@ -257,17 +209,19 @@ impl Origin {
     #[must_use]
     pub fn look(&self) -> Vec<Event> {
         self.hear_returned();
-        let places = self.inner.places.load();
-        places
+        let namespaces = self.inner.namespaces.load();
+        namespaces
             .values()
-            .flat_map(|place| place.live.look(place.policy.stale_after, |key| place.hot.holds(key) || place.below.may_have(key)))
+            .flat_map(|hosted| {
+                hosted.live.look(hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.below.may_have(key))
+            })
             .collect()
     }
 
     /// How every live stream is, in the order of namespaces and names.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamReport> {
-        let mut reports: Vec<_> = self.inner.places.load().values().flat_map(|place| place.live.report()).collect();
+        let mut reports: Vec<_> = self.inner.namespaces.load().values().flat_map(|hosted| hosted.live.report()).collect();
         reports.sort_by(|one, other| (&one.namespace, &one.stream).cmp(&(&other.namespace, &other.stream)));
         reports
     }
@@ -278,27 +232,18 @@ impl Origin {
         &self.inner.clock
     }
 
-    /// Where the object is or will be, if the holder of the grant may do this to it. Tells that a namespace is unknown only to
-    /// those who may see it, so that names can't be probed.
-    fn admit(&self, grant: &Grant, action: Action, object: &ObjectId) -> Result<Arc<Place>, OriginError> {
-        let place = self.place(grant, &object.namespace)?;
-        if grant.allows(action, object) { Ok(place) } else { Err(OriginError::Forbidden) }
-    }
-
-    /// Whether the holder of the grant may do this in a collection. There is nothing to find or to make: objects bring their
-    /// folders with them.
-    ///
-    /// # Errors
-    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
-    pub fn collection(&self, grant: &Grant, action: Action, collection: &Collection) -> Result<(), OriginError> {
-        self.place(grant, &collection.namespace)?;
-        if grant.allows_in(action, collection) { Ok(()) } else { Err(OriginError::Forbidden) }
-    }
-
-    fn place(&self, grant: &Grant, namespace: &Namespace) -> Result<Arc<Place>, OriginError> {
-        if !grant.sees(namespace) {
-            return Err(OriginError::Forbidden);
+    /// Has the histories of playlists written down from now on. Once.
+    pub fn keep_histories(&self, chronicle: Arc<dyn Chronicle>) {
+        let chronicle = self.inner.chronicle.get_or_init(|| chronicle);
+        for hosted in self.inner.namespaces.load().values() {
+            hosted.live.keep_in(chronicle);
         }
-        self.inner.places.load().get(namespace).cloned().ok_or(OriginError::UnknownNamespace)
+    }
+
+    /// Takes up what was written down of a playlist's history, oldest first.
+    pub fn restore_history(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Listed>) {
+        if let Some(hosted) = self.inner.namespaces.load().get(namespace) {
+            hosted.live.restore(playlist, listed);
+        }
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::get::validators;
 use super::live::{self, Understood};
+use super::namespace::Hosted;
 use super::rate::Claim;
-use super::{Origin, OriginError, Place, strip, types};
+use super::read::{known_below, validators};
+use super::{NamespaceHandle, OriginError, strip, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Moment;
@@ -40,7 +41,7 @@ pub struct PutSpec {
 #[derive(Debug)]
 pub struct Upload {
     inner: store::Upload,
-    place: Arc<Place>,
+    hosted: Arc<Hosted>,
     object: ObjectId,
     begun: Moment,
     ttl: Duration,
@@ -53,7 +54,7 @@ pub struct Upload {
 /// Counts how an upload ended, once, when it is dropped: an admitted one that is neither stored nor refused has broken off.
 #[derive(Debug)]
 struct Tally {
-    place: Arc<Place>,
+    hosted: Arc<Hosted>,
     outcome: Outcome,
 }
 
@@ -73,66 +74,56 @@ pub struct Stored {
     pub length: u64,
 }
 
-impl Origin {
+impl NamespaceHandle {
     /// Admits an upload, or says why not, before any of its body has been read. Waits only where it has conditions. Cancel-safe.
     ///
     /// # Errors
     /// Any [`OriginError`] but `NotFound` and `Expired`.
     pub async fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
-        let place = self.admit(grant, Action::Write, object)?;
-        let mut tally = Tally { place: Arc::clone(&place), outcome: Outcome::Refused };
-        self.take_write_rate(&place, spec.length.unwrap_or(0))?;
-        let below = if spec.conditions.are_there() { Self::known_below(&place, &object.key).await? } else { None };
-        let (inner, ttl) = Self::admit_upload(&place, object, &spec, below.as_ref())?;
+        let hosted = self.admit(grant, Action::Write, object)?;
+        let mut tally = Tally { hosted: Arc::clone(hosted), outcome: Outcome::Refused };
+        hosted.take_write_rate(spec.length.unwrap_or(0))?;
+        let below = if spec.conditions.are_there() { known_below(hosted, &object.key).await? } else { None };
+        let (inner, ttl) = admit_upload(hosted, object, &spec, below.as_ref())?;
         tally.outcome = Outcome::Broken;
-        let (object, begun) = (object.clone(), self.inner.clock.now());
-        Ok(Upload { inner, place, object, begun, ttl, spec, below, tally })
+        let (object, begun) = (object.clone(), hosted.hot.clock().now());
+        Ok(Upload { inner, hosted: Arc::clone(hosted), object, begun, ttl, spec, below, tally })
     }
+}
 
-    /// Takes a write of so many announced bytes out of the namespace's allowance.
-    pub(super) fn take_write_rate(&self, place: &Place, bytes: u64) -> Result<(), OriginError> {
-        let (rates, now) = (&place.rates, self.inner.clock.now());
-        let requests = rates.write_requests.take(1, Claim::First, now);
-        requests.and_then(|()| rates.write_bytes.take(bytes, Claim::First, now)).map_err(|retry_after| {
-            place.metrics.writes_limited.inc();
-            OriginError::RateLimited { retry_after }
-        })
+fn admit_upload(
+    hosted: &Hosted,
+    object: &ObjectId,
+    spec: &PutSpec,
+    below: Option<&Meta>,
+) -> Result<(store::Upload, Duration), OriginError> {
+    let policy = &hosted.policy;
+    let ttl = match spec.ttl_seconds {
+        None => policy.default_ttl,
+        Some(seconds) if seconds >= 1 && seconds <= policy.max_ttl.as_secs() => Duration::from_secs(seconds),
+        Some(_) => return Err(OriginError::TtlOutOfRange { max: policy.max_ttl }),
+    };
+    if spec.length.is_some_and(|length| length > policy.max_object_size) {
+        return Err(OriginError::TooLarge { limit: policy.max_object_size });
     }
-
-    fn admit_upload(
-        place: &Place,
-        object: &ObjectId,
-        spec: &PutSpec,
-        below: Option<&Meta>,
-    ) -> Result<(store::Upload, Duration), OriginError> {
-        let policy = &place.policy;
-        let ttl = match spec.ttl_seconds {
-            None => policy.default_ttl,
-            Some(seconds) if seconds >= 1 && seconds <= policy.max_ttl.as_secs() => Duration::from_secs(seconds),
-            Some(_) => return Err(OriginError::TtlOutOfRange { max: policy.max_ttl }),
-        };
-        if spec.length.is_some_and(|length| length > policy.max_object_size) {
-            return Err(OriginError::TooLarge { limit: policy.max_object_size });
-        }
-        // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
-        let current = place.hot.peek(&object.key);
-        if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
-            return Err(OriginError::Precondition);
-        }
-        let mut upload = place.hot.create(&object.key, spec.length)?;
-        let kind = Kind::of(&object.key, b"");
-        // A playlist is only ever seen whole: half of one would end a stream for its readers.
-        if spec.length.is_none() && !kind.is_rewritten() {
-            upload.readable_as(Outset {
-                kind,
-                content_type: types::content_type(&object.key, spec.content_type.as_ref()),
-                content_encoding: spec.content_encoding.clone(),
-                cache_control: spec.cache_control.clone(),
-                ttl,
-            });
-        }
-        Ok((upload, ttl))
+    // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
+    let current = hosted.hot.peek(&object.key);
+    if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
+        return Err(OriginError::Precondition);
     }
+    let mut upload = hosted.hot.create(&object.key, spec.length)?;
+    let kind = Kind::of(&object.key, b"");
+    // A playlist is only ever seen whole: half of one would end a stream for its readers.
+    if spec.length.is_none() && !kind.is_rewritten() {
+        upload.readable_as(Outset {
+            kind,
+            content_type: types::content_type(&object.key, spec.content_type.as_ref()),
+            content_encoding: spec.content_encoding.clone(),
+            cache_control: spec.cache_control.clone(),
+            ttl,
+        });
+    }
+    Ok((upload, ttl))
 }
 
 impl Upload {
@@ -141,18 +132,18 @@ impl Upload {
     /// # Errors
     /// [`OriginError::TooLarge`] as soon as the limit is passed, [`OriginError::Busy`]. The upload is over then.
     pub fn write(&mut self, piece: Bytes) -> Result<(), OriginError> {
-        let limit = self.place.policy.max_object_size;
+        let limit = self.hosted.policy.max_object_size;
         let length = piece.len() as u64;
         if self.spec.length.is_none() {
             // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
-            let _ = self.place.rates.write_bytes.take(length, Claim::First, self.place.hot.clock().now());
+            let _ = self.hosted.rates.write_bytes.take(length, Claim::First, self.hosted.hot.clock().now());
         }
         let result = if self.inner.len() + length > limit {
             Err(OriginError::TooLarge { limit })
         } else {
             self.inner.write(piece).map_err(OriginError::from)
         };
-        self.tally.place.metrics.traffic.count_received(length);
+        self.tally.hosted.metrics.traffic.count_received(length);
         if result.is_err() {
             self.tally.outcome = Outcome::Refused;
         }
@@ -173,51 +164,51 @@ impl Upload {
     /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
     pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
-        let body = strip::credentials(&self.place, self.inner.key(), body);
+        let body = strip::credentials(&self.hosted, self.inner.key(), body);
         let length = body.bytes.len() as u64;
         let kind = Kind::of(self.inner.key(), &body.bytes);
         let understood = kind.is_rewritten().then(|| live::understand(kind, &body.bytes));
-        if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.place.policy.gate, &understood) {
-            self.place.gate(&self.object, media, gate).await;
+        if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.hosted.policy.gate, &understood) {
+            self.hosted.gate(&self.object, media, gate).await;
         }
         let mut meta = self.describe(kind, &body);
         let etag = meta.etag.clone();
-        let hot = Arc::clone(&self.place.hot);
+        let hot = Arc::clone(&self.hosted.hot);
         let noted = understood.map(|understood| {
             if let Understood::Hls(Playlist::Media(media)) = &understood {
                 meta.target_duration = media.target_duration;
             }
-            self.place
+            self.hosted
                 .live
                 .playlist(&self.object, &understood, meta.expires, |key| hot.peek(key).map(|entry| entry.meta.etag.clone()))
         });
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
-        let Self { inner, place, object, begun, spec, below, mut tally, .. } = self;
+        let Self { inner, hosted, object, begun, spec, below, mut tally, .. } = self;
         tally.outcome = Outcome::Refused;
         let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
         let published = inner.publish(body, meta, allow)?;
         match noted {
             // The stream is alive: what its players start with lives as long as what they have just been given.
             Some(noted) => {
-                for needed in noted.needs.iter().filter(|needed| place.hot.renew(needed, expires)) {
-                    place.live.renewed(needed, expires);
+                for needed in noted.needs.iter().filter(|needed| hosted.hot.renew(needed, expires)) {
+                    hosted.live.renewed(needed, expires);
                 }
             }
             None => {
                 let replaced = published.replaced.as_ref().map(|old| &old.meta.etag);
                 let took = hot.clock().now().since(begun);
-                place.live.segment(&object.key, (etag.clone(), expires), length, took, replaced);
+                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, replaced);
             }
         }
-        place.below.settled(&object.key, true).await?;
+        hosted.below.settled(&object.key, true).await?;
         tally.outcome = Outcome::Stored;
         Ok(Stored { etag, length })
     }
 
     fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
         let key = self.inner.key();
-        let clock = self.place.hot.clock();
+        let clock = self.hosted.hot.clock();
         let modified = clock.wall();
         let (etag, last_modified) = meta::validators(&meta::etag(body.hash), modified);
         Meta {
@@ -237,7 +228,7 @@ impl Upload {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let metrics = &self.place.metrics;
+        let metrics = &self.hosted.metrics;
         match self.outcome {
             Outcome::Broken => metrics.uploads_broken.inc(),
             Outcome::Refused => metrics.uploads_refused.inc(),

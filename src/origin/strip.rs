@@ -3,7 +3,7 @@
 //! AWS Elemental MediaLive copies the query of its destination, encoder key included, into the URIs of its multivariant playlist,
 //! where every viewer can read it.
 
-use super::Place;
+use super::namespace::Hosted;
 use crate::auth::key::holds_key;
 use crate::hls::rewrite::{self, Parameter};
 use crate::model::id::Key;
@@ -16,8 +16,8 @@ use crate::store::Body;
 /// a `token` that is none of ours stays in a URI that leads elsewhere, as to a server of content keys, which asks players for it.
 /// And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
 /// one in a CDN.
-pub(super) fn credentials(place: &Place, key: &Key, body: Body) -> Body {
-    let policy = &place.policy;
+pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
+    let policy = &hosted.policy;
     let kind = Kind::of(key, &body.bytes);
     if !kind.is_rewritten() || !(policy.strip_credentials || policy.strip_parameters) {
         return body;
@@ -33,7 +33,7 @@ pub(super) fn credentials(place: &Place, key: &Key, body: Body) -> Body {
     match rewrite::strip(kind, &body.bytes, policy.strip_credentials, drop) {
         None => body,
         Some(stripped) => {
-            place.metrics.playlists_stripped.inc();
+            hosted.metrics.playlists_stripped.inc();
             Body::new(stripped)
         }
     }

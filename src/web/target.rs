@@ -10,11 +10,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::problem::Problem;
 use crate::auth::secret::Secret;
-use crate::model::clock::{Clock, WallTime};
+use crate::model::clock::Clock;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::units::parse_duration;
-use crate::origin::{BlockingReload, Window};
+use crate::origin::{BlockingReload, Shift, WindowWords};
 
 /// What a URL under `/cache/` means.
 #[derive(Debug)]
@@ -35,14 +34,6 @@ pub(super) struct Target<'a> {
     start: Option<&'a str>,
     end: Option<&'a str>,
     last: Option<&'a str>,
-}
-
-/// The window of time that is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shift {
-    pub(super) window: Window,
-    /// It was counted from now: another moment, another window.
-    pub(super) relative: bool,
 }
 
 /// What a URL means to WebDAV, where a folder has a name too.
@@ -157,30 +148,11 @@ impl<'a> Target<'a> {
         if !is_asked_for || Kind::of(&self.object.key, &[]) != Kind::Playlist {
             return Ok(None);
         }
-        let (now, relative) = (clock.wall(), self.last.is_some());
-        let window = match (self.start, self.end, self.last) {
-            (None, None, None) => return Ok(None),
-            (None, None, Some(last)) => {
-                let span = parse_duration(&decode(last)?).ok().filter(|span| !span.is_zero());
-                let span = span.ok_or_else(|| Problem::bad_request("last takes a duration like 90s, 30m or 2h"))?;
-                let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-                Window { start: Some(WallTime::from_millis(now.millis().saturating_sub(millis))), end: Some(now) }
-            }
-            (_, _, Some(_)) => return Err(Problem::bad_request("last stands alone: take start and end, or last")),
-            (start, end, None) => Window {
-                start: start.map(|text| time("start", text)).transpose()?,
-                end: end.map(|text| time("end", text)).transpose()?,
-            },
-        };
-        if let (Some(start), Some(end)) = (window.start, window.end)
-            && start >= end
-        {
-            return Err(Problem::bad_request(format!("start ({start}) has to be before end ({end})")));
-        }
-        if window.start.is_some_and(|start| start > now) {
-            return Err(Problem::bad_request("start lies in the future: nothing of that time is there yet"));
-        }
-        Ok(Some(Shift { window, relative }))
+        // No form: the plus of an offset stays a plus.
+        let word = |text: Option<&'a str>| text.map(decode).transpose();
+        let (start, end, last) = (word(self.start)?, word(self.end)?, word(self.last)?);
+        let words = WindowWords { start: start.as_deref(), end: end.as_deref(), last: last.as_deref() };
+        words.read(clock.wall()).map_err(|error| Problem::bad_request(error.to_string()))
     }
 
     /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.
@@ -247,29 +219,6 @@ impl<'a> Resource<'a> {
 /// The raw name and value of each query parameter.
 fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-/// A point in time: RFC 3339, or seconds since the Unix epoch, with or without decimals.
-fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
-    /// The year 5138. In milliseconds the same number was in 1973.
-    const LAST: f64 = 1e11;
-    // No form: the plus of an offset stays a plus.
-    let text = decode(text)?;
-    if text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return match text.parse::<f64>() {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and its limit is checked")]
-            Ok(seconds) if seconds < LAST => Ok(WallTime::from_millis((seconds * 1000.0).round() as u64)),
-            Ok(_) => Err(Problem::bad_request(format!("{name} is too large for seconds since 1970: is it in milliseconds?"))),
-            Err(_) => Err(bad_time(name)),
-        };
-    }
-    WallTime::parse(&text).ok_or_else(|| bad_time(name))
-}
-
-fn bad_time(name: &str) -> Problem {
-    Problem::bad_request(format!(
-        "{name} takes a point in time like 2026-01-02T03:04:05Z (RFC 3339), or seconds since 1970 like 1767323045"
-    ))
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {

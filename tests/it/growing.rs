@@ -601,3 +601,19 @@ fn ffmpeg_low_latency_dash_is_read_as_it_is_encoded() {
     let live = spans.iter().filter(|(span, arrivals)| *span > Duration::from_millis(1000) && *arrivals >= 10).count();
     assert!(live >= 3, "{spans:?}");
 }
+
+#[test]
+fn whoever_asks_is_told_the_same_of_an_upload_in_progress() {
+    let origin = Origin::start();
+    let ask = |method: &str| Request::new(method, origin.path("live/1.m4s")).bearer(&origin.player).send(origin.address);
+    assert_eq!([ask("HEAD").status, ask("PROPFIND").status], [404, 404]);
+    let mut writer = Writer::begin(&origin, "live/1.m4s");
+    writer.send(b"the first piece");
+    drop(Reader::begin(&origin, "live/1.m4s"));
+    let found = ask("PROPFIND");
+    assert_eq!([ask("HEAD").status, found.status], [200, 207]);
+    assert!(found.text().contains("<D:getcontenttype>video/iso.segment</D:getcontenttype>"), "{}", found.text());
+    assert!(!found.text().contains("getcontentlength"), "nobody knows it: {}", found.text());
+    writer.finish();
+    assert!(ask("PROPFIND").text().contains("<D:getcontentlength>15</D:getcontentlength>"));
+}

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::sink::{Folder, Sink};
 use super::source::Source;
-use super::window::{Asked, Field};
+use super::window::Asked;
 use super::{Counts, Harvest, Record, bucket, resume};
 use crate::app::args::Args;
 use crate::app::client::{Client, TlsRules};
@@ -20,6 +20,7 @@ use crate::app::keys::read_key;
 use crate::app::{Failure, buckets, print};
 use crate::model::clock::Clock;
 use crate::model::units::{Size, parse_duration};
+use crate::origin::WindowWord;
 use crate::store::Location;
 
 /// How often the progress is drawn.
@@ -80,13 +81,13 @@ pub(in crate::app) fn run(request: &Request) -> Result<(), Failure> {
     let timeout = parse_duration(&request.timeout).map_err(|error| usage("--timeout", error))?;
     let clock = Clock::system();
     let asked = Asked { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
-    let window = asked.window(clock.wall()).map_err(|(field, error)| {
-        let flag = match field {
-            Field::Start => "--from",
-            Field::End => "--to",
-            Field::Last => "--last",
+    let window = asked.window(clock.wall()).map_err(|error| {
+        let flag = match error.word {
+            WindowWord::Start => "--from",
+            WindowWord::End => "--to",
+            WindowWord::Last => "--last",
         };
-        usage(flag, error)
+        usage(flag, error.why)
     })?;
     let sink = sink(&request.out)?;
     let key = request.key.as_deref().filter(|text| !text.is_empty()).map(read_key).transpose()?;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sink::{Folder, Sink};
 use super::source::{Inside, Source};
-use super::window::{self, Asked, Field};
+use super::window::{self, Asked};
 use super::{Counts, Harvest, Record, bucket, resume};
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
@@ -23,7 +23,7 @@ use crate::auth::grant::{Grant, KeyId, Role, Scope};
 use crate::hls::shift::Window;
 use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
-use crate::origin::Origin;
+use crate::origin::{Origin, WindowWord};
 use crate::store::{Access, Location};
 use crate::web::admin::harvest::{Harvests, Order, Progress, Refused};
 
@@ -162,19 +162,19 @@ impl Inner {
         let wrong = |field: &str, error: &dyn std::fmt::Display| Refused::Wrong(format!("\"{field}\": {error}"));
         let out = self.out(&order.out)?;
         let namespace = Namespace::parse(&order.namespace).map_err(|error| wrong("namespace", &error))?;
-        if self.origin.policy(&namespace).is_none() {
+        if self.origin.namespace(&namespace).policy().is_none() {
             return Err(wrong("namespace", &"is not configured on this server"));
         }
         let key = Key::parse(&order.playlist).map_err(|error| wrong("playlist", &error))?;
         let now = self.origin.clock().wall();
         let asked = Asked { start: order.start, end: order.end, last: order.last };
-        let window = asked.window(now).map_err(|(field, error)| {
-            let field = match field {
-                Field::Start => "start",
-                Field::End => "end",
-                Field::Last => "last",
+        let window = asked.window(now).map_err(|error| {
+            let field = match error.word {
+                WindowWord::Start => "start",
+                WindowWord::End => "end",
+                WindowWord::Last => "last",
             };
-            wrong(field, &error)
+            wrong(field, &error.why)
         })?;
         let base = order.base.as_deref().unwrap_or(NOWHERE);
         let url = Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty());

@@ -14,7 +14,7 @@ use crate::hls::playlist::ByteRange;
 use crate::hls::shift::Window;
 use crate::hls::uri;
 use crate::model::id::ObjectId;
-use crate::origin::{Found, Origin, OriginError, Portion, Reading};
+use crate::origin::{Arriving, Found, Origin, OriginError, Portion, Read, ReadSpec, Shift};
 
 /// How often something is asked for.
 const ATTEMPTS: u32 = 3;
@@ -84,7 +84,7 @@ impl Source {
     pub(super) async fn length(&self, url: &Url) -> Option<u64> {
         match self {
             Self::Server(place) => place.head(url).await.ok().filter(|answer| answer.status == 200).as_ref().and_then(announced),
-            Self::Inside(inside) => inside.read(url, Portion::Nothing).await.ok().map(|found| found.length() as u64),
+            Self::Inside(inside) => inside.read(url, Portion::Nothing, None).await.ok().map(|found| found.length() as u64),
         }
     }
 
@@ -102,44 +102,29 @@ impl Inside {
         uri::resolve(&self.entry, url.path())
     }
 
+    /// A playlist as the window has it: of a multivariant one the children are asked for it.
     async fn playlist(&self, url: &Url) -> Result<Bytes, Failed> {
-        let object = self.object(url).ok_or_else(elsewhere)?;
-        let mut patience = Patience::default();
-        let cut = loop {
-            match self.origin.shift(&self.grant, &object, self.window) {
-                Ok(cut) => break cut,
-                Err(error) => patience.again(error).await?,
-            }
-        };
-        Ok(match cut {
-            Some(found) => found.body().clone(),
-            // Not one that is followed: a multivariant one, which is as it is.
-            None => {
-                let body = self.read(url, Portion::Whole).await?.body().clone();
-                if !super::recording::is_multivariant(&String::from_utf8_lossy(&body)) {
-                    return Err(failed(OriginError::NothingRetained));
-                }
-                body
-            }
-        })
+        let shift = Some(Shift { window: self.window, relative: false });
+        Ok(self.read(url, Portion::Whole, shift).await?.body().clone())
     }
 
     async fn bytes(&self, url: &Url, range: Option<ByteRange>) -> Result<Bytes, Failed> {
-        let Some(range) = range else { return Ok(self.read(url, Portion::Whole).await?.body().clone()) };
-        let found = self.read(url, Portion::Range(header(range).as_bytes())).await?;
+        let Some(range) = range else { return Ok(self.read(url, Portion::Whole, None).await?.body().clone()) };
+        let found = self.read(url, Portion::Range(header(range).as_bytes()), None).await?;
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
         Ok(found.part(at(range.start)..at(range.end())))
     }
 
-    async fn read(&self, url: &Url, portion: Portion<'_>) -> Result<Found, Failed> {
+    /// Reads by the door that everybody uses, and as a player does: what is about to arrive is waited for, and what is still arriving
+    /// until it is whole.
+    async fn read(&self, url: &Url, portion: Portion<'_>, shift: Option<Shift>) -> Result<Found, Failed> {
         let object = self.object(url).ok_or_else(elsewhere)?;
+        let spec = ReadSpec { portion, arriving: Arriving::Whole, waits: true, shift, ..ReadSpec::default() };
         let mut patience = Patience::default();
         loop {
-            let found = match self.origin.get(&self.grant, &object).and_then(Reading::whole) {
-                Err(OriginError::NotFound | OriginError::Expired) => self.origin.get_below(&self.grant, &object, portion).await,
-                found => found,
-            };
-            match found {
+            // Looked up each time: a harvest lasts, and the settings may change meanwhile.
+            let namespace = self.origin.namespace(&object.namespace);
+            match namespace.read(&self.grant, &object, &spec).await.and_then(Read::whole) {
                 Ok(found) => return Ok(found),
                 Err(error) => patience.again(error).await?,
             }

@@ -1,8 +1,7 @@
 //! Which time is asked for: words -> a window that has ended.
 
-use crate::hls::shift::Window;
 use crate::model::clock::WallTime;
-use crate::model::units::parse_duration;
+use crate::origin::{Window, WindowError, WindowWord, WindowWords};
 
 /// From when and until when, or so much of it up to now; as it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,35 +11,18 @@ pub(super) struct Asked {
     pub(super) last: Option<String>,
 }
 
-/// Which of the three makes no sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
-    Start,
-    End,
-    Last,
-}
-
 impl Asked {
     /// What it means now. Without an end it ends now, so that the window is closed.
-    pub(super) fn window(&self, now: WallTime) -> Result<Window, (Field, &'static str)> {
-        let time = |field: Field, text: &Option<String>| match text.as_deref().map(parse_time) {
-            Some(None) => Err((field, "takes a time like 2026-01-02T03:04:05Z, or seconds since 1970")),
-            time => Ok(time.flatten()),
-        };
-        let (mut start, end) = (time(Field::Start, &self.start)?, time(Field::End, &self.end)?.unwrap_or(now));
-        if let Some(last) = &self.last {
-            if self.start.is_some() || self.end.is_some() {
-                return Err((Field::Last, "stands alone: take a start and an end, or this"));
-            }
-            let span = parse_duration(last).map_err(|_| (Field::Last, "takes a duration like 30m"))?;
-            let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-            start = Some(WallTime::from_millis(now.millis().saturating_sub(millis)));
-        }
+    pub(super) fn window(&self, now: WallTime) -> Result<Window, WindowError> {
+        let words = WindowWords { start: self.start.as_deref(), end: self.end.as_deref(), last: self.last.as_deref() };
+        let asked = words.read(now)?.map(|shift| shift.window).unwrap_or_default();
+        let (start, end) = (asked.start, asked.end.unwrap_or(now));
+        let wrong = |word, why| Err(WindowError { word, why });
         if end > now {
-            return Err((Field::End, "lies in the future: only what was can be copied"));
+            return wrong(WindowWord::End, "lies in the future: only what was can be copied");
         }
         if start.is_some_and(|start| start >= end) {
-            return Err((if self.last.is_some() { Field::Last } else { Field::Start }, "leaves no time before the end"));
+            return wrong(WindowWord::Start, "leaves no time before the end");
         }
         Ok(Window { start, end: Some(end) })
     }
@@ -49,11 +31,6 @@ impl Asked {
     pub(super) fn words(&self) -> Vec<Option<String>> {
         vec![self.start.clone(), self.end.clone(), self.last.clone()]
     }
-}
-
-fn parse_time(text: &str) -> Option<WallTime> {
-    let seconds = text.parse::<u32>().ok().map(|seconds| WallTime::from_millis(u64::from(seconds) * 1000));
-    seconds.or_else(|| WallTime::parse(text))
 }
 
 /// Reads a window as it writes itself.
@@ -84,16 +61,17 @@ mod tests {
         let hour = WallTime::from_millis(now.millis() - 3_600_000);
         assert_eq!(asked("", "", "1h"), Ok(format!("start={hour}&end={now}")));
         assert_eq!(asked("1767222000", "", ""), asked("", "", "1h"));
+        assert_eq!(asked("1767222000.0", "", ""), asked("", "", "1h"), "as a GET reads it");
         for (start, end, last, field) in [
-            ("yesterday", "", "", Field::Start),
-            ("", "soon", "", Field::End),
-            ("", "", "long", Field::Last),
-            ("", "1767225601", "", Field::End),
-            ("1767225600", "", "", Field::Start),
-            ("1767222000", "", "1h", Field::Last),
-            ("", "", "0s", Field::Last),
+            ("yesterday", "", "", WindowWord::Start),
+            ("", "soon", "", WindowWord::End),
+            ("", "", "long", WindowWord::Last),
+            ("", "1767225601", "", WindowWord::End),
+            ("1767225600", "", "", WindowWord::Start),
+            ("1767222000", "", "1h", WindowWord::Last),
+            ("", "", "0s", WindowWord::Last),
         ] {
-            assert_eq!(asked(start, end, last).unwrap_err().0, field, "{start} {end} {last}");
+            assert_eq!(asked(start, end, last).unwrap_err().word, field, "{start} {end} {last}");
         }
     }
 

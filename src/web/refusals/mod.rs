@@ -23,6 +23,7 @@ use super::envelope::{Context, narrow};
 use super::problem::{Problem, STALE_NONCE};
 use super::record::redact;
 use crate::model::id::{Namespace, ObjectId};
+use crate::origin::NamespaceHandle;
 
 /// Writes it, and counts. Names the object by its parsed name, never by the URL: the query may hold a key.
 pub(super) fn log(
@@ -80,8 +81,9 @@ pub(super) fn error_response(
     namespace: Option<&Namespace>,
     problem: Problem,
 ) -> Response {
-    let policy = namespace.and_then(|namespace| web.inner.origin.policy(namespace));
-    let mut response = problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control));
+    let namespace = namespace.map(|namespace| web.inner.origin.namespace(namespace));
+    let policy = namespace.as_ref().and_then(NamespaceHandle::policy);
+    let mut response = problem.into_response(context.id(), policy.map(|policy| &policy.error_cache_control));
     if let Some(policy) = policy {
         narrow(&mut response, &policy.cors_origins, headers);
     }

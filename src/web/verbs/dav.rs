@@ -14,7 +14,7 @@ use axum::response::Response;
 
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::Namespace;
-use crate::origin::{Found, OriginError, Portion};
+use crate::origin::{NamespaceHandle, OriginError, Portion, Read, ReadSpec};
 use crate::web::access::authorize;
 use crate::web::connection::unwanted;
 use crate::web::envelope::{Context, narrow};
@@ -59,17 +59,17 @@ pub(super) async fn dispatch(web: Web, context: Context, verb: Verb, request: Re
         Resource::Object(target) => grant.allows(verb.action(), &target.object),
         Resource::Collection { collection, .. } => grant.allows_in(verb.action(), collection),
     });
-    let (policy, traffic) = web.inner.origin.policy_and_traffic(resource.namespace()).unzip();
+    let namespace = web.inner.origin.namespace(resource.namespace());
     if let Resource::Object(target) = &resource {
-        context.record.target(&target.object, traffic);
+        context.record.target(&target.object, namespace.traffic().cloned());
     }
     let answered = match authorized {
-        Ok(grant) => answer(&web, &grant, verb, &resource).await.map_err(Problem::from),
+        Ok(grant) => answer(&namespace, &grant, verb, &resource).await.map_err(Problem::from),
         Err(denied) => Err(Problem::denied(&denied, &web.inner.verifier)),
     };
     match answered {
         Ok(mut response) => {
-            if let Some(policy) = policy {
+            if let Some(policy) = namespace.policy() {
                 narrow(&mut response, &policy.cors_origins, &parts.headers);
             }
             unwanted::to_end(body).await;
@@ -88,17 +88,20 @@ fn refuse(web: &Web, context: &Context, parts: &Parts, namespace: Option<&Namesp
     refusals::error_response(web, context, &parts.headers, namespace, problem)
 }
 
-async fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -> Result<Response, OriginError> {
-    let origin = &web.inner.origin;
-    let found = match resource {
-        Resource::Object(target) => Some(match origin.get(grant, &target.object) {
-            Err(OriginError::NotFound | OriginError::Expired) => {
-                origin.get_below(grant, &target.object, Portion::Nothing).await?
-            }
-            found => found?.whole()?,
-        }),
+async fn answer(
+    namespace: &NamespaceHandle,
+    grant: &Grant,
+    verb: Verb,
+    resource: &Resource<'_>,
+) -> Result<Response, OriginError> {
+    let read = match resource {
+        Resource::Object(target) => {
+            // Of what is about to arrive a client that means to upload it learns at once that it is not there.
+            let spec = ReadSpec { portion: Portion::Nothing, ..ReadSpec::default() };
+            Some(namespace.read(grant, &target.object, &spec).await?)
+        }
         Resource::Collection { collection, .. } => {
-            origin.collection(grant, verb.action(), collection)?;
+            namespace.collection(grant, verb.action(), collection)?;
             None
         }
     };
@@ -107,32 +110,36 @@ async fn answer(web: &Web, grant: &Grant, verb: Verb, resource: &Resource<'_>) -
         Verb::Propfind => {
             *response.status_mut() = StatusCode::MULTI_STATUS;
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-            *response.body_mut() = Body::from(multistatus(&resource.path(), found.as_ref()));
+            *response.body_mut() = Body::from(multistatus(&resource.path(), read.as_ref()));
         }
         Verb::Mkcol => *response.status_mut() = StatusCode::CREATED,
     }
     Ok(response)
 }
 
-/// The one resource and its live properties (RFC 4918 15).
-fn multistatus(path: &str, found: Option<&Found>) -> String {
+/// The one resource and its live properties (RFC 4918 15), as far as they are known: of what is still on its way in, its type.
+fn multistatus(path: &str, read: Option<&Read>) -> String {
     let mut properties = String::new();
     let mut property = |name: &str, value: &str| {
         // Writing to a String can't fail.
         let _ = write!(properties, "<D:{name}>{}</D:{name}>", escape(value));
     };
-    if let Some(found) = found {
-        let meta = found.meta();
-        property("getcontentlength", &found.length().to_string());
-        for (name, value) in
-            [("getetag", &meta.etag), ("getlastmodified", &meta.last_modified), ("getcontenttype", &meta.content_type)]
-        {
-            property(name, value.to_str().unwrap_or_default());
+    match read {
+        Some(Read::Whole(found)) => {
+            let meta = found.meta();
+            property("getcontentlength", &found.length().to_string());
+            for (name, value) in
+                [("getetag", &meta.etag), ("getlastmodified", &meta.last_modified), ("getcontenttype", &meta.content_type)]
+            {
+                property(name, value.to_str().unwrap_or_default());
+            }
         }
-        properties += "<D:resourcetype/>";
-    } else {
-        properties += "<D:resourcetype><D:collection/></D:resourcetype>";
+        Some(Read::Growing(following)) => {
+            property("getcontenttype", following.outset().content_type.to_str().unwrap_or_default());
+        }
+        Some(Read::Part(_)) | None => {}
     }
+    properties += if read.is_some() { "<D:resourcetype/>" } else { "<D:resourcetype><D:collection/></D:resourcetype>" };
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:multistatus xmlns:D=\"DAV:\"><D:response><D:href>{}</D:href>\
          <D:propstat><D:prop>{properties}</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>\

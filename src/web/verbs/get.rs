@@ -7,13 +7,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
 
-use super::{inherit, reply};
+use super::reply;
 use crate::auth::grant::Grant;
 use crate::auth::secret::Secret;
 use crate::metrics::Outcome;
+use crate::model::clock::Clock;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
-use crate::origin::{Following, Found, Origin, OriginError, Portion, Reading};
+use crate::origin::{Arriving, Following, Found, NamespaceHandle, OriginError, Portion, Read, ReadSpec};
 use crate::web::problem::Problem;
 use crate::web::record::Record;
 use crate::web::target::Target;
@@ -22,82 +23,50 @@ use crate::web::target::Target;
 ///
 /// Cancel-safe: it may wait for what is not in memory or about to arrive, and changes nothing.
 pub(super) async fn get(
-    origin: &Origin,
+    namespace: &NamespaceHandle,
     grant: &Grant,
     parts: &Parts,
     target: &Target<'_>,
+    clock: &Clock,
     inherit: Option<&Secret<'_>>,
     record: &Record,
 ) -> Result<Response, Problem> {
-    if let Some(ask) = target.blocking_reload()? {
-        origin.reload(grant, &target.object, ask).await?;
-    }
-    let shift = target.shift(origin.clock())?;
-    if let Some(shift) = shift
-        && let Some(found) = origin.shift(grant, &target.object, shift.window)?
-    {
-        if let Some(query) = inherit
-            && let Some(response) = inherit::answer(&found, query, parts)?
-        {
-            record.found(&found, Outcome::Hit);
-            return Ok(response);
-        }
-        return answer(&found, parts, record);
-    }
-    let reading = match origin.get(grant, &target.object) {
-        Err(missing @ (OriginError::NotFound | OriginError::Expired)) => {
-            match origin.get_below(grant, &target.object, if shift.is_some() { Portion::Whole } else { portion(parts) }).await {
-                Err(OriginError::NotFound) => {
-                    if !origin.wait_for(grant, &target.object).await? {
-                        return Err(missing.into());
-                    }
-                    origin.get(grant, &target.object)?
-                }
-                below => Reading::Whole(below?),
-            }
-        }
-        reading => reading?,
+    let shift = target.shift(clock)?;
+    let spec = ReadSpec {
+        portion: portion(parts),
+        arriving: arriving(parts),
+        waits: true,
+        reload: target.blocking_reload()?,
+        shift,
+        inherit,
+        host: if shift.is_some() || inherit.is_some() { host(parts) } else { None },
     };
-    let found = match reading {
-        Reading::Whole(found) => found,
-        Reading::Growing(following) if parts.version >= Version::HTTP_11 => match closed_range(parts) {
-            None => return grow(following, parts, record),
-            Some(range) => {
-                let (outset, max_age) = (following.outset().clone(), following.max_age);
-                if let Some(body) = following.part(range.clone()).await {
-                    record.outcome(Outcome::Growing);
-                    return Ok(reply::growing_part(&outset, max_age, range.start, body));
-                }
-                // It has come to its end: now its length is known.
-                origin.get(grant, &target.object)?.whole()?
-            }
-        },
-        // In HTTP/1.0 a body of unknown length ends with the connection, and one that broke off does so too: who can't be told
-        // waits until it is whole.
-        Reading::Growing(following) => {
-            following.ended().await;
-            origin.get(grant, &target.object)?.whole()?
+    match namespace.read(grant, &target.object, &spec).await? {
+        Read::Whole(found) => answer(&found, parts, record),
+        Read::Growing(following) => grow(following, parts, record),
+        Read::Part(part) => {
+            record.outcome(Outcome::Growing);
+            Ok(reply::growing_part(&part))
         }
-    };
-    let found = match shift {
-        Some(shift) => {
-            let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-            let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
-            origin.shift_children(&found, &target.object, shift.window, shift.relative, host)?
-        }
-        None => found,
-    };
-    if let Some(query) = inherit
-        && let Some(response) = inherit::answer(&found, query, parts)?
-    {
-        record.found(&found, Outcome::Hit);
-        return Ok(response);
     }
-    answer(&found, parts, record)
+}
+
+/// What the reader asked: children elsewhere stay as they are.
+fn host(parts: &Parts) -> Option<&str> {
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
 }
 
 /// Answers with what was found: 200, 206 or 304.
 fn answer(found: &Found, parts: &Parts, record: &Record) -> Result<Response, Problem> {
+    if found.is_personal {
+        // It has no validators, and comes whole, whatever part was asked for.
+        if parts.headers.get(IF_MATCH).is_some_and(|tags| tags.as_bytes().trim_ascii() != b"*") {
+            return Err(OriginError::Precondition.into());
+        }
+        record.found(found, Outcome::Hit);
+        return Ok(reply::personal(found));
+    }
     let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
     record.found(found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });
@@ -121,6 +90,16 @@ fn portion(parts: &Parts) -> Portion<'_> {
         _ if parts.method == Method::HEAD => Portion::Nothing,
         Some(range) if !parts.headers.contains_key(IF_RANGE) => Portion::Range(range.as_bytes()),
         _ => Portion::Whole,
+    }
+}
+
+/// What a reader makes of an object that is still on its way in. In HTTP/1.0 a body of unknown length ends with the connection, and
+/// one that broke off does so too: who can't be told waits until it is whole.
+fn arriving(parts: &Parts) -> Arriving {
+    match closed_range(parts) {
+        _ if parts.version < Version::HTTP_11 => Arriving::Whole,
+        Some(range) => Arriving::Part(range),
+        None => Arriving::Follow,
     }
 }
 

@@ -50,14 +50,14 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
         Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
         None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
     };
-    let (policy, traffic) = web.inner.origin.policy_and_traffic(&target.object.namespace).unzip();
-    context.record.target(&target.object, traffic);
+    let namespace = web.inner.origin.namespace(&target.object.namespace);
+    context.record.target(&target.object, namespace.traffic().cloned());
     let action = match parts.method {
         Method::GET | Method::HEAD => Action::Read,
         Method::PUT | Method::POST | Method::DELETE => Action::Write,
         Method::OPTIONS => {
             let mut response = preflight();
-            if let Some(policy) = policy {
+            if let Some(policy) = namespace.policy() {
                 narrow(&mut response, &policy.cors_origins, &parts.headers);
             }
             return response;
@@ -80,9 +80,11 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
     context.record.authorized(&grant);
     if action == Action::Read {
         let query = inherit::query(&web.inner.verifier, &target);
-        return match get::get(&web.inner.origin, &grant, &parts, &target, query.as_ref(), &context.record).await {
+        return match get::get(&namespace, &grant, &parts, &target, web.inner.origin.clock(), query.as_ref(), &context.record)
+            .await
+        {
             Ok(mut response) => {
-                if let Some(policy) = policy {
+                if let Some(policy) = namespace.policy() {
                     narrow(&mut response, &policy.cors_origins, &parts.headers);
                 }
                 response
@@ -92,7 +94,7 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
     }
     web.inner.challenges.answered(context.peer.ip(), &target.object);
     if parts.method == Method::DELETE {
-        return match delete::delete(&web.inner.origin, &grant, &target).await {
+        return match delete::delete(&namespace, &grant, &target).await {
             Ok(response) => {
                 context.record.outcome(Outcome::Removed);
                 web.inner.black_box.accepted(context.peer.ip(), &parts);
@@ -103,7 +105,7 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
             Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
         };
     }
-    match put::admit(&web, &grant, &parts, &target).await {
+    match put::admit(&namespace, &grant, &parts, &target).await {
         Ok(upload) => {
             web.inner.black_box.accepted(context.peer.ip(), &parts);
             put::receive(web, context, parts, upload, body).await

@@ -4,6 +4,8 @@
 //! if the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
 //! an error, the upload is dropped, and nothing has changed.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, TRANSFER_ENCODING,
@@ -18,14 +20,20 @@ use super::detached::Detached;
 use super::get;
 use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
-use crate::origin::{PutSpec, Stored, Upload};
+use crate::origin::policy::NamespacePolicy;
+use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
 use crate::web::envelope::{Context, narrow};
 use crate::web::problem::Problem;
 use crate::web::target::Target;
 use crate::web::{Web, refusals};
 
 /// Judges a write from its headers alone.
-pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Target<'_>) -> Result<Admitted, Problem> {
+pub(super) async fn admit(
+    namespace: &NamespaceHandle,
+    grant: &Grant,
+    parts: &Parts,
+    target: &Target<'_>,
+) -> Result<Admitted, Problem> {
     let headers = &parts.headers;
     if headers.contains_key(CONTENT_RANGE) || headers.contains_key(RANGE) {
         return Err(Problem::bad_request(
@@ -45,8 +53,8 @@ pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Targ
         cache_control: headers.get(CACHE_CONTROL).cloned(),
         conditions: KeptConditions::from(get::conditions(headers)),
     };
-    let upload = web.inner.origin.put(grant, &target.object, spec).await?;
-    Ok(Admitted { upload, object: target.object.clone() })
+    let upload = namespace.put(grant, &target.object, spec).await?;
+    Ok(Admitted { upload, object: target.object.clone(), policy: namespace.policy().cloned() })
 }
 
 /// An upload that may go on, and its name.
@@ -54,6 +62,7 @@ pub(super) async fn admit(web: &Web, grant: &Grant, parts: &Parts, target: &Targ
 pub(super) struct Admitted {
     upload: Upload,
     object: crate::model::id::ObjectId,
+    policy: Option<Arc<NamespacePolicy>>,
 }
 
 fn length(parts: &Parts) -> Option<u64> {
@@ -70,7 +79,7 @@ fn length(parts: &Parts) -> Option<u64> {
 
 /// Takes the body and answers. Cancel-safe: what takes it goes on without the caller.
 pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: Admitted, body: Body) -> Response {
-    let policy = web.inner.origin.policy(&admitted.object.namespace);
+    let policy = admitted.policy.clone();
     let taken = Detached::new(&web.inner.uploads, take(web.clone(), context.clone(), parts.clone(), admitted, body));
     let mut response = match taken.await {
         Ok(stored) => {
@@ -89,7 +98,7 @@ pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: 
 
 /// Reads the body to its end and commits it. What goes wrong is logged here: the client may not be there to be told.
 async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut body: Body) -> Result<Stored, Problem> {
-    let Admitted { mut upload, object } = admitted;
+    let Admitted { mut upload, object, .. } = admitted;
     let timeouts = web.inner.limits.load().timeouts;
     let end = Instant::now() + timeouts.upload_total;
     let problem = loop {

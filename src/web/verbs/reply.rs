@@ -13,7 +13,7 @@ use axum::response::Response;
 use http_body::Frame;
 
 use crate::model::meta::Outset;
-use crate::origin::{BrokenOff, Following, Found};
+use crate::origin::{BrokenOff, FollowedPart, Following, Found};
 use crate::web::digits::Digits;
 
 /// RFC 9211.
@@ -35,6 +35,16 @@ pub(super) fn whole(found: &Found) -> Response {
         // connection knows, and says, how long the body is.
         headers.insert(CONTENT_LENGTH, found.length().into());
     }
+    response
+}
+
+/// 200 with what was made for one reader: it has his key in it, so nothing may keep it.
+pub(super) fn personal(found: &Found) -> Response {
+    let mut response = Response::new(Body::from(found.body().clone()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, found.meta().content_type.clone());
+    headers.insert(CONTENT_LENGTH, found.length().into());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response
 }
 
@@ -73,12 +83,13 @@ pub(super) fn growing(following: Following) -> Response {
 }
 
 /// 206 with a part of an object that is still on its way in; how long it will be is not said (RFC 9110 14.4).
-pub(super) fn growing_part(outset: &Outset, max_age: u64, start: usize, body: Bytes) -> Response {
-    let last = start + body.len() - 1;
-    let mut response = Response::new(Body::from(body));
+pub(super) fn growing_part(part: &FollowedPart) -> Response {
+    let (start, outset) = (part.start, &part.outset);
+    let last = start + part.body.len() - 1;
+    let mut response = Response::new(Body::from(part.body.clone()));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
-    growing_freshness(headers, outset, max_age);
+    growing_freshness(headers, outset, part.max_age);
     headers.insert(CONTENT_TYPE, outset.content_type.clone());
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());

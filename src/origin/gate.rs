@@ -1,0 +1,27 @@
+//! The gate: a media playlist is held back until what it lists is here.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::namespace::Hosted;
+use crate::hls::playlist::Media;
+use crate::model::id::ObjectId;
+
+impl Hosted {
+    /// Holds a media playlist back until the segments it lists for the first time are here, at most for `span`. Cancel-safe.
+    pub(super) async fn gate(&self, object: &ObjectId, media: &Media, span: Duration) {
+        let deadline = Instant::now() + span;
+        for key in self.live.missing(object, media, |key| self.has(key)) {
+            loop {
+                let arrival = self.hot.arrivals(&key);
+                if self.hot.is_readable(&key) {
+                    break;
+                }
+                if timeout_at(deadline, arrival).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A configured namespace: its rules, its bytes, its streams; and the handle by which a request reaches them.
+
+use std::sync::Arc;
+
+use super::OriginError;
+use super::live::Live;
+use super::policy::NamespacePolicy;
+use super::rate::{Claim, Rate};
+use crate::auth::grant::{Action, Grant};
+use crate::metrics::{NamespaceMetrics, Traffic};
+use crate::model::clock::Moment;
+use crate::model::id::{Collection, Key, Namespace, ObjectId};
+use crate::store::{Below, HotNamespace};
+
+/// A namespace that is configured. Replaced whole when its settings change; requests in flight keep what they began with.
+#[derive(Debug)]
+pub(super) struct Hosted {
+    pub(super) name: Namespace,
+    pub(super) policy: Arc<NamespacePolicy>,
+    pub(super) hot: Arc<HotNamespace>,
+    pub(super) below: Below,
+    pub(super) live: Arc<Live>,
+    pub(super) metrics: NamespaceMetrics,
+    pub(super) rates: Arc<Rates>,
+}
+
+/// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first
+/// header to the last byte. Cloning is cheap.
+///
+/// There is one for every name, configured or not, so that nothing can be told from having it: whether a namespace is unknown, only
+/// the calls that take a [`Grant`] tell, and only a grant that may see it.
+#[derive(Clone, Debug)]
+pub struct NamespaceHandle(Option<Arc<Hosted>>);
+
+/// A namespace's allowances.
+#[derive(Debug)]
+pub(super) struct Rates {
+    pub(super) read_requests: Rate,
+    pub(super) read_bytes: Rate,
+    pub(super) write_requests: Rate,
+    pub(super) write_bytes: Rate,
+}
+
+impl NamespaceHandle {
+    pub(super) fn new(hosted: Option<Arc<Hosted>>) -> Self {
+        Self(hosted)
+    }
+
+    /// The rules, of one that is configured. They say how to answer, not what is stored, so no grant is asked for.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
+        self.0.as_ref().map(|hosted| &hosted.policy)
+    }
+
+    /// Where its requests are counted, of one that is configured.
+    #[must_use]
+    pub fn traffic(&self) -> Option<&Arc<Traffic>> {
+        self.0.as_ref().map(|hosted| &hosted.metrics.traffic)
+    }
+
+    /// Whether the holder of the grant may do this in a collection. There is nothing to find or to make: objects bring their
+    /// folders with them.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
+    pub fn collection(&self, grant: &Grant, action: Action, collection: &Collection) -> Result<(), OriginError> {
+        self.seen(grant, &collection.namespace)?;
+        if grant.allows_in(action, collection) { Ok(()) } else { Err(OriginError::Forbidden) }
+    }
+
+    /// The namespace, if the holder of the grant may do this to the object there.
+    pub(super) fn admit(&self, grant: &Grant, action: Action, object: &ObjectId) -> Result<&Arc<Hosted>, OriginError> {
+        let hosted = self.seen(grant, &object.namespace)?;
+        if grant.allows(action, object) { Ok(hosted) } else { Err(OriginError::Forbidden) }
+    }
+
+    /// The namespace, told of to those who may see it. A handle of another one knows nothing of this one.
+    fn seen(&self, grant: &Grant, name: &Namespace) -> Result<&Arc<Hosted>, OriginError> {
+        if !grant.sees(name) {
+            return Err(OriginError::Forbidden);
+        }
+        self.0.as_ref().filter(|hosted| hosted.name == *name).ok_or(OriginError::UnknownNamespace)
+    }
+}
+
+impl Hosted {
+    /// Whether there is such an object, in memory or below it.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.hot.is_readable(key) || self.below.may_have(key)
+    }
+
+    /// Takes a read, or more bytes of one, out of the allowance.
+    pub(super) fn take_read_rate(&self, requests: u64, bytes: u64, claim: Claim) -> Result<(), OriginError> {
+        let rates = &self.rates;
+        if !rates.limit_reads() {
+            return Ok(());
+        }
+        let now = self.hot.clock().now();
+        let begun = if requests > 0 { rates.read_requests.take(requests, claim, now) } else { Ok(()) };
+        begun.and_then(|()| rates.read_bytes.take(bytes, claim, now)).map_err(|retry_after| {
+            self.metrics.reads_limited.inc();
+            OriginError::RateLimited { retry_after }
+        })
+    }
+
+    /// Takes a write of so many announced bytes out of the allowance.
+    pub(super) fn take_write_rate(&self, bytes: u64) -> Result<(), OriginError> {
+        let (rates, now) = (&self.rates, self.hot.clock().now());
+        let requests = rates.write_requests.take(1, Claim::First, now);
+        requests.and_then(|()| rates.write_bytes.take(bytes, Claim::First, now)).map_err(|retry_after| {
+            self.metrics.writes_limited.inc();
+            OriginError::RateLimited { retry_after }
+        })
+    }
+}
+
+impl Rates {
+    pub(super) fn new(policy: &NamespacePolicy, now: Moment) -> Self {
+        Self {
+            read_requests: Rate::new(policy.read_requests_per_second, now),
+            read_bytes: Rate::new(policy.read_bytes_per_second, now),
+            write_requests: Rate::new(policy.write_requests_per_second, now),
+            write_bytes: Rate::new(policy.write_bytes_per_second, now),
+        }
+    }
+
+    pub(super) fn limit_reads(&self) -> bool {
+        self.read_requests.per_second().is_some() || self.read_bytes.per_second().is_some()
+    }
+
+    pub(super) fn are_those_of(&self, policy: &NamespacePolicy) -> bool {
+        self.read_requests.per_second() == policy.read_requests_per_second
+            && self.read_bytes.per_second() == policy.read_bytes_per_second
+            && self.write_requests.per_second() == policy.write_requests_per_second
+            && self.write_bytes.per_second() == policy.write_bytes_per_second
+    }
+}

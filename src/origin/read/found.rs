@@ -1,0 +1,100 @@
+//! A whole version of an object, and what a reader is told of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::conditions::Validators;
+use crate::model::meta::Meta;
+use crate::origin::namespace::Hosted;
+use crate::store::Entry;
+
+/// A whole version of an object, to be sent to a reader.
+#[derive(Clone, Debug)]
+pub struct Found {
+    entry: Arc<Entry>,
+    /// Where what is at hand of the body begins, and how long all of it is; `None` when all of it is at hand, from memory.
+    below: Option<(usize, usize)>,
+    /// What is left of its time to live, in whole seconds.
+    pub left: Duration,
+    /// How long a shared cache may keep it, in seconds.
+    pub max_age: u64,
+    /// How long ago it was stored, by the wall clock.
+    pub age: Duration,
+    /// It was made for this reader: it has his key in it. Nobody may keep it, nothing is compared with it, and it comes whole.
+    pub is_personal: bool,
+}
+
+impl Found {
+    /// A version, and what a reader is told of it now.
+    pub(super) fn new(hosted: &Hosted, entry: Arc<Entry>) -> Self {
+        let left = hosted.hot.time_left(&entry);
+        let max_age = hosted.policy.max_age(&entry.meta, left);
+        let age = hosted.hot.clock().wall().since(entry.meta.modified);
+        Self { entry, below: None, left, max_age, age, is_personal: false }
+    }
+
+    /// A version that is stored nowhere.
+    pub(super) fn made(entry: Arc<Entry>, left: Duration, max_age: u64) -> Self {
+        Self { entry, below: None, left, max_age, age: Duration::ZERO, is_personal: false }
+    }
+
+    /// The same, made for one reader alone.
+    pub(super) fn personal(self) -> Self {
+        Self { is_personal: true, ..self }
+    }
+
+    /// The same, read from below memory.
+    pub(super) fn read_below(self, begin: usize, length: usize) -> Self {
+        Self { below: Some((begin, length)), ..self }
+    }
+
+    /// The body's length.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.below.map_or(self.entry.body.len(), |(_, length)| length)
+    }
+
+    /// The whole body, a reference to the store's own bytes; after a read of [`Portion::Nothing`](super::Portion::Nothing) or of a
+    /// part, no more than that.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.entry.body
+    }
+
+    /// A part of the body, by reference; empty when it was not asked for.
+    #[must_use]
+    pub fn part(&self, part: Range<usize>) -> Bytes {
+        let begin = self.below.map_or(0, |(begin, _)| begin);
+        let at_hand = begin..begin + self.entry.body.len();
+        if part.start < at_hand.start || part.end > at_hand.end {
+            return Bytes::new();
+        }
+        self.entry.body.slice(part.start - begin..part.end - begin)
+    }
+
+    /// Whether it was read from below memory.
+    #[must_use]
+    pub fn is_from_below(&self) -> bool {
+        self.below.is_some()
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.entry.meta
+    }
+
+    /// What conditions are judged against.
+    #[must_use]
+    pub fn validators(&self) -> Validators<'_> {
+        validators(&self.entry.meta)
+    }
+}
+
+/// What conditions are judged against.
+pub(in crate::origin) fn validators(meta: &Meta) -> Validators<'_> {
+    Validators { etag: meta.etag.as_bytes(), modified: meta.modified }
+}

@@ -1,0 +1,282 @@
+//! The one door by which objects are read, whoever asks: a CDN, a player, an encoder, a harvest.
+//!
+//! What a reader gets comes from a short list of [sources](find), tried in one order, and passes through a short list of
+//! [views](NamespaceHandle::read). A next source (another node's copy, the other encoder's) or view (a gate, a viewer's token) is a
+//! file here and a line in that list. Callers say how much they want and how long they wait, and nothing else.
+
+mod below;
+mod expected;
+mod found;
+mod growing;
+mod made;
+mod memory;
+mod past;
+mod view;
+
+use std::ops::Range;
+
+pub(super) use self::below::known_below;
+pub use self::expected::BlockingReload;
+pub use self::found::Found;
+pub(super) use self::found::validators;
+pub use self::growing::{FollowedPart, Following};
+use super::namespace::Hosted;
+use super::{NamespaceHandle, OriginError, Shift};
+use crate::auth::grant::{Action, Grant};
+use crate::auth::secret::Secret;
+use crate::model::id::ObjectId;
+
+/// How much of an object a reader asks for, and how long he waits for it. [`Default`] is the whole of what is there now, or on its
+/// way in.
+#[derive(Debug, Default)]
+pub struct ReadSpec<'a> {
+    /// How much of it.
+    pub portion: Portion<'a>,
+    /// What he makes of an object that is still on its way in.
+    pub arriving: Arriving,
+    /// Whether he waits, as long as the namespace's rules say, for a name that is about to arrive.
+    pub waits: bool,
+    /// What the playlist is to have first.
+    pub reload: Option<BlockingReload>,
+    /// The window of time he wants of a playlist.
+    pub shift: Option<Shift>,
+    /// What a playlist's children are to have in their query.
+    pub inherit: Option<&'a Secret<'a>>,
+    /// The host that he asked: URIs that lead there are ours, and no others.
+    pub host: Option<&'a str>,
+}
+
+/// How much of an object is asked for, where more costs more: past memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Portion<'a> {
+    /// What is known of it (HEAD).
+    Nothing,
+    /// All of it.
+    #[default]
+    Whole,
+    /// What this `Range` header says.
+    Range(&'a [u8]),
+}
+
+/// What a reader makes of an object that is still on its way in.
+#[derive(Clone, Debug, Default)]
+pub enum Arriving {
+    /// He takes its pieces, each as it comes.
+    #[default]
+    Follow,
+    /// He wants these bytes, as soon as all of them are there.
+    Part(Range<usize>),
+    /// He can make nothing of it before it is whole, and waits for that.
+    Whole,
+}
+
+/// What there is for a reader.
+#[derive(Debug)]
+pub enum Read {
+    /// A whole version.
+    Whole(Found),
+    /// None yet, but one is being uploaded and can be read as it comes.
+    Growing(Following),
+    /// The part that was asked for of one that is being uploaded.
+    Part(FollowedPart),
+}
+
+/// Who reads what.
+#[derive(Clone, Copy, Debug)]
+struct Reader<'a> {
+    hosted: &'a std::sync::Arc<Hosted>,
+    object: &'a ObjectId,
+    spec: &'a ReadSpec<'a>,
+}
+
+impl NamespaceHandle {
+    /// Finds an object, and shows it as it was asked for. Of what is in memory at once; else it may wait. Cancel-safe: nothing is
+    /// changed by it.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::RateLimited`]. [`OriginError::NotFound`] or
+    /// [`OriginError::Expired`]; [`OriginError::Unreachable`], when nobody knows. Of playlists: [`OriginError::Stale`],
+    /// [`OriginError::NothingRetained`], [`OriginError::TooFarAhead`] and [`OriginError::NotInTime`].
+    pub async fn read(&self, grant: &Grant, object: &ObjectId, spec: &ReadSpec<'_>) -> Result<Read, OriginError> {
+        let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, object, spec };
+        if let Some(reload) = spec.reload {
+            expected::reload(reader, reload).await?;
+        }
+        if let Some(found) = past::find(reader)? {
+            return Ok(Read::Whole(view::inherited(reader, found)));
+        }
+        let read = find(reader).await?;
+        let Read::Whole(found) = read else { return Ok(read) };
+        // The views, in the order in which they are laid one over the other. Each leaves what it does not concern as it is.
+        view::refuse_stale(reader, &found)?;
+        let found = view::shifted(reader, found)?;
+        let found = view::inherited(reader, found);
+        Ok(Read::Whole(found))
+    }
+}
+
+impl Read {
+    /// The whole version, for who has said that he can make nothing of another ([`Arriving::Whole`]).
+    ///
+    /// # Errors
+    /// [`OriginError::NotFound`].
+    pub fn whole(self) -> Result<Found, OriginError> {
+        match self {
+            Self::Whole(found) => Ok(found),
+            Self::Growing(_) | Self::Part(_) => Err(OriginError::NotFound),
+        }
+    }
+}
+
+/// Looks in each source, in the one order there is:
+///
+/// 1. whole in memory: what was completed last is the object, whatever is on its way to replace it;
+/// 2. whole below memory: it is the object as well, and a growing one never hides it. That costs a descent, so where it is not known
+///    what is below, what grows in memory goes first: the live edge does not wait for a disk or a bucket to answer;
+/// 3. still arriving: there is no whole version, but an upload of one that can be read as it comes;
+/// 4. expected at the live edge: none of that, but a playlist lists or announces it. Then it is waited for, and looked for once more.
+///
+/// A read is paid for once: what is found in memory or grows, by what it is; what is not, by the second claim, for a flood of names
+/// that are nowhere must not starve those who watch.
+async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
+    let Reader { hosted, object: ObjectId { key, .. }, spec } = reader;
+    let mut payment = Payment::Due;
+    let (mut has_ended, mut has_waited) = (false, false);
+    loop {
+        if let Some(found) = memory::find(reader, &mut payment)? {
+            return Ok(Read::Whole(found));
+        }
+        if let Some(following) = growing::find(reader, &mut payment)? {
+            match &spec.arriving {
+                Arriving::Follow => return Ok(Read::Growing(following)),
+                // One upload after the other that breaks off is not waited for.
+                _ if has_ended => return Err(OriginError::NotFound),
+                Arriving::Part(range) => {
+                    if let Some(part) = following.part(range.clone()).await {
+                        return Ok(Read::Part(part));
+                    }
+                }
+                Arriving::Whole => following.ended().await,
+            }
+            has_ended = true;
+            continue;
+        }
+        // It may have become whole between the two looks.
+        if let Some(found) = memory::find(reader, &mut payment)? {
+            return Ok(Read::Whole(found));
+        }
+        let missing = if hosted.hot.holds(key) { OriginError::Expired } else { OriginError::NotFound };
+        payment.pay(hosted, 0, super::rate::Claim::Second)?;
+        if let Some(found) = below::find(reader).await? {
+            return Ok(Read::Whole(found));
+        }
+        if has_waited || !spec.waits || !expected::wait(reader).await {
+            return Err(missing);
+        }
+        has_waited = true;
+    }
+}
+
+/// Whether the request has been taken out of the namespace's allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payment {
+    Due,
+    Made,
+}
+
+impl Payment {
+    /// Pays for the request, the first time, and for these bytes.
+    fn pay(&mut self, hosted: &Hosted, bytes: u64, claim: super::rate::Claim) -> Result<(), OriginError> {
+        let requests = u64::from(std::mem::replace(self, Self::Made) == Self::Due);
+        hosted.take_read_rate(requests, bytes, claim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::auth::grant::{KeyId, Role, Scope};
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::model::id::{Key, Namespace};
+    use crate::origin::policy::NamespacePolicy;
+    use crate::origin::{Origin, PutSpec};
+
+    fn grant(prefix: Option<&str>) -> Grant {
+        let prefix = prefix.map(str::to_owned);
+        Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::parse(["n"]).unwrap(), prefix }
+    }
+
+    fn object(key: &str) -> ObjectId {
+        ObjectId { namespace: Namespace::parse("n").unwrap(), key: Key::parse(key).unwrap() }
+    }
+
+    fn origin() -> (Clock, NamespaceHandle) {
+        let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::new()));
+        let name = Namespace::parse("n").unwrap();
+        let origin = Origin::new([(name.clone(), NamespacePolicy::default())], 1 << 20, clock.clone(), &metrics);
+        (clock, origin.namespace(&name))
+    }
+
+    async fn put(namespace: &NamespaceHandle, key: &str, body: &'static str) {
+        let mut upload = namespace.put(&grant(None), &object(key), PutSpec::default()).await.unwrap();
+        upload.write(Bytes::from_static(body.as_bytes())).unwrap();
+        upload.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_source_comes_in_its_turn() {
+        let (_, namespace) = origin();
+        let (grant, object) = (grant(None), object("a.ts"));
+        let read = async |spec: ReadSpec<'static>| namespace.read(&grant, &object, &spec).await;
+        assert_eq!(read(ReadSpec::default()).await.unwrap_err(), OriginError::NotFound);
+        let mut upload = namespace.put(&grant, &object, PutSpec::default()).await.unwrap();
+        assert_eq!(read(ReadSpec::default()).await.unwrap_err(), OriginError::NotFound, "there is nothing of it yet");
+        upload.write(Bytes::from_static(b"one")).unwrap();
+        assert!(matches!(read(ReadSpec::default()).await, Ok(Read::Growing(_))));
+        let part = || ReadSpec { arriving: Arriving::Part(1..5), ..ReadSpec::default() };
+        let whole = || ReadSpec { arriving: Arriving::Whole, ..ReadSpec::default() };
+        let (part_of_it, all_of_it, ()) = tokio::join!(read(part()), read(whole()), async {
+            tokio::task::yield_now().await;
+            upload.write(Bytes::from_static(b"two")).unwrap();
+            tokio::task::yield_now().await;
+            upload.commit().await.unwrap();
+        });
+        assert!(matches!(part_of_it, Ok(Read::Part(part)) if part.start == 1 && *part.body == *b"netw"));
+        assert_eq!(all_of_it.unwrap().whole().unwrap().body(), "onetwo");
+        let _next = namespace.put(&grant, &object, PutSpec::default()).await.unwrap().write(Bytes::from_static(b"next"));
+        assert!(matches!(read(ReadSpec::default()).await, Ok(Read::Whole(_))), "what is whole is the object");
+    }
+
+    #[tokio::test]
+    async fn who_wants_more_than_comes_is_told_when_it_has_ended() {
+        let (_, namespace) = origin();
+        let (grant, object) = (grant(None), object("a.ts"));
+        let mut upload = namespace.put(&grant, &object, PutSpec::default()).await.unwrap();
+        upload.write(Bytes::from_static(b"one")).unwrap();
+        let far = ReadSpec { arriving: Arriving::Part(0..9), ..ReadSpec::default() };
+        let whole = ReadSpec { arriving: Arriving::Whole, ..ReadSpec::default() };
+        let (part, all, ()) =
+            tokio::join!(namespace.read(&grant, &object, &far), namespace.read(&grant, &object, &whole), async { drop(upload) });
+        assert_eq!((part.unwrap_err(), all.unwrap_err()), (OriginError::NotFound, OriginError::NotFound));
+    }
+
+    #[tokio::test]
+    async fn a_handle_of_one_namespace_opens_no_other() {
+        let (clock, namespace) = origin();
+        put(&namespace, "a.ts", "media").await;
+        let elsewhere = ObjectId { namespace: Namespace::parse("m").unwrap(), ..object("a.ts") };
+        let all = Grant { scope: Scope::Every, ..grant(None) };
+        let spec = ReadSpec::default();
+        assert_eq!(namespace.read(&all, &elsewhere, &spec).await.unwrap_err(), OriginError::UnknownNamespace);
+        assert_eq!(namespace.read(&grant(None), &elsewhere, &spec).await.unwrap_err(), OriginError::Forbidden);
+        assert_eq!(namespace.read(&grant(Some("b")), &object("a.ts"), &spec).await.unwrap_err(), OriginError::Forbidden);
+        clock.advance(Duration::from_secs(3_600));
+        assert_eq!(namespace.read(&grant(None), &object("a.ts"), &spec).await.unwrap_err(), OriginError::Expired);
+    }
+}

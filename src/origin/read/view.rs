@@ -1,0 +1,62 @@
+//! The views: what is laid over an object that was found, by what the reader asked for and what the namespace's rules say.
+
+use super::{Found, Reader, made};
+use crate::hls::playlist::{self, Playlist};
+use crate::hls::rewrite;
+use crate::model::kind::Kind;
+use crate::model::meta::Meta;
+use crate::origin::OriginError;
+use crate::origin::policy::OnStale;
+
+/// How long caches may keep a multivariant playlist whose children are cut at times that were counted from now.
+const RELATIVE_MAX_AGE: u64 = 1;
+/// How a compressed body begins, said or unsaid (RFC 1952 2.3.1).
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// Refuses the playlist of a stream that has stood still, where the namespace wants that to be told.
+///
+/// # Errors
+/// [`OriginError::Stale`].
+pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), OriginError> {
+    let policy = &reader.hosted.policy;
+    if policy.on_stale != OnStale::NotFound {
+        return Ok(());
+    }
+    let periods = policy.stale_after;
+    let liveness = found.meta().liveness.as_ref();
+    if liveness.is_some_and(|liveness| liveness.is_stale(reader.hosted.hot.clock().now(), periods)) {
+        return Err(OriginError::Stale { periods });
+    }
+    Ok(())
+}
+
+/// Where a window of time is asked for: the same multivariant playlist, whose children are asked for that window.
+///
+/// # Errors
+/// [`OriginError::NothingRetained`], when it is no multivariant playlist: then there is no history to it.
+pub(super) fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+    let Some(shift) = reader.spec.shift else { return Ok(found) };
+    let meta = found.meta();
+    let is_multivariant = matches!(playlist::parse(found.body()), Ok(Playlist::Multivariant(_)));
+    if !is_multivariant || meta.content_encoding.is_some() {
+        return Err(OriginError::NothingRetained);
+    }
+    let (key, window) = (&reader.object.key, shift.window.to_string());
+    let body = rewrite::inherit(Kind::Playlist, found.body(), &window, reader.spec.host);
+    let max_age = if shift.relative { found.max_age.min(RELATIVE_MAX_AGE) } else { found.max_age };
+    let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, key, found.left) };
+    Ok(Found::made(made::playlist(key, meta, body), found.left, max_age))
+}
+
+/// Where the children are to inherit a key: the playlist or manifest with it, if it is one in clear. That is another representation
+/// than the stored one, of no use to anybody else.
+pub(super) fn inherited(reader: Reader<'_>, found: Found) -> Found {
+    let Some(query) = reader.spec.inherit else { return found };
+    let meta = found.meta();
+    if !meta.kind.is_rewritten() || meta.content_encoding.is_some() || found.body().starts_with(GZIP) {
+        return found;
+    }
+    let body = rewrite::inherit(meta.kind, found.body(), query.expose(), reader.spec.host);
+    let entry = made::playlist(&reader.object.key, meta.clone(), body);
+    Found::made(entry, found.left, found.max_age).personal()
+}

@@ -1,0 +1,38 @@
+//! Playlists and MPDs that have come back into memory: what they say is heard again.
+
+use http::HeaderValue;
+
+use super::Origin;
+use super::live::{self, Understood};
+use crate::hls::playlist::Playlist;
+use crate::model::id::{Key, ObjectId};
+
+impl Origin {
+    /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
+    /// restart the streams are known, and one that stood still before it does so after it.
+    pub(super) fn hear_returned(&self) {
+        for (namespace, hosted) in self.inner.namespaces.load().iter() {
+            let mut returned: Vec<_> = hosted
+                .hot
+                .take_returned()
+                .into_iter()
+                .map(|entry| (live::understand(entry.meta.kind, &entry.body), entry))
+                .collect();
+            // Those that name others come first.
+            returned.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
+            for (understood, entry) in returned {
+                // A newer version was heard meanwhile; this one is put in its place only where there was none.
+                if hosted.live.follows(&entry.key) {
+                    continue;
+                }
+                let object = ObjectId { namespace: namespace.clone(), key: entry.key.clone() };
+                let stored = |key: &Key| match hosted.hot.peek(key) {
+                    Some(there) => Some(there.meta.etag.clone()),
+                    None => hosted.below.may_have(key).then(|| HeaderValue::from_static("")),
+                };
+                let noted = hosted.live.kept(&object, &understood, (entry.meta.modified, entry.meta.expires), stored);
+                hosted.hot.understood(&entry, noted.liveness);
+            }
+        }
+    }
+}
