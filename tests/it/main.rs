@@ -20,6 +20,7 @@ mod cold;
 mod conformance;
 mod digest;
 mod doctor;
+mod documents;
 mod drain;
 mod durable;
 mod encoders;

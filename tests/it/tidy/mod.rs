@@ -160,14 +160,3 @@ fn nothing_is_left_open() {
         }
     }
 }
-
-#[test]
-fn the_settings_page_names_every_setting() {
-    let page = fs::read_to_string(root().join("docs/settings.md")).unwrap();
-    let shipped = fs::read_to_string(root().join("config/springhead.toml")).unwrap();
-    let keys =
-        shipped.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
-    for key in keys {
-        assert!(page.contains(&format!("`{key}`")), "docs/settings.md has no `{key}`");
-    }
-}

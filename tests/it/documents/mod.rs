@@ -1,0 +1,342 @@
+//! The documents say what is there: links lead somewhere, commands, settings, metrics, codes and files that are named exist, and what is
+//! no longer so is not said any more. Each check is a function from a text to its faults, tried on a bad text as well.
+
+mod commands;
+mod markdown;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use springhead::model::event::EventKind;
+
+use self::markdown::{Document, coded};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The names of files in a folder, by how they end.
+fn names(folder: &str, end: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut found: Vec<String> = entries.filter(|name| name.ends_with(end)).collect();
+    found.sort();
+    found.into_iter().map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect()
+}
+
+/// Every document, by its path from the root.
+fn documents() -> BTreeMap<String, Document> {
+    let paths = ["", "docs", "benches"].into_iter().flat_map(|folder| names(folder, ".md"));
+    let documents: BTreeMap<_, _> = paths.map(|path| (path.clone(), Document::parse(&read(&path)))).collect();
+    assert!(documents.len() > 15 && documents.contains_key("README.md"), "{:?}", documents.keys());
+    documents
+}
+
+/// Tries a check on each document.
+fn hold(check: impl Fn(&str, &Document) -> Vec<String>) {
+    let mut faults = Vec::new();
+    for (path, document) in &documents() {
+        faults.extend(check(path, document).into_iter().map(|fault| format!("{path}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Links to files that are not there, and to headings that are not in them.
+fn dead_links(path: &str, document: &Document) -> Vec<String> {
+    let is_dead = |target: &String| {
+        if target.starts_with("https://") {
+            return false;
+        }
+        let (file, anchor) = target.split_once('#').map_or((&**target, None), |(file, anchor)| (file, Some(anchor)));
+        let file = if file.is_empty() { root().join(path) } else { root().join(path).parent().unwrap().join(file) };
+        match (fs::read_to_string(&file), anchor) {
+            (Err(_), None) => !file.exists(),
+            (Err(_), Some(_)) => true,
+            (Ok(_), None) => false,
+            (Ok(text), Some(anchor)) => !Document::parse(&text).anchors().iter().any(|known| known == anchor),
+        }
+    };
+    document.links().into_iter().filter(is_dead).map(|target| format!("dead link: {target}")).collect()
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    hold(dead_links);
+    let bad = "[a](none.md) [b](README.md#two-commands) [c](#none) [d](docs/http.md#no-such) [e](https://x.example/) [f](docs)";
+    assert_eq!(dead_links("README.md", &Document::parse(bad)).len(), 3);
+}
+
+#[test]
+fn every_page_is_in_the_index_and_the_readme_is_one_page() {
+    let index = Document::parse(&read("docs/README.md")).links();
+    for page in names("docs", ".md") {
+        let name = page.trim_start_matches("docs/");
+        assert!(name == "README.md" || index.iter().any(|link| link == name), "docs/README.md does not name {name}");
+    }
+    assert!(read("README.md").len() <= 7 << 10, "the README has grown over 7 KB: what it is too long for belongs to docs/");
+}
+
+/// Commands that the program would not take.
+fn wrong_commands(_: &str, document: &Document) -> Vec<String> {
+    let mut faults = Vec::new();
+    for block in &document.blocks {
+        let text = match &*block.language {
+            "sh" => block.text.clone(),
+            // What is typed stands behind the prompt.
+            "console" => block.text.lines().filter_map(|line| line.strip_prefix("$ ")).map(|line| format!("{line}\n")).collect(),
+            _ => continue,
+        };
+        for words in commands::commands(&text) {
+            let fault = commands::ours(&words).and_then(commands::fault);
+            faults.extend(fault.map(|fault| format!("`{}`: {fault}", words.join(" "))));
+        }
+    }
+    for span in document.spans() {
+        for words in commands::commands(&span) {
+            if words[0] == "springhead" {
+                faults.extend(commands::unknown_words(&words[1..]).map(|fault| format!("`{span}`: {fault}")));
+            }
+        }
+        let flag = span.strip_prefix("--").map(|rest| rest.split([' ', '=']).next().unwrap_or_default());
+        faults.extend(flag.filter(|flag| !OTHERS.contains(flag) && !commands::is_flag(flag)).map(|flag| format!("no --{flag}")));
+    }
+    faults
+}
+
+/// Flags of other programs that the documents speak of.
+const OTHERS: [&str; 8] = ["only", "no-build", "also", "clear-soft-delete", "stop-timeout", "read-only", "cap-drop", "locked"];
+
+#[test]
+fn commands_are_those_the_program_has() {
+    hold(wrong_commands);
+    let bad = "Say `springhead kees list`, `--lissten`, or `springhead keys list`:\n\n```sh\nspringhead serve --lissten x\n```\n\n\
+               ```console\n$ springhead size --keep 5m\nspringhead is no command here\n```\n";
+    assert_eq!(wrong_commands("", &Document::parse(bad)).len(), 4);
+}
+
+/// The settings as shipped: section, key and default.
+fn shipped() -> BTreeMap<(String, String), String> {
+    let mut section = String::new();
+    let mut settings = BTreeMap::new();
+    for line in read("config/springhead.toml").lines().filter(|line| !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.replace(".live-origin", ".NAME").clone_into(&mut section);
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            settings.insert((section.clone(), key.to_owned()), value.to_owned());
+        }
+    }
+    assert!(settings.len() > 40, "{settings:?}");
+    settings
+}
+
+/// What the settings page has and the shipped file does not, and the other way round; a default is a part of it.
+fn wrong_settings(page: &Document) -> Vec<String> {
+    let mut section = String::new();
+    let mut told = BTreeMap::new();
+    for cells in page.rows() {
+        let [key, default, ..] = &cells[..] else { continue };
+        if let Some(name) = key.strip_prefix("**").and_then(|rest| rest.strip_suffix("**")) {
+            section = coded(name).map_or_else(String::new, |name| name.trim_matches(['[', ']']).to_owned());
+        } else if let Some(key) = coded(key) {
+            told.insert((section.clone(), key.to_owned()), coded(default).unwrap_or_default().to_owned());
+        }
+    }
+    let shipped = shipped();
+    let missing = shipped.iter().filter(|(key, _)| !told.contains_key(key)).map(|(key, _)| format!("{key:?} is missing"));
+    let wrong = told.iter().filter_map(|(key, default)| match shipped.get(key) {
+        None => Some(format!("there is no {key:?}")),
+        Some(real) if real.trim_matches('"') != default => Some(format!("{key:?} is {real} as shipped, not {default}")),
+        Some(_) => None,
+    });
+    missing.chain(wrong).collect()
+}
+
+#[test]
+fn the_settings_page_has_every_setting_with_its_default() {
+    let page = read("docs/settings.md");
+    assert_eq!(wrong_settings(&Document::parse(&page)), [""; 0]);
+    let bad = page.replace("| `hold` |", "| `holt` |").replace("| `16384` |", "| `16385` |");
+    assert_eq!(wrong_settings(&Document::parse(&bad)).len(), 3);
+}
+
+/// Settings that are named and do not exist: in TOML blocks, as `section.key`, or as `key = value`.
+fn unknown_settings(_: &str, document: &Document) -> Vec<String> {
+    let shipped = shipped();
+    let is_known = |section: &str, key: &str| shipped.contains_key(&(section.to_owned(), key.to_owned()));
+    let mut faults = Vec::new();
+    for block in document.blocks.iter().filter(|block| block.language == "toml") {
+        let table: toml::Table = block.text.parse().unwrap_or_else(|error| panic!("{error}:\n{}", block.text));
+        for (section, value) in &table {
+            let tables = match value {
+                toml::Value::Table(names) if section == "namespaces" => {
+                    names.values().map(|inner| ("namespaces.NAME", inner)).collect()
+                }
+                toml::Value::Table(_) => vec![(&**section, value)],
+                _ => {
+                    faults.extend((!is_known("", section)).then(|| section.clone()));
+                    continue;
+                }
+            };
+            for (section, inner) in tables {
+                let keys = inner.as_table().into_iter().flat_map(toml::Table::keys);
+                faults.extend(keys.filter(|key| !is_known(section, key)).map(|key| format!("[{section}] {key}")));
+            }
+        }
+    }
+    let sections: BTreeSet<&str> = shipped.keys().map(|(section, _)| &**section).collect();
+    for span in document.spans() {
+        let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let path = span.split_once(" = ").map_or(&*span, |(key, _)| key);
+        let known = match path.split_once('.') {
+            // Some sections have the names of files, too.
+            Some((section, key)) if is_word(section) && sections.contains(section) && is_word(key) && key != "json" => {
+                is_known(section, key)
+            }
+            None if path != span && is_word(path) => shipped.keys().any(|(_, key)| key == path),
+            _ => true,
+        };
+        faults.extend((!known).then_some(span));
+    }
+    faults
+}
+
+#[test]
+fn settings_that_are_named_exist() {
+    hold(unknown_settings);
+    let bad = "`timeouts.keep_alife`, `timeouts.keep_alive`, `durabel = \"off\"`, `durable = \"off\"`, `harvest.json`\n\n\
+               ```toml\nlisten = []\nlissten = []\n[tls]\ncert = \"\"\n[namespaces.a]\nttl = \"1h\"\nhold = \"off\"\n```\n";
+    let faults = unknown_settings("", &Document::parse(bad));
+    assert_eq!(faults.len(), 5, "{faults:?}");
+}
+
+/// The words of a text that begin with `start`, where no name of another kind goes on into them.
+fn words_from<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let at = text.match_indices(start).map(|(at, _)| at);
+    let alone = at.filter(|&at| !text[..at].ends_with(|c: char| is_inner(c) || matches!(c, '/' | '-' | '.')));
+    alone.map(|at| &text[at..at + text[at..].find(|c| !is_inner(c)).unwrap_or(text.len() - at)]).collect()
+}
+
+/// Everything that is written in a document.
+fn whole(document: &Document) -> String {
+    document
+        .prose
+        .iter()
+        .map(String::as_str)
+        .chain(document.blocks.iter().map(|block| &*block.text))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Metrics that docs/metrics.md does not explain; that page is held against the server elsewhere (`observability`).
+fn unknown_metrics(document: &Document) -> Vec<String> {
+    let page = Document::parse(&read("docs/metrics.md"));
+    let known: BTreeSet<String> =
+        page.rows().iter().filter_map(|cells| coded(&cells[0]).filter(|name| name.contains('_')).map(str::to_owned)).collect();
+    assert!(known.len() > 40, "{known:?}");
+    let text = whole(document);
+    let is_known = |word: &str| {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
+        known.contains(word) || family.is_some_and(|family| known.contains(family))
+    };
+    words_from(&text, "springhead_").into_iter().filter(|word| !is_known(word)).map(|word| format!("no metric {word}")).collect()
+}
+
+#[test]
+fn metrics_that_are_named_exist() {
+    hold(|_, document| unknown_metrics(document));
+    let bad = "`springhead_uploads_totl`, springhead_object_age_seconds_bucket, /medialive/springhead_encoder_key";
+    assert_eq!(unknown_metrics(&Document::parse(bad)), ["no metric springhead_uploads_totl"]);
+}
+
+#[test]
+fn the_metrics_page_has_every_event() {
+    let page = Document::parse(&read("docs/metrics.md"));
+    let rows = page.rows();
+    let told: BTreeSet<&str> = rows.iter().filter(|cells| cells.len() == 2).filter_map(|cells| coded(&cells[0])).collect();
+    let known: BTreeSet<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(told, known);
+}
+
+/// Variables of ours that no command reads.
+fn unknown_variables(document: &Document) -> Vec<String> {
+    let mut known = commands::variables();
+    known.push("SPRINGHEAD_SIGNING_KEY".to_owned());
+    let text = whole(document);
+    let words = words_from(&text, "SPRINGHEAD_").into_iter();
+    let is_known =
+        |word: &str| word == "SPRINGHEAD_" || word.starts_with("SPRINGHEAD_TEST_") || known.iter().any(|name| name == word);
+    words.filter(|word| !is_known(word)).map(|word| format!("nothing reads {word}")).collect()
+}
+
+#[test]
+fn variables_that_are_named_are_read() {
+    hold(|_, document| unknown_variables(document));
+    assert_eq!(
+        unknown_variables(&Document::parse("`SPRINGHEAD_LISTN=x`, `SPRINGHEAD_LISTEN`")),
+        ["nothing reads SPRINGHEAD_LISTN"]
+    );
+}
+
+/// Files of this tree that are named and are not there.
+fn missing_files(text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for folder in ["config/", "docs/", "src/", "tests/", "benches/", "fuzz/", ".ci/"] {
+        for (at, _) in text.match_indices(folder) {
+            if text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '}')) {
+                continue;
+            }
+            let rest = &text[at..];
+            let end =
+                rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '/' | '-' | '_' | '.')).unwrap_or(rest.len());
+            let path = rest[..end].trim_end_matches(['.', '/']);
+            // 'src/{origin,store}' and 'tests/it/…' name more than one.
+            let is_open = rest[end..].starts_with(['{', '*', '…', '<']);
+            faults.extend((!is_open && !root().join(path).exists()).then(|| format!("there is no {path}")));
+        }
+    }
+    faults
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    hold(|_, document| missing_files(&whole(document)));
+    for end in [".toml", ".yaml", ".service", ".socket", ".json"] {
+        for file in names("config", end) {
+            assert_eq!(missing_files(&read(&file)), [""; 0], "{file}");
+        }
+    }
+    for file in ["Dockerfile", "Cargo.toml", ".ci/run", "tests/run", "benches/compare"] {
+        assert_eq!(missing_files(&read(file)), [""; 0], "{file}");
+    }
+    let bad = "See config/METRICS.md, docs/nowhere.md#x, src/{a,b}, https://x.example/docs/y, `tests/run` and src/lib.rs.";
+    assert_eq!(missing_files(bad), ["there is no config/METRICS.md", "there is no docs/nowhere.md"]);
+}
+
+/// What was true once: it crept into recipes and outlived the program that it described.
+const RETIRED: [(&str, &str); 8] = [
+    ("no second tier", "there is a durable tier below memory"),
+    ("only once it is complete", "what is uploaded in chunks is read as it grows"),
+    ("asked before it was complete", "such a read is held"),
+    ("nothing outlives", "the durable tier does"),
+    ("TTL over or Springhead restarted", "a restart loses nothing"),
+    ("Type=notify-reload", "systemd before 253 does not know it"),
+    ("config/METRICS.md", "it is docs/metrics.md"),
+    ("config/MEDIALIVE.md", "it is docs/medialive.md"),
+];
+
+fn retired(text: &str) -> Vec<String> {
+    // Lines are broken anywhere.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    RETIRED.iter().filter(|(words, _)| text.contains(words)).map(|(words, now)| format!("says '{words}': {now}")).collect()
+}
+
+#[test]
+fn nothing_is_said_that_is_no_longer_so() {
+    hold(|path, document| if path == "CHANGELOG.md" { Vec::new() } else { retired(&whole(document)) });
+    assert_eq!(retired("an object can be read only\n  once it is complete").len(), 1);
+}
