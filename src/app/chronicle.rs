@@ -87,7 +87,7 @@ impl From<&Listed> for Segment {
             lost: listed.lost,
             clear_map: listed.clear_map,
             map: listed.map.as_deref().map(str::to_owned),
-            keys: listed.keys.as_deref().map(str::to_owned),
+            keys: listed.keys.as_ref().map(|keys| keys.join("\n")),
             range: listed.range.map(|range| (range.start, range.length)),
         }
     }
@@ -108,7 +108,7 @@ impl From<Segment> for Listed {
             lost: segment.lost,
             clear_map: segment.clear_map,
             map: segment.map.map(Arc::from),
-            keys: segment.keys.map(Arc::from),
+            keys: segment.keys.map(|keys| keys.split('\n').map(Arc::from).collect()),
             range: segment.range.map(|(start, length)| ByteRange { start, length }),
         }
     }
@@ -362,7 +362,7 @@ mod tests {
             discontinuity: true,
             map: Some(Arc::from("URI=\"i.mp4\"")),
             clear_map: true,
-            keys: Some(Arc::from("METHOD=AES-128,URI=\"k\"\nMETHOD=SAMPLE-AES,URI=\"l\"")),
+            keys: Some(["METHOD=AES-128,URI=\"k\"", "METHOD=SAMPLE-AES,URI=\"l\""].map(Arc::from).into()),
             range: Some(ByteRange { start: 1, length: 2 }),
             until: WallTime::from_millis(until),
             lost: false,

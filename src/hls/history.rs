@@ -4,9 +4,10 @@
 //! once, when it is listed for the first time, with all that a playlist has to say of it.
 //!
 //! Invariants: numbers are consecutive, so that a playlist cut from the history counts the same on each reload. A name that was
-//! listed again stands for the later listing alone: its bytes are others now.
+//! listed again stands for the later listing alone: its bytes are others now. To take up a version costs in proportion to what it
+//! lists, whatever it lists and however long the history is: names and places are looked up, never searched for.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ const OVERHEAD: usize = 256;
 /// How far the time of a segment that has none may be from the end of the one before it, in milliseconds, beside two target
 /// durations. Uploads come in fits and starts; what is further off did not follow at once.
 const STEADY_MS: u64 = 3_000;
+
+/// The key tags in force together, one for each key format.
+pub type Keys = Arc<[Arc<str>]>;
 
 /// A segment as it was listed first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +51,8 @@ pub struct Listed {
     pub map: Option<Arc<str>>,
     /// The map is in clear.
     pub clear_map: bool,
-    /// The attributes of each EXT-X-KEY in force, as written, a line each.
-    pub keys: Option<Arc<str>>,
+    /// The attributes of each EXT-X-KEY in force, as written. Each text is held once for all the segments it is for.
+    pub keys: Option<Keys>,
     /// The bytes of the resource that are it; `None`: all.
     pub range: Option<ByteRange>,
     /// When it will have outlived its time to live.
@@ -64,10 +68,23 @@ impl Listed {
         later(self.at, self.duration)
     }
 
-    fn cost(&self) -> usize {
-        // What is shared is counted each time: an upper bound.
-        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
-        OVERHEAD + self.uri.len() + text(&self.map) + text(&self.keys)
+    /// Bytes of memory beside a neighbour with which it may share texts, about. So counted from the one end when it comes and from
+    /// the other when it goes, a run of segments counts each text of theirs once.
+    fn cost(&self, neighbour: Option<&Self>) -> usize {
+        let texts =
+            self.texts().filter(|text| !neighbour.is_some_and(|other| other.texts().any(|known| Arc::ptr_eq(known, text))));
+        let references = self.keys.as_ref().map_or(0, |keys| size_of_val::<[Arc<str>]>(keys));
+        OVERHEAD + self.uri.len() + references + texts.map(|text| text.len()).sum::<usize>()
+    }
+
+    /// The texts that it may share with others.
+    pub fn texts(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.map.iter().chain(self.keys.iter().flat_map(|keys| keys.iter()))
+    }
+
+    /// The text of what it is a part of, and which part: what tells its bytes from those of others.
+    fn name(&self) -> (&str, Option<(u64, u64)>) {
+        (&self.uri, self.range.map(|range| (range.start, range.length)))
     }
 }
 
@@ -88,8 +105,10 @@ pub enum Step {
 #[derive(Debug, Default)]
 pub struct History {
     listed: VecDeque<Arc<Listed>>,
-    /// The names in it, hashed.
-    names: HashSet<u64>,
+    /// How many were here before the first of them.
+    forgotten: u64,
+    /// The names in it, hashed, and how many were listed before the last listing of each.
+    names: HashMap<u64, u64>,
     hasher: RandomState,
     bytes: usize,
     target: Duration,
@@ -134,6 +153,7 @@ impl History {
         let mut new = Vec::with_capacity(media.segments.len() - fresh);
         let mut tags = media.segments[..fresh].iter().filter(|segment| segment.discontinuity).count() as u64;
         let mut told = told(&media.segments[..fresh]);
+        let mut texts = Texts::new(media, self.listed.back());
         for (index, segment) in media.segments.iter().enumerate().skip(fresh) {
             told = segment.program_date_time.or(told);
             tags += u64::from(segment.discontinuity);
@@ -141,12 +161,7 @@ impl History {
             let breaks = index == fresh
                 && before.is_some_and(|last| step == Step::Anew || last.sequence.saturating_add(1) != segment.sequence);
             let discontinuity = segment.discontinuity || breaks;
-            let text = |text: &str| (text.len() <= MAX_TEXT).then(|| Arc::from(text));
-            let map = segment.map.and_then(|map| media.verbatim.maps.get(map)).map(|tag| text(tag));
-            let keys = segment.protection.and_then(|set| media.verbatim.protections.get(set)).map(|set| {
-                let tags: Vec<&str> = set.iter().filter_map(|&tag| media.verbatim.keys.get(tag).map(String::as_str)).collect();
-                text(&tags.join("\n"))
-            });
+            let (map, keys) = (texts.map(segment), texts.keys(segment));
             let is_too_long = map == Some(None) || keys == Some(None) || segment.uri.len() > MAX_TEXT;
             let listed = Listed {
                 number: before.map_or(segment.sequence, |last| last.number.saturating_add(1)),
@@ -174,47 +189,57 @@ impl History {
         new
     }
 
-    /// Takes up what was remembered elsewhere, in the same order, before what is here already.
-    pub fn restore(&mut self, older: Vec<Listed>) {
+    /// Takes up what was remembered elsewhere, in the same order, before what is here already; hands over what was here and is not
+    /// among it, with the numbers it has now.
+    pub fn restore(&mut self, older: Vec<Listed>) -> Vec<Arc<Listed>> {
         let newer = std::mem::take(&mut self.listed);
         self.names.clear();
-        self.bytes = 0;
+        (self.bytes, self.forgotten) = (0, 0);
+        let mut known = HashSet::with_capacity(if newer.is_empty() { 0 } else { older.len() });
         for listed in older {
             self.target = self.target.max(listed.duration);
+            if !newer.is_empty() {
+                known.insert(self.hasher.hash_one((listed.sequence, listed.name())));
+            }
             self.append(listed);
         }
+        let mut added = Vec::new();
         for listed in newer {
-            let same =
-                |known: &Arc<Listed>| known.sequence == listed.sequence && known.uri == listed.uri && known.range == listed.range;
-            if !self.listed.iter().rev().any(same) {
-                self.append(Arc::unwrap_or_clone(listed));
+            if !known.contains(&self.hasher.hash_one((listed.sequence, listed.name()))) {
+                added.push(self.append(Arc::unwrap_or_clone(listed)));
             }
         }
+        added
     }
 
-    fn append(&mut self, listed: Listed) {
+    fn append(&mut self, listed: Listed) -> Arc<Listed> {
         let number = self.listed.back().map_or(listed.number, |last| last.number.saturating_add(1));
-        self.push(Listed { number, ..listed });
+        self.push(Listed { number, ..listed })
     }
 
     fn push(&mut self, mut listed: Listed) -> Arc<Listed> {
         if let Some(last) = self.listed.back() {
             // Long lists of segments have few of these.
-            let share = |text: &mut Option<Arc<str>>, known: &Option<Arc<str>>| {
-                if text == known {
-                    text.clone_from(known);
-                }
-            };
-            share(&mut listed.map, &last.map);
-            share(&mut listed.keys, &last.keys);
-        }
-        if !self.names.insert(self.name(&listed)) {
-            let same = |known: &&mut Arc<Listed>| known.uri == listed.uri && known.range == listed.range && !known.lost;
-            for known in self.listed.iter_mut().filter(same) {
-                *known = Arc::new(Listed { lost: true, ..Listed::clone(known) });
+            if listed.map == last.map {
+                listed.map.clone_from(&last.map);
+            }
+            if listed.keys == last.keys {
+                listed.keys.clone_from(&last.keys);
             }
         }
-        self.bytes += listed.cost();
+        let place = self.forgotten.saturating_add(self.listed.len() as u64);
+        if let Some(before) = self.names.insert(self.hasher.hash_one(listed.name()), place)
+            && let Some(known) = self.at(before)
+            && known.name() == listed.name()
+            && !known.lost
+        {
+            // Only the last listing of a name is not lost: those before it made way for each other.
+            let lost = Arc::new(Listed { lost: true, ..Listed::clone(known) });
+            if let Some(known) = usize::try_from(before - self.forgotten).ok().and_then(|index| self.listed.get_mut(index)) {
+                *known = lost;
+            }
+        }
+        self.bytes += listed.cost(self.listed.back().map(|last| &**last));
         let listed = Arc::new(listed);
         self.listed.push_back(Arc::clone(&listed));
         if self.listed.len() > MAX_SEGMENTS {
@@ -223,8 +248,9 @@ impl History {
         listed
     }
 
-    fn name(&self, listed: &Listed) -> u64 {
-        self.hasher.hash_one((&listed.uri, listed.range.map(|range| (range.start, range.length))))
+    /// What was listed when so many had been listed before it.
+    fn at(&self, place: u64) -> Option<&Arc<Listed>> {
+        self.listed.get(usize::try_from(place.checked_sub(self.forgotten)?).ok()?)
     }
 
     /// Whether a version goes on from what is here. What both list under the same number is then the same segment.
@@ -234,8 +260,14 @@ impl History {
             let known = media.segments.iter().find(|segment| segment.sequence == last.sequence);
             return if known.is_none_or(|known| *known.uri == *last.uri) { Step::On } else { Step::Anew };
         }
-        let same = |known: &&Arc<Listed>| known.sequence == newest.sequence && *known.uri == *newest.uri;
-        if self.listed.iter().rev().any(|known| same(&known)) { Step::Back } else { Step::Anew }
+        let same = |known: &Arc<Listed>| known.sequence == newest.sequence && *known.uri == *newest.uri;
+        // Where it stands if the count has not begun anew since; and where its name was listed last.
+        let by_count = usize::try_from(last.sequence - newest.sequence).ok();
+        let by_count =
+            by_count.and_then(|back| self.listed.len().checked_sub(back.checked_add(1)?)).and_then(|at| self.listed.get(at));
+        let name = (&*newest.uri, newest.range.map(|range| (range.start, range.length)));
+        let by_name = self.names.get(&self.hasher.hash_one(name)).and_then(|&place| self.at(place));
+        if by_count.into_iter().chain(by_name).any(same) { Step::Back } else { Step::Anew }
     }
 
     /// When a segment begins of which the playlist does not tell. `left` is how long it and those behind it play.
@@ -277,11 +309,12 @@ impl History {
         for _ in 0..count {
             let Some(oldest) = self.listed.pop_front() else { return };
             self.has_forgotten = true;
-            self.bytes = self.bytes.saturating_sub(oldest.cost());
-            if !oldest.lost {
-                let name = self.name(&oldest);
+            self.bytes = self.bytes.saturating_sub(oldest.cost(self.listed.front().map(|next| &**next)));
+            let name = self.hasher.hash_one(oldest.name());
+            if self.names.get(&name) == Some(&self.forgotten) {
                 self.names.remove(&name);
             }
+            self.forgotten += 1;
         }
     }
 
@@ -304,6 +337,47 @@ impl History {
     }
 }
 
+/// The map and keys of one segment after another, each text made once as long as it is in force.
+struct Texts<'a> {
+    media: &'a Media,
+    map: Option<(usize, Option<Arc<str>>)>,
+    keys: Option<(usize, Option<Keys>)>,
+    /// The key tags of the last set, and of the last segment before: sets differ in one of theirs at most times.
+    tags: Vec<Arc<str>>,
+}
+
+impl<'a> Texts<'a> {
+    fn new(media: &'a Media, last: Option<&Arc<Listed>>) -> Self {
+        let tags = last.and_then(|last| last.keys.as_deref()).unwrap_or_default().to_vec();
+        Self { media, map: None, keys: None, tags }
+    }
+
+    /// `Some(None)`: it is too long to be remembered.
+    fn map(&mut self, segment: &Segment) -> Option<Option<Arc<str>>> {
+        let (place, tag) = segment.map.and_then(|place| Some((place, self.media.verbatim.maps.get(place)?)))?;
+        if self.map.as_ref().is_none_or(|(known, _)| *known != place) {
+            self.map = Some((place, (tag.len() <= MAX_TEXT).then(|| Arc::from(&**tag))));
+        }
+        self.map.as_ref().map(|(_, text)| text.clone())
+    }
+
+    /// The same of its keys, all of them together.
+    fn keys(&mut self, segment: &Segment) -> Option<Option<Keys>> {
+        let verbatim = &self.media.verbatim;
+        let (place, set) = segment.protection.and_then(|place| Some((place, verbatim.protections.get(place)?)))?;
+        if self.keys.as_ref().is_none_or(|(known, _)| *known != place) {
+            let tags = || set.iter().filter_map(|&tag| verbatim.keys.get(tag));
+            let fits = tags().map(|tag| tag.len() + 1).sum::<usize>() <= MAX_TEXT + 1;
+            let known =
+                |tag: &String| self.tags.iter().find(|known| ***known == **tag).map_or_else(|| Arc::from(&**tag), Arc::clone);
+            let texts: Option<Keys> = fits.then(|| tags().map(known).collect());
+            self.tags = texts.as_deref().unwrap_or_default().to_vec();
+            self.keys = Some((place, texts));
+        }
+        self.keys.as_ref().map(|(_, texts)| texts.clone())
+    }
+}
+
 /// When the segment after these begins: a playlist that says when once means it of all that follows (RFC 8216 6.3.3).
 fn told(segments: &[Segment]) -> Option<WallTime> {
     let mut after = Duration::ZERO;
@@ -322,4 +396,105 @@ fn millis(span: Duration) -> u64 {
 
 fn later(at: WallTime, span: Duration) -> WallTime {
     WallTime::from_millis(at.millis().saturating_add(millis(span)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::hls::playlist::{Playlist, parse};
+
+    fn media(text: &str) -> Media {
+        match parse(text.as_bytes()) {
+            Ok(Playlist::Media(media)) => media,
+            other => panic!("no media playlist: {other:?}"),
+        }
+    }
+
+    const NOW: WallTime = WallTime::from_millis(1_767_225_600_000);
+
+    fn lists(names: &[u8]) -> Media {
+        let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+        for name in names {
+            let _ = writeln!(text, "#EXTINF:2,\n{name}");
+        }
+        media(&text)
+    }
+
+    #[test]
+    fn texts_in_force_are_held_once_and_counted_once() {
+        let long = "x".repeat(1000);
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MAP:URI=\"m\",X=\"{long}\"\n");
+        for format in 0..3 {
+            let _ = writeln!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",KEYFORMAT=\"f{format}\",X=\"{long}\"");
+        }
+        for number in 0..2000 {
+            // One of the keys changes with each segment, the others stay.
+            let _ = writeln!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"{number}\",KEYFORMAT=\"z\"\n#EXTINF:1,\n{number}.ts");
+        }
+        let mut history = History::default();
+        let new = history.follow(&media(&text), Step::Unknown, NOW, |_| NOW);
+        assert_eq!(new.len(), 2000);
+        let different: HashSet<*const str> = new.iter().flat_map(|listed| listed.texts()).map(Arc::as_ptr).collect();
+        assert_eq!(different.len(), 1 + 3 + 2000, "each tag once");
+        assert!(history.bytes() < 8 * text.len(), "{} bytes for {}", history.bytes(), text.len());
+        history.forget_oldest(2000);
+        assert_eq!((history.bytes(), history.names.len()), (0, 0));
+    }
+
+    #[test]
+    fn names_that_were_gaps_leave_nothing_behind() {
+        let mut history = History::default();
+        for version in 0..100_u64 {
+            let text = format!(
+                "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{version}\n#EXT-X-GAP\n#EXTINF:1,\n{version}.ts\n"
+            );
+            history.follow(&media(&text), Step::On, NOW, |_| NOW);
+            history.forget_oldest(history.listed.len() - 1);
+        }
+        assert_eq!(history.names.len(), 1);
+    }
+
+    proptest! {
+        /// Against the plain rule: of listings of one name the last one stands, whatever has been forgotten meanwhile.
+        #[test]
+        fn the_last_listing_of_a_name_stands(versions in vec((vec(0_u8..5, 0..20), 0_usize..10), 1..6)) {
+            let mut history = History::default();
+            let mut plain: Vec<String> = Vec::new();
+            for (names, forgotten) in versions {
+                history.follow(&lists(&names), Step::Anew, NOW, |_| NOW);
+                plain.extend(names.iter().map(ToString::to_string));
+                history.forget_oldest(forgotten);
+                plain.drain(..forgotten.min(plain.len()));
+                let stands = |at: usize| !plain[at + 1..].contains(&plain[at]);
+                let expected: Vec<_> = plain.iter().enumerate().map(|(at, name)| (name.clone(), !stands(at))).collect();
+                let found: Vec<_> = history.listed.iter().map(|listed| (listed.uri.to_string(), listed.lost)).collect();
+                prop_assert_eq!(found, expected);
+                let distinct: HashSet<_> = plain.iter().collect();
+                prop_assert_eq!(history.names.len(), distinct.len());
+            }
+        }
+
+        /// What was remembered elsewhere goes before what is here, and nothing is listed twice.
+        #[test]
+        fn what_is_restored_is_not_doubled(names in vec(any::<u8>(), 0..40), cut in 0_usize..40, overlap in 0_usize..40) {
+            let mut whole = History::default();
+            let all: Vec<Listed> = whole.follow(&lists(&names), Step::Unknown, NOW, |_| NOW).iter().map(|one| Listed::clone(one)).collect();
+            let whole: Vec<_> = whole.listed.iter().map(|listed| Listed::clone(listed)).collect();
+            let cut = cut.min(all.len());
+            let from = cut.saturating_sub(overlap);
+            let mut history = History::default();
+            for listed in &all[from..] {
+                history.push(listed.clone());
+            }
+            let added = history.restore(all[..cut].to_vec());
+            let found: Vec<_> = history.listed.iter().map(|listed| Listed::clone(listed)).collect();
+            prop_assert_eq!(found, whole);
+            prop_assert_eq!(added.len(), all.len() - cut);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A playlist of the past: what a history has in a window of time, as far as it can still be read.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Listed, Stretch};
@@ -95,13 +96,18 @@ pub fn cut(stretch: &Stretch, window: Window, now: WallTime, retained: impl Fn(&
     Some(Cut { text, ended, settled: ended && settled, target: Duration::from_secs(target.max(1)), until })
 }
 
+/// Keys as they are in force: their tags, and the media sequence number that those state which need one.
+type InForce<'a> = (&'a [Arc<str>], Option<u64>);
+
 /// The lines of segments in the making.
 struct Listing<'a> {
     text: String,
     closed: bool,
     number: Option<u64>,
     missing: bool,
-    keys: Option<String>,
+    keys: Option<InForce<'a>>,
+    /// The keys looked at last, and which of their tags leave the initialisation vector to the sequence number.
+    looked_at: Option<(&'a [Arc<str>], Vec<bool>)>,
     map: Option<(&'a str, bool)>,
     longest: u64,
     version: u8,
@@ -116,6 +122,7 @@ impl<'a> Listing<'a> {
             number: None,
             missing: false,
             keys: None,
+            looked_at: None,
             map: None,
             longest: 0,
             version: 3,
@@ -157,10 +164,21 @@ impl<'a> Listing<'a> {
         self.text.push('\n');
     }
 
+    /// Which of these tags state no initialisation vector.
+    fn implied(&mut self, tags: &'a [Arc<str>]) -> &[bool] {
+        if self.looked_at.as_ref().is_none_or(|(known, _)| !std::ptr::eq(*known, tags)) {
+            self.looked_at = Some((tags, tags.iter().map(|tag| is_implied(tag)).collect()));
+        }
+        self.looked_at.as_ref().map_or(&[], |(_, implied)| implied)
+    }
+
     /// Writes the tags of its keys and map, where they are not in force already.
     fn protect(&mut self, listed: &'a Listed, number: u64) {
-        let keys =
-            listed.keys.as_ref().map(|keys| keys.lines().map(|list| key_line(list, listed.sequence, number)).collect::<String>());
+        let keys = listed.keys.as_deref().map(|keys| {
+            // A number of its own is stated where one is implied and would be another here.
+            let states = listed.sequence != number && self.implied(keys).contains(&true);
+            (keys, states.then_some(listed.sequence))
+        });
         let map = listed.map.as_ref().map(|map| (&**map, listed.clear_map));
         let new_map = map.filter(|map| self.map != Some(*map));
         if let Some((attributes, true)) = new_map {
@@ -175,7 +193,15 @@ impl<'a> Listing<'a> {
             if self.keys.is_some() {
                 self.text.push_str("#EXT-X-KEY:METHOD=NONE\n");
             }
-            self.text.push_str(keys.as_deref().unwrap_or_default());
+            if let Some((tags, stated)) = keys {
+                let implied = self.implied(tags).to_vec();
+                for (tag, implied) in tags.iter().zip(implied) {
+                    let _ = match stated.filter(|_| implied) {
+                        Some(sequence) => writeln!(self.text, "#EXT-X-KEY:{tag},IV=0x{sequence:032x}"),
+                        None => writeln!(self.text, "#EXT-X-KEY:{tag}"),
+                    };
+                }
+            }
             self.keys = keys;
         }
         if let Some((attributes, false)) = new_map {
@@ -188,14 +214,14 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// A key tag. Where it states no initialisation vector, that is the media sequence number (RFC 8216 5.2), of which the segment may
-/// have another one here: then it is stated.
-fn key_line(list: &str, sequence: u64, number: u64) -> String {
-    let mut implied = sequence != number;
-    for (name, value) in attributes(list) {
+/// Whether a key tag states no initialisation vector: then that is the media sequence number (RFC 8216 5.2), of which the segment
+/// may have another one here.
+fn is_implied(tag: &str) -> bool {
+    let mut implied = true;
+    for (name, value) in attributes(tag) {
         implied &= name != "IV" && (name != "KEYFORMAT" || value == "identity") && (name != "METHOD" || value != "NONE");
     }
-    if implied { format!("#EXT-X-KEY:{list},IV=0x{sequence:032x}\n") } else { format!("#EXT-X-KEY:{list}\n") }
+    implied
 }
 
 /// Whole seconds, as EXT-X-TARGETDURATION bounds them (RFC 8216 4.3.3.1).
@@ -205,8 +231,6 @@ fn rounded(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
