@@ -17,6 +17,10 @@ use super::signing::{hex, same, sha256};
 /// The realm of all credentials.
 pub const REALM: &str = "springhead";
 
+/// The longest value that is taken, but for the URI. Nonces of ours have 40 characters and proofs 64; clients' own nonces have no
+/// reason to be longer, nor have names.
+const LONGEST_VALUE: usize = 256;
+
 /// A hash that is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -78,6 +82,13 @@ impl<'a> Answer<'a> {
                 // Which of the two did a proxy in front look at? Nobody can say, so neither counts.
                 return None;
             }
+        }
+        // All but the URI are short, and hashed once for each key that is tried.
+        let is_long = |(name, value): (&&str, &Option<Cow<'_, str>>)| {
+            *name != "uri" && value.as_ref().is_some_and(|value| value.len() > LONGEST_VALUE)
+        };
+        if NAMES.iter().zip(&values).any(is_long) {
+            return None;
         }
         let [user, nonce, uri, response, algorithm, qop, nc, cnonce] = values;
         let algorithm = match algorithm.as_deref() {
@@ -309,6 +320,15 @@ mod tests {
             assert!(Answer::parse(&whole.replace(part, other)).is_err(), "{other}");
         }
         assert!(Answer::parse("").is_err());
+        let long = "x".repeat(LONGEST_VALUE);
+        for name in ["username", "nonce", "response", "nc", "cnonce"] {
+            let with = |value: &str| {
+                let others = ["username", "nonce", "response", "nc", "cnonce"].iter().filter(|other| **other != name);
+                others.map(|other| format!("{other}=x, ")).collect::<String>()
+                    + &format!("uri=/{long}, qop=auth, {name}=\"{value}\"")
+            };
+            assert!(Answer::parse(&with(&long)).is_ok() && Answer::parse(&with(&format!("{long}x"))).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! request costs a hash and not a signature.
 //!
 //! Clients that do not send a password before they are asked, and then send only a proof that they have it, use HTTP Digest:
-//! [`digest`] reads and judges that proof, `nonce` is the question, `roster` knows whose password it may be.
+//! [`digest`] reads and judges that proof, `nonce` is the question, `roster` knows whose password it may be, `search` bounds what it costs to find out.
 //!
 //! Invariants: a key string travels in a [`secret::Secret`], which never shows itself; a cached verdict never outlives an expiry,
 //! a revocation or a change of signing keys.
@@ -17,6 +17,7 @@ pub mod grant;
 pub mod key;
 mod nonce;
 mod roster;
+mod search;
 pub mod secret;
 pub mod signing;
 pub mod verify;

@@ -28,6 +28,8 @@ const TIME: usize = 8;
 /// The time, and bytes that make it this client's alone.
 const NAMED: usize = TIME + 6;
 const TAG: usize = 16;
+/// A nonce as text: base64 has four characters for three bytes.
+const TEXT: usize = (NAMED + TAG) / 3 * 4;
 
 /// Makes nonces and knows which ones are good.
 #[derive(Debug)]
@@ -36,12 +38,14 @@ pub(super) struct Nonces {
     in_use: Mutex<HashMap<(Box<str>, IpAddr), Moment>>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Age {
+/// How far a nonce is from its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Age {
+    /// Good for a while.
     Young,
     /// Good, but not for much longer.
     Ageing,
-    /// Or not ours at all.
+    /// Good for nobody but a client that goes on using it; or not ours at all.
     Old,
 }
 
@@ -59,9 +63,20 @@ impl Nonces {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Whether a nonce that was answered rightly is still good. If so, it is in use from now on.
-    pub(super) fn accept(&self, ring: &KeyRing, nonce: &str, user: IpAddr) -> bool {
+    /// Looks at a nonce before anything else is done for who sends it: `None`, when no answer to it can be good. Costs the same
+    /// whatever it is, and nothing to speak of: a comparison of lengths, or one tag for each signing key.
+    pub(super) fn look(&self, ring: &KeyRing, nonce: &str, user: IpAddr) -> Option<Age> {
         let age = self.age(ring, nonce);
+        (age != Age::Old || self.is_in_use(nonce, user)).then_some(age)
+    }
+
+    fn is_in_use(&self, nonce: &str, user: IpAddr) -> bool {
+        let now = self.clock.now();
+        nonce.len() == TEXT && self.in_use.lock().get(&(Box::from(nonce), user)).is_some_and(|used| now.since(*used) < GOOD)
+    }
+
+    /// Whether a nonce of this age that was answered rightly is still good. If so, it is in use from now on.
+    pub(super) fn accept(&self, age: Age, nonce: &str, user: IpAddr) -> bool {
         // Most are answered once or a few times and never seen again.
         if age == Age::Young {
             return true;
@@ -90,7 +105,9 @@ impl Nonces {
     }
 
     fn age(&self, ring: &KeyRing, nonce: &str) -> Age {
-        let Some(bytes) = URL_SAFE_NO_PAD.decode(nonce).ok().filter(|bytes| bytes.len() == NAMED + TAG) else { return Age::Old };
+        let text = Some(nonce).filter(|nonce| nonce.len() == TEXT);
+        let decoded = text.and_then(|nonce| URL_SAFE_NO_PAD.decode(nonce).ok()).filter(|bytes| bytes.len() == NAMED + TAG);
+        let Some(bytes) = decoded else { return Age::Old };
         let (named, tag) = bytes.split_at(NAMED);
         let made = named.first_chunk::<TIME>().map_or(0, |time| u64::from_be_bytes(*time));
         let now = self.clock.wall().seconds();
@@ -112,6 +129,12 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
+    impl Nonces {
+        fn is_good(&self, ring: &KeyRing, nonce: &str, user: IpAddr) -> bool {
+            self.look(ring, nonce, user).is_some_and(|age| self.accept(age, nonce, user))
+        }
+    }
+
     fn bench() -> (Clock, Nonces, KeyRing) {
         let clock = Clock::manual();
         (clock.clone(), Nonces::new(clock), KeyRing::new(&[SigningKey::generate()]).unwrap())
@@ -124,11 +147,11 @@ mod tests {
         assert_ne!(nonce, nonces.make(&ring), "each client has its own");
         for _ in 0..GOOD.as_secs() {
             // A server that has just started.
-            assert!(Nonces::new(clock.clone()).accept(&ring, &nonce, ONE));
+            assert!(Nonces::new(clock.clone()).is_good(&ring, &nonce, ONE));
             clock.advance(Duration::from_secs(1));
         }
-        assert!(!Nonces::new(clock.clone()).accept(&ring, &nonce, ONE));
-        assert!(!nonces.accept(&ring, &nonce, ONE), "nobody used it");
+        assert!(!Nonces::new(clock.clone()).is_good(&ring, &nonce, ONE));
+        assert!(!nonces.is_good(&ring, &nonce, ONE), "nobody used it");
     }
 
     #[test]
@@ -136,14 +159,14 @@ mod tests {
         let (clock, nonces, ring) = bench();
         let nonce = nonces.make(&ring);
         for _ in 0..1000 {
-            assert!(nonces.accept(&ring, &nonce, ONE));
+            assert!(nonces.is_good(&ring, &nonce, ONE));
             clock.advance(GOOD / 2);
         }
-        assert!(!nonces.accept(&ring, &nonce, OTHER));
-        assert!(nonces.accept(&ring, &nonce, ONE));
+        assert!(!nonces.is_good(&ring, &nonce, OTHER));
+        assert!(nonces.is_good(&ring, &nonce, ONE));
         clock.advance(GOOD);
-        assert!(!nonces.accept(&ring, &nonce, ONE), "until it pauses for too long");
-        assert!(!nonces.accept(&ring, &nonce, ONE), "and that does not wake it up");
+        assert!(!nonces.is_good(&ring, &nonce, ONE), "until it pauses for too long");
+        assert!(!nonces.is_good(&ring, &nonce, ONE), "and that does not wake it up");
     }
 
     #[test]
@@ -153,19 +176,19 @@ mod tests {
         let mut bytes = URL_SAFE_NO_PAD.decode(&nonce).unwrap();
         for place in 0..bytes.len() {
             bytes[place] ^= 1;
-            assert!(!nonces.accept(&ring, &URL_SAFE_NO_PAD.encode(&bytes), ONE), "byte {place}");
+            assert!(!nonces.is_good(&ring, &URL_SAFE_NO_PAD.encode(&bytes), ONE), "byte {place}");
             bytes[place] ^= 1;
         }
         let longer = format!("{nonce}AA");
         for text in ["", "x", &nonce[1..], &longer, "ü"] {
-            assert!(!nonces.accept(&ring, text, ONE), "{text}");
+            assert!(!nonces.is_good(&ring, text, ONE), "{text}");
         }
         let foreign = nonces.make(&KeyRing::new(&[SigningKey::generate()]).unwrap());
-        assert!(!nonces.accept(&ring, &foreign, ONE));
+        assert!(!nonces.is_good(&ring, &foreign, ONE));
         for (ahead, good) in [(SKEW, true), (SKEW + 1, false)] {
             let other = Clock::manual();
             other.advance(Duration::from_secs(ahead));
-            assert_eq!(nonces.accept(&ring, &Nonces::new(other).make(&ring), ONE), good);
+            assert_eq!(nonces.is_good(&ring, &Nonces::new(other).make(&ring), ONE), good);
         }
     }
 
@@ -173,19 +196,19 @@ mod tests {
     fn memory_is_bounded_and_comes_back() {
         let (clock, nonces, ring) = bench();
         let many: Vec<String> = (0..IN_USE + 50).map(|_| nonces.make(&ring)).collect();
-        assert!(many.iter().all(|nonce| nonces.accept(&ring, nonce, ONE)));
+        assert!(many.iter().all(|nonce| nonces.is_good(&ring, nonce, ONE)));
         assert!(nonces.in_use.lock().is_empty(), "a young one is not remembered");
         clock.advance(GOOD / 2);
-        assert!(many.iter().all(|nonce| nonces.accept(&ring, nonce, ONE)), "also those for which there is no room");
+        assert!(many.iter().all(|nonce| nonces.is_good(&ring, nonce, ONE)), "also those for which there is no room");
         assert_eq!(nonces.in_use.lock().len(), IN_USE);
         let nonce = nonces.make(&ring);
         clock.advance(GOOD - Duration::from_secs(1));
-        assert!(nonces.accept(&ring, &nonce, ONE));
+        assert!(nonces.is_good(&ring, &nonce, ONE));
         clock.advance(Duration::from_secs(1));
-        assert!(!nonces.accept(&ring, &nonce, ONE), "there was no room for it");
+        assert!(!nonces.is_good(&ring, &nonce, ONE), "there was no room for it");
         let nonce = nonces.make(&ring);
         clock.advance(GOOD / 2);
-        assert!(nonces.accept(&ring, &nonce, ONE));
+        assert!(nonces.is_good(&ring, &nonce, ONE));
         assert_eq!(nonces.in_use.lock().len(), 1, "those that are no longer used made room");
     }
 }

@@ -51,11 +51,24 @@ impl Roster {
         Some((enrolled, fits))
     }
 
-    /// The key whose holder made this proof. With an id as the user name that is one look-up; with another name every token is
-    /// tried, a few microseconds each.
-    pub(super) fn by_proof(&self, user: &str, proof: &Proof) -> Option<&Enrolled> {
-        let named = self.by_id(user).filter(|enrolled| enrolled.ingest.iter().any(|password| proof.is_of(password)));
-        named.or_else(|| self.keys.values().find(|enrolled| enrolled.tokens.iter().any(|token| proof.is_of(token))))
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The key whose holder made this proof, of the one with the user name as its id and of those that this user has proved before:
+    /// few, however many are on record.
+    pub(super) fn by_named_proof(&self, user: &str, proved: &[KeyId], proof: &Proof) -> Option<&Enrolled> {
+        let by_id = self.by_id(user);
+        let ingest = by_id.filter(|enrolled| enrolled.ingest.iter().any(|password| proof.is_of(password)));
+        let tokens = || by_id.into_iter().chain(proved.iter().filter_map(|id| self.keys.get(id)));
+        ingest.or_else(|| tokens().find(|enrolled| enrolled.tokens.iter().any(|token| proof.is_of(token))))
+    }
+
+    /// The same of all on record, whatever the user name. Each of their tokens is tried, about a microsecond each: see
+    /// [`Search::may_try`](super::search::Search::may_try).
+    pub(super) fn by_proof(&self, proof: &Proof) -> Option<&Enrolled> {
+        self.keys.values().find(|enrolled| enrolled.tokens.iter().any(|token| proof.is_of(token)))
     }
 
     fn by_id(&self, user: &str) -> Option<&Enrolled> {

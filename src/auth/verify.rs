@@ -22,6 +22,7 @@ use super::grant::{Grant, KeyId};
 use super::key::{KeyError, KeyRing, Verified};
 use super::nonce::Nonces;
 use super::roster::{Enrolled, Roster};
+use super::search::Search;
 use super::secret::Secret;
 use crate::model::clock::{Clock, WallTime};
 
@@ -38,6 +39,7 @@ pub struct Verifier {
     // Held while the signing keys or the roster, which is made from them, change.
     changing: Mutex<()>,
     nonces: Nonces,
+    search: Search,
     epoch: AtomicU64,
     hasher: RandomState,
     // Copied on write: reads, of which there are thousands for each write, take no lock and share no counter.
@@ -60,6 +62,7 @@ impl Verifier {
         let shard = || ArcSwap::from_pointee(HashMap::with_hasher(hasher.clone()));
         Self {
             nonces: Nonces::new(clock.clone()),
+            search: Search::new(clock.clone()),
             clock,
             ring: ArcSwap::from_pointee(ring),
             revoked: ArcSwap::default(),
@@ -127,15 +130,30 @@ impl Verifier {
     /// What the holder may do who answered a Digest challenge.
     ///
     /// # Errors
-    /// Why the answer is not good; [`KeyError::StaleNonce`] when nothing but its nonce is wrong.
+    /// Why the answer is not good; [`KeyError::StaleNonce`] when it is worth another try: its nonce is not good any more or never
+    /// was, or too many answers are being judged.
     pub fn verify_digest(&self, answer: &Answer<'_>, asked: &Asked<'_>) -> Result<Arc<Grant>, KeyError> {
+        // First of all, for it is the one thing that a stranger can't make up, and costs next to nothing to look at.
+        let age = self.nonces.look(&self.ring.load(), &answer.nonce, asked.peer).ok_or(KeyError::StaleNonce)?;
         if !answer.is_for(asked) {
             return Err(KeyError::DigestElsewhere);
         }
         let roster = self.roster.load();
-        let key = roster.by_proof(&answer.user, &answer.proof(asked)).ok_or(KeyError::UnknownDigest)?;
+        let proof = answer.proof(asked);
+        let named = roster.by_named_proof(&answer.user, &self.search.proved(&answer.user, asked.peer), &proof);
+        let key = match named {
+            Some(key) => key,
+            None if !self.search.may_try(asked.peer, roster.len()) => return Err(KeyError::StaleNonce),
+            None => roster.by_proof(&proof).ok_or(KeyError::UnknownDigest)?,
+        };
         let grant = self.in_force(key)?;
-        if self.nonces.accept(&self.ring.load(), &answer.nonce, asked.peer) { Ok(grant) } else { Err(KeyError::StaleNonce) }
+        if !self.nonces.accept(age, &answer.nonce, asked.peer) {
+            return Err(KeyError::StaleNonce);
+        }
+        if named.is_none() {
+            self.search.found(&answer.user, asked.peer, &key.grant.key_id);
+        }
+        Ok(grant)
     }
 
     fn in_force(&self, key: &Enrolled) -> Result<Arc<Grant>, KeyError> {
@@ -336,8 +354,25 @@ mod tests {
         assert_eq!(digest(token, &Asked { method: "DELETE", ..PUT }), Err(KeyError::UnknownDigest));
         assert_eq!(digest(token, &Asked { path: "/cache/live/a/2.ts", ..PUT }), Err(KeyError::DigestElsewhere));
         bench.clock.advance(Duration::from_secs(300));
-        assert_eq!(digest(token, &PUT), Err(KeyError::StaleNonce), "worth another try");
-        assert_eq!(digest("wrong", &PUT), Err(KeyError::UnknownDigest), "not worth one");
+        for password in [token, "wrong"] {
+            assert_eq!(digest(password, &PUT), Err(KeyError::StaleNonce), "asked anew before anything is held against it");
+        }
+    }
+
+    #[test]
+    fn guesses_try_few_keys_and_hold_up_nobody_who_is_known() {
+        let bench = bench();
+        let (issued, writer) = bench.record(&bench.keys[0], Role::Readwrite, None);
+        bench.verifier.enroll((0..500).map(|_| bench.record(&bench.keys[0], Role::Readwrite, None).1).chain([writer]));
+        let nonce = bench.verifier.nonce();
+        let digest = |password: &str, asked: &Asked<'_>| bench.digest("momento", password, &nonce, asked).map(|_| ());
+        assert_eq!(digest(issued.token.expose(), &PUT), Ok(()));
+        let guesses: Vec<_> = (0..300).map(|_| digest("wrong", &PUT)).collect();
+        assert_eq!(guesses[0], Err(KeyError::UnknownDigest));
+        assert_eq!(guesses[299], Err(KeyError::StaleNonce), "not judged any more");
+        assert_eq!(digest(issued.token.expose(), &PUT), Ok(()), "it is known here");
+        bench.clock.advance(Duration::from_secs(1));
+        assert_eq!(digest("wrong", &PUT), Err(KeyError::UnknownDigest));
     }
 
     #[test]
