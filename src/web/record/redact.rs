@@ -1,6 +1,9 @@
 //! Text that others have written, made fit to be shown: what is a credential, or might be one, is hidden.
 //!
 //! In doubt it is hidden: a diagnosis can do without a long random word, a key in a log can't be taken back.
+//!
+//! What a client wrote is cut to [`LONGEST`] before it is looked at, and is then gone through a fixed number of times from its front
+//! to its end: nobody who is refused makes the refusal dear.
 
 use std::borrow::Cow;
 
@@ -32,12 +35,19 @@ const WORD: usize = 40;
 /// The shortest run that can be a key.
 const JWT: usize = 20;
 
+/// How much of a text is looked at, in bytes: more than the longest name of an object, however it is escaped. What follows is neither
+/// read nor shown.
+const LONGEST: usize = 4096;
+/// What stands for it.
+const CUT: &str = "(cut)";
+
 /// A header's value. Of a credential the scheme is left: it is what a diagnosis needs.
 pub(in crate::web) fn header(name: &HeaderName, value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
     if !is_secret_name(name.as_str()) {
-        return words(&text).into_owned();
+        // One more than is looked at: that it is cut is seen there.
+        return words(&String::from_utf8_lossy(&value[..value.len().min(LONGEST + 1)])).into_owned();
     }
+    let text = String::from_utf8_lossy(&value[..value.len().min(LONGEST)]);
     let scheme = text.split_once(' ').map(|(scheme, _)| scheme).filter(|scheme| {
         ["basic", "bearer", "digest", "negotiate", "ntlm", "aws4-hmac-sha256"].contains(&&*scheme.to_ascii_lowercase())
     });
@@ -56,14 +66,41 @@ pub(in crate::web) fn target(uri: &Uri) -> String {
 
 /// The name of an object, or anything else in which long words are usual: only what looks like a signed key is hidden.
 pub(in crate::web) fn name(text: &str) -> Cow<'_, str> {
+    let (text, is_cut) = short(text);
+    marked(masked_name(text), is_cut)
+}
+
+/// Text of any kind: long words are hidden too, and what stands behind the name of a secret.
+pub(in crate::web) fn words(text: &str) -> Cow<'_, str> {
+    let (text, is_cut) = short(text);
+    marked(masked_words(text), is_cut)
+}
+
+/// As much of a text as is looked at, and whether that is not all. What the cut goes through is left out with the rest: half of a key
+/// looks like none, and of a user and a password the sign that ends them is missing.
+fn short(text: &str) -> (&str, bool) {
+    if text.len() <= LONGEST {
+        return (text, false);
+    }
+    let text = &text[..text.floor_char_boundary(LONGEST)];
+    let whole = text.trim_end_matches(|c: char| u8::try_from(c).is_ok_and(is_inside));
+    let in_authority = |at: &usize| !whole[*at..].contains(USER_INFO_ENDS);
+    let end = whole.rfind("://").map(|at| at + 3).filter(in_authority).unwrap_or(whole.len());
+    (&whole[..end], true)
+}
+
+fn marked(text: Cow<'_, str>, is_cut: bool) -> Cow<'_, str> {
+    if is_cut { Cow::Owned(text.into_owned() + CUT) } else { text }
+}
+
+fn masked_name(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) {
         return Cow::Borrowed(text);
     }
     hide(text, looks_like_jwt)
 }
 
-/// Text of any kind: long words are hidden too, and what stands behind the name of a secret.
-pub(in crate::web) fn words(text: &str) -> Cow<'_, str> {
+fn masked_words(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) && !text.bytes().any(|byte| matches!(byte, b'=' | b'@')) {
         return Cow::Borrowed(text);
     }
@@ -146,14 +183,25 @@ fn without_named(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Hides `user:password@` in a URL.
+/// What user and password in a URL end before, at the latest.
+const USER_INFO_ENDS: [char; 4] = ['/', '?', '#', ' '];
+
+/// Hides each `user:password@` in a URL.
 fn without_user_info(text: &str) -> Cow<'_, str> {
-    let Some((before, after)) = text.split_once("://") else { return Cow::Borrowed(text) };
-    let end = after.find(['/', '?', '#', ' ']).unwrap_or(after.len());
-    match after[..end].rsplit_once('@') {
-        Some((_, host)) => Cow::Owned(format!("{before}://{HIDDEN}@{host}{}", without_user_info(&after[end..]))),
-        None => Cow::Borrowed(text),
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        let end = after.find(USER_INFO_ENDS).unwrap_or(after.len());
+        // What ends in the beginning of another one is left to that.
+        let (authority, behind) = after.split_at(if after[..end].ends_with(':') { end - 1 } else { end });
+        out.push_str(before);
+        match authority.rsplit_once('@') {
+            Some((_, host)) => out.extend([HIDDEN, "@", host]),
+            None => out.push_str(authority),
+        }
+        rest = behind;
     }
+    if out.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(out + rest) }
 }
 
 #[cfg(test)]
@@ -211,6 +259,31 @@ mod tests {
             name("channel_20260101T000000_720p30_avc_main_0000000000001.ts"),
             "channel_20260101T000000_720p30_avc_main_0000000000001.ts"
         );
+    }
+
+    #[test]
+    fn every_user_of_a_text_is_hidden_in_one_pass() {
+        assert_eq!(words("a://b/ http://u:p@h/x?y=ftp://v:q@i"), "a://b/ http://(hidden)@h/x?y=ftp://(hidden)@i");
+        // So many that a call for each, or a copy of the rest for each, would be felt.
+        let many = "://@".repeat(1_000_000);
+        assert_eq!(without_user_info(&many).matches(HIDDEN).count(), 1_000_000);
+        assert!(words(&many).len() < 10 * LONGEST, "and of what a client wrote only the beginning is looked at");
+        assert!(shown("x-note", &many[..LONGEST + 4]).ends_with(CUT));
+    }
+
+    #[test]
+    fn a_cut_shows_no_half_of_a_secret() {
+        for (secret, hidden) in
+            [(KEY, "eyJ"), ("token=abcdefgh", "abc"), ("http://user:pass@host/", "use"), ("Ab1-Cd2.Ef3_", "Ab1")]
+        {
+            for before in LONGEST - secret.len() - 2..LONGEST + 2 {
+                let text = format!("{} {secret} {}", "x ".repeat(before / 2), "y".repeat(30));
+                let shown = words(&text);
+                assert!(shown.len() <= LONGEST + CUT.len() + HIDDEN.len());
+                let whole = shown.contains(secret) && secret.starts_with("Ab1");
+                assert!(whole || !shown.contains(hidden), "{secret} after {before}: {}", &shown[LONGEST - 60..]);
+            }
+        }
     }
 
     proptest! {
