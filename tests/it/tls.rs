@@ -318,8 +318,15 @@ fn testssl_finds_nothing_weak() {
         assert!(finding(id).starts_with("offered"), "{id}: {}", finding(id));
     }
     assert_eq!(finding("ALPN_HTTP2"), "h2");
-    let harmless = ["OK", "INFO"];
-    for finding in &findings {
-        assert!(harmless.contains(&finding["severity"].as_str().unwrap()), "{finding}");
+    // It also remarks on the OpenSSL that it runs itself ("no GOST engine"), before it knows whom it asks: no word about a server.
+    let (host, port) = (tls.ip().to_string(), tls.port().to_string());
+    let is_about_us = |finding: &&serde_json::Value| {
+        let asked = finding["ip"].as_str().unwrap().split('/').any(|name| name == host);
+        asked && finding["port"] == *port
+    };
+    let ours: Vec<_> = findings.iter().filter(is_about_us).collect();
+    assert!(ours.len() >= 10, "only {} findings are about this server: {said}", ours.len());
+    for finding in ours {
+        assert!(["OK", "INFO"].contains(&finding["severity"].as_str().unwrap()), "{finding}");
     }
 }
