@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::front::free_port;
-use crate::harness::{NAMESPACE, Origin, bytes, eventually};
+use crate::harness::{Finally, NAMESPACE, Origin, bytes, eventually};
+use crate::programs::{is_root, program};
 use crate::wire::{Answer, Request};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,12 +44,7 @@ impl Cache {
             Kind::Squid => squid(dir, address, origin),
         };
         let log = fs::File::create(dir.join("out.txt")).unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{kind:?} is not installed: tests/run does it ({error})"));
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let cache = Self { address, child, folder };
         // It listens before it is all there: wait for an answer from behind it.
         let up = eventually(Duration::from_secs(30), || {
@@ -91,10 +87,6 @@ impl Drop for Cache {
     }
 }
 
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
-}
-
 /// Started by root, some of them become another user, who needs the folder.
 fn hand_to(user: &str, dir: &Path) {
     fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
@@ -134,7 +126,7 @@ fn nginx(dir: &Path, address: SocketAddr, origin: &Origin) -> Command {
         "#
     );
     fs::write(dir.join("nginx.conf"), config).unwrap();
-    let mut command = Command::new("nginx");
+    let mut command = program("nginx");
     command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf")).arg("-e").arg(dir.join("error.log"));
     command
 }
@@ -155,7 +147,7 @@ fn varnish(dir: &Path, address: SocketAddr, origin: &Origin) -> Command {
         "#
     );
     fs::write(dir.join("cdn.vcl"), config).unwrap();
-    let mut command = Command::new("varnishd");
+    let mut command = program("varnishd");
     command.args(["-F", "-j", "none", "-a", &address.to_string(), "-s", "malloc,64m", "-p", "thread_pool_min=5"]);
     command.arg("-f").arg(dir.join("cdn.vcl")).arg("-n").arg(dir.join("varnish"));
     command
@@ -187,7 +179,7 @@ fn traffic_server(dir: &Path, address: SocketAddr, origin: &Origin) -> Command {
     fs::write(dir.join("etc/ip_allow.yaml"), "ip_allow:\n  - {apply: in, ip_addrs: 127.0.0.1, action: allow, methods: ALL}\n")
         .unwrap();
     hand_to("trafficserver", dir);
-    let mut command = Command::new("traffic_server");
+    let mut command = program("traffic_server");
     command.arg(format!("--run-root={at}/runroot.yaml"));
     command
 }
@@ -211,7 +203,7 @@ fn squid(dir: &Path, address: SocketAddr, origin: &Origin) -> Command {
     );
     fs::write(dir.join("squid.conf"), config).unwrap();
     hand_to("proxy", dir);
-    let mut command = Command::new("squid");
+    let mut command = program("squid");
     command.args(["-N", "-n", &format!("cdn{port}")]).arg("-f").arg(dir.join("squid.conf"));
     command
 }
@@ -310,7 +302,7 @@ fn never_shows_an_old_playlist(kind: Kind, origin: &Origin, cache: &Cache) {
                 thread::sleep(Duration::from_millis(40));
             }
         });
-        let guard = Done(&done);
+        let guard = Finally(&done);
         let end = Instant::now() + Duration::from_millis(3500);
         while Instant::now() < end {
             let asked = Instant::now();
@@ -328,15 +320,6 @@ fn never_shows_an_old_playlist(kind: Kind, origin: &Origin, cache: &Cache) {
     assert!(fetched < reads / 2.0, "{kind:?} keeps a playlist for its second: {fetched} of {reads}");
     let last = written.lock().len() - 1;
     assert!(eventually(limit, || (read() == last).then_some(())).is_some(), "{kind:?} shows the last one");
-}
-
-/// Stops the writer also when the reader fails.
-struct Done<'a>(&'a AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 #[test]

@@ -2,12 +2,10 @@
 //! with If-Modified-Since and for a part.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 
 use crate::harness::{Origin, bytes};
+use crate::programs::{kept, limited};
 
 /// A note of redbot's, as `LEVEL ID`, and what it says.
 type Notes = Vec<(String, String)>;
@@ -16,20 +14,11 @@ type Notes = Vec<(String, String)>;
 /// Authorization, where it is (RFC 9111 3.5). And its guess of a body's type knows no video type at all.
 const NOT_OURS: [&str; 2] = ["WARN STORE_PUBLIC_UNNECESSARY", "WARN CONTENT_TYPE_MISMATCH"];
 
-fn redbot() -> PathBuf {
-    let installed = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/python/bin/redbot");
-    env::var_os("SPRINGHEAD_TEST_REDBOT").map_or_else(installed, PathBuf::from)
-}
-
 fn ask(url: &str) -> (u64, Notes) {
-    let output = Command::new("timeout")
-        .arg("40")
-        .arg(redbot())
-        .args(["-o", "har", url])
-        .output()
-        .expect("timeout is a part of coreutils");
+    let redbot = kept("SPRINGHEAD_TEST_REDBOT", "python/bin/redbot");
+    let output = limited(40, redbot).args(["-o", "har", url]).output().unwrap();
     let har: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("redbot is installed: tests/run does it; {}", String::from_utf8_lossy(&output.stderr)));
+        .unwrap_or_else(|_| panic!("redbot fails: {}", String::from_utf8_lossy(&output.stderr)));
     let entry = &har["log"]["entries"][0];
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let note =

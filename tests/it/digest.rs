@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 
 use crate::harness::{NAMESPACE, Origin, bytes, eventually};
+use crate::programs::{limited, program};
 use crate::wire::{Answer, Request};
 
 /// A readwrite key in all its forms.
@@ -55,7 +55,7 @@ impl Encoder {
 
 /// curl's status, and all it says with -v.
 fn curl(arguments: &[&str]) -> (String, String) {
-    let output = Command::new("curl")
+    let output = program("curl")
         .args(["-s", "-v", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "20"])
         .args(arguments)
         .output()
@@ -345,12 +345,11 @@ fn ffmpeg_pushes(login: impl Fn(&Encoder) -> String, persistent: bool) {
     let to = format!("http://{}@{}/cache/{NAMESPACE}/live.m3u8", login(&encoder), relay.address);
     let arguments = "-hide_banner -nostdin -v error -re -f lavfi -i testsrc2=size=320x180:rate=15 -t 6 -c:v libx264 \
         -preset ultrafast -tune zerolatency -g 15 -threads 1 -pix_fmt yuv420p -f hls -method PUT -hls_time 1 -hls_list_size 0";
-    let output = Command::new("timeout")
-        .args(["40", "ffmpeg"])
+    let output = limited(40, "ffmpeg")
         .args(arguments.split_whitespace())
         .args(["-http_persistent", if persistent { "1" } else { "0" }, &to])
         .output()
-        .expect("ffmpeg is installed: tests/run does it");
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let ended = eventually(Duration::from_secs(5), || {
         let playlist = origin.get("live.m3u8");
@@ -389,7 +388,7 @@ fn webdav_clients_find_what_they_look_for() {
     origin.store("show/a&b%20(1).ts", "media");
     let ask = |method: &str, path: &str, login: &str| {
         let out = origin.folder().join("out.xml");
-        let output = Command::new("curl")
+        let output = program("curl")
             .args(["-s", "-o", out.to_str().unwrap(), "-w", "%{http_code} %{content_type}", "--max-time", "20", "-X", method])
             .args(["--digest", "-u", login, "-H", "Depth: 0", "-d", "<?xml version=\"1.0\"?><propfind xmlns=\"DAV:\"/>"])
             .arg(url(origin.address, path))

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::front::Front;
-use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use crate::harness::{Finally, NAMESPACE, Origin, Process, eventually};
+use crate::programs::{kept, limited};
 
 const RENDITIONS: [&str; 3] = ["720p30", "480p30", "240p30"];
 
@@ -27,9 +28,9 @@ fn words(text: &str) -> Vec<String> {
 
 /// Runs ffmpeg, for so many seconds at most: a reader that misses a segment may ask for it for ever.
 fn ffmpeg(limit: u32, arguments: &[String]) -> Output {
-    let mut command = Command::new("timeout");
-    command.arg(limit.to_string()).args(["ffmpeg", "-hide_banner", "-nostdin", "-v", "error"]).args(arguments);
-    command.output().expect("ffmpeg is installed: tests/run does it")
+    let mut command = limited(limit, "ffmpeg");
+    command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(arguments);
+    command.output().unwrap()
 }
 
 /// How an encoder says who it is.
@@ -78,8 +79,9 @@ fn push_hls(fmp4: bool, persistent: bool, credentials: Credentials) {
     let done = AtomicBool::new(false);
     let read = thread::scope(|scope| {
         let follower = scope.spawn(|| follow(&front, &done));
+        let finally = Finally(&done);
         let output = ffmpeg(60, &arguments);
-        done.store(true, Ordering::SeqCst);
+        drop(finally);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
         assert!(!said.contains("fail") && !said.contains("rror"), "ffmpeg complains: {said}");
@@ -158,7 +160,7 @@ impl crate::wire::Answer {
 /// ffprobe finds picture and sound, and ffmpeg decodes at least so many seconds without a complaint.
 fn decodes(url: &str, seconds: f64) {
     let arguments = format!("-v error -show_entries stream=codec_type -of csv=p=0 {url}");
-    let output = Command::new("timeout").args(["30", "ffprobe"]).args(words(&arguments)).output().unwrap();
+    let output = limited(30, "ffprobe").args(words(&arguments)).output().unwrap();
     let found = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && found.contains("video"), "{url}: {found} {}", String::from_utf8_lossy(&output.stderr));
     let output = ffmpeg(30, &words(&format!("-i {url} -map 0:v:0 -f null -progress - -stats_period 60 /dev/null")));
@@ -245,8 +247,9 @@ fn ffmpeg_dash() {
             }
             decoded
         });
+        let finally = Finally(&done);
         let output = ffmpeg(60, &arguments);
-        done.store(true, Ordering::SeqCst);
+        drop(finally);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(reader.join().unwrap() >= 1, "the live stream was read while it ran");
     });
@@ -257,7 +260,7 @@ fn ffmpeg_dash() {
 
 #[test]
 fn shaka_packager() {
-    let packager = std::env::var("SPRINGHEAD_TEST_PACKAGER").expect("tests/run names Shaka Packager");
+    let packager = kept("SPRINGHEAD_TEST_PACKAGER", "packager");
     let origin = Origin::start();
     let front = Front::start(&origin);
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -316,8 +319,8 @@ fn gstreamer_posts_in_small_chunks() {
         origin.address
     );
     let properties = format!("sink-properties=properties,user=(string)momento,passwd=(string)\"{}\"", origin.encoder);
-    let output = Command::new("timeout").args(["60", "gst-launch-1.0", "-q"]).args(words(&pipeline)).arg(properties).output();
-    let output = output.expect("GStreamer is installed: tests/run does it");
+    let output = limited(60, "gst-launch-1.0").arg("-q").args(words(&pipeline)).arg(properties).output();
+    let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for n in 0..4 {
         let name = format!("g_{n:05}.ts");

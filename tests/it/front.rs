@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::{Origin, Process, eventually};
+use crate::programs::{is_root, program};
 use crate::wire::Request;
 
 pub(crate) struct Front {
@@ -21,8 +22,7 @@ impl Front {
         fs::create_dir_all(&folder).unwrap();
         let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-        let user = if is_root { "user root;" } else { "" };
+        let user = if is_root() { "user root;" } else { "" };
         let (dir, upstream, key) = (folder.display(), origin.address, &origin.player);
         let config = format!(
             r#"
@@ -71,7 +71,7 @@ impl Front {
         );
         let file = folder.join("nginx.conf");
         fs::write(&file, config).unwrap();
-        let child = Command::new("nginx")
+        let child = program("nginx")
             .args([
                 "-p",
                 folder.to_str().unwrap(),
@@ -83,7 +83,7 @@ impl Front {
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("nginx is installed: tests/run does it");
+            .unwrap();
         let process = Process(child);
         let up = eventually(Duration::from_secs(10), || std::net::TcpStream::connect(address).ok());
         let errors = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Objects that are read while they are written: a writer who sends a piece only when every reader has the one before it.
 
 use std::io::Read as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::harness::{NAMESPACE, Origin, Process, bytes, eventually};
+use crate::programs::{limited, program};
 use crate::wire::{Answer, Request, Wire};
 
 /// What an object of this key and so many bytes counts for, in the server's account.
@@ -304,8 +305,8 @@ fn uploading(origin: &Origin) -> f64 {
 /// curl, with the object to a file: it says by its exit status whether it has all of it.
 fn curl(origin: &Origin, key: &str, version: &str) -> Process {
     let url = format!("http://{}{}?token={}", origin.address, origin.path(key), origin.player);
-    let curl = Command::new("curl").args(["-sS", "-N", version, "--max-time", "60", &url]).stdout(Stdio::piped()).spawn();
-    Process(curl.expect("curl is installed"))
+    let curl = program("curl").args(["-sS", "-N", version, "--max-time", "60", &url]).stdout(Stdio::piped()).spawn();
+    Process(curl.unwrap())
 }
 
 /// What has come of it, when it is at least so much.
@@ -419,9 +420,9 @@ fn http_2_readers_have_each_piece_before_the_next_is_sent() {
 fn an_http_2_upload_is_read_while_it_is_sent() {
     let origin = Origin::start();
     let url = format!("http://{}{}?token={}", origin.address, origin.path("a.m4s"), origin.encoder);
-    let mut curl = Command::new("curl");
+    let mut curl = program("curl");
     curl.args(["-sS", "--http2-prior-knowledge", "--max-time", "60", "-T", "-", &url]);
-    let mut curl = Process(curl.stdin(Stdio::piped()).spawn().expect("curl is installed"));
+    let mut curl = Process(curl.stdin(Stdio::piped()).spawn().unwrap());
     let mut pipe = curl.0.stdin.take().unwrap();
     std::io::Write::write_all(&mut pipe, &bytes(1, 1_000)).unwrap();
     let mut reader = Reader::begin(&origin, "a.m4s");
@@ -571,11 +572,11 @@ fn ffmpeg_low_latency_dash_is_read_as_it_is_encoded() {
         -tune zerolatency -g 30 -keyint_min 30 -sc_threshold 0 -threads 1 -pix_fmt yuv420p -b:v 300k -f dash -method PUT \
         -http_persistent 1 -seg_duration 2 -frag_type every_frame -streaming 1 -ldash 1 -use_template 1 -use_timeline 0 \
         -window_size 20 -http_opts";
-    let mut ffmpeg = Command::new("timeout");
-    ffmpeg.args(["60", "ffmpeg"]).args(arguments.split_whitespace());
+    let mut ffmpeg = limited(60, "ffmpeg");
+    ffmpeg.args(arguments.split_whitespace());
     ffmpeg.arg(format!("headers=Authorization\\: Basic {basic}"));
     ffmpeg.arg(format!("http://{}/cache/{NAMESPACE}/manifest.mpd", origin.address));
-    let mut ffmpeg = Process(ffmpeg.spawn().expect("ffmpeg is installed: tests/run does it"));
+    let mut ffmpeg = Process(ffmpeg.spawn().unwrap());
     let mut spans = Vec::new();
     for number in 2..=5 {
         let key = format!("chunk-stream0-{number:05}.m4s");

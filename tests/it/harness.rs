@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -315,6 +315,15 @@ pub(crate) fn eventually<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>)
             return None;
         }
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Says that all is done, also when the test has failed: nobody is to go on for ever.
+pub(crate) struct Finally<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::{BUCKET, Kit, SECRET, Server};
 use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
+use crate::programs::program;
 use crate::timeshift::{ended, plays, push, segments};
 use crate::wire::{Answer, Request};
 
@@ -353,12 +354,12 @@ fn recorded(server: &Server) {
 /// One rendition, with more arguments for the muxer.
 fn push_one(origin: &Origin, place: &str, extension: &str, more: &[&str]) -> Process {
     let base = format!("http://momento:{}@{}/cache/{NAMESPACE}/{place}", origin.encoder, origin.address);
-    let mut command = Command::new("ffmpeg");
+    let mut command = program("ffmpeg");
     let text = "-hide_banner -nostdin -v error -re -f lavfi -i testsrc2=size=192x108:rate=10 -t 6 -c:v libx264 -preset ultrafast -g 10 \
                 -keyint_min 10 -sc_threshold 0 -threads 1 -pix_fmt yuv420p -f hls -method PUT -hls_time 1 -hls_list_size 0";
     command.args(text.split_whitespace()).args(more);
     command.args(["-hls_segment_filename".to_owned(), format!("{base}/%05d.{extension}"), format!("{base}/p.m3u8")]);
-    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg is installed: tests/run does it"))
+    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod front;
 mod handover;
 mod harness;
 mod packager;
+mod programs;
 mod webhooks;
 mod wire;
 

@@ -14,7 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::harness::{Origin, bytes, eventually};
+use crate::harness::{Finally, Origin, bytes, eventually};
+use crate::programs::program;
 use crate::wire::{Request, Wire};
 
 fn file(name: &str) -> String {
@@ -23,13 +24,13 @@ fn file(name: &str) -> String {
 
 /// What promtool thinks of an exposition.
 fn promtool(text: &str) {
-    let mut child = Command::new("promtool")
+    let mut child = program("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("promtool is there: tests/run installs it");
+        .unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let complaints = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -70,17 +71,17 @@ fn metrics_are_sound_under_load_in_both_formats() {
         scope.spawn(|| {
             let mut wire = Wire::open(origin.address);
             let body = bytes(1, 100_000);
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::SeqCst) {
                 for name in ["a.ts", "b.m3u8"] {
                     wire.ask(&Request::new("PUT", origin.path(name)).bearer(&origin.encoder).body(body.clone()));
                     wire.ask(&Request::new("GET", origin.path(name)).bearer(&origin.player));
                 }
             }
         });
+        let _finally = Finally(&stop);
         for _ in 0..5 {
             promtool(&origin.metrics());
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let plain = Request::new("GET", "/metrics").send(origin.admin);
     assert_eq!(plain.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
@@ -198,8 +199,7 @@ fn every_metric_is_explained_and_the_important_ones_are_drawn() {
     let panels = dashboard["panels"].as_array().unwrap();
     let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
-    let rules =
-        Command::new("promtool").args(["check", "rules", concat!(env!("CARGO_MANIFEST_DIR"), "/config/alerts.yaml")]).output();
+    let rules = program("promtool").args(["check", "rules", concat!(env!("CARGO_MANIFEST_DIR"), "/config/alerts.yaml")]).output();
     let rules = rules.unwrap();
     assert!(rules.status.success(), "{}{}", String::from_utf8_lossy(&rules.stdout), String::from_utf8_lossy(&rules.stderr));
 }

@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, SystemTime};
 
 use crate::harness::{Origin, Process};
+use crate::programs::program;
 use crate::wire::{Request, Wire};
 
 const PARTS: usize = 5;
@@ -91,9 +92,9 @@ pub(crate) fn run(origin: &Origin, done: &AtomicBool) {
     let arguments = "-hide_banner -nostdin -v error -re -f lavfi -i testsrc2=size=320x180:rate=15 -c:v libx264 -preset ultrafast \
         -tune zerolatency -g 15 -keyint_min 15 -sc_threshold 0 -threads 1 -pix_fmt yuv420p -b:v 200k -f mp4 -flush_packets 1 \
         -movflags empty_moov+default_base_moof+skip_trailer -frag_duration 200000 pipe:1";
-    let mut ffmpeg = Command::new("ffmpeg");
+    let mut ffmpeg = program("ffmpeg");
     ffmpeg.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut ffmpeg = Process(ffmpeg.spawn().expect("ffmpeg is installed: tests/run does it"));
+    let mut ffmpeg = Process(ffmpeg.spawn().unwrap());
     let mut encoded = ffmpeg.0.stdout.take().unwrap();
 
     let (mut wire, mut growing) = (Wire::open(origin.address), Wire::open(origin.address));

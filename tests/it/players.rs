@@ -17,8 +17,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::front::{Front, free_port};
-use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use crate::harness::{Finally, NAMESPACE, Origin, Process, eventually};
 use crate::packager::{self, Parts};
+use crate::programs::{assert_is_here, kept, limited, program};
 
 /// How a play went; tests/players/play.mjs says what each figure is.
 #[derive(Debug, Deserialize)]
@@ -82,11 +83,12 @@ struct Players {
 impl Players {
     /// Starts them all in one browser; each play is an object as tests/players/play.mjs takes it.
     fn start(plays: &[Value]) -> Self {
-        let modules = std::env::var("SPRINGHEAD_TEST_PLAYERS").expect("tests/run installs the players and names their folder");
+        let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players/play.mjs");
-        let mut node = Command::new("timeout");
-        node.args(["--kill-after=5", "120", "node"]).arg(script).arg(modules);
-        let mut node: Child = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("timeout is installed");
+        assert_is_here("chromium");
+        let mut node = limited(120, "node");
+        node.arg(script).arg(modules);
+        let mut node: Child = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(node.stdout.take().unwrap());
         node.stdin.take().unwrap().write_all(json!(plays).to_string().as_bytes()).unwrap();
         Self { node: Process(node), lines, number: plays.len() }
@@ -95,10 +97,7 @@ impl Players {
     fn next(&mut self) -> Value {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
-        assert!(
-            !line.is_empty(),
-            "the players have failed: are Node.js, Chromium and the packages there? tests/run installs them"
-        );
+        assert!(!line.is_empty(), "the players have failed");
         serde_json::from_str(&line).unwrap()
     }
 
@@ -137,13 +136,13 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn ffmpeg(arguments: &[&str]) -> Command {
-    let mut ffmpeg = Command::new("ffmpeg");
+    let mut ffmpeg = program("ffmpeg");
     ffmpeg.args(words(PICTURE)).args(arguments.iter().flat_map(|text| words(text))).stdin(Stdio::null());
     ffmpeg
 }
 
 fn start(mut command: Command) -> Process {
-    Process(command.spawn().expect("ffmpeg is installed: tests/run does it"))
+    Process(command.spawn().unwrap())
 }
 
 /// An encoder that pushes one rendition in segments of so many seconds to the origin, or to a folder. One that comes after another
@@ -191,20 +190,11 @@ fn hls_js_plays_from_start_to_end_and_through_an_encoder_restart() {
     assert!(playlist.contains("#EXT-X-DISCONTINUITY\n") && playlist.contains("#EXT-X-ENDLIST"), "{playlist}");
 }
 
-/// Says that all is done, also when the test has failed: nobody is to go on for ever.
-struct Finally<'a>(&'a AtomicBool);
-
-impl Drop for Finally<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
-}
-
 /// Sends what ffmpeg leaves in a folder as MediaLive sends: in order, and again until it is taken.
 fn send_until_taken(folder: &Path, to: &str, done: &AtomicBool) {
     let (mut sent, mut last) = (BTreeSet::new(), String::new());
     let put = |name: &str| {
-        let mut curl = Command::new("curl");
+        let mut curl = program("curl");
         curl.args(["-sf", "--max-time", "30", "--retry", "20", "--retry-delay", "1", "--retry-all-errors", "-T"]);
         assert!(curl.arg(folder.join(name)).arg(format!("{to}/{name}")).status().unwrap().success(), "{name} is taken");
     };

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::front::free_port;
-use crate::harness::{BINARY, Origin, Process, bytes, eventually};
+use crate::harness::{BINARY, Finally, Origin, Process, bytes, eventually};
+use crate::programs::program;
 use crate::wire::{Request, Wire};
 
 fn reload(origin: &Origin, message: &str) {
@@ -47,6 +48,7 @@ fn sighup_takes_up_what_can_change_and_loses_nothing() {
                 }
             });
         }
+        let _finally = Finally(&done);
         write(
             "log_format = \"text\"\ndrain_timeout = \"7s\"\n[namespaces.live-origin]\nhot_capacity = \"32MiB\"\n\
              max_object_size = \"1MiB\"\n[namespaces.coming]\n[timeouts]\nkeep_alive = \"77s\"\n",
@@ -55,7 +57,6 @@ fn sighup_takes_up_what_can_change_and_loses_nothing() {
         for _ in 0..20 {
             reload(&origin, "settings reloaded");
         }
-        done.store(true, Ordering::SeqCst);
     });
     assert!(asked.load(Ordering::SeqCst) > 10);
     assert_eq!(ask("PUT", "/cache/coming/a.ts", 10), 204);
@@ -140,6 +141,7 @@ fn a_second_server_takes_over_the_port_without_a_gap() {
                 }
             });
         }
+        let _finally = Finally(&done);
         for number in 1..4 {
             let before = asked.load(Ordering::SeqCst);
             servers.push(start(&number.to_string()));
@@ -147,12 +149,8 @@ fn a_second_server_takes_over_the_port_without_a_gap() {
             assert!(Command::new("kill").arg(old.0.id().to_string()).status().unwrap().success());
             let ended = eventually(Duration::from_secs(20), || old.0.try_wait().unwrap());
             let on = eventually(Duration::from_secs(10), || (asked.load(Ordering::SeqCst) > before + 20).then_some(()));
-            if !ended.is_some_and(|status| status.success()) || on.is_none() {
-                done.store(true, Ordering::SeqCst);
-                panic!("the hand-over to server {number} failed");
-            }
+            assert!(ended.is_some_and(|status| status.success()) && on.is_some(), "the hand-over to server {number} failed");
         }
-        done.store(true, Ordering::SeqCst);
     });
 }
 
@@ -183,7 +181,7 @@ for _ in range(2):
     os.waitpid(pid, 0)
 "#;
     let port = free_port();
-    let mut command = Command::new("python3");
+    let mut command = program("python3");
     command.args(["-c", manager, BINARY]).arg(&data).arg(port.to_string()).env("NOTIFY_SOCKET", &told);
     let mut manager = Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let mut said = std::io::BufReader::new(manager.0.stdout.take().unwrap());

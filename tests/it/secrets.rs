@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::harness::{NAMESPACE, Origin};
+use crate::programs::{limited, program};
 use crate::wire::{Answer, Request};
 
 /// What AWS Elemental MediaLive writes when its destination has this query.
@@ -171,7 +172,7 @@ fn children_inherit_the_key_of_one_answer() {
 }
 
 fn run(limit: u32, command: &str, arguments: &[&str]) -> Output {
-    Command::new("timeout").arg(limit.to_string()).arg(command).args(arguments).output().unwrap()
+    limited(limit, command).args(arguments).output().unwrap()
 }
 
 /// Uploads what ffmpeg wrote into a folder.
@@ -192,7 +193,7 @@ fn one_pasted_url_plays() {
     let dash = "-f dash -seg_duration 1 -use_template 1 -use_timeline 1";
     for (output, name) in [(hls, "media_%v.m3u8"), (dash, "a.mpd")] {
         let words: Vec<_> = source.split_whitespace().chain(output.split_whitespace()).collect();
-        let made = Command::new("ffmpeg").current_dir(folder.path()).args(words).arg(name).output().unwrap();
+        let made = program("ffmpeg").current_dir(folder.path()).args(words).arg(name).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
     upload(&origin, folder.path());

@@ -1,12 +1,13 @@
 //! slowhttptest holds hundreds of connections open, in all its three ways at once, while a live stream is pushed and read: every
 //! one of its uploads and reads succeeds, and in time.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::{Origin, bytes, eventually};
+use crate::programs::{assert_is_here, limited};
 use crate::wire::{Request, Wire};
 
 /// How long the stream's requests may take while the server is under attack, on a machine with other things to do.
@@ -16,31 +17,17 @@ const ATTACK_SECONDS: &str = "9";
 /// One way of being slow, until it ends by itself. It asks for a page of its own meanwhile, and says whether that came.
 fn attack(origin: &Origin, mode: &[&str], key: &str, name: &str) -> String {
     let url = format!("http://{}{}?token={key}", origin.address, origin.path(name));
+    assert_is_here("slowhttptest");
     // It spins while it waits: the real encoders of other tests come first.
-    let output = Command::new("nice")
-        .args([
-            "-n",
-            "19",
-            "timeout",
-            "60",
-            "slowhttptest",
-            "-c",
-            "200",
-            "-r",
-            "200",
-            "-l",
-            ATTACK_SECONDS,
-            "-p",
-            "3",
-            "-u",
-            &url,
-        ])
+    let output = limited(60, "nice")
+        .args(["-n", "19", "slowhttptest"])
+        .args(["-c", "200", "-r", "200", "-l", ATTACK_SECONDS, "-p", "3", "-u", &url])
         .args(mode)
         .stdin(Stdio::null())
         .output()
-        .expect("nice is a part of coreutils");
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("service available"), "slowhttptest is installed: tests/run does it; {output:?}");
+    assert!(said.contains("service available"), "slowhttptest fails: {output:?}");
     said
 }
 

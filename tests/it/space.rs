@@ -1,12 +1,13 @@
 //! Disks that are too small, or full.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::durable::{files, start};
 use crate::harness::{Origin, bytes, eventually};
+use crate::programs;
 use crate::wire::Request;
 
 /// A small file system of its own, as long as this is there.
@@ -14,21 +15,18 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// In place of where a server keeps its objects, which has been stopped.
-    fn below(origin: &Origin, size: &str) -> Option<Self> {
+    fn below(origin: &Origin, size: &str) -> Self {
         let folder = origin.data_dir().join("objects");
         let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder).status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("SKIPPED: no file system could be mounted, so a full disk is not tried; run this as root");
-        None
+        let words = ["-t", "tmpfs", "-o", &options, "tmpfs"].map(OsStr::new);
+        programs::mount(&[&words, &[folder.as_os_str()][..]].concat());
+        Self(folder)
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        programs::unmount(&["-l".as_ref(), self.0.as_os_str()]);
     }
 }
 
@@ -67,7 +65,7 @@ fn said(origin: &Origin, what: &str) -> usize {
 fn a_disk_smaller_than_its_capacity_keeps_the_newest() {
     let (mut origin, _folder) = start("hot_capacity = \"8MiB\"\nmax_object_size = \"1MiB\"\n");
     origin.stop();
-    let Some(_disk) = SmallDisk::below(&origin, "24m") else { return };
+    let _disk = SmallDisk::below(&origin, "24m");
     origin.launch();
     origin.store("live/index.m3u8", "#EXTM3U\n");
     for n in 0..150u64 {
@@ -115,7 +113,7 @@ fn a_disk_smaller_than_its_capacity_keeps_the_newest() {
 fn uploads_that_are_to_be_durable_get_room_on_a_small_disk() {
     let (mut origin, _folder) = start("ack = \"durable\"\nhot_capacity = \"8MiB\"\nmax_object_size = \"1MiB\"\n");
     origin.stop();
-    let Some(_disk) = SmallDisk::below(&origin, "12m") else { return };
+    let _disk = SmallDisk::below(&origin, "12m");
     origin.launch();
     let mut longest = Duration::ZERO;
     for n in 0..60u64 {
@@ -137,7 +135,7 @@ fn uploads_that_are_to_be_durable_get_room_on_a_small_disk() {
 fn a_disk_that_another_fills_is_loud_and_costs_nobody_but_the_past() {
     let (mut origin, _folder) = start("hot_capacity = \"8MiB\"\nmax_object_size = \"1MiB\"\n");
     origin.stop();
-    let Some(disk) = SmallDisk::below(&origin, "12m") else { return };
+    let disk = SmallDisk::below(&origin, "12m");
     origin.launch();
     origin.store("live/index.m3u8", "#EXTM3U\n");
     eventually(Duration::from_secs(10), || (origin.metric("springhead_durable_objects") == 1.0).then_some(())).unwrap();

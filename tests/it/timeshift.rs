@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
+use crate::programs::{limited, program};
 use crate::wire::{Answer, Request};
 
 /// Two renditions of one-second segments, in real time, as an encoder pushes them; `run` makes the names of one start its own.
@@ -18,14 +19,14 @@ pub(crate) fn push(origin: &Origin, run: &str, seconds: u32) -> Process {
          -c:a aac -b:a 48k -ac 1 -f hls -method PUT -hls_time 1 -hls_list_size 3 -hls_flags independent_segments+program_date_time \
          -var_stream_map"
     );
-    let mut command = Command::new("ffmpeg");
+    let mut command = program("ffmpeg");
     command
         .args(["-hide_banner", "-nostdin", "-v", "error"])
         .args(text.split_whitespace())
         .arg("v:0,a:0,name:hi v:1,a:1,name:lo");
     command.args(["-master_pl_name", "master.m3u8", "-master_pl_publish_rate", "2"]);
     command.args(["-hls_segment_filename".to_owned(), format!("{base}/%v/{run}%05d.ts"), format!("{base}/%v/p.m3u8")]);
-    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("ffmpeg is installed: tests/run does it"))
+    Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 pub(crate) fn ended(mut encoder: Process) {
@@ -44,8 +45,8 @@ pub(crate) fn segments(playlist: &str) -> Vec<&str> {
 /// What ffprobe says of its length, in seconds, when ffmpeg has decoded it to its end without a complaint.
 pub(crate) fn plays(input: &str, key: Option<&str>) -> f64 {
     let run = |program: &str, before: &[&str], after: &[&str]| -> Output {
-        let mut command = Command::new("timeout");
-        command.args(["40", program, "-v", "error"]).args(before);
+        let mut command = limited(40, program);
+        command.args(["-v", "error"]).args(before);
         if let Some(key) = key {
             command.args(["-headers", &format!("Authorization: Bearer {key}\r\n")]);
         }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::harness::{Origin, bytes, eventually};
+use crate::harness::{Finally, Origin, bytes, eventually};
+use crate::programs::{limited, program};
 
 /// An authority, and the files of what it signs.
 struct Authority {
@@ -58,7 +59,7 @@ impl Authority {
 
 /// curl's exit status, and what it printed.
 fn curl(ca: &Path, arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new("curl");
+    let mut command = program("curl");
     command.args(["-s", "--max-time", "20", "--cacert", ca.to_str().unwrap()]).args(arguments);
     let output = command.output().unwrap();
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -111,11 +112,11 @@ fn many_requests_share_a_connection() {
     let (origin, tls) = authority.serve(&[]);
     origin.store("a.ts", bytes(1, 100_000));
     for url in [format!("https://127.0.0.1:{}", tls.port()), format!("http://{}", origin.address)] {
-        let output = Command::new("timeout")
-            .args(["60", "h2load", "-n", "2000", "-c", "10", "-m", "20", "-H", &format!("authorization: {}", origin.player)])
+        let output = limited(60, "h2load")
+            .args(["-n", "2000", "-c", "10", "-m", "20", "-H", &format!("authorization: {}", origin.player)])
             .arg(format!("{url}{}", origin.path("a.ts")))
             .output()
-            .expect("h2load is installed: tests/run does it");
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
         assert!(said.contains("2000 2xx"), "{said}");
@@ -125,7 +126,7 @@ fn many_requests_share_a_connection() {
 /// The serial number of the certificate a new connection is shown.
 fn serial(tls: SocketAddr) -> String {
     let command = format!("openssl s_client -connect {tls} </dev/null 2>/dev/null | openssl x509 -noout -serial");
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    let output = limited(20, "sh").args(["-c", &command]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -147,30 +148,25 @@ fn a_certificate_is_renewed_in_the_middle_of_the_show() {
                 }
             });
         }
-        let finish = || done.store(true, Ordering::SeqCst);
+        let _finally = Finally(&done);
         for _ in 0..2 {
             let before = serial(tls);
             authority.sign("cert.pem", "key.pem");
             let renewed = eventually(Duration::from_secs(15), || (serial(tls) != before).then_some(()));
-            if renewed.is_none() {
-                finish();
-                panic!("the new certificate is not in force");
-            }
+            assert!(renewed.is_some(), "the new certificate is not in force");
         }
         // A key that does not fit, and a file that is no certificate: refused, and the old pair stays.
         let before = serial(tls);
-        authority.sign("other.pem", "key.pem");
-        let refused = |count: usize| {
+        let is_refused = |count: usize| {
             let lines = || origin.log().iter().filter(|line| line["level"] == "ERROR").count();
-            eventually(Duration::from_secs(15), || (lines() == count).then_some(())).is_some()
+            let said = eventually(Duration::from_secs(15), || (lines() == count).then_some(()));
+            assert!(said.is_some(), "the log says that it is refused");
         };
-        let first = refused(1);
+        authority.sign("other.pem", "key.pem");
+        is_refused(1);
         fs::write(authority.path("cert.pem"), "not a certificate").unwrap();
-        let second = refused(2);
-        let after = serial(tls);
-        finish();
-        assert!(first && second, "the log says that it is refused");
-        assert_eq!(after, before);
+        is_refused(2);
+        assert_eq!(serial(tls), before);
     });
     assert!(asked.load(Ordering::SeqCst) > 20);
 }
@@ -203,7 +199,7 @@ fn sigterm_lets_http_2_requests_end() {
     origin.store("a.ts", body.clone());
     let out = authority.path("out");
     let url = format!("https://localhost:{}{}?token={}", tls.port(), origin.path("a.ts"), origin.player);
-    let mut reader = Command::new("curl");
+    let mut reader = program("curl");
     reader.args(["-s", "--http2", "--limit-rate", "8M", "--cacert", authority.path("ca.pem").to_str().unwrap(), "-o"]);
     let mut reader = reader.arg(&out).arg(&url).spawn().unwrap();
     let begun = eventually(Duration::from_secs(5), || fs::metadata(&out).is_ok_and(|meta| meta.len() > 0).then_some(()));
@@ -247,9 +243,9 @@ fn a_listener_without_a_certificate_is_a_fault_found_before_anything_starts() {
 
 /// What nghttp prints.
 fn nghttp(arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new("timeout").args(["60", "nghttp", "--no-dep"]).args(arguments).output();
+    let output = limited(60, "nghttp").arg("--no-dep").args(arguments).output();
     let output = output.unwrap();
-    assert!(output.status.success(), "nghttp is installed: tests/run does it; {output:?}");
+    assert!(output.status.success(), "{output:?}");
     output.stdout
 }
 
@@ -296,13 +292,13 @@ fn testssl_finds_nothing_weak() {
     let (_origin, tls) = authority.serve(&[]);
     let report = authority.path("testssl.json");
     // Protocols, classes of ciphers, forward secrecy: what depends on us and not on the certificate.
-    let output = Command::new("timeout")
-        .args(["150", "testssl", "--quiet", "--color", "0", "--warnings", "off", "-p", "-s", "-f", "--jsonfile"])
+    let output = limited(150, "testssl")
+        .args(["--quiet", "--color", "0", "--warnings", "off", "-p", "-s", "-f", "--jsonfile"])
         .args([report.to_str().unwrap(), &tls.to_string()])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = fs::read(&report).unwrap_or_else(|_| panic!("testssl.sh is installed: tests/run does it; {said}"));
+    let report = fs::read(&report).unwrap_or_else(|_| panic!("testssl.sh fails: {said}"));
     let findings: Vec<serde_json::Value> = serde_json::from_slice(&report).unwrap();
     let finding = |id: &str| {
         let found = findings.iter().find(|finding| finding["id"] == id);

@@ -1,13 +1,12 @@
 //! The way from a namespace and two keys to a picture, in the order in which one sets it up: with MediaLive's requests, and with
 //! the curls of the troubleshooting chapter, first at the origin, then through the CDN.
 
-use std::process::Command;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::front::Front;
 use crate::harness::{Origin, bytes};
+use crate::programs::program;
 use crate::wire::{Request, Wire};
 
 const RENDITIONS: [(&str, usize); 3] = [("480p30", 500 << 10), ("240p30", 250 << 10), ("720p30", 850 << 10)];
@@ -38,7 +37,7 @@ fn segment(name: &str, n: u32, size: usize) -> Vec<u8> {
 
 /// curl as the troubleshooting chapter has it.
 fn curl(arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new("curl").args(["-s", "--fail", "--max-time", "20"]).args(arguments).output().unwrap();
+    let output = program("curl").args(["-s", "--fail", "--max-time", "20"]).args(arguments).output().unwrap();
     assert!(output.status.success(), "curl {arguments:?}: {:?}", output.status);
     output.stdout
 }

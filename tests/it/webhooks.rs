@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::Origin;
+use crate::programs::program;
 
 /// Answers each POST with the next status, the last one for ever; hands over what came.
 pub(crate) fn receiver(statuses: &'static [u16]) -> (String, Receiver<(String, Vec<u8>)>) {
@@ -53,7 +54,7 @@ fn header<'a>(head: &'a str, name: &str) -> &'a str {
 
 /// Made by another hand than ours.
 fn hmac(secret: &str, text: &[u8]) -> String {
-    let mut openssl = Command::new("openssl")
+    let mut openssl = program("openssl")
         .args(["dgst", "-sha256", "-hmac", secret])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

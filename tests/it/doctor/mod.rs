@@ -14,6 +14,7 @@ use self::proxy::Proxy;
 use self::stream::{Fault, Stream};
 use crate::front::Front;
 use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
+use crate::programs::program;
 
 /// What doctor said, and how it ended.
 struct Said {
@@ -95,7 +96,7 @@ fn a_healthy_stream_of_a_real_encoder_is_healthy_through_a_cdn_too() {
     let origin = Origin::start();
     let front = Front::start(&origin);
     let base = format!("http://{}/cache/{NAMESPACE}", origin.address);
-    let mut ffmpeg = Command::new("ffmpeg");
+    let mut ffmpeg = program("ffmpeg");
     ffmpeg.args(["-hide_banner", "-nostdin", "-v", "error"]);
     ffmpeg.args("-re -f lavfi -i testsrc2=size=192x108:rate=15 -re -f lavfi -i sine=frequency=440".split(' '));
     ffmpeg.args("-map 0:v -map 1:a -map 0:v -map 1:a -b:v 400k -maxrate 400k -bufsize 200k".split(' '));
@@ -105,7 +106,7 @@ fn a_healthy_stream_of_a_real_encoder_is_healthy_through_a_cdn_too() {
     ffmpeg.arg("v:0,a:0,name:480p15 v:1,a:1,name:240p15").args(["-master_pl_name", "playlist.m3u8"]);
     ffmpeg.args(["-headers", &format!("Authorization: Bearer {}\r\n", origin.encoder)]);
     ffmpeg.args(["-hls_segment_filename", &format!("{base}/playlist_%v_%05d.ts"), &format!("{base}/playlist_%v.m3u8")]);
-    let _encoder = Process(ffmpeg.spawn().expect("ffmpeg is installed: tests/run does it"));
+    let _encoder = Process(ffmpeg.spawn().unwrap());
     let lists = |count: usize| {
         let text = origin.get("playlist_240p15.m3u8").body;
         (String::from_utf8_lossy(&text).matches("#EXTINF").count() >= count).then_some(())

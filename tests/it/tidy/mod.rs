@@ -1,6 +1,7 @@
 //! The house's own rules, checked on its sources.
 
 mod circles;
+mod needs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
