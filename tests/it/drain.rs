@@ -292,7 +292,7 @@ while b"token=" not in said.split(b"See what arrived")[-1] or b"See what arrived
 server.send_signal(signal.SIGTERM); server.wait(20)
 sys.stdout.buffer.write(said)
 "#;
-    let mut command = std::process::Command::new("python3");
+    let mut command = crate::programs::program("python3");
     command.args(["-c", person, crate::harness::BINARY, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let output = command.args(["--namespace", "a", "--namespace", "b", "--data-dir"]).arg(&data).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
