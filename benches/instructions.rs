@@ -28,7 +28,6 @@ use springhead::model::meta::Meta;
 use springhead::origin::Origin;
 use springhead::origin::policy::NamespacePolicy;
 use springhead::store::{HotNamespace, OVERHEAD, Store};
-use springhead::web::connection::listener;
 use springhead::web::{ConnectionLimits, Limits, Timeouts, Web};
 use tokio_util::sync::CancellationToken;
 
@@ -194,7 +193,7 @@ fn over_http(count: u32, head: &[&str], body: &[u8]) {
             ask(address, &request, count);
             let _ = sender.send(());
         });
-        let serving = tokio::spawn(listener::serve(listener, None, web, stop.clone()));
+        let serving = tokio::spawn(web.serve(listener, None, stop.clone()));
         done.await.unwrap();
         stop.cancel();
         serving.await.unwrap();

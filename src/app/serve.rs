@@ -28,7 +28,6 @@ use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::origin::Origin;
-use crate::web::connection::listener;
 use crate::web::{Web, admin};
 
 /// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included.
@@ -171,7 +170,7 @@ async fn serve(
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
         let (address, is_tls) = (listener.local_addr()?, tls.is_some());
-        servers.spawn(listener::serve(listener, tls, web.clone(), stop.clone()));
+        servers.spawn(web.clone().serve(listener, tls, stop.clone()));
         tracing::info!(%address, tls = is_tls, "listening");
     }
     let version = env!("CARGO_PKG_VERSION");

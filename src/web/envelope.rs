@@ -16,7 +16,7 @@ use axum::response::Response;
 use http_body::Body as _;
 
 use super::connection::state::ConnectionState;
-use super::connection::unwanted;
+use super::connection::{MAX_HEAD, unwanted};
 use super::problem::{ALLOWED, CORS_METHODS, Problem, panicked};
 use super::record::Record;
 use super::record::body::CountedBody;
@@ -44,9 +44,6 @@ impl Context {
 /// Marks an answer whose CORS headers a narrowed namespace has decided.
 #[derive(Clone, Copy, Debug)]
 struct CorsDecided;
-
-/// The request line and headers of one request, in bytes; past that it is a 431.
-pub(super) const MAX_HEAD: u32 = 32 << 10;
 
 /// Has a request handled and puts on its answer what every answer carries.
 pub(super) async fn answer(

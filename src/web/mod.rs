@@ -4,7 +4,7 @@
 //! 1. [`connection`] accepts it, keeps the time limits and reads it.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
-//! 3. The probes have a router; every other path is an object's, and goes there by the shortest way.
+//! 3. [`data`] is what the data listeners serve: the probes have a router; every other path is an object's.
 //! 4. [`verbs`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb. [`record`] goes along with
 //!    the request and knows at its end what became of it.
 //! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.
@@ -16,11 +16,12 @@
 mod access;
 pub mod admin;
 pub mod connection;
+mod data;
 mod digits;
 mod envelope;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod problem;
+pub mod problem;
 pub mod record;
 mod refusals;
 mod target;
@@ -34,18 +35,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::response::Response;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
 
 use self::connection::admission::Admission;
-use self::envelope::Context;
+use self::connection::listener;
+use self::connection::tls::Tls;
+use self::data::Data;
 use self::record::access_log::AccessLog;
 use self::record::spans::Spans;
 use self::refusals::black_box::BlackBox;
@@ -174,48 +173,10 @@ impl Web {
         self.inner.uploads.wait().await;
     }
 
-    /// The data listeners' routes beside the objects.
-    fn probes(&self) -> Router {
-        Router::new()
-            .route("/livez", get(|| async { "alive\n" }))
-            .route("/readyz", get(readiness))
-            .route("/time", get(time))
-            .with_state(self.clone())
-    }
-
-    /// Answers any request of the data listeners. Objects are not routed: keys are decoded once, by our rules, from the path as it
-    /// came, and a router's way from box to box costs as much as all the rest of a read.
-    fn handle(self, mut probes: Router, context: Context, request: Request) -> Handling {
-        if !matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
-            return Box::pin(verbs::dispatch(self, context, request));
-        }
-        Box::pin(async move {
-            match probes.call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
-        })
-    }
-}
-
-/// Answers `/time`: now, as ISO 8601, for DASH players' clocks (`urn:mpeg:dash:utc:http-iso:2014`, ISO/IEC 23009-1 5.8.4.11).
-async fn time(State(web): State<Web>) -> Response {
-    let mut response = web.inner.origin.clock().wall().to_string().into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Answers `/readyz` on both kinds of listener.
-async fn readiness(State(web): State<Web>) -> Response {
-    if web.inner.ready.load(Ordering::Acquire) {
-        // What needs somebody's hand, though the server serves.
-        let trouble = web.inner.origin.trouble();
-        let mut text = "ready\n".to_owned();
-        for trouble in trouble {
-            text.push_str(&format!("degraded: {trouble}\n"));
-        }
-        text.into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n").into_response()
+    /// Serves a data listener until `stop`, over TLS where that is given. Then it takes no new connection, lets requests in flight
+    /// end, closes idle connections, and returns when all are gone, or when the drain time has passed and the rest is cut off.
+    pub async fn serve(self, listener: TcpListener, tls: Option<Arc<Tls>>, stop: CancellationToken) {
+        let site = Data::new(self.clone());
+        listener::serve(listener, tls, self, site, stop).await;
     }
 }

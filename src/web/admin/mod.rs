@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 use serde_json::json;
 
 use self::harvest::Harvests;
+use super::Web;
 use super::access::authorize_admin;
+use super::data::readiness;
 use super::problem::Problem;
-use super::{Web, readiness};
 use crate::auth::grant::Role;
 use crate::origin::OriginError;
 

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
@@ -21,9 +20,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::MAX_HEAD;
 use super::admission::Permit;
 use super::encoders::{Movable, Socket};
 use super::in_flight::{AnswerBody, InFlight};
+use super::site::Site;
 use super::state::ConnectionState;
 use super::stream;
 use super::timed::Connection;
@@ -31,8 +32,6 @@ use super::tls::Tls;
 use super::version::Detected;
 use crate::metrics::Metrics;
 use crate::web::Web;
-use crate::web::envelope::{MAX_HEAD, answer};
-use crate::web::record::body::CountedBody;
 
 /// HTTP/2 flow control: how much of one body, and of all bodies of a connection, may come before it is asked for. A segment in
 /// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
@@ -49,9 +48,14 @@ const MAX_STREAMS: u32 = 256;
 
 /// Serves a listener until `stop`, over TLS where that is given. Then it takes no new connection, lets requests in flight end, closes idle connections, and
 /// returns when all are gone, or when the drain time has passed and the rest is cut off.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop: CancellationToken) {
+pub(in crate::web) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    web: Web,
+    site: impl Site,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
-    let probes = web.probes();
     let take = |stream: TcpStream, peer: SocketAddr| {
         // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
         let _ = stream.set_nodelay(true);
@@ -67,14 +71,14 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, web: Web, stop:
             }
         };
         let Some(tls) = tls.clone() else {
-            start(Socket::new(stream), peer, permit, web.clone(), probes.clone(), &connections, &stop);
+            start(Socket::new(stream), peer, permit, web.clone(), site.clone(), &connections, &stop);
             return;
         };
-        let (web, probes, tracker, stop) = (web.clone(), probes.clone(), connections.clone(), stop.clone());
+        let (web, site, tracker, stop) = (web.clone(), site.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let limit = web.inner.limits.load().timeouts.request_head;
             match tokio::time::timeout(limit, tls.accept(Socket::new(stream))).await {
-                Ok(Ok(stream)) => start(Box::new(stream), peer, permit, web, probes, &tracker, &stop),
+                Ok(Ok(stream)) => start(Box::new(stream), peer, permit, web, site, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -129,7 +133,7 @@ fn is_of_the_client(error: &io::Error) -> bool {
 
 /// Speaks HTTP on a connection until it ends or `stop` winds it up. Its first bytes say which, and whose threads it goes on in: an
 /// encoder's are no reader's ([`super::encoders`]).
-fn start<S>(stream: S, peer: SocketAddr, permit: Permit, web: Web, probes: Router, tasks: &TaskTracker, stop: &CancellationToken)
+fn start<S>(stream: S, peer: SocketAddr, permit: Permit, web: Web, site: impl Site, tasks: &TaskTracker, stop: &CancellationToken)
 where
     S: Movable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -160,7 +164,7 @@ where
                 return;
             }
         }
-        let (io, service) = (TokioIo::new(io), service(&web, &probes, peer, &client.state));
+        let (io, service) = (TokioIo::new(io), service(site, peer, &client.state));
         if detected == Detected::Http2 {
             let streams =
                 Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
@@ -235,31 +239,29 @@ fn http2(streams: Streams) -> http2::Builder<Streams> {
     builder
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody<CountedBody>>, Infallible>> + Send>>;
+type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<AnswerBody<B>>, Infallible>> + Send>>;
 
 /// Answers a connection's requests.
-fn service(
-    web: &Web,
-    probes: &Router,
+fn service<S: Site>(
+    site: S,
     peer: SocketAddr,
     state: &Arc<ConnectionState>,
-) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<CountedBody>>, Error = Infallible, Future = Answering> + use<>
+) -> impl Service<Request<Incoming>, Response = Response<AnswerBody<S::Body>>, Error = Infallible, Future = Answering<S::Body>> + use<S>
 {
-    let (web, probes, state) = (web.clone(), probes.clone(), Arc::clone(state));
+    let state = Arc::clone(state);
     service_fn(move |request: Request<Incoming>| {
         if request.version() == Version::HTTP_2 {
             state.set_multiplexed();
         }
         state.request_begins();
-        let probes = probes.clone();
-        let handle = |web: Web, context, request| web.handle(probes, context, request);
         // Most requests are reads: a body that is at its end already needs no room.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        let answered = answer(web.clone(), peer, Arc::clone(&state), request, handle);
+        let answered = site.clone().answer(peer, Arc::clone(&state), request);
         // Made before the answer is: a request that is given up half-way ends, too.
         let in_flight = InFlight::new(Arc::clone(&state));
         // In a box, which lasts as long as the request: the library keeps room for a future as long as the connection.
-        let answering: Answering = Box::pin(async move { Ok(answered.await.map(|body| AnswerBody::new(body, in_flight))) });
+        let answering: Answering<S::Body> =
+            Box::pin(async move { Ok(answered.await.map(|body| AnswerBody::new(body, in_flight))) });
         answering
     })
 }

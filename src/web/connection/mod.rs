@@ -8,15 +8,19 @@
 //! Invariants: every connection is counted from its admission to its end, and each of its waits has an end. A client that can be
 //! answered sees the answer, and not a reset. When the server stops, no request that was begun is lost within `drain_timeout`.
 //!
-//! Nothing here knows URLs, keys or namespaces: what a request means is said above, by whoever it is handed to.
+//! What answers its requests is a [`site`]. Nothing here knows URLs, keys or namespaces: what a request means is said above, by whoever it is handed to.
 
 pub(super) mod admission;
 mod encoders;
 mod in_flight;
-pub mod listener;
+pub(super) mod listener;
+pub(super) mod site;
 pub(super) mod state;
 mod stream;
 mod timed;
 pub mod tls;
 pub(super) mod unwanted;
 mod version;
+
+/// The request line and headers of one request, in bytes; past that it is a 431.
+pub(super) const MAX_HEAD: u32 = 32 << 10;

@@ -1,0 +1,23 @@
+//! What answers the requests of a listener's connections: the seam between connections and what is served on them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response};
+
+use super::state::ConnectionState;
+
+/// Answers requests. A cheap handle, of which each request gets its own.
+pub(in crate::web) trait Site: Clone + Send + Sync + 'static {
+    /// An answer's body.
+    type Body: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static;
+
+    /// Answers a request. When this or the answer's body is dropped, the client has gone, and the rest is nobody's.
+    fn answer(
+        self,
+        peer: SocketAddr,
+        connection: Arc<ConnectionState>,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}

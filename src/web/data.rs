@@ -1,0 +1,87 @@
+//! What the data listeners serve: objects, and the probes beside them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower::Service as _;
+
+use super::connection::site::Site;
+use super::connection::state::ConnectionState;
+use super::envelope::{self, Context};
+use super::record::body::CountedBody;
+use super::{Handling, Web, verbs};
+
+/// The data listeners' site.
+#[derive(Clone, Debug)]
+pub(super) struct Data {
+    web: Web,
+    probes: Router,
+}
+
+impl Data {
+    pub(super) fn new(web: Web) -> Self {
+        let probes = Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(readiness))
+            .route("/time", get(time))
+            .with_state(web.clone());
+        Self { web, probes }
+    }
+
+    /// Answers any request. Objects are not routed: keys are decoded once, by our rules, from the path as it came, and a router's
+    /// way from box to box costs as much as all the rest of a read.
+    fn handle(mut probes: Router, web: Web, context: Context, request: Request) -> Handling {
+        if !matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
+            return Box::pin(verbs::dispatch(web, context, request));
+        }
+        Box::pin(async move {
+            match probes.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+impl Site for Data {
+    type Body = CountedBody;
+
+    fn answer(
+        self,
+        peer: SocketAddr,
+        connection: Arc<ConnectionState>,
+        request: Request,
+    ) -> impl Future<Output = Response<CountedBody>> + Send {
+        let Self { web, probes } = self;
+        envelope::answer(web, peer, connection, request, |web, context, request| Self::handle(probes, web, context, request))
+    }
+}
+
+/// Answers `/time`: now, as ISO 8601, for DASH players' clocks (`urn:mpeg:dash:utc:http-iso:2014`, ISO/IEC 23009-1 5.8.4.11).
+async fn time(State(web): State<Web>) -> Response {
+    let mut response = web.inner.origin.clock().wall().to_string().into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Answers `/readyz` on both kinds of listener.
+pub(super) async fn readiness(State(web): State<Web>) -> Response {
+    if web.inner.ready.load(Ordering::Acquire) {
+        // What needs somebody's hand, though the server serves.
+        let trouble = web.inner.origin.trouble();
+        let mut text = "ready\n".to_owned();
+        for trouble in trouble {
+            text.push_str(&format!("degraded: {trouble}\n"));
+        }
+        text.into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n").into_response()
+    }
+}
