@@ -15,8 +15,8 @@ mod shown;
 mod text;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -48,28 +48,6 @@ pub type Level = Gauge<u64, AtomicU64>;
 /// The labels of one series.
 type Labels<const N: usize> = [(&'static str, String); N];
 
-/// Why uploads and deletions are refused: the problems' codes. One that is not here is looked up by name.
-const REASONS: [&str; 18] = [
-    "bad-credentials",
-    "bad-request",
-    "forbidden",
-    "incomplete-body",
-    "method-not-allowed",
-    "no-credentials",
-    "no-such-place",
-    "not-durable",
-    "precondition-failed",
-    "rate-limited",
-    "slow-body",
-    "stale-nonce",
-    "stalled-body",
-    "too-large",
-    "too-many-bytes-in-flight",
-    "transfer-coding",
-    "ttl-out-of-range",
-    "unknown-namespace",
-];
-
 /// What became of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -94,7 +72,6 @@ pub struct Metrics {
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
     // Kept handles: a look-up by label costs more than many a request's whole work.
-    refusals_by_reason: Box<[OnceLock<Counter>]>,
     /// Bytes in flight over all namespaces.
     pub in_flight_bytes: Level,
     /// Open connections on the data listeners.
@@ -137,7 +114,6 @@ impl Metrics {
             nowhere,
             connections_refused: Family::default(),
             refusals: Family::default(),
-            refusals_by_reason: REASONS.iter().map(|_| OnceLock::new()).collect(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
@@ -248,11 +224,7 @@ impl Metrics {
 
     /// Counts one refused or failed upload or deletion. The reason is one of the house's own words.
     pub fn count_refusal(&self, reason: &'static str) {
-        let make = || self.refusals.get_or_create_owned(&[("reason", reason)]);
-        match REASONS.iter().position(|known| *known == reason) {
-            Some(index) => self.refusals_by_reason[index].get_or_init(make).inc(),
-            None => make().inc(),
-        };
+        self.refusals.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// All figures in the `OpenMetrics` text format.

@@ -15,6 +15,7 @@ use crate::app::keys::rfc3339;
 use crate::auth::grant::Role;
 use crate::auth::secret::Secret;
 use crate::model::clock::WallTime;
+use crate::web::problem::code::Code;
 
 /// A key that ends within this is warned of.
 const SOON: Duration = Duration::from_secs(3 * 86_400);
@@ -137,22 +138,31 @@ pub(super) async fn write(place: &Place, claims: Option<&Claims>, unique: u64, r
     let finding = match place.ask(Method::PUT, &url, &[], body.clone()).await {
         Err(error) => Finding::failure(STEP, format!("PUT: {error}"), "something on the way stops uploads: a proxy or firewall?"),
         Ok(answer) if (200..300).contains(&answer.status) => read_back(place, &plain, &body).await,
-        Ok(answer) => refused(answer.status, claims),
+        Ok(answer) => refused(&answer, claims),
     };
     report.add_about(place.at, &[name(&plain)], finding);
 }
 
-fn refused(status: u16, claims: Option<&Claims>) -> Finding {
+/// The problem that an answer is, where it is one of this server's and not a proxy's.
+fn problem(body: &[u8]) -> Option<Code> {
+    let document: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Code::parse(document["type"].as_str()?.strip_prefix("urn:springhead:problem:")?)
+}
+
+fn refused(answer: &Answer, claims: Option<&Claims>) -> Finding {
     const STEP: &str = "write";
     let readwrite = "encoders need a readwrite key: springhead keys create --role readwrite; the first start puts one into \
         encoder_api_key.json";
-    match status {
+    match answer.status {
         401 => Finding::failure(STEP, "401: the key is not accepted for writing", readwrite),
         403 if claims.is_some_and(Claims::is_readonly) => {
             Finding::failure(STEP, "403: this is a readonly key, and it is used for ingest", readwrite)
         }
         403 => Finding::failure(STEP, "403: the key may not write here", readwrite),
-        405 | 501 => Finding::failure(
+        status if let Some(code) = problem(&answer.body) => {
+            Finding::failure(STEP, format!("{status}: {}", code.title().to_lowercase()), code.advice())
+        }
+        status @ (405 | 501) => Finding::failure(
             STEP,
             format!("{status}: PUT is not allowed here"),
             "a CDN or proxy in front takes GET only? Ingest goes straight to the origin",
@@ -231,6 +241,17 @@ mod tests {
         }
         for text in ["", "a.b", "a.b.c.d", "eyJ .x.y"] {
             assert_eq!(shape(&Secret::new(text), "live", now).verdict, Verdict::Failure, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_in_the_servers_own_words_brings_the_servers_own_advice() {
+        for code in [Code::RateLimited, Code::NotDurable, Code::TooLarge] {
+            let document = format!(r#"{{"type":"urn:springhead:problem:{}"}}"#, code.name());
+            assert_eq!(problem(document.as_bytes()), Some(code));
+        }
+        for other in ["", "<html>", "{}", r#"{"type":"about:blank"}"#, r#"{"type":"urn:springhead:problem:unheard-of"}"#] {
+            assert_eq!(problem(other.as_bytes()), None, "{other}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
 
 /// Where they are.
 const PATH: &str = "/v1/harvest";
@@ -127,10 +128,10 @@ async fn order(State(harvests): State<Shared>, request: Request) -> Response {
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         let detail = "an order is JSON and says so: send Content-Type: application/json";
-        return problem(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "no-json", detail));
+        return problem(Problem::new(Code::NoJson, detail));
     }
     let Ok(body) = to_bytes(body, LONGEST).await else {
-        return problem(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "an order has 16 KiB at most"));
+        return problem(Problem::new(Code::TooLarge, "an order has 16 KiB at most"));
     };
     let order = match serde_json::from_slice(&body) {
         Ok(order) => order,
@@ -145,16 +146,15 @@ async fn order(State(harvests): State<Shared>, request: Request) -> Response {
             }
             response
         }
-        Err(Refused::Off(detail)) => problem(Problem::new(StatusCode::FORBIDDEN, "harvest-off", detail)),
+        Err(Refused::Off(detail)) => problem(Problem::new(Code::HarvestOff, detail)),
         Err(Refused::Wrong(detail)) => problem(Problem::bad_request(detail)),
         Err(Refused::Taken) => {
             let detail = "another harvest goes there: wait for its end, cancel it, or name another place in \"out\"";
-            problem(Problem::new(StatusCode::CONFLICT, "harvest-taken", detail))
+            problem(Problem::new(Code::HarvestTaken, detail))
         }
         Err(Refused::Busy) => {
             let detail = "as many harvests wait as may: order it again when one of them is over";
-            let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-harvests", detail);
-            problem(busy.with_header(RETRY_AFTER, HeaderValue::from_static("30")))
+            problem(Problem::new(Code::TooManyHarvests, detail))
         }
     }
 }
@@ -173,7 +173,7 @@ async fn cancel(State(harvests): State<Shared>, Path(id): Path<String>) -> Respo
 
 fn unknown() -> Response {
     let detail = "no harvest of this id is remembered: GET /v1/harvest has those that are, and a restart forgets them all";
-    problem(Problem::new(StatusCode::NOT_FOUND, "not-found", detail))
+    problem(Problem::new(Code::NotFound, detail))
 }
 
 fn problem(problem: Problem) -> Response {

@@ -14,9 +14,9 @@ use axum::http::request::Parts;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::advice::advice;
 use crate::model::clock::{Clock, WallTime};
 use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
 use crate::web::record::redact;
 
 /// How many clients are remembered.
@@ -65,8 +65,7 @@ struct Sent {
 struct Refused {
     sent: Sent,
     at: WallTime,
-    status: u16,
-    code: &'static str,
+    code: Code,
     detail: String,
     reason: Option<String>,
     request_id: String,
@@ -132,7 +131,7 @@ impl BlackBox {
         self.with_client(peer, parts, at, |client| {
             client.refused += 1;
             // Questions for credentials are many and all alike: the newest stands for them all, so that the rest has room.
-            let alike = |old: &Refused| problem.code == "no-credentials" && old.code == problem.code;
+            let alike = |old: &Refused| problem.code == Code::NoCredentials && old.code == problem.code;
             let times = match client.refusals.iter().position(alike) {
                 Some(index) => client.refusals.remove(index).map_or(0, |old| old.times),
                 None => 0,
@@ -141,7 +140,6 @@ impl BlackBox {
             client.refusals.push_front(Refused {
                 sent,
                 at,
-                status: problem.status.as_u16(),
                 code: problem.code,
                 detail: problem.detail.to_string(),
                 reason: problem.inner.as_ref().map(ToString::to_string),
@@ -184,8 +182,8 @@ impl BlackBox {
                 let line = RefusalReport {
                     peer: client.peer,
                     user_agent: client.user_agent.clone(),
-                    status: refused.status,
-                    code: refused.code,
+                    status: refused.code.status().as_u16(),
+                    code: refused.code.name(),
                     advice: advice(refused.code, client.last_accepted.is_some_and(|last| last >= refused.at)),
                     detail: refused.detail,
                     reason: refused.reason,
@@ -237,6 +235,15 @@ impl Sent {
     }
 }
 
+/// The code's advice; but of a question for credentials, when `succeeds`: the same client has had an upload accepted since.
+fn advice(code: Code, succeeds: bool) -> &'static str {
+    if code == Code::NoCredentials && succeeds {
+        return "Nothing to do: this client asks first and sends its key when it is asked (ffmpeg with user:pass@ in the URL, GStreamer \
+                and curl --anyauth do), and its uploads are accepted.";
+    }
+    code.advice()
+}
+
 /// Masked first and cut after that: half a key would not be known for one.
 fn show(name: &axum::http::HeaderName, value: &[u8]) -> (String, String) {
     (cut(redact::name(name.as_str()).into_owned(), VALUE), cut(redact::header(name, value), VALUE))
@@ -270,7 +277,7 @@ mod tests {
         let clock = Clock::manual();
         let black_box = BlackBox::new(clock.clone());
         let peer = IpAddr::from([10, 0, 0, 1]);
-        let question = || Problem::new(axum::http::StatusCode::UNAUTHORIZED, "no-credentials", "who are you?");
+        let question = || Problem::new(Code::NoCredentials, "who are you?");
         for n in 0..20 {
             clock.advance(Duration::from_secs(1));
             black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), "id", None);

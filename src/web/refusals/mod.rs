@@ -1,5 +1,4 @@
-//! Refusals: the answer, the log line, the count and the [`black_box`] of a request that is not done, with [`advice`] for who has to
-//! mend it. Encoders hide these: ffmpeg prints nothing and exits with 0 when every one of its uploads is refused, so this is often
+//! Refusals: the answer, the log line, the count and the [`black_box`] of a request that is not done. Encoders hide these: ffmpeg prints nothing and exits with 0 when every one of its uploads is refused, so this is often
 //! the only place where the reason stands. [`challenge`] tells a question for credentials from a refusal.
 //!
 //! Invariants: a refused upload is answered, logged, counted and kept once, whatever its verb. What is kept of clients is bounded,
@@ -7,7 +6,6 @@
 //!
 //! Nothing is refused here: who finds the fault makes the problem.
 
-mod advice;
 pub(super) mod black_box;
 pub(super) mod challenge;
 
@@ -20,7 +18,8 @@ use axum::response::Response;
 use super::Web;
 use super::connection::unwanted;
 use super::envelope::{Context, narrow};
-use super::problem::{Problem, STALE_NONCE};
+use super::problem::Problem;
+use super::problem::code::Retry;
 use super::record::redact;
 use crate::model::id::{Namespace, ObjectId};
 use crate::origin::NamespaceHandle;
@@ -37,13 +36,13 @@ pub(super) fn log(
     let namespace = &*redact::name(object.map_or("", |object| object.namespace.as_str()));
     let key = &*redact::name(object.map_or("", |object| object.key.as_str()));
     let user_agent = redact::header(&USER_AGENT, parts.headers.get(USER_AGENT).map_or(b"", |agent| agent.as_bytes()));
-    let (method, status) = (&*redact::name(parts.method.as_str()), problem.status.as_u16());
-    let (reason, request_id, peer) = (problem.code, context.id(), context.peer);
+    let (method, status) = (&*redact::name(parts.method.as_str()), problem.code.status().as_u16());
+    let (reason, request_id, peer) = (problem.code.name(), context.id(), context.peer);
     web.inner.metrics.count_refusal(reason);
     context.record.failed(problem, received);
     web.inner.black_box.refused(peer.ip(), parts, problem, request_id, received);
     let detail = problem.inner.as_deref().unwrap_or(&problem.detail);
-    if reason == "no-credentials" || reason == STALE_NONCE {
+    if problem.code.retry() == Retry::WithCredentials {
         // A question, not yet a refusal: see `challenge` for when it becomes one.
         tracing::debug!(method, namespace, key, status, reason, %peer, user_agent, request_id, "upload asked for credentials");
     } else {

@@ -24,6 +24,7 @@ use crate::origin::policy::NamespacePolicy;
 use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
 use crate::web::envelope::{Context, narrow};
 use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
 use crate::web::target::Target;
 use crate::web::{Web, refusals};
 
@@ -43,7 +44,7 @@ pub(super) async fn admit(
     }
     if headers.get(TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         let detail = "a body comes with Content-Length or with 'Transfer-Encoding: chunked', and with no other transfer coding";
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
+        return Err(Problem::new(Code::TransferCoding, detail));
     }
     let spec = PutSpec {
         length: length(parts),
@@ -139,16 +140,16 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
 
 fn cut_off() -> Problem {
     let detail = "the body ended before it was complete, so nothing was stored: the connection broke, or the length was wrong";
-    Problem::new(StatusCode::BAD_REQUEST, "incomplete-body", detail)
+    Problem::new(Code::IncompleteBody, detail)
 }
 
 fn stalled() -> Problem {
     let detail = "no byte of the body came for too long, so nothing was stored: send it again on a new connection";
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled-body", detail).close()
+    Problem::new(Code::StalledBody, detail).close()
 }
 
 fn too_slow() -> Problem {
     let detail = "the body took longer than an upload may (timeouts.upload_total), so nothing was stored: send smaller objects, look \
                   at the uplink, or raise the limit";
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail).close()
+    Problem::new(Code::SlowBody, detail).close()
 }

@@ -1,17 +1,20 @@
-//! What goes wrong, as HTTP says it: the only file that knows both our errors and status codes.
+//! What goes wrong, as HTTP says it: the only file that knows both our errors and status codes. Each problem is of one kind ([`code`]).
 //!
 //! Every error is an `application/problem+json` (RFC 9457) whose `detail` tells a streaming engineer what to do. It never
 //! repeats anything of a credential, nor anything of the server's inside.
+
+pub mod code;
 
 use std::any::Any;
 use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde::Serialize;
 
+use self::code::{Code, Retry};
 use super::access::Denied;
 use crate::auth::digest::{Algorithm, REALM};
 use crate::auth::key::KeyError;
@@ -34,9 +37,7 @@ const DIGESTS: [Algorithm; 3] = [Algorithm::Md5, Algorithm::Sha256, Algorithm::M
 /// An error on its way to the client.
 #[derive(Debug)]
 pub(super) struct Problem {
-    pub(super) status: StatusCode,
-    /// The last part of its `type` URI, and its name in logs.
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     pub(super) detail: Cow<'static, str>,
     /// What the log says beyond the detail: the reason that a client is not told.
     pub(super) inner: Option<Cow<'static, str>>,
@@ -55,21 +56,22 @@ struct Document<'a> {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        let outcome = match (code, status.as_u16()) {
-            ("not-found", _) => Outcome::Miss,
-            ("no-credentials", _) => Outcome::Challenged,
-            ("incomplete-body" | "slow-body" | "stalled-body", _) => Outcome::Broken,
+    pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let outcome = match (code, code.status().as_u16()) {
+            (Code::NotFound | Code::NothingRetained, _) => Outcome::Miss,
+            (Code::Stale, _) => Outcome::Stale,
+            (Code::NoCredentials, _) => Outcome::Challenged,
+            (Code::IncompleteBody | Code::SlowBody | Code::StalledBody, _) => Outcome::Broken,
             (_, 401 | 403) => Outcome::Denied,
             (_, 429 | 503) => Outcome::Busy,
             (_, 500..) => Outcome::Failed,
             _ => Outcome::Refused,
         };
-        Self { status, code, detail: detail.into(), inner: None, outcome, headers: Vec::new() }
+        Self { code, detail: detail.into(), inner: None, outcome, headers: Vec::new() }
     }
 
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+        Self::new(Code::BadRequest, detail)
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -89,27 +91,23 @@ impl Problem {
 
     pub(super) fn method_not_allowed() -> Self {
         let detail = "an object takes GET, HEAD, PUT, POST, DELETE, OPTIONS, PROPFIND and MKCOL";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-            .with_header(ALLOW, HeaderValue::from_static(ALLOWED))
+        Self::new(Code::MethodNotAllowed, detail).with_header(ALLOW, HeaderValue::from_static(ALLOWED))
     }
 
     pub(super) fn no_such_place() -> Self {
         let detail = "there is nothing at this path: objects are at /cache/{namespace}/{key}";
-        Self::new(StatusCode::NOT_FOUND, "no-such-place", detail)
+        Self::new(Code::NoSuchPlace, detail)
     }
 
     pub(super) fn head_too_large() -> Self {
         let detail = "the request line and headers are larger than 32 KiB: a proxy in between may add too many or too long ones";
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail).close()
+        Self::new(Code::HeadTooLarge, detail).close()
     }
 
     pub(super) fn unsatisfiable(length: usize) -> Self {
         let range = HeaderValue::try_from(format!("bytes */{length}"));
-        let problem = Self::new(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "range-not-satisfiable",
-            format!("no byte of this {length}-byte object lies in the range asked for"),
-        );
+        let problem =
+            Self::new(Code::RangeNotSatisfiable, format!("no byte of this {length}-byte object lies in the range asked for"));
         match range {
             Ok(range) => problem.with_header(axum::http::header::CONTENT_RANGE, range),
             Err(_) => problem,
@@ -119,19 +117,26 @@ impl Problem {
     /// The answer. `cache_control` is the namespace's own word for errors, where the namespace is known.
     pub(super) fn into_response(self, request_id: &str, cache_control: Option<&HeaderValue>) -> Response {
         let document = Document {
-            r#type: format!("urn:springhead:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
+            r#type: format!("urn:springhead:problem:{}", self.code.name()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
             detail: &self.detail,
             request_id,
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
+        if let Retry::After(seconds @ 1..) = self.code.retry() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
         for (name, value) in self.headers {
-            // There may be several challenges.
-            headers.append(name, value);
+            if name == RETRY_AFTER {
+                headers.insert(name, value);
+            } else {
+                // There may be several challenges.
+                headers.append(name, value);
+            }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, cache_control.cloned().unwrap_or(HeaderValue::from_static("no-store")));
@@ -143,87 +148,66 @@ impl From<OriginError> for Problem {
     fn from(error: OriginError) -> Self {
         match error {
             OriginError::Forbidden => Self::new(
-                StatusCode::FORBIDDEN,
-                "forbidden",
+                Code::Forbidden,
                 "the API key is good, but not for this: check its role (writing and deleting take readwrite), its namespaces and \
                  its prefix with 'springhead keys inspect'",
             ),
             OriginError::UnknownNamespace => Self::new(
-                StatusCode::NOT_FOUND,
-                "unknown-namespace",
+                Code::UnknownNamespace,
                 "this namespace is not configured on the server: check the URL's /cache/{namespace} and the server's settings",
             ),
             OriginError::Expired => Self { outcome: Outcome::Expired, ..Self::from(OriginError::NotFound) },
             OriginError::NotFound => Self::new(
-                StatusCode::NOT_FOUND,
-                "not-found",
+                Code::NotFound,
                 "there is no object of this name: it was not uploaded, was deleted, has outlived its TTL, or made room for newer ones",
             ),
-            OriginError::NothingRetained => Self {
-                outcome: Outcome::Miss,
-                ..Self::new(
-                    StatusCode::NOT_FOUND,
-                    "nothing-retained",
-                    "of the time between start and end there is nothing to play: it was not uploaded through this playlist, has outlived \
+            OriginError::NothingRetained => Self::new(
+                Code::NothingRetained,
+                "of the time between start and end there is nothing to play: it was not uploaded through this playlist, has outlived \
                      its TTL or made room for newer segments; start and end are compared with EXT-X-PROGRAM-DATE-TIME, where the \
                      encoder writes it, else with this server's clock",
-                )
-            },
-            OriginError::Stale { periods } => Self {
-                outcome: Outcome::Stale,
-                ..Self::new(
-                    StatusCode::NOT_FOUND,
-                    "stale",
-                    format!(
-                        "the playlist is here, but its stream has had no new segment for more than {periods} target durations, and this \
+            ),
+            OriginError::Stale { periods } => Self::new(
+                Code::Stale,
+                format!(
+                    "the playlist is here, but its stream has had no new segment for more than {periods} target durations, and this \
                          namespace is set to on_stale = \"404\", so that players and CDNs fail over; it is back with the encoder's next segment"
-                    ),
-                )
-            },
+                ),
+            ),
             OriginError::TooFarAhead => Self::bad_request(
                 "_HLS_msn or _HLS_part is too far ahead of the playlist: ask for the next segment or the one after it (RFC 8216bis 6.2.5.2)",
             ),
             OriginError::NotInTime => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not-in-time",
+                Code::NotInTime,
                 "the playlist has not got the segment asked for within three target durations: the encoder may have stopped",
-            )
-            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+            ),
             OriginError::TooLarge { limit } => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
+                Code::TooLarge,
                 format!("{error} ({limit} bytes): shorten the segments, lower the bitrate or raise the limit"),
             ),
-            OriginError::TtlOutOfRange { .. } => Self::new(StatusCode::BAD_REQUEST, "ttl-out-of-range", error.to_string()),
-            OriginError::Precondition => Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", error.to_string()),
+            OriginError::TtlOutOfRange { .. } => Self::new(Code::TtlOutOfRange, error.to_string()),
+            OriginError::Precondition => Self::new(Code::PreconditionFailed, error.to_string()),
             // 503 and not 429: CDNs fail over and serve what they have, encoders try again.
             OriginError::RateLimited { retry_after } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "rate-limited",
+                Code::RateLimited,
                 "the namespace's rate of requests or bytes is used up: wait as long as Retry-After says, or raise the rate",
             )
             .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))),
             OriginError::NotDurable => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not-durable",
+                Code::NotDurable,
                 "the object is in memory, but the durable tier has not taken it in time: send it again; the server's log and /readyz say \
                  what the tier suffers from",
-            )
-            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+            ),
             // Never a 404 for what may be there: caches would keep that.
             OriginError::Unreachable => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "tier-unreachable",
+                Code::TierUnreachable,
                 "the object is not in memory, and the durable tier can't be read at the moment: ask again in a second",
-            )
-            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+            ),
             // Never a 4xx for what passes: encoders give up for good on those.
             OriginError::Busy => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-bytes-in-flight",
+                Code::TooManyBytesInFlight,
                 "too many bytes are in flight: send it again in a second; if it lasts, raise max_in_flight",
-            )
-            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+            ),
         }
     }
 }
@@ -233,19 +217,19 @@ impl Problem {
     pub(super) fn denied(denied: &Denied, verifier: &Verifier) -> Self {
         let (code, detail, inner) = match denied {
             Denied::NoCredentials => (
-                "no-credentials",
+                Code::NoCredentials,
                 "this takes an API key: as Basic password, as 'Authorization: KEY' or 'Bearer KEY', or as ?token=KEY; or Digest with an \
                  ingest_user and ingest_password. In AWS Elemental MediaLive choose CDN settings 'HLS Akamai': they send the \
                  credentials with each request",
                 None,
             ),
             Denied::Invalid(error @ KeyError::StaleNonce) => (
-                STALE_NONCE,
+                Code::StaleNonce,
                 "the Digest credentials are right, but made with a nonce that is no longer good: make them anew with that of this answer",
                 Some(error.to_string()),
             ),
             Denied::Invalid(error) => (
-                "bad-credentials",
+                Code::BadCredentials,
                 "the API key or password is not accepted: it may be cut off, expired, revoked or from another server; the server's log \
                  says which",
                 Some(error.to_string()),
@@ -253,7 +237,7 @@ impl Problem {
         };
         let nonce = verifier.nonce();
         let stale = if *denied == Denied::Invalid(KeyError::StaleNonce) { ", stale=true" } else { "" };
-        let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
+        let mut problem = Self::new(code, detail);
         for algorithm in DIGESTS {
             let algorithm = algorithm.name();
             let challenge = format!("Digest realm=\"{REALM}\", qop=\"auth\", algorithm={algorithm}, nonce=\"{nonce}\"{stale}");
@@ -269,9 +253,6 @@ impl Problem {
     }
 }
 
-/// The code of the one refusal that a client is expected to mend by itself.
-pub(super) const STALE_NONCE: &str = "stale-nonce";
-
 /// What a panic becomes: the log has its place, the client a 500.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Problem {
     let message = panic
@@ -281,5 +262,5 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Problem {
         .unwrap_or("a panic without a message");
     tracing::error!(message, "a request panicked; this is a bug");
     let detail = "the server made a mistake with this request; it goes on with others";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    Problem::new(Code::Internal, detail)
 }
