@@ -35,6 +35,7 @@ mod observability;
 mod players;
 mod power;
 mod read;
+mod recipes;
 mod reload;
 mod secrets;
 mod slow;

@@ -1,0 +1,178 @@
+//! What the documents say to copy, run as it is written: the README's first stream, the encoders' lines, the caches' settings. Only
+//! addresses, keys and folders are put in.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::documents::blocks;
+use crate::front::free_port;
+use crate::harness::{Origin, Process, bytes, eventually};
+use crate::programs::{assert_is_here, is_root, program};
+use crate::wire::{Answer, Request};
+
+/// The blocks of a document that have this in them.
+fn blocks_with(document: &str, language: &str, part: &str) -> Vec<String> {
+    let found: Vec<String> = blocks(document, language).into_iter().filter(|text| text.contains(part)).collect();
+    assert!(!found.is_empty(), "{document} has no {language} with {part}");
+    found
+}
+
+/// A shell's text, with this origin's address, in a folder where its data directory has the name that the README gives it.
+fn shell(origin: &Origin, text: &str) -> Command {
+    let link = origin.folder().join("springhead-data");
+    if !link.exists() {
+        std::os::unix::fs::symlink(origin.data_dir(), link).unwrap();
+    }
+    let text = text.replace("127.0.0.1:8080", &origin.address.to_string());
+    let mut command = Command::new("bash");
+    command.args(["-e", "-c", &text]).current_dir(origin.folder()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.env("ENCODER", &origin.encoder).env("PLAYER", &origin.player);
+    command
+}
+
+fn output(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{command:?}\n{text}");
+    text
+}
+
+fn waits_for(origin: &Origin, key: &str) -> Answer {
+    let found = eventually(Duration::from_secs(60), || Some(origin.get(key)).filter(|answer| answer.status == 200));
+    found.unwrap_or_else(|| panic!("{key} does not arrive; {:?}", origin.refusals()))
+}
+
+#[test]
+fn the_first_stream_of_the_readme() {
+    ["ffmpeg", "ffprobe", "curl"].into_iter().for_each(assert_is_here);
+    let origin = Origin::start();
+    // In place of the shell, so that it ends with the test.
+    let push = blocks_with("README.md", "sh", "ffmpeg -re").remove(0).replace("ffmpeg -re", "exec ffmpeg -v error -nostdin -re");
+    let _ffmpeg = Process(shell(&origin, &push).env_remove("ENCODER").spawn().unwrap());
+    waits_for(&origin, "playlist.m3u8");
+    let look = blocks_with("README.md", "sh", "curl -i").remove(0);
+    let (curl, doctor) = look.split_once("cargo run --release -- ").expect("then the doctor");
+    let seen = output(shell(&origin, curl));
+    assert!(seen.starts_with("HTTP/1.1 200") && seen.contains("#EXTINF"), "{seen}");
+    // What the doctor finds depends on how busy the machine is; that it is let in does not.
+    let doctor = format!("{} {} --watch 0s || true", env!("CARGO_BIN_EXE_springhead"), doctor.trim_end());
+    let said = output(shell(&origin, &doctor));
+    assert!(said.contains("ok       key") && said.contains("ok       read"), "{said}");
+    let play =
+        blocks_with("README.md", "sh", "ffplay").remove(0).replace("ffplay", "ffprobe -v error -show_entries stream=codec_name");
+    let played = output(shell(&origin, &play));
+    assert!(played.contains("h264") && played.contains("aac"), "{played}");
+    assert!(origin.refusals().is_empty());
+}
+
+/// Pushes a short film by the lines of the encoders' page that have this in them.
+fn pushes(part: &str, names: &[&str]) {
+    assert_is_here("ffmpeg");
+    let origin = Origin::start();
+    let film = "ffmpeg -v error -f lavfi -i testsrc2=size=160x90:rate=10 -f lavfi -i sine=frequency=440 -t 5 -c:v libx264 -preset ultrafast \
+                -pix_fmt yuv420p -c:a aac input.mp4";
+    output(shell(&origin, film));
+    let push =
+        blocks_with("docs/encoders.md", "sh", part).remove(0).replace("ffmpeg -re", "timeout 60 ffmpeg -v error -nostdin -re");
+    output(shell(&origin, &push));
+    for name in names {
+        assert!(!waits_for(&origin, name).body.is_empty());
+    }
+    assert!(origin.refusals().is_empty());
+}
+
+#[test]
+fn ffmpeg_by_the_encoders_page() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| pushes("-hls_list_size 10 -hls_flags program_date_time", &["playlist.m3u8", "playlist0.ts"]));
+        let names = ["playlist.m3u8", "playlist_720p.m3u8", "playlist_480p.m3u8", "playlist_480p_00000.ts"];
+        scope.spawn(move || pushes("-var_stream_map", &names));
+        scope.spawn(|| pushes("-f dash", &["manifest.mpd", "init-stream0.m4s", "chunk-stream1-00001.m4s"]));
+    });
+}
+
+#[test]
+fn gstreamer_by_the_encoders_page() {
+    assert_is_here("gst-launch-1.0");
+    let origin = Origin::start();
+    let push =
+        blocks_with("docs/encoders.md", "sh", "gst-launch-1.0").remove(0).replace("gst-launch-1.0", "exec gst-launch-1.0 -q");
+    let _pipeline = Process(shell(&origin, &push).spawn().unwrap());
+    assert!(!waits_for(&origin, "g_00000.ts").body.is_empty());
+    assert!(origin.refusals().is_empty());
+}
+
+/// A cache that keeps a segment and asks for it with the key.
+fn caches(origin: &Origin, address: SocketAddr, mut cache: Command) {
+    let mut process = Process(cache.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{cache:?}: {error}")));
+    let up = eventually(Duration::from_secs(30), || {
+        TcpStream::connect(address).ok()?;
+        let mut wire = crate::wire::Wire::open(address);
+        wire.try_write(&Request::new("GET", "/none").to_bytes()).then_some(())?;
+        wire.try_answer_to("GET").filter(|answer| answer.status == 404)
+    });
+    assert!(up.is_some(), "it comes up and asks the origin");
+    let body = bytes(1, 100_000);
+    origin.store("show/a.ts", body.clone());
+    for query in ["", "?CMCD=bl%3D2"] {
+        let answer = Request::new("GET", format!("/show/a.ts{query}")).bearer("viewer").send(address);
+        assert!(answer.status == 200 && answer.body == body, "{} {:?}", answer.status, answer.headers);
+    }
+    // Told to end, and not killed, each ends its workers too.
+    let _ = Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status();
+    let _ = eventually(Duration::from_secs(5), || process.0.try_wait().ok().flatten());
+}
+
+fn reads(origin: &Origin) -> f64 {
+    origin.metric("springhead_http_requests_total{method=\"GET\",status=\"200\"}")
+}
+
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+#[test]
+fn nginx_by_the_page_on_cdns() {
+    let origin = Origin::start();
+    let (dir, address) = (origin.folder().join("nginx"), here(free_port()));
+    fs::create_dir(&dir).unwrap();
+    let at = |name: &str| dir.join(name).display().to_string();
+    let http = blocks_with("docs/cdns.md", "nginx", "proxy_cache_path").remove(0);
+    let http = http
+        .replace("/var/cache/nginx/live", &at("cache"))
+        .replace("origin.example.com:8080", &origin.address.to_string())
+        .replace("\"KEY\"", &format!("\"{}\"", origin.player))
+        .replace("listen 80;", &format!("listen {address};"));
+    let user = if is_root() { "user root;" } else { "" };
+    let temporary =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {};", at(kind))).concat();
+    let text = format!(
+        "{user} daemon off; pid {}; error_log stderr warn;\nevents {{ worker_connections 256; }}\nhttp {{\naccess_log off; {temporary}\n{http}\n}}\n",
+        at("pid")
+    );
+    fs::write(dir.join("nginx.conf"), text).unwrap();
+    let mut nginx = program("nginx");
+    nginx.args(["-p", &at(""), "-c", &at("nginx.conf"), "-e", "stderr"]);
+    caches(&origin, address, nginx);
+    assert!((reads(&origin) - 1.0).abs() < f64::EPSILON, "asked once, with whatever query");
+}
+
+#[test]
+fn varnish_by_the_page_on_cdns() {
+    let origin = Origin::start();
+    let address = here(free_port());
+    let vcl = blocks_with("docs/cdns.md", "vcl", "vcl_recv").remove(0);
+    let vcl = vcl
+        .replace("\"origin.example.com\"", "\"127.0.0.1\"")
+        .replace("\"8080\"", &format!("\"{}\"", origin.address.port()))
+        .replace("\"KEY\"", &format!("\"{}\"", origin.player));
+    let file = origin.folder().join("cdn.vcl");
+    fs::write(&file, vcl).unwrap();
+    let mut varnish = program("varnishd");
+    varnish.args(["-F", "-j", "none", "-a", &address.to_string(), "-s", "malloc,16m", "-p", "thread_pool_min=5"]);
+    varnish.arg("-f").arg(file).arg("-n").arg(origin.folder().join("varnish"));
+    caches(&origin, address, varnish);
+    assert!((reads(&origin) - 1.0).abs() < f64::EPSILON, "asked once, with whatever query");
+}
