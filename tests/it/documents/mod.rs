@@ -114,7 +114,8 @@ fn wrong_commands(_: &str, document: &Document) -> Vec<String> {
 }
 
 /// Flags of other programs that the documents speak of.
-const OTHERS: [&str; 8] = ["only", "no-build", "also", "clear-soft-delete", "stop-timeout", "read-only", "cap-drop", "locked"];
+const OTHERS: [&str; 9] =
+    ["only", "no-build", "also", "update", "clear-soft-delete", "stop-timeout", "read-only", "cap-drop", "locked"];
 
 #[test]
 fn commands_are_those_the_program_has() {
