@@ -144,7 +144,7 @@ pub(super) fn issue(
     label: Option<String>,
 ) -> anyhow::Result<NewKey> {
     let now = Clock::system().wall();
-    let expires = lifetime.map(|lifetime| WallTime::from_millis((now.seconds() + lifetime.as_secs()) * 1000));
+    let expires = lifetime.map(|lifetime| WallTime::from_seconds(now.seconds() + lifetime.as_secs()));
     let spec = KeySpec { role, scope, prefix, expires };
     let issued = ring.issue(&spec, now)?;
     let record = Record {
@@ -327,7 +327,7 @@ fn id_of(data: &DataDir, key_or_file: &str) -> Result<KeyId, Failure> {
 pub(super) fn read_record(record: Record) -> Option<Verified> {
     let time = |text: &str| {
         let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(WallTime::from_millis(since_epoch.as_secs() * 1000))
+        Some(WallTime::from_seconds(since_epoch.as_secs()))
     };
     let grant = Grant {
         key_id: KeyId::parse(&record.key_id).ok()?,

@@ -162,7 +162,7 @@ impl KeyRing {
     pub fn issue(&self, spec: &KeySpec, now: WallTime) -> Result<Issued, IssueError> {
         let key_id = KeyId::parse(&hex(&random::<8>())).map_err(|_| IssueError::Signing)?;
         let grant = Grant { key_id: key_id.clone(), role: spec.role, scope: spec.scope.clone(), prefix: spec.prefix.clone() };
-        let issued = WallTime::from_millis(now.seconds() * 1000);
+        let issued = WallTime::from_seconds(now.seconds());
         let (signer, key) = &self.signer;
         let token = encode(signer, key, &Verified { grant, issued, expires: spec.expires }).ok_or(IssueError::Signing)?;
         if token.len() >= MAX_ISSUED {
@@ -229,8 +229,8 @@ impl KeyRing {
                 scope: Scope::parse(claims.ns.iter().map(String::as_str)).map_err(malformed)?,
                 prefix: claims.pfx,
             },
-            issued: WallTime::from_millis(claims.iat.saturating_mul(1000)),
-            expires: claims.exp.map(|exp| WallTime::from_millis(exp.saturating_mul(1000))),
+            issued: WallTime::from_seconds(claims.iat),
+            expires: claims.exp.map(WallTime::from_seconds),
         };
         Ok((verified, kid))
     }
@@ -299,7 +299,7 @@ mod tests {
             scope: Scope::parse(["live", "test"]).unwrap(),
             prefix: Some("a/".to_owned()),
         };
-        let at = |seconds: u64| WallTime::from_millis(seconds * 1000);
+        let at = |seconds: u64| WallTime::from_seconds(seconds);
         Verified { grant, issued: at(1_767_225_600), expires: Some(at(1_767_312_000)) }
     }
 

@@ -225,7 +225,7 @@ mod tests {
 
     impl Bench {
         fn issue(&self, signer: &SigningKey, ttl: Option<Duration>) -> Issued {
-            let expires = ttl.map(|ttl| WallTime::from_millis((self.clock.wall().seconds() + ttl.as_secs()) * 1000));
+            let expires = ttl.map(|ttl| WallTime::from_seconds(self.clock.wall().seconds() + ttl.as_secs()));
             let scope = Scope::parse(["live"]).unwrap();
             let spec = KeySpec { role: Role::Readonly, scope, prefix: Some("a/".to_owned()), expires };
             KeyRing::new(std::slice::from_ref(signer)).unwrap().issue(&spec, self.clock.wall()).unwrap()
@@ -277,7 +277,7 @@ mod tests {
     impl Bench {
         /// A key as it goes on record.
         fn record(&self, signer: &SigningKey, role: Role, ttl: Option<Duration>) -> (Issued, Verified) {
-            let expires = ttl.map(|ttl| WallTime::from_millis((self.clock.wall().seconds() + ttl.as_secs()) * 1000));
+            let expires = ttl.map(|ttl| WallTime::from_seconds(self.clock.wall().seconds() + ttl.as_secs()));
             let spec = KeySpec { role, scope: Scope::parse(["live"]).unwrap(), prefix: None, expires };
             let ring = KeyRing::new(std::slice::from_ref(signer)).unwrap();
             let issued = ring.issue(&spec, self.clock.wall()).unwrap();

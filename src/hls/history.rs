@@ -65,7 +65,7 @@ impl Listed {
     /// When it ends.
     #[must_use]
     pub fn end(&self) -> WallTime {
-        later(self.at, self.duration)
+        self.at + self.duration
     }
 
     /// Bytes of memory beside a neighbour with which it may share texts, about. So counted from the one end when it comes and from
@@ -183,7 +183,7 @@ impl History {
                 lost: segment.gap || is_too_long,
             };
             left = left.saturating_sub(segment.duration);
-            told = told.map(|at| later(at, segment.duration));
+            told = told.map(|at| at + segment.duration);
             new.push(self.push(listed));
         }
         new
@@ -272,7 +272,7 @@ impl History {
 
     /// When a segment begins of which the playlist does not tell. `left` is how long it and those behind it play.
     fn begins(&self, discontinuity: bool, now: WallTime, left: Duration) -> WallTime {
-        let by_clock = WallTime::from_millis(now.millis().saturating_sub(millis(left)));
+        let by_clock = now - left;
         let Some(last) = self.listed.back() else { return by_clock };
         let follows = last.end();
         let tolerance = STEADY_MS.saturating_add(millis(self.target).saturating_mul(2));
@@ -384,7 +384,7 @@ fn told(segments: &[Segment]) -> Option<WallTime> {
     for segment in segments.iter().rev() {
         after = after.saturating_add(segment.duration);
         if let Some(date) = segment.program_date_time {
-            return Some(later(date, after));
+            return Some(date + after);
         }
     }
     None
@@ -392,10 +392,6 @@ fn told(segments: &[Segment]) -> Option<WallTime> {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn later(at: WallTime, span: Duration) -> WallTime {
-    WallTime::from_millis(at.millis().saturating_add(millis(span)))
 }
 
 #[cfg(test)]

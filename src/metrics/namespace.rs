@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::durable::{DurableFamilies, DurableMetrics};
-use super::requests::{KINDS, Traffic};
+use super::requests::Traffic;
 use super::{Count, Family, Labels, Level, Registry};
 use crate::model::event::EventKind;
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
+use crate::model::liveness::Standing;
 
 /// Why an object left before its time, or at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +52,8 @@ pub struct NamespaceMetrics {
     pub capacity_bytes: Level,
     /// Bytes of uploads in flight.
     pub uploading_bytes: Level,
-    expired: [Count; KINDS.len()],
-    evicted: [Count; KINDS.len()],
+    expired: [Count; Kind::ALL.len()],
+    evicted: [Count; Kind::ALL.len()],
     /// Uploads that were stored.
     pub uploads_stored: Count,
     /// Uploads that were refused: the answer said why.
@@ -65,8 +66,8 @@ pub struct NamespaceMetrics {
     pub writes_limited: Count,
     /// Playlists that were stored with something taken out of their URIs.
     pub playlists_stripped: Count,
-    /// Media playlists and MPDs by how they stand: live, late, stale, ended.
-    pub renditions: [Level; STANDINGS.len()],
+    /// Media playlists and MPDs by how they stand, in the order of [`Standing::ALL`].
+    pub renditions: [Level; Standing::ALL.len()],
     /// The longest time since a new segment, over the renditions that have no end.
     pub oldest_edge_seconds: Level,
     /// Reads that wait for an object that is about to arrive.
@@ -81,9 +82,6 @@ pub struct NamespaceMetrics {
     pub durable: DurableMetrics,
     events: [Count; EventKind::ALL.len()],
 }
-
-/// How a rendition may stand.
-const STANDINGS: [&str; 4] = ["live", "late", "stale", "ended"];
 
 impl Namespaces {
     /// None yet; what there will be is shown by this registry.
@@ -146,7 +144,7 @@ impl Namespaces {
     pub(super) fn of(&self, name: &Namespace, traffic: Arc<Traffic>) -> NamespaceMetrics {
         let label = || ("namespace", name.to_string());
         let gone = |reason: &str| {
-            KINDS.map(|kind| {
+            Kind::ALL.map(|kind| {
                 let labels = [label(), ("reason", reason.to_owned()), ("kind", kind.as_str().to_owned())];
                 self.gone.get_or_create_owned(&labels)
             })
@@ -167,7 +165,8 @@ impl Namespaces {
             reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
             writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
             playlists_stripped: self.stripped.get_or_create_owned(&[label()]),
-            renditions: STANDINGS.map(|state| self.renditions.get_or_create_owned(&[label(), ("state", state.to_owned())])),
+            renditions: Standing::ALL
+                .map(|one| self.renditions.get_or_create_owned(&[label(), ("state", one.as_str().to_owned())])),
             oldest_edge_seconds: self.oldest_edge_seconds.get_or_create_owned(&[label()]),
             holding: self.holding.get_or_create_owned(&[label()]),
             held_arrived: held("arrived"),
@@ -182,9 +181,7 @@ impl Namespaces {
 impl NamespaceMetrics {
     /// Counts something that was found about a stream.
     pub fn count_event(&self, kind: EventKind) {
-        if let Some(index) = EventKind::ALL.iter().position(|known| *known == kind) {
-            self.events[index].inc();
-        }
+        self.events[kind as usize].inc();
     }
 
     /// Counts an object that left the hot store by itself.
@@ -193,9 +190,7 @@ impl NamespaceMetrics {
             Gone::Expired => &self.expired,
             Gone::Evicted => &self.evicted,
         };
-        if let Some(index) = KINDS.iter().position(|known| *known == kind) {
-            counters[index].inc();
-        }
+        counters[kind as usize].inc();
     }
 }
 

@@ -85,9 +85,6 @@ const SIZE: [u64; 10] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 512 <<
 /// In milliseconds. A live playlist is read within a target duration of its writing.
 const AGE: [u64; 12] = [500, 1_000, 2_000, 4_000, 6_000, 10_000, 20_000, 30_000, 60_000, 300_000, 3_600_000, 86_400_000];
 
-/// The kinds of objects, in the order of their tables.
-pub(super) const KINDS: [Kind; 4] = [Kind::Playlist, Kind::Manifest, Kind::Initialization, Kind::Segment];
-
 impl Verb {
     /// The verb of a method's name.
     #[must_use]
@@ -167,7 +164,7 @@ impl Traffic {
 pub(super) struct Spreads {
     time_to_answer: [Histogram; VERBS.len()],
     size: [Histogram; VERBS.len()],
-    age: [Histogram; KINDS.len()],
+    age: [Histogram; Kind::ALL.len()],
 }
 
 impl Spreads {
@@ -188,9 +185,7 @@ impl Spreads {
     }
 
     pub(super) fn age(&self, kind: Kind, age: Duration) {
-        if let Some(index) = KINDS.iter().position(|known| *known == kind) {
-            self.age[index].observe(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        }
+        self.age[kind as usize].observe(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn times(&self) -> impl Iterator<Item = (&'static str, Spread)> {
@@ -202,7 +197,7 @@ impl Spreads {
     }
 
     pub(super) fn ages(&self) -> impl Iterator<Item = (&'static str, Spread)> {
-        KINDS.map(Kind::as_str).into_iter().zip(self.age.iter().map(|histogram| histogram.read(1e3)))
+        Kind::ALL.map(Kind::as_str).into_iter().zip(self.age.iter().map(|histogram| histogram.read(1e3)))
     }
 }
 

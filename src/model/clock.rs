@@ -1,7 +1,7 @@
 //! Time, injected: the system's in service, a hand-moved one in tests, so that a test passes a day in a microsecond.
 
 use std::fmt;
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,8 +23,7 @@ impl Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis))
+        Self(self.0.saturating_add(whole_millis(span)))
     }
 }
 
@@ -60,6 +59,12 @@ impl WallTime {
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
+    }
+
+    /// From whole seconds since the Unix epoch, as keys and certificates have them.
+    #[must_use]
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1000))
     }
 
     /// Reads a date and time as RFC 3339 and ISO 8601 write them, and as encoders do: `2026-01-02T03:04:05.678Z`, an offset as
@@ -123,6 +128,28 @@ impl WallTime {
     pub fn to_system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0)
     }
+}
+
+/// That much later, to the millisecond; the end of time where there is no such point.
+impl Add<Duration> for WallTime {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(whole_millis(span)))
+    }
+}
+
+/// That much earlier, to the millisecond; the epoch where there is no such point.
+impl Sub<Duration> for WallTime {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(span)))
+    }
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A time zone: whether it is east of Greenwich, and by how many milliseconds.
@@ -236,7 +263,7 @@ impl Clock {
     #[must_use]
     pub fn wall_of(&self, moment: Moment) -> WallTime {
         let (now, wall) = (self.now(), self.wall());
-        WallTime(wall.0.saturating_add(moment.0.saturating_sub(now.0)).saturating_sub(now.0.saturating_sub(moment.0)))
+        wall + moment.since(now) - now.since(moment)
     }
 
     /// The moment of a wall time. One before all moments is the first: what was due then is due.
@@ -325,6 +352,15 @@ mod tests {
         fn no_date_panics(text in any::<String>(), like in "[0-9T:.Z+-]{0,40}") {
             let _ = (WallTime::parse(&text), WallTime::parse(&like));
         }
+    }
+
+    #[test]
+    fn a_span_is_added_and_taken_away_to_the_ends_of_time() {
+        let (noon, span) = (WallTime::from_seconds(43_200), Duration::from_micros(1_500_900));
+        assert_eq!((noon + span, noon - span), (WallTime::from_millis(43_201_500), WallTime::from_millis(43_198_500)));
+        assert_eq!(noon - Duration::from_secs(86_400), WallTime::from_millis(0));
+        assert_eq!(noon + Duration::MAX, WallTime::from_millis(u64::MAX));
+        assert_eq!(WallTime::from_seconds(u64::MAX), WallTime::from_millis(u64::MAX));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// All of them.
+    /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
     pub const ALL: [Self; 15] = [
         Self::Started,
         Self::Late,
@@ -81,5 +81,16 @@ impl EventKind {
     #[must_use]
     pub const fn is_trouble(self) -> bool {
         !matches!(self, Self::Started | Self::Recovered | Self::Ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_listed_in_their_order() {
+        assert!(EventKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::BrokenPlaylist));
     }
 }

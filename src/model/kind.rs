@@ -1,5 +1,6 @@
 //! What an object is to a live stream: it decides how long caches may keep it and what is given up first when space is short.
 
+use super::extension::{Extension, Format};
 use super::id::Key;
 
 /// The kind of an object.
@@ -16,17 +17,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
+    pub const ALL: [Self; 4] = [Self::Playlist, Self::Manifest, Self::Initialization, Self::Segment];
+
     /// Judges by the key's extension and, for ISO media, by the boxes the body begins with.
     #[must_use]
     pub fn of(key: &Key, body: &[u8]) -> Self {
-        match key.extension().as_str() {
-            "m3u8" | "m3u" => Self::Playlist,
-            "mpd" => Self::Manifest,
-            "key" => Self::Initialization,
-            "mp4" | "m4s" | "m4v" | "m4a" | "m4i" | "init" | "cmfv" | "cmfa" | "cmft" | "cmfm" if is_iso_init(body) => {
-                Self::Initialization
-            }
-            _ => Self::Segment,
+        match Extension::of(&key.extension()).format {
+            Format::Playlist => Self::Playlist,
+            Format::Manifest => Self::Manifest,
+            Format::ContentKey => Self::Initialization,
+            Format::IsoMedia | Format::IsoHeader if is_iso_init(body) => Self::Initialization,
+            Format::IsoMedia | Format::IsoHeader | Format::OtherMedia | Format::Other => Self::Segment,
         }
     }
 
@@ -81,6 +83,12 @@ mod tests {
 
     fn boxes(names: &[&[u8; 4]]) -> Vec<u8> {
         names.iter().flat_map(|name| [&[0, 0, 0, 12], &name[..], &[0; 4]].concat()).collect()
+    }
+
+    #[test]
+    fn all_are_listed_in_their_order() {
+        assert!(Kind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
+        assert_eq!(Kind::ALL.last(), Some(&Kind::Segment));
     }
 
     #[test]

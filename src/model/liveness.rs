@@ -40,3 +40,44 @@ impl Liveness {
         self.period.is_some_and(|period| now.since(self.pulse.last()) > period * periods)
     }
 }
+
+/// How a rendition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// New segments come in time.
+    Live,
+    /// One is overdue.
+    Late,
+    /// None has come for too long.
+    Stale,
+    /// There will be no more.
+    Ended,
+}
+
+impl Standing {
+    /// All of them, in the order of the enumeration: `ALL[standing as usize]` is that one.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Late, Self::Stale, Self::Ended];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Late => "late",
+            Self::Stale => "stale",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_listed_in_their_order() {
+        assert!(Standing::ALL.iter().enumerate().all(|(index, standing)| *standing as usize == index));
+        assert_eq!(Standing::ALL.last(), Some(&Standing::Ended));
+    }
+}

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod conditions;
 pub mod event;
+pub mod extension;
 pub mod id;
 pub mod kind;
 pub mod liveness;

@@ -27,7 +27,7 @@ use arc_swap::ArcSwap;
 pub use crate::hls::history::Listed;
 pub use crate::hls::shift::Window;
 pub use error::OriginError;
-pub use live::{Chronicle, Event, RenditionReport, Standing, StreamReport};
+pub use live::{Chronicle, Event, RenditionReport, StreamReport};
 pub use namespace::NamespaceHandle;
 pub use put::{PutSpec, Stored, Upload};
 pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};

@@ -3,13 +3,14 @@
 
 use http::HeaderValue;
 
+use crate::model::extension::Extension;
 use crate::model::id::Key;
 
 /// The type an object is served with: what the encoder said, unless it said nothing of use.
 pub(super) fn content_type(key: &Key, sent: Option<&HeaderValue>) -> HeaderValue {
     match sent {
         Some(sent) if says_something(sent) => sent.clone(),
-        _ => HeaderValue::from_static(by_extension(&key.extension())),
+        _ => HeaderValue::from_static(Extension::of(&key.extension()).media_type),
     }
 }
 
@@ -17,7 +18,7 @@ pub(super) fn content_type(key: &Key, sent: Option<&HeaderValue>) -> HeaderValue
 #[must_use]
 pub fn type_of_name(name: &str) -> &'static str {
     let extension = name.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("", |(_, extension)| extension);
-    by_extension(&extension.to_ascii_lowercase())
+    Extension::of(&extension.to_ascii_lowercase()).media_type
 }
 
 /// Not the catch-all, not what curl says of any `--data-binary`, and not what is no media type at all (`*` from GPAC).
@@ -26,25 +27,6 @@ fn says_something(sent: &HeaderValue) -> bool {
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_type = essence.split_once('/').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty() && kind != "*");
     is_type && !matches!(essence.as_str(), "application/octet-stream" | "application/x-www-form-urlencoded")
-}
-
-fn by_extension(extension: &str) -> &'static str {
-    match extension {
-        "m3u8" | "m3u" => "application/vnd.apple.mpegurl",
-        "ts" => "video/mp2t",
-        "mp4" | "m4v" => "video/mp4",
-        "m4s" | "cmfv" | "cmfa" | "cmft" => "video/iso.segment",
-        "m4a" => "audio/mp4",
-        "aac" => "audio/aac",
-        "ac3" => "audio/ac3",
-        "ec3" => "audio/eac3",
-        "mpd" => "application/dash+xml",
-        "vtt" | "webvtt" => "text/vtt",
-        "jpg" | "jpeg" => "image/jpeg",
-        "png" => "image/png",
-        "json" => "application/json",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]

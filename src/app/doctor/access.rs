@@ -75,7 +75,7 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
         let text = format!("the key is for the namespace {} and not for {namespace}", claims.ns.join(", "));
         return Finding::failure(STEP, text, format!("{}, or name the right one with --namespace", make("readonly")));
     }
-    let end = claims.exp.map(|end| WallTime::from_millis(end.saturating_mul(1000)));
+    let end = claims.exp.map(WallTime::from_seconds);
     if let Some(end) = end
         && now >= end
     {

@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn clocks_are_compared() {
-        let at = |seconds: u64| WallTime::from_millis(seconds * 1000);
+        let at = |seconds: u64| WallTime::from_seconds(seconds);
         let answer = |date: u64, age: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("date", httpdate::fmt_http_date(at(date).to_system()).parse().unwrap());

@@ -141,8 +141,7 @@ impl Watched {
         let tagged = self.media.segments.iter().rposition(|segment| segment.program_date_time.is_some())?;
         let from = self.media.segments[tagged].program_date_time?;
         let after: Duration = self.media.segments[tagged..].iter().map(|segment| segment.duration).sum();
-        let millis = from.since(WallTime::from_millis(0)) + after;
-        Some(WallTime::from_millis(u64::try_from(millis.as_millis()).ok()?))
+        Some(from + after)
     }
 }
 

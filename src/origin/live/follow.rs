@@ -7,16 +7,16 @@ use http::HeaderValue;
 
 use super::event::{Now, Place};
 use super::numbered::Numbered;
-use super::rendition::{News, Rendition, Standing};
+use super::rendition::{News, Rendition};
 use super::{Dash, EXPECTED, EXPECTED_AT_FIRST, Expected, Noted, State, is_beside};
 use crate::hls::history::Step;
 use crate::hls::mpd::Manifest;
 use crate::hls::playlist::{Media, Segment};
 use crate::hls::uri;
-use crate::model::clock::{Moment, Pulse, WallTime};
+use crate::model::clock::{Moment, Pulse};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace, ObjectId};
-use crate::model::liveness::Liveness;
+use crate::model::liveness::{Liveness, Standing};
 
 impl State {
     pub(super) fn media(
@@ -42,7 +42,7 @@ impl State {
         let until = |segment: &Segment| {
             let arrived = uri::resolve(object, &segment.uri).and_then(|found| self.arrivals.get(&found.key));
             let left = arrived.map_or(expires, |arrival| arrival.expires.max(expires)).since(now.moment);
-            WallTime::from_millis(now.wall.millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+            now.wall + left
         };
         self.histories.follow(namespace, key, media, step, now.wall, until);
         let stream = self.streams.of(key).cloned().unwrap_or_else(|| key.clone());

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::event::{Event, Now, Place};
-use super::rendition::{Rendition, Standing};
+use super::rendition::Rendition;
 use super::{Live, State, patience};
 use crate::metrics::NamespaceMetrics;
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
+use crate::model::liveness::Standing;
 
 /// Upload time over duration from which on segments come too slowly. A chunked upload in real time takes just the duration.
 const SLOW_UPLOAD: f64 = 1.3;
@@ -58,9 +59,7 @@ impl Live {
                     _ => {}
                 }
             }
-            if let Some(index) = Standing::ALL.iter().position(|one| *one == rendition.standing) {
-                standing[index] += 1;
-            }
+            standing[rendition.standing as usize] += 1;
             if rendition.standing != Standing::Ended {
                 oldest = oldest.max(age);
             }
@@ -77,9 +76,7 @@ impl Live {
                 let detail = words(kind, age, dash.period);
                 events.announce(now, &Place { namespace: &self.namespace, stream: key, playlist: key }, kind, detail);
             }
-            if let Some(index) = Standing::ALL.iter().position(|one| *one == stands) {
-                standing[index] += 1;
-            }
+            standing[stands as usize] += 1;
             if dash.dynamic {
                 oldest = oldest.max(age);
             }

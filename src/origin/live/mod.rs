@@ -32,7 +32,6 @@ use parking_lot::Mutex;
 
 pub use self::event::Event;
 pub use self::histories::Chronicle;
-pub use self::rendition::Standing;
 pub use self::report::{RenditionReport, StreamReport};
 
 use self::arrivals::Arrivals;
@@ -47,9 +46,10 @@ use crate::hls::playlist::{Media, Playlist};
 use crate::hls::uri;
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Clock, Moment, Pulse, WallTime};
+use crate::model::extension::Extension;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::liveness::Liveness;
+use crate::model::liveness::{Liveness, Standing};
 
 /// Playlists and MPDs that are followed in one namespace; what comes beyond is stored and served, and not followed.
 const FOLLOWED: usize = 4096;
@@ -358,21 +358,5 @@ fn is_beside(key: &Key, playlist: &Key) -> bool {
 
 /// Whether a name is that of a media segment: pictures and the like are rewritten rightly.
 fn is_media(key: &Key) -> bool {
-    matches!(
-        key.extension().as_str(),
-        "ts" | "m4s"
-            | "mp4"
-            | "m4v"
-            | "m4a"
-            | "m4f"
-            | "cmfv"
-            | "cmfa"
-            | "cmft"
-            | "aac"
-            | "ac3"
-            | "ec3"
-            | "mp3"
-            | "vtt"
-            | "webvtt"
-    )
+    Extension::of(&key.extension()).format.is_media()
 }

@@ -12,6 +12,7 @@ use crate::hls::uri;
 use crate::model::clock::{Moment, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, ObjectId};
+use crate::model::liveness::Standing;
 
 /// How many of its last segments are kept in mind.
 const RECENT: usize = 64;
@@ -60,36 +61,6 @@ pub(super) struct Rendition {
     pub(super) troubles: Vec<EventKind>,
     pub(super) counts: Counts,
     pub(super) fault: Option<String>,
-}
-
-/// How a rendition stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// New segments come in time.
-    Live,
-    /// One is overdue.
-    Late,
-    /// None has come for too long.
-    Stale,
-    /// There will be no more.
-    Ended,
-}
-
-impl Standing {
-    /// All of them, for figures.
-    pub const ALL: [Self; 4] = [Self::Live, Self::Late, Self::Stale, Self::Ended];
-
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Late => "late",
-            Self::Stale => "stale",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 /// What happened to it so far.
@@ -373,7 +344,7 @@ fn edge(media: &Media) -> Option<WallTime> {
     for segment in media.segments.iter().rev() {
         after += segment.duration;
         if let Some(date) = segment.program_date_time {
-            return Some(WallTime::from_millis(date.millis() + u64::try_from(after.as_millis()).ok()?));
+            return Some(date + after);
         }
     }
     None

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::rendition::{Counts, Rendition, Standing};
+use super::rendition::{Counts, Rendition};
 use super::streams::Child;
 use super::{Dash, Live};
 use crate::model::clock::Moment;
 use crate::model::event::EventKind;
 use crate::model::id::Key;
+use crate::model::liveness::Standing;
 
 /// A stream: a multivariant playlist and its children, a lone media playlist, or an MPD.
 #[derive(Clone, Debug, Serialize)]

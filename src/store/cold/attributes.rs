@@ -160,7 +160,7 @@ impl Attributes {
 
 /// The kind of this name.
 pub(super) fn kind(name: &str) -> Option<Kind> {
-    [Kind::Playlist, Kind::Manifest, Kind::Initialization, Kind::Segment].into_iter().find(|kind| kind.as_str() == name)
+    Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
 }
 
 /// JSON with everything beyond ASCII as escapes. Outside of strings there is nothing beyond ASCII.

@@ -85,13 +85,8 @@ fn parse(line: &str, clock: &Clock) -> Option<Line> {
             let mut fields = rest.splitn(5, '\t');
             let mut number = || fields.next()?.parse::<u64>().ok();
             let (length, modified, expires) = (number()?, number()?, number()?);
-            let kind = match fields.next()? {
-                "p" => Kind::Playlist,
-                "m" => Kind::Manifest,
-                "i" => Kind::Initialization,
-                "s" => Kind::Segment,
-                _ => return None,
-            };
+            let kind = fields.next()?;
+            let kind = Kind::ALL.into_iter().find(|known| kind.chars().eq([letter(*known)]))?;
             let key = Key::parse(fields.next()?).ok()?;
             let expires = clock.moment_of(WallTime::from_millis(expires));
             let modified = WallTime::from_millis(modified);
