@@ -24,12 +24,12 @@ const WARN_EVERY: Duration = Duration::from_secs(86_400);
 pub(super) struct Certificates {
     settings: TlsSettings,
     tls: Arc<Tls>,
-    seen: Vec<Stamp>,
+    seen: Vec<FileState>,
 }
 
 /// What tells one state of a file from another: its time of change and its length. Follows links, so that a mounted secret whose
 /// link is turned over is seen too.
-type Stamp = Option<(SystemTime, u64)>;
+type FileState = Option<(SystemTime, u64)>;
 
 impl Certificates {
     /// Reads the files, if there is a TLS listener.
@@ -94,7 +94,7 @@ impl Certificates {
     }
 }
 
-fn stamps(settings: &TlsSettings) -> Vec<Stamp> {
+fn stamps(settings: &TlsSettings) -> Vec<FileState> {
     let stamp = |path: &Path| {
         let meta = std::fs::metadata(path).ok()?;
         Some((meta.modified().ok()?, meta.len()))

@@ -31,7 +31,7 @@ enum Command {
     /// Walk a stream's whole way, from the server's name to the live point and through the CDN, and say what is wrong with it.
     Doctor(DoctorArgs),
     /// Copy a window of a stream to a folder or bucket, as a recording that needs no server. Run again, it copies what is missing.
-    Harvest(harvest::Request),
+    Harvest(harvest::HarvestRequest),
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
 }
@@ -273,7 +273,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             serve::run(Box::new(move || load(file.as_deref(), &overrides)))
         }
         Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
-        Command::Doctor(args) => doctor::run(doctor::Request {
+        Command::Doctor(args) => doctor::run(doctor::DoctorRequest {
             base: args.base,
             namespace: args.namespace,
             key: args.key,
@@ -298,7 +298,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             Ok(print(&size::work_out(&bitrates, &segment, &keep, &max_object_size).map_err(Failure::Usage)?)?)
         }
         Command::Keys(KeysCommand::Create(args)) => {
-            let request = keys::Request {
+            let request = keys::KeyRequest {
                 namespaces: args.namespace,
                 role: match args.role {
                     RoleArg::Readonly => Role::Readonly,

@@ -26,13 +26,13 @@ pub(super) struct Call<'a> {
     pub(super) body: Bytes,
     /// For all of it, from the connection to the last byte.
     pub(super) timeout: Duration,
-    /// More of a body than this is not read; the answer is then [`Answer::cut`].
+    /// More of a body than this is not read; the answer is then [`Response::cut`].
     pub(super) max_body: usize,
 }
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     /// The body, or as much of it as came.
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Asks once. Cancel-safe: a dropped call ends its connection.
-    pub(super) async fn ask(&self, call: Call<'_>) -> Result<Answer, Unanswered> {
+    pub(super) async fn ask(&self, call: Call<'_>) -> Result<Response, Unanswered> {
         let (begun, asked) = (self.clock.now(), self.clock.wall());
         let request = self.http.request(call.method, call.url.clone()).headers(call.headers).timeout(call.timeout);
         let request = if call.body.is_empty() { request } else { request.body(call.body) };
@@ -131,7 +131,7 @@ impl Client {
             }
         }
         let certificate = response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|tls| tls.peer_certificate());
-        Ok(Answer {
+        Ok(Response {
             status: response.status().as_u16(),
             certificate: certificate.map(<[u8]>::to_vec),
             from: response.remote_addr(),
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl Response {
     /// A header's first value; empty when it is not there or no text.
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()

@@ -120,7 +120,7 @@ enum Told {
 
 /// What is to be said of a key's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
+enum KeyNews {
     Soon(Duration),
     Ended,
 }
@@ -131,14 +131,14 @@ struct Announced(HashMap<KeyId, Told>);
 
 impl Announced {
     /// What is to be said now of a key that ends at `end`. What ended long before the start is old news.
-    fn due(&mut self, id: &KeyId, end: WallTime, wall: WallTime, now: Moment) -> Option<News> {
+    fn due(&mut self, id: &KeyId, end: WallTime, wall: WallTime, now: Moment) -> Option<KeyNews> {
         let told = self.0.get(id).copied();
         if wall >= end {
             if told == Some(Told::Ended) {
                 return None;
             }
             self.0.insert(id.clone(), Told::Ended);
-            return (told.is_some() || wall.since(end) < WARN_BEFORE).then_some(News::Ended);
+            return (told.is_some() || wall.since(end) < WARN_BEFORE).then_some(KeyNews::Ended);
         }
         let left = end.since(wall);
         let is_due = match told {
@@ -147,7 +147,7 @@ impl Announced {
         };
         (left < WARN_BEFORE && is_due).then(|| {
             self.0.insert(id.clone(), Told::Soon(now));
-            News::Soon(left)
+            KeyNews::Soon(left)
         })
     }
 }
@@ -196,7 +196,7 @@ impl KeyWatch {
             let (key_id, role) = (&key.grant.key_id, key.grant.role.as_str());
             let (label, ends) = (label.as_deref().unwrap_or_default(), rfc3339(end));
             match self.announced.due(key_id, end, wall, now) {
-                Some(News::Soon(left)) => tracing::warn!(
+                Some(KeyNews::Soon(left)) => tracing::warn!(
                     %key_id,
                     label,
                     role,
@@ -204,7 +204,7 @@ impl KeyWatch {
                     hours_left = left.as_secs() / 3600,
                     "an API key ends soon: make another with 'springhead keys create' and give it to whoever uses this one"
                 ),
-                Some(News::Ended) => tracing::warn!(%key_id, label, role, ends, "an API key has ended: it is refused"),
+                Some(KeyNews::Ended) => tracing::warn!(%key_id, label, role, ends, "an API key has ended: it is refused"),
                 None => {}
             }
             // An alert for one that is about to end clears a day after its end: by then it is known, or nobody used it.
@@ -262,10 +262,10 @@ mod tests {
             }
             clock.advance(day / 4);
         }
-        let soon = said.iter().filter(|(_, news)| matches!(news, News::Soon(_))).count();
-        assert_eq!((soon, said.last().copied()), (14, Some((20, News::Ended))), "{said:?}");
-        assert!(said[0].0 == 6 && said[0].1 == News::Soon(Duration::from_secs(14 * 86_400) - day / 4), "{said:?}");
-        assert_eq!(said.iter().filter(|(_, news)| *news == News::Ended).count(), 1);
+        let soon = said.iter().filter(|(_, news)| matches!(news, KeyNews::Soon(_))).count();
+        assert_eq!((soon, said.last().copied()), (14, Some((20, KeyNews::Ended))), "{said:?}");
+        assert!(said[0].0 == 6 && said[0].1 == KeyNews::Soon(Duration::from_secs(14 * 86_400) - day / 4), "{said:?}");
+        assert_eq!(said.iter().filter(|(_, news)| *news == KeyNews::Ended).count(), 1);
     }
 
     #[test]
@@ -275,6 +275,6 @@ mod tests {
         let ago = |days: u64| WallTime::from_millis(clock.wall().millis() - days * 86_400_000);
         let mut announced = Announced::default();
         let mut due = |id: &str, end| announced.due(&KeyId::parse(id).unwrap(), end, clock.wall(), clock.now());
-        assert_eq!((due("old", ago(20)), due("new", ago(1)), due("new", ago(1))), (None, Some(News::Ended), None));
+        assert_eq!((due("old", ago(20)), due("new", ago(1)), due("new", ago(1))), (None, Some(KeyNews::Ended), None));
     }
 }

@@ -18,7 +18,7 @@ use crate::model::units::parse_duration;
 
 /// What `keys create` is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(super) struct KeyRequest {
     pub(super) namespaces: Vec<String>,
     pub(super) role: Role,
     pub(super) prefix: Option<String>,
@@ -71,7 +71,7 @@ struct Inspected {
 }
 
 /// Makes a key.
-pub(super) fn create(settings: &Settings, request: Request) -> Result<(), Failure> {
+pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage(format!("error: {message}"));
     if request.namespaces.is_empty() && request.role != Role::Admin {
         return Err(usage("name the namespace the key is for with --namespace NAME, or '*' for all".to_owned()));

@@ -57,7 +57,7 @@ impl Traces {
             resource = resource.with_service_name("springhead");
         }
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Watched { exporter, trouble: AtomicBool::new(false) })
+            .with_batch_exporter(WatchedExporter { exporter, trouble: AtomicBool::new(false) })
             .with_resource(resource.build())
             .build();
         let sender = Sender { tracer: provider.tracer("springhead"), propagator: TraceContextPropagator::new() };
@@ -140,12 +140,12 @@ impl Extractor for Parent<'_> {
 
 /// Says when spans do not arrive, once each time.
 #[derive(Debug)]
-struct Watched {
+struct WatchedExporter {
     exporter: SpanExporter,
     trouble: AtomicBool,
 }
 
-impl opentelemetry_sdk::trace::SpanExporter for Watched {
+impl opentelemetry_sdk::trace::SpanExporter for WatchedExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let sent = self.exporter.export(batch).await;
         match &sent {

@@ -62,7 +62,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut reader = Reader::from_str(text);
     let mut manifest = Manifest::default();
-    let mut levels = vec![Level::default()];
+    let mut levels = vec![Inherited::default()];
     let mut is_mpd = false;
     // The BaseURL that is being read; only the first one of each level counts, the others are the same elsewhere.
     let mut base: Option<String> = None;
@@ -148,7 +148,7 @@ impl Manifest {
 
 /// What is in force within an element: its own, and what it has from those around it.
 #[derive(Clone, Debug, Default)]
-struct Level {
+struct Inherited {
     base: String,
     has_base: bool,
     initialization: Option<String>,
@@ -158,7 +158,7 @@ struct Level {
     codecs: Option<String>,
 }
 
-impl Level {
+impl Inherited {
     fn open(&mut self, element: &BytesStart<'_>) {
         each_attribute(element, |name, value| match name {
             "id" if value.len() <= MAX_URI => value.clone_into(&mut self.id),

@@ -37,10 +37,10 @@ pub struct Process {
 }
 
 /// Reads the figures.
-pub(super) struct Reader(pub(super) Box<dyn Fn() -> Machine + Send + Sync>);
+pub(super) struct MachineReader(pub(super) Box<dyn Fn() -> Machine + Send + Sync>);
 
-impl fmt::Debug for Reader {
+impl fmt::Debug for MachineReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reader")
+        f.write_str("MachineReader")
     }
 }

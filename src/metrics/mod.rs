@@ -37,7 +37,7 @@ pub use shown::KeyEnd;
 
 use self::histogram::Spread;
 use self::namespace::Namespaces;
-use self::shown::{Shown, Value};
+use self::shown::{Collected, Value};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 
@@ -66,7 +66,7 @@ impl Delivery {
 /// The server's figures.
 pub struct Metrics {
     registry: Registry,
-    shown: Arc<Shown>,
+    shown: Arc<Collected>,
     namespaces: Namespaces,
     nowhere: Arc<Traffic>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
@@ -89,17 +89,17 @@ pub struct Metrics {
     pub access_log_lines_dropped: Counter,
 }
 
-/// [`Shown`] under the server's own prefix, and under the names that all Prometheus clients share.
+/// [`Collected`] under the server's own prefix, and under the names that all Prometheus clients share.
 #[derive(Debug)]
-struct OurOwn(Arc<Shown>);
+struct OurOwn(Arc<Collected>);
 #[derive(Debug)]
-struct OfTheProcess(Arc<Shown>);
+struct OfTheProcess(Arc<Collected>);
 
 impl Metrics {
     /// All figures, at zero.
     #[must_use]
     pub fn new() -> Self {
-        let shown = Arc::new(Shown::new());
+        let shown = Arc::new(Collected::new());
         let nowhere = shown.traffic("");
         let mut all = Registry::default();
         all.register_collector(Box::new(OfTheProcess(Arc::clone(&shown))));
@@ -204,7 +204,7 @@ impl Metrics {
 
     /// Has the process and the runtime shown too, as `read` finds them each time. Only the first reader counts.
     pub fn show_machine(&self, read: impl Fn() -> Machine + Send + Sync + 'static) {
-        let _ = self.shown.machine.set(machine::Reader(Box::new(read)));
+        let _ = self.shown.machine.set(machine::MachineReader(Box::new(read)));
     }
 
     /// Shows when API keys end: these, in place of those before.

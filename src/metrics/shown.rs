@@ -6,15 +6,15 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::histogram::Spread;
-use super::machine::{Machine, Reader};
+use super::machine::{Machine, MachineReader};
 use super::requests::{Spreads, Traffic};
 
 /// What is not kept by prometheus-client.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct Collected {
     traffic: Mutex<BTreeMap<String, Arc<Traffic>>>,
     pub(super) spreads: Spreads,
-    pub(super) machine: OnceLock<Reader>,
+    pub(super) machine: OnceLock<MachineReader>,
     pub(super) key_ends: Mutex<Vec<KeyEnd>>,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Value {
     Spread(Spread),
 }
 
-impl Shown {
+impl Collected {
     pub(super) fn new() -> Self {
         Self { traffic: Mutex::default(), spreads: Spreads::new(), machine: OnceLock::new(), key_ends: Mutex::default() }
     }

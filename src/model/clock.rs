@@ -204,10 +204,10 @@ impl fmt::Display for WallTime {
 
 /// The time source. Cloning is cheap and every clone tells the same time.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock(TimeSource);
 
 #[derive(Clone)]
-enum Source {
+enum TimeSource {
     System { started: StdInstant },
     Manual { elapsed: Arc<AtomicU64> },
 }
@@ -226,23 +226,23 @@ impl Clock {
     /// The system's monotonic and wall clocks.
     #[must_use]
     pub fn system() -> Self {
-        Self(Source::System { started: StdInstant::now() })
+        Self(TimeSource::System { started: StdInstant::now() })
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
     #[must_use]
     pub fn manual() -> Self {
-        Self(Source::Manual { elapsed: Arc::default() })
+        Self(TimeSource::Manual { elapsed: Arc::default() })
     }
 
     /// Now, for deadlines.
     #[must_use]
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System { started } => {
+            TimeSource::System { started } => {
                 Moment(BEFORE_START.saturating_add(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)))
             }
-            Source::Manual { elapsed } => Moment(elapsed.load(Ordering::SeqCst)),
+            TimeSource::Manual { elapsed } => Moment(elapsed.load(Ordering::SeqCst)),
         }
     }
 
@@ -250,12 +250,12 @@ impl Clock {
     #[must_use]
     pub fn wall(&self) -> WallTime {
         match &self.0 {
-            Source::System { .. } => {
+            TimeSource::System { .. } => {
                 #[expect(clippy::disallowed_methods, reason = "the clock is the one place that asks the system for the time")]
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 WallTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
             }
-            Source::Manual { elapsed } => WallTime(MANUAL_WALL_START + elapsed.load(Ordering::SeqCst)),
+            TimeSource::Manual { elapsed } => WallTime(MANUAL_WALL_START + elapsed.load(Ordering::SeqCst)),
         }
     }
 
@@ -275,7 +275,7 @@ impl Clock {
 
     /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.
     pub fn advance(&self, span: Duration) {
-        if let Source::Manual { elapsed } = &self.0 {
+        if let TimeSource::Manual { elapsed } = &self.0 {
             elapsed.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
         }
     }
@@ -284,8 +284,8 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match self.0 {
-            Source::System { .. } => "system",
-            Source::Manual { .. } => "manual",
+            TimeSource::System { .. } => "system",
+            TimeSource::Manual { .. } => "manual",
         };
         write!(f, "Clock({source})")
     }

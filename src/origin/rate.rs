@@ -27,11 +27,11 @@ pub(super) enum Claim {
 #[derive(Debug)]
 pub(super) struct Rate {
     per_second: Option<u64>,
-    state: Mutex<State>,
+    state: Mutex<Balance>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Balance {
     left: f64,
     at: Moment,
 }
@@ -39,7 +39,7 @@ struct State {
 impl Rate {
     /// An allowance that is full at `now`; `None` is without limit.
     pub(super) fn new(per_second: Option<u64>, now: Moment) -> Self {
-        let mut rate = Self { per_second, state: Mutex::new(State { left: 0.0, at: now }) };
+        let mut rate = Self { per_second, state: Mutex::new(Balance { left: 0.0, at: now }) };
         rate.state.get_mut().left = rate.burst();
         rate
     }
@@ -64,7 +64,7 @@ impl Rate {
         };
         let mut state = self.state.lock();
         let grown = state.left + now.since(state.at).as_secs_f64() * per_second;
-        *state = State { left: grown.min(self.burst()), at: now };
+        *state = Balance { left: grown.min(self.burst()), at: now };
         if state.left <= kept {
             return Err(Duration::from_secs_f64(((kept - state.left) / per_second).clamp(1.0, 60.0)));
         }

@@ -20,11 +20,11 @@ use crate::model::id::Key;
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     count: AtomicUsize,
-    waiting: Mutex<HashMap<Key, Waiting, RandomState>>,
+    waiting: Mutex<HashMap<Key, KeyWaiters, RandomState>>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct KeyWaiters {
     news: Arc<Notify>,
     count: usize,
 }

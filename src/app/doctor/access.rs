@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
 
-use super::place::{Place, name};
+use super::place::{Side, name};
 use super::report::{Finding, Report};
-use crate::app::client::{Answer, Url};
+use crate::app::client::{Response, Url};
 use crate::app::keys::rfc3339;
 use crate::auth::grant::Role;
 use crate::auth::secret::Secret;
@@ -24,7 +24,7 @@ const CDN_HEADER: usize = 1783;
 
 /// What a key says of itself. Nothing here is checked: only the server can.
 #[derive(Debug, Deserialize)]
-pub(super) struct Claims {
+pub(super) struct UncheckedClaims {
     #[serde(default)]
     jti: String,
     role: Option<Role>,
@@ -34,7 +34,7 @@ pub(super) struct Claims {
     exp: Option<u64>,
 }
 
-impl Claims {
+impl UncheckedClaims {
     /// Reads the middle part of a token of three.
     pub(super) fn read(key: &Secret<'_>) -> Option<Self> {
         let mut parts = key.expose().split('.');
@@ -57,7 +57,7 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
     if text.trim() != text || text.contains(char::is_whitespace) {
         return Finding::failure(STEP, "there is white space in the key", "copy it again, in one piece and on one line");
     }
-    let Some(claims) = Claims::read(key) else {
+    let Some(claims) = UncheckedClaims::read(key) else {
         let advice = "give the api_key that 'springhead keys create' prints (three parts with dots between them), or the name \
             of its JSON file; \
                       an ingest password is no key";
@@ -103,7 +103,7 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
 }
 
 /// What the server's answer to a read says of the key.
-pub(super) fn read(answer: &Answer, place: &Place, namespace: &str) -> Finding {
+pub(super) fn read(answer: &Response, place: &Side, namespace: &str) -> Finding {
     const STEP: &str = "read";
     let by = answer.from.map_or_else(String::new, |address| format!(" from {address}"));
     match (answer.status, place.has_key()) {
@@ -128,7 +128,7 @@ pub(super) fn read(answer: &Answer, place: &Place, namespace: &str) -> Finding {
 }
 
 /// Writes a small object that would end by itself, reads it back and deletes it.
-pub(super) async fn write(place: &Place, claims: Option<&Claims>, unique: u64, report: &mut Report) {
+pub(super) async fn write(place: &Side, claims: Option<&UncheckedClaims>, unique: u64, report: &mut Report) {
     const STEP: &str = "write";
     let prefix = claims.and_then(|claims| claims.pfx.as_deref()).unwrap_or_default();
     let Some(mut url) = place.url(&format!("{prefix}doctor-{unique:x}.txt")) else { return };
@@ -149,13 +149,13 @@ fn problem(body: &[u8]) -> Option<Code> {
     Code::parse(document["type"].as_str()?.strip_prefix("urn:springhead:problem:")?)
 }
 
-fn refused(answer: &Answer, claims: Option<&Claims>) -> Finding {
+fn refused(answer: &Response, claims: Option<&UncheckedClaims>) -> Finding {
     const STEP: &str = "write";
     let readwrite = "encoders need a readwrite key: springhead keys create --role readwrite; the first start puts one into \
         encoder_api_key.json";
     match answer.status {
         401 => Finding::failure(STEP, "401: the key is not accepted for writing", readwrite),
-        403 if claims.is_some_and(Claims::is_readonly) => {
+        403 if claims.is_some_and(UncheckedClaims::is_readonly) => {
             Finding::failure(STEP, "403: this is a readonly key, and it is used for ingest", readwrite)
         }
         403 => Finding::failure(STEP, "403: the key may not write here", readwrite),
@@ -185,7 +185,7 @@ fn refused(answer: &Answer, claims: Option<&Claims>) -> Finding {
     }
 }
 
-async fn read_back(place: &Place, url: &Url, body: &Bytes) -> Finding {
+async fn read_back(place: &Side, url: &Url, body: &Bytes) -> Finding {
     const STEP: &str = "write";
     let advice =
         "is there more than one server behind this address, without a store in common, or a cache that keeps what it should not?";
@@ -208,7 +208,7 @@ async fn read_back(place: &Place, url: &Url, body: &Bytes) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::Severity;
     use super::*;
 
     fn key(payload: &str) -> Secret<'static> {
@@ -221,26 +221,26 @@ mod tests {
         for (payload, verdict, part) in [
             (
                 r#"{"jti":"ab","role":"readonly","ns":["live"],"iat":1,"exp":4000000}"#,
-                Verdict::Ok,
+                Severity::Ok,
                 "key ab: readonly, for live, expires in 34 days",
             ),
             (
                 r#"{"jti":"ab","role":"readwrite","ns":["*"],"pfx":"a/"}"#,
-                Verdict::Ok,
+                Severity::Ok,
                 "readwrite, for *, only names that begin with a/, does not expire",
             ),
-            (r#"{"jti":"ab","role":"readonly","ns":["live"],"exp":1050000}"#, Verdict::Warning, "expires in 13 hours"),
-            (r#"{"jti":"ab","role":"readonly","ns":["live"],"exp":1000000}"#, Verdict::Failure, "has expired"),
-            (r#"{"jti":"ab","role":"readonly","ns":["other"]}"#, Verdict::Failure, "for the namespace other and not for live"),
-            (r#"{"jti":"ab","role":"admin","ns":[]}"#, Verdict::Failure, "admin"),
-            ("no JSON", Verdict::Failure, "no API key"),
+            (r#"{"jti":"ab","role":"readonly","ns":["live"],"exp":1050000}"#, Severity::Warning, "expires in 13 hours"),
+            (r#"{"jti":"ab","role":"readonly","ns":["live"],"exp":1000000}"#, Severity::Failure, "has expired"),
+            (r#"{"jti":"ab","role":"readonly","ns":["other"]}"#, Severity::Failure, "for the namespace other and not for live"),
+            (r#"{"jti":"ab","role":"admin","ns":[]}"#, Severity::Failure, "admin"),
+            ("no JSON", Severity::Failure, "no API key"),
         ] {
             let finding = shape(&key(payload), "live", now);
             assert_eq!(finding.verdict, verdict, "{payload}");
             assert!(finding.text.contains(part), "{finding:?}");
         }
         for text in ["", "a.b", "a.b.c.d", "eyJ .x.y"] {
-            assert_eq!(shape(&Secret::new(text), "live", now).verdict, Verdict::Failure, "{text}");
+            assert_eq!(shape(&Secret::new(text), "live", now).verdict, Severity::Failure, "{text}");
         }
     }
 

@@ -3,20 +3,20 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::place::Place;
+use super::place::Side;
 use super::report::{At, Finding};
 use super::segments::Sample;
 use super::walk::Stream;
-use crate::app::client::{Answer, Url};
+use crate::app::client::{Response, Url};
 
 /// The CDN's name for what the origin calls `url`, or the other way round.
-pub(super) fn counterpart(from: &Place, to: &Place, url: &Url) -> Option<Url> {
+pub(super) fn counterpart(from: &Side, to: &Side, url: &Url) -> Option<Url> {
     let name = url.as_str().strip_prefix(from.base.as_str())?;
     to.base.join(&format!("./{name}")).ok()
 }
 
 /// What it means that the CDN refuses something. The origin is asked for the same.
-pub(super) async fn explain(step: &'static str, cdn: &Place, origin: &Place, url: &Url, answer: &Answer) -> Finding {
+pub(super) async fn explain(step: &'static str, cdn: &Side, origin: &Side, url: &Url, answer: &Response) -> Finding {
     let twin = match counterpart(cdn, origin, url) {
         Some(twin) => origin.ask(Method::HEAD, &twin, &[], Bytes::new()).await.ok().map(|answer| answer.status),
         None => None,
@@ -75,14 +75,14 @@ fn lost_header(step: &'static str, status: u16) -> Finding {
 }
 
 /// Whether the answer came from a cache.
-fn is_cached(answer: &Answer) -> bool {
+fn is_cached(answer: &Response) -> bool {
     let age = answer.header("age").parse::<u64>().unwrap_or(0);
     let said = format!("{} {} {}", answer.header("x-cache"), answer.header("cache-status"), answer.header("cf-cache-status"));
     let said = said.to_ascii_lowercase();
     age > 0 || said.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "hit")
 }
 
-fn cached(step: &'static str, answer: &Answer) -> Finding {
+fn cached(step: &'static str, answer: &Response) -> Finding {
     let age = answer.header("age");
     let age = if age.is_empty() { String::new() } else { format!(" (Age {age} s)") };
     let said = answer.header("x-cache");
@@ -97,7 +97,7 @@ fn cached(step: &'static str, answer: &Answer) -> Finding {
 }
 
 /// Whether the CDN delivers the origin's bytes.
-pub(super) async fn same_bytes(cdn: &Place, origin: &Place, sample: &Sample) -> Option<Finding> {
+pub(super) async fn same_bytes(cdn: &Side, origin: &Side, sample: &Sample) -> Option<Finding> {
     const STEP: &str = "same-bytes";
     let twin = counterpart(cdn, origin, &sample.url)?;
     if sample.is_part {
@@ -119,7 +119,7 @@ pub(super) async fn same_bytes(cdn: &Place, origin: &Place, sample: &Sample) -> 
 }
 
 /// Whether queries get through, where playlists need them: blocking reload (RFC 8216bis 6.2.5.2) asks by query.
-pub(super) async fn query(cdn: &Place, origin: &Place, stream: &Stream) -> Option<Finding> {
+pub(super) async fn query(cdn: &Side, origin: &Side, stream: &Stream) -> Option<Finding> {
     const STEP: &str = "query";
     let child = stream.children.iter().find(|child| child.is_live() && child.media.server_control.can_block_reload)?;
     let far = |url: &Url| {

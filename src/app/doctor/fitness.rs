@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::media::Kind;
+use super::media::BodyFormat;
 use super::report::{At, Finding};
-use crate::app::client::Answer;
+use crate::app::client::Response;
 
 /// What the answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ResponseRole {
     /// A playlist that does not change while the stream runs, or not often.
     Multivariant,
     /// A media playlist; live with this target duration.
     Media { live: Option<Duration> },
     /// A segment.
-    Segment(Kind),
+    Segment(BodyFormat),
 }
 
 /// Under which conditions it was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct RequestContext<'a> {
     pub(super) at: At,
     /// With an Authorization header.
     pub(super) with_key: bool,
@@ -30,7 +30,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// Everything that is wrong; one `ok` when nothing is.
-pub(super) fn judge(answer: &Answer, role: Role, asked: Asked<'_>) -> Vec<Finding> {
+pub(super) fn judge(answer: &Response, role: ResponseRole, asked: RequestContext<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
         content_type(answer, role),
         cache_control(answer, role, asked),
@@ -50,31 +50,31 @@ pub(super) fn judge(answer: &Answer, role: Role, asked: Asked<'_>) -> Vec<Findin
     findings
 }
 
-fn content_type(answer: &Answer, role: Role) -> Option<Finding> {
+fn content_type(answer: &Response, role: ResponseRole) -> Option<Finding> {
     const STEP: &str = "content-type";
     let whole = answer.header("content-type").to_ascii_lowercase();
     let kind = whole.split(';').next().unwrap_or_default().trim();
     let fits = match role {
-        Role::Multivariant | Role::Media { .. } => {
+        ResponseRole::Multivariant | ResponseRole::Media { .. } => {
             matches!(kind, "application/vnd.apple.mpegurl" | "application/x-mpegurl" | "audio/mpegurl" | "audio/x-mpegurl")
         }
-        Role::Segment(Kind::Ts) => matches!(kind, "video/mp2t" | "audio/mp2t"),
-        Role::Segment(Kind::Mp4 | Kind::Init) => {
+        ResponseRole::Segment(BodyFormat::Ts) => matches!(kind, "video/mp2t" | "audio/mp2t"),
+        ResponseRole::Segment(BodyFormat::Mp4 | BodyFormat::Init) => {
             matches!(kind, "video/mp4" | "audio/mp4" | "application/mp4" | "video/iso.segment" | "video/quicktime")
         }
-        Role::Segment(Kind::Audio) => kind.starts_with("audio/"),
-        Role::Segment(Kind::Vtt) => kind == "text/vtt",
-        Role::Segment(Kind::Unknown) => true,
+        ResponseRole::Segment(BodyFormat::Audio) => kind.starts_with("audio/"),
+        ResponseRole::Segment(BodyFormat::Vtt) => kind == "text/vtt",
+        ResponseRole::Segment(BodyFormat::Unknown) => true,
     };
     if fits {
         return None;
     }
     let text = if kind.is_empty() { "no Content-Type".to_owned() } else { format!("Content-Type is {kind}") };
     let advice = match role {
-        Role::Multivariant | Role::Media { .. } => {
+        ResponseRole::Multivariant | ResponseRole::Media { .. } => {
             "serve playlists as application/vnd.apple.mpegurl: Safari goes by it, and CDNs compress by it"
         }
-        Role::Segment(_) => {
+        ResponseRole::Segment(_) => {
             "serve segments by their kind (video/mp2t, video/mp4, audio/aac, text/vtt): some players and CDN rules go by it"
         }
     };
@@ -92,7 +92,7 @@ struct Caching {
     shared: bool,
 }
 
-fn caching(answer: &Answer) -> Caching {
+fn caching(answer: &Response) -> Caching {
     let mut caching = Caching::default();
     let (mut max_age, mut s_maxage) = (None, None);
     for value in answer.headers.get_all("cache-control") {
@@ -114,7 +114,7 @@ fn caching(answer: &Answer) -> Caching {
     caching
 }
 
-fn cache_control(answer: &Answer, role: Role, asked: Asked<'_>) -> Option<Finding> {
+fn cache_control(answer: &Response, role: ResponseRole, asked: RequestContext<'_>) -> Option<Finding> {
     const STEP: &str = "cache-control";
     let caching = caching(answer);
     let set = match asked.at {
@@ -122,7 +122,7 @@ fn cache_control(answer: &Answer, role: Role, asked: Asked<'_>) -> Option<Findin
         At::Cdn => " (through the CDN: its own policy may put this in)",
     };
     match role {
-        Role::Media { live: Some(target) } => {
+        ResponseRole::Media { live: Some(target) } => {
             let limit = target.as_secs().max(1);
             match (caching.forbidden, caching.fresh) {
                 (true, _) => None,
@@ -142,33 +142,33 @@ fn cache_control(answer: &Answer, role: Role, asked: Asked<'_>) -> Option<Findin
                 )),
             }
         }
-        Role::Multivariant | Role::Media { live: None } => (!caching.present).then(|| {
+        ResponseRole::Multivariant | ResponseRole::Media { live: None } => (!caching.present).then(|| {
             Finding::warning(
                 STEP,
                 format!("a playlist without Cache-Control{set}"),
                 "a CDN takes its own default: say how long it may be kept",
             )
         }),
-        Role::Segment(_) if caching.forbidden || caching.fresh == Some(0) => Some(Finding::warning(
+        ResponseRole::Segment(_) if caching.forbidden || caching.fresh == Some(0) => Some(Finding::warning(
             STEP,
             format!("segments may not be cached ({}){set}", answer.header("cache-control")),
             "every viewer's request will reach the origin: let segments be kept, public and for as long as they live",
         )),
-        Role::Segment(_) if caching.fresh.is_none() && answer.header("expires").is_empty() => Some(Finding::warning(
+        ResponseRole::Segment(_) if caching.fresh.is_none() && answer.header("expires").is_empty() => Some(Finding::warning(
             STEP,
             format!("a segment without max-age{set}"),
             "a CDN takes its own default: say how long it may be kept",
         )),
-        Role::Segment(_) if asked.with_key && !caching.shared && asked.at == At::Origin => Some(Finding::warning(
+        ResponseRole::Segment(_) if asked.with_key && !caching.shared && asked.at == At::Origin => Some(Finding::warning(
             STEP,
             format!("Cache-Control: {} without public", answer.header("cache-control")),
             "shared caches keep nothing that was asked for with Authorization unless it says public (RFC 9111 3.5)",
         )),
-        Role::Segment(_) => None,
+        ResponseRole::Segment(_) => None,
     }
 }
 
-fn validators(answer: &Answer) -> Option<Finding> {
+fn validators(answer: &Response) -> Option<Finding> {
     const STEP: &str = "validators";
     let etag = answer.header("etag");
     if !etag.is_empty() && !etag.trim_start_matches("W/").starts_with('"') {
@@ -188,7 +188,7 @@ fn validators(answer: &Answer) -> Option<Finding> {
 }
 
 /// A player in a browser may read an answer only if it says so, once.
-fn cors(answer: &Answer, asked: Asked<'_>) -> Option<Finding> {
+fn cors(answer: &Response, asked: RequestContext<'_>) -> Option<Finding> {
     const STEP: &str = "cors";
     let values: Vec<&str> =
         answer.headers.get_all("access-control-allow-origin").iter().filter_map(|value| value.to_str().ok()).collect();
@@ -236,8 +236,8 @@ fn doubled(values: &str, advice: &str) -> Finding {
     Finding::failure("cors", text, advice)
 }
 
-fn length(answer: &Answer, role: Role) -> Option<Finding> {
-    (matches!(role, Role::Segment(_)) && answer.header("content-length").is_empty()).then(|| {
+fn length(answer: &Response, role: ResponseRole) -> Option<Finding> {
+    (matches!(role, ResponseRole::Segment(_)) && answer.header("content-length").is_empty()).then(|| {
         Finding::warning(
             "length",
             "a whole segment without Content-Length",
@@ -246,7 +246,7 @@ fn length(answer: &Answer, role: Role) -> Option<Finding> {
     })
 }
 
-fn cookies(answer: &Answer) -> Option<Finding> {
+fn cookies(answer: &Response) -> Option<Finding> {
     answer.headers.contains_key("set-cookie").then(|| {
         Finding::warning(
             "cookies",
@@ -257,7 +257,7 @@ fn cookies(answer: &Answer) -> Option<Finding> {
 }
 
 /// What an answer to a request for the first bytes of a segment says.
-pub(super) fn range(answer: &Answer, asked: u64, needed: bool) -> Finding {
+pub(super) fn range(answer: &Response, asked: u64, needed: bool) -> Finding {
     const STEP: &str = "range";
     let complete = answer.header("content-range").starts_with(&format!("bytes 0-{}/", asked - 1));
     match answer.status {
@@ -282,7 +282,7 @@ pub(super) fn range(answer: &Answer, asked: u64, needed: bool) -> Finding {
 }
 
 /// What an answer for a name that does not exist says.
-pub(super) fn missing(answer: &Answer, asked: Asked<'_>) -> Finding {
+pub(super) fn missing(answer: &Response, asked: RequestContext<'_>) -> Finding {
     const STEP: &str = "missing";
     let caching = caching(answer);
     let status = answer.status;
@@ -321,17 +321,17 @@ pub(super) fn missing(answer: &Answer, asked: Asked<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::Severity;
     use super::*;
     use crate::model::clock::WallTime;
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Answer {
+    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Response {
         let mut map = http::HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
         let now = WallTime::from_millis(0);
-        Answer {
+        Response {
             status,
             headers: map,
             body: bytes::Bytes::from_static(&[0; 10]),
@@ -345,8 +345,9 @@ mod tests {
         }
     }
 
-    const ASKED: Asked<'static> = Asked { at: At::Origin, with_key: true, web_origin: "https://a.example", site_matters: false };
-    const LIVE: Role = Role::Media { live: Some(Duration::from_secs(2)) };
+    const ASKED: RequestContext<'static> =
+        RequestContext { at: At::Origin, with_key: true, web_origin: "https://a.example", site_matters: false };
+    const LIVE: ResponseRole = ResponseRole::Media { live: Some(Duration::from_secs(2)) };
     const GOOD: [(&str, &str); 5] = [
         ("content-type", "application/vnd.apple.mpegurl"),
         ("cache-control", "public, max-age=1"),
@@ -356,7 +357,7 @@ mod tests {
     ];
 
     /// The good answer with one header changed, added or (empty) taken out.
-    fn with(name: &'static str, value: &'static str) -> Answer {
+    fn with(name: &'static str, value: &'static str) -> Response {
         let mut headers: Vec<_> = GOOD.into_iter().filter(|(other, _)| *other != name).collect();
         if !value.is_empty() {
             headers.push((name, value));
@@ -366,52 +367,52 @@ mod tests {
 
     #[test]
     fn a_good_playlist_is_fit_and_each_fault_is_named() {
-        let verdicts = |answer: &Answer, role: Role| -> Vec<(&'static str, Verdict)> {
+        let verdicts = |answer: &Response, role: ResponseRole| -> Vec<(&'static str, Severity)> {
             judge(answer, role, ASKED).into_iter().map(|finding| (finding.step, finding.verdict)).collect()
         };
         let of = |name: &'static str, value: &'static str| verdicts(&with(name, value), LIVE);
-        assert_eq!(of("x-other", "1"), [("headers", Verdict::Ok)]);
-        assert_eq!(of("content-type", "text/plain"), [("content-type", Verdict::Warning)]);
-        assert_eq!(of("cache-control", ""), [("cache-control", Verdict::Warning)]);
-        assert_eq!(of("cache-control", "public, max-age=60"), [("cache-control", Verdict::Failure)]);
-        assert_eq!(of("cache-control", "max-age=1, s-maxage=60"), [("cache-control", Verdict::Failure)]);
-        assert_eq!(of("cache-control", "no-store"), [("headers", Verdict::Ok)]);
-        assert_eq!(of("etag", ""), [("validators", Verdict::Warning)]);
-        assert_eq!(of("etag", "x"), [("validators", Verdict::Warning)]);
-        assert_eq!(of("access-control-allow-origin", ""), [("cors", Verdict::Failure)]);
-        assert_eq!(of("access-control-allow-origin", "https://a.example"), [("headers", Verdict::Ok)]);
-        assert_eq!(of("access-control-allow-origin", "https://b.example"), [("cors", Verdict::Warning)]);
-        assert_eq!(of("access-control-allow-origin", "*, *"), [("cors", Verdict::Failure)]);
-        assert_eq!(of("set-cookie", "a=b"), [("cookies", Verdict::Warning)]);
+        assert_eq!(of("x-other", "1"), [("headers", Severity::Ok)]);
+        assert_eq!(of("content-type", "text/plain"), [("content-type", Severity::Warning)]);
+        assert_eq!(of("cache-control", ""), [("cache-control", Severity::Warning)]);
+        assert_eq!(of("cache-control", "public, max-age=60"), [("cache-control", Severity::Failure)]);
+        assert_eq!(of("cache-control", "max-age=1, s-maxage=60"), [("cache-control", Severity::Failure)]);
+        assert_eq!(of("cache-control", "no-store"), [("headers", Severity::Ok)]);
+        assert_eq!(of("etag", ""), [("validators", Severity::Warning)]);
+        assert_eq!(of("etag", "x"), [("validators", Severity::Warning)]);
+        assert_eq!(of("access-control-allow-origin", ""), [("cors", Severity::Failure)]);
+        assert_eq!(of("access-control-allow-origin", "https://a.example"), [("headers", Severity::Ok)]);
+        assert_eq!(of("access-control-allow-origin", "https://b.example"), [("cors", Severity::Warning)]);
+        assert_eq!(of("access-control-allow-origin", "*, *"), [("cors", Severity::Failure)]);
+        assert_eq!(of("set-cookie", "a=b"), [("cookies", Severity::Warning)]);
         let mut twice = with("x", "");
         twice.headers.append("access-control-allow-origin", "*".parse().unwrap());
-        assert_eq!(verdicts(&twice, LIVE), [("cors", Verdict::Failure)]);
+        assert_eq!(verdicts(&twice, LIVE), [("cors", Severity::Failure)]);
 
-        let segment = |answer: &Answer| verdicts(answer, Role::Segment(Kind::Ts));
+        let segment = |answer: &Response| verdicts(answer, ResponseRole::Segment(BodyFormat::Ts));
         let ts = |cached: &'static str| {
             let mut good = with("content-type", "video/mp2t");
             good.headers.insert("cache-control", cached.parse().unwrap());
             good
         };
-        assert_eq!(segment(&ts("public, max-age=3600")), [("headers", Verdict::Ok)]);
-        assert_eq!(segment(&ts("max-age=3600")), [("cache-control", Verdict::Warning)]);
-        assert_eq!(segment(&ts("private, max-age=3600")), [("cache-control", Verdict::Warning)]);
+        assert_eq!(segment(&ts("public, max-age=3600")), [("headers", Severity::Ok)]);
+        assert_eq!(segment(&ts("max-age=3600")), [("cache-control", Severity::Warning)]);
+        assert_eq!(segment(&ts("private, max-age=3600")), [("cache-control", Severity::Warning)]);
         let mut endless = ts("public, max-age=3600");
         endless.headers.remove("content-length");
-        assert_eq!(segment(&endless), [("length", Verdict::Warning)]);
+        assert_eq!(segment(&endless), [("length", Severity::Warning)]);
     }
 
     #[test]
     fn ranges_and_missing_names_are_judged() {
         let part = answer(206, &[("content-range", "bytes 0-9/500")]);
-        assert_eq!(range(&part, 10, false).verdict, Verdict::Ok);
-        assert_eq!(range(&answer(200, &[]), 10, false).verdict, Verdict::Warning);
-        assert_eq!(range(&answer(200, &[]), 10, true).verdict, Verdict::Failure);
+        assert_eq!(range(&part, 10, false).verdict, Severity::Ok);
+        assert_eq!(range(&answer(200, &[]), 10, false).verdict, Severity::Warning);
+        assert_eq!(range(&answer(200, &[]), 10, true).verdict, Severity::Failure);
         let cors = ("access-control-allow-origin", "*");
-        assert_eq!(missing(&answer(404, &[("cache-control", "no-store"), cors]), ASKED).verdict, Verdict::Ok);
-        assert_eq!(missing(&answer(404, &[("cache-control", "no-store")]), ASKED).verdict, Verdict::Warning);
-        assert_eq!(missing(&answer(404, &[cors]), ASKED).verdict, Verdict::Warning);
-        assert_eq!(missing(&answer(404, &[("cache-control", "max-age=300"), cors]), ASKED).verdict, Verdict::Failure);
-        assert_eq!(missing(&answer(200, &[]), ASKED).verdict, Verdict::Failure);
+        assert_eq!(missing(&answer(404, &[("cache-control", "no-store"), cors]), ASKED).verdict, Severity::Ok);
+        assert_eq!(missing(&answer(404, &[("cache-control", "no-store")]), ASKED).verdict, Severity::Warning);
+        assert_eq!(missing(&answer(404, &[cors]), ASKED).verdict, Severity::Warning);
+        assert_eq!(missing(&answer(404, &[("cache-control", "max-age=300"), cors]), ASKED).verdict, Severity::Failure);
+        assert_eq!(missing(&answer(200, &[]), ASKED).verdict, Severity::Failure);
     }
 }

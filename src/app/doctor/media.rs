@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BodyFormat {
     /// MPEG-TS (ISO/IEC 13818-1).
     Ts,
     /// A fragment of ISO media, or a whole file with its `moov`.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
-    pub(super) kind: Kind,
+    pub(super) kind: BodyFormat,
     /// What it holds, in words.
     pub(super) holds: String,
     /// What is wrong with it, if anything is.
@@ -38,7 +38,7 @@ const SYNC: u8 = 0x47;
 pub(super) fn look(body: &[u8]) -> Look {
     let unmarked = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     if unmarked.starts_with(b"WEBVTT") {
-        return whole(Kind::Vtt, "WebVTT".to_owned());
+        return whole(BodyFormat::Vtt, "WebVTT".to_owned());
     }
     if body.first() == Some(&SYNC) {
         return ts(body);
@@ -59,10 +59,10 @@ pub(super) fn look(body: &[u8]) -> Look {
         Some('#') if text.starts_with("#extm3u") => "it is a playlist, not media",
         _ => "it is neither MPEG-TS, nor fragmented MP4, nor packed audio, nor WebVTT",
     };
-    Look { wrong: Some(wrong.to_owned()), ..whole(Kind::Unknown, "unknown bytes".to_owned()) }
+    Look { wrong: Some(wrong.to_owned()), ..whole(BodyFormat::Unknown, "unknown bytes".to_owned()) }
 }
 
-fn whole(kind: Kind, holds: String) -> Look {
+fn whole(kind: BodyFormat, holds: String) -> Look {
     Look { kind, holds, wrong: None, span: None }
 }
 
@@ -76,7 +76,7 @@ fn ts(body: &[u8]) -> Look {
                 packets.len(),
                 n * PACKET
             );
-            return Look { wrong: Some(wrong), ..whole(Kind::Ts, "MPEG-TS".to_owned()) };
+            return Look { wrong: Some(wrong), ..whole(BodyFormat::Ts, "MPEG-TS".to_owned()) };
         }
         tables.read(packet);
     }
@@ -91,7 +91,7 @@ fn ts(body: &[u8]) -> Look {
     };
     let streams = tables.streams.iter().map(|(kind, _)| stream_name(*kind)).collect::<Vec<_>>().join(", ");
     let holds = format!("MPEG-TS, {} packets{}{streams}", packets.len(), if streams.is_empty() { "" } else { ": " });
-    Look { kind: Kind::Ts, holds, wrong, span: tables.span() }
+    Look { kind: BodyFormat::Ts, holds, wrong, span: tables.span() }
 }
 
 /// Names of ISO/IEC 13818-1 table 2-34, and those that others added.
@@ -201,8 +201,8 @@ fn mp4(body: &[u8]) -> Look {
         rest = next;
     }
     let has = |name: &str| names.iter().any(|found| found == name);
-    let kind = if has("moov") && !has("moof") && !has("mdat") { Kind::Init } else { Kind::Mp4 };
-    if wrong.is_none() && kind == Kind::Mp4 {
+    let kind = if has("moov") && !has("moof") && !has("mdat") { BodyFormat::Init } else { BodyFormat::Mp4 };
+    if wrong.is_none() && kind == BodyFormat::Mp4 {
         wrong = match (has("moof") || has("moov"), has("mdat")) {
             (true, true) => None,
             (false, _) => Some("it has no 'moof' box: no fragment".to_owned()),
@@ -211,7 +211,7 @@ fn mp4(body: &[u8]) -> Look {
     }
     let fragments = names.iter().filter(|name| *name == "moof").count();
     let holds = match kind {
-        Kind::Init => "an MP4 initialisation segment".to_owned(),
+        BodyFormat::Init => "an MP4 initialisation segment".to_owned(),
         _ if fragments == 1 => "fragmented MP4, 1 fragment".to_owned(),
         _ => format!("fragmented MP4, {fragments} fragments"),
     };
@@ -240,12 +240,12 @@ fn audio(body: &[u8]) -> Option<Look> {
         let length = head[6..].iter().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7F));
         rest = tail.get(length..).unwrap_or_default();
     } else if body.starts_with(b"ID3") {
-        return Some(Look { wrong: Some("it is cut short".to_owned()), ..whole(Kind::Audio, "packed audio".to_owned()) });
+        return Some(Look { wrong: Some("it is cut short".to_owned()), ..whole(BodyFormat::Audio, "packed audio".to_owned()) });
     }
     match *rest.first_chunk::<2>()? {
-        [0x0B, 0x77] => Some(whole(Kind::Audio, "AC-3 audio".to_owned())),
+        [0x0B, 0x77] => Some(whole(BodyFormat::Audio, "AC-3 audio".to_owned())),
         [0xFF, second] if second & 0xF6 == 0xF0 => Some(adts(rest)),
-        [0xFF, second] if second & 0xE0 == 0xE0 => Some(whole(Kind::Audio, "MPEG audio".to_owned())),
+        [0xFF, second] if second & 0xE0 == 0xE0 => Some(whole(BodyFormat::Audio, "MPEG audio".to_owned())),
         _ => None,
     }
 }
@@ -264,7 +264,7 @@ fn adts(body: &[u8]) -> Look {
             }
         }
     }
-    Look { wrong, ..whole(Kind::Audio, format!("AAC, {frames} frames")) }
+    Look { wrong, ..whole(BodyFormat::Audio, format!("AAC, {frames} frames")) }
 }
 
 #[cfg(test)]
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_transport_stream_is_looked_into() {
         let good = look(&segment());
-        assert_eq!((good.kind, good.wrong.as_deref()), (Kind::Ts, None));
+        assert_eq!((good.kind, good.wrong.as_deref()), (BodyFormat::Ts, None));
         assert_eq!(good.holds, "MPEG-TS, 52 packets: H.264");
         assert_eq!(good.span, Some(Duration::from_secs(2)));
 
@@ -318,9 +318,9 @@ mod tests {
     #[test]
     fn iso_media_is_looked_into() {
         let init = [a_box(b"ftyp", b"iso6"), a_box(b"moov", &[0; 100])].concat();
-        assert_eq!((look(&init).kind, look(&init).wrong), (Kind::Init, None));
+        assert_eq!((look(&init).kind, look(&init).wrong), (BodyFormat::Init, None));
         let media = [a_box(b"styp", b"msdh"), a_box(b"moof", &[0; 50]), a_box(b"mdat", &[0; 500])].concat();
-        assert_eq!((look(&media).kind, look(&media).wrong), (Kind::Mp4, None));
+        assert_eq!((look(&media).kind, look(&media).wrong), (BodyFormat::Mp4, None));
         let cut = look(&media[..media.len() - 1]).wrong.unwrap();
         assert_eq!(cut, "it is cut short: the box 'mdat' at byte 70 has 508 bytes, and 507 are there");
         assert!(look(&[a_box(b"styp", b""), a_box(b"moof", b"")].concat()).wrong.unwrap().contains("mdat"));
@@ -334,10 +334,10 @@ mod tests {
         let tagged = [b"ID3\x04\0\0\0\0\0\x02zz", &frames[..]].concat();
         for body in [&frames, &tagged] {
             let look = look(body);
-            assert_eq!((look.kind, &*look.holds, look.wrong), (Kind::Audio, "AAC, 2 frames", None));
+            assert_eq!((look.kind, &*look.holds, look.wrong), (BodyFormat::Audio, "AAC, 2 frames", None));
         }
         assert!(look(&frames[..17]).wrong.unwrap().contains("after 1 whole"));
-        assert_eq!(look(b"\xEF\xBB\xBFWEBVTT\n\n").kind, Kind::Vtt);
+        assert_eq!(look(b"\xEF\xBB\xBFWEBVTT\n\n").kind, BodyFormat::Vtt);
         assert!(look(b"<html>").wrong.unwrap().contains("HTML"));
         assert!(look(b"{\"status\":404}").wrong.unwrap().contains("JSON"));
         assert!(look(b"#EXTM3U\n").wrong.unwrap().contains("playlist"));

@@ -27,12 +27,12 @@ use bytes::Bytes;
 use http::Method;
 use http::header::RANGE;
 
-use self::access::Claims;
-use self::fitness::{Asked, Role};
-use self::place::{Address, Manner, Place, name, shown};
-use self::report::{At, Finding, Report, Verdict};
+use self::access::UncheckedClaims;
+use self::fitness::{RequestContext, ResponseRole};
+use self::place::{Address, Manner, Side, name, shown};
+use self::report::{At, Finding, Report, Severity};
 use self::segments::Sample;
-use self::walk::{Child, Entry, Stream};
+use self::walk::{EntryPlaylist, MediaPlaylist, Stream};
 use self::watch::Watched;
 use super::Failure;
 use super::client::{Client, TlsRules};
@@ -55,7 +55,7 @@ pub(crate) fn look(body: &[u8]) -> (String, Option<String>) {
 
 /// What doctor is asked for, as it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(super) struct DoctorRequest {
     pub(super) base: String,
     pub(super) namespace: Option<String>,
     pub(super) key: Option<String>,
@@ -72,8 +72,8 @@ pub(super) struct Request {
 
 /// The same, understood.
 struct Plan {
-    origin: Arc<Place>,
-    cdn: Option<Arc<Place>>,
+    origin: Arc<Side>,
+    cdn: Option<Arc<Side>>,
     key: Option<Secret<'static>>,
     namespace: String,
     playlist: Option<String>,
@@ -87,21 +87,21 @@ struct Plan {
 }
 
 /// Runs all steps and reports them. A failure among them is a failure of the command.
-pub(super) fn run(request: Request) -> Result<(), Failure> {
+pub(super) fn run(request: DoctorRequest) -> Result<(), Failure> {
     let json = request.json;
     let plan = plan(request)?;
     let mut report = Report::new(json, plan.key.as_ref());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     runtime.block_on(examine(&plan, &mut report));
     report.end()?;
-    match report.count(Verdict::Failure) {
+    match report.count(Severity::Failure) {
         0 => Ok(()),
         1 => Err(anyhow::anyhow!("doctor found a failure").into()),
         count => Err(anyhow::anyhow!("doctor found {count} failures").into()),
     }
 }
 
-fn plan(request: Request) -> Result<Plan, Failure> {
+fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
     let usage = |flag: &str, error: String| Failure::Usage(format!("error: {flag}: {error}"));
     let mut address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
     let ours = address.playlist.is_none() || address.namespace.is_some();
@@ -132,9 +132,9 @@ fn plan(request: Request) -> Result<Plan, Failure> {
     let client = Client::new(rules, Clock::system()).context("TLS is not possible here; name authorities with --ca FILE")?;
     let manner = Manner { client, web_origin: web_origin.clone(), timeout };
     Ok(Plan {
-        origin: Arc::new(Place::new(At::Origin, address, ours, key.clone(), manner.clone())),
+        origin: Arc::new(Side::new(At::Origin, address, ours, key.clone(), manner.clone())),
         // No key: viewers have none, and whether the CDN puts one in is the question.
-        cdn: cdn.map(|address| Arc::new(Place::new(At::Cdn, address, false, None, manner))),
+        cdn: cdn.map(|address| Arc::new(Side::new(At::Cdn, address, false, None, manner))),
         key,
         namespace,
         playlist: request.playlist,
@@ -149,8 +149,8 @@ fn plan(request: Request) -> Result<Plan, Failure> {
 }
 
 impl Plan {
-    fn asked(&self, place: &Place) -> Asked<'_> {
-        Asked { at: place.at, with_key: place.has_key(), web_origin: &self.web_origin, site_matters: self.site_matters }
+    fn asked(&self, place: &Side) -> RequestContext<'_> {
+        RequestContext { at: place.at, with_key: place.has_key(), web_origin: &self.web_origin, site_matters: self.site_matters }
     }
 }
 
@@ -165,7 +165,7 @@ async fn examine(plan: &Plan, report: &mut Report) {
         (None, _) => None,
     };
     let now = Clock::system().now();
-    let watched = |place: &Arc<Place>, stream: &Stream| -> Vec<Watched> {
+    let watched = |place: &Arc<Side>, stream: &Stream| -> Vec<Watched> {
         stream.children.iter().filter_map(|child| Watched::new(place, child, now)).collect()
     };
     let at_origin = origin.as_ref().map(|stream| watched(&plan.origin, stream)).unwrap_or_default();
@@ -203,12 +203,12 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
     if place.ours {
         reach::alive(place, report).await;
     }
-    let claims = plan.key.as_ref().and_then(Claims::read);
+    let claims = plan.key.as_ref().and_then(UncheckedClaims::read);
     if let Some(key) = plan.key.as_ref().filter(|_| place.ours) {
         report.add(place.at, access::shape(key, &plan.namespace, Clock::system().wall()));
     }
     let entry = walk::find(place, plan.playlist.as_deref()).await;
-    if let Entry::Found(_, answer) | Entry::Refused(_, answer) = &entry {
+    if let EntryPlaylist::Found(_, answer) | EntryPlaylist::Refused(_, answer) = &entry {
         report.add(place.at, reach::clock(place.at, answer));
         if place.ours || matches!(answer.status, 401 | 403) {
             report.add(place.at, access::read(answer, place, &plan.namespace));
@@ -219,15 +219,15 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
         access::write(place, claims.as_ref(), unique, report).await;
     }
     let (url, answer) = match entry {
-        Entry::Found(url, answer) => (url, answer),
-        Entry::Refused(url, answer) => {
+        EntryPlaylist::Found(url, answer) => (url, answer),
+        EntryPlaylist::Refused(url, answer) => {
             if !report.has_failed(At::Origin, "read") {
                 let guessed = plan.playlist.is_none() && place.playlist.is_none();
                 report.add(place.at, walk::absent(&answer, &url, guessed));
             }
             return None;
         }
-        Entry::Silent(error) => {
+        EntryPlaylist::Silent(error) => {
             report.add(
                 place.at,
                 Finding::failure("multivariant", error.to_string(), "it accepts connections and does not answer: see its log"),
@@ -249,7 +249,7 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
     Some(stream)
 }
 
-fn gap(url: &super::client::Url, answer: &super::client::Answer) -> Finding {
+fn gap(url: &super::client::Url, answer: &super::client::Response) -> Finding {
     Finding::failure(
         "live-point",
         format!("gap: listed, but {} answers {}", shown(url), answer.status),
@@ -258,7 +258,7 @@ fn gap(url: &super::client::Url, answer: &super::client::Answer) -> Finding {
     )
 }
 
-fn bandwidth(children: &[Child], rates: &[Option<u64>], report: &mut Report) {
+fn bandwidth(children: &[MediaPlaylist], rates: &[Option<u64>], report: &mut Report) {
     let mut findings = Vec::new();
     for (child, rate) in children.iter().zip(rates) {
         let (Some(announced), Some(rate)) = (child.bandwidth, rate) else { continue };
@@ -270,21 +270,21 @@ fn bandwidth(children: &[Child], rates: &[Option<u64>], report: &mut Report) {
 }
 
 /// Headers of one answer of each kind, a range, and a name that does not exist.
-async fn headers(plan: &Plan, place: &Place, stream: &Stream, samples: &[Sample], report: &mut Report) {
+async fn headers(plan: &Plan, place: &Side, stream: &Stream, samples: &[Sample], report: &mut Report) {
     let asked = plan.asked(place);
     let mut findings = Vec::new();
-    let mut add = |name: &str, answer: &super::client::Answer, role: Role| {
+    let mut add = |name: &str, answer: &super::client::Response, role: ResponseRole| {
         findings.extend(fitness::judge(answer, role, asked).into_iter().map(|finding| (name.to_owned(), finding)));
     };
     if stream.multivariant.is_some() {
-        add(&name(&stream.entry), &stream.answer, Role::Multivariant);
+        add(&name(&stream.entry), &stream.answer, ResponseRole::Multivariant);
     }
     for child in &stream.children {
         let live = child.is_live().then_some(child.media.target_duration).flatten();
-        add(&child.name, &child.answer, Role::Media { live });
+        add(&child.name, &child.answer, ResponseRole::Media { live });
     }
     for sample in samples {
-        add(&sample.name, &sample.answer, Role::Segment(sample.kind));
+        add(&sample.name, &sample.answer, ResponseRole::Segment(sample.kind));
     }
     report.add_all(place.at, findings);
     if let Some(sample) = samples.iter().find(|sample| sample.answer.body.len() as u64 > RANGE_BYTES) {
@@ -302,7 +302,7 @@ async fn headers(plan: &Plan, place: &Place, stream: &Stream, samples: &[Sample]
 }
 
 /// The same steps through the CDN, as a viewer without a key.
-async fn examine_cdn(plan: &Plan, place: &Arc<Place>, origin: &Stream, report: &mut Report) -> Option<Stream> {
+async fn examine_cdn(plan: &Plan, place: &Arc<Side>, origin: &Stream, report: &mut Report) -> Option<Stream> {
     report.title(&format!("{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
     if !reach::reach(place, plan.roots.as_deref(), plan.timeout, report).await {
         return None;
@@ -321,7 +321,7 @@ async fn examine_cdn(plan: &Plan, place: &Arc<Place>, origin: &Stream, report: &
         report.add_about(place.at, &[name(&url)], finding);
         return None;
     }
-    let explain = async |url: &super::client::Url, answer: &super::client::Answer| {
+    let explain = async |url: &super::client::Url, answer: &super::client::Response| {
         cdn::explain("playlist", place, &plan.origin, url, answer).await
     };
     let stream = walk::walk(place, url, answer, report, explain).await?;

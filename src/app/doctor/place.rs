@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method};
 
 use super::report::At;
-use crate::app::client::{Answer, Call, Client, Unanswered, Url};
+use crate::app::client::{Call, Client, Response, Unanswered, Url};
 use crate::auth::secret::Secret;
 
 /// More than the largest segment that makes sense.
@@ -19,7 +19,7 @@ const REDIRECTS: usize = 5;
 
 /// One side of the delivery.
 #[derive(Debug)]
-pub(in crate::app) struct Place {
+pub(in crate::app) struct Side {
     pub(in crate::app) at: At,
     /// What relative names are resolved against; ends with a slash.
     pub(in crate::app) base: Url,
@@ -77,7 +77,7 @@ pub(in crate::app) struct Manner {
     pub(in crate::app) timeout: Duration,
 }
 
-impl Place {
+impl Side {
     pub(in crate::app) fn new(at: At, address: Address, ours: bool, key: Option<Secret<'static>>, manner: Manner) -> Self {
         let Address { base, playlist, .. } = address;
         let Manner { client, web_origin, timeout } = manner;
@@ -100,11 +100,11 @@ impl Place {
         self.key.is_some()
     }
 
-    pub(in crate::app) async fn get(&self, url: &Url) -> Result<Answer, Unanswered> {
+    pub(in crate::app) async fn get(&self, url: &Url) -> Result<Response, Unanswered> {
         self.ask(Method::GET, url, &[], Bytes::new()).await
     }
 
-    pub(in crate::app) async fn head(&self, url: &Url) -> Result<Answer, Unanswered> {
+    pub(in crate::app) async fn head(&self, url: &Url) -> Result<Response, Unanswered> {
         self.ask(Method::HEAD, url, &[], Bytes::new()).await
     }
 
@@ -115,7 +115,7 @@ impl Place {
         url: &Url,
         more: &[(HeaderName, &str)],
         body: Bytes,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<Response, Unanswered> {
         let mut url = url.clone();
         for _ in 0..REDIRECTS {
             let mut headers = HeaderMap::new();

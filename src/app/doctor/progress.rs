@@ -7,12 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line on stderr that moves while doctor waits. Nothing at all where stderr is no terminal.
 #[derive(Debug)]
-pub(in crate::app) struct Progress {
+pub(in crate::app) struct ProgressLine {
     bar: ProgressBar,
     shown: Cell<bool>,
 }
 
-impl Progress {
+impl ProgressLine {
     pub(in crate::app) fn new(hidden: bool) -> Self {
         // Draws on stderr, and only on a terminal.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());

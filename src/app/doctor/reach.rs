@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::net::TcpStream;
 
-use super::place::Place;
+use super::place::Side;
 use super::report::{At, Finding, Report};
-use crate::app::client::{Answer, Call, Client, TlsRules, Unanswered, Url};
+use crate::app::client::{Call, Client, Response, TlsRules, Unanswered, Url};
 use crate::app::keys::rfc3339;
 use crate::model::clock::{Clock, WallTime};
 use crate::web::connection::tls::Certificate;
@@ -22,7 +22,7 @@ const IN_STEP: i64 = 2;
 const OFF: i64 = 10;
 
 /// Finds and reaches the server. `false` when nothing more can be asked of it.
-pub(super) async fn reach(place: &Place, roots: Option<&[u8]>, timeout: Duration, report: &mut Report) -> bool {
+pub(super) async fn reach(place: &Side, roots: Option<&[u8]>, timeout: Duration, report: &mut Report) -> bool {
     let url = &place.base;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
@@ -181,7 +181,7 @@ fn matches(name: &str, host: &str) -> bool {
 }
 
 /// Whether a Springhead is up and takes traffic.
-pub(super) async fn alive(place: &Place, report: &mut Report) {
+pub(super) async fn alive(place: &Side, report: &mut Report) {
     let ask = async |path: &str| match place.root(path) {
         Some(url) => place.get(&url).await,
         None => Err(Unanswered::Broken("no such URL".to_owned())),
@@ -218,7 +218,7 @@ pub(super) async fn alive(place: &Place, report: &mut Report) {
 }
 
 /// Their clock against ours, in whole seconds; positive when theirs is ahead.
-pub(super) fn ahead(answer: &Answer) -> Option<i64> {
+pub(super) fn ahead(answer: &Response) -> Option<i64> {
     let date = httpdate::parse_http_date(answer.header("date")).ok()?;
     let date = i64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()?;
     // A cache tells when the origin answered, and how long ago that was (RFC 9111 5.1).
@@ -230,7 +230,7 @@ pub(super) fn ahead(answer: &Answer) -> Option<i64> {
     Some(if theirs < asked { theirs - asked } else { (theirs - answered).max(0) })
 }
 
-pub(super) fn clock(at: At, answer: &Answer) -> Finding {
+pub(super) fn clock(at: At, answer: &Response) -> Finding {
     const STEP: &str = "clock";
     let advice = "set one of the two right: 'timedatectl' or 'chronyc tracking' on both machines says which; keys, \
         certificates and DASH players \
@@ -254,7 +254,7 @@ pub(super) fn clock(at: At, answer: &Answer) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::Severity;
     use super::*;
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
             ("a.example", 50, "UnknownIssuer"),
         ] {
             let finding = distrusted(&certificate, host, day(now), "UnknownIssuer");
-            assert!(finding.verdict == Verdict::Failure && finding.text.contains(words), "{finding:?}");
+            assert!(finding.verdict == Severity::Failure && finding.text.contains(words), "{finding:?}");
         }
     }
 
@@ -294,7 +294,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("date", httpdate::fmt_http_date(at(date).to_system()).parse().unwrap());
             headers.insert("age", age.parse().unwrap());
-            Answer {
+            Response {
                 status: 200,
                 headers,
                 body: Bytes::new(),
@@ -312,8 +312,8 @@ mod tests {
         {
             assert_eq!(ahead(&answer(date, age)), Some(expected), "{date} {age}");
         }
-        assert_eq!(clock(At::Origin, &answer(940, "")).verdict, Verdict::Failure);
-        assert_eq!(clock(At::Origin, &answer(995, "")).verdict, Verdict::Warning);
-        assert_eq!(clock(At::Origin, &answer(999, "")).verdict, Verdict::Ok);
+        assert_eq!(clock(At::Origin, &answer(940, "")).verdict, Severity::Failure);
+        assert_eq!(clock(At::Origin, &answer(995, "")).verdict, Severity::Warning);
+        assert_eq!(clock(At::Origin, &answer(999, "")).verdict, Severity::Ok);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use crate::auth::secret::Secret;
 
 /// Where a step was made.
@@ -21,7 +21,7 @@ pub(in crate::app) enum At {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum Severity {
     Ok,
     Warning,
     Failure,
@@ -31,34 +31,34 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) step: &'static str,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Severity,
     pub(super) text: String,
     pub(super) advice: Option<String>,
 }
 
 impl Finding {
     pub(super) fn ok(step: &'static str, text: impl Into<String>) -> Self {
-        Self { step, verdict: Verdict::Ok, text: text.into(), advice: None }
+        Self { step, verdict: Severity::Ok, text: text.into(), advice: None }
     }
 
     pub(super) fn warning(step: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { step, verdict: Verdict::Warning, text: text.into(), advice: Some(advice.into()) }
+        Self { step, verdict: Severity::Warning, text: text.into(), advice: Some(advice.into()) }
     }
 
     pub(super) fn failure(step: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { step, verdict: Verdict::Failure, text: text.into(), advice: Some(advice.into()) }
+        Self { step, verdict: Severity::Failure, text: text.into(), advice: Some(advice.into()) }
     }
 }
 
 /// A step as it is reported.
 #[derive(Debug, Serialize)]
-struct Step {
+struct ReportedStep {
     step: &'static str,
     at: At,
     /// What it was about: the names of playlists or segments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     about: Vec<String>,
-    verdict: Verdict,
+    verdict: Severity,
     finding: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
@@ -69,16 +69,16 @@ struct Whole<'a> {
     healthy: bool,
     warnings: usize,
     failures: usize,
-    steps: &'a [Step],
+    steps: &'a [ReportedStep],
 }
 
 /// All steps up to now.
 #[derive(Debug)]
 pub(super) struct Report {
-    steps: Vec<Step>,
+    steps: Vec<ReportedStep>,
     json: bool,
     secrets: Vec<String>,
-    pub(super) progress: Progress,
+    pub(super) progress: ProgressLine,
     /// Whether a line could not be written.
     is_cut: AtomicBool,
 }
@@ -90,7 +90,7 @@ impl Report {
         let mut secrets = vec![key.to_owned()];
         secrets.extend(key.split('.').map(str::to_owned));
         secrets.retain(|secret| secret.len() >= 8);
-        Self { steps: Vec::new(), json, secrets, progress: Progress::new(json), is_cut: AtomicBool::new(false) }
+        Self { steps: Vec::new(), json, secrets, progress: ProgressLine::new(json), is_cut: AtomicBool::new(false) }
     }
 
     /// A line above the steps that follow, with a blank one between it and others.
@@ -106,7 +106,7 @@ impl Report {
     }
 
     pub(super) fn add_about(&mut self, at: At, about: &[impl AsRef<str>], finding: Finding) {
-        let step = Step {
+        let step = ReportedStep {
             step: finding.step,
             at,
             about: about.iter().map(|name| clean(name.as_ref(), &self.secrets)).collect(),
@@ -134,17 +134,17 @@ impl Report {
         }
     }
 
-    pub(super) fn count(&self, verdict: Verdict) -> usize {
+    pub(super) fn count(&self, verdict: Severity) -> usize {
         self.steps.iter().filter(|step| step.verdict == verdict).count()
     }
 
     pub(super) fn has_failed(&self, at: At, step: &str) -> bool {
-        self.steps.iter().any(|made| made.at == at && made.step == step && made.verdict == Verdict::Failure)
+        self.steps.iter().any(|made| made.at == at && made.step == step && made.verdict == Severity::Failure)
     }
 
     /// The last word.
     pub(super) fn end(&self) -> anyhow::Result<()> {
-        let (warnings, failures) = (self.count(Verdict::Warning), self.count(Verdict::Failure));
+        let (warnings, failures) = (self.count(Severity::Warning), self.count(Severity::Failure));
         if self.json {
             let whole = Whole { healthy: failures == 0, warnings, failures, steps: &self.steps };
             super::super::print(&serde_json::to_string_pretty(&whole)?)?;
@@ -168,14 +168,14 @@ impl Report {
 }
 
 /// Colours are taken out again where stdout is no terminal.
-fn line(step: &Step) -> String {
+fn line(step: &ReportedStep) -> String {
     let (word, colour) = match step.verdict {
-        Verdict::Ok => ("ok", AnsiColor::Green),
-        Verdict::Warning => ("warning", AnsiColor::Yellow),
-        Verdict::Failure => ("failure", AnsiColor::Red),
+        Severity::Ok => ("ok", AnsiColor::Green),
+        Severity::Warning => ("warning", AnsiColor::Yellow),
+        Severity::Failure => ("failure", AnsiColor::Red),
     };
     let style = Style::new().fg_color(Some(colour.into()));
-    let style = if step.verdict == Verdict::Ok { style } else { style.bold() };
+    let style = if step.verdict == Severity::Ok { style } else { style.bold() };
     let place = match step.at {
         At::Origin => "",
         At::Cdn => "cdn ",
@@ -232,7 +232,7 @@ mod tests {
         report.add_all(At::Cdn, vec![("a".to_owned(), finding()), ("b".to_owned(), other), ("c".to_owned(), finding())]);
         let told: Vec<_> = report.steps.iter().map(|step| (step.about.join(" "), step.step)).collect();
         assert_eq!(told, [("a c".to_owned(), "cache-control"), ("b".to_owned(), "headers")]);
-        assert_eq!((report.count(Verdict::Warning), report.count(Verdict::Failure)), (1, 0));
+        assert_eq!((report.count(Severity::Warning), report.count(Severity::Failure)), (1, 0));
         assert!(line(&report.steps[0]).contains("a, c: missing\n"), "{}", line(&report.steps[0]));
     }
 }

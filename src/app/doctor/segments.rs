@@ -8,11 +8,11 @@ use http::Method;
 use http::header::RANGE;
 use tokio::task::JoinSet;
 
-use super::media::{Kind, Look, look};
-use super::place::{Place, name};
+use super::media::{BodyFormat, Look, look};
+use super::place::{Side, name};
 use super::report::{Finding, Report};
-use super::walk::Child;
-use crate::app::client::{Answer, Unanswered, Url};
+use super::walk::MediaPlaylist;
+use crate::app::client::{Response, Unanswered, Url};
 use crate::hls::playlist::{ByteRange, Segment};
 
 /// How many are asked for at once.
@@ -23,18 +23,18 @@ const AT_ONCE: usize = 6;
 pub(super) struct Sample {
     pub(super) name: String,
     pub(super) url: Url,
-    pub(super) answer: Answer,
-    pub(super) kind: Kind,
+    pub(super) answer: Response,
+    pub(super) kind: BodyFormat,
     /// It is a part of a larger resource.
     pub(super) is_part: bool,
 }
 
 /// Fetches the newest segment that a playlist lists, and its initialisation segment. `explain` says what a refusal means here.
 pub(super) async fn live_point(
-    place: &Place,
-    child: &Child,
+    place: &Side,
+    child: &MediaPlaylist,
     report: &mut Report,
-    mut explain: impl AsyncFnMut(&Url, &Answer) -> Finding,
+    mut explain: impl AsyncFnMut(&Url, &Response) -> Finding,
 ) -> Option<Sample> {
     const STEP: &str = "live-point";
     let segment = child.media.segments.iter().rev().find(|segment| !segment.gap)?;
@@ -65,7 +65,7 @@ pub(super) async fn live_point(
     Some(Sample { name: name(&url), url, answer, kind: seen.kind, is_part: segment.range.is_some() })
 }
 
-async fn get(place: &Place, url: &Url, range: Option<ByteRange>) -> Result<Answer, Unanswered> {
+async fn get(place: &Side, url: &Url, range: Option<ByteRange>) -> Result<Response, Unanswered> {
     match range {
         None => place.get(url).await,
         Some(range) => {
@@ -79,7 +79,7 @@ const TRUNCATED: &str = "the upload or the delivery broke off and the rest was t
     stored it; an origin \
                          must store a body only when all of it has come";
 
-fn judge(segment: &Segment, answer: &Answer, seen: &Look) -> Finding {
+fn judge(segment: &Segment, answer: &Response, seen: &Look) -> Finding {
     const STEP: &str = "live-point";
     let size = answer.body.len();
     if let Some(cut) = &answer.cut {
@@ -101,7 +101,7 @@ fn judge(segment: &Segment, answer: &Answer, seen: &Look) -> Finding {
         return Finding::ok(STEP, format!("{size} bytes, encrypted: not looked into"));
     }
     match &seen.wrong {
-        Some(wrong) if seen.kind == Kind::Unknown => {
+        Some(wrong) if seen.kind == BodyFormat::Unknown => {
             Finding::failure(STEP, format!("{size} bytes, but {wrong}"), "open its URL with curl: what does it say?")
         }
         Some(wrong) if wrong.contains("cut short") => {
@@ -134,10 +134,10 @@ fn judge(segment: &Segment, answer: &Answer, seen: &Look) -> Finding {
     }
 }
 
-async fn init(place: &Place, child: &Child, segment: &Segment, seen: &Look, report: &mut Report) {
+async fn init(place: &Side, child: &MediaPlaylist, segment: &Segment, seen: &Look, report: &mut Report) {
     const STEP: &str = "init";
     let Some(map) = segment.map.and_then(|index| child.media.maps.get(index)) else {
-        if seen.kind == Kind::Mp4 && segment.key.is_none() {
+        if seen.kind == BodyFormat::Mp4 && segment.key.is_none() {
             let advice = "fragmented MP4 needs an EXT-X-MAP in the playlist (RFC 8216 3.3)";
             report.add_about(place.at, &[&child.name], Finding::failure(STEP, "no initialisation segment is named", advice));
         }
@@ -157,7 +157,7 @@ async fn init(place: &Place, child: &Child, segment: &Segment, seen: &Look, repo
             match (answer.cut, seen.wrong) {
                 (Some(cut), _) => Finding::failure(STEP, format!("truncated: {cut}"), TRUNCATED),
                 (None, Some(wrong)) => Finding::failure(STEP, wrong, TRUNCATED),
-                (None, None) if seen.kind == Kind::Init || seen.holds.contains("moov") => {
+                (None, None) if seen.kind == BodyFormat::Init || seen.holds.contains("moov") => {
                     Finding::ok(STEP, format!("{}, whole", seen.holds))
                 }
                 (None, None) => Finding::warning(
@@ -173,7 +173,7 @@ async fn init(place: &Place, child: &Child, segment: &Segment, seen: &Look, repo
 
 /// A listed segment and whether it is there.
 #[derive(Debug)]
-struct Listed {
+struct Checked {
     name: String,
     status: Result<u16, Unanswered>,
     /// Bits a second.
@@ -181,7 +181,7 @@ struct Listed {
 }
 
 /// Asks for the last `count` segments. Returns the highest rate among them, in bits a second.
-pub(super) async fn listed(place: &Arc<Place>, child: &Child, count: usize, report: &mut Report) -> Option<u64> {
+pub(super) async fn listed(place: &Arc<Side>, child: &MediaPlaylist, count: usize, report: &mut Report) -> Option<u64> {
     const STEP: &str = "listed";
     let from = child.media.segments.len().saturating_sub(count);
     let last = &child.media.segments[from..];
@@ -190,7 +190,7 @@ pub(super) async fn listed(place: &Arc<Place>, child: &Child, count: usize, repo
         .filter(|segment| !segment.gap)
         .filter_map(|segment| Some((child.url.join(&segment.uri).ok()?, segment.clone())))
         .collect();
-    let mut all: Vec<Listed> = Vec::with_capacity(wanted.len());
+    let mut all: Vec<Checked> = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(AT_ONCE) {
         let mut tasks = JoinSet::new();
         for (url, segment) in some {
@@ -200,7 +200,7 @@ pub(super) async fn listed(place: &Arc<Place>, child: &Child, count: usize, repo
         }
         all.extend(tasks.join_all().await);
     }
-    let gaps: Vec<&Listed> = all.iter().filter(|listed| !matches!(listed.status, Ok(200 | 206))).collect();
+    let gaps: Vec<&Checked> = all.iter().filter(|listed| !matches!(listed.status, Ok(200 | 206))).collect();
     let marked = last.iter().filter(|segment| segment.gap).count();
     let finding = if gaps.is_empty() && marked == 0 {
         Finding::ok(STEP, format!("the last {} segments are there", all.len()))
@@ -226,7 +226,7 @@ pub(super) async fn listed(place: &Arc<Place>, child: &Child, count: usize, repo
     all.iter().filter_map(|listed| listed.rate).max()
 }
 
-async fn ask(place: &Place, url: &Url, segment: &Segment) -> Listed {
+async fn ask(place: &Side, url: &Url, segment: &Segment) -> Checked {
     let mut answer = place.head(url).await;
     if matches!(&answer, Ok(answer) if matches!(answer.status, 403 | 405 | 501)) {
         // There are servers that know GET only.
@@ -243,7 +243,7 @@ async fn ask(place: &Place, url: &Url, segment: &Segment) -> Listed {
     };
     let millis = u64::try_from(segment.duration.as_millis()).unwrap_or(u64::MAX);
     let rate = length.and_then(|length: u64| length.saturating_mul(8000).checked_div(millis));
-    Listed { name: name(url), status: answer.map(|answer| answer.status), rate }
+    Checked { name: name(url), status: answer.map(|answer| answer.status), rate }
 }
 
 /// What is announced against what comes. Apple's authoring specification for HLS allows a live stream's peak a quarter above its
@@ -263,16 +263,16 @@ pub(super) fn bandwidth(announced: u64, measured: u64, live: bool) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::Severity;
     use super::*;
 
     #[test]
     fn what_is_announced_may_be_passed_by_a_little() {
         for (announced, measured, live, verdict) in [
-            (1_000_000, 1_200_000, true, Verdict::Ok),
-            (1_000_000, 1_300_000, true, Verdict::Warning),
-            (1_000_000, 1_200_000, false, Verdict::Warning),
-            (u64::MAX, u64::MAX, true, Verdict::Ok),
+            (1_000_000, 1_200_000, true, Severity::Ok),
+            (1_000_000, 1_300_000, true, Severity::Warning),
+            (1_000_000, 1_200_000, false, Severity::Warning),
+            (u64::MAX, u64::MAX, true, Severity::Ok),
         ] {
             assert_eq!(bandwidth(announced, measured, live).verdict, verdict, "{announced} {measured} {live}");
         }

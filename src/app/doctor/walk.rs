@@ -1,8 +1,8 @@
 //! From the first URL to every media playlist, as a player goes.
 
-use super::place::{Place, name, shown};
+use super::place::{Side, name, shown};
 use super::report::{Finding, Report};
-use crate::app::client::{Answer, Unanswered, Url};
+use crate::app::client::{Response, Unanswered, Url};
 use crate::hls::playlist::{Media, Multivariant, Playlist, RenditionKind};
 
 /// Names that encoders are told to use, most usual first.
@@ -15,17 +15,17 @@ const MAX_CHILDREN: usize = 40;
 pub(super) struct Stream {
     /// The playlist that a player is given.
     pub(super) entry: Url,
-    pub(super) answer: Answer,
+    pub(super) answer: Response,
     pub(super) multivariant: Option<Multivariant>,
-    pub(super) children: Vec<Child>,
+    pub(super) children: Vec<MediaPlaylist>,
 }
 
 /// A media playlist.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(super) struct MediaPlaylist {
     pub(super) name: String,
     pub(super) url: Url,
-    pub(super) answer: Answer,
+    pub(super) answer: Response,
     pub(super) media: Media,
     /// The peak rate that is announced for it; `None` for renditions and lone playlists.
     pub(super) bandwidth: Option<u64>,
@@ -33,7 +33,7 @@ pub(super) struct Child {
     pub(super) audio: Option<Url>,
 }
 
-impl Child {
+impl MediaPlaylist {
     pub(super) fn is_live(&self) -> bool {
         !self.media.ended
     }
@@ -41,28 +41,28 @@ impl Child {
 
 /// How the playlist that players begin with was found.
 #[derive(Debug)]
-pub(super) enum Entry {
-    Found(Url, Answer),
+pub(super) enum EntryPlaylist {
+    Found(Url, Response),
     /// It answered, but not with a playlist; the last one that was asked.
-    Refused(Url, Answer),
+    Refused(Url, Response),
     Silent(Unanswered),
 }
 
 /// Looks for the entry: the one that is named, else the usual ones.
-pub(super) async fn find(place: &Place, named: Option<&str>) -> Entry {
+pub(super) async fn find(place: &Side, named: Option<&str>) -> EntryPlaylist {
     let candidates: Vec<Url> = match (named, &place.playlist) {
         (Some(name), _) => place.url(name).into_iter().collect(),
         (None, Some(url)) => vec![url.clone()],
         (None, None) => USUAL.iter().filter_map(|name| place.url(name)).collect(),
     };
-    let mut last = Entry::Silent(Unanswered::Broken("no such URL".to_owned()));
+    let mut last = EntryPlaylist::Silent(Unanswered::Broken("no such URL".to_owned()));
     for url in candidates {
         last = match place.get(&url).await {
-            Err(error) => Entry::Silent(error),
-            Ok(answer) if answer.status == 200 => return Entry::Found(url, answer),
+            Err(error) => EntryPlaylist::Silent(error),
+            Ok(answer) if answer.status == 200 => return EntryPlaylist::Found(url, answer),
             // Said once for all of them.
-            Ok(answer) if matches!(answer.status, 401 | 403) => return Entry::Refused(url, answer),
-            Ok(answer) => Entry::Refused(url, answer),
+            Ok(answer) if matches!(answer.status, 401 | 403) => return EntryPlaylist::Refused(url, answer),
+            Ok(answer) => EntryPlaylist::Refused(url, answer),
         };
     }
     last
@@ -70,11 +70,11 @@ pub(super) async fn find(place: &Place, named: Option<&str>) -> Entry {
 
 /// Reads the entry and fetches what it lists. `explain` says what a refusal means here.
 pub(super) async fn walk(
-    place: &Place,
+    place: &Side,
     entry: Url,
-    answer: Answer,
+    answer: Response,
     report: &mut Report,
-    mut explain: impl AsyncFnMut(&Url, &Answer) -> Finding,
+    mut explain: impl AsyncFnMut(&Url, &Response) -> Finding,
 ) -> Option<Stream> {
     let title = vec![name(&entry)];
     let playlist = match read(&answer) {
@@ -87,15 +87,21 @@ pub(super) async fn walk(
     let multivariant = match playlist {
         Playlist::Media(media) => {
             report.add_about(place.at, &title, Finding::ok("multivariant", "none: this is a media playlist by itself"));
-            let child =
-                Child { name: name(&entry), url: entry.clone(), answer: answer.clone(), media, bandwidth: None, audio: None };
+            let child = MediaPlaylist {
+                name: name(&entry),
+                url: entry.clone(),
+                answer: answer.clone(),
+                media,
+                bandwidth: None,
+                audio: None,
+            };
             report.add_about(place.at, &[&child.name], describe(&child));
             return Some(Stream { entry, answer, multivariant: None, children: vec![child] });
         }
         Playlist::Multivariant(multivariant) => multivariant,
     };
     report.add_about(place.at, &title, contents(&multivariant));
-    let mut children: Vec<Child> = Vec::new();
+    let mut children: Vec<MediaPlaylist> = Vec::new();
     for wanted in listed(&entry, &multivariant) {
         let about = vec![name(&wanted.url)];
         let finding = match place.get(&wanted.url).await {
@@ -109,7 +115,7 @@ pub(super) async fn walk(
                     "two outputs of the encoder have the same name: change one",
                 ),
                 Ok(Playlist::Media(media)) => {
-                    let child = Child {
+                    let child = MediaPlaylist {
                         name: name(&wanted.url),
                         url: wanted.url,
                         answer,
@@ -129,7 +135,7 @@ pub(super) async fn walk(
 }
 
 /// A playlist, or why it is none.
-pub(super) fn read(answer: &Answer) -> Result<Playlist, Finding> {
+pub(super) fn read(answer: &Response) -> Result<Playlist, Finding> {
     const STEP: &str = "playlist";
     if let Some(cut) = &answer.cut {
         let length = answer.header("content-length");
@@ -145,17 +151,17 @@ pub(super) fn read(answer: &Answer) -> Result<Playlist, Finding> {
     })
 }
 
-struct Listed {
+struct NamedPlaylist {
     url: Url,
     bandwidth: Option<u64>,
     audio: Option<Url>,
 }
 
 /// The media playlists that a multivariant playlist names, each once.
-fn listed(entry: &Url, multivariant: &Multivariant) -> Vec<Listed> {
+fn listed(entry: &Url, multivariant: &Multivariant) -> Vec<NamedPlaylist> {
     let resolve = |uri: &str| entry.join(uri).ok();
-    let mut all: Vec<Listed> = Vec::new();
-    let mut add = |new: Listed| match all.iter_mut().find(|listed| listed.url == new.url) {
+    let mut all: Vec<NamedPlaylist> = Vec::new();
+    let mut add = |new: NamedPlaylist| match all.iter_mut().find(|listed| listed.url == new.url) {
         // The same video with several audio groups is listed several times: the largest announcement is the one to keep to.
         Some(known) => known.bandwidth = known.bandwidth.max(new.bandwidth),
         None => all.push(new),
@@ -169,12 +175,12 @@ fn listed(entry: &Url, multivariant: &Multivariant) -> Vec<Listed> {
         };
         if let Some(url) = resolve(&variant.uri) {
             let audio = variant.audio.as_ref().and_then(of_group).filter(|audio| *audio != url);
-            add(Listed { url, bandwidth: variant.bandwidth, audio });
+            add(NamedPlaylist { url, bandwidth: variant.bandwidth, audio });
         }
     }
     for rendition in &multivariant.renditions {
         if let Some(url) = rendition.uri.as_deref().and_then(resolve) {
-            add(Listed { url, bandwidth: None, audio: None });
+            add(NamedPlaylist { url, bandwidth: None, audio: None });
         }
     }
     all.truncate(MAX_CHILDREN);
@@ -208,7 +214,7 @@ fn contents(multivariant: &Multivariant) -> Finding {
     Finding::ok(STEP, text)
 }
 
-fn describe(child: &Child) -> Finding {
+fn describe(child: &MediaPlaylist) -> Finding {
     const STEP: &str = "playlist";
     let media = &child.media;
     let target = media.target_duration.unwrap_or_default().as_secs_f64();
@@ -241,7 +247,7 @@ fn describe(child: &Child) -> Finding {
 }
 
 /// What it means that there is no playlist at the origin.
-pub(super) fn absent(answer: &Answer, url: &Url, guessed: bool) -> Finding {
+pub(super) fn absent(answer: &Response, url: &Url, guessed: bool) -> Finding {
     const STEP: &str = "multivariant";
     let text = match guessed {
         true => format!("none of {} is there ({})", USUAL.join(", "), answer.status),
@@ -261,7 +267,7 @@ pub(super) fn absent(answer: &Answer, url: &Url, guessed: bool) -> Finding {
 }
 
 /// What it means that a listed media playlist is not there at the origin.
-pub(super) fn withheld(url: &Url, answer: &Answer) -> Finding {
+pub(super) fn withheld(url: &Url, answer: &Response) -> Finding {
     let text = format!("listed, but {} answers {}", shown(url), answer.status);
     let advice = match answer.status {
         404 => {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::place::Place;
+use super::place::Side;
 use super::report::{Finding, Report};
-use super::walk::{Child, read};
-use crate::app::client::{Answer, Url};
+use super::walk::{MediaPlaylist, read};
+use crate::app::client::{Response, Url};
 use crate::hls::playlist::{Media, Playlist};
 use crate::model::clock::{Clock, Moment, WallTime};
 
@@ -20,14 +20,14 @@ const IN_STEP: Duration = Duration::from_secs(2);
 /// A playlist that is watched, and what was seen of it.
 #[derive(Debug)]
 pub(super) struct Watched {
-    place: Arc<Place>,
+    place: Arc<Side>,
     pub(super) name: String,
     url: Url,
     target: Duration,
     begun: Moment,
     first: u64,
     media: Media,
-    answer: Answer,
+    answer: Response,
     /// The media that was added since the beginning.
     grown: Duration,
     /// The last time something was added.
@@ -40,7 +40,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// `None` when it is not live.
-    pub(super) fn new(place: &Arc<Place>, child: &Child, now: Moment) -> Option<Self> {
+    pub(super) fn new(place: &Arc<Side>, child: &MediaPlaylist, now: Moment) -> Option<Self> {
         child.is_live().then(|| Self {
             place: Arc::clone(place),
             name: child.name.clone(),
@@ -73,7 +73,7 @@ impl Watched {
         }
     }
 
-    fn take(&mut self, media: Media, answer: Answer) {
+    fn take(&mut self, media: Media, answer: Response) {
         let before = self.last();
         let new = media.segments.iter().filter(|segment| segment.sequence > before);
         let added: Duration = new.map(|segment| segment.duration).sum();
@@ -165,7 +165,7 @@ pub(super) struct Lag {
 
 /// What was seen.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Observations {
     pub(super) origin: Vec<Watched>,
     /// The CDN's playlists, each with how far it was behind the origin's, where both have it.
     pub(super) cdn: Vec<(Watched, Option<Lag>)>,
@@ -178,7 +178,7 @@ pub(super) async fn watch(
     cdn: Vec<(Watched, Option<usize>)>,
     limit: Option<Duration>,
     report: &Report,
-) -> Seen {
+) -> Observations {
     let clock = Clock::system();
     let targets = || origin.iter().chain(cdn.iter().map(|(watched, _)| watched)).map(|watched| watched.target);
     let longest = targets().max().unwrap_or_default();
@@ -209,7 +209,7 @@ pub(super) async fn watch(
         }
         report.progress.end();
     }
-    Seen { origin, cdn: cdn.into_iter().map(|(watched, _, lag)| (watched, lag)).collect() }
+    Observations { origin, cdn: cdn.into_iter().map(|(watched, _, lag)| (watched, lag)).collect() }
 }
 
 /// Whether the renditions are where each other is.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::sink::{Folder, Sink};
+use super::sink::{LocalFolder, Sink};
 use super::source::Source;
 use super::window::Asked;
-use super::{Counts, Harvest, Record, bucket, resume};
+use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::args::Args;
 use crate::app::client::{Client, TlsRules};
-use crate::app::doctor::place::{Address, Manner, Place, shown};
-use crate::app::doctor::progress::Progress;
+use crate::app::doctor::place::{Address, Manner, Side, shown};
+use crate::app::doctor::progress::ProgressLine;
 use crate::app::doctor::report::At;
 use crate::app::keys::read_key;
 use crate::app::{Failure, buckets, print};
@@ -28,7 +28,7 @@ const DRAWN: Duration = Duration::from_millis(100);
 
 /// What harvest is asked for, as it was written.
 #[derive(Debug, Args)]
-pub(in crate::app) struct Request {
+pub(in crate::app) struct HarvestRequest {
     /// The origin, as `https://HOST[:PORT]`; or the URL of a playlist.
     #[arg(value_name = "BASE_URL")]
     base: String,
@@ -69,7 +69,7 @@ fn usage(flag: &str, error: impl std::fmt::Display) -> Failure {
 }
 
 /// Copies the window. Exit status 1 when anything of it is missing.
-pub(in crate::app) fn run(request: &Request) -> Result<(), Failure> {
+pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let mut address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
     if address.playlist.is_none() && address.namespace.is_none() {
         let namespace = request.namespace.as_deref().unwrap_or("live-origin");
@@ -95,24 +95,25 @@ pub(in crate::app) fn run(request: &Request) -> Result<(), Failure> {
     let client = Client::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
     let named = address.playlist.clone();
     let manner = Manner { client, web_origin: String::new(), timeout };
-    let place = Place::new(At::Origin, address, true, key, manner);
+    let place = Side::new(At::Origin, address, true, key, manner);
     let entry = match (&request.playlist, named) {
         (Some(name), _) => place.url(name).ok_or_else(|| usage("--playlist", "is no name"))?,
         (None, Some(url)) => url,
         (None, None) => return Err(usage("--playlist", "is needed, or the playlist's URL in BASE_URL")),
     };
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(CopyCounts::default());
     let harvest = Harvest { source: Source::Server(place), sink, keys: request.keys, counts: Arc::clone(&counts) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let name = runtime.block_on(async {
-        let record = Record { playlist: shown(&entry), asked: asked.words(), window: window.to_string() };
+        let record = HarvestRecord { playlist: shown(&entry), asked: asked.words(), window: window.to_string() };
         let record = resume(&harvest.sink, record).await?;
         tokio::select! {
             name = harvest.copy(&entry, &record.window) => name,
             never = draw(&counts) => match never {},
         }
     })?;
-    let (copied, kept, bytes) = (Counts::read(&counts.copied), Counts::read(&counts.kept), Counts::read(&counts.bytes));
+    let (copied, kept, bytes) =
+        (CopyCounts::read(&counts.copied), CopyCounts::read(&counts.kept), CopyCounts::read(&counts.bytes));
     print(&format!(
         "{}: {} files, {} copied{}",
         harvest.sink.name(&name),
@@ -124,11 +125,11 @@ pub(in crate::app) fn run(request: &Request) -> Result<(), Failure> {
 }
 
 /// Shows how far it has come, until it is dropped.
-async fn draw(counts: &Counts) -> std::convert::Infallible {
-    let (progress, mut shown) = (Drawn(Progress::new(false)), None);
+async fn draw(counts: &CopyCounts) -> std::convert::Infallible {
+    let (progress, mut shown) = (Drawn(ProgressLine::new(false)), None);
     loop {
         tokio::time::sleep(DRAWN).await;
-        let (total, done) = (Counts::read(&counts.total), counts.done());
+        let (total, done) = (CopyCounts::read(&counts.total), counts.done());
         if total > 0 && shown.is_none() {
             progress.0.begin_count("copying", total);
             shown = Some(0);
@@ -141,7 +142,7 @@ async fn draw(counts: &Counts) -> std::convert::Infallible {
 }
 
 /// Ends with what it shows.
-struct Drawn(Progress);
+struct Drawn(ProgressLine);
 
 impl Drop for Drawn {
     fn drop(&mut self) {
@@ -156,6 +157,6 @@ fn sink(out: &Path) -> Result<Sink, Failure> {
             let location = Location::parse(url).map_err(|error| usage("--out", format!("a bucket's URL {error}")))?;
             Ok(bucket(&location, &buckets::access())?)
         }
-        _ => Ok(Sink::Folder(Folder::new(out, ""))),
+        _ => Ok(Sink::Folder(LocalFolder::new(out, ""))),
     }
 }

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::sink::{Folder, Sink};
+use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
 use super::window::{self, Asked};
-use super::{Counts, Harvest, Record, bucket, resume};
+use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
@@ -69,9 +69,9 @@ struct Job {
     out: Out,
     keys: bool,
     at: WallTime,
-    counts: Arc<Counts>,
+    counts: Arc<CopyCounts>,
     cancel: CancellationToken,
-    state: Mutex<State>,
+    state: Mutex<JobState>,
 }
 
 /// Where it goes.
@@ -84,7 +84,7 @@ enum Out {
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum JobState {
     Waiting,
     Running,
     Done { at: WallTime, playlist: String },
@@ -92,7 +92,7 @@ enum State {
     Cancelled { at: WallTime },
 }
 
-impl State {
+impl JobState {
     const fn is_over(&self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
     }
@@ -151,7 +151,7 @@ impl Harvests for Jobs {
         let job = self.job(id)?;
         job.cancel.cancel();
         // Said at once; the task, which ends by itself, finds it so.
-        job.end(State::Cancelled { at: self.inner.origin.clock().wall() });
+        job.end(JobState::Cancelled { at: self.inner.origin.clock().wall() });
         Some(job.progress())
     }
 }
@@ -196,7 +196,7 @@ impl Inner {
             at: now,
             counts: Arc::default(),
             cancel: self.stop.child_token(),
-            state: Mutex::new(State::Waiting),
+            state: Mutex::new(JobState::Waiting),
         })
     }
 
@@ -224,7 +224,7 @@ impl Inner {
             return Err(Refused::Wrong(detail.to_owned()));
         }
         // What is written later is looked at again.
-        Folder::new(&root, text).check().map_err(|error| Refused::Wrong(format!("\"out\": can't be used: {error}")))?;
+        LocalFolder::new(&root, text).check().map_err(|error| Refused::Wrong(format!("\"out\": can't be used: {error}")))?;
         Ok(Out::Folder { root, name: text.to_owned() })
     }
 
@@ -236,7 +236,7 @@ impl Inner {
                 if state.is_over() {
                     return Ok(String::new());
                 }
-                *state = State::Running;
+                *state = JobState::Running;
             }
             let (namespace, playlist) = (&job.entry.namespace, &job.entry.key);
             tracing::info!(id = job.id, %namespace, %playlist, out = job.out.shown(), "harvest begun");
@@ -250,30 +250,30 @@ impl Inner {
         let at = self.origin.clock().wall();
         match result {
             None => {
-                job.end(State::Cancelled { at });
+                job.end(JobState::Cancelled { at });
                 tracing::info!(id = job.id, "harvest cancelled: ordered again, it goes on where it was");
             }
             Some(Ok(playlist)) => {
-                job.end(State::Done { at, playlist });
-                let (files, bytes) = (job.counts.done(), Counts::read(&job.counts.bytes));
+                job.end(JobState::Done { at, playlist });
+                let (files, bytes) = (job.counts.done(), CopyCounts::read(&job.counts.bytes));
                 tracing::info!(id = job.id, files, bytes, "harvest done");
             }
             Some(Err(error)) => {
                 let error = format!("{error:#}");
                 tracing::warn!(id = job.id, error, "harvest failed");
-                job.end(State::Failed { at, error });
+                job.end(JobState::Failed { at, error });
             }
         }
     }
 
     async fn copy(&self, job: &Job) -> anyhow::Result<String> {
         let sink = match &job.out {
-            Out::Folder { root, name } => Sink::Folder(Folder::new(root, name)),
+            Out::Folder { root, name } => Sink::Folder(LocalFolder::new(root, name)),
             Out::Bucket(location) => bucket(location, &self.access)?,
         };
         let namespace = &job.entry.namespace;
         let (playlist, query) = (format!("{namespace}/{}", job.entry.key), job.window.lock().to_string());
-        let record = resume(&sink, Record { playlist, asked: job.asked.words(), window: query }).await?;
+        let record = resume(&sink, HarvestRecord { playlist, asked: job.asked.words(), window: query }).await?;
         let window = window::parse(&record.window).context("harvest.json is damaged: name another place")?;
         *job.window.lock() = window;
         // Who orders may read all of the namespace, and nothing that its playlists name elsewhere.
@@ -316,7 +316,7 @@ impl Out {
 
 impl Job {
     /// Once over, it stays as it is.
-    fn end(&self, end: State) {
+    fn end(&self, end: JobState) {
         let mut state = self.state.lock();
         if !state.is_over() {
             *state = end;
@@ -327,13 +327,13 @@ impl Job {
         let state = self.state.lock().clone();
         let (counts, window) = (&self.counts, *self.window.lock());
         let (name, out, error, ended) = match state {
-            State::Waiting => ("waiting", self.out.shown(), None, None),
-            State::Running => ("running", self.out.shown(), None, None),
-            State::Done { at, playlist } => ("done", playlist, None, Some(at)),
-            State::Failed { at, error } => ("failed", self.out.shown(), Some(error), Some(at)),
-            State::Cancelled { at } => ("cancelled", self.out.shown(), None, Some(at)),
+            JobState::Waiting => ("waiting", self.out.shown(), None, None),
+            JobState::Running => ("running", self.out.shown(), None, None),
+            JobState::Done { at, playlist } => ("done", playlist, None, Some(at)),
+            JobState::Failed { at, error } => ("failed", self.out.shown(), Some(error), Some(at)),
+            JobState::Cancelled { at } => ("cancelled", self.out.shown(), None, Some(at)),
         };
-        let kept = Counts::read(&counts.kept);
+        let kept = CopyCounts::read(&counts.kept);
         Progress {
             id: self.id.clone(),
             state: name,
@@ -342,11 +342,11 @@ impl Job {
             start: window.start.map(|start| start.to_string()),
             end: window.end.map(|end| end.to_string()),
             out,
-            total: Counts::read(&counts.total),
-            files: Counts::read(&counts.copied) + kept,
+            total: CopyCounts::read(&counts.total),
+            files: CopyCounts::read(&counts.copied) + kept,
             kept,
-            bytes: Counts::read(&counts.bytes),
-            missing: Counts::read(&counts.missing),
+            bytes: CopyCounts::read(&counts.bytes),
+            missing: CopyCounts::read(&counts.missing),
             missing_files: counts.named.lock().clone(),
             error,
             ordered: self.at.to_string(),

@@ -28,7 +28,7 @@ use self::source::{Failed, Source};
 use super::client::Url;
 use crate::store;
 
-pub(super) use self::command::{Request, run};
+pub(super) use self::command::{HarvestRequest, run};
 pub(super) use self::jobs::Jobs;
 
 /// What is remembered of a harvest, beside what it has copied.
@@ -40,7 +40,7 @@ const BUCKET_WITHIN: Duration = Duration::from_secs(60);
 
 /// What was asked for and what it meant then: a second run copies the rest of the same.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
+struct HarvestRecord {
     playlist: String,
     asked: Vec<Option<String>>,
     window: String,
@@ -48,7 +48,7 @@ struct Record {
 
 /// How far a harvest has come. Read from elsewhere while it goes on.
 #[derive(Debug, Default)]
-struct Counts {
+struct CopyCounts {
     total: AtomicU64,
     copied: AtomicU64,
     bytes: AtomicU64,
@@ -58,7 +58,7 @@ struct Counts {
     named: Mutex<Vec<String>>,
 }
 
-impl Counts {
+impl CopyCounts {
     fn read(count: &AtomicU64) -> u64 {
         count.load(Ordering::Relaxed)
     }
@@ -88,9 +88,9 @@ fn bucket(location: &store::Location, access: &store::Access) -> anyhow::Result<
 }
 
 /// Takes up the harvest that was begun there, or begins one.
-async fn resume(sink: &Sink, record: Record) -> anyhow::Result<Record> {
+async fn resume(sink: &Sink, record: HarvestRecord) -> anyhow::Result<HarvestRecord> {
     if let Some(text) = sink.read(RECORD).await? {
-        let known: Record = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
+        let known: HarvestRecord = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
         if known.playlist != record.playlist || known.asked != record.asked {
             bail!("{} holds another harvest: name another place", sink.name(""));
         }
@@ -107,7 +107,7 @@ struct Harvest {
     source: Source,
     sink: Sink,
     keys: bool,
-    counts: Arc<Counts>,
+    counts: Arc<CopyCounts>,
 }
 
 impl Harvest {
@@ -145,18 +145,18 @@ impl Harvest {
             plans.push(plan);
         }
         let total = plans.iter().map(|plan| plan.pieces.len()).sum::<usize>();
-        Counts::add(&self.counts.total, total as u64);
+        CopyCounts::add(&self.counts.total, total as u64);
         let here = self.sink.lengths().await?;
         for plan in &plans {
             for piece in &plan.pieces {
                 match self.piece(piece, &here).await {
                     Ok(()) => {}
-                    Err(Trouble::Missing(why)) => self.counts.miss(format!("{}: {why}", self.source.name(&piece.url))),
-                    Err(Trouble::Broken(error)) => return Err(error),
+                    Err(NotCopied::Missing(why)) => self.counts.miss(format!("{}: {why}", self.source.name(&piece.url))),
+                    Err(NotCopied::Broken(error)) => return Err(error),
                 }
             }
         }
-        let missing = Counts::read(&self.counts.missing);
+        let missing = CopyCounts::read(&self.counts.missing);
         if missing > 0 {
             let named = self.counts.named.lock();
             let more = missing.saturating_sub(named.len() as u64);
@@ -181,35 +181,35 @@ impl Harvest {
     }
 
     /// Copies a file, unless it is there in its full length already.
-    async fn piece(&self, piece: &Piece, here: &HashMap<String, u64>) -> Result<(), Trouble> {
+    async fn piece(&self, piece: &Piece, here: &HashMap<String, u64>) -> Result<(), NotCopied> {
         if let Some(present) = here.get(&piece.path) {
             let length = match piece.range {
                 Some(range) => Some(range.length),
                 None => self.source.length(&piece.url).await,
             };
             if length == Some(*present) {
-                Counts::add(&self.counts.kept, 1);
+                CopyCounts::add(&self.counts.kept, 1);
                 return Ok(());
             }
         }
         let bytes = match self.source.bytes(&piece.url, piece.range).await {
             Ok(bytes) => bytes,
-            Err(Failed::Missing(why)) => return Err(Trouble::Missing(why)),
+            Err(Failed::Missing(why)) => return Err(NotCopied::Missing(why)),
             Err(Failed::Broken(why)) => {
                 let name = self.source.name(&piece.url);
-                return Err(Trouble::Broken(anyhow::anyhow!("{name}: {why}; run it again to copy the rest")));
+                return Err(NotCopied::Broken(anyhow::anyhow!("{name}: {why}; run it again to copy the rest")));
             }
         };
         let length = bytes.len() as u64;
-        self.sink.write(&piece.path, bytes).await.map_err(Trouble::Broken)?;
-        Counts::add(&self.counts.copied, 1);
-        Counts::add(&self.counts.bytes, length);
+        self.sink.write(&piece.path, bytes).await.map_err(NotCopied::Broken)?;
+        CopyCounts::add(&self.counts.copied, 1);
+        CopyCounts::add(&self.counts.bytes, length);
         Ok(())
     }
 }
 
 /// Why a file is not copied.
-enum Trouble {
+enum NotCopied {
     /// It is not there; the next one may be.
     Missing(String),
     /// The next one would not be copied either.

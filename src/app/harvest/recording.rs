@@ -18,7 +18,7 @@ pub(super) struct Piece {
 
 /// A media playlist, and all that it needs.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct MediaCopy {
     pub(super) folder: String,
     pub(super) text: String,
     pub(super) pieces: Vec<Piece>,
@@ -51,12 +51,12 @@ pub(super) fn rewrite_multivariant(text: &str, mut name: impl FnMut(&str) -> Opt
 
 /// What is to be copied of a media playlist at `url` to a folder, and the playlist to be put there. Without `keys` the playlist names
 /// the content keys where they are.
-pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow::Result<Plan> {
+pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow::Result<MediaCopy> {
     let Ok(Playlist::Media(media)) = playlist::parse(text.as_bytes()) else { bail!("what is named as a media playlist is none") };
     if !media.ended {
         bail!("the playlist has no end: this server, or a cache in between, does not cut playlists by start and end");
     }
-    let mut names = Names { folder, taken: HashSet::new(), known: HashMap::new(), pieces: Vec::new(), url };
+    let mut names = FileNames { folder, taken: HashSet::new(), known: HashMap::new(), pieces: Vec::new(), url };
     let mut out = String::with_capacity(text.len());
     let Media { segments, maps, verbatim, .. } = &media;
     let mut segments = segments.iter();
@@ -86,11 +86,11 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
         out += &line;
         out.push('\n');
     }
-    Ok(Plan { folder: names.folder, text: out, pieces: names.pieces })
+    Ok(MediaCopy { folder: names.folder, text: out, pieces: names.pieces })
 }
 
 /// Names of files, each once in its folder.
-struct Names<'a> {
+struct FileNames<'a> {
     folder: String,
     taken: HashSet<String>,
     known: HashMap<(Url, Option<(u64, u64)>), String>,
@@ -98,7 +98,7 @@ struct Names<'a> {
     url: &'a Url,
 }
 
-impl Names<'_> {
+impl FileNames<'_> {
     fn add(&mut self, uri: &str, range: Option<ByteRange>) -> Option<String> {
         let url = self.url.join(uri).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let id = (url.clone(), range.map(|range| (range.start, range.length)));

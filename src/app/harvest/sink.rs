@@ -17,18 +17,18 @@ use crate::store;
 /// Where to.
 #[derive(Clone, Debug)]
 pub(super) enum Sink {
-    Folder(Folder),
+    Folder(LocalFolder),
     Bucket { folder: store::Folder, url: String },
 }
 
 /// A folder, and one below it that is made when it is needed.
 #[derive(Clone, Debug)]
-pub(super) struct Folder {
+pub(super) struct LocalFolder {
     root: PathBuf,
     below: String,
 }
 
-impl Folder {
+impl LocalFolder {
     /// `below`: parts with slashes between them, none of them `..`; may be empty.
     pub(super) fn new(root: &Path, below: &str) -> Self {
         Self { root: root.to_owned(), below: below.to_owned() }
@@ -183,7 +183,7 @@ mod tests {
     fn links_lead_nowhere() {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let link = |name: &str| std::os::unix::fs::symlink(outside.path(), root.path().join(name)).unwrap();
-        let folder = |below: &str| Folder::new(root.path(), below);
+        let folder = |below: &str| LocalFolder::new(root.path(), below);
         link("out");
         for below in ["out", "out/a"] {
             assert!(folder(below).check().is_err() && folder(below).write("a.ts", b"x").is_err(), "{below}");

@@ -7,8 +7,8 @@ use http::Method;
 use http::header::RANGE;
 use thiserror::Error;
 
-use crate::app::client::{Answer, Url};
-use crate::app::doctor::place::{Place, shown};
+use crate::app::client::{Response, Url};
+use crate::app::doctor::place::{Side, shown};
 use crate::auth::grant::Grant;
 use crate::hls::playlist::ByteRange;
 use crate::hls::shift::Window;
@@ -37,7 +37,7 @@ pub(super) enum Failed {
 /// Where from.
 #[derive(Debug)]
 pub(super) enum Source {
-    Server(Place),
+    Server(Side),
     Inside(Inside),
 }
 
@@ -174,11 +174,11 @@ fn header(range: ByteRange) -> String {
     format!("bytes={}-{}", range.start, range.end().saturating_sub(1))
 }
 
-fn announced(answer: &Answer) -> Option<u64> {
+fn announced(answer: &Response) -> Option<u64> {
     answer.header("content-length").parse().ok()
 }
 
-async fn fetch(place: &Place, url: &Url, range: Option<&str>) -> Result<Answer, Failed> {
+async fn fetch(place: &Side, url: &Url, range: Option<&str>) -> Result<Response, Failed> {
     let more: Vec<_> = range.iter().map(|range| (RANGE, *range)).collect();
     let expected = if range.is_some() { 206 } else { 200 };
     let mut failed = Failed::Broken(String::new());
@@ -187,7 +187,7 @@ async fn fetch(place: &Place, url: &Url, range: Option<&str>) -> Result<Answer, 
             tokio::time::sleep(PAUSE).await;
         }
         failed = match place.ask(Method::GET, url, &more, Bytes::new()).await {
-            Ok(Answer { cut: Some(cut), .. }) => Failed::Broken(cut),
+            Ok(Response { cut: Some(cut), .. }) => Failed::Broken(cut),
             Ok(answer) if answer.status == expected => return Ok(answer),
             Ok(answer) => {
                 let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();

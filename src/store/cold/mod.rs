@@ -65,7 +65,7 @@ pub enum ColdError {
 
 /// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedObject {
     /// Its key.
     pub key: Key,
     /// Its attributes, from a backend that reads them while it lists; else [`Cold::head`] has them.
@@ -97,7 +97,7 @@ pub trait Cold: fmt::Debug + Send + Sync {
 
     /// Names every object, in no order, each at least once; one that is written or removed meanwhile may be named or not. An
     /// `Err` about one object does not end the listing; the end of the channel does. Dropping the receiver stops it.
-    fn list(&self) -> mpsc::Receiver<Result<Listed, ColdError>>;
+    fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>>;
 
     /// Finishes or undoes what a process that is gone left half-done. Called when no other process uses this place any more.
     fn recover(&self) -> Later<'_, ()> {

@@ -50,18 +50,18 @@ pub struct ColdHit {
     pub part: Option<Range<u64>>,
 }
 
-type Outcome = Option<Result<Option<ColdHit>, ()>>;
+type ReadResult = Option<Result<Option<ColdHit>, ()>>;
 
 /// Reads on their way, and how those before went.
 #[derive(Debug)]
 pub(super) struct Fetch {
-    flights: Mutex<HashMap<Flight, watch::Receiver<Outcome>, RandomState>>,
+    flights: Mutex<HashMap<SharedRead, watch::Receiver<ReadResult>, RandomState>>,
     slots: Semaphore,
     breaker: Mutex<Breaker>,
 }
 
 /// A read that others may share: of one version.
-type Flight = (Key, Option<u64>, Want);
+type SharedRead = (Key, Option<u64>, Want);
 
 #[derive(Debug, Default)]
 struct Breaker {
@@ -175,7 +175,7 @@ impl Tier {
 }
 
 /// Makes one read for all who wait, whether or not any of them stays.
-async fn fly(shared: Arc<Shared>, flight: Flight, expires: Option<Moment>, outcome: watch::Sender<Outcome>) {
+async fn fly(shared: Arc<Shared>, flight: SharedRead, expires: Option<Moment>, outcome: watch::Sender<ReadResult>) {
     let (key, version, want) = &flight;
     let mut result = ask(&shared, key, want, expires).await;
     if matches!(result, Err(ColdError::Damaged(_))) {

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::fetch::Fetch;
 pub use self::fetch::{ColdHit, Want};
-use self::queue::{Change, End};
+use self::queue::{Change, ChangeEnd};
 use self::state::{Spot, State};
 use super::cold::{Cold, ColdError};
 use super::hot::Follower;
@@ -193,7 +193,7 @@ impl Tier {
             Some(end) => tokio::time::timeout(ACK_WITHIN, end).await.ok().and_then(Result::ok),
             None => None,
         };
-        if end == Some(End::Made) { Ok(()) } else { Err(StoreError::NotDurable) }
+        if end == Some(ChangeEnd::Made) { Ok(()) } else { Err(StoreError::NotDurable) }
     }
 
     /// Whether the tier has an object, or nobody knows.

@@ -41,7 +41,7 @@ impl Change {
 
 /// How a change ended, for those who wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ChangeEnd {
     Made,
     /// It will not be made: there was no room to keep it waiting, or the tier can't hold such an object.
     GivenUp,
@@ -58,7 +58,7 @@ struct Waiting {
     tries: u32,
     /// The number of the change that is being made now.
     running: Option<u64>,
-    waiters: Vec<oneshot::Sender<End>>,
+    waiters: Vec<oneshot::Sender<ChangeEnd>>,
 }
 
 impl Waiting {
@@ -137,7 +137,7 @@ impl Queue {
     }
 
     /// Has a change told its end, if one of this key waits. Its turn comes at once.
-    pub(super) fn wait(&mut self, key: &Key, now: Moment) -> Option<oneshot::Receiver<End>> {
+    pub(super) fn wait(&mut self, key: &Key, now: Moment) -> Option<oneshot::Receiver<ChangeEnd>> {
         let waiting = self.changes.get_mut(key)?;
         let (sender, receiver) = oneshot::channel();
         waiting.waiters.push(sender);
@@ -177,7 +177,7 @@ impl Queue {
     }
 
     /// The change was made, or never will be; says whether a newer one of the key has come meanwhile.
-    pub(super) fn end(&mut self, turn: &Turn, end: End, now: Moment) -> bool {
+    pub(super) fn end(&mut self, turn: &Turn, end: ChangeEnd, now: Moment) -> bool {
         self.bytes -= turn.change.bytes();
         let Some(waiting) = self.changes.get_mut(&turn.key) else { return false };
         waiting.running = None;
@@ -268,7 +268,7 @@ impl Queue {
             self.bytes -= waiting.change.bytes();
             self.turns.remove(&(waiting.due, waiting.number, key.clone()));
             self.since.remove(&(waiting.since, key.clone()));
-            waiting.waiters.into_iter().for_each(|waiter| _ = waiter.send(End::GivenUp));
+            waiting.waiters.into_iter().for_each(|waiter| _ = waiter.send(ChangeEnd::GivenUp));
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
                     Change::Remove => None,
                 };
                 made.insert(turn.key.clone(), what);
-                queue.end(&turn, End::Made, clock.now());
+                queue.end(&turn, ChangeEnd::Made, clock.now());
             };
             for (what, name, length, is_soon) in steps {
                 let name = key(name);
@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(turn.key, key(0));
         let turn = queue.take(clock.now(), false).unwrap();
         queue.give_up(&turn.key);
-        queue.end(&turn, End::Made, clock.now());
-        assert_eq!(end.try_recv(), Ok(End::Made));
+        queue.end(&turn, ChangeEnd::Made, clock.now());
+        assert_eq!(end.try_recv(), Ok(ChangeEnd::Made));
     }
 }

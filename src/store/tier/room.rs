@@ -41,7 +41,7 @@ enum Space {
 
 /// What a write has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RoomVerdict {
     /// It may begin.
     Go,
     /// Something has to end before.
@@ -101,21 +101,21 @@ impl Room {
     }
 
     /// Whether a write that takes `cost` may begin, when so much is held.
-    pub(super) fn judge(&self, cost: u64, held: u64) -> Verdict {
-        let when_idle = if self.running == 0 { Verdict::Go } else { Verdict::Wait };
+    pub(super) fn judge(&self, cost: u64, held: u64) -> RoomVerdict {
+        let when_idle = if self.running == 0 { RoomVerdict::Go } else { RoomVerdict::Wait };
         match self.space {
-            _ if self.sole_since.is_some() && self.running > 0 => Verdict::Wait,
-            Space::Enough => Verdict::Go,
+            _ if self.sole_since.is_some() && self.running > 0 => RoomVerdict::Wait,
+            Space::Enough => RoomVerdict::Go,
             // It can only fail, and should do so before everything else has gone for it.
             Space::Known { ceiling, .. } if self.is_in_vain() || cost > ceiling => when_idle,
             Space::Known { ceiling, .. } => {
                 let after = held + self.running_bytes + cost;
                 if after > ceiling {
-                    Verdict::Evict(after - ceiling)
+                    RoomVerdict::Evict(after - ceiling)
                 } else if after + self.leaving_bytes > ceiling {
-                    Verdict::Wait
+                    RoomVerdict::Wait
                 } else {
-                    Verdict::Go
+                    RoomVerdict::Go
                 }
             }
         }
@@ -263,9 +263,9 @@ mod tests {
         fn write(&mut self, cost: u64) -> bool {
             loop {
                 match self.room.judge(cost, self.bytes()) {
-                    Verdict::Go => {}
-                    Verdict::Wait => panic!("nothing is under way"),
-                    Verdict::Evict(mut over) => {
+                    RoomVerdict::Go => {}
+                    RoomVerdict::Wait => panic!("nothing is under way"),
+                    RoomVerdict::Evict(mut over) => {
                         let before = self.held.len();
                         while over > 0
                             && let Some(first) = self.held.pop_front()
@@ -359,26 +359,26 @@ mod tests {
         room.begin(2, 10);
         let was_alone = room.end(2, 10);
         room.full(was_alone, 10, 0, now);
-        assert_eq!((was_alone, room.ceiling(), room.judge(10, 0)), (false, None, Verdict::Wait));
+        assert_eq!((was_alone, room.ceiling(), room.judge(10, 0)), (false, None, RoomVerdict::Wait));
         assert!(!room.end(1, 10));
-        assert_eq!(room.judge(10, 0), Verdict::Go);
+        assert_eq!(room.judge(10, 0), RoomVerdict::Go);
         room.begin(3, 10);
         assert!(room.end(3, 10));
         room.full(true, 10, 635, now);
         assert_eq!(room.ceiling(), Some(620));
-        assert_eq!(room.judge(10, 640), Verdict::Evict(30));
+        assert_eq!(room.judge(10, 640), RoomVerdict::Evict(30));
         room.leaves(&key(1), 40);
-        assert_eq!(room.judge(10, 600), Verdict::Wait, "it has to be gone before");
+        assert_eq!(room.judge(10, 600), RoomVerdict::Wait, "it has to be gone before");
         room.left(&key(1));
-        assert_eq!(room.judge(10, 600), Verdict::Go);
+        assert_eq!(room.judge(10, 600), RoomVerdict::Go);
         // What would not fit into all of it is tried, but nothing goes for it.
-        assert_eq!(room.judge(700, 600), Verdict::Go);
+        assert_eq!(room.judge(700, 600), RoomVerdict::Go);
         room.begin(4, 700);
         assert!(room.end(4, 700));
         room.full(true, 700, 600, now);
         assert_eq!(room.ceiling(), Some(620));
         room.forget();
-        assert_eq!(room.judge(10, 700), Verdict::Go);
+        assert_eq!(room.judge(10, 700), RoomVerdict::Go);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::index::cost;
 use super::queue::{Change, Turn};
-use super::room::Verdict;
+use super::room::RoomVerdict;
 use super::state::State;
 use crate::store::Entry;
 
@@ -18,14 +18,14 @@ impl State {
             let Change::Write(entry) = change else { break };
             let (key, entry) = (key.clone(), Arc::clone(entry));
             match self.room.judge(cost(&entry), self.index.bytes()) {
-                Verdict::Go => break,
-                Verdict::Wait => return None,
+                RoomVerdict::Go => break,
+                RoomVerdict::Wait => return None,
                 // Its removals come first.
-                Verdict::Evict(bytes) if self.evict_for(&entry, bytes) => {}
-                Verdict::Evict(_) if self.room.is_busy() => return None,
+                RoomVerdict::Evict(bytes) if self.evict_for(&entry, bytes) => {}
+                RoomVerdict::Evict(_) if self.room.is_busy() => return None,
                 // What is there is newer: this would have to go again for it.
-                Verdict::Evict(_) if self.is_outdated(&entry) && self.queue.is_spare(&key) => self.give_up(key),
-                Verdict::Evict(_) => break,
+                RoomVerdict::Evict(_) if self.is_outdated(&entry) && self.queue.is_spare(&key) => self.give_up(key),
+                RoomVerdict::Evict(_) => break,
             }
         }
         let turn = self.queue.take(now, all)?;

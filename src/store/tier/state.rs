@@ -12,7 +12,7 @@ use ahash::RandomState;
 
 use super::index::{Index, OVERHEAD, Slot, cost};
 use super::journal::Lines;
-use super::queue::{Change, End, Queue, Turn};
+use super::queue::{Change, ChangeEnd, Queue, Turn};
 use super::room::Room;
 use super::{Ack, Options};
 use crate::metrics::DurableMetrics;
@@ -177,19 +177,19 @@ impl State {
             }
             self.rewritten.insert(turn.key.clone(), now);
         }
-        self.queue.end(turn, End::Made, now);
+        self.queue.end(turn, ChangeEnd::Made, now);
     }
 
     /// A removal has been made, or a write was of no use any more.
     pub(super) fn gone(&mut self, turn: &Turn) {
         self.take_out(&turn.key);
         self.room.left(&turn.key);
-        self.queue.end(turn, End::Made, self.clock.now());
+        self.queue.end(turn, ChangeEnd::Made, self.clock.now());
     }
 
     /// The tier can't hold this version, ever.
     pub(super) fn unfit(&mut self, turn: &Turn) {
-        self.queue.end(turn, End::GivenUp, self.clock.now());
+        self.queue.end(turn, ChangeEnd::GivenUp, self.clock.now());
         self.metrics.given_up.inc();
         self.forget(&turn.key);
     }

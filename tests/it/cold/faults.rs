@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use springhead::model::id::Key;
-use springhead::store::cold::{Attributes, Care, Cold, ColdError, Later, Listed};
+use springhead::store::cold::{Attributes, Care, Cold, ColdError, Later, ListedObject};
 use tokio::sync::mpsc;
 
 use super::conformance;
@@ -126,8 +126,9 @@ impl Cold for Memory {
         })
     }
 
-    fn list(&self) -> mpsc::Receiver<Result<Listed, ColdError>> {
-        let objects: Vec<Listed> = self.objects.lock().keys().map(|key| Listed { key: key.clone(), attributes: None }).collect();
+    fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>> {
+        let objects: Vec<ListedObject> =
+            self.objects.lock().keys().map(|key| ListedObject { key: key.clone(), attributes: None }).collect();
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             for object in objects {

@@ -116,10 +116,10 @@ impl Bucket {
         Path::parse(format!("{}{name}", self.root)).map_err(|error| ColdError::Unfit(error.to_string()))
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, RequestFailure> {
         match timeout(self.deadline, call).await {
-            Ok(result) => result.map_err(|error| Failure::of(&error)),
-            Err(_) => Err(Failure::Other(ColdError::Unavailable(format!("no answer within {:?}", self.deadline)))),
+            Ok(result) => result.map_err(|error| RequestFailure::of(&error)),
+            Err(_) => Err(RequestFailure::Other(ColdError::Unavailable(format!("no answer within {:?}", self.deadline)))),
         }
     }
 
@@ -160,7 +160,7 @@ impl Bucket {
     async fn put_with(&self, name: &str, body: Bytes, attributes: Stored) -> Result<String, ColdError> {
         let path = self.path(name)?;
         let options = PutOptions { attributes, ..PutOptions::default() };
-        let result = self.within(self.store.put_opts(&path, body.into(), options)).await.map_err(Failure::here)?;
+        let result = self.within(self.store.put_opts(&path, body.into(), options)).await.map_err(RequestFailure::here)?;
         Ok(tag(result.e_tag))
     }
 
@@ -169,7 +169,7 @@ impl Bucket {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         match self.fetch(name, options).await {
             // The range begins behind the end.
-            Err(Failure::Range) => Ok(self.head(name).await?),
+            Err(RequestFailure::Range) => Ok(self.head(name).await?),
             result => absent(result),
         }
     }
@@ -179,8 +179,8 @@ impl Bucket {
         absent(self.fetch(name, GetOptions { head: true, ..GetOptions::default() }).await)
     }
 
-    async fn fetch(&self, name: &str, options: GetOptions) -> Result<Fetched, Failure> {
-        let path = self.path(name).map_err(Failure::Other)?;
+    async fn fetch(&self, name: &str, options: GetOptions) -> Result<Fetched, RequestFailure> {
+        let path = self.path(name).map_err(RequestFailure::Other)?;
         let is_head = options.head;
         let call = async {
             let result = self.store.get_opts(&path, options).await?;
@@ -201,7 +201,7 @@ impl Bucket {
     pub(super) async fn delete(&self, name: &str) -> Result<(), ColdError> {
         let path = self.path(name)?;
         match self.within(self.store.delete(&path)).await {
-            Ok(()) | Err(Failure::Absent) => Ok(()),
+            Ok(()) | Err(RequestFailure::Absent) => Ok(()),
             Err(failure) => Err(failure.here()),
         }
     }
@@ -226,7 +226,7 @@ impl Bucket {
             let next = match timeout(deadline, objects.next()).await {
                 Ok(None) => return None,
                 Ok(Some(Ok(object))) => Ok(object),
-                Ok(Some(Err(error))) => Err(Failure::of(&error).here()),
+                Ok(Some(Err(error))) => Err(RequestFailure::of(&error).here()),
                 Err(_) => Err(ColdError::Unavailable(format!("the listing did not go on within {deadline:?}"))),
             };
             let ended = next.is_err();
@@ -259,17 +259,17 @@ fn is_ordinary(text: &str) -> bool {
     (1..=256).contains(&text.len()) && text.trim() == text && !text.contains("  ")
 }
 
-fn absent(result: Result<Fetched, Failure>) -> Result<Option<Fetched>, ColdError> {
+fn absent(result: Result<Fetched, RequestFailure>) -> Result<Option<Fetched>, ColdError> {
     match result {
         Ok(fetched) => Ok(Some(fetched)),
-        Err(Failure::Absent) => Ok(None),
+        Err(RequestFailure::Absent) => Ok(None),
         Err(failure) => Err(failure.here()),
     }
 }
 
 /// Why a request came to nothing.
 #[derive(Debug, PartialEq, Eq)]
-enum Failure {
+enum RequestFailure {
     /// There is no such object.
     Absent,
     /// The range lies behind the object's end.
@@ -277,7 +277,7 @@ enum Failure {
     Other(ColdError),
 }
 
-impl Failure {
+impl RequestFailure {
     /// Reads the error's text, because its parts are not open to us.
     fn of(error: &Error) -> Self {
         let whole = error.to_string();
@@ -400,13 +400,14 @@ mod tests {
 
     #[test]
     fn failures_are_told_apart() {
-        let of = |source: &str| Failure::of(&Error::Generic { store: "S3", source: source.to_owned().into() });
-        let absent = |source: &str| Failure::of(&Error::NotFound { path: "a".to_owned(), source: source.to_owned().into() });
-        assert_eq!(absent("<Code>NoSuchKey</Code>"), Failure::Absent);
-        assert!(matches!(absent("<Code>NoSuchBucket</Code>"), Failure::Other(ColdError::Denied(_))));
-        assert_eq!(of("non-2xx status code: 416 Range Not Satisfiable"), Failure::Range);
-        assert!(matches!(of("status code: 507 Insufficient Storage"), Failure::Other(ColdError::Full(_))));
-        assert!(matches!(of("status code: 400 : <Code>MetadataTooLarge</Code>"), Failure::Other(ColdError::Unfit(_))));
-        assert!(matches!(of("status code: 503 : SlowDown"), Failure::Other(ColdError::Unavailable(_))));
+        let of = |source: &str| RequestFailure::of(&Error::Generic { store: "S3", source: source.to_owned().into() });
+        let absent =
+            |source: &str| RequestFailure::of(&Error::NotFound { path: "a".to_owned(), source: source.to_owned().into() });
+        assert_eq!(absent("<Code>NoSuchKey</Code>"), RequestFailure::Absent);
+        assert!(matches!(absent("<Code>NoSuchBucket</Code>"), RequestFailure::Other(ColdError::Denied(_))));
+        assert_eq!(of("non-2xx status code: 416 Range Not Satisfiable"), RequestFailure::Range);
+        assert!(matches!(of("status code: 507 Insufficient Storage"), RequestFailure::Other(ColdError::Full(_))));
+        assert!(matches!(of("status code: 400 : <Code>MetadataTooLarge</Code>"), RequestFailure::Other(ColdError::Unfit(_))));
+        assert!(matches!(of("status code: 503 : SlowDown"), RequestFailure::Other(ColdError::Unavailable(_))));
     }
 }

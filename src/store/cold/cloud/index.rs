@@ -137,12 +137,12 @@ pub(super) fn lines<'a>(notes: impl IntoIterator<Item = &'a Note>) -> Bytes {
 
 /// All pieces read, the newest note for each name. Notes stay the text they came as until they are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(super) struct NoteIndex {
     notes: AHashMap<u64, (u64, Bytes)>,
     hasher: ahash::RandomState,
 }
 
-impl Index {
+impl NoteIndex {
     /// Takes a piece, but what had expired by then. Lines that can't be read are left out: they cost a request each.
     pub(super) fn add(&mut self, piece: &Bytes, now: WallTime) {
         let mut start = 0;
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn only_the_version_that_was_noted_is_found() {
         let at = WallTime::from_millis;
-        let mut index = Index::default();
+        let mut index = NoteIndex::default();
         index.add(&lines(&[note("a.ts", "new", 70_000), note("b.ts", "b", 50_000)]), at(0));
         index.add(&lines(&[note("a.ts", "old", 60_000)]), at(0));
         index.add(&Bytes::from_static(b"{}\nnothing\n{\"name\":\"c.ts\",\"put\":1,\"expires\":99999}\n"), at(0));
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(index.find("a.ts", "new", at(81_000)), None, "put again since");
         assert_eq!(index.find("c.ts", "", at(0)), None);
         assert_eq!(index.merged().len(), 2);
-        let mut later = Index::default();
+        let mut later = NoteIndex::default();
         later.add(&lines(&index.merged()), at(115_000));
         assert_eq!(later.merged(), [note("a.ts", "new", 70_000)]);
     }

@@ -30,11 +30,11 @@ pub use self::bucket::Access;
 use self::bucket::{Bucket, Fetched, Seen};
 use self::fields::{Fields, from_fields, to_fields};
 pub use self::folder::Folder;
-use self::index::{Index, Note, Pending, PieceName, lines, to_merge};
+use self::index::{Note, NoteIndex, Pending, PieceName, lines, to_merge};
 use self::location::Provider;
 pub use self::location::{Location, LocationError};
 use self::names::{INDEX, is_long, key_of, name_of};
-use super::{Attributes, Care, Cold, ColdError, Later, Listed};
+use super::{Attributes, Care, Cold, ColdError, Later, ListedObject};
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 
@@ -144,13 +144,13 @@ impl Inner {
     }
 
     /// Reads these pieces. One that can't be read is left out, and `false` says so.
-    async fn read_pieces(&self, pieces: &[PieceName]) -> (Index, bool) {
+    async fn read_pieces(&self, pieces: &[PieceName]) -> (NoteIndex, bool) {
         let read = |piece: PieceName| {
             let bucket = self.bucket.clone();
             async move { bucket.get(&format!("{INDEX}/{}", piece.text()), None).await }
         };
         let mut read = stream::iter(pieces.to_vec()).map(read).buffer_unordered(AT_ONCE);
-        let (mut index, mut complete) = (Index::default(), true);
+        let (mut index, mut complete) = (NoteIndex::default(), true);
         while let Some(piece) = read.next().await {
             match piece {
                 Ok(Some(piece)) => index.add(&piece.body, self.clock.wall()),
@@ -173,7 +173,7 @@ impl Inner {
     }
 
     /// An object of the listing, if it is ours.
-    async fn look(&self, index: &Index, seen: Seen) -> Option<Result<Listed, ColdError>> {
+    async fn look(&self, index: &NoteIndex, seen: Seen) -> Option<Result<ListedObject, ColdError>> {
         if seen.name.starts_with(INDEX) {
             return None;
         }
@@ -195,12 +195,12 @@ impl Inner {
             },
         };
         match (key.or(found.0), found.1) {
-            (Some(key), attributes) if name_of(&key) == seen.name => Some(Ok(Listed { key, attributes: Some(attributes) })),
+            (Some(key), attributes) if name_of(&key) == seen.name => Some(Ok(ListedObject { key, attributes: Some(attributes) })),
             _ => Some(Err(ColdError::Damaged(format!("'{}' does not say its key", seen.name)))),
         }
     }
 
-    async fn list(self: &Arc<Self>, found: &mpsc::Sender<Result<Listed, ColdError>>) -> Result<(), ColdError> {
+    async fn list(self: &Arc<Self>, found: &mpsc::Sender<Result<ListedObject, ColdError>>) -> Result<(), ColdError> {
         let (mut index, _) = self.read_pieces(&self.pieces().await?).await;
         let pending = self.pending.lock().lines();
         index.add(&pending, self.clock.wall());
@@ -263,7 +263,7 @@ impl Cold for Cloud {
         })
     }
 
-    fn list(&self) -> mpsc::Receiver<Result<Listed, ColdError>> {
+    fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>> {
         let (sender, receiver) = mpsc::channel(1_024);
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {

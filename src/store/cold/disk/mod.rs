@@ -33,7 +33,7 @@ use tokio::task::spawn_blocking;
 
 use self::files::Files;
 use self::names::Names;
-use super::{Attributes, Care, Cold, ColdError, Later, Listed};
+use super::{Attributes, Care, Cold, ColdError, Later, ListedObject};
 use crate::model::id::{Key, Namespace};
 
 /// Calls at a time.
@@ -364,7 +364,7 @@ impl Cold for Disk {
         self.run(move |disk| disk.delete(&key, care))
     }
 
-    fn list(&self) -> mpsc::Receiver<Result<Listed, ColdError>> {
+    fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>> {
         let (sender, receiver) = mpsc::channel(64);
         let inner = Arc::clone(&self.inner);
         spawn_blocking(move || {

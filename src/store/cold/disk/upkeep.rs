@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 use super::{Inner, Place, cold, if_there};
-use crate::store::cold::{Attributes, ColdError, Listed};
+use crate::store::cold::{Attributes, ColdError, ListedObject};
 
 impl Inner {
     /// Shows each file below a folder, by its path from there, until told to stop.
@@ -33,12 +33,12 @@ impl Inner {
         attributes.to_str()?.strip_suffix(".json").map(PathBuf::from)
     }
 
-    pub(super) fn list(&self, found: &mpsc::Sender<Result<Listed, ColdError>>) -> io::Result<()> {
+    pub(super) fn list(&self, found: &mpsc::Sender<Result<ListedObject, ColdError>>) -> io::Result<()> {
         Self::walk(&self.attributes, &self.attributes, &mut |path| {
             let listed = match if_there(fs::read(self.attributes.join(path))) {
                 Ok(None) => return true,
                 Ok(Some(json)) => {
-                    Attributes::from_json(&json).map(|(key, attributes)| Listed { key, attributes: Some(attributes) })
+                    Attributes::from_json(&json).map(|(key, attributes)| ListedObject { key, attributes: Some(attributes) })
                 }
                 Err(error) => Err(cold(&error)),
             };
