@@ -45,6 +45,7 @@ mod store_model;
 mod tidy;
 mod timeshift;
 mod tls;
+mod tls_clients;
 mod traces;
 mod tutorial;
 mod upkeep;

@@ -14,13 +14,13 @@ use crate::harness::{Finally, Origin, bytes, eventually};
 use crate::programs::{limited, program};
 
 /// An authority, and the files of what it signs.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "test authority");
@@ -30,7 +30,7 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -45,7 +45,7 @@ impl Authority {
         }
     }
 
-    fn serve(&self, more: &[&str]) -> (Origin, SocketAddr) {
+    pub(crate) fn serve(&self, more: &[&str]) -> (Origin, SocketAddr) {
         self.sign("cert.pem", "key.pem");
         let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
         let certificate = ["--tls-certificate", certificate.to_str().unwrap()];

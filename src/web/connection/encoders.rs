@@ -15,54 +15,112 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection's bytes, wherever its task is.
-pub(super) trait Movable {
+/// A connection's bytes, whatever is between the socket and the HTTP library.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// The connection is an encoder's: from now on what it sends is acknowledged at once.
+    ///
+    /// A client that writes an upload in small pieces with Nagle's algorithm on (RFC 1122 4.2.3.4; ffmpeg over a kept connection
+    /// does) holds the last piece back until the one before it is acknowledged, and a kernel puts that off for 40 ms.
+    fn acknowledge_at_once(&mut self);
+
     /// Registers the socket with the runtime that this is called in. What was read or written before stays as it was.
     ///
     /// # Errors
     /// The kernel's. Then the connection is lost.
     fn settle(&mut self) -> io::Result<()>;
+
+    /// How many bytes the kernel has taken so far. What a TLS layer has only encrypted is none of them.
+    fn sent(&self) -> u64;
 }
 
 /// A TCP connection that can be moved.
 #[derive(Debug)]
-pub(super) struct Socket(Option<TcpStream>);
+pub(super) struct Socket {
+    /// Missing only where moving it has failed.
+    stream: Option<TcpStream>,
+    sent: u64,
+    acknowledges_at_once: bool,
+    /// Something has come since the last acknowledgement was asked for.
+    unacknowledged: bool,
+}
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Some(stream))
+        Self { stream: Some(stream), sent: 0, acknowledges_at_once: false, unacknowledged: false }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        // It is missing only where moving it has failed.
-        self.0.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &written {
+            self.sent += *count as u64;
+        }
+        written
+    }
+
+    /// Has the kernel acknowledge what was read. The option does not last (tcp(7)), so it is set whenever all that had come has been
+    /// read, and only then: a sender that keeps the socket full is acknowledged anyway.
+    fn acknowledge(&mut self) {
+        self.unacknowledged = false;
+        #[cfg(target_os = "linux")]
+        if let Some(stream) = &self.stream {
+            // A failure costs some milliseconds, not the upload.
+            let _ = stream.set_quickack(true);
+        }
     }
 }
 
-impl Movable for Socket {
+impl Transport for Socket {
+    fn acknowledge_at_once(&mut self) {
+        self.acknowledges_at_once = true;
+    }
+
     fn settle(&mut self) -> io::Result<()> {
-        if let Some(stream) = self.0.take() {
-            self.0 = Some(TcpStream::from_std(stream.into_std()?)?);
+        if let Some(stream) = self.stream.take() {
+            self.stream = Some(TcpStream::from_std(stream.into_std()?)?);
         }
         Ok(())
     }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
 }
 
-impl<T: Movable> Movable for Box<T> {
+impl<T: Transport> Transport for Box<T> {
+    fn acknowledge_at_once(&mut self) {
+        (**self).acknowledge_at_once();
+    }
+
     fn settle(&mut self) -> io::Result<()> {
         (**self).settle()
+    }
+
+    fn sent(&self) -> u64 {
+        (**self).sent()
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(cx, buffer)
+        let polled = self.stream()?.poll_read(cx, buffer);
+        if self.acknowledges_at_once {
+            match polled {
+                Poll::Ready(Ok(())) => self.unacknowledged = true,
+                Poll::Pending if self.unacknowledged => self.acknowledge(),
+                _ => {}
+            }
+        }
+        polled
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, buffer)
+        let written = self.stream()?.poll_write(cx, buffer);
+        self.count(written)
     }
 
     fn poll_write_vectored(
@@ -70,7 +128,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, buffers)
+        let written = self.stream()?.poll_write_vectored(cx, buffers);
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,5 +183,34 @@ mod tests {
         client.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"two");
         second.block_on(task).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_encoders_bytes_are_acknowledged_at_once() {
+        for at_once in [false, true] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut socket = Socket::new(listener.accept().await.unwrap().0);
+            if at_once {
+                socket.acknowledge_at_once();
+            }
+            // Question and answer a few times, until the kernel takes it for a dialogue, in which acknowledgements can wait for
+            // the next answer.
+            let mut bytes = [0; 3];
+            for _ in 0..30 {
+                client.write_all(b"ask").await.unwrap();
+                socket.read_exact(&mut bytes).await.unwrap();
+                socket.write_all(b"say").await.unwrap();
+                client.read_exact(&mut bytes).await.unwrap();
+            }
+            let in_dialogue = !socket.stream.as_ref().unwrap().quickack().unwrap();
+            assert!(in_dialogue, "else there is nothing to be seen here");
+            client.write_all(b"one").await.unwrap();
+            socket.read_exact(&mut bytes).await.unwrap();
+            // All has been read: the next piece is waited for.
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(20), socket.read(&mut bytes)).await.is_err());
+            assert_eq!(socket.stream.as_ref().unwrap().quickack().unwrap(), at_once);
+        }
     }
 }

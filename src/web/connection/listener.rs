@@ -14,16 +14,17 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::MAX_HEAD;
 use super::admission::Permit;
-use super::encoders::{Movable, Socket};
+use super::encoders::{Socket, Transport};
 use super::in_flight::{AnswerBody, InFlight};
+use super::late;
 use super::site::Site;
 use super::state::ConnectionState;
 use super::stream;
@@ -76,8 +77,8 @@ pub(in crate::web) async fn serve(
         };
         let (web, site, tracker, stop) = (web.clone(), site.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
-            let limit = web.inner.limits.load().timeouts.request_head;
-            match tokio::time::timeout(limit, tls.accept(Socket::new(stream))).await {
+            let deadline = Instant::now() + web.inner.limits.load().timeouts.request_head;
+            match late::until(deadline, tls.accept(Socket::new(stream))).await {
                 Ok(Ok(stream)) => start(Box::new(stream), peer, permit, web, site, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -135,7 +136,7 @@ fn is_of_the_client(error: &io::Error) -> bool {
 /// encoder's are no reader's ([`super::encoders`]).
 fn start<S>(stream: S, peer: SocketAddr, permit: Permit, web: Web, site: impl Site, tasks: &TaskTracker, stop: &CancellationToken)
 where
-    S: Movable + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Transport + Send + 'static,
 {
     let (stop, tracker) = (stop.clone(), tasks.clone());
     web.inner.metrics.connections.inc();
@@ -154,6 +155,9 @@ where
             }
         };
         let mut runtime = Handle::current();
+        if detected == Detected::Upload {
+            io.acknowledge_at_once();
+        }
         if detected == Detected::Upload
             && let Some(encoders) = web.inner.encoders.get()
         {

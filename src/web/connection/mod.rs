@@ -1,18 +1,21 @@
 //! Connections: from the listener to a request that has been read, and back to its answer's last byte.
 //!
 //! [`listener`] accepts a connection, if [`admission`] has room for it; [`tls`] shakes hands where that is asked for; [`timed`] keeps
-//! the time limits on its bytes, with [`stream`] for those of one HTTP/2 answer; [`version`] tells which HTTP it is, and
-//! [`encoders`] gives those who write threads of their own. What its bytes and its requests know of each other is in [`state`];
-//! [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody wants.
+//! the time limits on its bytes, with [`stream`] for those of one HTTP/2 answer and [`late`] for when they fire long after their
+//! time; [`version`] tells which HTTP it is, and [`encoders`] gives those who write threads of their own. What its bytes and its
+//! requests know of each other is in [`state`]; [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
+//! wants.
 //!
 //! Invariants: every connection is counted from its admission to its end, and each of its waits has an end. A client that can be
 //! answered sees the answer, and not a reset. When the server stops, no request that was begun is lost within `drain_timeout`.
 //!
-//! What answers its requests is a [`site`]. Nothing here knows URLs, keys or namespaces: what a request means is said above, by whoever it is handed to.
+//! What answers its requests is a [`site`]. Nothing here knows URLs, keys or namespaces: what a request means is said above, by whoever
+//! it is handed to.
 
 pub(super) mod admission;
 mod encoders;
 mod in_flight;
+pub(super) mod late;
 pub(super) mod listener;
 pub(super) mod site;
 pub(super) mod state;

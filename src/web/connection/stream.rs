@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::late;
+
 /// What a stream's body did when it was asked last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -38,7 +40,7 @@ pub(super) fn asked(gave: bool) {
 /// itself. A stream without an answer yet is not timed here. Cancel-safe: dropping it drops the stream's future.
 pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
     let mut future = pin!(future);
-    let mut since = None;
+    let (mut since, mut looked_again) = (None, false);
     let mut timer = pin!(None);
     std::future::poll_fn(|cx| {
         ASKED.set(Asked::No);
@@ -47,7 +49,10 @@ pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
         }
         match ASKED.replace(Asked::No) {
             Asked::No => {}
-            Asked::Gave => since = Some(Instant::now()),
+            Asked::Gave => {
+                since = Some(Instant::now());
+                looked_again = false;
+            }
             Asked::Starved => since = None,
         }
         let Some(deadline) = since.map(|since| since + limit) else { return Poll::Pending };
@@ -63,10 +68,15 @@ pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
             if running.poll(cx).is_pending() {
                 break;
             }
-            if Instant::now() >= deadline {
+            if Instant::now() < deadline {
+                timer.set(Some(sleep_until(deadline)));
+            } else if let Some(until) = late::another_look(deadline).filter(|_| !looked_again) {
+                looked_again = true;
+                since = Some(until - limit);
+                timer.set(Some(sleep_until(until)));
+            } else {
                 return Poll::Ready(false);
             }
-            timer.set(Some(sleep_until(deadline)));
         }
         Poll::Pending
     })

@@ -4,7 +4,8 @@
 //! stops reading. Both are kept here, below it, in one timer per connection:
 //! - idle between requests: `keep_alive`, then a clean end;
 //! - from the first byte of a request to the end of its headers: `request_head`, then a clean end;
-//! - while an answer is being sent and the client takes none of it: `download_idle`, then an error.
+//! - while an answer is being sent and the client takes none of it: `download_idle`, then an error. What counts is what the kernel
+//!   has taken: a TLS layer accepts some bytes that nobody reads, and it is then the flush that waits.
 //!
 //! HTTP/2 has many requests on one connection, and heads that no byte count tells from other frames: there, an idle connection
 //! has no request open, and one that has some open and moves no byte either way for `download_idle` has ended; but not while a
@@ -24,7 +25,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::encoders::Movable;
+use super::encoders::Transport;
+use super::late;
 use super::state::{ConnectionState, Phase};
 use super::unwanted;
 use super::version::{Detected, Peeked};
@@ -43,8 +45,17 @@ pub(super) struct Connection<T> {
     timer: Option<Pin<Box<Sleep>>>,
     /// The phase that reading waits in, and since when.
     waiting: Option<(Phase, Instant)>,
-    write_stalled: Option<Instant>,
+    /// The deadline that was noticed late, and until when there is another look.
+    late: Option<(Instant, Instant)>,
+    write_stalled: Option<Stall>,
     lingering: Option<Lingering>,
+}
+
+/// Since when a client has taken nothing, and how much it had taken by then.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    since: Instant,
+    sent: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +64,19 @@ struct Lingering {
     bytes_left: u64,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+impl<T: Transport> Connection<T> {
     pub(super) fn new(inner: T, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
-        Self { inner, peeked: Peeked::default(), state, limits, timer: None, waiting: None, write_stalled: None, lingering: None }
+        Self {
+            inner,
+            peeked: Peeked::default(),
+            state,
+            limits,
+            timer: None,
+            waiting: None,
+            late: None,
+            write_stalled: None,
+            lingering: None,
+        }
     }
 
     /// Waits for the first bytes, and says what they tell.
@@ -68,6 +89,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
     /// too late: on a busy connection deadlines move with every request, and most never come.
     fn passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        let asked = deadline;
+        let mut deadline = match self.late {
+            Some((late, until)) if late == asked => until,
+            _ => asked,
+        };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             if timer.as_mut().poll(cx).is_pending() {
@@ -75,7 +101,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     return false;
                 }
             } else if Instant::now() >= deadline {
-                return true;
+                match late::another_look(asked) {
+                    Some(until) if deadline == asked => {
+                        self.late = Some((asked, until));
+                        deadline = until;
+                    }
+                    _ => return true,
+                }
             }
             timer.as_mut().reset(deadline);
         }
@@ -115,7 +147,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.state.set_unsent(all - count);
         match written {
             Poll::Ready(Ok(count)) => {
-                self.write_stalled = None;
+                if self.write_stalled.is_some_and(|stall| stall.sent != self.inner.sent()) {
+                    self.write_stalled = None;
+                }
                 if self.state.is_multiplexed() {
                     self.moved();
                 }
@@ -125,23 +159,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 self.state.set_broken();
                 Poll::Ready(Ok(all))
             }
-            Poll::Pending => {
-                let since = *self.write_stalled.get_or_insert_with(Instant::now);
-                if self.passed(since + self.limits.timeouts.download_idle, cx) {
-                    self.state.set_stalled();
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                Poll::Pending
-            }
+            Poll::Pending if self.is_given_up(cx) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
-}
 
-impl<T: Movable> Connection<T> {
+    /// Whether the client has taken nothing for too long, now that there is something it can't be given; if not, the task is woken
+    /// when it has.
+    fn is_given_up(&mut self, cx: &mut Context<'_>) -> bool {
+        let sent = self.inner.sent();
+        let stall = match self.write_stalled {
+            Some(stall) if stall.sent == sent => stall,
+            _ => Stall { since: Instant::now(), sent },
+        };
+        self.write_stalled = Some(stall);
+        let given_up = self.passed(stall.since + self.limits.timeouts.download_idle, cx);
+        if given_up {
+            self.state.set_stalled();
+        }
+        given_up
+    }
+
+    /// From now on what the client sends is acknowledged at once ([`Transport::acknowledge_at_once`]).
+    pub(super) fn acknowledge_at_once(&mut self) {
+        self.inner.acknowledge_at_once();
+    }
+
     /// Goes on in the runtime that this is called in.
     ///
     /// # Errors
-    /// [`Movable::settle`]'s.
+    /// [`Transport::settle`]'s.
     pub(super) fn settle(&mut self) -> io::Result<()> {
         // Set anew when it is needed, there.
         self.timer = None;
@@ -149,7 +196,7 @@ impl<T: Movable> Connection<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
+impl<T: Transport> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if !self.peeked.is_empty() {
@@ -176,7 +223,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
+impl<T: Transport> AsyncWrite for Connection<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         if self.state.is_broken() {
             return Poll::Ready(Ok(buffer.len()));
@@ -206,12 +253,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         if self.state.is_broken() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.inner).poll_flush(cx)
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.write_stalled = None;
+                Poll::Ready(Ok(()))
+            }
+            // As a failed write: the end shows at the next read.
+            Poll::Ready(Err(_)) => {
+                self.state.set_broken();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending if self.is_given_up(cx) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            std::task::ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            match Pin::new(&mut self.inner).poll_shutdown(cx) {
+                Poll::Ready(ended) => ended?,
+                // A TLS layer has its own word of farewell to say.
+                Poll::Pending if self.is_given_up(cx) => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => return Poll::Pending,
+            }
             if !self.state.lingers() {
                 return Poll::Ready(Ok(()));
             }
@@ -245,7 +309,72 @@ mod tests {
     use super::*;
     use crate::web::{ConnectionLimits, Timeouts};
     use bytes::Bytes;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    /// A connection in memory. `holds`: bytes that it takes in and passes on only when it is flushed, as a TLS layer does.
+    #[derive(Debug)]
+    struct Pipe {
+        inner: DuplexStream,
+        sent: u64,
+        holds: usize,
+        held: Vec<u8>,
+    }
+
+    fn duplex(size: usize) -> (DuplexStream, Pipe) {
+        let (client, inner) = tokio::io::duplex(size);
+        (client, Pipe { inner, sent: 0, holds: 0, held: Vec::new() })
+    }
+
+    impl Transport for Pipe {
+        fn acknowledge_at_once(&mut self) {}
+
+        fn settle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sent(&self) -> u64 {
+            self.sent
+        }
+    }
+
+    impl AsyncRead for Pipe {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Pipe {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+            let room = self.holds.saturating_sub(self.held.len()).min(buffer.len());
+            if room > 0 {
+                self.held.extend_from_slice(&buffer[..room]);
+                return Poll::Ready(Ok(room));
+            }
+            if self.holds > 0 {
+                std::task::ready!(self.as_mut().poll_flush(cx))?;
+            }
+            let count = std::task::ready!(Pin::new(&mut self.inner).poll_write(cx, buffer))?;
+            self.sent += count as u64;
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            while !self.held.is_empty() {
+                let held = std::mem::take(&mut self.held);
+                let written = Pin::new(&mut self.inner).poll_write(cx, &held);
+                let count = if let Poll::Ready(Ok(count)) = written { count } else { 0 };
+                self.held = held[count..].to_vec();
+                std::task::ready!(written)?;
+                self.sent += count as u64;
+            }
+            Pin::new(&mut self.inner).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            std::task::ready!(self.as_mut().poll_flush(cx))?;
+            Pin::new(&mut self.inner).poll_shutdown(cx)
+        }
+    }
 
     fn limits() -> Arc<Limits> {
         let timeouts = Timeouts {
@@ -309,6 +438,47 @@ mod tests {
         client.read_exact(&mut some).await.unwrap();
         assert_eq!(sender.await.unwrap(), Err(io::ErrorKind::TimedOut));
         assert_eq!(begun.elapsed().as_secs(), 35, "progress starts the limit anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_behind_a_layer_that_holds_bytes_is_given_up() {
+        for (what, flushes) in [("flush", true), ("shutdown", false)] {
+            let (mut client, mut server) = duplex(16);
+            server.holds = 64;
+            let state = Arc::new(ConnectionState::default());
+            let mut server = Connection::new(server, Arc::clone(&state), limits());
+            let begun = Instant::now();
+            let sender = tokio::spawn(async move {
+                server.write_all(&[7; 64]).await.unwrap();
+                let ended = if flushes { server.flush().await } else { server.shutdown().await };
+                ended.map_err(|error| error.kind())
+            });
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            let mut some = [0; 16];
+            client.read_exact(&mut some).await.unwrap();
+            assert_eq!(sender.await.unwrap(), Err(io::ErrorKind::TimedOut), "{what}");
+            assert_eq!(begun.elapsed().as_secs(), 35, "{what}: progress starts the limit anew");
+            assert!(state.is_stalled(), "{what}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_came_while_the_process_stood_still_are_read() {
+        let (mut client, server) = duplex(16);
+        let mut server = Connection::new(server, Arc::default(), limits());
+        let reader = tokio::spawn(async move {
+            let mut byte = [0];
+            server.read(&mut byte).await.unwrap()
+        });
+        tokio::task::yield_now().await;
+        // Longer than any limit; the reader's timer is told of it before its bytes are.
+        tokio::time::advance(Duration::from_secs(400)).await;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            client.write_all(b"x").await.unwrap();
+            client
+        });
+        assert_eq!(reader.await.unwrap(), 1);
     }
 
     #[tokio::test(start_paused = true)]

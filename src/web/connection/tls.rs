@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 
-use super::encoders::{Movable, Socket};
+use super::encoders::{Socket, Transport};
 use crate::model::clock::WallTime;
 
 /// What a TLS listener is made of, in PEM.
@@ -88,9 +88,17 @@ impl Tls {
     }
 }
 
-impl Movable for TlsStream<Socket> {
+impl Transport for TlsStream<Socket> {
+    fn acknowledge_at_once(&mut self) {
+        self.get_mut().0.acknowledge_at_once();
+    }
+
     fn settle(&mut self) -> io::Result<()> {
         self.get_mut().0.settle()
+    }
+
+    fn sent(&self) -> u64 {
+        self.get_ref().0.sent()
     }
 }
 
@@ -167,6 +175,10 @@ fn build(pem: &Pem) -> Result<(ServerConfig, WallTime), TlsError> {
     let mut config = builder.with_single_cert(chain, key).map_err(|error| TlsError::Pair(error.to_string()))?;
     // Our order of ciphers, strongest first, and not the client's.
     config.ignore_client_order = true;
+    // A ticket that a client never reads turns its close into a reset (RFC 9293 3.10.7.4, RFC 1122 4.2.2.13), and the reset may overtake
+    // the last bytes of its upload: ffmpeg and many others hang up without reading. A resumed session would save a round trip to
+    // clients that keep their connections anyway.
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((config, WallTime::from_millis(end.saturating_mul(1000))))
 }

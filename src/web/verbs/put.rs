@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::detached::Detached;
 use super::get;
@@ -22,6 +22,7 @@ use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
 use crate::origin::policy::NamespacePolicy;
 use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
+use crate::web::connection::late;
 use crate::web::envelope::{Context, narrow};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
@@ -104,7 +105,7 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
     let end = Instant::now() + timeouts.upload_total;
     let problem = loop {
         let next = Instant::now() + timeouts.upload_idle;
-        match timeout_at(next.min(end), body.frame()).await {
+        match late::until(next.min(end), body.frame()).await {
             Ok(None) => match upload.commit().await {
                 Ok(stored) => {
                     context.record.stored(stored.length);
