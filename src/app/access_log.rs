@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,12 +20,15 @@ use crate::web::record::access_log::AccessLog;
 /// How long lines are gathered before they are written: long enough that a busy server wakes this thread rarely, short enough
 /// that what has gathered stays in the processor's cache.
 const GATHER: Duration = Duration::from_millis(10);
+/// How long the last lines are waited for when the server ends: whoever reads them may be stuck, and the server ends all the same.
+const LAST: Duration = Duration::from_secs(1);
 
-/// The running log. Lines still queued are written when it is dropped.
+/// The running log. Lines still queued are written when it is dropped, if that does not take too long.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) log: Arc<AccessLog>,
-    thread: Option<JoinHandle<()>>,
+    /// Its sender lives as long as the thread that writes.
+    ended: Receiver<()>,
 }
 
 /// Starts it, unless it is off.
@@ -40,7 +43,9 @@ pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> any
     };
     let log = Arc::new(AccessLog::new(Arc::clone(metrics)));
     let (queue, metrics) = (Arc::clone(&log), Arc::clone(metrics));
+    let (alive, ended) = channel();
     let run = move || {
+        let _alive: std::sync::mpsc::Sender<()> = alive;
         let mut lines = Vec::new();
         let mut trouble = false;
         loop {
@@ -65,16 +70,15 @@ pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> any
             std::thread::sleep(GATHER);
         }
     };
-    let thread = std::thread::Builder::new().name("access-log".to_owned()).spawn(run).context("can't start a thread")?;
-    Ok(Some(Writer { log, thread: Some(thread) }))
+    std::thread::Builder::new().name("access-log".to_owned()).spawn(run).context("can't start a thread")?;
+    Ok(Some(Writer { log, ended }))
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.log.close();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // Nothing is sent: it ends when the thread does, or when the time is up.
+        let _ = self.ended.recv_timeout(LAST);
     }
 }
 

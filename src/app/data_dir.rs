@@ -6,6 +6,7 @@
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
+//! - `listening`: where the server listens, for `springhead health`: the data listeners in clear, then the admin listener.
 //! - `lock`: held by the server that runs on the directory.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
 //! - `history/`: what playlists have listed; see [`super::chronicle`].
@@ -16,6 +17,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
@@ -120,6 +122,22 @@ impl DataDir {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(Some(file)),
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {}", path.display())),
         }
+    }
+
+    /// Writes down where the server listens, in the order in which it is best asked for its health.
+    pub(super) fn listens(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+        let (path, draft) =
+            (self.path.join("listening"), self.path.join(format!(".draft-{:032x}", u128::from_le_bytes(random()))));
+        let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        let written = fs::write(&draft, lines).and_then(|()| fs::rename(&draft, path));
+        let _ = fs::remove_file(&draft);
+        written
+    }
+
+    /// Where the server on this directory listens, or did last; empty where that is not known.
+    pub(super) fn listening(&self) -> Vec<SocketAddr> {
+        let text = fs::read_to_string(self.path.join("listening")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,19 +1,40 @@
-//! `springhead health`: is the server on this machine ready? Asked of its data listener, as its clients would.
+//! `springhead health`: is the server on this machine ready? Asked of a data listener in clear, as its clients would. Where there is
+//! none, the admin listener is asked, which wants neither a certificate nor a key to tell this. Where nobody answers at the address in
+//! the settings, the data directory says where its server really listens: on sockets that a service manager has handed over, or on
+//! ports of the system's choice.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::anyhow;
 
+use super::data_dir::DataDir;
 use super::settings::Settings;
 use super::{Failure, print};
 
-/// Fails unless `/readyz` answers 200.
+/// Fails unless `/readyz` answers 200 on the first listener that answers at all.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
-    let address = settings.listen.first().copied().map(reachable).context("no listen address")?;
-    ask(address).with_context(|| format!("the server at {address} is not ready"))?;
-    Ok(print(&format!("ready at {address}"))?)
+    // Behind TLS one would need a certificate of the right name, or one of one's own.
+    let configured = if settings.listen.is_empty() { vec![settings.admin_listen] } else { settings.listen.clone() };
+    let real = DataDir::new(&settings.data_dir).listening();
+    let mut tried = Vec::new();
+    for address in configured.into_iter().filter(|address| address.port() != 0).chain(real).map(reachable) {
+        match ask(address) {
+            Ok(Answer::Ready) => return Ok(print(&format!("ready at {address}"))?),
+            Ok(Answer::Other(what)) => return Err(anyhow!("the server at {address} is not ready: it answers {what}").into()),
+            Err(error) => tried.push(format!("{address}: {error}")),
+        }
+    }
+    let tried = tried.join("; ");
+    Err(anyhow!("no server answers ({tried}): give this the --config, --listen or --data-dir that the server was started with")
+        .into())
+}
+
+/// What a listener said.
+enum Answer {
+    Ready,
+    Other(String),
 }
 
 /// An address to connect to, for one to listen on.
@@ -26,16 +47,18 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr) -> anyhow::Result<()> {
+/// # Errors
+/// When nobody answers.
+fn ask(address: SocketAddr) -> std::io::Result<Answer> {
     let limit = Duration::from_secs(3);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;
-    match answer.split_whitespace().nth(1) {
-        Some("200") => Ok(()),
-        Some(status) => bail!("it answers {status}"),
-        None => bail!("it does not speak HTTP"),
-    }
+    Ok(match answer.split_whitespace().nth(1) {
+        Some("200") => Answer::Ready,
+        Some(status) => Answer::Other(status.to_owned()),
+        None => Answer::Other("in no HTTP".to_owned()),
+    })
 }

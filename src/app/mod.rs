@@ -16,6 +16,7 @@ mod harvest;
 mod health;
 mod key_watch;
 mod keys;
+mod listeners;
 mod machine;
 mod reload;
 mod serve;

@@ -28,6 +28,10 @@ pub(super) fn limits(settings: &Settings) -> Limits {
     Limits { timeouts: settings.timeouts, drain: settings.drain_timeout, connections: settings.connections }
 }
 
+fn in_both(name: &str, one: &Settings, other: &Settings) -> bool {
+    [one, other].iter().all(|settings| settings.namespaces.keys().any(|namespace| namespace.as_str() == name))
+}
+
 impl Reloader {
     /// Reads the settings again. Wrong ones change nothing at all.
     pub(super) fn reload(&mut self) {
@@ -50,6 +54,16 @@ impl Reloader {
         self.logs.set_level(new.log_level);
         self.web.set_limits(limits(&new));
         self.origin.configure(new.namespaces.clone(), new.max_in_flight);
+        let old = &self.settings;
+        for (namespace, policy) in new.namespaces.iter().filter(|(name, _)| !old.namespaces.contains_key(*name)) {
+            tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "a namespace is new");
+        }
+        for namespace in old.namespaces.keys().filter(|name| !new.namespaces.contains_key(*name)) {
+            tracing::warn!(%namespace, "a namespace is gone, and with it what it held in memory");
+        }
+        // Each of their settings is said with them.
+        let is_whole = |change: &&Change| change.namespace().is_some_and(|name| !in_both(name, old, &new));
+        let (whole, changes): (Vec<_>, Vec<_>) = changes.iter().partition(is_whole);
         for Change { key, from, to } in changes.iter().filter(|change| change.is_live()) {
             let (from, to) = (from.as_deref().unwrap_or("(none)"), to.as_deref().unwrap_or("(none)"));
             tracing::info!(setting = %key, from, to, "changed");
@@ -57,7 +71,7 @@ impl Reloader {
         for Change { key, to, .. } in changes.iter().filter(|change| !change.is_live()) {
             tracing::warn!(setting = %key, to = to.as_deref().unwrap_or("(none)"), "takes effect at the next start only");
         }
-        tracing::info!(changes = changes.len(), "settings reloaded");
+        tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");
         // What waits for a restart is compared with what is in force, not with what was read last.
         self.settings.take_live(new);
     }

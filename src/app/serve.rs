@@ -1,13 +1,12 @@
 //! `springhead serve`: builds the house, opens the doors, and closes them in order.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -17,6 +16,7 @@ use super::certificates::Certificates;
 use super::data_dir::DataDir;
 use super::harvest::Jobs;
 use super::key_watch::KeyWatch;
+use super::listeners::Listeners;
 use super::reload::{Load, Reloader, limits};
 use super::settings::Settings;
 use super::supervisor::Sockets;
@@ -36,8 +36,6 @@ const SWEEP_EVERY: Duration = Duration::from_millis(200);
 const ENCODERS_SHARE: usize = 4;
 /// How often a server that takes over asks whether the one before has ended.
 const HOLD_EVERY: Duration = Duration::from_millis(500);
-/// Connections the kernel holds until they are accepted.
-const BACKLOG: u32 = 4096;
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(load: Load) -> Result<(), Failure> {
@@ -67,6 +65,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user: [Signal; 2],
 }
 
 impl Signals {
@@ -76,6 +75,8 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: listen(SignalKind::hangup())?,
+            // Some send them to have a log reopened, and without a handler they end the process on the spot.
+            user: [listen(SignalKind::user_defined1())?, listen(SignalKind::user_defined2())?],
         })
     }
 }
@@ -85,6 +86,16 @@ async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+/// Says that a signal does nothing here, so that whoever sends it looks for what does.
+async fn shrug(mut signal: Signal, name: &'static str) {
+    while signal.recv().await.is_some() {
+        tracing::info!(
+            signal = name,
+            "this signal does nothing here: SIGHUP reloads the settings, and a log file that was moved away is followed by a new one"
+        );
     }
 }
 
@@ -105,21 +116,7 @@ async fn serve(
     hold(&data, settings.reuse_port)?;
     let ring = data.key_ring(true)?;
     let certificates = Certificates::load(&settings.tls)?;
-    let passed = Sockets::take()?;
-    // Sockets that were handed over stand in for the addresses of their kind.
-    let bind_all = |passed: Vec<std::net::TcpListener>, list: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
-        if passed.is_empty() {
-            list.iter().map(|&address| bind(address, settings.reuse_port)).collect()
-        } else {
-            passed.into_iter().map(|listener| Ok(TcpListener::from_std(listener)?)).collect()
-        }
-    };
-    let listeners = bind_all(passed.clear, &settings.listen)?;
-    let tls_listeners = bind_all(passed.tls, &settings.tls.listen)?;
-    let admin_listener = match passed.admin {
-        Some(listener) => TcpListener::from_std(listener)?,
-        None => bind(settings.admin_listen, settings.reuse_port)?,
-    };
+    let Listeners { clear: listeners, tls: tls_listeners, admin: admin_listener } = Listeners::open(&settings, Sockets::take()?)?;
     // What is pasted into an encoder had better be encrypted, where that is offered.
     let port = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
     let shown = welcome::Listener { secure: !tls_listeners.is_empty(), port };
@@ -135,6 +132,7 @@ async fn serve(
     if let Some(exposure) = data.exposure() {
         tracing::warn!("{exposure}");
     }
+    let places = data.clone();
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
     let keys = keys.context("can't read the keys and revocations")?;
@@ -163,6 +161,11 @@ async fn serve(
     web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     let admin_address = admin_listener.local_addr()?;
+    let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    addresses.push(admin_address);
+    if let Err(error) = places.listens(&addresses) {
+        tracing::warn!(%error, "can't write down where this server listens: 'springhead health' goes by the settings alone");
+    }
     let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
     let shared = Arc::new(harvests.clone());
     let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, shared, stop_admin.clone()));
@@ -188,6 +191,9 @@ async fn serve(
         );
     }
 
+    let [first, second] = signals.user;
+    tokio::spawn(shrug(first, "SIGUSR1"));
+    tokio::spawn(shrug(second, "SIGUSR2"));
     let mut reloader = Reloader { load, settings, origin: origin.clone(), web: web.clone(), logs, certificates: look_now };
     loop {
         tokio::select! {
@@ -250,20 +256,6 @@ fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<()> {
         drop(held);
     });
     Ok(())
-}
-
-fn bind(address: SocketAddr, reuse_port: bool) -> anyhow::Result<TcpListener> {
-    let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        // Only when asked for: two servers that share a port by mistake would each get half of every stream.
-        if reuse_port {
-            socket.set_reuseport(true)?;
-        }
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    bind().with_context(|| format!("can't listen on {address}: is another server running there? Choose another with --listen"))
 }
 
 /// Brings back the memory of expired objects, in small steps, so that reads and writes go on in between.

@@ -1,12 +1,16 @@
 //! Logs: to stderr, from a thread of their own, so that a terminal or pipe that is stuck never holds up a request.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing::{Level, Metadata};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -25,7 +29,7 @@ impl Logs {
     pub(super) fn start(format: LogFormat, level: LogLevel) -> Self {
         let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(std::io::stderr());
         let (ours, level) = reload::Layer::new(targets(level));
-        let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+        let lines = tracing_subscriber::fmt::layer().with_writer(Lines { writer, to_journal: is_journal() });
         let registry = tracing_subscriber::registry().with(ours);
         let _ = match format {
             LogFormat::Text => registry.with(lines.with_ansi(false).with_target(false)).try_init(),
@@ -40,6 +44,63 @@ impl Logs {
         // It fails only when logging has ended.
         let _ = self.level.reload(targets(level));
     }
+}
+
+/// Makes what a line is written to.
+struct Lines {
+    writer: NonBlocking,
+    to_journal: bool,
+}
+
+/// What one line is written to, in one piece, with its priority before it where the journal reads that (sd-daemon(3)).
+struct Line {
+    writer: NonBlocking,
+    priority: &'static str,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { writer: self.writer.clone(), priority: "" }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
+        let priority = if self.to_journal { priority(*meta.level()) } else { "" };
+        Line { writer: self.writer.clone(), priority }
+    }
+}
+
+impl io::Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.priority.is_empty() {
+            return self.writer.write(line);
+        }
+        self.writer.write_all(&[self.priority.as_bytes(), line].concat())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// A level as syslog numbers it.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
+    }
+}
+
+/// Whether stderr goes to the journal: it is then the socket that `JOURNAL_STREAM` names (systemd.exec(5)). The variable alone is
+/// inherited by whoever sends stderr elsewhere.
+fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let stderr = std::fs::metadata("/proc/self/fd/2").map(|meta| format!("{}:{}", meta.dev(), meta.ino())).ok();
+    named.is_some() && named == stderr
 }
 
 /// Ours alone: what libraries log of a connection may hold a request's URL, and so a key.

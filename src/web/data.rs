@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::Service as _;
@@ -38,6 +38,11 @@ impl Data {
     /// Answers any request. Objects are not routed: keys are decoded once, by our rules, from the path as it came, and a router's
     /// way from box to box costs as much as all the rest of a read.
     fn handle(mut probes: Router, web: Web, context: Context, request: Request) -> Handling {
+        // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
+        if request.method() == Method::OPTIONS && matches!(request.uri().path(), "*" | "/" | "") {
+            let is_ready = web.inner.ready.load(Ordering::Acquire);
+            return Box::pin(std::future::ready(envelope::options_of_all(is_ready)));
+        }
         if !matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
             return Box::pin(verbs::dispatch(web, context, request));
         }

@@ -124,9 +124,20 @@ pub(super) fn preflight() -> Response {
     *response.status_mut() = axum::http::StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(axum::http::header::ALLOW, HeaderValue::from_static(ALLOWED));
+    // Libraries of WebDAV look for it before they write anything (RFC 4918 10.1).
+    headers.insert("dav", HeaderValue::from_static("1"));
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(CORS_METHODS));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, Authorization"));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
+/// The answer to `OPTIONS *` and `OPTIONS /`, which ask for the whole server: as its readiness stands.
+pub(super) fn options_of_all(is_ready: bool) -> Response {
+    let mut response = preflight();
+    if !is_ready {
+        *response.status_mut() = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+    }
     response
 }
 
@@ -156,6 +167,12 @@ mod tests {
     use crate::web::{ConnectionLimits, Limits, Timeouts};
     use http_body_util::BodyExt as _;
     use std::time::Duration;
+
+    #[test]
+    fn options_of_the_whole_server_answer_as_it_stands() {
+        let statuses = [true, false].map(|is_ready| options_of_all(is_ready).status().as_u16());
+        assert_eq!(statuses, [204, 503]);
+    }
 
     #[tokio::test]
     async fn a_panic_becomes_a_500_that_carries_what_every_answer_carries() {

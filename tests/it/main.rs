@@ -38,6 +38,7 @@ mod read;
 mod recipes;
 mod reload;
 mod secrets;
+mod service;
 mod slow;
 mod smuggling;
 mod space;

@@ -1,12 +1,14 @@
-//! What an operator has to be told in time, and what is to be seen of it: keys that come, go and end.
+//! What whoever runs a server is told, and in time: keys that come, go and end, addresses that can't be had, health, signals.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{NAMESPACE, Origin, eventually};
+use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
+use crate::wire::{Request, Wire};
 
 /// The log line with this message about this key.
 fn line_about(origin: &Origin, message: &str, key_id: &str) -> Value {
@@ -74,4 +76,123 @@ fn a_signing_key_that_others_can_read_is_warned_of() {
     assert!(exposed(&origin));
     let made = origin.run(&["keys", "create", "--namespace", "a", "--role", "readonly"]);
     assert!(made.status.success() && String::from_utf8_lossy(&made.stderr).contains("chmod 600"), "{made:?}");
+}
+
+#[test]
+fn health_is_asked_where_the_server_really_listens() {
+    let mut origin = Origin::start();
+    let configured = crate::front::free_port().to_string();
+    let health = |origin: &Origin| origin.run(&["health", "--listen", &format!("127.0.0.1:{configured}")]);
+    let said = health(&origin);
+    assert!(said.status.success(), "the port is another one than the settings say: {said:?}");
+    assert!(String::from_utf8_lossy(&said.stdout).contains(&origin.address.port().to_string()), "{said:?}");
+    origin.stop();
+    let said = health(&origin);
+    assert_eq!(said.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("no server answers"), "{said:?}");
+}
+
+#[test]
+fn both_families_can_listen_on_one_port_and_peers_have_one_form() {
+    let mut origin = Origin::start();
+    let port = origin.address.port();
+    origin.stop();
+    let both = Origin::start_with(&["--listen", &format!("0.0.0.0:{port}"), "--listen", &format!("[::]:{port}")]);
+    let ask = |address: String| Request::new("GET", "/livez").send(address.parse().unwrap()).status;
+    assert_eq!((ask(format!("127.0.0.1:{port}")), ask(format!("[::1]:{port}"))), (200, 200));
+    drop(both);
+    let alone = Origin::start_with(&["--listen", &format!("[::]:{port}")]);
+    let refused =
+        Request::new("PUT", alone.path("a.ts")).bearer("no-key").body("x").send(format!("127.0.0.1:{port}").parse().unwrap());
+    assert_eq!(refused.status, 401);
+    let refusals = alone.refusals();
+    assert!(refusals[0]["peer"].as_str().unwrap().starts_with("127.0.0.1"), "{refusals:?}");
+}
+
+#[test]
+fn why_an_address_cannot_be_had_is_said() {
+    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let start = |address: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", address, "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let taken = start(&origin.address.to_string());
+    assert!(taken.contains("something else listens there") && taken.contains("--listen"), "{taken}");
+    // RFC 5737: no interface has it.
+    let nowhere = start("203.0.113.7:8080");
+    assert!(nowhere.contains("no interface of this machine has the address 203.0.113.7"), "{nowhere}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_no_end_and_a_stray_signal_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let (_unread, stuck) = std::io::pipe().unwrap();
+    let port = crate::front::free_port();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut command = Command::new(BINARY);
+    command.args([
+        "serve",
+        "--listen",
+        &address.to_string(),
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--access-log",
+        "stderr",
+        "--data-dir",
+    ]);
+    command.arg(folder.path().join("data")).stdin(Stdio::null()).stdout(fs::File::create(log).unwrap());
+    let mut server = Process(command.stderr(Stdio::from(stuck)).spawn().unwrap());
+    let ready = || std::net::TcpStream::connect(address).ok().map(drop);
+    assert!(eventually(Duration::from_secs(15), ready).is_some());
+    // Far more than a pipe holds.
+    for _ in 0..800 {
+        let _ = Request::new("GET", "/cache/live-origin/none.ts").send(address);
+    }
+    let tell =
+        |signal: &str| assert!(Command::new("kill").args([signal, &server.0.id().to_string()]).status().unwrap().success());
+    tell("-USR1");
+    tell("-USR2");
+    assert_eq!(Request::new("GET", "/livez").send(address).status, 200, "a signal that means nothing here ends nothing");
+    tell("-TERM");
+    let ended = eventually(Duration::from_secs(15), || server.0.try_wait().unwrap());
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+}
+
+#[test]
+fn under_a_journal_lines_carry_their_priority() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let place = fs::metadata(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&theirs))).unwrap();
+    let mut command = Command::new(BINARY);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path().join("data"));
+    command.env("JOURNAL_STREAM", format!("{}:{}", place.dev(), place.ino())).stdin(Stdio::null()).stdout(Stdio::null());
+    let server = Process(command.stderr(Stdio::from(std::os::fd::OwnedFd::from(theirs))).spawn().unwrap());
+    drop(command);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(ours)).map(Result::unwrap);
+    let started = lines.find(|line| line.contains("started")).unwrap();
+    assert!(started.starts_with("<6>"), "{started}");
+    drop(server);
+}
+
+#[test]
+fn options_of_the_whole_server_are_a_health_check() {
+    let origin = Origin::start();
+    let raw = |text: &str| {
+        let mut wire = Wire::open(origin.address);
+        wire.write(text.as_bytes());
+        wire.answer_to("OPTIONS")
+    };
+    for text in ["OPTIONS / HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let answer = raw(text);
+        assert_eq!((answer.status, answer.header("dav")), (204, "1"), "{text:?}");
+    }
+    let folder = raw("OPTIONS /cache/live-origin/show/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((folder.status, folder.header("dav")), (204, "1"));
 }

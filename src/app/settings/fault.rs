@@ -33,6 +33,13 @@ impl Change {
         Self { from: masked(self.from), to: masked(self.to), key: self.key }
     }
 
+    /// The namespace it is a setting of, if it is one.
+    pub(in crate::app) fn namespace(&self) -> Option<&str> {
+        // A name with a dot in it is quoted; a quote is in none.
+        let (name, _) = self.key.strip_prefix("namespaces.")?.rsplit_once('.')?;
+        Some(name.trim_matches('"'))
+    }
+
     /// Whether a running server takes it up; the rest waits for the next start.
     pub(in crate::app) fn is_live(&self) -> bool {
         ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)

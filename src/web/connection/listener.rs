@@ -58,6 +58,8 @@ pub(in crate::web) async fn serve(
 ) {
     let connections = TaskTracker::new();
     let take = |stream: TcpStream, peer: SocketAddr| {
+        // A listener of both families writes IPv4 as `::ffff:a.b.c.d`; everything that counts, limits and logs by address has one form.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
         let _ = stream.set_nodelay(true);
         let permit = match web.inner.admission.admit(peer.ip(), web.inner.limits.load().connections) {

@@ -47,6 +47,8 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
     }
     let target = match Target::parse(&parts.uri) {
         Some(Ok(target)) => target,
+        // What a folder can is asked with a slash at its end.
+        Some(Err(_)) if parts.method == Method::OPTIONS => return preflight(),
         Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
         None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
     };

@@ -104,6 +104,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("listenfd", "app/supervisor.rs"),
         ("sd_notify", "app/supervisor.rs"),
         ("rlimit", "app/serve.rs"),
+        ("socket2", "app/listeners.rs"),
         ("tikv_jemallocator", "main.rs"),
         ("reqwest", "app/client.rs"),
         ("indicatif", "app/doctor/progress.rs"),

@@ -1,0 +1,123 @@
+//! The listeners: bound here, or handed over by a service manager; and why an address can't be had. The only module that knows
+//! socket2.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+
+use anyhow::Context as _;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::settings::Settings;
+use super::supervisor::Sockets;
+
+/// Connections the kernel holds until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// The open listeners.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) clear: Vec<TcpListener>,
+    pub(super) tls: Vec<TcpListener>,
+    pub(super) admin: TcpListener,
+}
+
+impl Listeners {
+    /// Opens them. Sockets that were handed over stand in for the addresses of their kind.
+    ///
+    /// # Errors
+    /// The address that can't be had, why, and what to do.
+    pub(super) fn open(settings: &Settings, passed: Sockets) -> anyhow::Result<Self> {
+        let all: Vec<SocketAddr> =
+            settings.listen.iter().chain(&settings.tls.listen).copied().chain([settings.admin_listen]).collect();
+        let bind = |&address: &SocketAddr, flag: &str| {
+            let listener = bind(address, settings.reuse_port, shares_port(address, &all)).and_then(TcpListener::from_std);
+            listener.map_err(|error| anyhow::anyhow!("{}", explain(&error, address, flag)))
+        };
+        let take = |passed: Vec<StdListener>, addresses: &[SocketAddr], flag: &str| -> anyhow::Result<Vec<TcpListener>> {
+            if passed.is_empty() {
+                return addresses.iter().map(|address| bind(address, flag)).collect();
+            }
+            passed.into_iter().map(|listener| TcpListener::from_std(listener).context("a passed socket can't be used")).collect()
+        };
+        Ok(Self {
+            clear: take(passed.clear, &settings.listen, "--listen")?,
+            tls: take(passed.tls, &settings.tls.listen, "--tls-listen")?,
+            admin: match passed.admin {
+                Some(listener) => TcpListener::from_std(listener).context("a passed socket can't be used")?,
+                None => bind(&settings.admin_listen, "--admin-listen")?,
+            },
+        })
+    }
+}
+
+/// Whether an IPv6 address has to leave IPv4 alone, because its port is also wanted for IPv4.
+fn shares_port(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    address.is_ipv6() && address.port() != 0 && all.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+}
+
+fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Only when asked for: two servers that share a port by mistake would each get half of every stream.
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    // Else the system's own default stands, which on most takes IPv4 too.
+    if only_v6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Why it can't be listened on, and what to do about that.
+fn explain(error: &io::Error, address: SocketAddr, flag: &str) -> String {
+    let port = address.port();
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "something else listens there; 'ss -ltnp sport = :{port}' shows what. Stop it, or choose another address with {flag}"
+            )
+        }
+        io::ErrorKind::PermissionDenied if port < 1024 => format!(
+            "a port below 1024 takes the capability CAP_NET_BIND_SERVICE (config/springhead.service gives it); or choose a higher one \
+             with {flag}"
+        ),
+        io::ErrorKind::PermissionDenied => format!("this user may not listen there; choose another address with {flag}"),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "no interface of this machine has the address {}; 'ip address' shows those there are. Choose one of them with {flag}, or \
+             0.0.0.0 or [::] for all",
+            address.ip()
+        ),
+        // EAFNOSUPPORT
+        _ if address.is_ipv6() && error.raw_os_error() == Some(97) => {
+            format!("this machine has no IPv6; choose an IPv4 address like 0.0.0.0:{port} with {flag}")
+        }
+        _ => format!("choose another address with {flag}"),
+    };
+    format!("can't listen on {address}: {error}: {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_fits_the_error() {
+        let address: SocketAddr = "10.255.255.1:80".parse().unwrap();
+        let said = |kind: io::ErrorKind| explain(&kind.into(), address, "--listen");
+        assert!(said(io::ErrorKind::AddrInUse).contains("ss -ltnp"));
+        assert!(said(io::ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
+        assert!(said(io::ErrorKind::AddrNotAvailable).contains("no interface of this machine has the address 10.255.255.1"));
+        assert!(said(io::ErrorKind::Other).contains("--listen"));
+    }
+
+    #[test]
+    fn ipv6_leaves_ipv4_alone_only_where_both_are_wanted() {
+        let all = ["0.0.0.0:80", "[::]:80", "[::]:81", "[::]:0", "127.0.0.1:0"].map(|text| text.parse().unwrap());
+        let apart: Vec<bool> = all.iter().map(|&address| shares_port(address, &all)).collect();
+        assert_eq!(apart, [false, true, false, false, false]);
+    }
+}
