@@ -94,7 +94,7 @@ fn hot(capacity: u64) -> Arc<HotNamespace> {
 }
 
 fn put(hot: &Arc<HotNamespace>, number: u32) {
-    let mut upload = hot.create(&key(number), Some(64)).unwrap();
+    let mut upload = hot.create(&key(number), Some(64), hot.stamp()).unwrap();
     upload.write(Bytes::from_static(&[7; 64])).unwrap();
     let body = upload.body();
     let text = HeaderValue::from_static("x");

@@ -31,7 +31,7 @@ fn namespace(capacity: u64, clock: &Clock) -> Arc<HotNamespace> {
 }
 
 fn put(hot: &Arc<HotNamespace>, key: &Key, body: &Bytes) {
-    let mut upload = hot.create(key, Some(body.len() as u64)).unwrap();
+    let mut upload = hot.create(key, Some(body.len() as u64), hot.stamp()).unwrap();
     upload.write(body.clone()).unwrap();
     let body = upload.body();
     let text = HeaderValue::from_static("x");

@@ -60,6 +60,8 @@ pub struct NamespaceMetrics {
     pub uploads_refused: Count,
     /// Uploads that broke off.
     pub uploads_broken: Count,
+    /// Uploads that changed nothing, since something that was begun later was in force when they ended.
+    pub uploads_superseded: Count,
     /// Reads refused for the namespace's rate.
     pub reads_limited: Count,
     /// Writes and removals refused for it.
@@ -107,7 +109,7 @@ impl Namespaces {
         );
         registry.register(
             "uploads",
-            "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end)",
+            "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end; superseded: one begun later was in force)",
             new.uploads.clone(),
         );
         registry.register(
@@ -162,6 +164,7 @@ impl Namespaces {
             uploads_stored: uploads("stored"),
             uploads_refused: uploads("refused"),
             uploads_broken: uploads("broken"),
+            uploads_superseded: uploads("superseded"),
             reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
             writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
             playlists_stripped: self.stripped.get_or_create_owned(&[label()]),

@@ -40,6 +40,8 @@ pub enum Outcome {
     Stale,
     /// An upload was stored.
     Stored,
+    /// An upload or a deletion changed nothing, for one that was begun later is in force: 204.
+    Superseded,
     /// A deletion was done, whether or not there was something.
     Removed,
     /// The client sent no credentials and was asked for them: 401. Many clients wait for that.
@@ -58,7 +60,7 @@ pub enum Outcome {
     Other,
 }
 
-const OUTCOMES: [(Outcome, &str); 15] = [
+const OUTCOMES: [(Outcome, &str); 16] = [
     (Outcome::Hit, "hit"),
     (Outcome::Growing, "growing"),
     (Outcome::NotModified, "not_modified"),
@@ -66,6 +68,7 @@ const OUTCOMES: [(Outcome, &str); 15] = [
     (Outcome::Miss, "miss"),
     (Outcome::Stale, "stale"),
     (Outcome::Stored, "stored"),
+    (Outcome::Superseded, "superseded"),
     (Outcome::Removed, "removed"),
     (Outcome::Challenged, "challenged"),
     (Outcome::Denied, "denied"),

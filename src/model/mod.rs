@@ -11,4 +11,5 @@ pub mod kind;
 pub mod liveness;
 pub mod meta;
 pub mod range;
+pub mod stamp;
 pub mod units;

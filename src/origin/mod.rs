@@ -42,6 +42,7 @@ use self::policy::NamespacePolicy;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
+use crate::model::stamp::Stamp;
 use crate::store::{Access, Below, Store};
 
 /// The origin: a cheap handle, cloned into every request.
@@ -224,6 +225,12 @@ impl Origin {
         let mut reports: Vec<_> = self.inner.namespaces.load().values().flat_map(|hosted| hosted.live.report()).collect();
         reports.sort_by(|one, other| (&one.namespace, &one.stream).cmp(&(&other.namespace, &other.stream)));
         reports
+    }
+
+    /// The stamp of a request that begins now.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.inner.store.stamp()
     }
 
     /// The time source.

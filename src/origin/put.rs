@@ -18,6 +18,7 @@ use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
+use crate::model::stamp::Stamp;
 use crate::store;
 
 /// What a writer says before the first byte.
@@ -43,7 +44,7 @@ pub struct Upload {
     inner: store::Upload,
     hosted: Arc<Hosted>,
     object: ObjectId,
-    begun: Moment,
+    admitted: Moment,
     ttl: Duration,
     spec: PutSpec,
     /// The version below memory, when there was none in it and the conditions ask.
@@ -63,37 +64,41 @@ enum Outcome {
     Broken,
     Refused,
     Stored,
+    Superseded,
 }
 
 /// A completed write.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// The entity tag of the new version.
-    pub etag: HeaderValue,
+    /// The entity tag of the new version. `None`: nothing was changed, for a version or removal that was begun later is in force. The
+    /// writer has done what it should, and what it began after this is what it wants.
+    pub etag: Option<HeaderValue>,
     /// Its length in bytes.
     pub length: u64,
 }
 
 impl NamespaceHandle {
-    /// Admits an upload, or says why not, before any of its body has been read. Waits only where it has conditions. Cancel-safe.
+    /// Admits an upload, or says why not, before any of its body has been read. `begun` is when its request began: of two changes of
+    /// one object the one that was begun later is in force, whichever ends last. Waits only where it has conditions. Cancel-safe.
     ///
     /// # Errors
     /// Any [`OriginError`] but `NotFound` and `Expired`.
-    pub async fn put(&self, grant: &Grant, object: &ObjectId, spec: PutSpec) -> Result<Upload, OriginError> {
+    pub async fn put(&self, grant: &Grant, object: &ObjectId, begun: Stamp, spec: PutSpec) -> Result<Upload, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         let mut tally = Tally { hosted: Arc::clone(hosted), outcome: Outcome::Refused };
         hosted.take_write_rate(spec.length.unwrap_or(0))?;
         let below = if spec.conditions.are_there() { known_below(hosted, &object.key).await? } else { None };
-        let (inner, ttl) = admit_upload(hosted, object, &spec, below.as_ref())?;
+        let (inner, ttl) = admit_upload(hosted, object, begun, &spec, below.as_ref())?;
         tally.outcome = Outcome::Broken;
-        let (object, begun) = (object.clone(), hosted.hot.clock().now());
-        Ok(Upload { inner, hosted: Arc::clone(hosted), object, begun, ttl, spec, below, tally })
+        let (object, admitted) = (object.clone(), hosted.hot.clock().now());
+        Ok(Upload { inner, hosted: Arc::clone(hosted), object, admitted, ttl, spec, below, tally })
     }
 }
 
 fn admit_upload(
     hosted: &Hosted,
     object: &ObjectId,
+    begun: Stamp,
     spec: &PutSpec,
     below: Option<&Meta>,
 ) -> Result<(store::Upload, Duration), OriginError> {
@@ -111,7 +116,7 @@ fn admit_upload(
     if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
         return Err(OriginError::Precondition);
     }
-    let mut upload = hosted.hot.create(&object.key, spec.length)?;
+    let mut upload = hosted.hot.create(&object.key, spec.length, begun)?;
     let kind = Kind::of(&object.key, b"");
     // A playlist is only ever seen whole: half of one would end a stream for its readers.
     if spec.length.is_none() && !kind.is_rewritten() {
@@ -156,7 +161,8 @@ impl Upload {
         self.inner.len()
     }
 
-    /// Makes what has come the object. A read that begins after this returns sees it, or a newer one. Waits where the namespace has
+    /// Makes what has come the object, unless something that was begun later is in force. A read that begins after this returns sees
+    /// it, or a newer one. Waits where the namespace has
     /// a gate, for the segments a playlist lists; cancelled then, it changes nothing. And where the namespace acknowledges what is
     /// on stable storage, for that; the object can be read by then.
     ///
@@ -171,6 +177,8 @@ impl Upload {
         if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.hosted.policy.gate, &understood) {
             self.hosted.gate(&self.object, media, gate).await;
         }
+        // A stream is not told what its viewers will never see. Its conditions are judged all the same.
+        let understood = understood.filter(|_| !self.inner.is_superseded());
         let mut meta = self.describe(kind, &body);
         let etag = meta.etag.clone();
         let hot = Arc::clone(&self.hosted.hot);
@@ -184,10 +192,13 @@ impl Upload {
         });
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
-        let Self { inner, hosted, object, begun, spec, below, mut tally, .. } = self;
+        let Self { inner, hosted, object, admitted, spec, below, mut tally, .. } = self;
         tally.outcome = Outcome::Refused;
         let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
-        let published = inner.publish(body, meta, allow)?;
+        let Some(published) = inner.publish(body, meta, allow)? else {
+            tally.outcome = Outcome::Superseded;
+            return Ok(Stored { etag: None, length });
+        };
         match noted {
             // The stream is alive: what its players start with lives as long as what they have just been given.
             Some(noted) => {
@@ -197,13 +208,13 @@ impl Upload {
             }
             None => {
                 let replaced = published.replaced.as_ref().map(|old| &old.meta.etag);
-                let took = hot.clock().now().since(begun);
+                let took = hot.clock().now().since(admitted);
                 hosted.live.segment(&object.key, (etag.clone(), expires), length, took, replaced);
             }
         }
         hosted.below.settled(&object.key, true).await?;
         tally.outcome = Outcome::Stored;
-        Ok(Stored { etag, length })
+        Ok(Stored { etag: Some(etag), length })
     }
 
     fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
@@ -233,6 +244,7 @@ impl Drop for Tally {
             Outcome::Broken => metrics.uploads_broken.inc(),
             Outcome::Refused => metrics.uploads_refused.inc(),
             Outcome::Stored => metrics.uploads_stored.inc(),
+            Outcome::Superseded => metrics.uploads_superseded.inc(),
         };
     }
 }

@@ -69,7 +69,7 @@ mod tests {
         let (mut mine, mut also_mine, mut other) = (hot.arrivals(&key("a")), hot.arrivals(&key("a")), hot.arrivals(&key("b")));
         assert_eq!(hot.waiters().sizes(), (3, 2));
         assert!(!has_come(&mut mine).await);
-        let mut upload = hot.create(&key("a"), Some(1)).unwrap();
+        let mut upload = hot.create(&key("a"), Some(1), hot.stamp()).unwrap();
         upload.write(Bytes::from_static(b"x")).unwrap();
         assert!(!has_come(&mut mine).await, "nothing of it can be seen yet");
         let body = upload.body();
@@ -84,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn an_upload_that_breaks_off_is_news() {
         let hot = namespace();
-        let upload = hot.create(&key("a"), None).unwrap();
+        let upload = hot.create(&key("a"), None, hot.stamp()).unwrap();
         let mut arrival = hot.arrivals(&key("a"));
         assert!(!has_come(&mut arrival).await);
         drop(upload);
@@ -100,7 +100,7 @@ mod tests {
             let name = key(&format!("k{round}"));
             let (writer, wanted) = (Arc::clone(&hot), name.clone());
             let write = tokio::spawn(async move {
-                let mut upload = writer.create(&wanted, Some(0)).unwrap();
+                let mut upload = writer.create(&wanted, Some(0), writer.stamp()).unwrap();
                 let body = upload.body();
                 upload.publish(body, meta(&writer), |_| true).unwrap();
             });

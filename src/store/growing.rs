@@ -209,7 +209,7 @@ mod tests {
     const PIECES: [&[u8]; 3] = [b"one", b"two and", b"three"];
 
     fn begin(hot: &Arc<HotNamespace>, name: &str, first: &'static [u8]) -> Upload {
-        let mut upload = hot.create(&key(name), None).unwrap();
+        let mut upload = hot.create(&key(name), None, hot.stamp()).unwrap();
         upload.readable_as(outset());
         upload.write(Bytes::from_static(first)).unwrap();
         upload
@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn readers_get_each_piece_by_reference_and_go_on_from_the_joined_body() {
         let hot = namespace();
-        let mut upload = hot.create(&key("a.ts"), None).unwrap();
+        let mut upload = hot.create(&key("a.ts"), None, hot.stamp()).unwrap();
         upload.readable_as(outset());
         assert!(hot.growing(&key("a.ts")).is_none(), "there is nothing to be read before the first byte");
         upload.write(Bytes::new()).unwrap();
@@ -333,7 +333,7 @@ mod tests {
     async fn of_two_uploads_of_one_key_the_newest_is_read_and_neither_disturbs_the_other() {
         let hot = namespace();
         let older = begin(&hot, "a.ts", b"older");
-        let mut newer = hot.create(&key("a.ts"), None).unwrap();
+        let mut newer = hot.create(&key("a.ts"), None, hot.stamp()).unwrap();
         newer.readable_as(outset());
         let mut of_older = hot.growing(&key("a.ts")).unwrap();
         assert_eq!(next(&mut of_older).await.unwrap().unwrap(), "older", "of the newer one there is nothing to be read yet");
@@ -352,7 +352,7 @@ mod tests {
     #[tokio::test]
     async fn to_begin_to_grow_is_news() {
         let hot = namespace();
-        let mut upload = hot.create(&key("a.ts"), None).unwrap();
+        let mut upload = hot.create(&key("a.ts"), None, hot.stamp()).unwrap();
         upload.readable_as(outset());
         let mut arrival = Box::pin(hot.arrivals(&key("a.ts")));
         assert!(poll_fn(|cx| Poll::Ready(arrival.as_mut().poll(cx).is_pending())).await);

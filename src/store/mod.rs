@@ -26,7 +26,8 @@ pub use cold::ColdError;
 pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
-pub use hot::{HotNamespace, Published, Usage};
+pub use hot::order::OPENED_WITHIN;
+pub use hot::{HotNamespace, Published, Removal, Usage};
 pub use in_flight::InFlight;
 pub use tier::{Ack, ColdHit, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
@@ -34,6 +35,7 @@ pub use upload::{Body, Upload};
 use crate::metrics::{DurableMetrics, Metrics, NamespaceMetrics};
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
+use crate::model::stamp::{Stamp, Stamps};
 
 /// Why bytes are not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +75,7 @@ pub struct Below(Option<Tier>);
 pub struct Store {
     in_flight: Arc<InFlight>,
     clock: Clock,
+    stamps: Arc<Stamps>,
     objects: Option<PathBuf>,
     access: Access,
 }
@@ -83,6 +86,7 @@ impl Store {
     pub fn new(max_in_flight: u64, clock: Clock, metrics: &Metrics) -> Self {
         Self {
             in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())),
+            stamps: Arc::new(Stamps::new(clock.clone())),
             clock,
             objects: None,
             access: Access::default(),
@@ -130,7 +134,13 @@ impl Store {
     /// Makes a namespace, empty, with its hot capacity in bytes.
     #[must_use]
     pub fn open(&self, capacity: u64, metrics: NamespaceMetrics) -> Arc<HotNamespace> {
-        Arc::new(HotNamespace::new(capacity, Arc::clone(&self.in_flight), self.clock.clone(), metrics))
+        Arc::new(HotNamespace::new(capacity, Arc::clone(&self.in_flight), self.clock.clone(), Arc::clone(&self.stamps), metrics))
+    }
+
+    /// The stamp of a request that begins now.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamps.next()
     }
 
     /// Changes the limit. Uploads that were admitted go on, also over a lower one.

@@ -10,6 +10,7 @@ use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
 use crate::model::id::Key;
 use crate::model::meta::{Meta, Outset};
+use crate::model::stamp::Stamp;
 
 /// An upload in flight. It has one end that leaves a trace, [`Upload::publish`]; dropping it, at any moment, is the abort.
 ///
@@ -60,23 +61,24 @@ pub(super) fn hash(body: &[u8]) -> u128 {
 }
 
 impl HotNamespace {
-    /// Opens an upload. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
+    /// Opens an upload, for a request that began then. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
     /// visible before [`Upload::publish`], and dropping the upload leaves no trace.
     ///
     /// # Errors
     /// [`StoreError::Busy`].
-    pub fn create(self: &Arc<Self>, key: &Key, length: Option<u64>) -> Result<Upload, StoreError> {
-        Upload::open(Arc::clone(self), key.clone(), length)
+    pub fn create(self: &Arc<Self>, key: &Key, length: Option<u64>, begun: Stamp) -> Result<Upload, StoreError> {
+        Upload::open(Arc::clone(self), key.clone(), length, begun)
     }
 }
 
 impl Upload {
-    fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>) -> Result<Self, StoreError> {
-        let flight = namespace.uploads().open(&key);
+    fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>, begun: Stamp) -> Result<Self, StoreError> {
+        let flight = namespace.uploads().open(&key, begun);
         // From here on it is an upload like any other: if there is no room for it, it ends like one.
         let buffer = Buffer::Pieces(Vec::new());
         let mut upload = Self { namespace, key, flight, buffer, outset: None, hash: Box::new(Xxh3::new()), length: 0 };
-        upload.namespace.reserve(HotNamespace::cost(&upload.key, length.unwrap_or(0)), &upload.flight)?;
+        let cost = HotNamespace::cost(&upload.key, length.unwrap_or(0));
+        upload.namespace.admit(&upload.key, cost, &upload.flight)?;
         if let Some(length) = length {
             upload.buffer = Buffer::Exact(BytesMut::with_capacity(usize::try_from(length).unwrap_or(usize::MAX)));
         }
@@ -166,15 +168,28 @@ impl Upload {
 
     /// Makes the body the object, in one step: readers see the old version or this one. `allow` is asked about the live old
     /// version under the namespace's lock, so its answer still holds when the step is taken. Synchronous: it can't be
-    /// cancelled half-way.
+    /// cancelled half-way. `None`, and nothing has changed, when a version or removal that was begun later is in force.
     ///
     /// # Errors
     /// [`StoreError::Precondition`] when `allow` says no; the old version stays.
-    pub fn publish(self, body: Body, meta: Meta, allow: impl FnOnce(Option<&Meta>) -> bool) -> Result<Published, StoreError> {
+    pub fn publish(
+        self,
+        body: Body,
+        meta: Meta,
+        allow: impl FnOnce(Option<&Meta>) -> bool,
+    ) -> Result<Option<Published>, StoreError> {
         let entry = Entry::new(self.key.clone(), body.bytes, meta);
         let published = self.namespace.publish(entry, &self.flight, allow)?;
-        self.flight.publish();
+        if published.is_some() {
+            self.flight.publish();
+        }
         Ok(published)
+    }
+
+    /// Whether a version or removal that was begun later is in force, so that this one will not be the object.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.namespace.is_superseded(&self.key, &self.flight)
     }
 
     /// The key it is for.

@@ -1,7 +1,7 @@
 //! The uploads of a namespace that are in flight, by key.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
@@ -9,8 +9,10 @@ use parking_lot::RwLock;
 
 use super::growing::Growing;
 use crate::model::id::Key;
+use crate::model::stamp::Stamp;
 
-/// Which uploads are in flight. Several of one key may be, in the order in which they were opened.
+/// Which uploads are in flight. Several of one key may be, in the order in which they were opened, which need not be that in which
+/// their requests began.
 ///
 /// Invariant: an upload is listed from its opening until it is published or dropped; `count` is the number of those listed.
 #[derive(Debug, Default)]
@@ -24,11 +26,29 @@ pub(super) struct Uploads {
 pub(super) struct Flight {
     /// Bytes reserved for it. Changes only under the lock of the namespace's ledger, which has them in its sum.
     pub(super) reserved: AtomicU64,
+    /// When its request began.
+    begun: Stamp,
+    /// A version or a removal that was begun later is in force: this one will not be the object. Changes only under the same lock.
+    passed: AtomicBool,
     /// Its body, once there is something to be read of it.
     growing: OnceLock<Arc<Growing>>,
 }
 
 impl Flight {
+    pub(super) fn begun(&self) -> Stamp {
+        self.begun
+    }
+
+    /// A later change of its name is in force. Under the lock of the ledger.
+    pub(super) fn set_passed(&self) {
+        self.passed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a later change of its name has come before its own end.
+    pub(super) fn is_passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn show(&self, growing: Arc<Growing>) {
         // It begins to grow once.
         let _ = self.growing.set(growing);
@@ -48,8 +68,8 @@ impl Flight {
 }
 
 impl Uploads {
-    pub(super) fn open(&self, key: &Key) -> Arc<Flight> {
-        let flight = Arc::new(Flight::default());
+    pub(super) fn open(&self, key: &Key, begun: Stamp) -> Arc<Flight> {
+        let flight = Arc::new(Flight { begun, ..Flight::default() });
         let mut open = self.open.write();
         open.entry(key.clone()).or_default().push(Arc::clone(&flight));
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -72,13 +92,25 @@ impl Uploads {
         self.count.load(Ordering::Relaxed) > 0 && self.open.read().contains_key(key)
     }
 
-    /// The newest upload of the key that can be read. An older one is read as long as the newer has not begun.
+    /// The upload of the key that was begun last, of those that can be read. An older one is read as long as the newer has nothing to
+    /// be read, and has not passed it.
     pub(super) fn growing(&self, key: &Key) -> Option<Arc<Growing>> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let open = self.open.read();
-        open.get(key)?.iter().rev().find_map(|flight| flight.growing.get()).map(Arc::clone)
+        let readable = open.get(key)?.iter().filter(|flight| !flight.is_passed() && flight.growing.get().is_some());
+        readable.max_by_key(|flight| flight.begun)?.growing.get().map(Arc::clone)
+    }
+
+    /// A change of the key that was begun then is in force now: older uploads of it are passed. Under the lock of the ledger.
+    pub(super) fn pass(&self, key: &Key, begun: Stamp) {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for flight in self.open.read().get(key).into_iter().flatten().filter(|flight| flight.begun < begun) {
+            flight.set_passed();
+        }
     }
 
     /// Bytes reserved for all of them together. For tests, under the lock of the ledger.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -17,6 +18,11 @@ use super::connection::state::ConnectionState;
 use super::envelope::{self, Context};
 use super::record::body::CountedBody;
 use super::{Handling, Web, verbs};
+use crate::model::stamp::Stamp;
+
+/// A connection's first request began when that was accepted, if its head is here within this: long before what has left the store is
+/// forgotten.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
 
 /// The data listeners' site.
 #[derive(Clone, Debug)]
@@ -62,11 +68,25 @@ impl Site for Data {
         self,
         peer: SocketAddr,
         connection: Arc<ConnectionState>,
+        accepted: Option<Stamp>,
         request: Request,
     ) -> impl Future<Output = Response<CountedBody>> + Send {
         let Self { web, probes } = self;
-        envelope::answer(web, peer, connection, request, |web, context, request| Self::handle(probes, web, context, request))
+        let begun = begun(&web, request.method(), accepted);
+        envelope::answer(web, peer, connection, begun, request, |web, context, request| {
+            Self::handle(probes, web, context, request)
+        })
     }
+}
+
+/// When a request began that may write: when its connection was accepted, or else now that its head has been read.
+fn begun(web: &Web, method: &Method, accepted: Option<Stamp>) -> Option<Stamp> {
+    let origin = &web.inner.origin;
+    let may_write = matches!(*method, Method::PUT | Method::POST | Method::DELETE);
+    may_write.then(|| {
+        let is_in_time = |accepted: &Stamp| origin.clock().now().since(accepted.at()) < HEAD_WITHIN;
+        accepted.filter(is_in_time).unwrap_or_else(|| origin.stamp())
+    })
 }
 
 /// Answers `/time`: now, as ISO 8601, for DASH players' clocks (`urn:mpeg:dash:utc:http-iso:2014`, ISO/IEC 23009-1 5.8.4.11).

@@ -21,6 +21,7 @@ use super::problem::{ALLOWED, CORS_METHODS, Problem, panicked};
 use super::record::Record;
 use super::record::body::CountedBody;
 use super::{Handling, Web};
+use crate::model::stamp::Stamp;
 use crate::origin::policy::CorsOrigins;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,6 +34,8 @@ pub(super) struct Context {
     pub(super) peer: SocketAddr,
     pub(super) connection: Arc<ConnectionState>,
     pub(super) record: Arc<Record>,
+    /// When it began, if it may write: of two changes of one object the one that was begun later is in force.
+    pub(super) begun: Option<Stamp>,
 }
 
 impl Context {
@@ -50,11 +53,12 @@ pub(super) async fn answer(
     web: Web,
     peer: SocketAddr,
     connection: Arc<ConnectionState>,
+    begun: Option<Stamp>,
     request: Request,
     handle: impl FnOnce(Web, Context, Request) -> Handling,
 ) -> Response<CountedBody> {
     let record = Record::begin(&web, &request, peer, take_or_make_id(request.headers()), Arc::clone(&connection));
-    let context = Context { peer, connection, record: Arc::clone(&record) };
+    let context = Context { peer, connection, record: Arc::clone(&record), begun };
     let mut response = if is_too_large(&request) {
         let (parts, body) = request.into_parts();
         // It closes the connection in any case.
@@ -195,7 +199,7 @@ mod tests {
             })
         };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let response = answer(web.clone(), peer, Arc::default(), Request::new(Body::empty()), handle).await;
+        let response = answer(web.clone(), peer, Arc::default(), None, Request::new(Body::empty()), handle).await;
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();

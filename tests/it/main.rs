@@ -32,6 +32,7 @@ mod limits;
 mod live;
 mod misbehaving;
 mod observability;
+mod order;
 mod players;
 mod power;
 mod read;

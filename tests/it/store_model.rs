@@ -1,4 +1,5 @@
-//! The hot store against a plain model: random writes, reads, deletes, waits and floods, with a clock moved by hand. After each
+//! The hot store against a plain model: random writes, reads, deletes, waits and floods, begun in one order and ended in another,
+//! with a clock moved by hand. After each
 //! step the store is compared with the model and recounts itself.
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::{Meta, Outset};
-use springhead::store::{BrokenOff, GrowingReader, HotNamespace, OVERHEAD, Store, StoreError, Upload};
+use springhead::model::stamp::Stamp;
+use springhead::store::{BrokenOff, GrowingReader, HotNamespace, OPENED_WITHIN, OVERHEAD, Removal, Store, StoreError, Upload};
 
 use crate::harness::bytes;
 
@@ -25,12 +27,16 @@ const MAX_IN_FLIGHT: u64 = 30_000;
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// A request begins, and what it wants is not known yet.
+    Begin,
+    /// `early`: for the oldest request that has begun, here and below.
     Put {
         key: u8,
         kind: Kind,
         length: u16,
         ttl: u8,
         announced: bool,
+        early: bool,
     },
     PutIfAbsent {
         key: u8,
@@ -39,6 +45,7 @@ enum Step {
         key: u8,
         length: u16,
         readable: bool,
+        early: bool,
     },
     /// More of an upload that is open: which one, counted from the oldest.
     Write {
@@ -66,6 +73,7 @@ enum Step {
     },
     Remove {
         key: u8,
+        early: bool,
     },
     Wait {
         seconds: u8,
@@ -83,17 +91,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Few enough that uploads of one key meet.
     let key = prop_oneof![3 => 0u8..24, 1 => 0u8..3];
     let step = prop_oneof![
-        10 => (key.clone(), kind.clone(), 0u16..9000, 1u8..20, any::<bool>())
-            .prop_map(|(key, kind, length, ttl, announced)| Step::Put { key, kind, length, ttl, announced }),
+        4 => Just(Step::Begin),
+        10 => (key.clone(), kind.clone(), 0u16..9000, 1u8..20, any::<bool>(), any::<bool>())
+            .prop_map(|(key, kind, length, ttl, announced, early)| Step::Put { key, kind, length, ttl, announced, early }),
         1 => key.clone().prop_map(|key| Step::PutIfAbsent { key }),
-        4 => (key.clone(), 0u16..6000, any::<bool>()).prop_map(|(key, length, readable)| Step::Open { key, length, readable }),
+        4 => (key.clone(), 0u16..6000, any::<bool>(), any::<bool>())
+            .prop_map(|(key, length, readable, early)| Step::Open { key, length, readable, early }),
         6 => (any::<u8>(), 0u16..4000).prop_map(|(which, length)| Step::Write { which, length }),
         2 => (any::<u8>(), kind.clone(), 1u8..20).prop_map(|(which, kind, ttl)| Step::Finish { which, kind, ttl }),
         2 => any::<u8>().prop_map(|which| Step::Drop { which }),
         6 => key.clone().prop_map(|key| Step::Follow { key }),
         8 => key.clone().prop_map(|key| Step::Get { key }),
         3 => (key.clone(), 1u8..40).prop_map(|(key, ttl)| Step::Renew { key, ttl }),
-        1 => key.prop_map(|key| Step::Remove { key }),
+        2 => (key, any::<bool>()).prop_map(|(key, early)| Step::Remove { key, early }),
         2 => (0u8..8).prop_map(|seconds| Step::Wait { seconds }),
         1 => Just(Step::Sweep),
     ];
@@ -120,6 +130,7 @@ impl Known {
 /// An upload that is open, and what has been written to it.
 struct Open {
     upload: Upload,
+    begun: Stamp,
     readable: bool,
     number: u64,
     body: Vec<u8>,
@@ -139,6 +150,10 @@ struct World {
     /// Everything written and not removed; what was evicted or has expired is taken out when the store says so.
     model: BTreeMap<String, Known>,
     open: Vec<Open>,
+    /// Requests that have begun and have done nothing yet.
+    begun: Vec<Stamp>,
+    /// When the last of the changes that each name has seen was begun.
+    latest: BTreeMap<String, Stamp>,
     followers: Vec<Follower>,
     /// The bodies that were published out of what was open, by number.
     finished: BTreeMap<u64, Vec<u8>>,
@@ -175,6 +190,8 @@ impl World {
             hot,
             model: BTreeMap::new(),
             open: Vec::new(),
+            begun: Vec::new(),
+            latest: BTreeMap::new(),
             followers: Vec::new(),
             finished: BTreeMap::new(),
             seed: 0,
@@ -197,10 +214,23 @@ impl World {
         }
     }
 
-    fn put(&mut self, key: &Key, kind: Kind, length: usize, ttl: u64, announced: bool, only_if_absent: bool) {
+    /// When a request began that is about to do something. It does so in time, or not at all.
+    fn stamp(&mut self, early: bool) -> Stamp {
+        let now = self.clock.now();
+        self.begun.retain(|begun| now.since(begun.at()) < OPENED_WITHIN);
+        if early && !self.begun.is_empty() { self.begun.remove(0) } else { self.hot.stamp() }
+    }
+
+    /// Whether a change that was begun then comes too late.
+    fn is_superseded(&self, key: &Key, begun: Stamp) -> bool {
+        self.latest.get(key.as_str()).is_some_and(|latest| *latest > begun)
+    }
+
+    fn put(&mut self, key: &Key, (kind, ttl): (Kind, u64), length: usize, announced: bool, only_if_absent: bool, early: bool) {
+        let begun = self.stamp(early);
         self.seed += 1;
         let body = bytes(self.seed, length);
-        let upload = self.hot.create(key, announced.then_some(length as u64)).and_then(|mut upload| {
+        let upload = self.hot.create(key, announced.then_some(length as u64), begun).and_then(|mut upload| {
             for piece in body.chunks(1500) {
                 upload.write(Bytes::copy_from_slice(piece))?;
             }
@@ -220,7 +250,10 @@ impl World {
         let was_live = self.is_live(key.as_str());
         let present = self.hot.get(key).is_some();
         match upload.publish(whole, meta, |current| !only_if_absent || current.is_none()) {
-            Ok(published) => {
+            Ok(None) => assert!(self.is_superseded(key, begun), "nothing later is in force"),
+            Ok(Some(published)) => {
+                assert!(!self.is_superseded(key, begun), "something later is in force");
+                self.latest.insert(key.as_str().to_owned(), begun);
                 assert!(!(only_if_absent && present), "the condition was kept");
                 assert_eq!(published.replaced.is_some(), present);
                 assert_eq!(published.entry.body, body);
@@ -242,17 +275,19 @@ impl World {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Put { key: number, kind, length, ttl, announced } => {
-                self.put(&key(number), kind, usize::from(length), u64::from(ttl), announced, false);
+            Step::Begin => self.begun.push(self.hot.stamp()),
+            Step::Put { key: number, kind, length, ttl, announced, early } => {
+                self.put(&key(number), (kind, u64::from(ttl)), usize::from(length), announced, false, early);
             }
-            Step::PutIfAbsent { key: number } => self.put(&key(number), Kind::Segment, 100, 5, true, true),
-            Step::Open { key: number, length, readable } => {
-                if let Ok(mut upload) = self.hot.create(&key(number), None) {
+            Step::PutIfAbsent { key: number } => self.put(&key(number), (Kind::Segment, 5), 100, true, true, false),
+            Step::Open { key: number, length, readable, early } => {
+                let begun = self.stamp(early);
+                if let Ok(mut upload) = self.hot.create(&key(number), None, begun) {
                     self.seed += 1;
                     if readable {
                         upload.readable_as(outset());
                     }
-                    self.open.push(Open { upload, readable, number: self.seed, body: Vec::new() });
+                    self.open.push(Open { upload, begun, readable, number: self.seed, body: Vec::new() });
                     self.write(self.open.len() - 1, length.into());
                 }
             }
@@ -272,9 +307,12 @@ impl World {
                 }
             }
             Step::Follow { key: number } => {
-                // The newest one that can be read and has begun.
-                let can_be_read = |open: &&Open| open.readable && !open.body.is_empty() && *open.upload.key() == key(number);
-                let expected = self.open.iter().rev().find(can_be_read);
+                // The one that was begun last, of those that can be read and may become the object.
+                let can_be_read = |open: &&Open| {
+                    let is_it = open.readable && !open.body.is_empty() && *open.upload.key() == key(number);
+                    is_it && !self.is_superseded(&key(number), open.begun)
+                };
+                let expected = self.open.iter().filter(can_be_read).max_by_key(|open| open.begun);
                 let found = self.hot.growing(&key(number));
                 assert_eq!(found.is_some(), expected.is_some());
                 if let (Some(reader), Some(open)) = (found, expected) {
@@ -295,10 +333,19 @@ impl World {
                 let known = self.model.get_mut(key(number).as_str()).unwrap();
                 (known.expires, known.leased) = (self.seconds + left, true);
             }
-            Step::Remove { key: number } => {
-                let was_there = self.hot.get(&key(number)).is_some();
-                assert_eq!(self.hot.remove(&key(number)), was_there);
-                self.model.remove(key(number).as_str());
+            Step::Remove { key: number, early } => {
+                let (key, begun) = (key(number), self.stamp(early));
+                let was_there = self.hot.get(&key).is_some();
+                let expected = match self.is_superseded(&key, begun) {
+                    true => Removal::Superseded,
+                    false if was_there => Removal::Removed,
+                    false => Removal::Absent,
+                };
+                assert_eq!(self.hot.remove(&key, begun), expected);
+                if expected != Removal::Superseded {
+                    self.model.remove(key.as_str());
+                    self.latest.insert(key.as_str().to_owned(), begun);
+                }
             }
             Step::Wait { seconds } => {
                 self.seconds += u64::from(seconds);
@@ -328,7 +375,13 @@ impl World {
         assert_eq!(body.bytes, open.body);
         // As one that is whole already and not published yet.
         self.hot.validate();
-        open.upload.publish(body, self.meta(kind, ttl), |_| true).unwrap();
+        assert_eq!(open.upload.is_superseded(), self.is_superseded(&name, open.begun));
+        let published = open.upload.publish(body, self.meta(kind, ttl), |_| true).unwrap();
+        assert_eq!(published.is_none(), self.is_superseded(&name, open.begun), "later means begun later");
+        if published.is_none() {
+            return;
+        }
+        self.latest.insert(name.as_str().to_owned(), open.begun);
         let known = Known { kind, body: open.body.clone(), expires: self.seconds + ttl, written: open.number, leased: false };
         // In the order in which they were published, and not opened.
         self.seed += 1;
@@ -451,7 +504,7 @@ fn many_at_once_keep_the_account() {
             let length = 1000 + usize::try_from((n * 7919 + thread) % 20_000).unwrap();
             // A third of them can be read as they grow.
             let announced = (n % 3 > 0).then_some(length as u64);
-            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), announced).unwrap();
+            let mut upload = hot.create(&key(u8::try_from(n % 200).unwrap()), announced, hot.stamp()).unwrap();
             upload.readable_as(outset());
             // Each body is one byte over and over, so that a mixture shows.
             let body = Bytes::from(vec![u8::try_from(n % 251).unwrap(); length]);
@@ -506,7 +559,7 @@ fn many_at_once_keep_the_account() {
                 assert!(read.iter().all(|byte| *byte == read[0]), "a mixed body");
             }
             if n % 50 == 0 {
-                hot.remove(&key(u8::try_from(n % 200).unwrap()));
+                hot.remove(&key(u8::try_from(n % 200).unwrap()), hot.stamp());
                 hot.validate();
             }
         }

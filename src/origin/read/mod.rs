@@ -204,6 +204,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
     use crate::model::id::{Key, Namespace};
+    use crate::model::stamp::Stamp;
     use crate::origin::policy::NamespacePolicy;
     use crate::origin::{Origin, PutSpec};
 
@@ -223,8 +224,13 @@ mod tests {
         (clock, origin.namespace(&name))
     }
 
+    /// These tests are not about which of two writes began later.
+    fn stamp() -> Stamp {
+        Stamp::default()
+    }
+
     async fn put(namespace: &NamespaceHandle, key: &str, body: &'static str) {
-        let mut upload = namespace.put(&grant(None), &object(key), PutSpec::default()).await.unwrap();
+        let mut upload = namespace.put(&grant(None), &object(key), stamp(), PutSpec::default()).await.unwrap();
         upload.write(Bytes::from_static(body.as_bytes())).unwrap();
         upload.commit().await.unwrap();
     }
@@ -235,7 +241,7 @@ mod tests {
         let (grant, object) = (grant(None), object("a.ts"));
         let read = async |spec: ReadSpec<'static>| namespace.read(&grant, &object, &spec).await;
         assert_eq!(read(ReadSpec::default()).await.unwrap_err(), OriginError::NotFound);
-        let mut upload = namespace.put(&grant, &object, PutSpec::default()).await.unwrap();
+        let mut upload = namespace.put(&grant, &object, stamp(), PutSpec::default()).await.unwrap();
         assert_eq!(read(ReadSpec::default()).await.unwrap_err(), OriginError::NotFound, "there is nothing of it yet");
         upload.write(Bytes::from_static(b"one")).unwrap();
         assert!(matches!(read(ReadSpec::default()).await, Ok(Read::Growing(_))));
@@ -249,7 +255,7 @@ mod tests {
         });
         assert!(matches!(part_of_it, Ok(Read::Part(part)) if part.start == 1 && *part.body == *b"netw"));
         assert_eq!(all_of_it.unwrap().whole().unwrap().body(), "onetwo");
-        let _next = namespace.put(&grant, &object, PutSpec::default()).await.unwrap().write(Bytes::from_static(b"next"));
+        let _next = namespace.put(&grant, &object, stamp(), PutSpec::default()).await.unwrap().write(Bytes::from_static(b"next"));
         assert!(matches!(read(ReadSpec::default()).await, Ok(Read::Whole(_))), "what is whole is the object");
     }
 
@@ -257,7 +263,7 @@ mod tests {
     async fn who_wants_more_than_comes_is_told_when_it_has_ended() {
         let (_, namespace) = origin();
         let (grant, object) = (grant(None), object("a.ts"));
-        let mut upload = namespace.put(&grant, &object, PutSpec::default()).await.unwrap();
+        let mut upload = namespace.put(&grant, &object, stamp(), PutSpec::default()).await.unwrap();
         upload.write(Bytes::from_static(b"one")).unwrap();
         let far = ReadSpec { arriving: Arriving::Part(0..9), ..ReadSpec::default() };
         let whole = ReadSpec { arriving: Arriving::Whole, ..ReadSpec::default() };

@@ -9,6 +9,7 @@ use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::liveness::Liveness;
 use crate::model::meta::Meta;
+use crate::model::stamp::Stamp;
 
 /// What an object costs beside its body and key, in bytes: the entry, its header values, its places in the map, in the eviction
 /// order and in the expiry order, and the allocator's rounding. Measured with 1.5 million one-byte objects: 650 bytes of resident
@@ -30,6 +31,8 @@ pub struct Entry {
     pub body: Bytes,
     /// What is known of it.
     pub meta: Meta,
+    /// When the request that brought it began; of what came back from a tier below that is not known any more.
+    pub(super) begun: Stamp,
     /// Its age rank: versions completed later have larger ones.
     pub(super) sequence: u64,
     /// Whether a stream that is alive needs it: then it is given up last of all.
@@ -42,29 +45,34 @@ impl Entry {
     /// A version, stored nowhere yet.
     #[must_use]
     pub fn new(key: Key, body: Bytes, meta: Meta) -> Self {
-        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
+        let (sequence, begun) = (SEQUENCE.fetch_add(1, Ordering::Relaxed), Stamp::default());
+        Self { key, body, meta, begun, sequence, leased: false, visited: AtomicBool::new(false) }
+    }
+
+    /// The same version, as the one that a request brought which began then.
+    pub(in crate::store) fn begun(self, begun: Stamp) -> Self {
+        Self { begun, ..self }
     }
 
     /// The same version with a longer life, because a stream that is alive needs it.
     pub(super) fn renewed(&self, expires: Moment) -> Self {
         let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self { key, body, meta, sequence: self.sequence, leased: true, visited }
+        Self { key, body, meta, begun: self.begun, sequence: self.sequence, leased: true, visited }
     }
 
     /// The same version, with what its playlist says of the stream.
     pub(super) fn understood(&self, liveness: Arc<Liveness>) -> Self {
         let meta = Meta { liveness: Some(liveness), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self { key, body, meta, sequence: self.sequence, leased: self.leased, visited }
+        Self { key, body, meta, begun: self.begun, sequence: self.sequence, leased: self.leased, visited }
     }
 
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
     /// before it.
     pub(in crate::store) fn returned(key: Key, body: Bytes, meta: Meta) -> Self {
-        let sequence = RETURNS.fetch_add(1, Ordering::Relaxed);
-        Self { key, body, meta, sequence, leased: false, visited: AtomicBool::new(false) }
+        let (sequence, begun) = (RETURNS.fetch_add(1, Ordering::Relaxed), Stamp::default());
+        Self { key, body, meta, begun, sequence, leased: false, visited: AtomicBool::new(false) }
     }
 
     /// Whether it came back from a tier below and is nothing a stream needs.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::entry::{Entry, UPLOADED};
+use super::order::Order;
 use crate::metrics::Gone;
 use crate::model::clock::Moment;
 
@@ -27,6 +28,8 @@ pub(super) struct Ledger {
     protected: BTreeMap<u64, Arc<Entry>>,
     leased: BTreeMap<u64, Arc<Entry>>,
     due: BTreeSet<(Moment, u64)>,
+    /// Which of two writes of a name began later.
+    pub(super) order: Order,
 }
 
 /// An entry to take out, and why.
@@ -43,6 +46,7 @@ impl Ledger {
             protected: BTreeMap::new(),
             leased: BTreeMap::new(),
             due: BTreeSet::new(),
+            order: Order::default(),
         }
     }
 

@@ -6,11 +6,14 @@
 //!    after it, so that freeing a thousand bodies delays nobody.
 //! 3. Expiry is compared on every read; the sweep only brings the memory back.
 //!
+//! 4. Of two writes or removals of a name the one that was begun later is in force, whichever ends last ([`order`]).
+//!
 //! Invariant: under the ledger's lock, the map and the ledger list the same entries.
 
 pub(super) mod entry;
 mod ledger;
 mod map;
+pub(super) mod order;
 mod returned;
 
 use std::sync::atomic::Ordering;
@@ -30,6 +33,7 @@ use crate::metrics::{Gone, NamespaceMetrics};
 use crate::model::clock::Clock;
 use crate::model::id::Key;
 use crate::model::meta::Meta;
+use crate::model::stamp::{Stamp, Stamps};
 
 /// How many expired entries the sweep takes out before it lets go of the lock, and of the processor: each takes 1 to 2 us, and
 /// on one core a read waits for all of them.
@@ -44,6 +48,7 @@ pub struct HotNamespace {
     waiters: Waiters,
     in_flight: Arc<InFlight>,
     clock: Clock,
+    stamps: Arc<Stamps>,
     metrics: NamespaceMetrics,
     follower: OnceLock<Arc<dyn Follower>>,
     /// Playlists that have come back and nobody has asked for.
@@ -74,6 +79,17 @@ pub struct Usage {
     pub objects: usize,
 }
 
+/// What a removal did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// A live version was there, and is there no more.
+    Removed,
+    /// There was none.
+    Absent,
+    /// Nothing: a version or removal that was begun later is in force.
+    Superseded,
+}
+
 /// What a commit did.
 #[derive(Clone, Debug)]
 pub struct Published {
@@ -84,7 +100,13 @@ pub struct Published {
 }
 
 impl HotNamespace {
-    pub(super) fn new(capacity: u64, in_flight: Arc<InFlight>, clock: Clock, metrics: NamespaceMetrics) -> Self {
+    pub(super) fn new(
+        capacity: u64,
+        in_flight: Arc<InFlight>,
+        clock: Clock,
+        stamps: Arc<Stamps>,
+        metrics: NamespaceMetrics,
+    ) -> Self {
         metrics.capacity_bytes.set(capacity);
         Self {
             map: EntryMap::new(),
@@ -93,6 +115,7 @@ impl HotNamespace {
             waiters: Waiters::default(),
             in_flight,
             clock,
+            stamps,
             metrics,
             follower: OnceLock::new(),
             returned: Mutex::default(),
@@ -153,15 +176,16 @@ impl HotNamespace {
     }
 
     /// Makes an upload's body the object, in one step: a reader sees the old version or this one. `allow` is asked about the
-    /// live version under the lock. On success, and only then, the upload's reservation has ended with it.
+    /// live version under the lock. `None`, and nothing has changed, when a version or removal that was begun later is in force.
+    /// When it is the object, and only then, the upload's reservation has ended with it.
     pub(super) fn publish(
         &self,
         entry: Entry,
         flight: &Flight,
         allow: impl FnOnce(Option<&Meta>) -> bool,
-    ) -> Result<Published, StoreError> {
+    ) -> Result<Option<Published>, StoreError> {
         let sequence = entry.sequence;
-        let entry = Arc::new(entry);
+        let entry = Arc::new(entry.begun(flight.begun()));
         let mut victims = Vec::new();
         let (replaced, reserved) = {
             let mut ledger = self.ledger.lock();
@@ -170,15 +194,19 @@ impl HotNamespace {
             if !allow(current.as_deref().map(|old| &old.meta).filter(|meta| meta.is_live(now))) {
                 return Err(StoreError::Precondition);
             }
+            if flight.is_passed() || Self::is_older(&ledger, current.as_deref(), &entry.key, entry.begun) {
+                return Ok(None);
+            }
             if let Some(old) = &current {
                 ledger.strike(old);
             }
             self.map.insert(Arc::clone(&entry));
+            self.uploads.pass(&entry.key, entry.begun);
             let reserved = flight.reserved.swap(0, Ordering::Relaxed);
             ledger.in_flight -= reserved;
             ledger.add(&entry);
             ledger.make_room(now, Some(sequence), &mut victims);
-            self.take_out(&ledger, &victims);
+            self.take_out(&mut ledger, &victims);
             if let Some(follower) = self.follower.get() {
                 follower.published(&entry);
             }
@@ -186,22 +214,45 @@ impl HotNamespace {
         };
         self.in_flight.give_back(reserved);
         self.account(victims);
-        Ok(Published { entry, replaced })
+        Ok(Some(Published { entry, replaced }))
     }
 
-    /// Removes an object; says whether a live one was there.
-    pub fn remove(&self, key: &Key) -> bool {
+    /// Whether something that was begun later than this upload is in force already, so that it can't become the object any more.
+    pub(super) fn is_superseded(&self, key: &Key, flight: &Flight) -> bool {
+        let ledger = self.ledger.lock();
+        flight.is_passed() || Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, flight.begun())
+    }
+
+    /// Whether what was begun then is older than the version in place or than what has left.
+    fn is_older(ledger: &Ledger, current: Option<&Entry>, key: &Key, begun: Stamp) -> bool {
+        current.is_some_and(|current| current.begun > begun) || ledger.order.latest(key).is_some_and(|latest| latest > begun)
+    }
+
+    /// Removes an object, for a request that began then. Nothing is changed when a version or removal that was begun later is in force.
+    pub fn remove(&self, key: &Key, begun: Stamp) -> Removal {
         let mut ledger = self.ledger.lock();
+        let now = self.clock.now();
+        if Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, begun) {
+            return Removal::Superseded;
+        }
         let removed = self.map.remove(key.as_str());
         if let Some(entry) = &removed {
             ledger.strike(entry);
         }
+        ledger.order.leave(key, begun, now);
+        self.uploads.pass(key, begun);
         self.show(&ledger);
         if let Some(follower) = self.follower.get() {
             follower.removed(key);
         }
         drop(ledger);
-        removed.is_some_and(|entry| entry.meta.is_live(self.clock.now()))
+        if removed.is_some_and(|entry| entry.meta.is_live(now)) { Removal::Removed } else { Removal::Absent }
+    }
+
+    /// The stamp of a request that begins now.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamps.next()
     }
 
     /// Takes out some of what has expired; says whether there is more to do now. Short, so that a sweep of half a million
@@ -215,7 +266,7 @@ impl HotNamespace {
             if victims.is_empty() {
                 return false;
             }
-            self.take_out(&ledger, &victims);
+            self.take_out(&mut ledger, &victims);
             let more = ledger.next_due().is_some_and(|due| due <= now);
             if ledger.objects() == 0 {
                 self.map.shrink();
@@ -234,7 +285,7 @@ impl HotNamespace {
             ledger.capacity = capacity;
             self.metrics.capacity_bytes.set(capacity);
             ledger.make_room(self.clock.now(), None, &mut victims);
-            self.take_out(&ledger, &victims);
+            self.take_out(&mut ledger, &victims);
         }
         self.account(victims);
     }
@@ -272,6 +323,16 @@ impl HotNamespace {
         assert_eq!(self.uploads.reserved(), ledger.in_flight, "in flight is the sum of what uploads have reserved");
     }
 
+    /// Lets in an upload that has been listed: reserves its first `bytes`, and has it know whether it comes too late already.
+    pub(super) fn admit(&self, key: &Key, bytes: u64, flight: &Flight) -> Result<(), StoreError> {
+        self.reserve(bytes, flight)?;
+        let ledger = self.ledger.lock();
+        if Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, flight.begun()) {
+            flight.set_passed();
+        }
+        Ok(())
+    }
+
     /// Reserves `bytes` more for an upload, making room for them.
     pub(super) fn reserve(&self, bytes: u64, flight: &Flight) -> Result<(), StoreError> {
         if !self.in_flight.try_take(bytes) {
@@ -283,7 +344,7 @@ impl HotNamespace {
             ledger.in_flight += bytes;
             flight.reserved.fetch_add(bytes, Ordering::Relaxed);
             ledger.make_room(self.clock.now(), None, &mut victims);
-            self.take_out(&ledger, &victims);
+            self.take_out(&mut ledger, &victims);
         }
         self.account(victims);
         Ok(())
@@ -309,9 +370,10 @@ impl HotNamespace {
     }
 
     /// Removes the named entries from the map; called under the ledger's lock, which is what the ledger argument proves.
-    fn take_out(&self, ledger: &Ledger, victims: &[Victim]) {
+    fn take_out(&self, ledger: &mut Ledger, victims: &[Victim]) {
         for (entry, _) in victims {
             self.map.remove(entry.key.as_str());
+            ledger.order.leave(&entry.key, entry.begun, self.clock.now());
         }
         self.show(ledger);
     }

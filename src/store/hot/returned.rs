@@ -25,6 +25,7 @@ impl HotNamespace {
             if is_wanted && let Some(expired) = &current {
                 ledger.strike(expired);
                 self.map.remove(entry.key.as_str());
+                ledger.order.leave(&entry.key, expired.begun, now);
             }
             let has_room = is_wanted
                 && if entry.meta.kind.is_protected() {
@@ -37,7 +38,7 @@ impl HotNamespace {
                 ledger.add(entry);
                 ledger.make_room(now, Some(entry.sequence), &mut victims);
             }
-            self.take_out(&ledger, &victims);
+            self.take_out(&mut ledger, &victims);
             has_room
         };
         self.account(victims);

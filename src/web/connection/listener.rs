@@ -32,6 +32,7 @@ use super::timed::Connection;
 use super::tls::Tls;
 use super::version::Detected;
 use crate::metrics::Metrics;
+use crate::model::stamp::Stamp;
 use crate::web::Web;
 
 /// HTTP/2 flow control: how much of one body, and of all bodies of a connection, may come before it is asked for. A segment in
@@ -44,6 +45,9 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCach
 
 /// How long a new connection may take to its first request when the server stops.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// A client that says nothing for so long has opened its connection for later: its first request begins when it comes. One that has a
+/// request to make sends it at once, and two such connections then are in order by their beginnings, whichever is read first.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// Requests at once on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -73,15 +77,17 @@ pub(in crate::web) async fn serve(
                 return;
             }
         };
+        // Given here, where all connections pass one by one in the order in which the kernel has them.
+        let arrived = Arrived { peer, at: web.inner.origin.stamp(), permit };
         let Some(tls) = tls.clone() else {
-            start(Socket::new(stream), peer, permit, web.clone(), site.clone(), &connections, &stop);
+            start(Socket::new(stream), arrived, web.clone(), site.clone(), &connections, &stop);
             return;
         };
         let (web, site, tracker, stop) = (web.clone(), site.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let deadline = Instant::now() + web.inner.limits.load().timeouts.request_head;
             match late::until(deadline, tls.accept(Socket::new(stream))).await {
-                Ok(Ok(stream)) => start(Box::new(stream), peer, permit, web, site, &tracker, &stop),
+                Ok(Ok(stream)) => start(Box::new(stream), arrived, web, site, &tracker, &stop),
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -134,17 +140,27 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
+/// A connection that was let in.
+struct Arrived {
+    peer: SocketAddr,
+    /// When it was accepted.
+    at: Stamp,
+    permit: Permit,
+}
+
 /// Speaks HTTP on a connection until it ends or `stop` winds it up. Its first bytes say which, and whose threads it goes on in: an
 /// encoder's are no reader's ([`super::encoders`]).
-fn start<S>(stream: S, peer: SocketAddr, permit: Permit, web: Web, site: impl Site, tasks: &TaskTracker, stop: &CancellationToken)
+fn start<S>(stream: S, arrived: Arrived, web: Web, site: impl Site, tasks: &TaskTracker, stop: &CancellationToken)
 where
     S: Transport + Send + 'static,
 {
     let (stop, tracker) = (stop.clone(), tasks.clone());
+    let Arrived { peer, at, permit } = arrived;
     web.inner.metrics.connections.inc();
     let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), _permit: permit };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
+        let looked = Instant::now();
         let taken = tokio::select! {
             taken = Connection::new(stream, Arc::clone(&client.state), limits).detect() => taken,
             () = stopping(&client.stop, &client.state) => return,
@@ -156,6 +172,9 @@ where
                 return;
             }
         };
+        if looked.elapsed() <= AT_ONCE {
+            client.state.begins_with(at);
+        }
         let mut runtime = Handle::current();
         if detected == Detected::Upload {
             io.acknowledge_at_once();
@@ -259,10 +278,11 @@ fn service<S: Site>(
         if request.version() == Version::HTTP_2 {
             state.set_multiplexed();
         }
-        state.request_begins();
+        let accepted = state.request_begins();
         // Most requests are reads: a body that is at its end already needs no room.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        let answered = site.clone().answer(peer, Arc::clone(&state), request);
+        // What it does at once is done in the order in which the heads have come, on whichever threads it goes on.
+        let answered = site.clone().answer(peer, Arc::clone(&state), accepted, request);
         // Made before the answer is: a request that is given up half-way ends, too.
         let in_flight = InFlight::new(Arc::clone(&state));
         // In a box, which lasts as long as the request: the library keeps room for a future as long as the connection.

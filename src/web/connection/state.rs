@@ -1,8 +1,11 @@
 //! What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+
+use crate::model::stamp::Stamp;
 
 /// What a connection is doing, as far as time limits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub(in crate::web) struct ConnectionState {
     multiplexed: AtomicBool,
     linger: AtomicBool,
     begun: AtomicBool,
+    /// When the connection was accepted, if its first request began then.
+    accepted: OnceLock<Stamp>,
     first_request: Notify,
     broken: AtomicBool,
     stalled: AtomicBool,
@@ -30,13 +35,21 @@ pub(in crate::web) struct ConnectionState {
 }
 
 impl ConnectionState {
-    /// A request has been read and is being answered.
-    pub(in crate::web) fn request_begins(&self) {
+    /// A request has been read and is being answered. Says when it began, where that was when its connection was accepted.
+    pub(in crate::web) fn request_begins(&self) -> Option<Stamp> {
         self.head.store(false, Ordering::Relaxed);
         self.open_requests.fetch_add(1, Ordering::Relaxed);
-        if !self.begun.swap(true, Ordering::Relaxed) {
-            self.first_request.notify_one();
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return None;
         }
+        self.first_request.notify_one();
+        self.accepted.get().copied()
+    }
+
+    /// The connection was accepted then, and its first request began with it: its client did not open it for later.
+    pub(super) fn begins_with(&self, accepted: Stamp) {
+        // There is one beginning.
+        let _ = self.accepted.set(accepted);
     }
 
     /// Waits for the first request; returns at once when there has been one. Cancel-safe.

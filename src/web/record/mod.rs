@@ -32,7 +32,7 @@ use super::problem::Problem;
 use crate::auth::grant::Grant;
 use crate::metrics::{Outcome, Traffic, Verb};
 use crate::model::id::ObjectId;
-use crate::origin::Found;
+use crate::origin::{Found, Stored};
 
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -126,11 +126,12 @@ impl Record {
         facts.left = Some(found.left);
     }
 
-    /// An upload was stored.
-    pub(super) fn stored(&self, size: u64) {
+    /// An upload has come to its end, and was stored unless another was begun later.
+    pub(super) fn stored(&self, stored: &Stored) {
+        let size = stored.length;
         self.web.inner.metrics.object_size(self.verb, size);
         let mut facts = self.facts.lock();
-        facts.outcome = Some(Outcome::Stored);
+        facts.outcome = Some(if stored.etag.is_some() { Outcome::Stored } else { Outcome::Superseded });
         facts.size = Some(size);
         facts.received = Some(size);
     }

@@ -5,13 +5,23 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::auth::grant::Grant;
+use crate::metrics::Outcome;
+use crate::model::stamp::Stamp;
 use crate::origin::NamespaceHandle;
 use crate::web::problem::Problem;
+use crate::web::record::Record;
 use crate::web::target::Target;
 
-/// Removes the object and answers 204, whether or not it was there.
-pub(super) async fn delete(namespace: &NamespaceHandle, grant: &Grant, target: &Target<'_>) -> Result<Response, Problem> {
-    namespace.remove(grant, &target.object).await?;
+/// Removes the object and answers 204, whether or not it was there, and also when something that was begun later is in force.
+pub(super) async fn delete(
+    namespace: &NamespaceHandle,
+    grant: &Grant,
+    target: &Target<'_>,
+    begun: Stamp,
+    record: &Record,
+) -> Result<Response, Problem> {
+    let is_done = namespace.remove(grant, &target.object, begun).await?;
+    record.outcome(if is_done { Outcome::Removed } else { Outcome::Superseded });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

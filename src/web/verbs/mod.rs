@@ -28,7 +28,6 @@ use super::problem::Problem;
 use super::refusals::refuse;
 use super::target::Target;
 use crate::auth::grant::Action;
-use crate::metrics::Outcome;
 
 /// Answers any request for an object.
 pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Response {
@@ -95,10 +94,10 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
         };
     }
     web.inner.challenges.answered(context.peer.ip(), &target.object);
+    let begun = context.begun.unwrap_or_else(|| web.inner.origin.stamp());
     if parts.method == Method::DELETE {
-        return match delete::delete(&namespace, &grant, &target).await {
+        return match delete::delete(&namespace, &grant, &target, begun, &context.record).await {
             Ok(response) => {
-                context.record.outcome(Outcome::Removed);
                 web.inner.black_box.accepted(context.peer.ip(), &parts);
                 // An encoder's DELETE may carry an empty chunked body; left unread, it would break the next request.
                 unwanted::to_end(body).await;
@@ -107,7 +106,7 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
             Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
         };
     }
-    match put::admit(&namespace, &grant, &parts, &target).await {
+    match put::admit(&namespace, &grant, &parts, &target, begun).await {
         Ok(upload) => {
             web.inner.black_box.accepted(context.peer.ip(), &parts);
             put::receive(web, context, parts, upload, body).await

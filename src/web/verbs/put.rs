@@ -20,6 +20,7 @@ use super::detached::Detached;
 use super::get;
 use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
+use crate::model::stamp::Stamp;
 use crate::origin::policy::NamespacePolicy;
 use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
 use crate::web::connection::late;
@@ -35,6 +36,7 @@ pub(super) async fn admit(
     grant: &Grant,
     parts: &Parts,
     target: &Target<'_>,
+    begun: Stamp,
 ) -> Result<Admitted, Problem> {
     let headers = &parts.headers;
     if headers.contains_key(CONTENT_RANGE) || headers.contains_key(RANGE) {
@@ -55,7 +57,7 @@ pub(super) async fn admit(
         cache_control: headers.get(CACHE_CONTROL).cloned(),
         conditions: KeptConditions::from(get::conditions(headers)),
     };
-    let upload = namespace.put(grant, &target.object, spec).await?;
+    let upload = namespace.put(grant, &target.object, begun, spec).await?;
     Ok(Admitted { upload, object: target.object.clone(), policy: namespace.policy().cloned() })
 }
 
@@ -87,7 +89,9 @@ pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: 
         Ok(stored) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
-            response.headers_mut().insert(ETAG, stored.etag);
+            if let Some(etag) = stored.etag {
+                response.headers_mut().insert(ETAG, etag);
+            }
             response
         }
         Err(problem) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
@@ -108,8 +112,9 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
         match late::until(next.min(end), body.frame()).await {
             Ok(None) => match upload.commit().await {
                 Ok(stored) => {
-                    context.record.stored(stored.length);
-                    tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "stored");
+                    context.record.stored(&stored);
+                    let said = if stored.etag.is_some() { "stored" } else { "superseded by what was begun later" };
+                    tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "{said}");
                     return Ok(stored);
                 }
                 Err(error) => {

@@ -70,7 +70,7 @@ async fn a_start_knows_many_objects_at_once() {
     let begun = Instant::now();
     for n in 0..count {
         let key = key(&format!("channel{}/{n}.ts", n % 50));
-        let mut upload = hot.create(&key, Some(3)).unwrap();
+        let mut upload = hot.create(&key, Some(3), hot.stamp()).unwrap();
         upload.write(Bytes::from_static(b"abc")).unwrap();
         let body = upload.body();
         let attributes = attributes(&body.bytes, Kind::Segment);

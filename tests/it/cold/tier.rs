@@ -66,7 +66,7 @@ impl World {
     }
 
     fn put(&self, key: &Key, body: &[u8], kind: Kind, ttl: u64) {
-        let mut upload = self.hot.create(key, Some(body.len() as u64)).unwrap();
+        let mut upload = self.hot.create(key, Some(body.len() as u64), self.hot.stamp()).unwrap();
         upload.write(Bytes::copy_from_slice(body)).unwrap();
         let text = HeaderValue::from_static("x");
         let meta = Meta {
@@ -337,7 +337,7 @@ async fn what_is_removed_is_gone_at_once_and_below_soon() {
     let (tier, wanted) = (world.tier.clone(), name.clone());
     let read = tokio::spawn(async move { tier.read(&wanted, |_| Want::Whole).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    world.hot.remove(&name);
+    world.hot.remove(&name, world.hot.stamp());
     assert_eq!(world.read(&name).await, Ok(None));
     read.await.unwrap().unwrap();
     assert_eq!(world.read(&name).await, Ok(None));
@@ -378,7 +378,7 @@ async fn a_restart_knows_everything_whether_or_not_the_stop_was_in_order() {
         let playlist = key("live/p.m3u8");
         world.put(&playlist, b"list", Kind::Playlist, 3600);
         let keys: Vec<Key> = (0..40).map(|n| world.segment(n, 1000)).collect();
-        world.hot.remove(&keys[7]);
+        world.hot.remove(&keys[7], world.hot.stamp());
         let world = world.restart(in_order).await;
         assert!(!in_order || world.hot.peek(&playlist).is_some(), "playlists are in memory before the first reader");
         assert_eq!(world.read(&playlist).await.unwrap().unwrap(), "list");
@@ -416,7 +416,7 @@ async fn an_acknowledgement_waits_for_the_tier_where_that_is_asked_for() {
     world.cold.set_fault(Fault::None);
     assert_eq!(settled.await.unwrap(), Ok(()));
     assert_eq!(world.cold.held(&name).unwrap(), "late");
-    world.hot.remove(&name);
+    world.hot.remove(&name, world.hot.stamp());
     world.tier.settled(&name, false).await.unwrap();
     assert!(world.cold.held(&name).is_none());
 }
@@ -439,4 +439,32 @@ async fn two_processes_share_a_place_while_one_takes_over() {
     let known = || metrics.render().lines().any(|line| line.starts_with("springhead_durable_objects{") && line.ends_with(" 2"));
     world.until("the new one takes the books over", |_| known()).await;
     tier.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_left_memory_is_not_overtaken_by_what_was_begun_before_it() {
+    let world = World::start(10_000, OPTIONS, Clock::system()).await;
+    let older = |name: &Key| {
+        let mut upload = world.hot.create(name, Some(5), world.hot.stamp()).unwrap();
+        upload.write(Bytes::from_static(b"older")).unwrap();
+        upload
+    };
+    let publish = |mut upload: springhead::store::Upload| {
+        let meta = world.hot.peek(&key("live/9.ts")).unwrap().meta.clone();
+        let body = upload.body();
+        upload.publish(body, meta, |_| true).unwrap()
+    };
+    let (kept, removed, late) = (key("live/0.ts"), key("live/1.ts"), world.hot.stamp());
+    let (one, other) = (older(&kept), older(&removed));
+    (0..10).for_each(|n| drop(world.segment(n, 4000)));
+    world.until("all is written", |world| world.cold.len() == 10).await;
+    world.hot.remove(&removed, world.hot.stamp());
+    assert!(world.hot.peek(&kept).is_none(), "it is below memory now");
+    assert!(publish(one).is_none() && publish(other).is_none());
+    // Nor by one whose head was read only now.
+    let mut last = world.hot.create(&kept, Some(5), late).unwrap();
+    last.write(Bytes::from_static(b"older")).unwrap();
+    assert!(publish(last).is_none());
+    assert_eq!(world.read(&kept).await, Ok(Some(Bytes::from(bytes(0, 4000)))));
+    assert_eq!(world.read(&removed).await, Ok(None));
 }
