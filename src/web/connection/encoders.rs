@@ -29,6 +29,11 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// The kernel's. Then the connection is lost.
     fn settle(&mut self) -> io::Result<()>;
 
+    /// Whether both sides have agreed on HTTP/2 below HTTP already (ALPN, RFC 9113 3.3): then nothing else is spoken.
+    fn agreed_on_http2(&self) -> bool {
+        false
+    }
+
     /// How many bytes the kernel has taken so far. What a TLS layer has only encrypted is none of them.
     fn sent(&self) -> u64;
 }
@@ -96,6 +101,10 @@ impl<T: Transport> Transport for Box<T> {
 
     fn settle(&mut self) -> io::Result<()> {
         (**self).settle()
+    }
+
+    fn agreed_on_http2(&self) -> bool {
+        (**self).agreed_on_http2()
     }
 
     fn sent(&self) -> u64 {

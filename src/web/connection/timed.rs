@@ -81,6 +81,10 @@ impl<T: Transport> Connection<T> {
 
     /// Waits for the first bytes, and says what they tell.
     pub(super) async fn detect(mut self) -> io::Result<(Self, Detected)> {
+        if self.inner.agreed_on_http2() {
+            // Its first bytes are for the HTTP/2 library to judge: a wrong preface is a connection error (RFC 9113 3.4).
+            return Ok((self, Detected::Http2));
+        }
         self.peeked = Peeked::read(&mut self).await?;
         let detected = self.peeked.detected();
         Ok((self, detected))

@@ -97,6 +97,10 @@ impl Transport for TlsStream<Socket> {
         self.get_mut().0.settle()
     }
 
+    fn agreed_on_http2(&self) -> bool {
+        self.get_ref().1.alpn_protocol() == Some(b"h2")
+    }
+
     fn sent(&self) -> u64 {
         self.get_ref().0.sent()
     }
