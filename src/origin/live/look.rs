@@ -39,12 +39,13 @@ impl Live {
                 events.announce(now, &place, kind, detail);
             }
             let announced = streams.announced(key);
+            let window = window_words(rendition, &here);
             let troubles = [
                 (EventKind::Drift, drifting.get(key).cloned()),
                 (EventKind::ClockDrift, rendition.clock_trouble().map(clock_words)),
                 (EventKind::SlowUpload, rendition.upload_ratio().filter(|ratio| *ratio > SLOW_UPLOAD).map(slow_words)),
                 (EventKind::BitrateOver, over_words(rendition, announced)),
-                (EventKind::WindowLost, window_words(rendition, &here)),
+                (EventKind::WindowLost, window),
             ];
             for (kind, trouble) in troubles {
                 let known = rendition.troubles.iter().position(|known| *known == kind);
@@ -236,11 +237,17 @@ fn over_words(rendition: &Rendition, announced: Option<u64>) -> Option<String> {
     })
 }
 
-fn window_words(rendition: &Rendition, here: impl Fn(&Key) -> bool) -> Option<String> {
-    let oldest = rendition.oldest.as_ref().filter(|oldest| !here(oldest))?;
+/// An encoder may remove a segment a moment before it writes the playlist that no longer lists it: only a later version that lists what is
+/// gone says that it reaches back too far.
+fn window_words(rendition: &mut Rendition, here: impl Fn(&Key) -> bool) -> Option<String> {
+    let Some(oldest) = rendition.oldest.as_ref().filter(|oldest| !here(oldest)) else {
+        rendition.missed = None;
+        return None;
+    };
     // A short list of which even the newest are missing has gaps, not a window that is too long.
     let newest_is_here = rendition.recent.back().is_some_and(|listed| listed.arrived.is_some());
-    newest_is_here.then(|| {
+    let still_lists = *rendition.missed.get_or_insert(rendition.written) != rendition.written;
+    (newest_is_here && still_lists).then(|| {
         format!(
             "it still lists {oldest}, which is gone from here: raise hot_capacity or the TTL, or let the encoder list fewer segments"
         )

@@ -46,6 +46,8 @@ pub(super) struct Rendition {
     pub(super) recent: VecDeque<Listed>,
     /// The oldest segment it lists.
     pub(super) oldest: Option<Key>,
+    /// When the version was written of which the oldest segment was first missed, as long as it is.
+    pub(super) missed: Option<Moment>,
     /// Initialisation segments and content keys.
     pub(super) needs: Vec<Key>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
@@ -126,6 +128,7 @@ impl Rendition {
             expires,
             recent: VecDeque::new(),
             oldest: None,
+            missed: None,
             needs: Vec::new(),
             edge: None,
             offset_ms: None,
