@@ -1,0 +1,101 @@
+//! The settings that documents name: those of the shipped file, with its defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::markdown::{Document, coded};
+use super::{hold, read};
+
+/// The settings as shipped: section, key and default.
+fn shipped() -> BTreeMap<(String, String), String> {
+    let mut section = String::new();
+    let mut settings = BTreeMap::new();
+    for line in read("config/springhead.toml").lines().filter(|line| !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.replace(".live-origin", ".NAME").clone_into(&mut section);
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            settings.insert((section.clone(), key.to_owned()), value.to_owned());
+        }
+    }
+    assert!(settings.len() > 40, "{settings:?}");
+    settings
+}
+
+/// What the settings page has and the shipped file does not, and the other way round; a default is a part of it.
+fn wrong_settings(page: &Document) -> Vec<String> {
+    let mut section = String::new();
+    let mut told = BTreeMap::new();
+    for cells in page.rows() {
+        let [key, default, ..] = &cells[..] else { continue };
+        if let Some(name) = key.strip_prefix("**").and_then(|rest| rest.strip_suffix("**")) {
+            section = coded(name).map_or_else(String::new, |name| name.trim_matches(['[', ']']).to_owned());
+        } else if let Some(key) = coded(key) {
+            told.insert((section.clone(), key.to_owned()), coded(default).unwrap_or_default().to_owned());
+        }
+    }
+    let shipped = shipped();
+    let missing = shipped.iter().filter(|(key, _)| !told.contains_key(key)).map(|(key, _)| format!("{key:?} is missing"));
+    let wrong = told.iter().filter_map(|(key, default)| match shipped.get(key) {
+        None => Some(format!("there is no {key:?}")),
+        Some(real) if real.trim_matches('"') != default => Some(format!("{key:?} is {real} as shipped, not {default}")),
+        Some(_) => None,
+    });
+    missing.chain(wrong).collect()
+}
+
+#[test]
+fn the_settings_page_has_every_setting_with_its_default() {
+    let page = read("docs/settings.md");
+    assert_eq!(wrong_settings(&Document::parse(&page)), [""; 0]);
+    let bad = page.replace("| `hold` |", "| `holt` |").replace("| `16384` |", "| `16385` |");
+    assert_eq!(wrong_settings(&Document::parse(&bad)).len(), 3);
+}
+
+/// Settings that are named and do not exist: in TOML blocks, as `section.key`, or as `key = value`.
+fn unknown_settings(_: &str, document: &Document) -> Vec<String> {
+    let shipped = shipped();
+    let is_known = |section: &str, key: &str| shipped.contains_key(&(section.to_owned(), key.to_owned()));
+    let mut faults = Vec::new();
+    for block in document.blocks.iter().filter(|block| block.language == "toml") {
+        let table: toml::Table = block.text.parse().unwrap_or_else(|error| panic!("{error}:\n{}", block.text));
+        for (section, value) in &table {
+            let tables = match value {
+                toml::Value::Table(names) if section == "namespaces" => {
+                    names.values().map(|inner| ("namespaces.NAME", inner)).collect()
+                }
+                toml::Value::Table(_) => vec![(&**section, value)],
+                _ => {
+                    faults.extend((!is_known("", section)).then(|| section.clone()));
+                    continue;
+                }
+            };
+            for (section, inner) in tables {
+                let keys = inner.as_table().into_iter().flat_map(toml::Table::keys);
+                faults.extend(keys.filter(|key| !is_known(section, key)).map(|key| format!("[{section}] {key}")));
+            }
+        }
+    }
+    let sections: BTreeSet<&str> = shipped.keys().map(|(section, _)| &**section).collect();
+    for span in document.spans() {
+        let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let path = span.split_once(" = ").map_or(&*span, |(key, _)| key);
+        let known = match path.split_once('.') {
+            // Some sections have the names of files, too.
+            Some((section, key)) if is_word(section) && sections.contains(section) && is_word(key) && key != "json" => {
+                is_known(section, key)
+            }
+            None if path != span && is_word(path) => shipped.keys().any(|(_, key)| key == path),
+            _ => true,
+        };
+        faults.extend((!known).then_some(span));
+    }
+    faults
+}
+
+#[test]
+fn settings_that_are_named_exist() {
+    hold(unknown_settings);
+    let bad = "`timeouts.keep_alife`, `timeouts.keep_alive`, `durabel = \"off\"`, `durable = \"off\"`, `harvest.json`\n\n\
+               ```toml\nlisten = []\nlissten = []\n[tls]\ncert = \"\"\n[namespaces.a]\nttl = \"1h\"\nhold = \"off\"\n```\n";
+    let faults = unknown_settings("", &Document::parse(bad));
+    assert_eq!(faults.len(), 5, "{faults:?}");
+}
