@@ -92,7 +92,7 @@ impl Namespaces {
         new.durable.register(registry);
         registry.register(
             "hot_stored_bytes",
-            "Bytes held in the hot store: bodies, keys and a fixed overhead per object",
+            "Bytes held in the hot store: bodies, keys, kept headers and a fixed overhead per object",
             new.stored_bytes.clone(),
         );
         registry.register("hot_objects", "Objects in the hot store", new.stored_objects.clone());

@@ -51,6 +51,45 @@ pub struct Outset {
     pub ttl: Duration,
 }
 
+/// The longest header value of a writer's that is kept, in bytes.
+pub const LONGEST_KEPT: usize = 256;
+
+/// What most encoders say: kept without an allocation.
+const COMMON: [&str; 18] = [
+    "video/mp2t",
+    "video/mp4",
+    "audio/mp4",
+    "audio/aac",
+    "video/iso.segment",
+    "application/vnd.apple.mpegurl",
+    "application/x-mpegurl",
+    "application/x-mpegURL",
+    "audio/mpegurl",
+    "application/dash+xml",
+    "application/mp4",
+    "text/vtt",
+    "image/jpeg",
+    "image/png",
+    "application/json",
+    "gzip",
+    "no-cache",
+    "no-store",
+];
+
+/// A writer's header value, to be kept for as long as the object lives; `None` when it is longer than [`LONGEST_KEPT`].
+///
+/// In memory of its own: as it came, it is a part of the buffer the whole head was read into, and would keep all of that, the
+/// writer's credentials among it.
+#[must_use]
+pub fn keep(sent: &HeaderValue) -> Option<HeaderValue> {
+    let sent = sent.as_bytes();
+    match COMMON.iter().find(|common| common.as_bytes() == sent) {
+        Some(common) => Some(HeaderValue::from_static(common)),
+        None if sent.len() <= LONGEST_KEPT => HeaderValue::from_bytes(sent).ok(),
+        None => None,
+    }
+}
+
 /// A version's entity tag and date, for [`Meta::etag`] and [`Meta::last_modified`]. They lie side by side: among a million objects
 /// a read costs what it has to fetch from memory, and it needs both.
 #[must_use]
@@ -68,9 +107,36 @@ pub fn etag(hash: u128) -> String {
 }
 
 impl Meta {
+    /// Bytes of the header values that came from its writer. What every object has is counted as every object's.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let length = |value: &Option<HeaderValue>| value.as_ref().map_or(0, HeaderValue::len);
+        (self.content_type.len() + length(&self.content_encoding) + length(&self.cache_control)) as u64
+    }
+
     /// Whether the object still exists at `now`.
     #[must_use]
     pub fn is_live(&self, now: Moment) -> bool {
         now < self.expires
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_holds_on_to_nothing_of_the_head_it_came_in() {
+        for (sent, is_kept) in
+            [("video/mp2t", true), ("video/x-own; a=b", true), (&*"x".repeat(256), true), (&*"x".repeat(257), false)]
+        {
+            let head = Bytes::from(format!("Authorization: secret\r\nContent-Type: {sent}\r\n"));
+            let at = head.len() - 2 - sent.len();
+            let value = HeaderValue::from_maybe_shared(head.slice(at..head.len() - 2)).unwrap();
+            let kept = keep(&value);
+            drop(value);
+            assert!(head.try_into_mut().is_ok(), "{sent}: the head is free");
+            assert_eq!(kept.as_ref().map(HeaderValue::as_bytes), is_kept.then_some(sent.as_bytes()));
+        }
     }
 }

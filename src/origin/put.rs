@@ -38,6 +38,15 @@ pub struct PutSpec {
     pub conditions: KeptConditions,
 }
 
+impl PutSpec {
+    /// The same, with nothing in it that holds on to the request it came in: what is said here lives as long as the object.
+    fn kept(self) -> Self {
+        let keep = |value: Option<HeaderValue>| value.as_ref().and_then(meta::keep);
+        let (content_type, content_encoding) = (keep(self.content_type), keep(self.content_encoding));
+        Self { content_type, content_encoding, cache_control: keep(self.cache_control), ..self }
+    }
+}
+
 /// An admitted upload. Dropping it changes nothing of what is stored; who was reading it as it grew sees it break off.
 #[derive(Debug)]
 pub struct Upload {
@@ -85,10 +94,11 @@ impl NamespaceHandle {
     /// Any [`OriginError`] but `NotFound` and `Expired`.
     pub async fn put(&self, grant: &Grant, object: &ObjectId, begun: Stamp, spec: PutSpec) -> Result<Upload, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
+        let spec = spec.kept();
         let mut tally = Tally { hosted: Arc::clone(hosted), outcome: Outcome::Refused };
         hosted.take_write_rate(spec.length.unwrap_or(0))?;
         let below = if spec.conditions.are_there() { known_below(hosted, &object.key).await? } else { None };
-        let (inner, ttl) = admit_upload(hosted, object, begun, &spec, below.as_ref())?;
+        let (inner, ttl) = admit_upload(hosted, object, begun, &spec, below.as_ref(), grant.key_id.as_str())?;
         tally.outcome = Outcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
         Ok(Upload { inner, hosted: Arc::clone(hosted), object, admitted, ttl, spec, below, tally })
@@ -101,6 +111,7 @@ fn admit_upload(
     begun: Stamp,
     spec: &PutSpec,
     below: Option<&Meta>,
+    writer: &str,
 ) -> Result<(store::Upload, Duration), OriginError> {
     let policy = &hosted.policy;
     let ttl = match spec.ttl_seconds {
@@ -116,7 +127,7 @@ fn admit_upload(
     if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
         return Err(OriginError::Precondition);
     }
-    let mut upload = hosted.hot.create(&object.key, spec.length, begun)?;
+    let mut upload = hosted.hot.create_for(&object.key, spec.length, begun, writer)?;
     let kind = Kind::of(&object.key, b"");
     // A playlist is only ever seen whole: half of one would end a stream for its readers.
     if spec.length.is_none() && !kind.is_rewritten() {

@@ -1,7 +1,7 @@
 //! A body that is read while it is being written.
 //!
-//! One list of pieces for all who read it; each reader has his own place in it. A piece is handed out by reference, so that a
-//! thousand readers cost one copy of the bytes. Writers wake readers, nobody polls, and no reader, however slow, holds up the
+//! One list of pieces for all who read it; each reader has his own place in it. A piece is handed out by reference, all but small
+//! ones, so that a thousand readers cost one copy of the bytes. Writers wake readers, nobody polls, and no reader, however slow, holds up the
 //! writer or another reader: the lock is held to take a reference or to add one.
 
 use std::fmt;
@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use super::pieces::{Pieces, Place};
 use crate::model::meta::Outset;
 
 /// The upload ended before its body was whole: what readers have of it is worth nothing.
@@ -34,7 +35,7 @@ pub(super) struct Growing {
 
 #[derive(Default)]
 struct State {
-    pieces: Vec<Bytes>,
+    pieces: Pieces,
     /// All of the pieces in one, once no more come.
     joined: Option<Bytes>,
     end: Option<End>,
@@ -50,7 +51,7 @@ enum End {
 pub struct GrowingReader {
     growing: Arc<Growing>,
     /// The next piece, as long as there are pieces.
-    next: usize,
+    next: Place,
     /// How many bytes have been read.
     offset: usize,
     /// Made before the state was looked at last, so that it has heard of everything since.
@@ -59,7 +60,8 @@ pub struct GrowingReader {
 
 impl Growing {
     pub(super) fn new(outset: Outset, first: Bytes) -> Self {
-        let state = State { pieces: vec![first], ..State::default() };
+        let mut state = State::default();
+        state.pieces.push(first);
         Self { outset, state: RwLock::new(state), news: Arc::default() }
     }
 
@@ -69,13 +71,9 @@ impl Growing {
     }
 
     /// Makes the pieces one, of exact size. Readers go on from that one, so that the pieces can go.
-    pub(super) fn join(&self, length: usize) -> Bytes {
-        let mut all = Vec::with_capacity(length);
+    pub(super) fn join(&self) -> Bytes {
         // Readers may look meanwhile. Nothing is added: there is one writer, and this is it.
-        for piece in &self.state.read().pieces {
-            all.extend_from_slice(piece);
-        }
-        let all = Bytes::from(all);
+        let all = self.state.read().pieces.join();
         let pieces = {
             let mut state = self.state.write();
             state.joined = Some(all.clone());
@@ -115,15 +113,14 @@ impl Growing {
     pub(super) fn held(&self) -> u64 {
         let state = self.state.read();
         assert!(state.joined.is_none() || state.pieces.is_empty(), "the bytes are held once");
-        let pieces: usize = state.pieces.iter().map(Bytes::len).sum();
-        (pieces + state.joined.as_ref().map_or(0, Bytes::len)) as u64
+        (state.pieces.len() + state.joined.as_ref().map_or(0, Bytes::len)) as u64
     }
 }
 
 impl GrowingReader {
     pub(super) fn new(growing: Arc<Growing>) -> Self {
         let news = Box::pin(Arc::clone(&growing.news).notified_owned());
-        Self { growing, next: 0, offset: 0, news }
+        Self { growing, next: Place::default(), offset: 0, news }
     }
 
     /// What is known of the object.
@@ -173,11 +170,10 @@ impl GrowingReader {
         let bytes = match (state.end, &state.joined) {
             (Some(End::Broken), _) => return Some(Some(Err(BrokenOff))),
             (_, Some(joined)) => Some(joined.slice(self.offset..)).filter(|rest| !rest.is_empty()),
-            (_, None) => state.pieces.get(self.next).cloned(),
+            (_, None) => state.pieces.next(&mut self.next),
         };
         match (bytes, state.end) {
             (Some(bytes), _) => {
-                self.next += 1;
                 self.offset += bytes.len();
                 Some(Some(Ok(bytes)))
             }
@@ -206,7 +202,8 @@ mod tests {
     use crate::store::{HotNamespace, Upload};
     use std::future::poll_fn;
 
-    const PIECES: [&[u8]; 3] = [b"one", b"two and", b"three"];
+    /// Large enough to be kept as they come.
+    const PIECES: [&[u8]; 3] = [&[1; 5000], &[2; 6000], &[3; 5000]];
 
     fn begin(hot: &Arc<HotNamespace>, name: &str, first: &'static [u8]) -> Upload {
         let mut upload = hot.create(&key(name), None, hot.stamp()).unwrap();
@@ -259,7 +256,7 @@ mod tests {
         let body = upload.body();
         let joined = body.bytes.clone();
         let got = next(&mut slow).await.unwrap().unwrap();
-        assert_eq!(got.as_ptr(), joined[3..].as_ptr(), "the joined body, and not what came before it");
+        assert_eq!(got.as_ptr(), joined[5000..].as_ptr(), "the joined body, and not what came before it");
         assert!(now(&mut slow).await.is_pending() && now(&mut quick).await.is_pending(), "the end comes with the commit");
         upload.publish(body, meta(&hot), |_| true).unwrap();
         assert_eq!((next(&mut slow).await, next(&mut quick).await), (None, None));
@@ -274,7 +271,13 @@ mod tests {
         let readers: Vec<_> = (0..100)
             .map(|_| {
                 let mut reader = hot.growing(&key("a.ts")).unwrap();
-                tokio::spawn(async move { (next(&mut reader).await, next(&mut reader).await) })
+                tokio::spawn(async move {
+                    let mut read = Vec::new();
+                    while read.len() < 6 {
+                        read.extend_from_slice(&next(&mut reader).await.unwrap().unwrap());
+                    }
+                    read
+                })
             })
             .collect();
         // All of them have read what there is, and wait: this runtime has one thread, and they come first.
@@ -283,7 +286,7 @@ mod tests {
         upload.write(Bytes::from_static(b"two")).unwrap();
         for reader in readers {
             let read = tokio::time::timeout(std::time::Duration::from_secs(20), reader).await.expect("it is woken");
-            assert_eq!(read.unwrap(), (Some(Ok(Bytes::from_static(b"one"))), Some(Ok(Bytes::from_static(b"two")))));
+            assert_eq!(read.unwrap(), b"onetwo");
         }
     }
 

@@ -13,6 +13,7 @@ pub mod cold;
 mod growing;
 mod hot;
 mod in_flight;
+mod pieces;
 pub mod tier;
 mod upload;
 mod uploads;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::growing::Growing;
+use super::in_flight::Writer;
+use super::pieces::Pieces;
 use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
 use crate::model::id::Key;
@@ -14,8 +16,8 @@ use crate::model::stamp::Stamp;
 
 /// An upload in flight. It has one end that leaves a trace, [`Upload::publish`]; dropping it, at any moment, is the abort.
 ///
-/// Invariant: its bytes are reserved, in the namespace's account and in the process-wide one, before they are kept, and the
-/// reservation ends with it.
+/// Invariant: its bytes are reserved, in the namespace's account and in the process-wide one, as they come and before they are kept,
+/// and the reservation ends with it. What was announced and has not come is reserved nowhere.
 pub struct Upload {
     namespace: Arc<HotNamespace>,
     key: Key,
@@ -47,10 +49,11 @@ impl Body {
 }
 
 enum Buffer {
-    /// The length was announced: one allocation of just that size, filled in place.
-    Exact(BytesMut),
-    /// It was not: the pieces as they came.
-    Pieces(Vec<Bytes>),
+    /// The length was announced: one allocation of just that size, filled in place. Until bytes come it is address space and no
+    /// memory.
+    Exact(Vec<u8>),
+    /// It was not: the pieces.
+    Pieces(Pieces),
     /// The same, shared with those who read it as it grows.
     Shared(Arc<Growing>),
 }
@@ -61,26 +64,49 @@ pub(super) fn hash(body: &[u8]) -> u128 {
 }
 
 impl HotNamespace {
-    /// Opens an upload, for a request that began then. `length` is the body's, when it is known: then all of it is reserved, and allocated, at once. Nothing is
-    /// visible before [`Upload::publish`], and dropping the upload leaves no trace.
+    /// Opens an upload of somebody who has no share of his own, for a request that began then. `length` is the body's, when it is
+    /// known: then its place is made at once. Nothing is visible before [`Upload::publish`], and dropping the upload leaves no trace.
     ///
     /// # Errors
     /// [`StoreError::Busy`].
     pub fn create(self: &Arc<Self>, key: &Key, length: Option<u64>, begun: Stamp) -> Result<Upload, StoreError> {
-        Upload::open(Arc::clone(self), key.clone(), length, begun)
+        Upload::open(Arc::clone(self), key.clone(), length, begun, None)
+    }
+
+    /// The same, counted among the uploads of a writer: in all namespaces together they have a share of the limit. What his name says
+    /// is the caller's affair.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`].
+    pub fn create_for(
+        self: &Arc<Self>,
+        key: &Key,
+        length: Option<u64>,
+        begun: Stamp,
+        writer: &str,
+    ) -> Result<Upload, StoreError> {
+        Upload::open(Arc::clone(self), key.clone(), length, begun, Some(self.writer(writer)))
     }
 }
 
 impl Upload {
-    fn open(namespace: Arc<HotNamespace>, key: Key, length: Option<u64>, begun: Stamp) -> Result<Self, StoreError> {
-        let flight = namespace.uploads().open(&key, begun);
+    fn open(
+        namespace: Arc<HotNamespace>,
+        key: Key,
+        length: Option<u64>,
+        begun: Stamp,
+        writer: Option<Writer>,
+    ) -> Result<Self, StoreError> {
+        let flight = namespace.uploads().open(&key, begun, writer);
         // From here on it is an upload like any other: if there is no room for it, it ends like one.
-        let buffer = Buffer::Pieces(Vec::new());
+        let buffer = Buffer::Pieces(Pieces::default());
         let mut upload = Self { namespace, key, flight, buffer, outset: None, hash: Box::new(Xxh3::new()), length: 0 };
-        let cost = HotNamespace::cost(&upload.key, length.unwrap_or(0));
-        upload.namespace.admit(&upload.key, cost, &upload.flight)?;
+        upload.namespace.admit(&upload.key, length.unwrap_or(0), &upload.flight)?;
         if let Some(length) = length {
-            upload.buffer = Buffer::Exact(BytesMut::with_capacity(usize::try_from(length).unwrap_or(usize::MAX)));
+            let mut buffer = Vec::new();
+            // Where settings allow more than the machine has.
+            buffer.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX)).map_err(|_| StoreError::Busy)?;
+            upload.buffer = Buffer::Exact(buffer);
         }
         Ok(upload)
     }
@@ -96,41 +122,27 @@ impl Upload {
     /// Appends to the body.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when the length was not announced and the process-wide limit is reached now.
+    /// [`StoreError::Busy`] when the process-wide limit is reached now, or this writer's share of it.
     pub fn write(&mut self, piece: Bytes) -> Result<(), StoreError> {
         let added = piece.len() as u64;
+        if added == 0 {
+            return Ok(());
+        }
+        self.namespace.reserve(added, &self.flight)?;
+        self.hash.update(&piece);
         match &mut self.buffer {
-            // More than was announced can't come through HTTP; were it to, it would be reserved like any other piece.
-            Buffer::Exact(buffer) if buffer.len() + piece.len() <= buffer.capacity() => {
-                self.hash.update(&piece);
-                buffer.extend_from_slice(&piece);
-            }
-            Buffer::Exact(buffer) => {
-                let begun = std::mem::take(buffer).freeze();
-                self.buffer = Buffer::Pieces(vec![begun]);
-                return self.write(piece);
-            }
-            Buffer::Pieces(pieces) => {
-                self.namespace.reserve(added, &self.flight)?;
-                self.hash.update(&piece);
-                match self.outset.take_if(|_| pieces.is_empty() && !piece.is_empty()) {
-                    Some(outset) => {
-                        let growing = Arc::new(Growing::new(outset, piece));
-                        self.flight.show(Arc::clone(&growing));
-                        self.buffer = Buffer::Shared(growing);
-                        self.namespace.waiters().announce(&self.key);
-                    }
-                    None if piece.is_empty() => {}
-                    None => pieces.push(piece),
+            // More than was announced can't come through HTTP; were it to, it would find its room like any other piece.
+            Buffer::Exact(buffer) => buffer.extend_from_slice(&piece),
+            Buffer::Pieces(pieces) => match self.outset.take_if(|_| pieces.is_empty()) {
+                Some(outset) => {
+                    let growing = Arc::new(Growing::new(outset, piece));
+                    self.flight.show(Arc::clone(&growing));
+                    self.buffer = Buffer::Shared(growing);
+                    self.namespace.waiters().announce(&self.key);
                 }
-            }
-            Buffer::Shared(growing) => {
-                self.namespace.reserve(added, &self.flight)?;
-                self.hash.update(&piece);
-                if !piece.is_empty() {
-                    growing.push(piece);
-                }
-            }
+                None => pieces.push(piece),
+            },
+            Buffer::Shared(growing) => growing.push(piece),
         }
         self.length += added;
         Ok(())
@@ -153,15 +165,9 @@ impl Upload {
     #[must_use]
     pub fn body(&mut self) -> Body {
         let bytes = match &mut self.buffer {
-            Buffer::Exact(buffer) => std::mem::take(buffer).freeze(),
-            Buffer::Pieces(pieces) => {
-                let mut joined = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0));
-                for piece in pieces.drain(..) {
-                    joined.extend_from_slice(&piece);
-                }
-                Bytes::from(joined)
-            }
-            Buffer::Shared(growing) => growing.join(usize::try_from(self.length).unwrap_or(0)),
+            Buffer::Exact(buffer) => Bytes::from(std::mem::take(buffer)),
+            Buffer::Pieces(pieces) => std::mem::take(pieces).join(),
+            Buffer::Shared(growing) => growing.join(),
         };
         Body { bytes, hash: self.hash.digest128() }
     }

@@ -8,6 +8,7 @@ use ahash::RandomState;
 use parking_lot::RwLock;
 
 use super::growing::Growing;
+use super::in_flight::Writer;
 use crate::model::id::Key;
 use crate::model::stamp::Stamp;
 
@@ -30,6 +31,8 @@ pub(super) struct Flight {
     begun: Stamp,
     /// A version or a removal that was begun later is in force: this one will not be the object. Changes only under the same lock.
     passed: AtomicBool,
+    /// Whose it is, if that is known.
+    pub(super) writer: Option<Writer>,
     /// Its body, once there is something to be read of it.
     growing: OnceLock<Arc<Growing>>,
 }
@@ -68,8 +71,8 @@ impl Flight {
 }
 
 impl Uploads {
-    pub(super) fn open(&self, key: &Key, begun: Stamp) -> Arc<Flight> {
-        let flight = Arc::new(Flight { begun, ..Flight::default() });
+    pub(super) fn open(&self, key: &Key, begun: Stamp, writer: Option<Writer>) -> Arc<Flight> {
+        let flight = Arc::new(Flight { begun, writer, ..Flight::default() });
         let mut open = self.open.write();
         open.entry(key.clone()).or_default().push(Arc::clone(&flight));
         self.count.fetch_add(1, Ordering::Relaxed);

@@ -82,7 +82,7 @@ impl Entry {
 
     /// What it counts against the hot capacity.
     pub(super) fn cost(&self) -> u64 {
-        cost(&self.key, self.body.len() as u64)
+        cost(&self.key, self.body.len() as u64) + self.meta.kept_bytes()
     }
 
     /// Notes a read. Looks before it writes: a segment that a thousand readers want is marked once, and its cache line stays
@@ -99,7 +99,7 @@ impl Entry {
     }
 }
 
-/// What an object of this key and length counts against the hot capacity.
+/// What an object of this key and length counts against the hot capacity, its writer's headers apart.
 pub(in crate::store) fn cost(key: &Key, length: u64) -> u64 {
     length + key.as_str().len() as u64 + OVERHEAD
 }

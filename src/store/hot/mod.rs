@@ -14,6 +14,7 @@ pub(super) mod entry;
 mod ledger;
 mod map;
 pub(super) mod order;
+mod reserved;
 mod returned;
 
 use std::sync::atomic::Ordering;
@@ -22,10 +23,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use self::entry::{Entry, cost};
+use self::entry::Entry;
 use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
 use super::growing::GrowingReader;
+use super::in_flight::Share;
 use super::uploads::{Flight, Uploads};
 use super::waiters::Waiters;
 use super::{InFlight, StoreError};
@@ -47,6 +49,8 @@ pub struct HotNamespace {
     uploads: Uploads,
     waiters: Waiters,
     in_flight: Arc<InFlight>,
+    /// What of it is this namespace's.
+    share: Share,
     clock: Clock,
     stamps: Arc<Stamps>,
     metrics: NamespaceMetrics,
@@ -114,6 +118,7 @@ impl HotNamespace {
             uploads: Uploads::default(),
             waiters: Waiters::default(),
             in_flight,
+            share: Share::default(),
             clock,
             stamps,
             metrics,
@@ -212,7 +217,7 @@ impl HotNamespace {
             }
             (current.filter(|old| old.meta.is_live(now)), reserved)
         };
-        self.in_flight.give_back(reserved);
+        self.in_flight.give_back(reserved, self.claim(flight));
         self.account(victims);
         Ok(Some(Published { entry, replaced }))
     }
@@ -321,52 +326,6 @@ impl HotNamespace {
         self.map.for_each(|entry| in_map += entry.cost());
         assert_eq!(in_map, ledger.stored, "bytes counted = bytes held");
         assert_eq!(self.uploads.reserved(), ledger.in_flight, "in flight is the sum of what uploads have reserved");
-    }
-
-    /// Lets in an upload that has been listed: reserves its first `bytes`, and has it know whether it comes too late already.
-    pub(super) fn admit(&self, key: &Key, bytes: u64, flight: &Flight) -> Result<(), StoreError> {
-        self.reserve(bytes, flight)?;
-        let ledger = self.ledger.lock();
-        if Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, flight.begun()) {
-            flight.set_passed();
-        }
-        Ok(())
-    }
-
-    /// Reserves `bytes` more for an upload, making room for them.
-    pub(super) fn reserve(&self, bytes: u64, flight: &Flight) -> Result<(), StoreError> {
-        if !self.in_flight.try_take(bytes) {
-            return Err(StoreError::Busy);
-        }
-        let mut victims = Vec::new();
-        {
-            let mut ledger = self.ledger.lock();
-            ledger.in_flight += bytes;
-            flight.reserved.fetch_add(bytes, Ordering::Relaxed);
-            ledger.make_room(self.clock.now(), None, &mut victims);
-            self.take_out(&mut ledger, &victims);
-        }
-        self.account(victims);
-        Ok(())
-    }
-
-    /// Gives an upload's reservation back.
-    pub(super) fn release(&self, flight: &Flight) {
-        // Nobody else adds to it.
-        if flight.reserved.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let mut ledger = self.ledger.lock();
-        let reserved = flight.reserved.swap(0, Ordering::Relaxed);
-        ledger.in_flight -= reserved;
-        self.show(&ledger);
-        drop(ledger);
-        self.in_flight.give_back(reserved);
-    }
-
-    /// What an upload of this key and body length reserves.
-    pub(super) fn cost(key: &Key, length: u64) -> u64 {
-        cost(key, length)
     }
 
     /// Removes the named entries from the map; called under the ledger's lock, which is what the ledger argument proves.

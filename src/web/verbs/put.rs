@@ -20,6 +20,7 @@ use super::detached::Detached;
 use super::get;
 use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
+use crate::model::meta::LONGEST_KEPT;
 use crate::model::stamp::Stamp;
 use crate::origin::policy::NamespacePolicy;
 use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
@@ -48,6 +49,10 @@ pub(super) async fn admit(
     if headers.get(TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         let detail = "a body comes with Content-Length or with 'Transfer-Encoding: chunked', and with no other transfer coding";
         return Err(Problem::new(Code::TransferCoding, detail));
+    }
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.len() > LONGEST_KEPT) {
+        // Left out, what is stored would be served as what it is not.
+        return Err(Problem::bad_request("the Content-Encoding is longer than 256 bytes: name the codings alone, as 'gzip'"));
     }
     let spec = PutSpec {
         length: length(parts),

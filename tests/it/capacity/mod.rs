@@ -1,5 +1,7 @@
 //! What happens when there is no room.
 
+mod memory;
+
 use std::time::Duration;
 
 use crate::harness::{Origin, bytes, eventually};
@@ -47,19 +49,22 @@ fn segments_that_are_read_outlive_neighbours_but_never_push_out_the_live_edge() 
     }
 }
 
+/// Begins an upload of 1 MiB and sends this much of it.
+fn begin(origin: &Origin, path: &str, key: &str, sent: usize) -> Wire {
+    let head = Request::new("PUT", path.to_owned()).bearer(key).header("Content-Length", "1048576");
+    let mut wire = Wire::open(origin.address);
+    wire.write(String::from_utf8(head.to_bytes()).unwrap().replace("Content-Length: 0\r\n", ""));
+    wire.write(bytes(2, sent));
+    wire
+}
+
 #[test]
 fn past_the_limit_on_bytes_in_flight_an_upload_is_told_to_come_back() {
     let origin = Origin::start_with_settings(SMALL);
-    let mut open = Vec::new();
-    for n in 0..2 {
-        let head =
-            Request::new("PUT", origin.path(&format!("{n}.ts"))).bearer(&origin.encoder).header("Content-Length", "1048576");
-        let mut wire = Wire::open(origin.address);
-        wire.write(String::from_utf8(head.to_bytes()).unwrap().replace("Content-Length: 0\r\n", ""));
-        open.push(wire);
-    }
+    let mut open: Vec<Wire> =
+        (0..2).map(|n| begin(&origin, &origin.path(&format!("{n}.ts")), &origin.encoder, 1_000_000)).collect();
     let in_flight = || origin.metric("springhead_in_flight_bytes");
-    assert!(eventually(Duration::from_secs(5), || (in_flight() > f64::from(2 << 20)).then_some(())).is_some());
+    assert!(eventually(Duration::from_secs(5), || (in_flight() > 2e6).then_some(())).is_some());
     let refused = origin.put("x.ts", bytes(1, 1 << 20));
     assert_eq!((refused.status, &*refused.problem()), (503, "too-many-bytes-in-flight"));
     assert_eq!(refused.header("retry-after"), "1");
@@ -69,11 +74,47 @@ fn past_the_limit_on_bytes_in_flight_an_upload_is_told_to_come_back() {
     let mut wire = Wire::open(origin.address);
     wire.try_write(&refused.to_bytes());
     assert_eq!(wire.answer_to("PUT").status, 503);
-    origin.store("small.ts", "there is room for this");
     for wire in &mut open {
-        wire.write(bytes(2, 1 << 20));
-        assert_eq!(wire.answer_to("PUT").status, 204, "those that were admitted end well");
+        wire.write(bytes(2, (1 << 20) - 1_000_000));
+        assert_eq!(wire.answer_to("PUT").status, 204);
     }
     assert!(eventually(Duration::from_secs(5), || (in_flight() == 0.0).then_some(())).is_some());
     origin.store("x.ts", bytes(1, 1 << 20));
+}
+
+#[test]
+fn an_upload_that_announces_much_and_sends_nothing_takes_nothing_from_anybody() {
+    let origin = Origin::start_with_settings(SMALL);
+    origin.store("live.ts", bytes(1, 1 << 20));
+    let _silent: Vec<Wire> =
+        (0..40).map(|n| begin(&origin, &origin.path(&format!("silent/{n}.ts")), &origin.encoder, 0)).collect();
+    let uploading = || origin.metric("springhead_hot_uploading_bytes{namespace=\"live-origin\"}");
+    assert!(eventually(Duration::from_secs(5), || (uploading() > 30_000.0).then_some(())).is_some());
+    assert!(uploading() < 50_000.0, "{}", uploading());
+    assert_eq!(origin.get("live.ts").status, 200, "nothing went for them");
+    for n in 0..3 {
+        origin.store(&format!("{n}.ts"), bytes(n, 1 << 20));
+    }
+}
+
+#[test]
+fn one_who_fills_what_may_be_in_flight_leaves_something_to_others() {
+    let settings = "max_in_flight = \"4MiB\"\n[namespaces.live-origin]\nmax_object_size = \"1MiB\"\n\
+                    [namespaces.other]\nmax_object_size = \"1MiB\"\n";
+    let origin = Origin::start_with_settings(settings);
+    let mut held: Vec<Wire> =
+        (0..8).map(|n| begin(&origin, &origin.path(&format!("{n}.ts")), &origin.encoder, 1_000_000)).collect();
+    let in_flight = || origin.metric("springhead_in_flight_bytes");
+    assert!(eventually(Duration::from_secs(5), || (in_flight() > 1.9e6).then_some(())).is_some());
+    let put = |namespace: &str, size| {
+        let path = format!("/cache/{namespace}/x.ts");
+        Request::new("PUT", path).bearer(&origin.encoder).body(bytes(1, size)).send(origin.address).status
+    };
+    assert_eq!(put("live-origin", 900_000), 503, "more of the same");
+    let (other, _) = origin.make_key(&["--namespace", "other", "--role", "readwrite"]);
+    let stored = Request::new("PUT", "/cache/other/x.ts").bearer(&other).body(bytes(1, 500_000)).send(origin.address);
+    assert_eq!(stored.status, 204, "{}", stored.text());
+    held.clear();
+    assert!(eventually(Duration::from_secs(5), || (in_flight() == 0.0).then_some(())).is_some());
+    assert_eq!(put("live-origin", 900_000), 204);
 }

@@ -1,0 +1,91 @@
+//! What the process holds against what it counts: whatever a client does, the one stays close to the other.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::{Origin, bytes, eventually};
+use crate::wire::{Request, Wire};
+
+const MEMORY_ONLY: &str = "[namespaces.live-origin]\nhot_capacity = \"512MiB\"\ndurable = \"off\"\n";
+
+/// Memory that is resident, without what is mapped from files, in bytes.
+fn resident(origin: &Origin) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{}/status", origin.pid())).unwrap();
+    let line = text.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux tells it");
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+}
+
+fn stored(origin: &Origin) -> f64 {
+    origin.metric("springhead_hot_stored_bytes{namespace=\"live-origin\"}")
+}
+
+#[test]
+fn what_an_encoder_says_of_its_segments_costs_no_more_than_it_says() {
+    let origin = Origin::start_with_settings(MEMORY_ONLY);
+    // What a server that has worked for a while holds anyway.
+    for n in 0..50u64 {
+        origin.store(&format!("warm{n}.ts"), bytes(n, 60_000));
+    }
+    let (resident_before, stored_before) = (resident(&origin), stored(&origin));
+    let padding = "p".repeat(20_000);
+    let mut wire = Wire::open(origin.address);
+    for n in 0..600u64 {
+        let put = Request::new("PUT", origin.path(&format!("{n}.ts")))
+            .bearer(&origin.encoder)
+            .header("Content-Type", "video/x-own")
+            .header("X-Padding", padding.as_str());
+        // Head and body in one go, which the server then reads into one buffer.
+        assert_eq!(wire.ask(&put.body(bytes(n, 60_000))).status, 204);
+    }
+    let counted = stored(&origin) - stored_before;
+    assert!((600.0 * 60_000.0..600.0 * 61_000.0).contains(&counted), "{counted}");
+    // Pages that were free for a moment go back within a quarter of a second.
+    let is_close = || ((resident(&origin) - resident_before) < 1.15 * counted).then_some(());
+    let is_so = eventually(Duration::from_secs(10), is_close);
+    assert!(is_so.is_some(), "{} more resident, {counted} more counted", resident(&origin) - resident_before);
+}
+
+#[test]
+fn header_values_that_are_kept_are_counted_and_bounded() {
+    let origin = Origin::start_with_settings(MEMORY_ONLY);
+    let put = |key: &str, name: &str, value: String| {
+        let request = Request::new("PUT", origin.path(key)).bearer(&origin.encoder).header(name, value).body("x");
+        request.send(origin.address)
+    };
+    assert_eq!(put("a.ts", "Content-Type", "video/x-own".to_owned()).status, 204);
+    assert_eq!(stored(&origin), (1 + "a.ts".len() + 768 + "video/x-own".len()) as f64);
+    for (name, longest) in [("Content-Type", "video/x-".to_owned()), ("Cache-Control", "max-age=1, x=".to_owned())] {
+        let value = format!("{longest}{}", "y".repeat(20_000));
+        assert_eq!(put("a.ts", name, value).status, 204);
+        let answer = origin.get("a.ts");
+        assert_eq!(answer.header("content-type"), "video/mp2t", "as if it had said nothing");
+        assert!(answer.header("cache-control").starts_with("public"));
+    }
+    let refused = put("a.ts", "Content-Encoding", "x".repeat(300));
+    assert_eq!(refused.status, 400, "without it the object would be another");
+    assert!(refused.text().contains("Content-Encoding"), "{}", refused.text());
+}
+
+#[test]
+fn a_body_that_comes_byte_by_byte_costs_what_it_is_long() {
+    let origin = Origin::start_with_settings(MEMORY_ONLY);
+    origin.store("warm.ts", bytes(1, 1 << 20));
+    thread::sleep(Duration::from_millis(500));
+    let before = resident(&origin);
+    let head = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).as_text();
+    let mut wire = Wire::open(origin.address);
+    wire.write(head.replace("Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n"));
+    let some = b"1\r\nx\r\n".repeat(10_000);
+    for _ in 0..40 {
+        wire.write(&some);
+    }
+    let uploading = || origin.metric("springhead_hot_uploading_bytes{namespace=\"live-origin\"}");
+    assert!(eventually(Duration::from_secs(60), || (uploading() > 400_000.0).then_some(())).is_some(), "{}", uploading());
+    let grown = resident(&origin) - before;
+    // 15 MB it would be, were each byte a piece; what else a connection takes is far below a megabyte.
+    assert!(grown < 4e6, "{grown} bytes for {}", uploading());
+    wire.write(b"0\r\n\r\n");
+    assert_eq!(wire.answer_to("PUT").status, 204);
+    assert!(origin.get("a.ts").body == vec![b'x'; 400_000]);
+}
