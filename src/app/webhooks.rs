@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::client::{Call, Client, TlsRules, Url};
+use super::client::{Call, HttpClient, TlsRules, Url};
 use super::data_dir::DataDir;
 use crate::auth::signing::{hmac_hex, random_id};
 use crate::metrics::{Delivery, Metrics};
@@ -51,7 +51,7 @@ struct Message {
 struct Receiver {
     url: Url,
     secret: Arc<[u8]>,
-    client: Client,
+    client: HttpClient,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -65,7 +65,7 @@ impl Webhooks {
         let mut queues = Vec::new();
         if !urls.is_empty() {
             let secret: Arc<[u8]> = data.webhook_secret()?.into_bytes().into();
-            let client = Client::new(TlsRules::default(), clock.clone()).context("webhooks can't be sent")?;
+            let client = HttpClient::new(TlsRules::default(), clock.clone()).context("webhooks can't be sent")?;
             for url in urls {
                 let (queue, messages) = mpsc::channel(QUEUE);
                 let receiver = Receiver {

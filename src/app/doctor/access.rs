@@ -8,9 +8,8 @@ use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
 
-use super::place::{Side, name};
 use super::report::{Finding, Report};
-use crate::app::client::{Response, Url};
+use crate::app::client::{Response, Server, Url, short_name};
 use crate::app::keys::rfc3339;
 use crate::auth::grant::Role;
 use crate::auth::secret::Secret;
@@ -103,10 +102,10 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
 }
 
 /// What the server's answer to a read says of the key.
-pub(super) fn read(answer: &Response, place: &Side, namespace: &str) -> Finding {
+pub(super) fn read(answer: &Response, server: &Server, namespace: &str) -> Finding {
     const STEP: &str = "read";
     let by = answer.from.map_or_else(String::new, |address| format!(" from {address}"));
-    match (answer.status, place.has_key()) {
+    match (answer.status, server.has_key()) {
         (401, false) => Finding::failure(STEP, "401: reading takes a key", "give one with --key KEY, or --key FILE"),
         (401, true) => Finding::failure(
             STEP,
@@ -128,19 +127,19 @@ pub(super) fn read(answer: &Response, place: &Side, namespace: &str) -> Finding 
 }
 
 /// Writes a small object that would end by itself, reads it back and deletes it.
-pub(super) async fn write(place: &Side, claims: Option<&UncheckedClaims>, unique: u64, report: &mut Report) {
+pub(super) async fn write(server: &Server, claims: Option<&UncheckedClaims>, unique: u64, report: &mut Report) {
     const STEP: &str = "write";
     let prefix = claims.and_then(|claims| claims.pfx.as_deref()).unwrap_or_default();
-    let Some(mut url) = place.url(&format!("{prefix}doctor-{unique:x}.txt")) else { return };
+    let Some(mut url) = server.url(&format!("{prefix}doctor-{unique:x}.txt")) else { return };
     let plain = url.clone();
     url.set_query(Some("ttl_seconds=5"));
     let body = Bytes::from(format!("springhead doctor was here: {unique:x}\n"));
-    let finding = match place.ask(Method::PUT, &url, &[], body.clone()).await {
+    let finding = match server.ask(Method::PUT, &url, &[], body.clone()).await {
         Err(error) => Finding::failure(STEP, format!("PUT: {error}"), "something on the way stops uploads: a proxy or firewall?"),
-        Ok(answer) if (200..300).contains(&answer.status) => read_back(place, &plain, &body).await,
+        Ok(answer) if (200..300).contains(&answer.status) => read_back(server, &plain, &body).await,
         Ok(answer) => refused(&answer, claims),
     };
-    report.add_about(place.at, &[name(&plain)], finding);
+    report.add_about(server.at, &[short_name(&plain)], finding);
 }
 
 /// The problem that an answer is, where it is one of this server's and not a proxy's.
@@ -185,12 +184,12 @@ fn refused(answer: &Response, claims: Option<&UncheckedClaims>) -> Finding {
     }
 }
 
-async fn read_back(place: &Side, url: &Url, body: &Bytes) -> Finding {
+async fn read_back(server: &Server, url: &Url, body: &Bytes) -> Finding {
     const STEP: &str = "write";
     let advice =
         "is there more than one server behind this address, without a store in common, or a cache that keeps what it should not?";
-    let read = place.get(url).await;
-    let deleted = place.ask(Method::DELETE, url, &[], Bytes::new()).await;
+    let read = server.get(url).await;
+    let deleted = server.ask(Method::DELETE, url, &[], Bytes::new()).await;
     match (read, deleted) {
         (Ok(read), _) if read.status != 200 => {
             Finding::failure(STEP, format!("stored, but reading it back answers {}", read.status), advice)

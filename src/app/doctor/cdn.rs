@@ -3,20 +3,19 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::place::Side;
-use super::report::{At, Finding};
+use super::report::Finding;
 use super::segments::Sample;
 use super::walk::Stream;
-use crate::app::client::{Response, Url};
+use crate::app::client::{At, Response, Server, Url};
 
 /// The CDN's name for what the origin calls `url`, or the other way round.
-pub(super) fn counterpart(from: &Side, to: &Side, url: &Url) -> Option<Url> {
+pub(super) fn counterpart(from: &Server, to: &Server, url: &Url) -> Option<Url> {
     let name = url.as_str().strip_prefix(from.base.as_str())?;
     to.base.join(&format!("./{name}")).ok()
 }
 
 /// What it means that the CDN refuses something. The origin is asked for the same.
-pub(super) async fn explain(step: &'static str, cdn: &Side, origin: &Side, url: &Url, answer: &Response) -> Finding {
+pub(super) async fn explain(step: &'static str, cdn: &Server, origin: &Server, url: &Url, answer: &Response) -> Finding {
     let twin = match counterpart(cdn, origin, url) {
         Some(twin) => origin.ask(Method::HEAD, &twin, &[], Bytes::new()).await.ok().map(|answer| answer.status),
         None => None,
@@ -97,7 +96,7 @@ fn cached(step: &'static str, answer: &Response) -> Finding {
 }
 
 /// Whether the CDN delivers the origin's bytes.
-pub(super) async fn same_bytes(cdn: &Side, origin: &Side, sample: &Sample) -> Option<Finding> {
+pub(super) async fn same_bytes(cdn: &Server, origin: &Server, sample: &Sample) -> Option<Finding> {
     const STEP: &str = "same-bytes";
     let twin = counterpart(cdn, origin, &sample.url)?;
     if sample.is_part {
@@ -119,7 +118,7 @@ pub(super) async fn same_bytes(cdn: &Side, origin: &Side, sample: &Sample) -> Op
 }
 
 /// Whether queries get through, where playlists need them: blocking reload (RFC 8216bis 6.2.5.2) asks by query.
-pub(super) async fn query(cdn: &Side, origin: &Side, stream: &Stream) -> Option<Finding> {
+pub(super) async fn query(cdn: &Server, origin: &Server, stream: &Stream) -> Option<Finding> {
     const STEP: &str = "query";
     let child = stream.children.iter().find(|child| child.is_live() && child.media.server_control.can_block_reload)?;
     let far = |url: &Url| {

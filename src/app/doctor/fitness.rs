@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::media::BodyFormat;
-use super::report::{At, Finding};
-use crate::app::client::Response;
+use super::report::Finding;
+use crate::app::client::{At, Response};
 
 /// What the answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! `springhead doctor`: the way of a stream walked step by step, from the server's name to the live point, then through the CDN.
 //!
-//! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`place`]
-//! how to ask, [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`segments`] and [`media`] what they list,
-//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] and [`progress`] what is said.
+//! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`segments`] and [`media`] what they list,
+//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] what is said. How a
+//! server is asked is [`client`](super::client)'s.
 //!
 //! Invariant: it changes nothing on the servers it looks at, but for the object that `--write` stores and deletes.
 
@@ -10,10 +10,8 @@ mod access;
 mod cdn;
 mod fitness;
 mod media;
-pub(super) mod place;
-pub(super) mod progress;
 mod reach;
-pub(super) mod report;
+mod report;
 mod segments;
 mod walk;
 mod watch;
@@ -29,16 +27,18 @@ use http::header::RANGE;
 
 use self::access::UncheckedClaims;
 use self::fitness::{RequestContext, ResponseRole};
-use self::place::{Address, Manner, Side, name, shown};
-use self::report::{At, Finding, Report, Severity};
+use self::report::{Finding, Report, Severity};
 use self::segments::Sample;
 use self::walk::{EntryPlaylist, MediaPlaylist, Stream};
 use self::watch::Watched;
 use super::Failure;
-use super::client::{Client, TlsRules};
+use super::client::{
+    Address, At, HttpClient, RequestOptions, Server, TlsRules, USUAL_NAMESPACE, authorities, redacted, short_name, usage,
+};
 use super::keys::read_key;
 use crate::auth::secret::Secret;
 use crate::model::clock::Clock;
+use crate::model::id::Namespace;
 use crate::model::units::parse_duration;
 
 /// As which web site a browser is played, unless the user names one.
@@ -72,8 +72,8 @@ pub(super) struct DoctorRequest {
 
 /// The same, understood.
 struct Plan {
-    origin: Arc<Side>,
-    cdn: Option<Arc<Side>>,
+    origin: Arc<Server>,
+    cdn: Option<Arc<Server>>,
     key: Option<Secret<'static>>,
     namespace: String,
     playlist: Option<String>,
@@ -102,39 +102,32 @@ pub(super) fn run(request: DoctorRequest) -> Result<(), Failure> {
 }
 
 fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
-    let usage = |flag: &str, error: String| Failure::Usage(format!("error: {flag}: {error}"));
-    let mut address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
+    let address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
     let ours = address.playlist.is_none() || address.namespace.is_some();
-    let namespace = request.namespace.or_else(|| address.namespace.clone()).unwrap_or_else(|| "live-origin".to_owned());
-    if crate::model::id::Namespace::parse(&namespace).is_err() {
-        return Err(usage("--namespace", "is no name of a namespace".to_owned()));
+    let namespace = request.namespace.or_else(|| address.namespace.clone()).unwrap_or_else(|| USUAL_NAMESPACE.to_owned());
+    if Namespace::parse(&namespace).is_err() {
+        return Err(usage("--namespace", "is no name of a namespace"));
     }
     if address.namespace.as_ref().is_some_and(|named| *named != namespace) {
-        return Err(usage("--namespace", "BASE_URL names another one".to_owned()));
+        return Err(usage("--namespace", "BASE_URL names another one"));
     }
-    if address.playlist.is_none() && address.namespace.is_none() {
-        address.base = address.base.join(&format!("cache/{namespace}/")).map_err(|error| usage("BASE_URL", error.to_string()))?;
-    }
+    let address = address.within(&namespace).map_err(|error| usage("BASE_URL", error))?;
     let cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
     // A variable that is set to nothing gives no key.
     let key = request.key.filter(|text| !text.is_empty()).map(|text| read_key(&text)).transpose()?;
-    let duration = |flag: &str, text: &str| parse_duration(text).map_err(|error| usage(flag, error.to_string()));
+    let duration = |flag: &str, text: &str| parse_duration(text).map_err(|error| usage(flag, error));
     let watch = request.watch.as_deref().map(|text| duration("--watch", text)).transpose()?;
     let timeout = duration("--timeout", &request.timeout)?;
-    let roots = request
-        .ca
-        .as_deref()
-        .map(|path| std::fs::read(path).with_context(|| format!("can't read {}", path.display())))
-        .transpose()?;
+    let roots = authorities(request.ca.as_deref())?;
     let site_matters = request.web_origin.is_some();
     let web_origin = request.web_origin.unwrap_or_else(|| WEB_ORIGIN.to_owned());
     let rules = TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() };
-    let client = Client::new(rules, Clock::system()).context("TLS is not possible here; name authorities with --ca FILE")?;
-    let manner = Manner { client, web_origin: web_origin.clone(), timeout };
+    let client = HttpClient::new(rules, Clock::system()).context("TLS is not possible here; name authorities with --ca FILE")?;
+    let options = RequestOptions { client, web_origin: web_origin.clone(), timeout };
     Ok(Plan {
-        origin: Arc::new(Side::new(At::Origin, address, ours, key.clone(), manner.clone())),
+        origin: Arc::new(Server::new(At::Origin, address, ours, key.clone(), options.clone())),
         // No key: viewers have none, and whether the CDN puts one in is the question.
-        cdn: cdn.map(|address| Arc::new(Side::new(At::Cdn, address, false, None, manner))),
+        cdn: cdn.map(|address| Arc::new(Server::new(At::Cdn, address, false, None, options))),
         key,
         namespace,
         playlist: request.playlist,
@@ -149,8 +142,13 @@ fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
 }
 
 impl Plan {
-    fn asked(&self, place: &Side) -> RequestContext<'_> {
-        RequestContext { at: place.at, with_key: place.has_key(), web_origin: &self.web_origin, site_matters: self.site_matters }
+    fn asked(&self, server: &Server) -> RequestContext<'_> {
+        RequestContext {
+            at: server.at,
+            with_key: server.has_key(),
+            web_origin: &self.web_origin,
+            site_matters: self.site_matters,
+        }
     }
 }
 
@@ -159,14 +157,14 @@ async fn examine(plan: &Plan, report: &mut Report) {
     let through = match (&plan.cdn, &origin) {
         (Some(cdn), Some(origin)) => examine_cdn(plan, cdn, origin, report).await,
         (Some(cdn), None) => {
-            report.title(&format!("cdn {}: not looked at, because the origin has nothing to compare with", shown(&cdn.base)));
+            report.title(&format!("cdn {}: not looked at, because the origin has nothing to compare with", redacted(&cdn.base)));
             None
         }
         (None, _) => None,
     };
     let now = Clock::system().now();
-    let watched = |place: &Arc<Side>, stream: &Stream| -> Vec<Watched> {
-        stream.children.iter().filter_map(|child| Watched::new(place, child, now)).collect()
+    let watched = |server: &Arc<Server>, stream: &Stream| -> Vec<Watched> {
+        stream.children.iter().filter_map(|child| Watched::new(server, child, now)).collect()
     };
     let at_origin = origin.as_ref().map(|stream| watched(&plan.origin, stream)).unwrap_or_default();
     let at_cdn = match (&plan.cdn, &through) {
@@ -195,64 +193,64 @@ async fn examine(plan: &Plan, report: &mut Report) {
 }
 
 async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
-    let place = &plan.origin;
-    report.title(&format!("{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
-    if !reach::reach(place, plan.roots.as_deref(), plan.timeout, report).await {
+    let server = &plan.origin;
+    report.title(&format!("{} {}", cdn::title(server.at), redacted(server.playlist.as_ref().unwrap_or(&server.base))));
+    if !reach::reach(server, plan.roots.as_deref(), plan.timeout, report).await {
         return None;
     }
-    if place.ours {
-        reach::alive(place, report).await;
+    if server.ours {
+        reach::alive(server, report).await;
     }
     let claims = plan.key.as_ref().and_then(UncheckedClaims::read);
-    if let Some(key) = plan.key.as_ref().filter(|_| place.ours) {
-        report.add(place.at, access::shape(key, &plan.namespace, Clock::system().wall()));
+    if let Some(key) = plan.key.as_ref().filter(|_| server.ours) {
+        report.add(server.at, access::shape(key, &plan.namespace, Clock::system().wall()));
     }
-    let entry = walk::find(place, plan.playlist.as_deref()).await;
+    let entry = walk::find(server, plan.playlist.as_deref()).await;
     if let EntryPlaylist::Found(_, answer) | EntryPlaylist::Refused(_, answer) = &entry {
-        report.add(place.at, reach::clock(place.at, answer));
-        if place.ours || matches!(answer.status, 401 | 403) {
-            report.add(place.at, access::read(answer, place, &plan.namespace));
+        report.add(server.at, reach::clock(server.at, answer));
+        if server.ours || matches!(answer.status, 401 | 403) {
+            report.add(server.at, access::read(answer, server, &plan.namespace));
         }
     }
-    if plan.write && place.ours {
+    if plan.write && server.ours {
         let unique = Clock::system().wall().since(crate::model::clock::WallTime::from_millis(0)).as_millis() as u64;
-        access::write(place, claims.as_ref(), unique, report).await;
+        access::write(server, claims.as_ref(), unique, report).await;
     }
     let (url, answer) = match entry {
         EntryPlaylist::Found(url, answer) => (url, answer),
         EntryPlaylist::Refused(url, answer) => {
             if !report.has_failed(At::Origin, "read") {
-                let guessed = plan.playlist.is_none() && place.playlist.is_none();
-                report.add(place.at, walk::absent(&answer, &url, guessed));
+                let guessed = plan.playlist.is_none() && server.playlist.is_none();
+                report.add(server.at, walk::absent(&answer, &url, guessed));
             }
             return None;
         }
         EntryPlaylist::Silent(error) => {
             report.add(
-                place.at,
+                server.at,
                 Finding::failure("multivariant", error.to_string(), "it accepts connections and does not answer: see its log"),
             );
             return None;
         }
     };
-    let stream = walk::walk(place, url, answer, report, async |url, answer| walk::withheld(url, answer)).await?;
+    let stream = walk::walk(server, url, answer, report, async |url, answer| walk::withheld(url, answer)).await?;
     let mut samples = Vec::new();
     for child in &stream.children {
-        samples.extend(segments::live_point(place, child, report, async |url, answer| gap(url, answer)).await);
+        samples.extend(segments::live_point(server, child, report, async |url, answer| gap(url, answer)).await);
     }
     let mut rates = Vec::new();
     for child in &stream.children {
-        rates.push(segments::listed(place, child, plan.segments, report).await);
+        rates.push(segments::listed(server, child, plan.segments, report).await);
     }
     bandwidth(&stream.children, &rates, report);
-    headers(plan, place, &stream, &samples, report).await;
+    headers(plan, server, &stream, &samples, report).await;
     Some(stream)
 }
 
 fn gap(url: &super::client::Url, answer: &super::client::Response) -> Finding {
     Finding::failure(
         "live-point",
-        format!("gap: listed, but {} answers {}", shown(url), answer.status),
+        format!("gap: listed, but {} answers {}", redacted(url), answer.status),
         "the playlist names a segment that is not there: was its upload refused (see /v1/ingest/rejected on the admin \
             listener), or was it evicted?",
     )
@@ -270,14 +268,14 @@ fn bandwidth(children: &[MediaPlaylist], rates: &[Option<u64>], report: &mut Rep
 }
 
 /// Headers of one answer of each kind, a range, and a name that does not exist.
-async fn headers(plan: &Plan, place: &Side, stream: &Stream, samples: &[Sample], report: &mut Report) {
-    let asked = plan.asked(place);
+async fn headers(plan: &Plan, server: &Server, stream: &Stream, samples: &[Sample], report: &mut Report) {
+    let asked = plan.asked(server);
     let mut findings = Vec::new();
     let mut add = |name: &str, answer: &super::client::Response, role: ResponseRole| {
         findings.extend(fitness::judge(answer, role, asked).into_iter().map(|finding| (name.to_owned(), finding)));
     };
     if stream.multivariant.is_some() {
-        add(&name(&stream.entry), &stream.answer, ResponseRole::Multivariant);
+        add(&short_name(&stream.entry), &stream.answer, ResponseRole::Multivariant);
     }
     for child in &stream.children {
         let live = child.is_live().then_some(child.media.target_duration).flatten();
@@ -286,57 +284,57 @@ async fn headers(plan: &Plan, place: &Side, stream: &Stream, samples: &[Sample],
     for sample in samples {
         add(&sample.name, &sample.answer, ResponseRole::Segment(sample.kind));
     }
-    report.add_all(place.at, findings);
+    report.add_all(server.at, findings);
     if let Some(sample) = samples.iter().find(|sample| sample.answer.body.len() as u64 > RANGE_BYTES) {
         let bytes = format!("bytes=0-{}", RANGE_BYTES - 1);
-        if let Ok(answer) = place.ask(Method::GET, &sample.url, &[(RANGE, &bytes)], Bytes::new()).await {
-            report.add_about(place.at, &[&sample.name], fitness::range(&answer, RANGE_BYTES, sample.is_part));
+        if let Ok(answer) = server.ask(Method::GET, &sample.url, &[(RANGE, &bytes)], Bytes::new()).await {
+            report.add_about(server.at, &[&sample.name], fitness::range(&answer, RANGE_BYTES, sample.is_part));
         }
     }
     let nobody = format!("doctor-missing-{:x}.ts", Clock::system().wall().seconds());
     if let Ok(url) = stream.entry.join(&nobody)
-        && let Ok(answer) = place.get(&url).await
+        && let Ok(answer) = server.get(&url).await
     {
-        report.add(place.at, fitness::missing(&answer, asked));
+        report.add(server.at, fitness::missing(&answer, asked));
     }
 }
 
 /// The same steps through the CDN, as a viewer without a key.
-async fn examine_cdn(plan: &Plan, place: &Arc<Side>, origin: &Stream, report: &mut Report) -> Option<Stream> {
-    report.title(&format!("{} {}", cdn::title(place.at), shown(place.playlist.as_ref().unwrap_or(&place.base))));
-    if !reach::reach(place, plan.roots.as_deref(), plan.timeout, report).await {
+async fn examine_cdn(plan: &Plan, server: &Arc<Server>, origin: &Stream, report: &mut Report) -> Option<Stream> {
+    report.title(&format!("{} {}", cdn::title(server.at), redacted(server.playlist.as_ref().unwrap_or(&server.base))));
+    if !reach::reach(server, plan.roots.as_deref(), plan.timeout, report).await {
         return None;
     }
-    let url = place.playlist.clone().or_else(|| cdn::counterpart(&plan.origin, place, &origin.entry))?;
-    let answer = match place.get(&url).await {
+    let url = server.playlist.clone().or_else(|| cdn::counterpart(&plan.origin, server, &origin.entry))?;
+    let answer = match server.get(&url).await {
         Ok(answer) => answer,
         Err(error) => {
-            report.add(place.at, cdn::silent(&error));
+            report.add(server.at, cdn::silent(&error));
             return None;
         }
     };
-    report.add(place.at, reach::clock(place.at, &answer));
+    report.add(server.at, reach::clock(server.at, &answer));
     if answer.status != 200 {
-        let finding = cdn::explain("multivariant", place, &plan.origin, &url, &answer).await;
-        report.add_about(place.at, &[name(&url)], finding);
+        let finding = cdn::explain("multivariant", server, &plan.origin, &url, &answer).await;
+        report.add_about(server.at, &[short_name(&url)], finding);
         return None;
     }
     let explain = async |url: &super::client::Url, answer: &super::client::Response| {
-        cdn::explain("playlist", place, &plan.origin, url, answer).await
+        cdn::explain("playlist", server, &plan.origin, url, answer).await
     };
-    let stream = walk::walk(place, url, answer, report, explain).await?;
+    let stream = walk::walk(server, url, answer, report, explain).await?;
     let mut samples = Vec::new();
     for child in &stream.children {
-        samples.extend(segments::live_point(place, child, report, explain).await);
+        samples.extend(segments::live_point(server, child, report, explain).await);
     }
     for sample in &samples {
-        if let Some(finding) = cdn::same_bytes(place, &plan.origin, sample).await {
-            report.add_about(place.at, &[&sample.name], finding);
+        if let Some(finding) = cdn::same_bytes(server, &plan.origin, sample).await {
+            report.add_about(server.at, &[&sample.name], finding);
         }
     }
-    headers(plan, place, &stream, &samples, report).await;
-    if let Some(finding) = cdn::query(place, &plan.origin, &stream).await {
-        report.add(place.at, finding);
+    headers(plan, server, &stream, &samples, report).await;
+    if let Some(finding) = cdn::query(server, &plan.origin, &stream).await {
+        report.add(server.at, finding);
     }
     Some(stream)
 }

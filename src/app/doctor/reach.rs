@@ -7,9 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::net::TcpStream;
 
-use super::place::Side;
-use super::report::{At, Finding, Report};
-use crate::app::client::{Call, Client, Response, TlsRules, Unanswered, Url};
+use super::report::{Finding, Report};
+use crate::app::client::{At, Call, HttpClient, Response, Server, TlsRules, Unanswered, Url};
 use crate::app::keys::rfc3339;
 use crate::model::clock::{Clock, WallTime};
 use crate::web::connection::tls::Certificate;
@@ -22,8 +21,8 @@ const IN_STEP: i64 = 2;
 const OFF: i64 = 10;
 
 /// Finds and reaches the server. `false` when nothing more can be asked of it.
-pub(super) async fn reach(place: &Side, roots: Option<&[u8]>, timeout: Duration, report: &mut Report) -> bool {
-    let url = &place.base;
+pub(super) async fn reach(server: &Server, roots: Option<&[u8]>, timeout: Duration, report: &mut Report) -> bool {
+    let url = &server.base;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(80);
     let resolved = tokio::time::timeout(timeout, tokio::net::lookup_host((host, port))).await;
@@ -33,16 +32,16 @@ pub(super) async fn reach(place: &Side, roots: Option<&[u8]>, timeout: Duration,
     };
     if addresses.is_empty() {
         let advice = "is the name written right, and is there an A or AAAA record for it that this machine's resolver sees?";
-        report.add(place.at, Finding::failure("resolve", format!("{host} has no address"), advice));
+        report.add(server.at, Finding::failure("resolve", format!("{host} has no address"), advice));
         return false;
     }
     let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
     if host.parse::<IpAddr>().is_err() {
-        report.add(place.at, Finding::ok("resolve", format!("{host} is {}", list.join(", "))));
+        report.add(server.at, Finding::ok("resolve", format!("{host} is {}", list.join(", "))));
     }
     let finding = connect(&addresses, timeout).await;
     let reached = finding.is_ok();
-    report.add(place.at, finding.unwrap_or_else(|failure| failure));
+    report.add(server.at, finding.unwrap_or_else(|failure| failure));
     if !reached {
         return false;
     }
@@ -53,7 +52,7 @@ pub(super) async fn reach(place: &Side, roots: Option<&[u8]>, timeout: Duration,
         Ok(finding) => (finding, true),
         Err(finding) => (finding, false),
     };
-    report.add(place.at, finding);
+    report.add(server.at, finding);
     good
 }
 
@@ -91,7 +90,7 @@ async fn tls(url: &Url, roots: Option<&[u8]>, timeout: Duration) -> Result<Findi
     let clock = Clock::system();
     let rules = TlsRules { extra_roots: roots, ..TlsRules::default() };
     let shake = async |rules: TlsRules<'_>| {
-        let client = Client::new(rules, clock.clone()).map_err(|error| Unanswered::Tls(error.to_string()))?;
+        let client = HttpClient::new(rules, clock.clone()).map_err(|error| Unanswered::Tls(error.to_string()))?;
         let call = Call { method: Method::HEAD, url, headers: HeaderMap::new(), body: Bytes::new(), timeout, max_body: 0 };
         client.ask(call).await
     };
@@ -181,9 +180,9 @@ fn matches(name: &str, host: &str) -> bool {
 }
 
 /// Whether a Springhead is up and takes traffic.
-pub(super) async fn alive(place: &Side, report: &mut Report) {
-    let ask = async |path: &str| match place.root(path) {
-        Some(url) => place.get(&url).await,
+pub(super) async fn alive(server: &Server, report: &mut Report) {
+    let ask = async |path: &str| match server.root(path) {
+        Some(url) => server.get(&url).await,
         None => Err(Unanswered::Broken("no such URL".to_owned())),
     };
     let finding = match ask("/livez").await {
@@ -196,7 +195,7 @@ pub(super) async fn alive(place: &Side, report: &mut Report) {
         Err(error) => Finding::failure("alive", error.to_string(), "it accepts connections and does not answer: see its log"),
     };
     let alive = finding.advice.is_none();
-    report.add(place.at, finding);
+    report.add(server.at, finding);
     if !alive {
         return;
     }
@@ -214,7 +213,7 @@ pub(super) async fn alive(place: &Side, report: &mut Report) {
         ),
         Err(error) => Finding::failure("ready", error.to_string(), "see the server's log"),
     };
-    report.add(place.at, finding);
+    report.add(server.at, finding);
 }
 
 /// Their clock against ours, in whole seconds; positive when theirs is ahead.

@@ -7,16 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::progress::ProgressLine;
+use crate::app::client::{At, ProgressLine};
 use crate::auth::secret::Secret;
-
-/// Where a step was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::app) enum At {
-    Origin,
-    Cdn,
-}
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -9,10 +9,9 @@ use http::header::RANGE;
 use tokio::task::JoinSet;
 
 use super::media::{BodyFormat, Look, look};
-use super::place::{Side, name};
 use super::report::{Finding, Report};
 use super::walk::MediaPlaylist;
-use crate::app::client::{Response, Unanswered, Url};
+use crate::app::client::{Response, Server, Unanswered, Url, short_name};
 use crate::hls::playlist::{ByteRange, Segment};
 
 /// How many are asked for at once.
@@ -31,7 +30,7 @@ pub(super) struct Sample {
 
 /// Fetches the newest segment that a playlist lists, and its initialisation segment. `explain` says what a refusal means here.
 pub(super) async fn live_point(
-    place: &Side,
+    server: &Server,
     child: &MediaPlaylist,
     report: &mut Report,
     mut explain: impl AsyncFnMut(&Url, &Response) -> Finding,
@@ -39,38 +38,38 @@ pub(super) async fn live_point(
     const STEP: &str = "live-point";
     let segment = child.media.segments.iter().rev().find(|segment| !segment.gap)?;
     let url = child.url.join(&segment.uri).ok()?;
-    let about = vec![child.name.clone(), name(&url)];
-    let mut answer = get(place, &url, segment.range).await;
+    let about = vec![child.name.clone(), short_name(&url)];
+    let mut answer = get(server, &url, segment.range).await;
     if matches!(&answer, Ok(answer) if answer.status == 404) && child.is_live() {
         // Encoders upload playlist and segment at once: it may be on its way.
         let pause = child.media.target_duration.unwrap_or_default() / 2;
         tokio::time::sleep(pause.min(Duration::from_secs(2))).await;
-        answer = get(place, &url, segment.range).await;
+        answer = get(server, &url, segment.range).await;
     }
     let answer = match answer {
         Err(error) => {
-            report.add_about(place.at, &about, Finding::failure(STEP, error.to_string(), "the server's log has the reason"));
+            report.add_about(server.at, &about, Finding::failure(STEP, error.to_string(), "the server's log has the reason"));
             return None;
         }
         Ok(answer) if !matches!(answer.status, 200 | 206) => {
             let finding = Finding { step: STEP, ..explain(&url, &answer).await };
-            report.add_about(place.at, &about, finding);
+            report.add_about(server.at, &about, finding);
             return None;
         }
         Ok(answer) => answer,
     };
     let seen = look(&answer.body);
-    report.add_about(place.at, &about, judge(segment, &answer, &seen));
-    init(place, child, segment, &seen, report).await;
-    Some(Sample { name: name(&url), url, answer, kind: seen.kind, is_part: segment.range.is_some() })
+    report.add_about(server.at, &about, judge(segment, &answer, &seen));
+    init(server, child, segment, &seen, report).await;
+    Some(Sample { name: short_name(&url), url, answer, kind: seen.kind, is_part: segment.range.is_some() })
 }
 
-async fn get(place: &Side, url: &Url, range: Option<ByteRange>) -> Result<Response, Unanswered> {
+async fn get(server: &Server, url: &Url, range: Option<ByteRange>) -> Result<Response, Unanswered> {
     match range {
-        None => place.get(url).await,
+        None => server.get(url).await,
         Some(range) => {
             let value = format!("bytes={}-{}", range.start, range.end().saturating_sub(1));
-            place.ask(Method::GET, url, &[(RANGE, &value)], Bytes::new()).await
+            server.ask(Method::GET, url, &[(RANGE, &value)], Bytes::new()).await
         }
     }
 }
@@ -134,17 +133,17 @@ fn judge(segment: &Segment, answer: &Response, seen: &Look) -> Finding {
     }
 }
 
-async fn init(place: &Side, child: &MediaPlaylist, segment: &Segment, seen: &Look, report: &mut Report) {
+async fn init(server: &Server, child: &MediaPlaylist, segment: &Segment, seen: &Look, report: &mut Report) {
     const STEP: &str = "init";
     let Some(map) = segment.map.and_then(|index| child.media.maps.get(index)) else {
         if seen.kind == BodyFormat::Mp4 && segment.key.is_none() {
             let advice = "fragmented MP4 needs an EXT-X-MAP in the playlist (RFC 8216 3.3)";
-            report.add_about(place.at, &[&child.name], Finding::failure(STEP, "no initialisation segment is named", advice));
+            report.add_about(server.at, &[&child.name], Finding::failure(STEP, "no initialisation segment is named", advice));
         }
         return;
     };
     let Ok(url) = child.url.join(&map.uri) else { return };
-    let finding = match get(place, &url, map.range).await {
+    let finding = match get(server, &url, map.range).await {
         Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
         Ok(answer) if !matches!(answer.status, 200 | 206) => Finding::failure(
             STEP,
@@ -168,7 +167,7 @@ async fn init(place: &Side, child: &MediaPlaylist, segment: &Segment, seen: &Loo
             }
         }
     };
-    report.add_about(place.at, &[child.name.clone(), name(&url)], finding);
+    report.add_about(server.at, &[child.name.clone(), short_name(&url)], finding);
 }
 
 /// A listed segment and whether it is there.
@@ -181,7 +180,7 @@ struct Checked {
 }
 
 /// Asks for the last `count` segments. Returns the highest rate among them, in bits a second.
-pub(super) async fn listed(place: &Arc<Side>, child: &MediaPlaylist, count: usize, report: &mut Report) -> Option<u64> {
+pub(super) async fn listed(server: &Arc<Server>, child: &MediaPlaylist, count: usize, report: &mut Report) -> Option<u64> {
     const STEP: &str = "listed";
     let from = child.media.segments.len().saturating_sub(count);
     let last = &child.media.segments[from..];
@@ -195,8 +194,8 @@ pub(super) async fn listed(place: &Arc<Side>, child: &MediaPlaylist, count: usiz
         let mut tasks = JoinSet::new();
         for (url, segment) in some {
             let (url, segment) = (url.clone(), segment.clone());
-            let place = Arc::clone(place);
-            tasks.spawn(async move { ask(&place, &url, &segment).await });
+            let server = Arc::clone(server);
+            tasks.spawn(async move { ask(&server, &url, &segment).await });
         }
         all.extend(tasks.join_all().await);
     }
@@ -222,19 +221,19 @@ pub(super) async fn listed(place: &Arc<Side>, child: &MediaPlaylist, count: usiz
                       drops it (ttl_seconds shorter than the window), or was it evicted (hot_capacity too small)?";
         Finding::failure(STEP, text, advice)
     };
-    report.add_about(place.at, &[&child.name], finding);
+    report.add_about(server.at, &[&child.name], finding);
     all.iter().filter_map(|listed| listed.rate).max()
 }
 
-async fn ask(place: &Side, url: &Url, segment: &Segment) -> Checked {
-    let mut answer = place.head(url).await;
+async fn ask(server: &Server, url: &Url, segment: &Segment) -> Checked {
+    let mut answer = server.head(url).await;
     if matches!(&answer, Ok(answer) if matches!(answer.status, 403 | 405 | 501)) {
         // There are servers that know GET only.
-        answer = place.ask(Method::GET, url, &[(RANGE, "bytes=0-0")], Bytes::new()).await;
+        answer = server.ask(Method::GET, url, &[(RANGE, "bytes=0-0")], Bytes::new()).await;
     } else if matches!(&answer, Ok(answer) if answer.status == 404) {
         // The newest may be on its way.
         tokio::time::sleep((segment.duration / 2).min(Duration::from_secs(2))).await;
-        answer = place.head(url).await;
+        answer = server.head(url).await;
     }
     let length = match (&answer, segment.range) {
         (_, Some(range)) => Some(range.length),
@@ -243,7 +242,7 @@ async fn ask(place: &Side, url: &Url, segment: &Segment) -> Checked {
     };
     let millis = u64::try_from(segment.duration.as_millis()).unwrap_or(u64::MAX);
     let rate = length.and_then(|length: u64| length.saturating_mul(8000).checked_div(millis));
-    Checked { name: name(url), status: answer.map(|answer| answer.status), rate }
+    Checked { name: short_name(url), status: answer.map(|answer| answer.status), rate }
 }
 
 /// What is announced against what comes. Apple's authoring specification for HLS allows a live stream's peak a quarter above its

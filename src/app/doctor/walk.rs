@@ -1,8 +1,7 @@
 //! From the first URL to every media playlist, as a player goes.
 
-use super::place::{Side, name, shown};
 use super::report::{Finding, Report};
-use crate::app::client::{Response, Unanswered, Url};
+use crate::app::client::{Response, Server, Unanswered, Url, redacted, short_name};
 use crate::hls::playlist::{Media, Multivariant, Playlist, RenditionKind};
 
 /// Names that encoders are told to use, most usual first.
@@ -49,15 +48,15 @@ pub(super) enum EntryPlaylist {
 }
 
 /// Looks for the entry: the one that is named, else the usual ones.
-pub(super) async fn find(place: &Side, named: Option<&str>) -> EntryPlaylist {
-    let candidates: Vec<Url> = match (named, &place.playlist) {
-        (Some(name), _) => place.url(name).into_iter().collect(),
+pub(super) async fn find(server: &Server, named: Option<&str>) -> EntryPlaylist {
+    let candidates: Vec<Url> = match (named, &server.playlist) {
+        (Some(name), _) => server.url(name).into_iter().collect(),
         (None, Some(url)) => vec![url.clone()],
-        (None, None) => USUAL.iter().filter_map(|name| place.url(name)).collect(),
+        (None, None) => USUAL.iter().filter_map(|name| server.url(name)).collect(),
     };
     let mut last = EntryPlaylist::Silent(Unanswered::Broken("no such URL".to_owned()));
     for url in candidates {
-        last = match place.get(&url).await {
+        last = match server.get(&url).await {
             Err(error) => EntryPlaylist::Silent(error),
             Ok(answer) if answer.status == 200 => return EntryPlaylist::Found(url, answer),
             // Said once for all of them.
@@ -70,41 +69,41 @@ pub(super) async fn find(place: &Side, named: Option<&str>) -> EntryPlaylist {
 
 /// Reads the entry and fetches what it lists. `explain` says what a refusal means here.
 pub(super) async fn walk(
-    place: &Side,
+    server: &Server,
     entry: Url,
     answer: Response,
     report: &mut Report,
     mut explain: impl AsyncFnMut(&Url, &Response) -> Finding,
 ) -> Option<Stream> {
-    let title = vec![name(&entry)];
+    let title = vec![short_name(&entry)];
     let playlist = match read(&answer) {
         Ok(playlist) => playlist,
         Err(finding) => {
-            report.add_about(place.at, &title, Finding { step: "multivariant", ..finding });
+            report.add_about(server.at, &title, Finding { step: "multivariant", ..finding });
             return None;
         }
     };
     let multivariant = match playlist {
         Playlist::Media(media) => {
-            report.add_about(place.at, &title, Finding::ok("multivariant", "none: this is a media playlist by itself"));
+            report.add_about(server.at, &title, Finding::ok("multivariant", "none: this is a media playlist by itself"));
             let child = MediaPlaylist {
-                name: name(&entry),
+                name: short_name(&entry),
                 url: entry.clone(),
                 answer: answer.clone(),
                 media,
                 bandwidth: None,
                 audio: None,
             };
-            report.add_about(place.at, &[&child.name], describe(&child));
+            report.add_about(server.at, &[&child.name], describe(&child));
             return Some(Stream { entry, answer, multivariant: None, children: vec![child] });
         }
         Playlist::Multivariant(multivariant) => multivariant,
     };
-    report.add_about(place.at, &title, contents(&multivariant));
+    report.add_about(server.at, &title, contents(&multivariant));
     let mut children: Vec<MediaPlaylist> = Vec::new();
     for wanted in listed(&entry, &multivariant) {
-        let about = vec![name(&wanted.url)];
-        let finding = match place.get(&wanted.url).await {
+        let about = vec![short_name(&wanted.url)];
+        let finding = match server.get(&wanted.url).await {
             Err(error) => Finding::failure("playlist", error.to_string(), "the server's log, or the CDN's, has the reason"),
             Ok(answer) if answer.status != 200 => explain(&wanted.url, &answer).await,
             Ok(answer) => match read(&answer) {
@@ -116,7 +115,7 @@ pub(super) async fn walk(
                 ),
                 Ok(Playlist::Media(media)) => {
                     let child = MediaPlaylist {
-                        name: name(&wanted.url),
+                        name: short_name(&wanted.url),
                         url: wanted.url,
                         answer,
                         media,
@@ -129,7 +128,7 @@ pub(super) async fn walk(
                 }
             },
         };
-        report.add_about(place.at, &about, finding);
+        report.add_about(server.at, &about, finding);
     }
     Some(Stream { entry, answer, multivariant: Some(multivariant), children })
 }
@@ -251,7 +250,7 @@ pub(super) fn absent(answer: &Response, url: &Url, guessed: bool) -> Finding {
     const STEP: &str = "multivariant";
     let text = match guessed {
         true => format!("none of {} is there ({})", USUAL.join(", "), answer.status),
-        false => format!("{} answers {}", shown(url), answer.status),
+        false => format!("{} answers {}", redacted(url), answer.status),
     };
     let advice = match (answer.status, guessed) {
         (404, true) => {
@@ -268,7 +267,7 @@ pub(super) fn absent(answer: &Response, url: &Url, guessed: bool) -> Finding {
 
 /// What it means that a listed media playlist is not there at the origin.
 pub(super) fn withheld(url: &Url, answer: &Response) -> Finding {
-    let text = format!("listed, but {} answers {}", shown(url), answer.status);
+    let text = format!("listed, but {} answers {}", redacted(url), answer.status);
     let advice = match answer.status {
         404 => {
             "the encoder no longer writes it, or it is stale and withheld (on_stale); an old multivariant playlist may name \

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::place::Side;
 use super::report::{Finding, Report};
 use super::walk::{MediaPlaylist, read};
-use crate::app::client::{Response, Url};
+use crate::app::client::{Response, Server, Url};
 use crate::hls::playlist::{Media, Playlist};
 use crate::model::clock::{Clock, Moment, WallTime};
 
@@ -20,7 +19,7 @@ const IN_STEP: Duration = Duration::from_secs(2);
 /// A playlist that is watched, and what was seen of it.
 #[derive(Debug)]
 pub(super) struct Watched {
-    place: Arc<Side>,
+    server: Arc<Server>,
     pub(super) name: String,
     url: Url,
     target: Duration,
@@ -40,9 +39,9 @@ pub(super) struct Watched {
 
 impl Watched {
     /// `None` when it is not live.
-    pub(super) fn new(place: &Arc<Side>, child: &MediaPlaylist, now: Moment) -> Option<Self> {
+    pub(super) fn new(server: &Arc<Server>, child: &MediaPlaylist, now: Moment) -> Option<Self> {
         child.is_live().then(|| Self {
-            place: Arc::clone(place),
+            server: Arc::clone(server),
             name: child.name.clone(),
             url: child.url.clone(),
             target: child.media.target_duration.unwrap_or(Duration::from_secs(6)).max(Duration::from_millis(100)),
@@ -63,7 +62,7 @@ impl Watched {
     }
 
     async fn look(&mut self, clock: &Clock) {
-        let Ok(answer) = self.place.get(&self.url).await else { return };
+        let Ok(answer) = self.server.get(&self.url).await else { return };
         self.ended = clock.now();
         self.refused = (answer.status != 200).then_some(answer.status);
         if let Ok(Playlist::Media(media)) = read(&answer)

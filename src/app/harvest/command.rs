@@ -1,6 +1,5 @@
 //! `springhead harvest`: from a server, over HTTP, to a folder or a bucket.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +11,13 @@ use super::source::Source;
 use super::window::Asked;
 use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::args::Args;
-use crate::app::client::{Client, TlsRules};
-use crate::app::doctor::place::{Address, Manner, Side, shown};
-use crate::app::doctor::progress::ProgressLine;
-use crate::app::doctor::report::At;
+use crate::app::client::{
+    Address, At, HttpClient, ProgressLine, RequestOptions, Server, TlsRules, USUAL_NAMESPACE, authorities, redacted, usage,
+};
 use crate::app::keys::read_key;
 use crate::app::{Failure, buckets, print};
 use crate::model::clock::Clock;
+use crate::model::id::Namespace;
 use crate::model::units::{Size, parse_duration};
 use crate::origin::WindowWord;
 use crate::store::Location;
@@ -64,20 +63,14 @@ pub(in crate::app) struct HarvestRequest {
     timeout: String,
 }
 
-fn usage(flag: &str, error: impl std::fmt::Display) -> Failure {
-    Failure::Usage(format!("error: {flag}: {error}"))
-}
-
 /// Copies the window. Exit status 1 when anything of it is missing.
 pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
-    let mut address = Address::parse(&request.base).map_err(|error| usage("BASE_URL", error))?;
-    if address.playlist.is_none() && address.namespace.is_none() {
-        let namespace = request.namespace.as_deref().unwrap_or("live-origin");
-        if crate::model::id::Namespace::parse(namespace).is_err() {
-            return Err(usage("--namespace", "is no name of a namespace"));
-        }
-        address.base = address.base.join(&format!("cache/{namespace}/")).map_err(|error| usage("BASE_URL", error))?;
+    let namespace = request.namespace.as_deref().unwrap_or(USUAL_NAMESPACE);
+    if Namespace::parse(namespace).is_err() {
+        return Err(usage("--namespace", "is no name of a namespace"));
     }
+    let address = Address::parse(&request.base).and_then(|address| address.within(namespace));
+    let address = address.map_err(|error| usage("BASE_URL", error))?;
     let timeout = parse_duration(&request.timeout).map_err(|error| usage("--timeout", error))?;
     let clock = Clock::system();
     let asked = Asked { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
@@ -91,21 +84,21 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     })?;
     let sink = sink(&request.out)?;
     let key = request.key.as_deref().filter(|text| !text.is_empty()).map(read_key).transpose()?;
-    let roots = request.ca.as_ref().map(fs::read).transpose().context("can't read the file of --ca")?;
-    let client = Client::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
+    let roots = authorities(request.ca.as_deref())?;
+    let client = HttpClient::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
     let named = address.playlist.clone();
-    let manner = Manner { client, web_origin: String::new(), timeout };
-    let place = Side::new(At::Origin, address, true, key, manner);
+    let options = RequestOptions { client, web_origin: String::new(), timeout };
+    let server = Server::new(At::Origin, address, true, key, options);
     let entry = match (&request.playlist, named) {
-        (Some(name), _) => place.url(name).ok_or_else(|| usage("--playlist", "is no name"))?,
+        (Some(name), _) => server.url(name).ok_or_else(|| usage("--playlist", "is no name"))?,
         (None, Some(url)) => url,
         (None, None) => return Err(usage("--playlist", "is needed, or the playlist's URL in BASE_URL")),
     };
     let counts = Arc::new(CopyCounts::default());
-    let harvest = Harvest { source: Source::Server(place), sink, keys: request.keys, counts: Arc::clone(&counts) };
+    let harvest = Harvest { source: Source::Server(server), sink, keys: request.keys, counts: Arc::clone(&counts) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let name = runtime.block_on(async {
-        let record = HarvestRecord { playlist: shown(&entry), asked: asked.words(), window: window.to_string() };
+        let record = HarvestRecord { playlist: redacted(&entry), asked: asked.words(), window: window.to_string() };
         let record = resume(&harvest.sink, record).await?;
         tokio::select! {
             name = harvest.copy(&entry, &record.window) => name,

@@ -7,8 +7,7 @@ use http::Method;
 use http::header::RANGE;
 use thiserror::Error;
 
-use crate::app::client::{Response, Url};
-use crate::app::doctor::place::{Side, shown};
+use crate::app::client::{Response, Server, Url, redacted};
 use crate::auth::grant::Grant;
 use crate::hls::playlist::ByteRange;
 use crate::hls::shift::Window;
@@ -37,7 +36,7 @@ pub(super) enum Failed {
 /// Where from.
 #[derive(Debug)]
 pub(super) enum Source {
-    Server(Side),
+    Server(Server),
     Inside(Inside),
 }
 
@@ -54,7 +53,7 @@ impl Source {
     /// A playlist's text, of the window.
     pub(super) async fn playlist(&self, url: &Url) -> Result<String, Failed> {
         let body = match self {
-            Self::Server(place) => fetch(place, url, None).await?.body,
+            Self::Server(server) => fetch(server, url, None).await?.body,
             Self::Inside(inside) => inside.playlist(url).await?,
         };
         match String::from_utf8(body.to_vec()) {
@@ -66,8 +65,8 @@ impl Source {
     /// The bytes of an object, all or those of a range: as many as there have to be.
     pub(super) async fn bytes(&self, url: &Url, range: Option<ByteRange>) -> Result<Bytes, Failed> {
         let (body, announced) = match self {
-            Self::Server(place) => {
-                let answer = fetch(place, url, range.map(header).as_deref()).await?;
+            Self::Server(server) => {
+                let answer = fetch(server, url, range.map(header).as_deref()).await?;
                 let announced = announced(&answer);
                 (answer.body, announced)
             }
@@ -83,7 +82,9 @@ impl Source {
     /// How long an object is, if that can be said without reading it.
     pub(super) async fn length(&self, url: &Url) -> Option<u64> {
         match self {
-            Self::Server(place) => place.head(url).await.ok().filter(|answer| answer.status == 200).as_ref().and_then(announced),
+            Self::Server(server) => {
+                server.head(url).await.ok().filter(|answer| answer.status == 200).as_ref().and_then(announced)
+            }
             Self::Inside(inside) => inside.read(url, Portion::Nothing, None).await.ok().map(|found| found.length() as u64),
         }
     }
@@ -91,8 +92,8 @@ impl Source {
     /// What a URL may be called in a message.
     pub(super) fn name(&self, url: &Url) -> String {
         match self {
-            Self::Server(_) => shown(url),
-            Self::Inside(inside) => inside.object(url).map_or_else(|| shown(url), |object| object.key.to_string()),
+            Self::Server(_) => redacted(url),
+            Self::Inside(inside) => inside.object(url).map_or_else(|| redacted(url), |object| object.key.to_string()),
         }
     }
 }
@@ -178,7 +179,7 @@ fn announced(answer: &Response) -> Option<u64> {
     answer.header("content-length").parse().ok()
 }
 
-async fn fetch(place: &Side, url: &Url, range: Option<&str>) -> Result<Response, Failed> {
+async fn fetch(server: &Server, url: &Url, range: Option<&str>) -> Result<Response, Failed> {
     let more: Vec<_> = range.iter().map(|range| (RANGE, *range)).collect();
     let expected = if range.is_some() { 206 } else { 200 };
     let mut failed = Failed::Broken(String::new());
@@ -186,7 +187,7 @@ async fn fetch(place: &Side, url: &Url, range: Option<&str>) -> Result<Response,
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        failed = match place.ask(Method::GET, url, &more, Bytes::new()).await {
+        failed = match server.ask(Method::GET, url, &more, Bytes::new()).await {
             Ok(Response { cut: Some(cut), .. }) => Failed::Broken(cut),
             Ok(answer) if answer.status == expected => return Ok(answer),
             Ok(answer) => {

@@ -106,8 +106,8 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("rlimit", "app/serve.rs"),
         ("socket2", "app/listeners.rs"),
         ("tikv_jemallocator", "main.rs"),
-        ("reqwest", "app/client.rs"),
-        ("indicatif", "app/doctor/progress.rs"),
+        ("reqwest", "app/client/http.rs"),
+        ("indicatif", "app/client/progress.rs"),
         ("anstream", "app/doctor/report.rs"),
     ];
     let files = sources();

@@ -15,46 +15,46 @@ use thiserror::Error;
 use crate::model::clock::{Clock, WallTime};
 
 /// An absolute URL. It also resolves relative references as RFC 3986 5 has it: [`Url::join`].
-pub(super) use reqwest::Url;
+pub(in crate::app) use reqwest::Url;
 
 /// What is asked.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) url: &'a Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(in crate::app) struct Call<'a> {
+    pub(in crate::app) method: Method,
+    pub(in crate::app) url: &'a Url,
+    pub(in crate::app) headers: HeaderMap,
+    pub(in crate::app) body: Bytes,
     /// For all of it, from the connection to the last byte.
-    pub(super) timeout: Duration,
+    pub(in crate::app) timeout: Duration,
     /// More of a body than this is not read; the answer is then [`Response::cut`].
-    pub(super) max_body: usize,
+    pub(in crate::app) max_body: usize,
 }
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+pub(in crate::app) struct Response {
+    pub(in crate::app) status: u16,
+    pub(in crate::app) headers: HeaderMap,
     /// The body, or as much of it as came.
-    pub(super) body: Bytes,
+    pub(in crate::app) body: Bytes,
     /// Why the body ended before its end, if it did.
-    pub(super) cut: Option<String>,
+    pub(in crate::app) cut: Option<String>,
     /// Who answered.
-    pub(super) from: Option<SocketAddr>,
+    pub(in crate::app) from: Option<SocketAddr>,
     /// The server's own certificate, over TLS, in DER.
-    pub(super) certificate: Option<Vec<u8>>,
+    pub(in crate::app) certificate: Option<Vec<u8>>,
     /// When the request went out and when the head of the answer was there, on this machine's wall clock.
-    pub(super) asked: WallTime,
-    pub(super) answered: WallTime,
+    pub(in crate::app) asked: WallTime,
+    pub(in crate::app) answered: WallTime,
     /// From the request to the head of the answer.
-    pub(super) first_byte: Duration,
+    pub(in crate::app) first_byte: Duration,
     /// From the request to the last byte.
-    pub(super) took: Duration,
+    pub(in crate::app) took: Duration,
 }
 
 /// Why there is no answer.
 #[derive(Clone, Debug, Error)]
-pub(super) enum Unanswered {
+pub(in crate::app) enum Unanswered {
     /// Not within the call's time.
     #[error("no answer in time")]
     Timeout,
@@ -71,26 +71,26 @@ pub(super) enum Unanswered {
 
 /// How TLS is to be done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TlsRules<'a> {
+pub(in crate::app) struct TlsRules<'a> {
     /// Authorities to be trusted beside the system's, in PEM.
-    pub(super) extra_roots: Option<&'a [u8]>,
+    pub(in crate::app) extra_roots: Option<&'a [u8]>,
     /// Believe any certificate: only to look at it. Never send a credential with such a client.
-    pub(super) believe_anyone: bool,
+    pub(in crate::app) believe_anyone: bool,
     /// No newer version than TLS 1.2.
-    pub(super) at_most_1_2: bool,
+    pub(in crate::app) at_most_1_2: bool,
 }
 
 /// A client with connections of its own. Cloning is cheap and shares them.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(in crate::app) struct HttpClient {
     http: reqwest::Client,
     clock: Clock,
 }
 
-impl Client {
+impl HttpClient {
     /// # Errors
     /// When the extra authorities are no PEM, or the system has none and none are given.
-    pub(super) fn new(rules: TlsRules<'_>, clock: Clock) -> anyhow::Result<Self> {
+    pub(in crate::app) fn new(rules: TlsRules<'_>, clock: Clock) -> anyhow::Result<Self> {
         let builder = || {
             let agent = concat!("springhead/", env!("CARGO_PKG_VERSION"));
             let builder = reqwest::Client::builder().user_agent(agent).no_proxy().redirect(reqwest::redirect::Policy::none());
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Asks once. Cancel-safe: a dropped call ends its connection.
-    pub(super) async fn ask(&self, call: Call<'_>) -> Result<Response, Unanswered> {
+    pub(in crate::app) async fn ask(&self, call: Call<'_>) -> Result<Response, Unanswered> {
         let (begun, asked) = (self.clock.now(), self.clock.wall());
         let request = self.http.request(call.method, call.url.clone()).headers(call.headers).timeout(call.timeout);
         let request = if call.body.is_empty() { request } else { request.body(call.body) };
@@ -148,7 +148,7 @@ impl Client {
 
 impl Response {
     /// A header's first value; empty when it is not there or no text.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(in crate::app) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }

@@ -26,7 +26,7 @@ impl ProgressLine {
     }
 
     /// Says what is waited for, and for how long at most.
-    pub(super) fn begin(&self, what: &str, limit: Duration) {
+    pub(in crate::app) fn begin(&self, what: &str, limit: Duration) {
         self.shown.set(true);
         self.bar.reset();
         self.bar.set_length(limit.as_secs());
@@ -47,7 +47,7 @@ impl ProgressLine {
         self.bar.inc(1);
     }
 
-    pub(super) fn at(&self, elapsed: Duration) {
+    pub(in crate::app) fn at(&self, elapsed: Duration) {
         self.bar.set_position(elapsed.as_secs());
     }
 
@@ -57,7 +57,7 @@ impl ProgressLine {
     }
 
     /// Writes something else without tearing the line.
-    pub(super) fn aside(&self, write: impl FnOnce()) {
+    pub(in crate::app) fn aside(&self, write: impl FnOnce()) {
         if self.shown.get() { self.bar.suspend(write) } else { write() }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the stream is looked for: at the origin, or through a CDN. Addresses, and how they are asked.
+//! A server that is asked: an origin, or a CDN in front of one. Addresses, and how they are asked.
 //!
 //! Invariant: the key is sent to the host of the base URL and to no other, however playlists and redirects may point.
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method};
+use serde::Serialize;
 
-use super::report::At;
-use crate::app::client::{Call, Client, Response, Unanswered, Url};
+use super::http::{Call, HttpClient, Response, Unanswered, Url};
 use crate::auth::secret::Secret;
 
 /// More than the largest segment that makes sense.
@@ -17,9 +17,17 @@ const MAX_BODY: usize = 64 << 20;
 /// As many as a browser's player would follow, and then some.
 const REDIRECTS: usize = 5;
 
-/// One side of the delivery.
+/// Which side of the delivery is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::app) enum At {
+    Origin,
+    Cdn,
+}
+
+/// One server, and how it is asked.
 #[derive(Debug)]
-pub(in crate::app) struct Side {
+pub(in crate::app) struct Server {
     pub(in crate::app) at: At,
     /// What relative names are resolved against; ends with a slash.
     pub(in crate::app) base: Url,
@@ -28,7 +36,7 @@ pub(in crate::app) struct Side {
     /// Whether this is taken for a Springhead's own address.
     pub(in crate::app) ours: bool,
     key: Option<Secret<'static>>,
-    client: Client,
+    client: HttpClient,
     web_origin: String,
     timeout: Duration,
 }
@@ -66,21 +74,36 @@ impl Address {
         }
         Ok(Self { base: url, playlist: None, namespace })
     }
+
+    /// The folder of this namespace, where the address is a server's alone.
+    pub(in crate::app) fn within(self, namespace: &str) -> Result<Self, String> {
+        if self.playlist.is_some() || self.namespace.is_some() {
+            return Ok(self);
+        }
+        let base = self.base.join(&format!("cache/{namespace}/")).map_err(|error| error.to_string())?;
+        Ok(Self { base, ..self })
+    }
 }
 
-/// What is common to the places of one run.
+/// What is common to the servers of one run.
 #[derive(Clone, Debug)]
-pub(in crate::app) struct Manner {
-    pub(in crate::app) client: Client,
+pub(in crate::app) struct RequestOptions {
+    pub(in crate::app) client: HttpClient,
     /// As which web site a browser would ask.
     pub(in crate::app) web_origin: String,
     pub(in crate::app) timeout: Duration,
 }
 
-impl Side {
-    pub(in crate::app) fn new(at: At, address: Address, ours: bool, key: Option<Secret<'static>>, manner: Manner) -> Self {
+impl Server {
+    pub(in crate::app) fn new(
+        at: At,
+        address: Address,
+        ours: bool,
+        key: Option<Secret<'static>>,
+        options: RequestOptions,
+    ) -> Self {
         let Address { base, playlist, .. } = address;
-        let Manner { client, web_origin, timeout } = manner;
+        let RequestOptions { client, web_origin, timeout } = options;
         Self { at, base, playlist, ours, key, client, web_origin, timeout }
     }
 
@@ -147,8 +170,8 @@ impl Side {
     }
 }
 
-/// A URL as it may be shown: values of a query may be keys, so only their names are.
-pub(in crate::app) fn shown(url: &Url) -> String {
+/// A URL as it may be redacted: values of a query may be keys, so only their names are.
+pub(in crate::app) fn redacted(url: &Url) -> String {
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if let Some(port) = url.port() {
         text += &format!(":{port}");
@@ -162,7 +185,7 @@ pub(in crate::app) fn shown(url: &Url) -> String {
 }
 
 /// What a URL is called for short.
-pub(in crate::app) fn name(url: &Url) -> String {
+pub(in crate::app) fn short_name(url: &Url) -> String {
     let name = url.path().rsplit('/').next().unwrap_or_default();
     if name.is_empty() { url.path().to_owned() } else { name.to_owned() }
 }
@@ -200,7 +223,7 @@ mod tests {
     #[test]
     fn values_of_a_query_are_not_shown() {
         let url = Url::parse("https://u:p@h:1/a/b.m3u8?token=secret&ttl_seconds=5").unwrap();
-        assert_eq!(shown(&url), "https://h:1/a/b.m3u8?token=…&ttl_seconds=…");
-        assert_eq!((name(&url), name(&Url::parse("https://h/a/").unwrap())), ("b.m3u8".to_owned(), "/a/".to_owned()));
+        assert_eq!(redacted(&url), "https://h:1/a/b.m3u8?token=…&ttl_seconds=…");
+        assert_eq!((short_name(&url), short_name(&Url::parse("https://h/a/").unwrap())), ("b.m3u8".to_owned(), "/a/".to_owned()));
     }
 }
