@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use super::key::KeyError;
 use super::secret::Secret;
 use super::signing::{hex, same, sha256};
+use crate::model::percent::decode_bytes;
 
 /// The realm of all credentials.
 pub const REALM: &str = "springhead";
@@ -114,8 +115,8 @@ impl<'a> Answer<'a> {
             _ => &self.uri,
         };
         let (path, query) = uri.split_once('?').map_or((uri, None), |(path, query)| (path, Some(query)));
-        let same_query = asked.query.is_none() || asked.query.map(decode) == query.map(decode);
-        decode(path) == decode(asked.path) && same_query
+        let same_query = asked.query.is_none() || asked.query.map(decode_bytes) == query.map(decode_bytes);
+        decode_bytes(path) == decode_bytes(asked.path) && same_query
     }
 
     /// What is hashed once per request, whoever it may come from.
@@ -208,27 +209,6 @@ fn parameter(text: &str) -> Option<Option<(&str, Cow<'_, str>, &str)>> {
         plain.extend(if character == '\\' { characters.next() } else { Some(character) });
     }
     Some(Some((name, plain.into(), after)))
-}
-
-/// The bytes that a URL's part means.
-fn decode(text: &str) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(high << 4 | low);
-                at += 3;
-            }
-            _ => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]

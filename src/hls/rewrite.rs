@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use super::mpd;
 use super::playlist::attributes::quoted_uris;
-use super::uri::{decode, is_scheme};
+use super::uri::is_scheme;
 use crate::model::kind::Kind;
+use crate::model::percent::decode;
 
 /// The largest answer in which children inherit, in bytes: a playlist of hours, and no multiple of memory for one of a million lines.
 pub const MAX_INHERITED: usize = 16 << 20;

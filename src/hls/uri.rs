@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::model::id::{Key, Namespace, ObjectId};
+use crate::model::percent::decode;
 
 /// The object a URI means that stands in this playlist (RFC 3986 5.2): relative to it, from the root as `/cache/{namespace}/{key}`,
 /// or absolute with such a path. Query and fragment name nothing; escapes are decoded once. `None`: no object of ours.
@@ -70,29 +71,6 @@ fn split_origin(uri: &str) -> Option<(bool, &str)> {
 pub(super) fn is_scheme(text: &str) -> bool {
     text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-}
-
-/// Percent-decoded once; `None` when what comes out is not UTF-8. An escape that is none stands for itself.
-pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.extend(u8::try_from(high * 16 + low));
-                rest = &after[2..];
-            }
-            _ => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod id;
 pub mod kind;
 pub mod liveness;
 pub mod meta;
+pub mod percent;
 pub mod range;
 pub mod stamp;
 pub mod units;

@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::Uri;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::problem::Problem;
 use crate::auth::secret::Secret;
 use crate::model::clock::Clock;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
+use crate::model::percent;
 use crate::origin::{BlockingReload, Shift, WindowWords};
 
 /// What a URL under `/cache/` means.
@@ -42,27 +42,6 @@ pub(super) enum Resource<'a> {
     Object(Target<'a>),
     Collection { collection: Collection, tokens: Vec<Secret<'a>> },
 }
-
-/// What stands in a path as it is (RFC 3986 3.3), slashes included.
-const PATH: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@');
 
 /// `key_base64` comes URL-safe, with padding or without.
 const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -212,7 +191,7 @@ impl<'a> Resource<'a> {
             Self::Object(target) => target.object.key.as_str(),
             Self::Collection { collection, .. } => &collection.prefix,
         };
-        format!("/cache/{}/{}", self.namespace(), utf8_percent_encode(key, &PATH))
+        format!("/cache/{}/{}", self.namespace(), percent::encode_path(key))
     }
 }
 
@@ -222,10 +201,7 @@ fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
-    if !text.contains('%') {
-        return Ok(text.into());
-    }
-    percent_decode_str(text).decode_utf8().map_err(|_| Problem::bad_request("the URL does not decode to UTF-8"))
+    percent::decode(text).ok_or_else(|| Problem::bad_request("the URL does not decode to UTF-8"))
 }
 
 fn bad_name(error: IdError) -> Problem {

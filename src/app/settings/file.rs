@@ -241,27 +241,12 @@ impl<'a> Section<'a, '_> {
             if self.known.iter().any(|known| known == name) {
                 continue;
             }
-            let nearest = self.known.iter().min_by_key(|known| distance(name, known));
-            let hint = match nearest.filter(|known| distance(name, known) <= 3) {
+            let nearest = self.known.iter().min_by_key(|known| strsim::levenshtein(name, known));
+            let hint = match nearest.filter(|known| strsim::levenshtein(name, known) <= 3) {
                 Some(known) => format!("did you mean {known}?"),
                 None => format!("here it knows {}", self.known.join(", ")),
             };
             self.fault(key.span().start, name, &format!("is not a setting; {hint}"));
         }
     }
-}
-
-/// How many letters to change, add or drop to get from one word to the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, candidate) in other.iter().enumerate() {
-            let change = diagonal + usize::from(letter != *candidate);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::metrics::Metrics;
 use crate::model::clock::WallTime;
-use crate::web::digits::Digits;
+use crate::web::Digits;
 
 /// How many bytes of lines wait to be written, at most: some ten thousand lines.
 const WAITING: usize = 4 << 20;
@@ -143,10 +143,10 @@ impl<'a> Object<'a> {
                     if index > 0 {
                         self.text.push(b'.');
                     }
-                    self.text.extend_from_slice(Digits::of(part.into()).as_bytes());
+                    self.text.extend_from_slice(Digits::new().format(part).as_bytes());
                 }
                 self.text.push(b':');
-                self.text.extend_from_slice(Digits::of(address.port().into()).as_bytes());
+                self.text.extend_from_slice(Digits::new().format(address.port()).as_bytes());
             }
             SocketAddr::V6(_) => self.text.extend_from_slice(address.to_string().as_bytes()),
         }
@@ -156,7 +156,7 @@ impl<'a> Object<'a> {
     pub(super) fn number(&mut self, name: &[u8], value: impl Into<Option<u64>>) {
         self.name(name);
         match value.into() {
-            Some(value) => self.text.extend_from_slice(Digits::of(value).as_bytes()),
+            Some(value) => self.text.extend_from_slice(Digits::new().format(value).as_bytes()),
             None => self.text.extend_from_slice(b"null"),
         }
     }

@@ -14,7 +14,7 @@ use http_body::Frame;
 
 use crate::model::meta::Outset;
 use crate::origin::{BrokenOff, FollowedPart, Following, Found};
-use crate::web::digits::Digits;
+use crate::web::Digits;
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -170,7 +170,7 @@ fn content_range(range: std::fmt::Arguments<'_>) -> HeaderValue {
 /// A header value that two words and a number make up: written on the stack, copied once.
 fn with_number(before: &str, number: u64, after: &str) -> HeaderValue {
     let (mut buffer, mut at) = ([0; 64], 0);
-    for part in [before.as_bytes(), Digits::of(number).as_bytes(), after.as_bytes()] {
+    for part in [before.as_bytes(), Digits::new().format(number).as_bytes(), after.as_bytes()] {
         buffer[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
