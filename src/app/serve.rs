@@ -168,7 +168,8 @@ async fn serve(
     }
     let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
     let shared = Arc::new(harvests.clone());
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), settings.metrics_open, shared, stop_admin.clone()));
+    let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone() };
+    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), rules, shared, stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {

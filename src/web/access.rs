@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use crate::auth::digest::{Answer, Asked};
-use crate::auth::grant::{Grant, Role};
+use crate::auth::grant::Grant;
 use crate::auth::key::KeyError;
 use crate::auth::secret::Secret;
 use crate::auth::verify::Verifier;
@@ -89,11 +89,6 @@ pub(super) fn authorize(
         (None, Some(error)) => Err(Denied::Invalid(error)),
         (None, None) => Err(Denied::NoCredentials),
     }
-}
-
-/// The grant of an administrator.
-pub(super) fn authorize_admin(verifier: &Verifier, parts: &Parts, peer: IpAddr) -> Result<Arc<Grant>, Denied> {
-    authorize(verifier, parts, peer, &[], false, |grant| grant.role == Role::Admin)
 }
 
 /// `Basic base64(anything:KEY)` or `Basic base64(ID:INGEST_PASSWORD)`, `Digest ...` with either, `Bearer KEY`, or the bare `KEY`

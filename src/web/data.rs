@@ -1,6 +1,6 @@
 //! What the data listeners serve: objects, and the probes beside them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::Service as _;
 
+use super::connection::admission::{Permit, Refused};
 use super::connection::site::Site;
 use super::connection::state::ConnectionState;
-use super::envelope::{self, Context};
+use super::envelope::{self, Context, Cors};
 use super::record::body::CountedBody;
 use super::{Handling, Web, verbs};
 use crate::model::stamp::Stamp;
@@ -64,6 +65,10 @@ impl Data {
 impl Site for Data {
     type Body = CountedBody;
 
+    fn admit(&self, address: IpAddr) -> Result<Permit, Refused> {
+        self.web.inner.admission.admit(address, self.web.inner.limits.load().connections)
+    }
+
     fn answer(
         self,
         peer: SocketAddr,
@@ -73,7 +78,7 @@ impl Site for Data {
     ) -> impl Future<Output = Response<CountedBody>> + Send {
         let Self { web, probes } = self;
         let begun = begun(&web, request.method(), accepted);
-        envelope::answer(web, peer, connection, begun, request, |web, context, request| {
+        envelope::answer(web, peer, connection, begun, Cors::OfNamespace, request, |web, context, request| {
             Self::handle(probes, web, context, request)
         })
     }

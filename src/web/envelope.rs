@@ -44,6 +44,15 @@ impl Context {
     }
 }
 
+/// Which web pages may read answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cors {
+    /// Those that the namespace lets read; all, where there is none.
+    OfNamespace,
+    /// None.
+    None,
+}
+
 /// Marks an answer whose CORS headers a narrowed namespace has decided.
 #[derive(Clone, Copy, Debug)]
 struct CorsDecided;
@@ -54,6 +63,7 @@ pub(super) async fn answer(
     peer: SocketAddr,
     connection: Arc<ConnectionState>,
     begun: Option<Stamp>,
+    cors: Cors,
     request: Request,
     handle: impl FnOnce(Web, Context, Request) -> Handling,
 ) -> Response<CountedBody> {
@@ -75,11 +85,13 @@ pub(super) async fn answer(
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, record.request_id.clone());
-    if !decided {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-        headers.insert(TIMING_ALLOW_ORIGIN, ANY);
+    if cors == Cors::OfNamespace {
+        if !decided {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+            headers.insert(TIMING_ALLOW_ORIGIN, ANY);
+        }
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
     }
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
     let status = response.status().as_u16();
     response.map(|body| record.answer(status, body))
 }
@@ -199,7 +211,8 @@ mod tests {
             })
         };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let response = answer(web.clone(), peer, Arc::default(), None, Request::new(Body::empty()), handle).await;
+        let response =
+            answer(web.clone(), peer, Arc::default(), None, Cors::OfNamespace, Request::new(Body::empty()), handle).await;
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();

@@ -3,13 +3,13 @@
 use http::{HeaderValue, Uri};
 
 use super::access::{self, Credential};
-use super::target::Target;
+use super::target::{Names, Resource};
 use crate::auth::secret::Secret;
 use crate::model::id::ObjectId;
 
 /// The object a URL names, the tokens in it and the time to live it asks for, where it names one.
 pub(crate) fn target(uri: &Uri) -> Option<(ObjectId, Vec<Secret<'_>>, Option<u64>)> {
-    let target = Target::parse(uri)?.ok()?;
+    let Resource::Object(target) = Resource::parse(uri, Names::Object)?.ok()? else { return None };
     let ttl_seconds = target.ttl_seconds().ok().flatten();
     Some((target.object, target.tokens, ttl_seconds))
 }

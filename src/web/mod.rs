@@ -5,8 +5,8 @@
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. [`data`] is what the data listeners serve: the probes have a router; every other path is an object's.
-//! 4. [`verbs`] reads the URL ([`target`]), asks who is there ([`access`]) and calls one file per verb. [`record`] goes along with
-//!    the request and knows at its end what became of it.
+//! 4. [`exchange`] is the request while it is answered. [`verbs`] reads the URL ([`target`]), has it ask who is there ([`access`]) and
+//!    calls one file per verb. [`record`] goes along and knows at the end what became of it.
 //! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.
 //! 6. [`admin`] is a listener of its own, for who looks after the server.
 //!
@@ -18,6 +18,7 @@ pub mod admin;
 pub mod connection;
 mod data;
 mod envelope;
+mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 pub mod problem;

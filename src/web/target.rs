@@ -36,7 +36,7 @@ pub(super) struct Target<'a> {
     last: Option<&'a str>,
 }
 
-/// What a URL means to WebDAV, where a folder has a name too.
+/// What a URL names. To WebDAV a folder has a name too.
 #[derive(Debug)]
 pub(super) enum Resource<'a> {
     Object(Target<'a>),
@@ -50,13 +50,8 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl<'a> Target<'a> {
-    /// Reads `/cache/{namespace}/{key}` or `/cache/{namespace}?key=…` (or `key_base64=…`). `None` for a path that is not under
-    /// `/cache/` at all. Parameters with other names are not looked at, whatever they say.
-    pub(super) fn parse(uri: &'a Uri) -> Option<Result<Self, Problem>> {
-        let rest = uri.path().strip_prefix("/cache/")?;
-        Some(Self::parse_rest(rest, uri.query().unwrap_or_default()))
-    }
-
+    /// Reads `{namespace}/{key}` or `{namespace}?key=…` (or `key_base64=…`). Parameters with other names are not looked at, whatever
+    /// they say.
     fn parse_rest(rest: &'a str, query: &'a str) -> Result<Self, Problem> {
         let (namespace, path_key) = rest.split_once('/').unwrap_or((rest, ""));
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
@@ -146,12 +141,54 @@ impl<'a> Target<'a> {
     }
 }
 
+/// What may be named by a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// An object.
+    Object,
+    /// An object; or, by a path that ends in a slash or has nothing but a namespace, a folder.
+    Both,
+    /// A folder, whatever its path ends in.
+    Folder,
+}
+
+/// The name of what a request is about, for who tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Object(ObjectId),
+    Collection(Collection),
+    /// A route of the admin listener, or nothing there.
+    Route(&'static str),
+}
+
+impl Name {
+    pub(super) fn namespace(&self) -> &str {
+        match self {
+            Self::Object(object) => object.namespace.as_str(),
+            Self::Collection(collection) => collection.namespace.as_str(),
+            Self::Route(_) => "",
+        }
+    }
+
+    /// The key, or what the keys of the folder begin with.
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Object(object) => object.key.as_str(),
+            Self::Collection(collection) => &collection.prefix,
+            Self::Route(route) => route,
+        }
+    }
+}
+
 impl<'a> Resource<'a> {
-    /// Reads a URL as PROPFIND means it (`folder` false: only a path that ends in a slash, or a namespace, is a folder) or as
-    /// MKCOL does (`folder` true: any path is).
-    pub(super) fn parse(uri: &'a Uri, folder: bool) -> Option<Result<Self, Problem>> {
+    /// Reads a URL. `None` for a path that is not under `/cache/` at all.
+    pub(super) fn parse(uri: &'a Uri, names: Names) -> Option<Result<Self, Problem>> {
         let rest = uri.path().strip_prefix("/cache/")?;
         let query = uri.query().unwrap_or_default();
+        if names == Names::Object {
+            return Some(Target::parse_rest(rest, query).map(Self::Object));
+        }
+        let folder = names == Names::Folder;
         let (namespace, path) = rest.split_once('/').unwrap_or((rest, ""));
         let named = parameters(query).any(|(name, _)| matches!(name, "key" | "key_base64"));
         let is_folder = folder || path.ends_with('/') || path.is_empty() && !named;
@@ -164,6 +201,13 @@ impl<'a> Resource<'a> {
         let tokens = parameters(query).filter(|(name, _)| *name == "token");
         let tokens = tokens.filter_map(|(_, token)| decode(token).ok()).map(Secret::new).collect();
         Ok(Self::Collection { collection, tokens })
+    }
+
+    pub(super) fn name(&self) -> Name {
+        match self {
+            Self::Object(target) => Name::Object(target.object.clone()),
+            Self::Collection { collection, .. } => Name::Collection(collection.clone()),
+        }
     }
 
     pub(super) fn namespace(&self) -> &Namespace {
@@ -215,7 +259,7 @@ mod tests {
 
     fn parse(url: &'static str) -> Result<(String, String), ()> {
         let uri = Box::leak(Box::new(Uri::from_static(url)));
-        let target = Target::parse(uri).unwrap().map_err(|_| ())?;
+        let Resource::Object(target) = Resource::parse(uri, Names::Object).unwrap().map_err(|_| ())? else { return Err(()) };
         Ok((target.object.namespace.to_string(), target.object.key.to_string()))
     }
 
@@ -260,8 +304,8 @@ mod tests {
         ] {
             assert_eq!(parse(url), Err(()), "{url}");
         }
-        assert!(Target::parse(&Uri::from_static("/cache")).is_none());
-        assert!(Target::parse(&Uri::from_static("/other/live/a")).is_none());
+        assert!(Resource::parse(&Uri::from_static("/cache"), Names::Object).is_none());
+        assert!(Resource::parse(&Uri::from_static("/other/live/a"), Names::Object).is_none());
     }
 
     #[test]
@@ -276,15 +320,15 @@ mod tests {
             ("/cache/live?key=a%3F.ts", false, false, "/cache/live/a%3F.ts"),
         ] {
             let uri = Uri::from_static(url);
-            let resource = Resource::parse(&uri, folder).unwrap().unwrap();
+            let resource = Resource::parse(&uri, if folder { Names::Folder } else { Names::Both }).unwrap().unwrap();
             assert_eq!((matches!(resource, Resource::Collection { .. }), &*resource.path()), (is_folder, path), "{url}");
             assert_eq!(resource.tokens().len(), url.matches("token").count(), "{url}");
             assert_eq!(resource.in_query(), url.contains("?key="), "{url}");
         }
         for url in ["/cache/", "/cache//", "/cache/live//", "/cache/live/a//", "/cache/live/../", "/cache/live/%ff/"] {
-            assert!(Resource::parse(&Uri::from_static(url), false).unwrap().is_err(), "{url}");
+            assert!(Resource::parse(&Uri::from_static(url), Names::Both).unwrap().is_err(), "{url}");
         }
-        assert!(Resource::parse(&Uri::from_static("/"), true).is_none());
+        assert!(Resource::parse(&Uri::from_static("/"), Names::Folder).is_none());
     }
 
     #[test]

@@ -182,3 +182,75 @@ fn only_an_administrator_reads_metrics_on_an_open_address() {
     assert_eq!(Request::new("GET", "/readyz").send(at).status, 200);
     assert_eq!(Request::new("GET", "/metrics").bearer(&admin).send(origin.address).status, 404, "not on the data listener");
 }
+
+#[test]
+fn a_web_page_gets_nothing_out_of_the_admin_listener() {
+    let origin = Origin::start_with(&["--admin-listen", "127.0.0.1:0"]);
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::new(method, path);
+        for (name, value) in headers {
+            request = request.header(name, (*value).to_owned());
+        }
+        request.send(origin.admin)
+    };
+    let routes = ["/metrics", "/v1/streams", "/v1/ingest/clients", "/v1/ingest/rejected", "/v1/harvest", "/v1/harvest/a"];
+    for path in routes {
+        for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
+            for (headers, status, code) in [
+                (&[("Host", "evil.example")][..], 421, "unknown-host"),
+                (
+                    &[("Host", "127.0.0.1.evil.example:8081"), ("Origin", "http://127.0.0.1.evil.example:8081")],
+                    421,
+                    "unknown-host",
+                ),
+                (&[("Host", "localhost:8081"), ("Origin", "http://evil.example")], 403, "foreign-origin"),
+                (&[("Host", "localhost:8081"), ("Sec-Fetch-Site", "cross-site")], 403, "foreign-origin"),
+                (
+                    &[("Host", "localhost:8081"), ("Sec-Fetch-Site", "same-site"), ("Origin", "http://localhost:8080")],
+                    403,
+                    "foreign-origin",
+                ),
+            ] {
+                let answer = ask(method, path, headers);
+                assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+                assert!(method == "HEAD" || answer.problem() == code, "{method} {path} {headers:?}");
+                assert_eq!(answer.header("access-control-allow-origin"), "", "{method} {path}");
+            }
+        }
+        let answer = ask("GET", path, &[]);
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        assert!(!answer.header("x-request-id").is_empty(), "{path}");
+    }
+    assert_eq!(ask("GET", "/livez", &[("Host", "evil.example")]).status, 200, "a probe tells nothing");
+
+    // By a service's name: with its key, where the figures are open, or where the name is in the settings.
+    let by_name = |origin: &Origin, path: &str, key: &str| {
+        let request = Request::new("GET", path).header("Host", "origin:8081");
+        if key.is_empty() { request } else { request.bearer(key) }
+            .send(std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port())))
+            .status
+    };
+    assert_eq!((by_name(&origin, "/metrics", ""), by_name(&origin, "/metrics", &origin.administrator)), (421, 200));
+    let open = Origin::start_with(&["--admin-listen", "0.0.0.0:0", "--metrics-open", "true"]);
+    assert_eq!((by_name(&open, "/metrics", ""), by_name(&open, "/v1/streams", "")), (200, 421));
+}
+
+#[test]
+fn the_admin_listener_speaks_of_itself() {
+    let origin = Origin::start_with(&["--admin-listen", "0.0.0.0:0"]);
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port()));
+    let administrator = &origin.administrator;
+    for (request, status, words) in [
+        (Request::new("GET", "/").bearer(administrator), 404, "/v1/streams"),
+        (Request::new("GET", "/v1/stream").bearer(administrator), 404, "/v1/harvest"),
+        (Request::new("GET", "/metrics"), 401, "admin_api_key.json"),
+        (Request::new("GET", "/metrics").bearer(&origin.player), 403, "role admin"),
+        (Request::new("POST", "/v1/streams").bearer(administrator), 405, "GET, HEAD"),
+    ] {
+        let answer = request.send(at);
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{text}");
+        assert!(text.contains(words) && !text.contains("/cache/") && !text.contains("HLS Akamai"), "{text}");
+        assert!(!text.contains("\"request_id\":\"\""), "{text}");
+    }
+}

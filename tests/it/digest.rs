@@ -453,3 +453,33 @@ fn webdav_clients_find_what_they_look_for() {
     }
     assert_eq!(wire.ask(&Request::new("GET", origin.path("none")).bearer(&only)).status, 404);
 }
+
+#[test]
+fn what_is_told_of_a_request_does_not_depend_on_its_verb() {
+    let origin = Origin::start();
+    let line = |method: &str, path: String, key: &str| {
+        let answer = Request::new(method, path).bearer(key).send(origin.address);
+        origin.wait_for_access(|line| line["request_id"] == *answer.header("x-request-id"))
+    };
+    origin.store("show/a.ts", "media");
+    let id = |key: &str| line("GET", origin.path("show/a.ts"), key)["key_id"].clone();
+    let (player, encoder) = (id(&origin.player), id(&origin.encoder));
+    assert_eq!((player.as_str().unwrap().len(), encoder.as_str().unwrap().len()), (16, 16));
+    for (method, path, key, named, status, key_id) in [
+        ("PROPFIND", "show/a.ts", &origin.player, "show/a.ts", 207, &player),
+        ("PROPFIND", "show/", &origin.player, "show/", 207, &player),
+        ("MKCOL", "show/two", &origin.encoder, "show/two/", 201, &encoder),
+        ("MKCOL", "show/two", &origin.player, "show/two/", 403, &player),
+        ("PUT", "show/b.ts", &origin.player, "show/b.ts", 403, &player),
+    ] {
+        let line = line(method, origin.path(path), key);
+        let told = (line["namespace"].as_str().unwrap(), line["key"].as_str().unwrap(), line["status"].as_u64().unwrap());
+        assert_eq!((told, &line["key_id"]), (("live-origin", named, status), key_id), "{method} {path}: {line}");
+    }
+    let refused = origin.refusals();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for line in refused {
+        assert_eq!((&line["namespace"], &line["key_id"]), (&"live-origin".into(), &player), "{line}");
+        assert!(["show/two/", "show/b.ts"].contains(&line["key"].as_str().unwrap()), "{line}");
+    }
+}

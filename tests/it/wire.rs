@@ -57,7 +57,10 @@ impl Request {
 
     /// The bytes of the request.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\nHost: any.example\r\n", self.method, self.path).into_bytes();
+        let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        if !self.headers.iter().any(|(name, _)| name == "Host") {
+            bytes.extend(b"Host: localhost\r\n");
+        }
         for (name, value) in &self.headers {
             bytes.extend(format!("{name}: {value}\r\n").bytes());
         }

@@ -4,7 +4,9 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values::{ack, address, bucket, collector, directory, durable, duration, file_name, number, rate, size, web_address};
+use super::values::{
+    ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, rate, size, web_address,
+};
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
@@ -25,6 +27,10 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     });
     top.truth("reuse_port", |value| settings.reuse_port = value);
     top.text("admin_listen", |text| address(text).map(|value| settings.admin_listen = value));
+    top.list("admin_hosts", |texts| {
+        settings.admin_hosts = texts.iter().map(|text| host_name(text)).collect::<Result<_, _>>()?;
+        Ok(())
+    });
     top.truth("metrics_open", |value| settings.metrics_open = value);
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));

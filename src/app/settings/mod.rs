@@ -34,6 +34,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where probes and metrics are served.
     pub admin_listen: SocketAddr,
+    /// By which names who has no key may call the admin listener, beside `localhost` and addresses.
+    pub admin_hosts: Vec<String>,
     /// Whether `/metrics` asks nobody for a key, wherever it listens.
     pub metrics_open: bool,
     /// Where signing keys and key records are kept.
@@ -166,6 +168,7 @@ impl Default for Settings {
             reuse_port: false,
             tls: TlsSettings::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_hosts: Vec::new(),
             metrics_open: false,
             access_log: AccessLogSettings { output: AccessLogOutput::Off, rotate_size: 100 << 20, keep: 5 },
             otlp_endpoint: None,
@@ -406,7 +409,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
-            drain_timeout = \"1500ms\"\nmetrics_open = true\n[access_log]\noutput = \"/var/log/a b.log\"\n\
+            drain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
             keep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\n\

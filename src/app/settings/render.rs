@@ -39,6 +39,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         reuse_port,
         tls,
         admin_listen,
+        admin_hosts,
         metrics_open,
         access_log,
         data_dir,
@@ -61,6 +62,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "listen = {}", list(listen.iter().map(ToString::to_string)))?;
     writeln!(text, "reuse_port = {reuse_port}")?;
     writeln!(text, "admin_listen = {}", quote(&admin_listen.to_string()))?;
+    writeln!(text, "admin_hosts = {}", list(admin_hosts.iter().cloned()))?;
     writeln!(text, "metrics_open = {metrics_open}")?;
     writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
     writeln!(text, "log_format = {}", quote(format))?;

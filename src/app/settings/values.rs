@@ -61,6 +61,16 @@ pub(super) fn bucket(text: &str) -> Result<String, String> {
     Ok(location.to_string())
 }
 
+/// The name of a host, without scheme or port.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no host name: it takes names like origin.example, without a port"))
+    }
+}
+
 pub(super) fn ack(text: &str) -> Result<Ack, String> {
     match text {
         "hot" => Ok(Ack::Hot),

@@ -4,24 +4,19 @@
 //! An order has to say that it is JSON: so a page in the browser of somebody on this machine can't give one (browsers ask before they
 //! send that elsewhere, and nobody answers them here).
 
-use std::fmt::Debug;
-use std::sync::Arc;
-
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::fmt::Debug;
 
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
 /// Where they are.
-const PATH: &str = "/v1/harvest";
+pub(super) const PATH: &str = "/v1/harvest";
 /// The longest order, in bytes.
 const LONGEST: usize = 16 << 10;
 
@@ -116,74 +111,60 @@ pub trait Harvests: Debug + Send + Sync {
     fn cancel(&self, id: &str) -> Option<Progress>;
 }
 
-type Shared = Arc<dyn Harvests>;
-
-/// The routes, for the admin listener to guard.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>(harvests: Shared) -> Router<S> {
-    Router::new().route(PATH, post(order).get(recent)).route("/v1/harvest/{id}", get(find).delete(cancel)).with_state(harvests)
-}
-
-async fn order(State(harvests): State<Shared>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+/// Takes an order.
+pub(super) async fn order(harvests: &dyn Harvests, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        let detail = "an order is JSON and says so: send Content-Type: application/json";
-        return problem(Problem::new(Code::NoJson, detail));
+        return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
     }
     let Ok(body) = to_bytes(body, LONGEST).await else {
-        return problem(Problem::new(Code::TooLarge, "an order has 16 KiB at most"));
+        return Err(Problem::new(Code::TooLarge, "an order has 16 KiB at most"));
     };
-    let order = match serde_json::from_slice(&body) {
-        Ok(order) => order,
-        Err(error) => return problem(Problem::bad_request(format!("the order can't be read: {error}"))),
-    };
-    match harvests.order(order) {
-        Ok(progress) => {
-            let location = HeaderValue::try_from(format!("{PATH}/{}", progress.id));
-            let mut response = json_response(StatusCode::ACCEPTED, &json!(progress));
-            if let Ok(location) = location {
-                response.headers_mut().insert(LOCATION, location);
-            }
-            response
-        }
-        Err(Refused::Off(detail)) => problem(Problem::new(Code::HarvestOff, detail)),
-        Err(Refused::Wrong(detail)) => problem(Problem::bad_request(detail)),
-        Err(Refused::Taken) => {
+    let order =
+        serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))?;
+    let progress = harvests.order(order).map_err(|refused| match refused {
+        Refused::Off(detail) => Problem::new(Code::HarvestOff, detail),
+        Refused::Wrong(detail) => Problem::bad_request(detail),
+        Refused::Taken => {
             let detail = "another harvest goes there: wait for its end, cancel it, or name another place in \"out\"";
-            problem(Problem::new(Code::HarvestTaken, detail))
+            Problem::new(Code::HarvestTaken, detail)
         }
-        Err(Refused::Busy) => {
+        Refused::Busy => {
             let detail = "as many harvests wait as may: order it again when one of them is over";
-            problem(Problem::new(Code::TooManyHarvests, detail))
+            Problem::new(Code::TooManyHarvests, detail)
         }
+    })?;
+    let location = HeaderValue::try_from(format!("{PATH}/{}", progress.id));
+    let mut response = json_response(StatusCode::ACCEPTED, &json!(progress));
+    if let Ok(location) = location {
+        response.headers_mut().insert(LOCATION, location);
     }
+    Ok(response)
 }
 
-async fn recent(State(harvests): State<Shared>) -> Response {
+/// The last ones.
+pub(super) fn recent(harvests: &dyn Harvests) -> Response {
     json_response(StatusCode::OK, &json!({ "harvests": harvests.recent() }))
 }
 
-async fn find(State(harvests): State<Shared>, Path(id): Path<String>) -> Response {
-    harvests.find(&id).map_or_else(unknown, |progress| json_response(StatusCode::OK, &json!(progress)))
+/// One of them.
+pub(super) fn find(harvests: &dyn Harvests, id: &str) -> Result<Response, Problem> {
+    harvests.find(id).map(|progress| json_response(StatusCode::OK, &json!(progress))).ok_or_else(unknown)
 }
 
-async fn cancel(State(harvests): State<Shared>, Path(id): Path<String>) -> Response {
-    harvests.cancel(&id).map_or_else(unknown, |progress| json_response(StatusCode::OK, &json!(progress)))
+/// Ends one.
+pub(super) fn cancel(harvests: &dyn Harvests, id: &str) -> Result<Response, Problem> {
+    harvests.cancel(id).map(|progress| json_response(StatusCode::OK, &json!(progress))).ok_or_else(unknown)
 }
 
-fn unknown() -> Response {
+fn unknown() -> Problem {
     let detail = "no harvest of this id is remembered: GET /v1/harvest has those that are, and a restart forgets them all";
-    problem(Problem::new(Code::NotFound, detail))
-}
-
-fn problem(problem: Problem) -> Response {
-    problem.into_response("", None)
+    Problem::new(Code::NotFound, detail)
 }
 
 fn json_response(status: StatusCode, json: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(json.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

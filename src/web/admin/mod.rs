@@ -1,69 +1,224 @@
 //! The admin listener: probes, metrics, the encoders' black box and [`mod@harvest`], apart from the data, with an `admin` key unless only
-//! this machine can reach it.
+//! this machine can reach it. [`pages`] keeps web pages away from it.
 //!
-//! Invariants: without that key nothing is told but whether the server is alive and ready, unless the settings say that figures
-//! are open. No object is served here, and nothing here changes one.
+//! Invariants: without that key nothing is told but whether the server is alive and ready, unless the settings say that figures are
+//! open. What a page in somebody's browser has the browser send is refused before it is asked whose it is. Nothing that is told here
+//! may be kept by a cache.
+//!
+//! No object is served here, and nothing here changes one.
 
 pub mod harvest;
+mod pages;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use serde_json::json;
-
 use self::harvest::Harvests;
 use super::Web;
-use super::access::authorize_admin;
+use super::connection::admission::{Admission, ConnectionLimits, Permit, Refused};
+use super::connection::listener;
+use super::connection::site::Site;
+use super::connection::state::ConnectionState;
 use super::data::readiness;
+use super::envelope::{self, Context, Cors};
+use super::exchange::{Asked, Exchange};
 use super::problem::Problem;
-use crate::auth::grant::Role;
-use crate::origin::OriginError;
+use super::problem::code::Code;
+use super::record::body::CountedBody;
+use super::refusals::refuse;
+use crate::model::stamp::Stamp;
 
-/// Serves the admin listener until `stop`. On a loopback address nobody is asked for a key; `/metrics` alone asks nobody
-/// anywhere when `metrics_open`.
+/// What the settings say of the admin listener.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// `/metrics` asks nobody, wherever it listens.
+    pub metrics_open: bool,
+    /// The names by which clients without a key may call it, beside `localhost` and addresses.
+    pub hosts: Vec<String>,
+}
+
+/// Serves the admin listener until `stop`. On a loopback address nobody is asked for a key.
 ///
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(
     listener: TcpListener,
     web: Web,
-    metrics_open: bool,
+    rules: Rules,
     harvests: Arc<dyn Harvests>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let open = listener.local_addr()?.ip().is_loopback();
-    let (mut guarded, mut figures) = (Router::new(), Router::new().route("/metrics", get(metrics)));
-    guarded = guarded.route("/v1/ingest/rejected", get(rejected)).route("/v1/ingest/clients", get(clients));
-    guarded = guarded.route("/v1/streams", get(streams)).merge(harvest::routes(harvests));
-    if !open {
-        let ask = from_fn_with_state(web.clone(), ask_for_admin_key);
-        guarded = guarded.layer(ask.clone());
-        if !metrics_open {
-            figures = figures.layer(ask);
+    let is_local = listener.local_addr()?.ip().is_loopback();
+    let site = Admin { inner: Arc::new(Inner { web: web.clone(), is_local, rules, harvests, admission: Arc::default() }) };
+    listener::serve(listener, None, web, site, stop).await;
+    Ok(())
+}
+
+#[derive(Clone, Debug)]
+struct Admin {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    web: Web,
+    is_local: bool,
+    rules: Rules,
+    harvests: Arc<dyn Harvests>,
+    admission: Arc<Admission>,
+}
+
+/// Open connections: for a console, some scrapers and scripts, whatever is open elsewhere.
+const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 256, per_address: 256 };
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Live,
+    Ready,
+    Metrics,
+    Streams,
+    Clients,
+    Rejected,
+    Harvests,
+    Harvest(&'a str),
+}
+
+/// What there is, for who asks for something else.
+const ROUTES: &str = "/metrics, /livez, /readyz, /v1/streams, /v1/ingest/clients, /v1/ingest/rejected and /v1/harvest";
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        Some(match path {
+            "/livez" => Self::Live,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/v1/streams" => Self::Streams,
+            "/v1/ingest/clients" => Self::Clients,
+            "/v1/ingest/rejected" => Self::Rejected,
+            harvest::PATH => Self::Harvests,
+            _ => {
+                let id = path.strip_prefix(harvest::PATH)?.strip_prefix('/')?;
+                Self::Harvest(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?)
+            }
+        })
+    }
+
+    /// Its name, for those who tell of a request.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Live => "/livez",
+            Self::Ready => "/readyz",
+            Self::Metrics => "/metrics",
+            Self::Streams => "/v1/streams",
+            Self::Clients => "/v1/ingest/clients",
+            Self::Rejected => "/v1/ingest/rejected",
+            Self::Harvests => harvest::PATH,
+            Self::Harvest(_) => "/v1/harvest/{id}",
         }
     }
-    let router = guarded
-        .merge(figures)
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(readiness))
-        .fallback(|| async { Problem::no_such_place().into_response("", None) })
-        .with_state(web)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Harvests => "GET, HEAD, POST",
+            Self::Harvest(_) => "GET, HEAD, DELETE",
+            _ => "GET, HEAD",
+        }
+    }
+
+    fn is_probe(self) -> bool {
+        matches!(self, Self::Live | Self::Ready)
+    }
+}
+
+impl Site for Admin {
+    type Body = CountedBody;
+
+    fn admit(&self, address: IpAddr) -> Result<Permit, Refused> {
+        self.inner.admission.admit(address, CONNECTIONS)
+    }
+
+    fn answer(
+        self,
+        peer: SocketAddr,
+        connection: Arc<ConnectionState>,
+        _: Option<Stamp>,
+        request: Request,
+    ) -> impl Future<Output = Response<CountedBody>> + Send {
+        let web = self.inner.web.clone();
+        envelope::answer(web, peer, connection, None, Cors::None, request, |_, context, request| {
+            Box::pin(async move { self.dispatch(context, request).await })
+        })
+    }
+}
+
+impl Admin {
+    async fn dispatch(self, context: Context, request: Request) -> Response {
+        let (parts, mut body) = request.into_parts();
+        let exchange = Exchange::begin(&self.inner.web, &context, &parts);
+        let mut response = match self.serve(&exchange, &mut body).await {
+            Ok(response) => response,
+            Err(problem) => refuse(&exchange, problem, body),
+        };
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        response
+    }
+
+    async fn serve(&self, exchange: &Exchange<'_>, body: &mut Body) -> Result<Response, Problem> {
+        let Inner { web, is_local, rules, harvests, .. } = &*self.inner;
+        let parts = exchange.parts;
+        let route = Route::of(parts.uri.path());
+        exchange.context.record.is_about(route.map_or("", Route::name), parts.uri.path().starts_with("/v1"));
+        let Some(route) = route else {
+            return Err(Problem::new(Code::NoSuchPlace, format!("there is nothing at this path: this listener has {ROUTES}")));
+        };
+        if !(route.is_probe() || route == Route::Metrics && rules.metrics_open) {
+            exchange.check_host()?;
+            pages::check(parts, &rules.hosts)?;
+            if !is_local {
+                exchange.authorize(Asked::Admin)?;
+            }
+        }
+        Ok(match (&parts.method, route) {
+            (&(Method::GET | Method::HEAD), _) => match route {
+                Route::Live => "alive\n".into_response(),
+                Route::Ready => readiness(State(web.clone())).await,
+                Route::Metrics => metrics(web, &parts.headers),
+                Route::Streams => json(json!({ "streams": web.inner.origin.streams() }).to_string()),
+                Route::Clients => json(web.inner.black_box.clients_json()),
+                Route::Rejected => json(web.inner.black_box.rejected_json()),
+                Route::Harvests => harvest::recent(&**harvests),
+                Route::Harvest(id) => harvest::find(&**harvests, id)?,
+            },
+            (&Method::POST, Route::Harvests) => harvest::order(&**harvests, &parts.headers, std::mem::take(body)).await?,
+            (&Method::DELETE, Route::Harvest(id)) => harvest::cancel(&**harvests, id)?,
+            _ => return Err(not_allowed(parts, route)),
+        })
+    }
+}
+
+fn not_allowed(parts: &Parts, route: Route<'_>) -> Problem {
+    let methods = route.methods();
+    let problem = if route == Route::Harvests && parts.method != Method::POST {
+        format!("this takes {methods}: POST orders a harvest")
+    } else {
+        format!("this takes {methods}")
+    };
+    Problem::new(Code::MethodNotAllowed, problem).with_header(ALLOW, HeaderValue::from_static(methods))
 }
 
 /// In the format that is asked for: Prometheus itself asks for `OpenMetrics`, a browser, curl and promtool do not.
-async fn metrics(State(web): State<Web>, request: HeaderMap) -> Response {
+fn metrics(web: &Web, request: &HeaderMap) -> Response {
     let asked = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"));
     let (content_type, text) = if request.get_all(ACCEPT).iter().any(asked) {
         ("application/openmetrics-text; version=1.0.0; charset=utf-8", web.inner.metrics.render())
@@ -73,29 +228,31 @@ async fn metrics(State(web): State<Web>, request: HeaderMap) -> Response {
     ([(CONTENT_TYPE, content_type)], text).into_response()
 }
 
-async fn rejected(State(web): State<Web>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], web.inner.black_box.rejected_json()).into_response()
+fn json(text: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], text.into()).into_response()
 }
 
-async fn streams(State(web): State<Web>) -> Response {
-    let text = json!({ "streams": web.inner.origin.streams() }).to_string();
-    ([(CONTENT_TYPE, "application/json")], text).into_response()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn clients(State(web): State<Web>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], web.inner.black_box.clients_json()).into_response()
-}
-
-async fn ask_for_admin_key(
-    State(web): State<Web>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    match authorize_admin(&web.inner.verifier, &parts, peer.ip()) {
-        Ok(grant) if grant.role == Role::Admin => next.run(Request::from_parts(parts, body)).await,
-        Ok(_) => Problem::from(OriginError::Forbidden).into_response("", None),
-        Err(denied) => Problem::denied(&denied, &web.inner.verifier).into_response("", None),
+    #[test]
+    fn a_path_has_one_route_or_none() {
+        for (path, route) in [
+            ("/metrics", Some(Route::Metrics)),
+            ("/v1/harvest", Some(Route::Harvests)),
+            ("/v1/harvest/a1", Some(Route::Harvest("a1"))),
+            ("/v1/harvest/", None),
+            ("/v1/harvest/a/b", None),
+            ("/v1/harvests", None),
+            ("/", None),
+            ("/v1/stream", None),
+            ("/cache/live/a.ts", None),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+        for route in ROUTES.split([' ', ',']).filter(|word| word.starts_with('/')) {
+            assert!(Route::of(route).is_some_and(|known| known.name() == route), "{route}");
+        }
     }
 }

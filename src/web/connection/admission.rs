@@ -37,14 +37,14 @@ struct Open {
 
 /// Why a connection is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(in crate::web) enum Refused {
     Total,
     Address,
 }
 
 /// A connection's permit, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(in crate::web) struct Permit {
     admission: Arc<Admission>,
     address: IpAddr,
 }
@@ -60,7 +60,7 @@ impl Refused {
 
 impl Admission {
     /// A permit for a connection from this address.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, limits: ConnectionLimits) -> Result<Permit, Refused> {
+    pub(in crate::web) fn admit(self: &Arc<Self>, address: IpAddr, limits: ConnectionLimits) -> Result<Permit, Refused> {
         let address = network(address);
         let mut open = self.open.lock();
         if open.total >= limits.total {

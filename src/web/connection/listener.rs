@@ -66,7 +66,7 @@ pub(in crate::web) async fn serve(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         // Playlists and headers are small and urgent; a failure here costs some milliseconds, not the connection.
         let _ = stream.set_nodelay(true);
-        let permit = match web.inner.admission.admit(peer.ip(), web.inner.limits.load().connections) {
+        let permit = match site.admit(peer.ip()) {
             Ok(permit) => permit,
             Err(limit) => {
                 web.inner.metrics.count_connection_refused(limit.as_str());

@@ -66,6 +66,9 @@ codes! {
          and, if it has a prefix, for this object: see 'springhead keys inspect'. Is the player's key in the encoder?"
     HarvestOff "harvest-off" 403 Retry::Never, "This server takes no such orders":
         "Name a folder or a bucket in [harvest] of the settings, or order it to one that is named there."
+    ForeignOrigin "foreign-origin" 403 Retry::Never, "A web page from elsewhere asked":
+        "A page in somebody's browser had it ask the admin listener. If that is a tool of yours, have it ask with an admin key, and \
+         not from a page."
     NotFound "not-found" 404 Retry::Never, "There is no such object":
         "It was not uploaded, was deleted, has outlived its TTL, or made room for newer ones: compare the name with what the encoder \
          writes, and look at evictions and ttl_seconds."
@@ -99,6 +102,8 @@ codes! {
         "Send the order with Content-Type: application/json."
     RangeNotSatisfiable "range-not-satisfiable" 416 Retry::Never, "No such part of the object":
         "The range begins behind the object's end: the client takes it for a longer one, or its copy of the playlist is not this one's."
+    UnknownHost "unknown-host" 421 Retry::Never, "The admin listener is not known by this name":
+        "Call it by localhost or its address, send an admin key, or name the host in admin_hosts of the settings."
     HeadTooLarge "head-too-large" 431 Retry::Never, "The request's headers are too large":
         "The request line and headers are over 32 KiB: see what a proxy in between adds, and shorten it."
     Internal "internal" 500 Retry::Never, "A fault of the server":

@@ -213,9 +213,23 @@ impl From<OriginError> for Problem {
 }
 
 impl Problem {
+    /// A good key, but none of an administrator.
+    pub(super) fn no_administrator() -> Self {
+        let detail = "the API key is good, but not for this listener, which takes one of role admin: see admin_api_key.json in the data \
+                      directory, or make one with 'springhead keys create --role admin'";
+        Self::new(Code::Forbidden, detail)
+    }
+
     /// Nobody is let in: a challenge of each kind, with a nonce of its own.
-    pub(super) fn denied(denied: &Denied, verifier: &Verifier) -> Self {
+    /// `admin`: it is the admin listener that asks.
+    pub(super) fn denied(denied: &Denied, verifier: &Verifier, admin: bool) -> Self {
         let (code, detail, inner) = match denied {
+            Denied::NoCredentials if admin => (
+                Code::NoCredentials,
+                "this listener takes an API key of role admin, as 'Authorization: Bearer KEY' or as Basic password: the first start \
+                 writes one to admin_api_key.json in the data directory",
+                None,
+            ),
             Denied::NoCredentials => (
                 Code::NoCredentials,
                 "this takes an API key: as Basic password, as 'Authorization: KEY' or 'Bearer KEY', or as ?token=KEY; or Digest with an \

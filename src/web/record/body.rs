@@ -21,7 +21,6 @@ impl Record {
     pub(in crate::web) fn answer(self: &Arc<Self>, status: u16, body: Body) -> CountedBody {
         let metrics = &self.web.inner.metrics;
         let after = self.begun.elapsed();
-        metrics.answered(self.verb, after);
         let mut facts = self.facts.lock();
         facts.status = Some(status);
         facts.answered_after = Some(after);
@@ -32,8 +31,12 @@ impl Record {
             _ => Outcome::Other,
         });
         let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
+        let is_aside = facts.is_aside;
         drop(facts);
-        traffic.count(self.verb, Some(status), outcome);
+        if !is_aside {
+            metrics.answered(self.verb, after);
+            traffic.count(self.verb, Some(status), outcome);
+        }
         CountedBody::new(body, traffic, Arc::clone(self))
     }
 }

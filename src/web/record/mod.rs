@@ -29,9 +29,9 @@ use self::spans::{Ended, Spans};
 use super::Web;
 use super::connection::state::ConnectionState;
 use super::problem::Problem;
+use super::target::Name;
 use crate::auth::grant::Grant;
 use crate::metrics::{Outcome, Traffic, Verb};
-use crate::model::id::ObjectId;
 use crate::origin::{Found, Stored};
 
 /// W3C Trace Context.
@@ -56,7 +56,11 @@ pub(super) struct Record {
 #[derive(Debug, Default)]
 struct Facts {
     traffic: Option<Arc<Traffic>>,
-    object: Option<ObjectId>,
+    name: Option<Name>,
+    /// It is not counted with the traffic.
+    is_aside: bool,
+    /// It has no line and no span.
+    is_untold: bool,
     grant: Option<Arc<Grant>>,
     outcome: Option<Outcome>,
     status: Option<u16>,
@@ -101,11 +105,28 @@ impl Record {
         self.request_id.to_str().unwrap_or_default()
     }
 
-    /// The URL named an object; of a namespace that is configured, its requests are counted there.
-    pub(super) fn target(&self, object: &ObjectId, traffic: Option<Arc<Traffic>>) {
+    /// The URL names this; of a namespace that is configured, its requests are counted there.
+    pub(super) fn names(&self, name: Name, traffic: Option<Arc<Traffic>>) {
         let mut facts = self.facts.lock();
         facts.traffic = traffic;
-        facts.object = Some(object.clone());
+        facts.name = Some(name);
+    }
+
+    /// The request is for a route of the admin listener, which is nobody's traffic. Only those that are `told` have a line in the
+    /// access log: scrapes and probes are many, and nobody looks for them.
+    pub(super) fn is_about(&self, route: &'static str, told: bool) {
+        let mut facts = self.facts.lock();
+        facts.name = Some(Name::Route(route));
+        if !std::mem::replace(&mut facts.is_aside, true) {
+            self.web.inner.metrics.requests_in_flight.dec();
+        }
+        facts.is_untold = !told;
+    }
+
+    /// What the URL names, and whose key was good for it, as far as both are known.
+    pub(super) fn who_and_what(&self) -> (Option<Name>, Option<Arc<Grant>>) {
+        let facts = self.facts.lock();
+        (facts.name.clone(), facts.grant.clone())
     }
 
     /// A key was good for it.
@@ -174,7 +195,7 @@ impl Record {
         let all_sent = self.method == Method::HEAD || facts.length.map_or(facts.ended, |length| sent >= length);
         let whole = facts.status.is_some() && all_sent && !self.connection.is_broken();
         let agent = self.user_agent.as_ref().map_or(&b""[..], |agent| agent.as_bytes());
-        let name = facts.object.as_ref().map_or(("", ""), |object| (object.namespace.as_str(), object.key.as_str()));
+        let name = facts.name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
         log.add(|line| {
             let mut object = Object::begin(line);
             object.time(field!("time"), self.web.inner.origin.clock().wall());
@@ -204,12 +225,11 @@ impl Record {
     fn tell(&self, spans: &dyn Spans) {
         let facts = self.facts.lock();
         let outcome = facts.outcome.unwrap_or(Outcome::Broken);
-        if facts.object.is_none() && outcome == Outcome::Other {
+        if facts.name.is_none() && outcome == Outcome::Other {
             // A probe: there are many, and nobody looks for them.
             return;
         }
-        let names =
-            facts.object.as_ref().map(|object| (redact::name(object.namespace.as_str()), redact::name(object.key.as_str())));
+        let names = facts.name.as_ref().map(|name| (redact::name(name.namespace()), redact::name(name.key())));
         spans.ended(&Ended {
             at: self.web.inner.origin.clock().wall().to_system(),
             took: self.begun.elapsed(),
@@ -228,12 +248,17 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let metrics = &self.web.inner.metrics;
-        metrics.requests_in_flight.dec();
         let facts = self.facts.get_mut();
-        if facts.status.is_none() {
+        if !facts.is_aside {
+            metrics.requests_in_flight.dec();
+        }
+        if facts.status.is_none() && !facts.is_aside {
             // The client went before it was answered; an upload may have come to its end all the same.
             let traffic = facts.traffic.as_ref().unwrap_or(metrics.nowhere());
             traffic.count(self.verb, None, facts.outcome.unwrap_or(Outcome::Broken));
+        }
+        if facts.is_untold {
+            return;
         }
         if let Some(log) = &self.web.inner.access_log {
             self.write(log);

@@ -10,31 +10,45 @@ pub(super) mod black_box;
 pub(super) mod challenge;
 
 use axum::body::Body;
+use axum::http::Method;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::Web;
 use super::connection::unwanted;
-use super::envelope::{Context, narrow};
+use super::envelope::Context;
+use super::exchange::Exchange;
 use super::problem::Problem;
 use super::problem::code::Retry;
 use super::record::redact;
-use crate::model::id::{Namespace, ObjectId};
 use crate::origin::NamespaceHandle;
 
-/// Writes it, and counts. Names the object by its parsed name, never by the URL: the query may hold a key.
-pub(super) fn log(
-    web: &Web,
-    context: &Context,
-    parts: &Parts,
-    object: Option<&ObjectId>,
-    problem: &Problem,
-    received: Option<u64>,
-) {
-    let namespace = &*redact::name(object.map_or("", |object| object.namespace.as_str()));
-    let key = &*redact::name(object.map_or("", |object| object.key.as_str()));
+/// Answers with a problem, at once, tells of it, and sees to the rest of the body.
+pub(super) fn refuse(exchange: &Exchange<'_>, problem: Problem, body: Body) -> Response {
+    let Exchange { web, context, parts, .. } = exchange;
+    context.record.failed(&problem, None);
+    // What does not read writes, or means to: some encoders make folders first.
+    let is_write = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) && parts.method != "PROPFIND";
+    if is_write {
+        tell(web, context, parts, &problem, None);
+    }
+    let closes = unwanted::after_refusal(&context.connection, &parts.headers, body);
+    answer(exchange, if closes { problem.close() } else { problem })
+}
+
+/// A problem that has been told of, dressed as its namespace wants errors dressed.
+pub(super) fn answer(exchange: &Exchange<'_>, problem: Problem) -> Response {
+    let policy = exchange.namespace.as_ref().and_then(NamespaceHandle::policy);
+    exchange.dress(problem.into_response(exchange.context.id(), policy.map(|policy| &policy.error_cache_control)))
+}
+
+/// Writes the line, counts, and keeps what was sent. Names the object by its parsed name, never by the URL: the query may hold a key.
+pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Problem, received: Option<u64>) {
+    let (name, grant) = context.record.who_and_what();
+    let name = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
+    let (namespace, key) = (&*redact::name(name.0), &*redact::name(name.1));
+    let key_id = grant.as_ref().map_or("", |grant| grant.key_id.as_str());
     let user_agent = redact::header(&USER_AGENT, parts.headers.get(USER_AGENT).map_or(b"", |agent| agent.as_bytes()));
     let (method, status) = (&*redact::name(parts.method.as_str()), problem.code.status().as_u16());
     let (reason, request_id, peer) = (problem.code.name(), context.id(), context.peer);
@@ -47,49 +61,8 @@ pub(super) fn log(
         tracing::debug!(method, namespace, key, status, reason, %peer, user_agent, request_id, "upload asked for credentials");
     } else {
         tracing::warn!(
-            method, namespace, key, status, reason, detail, received_bytes = received, %peer, user_agent, request_id,
+            method, namespace, key, key_id, status, reason, detail, received_bytes = received, %peer, user_agent, request_id,
             "upload refused"
         );
     }
-}
-
-/// Answers with an error, at once, and sees to the rest of the body.
-pub(super) fn refuse(
-    web: &Web,
-    context: &Context,
-    parts: &Parts,
-    object: Option<&ObjectId>,
-    problem: Problem,
-    body: Body,
-) -> Response {
-    context.record.failed(&problem, None);
-    // What does not read writes, or means to: some encoders make folders first.
-    let is_write = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if is_write {
-        log(web, context, parts, object, &problem, None);
-    }
-    let problem = without_body(problem, context, &parts.headers, body);
-    error_response(web, context, &parts.headers, object.map(|object| &object.namespace), problem)
-}
-
-/// An error, dressed as its namespace wants errors dressed.
-pub(super) fn error_response(
-    web: &Web,
-    context: &Context,
-    headers: &HeaderMap,
-    namespace: Option<&Namespace>,
-    problem: Problem,
-) -> Response {
-    let namespace = namespace.map(|namespace| web.inner.origin.namespace(namespace));
-    let policy = namespace.as_ref().and_then(NamespaceHandle::policy);
-    let mut response = problem.into_response(context.id(), policy.map(|policy| &policy.error_cache_control));
-    if let Some(policy) = policy {
-        narrow(&mut response, &policy.cors_origins, headers);
-    }
-    response
-}
-
-/// Sees to the body of a refused request, and has its client know when the connection will not go on.
-pub(super) fn without_body(problem: Problem, context: &Context, headers: &HeaderMap, body: Body) -> Problem {
-    if unwanted::after_refusal(&context.connection, headers, body) { problem.close() } else { problem }
 }

@@ -7,31 +7,30 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
 
-use super::reply;
+use super::{inherit, reply};
 use crate::auth::grant::Grant;
-use crate::auth::secret::Secret;
 use crate::metrics::Outcome;
-use crate::model::clock::Clock;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask};
 use crate::origin::{Arriving, Following, Found, NamespaceHandle, OriginError, Portion, Read, ReadSpec};
+use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::record::Record;
 use crate::web::target::Target;
 
-/// Finds the object and answers 200, 206 or 304. `inherit`: what a playlist's children are to inherit.
+/// Finds the object and answers 200, 206 or 304.
 ///
 /// Cancel-safe: it may wait for what is not in memory or about to arrive, and changes nothing.
 pub(super) async fn get(
+    exchange: &Exchange<'_>,
     namespace: &NamespaceHandle,
     grant: &Grant,
-    parts: &Parts,
     target: &Target<'_>,
-    clock: &Clock,
-    inherit: Option<&Secret<'_>>,
-    record: &Record,
 ) -> Result<Response, Problem> {
-    let shift = target.shift(clock)?;
+    let (web, parts, record) = (exchange.web, exchange.parts, &*exchange.context.record);
+    let inherit = inherit::query(&web.inner.verifier, target);
+    let inherit = inherit.as_ref();
+    let shift = target.shift(web.inner.origin.clock())?;
     let spec = ReadSpec {
         portion: portion(parts),
         arriving: arriving(parts),

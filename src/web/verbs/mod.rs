@@ -14,103 +14,86 @@ mod inherit;
 mod put;
 mod reply;
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::HOST;
-use axum::http::{Method, Version};
+use axum::http::Method;
 use axum::response::Response;
 
-use self::dav::Verb;
 use super::Web;
-use super::access::{Denied, authorize};
 use super::connection::unwanted;
-use super::envelope::{Context, narrow, preflight};
+use super::envelope::{Context, preflight};
+use super::exchange::{Asked, Exchange};
 use super::problem::Problem;
 use super::refusals::refuse;
-use super::target::Target;
+use super::target::{Names, Resource};
 use crate::auth::grant::Action;
+use crate::origin::Upload;
+
+/// What a verb comes to.
+enum Answered {
+    /// This is the answer.
+    With(Response),
+    /// The body is to be taken, and the answer depends on it.
+    Receiving(Box<Upload>),
+}
 
 /// Answers any request for an object.
 pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let has_one_host = {
-        let mut hosts = parts.headers.get_all(HOST).iter();
-        hosts.next().is_some() && hosts.next().is_none()
-    };
-    if parts.version == Version::HTTP_11 && !has_one_host {
-        // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
-        let problem = Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)");
-        return refuse(&web, &context, &parts, None, problem, body);
-    }
-    if let Some(verb) = Verb::of(&parts.method) {
-        return dav::dispatch(web, context, verb, Request::from_parts(parts, body)).await;
-    }
-    let target = match Target::parse(&parts.uri) {
-        Some(Ok(target)) => target,
-        // What a folder can is asked with a slash at its end.
-        Some(Err(_)) if parts.method == Method::OPTIONS => return preflight(),
-        Some(Err(problem)) => return refuse(&web, &context, &parts, None, problem, body),
-        None => return refuse(&web, &context, &parts, None, Problem::no_such_place(), body),
-    };
-    let namespace = web.inner.origin.namespace(&target.object.namespace);
-    context.record.target(&target.object, namespace.traffic().cloned());
-    let action = match parts.method {
-        Method::GET | Method::HEAD => Action::Read,
-        Method::PUT | Method::POST | Method::DELETE => Action::Write,
-        Method::OPTIONS => {
-            let mut response = preflight();
-            if let Some(policy) = namespace.policy() {
-                narrow(&mut response, &policy.cors_origins, &parts.headers);
-            }
-            return response;
+    let (parts, mut body) = request.into_parts();
+    let mut exchange = Exchange::begin(&web, &context, &parts);
+    match answer(&mut exchange, &mut body).await {
+        Ok(Answered::With(response)) => exchange.dress(response),
+        Ok(Answered::Receiving(upload)) => {
+            let namespace = exchange.namespace.take();
+            put::receive(web, context, parts, namespace, upload, body).await
         }
-        _ => return refuse(&web, &context, &parts, Some(&target.object), Problem::method_not_allowed(), body),
+        Err(problem) => refuse(&exchange, problem, body),
+    }
+}
+
+async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered, Problem> {
+    let parts = exchange.parts;
+    exchange.check_host()?;
+    let (names, action) = match parts.method.as_str() {
+        "GET" | "HEAD" => (Names::Object, Some(Action::Read)),
+        "PUT" | "POST" | "DELETE" => (Names::Object, Some(Action::Write)),
+        "PROPFIND" => (Names::Both, Some(Action::Read)),
+        "MKCOL" => (Names::Folder, Some(Action::Write)),
+        "OPTIONS" => (Names::Both, None),
+        _ => (Names::Object, None),
     };
-    let authorized = authorize(&web.inner.verifier, &parts, context.peer.ip(), &target.tokens, target.in_query, |grant| {
-        grant.allows(action, &target.object)
-    });
-    let grant = match authorized {
-        Ok(grant) => grant,
-        Err(denied) => {
-            if action == Action::Write && denied == Denied::NoCredentials {
-                web.inner.challenges.asked(context.peer.ip(), &target.object);
-            }
-            let problem = Problem::denied(&denied, &web.inner.verifier);
-            return refuse(&web, &context, &parts, Some(&target.object), problem, body);
-        }
+    let resource = match Resource::parse(&parts.uri, names) {
+        // What can be done is asked of names that are none, too.
+        Some(Err(_)) if parts.method == Method::OPTIONS => return Ok(Answered::With(preflight())),
+        resource => resource.unwrap_or_else(|| Err(Problem::no_such_place()))?,
     };
-    context.record.authorized(&grant);
-    if action == Action::Read {
-        let query = inherit::query(&web.inner.verifier, &target);
-        return match get::get(&namespace, &grant, &parts, &target, web.inner.origin.clock(), query.as_ref(), &context.record)
-            .await
-        {
-            Ok(mut response) => {
-                if let Some(policy) = namespace.policy() {
-                    narrow(&mut response, &policy.cors_origins, &parts.headers);
-                }
-                response
-            }
-            Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
+    let namespace = exchange.names(&resource);
+    let Some(action) = action else {
+        return if parts.method == Method::OPTIONS {
+            Ok(Answered::With(preflight()))
+        } else {
+            Err(Problem::method_not_allowed())
         };
-    }
-    web.inner.challenges.answered(context.peer.ip(), &target.object);
-    let begun = context.begun.unwrap_or_else(|| web.inner.origin.stamp());
-    if parts.method == Method::DELETE {
-        return match delete::delete(&namespace, &grant, &target, begun, &context.record).await {
-            Ok(response) => {
-                web.inner.black_box.accepted(context.peer.ip(), &parts);
-                // An encoder's DELETE may carry an empty chunked body; left unread, it would break the next request.
-                unwanted::to_end(body).await;
-                response
-            }
-            Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
-        };
-    }
-    match put::admit(&namespace, &grant, &parts, &target, begun).await {
-        Ok(upload) => {
-            web.inner.black_box.accepted(context.peer.ip(), &parts);
-            put::receive(web, context, parts, upload, body).await
+    };
+    let grant = exchange.authorize(Asked::Of(action, &resource))?;
+    let begun = || exchange.context.begun.unwrap_or_else(|| exchange.web.inner.origin.stamp());
+    let response = match (parts.method.as_str(), &resource) {
+        ("MKCOL", Resource::Collection { collection, .. }) => dav::make(&namespace, &grant, collection)?,
+        ("PROPFIND", resource) => dav::find(&namespace, &grant, resource).await?,
+        ("PUT" | "POST", Resource::Object(target)) => {
+            let upload = put::admit(&namespace, &grant, parts, target, begun()).await?;
+            exchange.accepted();
+            return Ok(Answered::Receiving(Box::new(upload)));
         }
-        Err(problem) => refuse(&web, &context, &parts, Some(&target.object), problem, body),
-    }
+        ("DELETE", Resource::Object(target)) => {
+            let response = delete::delete(&namespace, &grant, target, begun(), &exchange.context.record).await?;
+            exchange.accepted();
+            response
+        }
+        (_, Resource::Object(target)) => return Ok(Answered::With(get::get(exchange, &namespace, &grant, target).await?)),
+        (_, Resource::Collection { .. }) => return Err(Problem::method_not_allowed()),
+    };
+    // It may carry an empty chunked body, as encoders' DELETEs do; left unread, it would break the next request.
+    unwanted::to_end(std::mem::take(body)).await;
+    Ok(Answered::With(response))
 }

@@ -4,8 +4,6 @@
 //! if the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
 //! an error, the upload is dropped, and nothing has changed.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, TRANSFER_ENCODING,
@@ -22,10 +20,10 @@ use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
 use crate::model::meta::LONGEST_KEPT;
 use crate::model::stamp::Stamp;
-use crate::origin::policy::NamespacePolicy;
 use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
-use crate::web::connection::late;
-use crate::web::envelope::{Context, narrow};
+use crate::web::connection::{late, unwanted};
+use crate::web::envelope::Context;
+use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 use crate::web::target::Target;
@@ -38,7 +36,7 @@ pub(super) async fn admit(
     parts: &Parts,
     target: &Target<'_>,
     begun: Stamp,
-) -> Result<Admitted, Problem> {
+) -> Result<Upload, Problem> {
     let headers = &parts.headers;
     if headers.contains_key(CONTENT_RANGE) || headers.contains_key(RANGE) {
         return Err(Problem::bad_request(
@@ -62,16 +60,7 @@ pub(super) async fn admit(
         cache_control: headers.get(CACHE_CONTROL).cloned(),
         conditions: KeptConditions::from(get::conditions(headers)),
     };
-    let upload = namespace.put(grant, &target.object, begun, spec).await?;
-    Ok(Admitted { upload, object: target.object.clone(), policy: namespace.policy().cloned() })
-}
-
-/// An upload that may go on, and its name.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    upload: Upload,
-    object: crate::model::id::ObjectId,
-    policy: Option<Arc<NamespacePolicy>>,
+    Ok(namespace.put(grant, &target.object, begun, spec).await?)
 }
 
 fn length(parts: &Parts) -> Option<u64> {
@@ -87,29 +76,51 @@ fn length(parts: &Parts) -> Option<u64> {
 }
 
 /// Takes the body and answers. Cancel-safe: what takes it goes on without the caller.
-pub(super) async fn receive(web: Web, context: Context, parts: Parts, admitted: Admitted, body: Body) -> Response {
-    let policy = admitted.policy.clone();
-    let taken = Detached::new(&web.inner.uploads, take(web.clone(), context.clone(), parts.clone(), admitted, body));
-    let mut response = match taken.await {
+pub(super) async fn receive(
+    web: Web,
+    context: Context,
+    parts: Parts,
+    namespace: Option<NamespaceHandle>,
+    upload: Box<Upload>,
+    body: Body,
+) -> Response {
+    let taken = Detached::new(&web.inner.uploads, take(web.clone(), context, parts, namespace, upload, body));
+    taken.await
+}
+
+/// Reads the body to its end, commits it and makes the answer. What goes wrong is told of here: the client may not be there to hear it.
+async fn take(
+    web: Web,
+    context: Context,
+    parts: Parts,
+    namespace: Option<NamespaceHandle>,
+    upload: Box<Upload>,
+    mut body: Body,
+) -> Response {
+    let exchange = Exchange { namespace, ..Exchange::begin(&web, &context, &parts) };
+    match store(&exchange, upload, &mut body).await {
         Ok(stored) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             if let Some(etag) = stored.etag {
                 response.headers_mut().insert(ETAG, etag);
             }
-            response
+            exchange.dress(response)
         }
-        Err(problem) => problem.into_response(context.id(), policy.as_ref().map(|policy| &policy.error_cache_control)),
-    };
-    if let Some(policy) = &policy {
-        narrow(&mut response, &policy.cors_origins, &parts.headers);
+        Err((problem, received)) => {
+            refusals::tell(&web, &context, &parts, &problem, received);
+            // A client that waited to be told to go on has been told so.
+            let closes = unwanted::after_refusal(&context.connection, &HeaderMap::new(), body);
+            refusals::answer(&exchange, if closes { problem.close() } else { problem })
+        }
     }
-    response
 }
 
-/// Reads the body to its end and commits it. What goes wrong is logged here: the client may not be there to be told.
-async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut body: Body) -> Result<Stored, Problem> {
-    let Admitted { mut upload, object, .. } = admitted;
+/// What went wrong, and after how many bytes, where that says something.
+type Failed = (Problem, Option<u64>);
+
+async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body) -> Result<Stored, Failed> {
+    let (web, context) = (exchange.web, exchange.context);
     let timeouts = web.inner.limits.load().timeouts;
     let end = Instant::now() + timeouts.upload_total;
     let problem = loop {
@@ -118,15 +129,15 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
             Ok(None) => match upload.commit().await {
                 Ok(stored) => {
                     context.record.stored(&stored);
-                    let said = if stored.etag.is_some() { "stored" } else { "superseded by what was begun later" };
-                    tracing::debug!(namespace = %object.namespace, key = %object.key, size_bytes = stored.length, "{said}");
+                    if tracing::enabled!(tracing::Level::DEBUG) {
+                        let (name, _) = context.record.who_and_what();
+                        let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
+                        let said = if stored.etag.is_some() { "stored" } else { "superseded by what was begun later" };
+                        tracing::debug!(namespace, key, size_bytes = stored.length, "{said}");
+                    }
                     return Ok(stored);
                 }
-                Err(error) => {
-                    let problem = Problem::from(error);
-                    refusals::log(&web, &context, &parts, Some(&object), &problem, None);
-                    return Err(problem);
-                }
+                Err(error) => return Err((error.into(), None)),
             },
             Ok(Some(Ok(frame))) => {
                 // Trailers say nothing we keep.
@@ -144,9 +155,7 @@ async fn take(web: Web, context: Context, parts: Parts, admitted: Admitted, mut 
             Err(_) => break too_slow(),
         }
     };
-    refusals::log(&web, &context, &parts, Some(&object), &problem, Some(upload.received()));
-    drop(upload);
-    Err(refusals::without_body(problem, &context, &HeaderMap::new(), body))
+    Err((problem, Some(upload.received())))
 }
 
 fn cut_off() -> Problem {

@@ -1,0 +1,104 @@
+//! One request, from its first header to its answer: what is known of it, whatever its verb and its listener.
+//!
+//! It begins with who sent what. What the URL names is put in ([`Exchange::names`]), and its namespace is looked up, once; then it is
+//! asked who is there ([`Exchange::authorize`]), once; and the answer is dressed as its namespace wants answers dressed
+//! ([`Exchange::dress`]). Refusals are made in one place, too ([`super::refusals::refuse`]). The record goes along and knows at the end
+//! what became of it.
+
+use std::sync::Arc;
+
+use axum::http::Version;
+use axum::http::header::HOST;
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use super::Web;
+use super::access::{Denied, authorize};
+use super::envelope::{Context, narrow};
+use super::problem::Problem;
+use super::target::Resource;
+use crate::auth::grant::{Action, Grant, Role};
+use crate::origin::NamespaceHandle;
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Exchange<'a> {
+    pub(super) web: &'a Web,
+    pub(super) context: &'a Context,
+    pub(super) parts: &'a Parts,
+    /// Where what it names lies, once that is known; of a namespace that is not configured, too.
+    pub(super) namespace: Option<NamespaceHandle>,
+}
+
+/// What a key has to be good for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// To do this with what the URL names.
+    Of(Action, &'a Resource<'a>),
+    /// To look after the server.
+    Admin,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn begin(web: &'a Web, context: &'a Context, parts: &'a Parts) -> Self {
+        Self { web, context, parts, namespace: None }
+    }
+
+    /// We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
+    pub(super) fn check_host(&self) -> Result<(), Problem> {
+        let mut hosts = self.parts.headers.get_all(HOST).iter();
+        if self.parts.version == Version::HTTP_11 && !(hosts.next().is_some() && hosts.next().is_none()) {
+            return Err(Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)"));
+        }
+        Ok(())
+    }
+
+    /// The URL names this.
+    pub(super) fn names(&mut self, resource: &Resource<'_>) -> NamespaceHandle {
+        let namespace = self.web.inner.origin.namespace(resource.namespace());
+        self.context.record.names(resource.name(), namespace.traffic().cloned());
+        self.namespace = Some(namespace.clone());
+        namespace
+    }
+
+    /// Asks who is there: the grant of a key that is good for what is asked, or at least good; the origin then refuses in its own
+    /// words.
+    pub(super) fn authorize(&self, asked: Asked<'_>) -> Result<Arc<Grant>, Problem> {
+        let (verifier, peer) = (&self.web.inner.verifier, self.context.peer.ip());
+        let granted = match asked {
+            Asked::Of(action, resource) => {
+                authorize(verifier, self.parts, peer, resource.tokens(), resource.in_query(), |grant| match resource {
+                    Resource::Object(target) => grant.allows(action, &target.object),
+                    Resource::Collection { collection, .. } => grant.allows_in(action, collection),
+                })
+            }
+            Asked::Admin => authorize(verifier, self.parts, peer, &[], false, |grant| grant.role == Role::Admin),
+        };
+        let grant = granted.map_err(|denied| {
+            if let (Asked::Of(Action::Write, Resource::Object(target)), Denied::NoCredentials) = (asked, &denied) {
+                self.web.inner.challenges.asked(peer, &target.object);
+            }
+            Problem::denied(&denied, verifier, matches!(asked, Asked::Admin))
+        })?;
+        self.context.record.authorized(&grant);
+        match asked {
+            Asked::Of(Action::Write, Resource::Object(target)) => self.web.inner.challenges.answered(peer, &target.object),
+            Asked::Admin if grant.role != Role::Admin => return Err(Problem::no_administrator()),
+            Asked::Of(..) | Asked::Admin => {}
+        }
+        Ok(grant)
+    }
+
+    /// A write was let in.
+    pub(super) fn accepted(&self) {
+        self.web.inner.black_box.accepted(self.context.peer.ip(), self.parts);
+    }
+
+    /// Has an answer say what its namespace says of all its answers.
+    pub(super) fn dress(&self, mut response: Response) -> Response {
+        if let Some(policy) = self.namespace.as_ref().and_then(NamespaceHandle::policy) {
+            narrow(&mut response, &policy.cors_origins, &self.parts.headers);
+        }
+        response
+    }
+}
