@@ -24,6 +24,8 @@ pub enum Format {
     IsoHeader,
     /// Media in another container, or in none.
     OtherMedia,
+    /// Subtitles in a text of their own.
+    TimedText,
     /// A picture, a description, or nobody knows what.
     Other,
 }
@@ -44,10 +46,14 @@ impl Extension {
             "aac" => ("audio/aac", Format::OtherMedia),
             "ac3" => ("audio/ac3", Format::OtherMedia),
             "ec3" => ("audio/eac3", Format::OtherMedia),
-            "m4f" | "mp3" => (UNKNOWN, Format::OtherMedia),
-            "vtt" | "webvtt" => ("text/vtt", Format::OtherMedia),
+            "m4f" => (UNKNOWN, Format::OtherMedia),
+            "mp3" => ("audio/mpeg", Format::OtherMedia),
+            "webm" => ("video/webm", Format::OtherMedia),
+            "ttml" => ("application/ttml+xml", Format::TimedText),
+            "vtt" | "webvtt" => ("text/vtt", Format::TimedText),
             "jpg" | "jpeg" => ("image/jpeg", Format::Other),
             "png" => ("image/png", Format::Other),
+            "webp" => ("image/webp", Format::Other),
             "json" => ("application/json", Format::Other),
             _ => (UNKNOWN, Format::Other),
         };
@@ -62,6 +68,6 @@ impl Format {
     /// Whether it is media segments, of which one name stands for the same bytes as long as its stream runs.
     #[must_use]
     pub const fn is_media(self) -> bool {
-        matches!(self, Self::IsoMedia | Self::OtherMedia)
+        matches!(self, Self::IsoMedia | Self::OtherMedia | Self::TimedText)
     }
 }

@@ -28,7 +28,7 @@ impl Kind {
             Format::Manifest => Self::Manifest,
             Format::ContentKey => Self::Initialization,
             Format::IsoMedia | Format::IsoHeader if is_iso_init(body) => Self::Initialization,
-            Format::IsoMedia | Format::IsoHeader | Format::OtherMedia | Format::Other => Self::Segment,
+            Format::IsoMedia | Format::IsoHeader | Format::OtherMedia | Format::TimedText | Format::Other => Self::Segment,
         }
     }
 

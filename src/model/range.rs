@@ -27,6 +27,7 @@ pub fn parse(header: &[u8], length: usize) -> Ask {
     match (number(first), number(last)) {
         // A suffix: the last n bytes.
         (None, Some(n)) if first.is_empty() => match n.min(length) {
+            0 if n > 0 => Ask::Whole,
             0 => Ask::Unsatisfiable,
             n => Ask::Part(length - n..length),
         },
@@ -46,6 +47,11 @@ pub fn parse_closed(header: &[u8]) -> Option<Range<usize>> {
 }
 
 fn bounded(from: usize, to: usize, length: usize) -> Ask {
+    // Of nothing there is nothing to send: to who reads from the beginning on that is the whole, and no error. Players and browsers ask
+    // for 0- of everything, and RFC 9110 14.2 lets a server ignore the header.
+    if length == 0 && from == 0 {
+        return Ask::Whole;
+    }
     if from >= length {
         return Ask::Unsatisfiable;
     }
@@ -78,8 +84,11 @@ mod tests {
             ("bytes=0-99999999999999999999999", 10, Ask::Part(0..10)),
             ("bytes=10-", 10, Ask::Unsatisfiable),
             ("bytes=-0", 10, Ask::Unsatisfiable),
-            ("bytes=0-", 0, Ask::Unsatisfiable),
-            ("bytes=-5", 0, Ask::Unsatisfiable),
+            ("bytes=0-", 0, Ask::Whole),
+            ("bytes=0-499", 0, Ask::Whole),
+            ("bytes=-5", 0, Ask::Whole),
+            ("bytes=-0", 0, Ask::Unsatisfiable),
+            ("bytes=1-", 0, Ask::Unsatisfiable),
             ("bytes=99999999999999999999999-", 10, Ask::Unsatisfiable),
             ("bytes=5-2", 10, Ask::Whole),
             ("bytes=0-1,3-4", 10, Ask::Whole),

@@ -6,13 +6,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::namespace::Hosted;
 use crate::hls::playlist::Media;
-use crate::model::id::ObjectId;
+use crate::model::id::{Key, ObjectId};
 
 impl Hosted {
-    /// Holds a media playlist back until the segments it lists for the first time are here, at most for `span`. Cancel-safe.
-    pub(super) async fn gate(&self, object: &ObjectId, media: &Media, span: Duration) {
+    /// Holds a media playlist back until the segments it lists for the first time are here, at most for `span`. What its writer does
+    /// not reach is not waited for: how long that takes would tell whether it is there. Cancel-safe.
+    pub(super) async fn gate(&self, object: &ObjectId, media: &Media, span: Duration, reaches: impl Fn(&Key) -> bool) {
         let deadline = Instant::now() + span;
-        for key in self.live.missing(object, media, |key| self.has(key)) {
+        for key in self.live.missing(object, media, |key| !reaches(key) || self.has(key)) {
             loop {
                 let arrival = self.hot.arrivals(&key);
                 if self.hot.is_readable(&key) {

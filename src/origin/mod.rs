@@ -3,6 +3,7 @@
 //! The web floor hands over words ([`crate::model`]) and a [`Grant`]; it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
 
+mod cache_control;
 mod error;
 mod gate;
 mod live;

@@ -10,12 +10,12 @@ use super::live::{self, Understood};
 use super::namespace::Hosted;
 use super::rate::Claim;
 use super::read::{known_below, validators};
-use super::{NamespaceHandle, OriginError, strip, types};
+use super::{NamespaceHandle, OriginError, cache_control, strip, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
-use crate::model::id::ObjectId;
+use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
 use crate::model::stamp::Stamp;
@@ -32,7 +32,7 @@ pub struct PutSpec {
     pub content_type: Option<HeaderValue>,
     /// The coding it has applied.
     pub content_encoding: Option<HeaderValue>,
-    /// What it wants caches told.
+    /// What it wants caches told. It may shorten what the kind of the object gives.
     pub cache_control: Option<HeaderValue>,
     /// On what condition it writes.
     pub conditions: KeptConditions,
@@ -58,6 +58,8 @@ pub struct Upload {
     spec: PutSpec,
     /// The version below memory, when there was none in it and the conditions ask.
     below: Option<Meta>,
+    /// Where its writer may write: nothing beyond is looked at or kept alive for its sake.
+    reach: Option<String>,
     tally: Tally,
 }
 
@@ -101,7 +103,7 @@ impl NamespaceHandle {
         let (inner, ttl) = admit_upload(hosted, object, begun, &spec, below.as_ref(), grant.key_id.as_str())?;
         tally.outcome = Outcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
-        Ok(Upload { inner, hosted: Arc::clone(hosted), object, admitted, ttl, spec, below, tally })
+        Ok(Upload { inner, hosted: Arc::clone(hosted), object, admitted, ttl, spec, below, reach: grant.prefix.clone(), tally })
     }
 }
 
@@ -135,11 +137,16 @@ fn admit_upload(
             kind,
             content_type: types::content_type(&object.key, spec.content_type.as_ref()),
             content_encoding: spec.content_encoding.clone(),
-            cache_control: spec.cache_control.clone(),
+            cache_control: spec.cache_control.as_ref().and_then(cache_control::kept),
             ttl,
         });
     }
     Ok((upload, ttl))
+}
+
+/// Whether a writer who may write below this prefix may write that.
+fn reaches(prefix: Option<&str>, key: &Key) -> bool {
+    prefix.is_none_or(|prefix| key.as_str().starts_with(prefix))
 }
 
 impl Upload {
@@ -186,7 +193,7 @@ impl Upload {
         let kind = Kind::of(self.inner.key(), &body.bytes);
         let understood = kind.is_rewritten().then(|| live::understand(kind, &body.bytes));
         if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.hosted.policy.gate, &understood) {
-            self.hosted.gate(&self.object, media, gate).await;
+            self.hosted.gate(&self.object, media, gate, |key| reaches(self.reach.as_deref(), key)).await;
         }
         // A stream is not told what its viewers will never see. Its conditions are judged all the same.
         let understood = understood.filter(|_| !self.inner.is_superseded());
@@ -203,7 +210,7 @@ impl Upload {
         });
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
-        let Self { inner, hosted, object, admitted, spec, below, mut tally, .. } = self;
+        let Self { inner, hosted, object, admitted, spec, below, reach, mut tally, .. } = self;
         tally.outcome = Outcome::Refused;
         let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
         let Some(published) = inner.publish(body, meta, allow)? else {
@@ -213,7 +220,8 @@ impl Upload {
         match noted {
             // The stream is alive: what its players start with lives as long as what they have just been given.
             Some(noted) => {
-                for needed in noted.needs.iter().filter(|needed| hosted.hot.renew(needed, expires)) {
+                let needs = noted.needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
+                for needed in needs.filter(|needed| hosted.hot.renew(needed, expires)) {
                     hosted.live.renewed(needed, expires);
                 }
             }
@@ -237,7 +245,7 @@ impl Upload {
             kind,
             content_type: types::content_type(key, self.spec.content_type.as_ref()),
             content_encoding: self.spec.content_encoding.clone(),
-            cache_control: self.spec.cache_control.clone(),
+            cache_control: self.spec.cache_control.as_ref().and_then(cache_control::kept),
             etag,
             last_modified,
             modified,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Origin, eventually};
+use crate::harness::{NAMESPACE, Origin, eventually};
 use crate::webhooks::receiver;
 use crate::wire::{Request, Wire};
 
@@ -379,4 +379,34 @@ fn the_time_is_told() {
     );
     let text = answer.text();
     assert!(text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T', "{text}");
+}
+
+#[test]
+fn a_key_for_a_prefix_reaches_no_further_by_a_playlist() {
+    let origin = settings("hold = \"off\"\ngate = \"30s\"");
+    let (show, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readwrite", "--prefix", "show/"]);
+    let put = |key: &str, body: &str, token: &str| {
+        let path = format!("{}?ttl_seconds=2", origin.path(key));
+        assert_eq!(Request::new("PUT", path).bearer(token).body(body).send(origin.address).status, 204);
+    };
+    put("secret/init.mp4", "\0\0\0\x08moov", &origin.encoder);
+    put("show/init.mp4", "\0\0\0\x08moov", &origin.encoder);
+    put("secret/there.ts", "media", &origin.encoder);
+    put("show/there.ts", "media", &origin.encoder);
+    let list = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:1,\nthere.ts\n\
+                #EXT-X-MAP:URI=\"../secret/init.mp4\"\n#EXTINF:1,\n../secret/there.ts\n#EXTINF:1,\n../secret/missing.ts\n";
+    let begun = Instant::now();
+    put("show/p.m3u8", list, &show);
+    assert!(begun.elapsed() < Duration::from_secs(25), "nothing beyond the prefix is waited for");
+    // A window lists what is there, and nothing of what its reader may not read.
+    let ask = |token: &str| Request::new("GET", origin.path("show/p.m3u8?last=1h")).bearer(token).send(origin.address).text();
+    let seen = ask(&show);
+    assert!(seen.contains("\nthere.ts") && !seen.contains("secret/there.ts") && !seen.contains("missing.ts"), "{seen}");
+    // And its map is kept for it, the other one is not.
+    for _ in 0..12 {
+        put("show/p.m3u8", list, &show);
+        thread::sleep(Duration::from_millis(400));
+    }
+    assert_eq!(origin.get("show/init.mp4").status, 200, "4.8 s later");
+    assert_eq!(origin.get("secret/init.mp4").status, 404, "it lives as long as its own writer said");
 }

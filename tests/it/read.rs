@@ -59,6 +59,18 @@ fn the_kind_decides_how_long_caches_keep_it() {
     let bounded_by_its_ttl = put("/cache/live-origin/a.ts?ttl_seconds=60", "media", None);
     assert!(matches!(&*bounded_by_its_ttl, "public, max-age=60" | "public, max-age=59"), "{bounded_by_its_ttl}");
     assert_eq!(put("/cache/live-origin/a.ts", "media", Some("max-age=7")), "max-age=7");
+    // An encoder shortens that and never lengthens it; what a proxy says for itself is none of the object's.
+    for (sent, expected) in [
+        ("max-age=259200", "public, max-age=600"),
+        ("max-stale=5, only-if-cached", "public, max-age=600"),
+        ("max-age=60, stale-while-revalidate=86400, immutable", "max-age=60"),
+        ("no-cache, no-store", "no-cache, no-store"),
+        ("private, max-age=86400", "private, max-age=600"),
+    ] {
+        assert_eq!(put("/cache/live-origin/a.ts", "media", Some(sent)), expected, "{sent}");
+    }
+    assert_eq!(put("/cache/live-origin/a.m3u8", &playlist("10"), Some("max-age=259200")), "public, max-age=5");
+    assert_eq!(put("/cache/live-origin/a.m3u8", &playlist("10"), Some("max-age=2")), "max-age=2");
     assert_eq!(put("/cache/fixed/a.m3u8", &playlist("10"), None), "public, max-age=5");
 }
 
@@ -73,6 +85,10 @@ fn the_extension_types_what_the_encoder_does_not() {
         ("a.vtt", "text/vtt; charset=utf-8", "text/vtt; charset=utf-8"),
         ("a.unknown", "", "application/octet-stream"),
         ("a.mp4", "video/special", "video/special"),
+        ("a.m3u8", "binary/octet-stream", "application/vnd.apple.mpegurl"),
+        ("a.m3u8", "text/html", "application/vnd.apple.mpegurl"),
+        ("a.ts", "application/unknown", "video/mp2t"),
+        ("a.webm", "", "video/webm"),
     ] {
         let request = Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("x");
         let request = if sent.is_empty() { request } else { request.header("Content-Type", sent) };
@@ -233,4 +249,18 @@ fn probes_need_no_key() {
         }
     }
     assert_eq!(Request::new("GET", "/metrics").send(origin.address).status, 404, "metrics are not for the world");
+}
+
+#[test]
+fn of_nothing_the_beginning_is_the_whole() {
+    let origin = Origin::start();
+    origin.store("empty.vtt", "");
+    for range in ["bytes=0-", "bytes=0-499", "bytes=-500"] {
+        let answer =
+            Request::new("GET", origin.path("empty.vtt")).bearer(&origin.player).header("Range", range).send(origin.address);
+        assert_eq!((answer.status, answer.header("content-length")), (200, "0"), "{range}");
+    }
+    let answer =
+        Request::new("GET", origin.path("empty.vtt")).bearer(&origin.player).header("Range", "bytes=5-").send(origin.address);
+    assert_eq!(answer.status, 416);
 }

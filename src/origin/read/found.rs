@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 
 use crate::model::conditions::Validators;
 use crate::model::meta::Meta;
+use crate::origin::cache_control;
 use crate::origin::namespace::Hosted;
 use crate::store::Entry;
 
@@ -85,6 +87,12 @@ impl Found {
     #[must_use]
     pub fn meta(&self) -> &Meta {
         &self.entry.meta
+    }
+
+    /// What its encoder wants caches told, where that is less than [`Self::max_age`].
+    #[must_use]
+    pub fn cache_control(&self) -> Option<HeaderValue> {
+        cache_control::served(self.entry.meta.cache_control.as_ref()?, self.max_age)
     }
 
     /// What conditions are judged against.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 
 use super::{Payment, Reader};
 use crate::model::clock::WallTime;
 use crate::model::conditions::Validators;
 use crate::model::meta::Outset;
 use crate::origin::OriginError;
+use crate::origin::cache_control;
 use crate::origin::namespace::Hosted;
 use crate::origin::rate::Claim;
 use crate::store::{BrokenOff, GrowingReader};
@@ -40,6 +42,14 @@ pub struct FollowedPart {
     pub body: Bytes,
 }
 
+impl FollowedPart {
+    /// What its encoder wants caches told, where that is less than [`Self::max_age`].
+    #[must_use]
+    pub fn cache_control(&self) -> Option<HeaderValue> {
+        cache_control::served(self.outset.cache_control.as_ref()?, self.max_age)
+    }
+}
+
 /// The newest upload that can be read, unless a whole version is known to be below memory: that is the object until another is.
 pub(super) fn find(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Following>, OriginError> {
     let (hosted, key) = (reader.hosted, &reader.object.key);
@@ -54,6 +64,12 @@ impl Following {
     #[must_use]
     pub fn outset(&self) -> &Outset {
         self.reader.outset()
+    }
+
+    /// What its encoder wants caches told, where that is less than [`Self::max_age`].
+    #[must_use]
+    pub fn cache_control(&self) -> Option<HeaderValue> {
+        cache_control::served(self.outset().cache_control.as_ref()?, self.max_age)
     }
 
     /// What conditions are judged against. It has no tag, for its bytes are not known, and is newer than anything a client may

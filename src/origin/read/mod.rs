@@ -85,6 +85,7 @@ pub enum Read {
 #[derive(Clone, Copy, Debug)]
 struct Reader<'a> {
     hosted: &'a std::sync::Arc<Hosted>,
+    grant: &'a Grant,
     object: &'a ObjectId,
     spec: &'a ReadSpec<'a>,
 }
@@ -98,7 +99,7 @@ impl NamespaceHandle {
     /// [`OriginError::Expired`]; [`OriginError::Unreachable`], when nobody knows. Of playlists: [`OriginError::Stale`],
     /// [`OriginError::NothingRetained`], [`OriginError::TooFarAhead`] and [`OriginError::NotInTime`].
     pub async fn read(&self, grant: &Grant, object: &ObjectId, spec: &ReadSpec<'_>) -> Result<Read, OriginError> {
-        let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, object, spec };
+        let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, grant, object, spec };
         if let Some(reload) = spec.reload {
             expected::reload(reader, reload).await?;
         }
@@ -139,7 +140,7 @@ impl Read {
 /// A read is paid for once: what is found in memory or grows, by what it is; what is not, by the second claim, for a flood of names
 /// that are nowhere must not starve those who watch.
 async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
-    let Reader { hosted, object: ObjectId { key, .. }, spec } = reader;
+    let Reader { hosted, object: ObjectId { key, .. }, spec, .. } = reader;
     let mut payment = Payment::Due;
     let (mut has_ended, mut has_waited) = (false, false);
     loop {

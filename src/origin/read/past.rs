@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{Found, Reader, made};
+use crate::auth::grant::Action;
 use crate::hls::history::Listed;
 use crate::hls::{shift, uri};
 use crate::model::id::Key;
@@ -28,13 +29,14 @@ impl Hosted {
 /// # Errors
 /// [`OriginError::NothingRetained`] or [`OriginError::RateLimited`].
 pub(super) fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginError> {
-    let Reader { hosted, object, spec } = reader;
+    let Reader { hosted, grant, object, spec } = reader;
     let Some(window) = spec.shift.map(|shift| shift.window) else { return Ok(None) };
     let Some(stretch) = hosted.live.stretch(&object.key, window.start, window.end) else { return Ok(None) };
     let now = hosted.hot.clock().wall();
     let retained = |listed: &Listed| {
         let found = uri::resolve(object, &listed.uri).filter(|found| found.namespace == object.namespace);
-        found.is_some_and(|found| hosted.retained(&found.key))
+        // What the reader may not read is as if it were not there: a list of what is would tell him.
+        found.is_some_and(|found| grant.allows(Action::Read, &found) && hosted.retained(&found.key))
     };
     let Some(cut) = shift::cut(&stretch, window, now, retained) else {
         hosted.take_read_rate(1, 0, Claim::Second)?;

@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body::Frame;
 
-use crate::model::meta::Outset;
 use crate::origin::{BrokenOff, FollowedPart, Following, Found};
 use crate::web::Digits;
 
@@ -72,7 +71,7 @@ pub(super) fn not_modified(found: &Found) -> Response {
 pub(super) fn growing(following: Following) -> Response {
     let mut headers = HeaderMap::with_capacity(16);
     let outset = following.outset();
-    growing_freshness(&mut headers, outset, following.max_age);
+    growing_freshness(&mut headers, following.cache_control(), following.max_age);
     headers.insert(CONTENT_TYPE, outset.content_type.clone());
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
@@ -89,7 +88,7 @@ pub(super) fn growing_part(part: &FollowedPart) -> Response {
     let mut response = Response::new(Body::from(part.body.clone()));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
-    growing_freshness(headers, outset, part.max_age);
+    growing_freshness(headers, part.cache_control(), part.max_age);
     headers.insert(CONTENT_TYPE, outset.content_type.clone());
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
@@ -102,12 +101,12 @@ pub(super) fn growing_part(part: &FollowedPart) -> Response {
 pub(super) fn growing_not_modified(following: &Following) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    growing_freshness(response.headers_mut(), following.outset(), following.max_age);
+    growing_freshness(response.headers_mut(), following.cache_control(), following.max_age);
     response
 }
 
-fn growing_freshness(headers: &mut HeaderMap, outset: &Outset, max_age: u64) {
-    headers.insert(CACHE_CONTROL, cache_control(outset.cache_control.as_ref(), max_age));
+fn growing_freshness(headers: &mut HeaderMap, said: Option<HeaderValue>, max_age: u64) {
+    headers.insert(CACHE_CONTROL, cache_control(said, max_age));
     headers.insert(CACHE_STATUS, HeaderValue::from_static("springhead; hit; detail=growing"));
 }
 
@@ -140,7 +139,7 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
     let meta = found.meta();
     headers.insert(ETAG, meta.etag.clone());
     headers.insert(LAST_MODIFIED, meta.last_modified.clone());
-    headers.insert(CACHE_CONTROL, cache_control(meta.cache_control.as_ref(), found.max_age));
+    headers.insert(CACHE_CONTROL, cache_control(found.cache_control(), found.max_age));
     if let Some(liveness) = &meta.liveness {
         headers.insert(LAST_UPDATED, liveness.last_updated.clone());
         if let Some(sequence) = &liveness.last_sequence {
@@ -152,10 +151,10 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
     headers.insert(CACHE_STATUS, with_number("springhead; hit; ttl=", found.left.as_secs(), detail));
 }
 
-/// What caches are told: what the encoder said, or for how long.
-fn cache_control(said: Option<&HeaderValue>, max_age: u64) -> HeaderValue {
+/// What caches are told: what the encoder said, where that is less, or for how long.
+fn cache_control(said: Option<HeaderValue>, max_age: u64) -> HeaderValue {
     match said {
-        Some(said) => said.clone(),
+        Some(said) => said,
         // `public`, because the request carried Authorization: without it a shared cache keeps nothing (RFC 9111 3.5). Never
         // `immutable`: encoders restart their counters and use names again.
         None => with_number("public, max-age=", max_age, ""),
