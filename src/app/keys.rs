@@ -342,6 +342,12 @@ pub(super) fn read_record(record: Record) -> Option<Verified> {
     Some(Verified { grant, issued: time(&record.issued_at)?, expires })
 }
 
+/// The key of a record's text, for `crate::fuzzing` alone.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn record_of(text: &str) -> Option<Verified> {
+    read_record(serde_json::from_str(text).ok()?)
+}
+
 /// A point in time as RFC 3339 writes it.
 pub(super) fn rfc3339(time: WallTime) -> String {
     humantime::format_rfc3339_seconds(time.to_system()).to_string()

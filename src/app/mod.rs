@@ -39,6 +39,10 @@ pub use cli::Cli;
 #[cfg(any(test, fuzzing))]
 pub(crate) use doctor::look;
 #[cfg(any(test, fuzzing))]
+pub(crate) use harvest::fuzzing as recording;
+#[cfg(any(test, fuzzing))]
+pub(crate) use keys::record_of;
+#[cfg(any(test, fuzzing))]
 pub(crate) use settings::read_text as read_settings;
 pub use settings::{LogFormat, LogLevel, Settings, TlsSettings};
 

@@ -5,6 +5,8 @@
 
 mod cache_control;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gate;
 mod live;
 mod namespace;

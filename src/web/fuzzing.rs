@@ -3,6 +3,8 @@
 use http::{HeaderValue, Uri};
 
 use super::access::{self, Credential};
+use super::connection::tls::Certificate;
+use super::record::redact;
 use super::target::{Names, Resource};
 use crate::auth::secret::Secret;
 use crate::model::id::ObjectId;
@@ -20,4 +22,23 @@ pub(crate) fn credential(value: &HeaderValue) -> Option<Secret<'_>> {
         Credential::Token(key) | Credential::Basic { password: key, .. } => Some(key),
         Credential::Digest(_) => None,
     }
+}
+
+/// What a URL means to WebDAV: an object, or a folder, which is `Some(None)`.
+pub(crate) fn resource(uri: &Uri, folder: bool) -> Option<Option<ObjectId>> {
+    Some(match Resource::parse(uri, if folder { Names::Folder } else { Names::Both })?.ok()? {
+        Resource::Object(target) => Some(target.object),
+        Resource::Collection { .. } => None,
+    })
+}
+
+/// What is told to others of a request's target, of words in it, and of a header's value.
+pub(crate) fn redacted(uri: &Uri, words: &str, header: &[u8]) -> [String; 4] {
+    let authorization = redact::header(&http::header::AUTHORIZATION, header);
+    [redact::target(uri), redact::words(words).into_owned(), redact::name(words).into_owned(), authorization]
+}
+
+/// The names a certificate is for, where it is one.
+pub(crate) fn certificate(der: &[u8]) -> Option<Vec<String>> {
+    Certificate::read(der).map(|certificate| certificate.names)
 }

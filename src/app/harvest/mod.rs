@@ -6,6 +6,8 @@
 //! again. What names others is written after them, and only when all of them are there. No more than one file is held in memory.
 
 mod command;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod jobs;
 mod recording;
 mod sink;

@@ -56,7 +56,8 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
     if !media.ended {
         bail!("the playlist has no end: this server, or a cache in between, does not cut playlists by start and end");
     }
-    let mut names = FileNames { folder, taken: HashSet::new(), known: HashMap::new(), pieces: Vec::new(), url };
+    let mut names =
+        FileNames { folder, taken: HashSet::new(), counts: HashMap::new(), known: HashMap::new(), pieces: Vec::new(), url };
     let mut out = String::with_capacity(text.len());
     let Media { segments, maps, verbatim, .. } = &media;
     let mut segments = segments.iter();
@@ -93,6 +94,8 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
 struct FileNames<'a> {
     folder: String,
     taken: HashSet<String>,
+    /// How often a file was to be called so.
+    counts: HashMap<String, usize>,
     known: HashMap<(Url, Option<(u64, u64)>), String>,
     pieces: Vec<Piece>,
     url: &'a Url,
@@ -111,9 +114,16 @@ impl FileNames<'_> {
         let last: String = last.trim_start_matches('.').chars().rev().take(100).map(plain).collect();
         let last: String = last.chars().rev().collect();
         let (stem, extension) = last.rsplit_once('.').unwrap_or((&last, "bin"));
+        // A folder's name ends in a slash: what has no name of its own gets one, and is not hidden.
+        let stem = if stem.is_empty() { "file" } else { stem };
         let begin = range.map_or_else(String::new, |range| format!("-{}", range.start));
         let mut name = format!("{stem}{begin}.{extension}");
-        let mut count = 1;
+        // Counted on from the last one of that name: a list of many of them is not searched from the beginning for each.
+        let counted = self.counts.entry(format!("{stem}{begin}.{extension}").to_ascii_lowercase()).or_insert(1);
+        let mut count = std::mem::replace(counted, *counted + 1);
+        if count > 1 {
+            name = format!("{stem}{begin}-{count}.{}", if extension == "part" { "bin" } else { extension });
+        }
         while matches!(&*name, "playlist.m3u8" | "master.m3u8" | "harvest.json")
             || extension == "part" && count == 1
             || !self.taken.insert(name.to_ascii_lowercase())

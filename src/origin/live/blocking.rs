@@ -16,7 +16,7 @@ impl Rendition {
         let Some(part) = part else { return true };
         // A part past the last one of a whole segment means the first one of the next segment.
         match self.whole_parts.iter().find(|(sequence, _)| *sequence == msn) {
-            Some(&(_, count)) if count > 0 && part >= count => msn + 1 < self.next || self.parts > 0,
+            Some(&(_, count)) if count > 0 && part >= count => msn < self.next.saturating_sub(1) || self.parts > 0,
             _ => true,
         }
     }

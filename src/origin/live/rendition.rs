@@ -153,7 +153,7 @@ impl Rendition {
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> News {
         let mut news = News::default();
-        let next = media.last_sequence().map_or(media.media_sequence, |last| last + 1);
+        let next = media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1));
         let parts = media.parts.len() as u64;
         if !first && next < self.next {
             let kind = self.judge_step_back(playlist, media, stored);

@@ -62,6 +62,12 @@ impl Lines {
         self.count += 1;
     }
 
+    /// What is to be written.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -77,7 +83,7 @@ fn letter(kind: Kind) -> char {
 }
 
 /// Reads a line; `None` when it makes no sense.
-fn parse(line: &str, clock: &Clock) -> Option<Line> {
+pub(super) fn parse(line: &str, clock: &Clock) -> Option<Line> {
     let (sign, rest) = line.split_once('\t')?;
     match sign {
         "-" => Some(Line::Removed(Key::parse(rest).ok()?)),

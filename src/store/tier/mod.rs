@@ -13,6 +13,8 @@
 
 mod fetch;
 mod flush;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod index;
 mod journal;
 mod queue;

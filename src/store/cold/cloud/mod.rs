@@ -11,6 +11,8 @@
 mod bucket;
 mod fields;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod index;
 mod location;
 mod names;

@@ -1,0 +1,172 @@
+//! Playlists and manifests, their histories and recordings, and what is in segments.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::{look, read_back, recording, written};
+use crate::hls::history::{History, Listed, Step};
+use crate::hls::mpd;
+use crate::hls::playlist::{Playlist, parse, target_duration};
+use crate::hls::rewrite::{Parameter, inherit, strip};
+use crate::hls::shift::{self, Window};
+use crate::hls::uri::resolve;
+use crate::model::clock::WallTime;
+use crate::model::id::{Key, Namespace, ObjectId};
+use crate::model::kind::Kind;
+use crate::origin::fuzzing::Followed;
+
+/// A playlist's facts are sane, what it lists are objects or nothing of ours, and every body is of some kind.
+pub fn playlist(bytes: &[u8]) {
+    let (Ok(namespace), Ok(key)) = (Namespace::parse("live"), Key::parse("a/b.m3u8")) else { unreachable!("they are names") };
+    let own = ObjectId { namespace, key };
+    let is_sane = |uri: &str| {
+        resolve(&own, uri)
+            .is_none_or(|object| Namespace::parse(object.namespace.as_str()).is_ok() && Key::parse(object.key.as_str()).is_ok())
+    };
+    match parse(bytes) {
+        Ok(Playlist::Media(media)) => {
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            assert!(media.segments.len() + media.parts.len() + media.maps.len() <= lines && media.faults.len() <= 17);
+            let first = media.media_sequence.saturating_add(media.skipped);
+            for (index, segment) in media.segments.iter().enumerate() {
+                assert_eq!(segment.sequence, first.saturating_add(index as u64));
+                assert!(
+                    segment.map.is_none_or(|map| map < media.maps.len()) && segment.key.is_none_or(|key| key < media.keys.len())
+                );
+                assert!(segment.range.is_none_or(|range| range.start.checked_add(range.length).is_some()));
+                assert!(is_sane(&segment.uri));
+            }
+            assert!(media.last_sequence() >= media.segments.last().map(|segment| segment.sequence));
+        }
+        Ok(Playlist::Multivariant(list)) => assert!(list.variants.iter().all(|variant| is_sane(&variant.uri))),
+        Err(fault) => assert!(fault.line >= 1),
+    }
+    let sane = |target: Duration| target <= Duration::from_secs(86_400);
+    assert!(target_duration(bytes).is_none_or(sane));
+    for name in ["a.m3u8", "a.mp4", "a.ts"] {
+        let Ok(key) = Key::parse(name) else { unreachable!("{name} is a key") };
+        let kind = Kind::of(&key, bytes);
+        assert_eq!(kind == Kind::Playlist, name == "a.m3u8");
+    }
+}
+
+/// A journal of histories, whatever a crash has left of it, is read as far as it is one, and what is read can be looked back at. What a
+/// playlist has listed is written and read back the same, torn off anywhere up to there, and cut to a playlist that lists as much.
+pub fn history(bytes: &[u8]) {
+    for (key, listed) in read_back(bytes, 0) {
+        let shared: Vec<Arc<Listed>> = listed.iter().cloned().map(Arc::new).collect();
+        assert_eq!(read_back(&written(&key, &shared), 0).remove(&key).as_ref(), Some(&listed));
+        let _ = look_back(listed);
+    }
+
+    let Ok(Playlist::Media(media)) = parse(bytes) else { return };
+    let (now, until) = (WallTime::from_millis(1_767_225_600_000), WallTime::from_millis(1_767_229_200_000));
+    let mut history = History::default();
+    let mut listed = history.follow(&media, Step::Unknown, now, |_| until);
+    assert_eq!(listed.len(), media.segments.len());
+    listed.extend(history.follow(&media, Step::Anew, now, |_| until));
+    let Ok(key) = Key::parse("a/p.m3u8") else { unreachable!("it is a name") };
+    let text = written(&key, &listed);
+    let owned: Vec<Listed> = listed.iter().map(|listed| Listed::clone(listed)).collect();
+    assert_eq!(read_back(&text, 0).remove(&key).unwrap_or_default(), owned);
+    assert_eq!(read_back(&text, until.millis()).len(), 0, "what has outlived its time is forgotten");
+    let torn = &text[..bytes.iter().map(|&byte| usize::from(byte)).sum::<usize>() % (text.len() + 1)];
+    assert!(owned.starts_with(&read_back(torn, 0).remove(&key).unwrap_or_default()));
+    if let Some(cut) = look_back(owned) {
+        let Ok(Playlist::Media(again)) = parse(cut.as_bytes()) else { unreachable!("it is a media playlist: {cut}") };
+        assert!(again.ended && again.segments.len() <= listed.len());
+    }
+}
+
+/// The whole of a history that was read, as a playlist, where anything of it can be read.
+fn look_back(listed: Vec<Listed>) -> Option<String> {
+    let mut history = History::default();
+    history.restore(listed);
+    let (now, end) = (WallTime::from_millis(1_767_225_600_000), WallTime::from_millis(u64::MAX));
+    let all = history.stretch(None, None);
+    assert!(all.listed.windows(2).all(|pair| pair[0].number.checked_add(1).is_none_or(|next| pair[1].number == next)));
+    for start in all.listed.iter().map(|listed| listed.at).take(3) {
+        let _ = history.stretch(Some(start), Some(end));
+    }
+    let open = Window { start: Some(now), end: None };
+    let _ = shift::cut(&all, open, now, |listed| listed.sequence % 2 == 0);
+    let closed = Window { start: None, end: Some(now) };
+    shift::cut(&all, closed, now, |_| true).map(|cut| cut.text)
+}
+
+/// A look into a segment ends, and says what is wrong or what it holds.
+pub fn segment(bytes: &[u8]) {
+    let (holds, wrong) = look(bytes);
+    assert!(!holds.is_empty() && wrong.is_none_or(|wrong| wrong.len() > 5));
+}
+
+/// Any bytes read as a manifest or as none; what it lists is bounded by what was read.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = mpd::parse(bytes) {
+        let count = manifest.representations.len();
+        assert!(manifest.initializations.len() <= count && count <= bytes.len());
+        assert!(manifest.representations.iter().filter_map(|one| one.media.as_ref()).all(|media| media.len() <= 4096));
+    }
+}
+
+/// Nothing that is to be taken out is left, taking out twice changes nothing more, and it takes nothing else; what is handed down
+/// comes off again, and never stands behind another host.
+pub fn rewrite(bytes: &[u8]) {
+    let is_marked = |bytes: &[u8]| bytes.windows(6).any(|word| word == b"fuzzed");
+    let is_credential = |it: &Parameter<'_>| matches!(&*it.name, "token" | "_gda_") || it.value.contains("KEY");
+    for kind in [Kind::Playlist, Kind::Manifest] {
+        if let Some(stripped) = strip(kind, bytes, true, is_credential) {
+            assert!(stripped.len() < bytes.len());
+            assert_eq!(strip(kind, &stripped, true, is_credential), None);
+        }
+        assert_eq!(strip(kind, bytes, false, |_| false), None);
+        let inherited = inherit(kind, bytes, "fuzzed=yes", Some("own.example"));
+        if inherited != bytes && !is_marked(bytes) {
+            let removed = strip(kind, &inherited, false, |it| it.name == "fuzzed");
+            assert!(removed.is_some_and(|removed| !is_marked(&removed)));
+            let leaves = |uri: &str| {
+                let host = uri.trim().strip_prefix("https://").or_else(|| uri.trim().strip_prefix("//"));
+                host.is_some_and(|host| !host.starts_with("own.example") && host.ends_with("fuzzed=yes"))
+            };
+            let text = String::from_utf8_lossy(&inherited);
+            let mut lines = text.lines().filter(|_| kind == Kind::Playlist);
+            let foreign = lines.any(|line| if line.starts_with('#') { line.split('"').any(leaves) } else { leaves(line) });
+            assert!(!foreign, "a key left for another host");
+        }
+    }
+}
+
+/// Versions of one playlist (between lines of `--`), as they are written one after the other: none of them breaks what is known of the
+/// stream, and what is kept of it is no more than was sent.
+pub fn versions(bytes: &[u8]) {
+    let (Ok(namespace), Ok(key)) = (Namespace::parse("live"), Key::parse("a/p.m3u8")) else { unreachable!("they are names") };
+    let Ok(manifest) = Key::parse("a/p.mpd") else { unreachable!("it is a name") };
+    let followed = Followed::new(namespace);
+    for version in bytes.split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>().split(|line| *line == b"--\n") {
+        let version = version.concat();
+        followed.write(if version.starts_with(b"<") { &manifest } else { &key }, &version);
+    }
+    let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    assert!(followed.looked_back(&key) <= lines, "there is more to look back at than was listed");
+}
+
+/// A recording's files have plain names, each once, and its playlist lists them and nothing else.
+pub fn recording(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for keys in [false, true] {
+        let Some((playlist, files)) = recording::planned(text, keys) else { continue };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let mut seen = HashSet::new();
+        for file in &files {
+            let name = file.strip_prefix("v/").unwrap_or_default();
+            assert!(!name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain), "{file}");
+            assert!(seen.insert(name.to_ascii_lowercase()), "{file} is there twice");
+        }
+        let Ok(Playlist::Media(media)) = parse(playlist.as_bytes()) else { unreachable!("it is a media playlist: {playlist}") };
+        assert!(media.segments.iter().all(|segment| seen.contains(&segment.uri.to_ascii_lowercase())), "{playlist}");
+    }
+    if let Some(renamed) = recording::renamed(text, "v.m3u8") {
+        assert!(!renamed.is_empty());
+    }
+}

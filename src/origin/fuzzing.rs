@@ -1,0 +1,43 @@
+//! A way to what an origin knows of live streams, for `crate::fuzzing` alone.
+
+use std::time::Duration;
+
+use super::live::{Live, understand};
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::model::id::{Key, Namespace, ObjectId};
+use crate::model::kind::Kind;
+
+/// A namespace that versions of playlists are written to, and nothing else.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    live: Live,
+    clock: Clock,
+    namespace: Namespace,
+}
+
+impl Followed {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        let clock = Clock::manual();
+        let live = Live::new(namespace.clone(), clock.clone(), Metrics::new().namespace(&namespace));
+        Self { live, clock, namespace }
+    }
+
+    /// Writes the next version, a moment later, and does what follows: the look-round, and a read of a name that is missing.
+    pub(crate) fn write(&self, key: &Key, body: &[u8]) {
+        self.clock.advance(Duration::from_millis(700));
+        let object = ObjectId { namespace: self.namespace.clone(), key: key.clone() };
+        let understood = understand(Kind::of(key, body), body);
+        self.live.playlist(&object, &understood, self.clock.now() + Duration::from_secs(3600), |_| None);
+        let _ = self.live.look(3, |_| false);
+        if let Ok(missing) = Key::parse("a/missing_7.m4s") {
+            let _ = (self.live.awaits(&missing), self.live.previous(&missing));
+        }
+        let _ = self.live.report();
+    }
+
+    /// How many segments a look back at all of it has.
+    pub(crate) fn looked_back(&self, key: &Key) -> usize {
+        self.live.stretch(key, None, None).map_or(0, |stretch| stretch.listed.len())
+    }
+}
