@@ -205,7 +205,8 @@ fn unknown_routes(document: &Document) -> Vec<String> {
     let sources = ["src/web/admin", "src/web"]
         .into_iter()
         .flat_map(|folder| names(folder, ".rs"))
-        .map(|file| read(&file))
+        // What unit tests ask for may not be there.
+        .map(|file| read(&file).split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned())
         .collect::<String>();
     let known: Vec<&str> = sources.split("\"/v1/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(known.contains(&"streams"), "{known:?}");
