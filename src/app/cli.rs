@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueSource};
+use super::resources::Resources;
 use super::settings::{Given, Overrides, SHIPPED, Settings};
-use super::{Failure, doctor, harvest, health, keys, print, serve, size};
+use super::{Failure, complain, doctor, harvest, health, keys, print, serve, size};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -291,7 +292,10 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
         Command::Config(ConfigCommand::Check { file }) => {
-            load(Some(&file), &Overrides::default())?;
+            let mut settings = load(Some(&file), &Overrides::default())?;
+            for said in Resources::read(&settings.data_dir).fit(&mut settings) {
+                complain(&format!("warning: {said}"));
+            }
             Ok(print(&format!("{}: good", file.display()))?)
         }
         Command::Size(SizeArgs { bitrates, segment, keep, max_object_size }) => {

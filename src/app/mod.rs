@@ -19,6 +19,7 @@ mod keys;
 mod listeners;
 mod machine;
 mod reload;
+mod resources;
 mod serve;
 mod settings;
 mod size;
@@ -44,7 +45,7 @@ pub(crate) use harvest::fuzzing as recording;
 pub(crate) use keys::record_of;
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::read_text as read_settings;
-pub use settings::{LogFormat, LogLevel, Settings, TlsSettings};
+pub use settings::{Auto, LogFormat, LogLevel, Settings, TlsSettings};
 
 /// How a command ends when it does not succeed.
 #[derive(Debug)]

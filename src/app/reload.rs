@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::Failure;
+use super::resources::Resources;
 use super::settings::{Change, Settings};
 use super::telemetry::Logs;
 use crate::origin::Origin;
@@ -38,7 +39,12 @@ impl Reloader {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.notify_one();
         let new = match (self.load)() {
-            Ok(new) => new,
+            Ok(mut new) => {
+                for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
+                    tracing::warn!("{said}");
+                }
+                new
+            }
             Err(Failure::Usage(faults)) => {
                 for fault in faults.lines() {
                     tracing::error!(fault, "the settings are not reloaded: what was in force stays");

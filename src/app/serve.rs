@@ -18,6 +18,7 @@ use super::harvest::Jobs;
 use super::key_watch::KeyWatch;
 use super::listeners::Listeners;
 use super::reload::{Load, Reloader, limits};
+use super::resources::Resources;
 use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
@@ -39,8 +40,13 @@ const HOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(load: Load) -> Result<(), Failure> {
-    let settings = load()?;
+    let mut settings = load()?;
     let logs = Logs::start(settings.log_format, settings.log_level);
+    // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    for said in Resources::read(&settings.data_dir).fit(&mut settings) {
+        tracing::warn!("{said}");
+    }
     let traces = Traces::start(settings.otlp_endpoint.as_deref())?;
     let runtime = Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
     // Beside as many threads as there are processors, not instead of some: they sleep most of the time.
@@ -109,8 +115,6 @@ async fn serve(
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
-    // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
     hold(&data, settings.reuse_port)?;

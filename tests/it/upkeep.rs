@@ -196,3 +196,75 @@ fn options_of_the_whole_server_are_a_health_check() {
     let folder = raw("OPTIONS /cache/live-origin/show/ HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((folder.status, folder.header("dav")), (204, "1"));
 }
+
+#[test]
+fn a_tier_that_has_never_worked_is_not_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    fs::write(&file, "[namespaces.live-origin]\ndurable = \"s3://bucket/prefix\"\n").unwrap();
+    // Nobody listens there.
+    let endpoint = format!("http://127.0.0.1:{}", crate::front::free_port());
+    let variables =
+        [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "r"), ("AWS_ENDPOINT_URL_S3", &endpoint)];
+    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let origin = Origin::start_in(&["--config", file.to_str().unwrap()], &environment);
+    let line = origin.wait_for_log("the durable tier fails: new objects are in memory only until it works again");
+    assert!(line["error"].as_str().unwrap().contains("AWS_ENDPOINT_URL_S3"), "{line}");
+    let ready = Request::new("GET", "/readyz").send(origin.address);
+    assert!(ready.status == 200 && ready.text().contains("degraded: a durable tier"), "{}", ready.text());
+    assert!(origin.metric("springhead_durable_up") < 0.5);
+    assert!(!origin.log().iter().any(|line| line["message"] == "the durable tier is open"));
+}
+
+#[test]
+fn too_few_descriptors_leave_room_for_encoders_files_and_keys() {
+    let mut origin = Origin::start();
+    origin.stop();
+    origin.launch_under(&["sh", "-c", "ulimit -n 256; exec \"$0\" \"$@\""]);
+    let said = |part: &str| {
+        origin.log().into_iter().any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains(part))
+    };
+    assert!(said("connections.total is 16384, but this process may have 256 descriptors"), "{:#?}", origin.log());
+    let ready = Request::new("GET", "/livez");
+    let mut encoder = Wire::open(origin.address);
+    let put = |wire: &mut Wire, key: &str| {
+        wire.ask(&Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("media")).status
+    };
+    assert_eq!(put(&mut encoder, "0.ts"), 204);
+    let mut idle: Vec<Wire> = (0..300).map(|_| Wire::open(origin.address)).collect();
+    let mut served = 0;
+    for wire in &mut idle {
+        served += usize::from(wire.try_answer_to_sent(&ready).is_some_and(|answer| answer.status == 200));
+    }
+    assert!((100..200).contains(&served), "{served}");
+    let mut other = Wire::open(origin.address);
+    assert_eq!(put(&mut other, "1.ts"), 204, "idle readers shut out no encoder");
+    assert_eq!(put(&mut encoder, "2.ts"), 204);
+    let kept = origin.data_dir().join("objects/live-origin/2.ts");
+    assert!(eventually(Duration::from_secs(10), || kept.exists().then_some(())).is_some(), "and nothing from the disk");
+    let inspected = origin.run(&["keys", "inspect", origin.data_dir().join("encoder_api_key.json").to_str().unwrap()]);
+    let key: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert!(origin.run(&["keys", "revoke", key["key_id"].as_str().unwrap()]).status.success());
+    let refused = || (put(&mut encoder, "3.ts") == 401).then_some(());
+    assert!(eventually(Duration::from_secs(5), refused).is_some(), "and no revocation");
+}
+
+#[test]
+fn what_does_not_fit_the_machine_is_said_with_what_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let output =
+            Command::new(BINARY).args(["config", "check", file.to_str().unwrap()]).current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = check("[namespaces.a]\nhot_capacity = \"4TiB\"\ndurable_capacity = \"900TiB\"\n");
+    assert!(code == Some(0) && said.contains("--namespace a=") && said.contains("durable_capacity = \""), "{said}");
+    let origin = Origin::start_with(&["--namespace", "big=4TiB"]);
+    let warned = origin
+        .log()
+        .into_iter()
+        .any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("--namespace big="));
+    assert!(warned, "{:#?}", origin.log());
+}

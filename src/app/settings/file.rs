@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::values::{
-    ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, rate, size, web_address,
+    ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, rate, size, size_or, web_address,
 };
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
@@ -37,7 +37,11 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
     top.text("otlp_endpoint", |text| collector(text).map(|value| settings.otlp_endpoint = value));
     top.text("drain_timeout", |text| duration(text).map(|value| settings.drain_timeout = value));
-    top.text("max_in_flight", |text| size(text).map(|value| settings.max_in_flight = value));
+    top.text("max_in_flight", |text| {
+        settings.auto.max_in_flight = text == "auto";
+        settings.max_in_flight = size_or(text, settings.max_in_flight)?;
+        Ok(())
+    });
     if let Some(mut tls) = top.section("tls") {
         let place = &mut settings.tls;
         tls.list("listen", |texts| {
@@ -89,13 +93,18 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     }
     if let Some(mut list) = top.section("namespaces") {
         settings.namespaces.clear();
+        settings.auto.hot_capacity.clear();
         let names: Vec<_> = list.table.iter().map(|(name, _)| name.clone()).collect();
         for spanned in names {
             let name = spanned.get_ref().as_ref();
             match Namespace::parse(name) {
                 Ok(namespace) => {
                     if let Some(section) = list.section(name) {
-                        settings.namespaces.insert(namespace, policy(section));
+                        let (policy, is_auto) = policy(section);
+                        if is_auto {
+                            settings.auto.hot_capacity.insert(namespace.clone());
+                        }
+                        settings.namespaces.insert(namespace, policy);
                     }
                 }
                 Err(error) => {
@@ -109,9 +118,15 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     settings
 }
 
-fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
+/// A namespace's settings, and whether its hot capacity is left to the machine.
+fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
     let mut policy = NamespacePolicy::default();
-    section.text("hot_capacity", |text| size(text).map(|value| policy.hot_capacity = value));
+    let mut is_auto = true;
+    section.text("hot_capacity", |text| {
+        is_auto = text == "auto";
+        policy.hot_capacity = size_or(text, policy.hot_capacity)?;
+        Ok(())
+    });
     section.text("default_ttl", |text| duration(text).map(|value| policy.default_ttl = value));
     section.text("max_ttl", |text| duration(text).map(|value| policy.max_ttl = value));
     section.text("max_object_size", |text| size(text).map(|value| policy.max_object_size = value));
@@ -161,7 +176,7 @@ fn policy(mut section: Section<'_, '_>) -> NamespacePolicy {
         Ok(())
     });
     section.finish();
-    policy
+    (policy, is_auto)
 }
 
 fn header(text: &str) -> Result<HeaderValue, String> {

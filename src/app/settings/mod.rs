@@ -2,6 +2,7 @@
 //!
 //! A value is read into what it means, or becomes a [`Fault`]; all faults are reported in one run, each with its place.
 
+mod auto;
 mod fault;
 mod file;
 mod render;
@@ -12,8 +13,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::auto::Auto;
+use self::auto::MAX_IN_FLIGHT;
 pub(super) use self::fault::{Change, Fault, Faults};
-use self::values::{address, collector, directory, duration, file_name, size, truth};
+use self::values::{address, collector, directory, duration, file_name, size_or, truth};
 use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::{Hold, NamespacePolicy};
@@ -62,6 +65,8 @@ pub struct Settings {
     pub harvest: HarvestSettings,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
+    /// What is left to the machine: the values are the most it gets.
+    pub auto: Auto,
 }
 
 /// TLS listeners and what they present. Without a listener there is no TLS.
@@ -160,7 +165,9 @@ pub(super) struct Overrides {
 impl Default for Settings {
     fn default() -> Self {
         let mut namespaces = BTreeMap::new();
+        let mut auto = Auto { max_in_flight: true, ..Auto::default() };
         if let Ok(name) = Namespace::parse("live-origin") {
+            auto.hot_capacity.insert(name.clone());
             namespaces.insert(name, NamespacePolicy::default());
         }
         Self {
@@ -176,12 +183,13 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             drain_timeout: Duration::from_secs(30),
-            max_in_flight: 512 << 20,
+            max_in_flight: MAX_IN_FLIGHT,
             timeouts: Timeouts::default(),
             connections: ConnectionLimits::default(),
             webhooks: Vec::new(),
             harvest: HarvestSettings::default(),
             namespaces,
+            auto,
         }
     }
 }
@@ -225,7 +233,11 @@ impl Settings {
         read(&overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
         read(&overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
         read(&overrides.drain_timeout, &mut |text| duration(text).map(|value| self.drain_timeout = value));
-        read(&overrides.max_in_flight, &mut |text| size(text).map(|value| self.max_in_flight = value));
+        read(&overrides.max_in_flight, &mut |text| {
+            self.auto.max_in_flight = text == "auto";
+            self.max_in_flight = size_or(text, MAX_IN_FLIGHT)?;
+            Ok(())
+        });
         for (given, place) in [(&overrides.listen, &mut self.listen), (&overrides.tls_listen, &mut self.tls.listen)] {
             let mut listen = Vec::new();
             for given in given {
@@ -242,12 +254,16 @@ impl Settings {
         let mut namespaces = if from_file { self.namespaces.clone() } else { BTreeMap::new() };
         for given in &overrides.namespaces {
             let (name, capacity) = given.value.split_once('=').map_or((&*given.value, None), |(name, size)| (name, Some(size)));
-            match (Namespace::parse(name), capacity.map(size).transpose()) {
-                (Ok(name), Ok(capacity)) => {
-                    let policy = namespaces.entry(name).or_default();
-                    if let Some(capacity) = capacity {
-                        policy.hot_capacity = capacity;
+            let most = NamespacePolicy::default().hot_capacity;
+            match (Namespace::parse(name), capacity.map(|capacity| size_or(capacity, most)).transpose()) {
+                (Ok(name), Ok(bytes)) => {
+                    if capacity.map_or(!namespaces.contains_key(&name), |capacity| capacity == "auto") {
+                        self.auto.hot_capacity.insert(name.clone());
+                    } else if capacity.is_some() {
+                        self.auto.hot_capacity.remove(&name);
                     }
+                    let policy = namespaces.entry(name).or_default();
+                    policy.hot_capacity = bytes.unwrap_or(policy.hot_capacity);
                 }
                 (Err(error), _) => faults.push(Fault::new(&given.name, format!("{name:?}: {error}"))),
                 (_, Err(message)) => faults.push(Fault::new(&given.name, message)),
@@ -255,6 +271,7 @@ impl Settings {
         }
         if !namespaces.is_empty() {
             self.namespaces = namespaces;
+            self.auto.hot_capacity.retain(|name| self.namespaces.contains_key(name));
         }
     }
 
@@ -349,8 +366,8 @@ impl Settings {
 
     /// Takes over what a running server takes up ([`Change::is_live`]).
     pub(super) fn take_live(&mut self, new: Self) {
-        let Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, .. } = new;
-        *self = Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, ..self.clone() };
+        let Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, .. } = new;
+        *self = Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, ..self.clone() };
     }
 
     /// The settings as they may be shown: of the addresses of webhooks, which may hold secrets, the hosts alone.

@@ -53,7 +53,9 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         webhooks,
         harvest,
         namespaces,
+        auto,
     } = settings;
+    let sized = |is_auto: bool, bytes: u64| if is_auto { "auto".to_owned() } else { Size(bytes).to_string() };
     let format = match log_format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
@@ -69,7 +71,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "log_level = {}", quote(level))?;
     writeln!(text, "otlp_endpoint = {}", quote(otlp_endpoint.as_deref().unwrap_or_default()))?;
     writeln!(text, "drain_timeout = \"{}\"", Span(*drain_timeout))?;
-    writeln!(text, "max_in_flight = \"{}\"", Size(*max_in_flight))?;
+    writeln!(text, "max_in_flight = \"{}\"", sized(auto.max_in_flight, *max_in_flight))?;
     let file = |path: &Option<PathBuf>| quote(&path.as_ref().map_or_else(String::new, |path| path.display().to_string()));
     writeln!(text, "\n[tls]")?;
     writeln!(text, "listen = {}", list(tls.listen.iter().map(ToString::to_string)))?;
@@ -100,10 +102,11 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "folder = {}", file(&harvest.folder))?;
     writeln!(text, "buckets = {}", list(harvest.buckets.iter().cloned()))?;
     for (name, policy) in namespaces {
+        let hot_capacity = sized(auto.hot_capacity.contains(name), policy.hot_capacity);
         let bare = !name.as_str().contains('.');
         let name = if bare { name.to_string() } else { quote(name.as_str()) };
         writeln!(text, "\n[namespaces.{name}]")?;
-        writeln!(text, "hot_capacity = \"{}\"", Size(policy.hot_capacity))?;
+        writeln!(text, "hot_capacity = \"{hot_capacity}\"")?;
         writeln!(text, "default_ttl = \"{}\"", Span(policy.default_ttl))?;
         writeln!(text, "max_ttl = \"{}\"", Span(policy.max_ttl))?;
         writeln!(text, "max_object_size = \"{}\"", Size(policy.max_object_size))?;

@@ -129,6 +129,11 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
 }
 
+/// A size, or `auto`: then the most that it may become.
+pub(super) fn size_or(text: &str, most: u64) -> Result<u64, String> {
+    if text == "auto" { Ok(most) } else { size(text) }
+}
+
 /// A number, or without limit.
 pub(super) fn rate(text: &str, read: impl FnOnce(&str) -> Result<u64, String>) -> Result<Option<u64>, String> {
     match text {

@@ -99,6 +99,11 @@ pub trait Cold: fmt::Debug + Send + Sync {
     /// `Err` about one object does not end the listing; the end of the channel does. Dropping the receiver stops it.
     fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>>;
 
+    /// Whether it answers and lets us in, as far as that shows without a write. A folder that has been opened has shown it.
+    fn probe(&self) -> Later<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Finishes or undoes what a process that is gone left half-done. Called when no other process uses this place any more.
     fn recover(&self) -> Later<'_, ()> {
         Box::pin(std::future::ready(Ok(())))

@@ -12,7 +12,7 @@ use super::fetch::Want;
 use super::index::Index;
 use super::journal::{Journal, Line, Lines};
 use super::queue::{Change, Turn};
-use super::{Ack, Shared, Tier};
+use super::{Ack, Shared, Tier, open};
 use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::store::cold::{Attributes, Care, Cold, ColdError};
@@ -36,7 +36,7 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 /// The tier's task: from its beginning to its end.
 pub(super) async fn run(shared: Arc<Shared>) {
     let _ended = shared.ended.clone().drop_guard();
-    let Some(cold) = open(&shared).await else {
+    let Some(cold) = open::open(&shared).await else {
         say_what_is_lost(&shared);
         return;
     };
@@ -53,27 +53,6 @@ fn say_what_is_lost(shared: &Shared) {
     if objects > 0 {
         let namespace = &shared.namespace;
         tracing::warn!(%namespace, objects, bytes, "stopping without a durable tier that works: what waited for it is not kept");
-    }
-}
-
-/// Makes the backend, again and again if need be. `None` when the server stops before that.
-async fn open(shared: &Arc<Shared>) -> Option<Arc<dyn Cold>> {
-    loop {
-        let open = Arc::clone(&shared.open);
-        let error = match spawn_blocking(move || open()).await {
-            Ok(Ok(cold)) => {
-                shared.note(Ok(()));
-                return Some(Arc::clone(shared.cold.get_or_init(|| cold)));
-            }
-            Ok(Err(error)) => error,
-            Err(_) => return None,
-        };
-        shared.note(Err(&error));
-        shared.is_open.send_replace(true);
-        tokio::select! {
-            () = sleep(AGAIN) => {}
-            () = shared.drain.cancelled() => return None,
-        }
     }
 }
 
@@ -132,7 +111,9 @@ impl Keeper {
         }
         let objects = self.shared.state.lock().index.len();
         let namespace = &self.shared.namespace;
-        tracing::info!(%namespace, objects, in_order = is_all, tier = self.cold.name(), "the durable tier is open");
+        if self.shared.has_worked.load(Ordering::Relaxed) {
+            tracing::info!(%namespace, objects, in_order = is_all, tier = self.cold.name(), "the durable tier is open");
+        }
         if is_all {
             self.shared.state.lock().is_complete = true;
         } else {
@@ -333,7 +314,10 @@ async fn look_at_everything(shared: Arc<Shared>, cold: Arc<dyn Cold>) {
                 break;
             }
             Err(error) => {
-                tracing::warn!(%namespace, %error, "can't look through the durable tier; it is tried again");
+                // Of a tier that is known to fail it is no news.
+                if shared.health.lock().is_none() {
+                    tracing::warn!(%namespace, %error, "can't look through the durable tier; it is tried again");
+                }
                 tokio::select! {
                     () = sleep(AGAIN * 10) => {}
                     () = shared.drain.cancelled() => return,

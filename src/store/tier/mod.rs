@@ -17,6 +17,7 @@ mod flush;
 pub(crate) mod fuzzing;
 mod index;
 mod journal;
+mod open;
 mod queue;
 mod room;
 mod space;
@@ -89,6 +90,8 @@ struct Shared {
     wake: Notify,
     fetch: Fetch,
     health: Mutex<Option<Trouble>>,
+    /// Whether any call has ever succeeded: until then nobody knows whether the name and the credentials are right.
+    has_worked: AtomicBool,
     /// Whether this process is the one that writes there.
     is_ours: AtomicBool,
     /// When a change was last made.
@@ -137,6 +140,7 @@ impl Tier {
             wake: Notify::new(),
             fetch: Fetch::new(),
             health: Mutex::new(None),
+            has_worked: AtomicBool::new(false),
             is_ours: AtomicBool::new(true),
             progress: Pulse::new(Moment::default()),
             is_short: AtomicBool::new(false),
@@ -222,6 +226,9 @@ impl Tier {
             };
             return Some(format!("a durable tier takes no writes since {} s: {why}", now.since(trouble.since).as_secs()));
         }
+        if !self.shared.has_worked.load(Ordering::Relaxed) {
+            return Some("a durable tier has not answered yet: nothing is kept there, and what was is not known".to_owned());
+        }
         if !self.shared.is_ours() {
             return Some("a durable tier is kept by another server: nothing is written until that one ends".to_owned());
         }
@@ -282,7 +289,10 @@ impl Shared {
             }
             _ => {}
         }
-        self.metrics.up.set(u64::from(health.is_none()));
+        if result.is_ok() {
+            self.has_worked.store(true, Ordering::Relaxed);
+        }
+        self.metrics.up.set(u64::from(health.is_none() && self.has_worked.load(Ordering::Relaxed)));
     }
 
     /// Notes that what had failed is not waited for any more, when something else has been made since.

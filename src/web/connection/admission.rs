@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 /// The limits on open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// In all.
+    /// In all; and beside them [`ConnectionLimits::for_uploads`].
     pub total: usize,
     /// From one IPv4 address, or one IPv6 network of 64 bits.
     pub per_address: usize,
@@ -20,6 +20,15 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         // A CDN comes from few addresses and with many connections.
         Self { total: 16_384, per_address: 4_096 }
+    }
+}
+
+impl ConnectionLimits {
+    /// How many connections are taken past so many in all, for those that begin with an upload: idle readers who hold every place shut
+    /// out no encoder.
+    #[must_use]
+    pub fn for_uploads(total: u64) -> u64 {
+        (total / 16).min(256)
     }
 }
 
@@ -47,6 +56,8 @@ pub(in crate::web) enum Refused {
 pub(in crate::web) struct Permit {
     admission: Arc<Admission>,
     address: IpAddr,
+    /// Whether it is one of the places that are there for uploads alone.
+    pub(super) is_for_upload: bool,
 }
 
 impl Refused {
@@ -63,7 +74,8 @@ impl Admission {
     pub(in crate::web) fn admit(self: &Arc<Self>, address: IpAddr, limits: ConnectionLimits) -> Result<Permit, Refused> {
         let address = network(address);
         let mut open = self.open.lock();
-        if open.total >= limits.total {
+        let is_for_upload = open.total >= limits.total;
+        if open.total as u64 >= limits.total as u64 + ConnectionLimits::for_uploads(limits.total as u64) {
             return Err(Refused::Total);
         }
         let count = open.by_address.get(&address).copied().unwrap_or(0);
@@ -72,7 +84,7 @@ impl Admission {
         }
         open.by_address.insert(address, count + 1);
         open.total += 1;
-        Ok(Permit { admission: Arc::clone(self), address })
+        Ok(Permit { admission: Arc::clone(self), address, is_for_upload })
     }
 }
 
@@ -119,6 +131,15 @@ mod tests {
         assert_eq!(admit("2001:db8::3").unwrap_err(), Refused::Total);
         drop((_second, _third, _fourth));
         assert!(admission.open.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn places_past_the_limit_are_for_uploads() {
+        let admission = Arc::new(Admission::default());
+        let limits = ConnectionLimits { total: 32, per_address: 99 };
+        let permits: Vec<_> = (0..34).map(|_| admission.admit("10.0.0.1".parse().unwrap(), limits).unwrap()).collect();
+        assert_eq!(permits.iter().filter(|permit| permit.is_for_upload).count(), 2);
+        assert_eq!(admission.admit("10.0.0.2".parse().unwrap(), limits).unwrap_err(), Refused::Total);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::MAX_HEAD;
-use super::admission::Permit;
+use super::admission::{Permit, Refused};
 use super::encoders::{Socket, Transport};
 use super::in_flight::{AnswerBody, InFlight};
 use super::late;
@@ -157,7 +158,7 @@ where
     let (stop, tracker) = (stop.clone(), tasks.clone());
     let Arrived { peer, at, permit } = arrived;
     web.inner.metrics.connections.inc();
-    let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), _permit: permit };
+    let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), permit };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let looked = Instant::now();
@@ -174,6 +175,18 @@ where
         };
         if looked.elapsed() <= AT_ONCE {
             client.state.begins_with(at);
+        }
+        if client.permit.is_for_upload && detected != Detected::Upload {
+            client.metrics.count_connection_refused(Refused::Total.as_str());
+            if detected != Detected::Http2 {
+                // As at the door; over TLS, too, now that it is spoken.
+                let _ = tokio::time::timeout(FIRST_REQUEST, async {
+                    io.write_all(FULL).await?;
+                    io.shutdown().await
+                })
+                .await;
+            }
+            return;
         }
         let mut runtime = Handle::current();
         if detected == Detected::Upload {
@@ -208,7 +221,7 @@ struct Client {
     state: Arc<ConnectionState>,
     stop: CancellationToken,
     metrics: Arc<Metrics>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Drop for Client {

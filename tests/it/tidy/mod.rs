@@ -106,6 +106,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("listenfd", "app/supervisor.rs"),
         ("sd_notify", "app/supervisor.rs"),
         ("rlimit", "app/serve.rs"),
+        ("rustix", "app/resources.rs"),
         ("socket2", "app/listeners.rs"),
         ("tikv_jemallocator", "main.rs"),
         ("reqwest", "app/client/http.rs"),

@@ -20,6 +20,7 @@ use object_store::{
 };
 use tokio::time::timeout;
 
+use super::advice::advice;
 use super::fields::Fields;
 use super::location::{Location, Provider};
 use crate::model::clock::WallTime;
@@ -281,7 +282,10 @@ impl RequestFailure {
     /// Reads the error's text, because its parts are not open to us.
     fn of(error: &Error) -> Self {
         let whole = error.to_string();
-        let text = safe(&whole);
+        let text = match advice(&whole) {
+            Some(advice) => format!("{advice} ({})", safe(&whole)),
+            None => safe(&whole),
+        };
         let has = |words: &[&str]| words.iter().any(|word| whole.contains(word));
         let status = whole.split_once("status code: ").and_then(|(_, rest)| rest.get(..3)?.parse::<u16>().ok());
         // Stores answer 404 also where the bucket is missing: that says nothing of the object.

@@ -8,6 +8,7 @@
 //!
 //! Invariant: what others put into the folder, without our fields, is absent: neither served nor listed.
 
+mod advice;
 mod bucket;
 mod fields;
 mod folder;
@@ -263,6 +264,10 @@ impl Cold for Cloud {
             self.inner.pending.lock().remove(&name);
             self.inner.bucket.delete(&name).await
         })
+    }
+
+    fn probe(&self) -> Later<'_, ()> {
+        Box::pin(async { self.inner.bucket.list("").next().await.transpose().map(drop) })
     }
 
     fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>> {
