@@ -71,6 +71,7 @@ pub struct Metrics {
     nowhere: Arc<Traffic>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
+    unread: Family<[(&'static str, &'static str); 1], Counter>,
     // Kept handles: a look-up by label costs more than many a request's whole work.
     /// Bytes in flight over all namespaces.
     pub in_flight_bytes: Level,
@@ -114,6 +115,7 @@ impl Metrics {
             nowhere,
             connections_refused: Family::default(),
             refusals: Family::default(),
+            unread: Family::default(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
@@ -137,6 +139,11 @@ impl Metrics {
             "upload_refusals",
             "Uploads and deletions answered with an error, by reason; no-credentials counts clients that wait to be asked, too",
             new.refusals.clone(),
+        );
+        registry.register(
+            "connections_unread",
+            "Connections ended because what came was no request, by reason (TLS to the port in clear, PROXY protocol, bad heads, handshakes)",
+            new.unread.clone(),
         );
         registry.register(
             "in_flight_bytes",
@@ -220,6 +227,11 @@ impl Metrics {
     /// Counts one connection that was not taken, by the limit's name.
     pub fn count_connection_refused(&self, limit: &'static str) {
         self.connections_refused.get_or_create(&[("limit", limit)]).inc();
+    }
+
+    /// Counts one connection on which no request could be read. The reason is one of the house's own words.
+    pub fn count_unread(&self, reason: &'static str) {
+        self.unread.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Counts one refused or failed upload or deletion. The reason is one of the house's own words.

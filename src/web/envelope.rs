@@ -20,11 +20,11 @@ use super::connection::{MAX_HEAD, unwanted};
 use super::problem::{ALLOWED, CORS_METHODS, Problem, panicked};
 use super::record::Record;
 use super::record::body::CountedBody;
+use super::request_id::{self, REQUEST_ID};
 use super::{Handling, Web};
 use crate::model::stamp::Stamp;
 use crate::origin::policy::CorsOrigins;
 
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
@@ -67,7 +67,7 @@ pub(super) async fn answer(
     request: Request,
     handle: impl FnOnce(Web, Context, Request) -> Handling,
 ) -> Response<CountedBody> {
-    let record = Record::begin(&web, &request, peer, take_or_make_id(request.headers()), Arc::clone(&connection));
+    let record = Record::begin(&web, &request, peer, request_id::take_or_make(request.headers()), Arc::clone(&connection));
     let context = Context { peer, connection, record: Arc::clone(&record), begun };
     let mut response = if is_too_large(&request) {
         let (parts, body) = request.into_parts();
@@ -155,20 +155,6 @@ pub(super) fn options_of_all(is_ready: bool) -> Response {
         *response.status_mut() = axum::http::StatusCode::SERVICE_UNAVAILABLE;
     }
     response
-}
-
-/// Keeps an id that a proxy in front has given, so that both logs tell of the same request; else makes a `UUIDv7`.
-fn take_or_make_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=');
-        (8..=64).contains(&bytes.len()) && bytes.iter().all(allowed)
-    };
-    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
-    })
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(crate) mod fuzzing;
 pub mod problem;
 pub mod record;
 mod refusals;
+mod request_id;
 mod target;
 mod verbs;
 
@@ -53,6 +54,7 @@ use self::record::access_log::AccessLog;
 use self::record::spans::Spans;
 use self::refusals::black_box::BlackBox;
 use self::refusals::challenge::Challenges;
+use self::refusals::unread::UnreadConnections;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -117,6 +119,7 @@ struct Inner {
     challenges: Challenges,
     admission: Arc<Admission>,
     black_box: BlackBox,
+    unread: UnreadConnections,
     access_log: Option<Arc<AccessLog>>,
     spans: OnceLock<Arc<dyn Spans>>,
     encoders: OnceLock<Handle>,
@@ -134,6 +137,7 @@ impl Web {
     ) -> Self {
         let challenges = Challenges::new(origin.clock().clone());
         let black_box = BlackBox::new(origin.clock().clone());
+        let unread = UnreadConnections::new(origin.clock().clone());
         let inner = Inner {
             origin,
             verifier,
@@ -144,6 +148,7 @@ impl Web {
             challenges,
             admission: Arc::default(),
             black_box,
+            unread,
             access_log,
             spans: OnceLock::new(),
             encoders: OnceLock::new(),

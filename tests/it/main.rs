@@ -50,5 +50,6 @@ mod tls;
 mod tls_clients;
 mod traces;
 mod tutorial;
+mod unread;
 mod upkeep;
 mod write;

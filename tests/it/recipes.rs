@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::documents::blocks;
 use crate::front::free_port;
-use crate::harness::{NAMESPACE, Origin, Process, bytes, eventually};
+use crate::harness::{Origin, Process, bytes, eventually};
 use crate::programs::{assert_is_here, is_root, program};
 use crate::wire::{Answer, Request};
 
@@ -175,29 +175,4 @@ fn varnish_by_the_page_on_cdns() {
     varnish.arg("-f").arg(file).arg("-n").arg(origin.folder().join("varnish"));
     caches(&origin, address, varnish);
     assert!((reads(&origin) - 1.0).abs() < f64::EPSILON, "asked once, with whatever query");
-}
-
-#[test]
-fn a_backup_by_the_operating_page_is_restored() {
-    let origin = Origin::start();
-    let (late, late_id) = origin.make_key(&["--role", "readonly", "--namespace", NAMESPACE]);
-    origin.store("show/a.ts", "kept");
-    let kept = [format!("objects/{NAMESPACE}/show/a.ts"), format!("objects/.meta/{NAMESPACE}/show/a.ts.json")];
-    let is_kept = || kept.iter().all(|file| origin.data_dir().join(file).exists()).then_some(());
-    assert!(eventually(Duration::from_secs(30), is_kept).is_some());
-    // The server runs on: what is copied is whole.
-    let mut restored = Origin::start();
-    restored.stop();
-    fs::remove_dir_all(restored.data_dir()).unwrap();
-    assert!(program("cp").arg("-a").args([origin.data_dir(), restored.data_dir()]).status().unwrap().success());
-    origin.run(&["keys", "revoke", &late_id]);
-
-    restored.launch();
-    let ask = |key: &str| Request::new("GET", restored.path("show/a.ts")).bearer(key).send(restored.address);
-    let answer = ask(&origin.player);
-    assert!(answer.status == 200 && answer.body == b"kept", "{answer:?}");
-    // The copy does not know what was revoked after it.
-    assert_eq!(ask(&late).status, 200);
-    restored.run(&["keys", "revoke", &late_id]);
-    assert!(eventually(Duration::from_secs(10), || (ask(&late).status == 401).then_some(())).is_some());
 }

@@ -54,6 +54,13 @@ impl Socket {
         Self { stream: Some(stream), sent: 0, acknowledges_at_once: false, unacknowledged: false }
     }
 
+    /// Waits for the first bytes, and leaves them where they are; none when the client has ended. Cancel-safe.
+    pub(super) async fn peek(&mut self) -> io::Result<Vec<u8>> {
+        let mut first = [0; 16];
+        let count = self.stream()?.peek(&mut first).await?;
+        Ok(first[..count].to_vec())
+    }
+
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }

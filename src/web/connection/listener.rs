@@ -25,16 +25,17 @@ use super::MAX_HEAD;
 use super::admission::{Permit, Refused};
 use super::encoders::{Socket, Transport};
 use super::in_flight::{AnswerBody, InFlight};
-use super::late;
 use super::site::Site;
 use super::state::ConnectionState;
 use super::stream;
 use super::timed::Connection;
-use super::tls::Tls;
+use super::tls::{NoHandshake, Tls};
+use super::unread::Unread;
 use super::version::Detected;
 use crate::metrics::Metrics;
 use crate::model::stamp::Stamp;
 use crate::web::Web;
+use crate::web::request_id;
 
 /// HTTP/2 flow control: how much of one body, and of all bodies of a connection, may come before it is asked for. A segment in
 /// a round trip or two, and no more memory than that for a client whose bodies nobody wants.
@@ -86,11 +87,15 @@ pub(in crate::web) async fn serve(
         };
         let (web, site, tracker, stop) = (web.clone(), site.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
-            let deadline = Instant::now() + web.inner.limits.load().timeouts.request_head;
-            match late::until(deadline, tls.accept(Socket::new(stream))).await {
-                Ok(Ok(stream)) => start(Box::new(stream), arrived, web, site, &tracker, &stop),
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            let limits = web.inner.limits.load_full();
+            match tls.accept(Socket::new(stream), Instant::now() + limits.timeouts.request_head).await {
+                Ok(stream) => start(Box::new(stream), arrived, web, site, &tracker, &stop),
+                Err(NoHandshake { unread: Some(unread), detail, in_clear }) => {
+                    let connection = in_clear.map(|socket| Connection::new(socket, Arc::default(), limits));
+                    end_unread(&web, peer, unread, &detail, connection).await;
+                }
+                // Who says nothing only looks whether the port is open.
+                Err(NoHandshake { unread: None, .. }) => {}
             }
         });
     };
@@ -158,7 +163,7 @@ where
     let (stop, tracker) = (stop.clone(), tasks.clone());
     let Arrived { peer, at, permit } = arrived;
     web.inner.metrics.connections.inc();
-    let client = Client { peer, state: Arc::default(), stop, metrics: Arc::clone(&web.inner.metrics), permit };
+    let client = Client { peer, state: Arc::default(), stop, web: web.clone(), permit };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let looked = Instant::now();
@@ -173,6 +178,12 @@ where
                 return;
             }
         };
+        if detected == Detected::Other
+            && let Some(unread) = io.unread()
+        {
+            end_unread(&web, peer, unread, "", Some(io)).await;
+            return;
+        }
         if looked.elapsed() <= AT_ONCE {
             client.state.begins_with(at);
         }
@@ -215,18 +226,29 @@ where
     });
 }
 
+/// Takes note of what was no request, and answers it if its client may be answered.
+async fn end_unread<S: Transport>(web: &Web, peer: SocketAddr, unread: Unread, detail: &str, connection: Option<Connection<S>>) {
+    let id = request_id::make();
+    let answer = connection.and_then(|connection| Some((connection, unread.answer(&id)?)));
+    let told = if answer.is_some() { id.to_str().unwrap_or_default() } else { "" };
+    web.inner.unread.note(&web.inner.metrics, peer.ip(), unread, detail, told);
+    if let Some((connection, answer)) = answer {
+        connection.end_with(&answer).await;
+    }
+}
+
 /// Who is at the other end of a connection. It counts as open until this is dropped.
 struct Client {
     peer: SocketAddr,
     state: Arc<ConnectionState>,
     stop: CancellationToken,
-    metrics: Arc<Metrics>,
+    web: Web,
     permit: Permit,
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.metrics.connections.dec();
+        self.web.inner.metrics.connections.dec();
     }
 }
 
@@ -246,12 +268,16 @@ impl Client {
                 (&mut connection).await
             }
         };
-        if let Err(error) = ended {
-            // A client's fault, mostly: a scanner's junk, a reset. What an upload lost by it is logged where that is known.
+        if let Some((unread, request_id)) = self.state.unread() {
+            let detail = ended.map_or_else(|error| error.to_string(), |()| String::new());
+            let id = request_id.to_str().unwrap_or_default();
+            self.web.inner.unread.note(&self.web.inner.metrics, self.peer.ip(), unread, &detail, id);
+        } else if let Err(error) = ended {
+            // A client's fault, mostly: a reset. What an upload lost by it is logged where that is known.
             tracing::debug!(peer = %self.peer, %error, "connection ended with an error");
         }
         if self.state.is_stalled() {
-            self.metrics.answers_stalled.inc();
+            self.web.inner.metrics.answers_stalled.inc();
         }
     }
 }

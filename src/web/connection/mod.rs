@@ -3,7 +3,7 @@
 //! [`listener`] accepts a connection, if [`admission`] has room for it; [`tls`] shakes hands where that is asked for; [`timed`] keeps
 //! the time limits on its bytes, with [`stream`] for those of one HTTP/2 answer and [`late`] for when they fire long after their
 //! time; [`version`] tells which HTTP it is, and [`encoders`] gives those who write threads of their own. What its bytes and its
-//! requests know of each other is in [`state`]; [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
+//! requests know of each other is in [`state`]; [`unread`] knows what is no request, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
 //! wants.
 //!
 //! Invariants: every connection is counted from its admission to its end, and each of its waits has an end. A client that can be
@@ -22,6 +22,7 @@ pub(super) mod state;
 mod stream;
 mod timed;
 pub mod tls;
+pub(super) mod unread;
 pub(super) mod unwanted;
 mod version;
 

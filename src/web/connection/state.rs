@@ -3,8 +3,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use axum::http::HeaderValue;
 use tokio::sync::Notify;
 
+use super::unread::Unread;
 use crate::model::stamp::Stamp;
 
 /// What a connection is doing, as far as time limits go.
@@ -32,6 +34,7 @@ pub(in crate::web) struct ConnectionState {
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
+    unread: OnceLock<Box<(Unread, HeaderValue)>>,
 }
 
 impl ConnectionState {
@@ -127,6 +130,16 @@ impl ConnectionState {
 
     pub(super) fn set_unsent(&self, bytes: usize) {
         self.unsent.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What came was no request; under this id it was answered.
+    pub(super) fn set_unread(&self, unread: Unread, request_id: HeaderValue) {
+        let _ = self.unread.set(Box::new((unread, request_id)));
+    }
+
+    /// What came that was no request, and the id under which it was answered.
+    pub(super) fn unread(&self) -> Option<(Unread, &HeaderValue)> {
+        self.unread.get().map(|unread| (unread.0, &unread.1))
     }
 
     /// A body may still be on its way that nobody reads: take some of it in before the connection ends.

@@ -22,15 +22,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::encoders::Transport;
 use super::late;
 use super::state::{ConnectionState, Phase};
+use super::unread::Unread;
 use super::unwanted;
 use super::version::{Detected, Peeked};
 use crate::web::Limits;
+use crate::web::request_id;
 
 /// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
 const STREAMS_FIRST: Duration = Duration::from_secs(1);
@@ -48,6 +51,8 @@ pub(super) struct Connection<T> {
     /// The deadline that was noticed late, and until when there is another look.
     late: Option<(Instant, Instant)>,
     write_stalled: Option<Stall>,
+    /// What is left to write in place of an answer of the HTTP library's own.
+    instead: Option<Bytes>,
     lingering: Option<Lingering>,
 }
 
@@ -75,6 +80,7 @@ impl<T: Transport> Connection<T> {
             waiting: None,
             late: None,
             write_stalled: None,
+            instead: None,
             lingering: None,
         }
     }
@@ -168,6 +174,52 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Whether these bytes are an answer of the HTTP library's own, which says nothing but a status, or the rest of one.
+    fn is_to_be_replaced(&mut self, buffer: &[u8]) -> bool {
+        if self.instead.is_some() {
+            return true;
+        }
+        if self.state.is_multiplexed() {
+            return false;
+        }
+        let Some(unread) = Unread::answered_by(buffer) else { return false };
+        let id = request_id::make();
+        self.instead = unread.answer(&id);
+        self.state.set_unread(unread, id);
+        // What it did not read is still on its way.
+        self.state.set_linger();
+        self.instead.is_some()
+    }
+
+    /// Writes our own answer in place of `all` bytes.
+    fn write_instead(&mut self, all: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while let Some(left) = self.instead.as_mut().filter(|left| !left.is_empty()) {
+            let length = left.len();
+            let written = Pin::new(&mut self.inner).poll_write(cx, left);
+            let count = if let Poll::Ready(Ok(count)) = &written { *count } else { 0 };
+            left.advance(count);
+            std::task::ready!(self.after_write(written, length, cx))?;
+            if self.state.is_broken() || count == 0 {
+                break;
+            }
+        }
+        self.instead = Some(Bytes::new());
+        Poll::Ready(Ok(all))
+    }
+
+    /// What the client has said that is no request, if its first bytes tell; after [`Self::detect`].
+    pub(super) fn unread(&self) -> Option<Unread> {
+        Unread::begun_by(self.peeked.bytes())
+    }
+
+    /// Answers what was no request, and ends. Bounded in time as every answer is.
+    pub(super) async fn end_with(mut self, answer: &[u8]) {
+        self.state.set_linger();
+        if self.write_all(answer).await.is_ok() {
+            let _ = self.shutdown().await;
+        }
+    }
+
     /// Whether the client has taken nothing for too long, now that there is something it can't be given; if not, the task is woken
     /// when it has.
     fn is_given_up(&mut self, cx: &mut Context<'_>) -> bool {
@@ -232,6 +284,9 @@ impl<T: Transport> AsyncWrite for Connection<T> {
         if self.state.is_broken() {
             return Poll::Ready(Ok(buffer.len()));
         }
+        if self.is_to_be_replaced(buffer) {
+            return self.write_instead(buffer.len(), cx);
+        }
         let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
         self.after_write(written, buffer.len(), cx)
     }
@@ -244,6 +299,11 @@ impl<T: Transport> AsyncWrite for Connection<T> {
         let all = buffers.iter().map(|buffer| buffer.len()).sum();
         if self.state.is_broken() {
             return Poll::Ready(Ok(all));
+        }
+        if let [buffer] = buffers
+            && self.is_to_be_replaced(buffer)
+        {
+            return self.write_instead(all, cx);
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
         self.after_write(written, all, cx)
@@ -313,7 +373,7 @@ mod tests {
     use super::*;
     use crate::web::{ConnectionLimits, Timeouts};
     use bytes::Bytes;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::io::{AsyncReadExt as _, DuplexStream};
 
     /// A connection in memory. `holds`: bytes that it takes in and passes on only when it is flushed, as a TLS layer does.
     #[derive(Debug)]

@@ -14,11 +14,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 
 use super::encoders::{Socket, Transport};
+use super::late;
+use super::unread::Unread;
 use crate::model::clock::WallTime;
 
 /// What a TLS listener is made of, in PEM.
@@ -82,9 +85,65 @@ impl Tls {
         **self.expires.load()
     }
 
-    /// Shakes hands.
-    pub(super) async fn accept(&self, stream: Socket) -> io::Result<TlsStream<Socket>> {
-        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    /// Shakes hands, until a deadline. Not cancel-safe: the connection is lost.
+    ///
+    /// # Errors
+    /// What came instead, or what the handshake failed at.
+    pub(super) async fn accept(&self, mut socket: Socket, deadline: Instant) -> Result<TlsStream<Socket>, NoHandshake> {
+        let silent = NoHandshake { unread: None, detail: String::new(), in_clear: None };
+        let Ok(Ok(first)) = late::until(deadline, socket.peek()).await else { return Err(silent) };
+        match Unread::begun_by(&first) {
+            None if first.is_empty() => return Err(silent),
+            None if first[0].is_ascii_alphabetic() => return Err(NoHandshake::of(Unread::ClearInTls, Some(socket))),
+            // Of its client, who is behind it, nothing can be read yet.
+            Some(unread @ Unread::ProxyProtocol) => return Err(NoHandshake::of(unread, None)),
+            _ => {}
+        }
+        match late::until(deadline, TlsAcceptor::from(self.config.load_full()).accept(socket)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => {
+                let why = error.get_ref().and_then(|error| error.downcast_ref()).map_or(Unread::Handshake, failure);
+                Err(NoHandshake { detail: error.to_string(), ..NoHandshake::of(why, None) })
+            }
+            Err(_) => Err(NoHandshake::of(Unread::HandshakeTimeout, None)),
+        }
+    }
+}
+
+/// Why there is no TLS on a connection.
+#[derive(Debug)]
+pub(super) struct NoHandshake {
+    /// What came instead; `None` when nothing did.
+    pub(super) unread: Option<Unread>,
+    /// What the TLS library says of it, if anything.
+    pub(super) detail: String,
+    /// The connection, when its client may be answered in clear.
+    pub(super) in_clear: Option<Socket>,
+}
+
+impl NoHandshake {
+    fn of(unread: Unread, in_clear: Option<Socket>) -> Self {
+        Self { unread: Some(unread), detail: String::new(), in_clear }
+    }
+}
+
+/// What a handshake failed at.
+fn failure(error: &rustls::Error) -> Unread {
+    use rustls::AlertDescription as Alert;
+    match error {
+        rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_) => Unread::ClientCertificate,
+        rustls::Error::PeerIncompatible(_) => Unread::NoCommonTls,
+        rustls::Error::AlertReceived(alert) => match alert {
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate => Unread::CertificateDistrusted,
+            Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity => Unread::NoCommonTls,
+            _ => Unread::Handshake,
+        },
+        _ => Unread::Handshake,
     }
 }
 

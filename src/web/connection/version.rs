@@ -42,7 +42,7 @@ impl Peeked {
 
     /// What they begin. A client whose first bytes come one by one may be taken for a reader.
     pub(super) fn detected(&self) -> Detected {
-        let bytes = &self.bytes[usize::from(self.unread.start)..usize::from(self.unread.end)];
+        let bytes = self.bytes();
         if bytes == PREFACE {
             Detected::Http2
         } else if [&b"PUT "[..], b"POST ", b"DELETE ", b"MKCOL "].iter().any(|verb| bytes.starts_with(verb)) {
@@ -50,6 +50,11 @@ impl Peeked {
         } else {
             Detected::Other
         }
+    }
+
+    /// Those that have not been read again.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[usize::from(self.unread.start)..usize::from(self.unread.end)]
     }
 
     /// Whether all of them have been read again.

@@ -114,8 +114,8 @@ impl Problem {
         }
     }
 
-    /// The answer. `cache_control` is the namespace's own word for errors, where the namespace is known.
-    pub(super) fn into_response(self, request_id: &str, cache_control: Option<&HeaderValue>) -> Response {
+    /// The answer's body.
+    pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
         let document = Document {
             r#type: format!("urn:springhead:problem:{}", self.code.name()),
             title: self.code.title(),
@@ -123,7 +123,12 @@ impl Problem {
             detail: &self.detail,
             request_id,
         };
-        let body = serde_json::to_vec(&document).unwrap_or_default();
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// The answer. `cache_control` is the namespace's own word for errors, where the namespace is known.
+    pub(super) fn into_response(self, request_id: &str, cache_control: Option<&HeaderValue>) -> Response {
+        let body = self.document(request_id);
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();

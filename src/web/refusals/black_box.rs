@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::unread::UnreadConnections;
 use crate::model::clock::{Clock, WallTime};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
@@ -174,8 +175,8 @@ impl BlackBox {
         change(client);
     }
 
-    /// All refusals that are kept, newest first, as JSON.
-    pub(in crate::web) fn rejected_json(&self) -> Vec<u8> {
+    /// All refusals that are kept, newest first, and what was no request, as JSON.
+    pub(in crate::web) fn rejected_json(&self, unread: &UnreadConnections) -> Vec<u8> {
         let mut shown = Vec::new();
         for client in self.clients.lock().values() {
             for refused in client.refusals.iter().cloned() {
@@ -197,7 +198,7 @@ impl BlackBox {
         }
         shown.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         let shown: Vec<_> = shown.into_iter().map(|(_, line)| line).collect();
-        serde_json::to_vec_pretty(&serde_json::json!({ "rejected": shown })).unwrap_or_default()
+        serde_json::to_vec_pretty(&serde_json::json!({ "rejected": shown, "unread": unread.report() })).unwrap_or_default()
     }
 
     /// All clients that are remembered, the last one heard of first, as JSON.
@@ -272,6 +273,10 @@ mod tests {
         serde_json::from_slice::<serde_json::Value>(json).unwrap()[name].as_array().unwrap().clone()
     }
 
+    fn unread() -> UnreadConnections {
+        UnreadConnections::new(Clock::manual())
+    }
+
     #[test]
     fn refusals_are_kept_newest_first_and_questions_once() {
         let clock = Clock::manual();
@@ -283,7 +288,7 @@ mod tests {
             black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), "id", None);
             black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}")), &Problem::bad_request("no"), "id", Some(7));
         }
-        let rejected = read(&black_box.rejected_json(), "rejected");
+        let rejected = read(&black_box.rejected_json(&unread()), "rejected");
         assert_eq!(rejected.len(), REFUSALS);
         let questions: Vec<_> = rejected.iter().filter(|line| line["code"] == "no-credentials").collect();
         assert_eq!((questions.len(), &questions[0]["times"]), (1, &serde_json::json!(20)));
@@ -293,7 +298,7 @@ mod tests {
         assert!(times.is_sorted_by(|one, other| one >= other), "{times:?}");
 
         black_box.accepted(peer, &parts("encoder", "/cache/live/a.ts"));
-        let rejected = black_box.rejected_json();
+        let rejected = black_box.rejected_json(&unread());
         assert!(String::from_utf8_lossy(&rejected).contains("Nothing to do"), "a question that is answered is no trouble");
         assert!(!String::from_utf8_lossy(&rejected).contains("secret"));
     }
@@ -313,6 +318,6 @@ mod tests {
         assert_eq!(clients.len(), CLIENTS);
         let encoder = clients.iter().find(|client| client["user_agent"] == "AWS Elemental MediaLive").unwrap();
         assert_eq!(encoder["first_accepted"]["method"], "PUT");
-        assert!(black_box.rejected_json().len() < CLIENTS * 4096);
+        assert!(black_box.rejected_json(&unread()).len() < CLIENTS * 4096);
     }
 }

@@ -8,6 +8,8 @@
 
 pub(super) mod black_box;
 pub(super) mod challenge;
+pub(super) mod thinned;
+pub(super) mod unread;
 
 use axum::body::Body;
 use axum::http::Method;

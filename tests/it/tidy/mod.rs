@@ -94,7 +94,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("hyper_util", "web/connection/listener.rs"),
         ("rustls", "web/connection/tls.rs"),
         ("x509_parser", "web/connection/tls.rs"),
-        ("uuid", "web/envelope.rs"),
+        ("uuid", "web/request_id.rs"),
         ("quick_xml", "hls/mpd.rs"),
         ("percent_encoding", "model/percent.rs"),
         ("itoa", "web/mod.rs"),

@@ -1,0 +1,115 @@
+//! Connections on which no request could be read: counted, told once in a while, and the last ones kept for the black box.
+//!
+//! Nothing that the client wrote is kept: what can't be read may be a key.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::thinned::Thinned;
+use crate::metrics::Metrics;
+use crate::model::clock::{Clock, WallTime};
+use crate::web::connection::unread::Unread;
+
+/// How many are kept, one for each address and reason.
+const KEPT: usize = 64;
+
+/// What has come lately that was no request.
+#[derive(Debug)]
+pub(in crate::web) struct UnreadConnections {
+    clock: Clock,
+    thinned: Thinned,
+    /// The newest first.
+    kept: Mutex<VecDeque<Kept>>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    peer: IpAddr,
+    unread: Unread,
+    detail: String,
+    request_id: String,
+    last_seen: WallTime,
+    times: u64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    peer: IpAddr,
+    reason: &'static str,
+    advice: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    request_id: String,
+    last_seen: String,
+    times: u64,
+}
+
+impl UnreadConnections {
+    pub(in crate::web) fn new(clock: Clock) -> Self {
+        Self { thinned: Thinned::new(clock.clone()), clock, kept: Mutex::default() }
+    }
+
+    /// Takes note of one. `detail`: what a library says of it, in its own words; `request_id`: under which it was answered. Both may
+    /// be empty.
+    pub(in crate::web) fn note(&self, metrics: &Metrics, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
+        let (reason, advice) = (unread.name(), unread.advice());
+        metrics.count_unread(reason);
+        self.keep(peer, unread, detail, request_id);
+        if let Some(since) = self.thinned.speaks(peer, reason) {
+            tracing::warn!(%peer, reason, detail, request_id, more_since_last_line = since, "no request could be read: {advice}");
+        }
+    }
+
+    fn keep(&self, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
+        let mut kept = self.kept.lock();
+        let before = kept.iter().position(|kept| (kept.peer, kept.unread) == (peer, unread)).and_then(|index| kept.remove(index));
+        kept.truncate(KEPT - 1);
+        kept.push_front(Kept {
+            peer,
+            unread,
+            detail: detail.to_owned(),
+            request_id: request_id.to_owned(),
+            last_seen: self.clock.wall(),
+            times: before.map_or(0, |before| before.times) + 1,
+        });
+    }
+
+    /// Those that are kept, the newest first.
+    pub(in crate::web) fn report(&self) -> serde_json::Value {
+        let kept = self.kept.lock().clone();
+        let reports = kept.into_iter().map(|kept| Report {
+            peer: kept.peer,
+            reason: kept.unread.name(),
+            advice: kept.unread.advice(),
+            detail: kept.detail,
+            request_id: kept.request_id,
+            last_seen: kept.last_seen.to_string(),
+            times: kept.times,
+        });
+        serde_json::to_value(reports.collect::<Vec<_>>()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_counted_and_what_is_kept_is_bounded() {
+        let (connections, metrics) = (UnreadConnections::new(Clock::manual()), Metrics::new());
+        for n in 0..200u8 {
+            for _ in 0..3 {
+                connections.note(&metrics, [10, 0, 0, n].into(), Unread::TlsInClear, "", "");
+            }
+        }
+        assert!(metrics.render().contains("springhead_connections_unread_total{reason=\"tls-in-clear\"} 600"));
+        let report = connections.report();
+        let kept = report.as_array().unwrap();
+        assert_eq!(kept.len(), KEPT);
+        assert_eq!((kept[0]["peer"].as_str(), kept[0]["times"].as_u64()), (Some("10.0.0.199"), Some(3)));
+    }
+}

@@ -1,0 +1,23 @@
+//! What a request is called, here and in the logs of those in front.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header that carries it, both ways.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Keeps an id that a proxy in front has given, so that both logs tell of the same request; else makes one.
+pub(super) fn take_or_make(headers: &HeaderMap) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=');
+        (8..=64).contains(&bytes.len()) && bytes.iter().all(allowed)
+    };
+    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(make)
+}
+
+/// A new one: a `UUIDv7`, so that they sort by time (RFC 9562 5.7).
+pub(super) fn make() -> HeaderValue {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
+}
