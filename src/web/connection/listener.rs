@@ -188,7 +188,7 @@ where
             client.state.begins_with(at);
         }
         if client.permit.is_for_upload && detected != Detected::Upload {
-            client.metrics.count_connection_refused(Refused::Total.as_str());
+            client.web.inner.metrics.count_connection_refused(Refused::Total.as_str());
             if detected != Detected::Http2 {
                 // As at the door; over TLS, too, now that it is spoken.
                 let _ = tokio::time::timeout(FIRST_REQUEST, async {
