@@ -25,20 +25,20 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// The running log. Lines still queued are written when it is dropped, if that does not take too long.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct LogWriter {
     pub(super) log: Arc<AccessLog>,
     /// Its sender lives as long as the thread that writes.
     ended: Receiver<()>,
 }
 
 /// Starts it, unless it is off.
-pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Writer>> {
+pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> anyhow::Result<Option<LogWriter>> {
     let mut sink = match &settings.output {
         AccessLogOutput::Off => return Ok(None),
-        AccessLogOutput::Stderr => Sink::Stderr,
+        AccessLogOutput::Stderr => LogSink::Stderr,
         AccessLogOutput::File(path) => {
             let file = Rotated::open(path, settings.rotate_size, settings.keep);
-            Sink::File(file.with_context(|| format!("can't write the access log {}", path.display()))?)
+            LogSink::File(file.with_context(|| format!("can't write the access log {}", path.display()))?)
         }
     };
     let log = Arc::new(AccessLog::new(Arc::clone(metrics)));
@@ -71,10 +71,10 @@ pub(super) fn start(settings: &AccessLogSettings, metrics: &Arc<Metrics>) -> any
         }
     };
     std::thread::Builder::new().name("access-log".to_owned()).spawn(run).context("can't start a thread")?;
-    Ok(Some(Writer { log, ended }))
+    Ok(Some(LogWriter { log, ended }))
 }
 
-impl Drop for Writer {
+impl Drop for LogWriter {
     fn drop(&mut self) {
         self.log.close();
         // Nothing is sent: it ends when the thread does, or when the time is up.
@@ -83,12 +83,12 @@ impl Drop for Writer {
 }
 
 #[derive(Debug)]
-enum Sink {
+enum LogSink {
     Stderr,
     File(Rotated),
 }
 
-impl Sink {
+impl LogSink {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
             // In one go under its lock, so that no other log's line comes in between.

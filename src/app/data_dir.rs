@@ -32,7 +32,7 @@ use crate::auth::signing::{SigningKey, random};
 pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
 
 /// A file's name, size, and when it was last changed, its owner and mode included: seconds and nanoseconds.
-pub(super) type Stamp = (OsString, u64, (i64, i64));
+pub(super) type FileStamp = (OsString, u64, (i64, i64));
 
 /// The directory.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub(super) struct DataDir {
 
 /// What is kept of a key, and what `keys create` prints, the key itself apart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct KeyRecord {
     pub(super) key_id: String,
     pub(super) label: Option<String>,
     pub(super) namespaces: Vec<String>,
@@ -56,7 +56,7 @@ pub(super) struct Record {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     /// Oldest first.
-    pub(super) read: Vec<Record>,
+    pub(super) read: Vec<KeyRecord>,
     /// Files of no use, and why.
     pub(super) unread: Vec<(PathBuf, String)>,
 }
@@ -242,7 +242,7 @@ impl DataDir {
         fs::read_dir(self.keys()).map_or(true, |mut entries| entries.next().is_none())
     }
 
-    pub(super) fn record(&self, record: &Record) -> anyhow::Result<()> {
+    pub(super) fn record(&self, record: &KeyRecord) -> anyhow::Result<()> {
         self.create()?;
         let path = self.keys().join(format!("{}.json", record.key_id));
         let text = serde_json::to_string_pretty(record)?;
@@ -250,7 +250,7 @@ impl DataDir {
     }
 
     /// What tells one state of the records from another, without reading them: their names, sizes and times of change.
-    pub(super) fn records_stamp(&self) -> io::Result<BTreeSet<Stamp>> {
+    pub(super) fn records_stamp(&self) -> io::Result<BTreeSet<FileStamp>> {
         let mut stamps = BTreeSet::new();
         match fs::read_dir(self.keys()) {
             Ok(entries) => {
@@ -292,7 +292,7 @@ impl DataDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("can't read {}", self.keys().display())),
         }
-        records.read.sort_by(|one: &Record, other| (&one.issued_at, &one.key_id).cmp(&(&other.issued_at, &other.key_id)));
+        records.read.sort_by(|one: &KeyRecord, other| (&one.issued_at, &one.key_id).cmp(&(&other.issued_at, &other.key_id)));
         Ok(records)
     }
 

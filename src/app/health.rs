@@ -21,8 +21,8 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     let mut tried = Vec::new();
     for address in configured.into_iter().filter(|address| address.port() != 0).chain(real).map(reachable) {
         match ask(address) {
-            Ok(Answer::Ready) => return Ok(print(&format!("ready at {address}"))?),
-            Ok(Answer::Other(what)) => return Err(anyhow!("the server at {address} is not ready: it answers {what}").into()),
+            Ok(Readiness::Ready) => return Ok(print(&format!("ready at {address}"))?),
+            Ok(Readiness::Other(what)) => return Err(anyhow!("the server at {address} is not ready: it answers {what}").into()),
             Err(error) => tried.push(format!("{address}: {error}")),
         }
     }
@@ -32,7 +32,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// What a listener said.
-enum Answer {
+enum Readiness {
     Ready,
     Other(String),
 }
@@ -49,7 +49,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 
 /// # Errors
 /// When nobody answers.
-fn ask(address: SocketAddr) -> std::io::Result<Answer> {
+fn ask(address: SocketAddr) -> std::io::Result<Readiness> {
     let limit = Duration::from_secs(3);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
@@ -57,8 +57,8 @@ fn ask(address: SocketAddr) -> std::io::Result<Answer> {
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;
     Ok(match answer.split_whitespace().nth(1) {
-        Some("200") => Answer::Ready,
-        Some(status) => Answer::Other(status.to_owned()),
-        None => Answer::Other("in no HTTP".to_owned()),
+        Some("200") => Readiness::Ready,
+        Some(status) => Readiness::Other(status.to_owned()),
+        None => Readiness::Other("in no HTTP".to_owned()),
     })
 }

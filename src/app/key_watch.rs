@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::data_dir::{DataDir, Stamp};
+use super::data_dir::{DataDir, FileStamp};
 use super::keys::{read_record, rfc3339};
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
@@ -31,7 +31,7 @@ struct Known {
 #[derive(Clone, Debug, Default)]
 struct KeyFiles {
     revoked: HashSet<KeyId>,
-    stamp: BTreeSet<Stamp>,
+    stamp: BTreeSet<FileStamp>,
     records: Arc<Vec<Known>>,
     unread: Arc<Vec<(PathBuf, String)>>,
 }

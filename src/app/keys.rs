@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::data_dir::{DataDir, Record, write_new};
+use super::data_dir::{DataDir, KeyRecord, write_new};
 use super::settings::Settings;
 use super::{Failure, complain, print};
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
@@ -34,7 +34,7 @@ pub(super) struct NewKey {
     #[serde(flatten)]
     pub(super) ingest: Option<Ingest>,
     #[serde(flatten)]
-    pub(super) record: Record,
+    pub(super) record: KeyRecord,
 }
 
 impl NewKey {
@@ -67,7 +67,7 @@ struct Inspected {
     #[serde(flatten)]
     ingest: Option<Ingest>,
     #[serde(flatten)]
-    record: Option<Record>,
+    record: Option<KeyRecord>,
 }
 
 /// Makes a key.
@@ -147,7 +147,7 @@ pub(super) fn issue(
     let expires = lifetime.map(|lifetime| WallTime::from_seconds(now.seconds() + lifetime.as_secs()));
     let spec = KeySpec { role, scope, prefix, expires };
     let issued = ring.issue(&spec, now)?;
-    let record = Record {
+    let record = KeyRecord {
         key_id: issued.key_id.to_string(),
         label,
         namespaces: spec.scope.names(),
@@ -178,7 +178,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
     let records = records.read;
     let revoked = data.revoked().context("can't read the revocations")?;
     let now = Clock::system().wall().to_system();
-    let status = |record: &Record| {
+    let status = |record: &KeyRecord| {
         if KeyId::parse(&record.key_id).is_ok_and(|id| revoked.contains(&id)) {
             return "revoked";
         }
@@ -240,7 +240,7 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
             // Where the key is not on record its ingest credential is of no use, nor is that of one that has ended.
             let usable = on_record.is_some() && reason.is_none();
             let ingest = if usable { Ingest::of(&ring, &grant, &signing_key) } else { None };
-            let record = Record {
+            let record = KeyRecord {
                 key_id: grant.key_id.to_string(),
                 label: on_record.and_then(|record| record.label),
                 namespaces: grant.scope.names(),
@@ -324,7 +324,7 @@ fn id_of(data: &DataDir, key_or_file: &str) -> Result<KeyId, Failure> {
 
 /// What a record says, in the words of [`crate::auth`]. `None` when it does not make sense: a key whose end can't be read is not
 /// taken for one without an end.
-pub(super) fn read_record(record: Record) -> Option<Verified> {
+pub(super) fn read_record(record: KeyRecord) -> Option<Verified> {
     let time = |text: &str| {
         let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
         Some(WallTime::from_seconds(since_epoch.as_secs()))
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_record_that_makes_no_sense_is_no_key() {
-        let record = Record {
+        let record = KeyRecord {
             key_id: "0123".to_owned(),
             label: None,
             namespaces: vec!["live".to_owned()],
@@ -371,7 +371,7 @@ mod tests {
         let read = read_record(record.clone()).unwrap();
         assert_eq!((rfc3339(read.issued), read.expires.map(rfc3339)), (record.issued_at.clone(), record.expires_at.clone()));
         assert_eq!((read.grant.role, read.grant.prefix.as_deref()), (Role::Readwrite, Some("a/")));
-        let broken: [fn(&mut Record); 4] = [
+        let broken: [fn(&mut KeyRecord); 4] = [
             |record| record.key_id = "../x".to_owned(),
             |record| record.namespaces = vec!["/".to_owned()],
             |record| record.issued_at = "then".to_owned(),

@@ -29,7 +29,7 @@ impl Logs {
     pub(super) fn start(format: LogFormat, level: LogLevel) -> Self {
         let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(std::io::stderr());
         let (ours, level) = reload::Layer::new(targets(level));
-        let lines = tracing_subscriber::fmt::layer().with_writer(Lines { writer, to_journal: is_journal() });
+        let lines = tracing_subscriber::fmt::layer().with_writer(LogLines { writer, to_journal: is_journal() });
         let registry = tracing_subscriber::registry().with(ours);
         let _ = match format {
             LogFormat::Text => registry.with(lines.with_ansi(false).with_target(false)).try_init(),
@@ -47,31 +47,31 @@ impl Logs {
 }
 
 /// Makes what a line is written to.
-struct Lines {
+struct LogLines {
     writer: NonBlocking,
     to_journal: bool,
 }
 
 /// What one line is written to, in one piece, with its priority before it where the journal reads that (sd-daemon(3)).
-struct Line {
+struct LogLine {
     writer: NonBlocking,
     priority: &'static str,
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line;
+impl<'a> MakeWriter<'a> for LogLines {
+    type Writer = LogLine;
 
-    fn make_writer(&'a self) -> Line {
-        Line { writer: self.writer.clone(), priority: "" }
+    fn make_writer(&'a self) -> LogLine {
+        LogLine { writer: self.writer.clone(), priority: "" }
     }
 
-    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> LogLine {
         let priority = if self.to_journal { priority(*meta.level()) } else { "" };
-        Line { writer: self.writer.clone(), priority }
+        LogLine { writer: self.writer.clone(), priority }
     }
 }
 
-impl io::Write for Line {
+impl io::Write for LogLine {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.priority.is_empty() {
             return self.writer.write(line);

@@ -27,14 +27,14 @@ const CLIENTS: usize = 4096;
 const KEYS: usize = 8;
 
 /// Who it is, by name and address.
-type Client = (Box<str>, IpAddr);
+type Claimant = (Box<str>, IpAddr);
 
 /// Who proved what, and what is left of the ration.
 #[derive(Debug)]
 pub(super) struct Search {
     clock: Clock,
     hasher: RandomState,
-    proved: Mutex<HashMap<Client, Vec<KeyId>>>,
+    proved: Mutex<HashMap<Claimant, Vec<KeyId>>>,
     /// The one for all together comes last.
     left: Mutex<Vec<Allowance>>,
 }

@@ -16,21 +16,21 @@ use crate::model::id::Key;
 /// readable, or one has ended without being stored. It does not say which: look again. Cancel-safe: dropping it is the end of
 /// the waiting.
 #[must_use = "nothing waits before this is awaited"]
-pub struct Arrival {
+pub struct NextNews {
     namespace: Arc<HotNamespace>,
     key: Key,
     news: Pin<Box<OwnedNotified>>,
 }
 
 impl HotNamespace {
-    /// The next news of a key: see [`Arrival`]. To miss nothing, ask for this first and look for the object afterwards.
-    pub fn arrivals(self: &Arc<Self>, key: &Key) -> Arrival {
+    /// The next news of a key: see [`NextNews`]. To miss nothing, ask for this first and look for the object afterwards.
+    pub fn arrivals(self: &Arc<Self>, key: &Key) -> NextNews {
         let news = Box::pin(self.waiters().wait_for(key));
-        Arrival { namespace: Arc::clone(self), key: key.clone(), news }
+        NextNews { namespace: Arc::clone(self), key: key.clone(), news }
     }
 }
 
-impl Future for Arrival {
+impl Future for NextNews {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -38,15 +38,15 @@ impl Future for Arrival {
     }
 }
 
-impl Drop for Arrival {
+impl Drop for NextNews {
     fn drop(&mut self) {
         self.namespace.waiters().give_up(&self.key);
     }
 }
 
-impl std::fmt::Debug for Arrival {
+impl std::fmt::Debug for NextNews {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arrival").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("NextNews").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use std::time::Duration;
 
     /// Whether it has come, without waiting for it.
-    async fn has_come(arrival: &mut Arrival) -> bool {
+    async fn has_come(arrival: &mut NextNews) -> bool {
         poll_fn(|cx| Poll::Ready(Pin::new(&mut *arrival).poll(cx).is_ready())).await
     }
 

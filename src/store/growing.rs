@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::pieces::{Pieces, Place};
+use super::pieces::{Pieces, ReadPosition};
 use crate::model::meta::Outset;
 
 /// The upload ended before its body was whole: what readers have of it is worth nothing.
@@ -27,14 +27,14 @@ pub struct BrokenOff;
 ///
 /// Invariants: the bytes are held once, as pieces or, from the moment they are joined, as one; the pieces go then, but for
 /// those that are on their way to a client. The end comes once.
-pub(super) struct Growing {
+pub(super) struct GrowingBody {
     outset: Outset,
-    state: RwLock<State>,
+    state: RwLock<GrowingState>,
     news: Arc<Notify>,
 }
 
 #[derive(Default)]
-struct State {
+struct GrowingState {
     pieces: Pieces,
     /// All of the pieces in one, once no more come.
     joined: Option<Bytes>,
@@ -49,18 +49,18 @@ enum End {
 
 /// One reader's way through a growing body, from its first byte to its end.
 pub struct GrowingReader {
-    growing: Arc<Growing>,
+    growing: Arc<GrowingBody>,
     /// The next piece, as long as there are pieces.
-    next: Place,
+    next: ReadPosition,
     /// How many bytes have been read.
     offset: usize,
     /// Made before the state was looked at last, so that it has heard of everything since.
     news: Pin<Box<OwnedNotified>>,
 }
 
-impl Growing {
+impl GrowingBody {
     pub(super) fn new(outset: Outset, first: Bytes) -> Self {
-        let mut state = State::default();
+        let mut state = GrowingState::default();
         state.pieces.push(first);
         Self { outset, state: RwLock::new(state), news: Arc::default() }
     }
@@ -118,9 +118,9 @@ impl Growing {
 }
 
 impl GrowingReader {
-    pub(super) fn new(growing: Arc<Growing>) -> Self {
+    pub(super) fn new(growing: Arc<GrowingBody>) -> Self {
         let news = Box::pin(Arc::clone(&growing.news).notified_owned());
-        Self { growing, next: Place::default(), offset: 0, news }
+        Self { growing, next: ReadPosition::default(), offset: 0, news }
     }
 
     /// What is known of the object.
@@ -183,9 +183,9 @@ impl GrowingReader {
     }
 }
 
-impl fmt::Debug for Growing {
+impl fmt::Debug for GrowingBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Growing").field("outset", &self.outset).finish_non_exhaustive()
+        f.debug_struct("GrowingBody").field("outset", &self.outset).finish_non_exhaustive()
     }
 }
 

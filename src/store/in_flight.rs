@@ -23,10 +23,10 @@ const WRITERS: usize = 1024;
 /// Counts the bytes of all uploads in flight and refuses those over the limit, so that a flood of uploads can't take the
 /// memory that is promised to the namespaces.
 #[derive(Debug)]
-pub struct InFlight {
+pub struct InFlightLimit {
     limit: AtomicU64,
     used: AtomicU64,
-    writers: Mutex<HashMap<Box<str>, Writer, RandomState>>,
+    writers: Mutex<HashMap<Box<str>, BodyWriter, RandomState>>,
     gauge: Level,
 }
 
@@ -36,13 +36,13 @@ pub(super) struct Share(AtomicU64);
 
 /// Somebody whose uploads are counted together. A cheap handle.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Writer(Arc<Share>);
+pub(super) struct BodyWriter(Arc<Share>);
 
 /// For whom bytes are taken, and how many he has already.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim<'a> {
     pub(super) namespace: &'a Share,
-    pub(super) writer: Option<&'a Writer>,
+    pub(super) writer: Option<&'a BodyWriter>,
     /// What the upload itself has taken. One upload alone needs no share: it is let grow to the limit.
     pub(super) own: u64,
 }
@@ -53,13 +53,13 @@ impl Claim<'_> {
     }
 }
 
-impl InFlight {
+impl InFlightLimit {
     pub(super) fn new(limit: u64, gauge: Level) -> Self {
         Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), writers: Mutex::default(), gauge }
     }
 
     /// The writer of this name, which says nothing here.
-    pub(super) fn writer(&self, name: &str) -> Writer {
+    pub(super) fn writer(&self, name: &str) -> BodyWriter {
         let mut writers = self.writers.lock();
         if let Some(writer) = writers.get(name) {
             return writer.clone();
@@ -117,16 +117,16 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
 
-    fn in_flight(limit: u64) -> InFlight {
-        InFlight::new(limit, Metrics::new().in_flight_bytes.clone())
+    fn in_flight(limit: u64) -> InFlightLimit {
+        InFlightLimit::new(limit, Metrics::new().in_flight_bytes.clone())
     }
 
-    fn claim<'a>(namespace: &'a Share, writer: &'a Writer, own: u64) -> Claim<'a> {
+    fn claim<'a>(namespace: &'a Share, writer: &'a BodyWriter, own: u64) -> Claim<'a> {
         Claim { namespace, writer: Some(writer), own }
     }
 
     /// Takes as much as it can, ten bytes at a time for uploads of a hundred each, and says how much that was.
-    fn fill(in_flight: &InFlight, namespace: &Share, writer: &Writer) -> u64 {
+    fn fill(in_flight: &InFlightLimit, namespace: &Share, writer: &BodyWriter) -> u64 {
         let mut taken = 0;
         while in_flight.try_take(10, claim(namespace, writer, taken % 100)) {
             taken += 10;

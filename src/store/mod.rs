@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] opens one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
 //! [`Entry`], or piece by piece through a [`GrowingReader`] while it is still going in. Who comes too early waits for its
-//! [`Arrival`]. [`Below`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
+//! [`NextNews`]. [`Below`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
 //!
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
 //! version to the next in one step; what is read while it grows is no object yet, and never seen where there is one. Bytes
@@ -22,14 +22,14 @@ mod waiters;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use arrival::Arrival;
+pub use arrival::NextNews;
 pub use cold::ColdError;
 pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::order::OPENED_WITHIN;
 pub use hot::{HotNamespace, Published, Removal, Usage};
-pub use in_flight::InFlight;
+pub use in_flight::InFlightLimit;
 pub use tier::{Ack, ColdHit, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
@@ -74,7 +74,7 @@ pub struct Below(Option<Tier>);
 /// What all namespaces share: the limit on bytes in flight.
 #[derive(Debug)]
 pub struct Store {
-    in_flight: Arc<InFlight>,
+    in_flight: Arc<InFlightLimit>,
     clock: Clock,
     stamps: Arc<Stamps>,
     objects: Option<PathBuf>,
@@ -86,7 +86,7 @@ impl Store {
     #[must_use]
     pub fn new(max_in_flight: u64, clock: Clock, metrics: &Metrics) -> Self {
         Self {
-            in_flight: Arc::new(InFlight::new(max_in_flight, metrics.in_flight_bytes.clone())),
+            in_flight: Arc::new(InFlightLimit::new(max_in_flight, metrics.in_flight_bytes.clone())),
             stamps: Arc::new(Stamps::new(clock.clone())),
             clock,
             objects: None,

@@ -21,7 +21,7 @@ pub(super) struct Pieces {
 
 /// How far somebody has read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct ReadPosition {
     piece: usize,
     within: usize,
 }
@@ -58,10 +58,10 @@ impl Pieces {
 
     /// What comes next for somebody who is at this place, and moves him behind it; `None`: nothing yet. By reference, but for what is
     /// still being joined.
-    pub(super) fn next(&self, place: &mut Place) -> Option<Bytes> {
+    pub(super) fn next(&self, place: &mut ReadPosition) -> Option<Bytes> {
         while let Some(piece) = self.sealed.get(place.piece) {
             let rest = piece.slice(place.within..);
-            *place = Place { piece: place.piece + 1, within: 0 };
+            *place = ReadPosition { piece: place.piece + 1, within: 0 };
             // He may have read it while it was open.
             if !rest.is_empty() {
                 return Some(rest);
@@ -122,7 +122,7 @@ mod tests {
             joins in prop::collection::vec(0usize..40, 0..5),
         ) {
             let (mut pieces, mut all) = (Pieces::default(), Vec::new());
-            let mut readers: Vec<(usize, Place, Vec<u8>)> = joins.into_iter().map(|at| (at, Place::default(), Vec::new())).collect();
+            let mut readers: Vec<(usize, ReadPosition, Vec<u8>)> = joins.into_iter().map(|at| (at, ReadPosition::default(), Vec::new())).collect();
             for (n, length) in lengths.iter().enumerate() {
                 let piece: Vec<u8> = (0..*length).map(|at| u8::try_from((at * 31 + n * 7) % 251).unwrap()).collect();
                 all.extend_from_slice(&piece);

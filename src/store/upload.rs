@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::growing::Growing;
-use super::in_flight::Writer;
+use super::growing::GrowingBody;
+use super::in_flight::BodyWriter;
 use super::pieces::Pieces;
 use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
@@ -55,7 +55,7 @@ enum Buffer {
     /// It was not: the pieces.
     Pieces(Pieces),
     /// The same, shared with those who read it as it grows.
-    Shared(Arc<Growing>),
+    Shared(Arc<GrowingBody>),
 }
 
 /// XXH3 of a whole body, 128 bits: as in [`Body::hash`].
@@ -95,7 +95,7 @@ impl Upload {
         key: Key,
         length: Option<u64>,
         begun: Stamp,
-        writer: Option<Writer>,
+        writer: Option<BodyWriter>,
     ) -> Result<Self, StoreError> {
         let flight = namespace.uploads().open(&key, begun, writer);
         // From here on it is an upload like any other: if there is no room for it, it ends like one.
@@ -135,7 +135,7 @@ impl Upload {
             Buffer::Exact(buffer) => buffer.extend_from_slice(&piece),
             Buffer::Pieces(pieces) => match self.outset.take_if(|_| pieces.is_empty()) {
                 Some(outset) => {
-                    let growing = Arc::new(Growing::new(outset, piece));
+                    let growing = Arc::new(GrowingBody::new(outset, piece));
                     self.flight.show(Arc::clone(&growing));
                     self.buffer = Buffer::Shared(growing);
                     self.namespace.waiters().announce(&self.key);

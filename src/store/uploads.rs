@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use ahash::RandomState;
 use parking_lot::RwLock;
 
-use super::growing::Growing;
-use super::in_flight::Writer;
+use super::growing::GrowingBody;
+use super::in_flight::BodyWriter;
 use crate::model::id::Key;
 use crate::model::stamp::Stamp;
 
@@ -32,9 +32,9 @@ pub(super) struct Flight {
     /// A version or a removal that was begun later is in force: this one will not be the object. Changes only under the same lock.
     passed: AtomicBool,
     /// Whose it is, if that is known.
-    pub(super) writer: Option<Writer>,
+    pub(super) writer: Option<BodyWriter>,
     /// Its body, once there is something to be read of it.
-    growing: OnceLock<Arc<Growing>>,
+    growing: OnceLock<Arc<GrowingBody>>,
 }
 
 impl Flight {
@@ -52,7 +52,7 @@ impl Flight {
         self.passed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn show(&self, growing: Arc<Growing>) {
+    pub(super) fn show(&self, growing: Arc<GrowingBody>) {
         // It begins to grow once.
         let _ = self.growing.set(growing);
     }
@@ -71,7 +71,7 @@ impl Flight {
 }
 
 impl Uploads {
-    pub(super) fn open(&self, key: &Key, begun: Stamp, writer: Option<Writer>) -> Arc<Flight> {
+    pub(super) fn open(&self, key: &Key, begun: Stamp, writer: Option<BodyWriter>) -> Arc<Flight> {
         let flight = Arc::new(Flight { begun, writer, ..Flight::default() });
         let mut open = self.open.write();
         open.entry(key.clone()).or_default().push(Arc::clone(&flight));
@@ -97,7 +97,7 @@ impl Uploads {
 
     /// The upload of the key that was begun last, of those that can be read. An older one is read as long as the newer has nothing to
     /// be read, and has not passed it.
-    pub(super) fn growing(&self, key: &Key) -> Option<Arc<Growing>> {
+    pub(super) fn growing(&self, key: &Key) -> Option<Arc<GrowingBody>> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::sink::{LocalFolder, Sink};
 use super::source::Source;
-use super::window::Asked;
+use super::window::AskedWindow;
 use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::args::Args;
 use crate::app::client::{
@@ -73,7 +73,7 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let address = address.map_err(|error| usage("BASE_URL", error))?;
     let timeout = parse_duration(&request.timeout).map_err(|error| usage("--timeout", error))?;
     let clock = Clock::system();
-    let asked = Asked { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
+    let asked = AskedWindow { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
     let window = asked.window(clock.wall()).map_err(|error| {
         let flag = match error.word {
             WindowWord::Start => "--from",

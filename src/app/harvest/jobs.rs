@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
-use super::window::{self, Asked};
+use super::window::{self, AskedWindow};
 use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
@@ -63,7 +63,7 @@ struct Job {
     entry: ObjectId,
     /// Of the playlist.
     url: Url,
-    asked: Asked,
+    asked: AskedWindow,
     /// What was asked for; when an older harvest is gone on with, what that was.
     window: Mutex<Window>,
     out: Out,
@@ -167,7 +167,7 @@ impl Inner {
         }
         let key = Key::parse(&order.playlist).map_err(|error| wrong("playlist", &error))?;
         let now = self.origin.clock().wall();
-        let asked = Asked { start: order.start, end: order.end, last: order.last };
+        let asked = AskedWindow { start: order.start, end: order.end, last: order.last };
         let window = asked.window(now).map_err(|error| {
             let field = match error.word {
                 WindowWord::Start => "start",

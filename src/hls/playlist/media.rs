@@ -14,7 +14,7 @@ const RECENT: usize = 8;
 const KEY_FORMATS: usize = 8;
 
 pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Playlist, Fault> {
-    let mut reader = Reader::default();
+    let mut reader = MediaReader::default();
     for (line, text) in lines {
         if let Some((tag, value)) = tag(text) {
             reader.tag(line, tag, value)?;
@@ -29,7 +29,7 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<
 }
 
 #[derive(Default)]
-struct Reader {
+struct MediaReader {
     media: Media,
     faults: Faults,
     entries: usize,
@@ -49,7 +49,7 @@ struct Reader {
     protection: Option<usize>,
 }
 
-impl Reader {
+impl MediaReader {
     fn tag(&mut self, line: usize, tag: &str, value: &str) -> Result<(), Fault> {
         match tag {
             "INF" => {

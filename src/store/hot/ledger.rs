@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::entry::{Entry, UPLOADED};
-use super::order::Order;
+use super::order::WriteOrder;
 use crate::metrics::Gone;
 use crate::model::clock::Moment;
 
@@ -29,7 +29,7 @@ pub(super) struct Ledger {
     leased: BTreeMap<u64, Arc<Entry>>,
     due: BTreeSet<(Moment, u64)>,
     /// Which of two writes of a name began later.
-    pub(super) order: Order,
+    pub(super) order: WriteOrder,
 }
 
 /// An entry to take out, and why.
@@ -46,7 +46,7 @@ impl Ledger {
             protected: BTreeMap::new(),
             leased: BTreeMap::new(),
             due: BTreeSet::new(),
-            order: Order::default(),
+            order: WriteOrder::default(),
         }
     }
 

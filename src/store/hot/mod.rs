@@ -30,7 +30,7 @@ use super::growing::GrowingReader;
 use super::in_flight::Share;
 use super::uploads::{Flight, Uploads};
 use super::waiters::Waiters;
-use super::{InFlight, StoreError};
+use super::{InFlightLimit, StoreError};
 use crate::metrics::{Gone, NamespaceMetrics};
 use crate::model::clock::Clock;
 use crate::model::id::Key;
@@ -48,7 +48,7 @@ pub struct HotNamespace {
     ledger: Mutex<Ledger>,
     uploads: Uploads,
     waiters: Waiters,
-    in_flight: Arc<InFlight>,
+    in_flight: Arc<InFlightLimit>,
     /// What of it is this namespace's.
     share: Share,
     clock: Clock,
@@ -106,7 +106,7 @@ pub struct Published {
 impl HotNamespace {
     pub(super) fn new(
         capacity: u64,
-        in_flight: Arc<InFlight>,
+        in_flight: Arc<InFlightLimit>,
         clock: Clock,
         stamps: Arc<Stamps>,
         metrics: NamespaceMetrics,

@@ -24,13 +24,13 @@ const MOST: usize = 16_384;
 
 /// The stamps of what has left.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct WriteOrder {
     left: HashMap<Key, Stamp, RandomState>,
     /// Until when each is remembered; one that has left again since has a later line.
     due: VecDeque<(Moment, Key, Stamp)>,
 }
 
-impl Order {
+impl WriteOrder {
     /// Remembers that the version, or the removal, of this stamp is not to be seen any more, as long as an older upload may come.
     pub(super) fn leave(&mut self, key: &Key, stamp: Stamp, now: Moment) {
         while self.due.front().is_some_and(|(due, ..)| *due <= now) || self.due.len() >= MOST {
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_has_left_is_remembered_as_long_as_an_older_upload_may_come() {
         let clock = Clock::manual();
-        let (stamps, mut order) = (Stamps::new(clock.clone()), Order::default());
+        let (stamps, mut order) = (Stamps::new(clock.clone()), WriteOrder::default());
         let key = |number: usize| Key::parse(&format!("k{number}")).unwrap();
         let (first, second) = (stamps.next(), stamps.next());
         order.leave(&key(0), second, clock.now());

@@ -8,7 +8,7 @@ use super::HotNamespace;
 use super::entry::cost;
 use crate::model::id::Key;
 use crate::store::StoreError;
-use crate::store::in_flight::{Claim, Writer};
+use crate::store::in_flight::{BodyWriter, Claim};
 use crate::store::uploads::Flight;
 
 impl HotNamespace {
@@ -31,7 +31,7 @@ impl HotNamespace {
     }
 
     /// The writer of this name.
-    pub(in crate::store) fn writer(&self, name: &str) -> Writer {
+    pub(in crate::store) fn writer(&self, name: &str) -> BodyWriter {
         self.in_flight.writer(name)
     }
 

@@ -48,7 +48,7 @@ pub(super) enum ChangeEnd {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingChange {
     change: Change,
     /// Tells this change from a newer one of the key.
     number: u64,
@@ -61,7 +61,7 @@ struct Waiting {
     waiters: Vec<oneshot::Sender<ChangeEnd>>,
 }
 
-impl Waiting {
+impl WaitingChange {
     fn is_spare(&self) -> bool {
         self.running.is_none() && self.waiters.iter().all(oneshot::Sender::is_closed)
     }
@@ -70,7 +70,7 @@ impl Waiting {
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    changes: HashMap<Key, Waiting, RandomState>,
+    changes: HashMap<Key, WaitingChange, RandomState>,
     turns: BTreeSet<(Moment, u64, Key)>,
     since: BTreeSet<(Moment, Key)>,
     bytes: u64,
@@ -129,7 +129,7 @@ impl Queue {
             }
             return true;
         }
-        let waiting = Waiting { change, number, since: now, due, tries: 0, running: None, waiters: Vec::new() };
+        let waiting = WaitingChange { change, number, since: now, due, tries: 0, running: None, waiters: Vec::new() };
         self.changes.insert(key.clone(), waiting);
         self.turns.insert((due, number, key.clone()));
         self.since.insert((now, key.clone()));
@@ -209,7 +209,7 @@ impl Queue {
         self.put_back(turn, |waiting| waiting.due = now);
     }
 
-    fn put_back(&mut self, turn: &Turn, when: impl FnOnce(&mut Waiting)) {
+    fn put_back(&mut self, turn: &Turn, when: impl FnOnce(&mut WaitingChange)) {
         let Some(waiting) = self.changes.get_mut(&turn.key) else { return };
         if waiting.number != turn.number {
             self.bytes -= turn.change.bytes();
@@ -236,7 +236,7 @@ impl Queue {
 
     /// Whether nobody waits for a change and it is not being made.
     pub(super) fn is_spare(&self, key: &Key) -> bool {
-        self.changes.get(key).is_some_and(Waiting::is_spare)
+        self.changes.get(key).is_some_and(WaitingChange::is_spare)
     }
 
     /// Names what should be given up for the queue to come back under `limit` bytes: the writes that have waited longest, segments

@@ -17,7 +17,7 @@ use super::late;
 
 /// What a stream's body did when it was asked last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum LastPoll {
     /// Nobody asked.
     No,
     /// It gave a piece: now it is the client's turn.
@@ -28,12 +28,12 @@ enum Asked {
 
 thread_local! {
     /// Set by a body below the future that is being polled on this thread, read as soon as that poll is over.
-    static ASKED: Cell<Asked> = const { Cell::new(Asked::No) };
+    static ASKED: Cell<LastPoll> = const { Cell::new(LastPoll::No) };
 }
 
 /// A body has been asked for a piece. `gave`: and had one.
 pub(super) fn asked(gave: bool) {
-    ASKED.set(if gave { Asked::Gave } else { Asked::Starved });
+    ASKED.set(if gave { LastPoll::Gave } else { LastPoll::Starved });
 }
 
 /// Runs a stream's future to its end, or until its client has taken nothing of its answer for `limit`; says whether it ended by
@@ -43,17 +43,17 @@ pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
     let (mut since, mut looked_again) = (None, false);
     let mut timer = pin!(None);
     std::future::poll_fn(|cx| {
-        ASKED.set(Asked::No);
+        ASKED.set(LastPoll::No);
         if future.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
         }
-        match ASKED.replace(Asked::No) {
-            Asked::No => {}
-            Asked::Gave => {
+        match ASKED.replace(LastPoll::No) {
+            LastPoll::No => {}
+            LastPoll::Gave => {
                 since = Some(Instant::now());
                 looked_again = false;
             }
-            Asked::Starved => since = None,
+            LastPoll::Starved => since = None,
         }
         let Some(deadline) = since.map(|since| since + limit) else { return Poll::Pending };
         if timer.is_none() {

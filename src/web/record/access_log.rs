@@ -20,13 +20,13 @@ const WAITING: usize = 4 << 20;
 /// Lines on their way out.
 #[derive(Debug)]
 pub struct AccessLog {
-    queue: Mutex<Queue>,
+    queue: Mutex<PendingLines>,
     filled: Condvar,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct PendingLines {
     text: Vec<u8>,
     closed: bool,
 }

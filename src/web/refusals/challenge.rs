@@ -31,11 +31,11 @@ const QUESTIONS: usize = 32;
 #[derive(Debug)]
 pub(in crate::web) struct Challenges {
     clock: Clock,
-    clients: Mutex<HashMap<IpAddr, Client>>,
+    clients: Mutex<HashMap<IpAddr, ProbingClient>>,
 }
 
 #[derive(Debug, Default)]
-struct Client {
+struct ProbingClient {
     open: Vec<(ObjectId, Moment)>,
     warned: Option<Moment>,
 }
