@@ -4,6 +4,35 @@
 //! memory with a time to live on every object and a byte budget for every namespace, keys that are scoped and revocable, and
 //! HTTP as encoders and CDNs really speak it.
 //!
+//! # Words
+//!
+//! HLS, DASH and HTTP have their own, and they mean here what they mean there: segment, part, rendition, media playlist, multivariant
+//! playlist, MPD, target duration, representation, range, validator, challenge. These are ours:
+//!
+//! | word | what it means |
+//! | --- | --- |
+//! | namespace | objects with rules and a memory budget of their own; the first part of every address |
+//! | object | what is stored under a name: a namespace and a key. Whole or absent |
+//! | object key | the name within the namespace, slashes included. Where it can't be mistaken: key |
+//! | API key | a signed text that says who may do what; an ingest credential is its short form for encoders |
+//! | grant | what an API key allows, once it has been found good |
+//! | version | an object's bytes and headers between two uploads; in memory an entry, which never changes |
+//! | kind | what an object is to a stream: playlist, manifest (an MPD), initialization, segment |
+//! | protected | of a kind that is evicted last, because a stream that is alive needs it |
+//! | hot store | memory, where every upload becomes visible and most reads end |
+//! | durable tier | disk or a bucket below the hot store: what leaves memory is read from there, and a restart brings it back |
+//! | journal | what a process writes down so that the next one knows what is there without looking |
+//! | upload | a body on its way in; growing, when it can be read meanwhile |
+//! | arriving | of an object that is about to be there, by what the playlists say; a read of it is held |
+//! | edge | the newest end of a live stream |
+//! | standing | whether a stream's playlist is live, late, stale or ended |
+//! | event | what was found about a stream, told once: counted, logged, sent to webhooks |
+//! | history | what a playlist has listed, beyond what it lists now; a window is a part of it that a reader asks for |
+//! | gate | holding a new playlist back until the segments it lists are there |
+//! | harvest | a window of a stream copied to a folder or bucket, as a recording |
+//! | problem | an error as the client is told it (RFC 9457), by its code |
+//! | drain | the end of a process that finishes what it has begun |
+//!
 //! # The house
 //!
 //! Built in floors. A module uses only floors below its own, never sideways, never up; and within a folder the files use each other
