@@ -204,6 +204,47 @@ fn every_metric_is_explained_and_the_important_ones_are_drawn() {
     assert!(rules.status.success(), "{}{}", String::from_utf8_lossy(&rules.stdout), String::from_utf8_lossy(&rules.stderr));
 }
 
+/// What the page and the server say of a metric differs in its type or in its labels: one line each.
+fn wrong_metrics(page: &str, shown: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| `springhead_") || line.starts_with("| `process_")) {
+        let cells: Vec<&str> = row.split('|').skip(1).map(str::trim).collect();
+        let name = cells[0].trim_matches('`');
+        let kind = shown.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} ")));
+        if kind != Some(cells[1]) {
+            faults.push(format!("{name} is a {kind:?}, not a {}", cells[1]));
+        }
+        let told: BTreeSet<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        // Of a histogram any series will do; its own label, le, is not told.
+        let series = shown.lines().find(|line| {
+            let rest = line.strip_prefix(name).map(|rest| rest.strip_prefix("_bucket").unwrap_or(rest));
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+        });
+        let labels = |line: &str| -> BTreeSet<String> {
+            let list = line.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(list, _)| list);
+            let names = list.split("\",").filter_map(|label| label.split_once("=\"")).map(|(name, _)| name.to_owned());
+            names.filter(|name| name != "le").collect()
+        };
+        if let Some(labels) = series.map(labels).filter(|labels| !labels.iter().map(String::as_str).eq(told.iter().copied())) {
+            faults.push(format!("{name} has the labels {labels:?}, not {told:?}"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_page_tells_each_metrics_type_and_labels() {
+    let origin = Origin::start();
+    exercise(&origin);
+    let (page, shown) = (file("docs/metrics.md"), origin.metrics());
+    assert_eq!(wrong_metrics(&page, &shown), [""; 0]);
+    let bad = page.replace("| `springhead_hot_objects` | gauge |", "| `springhead_hot_objects` | counter |").replace(
+        "| `springhead_uploads_total` | counter | `namespace`, `outcome` |",
+        "| `springhead_uploads_total` | counter | `outcome` |",
+    );
+    assert_eq!(wrong_metrics(&bad, &shown).len(), 2);
+}
+
 #[test]
 fn the_access_log_tells_what_became_of_each_request() {
     let origin = Origin::start();

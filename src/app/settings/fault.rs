@@ -63,3 +63,30 @@ impl fmt::Display for Faults {
         write!(f, "{count} fault{} in the settings; nothing was started", if count == 1 { "" } else { "s" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::app::settings::{Settings, render};
+
+    /// What the page says that a running server takes up, against what one does.
+    #[test]
+    fn the_settings_page_names_what_needs_no_restart() {
+        let page = include_str!("../../../docs/settings.md");
+        let told = page.lines().find(|line| line.starts_with("On SIGHUP a running server takes up ")).unwrap();
+        let (told, but) = told.split_once(" but ").unwrap();
+        let spans = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let (told, but) = (spans(told), spans(but));
+        for (key, value) in render::values(&Settings::default()) {
+            let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
+            let section = if section.starts_with("namespaces.") { "namespaces.NAME" } else { section };
+            let is_told = if section.is_empty() { told.contains(name) } else { told.contains(&format!("[{section}]")) };
+            let is_told = is_told && !(section == "namespaces.NAME" && but.contains(name));
+            let change = Change { key: key.clone(), from: Some(value), to: Some("another".to_owned()) };
+            assert_eq!(change.is_live(), is_told, "{key}");
+        }
+        assert!(told.len() > 4 && but.len() == 1, "{told:?} {but:?}");
+    }
+}
