@@ -3,6 +3,8 @@
 //!
 //! Each takes any bytes, and panics when a rule is broken.
 
+#[cfg(test)]
+mod costs;
 mod kept;
 mod playlists;
 mod requests;

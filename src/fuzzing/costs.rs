@@ -1,0 +1,58 @@
+//! Work that may not grow faster than what was sent: `tests/costs` counts the instructions that each of these takes at two sizes.
+//!
+//! A case is one of the entry points and what someone would send who wants it to take long.
+
+use std::env;
+use std::fmt::Write as _;
+
+/// What reads the input, and the input of a size.
+type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
+
+const CASES: [Case; 13] = [
+    ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
+    ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
+    ("versions", super::versions, |n| {
+        numbered(n / 20, "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n#EXTINF:2,\na.ts\n--\n")
+    }),
+    ("history", super::history, |n| {
+        format!("{PLAYLIST}{}{}", "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n", "#EXTINF:2,\na.ts\n".repeat(n))
+    }),
+    ("templates", super::versions, |n| format!("{MPD}{}{MPD_END}", "<Representation/>".repeat(n))),
+    ("manifest", super::manifest, |n| {
+        format!("{MPD}{}{MPD_END}", numbered(n, "<Representation id='{}'><BaseURL>a</BaseURL></Representation>"))
+    }),
+    ("redaction", super::redaction, |n| "://user@".repeat(n)),
+    ("digest", super::digest, |n| format!("username=\"e370bb6371da9c5b\", nonce=\"{}\"", "n".repeat(4 * n))),
+    ("credentials", super::credentials, |n| "eyJ.".repeat(n)),
+    ("rewriting", super::rewrite, |n| format!("#EXTM3U\n{}", "a.ts?token=1&x=2\n".repeat(n / 4))),
+    ("settings", super::settings, |n| numbered(n / 40, "[namespaces.n{}]\nhot_capacity = \"1MiB\"\n")),
+    ("recording", super::recording, |n| format!("{PLAYLIST}{}#EXT-X-ENDLIST\n", numbered(n / 4, "#EXTINF:2,\n{}/a.ts\n"))),
+    ("index", super::journal, |n| numbered(n, "+\t17\t1767225600000\t1767229200000\ts\ta/{}.ts\n")),
+];
+
+const PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n";
+const MPD: &str = "<MPD type=\"dynamic\"><Period><AdaptationSet><SegmentTemplate media='m_$RepresentationID$_$Number%02d$.m4s'/>";
+const MPD_END: &str = "</AdaptationSet></Period></MPD>\n";
+
+fn numbered(count: usize, line: &str) -> String {
+    (0..count).fold(String::new(), |mut text, number| {
+        let _ = write!(text, "{}", line.replace("{}", &number.to_string()));
+        text
+    })
+}
+
+#[test]
+#[ignore = "tests/costs counts its instructions"]
+fn the_work_of_a_case_is_measured() {
+    let (Ok(name), Ok(size)) = (env::var("SPRINGHEAD_COST"), env::var("SPRINGHEAD_COST_SIZE")) else {
+        // Where no case is named, the names of all.
+        let names: Vec<_> = CASES.iter().map(|(name, ..)| *name).collect();
+        assert!(env::var_os("SPRINGHEAD_COST_NAMES").is_some_and(|file| std::fs::write(file, names.join("\n")).is_ok()));
+        return;
+    };
+    let Some((_, read, input)) = CASES.iter().find(|(known, ..)| *known == name) else {
+        unreachable!("no case is called {name}")
+    };
+    let Ok(size) = size.parse::<usize>() else { unreachable!("a size is a number") };
+    read(input(size).as_bytes());
+}
