@@ -155,7 +155,7 @@ pub fn ranges_and_conditions(bytes: &[u8]) {
         if_unmodified_since: next(),
         if_range: next(),
     };
-    let object = Validators { etag: b"\"abc\"", modified: WallTime::from_millis(1_000_000_000_500) };
+    let object = Validators { etag: b"\"abc\"", modified: WallTime::from_millis(1_000_000_000_500), shares_date: false };
     for current in [None, Some(object)] {
         let allowed = conditions.allow_write(current);
         assert_eq!(KeptConditions::from(conditions).allow_write(current), allowed);

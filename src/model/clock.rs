@@ -273,6 +273,13 @@ impl Clock {
         Moment(now.0.saturating_add(wall.0.saturating_sub(now_wall.0)).saturating_sub(now_wall.0.saturating_sub(wall.0)))
     }
 
+    /// The moment of a deadline that was set at `written`. Of a time that lies in the future, by a clock that was set back since, never more
+    /// is left than was given.
+    #[must_use]
+    pub fn deadline_of(&self, written: WallTime, deadline: WallTime) -> Moment {
+        self.moment_of(deadline).min(self.now() + deadline.since(written))
+    }
+
     /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.
     pub fn advance(&self, span: Duration) {
         if let TimeSource::Manual { elapsed } = &self.0 {
@@ -361,6 +368,17 @@ mod tests {
         assert_eq!(noon - Duration::from_secs(86_400), WallTime::from_millis(0));
         assert_eq!(noon + Duration::MAX, WallTime::from_millis(u64::MAX));
         assert_eq!(WallTime::from_seconds(u64::MAX), WallTime::from_millis(u64::MAX));
+    }
+
+    #[test]
+    fn a_deadline_is_never_further_away_than_it_was_set() {
+        let (before, set_back) = (Clock::manual(), Clock::manual());
+        before.advance(Duration::from_secs(3600));
+        let (written, minute) = (before.wall(), Duration::from_secs(60));
+        let deadline = before.wall_of(before.now() + minute);
+        assert_eq!(set_back.deadline_of(written, deadline).since(set_back.now()), minute);
+        before.advance(Duration::from_secs(40));
+        assert_eq!(before.deadline_of(written, deadline).since(before.now()).as_secs(), 20);
     }
 
     #[test]

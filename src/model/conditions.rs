@@ -65,6 +65,8 @@ pub struct Validators<'a> {
     pub etag: &'a [u8],
     /// `Last-Modified`, which tells whole seconds.
     pub modified: WallTime,
+    /// Another version may have had that date, or a later one: it does not tell them apart, and is no reason to call a copy good.
+    pub shares_date: bool,
 }
 
 /// What the conditions make of a read.
@@ -97,6 +99,7 @@ impl Conditions<'_> {
             }
         } else if let Some(date) = self.if_modified_since.and_then(seconds)
             && object.modified.seconds() <= date
+            && !object.shares_date
         {
             return Verdict::NotModified;
         }
@@ -127,7 +130,7 @@ impl Conditions<'_> {
             None => true,
             Some(value) if value.starts_with(b"\"") => value == object.etag,
             // A date is a strong validator only if it is an exact match; a weak entity tag never is.
-            Some(value) => seconds(value) == Some(object.modified.seconds()),
+            Some(value) => !object.shares_date && seconds(value) == Some(object.modified.seconds()),
         }
     }
 }
@@ -166,7 +169,8 @@ mod tests {
     use super::*;
     use proptest::prelude::{any, proptest};
 
-    const OBJECT: Validators<'_> = Validators { etag: b"\"abc\"", modified: WallTime::from_millis(1_000_000_000_500) };
+    const OBJECT: Validators<'_> =
+        Validators { etag: b"\"abc\"", modified: WallTime::from_millis(1_000_000_000_500), shares_date: false };
     const SAME: &[u8] = b"Sun, 09 Sep 2001 01:46:40 GMT";
     const BEFORE: &[u8] = b"Sun, 09 Sep 2001 01:46:39 GMT";
 
@@ -203,6 +207,16 @@ mod tests {
         let unmodified = |date| Conditions { if_unmodified_since: Some(date), ..Conditions::default() };
         assert_eq!(read(unmodified(SAME)), Verdict::Proceed);
         assert_eq!(read(unmodified(BEFORE)), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_date_that_two_versions_share_vouches_for_neither() {
+        let shared = Validators { shares_date: true, ..OBJECT };
+        let since = Conditions { if_modified_since: Some(SAME), ..Conditions::default() };
+        assert_eq!(since.judge_read(shared), Verdict::Proceed);
+        let tagged = Conditions { if_none_match: Some(b"\"abc\""), ..since };
+        assert_eq!(tagged.judge_read(shared), Verdict::NotModified, "the tag does");
+        assert!(!Conditions { if_range: Some(SAME), ..Conditions::default() }.range_holds(shared));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
+use crate::model::clock::WallTime;
 use crate::model::conditions::Validators;
-use crate::model::meta::Meta;
+use crate::model::meta::{self, Meta};
 use crate::origin::cache_control;
 use crate::origin::namespace::Hosted;
 use crate::store::Entry;
@@ -25,6 +26,8 @@ pub struct Found {
     pub max_age: u64,
     /// How long ago it was stored, by the wall clock.
     pub age: Duration,
+    /// Now, where its date lies in the future of a clock that was set back since.
+    ahead_of: Option<WallTime>,
     /// It was made for this reader: it has his key in it. Nobody may keep it, nothing is compared with it, and it comes whole.
     pub is_personal: bool,
 }
@@ -34,13 +37,15 @@ impl Found {
     pub(super) fn new(hosted: &Hosted, entry: Arc<Entry>) -> Self {
         let left = hosted.hot.time_left(&entry);
         let max_age = hosted.policy.max_age(&entry.meta, left);
-        let age = hosted.hot.clock().wall().since(entry.meta.modified);
-        Self { entry, below: None, left, max_age, age, is_personal: false }
+        let now = hosted.hot.clock().wall();
+        let age = now.since(entry.meta.modified);
+        let ahead_of = (entry.meta.modified > now).then_some(now);
+        Self { entry, below: None, left, max_age, age, ahead_of, is_personal: false }
     }
 
     /// A version that is stored nowhere.
     pub(super) fn made(entry: Arc<Entry>, left: Duration, max_age: u64) -> Self {
-        Self { entry, below: None, left, max_age, age: Duration::ZERO, is_personal: false }
+        Self { entry, below: None, left, max_age, age: Duration::ZERO, ahead_of: None, is_personal: false }
     }
 
     /// The same, made for one reader alone.
@@ -95,14 +100,20 @@ impl Found {
         cache_control::served(self.entry.meta.cache_control.as_ref()?, self.max_age)
     }
 
+    /// `Last-Modified`, never later than now (RFC 9110 8.8.2.1).
+    #[must_use]
+    pub fn last_modified(&self) -> HeaderValue {
+        self.ahead_of.map_or_else(|| self.entry.meta.last_modified.clone(), |now| meta::validators("", now).1)
+    }
+
     /// What conditions are judged against.
     #[must_use]
     pub fn validators(&self) -> Validators<'_> {
-        validators(&self.entry.meta)
+        Validators { shares_date: self.entry.shares_date(), ..validators(&self.entry.meta) }
     }
 }
 
 /// What conditions are judged against.
 pub(in crate::origin) fn validators(meta: &Meta) -> Validators<'_> {
-    Validators { etag: meta.etag.as_bytes(), modified: meta.modified }
+    Validators { etag: meta.etag.as_bytes(), modified: meta.modified, shares_date: false }
 }

@@ -76,7 +76,7 @@ impl Following {
     /// have.
     #[must_use]
     pub fn validators(&self) -> Validators<'_> {
-        Validators { etag: b"", modified: WallTime::from_millis(u64::MAX) }
+        Validators { etag: b"", modified: WallTime::from_millis(u64::MAX), shares_date: false }
     }
 
     /// The next piece, by reference; `None` at the end of what has become an object. Cancel-safe.

@@ -93,7 +93,7 @@ impl Attributes {
             etag,
             last_modified,
             modified: self.modified,
-            expires: clock.moment_of(self.expires),
+            expires: clock.deadline_of(self.modified, self.expires),
             target_duration: self.target_duration,
             // Of the live edge, which this is not any more: the next rewrite tells it again.
             liveness: None,

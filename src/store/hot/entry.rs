@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::model::clock::Moment;
+use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Key;
 use crate::model::liveness::Liveness;
 use crate::model::meta::Meta;
@@ -33,6 +33,8 @@ pub struct Entry {
     pub meta: Meta,
     /// When the request that brought it began; of what came back from a tier below that is not known any more.
     pub(super) begun: Stamp,
+    /// The latest date that a version of its name may have had before it; the beginning of time when there was none.
+    pub(super) before: WallTime,
     /// Its age rank: versions completed later have larger ones.
     pub(super) sequence: u64,
     /// Whether a stream that is alive needs it: then it is given up last of all.
@@ -46,7 +48,8 @@ impl Entry {
     #[must_use]
     pub fn new(key: Key, body: Bytes, meta: Meta) -> Self {
         let (sequence, begun) = (SEQUENCE.fetch_add(1, Ordering::Relaxed), Stamp::default());
-        Self { key, body, meta, begun, sequence, leased: false, visited: AtomicBool::new(false) }
+        let before = WallTime::from_millis(0);
+        Self { key, body, meta, begun, before, sequence, leased: false, visited: AtomicBool::new(false) }
     }
 
     /// The same version, as the one that a request brought which began then.
@@ -58,21 +61,30 @@ impl Entry {
     pub(super) fn renewed(&self, expires: Moment) -> Self {
         let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self { key, body, meta, begun: self.begun, sequence: self.sequence, leased: true, visited }
+        Self { key, body, meta, begun: self.begun, before: self.before, sequence: self.sequence, leased: true, visited }
     }
 
     /// The same version, with what its playlist says of the stream.
     pub(super) fn understood(&self, liveness: Arc<Liveness>) -> Self {
         let meta = Meta { liveness: Some(liveness), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self { key, body, meta, begun: self.begun, sequence: self.sequence, leased: self.leased, visited }
+        Self { key, body, meta, begun: self.begun, before: self.before, sequence: self.sequence, leased: self.leased, visited }
     }
 
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
     /// before it.
     pub(in crate::store) fn returned(key: Key, body: Bytes, meta: Meta) -> Self {
         let (sequence, begun) = (RETURNS.fetch_add(1, Ordering::Relaxed), Stamp::default());
-        Self { key, body, meta, begun, sequence, leased: false, visited: AtomicBool::new(false) }
+        // What it replaced is not known any more.
+        let before = meta.modified;
+        Self { key, body, meta, begun, before, sequence, leased: false, visited: AtomicBool::new(false) }
+    }
+
+    /// Whether its date may be that of another version of its name, or an earlier one: two versions of one second, or a clock that was
+    /// set back. Then a date alone does not tell them apart.
+    #[must_use]
+    pub fn shares_date(&self) -> bool {
+        self.before.seconds() >= self.meta.modified.seconds()
     }
 
     /// Whether it came back from a tier below and is nothing a stream needs.

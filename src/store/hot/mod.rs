@@ -190,9 +190,9 @@ impl HotNamespace {
         allow: impl FnOnce(Option<&Meta>) -> bool,
     ) -> Result<Option<Published>, StoreError> {
         let sequence = entry.sequence;
-        let entry = Arc::new(entry.begun(flight.begun()));
+        let mut entry = entry.begun(flight.begun());
         let mut victims = Vec::new();
-        let (replaced, reserved) = {
+        let (entry, replaced, reserved) = {
             let mut ledger = self.ledger.lock();
             let now = self.clock.now();
             let current = self.map.get(entry.key.as_str());
@@ -204,7 +204,13 @@ impl HotNamespace {
             }
             if let Some(old) = &current {
                 ledger.strike(old);
+                entry.before = old.before.max(old.meta.modified);
             }
+            if ledger.order.latest(&entry.key).is_some() {
+                // It has left lately: of which date it was is not known.
+                entry.before = entry.before.max(entry.meta.modified);
+            }
+            let entry = Arc::new(entry);
             self.map.insert(Arc::clone(&entry));
             self.uploads.pass(&entry.key, entry.begun);
             let reserved = flight.reserved.swap(0, Ordering::Relaxed);
@@ -215,7 +221,7 @@ impl HotNamespace {
             if let Some(follower) = self.follower.get() {
                 follower.published(&entry);
             }
-            (current.filter(|old| old.meta.is_live(now)), reserved)
+            (entry, current.filter(|old| old.meta.is_live(now)), reserved)
         };
         self.in_flight.give_back(reserved, self.claim(flight));
         self.account(victims);

@@ -94,8 +94,8 @@ pub(super) fn parse(line: &str, clock: &Clock) -> Option<Line> {
             let kind = fields.next()?;
             let kind = Kind::ALL.into_iter().find(|known| kind.chars().eq([letter(*known)]))?;
             let key = Key::parse(fields.next()?).ok()?;
-            let expires = clock.moment_of(WallTime::from_millis(expires));
             let modified = WallTime::from_millis(modified);
+            let expires = clock.deadline_of(modified, WallTime::from_millis(expires));
             Some(Line::Written(key, Slot { length, kind, modified, expires, version: 0, is_certain: false }))
         }
         _ => None,

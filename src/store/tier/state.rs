@@ -213,7 +213,7 @@ impl State {
             length: attributes.length,
             kind: attributes.kind,
             modified: attributes.modified,
-            expires: self.clock.moment_of(attributes.expires),
+            expires: self.clock.deadline_of(attributes.modified, attributes.expires),
             version: 0,
             is_certain: true,
         };

@@ -54,7 +54,7 @@ fn multistatus(path: &str, read: Option<&Read>) -> String {
             let meta = found.meta();
             property("getcontentlength", &found.length().to_string());
             for (name, value) in
-                [("getetag", &meta.etag), ("getlastmodified", &meta.last_modified), ("getcontenttype", &meta.content_type)]
+                [("getetag", &meta.etag), ("getlastmodified", &found.last_modified()), ("getcontenttype", &meta.content_type)]
             {
                 property(name, value.to_str().unwrap_or_default());
             }

@@ -138,7 +138,7 @@ fn describe(headers: &mut HeaderMap, found: &Found) {
 fn freshness(headers: &mut HeaderMap, found: &Found) {
     let meta = found.meta();
     headers.insert(ETAG, meta.etag.clone());
-    headers.insert(LAST_MODIFIED, meta.last_modified.clone());
+    headers.insert(LAST_MODIFIED, found.last_modified());
     headers.insert(CACHE_CONTROL, cache_control(found.cache_control(), found.max_age));
     if let Some(liveness) = &meta.liveness {
         headers.insert(LAST_UPDATED, liveness.last_updated.clone());

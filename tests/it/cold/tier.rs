@@ -468,3 +468,22 @@ async fn what_has_left_memory_is_not_overtaken_by_what_was_begun_before_it() {
     assert_eq!(world.read(&kept).await, Ok(Some(Bytes::from(bytes(0, 4000)))));
     assert_eq!(world.read(&removed).await, Ok(None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_set_back_over_a_restart_prolongs_nothing() {
+    let clock = Clock::manual();
+    clock.advance(Duration::from_secs(3600));
+    let world = World::start(1 << 20, OPTIONS, clock).await;
+    let (playlist, segment) = (key("live/p.m3u8"), key("live/0.ts"));
+    world.put(&playlist, b"#EXTM3U", Kind::Playlist, 60);
+    world.put(&segment, b"media", Kind::Segment, 60);
+    world.until("all is written", |world| world.cold.len() == 2).await;
+    let World { cold, hot, tier, folder, .. } = world;
+    tier.close().await;
+    drop((hot, tier));
+    let set_back = Clock::manual();
+    let world = World::start_in(folder, cold, 1 << 20, OPTIONS, set_back.clone()).await;
+    assert_eq!(world.read(&segment).await, Ok(Some(Bytes::from_static(b"media"))));
+    set_back.advance(Duration::from_secs(61));
+    assert_eq!((world.read(&segment).await, world.read(&playlist).await), (Ok(None), Ok(None)), "a minute is a minute");
+}
