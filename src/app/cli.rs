@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueSource};
-use super::resources::Resources;
+use super::check::CheckArgs;
 use super::settings::{Given, Overrides, SHIPPED, Settings};
-use super::{Failure, complain, doctor, harvest, health, keys, print, serve, size};
+use super::{Failure, check, doctor, harvest, health, keys, print, serve, size};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -186,11 +186,8 @@ struct SizeArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check a settings file; report all faults.
-    Check {
-        /// The file.
-        file: PathBuf,
-    },
+    /// Check a settings file, what it asks of this machine, and the files and folders it names; report all faults.
+    Check(CheckArgs),
     /// Print what is in force, as a settings file.
     Print(Box<SettingsArgs>),
     /// Print the settings file as shipped: every key, explained, with its default.
@@ -291,13 +288,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         Command::Harvest(request) => harvest::run(&request),
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
-        Command::Config(ConfigCommand::Check { file }) => {
-            let mut settings = load(Some(&file), &Overrides::default())?;
-            for said in Resources::read(&settings.data_dir).fit(&mut settings) {
-                complain(&format!("warning: {said}"));
-            }
-            Ok(print(&format!("{}: good", file.display()))?)
-        }
+        Command::Config(ConfigCommand::Check(args)) => check::run(load(Some(&args.file), &Overrides::default())?, &args),
         Command::Size(SizeArgs { bitrates, segment, keep, max_object_size }) => {
             Ok(print(&size::work_out(&bitrates, &segment, &keep, &max_object_size).map_err(Failure::Usage)?)?)
         }

@@ -7,6 +7,7 @@ mod access_log;
 mod args;
 mod buckets;
 mod certificates;
+mod check;
 mod chronicle;
 mod cli;
 mod client;

@@ -189,6 +189,11 @@ fn too_much(settings: &Settings, wanted: u64, limit: u64, fixed: u64, place: &st
     )
 }
 
+/// Whether this user may write there.
+pub(super) fn is_writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
 /// To whole mebibytes, up.
 fn round(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20) << 20

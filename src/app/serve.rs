@@ -24,7 +24,7 @@ use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, chronicle, machine, print, streams, supervisor, welcome};
+use super::{Failure, access_log, buckets, check, chronicle, machine, print, streams, supervisor, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -40,7 +40,10 @@ const HOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(load: Load) -> Result<(), Failure> {
-    let mut settings = load()?;
+    let mut settings = load().map_err(|failure| match failure {
+        Failure::Usage(faults) => Failure::Usage(format!("{faults}; nothing was started")),
+        failed @ Failure::Failed(_) => failed,
+    })?;
     let logs = Logs::start(settings.log_format, settings.log_level);
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
@@ -115,6 +118,9 @@ async fn serve(
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
+    if let Some(said) = check::harvest_folder(&settings) {
+        tracing::warn!("{said}");
+    }
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
     hold(&data, settings.reuse_port)?;

@@ -3,6 +3,7 @@
 //! A span is handed over when its request is over, in one piece: nothing is kept open on a request's way, and without traces all
 //! of this costs one comparison. Spans wait in a bounded queue, and are lost when the collector is slower than the requests. What
 //! is sampled and how spans are gathered follows OpenTelemetry's own environment variables (`OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`);
+//! so does the collector itself, where the settings name none (`OTEL_EXPORTER_OTLP_ENDPOINT`);
 //! so do headers for the collector (`OTEL_EXPORTER_OTLP_HEADERS`), which may be secret and so are no setting of ours.
 
 use std::sync::Arc;
@@ -42,15 +43,16 @@ struct Sender {
 impl Traces {
     /// Starts the sender, unless there is nowhere to send to.
     pub(super) fn start(endpoint: Option<&str>) -> anyhow::Result<Option<Self>> {
-        let Some(endpoint) = endpoint else { return Ok(None) };
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let Some(url) = endpoint.map(traces_url).or_else(|| from_environment(variable)) else { return Ok(None) };
         let exporter = SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(traces_url(endpoint))
+            .with_endpoint(url.clone())
             .with_timeout(SEND)
             .build()
             .with_context(|| {
-                format!("can't send traces to {endpoint}: are the system's CA certificates there (package ca-certificates)?")
+                format!("can't send traces to {url}: are the system's CA certificates there (package ca-certificates)?")
             })?;
         let mut resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
         if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
@@ -74,6 +76,26 @@ impl Traces {
         // What went wrong has been logged where spans are sent; and not to have sent the last ones is no failure of a server.
         let _ = self.provider.shutdown_with_timeout(FLUSH);
     }
+}
+
+/// Where OpenTelemetry's own variables have traces sent to: what is for traces alone is the whole address, what is for all signals has
+/// that of the traces below it. Somebody who set them for another protocol would get nothing by HTTP.
+fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        || variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
+    if is_off {
+        return None;
+    }
+    let of_all = || variable("OTEL_EXPORTER_OTLP_ENDPOINT").map(|endpoint| traces_url(&endpoint));
+    let url = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(of_all)?;
+    let protocol = variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
+    if protocol.as_deref() == Some("grpc") {
+        tracing::warn!(
+            "the environment has traces sent by gRPC (OTEL_EXPORTER_OTLP_PROTOCOL), and this server speaks OTLP over HTTP: that is what \
+             is sent, usually to port 4318"
+        );
+    }
+    Some(url)
 }
 
 /// The address of the collector's traces: below the one that is given, as OpenTelemetry has it.
@@ -167,6 +189,20 @@ impl opentelemetry_sdk::trace::SpanExporter for WatchedExporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_variables_of_opentelemetry_name_a_collector() {
+        let read = |set: &[(&str, &str)]| {
+            from_environment(|name| set.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(read(&[]), None);
+        let of_all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        assert_eq!(read(&[of_all]).as_deref(), Some("http://c:4318/v1/traces"));
+        let of_traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:1/x");
+        assert_eq!(read(&[of_all, of_traces]).as_deref(), Some("http://t:1/x"));
+        assert_eq!(read(&[of_all, ("OTEL_SDK_DISABLED", "true")]), None);
+        assert_eq!(read(&[of_all, ("OTEL_TRACES_EXPORTER", "none")]), None);
+    }
 
     #[test]
     fn the_address_of_traces_is_below_the_collectors() {

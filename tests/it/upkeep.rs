@@ -268,3 +268,56 @@ fn what_does_not_fit_the_machine_is_said_with_what_does() {
         .any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("--namespace big="));
     assert!(warned, "{:#?}", origin.log());
 }
+
+#[test]
+fn a_check_opens_what_a_start_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let check = |text: &str, flags: &[&str]| {
+        fs::write(place("s.toml"), text).unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(["config", "check"]).args(flags).arg(place("s.toml")).current_dir(folder.path());
+        let output =
+            command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b").env("AWS_REGION", "r").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(place("c.pem"), certificate.pem()).unwrap();
+    fs::write(place("k.pem"), key.serialize_pem()).unwrap();
+    fs::write(place("other.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    fs::write(place("locked.pem"), "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n").unwrap();
+    let tls = |certificate: &str, key: &str| {
+        format!("[tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n[namespaces.a]\n")
+    };
+    assert_eq!(check(&tls("c.pem", "k.pem"), &[]).0, Some(0));
+    for (certificate, key, part) in [
+        ("c.pem", "missing.pem", "can't read tls.key, missing.pem"),
+        ("c.pem", "other.pem", "can't be used together"),
+        ("c.pem", "locked.pem", "protected by a password"),
+        ("k.pem", "k.pem", "no certificate in PEM"),
+    ] {
+        let (code, said) = check(&tls(certificate, key), &[]);
+        assert!(code == Some(1) && said.contains(part), "{said}");
+        assert_eq!(check(&tls(certificate, key), &["--text-only"]), (Some(0), String::new()));
+    }
+    let (code, said) = check("[access_log]\noutput = \"nowhere/a.log\"\n[harvest]\nfolder = \"recordings\"\n", &[]);
+    assert!(code == Some(1) && said.contains("no folder nowhere") && said.contains("harvest.folder: there is no"), "{said}");
+    // Nobody listens there: without being asked to, nobody is asked either.
+    let bucket = "[namespaces.a]\ndurable = \"s3://bucket/prefix\"\n";
+    assert_eq!(check(bucket, &[]).0, Some(0));
+    let endpoint = format!("http://127.0.0.1:{}", crate::front::free_port());
+    let mut command = Command::new(BINARY);
+    command.args(["config", "check", "--reach"]).arg(place("s.toml")).current_dir(folder.path());
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "r"), ("AWS_ENDPOINT_URL_S3", &endpoint)]
+    {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(1) && said.contains("s3://bucket/prefix") && said.contains("AWS_ENDPOINT_URL_S3"),
+        "{said}"
+    );
+}

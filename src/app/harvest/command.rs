@@ -49,7 +49,7 @@ pub(in crate::app) struct HarvestRequest {
     /// Instead: so much of it, up to now.
     #[arg(long, value_name = "DURATION")]
     last: Option<String>,
-    /// The folder, a new or empty one; or <s3://BUCKET/PREFIX>, gs:// or az://, with credentials from the environment.
+    /// The folder, a new or empty one; or `s3://BUCKET/PREFIX`, `gs://` or `az://`, with credentials from the environment.
     #[arg(long, value_name = "DIR|URL")]
     out: PathBuf,
     /// Copy content keys too. Without it the recording names them where they are.

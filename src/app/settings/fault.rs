@@ -60,7 +60,7 @@ impl fmt::Display for Faults {
             writeln!(f, "{place}: {message}")?;
         }
         let count = self.0.len();
-        write!(f, "{count} fault{} in the settings; nothing was started", if count == 1 { "" } else { "s" })
+        write!(f, "{count} fault{} in the settings", if count == 1 { "" } else { "s" })
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
+use x509_parser::x509::X509Version;
 
 use super::encoders::{Socket, Transport};
 use super::late;
@@ -44,6 +45,17 @@ pub enum TlsError {
     /// The key file is no PEM, or has no private key in it.
     #[error("the key file holds no private key in PEM")]
     Key,
+    /// The key is there, under a password.
+    #[error(
+        "the key file is protected by a password, which nobody is there to enter: 'openssl pkey -in KEY -out NEW_KEY' writes it without one"
+    )]
+    Password,
+    /// A certificate from before 1996's version 3, which has no names that clients would compare.
+    #[error(
+        "the certificate is of X.509 version 1, which no client takes: have it issued again with a subjectAltName ('openssl req -x509 \
+         -addext subjectAltName=DNS:HOST' makes one of version 3)"
+    )]
+    Version,
     /// Both are there and do not fit, or the key is of a kind that is not supported.
     #[error("the certificate and the key can't be used together: {0}")]
     Pair(String),
@@ -216,8 +228,16 @@ impl Certificate {
 
 fn build(pem: &Pem) -> Result<(ServerConfig, WallTime), TlsError> {
     let chain = certificates(&pem.certificate).filter(|chain| !chain.is_empty()).ok_or(TlsError::Certificate)?;
+    // PKCS#8 says it in the block's name, OpenSSL's older form in a header.
+    let is_locked = [&b"ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"].iter().any(|mark| contains(&pem.key, mark));
+    if is_locked {
+        return Err(TlsError::Password);
+    }
     let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|_| TlsError::Key)?;
     let (_, first) = x509_parser::parse_x509_certificate(&chain[0]).map_err(|_| TlsError::Certificate)?;
+    if first.version() == X509Version::V1 {
+        return Err(TlsError::Version);
+    }
     let end = u64::try_from(first.validity().not_after.timestamp()).unwrap_or(0);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -244,6 +264,10 @@ fn build(pem: &Pem) -> Result<(ServerConfig, WallTime), TlsError> {
     config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((config, WallTime::from_millis(end.saturating_mul(1000))))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {

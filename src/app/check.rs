@@ -1,0 +1,123 @@
+//! `springhead config check`: the settings file, whether the machine has what it asks for, and what a start with it would open.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+
+use super::args::Args;
+use super::certificates::Certificates;
+use super::resources::{Resources, is_writable};
+use super::settings::{AccessLogOutput, Settings};
+use super::{Failure, buckets, complain, print};
+use crate::model::clock::Clock;
+use crate::store::{Durable, cold};
+
+/// What is to be checked, and how far.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// Judge the text alone: open no certificate and look at no folder, as where the file is made for another machine.
+    #[arg(long)]
+    pub(super) text_only: bool,
+    /// Also ask the buckets whether they are there and let this server in, with the credentials of this environment.
+    #[arg(long, conflicts_with = "text_only")]
+    pub(super) reach: bool,
+}
+
+/// Checks settings that have been read already. What would keep a start from succeeding is a failure, all of it in one run; what is
+/// only odd is a warning.
+pub(super) fn run(mut settings: Settings, args: &CheckArgs) -> Result<(), Failure> {
+    if !args.text_only {
+        for said in Resources::read(&settings.data_dir).fit(&mut settings) {
+            complain(&format!("warning: {said}"));
+        }
+        let mut found = Found::default();
+        look(&settings, &mut found);
+        if args.reach {
+            reach(&settings, &mut found)?;
+        }
+        for warning in &found.warnings {
+            complain(&format!("warning: {warning}"));
+        }
+        if !found.faults.is_empty() {
+            return Err(anyhow!("{}\na start with this file would fail", found.faults.join("\n")).into());
+        }
+    }
+    Ok(print(&format!("{}: good", args.file.display()))?)
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    faults: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Opens what a start opens, and changes nothing.
+fn look(settings: &Settings, found: &mut Found) {
+    match Certificates::load(&settings.tls) {
+        Ok(None) => {}
+        Ok(Some(certificates)) => {
+            if certificates.tls().expires() <= Clock::system().wall() {
+                found.warnings.push("tls.certificate has ended: clients refuse it".to_owned());
+            }
+        }
+        Err(error) => found.faults.push(format!("tls: {error:#}")),
+    }
+    let data_dir = &settings.data_dir;
+    if data_dir.exists() && !data_dir.is_dir() {
+        found.faults.push(format!("data_dir: {} is no folder", data_dir.display()));
+    } else if let Some(place) = nearest(data_dir)
+        && !is_writable(place)
+    {
+        found.warnings.push(format!("data_dir: this user can't write to {}; can the server's?", place.display()));
+    }
+    if let AccessLogOutput::File(file) = &settings.access_log.output {
+        match file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
+            Some(folder) if !folder.is_dir() => {
+                found.faults.push(format!("access_log.output: there is no folder {}", folder.display()));
+            }
+            _ => {}
+        }
+    }
+    found.warnings.extend(harvest_folder(settings));
+}
+
+/// What is to be said of the folder for recordings: it is opened when the first one is ordered.
+pub(super) fn harvest_folder(settings: &Settings) -> Option<String> {
+    let folder = settings.harvest.folder.as_deref()?;
+    let shown = folder.display();
+    if !folder.exists() {
+        Some(format!("harvest.folder: there is no {shown}: orders to record fail until it is made"))
+    } else if !folder.is_dir() || !is_writable(folder) {
+        Some(format!("harvest.folder: {shown} is no folder that this user can write to: orders to record fail"))
+    } else {
+        None
+    }
+}
+
+/// The path, or what there is of it.
+fn nearest(path: &Path) -> Option<&Path> {
+    let parts = path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    parts.into_iter().find(|path| path.exists())
+}
+
+/// Asks each bucket for a listing, as a start does.
+fn reach(settings: &Settings, found: &mut Found) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
+    let access = buckets::access();
+    for (name, policy) in &settings.namespaces {
+        let Durable::Bucket(url) = &policy.durable else { continue };
+        let objects = settings.data_dir.join("objects");
+        let asked = runtime.block_on(async {
+            let bucket: Arc<dyn cold::Cold> = cold::open(&policy.durable, &objects, name, &access, &Clock::system())?;
+            bucket.probe().await
+        });
+        match asked {
+            Ok(()) => print(&format!("namespaces.{name}.durable: {url} answers"))?,
+            Err(error) => found.faults.push(format!("namespaces.{name}.durable: {url}: {error}")),
+        }
+    }
+    Ok(())
+}
