@@ -72,6 +72,7 @@ pub struct Metrics {
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
     unread: Family<[(&'static str, &'static str); 1], Counter>,
+    read_refusals: Family<[(&'static str, &'static str); 1], Counter>,
     // Kept handles: a look-up by label costs more than many a request's whole work.
     /// Bytes in flight over all namespaces.
     pub in_flight_bytes: Level,
@@ -116,6 +117,7 @@ impl Metrics {
             connections_refused: Family::default(),
             refusals: Family::default(),
             unread: Family::default(),
+            read_refusals: Family::default(),
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
@@ -144,6 +146,11 @@ impl Metrics {
             "connections_unread",
             "Connections ended because what came was no request, by reason (TLS to the port in clear, PROXY protocol, bad heads, handshakes)",
             new.unread.clone(),
+        );
+        registry.register(
+            "read_refusals",
+            "Reads answered with an error because nobody was let in, by reason; no-credentials counts clients that wait to be asked, too",
+            new.read_refusals.clone(),
         );
         registry.register(
             "in_flight_bytes",
@@ -237,6 +244,11 @@ impl Metrics {
     /// Counts one refused or failed upload or deletion. The reason is one of the house's own words.
     pub fn count_refusal(&self, reason: &'static str) {
         self.refusals.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts one read that was answered with an error because nobody was let in. The reason is one of the house's own words.
+    pub fn count_read_refusal(&self, reason: &'static str) {
+        self.read_refusals.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// All figures in the `OpenMetrics` text format.

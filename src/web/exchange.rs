@@ -18,6 +18,7 @@ use super::envelope::{Context, narrow};
 use super::problem::Problem;
 use super::target::Resource;
 use crate::auth::grant::{Action, Grant, Role};
+use crate::model::id::ObjectId;
 use crate::origin::NamespaceHandle;
 
 /// A request that is being answered.
@@ -89,9 +90,10 @@ impl<'a> Exchange<'a> {
         Ok(grant)
     }
 
-    /// A write was let in.
-    pub(super) fn accepted(&self) {
-        self.web.inner.black_box.accepted(self.context.peer.ip(), self.parts);
+    /// A write of this was let in.
+    pub(super) fn accepted(&self, object: &ObjectId) {
+        let (namespace, key) = (object.namespace.as_str(), object.key.as_str());
+        self.web.inner.black_box.accepted(self.context.peer.ip(), namespace, key, self.parts);
     }
 
     /// Has an answer say what its namespace says of all its answers.

@@ -54,6 +54,7 @@ use self::record::access_log::AccessLog;
 use self::record::spans::Spans;
 use self::refusals::black_box::BlackBox;
 use self::refusals::challenge::Challenges;
+use self::refusals::thinning::Thinning;
 use self::refusals::unread::UnreadConnections;
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -120,6 +121,8 @@ struct Inner {
     admission: Arc<Admission>,
     black_box: BlackBox,
     unread: UnreadConnections,
+    refused_readers: BlackBox,
+    thinning: Thinning,
     access_log: Option<Arc<AccessLog>>,
     spans: OnceLock<Arc<dyn Spans>>,
     encoders: OnceLock<Handle>,
@@ -135,9 +138,10 @@ impl Web {
         limits: Limits,
         access_log: Option<Arc<AccessLog>>,
     ) -> Self {
-        let challenges = Challenges::new(origin.clock().clone());
-        let black_box = BlackBox::new(origin.clock().clone());
-        let unread = UnreadConnections::new(origin.clock().clone());
+        let clock = origin.clock().clone();
+        let challenges = Challenges::new(clock.clone());
+        let black_box = BlackBox::new(clock.clone());
+        let unread = UnreadConnections::new(clock.clone());
         let inner = Inner {
             origin,
             verifier,
@@ -149,6 +153,8 @@ impl Web {
             admission: Arc::default(),
             black_box,
             unread,
+            refused_readers: BlackBox::of_readers(clock.clone()),
+            thinning: Thinning::new(clock),
             access_log,
             spans: OnceLock::new(),
             encoders: OnceLock::new(),

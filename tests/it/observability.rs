@@ -58,6 +58,8 @@ fn exercise(origin: &Origin) {
     }
     too_large(origin, &Request::new("PUT", origin.path("large.ts")).bearer(&origin.encoder));
     Request::new("PUT", origin.path("a.ts")).body("x").send(origin.address);
+    Request::new("GET", origin.path("a.ts")).bearer("bad").send(origin.address);
+    assert_eq!(Wire::open(origin.address).write("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n").answer_to("PUT").status, 400);
     Request::new("DELETE", origin.path("a.ts")).bearer(&origin.encoder).send(origin.address);
     Request::new("OPTIONS", origin.path("a.ts")).send(origin.address);
 }
@@ -468,4 +470,79 @@ fn the_admin_listener_asks_for_a_key_unless_it_is_told_not_to_for_metrics() {
     assert_eq!(Request::new("GET", "/metrics").send(at).status, 200);
     assert_eq!(Request::new("GET", "/v1/ingest/rejected").send(at).status, 401, "metrics alone are open");
     assert_eq!(Request::new("GET", "/v1/ingest/clients").send(at).status, 401);
+}
+
+#[test]
+fn readers_who_are_not_let_in_are_told_of_once_and_then_counted() {
+    let origin = Origin::start();
+    let (foreign, _) = origin.make_key(&["--namespace", "other", "--role", "readonly"]);
+    for (key, code, status) in [("cut-off", "bad-credentials", 401), (&*foreign, "forbidden", 403)] {
+        for _ in 0..30 {
+            let read = Request::new("GET", origin.path("show/a.m3u8")).bearer(key).header("User-Agent", "a CDN");
+            assert_eq!(read.send(origin.address).status, status);
+        }
+        let count = origin.metric(&format!("springhead_read_refusals_total{{reason=\"{code}\"}}"));
+        assert!((count - 30.0).abs() < f64::EPSILON, "{code}: {count}");
+    }
+    // A reader who asks first is nothing to tell of, and what is not there is no refusal.
+    Request::new("GET", origin.path("show/a.m3u8")).send(origin.address);
+    Request::new("GET", origin.path("none")).bearer(&origin.player).send(origin.address);
+    let told = |origin: &Origin| -> Vec<Value> {
+        origin.log().into_iter().filter(|line| line["level"] == "WARN" && line["message"] == "read refused").collect()
+    };
+    let lines = eventually(Duration::from_secs(5), || Some(told(&origin)).filter(|lines| lines.len() >= 2)).unwrap();
+    assert_eq!(lines.len(), 2, "one for each reason and key: {lines:?}");
+    for (line, reason) in lines.iter().zip(["bad-credentials", "forbidden"]) {
+        assert_eq!(
+            (&line["reason"], &line["namespace"], &line["key"]),
+            (&reason.into(), &"live-origin".into(), &"show/a.m3u8".into())
+        );
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1") && line["user_agent"] == "a CDN", "{line}");
+        assert!(!line["detail"].as_str().unwrap().is_empty(), "{line}");
+    }
+    assert_eq!(lines[1]["key_id"].as_str().unwrap().len(), 16, "{lines:?}");
+    let kept = ask_json(origin.admin, "/v1/ingest/rejected", "rejected");
+    assert!(
+        kept.iter()
+            .any(|line| line["code"] == "bad-credentials" && line["request"]["method"] == "GET" && line["key"] == "show/a.m3u8")
+    );
+    assert!(file("config/alerts.yaml").contains("springhead_read_refusals_total"));
+}
+
+#[test]
+fn a_flood_of_refusals_is_a_few_short_lines() {
+    let origin = Origin::start();
+    let mut wire = Wire::open(origin.address);
+    let long = "x".repeat(20_000);
+    for n in 0..300 {
+        let flood =
+            Request::new("PUT", origin.path(&format!("{n}.ts"))).bearer("bad").header("User-Agent", long.clone()).body("");
+        assert_eq!(wire.ask(&flood).status, 401);
+    }
+    let refused = origin.refusals();
+    assert!((1..=20).contains(&refused.len()), "{}", refused.len());
+    for line in refused {
+        assert!(line.to_string().len() < 2_000, "{line}");
+    }
+    let count = origin.metric("springhead_upload_refusals_total{reason=\"bad-credentials\"}");
+    assert!((count - 300.0).abs() < f64::EPSILON, "each is counted: {count}");
+}
+
+#[test]
+fn encoders_behind_one_address_are_judged_by_themselves() {
+    let origin = Origin::start();
+    for n in 0..4 {
+        let put = |folder: &str| {
+            Request::new("PUT", origin.path(&format!("{folder}/{n}.ts"))).header("User-Agent", "Lavf/59").body("x")
+        };
+        assert_eq!(put("silent").send(origin.address).status, 401);
+        assert_eq!(put("good").send(origin.address).status, 401);
+        assert_eq!(put("good").bearer(&origin.encoder).send(origin.address).status, 204);
+    }
+    let kept = ask_json(origin.admin, "/v1/ingest/rejected", "rejected");
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    for line in kept {
+        let good = line["key"].as_str().unwrap().starts_with("good/");
+        assert_eq!(line["advice"].as_str().unwrap().starts_with("Nothing to do"), good, "{line}");
+    }
 }

@@ -176,3 +176,33 @@ fn an_empty_object_is_an_object() {
     assert_eq!(Request::new("PUT", origin.path("e2")).bearer(&origin.encoder).chunked("", 1).send(origin.address).status, 204);
     assert_eq!(origin.get("e2").status, 200);
 }
+
+#[test]
+fn a_body_whose_end_nobody_knows_changes_nothing() {
+    let origin = Origin::start();
+    origin.store("a.m3u8", "#EXTM3U\n");
+    for version in ["1.0", "1.1"] {
+        let mut wire = crate::wire::Wire::open(origin.address);
+        wire.write(format!(
+            "PUT {} HTTP/{version}\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n#EXTM3U\n#EXT-X-TARGETDURATION:2\n",
+            origin.path("a.m3u8"),
+            origin.encoder
+        ));
+        let answer = wire.answer_to("PUT");
+        assert_eq!(
+            (answer.status, &*answer.problem(), answer.header("connection")),
+            (411, "length-required", "close"),
+            "{version}"
+        );
+        assert_eq!(origin.get("a.m3u8").body, b"#EXTM3U\n", "{version}");
+    }
+    let refused = origin.refusals();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused.iter().all(|line| line["reason"] == "length-required" && line["key"] == "a.m3u8"), "{refused:?}");
+    assert_eq!(
+        Request::new("PUT", origin.path("a.m3u8")).bearer(&origin.encoder).send(origin.address).status,
+        204,
+        "an empty one"
+    );
+    assert_eq!(origin.get("a.m3u8").body, b"");
+}

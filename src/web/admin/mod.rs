@@ -196,7 +196,7 @@ impl Admin {
                 Route::Metrics => metrics(web, &parts.headers),
                 Route::Streams => json(json!({ "streams": web.inner.origin.streams() }).to_string()),
                 Route::Clients => json(web.inner.black_box.clients_json()),
-                Route::Rejected => json(web.inner.black_box.rejected_json(&web.inner.unread)),
+                Route::Rejected => json(web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread)),
                 Route::Harvests => harvest::recent(&**harvests),
                 Route::Harvest(id) => harvest::find(&**harvests, id)?,
             },

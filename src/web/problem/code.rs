@@ -93,6 +93,9 @@ codes! {
          raise timeouts.upload_idle."
     HarvestTaken "harvest-taken" 409 Retry::Never, "Another harvest goes to this place":
         "Wait for its end, cancel it, or name another place."
+    LengthRequired "length-required" 411 Retry::Never, "The body's end is unknown":
+        "The encoder, or a proxy in between, sends a body and says neither Content-Length nor 'Transfer-Encoding: chunked': turn on \
+         either. With curl give -T FILE, or --data-binary @FILE; for an empty object, 'Content-Length: 0'."
     PreconditionFailed "precondition-failed" 412 Retry::Never, "The condition does not hold":
         "The encoder writes under a condition (If-Match, If-None-Match) that does not hold: do two encoders write to one name?"
     TooLarge "too-large" 413 Retry::Never, "The body is too large":
@@ -163,6 +166,13 @@ impl Code {
     #[must_use]
     pub fn retry(self) -> Retry {
         self.facts().retry
+    }
+
+    /// Whether it says that somebody was not let in, and not that something was not there.
+    #[must_use]
+    pub fn is_about_access(self) -> bool {
+        matches!(self, Self::UnknownNamespace | Self::UnknownHost | Self::ForeignOrigin | Self::Forbidden)
+            || self.status() == http::StatusCode::UNAUTHORIZED
     }
 
     /// What a person who knows encoders, players and CDNs would say to who has to mend it.

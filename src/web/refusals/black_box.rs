@@ -1,7 +1,7 @@
 //! The encoders' black box: what each ingest client sent first, and what of it was refused lately, headers and all.
 //!
 //! Encoders hide refusals, and vendors do not write down what their encoders send. A client is a peer's address and a user
-//! agent. Everything is masked before it is kept ([`redact`]), and everything is bounded: clients, records, bytes of a record. When a
+//! agent; but behind one address several encoders may have the same, so what is refused is judged by its folder, too. Everything is masked before it is kept ([`redact`]), and everything is bounded: clients, records, bytes of a record. When a
 //! new client needs a place, one that has never had an upload accepted goes first, the longest silent one of those: a flood of
 //! invented clients can't push out an encoder.
 
@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::cut;
 use super::unread::UnreadConnections;
 use crate::model::clock::{Clock, WallTime};
 use crate::web::problem::Problem;
@@ -22,6 +23,8 @@ use crate::web::record::redact;
 
 /// How many clients are remembered.
 const CLIENTS: usize = 128;
+/// How many folders are remembered of each.
+const FOLDERS: usize = 64;
 /// How many refusals of each.
 const REFUSALS: usize = 8;
 /// How much of a request is kept: headers, bytes of each value, and bytes of the path and query.
@@ -33,6 +36,8 @@ const TARGET: usize = 1024;
 #[derive(Debug)]
 pub(in crate::web) struct BlackBox {
     clock: Clock,
+    /// Of refusals that are alike the newest stands for all, whatever the reason: readers ask for the same again and again.
+    is_of_readers: bool,
     hasher: RandomState,
     clients: Mutex<HashMap<u64, Client>>,
 }
@@ -47,7 +52,8 @@ struct Client {
     refused: u64,
     first_request: Sent,
     first_accepted: Option<Sent>,
-    last_accepted: Option<WallTime>,
+    /// The folders in which an upload was accepted, and when last; the newest last.
+    accepted_in: Vec<(Folder, WallTime)>,
     /// Newest first.
     refusals: VecDeque<Refused>,
 }
@@ -62,10 +68,27 @@ struct Sent {
     headers: Vec<(String, String)>,
 }
 
+/// Whose request it was, and for what.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::web) struct Whose<'a> {
+    pub(in crate::web) peer: IpAddr,
+    pub(in crate::web) request_id: &'a str,
+    pub(in crate::web) namespace: &'a str,
+    pub(in crate::web) key: &'a str,
+    pub(in crate::web) key_id: &'a str,
+}
+
+/// A namespace and what the keys of a folder begin with, as a hash.
+type Folder = u64;
+
 #[derive(Clone, Debug)]
 struct Refused {
     sent: Sent,
     at: WallTime,
+    folder: Folder,
+    namespace: String,
+    key: String,
+    key_id: String,
     code: Code,
     detail: String,
     reason: Option<String>,
@@ -93,6 +116,9 @@ struct RefusalReport {
     status: u16,
     code: &'static str,
     advice: &'static str,
+    namespace: String,
+    key: String,
+    key_id: String,
     detail: String,
     reason: Option<String>,
     request_id: String,
@@ -103,36 +129,48 @@ struct RefusalReport {
 
 impl BlackBox {
     pub(in crate::web) fn new(clock: Clock) -> Self {
-        Self { clock, hasher: RandomState::new(), clients: Mutex::default() }
+        Self { clock, is_of_readers: false, hasher: RandomState::new(), clients: Mutex::default() }
+    }
+
+    /// The same for readers who are not let in.
+    pub(in crate::web) fn of_readers(clock: Clock) -> Self {
+        Self { is_of_readers: true, ..Self::new(clock) }
     }
 
     /// A write was let in.
-    pub(in crate::web) fn accepted(&self, peer: IpAddr, parts: &Parts) {
+    pub(in crate::web) fn accepted(&self, peer: IpAddr, namespace: &str, key: &str, parts: &Parts) {
         let now = self.clock.wall();
+        let folder = self.folder(namespace, key);
         self.with_client(peer, parts, now, |client| {
             client.accepted += 1;
-            client.last_accepted = Some(now);
+            client.accepted_in.retain(|(known, _)| *known != folder);
+            if client.accepted_in.len() >= FOLDERS {
+                client.accepted_in.remove(0);
+            }
+            client.accepted_in.push((folder, now));
             if client.first_accepted.is_none() {
                 client.first_accepted = Some(Sent::of(parts, now));
             }
         });
     }
 
-    /// A write was refused, or failed.
-    pub(in crate::web) fn refused(
-        &self,
-        peer: IpAddr,
-        parts: &Parts,
-        problem: &Problem,
-        request_id: &str,
-        received: Option<u64>,
-    ) {
+    fn folder(&self, namespace: &str, key: &str) -> Folder {
+        self.hasher.hash_one((namespace, key.rsplit_once('/').map_or("", |(folder, _)| folder)))
+    }
+
+    /// A request was refused, or failed.
+    pub(in crate::web) fn refused(&self, whose: &Whose<'_>, parts: &Parts, problem: &Problem, received: Option<u64>) {
         let at = self.clock.wall();
         let sent = Sent::of(parts, at);
-        self.with_client(peer, parts, at, |client| {
+        let folder = self.folder(whose.namespace, whose.key);
+        let shown = |text: &str| cut(redact::name(text).into_owned(), VALUE);
+        let (namespace, key, key_id) = (shown(whose.namespace), shown(whose.key), whose.key_id.to_owned());
+        self.with_client(whose.peer, parts, at, |client| {
             client.refused += 1;
-            // Questions for credentials are many and all alike: the newest stands for them all, so that the rest has room.
-            let alike = |old: &Refused| problem.code == Code::NoCredentials && old.code == problem.code;
+            // Questions for credentials are many and all alike in a folder: the newest stands for them, so that the rest has room.
+            let alike = |old: &Refused| {
+                (self.is_of_readers || problem.code == Code::NoCredentials) && old.code == problem.code && old.folder == folder
+            };
             let times = match client.refusals.iter().position(alike) {
                 Some(index) => client.refusals.remove(index).map_or(0, |old| old.times),
                 None => 0,
@@ -141,10 +179,14 @@ impl BlackBox {
             client.refusals.push_front(Refused {
                 sent,
                 at,
+                folder,
+                namespace,
+                key,
+                key_id,
                 code: problem.code,
                 detail: problem.detail.to_string(),
                 reason: problem.inner.as_ref().map(ToString::to_string),
-                request_id: request_id.to_owned(),
+                request_id: whose.request_id.to_owned(),
                 received,
                 times: times + 1,
             });
@@ -168,24 +210,30 @@ impl BlackBox {
             refused: 0,
             first_request: Sent::of(parts, now),
             first_accepted: None,
-            last_accepted: None,
+            accepted_in: Vec::new(),
             refusals: VecDeque::new(),
         });
         client.last_seen = now;
         change(client);
     }
 
-    /// All refusals that are kept, newest first, and what was no request, as JSON.
-    pub(in crate::web) fn rejected_json(&self, unread: &UnreadConnections) -> Vec<u8> {
+    /// All refusals that are kept here and there, newest first, and what was no request, as JSON.
+    pub(in crate::web) fn rejected_json(&self, readers: &Self, unread: &UnreadConnections) -> Vec<u8> {
         let mut shown = Vec::new();
-        for client in self.clients.lock().values() {
+        for client in self.clients.lock().values().chain(readers.clients.lock().values()) {
             for refused in client.refusals.iter().cloned() {
                 let line = RefusalReport {
                     peer: client.peer,
                     user_agent: client.user_agent.clone(),
                     status: refused.code.status().as_u16(),
                     code: refused.code.name(),
-                    advice: advice(refused.code, client.last_accepted.is_some_and(|last| last >= refused.at)),
+                    advice: advice(
+                        refused.code,
+                        client.accepted_in.iter().any(|(folder, last)| *folder == refused.folder && *last >= refused.at),
+                    ),
+                    namespace: refused.namespace,
+                    key: refused.key,
+                    key_id: refused.key_id,
                     detail: refused.detail,
                     reason: refused.reason,
                     request_id: refused.request_id,
@@ -250,14 +298,6 @@ fn show(name: &axum::http::HeaderName, value: &[u8]) -> (String, String) {
     (cut(redact::name(name.as_str()).into_owned(), VALUE), cut(redact::header(name, value), VALUE))
 }
 
-fn cut(mut text: String, limit: usize) -> String {
-    if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
-        text.push_str("...");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +307,10 @@ mod tests {
     fn parts(agent: &str, path: &str) -> Parts {
         let request = Request::put(path).header("User-Agent", agent).header("Authorization", "Bearer secret").body(());
         request.unwrap().into_parts().0
+    }
+
+    fn whose(peer: IpAddr, key: &str) -> Whose<'_> {
+        Whose { peer, request_id: "id", namespace: "live", key, key_id: "" }
     }
 
     fn read(json: &[u8], name: &str) -> Vec<serde_json::Value> {
@@ -285,10 +329,15 @@ mod tests {
         let question = || Problem::new(Code::NoCredentials, "who are you?");
         for n in 0..20 {
             clock.advance(Duration::from_secs(1));
-            black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), "id", None);
-            black_box.refused(peer, &parts("encoder", &format!("/cache/live/{n}")), &Problem::bad_request("no"), "id", Some(7));
+            black_box.refused(&whose(peer, "a.ts"), &parts("encoder", &format!("/cache/live/{n}.ts")), &question(), None);
+            black_box.refused(
+                &whose(peer, "a"),
+                &parts("encoder", &format!("/cache/live/{n}")),
+                &Problem::bad_request("no"),
+                Some(7),
+            );
         }
-        let rejected = read(&black_box.rejected_json(&unread()), "rejected");
+        let rejected = read(&black_box.rejected_json(&BlackBox::new(clock.clone()), &unread()), "rejected");
         assert_eq!(rejected.len(), REFUSALS);
         let questions: Vec<_> = rejected.iter().filter(|line| line["code"] == "no-credentials").collect();
         assert_eq!((questions.len(), &questions[0]["times"]), (1, &serde_json::json!(20)));
@@ -297,27 +346,47 @@ mod tests {
         let times: Vec<_> = rejected.iter().map(|line| line["request"]["time"].as_str().unwrap()).collect();
         assert!(times.is_sorted_by(|one, other| one >= other), "{times:?}");
 
-        black_box.accepted(peer, &parts("encoder", "/cache/live/a.ts"));
-        let rejected = black_box.rejected_json(&unread());
+        black_box.accepted(peer, "live", "a.ts", &parts("encoder", "/cache/live/a.ts"));
+        let rejected = black_box.rejected_json(&BlackBox::new(clock.clone()), &unread());
         assert!(String::from_utf8_lossy(&rejected).contains("Nothing to do"), "a question that is answered is no trouble");
         assert!(!String::from_utf8_lossy(&rejected).contains("secret"));
+    }
+
+    #[test]
+    fn encoders_behind_one_address_are_told_apart_by_their_folders() {
+        let clock = Clock::manual();
+        let black_box = BlackBox::new(clock.clone());
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let question = || Problem::new(Code::NoCredentials, "who are you?");
+        for _ in 0..8 {
+            for key in ["silent/1.ts", "good/1.ts"] {
+                black_box.refused(&whose(peer, key), &parts("Lavf", &format!("/cache/live/{key}")), &question(), None);
+            }
+            black_box.accepted(peer, "live", "good/1.ts", &parts("Lavf", "/cache/live/good/1.ts"));
+        }
+        let rejected = read(&black_box.rejected_json(&BlackBox::new(clock.clone()), &unread()), "rejected");
+        assert_eq!(rejected.len(), 2);
+        for line in rejected {
+            let settled = line["advice"].as_str().unwrap().starts_with("Nothing to do");
+            assert_eq!((settled, &line["times"]), (line["key"] == "good/1.ts", &serde_json::json!(8)), "{line}");
+        }
     }
 
     #[test]
     fn memory_is_bounded_and_a_flood_does_not_push_out_an_encoder() {
         let clock = Clock::manual();
         let black_box = BlackBox::new(clock.clone());
-        black_box.accepted(IpAddr::from([10, 0, 0, 1]), &parts("AWS Elemental MediaLive", "/cache/live/a.ts"));
+        black_box.accepted(IpAddr::from([10, 0, 0, 1]), "live", "a.ts", &parts("AWS Elemental MediaLive", "/cache/live/a.ts"));
         for n in 0..10_000u32 {
             clock.advance(Duration::from_millis(1));
             let long = format!("/cache/live/{}?{}", "x".repeat(3000), "y z ".repeat(3).replace(' ', "+"));
             let flood = parts(&format!("invented {n}"), &long);
-            black_box.refused(IpAddr::from(n.to_be_bytes()), &flood, &Problem::bad_request("no"), "id", None);
+            black_box.refused(&whose(IpAddr::from(n.to_be_bytes()), "x"), &flood, &Problem::bad_request("no"), None);
         }
         let clients = read(&black_box.clients_json(), "clients");
         assert_eq!(clients.len(), CLIENTS);
         let encoder = clients.iter().find(|client| client["user_agent"] == "AWS Elemental MediaLive").unwrap();
         assert_eq!(encoder["first_accepted"]["method"], "PUT");
-        assert!(black_box.rejected_json(&unread()).len() < CLIENTS * 4096);
+        assert!(black_box.rejected_json(&BlackBox::new(clock.clone()), &unread()).len() < CLIENTS * 4096);
     }
 }

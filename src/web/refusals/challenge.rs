@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::ObjectId;
+use crate::web::record::redact;
 
 /// How long an honest client takes to answer, at most.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -48,10 +49,10 @@ impl Challenges {
     /// A client was asked; warns when it is one that does not answer.
     pub(in crate::web) fn asked(&self, client: IpAddr, object: &ObjectId) {
         if let Some(unanswered) = self.note(client, object) {
-            let namespace = &object.namespace;
+            let (namespace, key) = (&object.namespace, redact::name(object.key.as_str()));
             tracing::warn!(
-                %client, %namespace, unanswered,
-                "uploads keep coming without credentials and are all refused: in AWS Elemental MediaLive set CDN settings to HLS Akamai \
+                %client, %namespace, %key, unanswered,
+                "uploads like this one keep coming without credentials and are all refused: in AWS Elemental MediaLive set CDN settings to HLS Akamai \
                  and enter the encoder key as the password; with ffmpeg give -headers 'Authorization: Bearer KEY'"
             );
         }

@@ -82,12 +82,12 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
         ("PROPFIND", resource) => dav::find(&namespace, &grant, resource).await?,
         ("PUT" | "POST", Resource::Object(target)) => {
             let upload = put::admit(&namespace, &grant, parts, target, begun()).await?;
-            exchange.accepted();
+            exchange.accepted(&target.object);
             return Ok(Answered::Receiving(Box::new(upload)));
         }
         ("DELETE", Resource::Object(target)) => {
             let response = delete::delete(&namespace, &grant, target, begun(), &exchange.context.record).await?;
-            exchange.accepted();
+            exchange.accepted(&target.object);
             response
         }
         (_, Resource::Object(target)) => return Ok(Answered::With(get::get(exchange, &namespace, &grant, target).await?)),

@@ -53,7 +53,7 @@ pub(super) async fn admit(
         return Err(Problem::bad_request("the Content-Encoding is longer than 256 bytes: name the codings alone, as 'gzip'"));
     }
     let spec = PutSpec {
-        length: length(parts),
+        length: length(parts)?,
         ttl_seconds: target.ttl_seconds()?,
         content_type: headers.get(CONTENT_TYPE).cloned(),
         content_encoding: headers.get(CONTENT_ENCODING).cloned(),
@@ -63,15 +63,21 @@ pub(super) async fn admit(
     Ok(namespace.put(grant, &target.object, begun, spec).await?)
 }
 
-fn length(parts: &Parts) -> Option<u64> {
+/// The body's length, where it is known. In HTTP/2 a body of unknown length needs no header. In HTTP/1 a request that says neither a
+/// length nor chunked has no body (RFC 9112 6.3); but a writer who has one and leaves both out would then have stored an empty object,
+/// over what was there, and what follows would be taken for the next request. Who means an empty one says so (RFC 9110 8.6).
+fn length(parts: &Parts) -> Result<Option<u64>, Problem> {
     if parts.headers.contains_key(TRANSFER_ENCODING) {
-        return None;
+        return Ok(None);
     }
     match parts.headers.get(CONTENT_LENGTH) {
-        Some(length) => length.to_str().ok()?.trim().parse().ok(),
-        // In HTTP/2 a body of unknown length needs no header; in HTTP/1 there is none then (RFC 9112 6.3).
-        None if parts.version >= Version::HTTP_2 => None,
-        None => Some(0),
+        Some(length) => Ok(length.to_str().ok().and_then(|length| length.trim().parse().ok())),
+        None if parts.version >= Version::HTTP_2 => Ok(None),
+        None => {
+            let detail = "a body's end has to be known: send Content-Length or 'Transfer-Encoding: chunked'; an empty object is sent \
+                          with 'Content-Length: 0'";
+            Err(Problem::new(Code::LengthRequired, detail).close())
+        }
     }
 }
 
