@@ -113,7 +113,7 @@ impl KeyFiles {
 
 /// What was said of a key's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum ToldOfKey {
     Soon(Moment),
     Ended,
 }
@@ -127,26 +127,26 @@ enum KeyNews {
 
 /// What was said of which key, so that it is said once, or once a day.
 #[derive(Debug, Default)]
-struct Announced(HashMap<KeyId, Told>);
+struct Announced(HashMap<KeyId, ToldOfKey>);
 
 impl Announced {
     /// What is to be said now of a key that ends at `end`. What ended long before the start is old news.
     fn due(&mut self, id: &KeyId, end: WallTime, wall: WallTime, now: Moment) -> Option<KeyNews> {
         let told = self.0.get(id).copied();
         if wall >= end {
-            if told == Some(Told::Ended) {
+            if told == Some(ToldOfKey::Ended) {
                 return None;
             }
-            self.0.insert(id.clone(), Told::Ended);
+            self.0.insert(id.clone(), ToldOfKey::Ended);
             return (told.is_some() || wall.since(end) < WARN_BEFORE).then_some(KeyNews::Ended);
         }
         let left = end.since(wall);
         let is_due = match told {
-            Some(Told::Soon(at)) => now.since(at) >= WARN_EVERY,
-            Some(Told::Ended) | None => true,
+            Some(ToldOfKey::Soon(at)) => now.since(at) >= WARN_EVERY,
+            Some(ToldOfKey::Ended) | None => true,
         };
         (left < WARN_BEFORE && is_due).then(|| {
-            self.0.insert(id.clone(), Told::Soon(now));
+            self.0.insert(id.clone(), ToldOfKey::Soon(now));
             KeyNews::Soon(left)
         })
     }

@@ -33,7 +33,7 @@ pub enum Algorithm {
 
 /// What was asked, as far as the proof covers it.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct DigestRequest<'a> {
     /// The request's method.
     pub method: &'a str,
     /// Its path, as it came.
@@ -109,7 +109,7 @@ impl<'a> Answer<'a> {
     /// Whether the answer was made for this request's URI. Compared by what it means and not by how it is written: proxies and
     /// clients differ in what they escape, and some give the whole URL.
     #[must_use]
-    pub fn is_for(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn is_for(&self, asked: &DigestRequest<'_>) -> bool {
         let uri = match self.uri.split_once("://") {
             Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |path| &rest[path..]),
             _ => &self.uri,
@@ -121,7 +121,7 @@ impl<'a> Answer<'a> {
 
     /// What is hashed once per request, whoever it may come from.
     #[must_use]
-    pub fn proof(&self, asked: &Asked<'_>) -> Proof {
+    pub fn proof(&self, asked: &DigestRequest<'_>) -> Proof {
         let request = self.algorithm.hash(&[asked.method, ":", &self.uri]);
         let tail = match &self.counted {
             Some((nc, cnonce)) => format!(":{}:{nc}:{cnonce}:auth:{request}", self.nonce),
@@ -149,7 +149,7 @@ impl std::fmt::Debug for Proof {
 impl Proof {
     /// Whether it was made with this password.
     #[must_use]
-    pub fn is_of(&self, password: &Secret<'_>) -> bool {
+    pub(super) fn is_of(&self, password: &Secret<'_>) -> bool {
         same(self.expected(password).as_bytes(), self.response.as_bytes())
     }
 
@@ -218,8 +218,8 @@ mod tests {
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn asked<'a>(method: &'a str, path: &'a str, query: Option<&'a str>) -> Asked<'a> {
-        Asked { method, path, query, peer: PEER }
+    fn asked<'a>(method: &'a str, path: &'a str, query: Option<&'a str>) -> DigestRequest<'a> {
+        DigestRequest { method, path, query, peer: PEER }
     }
 
     fn is_of(answer: &Answer<'_>, method: &str, password: &str) -> bool {

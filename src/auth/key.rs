@@ -12,10 +12,10 @@ use super::signing::{Purpose, SigningKey, hex, random};
 use crate::model::clock::WallTime;
 
 /// The longest token that is looked at. Ours stay under [`MAX_ISSUED`].
-pub const MAX_TOKEN: usize = 4096;
+const MAX_TOKEN: usize = 4096;
 /// The longest token that is issued: Amazon CloudFront caps an origin custom header's value at 1,783 characters, and other
 /// CDNs are stricter.
-pub const MAX_ISSUED: usize = 1000;
+const MAX_ISSUED: usize = 1000;
 
 /// What a new key is to be.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::digest::{Answer, Asked};
+use super::digest::{Answer, DigestRequest};
 use super::grant::{Grant, KeyId};
 use super::key::{KeyError, KeyRing, Verified};
 use super::nonce::Nonces;
@@ -46,9 +46,9 @@ pub struct Verifier {
     memory: Box<[ArcSwap<Shard>]>,
 }
 
-type Shard = HashMap<Box<str>, Arc<Kept>, RandomState>;
+type Shard = HashMap<Box<str>, Arc<KeptVerdict>, RandomState>;
 
-struct Kept {
+struct KeptVerdict {
     grant: Arc<Grant>,
     expires: Option<WallTime>,
     epoch: u64,
@@ -94,7 +94,7 @@ impl Verifier {
             return Err(KeyError::Revoked);
         }
         self.in_time(expires)?;
-        let kept = Arc::new(Kept { grant: Arc::new(grant), expires, epoch });
+        let kept = Arc::new(KeptVerdict { grant: Arc::new(grant), expires, epoch });
         let grant = Arc::clone(&kept.grant);
         shard.rcu(|old| {
             let mut new = if old.len() >= KEYS_PER_SHARD { HashMap::with_hasher(self.hasher.clone()) } else { Shard::clone(old) };
@@ -132,7 +132,7 @@ impl Verifier {
     /// # Errors
     /// Why the answer is not good; [`KeyError::StaleNonce`] when it is worth another try: its nonce is not good any more or never
     /// was, or too many answers are being judged.
-    pub fn verify_digest(&self, answer: &Answer<'_>, asked: &Asked<'_>) -> Result<Arc<Grant>, KeyError> {
+    pub fn verify_digest(&self, answer: &Answer<'_>, asked: &DigestRequest<'_>) -> Result<Arc<Grant>, KeyError> {
         // First of all, for it is the one thing that a stranger can't make up, and costs next to nothing to look at.
         let age = self.nonces.look(&self.ring.load(), &answer.nonce, asked.peer).ok_or(KeyError::StaleNonce)?;
         if !answer.is_for(asked) {
@@ -185,7 +185,8 @@ impl Verifier {
     }
 
     /// Puts new signing keys in force; when this returns, no key of another one is accepted any more.
-    pub fn replace_ring(&self, ring: KeyRing) {
+    #[cfg(test)]
+    fn replace_ring(&self, ring: KeyRing) {
         let _changing = self.changing.lock();
         self.roster.store(Arc::new(self.roster.load().under(&ring)));
         self.ring.store(Arc::new(ring));
@@ -271,8 +272,8 @@ mod tests {
         assert_eq!(bench.verifier.verify(&second.token), Err(KeyError::UnknownSigningKey));
     }
 
-    const PUT: Asked<'_> =
-        Asked { method: "PUT", path: "/cache/live/a/1.ts", query: None, peer: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) };
+    const PUT: DigestRequest<'_> =
+        DigestRequest { method: "PUT", path: "/cache/live/a/1.ts", query: None, peer: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) };
 
     impl Bench {
         /// A key as it goes on record.
@@ -286,7 +287,7 @@ mod tests {
         }
 
         /// Answers a challenge with this name and password.
-        fn digest(&self, user: &str, password: &str, nonce: &str, asked: &Asked<'_>) -> Result<Arc<Grant>, KeyError> {
+        fn digest(&self, user: &str, password: &str, nonce: &str, asked: &DigestRequest<'_>) -> Result<Arc<Grant>, KeyError> {
             let unsigned =
                 |response: &str| format!("username=\"{user}\", nonce=\"{nonce}\", uri=\"{}\", response=\"{response}\"", PUT.path);
             let md5 = Answer::parse(&unsigned("-")).unwrap().proof(&PUT).expected(&Secret::new(password.to_owned()));
@@ -348,11 +349,11 @@ mod tests {
         bench.verifier.enroll([writer]);
         let token = issued.token.expose();
         let nonce = bench.verifier.nonce();
-        let digest = |password: &str, asked: &Asked<'_>| bench.digest("momento", password, &nonce, asked).map(|_| ());
+        let digest = |password: &str, asked: &DigestRequest<'_>| bench.digest("momento", password, &nonce, asked).map(|_| ());
         assert_eq!(digest(token, &PUT), Ok(()));
         assert_eq!(digest(token, &PUT), Ok(()), "nonce counts are not watched");
-        assert_eq!(digest(token, &Asked { method: "DELETE", ..PUT }), Err(KeyError::UnknownDigest));
-        assert_eq!(digest(token, &Asked { path: "/cache/live/a/2.ts", ..PUT }), Err(KeyError::DigestElsewhere));
+        assert_eq!(digest(token, &DigestRequest { method: "DELETE", ..PUT }), Err(KeyError::UnknownDigest));
+        assert_eq!(digest(token, &DigestRequest { path: "/cache/live/a/2.ts", ..PUT }), Err(KeyError::DigestElsewhere));
         bench.clock.advance(Duration::from_secs(300));
         for password in [token, "wrong"] {
             assert_eq!(digest(password, &PUT), Err(KeyError::StaleNonce), "asked anew before anything is held against it");
@@ -365,7 +366,7 @@ mod tests {
         let (issued, writer) = bench.record(&bench.keys[0], Role::Readwrite, None);
         bench.verifier.enroll((0..500).map(|_| bench.record(&bench.keys[0], Role::Readwrite, None).1).chain([writer]));
         let nonce = bench.verifier.nonce();
-        let digest = |password: &str, asked: &Asked<'_>| bench.digest("momento", password, &nonce, asked).map(|_| ());
+        let digest = |password: &str, asked: &DigestRequest<'_>| bench.digest("momento", password, &nonce, asked).map(|_| ());
         assert_eq!(digest(issued.token.expose(), &PUT), Ok(()));
         let guesses: Vec<_> = (0..300).map(|_| digest("wrong", &PUT)).collect();
         assert_eq!(guesses[0], Err(KeyError::UnknownDigest));

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 
-use crate::auth::digest::{Answer, Asked};
+use crate::auth::digest::{Answer, DigestRequest};
 use crate::auth::fuzzing::proof_for;
 use crate::auth::grant::{Role, Scope};
 use crate::auth::key::{KeyError, KeyRing, KeySpec};
@@ -95,7 +95,7 @@ static DESK: LazyLock<Option<Desk>> = LazyLock::new(|| {
 pub fn digest(bytes: &[u8]) {
     let Some(Desk { verifier, user, password }) = &*DESK else { unreachable!("there is a key on record") };
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let asked = |method: &'static str, path, query| Asked { method, path, query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    let asked = |method: &'static str, path, query| DigestRequest { method, path, query, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
     for path in ["/cache/n/a.ts", text] {
         if let Ok(answer) = Answer::parse(text) {
             let verdict = verifier.verify_digest(&answer, &asked("PUT", path, None));
@@ -116,7 +116,8 @@ pub fn digest(bytes: &[u8]) {
              cnonce=\"{cnonce}\", qop=auth, response=\"{response}\", opaque=\"\\\"\""
         )
     };
-    let judge = |header: &str, asked: &Asked<'_>| Answer::parse(header).and_then(|answer| verifier.verify_digest(&answer, asked));
+    let judge =
+        |header: &str, asked: &DigestRequest<'_>| Answer::parse(header).and_then(|answer| verifier.verify_digest(&answer, asked));
     let (nonce, elsewhere) = (verifier.nonce(), format!("{path}x"));
     for algorithm in ["MD5", "SHA-256"] {
         let right = |nonce: &str, nc: &str| {

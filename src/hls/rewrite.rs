@@ -13,7 +13,7 @@ use crate::model::kind::Kind;
 use crate::model::percent::decode;
 
 /// The largest answer in which children inherit, in bytes: a playlist of hours, and no multiple of memory for one of a million lines.
-pub const MAX_INHERITED: usize = 16 << 20;
+const MAX_INHERITED: usize = 16 << 20;
 
 /// A query parameter of a URI.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -131,7 +131,7 @@ impl NamespacePolicy {
 
     /// How long a read waits for a segment of a stream with this target duration, if it is known.
     #[must_use]
-    pub fn hold_for(&self, target: Option<Duration>) -> Duration {
+    pub(super) fn hold_for(&self, target: Option<Duration>) -> Duration {
         match self.hold {
             Hold::Auto => target.map_or(LONGEST_HOLD, |target| (target / 2).min(LONGEST_HOLD)),
             Hold::For(span) => span,
@@ -156,7 +156,7 @@ impl NamespacePolicy {
 
     /// The same for an object that is still on its way in. It is no playlist: those are not seen before they are whole.
     #[must_use]
-    pub fn max_age_at_outset(&self, outset: &Outset) -> u64 {
+    pub(super) fn max_age_at_outset(&self, outset: &Outset) -> u64 {
         self.segment_max_age.min(outset.ttl).as_secs()
     }
 }

@@ -67,11 +67,11 @@ pub struct Upload {
 #[derive(Debug)]
 struct Tally {
     hosted: Arc<Hosted>,
-    outcome: Outcome,
+    outcome: UploadOutcome,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Outcome {
+enum UploadOutcome {
     Broken,
     Refused,
     Stored,
@@ -97,11 +97,11 @@ impl NamespaceHandle {
     pub async fn put(&self, grant: &Grant, object: &ObjectId, begun: Stamp, spec: PutSpec) -> Result<Upload, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         let spec = spec.kept();
-        let mut tally = Tally { hosted: Arc::clone(hosted), outcome: Outcome::Refused };
+        let mut tally = Tally { hosted: Arc::clone(hosted), outcome: UploadOutcome::Refused };
         hosted.take_write_rate(spec.length.unwrap_or(0))?;
         let below = if spec.conditions.are_there() { known_below(hosted, &object.key).await? } else { None };
         let (inner, ttl) = admit_upload(hosted, object, begun, &spec, below.as_ref(), grant.key_id.as_str())?;
-        tally.outcome = Outcome::Broken;
+        tally.outcome = UploadOutcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
         Ok(Upload { inner, hosted: Arc::clone(hosted), object, admitted, ttl, spec, below, reach: grant.prefix.clone(), tally })
     }
@@ -168,7 +168,7 @@ impl Upload {
         };
         self.tally.hosted.metrics.traffic.count_received(length);
         if result.is_err() {
-            self.tally.outcome = Outcome::Refused;
+            self.tally.outcome = UploadOutcome::Refused;
         }
         result
     }
@@ -211,10 +211,10 @@ impl Upload {
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
         let Self { inner, hosted, object, admitted, spec, below, reach, mut tally, .. } = self;
-        tally.outcome = Outcome::Refused;
+        tally.outcome = UploadOutcome::Refused;
         let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
         let Some(published) = inner.publish(body, meta, allow)? else {
-            tally.outcome = Outcome::Superseded;
+            tally.outcome = UploadOutcome::Superseded;
             return Ok(Stored { etag: None, length });
         };
         match noted {
@@ -232,7 +232,7 @@ impl Upload {
             }
         }
         hosted.below.settled(&object.key, true).await?;
-        tally.outcome = Outcome::Stored;
+        tally.outcome = UploadOutcome::Stored;
         Ok(Stored { etag: Some(etag), length })
     }
 
@@ -260,10 +260,10 @@ impl Drop for Tally {
     fn drop(&mut self) {
         let metrics = &self.hosted.metrics;
         match self.outcome {
-            Outcome::Broken => metrics.uploads_broken.inc(),
-            Outcome::Refused => metrics.uploads_refused.inc(),
-            Outcome::Stored => metrics.uploads_stored.inc(),
-            Outcome::Superseded => metrics.uploads_superseded.inc(),
+            UploadOutcome::Broken => metrics.uploads_broken.inc(),
+            UploadOutcome::Refused => metrics.uploads_refused.inc(),
+            UploadOutcome::Stored => metrics.uploads_stored.inc(),
+            UploadOutcome::Superseded => metrics.uploads_superseded.inc(),
         };
     }
 }

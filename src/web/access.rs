@@ -13,7 +13,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use crate::auth::digest::{Answer, Asked};
+use crate::auth::digest::{Answer, DigestRequest};
 use crate::auth::grant::Grant;
 use crate::auth::key::KeyError;
 use crate::auth::secret::Secret;
@@ -62,7 +62,7 @@ pub(super) fn authorize(
     let mut other = None;
     let mut first_error = None;
     let query = parts.uri.query().filter(|_| in_query);
-    let asked = Asked { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
+    let asked = DigestRequest { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
     let from_headers = parts.headers.get_all(AUTHORIZATION).iter().take(OF_ONE_KIND).map(from_authorization);
     // Looked for when nothing before it was enough.
     let from_cdn = std::iter::once(CDN_IDENTIFIER).flat_map(|name| parts.headers.get_all(name)).take(OF_ONE_KIND).map(|value| {

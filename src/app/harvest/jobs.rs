@@ -25,7 +25,7 @@ use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::origin::{Origin, WindowWord};
 use crate::store::{Access, Location};
-use crate::web::admin::harvest::{Harvests, Order, Progress, Refused};
+use crate::web::admin::harvest::{Harvests, Order, OrderRefused, Progress};
 
 /// How many run at a time: each reads and writes as fast as it can, and a live stream comes first.
 const AT_ONCE: usize = 2;
@@ -116,16 +116,16 @@ impl Jobs {
 }
 
 impl Harvests for Jobs {
-    fn order(&self, order: Order) -> Result<Progress, Refused> {
+    fn order(&self, order: Order) -> Result<Progress, OrderRefused> {
         let job = Arc::new(self.inner.read(order)?);
         {
             let mut jobs = self.inner.jobs.lock();
             let under_way = || jobs.iter().filter(|job| !job.state.lock().is_over());
             if under_way().any(|other| other.out == job.out) {
-                return Err(Refused::Taken);
+                return Err(OrderRefused::Taken);
             }
             if self.inner.stop.is_cancelled() || under_way().count() >= AT_ONCE + WAITING {
-                return Err(Refused::Busy);
+                return Err(OrderRefused::Busy);
             }
             jobs.push_front(Arc::clone(&job));
             while jobs.len() > REMEMBERED {
@@ -158,8 +158,8 @@ impl Harvests for Jobs {
 
 impl Inner {
     /// Reads an order: what it means, and whether it is allowed.
-    fn read(&self, order: Order) -> Result<Job, Refused> {
-        let wrong = |field: &str, error: &dyn std::fmt::Display| Refused::Wrong(format!("\"{field}\": {error}"));
+    fn read(&self, order: Order) -> Result<Job, OrderRefused> {
+        let wrong = |field: &str, error: &dyn std::fmt::Display| OrderRefused::Wrong(format!("\"{field}\": {error}"));
         let out = self.out(&order.out)?;
         let namespace = Namespace::parse(&order.namespace).map_err(|error| wrong("namespace", &error))?;
         if self.origin.namespace(&namespace).policy().is_none() {
@@ -200,31 +200,32 @@ impl Inner {
         })
     }
 
-    fn out(&self, text: &str) -> Result<Out, Refused> {
+    fn out(&self, text: &str) -> Result<Out, OrderRefused> {
         if text.contains("://") {
             if self.places.buckets.is_empty() {
                 let detail = "harvests into buckets are off: name the places that are allowed in the setting harvest.buckets";
-                return Err(Refused::Off(detail));
+                return Err(OrderRefused::Off(detail));
             }
-            let location = Location::parse(text).map_err(|error| Refused::Wrong(format!("\"out\": a bucket's URL {error}")))?;
+            let location =
+                Location::parse(text).map_err(|error| OrderRefused::Wrong(format!("\"out\": a bucket's URL {error}")))?;
             let allowed = self.places.buckets.iter().filter_map(|allowed| Location::parse(allowed).ok());
             if !allowed.into_iter().any(|allowed| allowed.contains(&location)) {
                 let detail = "\"out\": is not below one of the places in the setting harvest.buckets";
-                return Err(Refused::Wrong(detail.to_owned()));
+                return Err(OrderRefused::Wrong(detail.to_owned()));
             }
             return Ok(Out::Bucket(location));
         }
         let Some(root) = self.places.folder.clone() else {
             let detail = "harvests into a folder are off: name one in the setting harvest.folder";
-            return Err(Refused::Off(detail));
+            return Err(OrderRefused::Off(detail));
         };
         if !is_name(text) {
             let detail = "\"out\": takes a name like show/2026-01-02 below the server's harvest folder: up to 200 of a-z A-Z 0-9 . _ -, \
                           with slashes between its parts, each of which begins with a letter or digit";
-            return Err(Refused::Wrong(detail.to_owned()));
+            return Err(OrderRefused::Wrong(detail.to_owned()));
         }
         // What is written later is looked at again.
-        LocalFolder::new(&root, text).check().map_err(|error| Refused::Wrong(format!("\"out\": can't be used: {error}")))?;
+        LocalFolder::new(&root, text).check().map_err(|error| OrderRefused::Wrong(format!("\"out\": can't be used: {error}")))?;
         Ok(Out::Folder { root, name: text.to_owned() })
     }
 

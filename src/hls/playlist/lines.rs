@@ -2,7 +2,7 @@
 
 /// How many entries of one playlist are read: a day of one-second segments, with some to spare. It bounds the memory that a
 /// playlist can ask for; a longer one is a [`Fault`](crate::hls::fault::Fault).
-pub const MAX_ENTRIES: usize = 100_000;
+pub(super) const MAX_ENTRIES: usize = 100_000;
 
 /// The lines with their numbers, from 1, without blanks around them and without a byte order mark.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {

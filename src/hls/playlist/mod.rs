@@ -6,7 +6,7 @@
 //! | [`lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
 //! | [`media`], [`multivariant`] | a reader for each kind |
 //!
-//! Invariants: one pass over the text; memory bounded by [`MAX_ENTRIES`]; what does not read is a fault in a list, never the end of
+//! Invariants: one pass over the text; memory bounded by [`MAX_ENTRIES`](lines::MAX_ENTRIES); what does not read is a fault in a list, never the end of
 //! the reading. Nothing here writes a playlist: that is for [`rewrite`](super::rewrite) and [`shift`](super::shift).
 
 pub(super) mod attributes;
@@ -20,12 +20,13 @@ mod words;
 use std::borrow::Cow;
 use std::time::Duration;
 
-pub use self::lines::MAX_ENTRIES;
 pub use self::words::{
     ByteRange, HintKind, Map, Media, Multivariant, Part, Playlist, PlaylistType, PreloadHint, Rendition, RenditionKind, Segment,
     ServerControl, Variant, Verbatim,
 };
 
+#[cfg(test)]
+use self::lines::MAX_ENTRIES;
 use self::lines::{kind, lines, tag};
 use crate::hls::fault::{Fault, Wrong};
 
@@ -33,7 +34,7 @@ use crate::hls::fault::{Fault, Wrong};
 ///
 /// # Errors
 /// A [`Fault`] when nothing can be said of it: it does not begin with `#EXTM3U` (a byte order mark and blank lines aside), it is
-/// of both kinds at once, or it is longer than [`MAX_ENTRIES`].
+/// of both kinds at once, or it is longer than [`MAX_ENTRIES`](lines::MAX_ENTRIES).
 pub fn parse(bytes: &[u8]) -> Result<Playlist, Fault> {
     // Names of objects are UTF-8: what is not names none, and the rest is still read.
     let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);

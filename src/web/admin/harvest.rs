@@ -82,7 +82,7 @@ pub struct Progress {
 
 /// Why an order is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum OrderRefused {
     /// The server is not set to take any for there; the text says which setting does.
     Off(&'static str),
     /// It makes no sense, or asks for what nobody may; the text says what to write instead.
@@ -98,8 +98,8 @@ pub trait Harvests: Debug + Send + Sync {
     /// Takes an order; it is carried out beside everything else.
     ///
     /// # Errors
-    /// [`Refused`].
-    fn order(&self, order: Order) -> Result<Progress, Refused>;
+    /// [`OrderRefused`].
+    fn order(&self, order: Order) -> Result<Progress, OrderRefused>;
 
     /// The last ones, newest first.
     fn recent(&self) -> Vec<Progress>;
@@ -123,13 +123,13 @@ pub(super) async fn order(harvests: &dyn Harvests, headers: &HeaderMap, body: Bo
     let order =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))?;
     let progress = harvests.order(order).map_err(|refused| match refused {
-        Refused::Off(detail) => Problem::new(Code::HarvestOff, detail),
-        Refused::Wrong(detail) => Problem::bad_request(detail),
-        Refused::Taken => {
+        OrderRefused::Off(detail) => Problem::new(Code::HarvestOff, detail),
+        OrderRefused::Wrong(detail) => Problem::bad_request(detail),
+        OrderRefused::Taken => {
             let detail = "another harvest goes there: wait for its end, cancel it, or name another place in \"out\"";
             Problem::new(Code::HarvestTaken, detail)
         }
-        Refused::Busy => {
+        OrderRefused::Busy => {
             let detail = "as many harvests wait as may: order it again when one of them is over";
             Problem::new(Code::TooManyHarvests, detail)
         }

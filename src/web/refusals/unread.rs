@@ -36,7 +36,7 @@ struct Kept {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct UnreadReport {
     peer: IpAddr,
     reason: &'static str,
     advice: &'static str,
@@ -81,7 +81,7 @@ impl UnreadConnections {
     /// Those that are kept, the newest first.
     pub(in crate::web) fn report(&self) -> serde_json::Value {
         let kept = self.kept.lock().clone();
-        let reports = kept.into_iter().map(|kept| Report {
+        let reports = kept.into_iter().map(|kept| UnreadReport {
             peer: kept.peer,
             reason: kept.unread.name(),
             advice: kept.unread.advice(),

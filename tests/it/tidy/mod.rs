@@ -3,6 +3,7 @@
 mod circles;
 mod needs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,20 +14,23 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file below `src`, with its path from there and its text.
-fn sources() -> Vec<(String, String)> {
-    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, files);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
+/// Every file of Rust below a folder, what is built of it apart.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            files.extend(files_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
         }
     }
-    let mut files = Vec::new();
-    collect(&root().join("src"), &mut files);
+    files
+}
+
+/// Every source file below `src`, with its path from there and its text.
+fn sources() -> Vec<(String, String)> {
+    let files = files_below(&root().join("src"));
     assert!(files.len() > 40, "the sources are found");
     let name = |path: &Path| path.strip_prefix(root().join("src")).unwrap().to_str().unwrap().to_owned();
     files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
@@ -34,7 +38,7 @@ fn sources() -> Vec<(String, String)> {
 
 /// What stands before the unit tests of a file.
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests").next().unwrap()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap()
 }
 
 /// The lines that are code: neither comment nor documentation.
@@ -152,6 +156,54 @@ fn every_module_is_on_the_map() {
         let module = file.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
         assert!(OUTSIDE.contains(&&*module) || map.contains(&format!("| [`{module}`] |")), "{module} is not on the map");
     }
+}
+
+/// Functions and constants that are `pub` and named in no file outside their own folder: `pub(super)` would do. The compiler can't tell
+/// (`unreachable_pub`): the floors are public for the benches, the fuzzer and the tests from outside. Types are left out, as their names need
+/// not be written where their values go.
+fn needless(files: &[(String, String)], outside: &[String]) -> Vec<String> {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = code(text).flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned));
+        words.collect()
+    };
+    let used: Vec<_> = files.iter().map(|(file, text)| (file.as_str(), words(text))).collect();
+    let abroad: BTreeSet<String> = outside.iter().flat_map(|text| words(text)).collect();
+    let mut found = Vec::new();
+    for (file, text) in files {
+        let Some((folder, _)) = file.rsplit_once('/') else { continue };
+        for line in code(text).filter_map(|line| line.strip_prefix("pub ")) {
+            let line = line.trim_start_matches("async ");
+            let rest =
+                line.strip_prefix("const fn ").or_else(|| line.strip_prefix("fn ")).or_else(|| line.strip_prefix("const "));
+            let name = rest.and_then(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next());
+            let Some(name) = name.filter(|name| !name.is_empty()) else { continue };
+            let elsewhere =
+                |(file, words): &(&str, BTreeSet<String>)| !file.starts_with(&format!("{folder}/")) && words.contains(name);
+            if !abroad.contains(name) && !used.iter().any(elsewhere) {
+                found.push(format!("{file}: {name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_is_public_for_nobody() {
+    let mut outside = Vec::new();
+    for folder in ["tests", "benches", "fuzz"] {
+        outside.extend(files_below(&root().join(folder)).iter().map(|path| fs::read_to_string(path).unwrap()));
+    }
+    let mut found = needless(&sources(), &outside);
+    // The limit that its module's own documentation names to readers.
+    found.retain(|item| !item.ends_with(": MAX_SEGMENTS"));
+    assert_eq!(found, [""; 0]);
+    let source = |file: &str, text: &str| (file.to_owned(), text.to_owned());
+    let made_up = [
+        source("a/x.rs", "pub fn alone() {}\npub fn used() {}\npub const BENCHED: u8 = 1;\npub(super) fn near() {}"),
+        source("a/y.rs", "fn f() { alone(); near() }"),
+        source("b.rs", "// alone\nfn f() { crate::a::x::used() }"),
+    ];
+    assert_eq!(needless(&made_up, &["x(BENCHED)".to_owned()]), ["a/x.rs: alone"]);
 }
 
 #[test]
