@@ -111,7 +111,8 @@ fn reach(settings: &Settings, found: &mut Found) -> anyhow::Result<()> {
         let Durable::Bucket(url) = &policy.durable else { continue };
         let objects = settings.data_dir.join("objects");
         let asked = runtime.block_on(async {
-            let bucket: Arc<dyn cold::Cold> = cold::open(&policy.durable, &objects, name, &access, &Clock::system())?;
+            let bucket: Arc<dyn cold::Cold> =
+                cold::open(&policy.durable, &objects, name, &access, &Clock::system(), settings.object_readers)?;
             bucket.probe().await
         });
         match asked {

@@ -147,7 +147,15 @@ async fn serve(
     let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
     let keys = keys.context("can't read the keys and revocations")?;
     let (namespaces, max_in_flight) = (settings.namespaces.clone(), settings.max_in_flight);
-    let origin = Origin::with_objects_in(data.objects(), buckets::access(), namespaces, max_in_flight, clock.clone(), &metrics);
+    let origin = Origin::with_objects_in(
+        data.objects(),
+        settings.object_readers,
+        buckets::access(),
+        namespaces,
+        max_in_flight,
+        clock.clone(),
+        &metrics,
+    );
     chronicle::start(data.histories(), &origin, &clock)?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);

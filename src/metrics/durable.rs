@@ -21,6 +21,10 @@ pub struct DurableMetrics {
     pub waiting_changes: Level,
     /// For how long the oldest of them has waited, in seconds.
     pub lag_seconds: Gauge<f64, AtomicU64>,
+    /// Objects whose last answer from the tier was wrong.
+    pub doubtful_objects: Level,
+    /// Objects in a later version's form.
+    pub later_objects: Level,
     /// 1 while the last call of the tier succeeded, else 0.
     pub up: Level,
     /// Versions that were written.
@@ -43,14 +47,14 @@ pub struct DurableMetrics {
     pub expired: Count,
     /// Objects that were removed because the capacity was needed.
     pub evicted: Count,
-    /// Objects that were removed because they could not be read any more.
-    pub damaged: Count,
     /// Files that belonged to no object.
     pub orphans: Count,
     /// Objects lost before their TTL ran out: evicted from memory, and in no tier.
     pub lost_evicted: Count,
     /// Objects lost before their TTL ran out: removed from the tier for its capacity, and not in memory.
     pub lost_capacity: Count,
+    /// Objects lost before their TTL ran out: the tier has given nothing but wrong answers about them.
+    pub lost_damaged: Count,
 }
 
 /// All namespaces'.
@@ -63,6 +67,8 @@ pub(super) struct DurableFamilies {
     waiting_bytes: Family<Labels<1>, Level>,
     waiting_changes: Family<Labels<1>, Level>,
     lag_seconds: Family<Labels<1>, Gauge<f64, AtomicU64>>,
+    doubtful_objects: Family<Labels<1>, Level>,
+    later_objects: Family<Labels<1>, Level>,
     up: Family<Labels<1>, Level>,
     writes: Family<Labels<2>, Count>,
     reads: Family<Labels<2>, Count>,
@@ -83,6 +89,16 @@ impl DurableFamilies {
             ),
             ("durable_waiting_bytes", "Bytes that wait to be written to the durable tier", &self.waiting_bytes),
             ("durable_waiting_changes", "Writes and removals that wait for the durable tier", &self.waiting_changes),
+            (
+                "durable_doubtful_objects",
+                "Objects about which the durable tier's last answer was wrong: set aside, and asked for again",
+                &self.doubtful_objects,
+            ),
+            (
+                "durable_later_objects",
+                "Objects in the durable tier that a newer Springhead wrote and this one can't read: left alone",
+                &self.later_objects,
+            ),
             ("durable_up", "1 while the durable tier takes what it is told, 0 while it fails", &self.up),
         ];
         for (name, help, family) in gauges {
@@ -107,13 +123,14 @@ impl DurableFamilies {
             ),
             (
                 "durable_objects_removed",
-                "Objects that left the durable tier, by reason (expired, evicted: space was needed, damaged, orphan)",
+                "Objects that left the durable tier, by reason (expired, evicted: space was needed, orphan)",
                 &self.removed,
             ),
             (
                 "objects_lost",
                 "Objects that can't be read any more before their TTL, by reason (evicted: from memory, and in no tier; capacity: \
-                 removed from the durable tier for space, and not in memory)",
+                 removed from the durable tier for space, and not in memory; damaged: the durable tier has given wrong answers about \
+                 it for minutes)",
                 &self.lost,
             ),
         ];
@@ -136,6 +153,8 @@ impl DurableFamilies {
             waiting_bytes: level(&self.waiting_bytes),
             waiting_changes: level(&self.waiting_changes),
             lag_seconds: self.lag_seconds.get_or_create_owned(&[label()]),
+            doubtful_objects: level(&self.doubtful_objects),
+            later_objects: level(&self.later_objects),
             up: level(&self.up),
             written: count(&self.writes, "outcome", "written"),
             failed: count(&self.writes, "outcome", "failed"),
@@ -147,10 +166,10 @@ impl DurableFamilies {
             read_refused: count(&self.reads, "outcome", "refused"),
             expired: count(&self.removed, "reason", "expired"),
             evicted: count(&self.removed, "reason", "evicted"),
-            damaged: count(&self.removed, "reason", "damaged"),
             orphans: count(&self.removed, "reason", "orphan"),
             lost_evicted: count(&self.lost, "reason", "evicted"),
             lost_capacity: count(&self.lost, "reason", "capacity"),
+            lost_damaged: count(&self.lost, "reason", "damaged"),
         }
     }
 }

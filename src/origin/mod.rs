@@ -46,7 +46,7 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 use crate::model::stamp::Stamp;
-use crate::store::{Access, Below, Store};
+use crate::store::{Access, Below, Readers, Store};
 
 /// The origin: a cheap handle, cloned into every request.
 #[derive(Clone, Debug)]
@@ -80,20 +80,22 @@ impl Origin {
     }
 
     /// An origin whose namespaces have tiers below memory, as far as their policies say so. What of these is local is kept in
-    /// `objects`; `access` opens buckets.
+    /// `objects`, for these to read; `access` opens buckets.
     ///
     /// # Panics
     /// Outside of a runtime.
     #[must_use]
     pub fn with_objects_in(
         objects: PathBuf,
+        readers: Readers,
         access: Access,
         namespaces: impl IntoIterator<Item = (Namespace, NamespacePolicy)>,
         max_in_flight: u64,
         clock: Clock,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let store = Store::new(max_in_flight, clock.clone(), metrics).with_objects_in(objects).with_buckets(access);
+        let store = Store::new(max_in_flight, clock.clone(), metrics);
+        let store = store.with_objects_in(objects).with_readers(readers).with_buckets(access);
         Self::over(store, namespaces, max_in_flight, clock, metrics)
     }
 

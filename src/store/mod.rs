@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrival::NextNews;
-pub use cold::ColdError;
 pub use cold::cloud::{Access, Folder, Location, LocationError};
+pub use cold::{ColdError, Readers};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::order::OPENED_WITHIN;
@@ -78,6 +78,7 @@ pub struct Store {
     clock: Clock,
     stamps: Arc<Stamps>,
     objects: Option<PathBuf>,
+    readers: Readers,
     access: Access,
 }
 
@@ -90,6 +91,7 @@ impl Store {
             stamps: Arc::new(Stamps::new(clock.clone())),
             clock,
             objects: None,
+            readers: Readers::default(),
             access: Access::default(),
         }
     }
@@ -98,6 +100,12 @@ impl Store {
     #[must_use]
     pub fn with_objects_in(self, folder: PathBuf) -> Self {
         Self { objects: Some(folder), ..self }
+    }
+
+    /// Lets others on this machine read the bodies in it.
+    #[must_use]
+    pub fn with_readers(self, readers: Readers) -> Self {
+        Self { readers, ..self }
     }
 
     /// Lets tiers be in buckets, with what opens these.
@@ -121,8 +129,8 @@ impl Store {
     ) -> Below {
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return Below(None) };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
-        let (access, clock) = (self.access.clone(), self.clock.clone());
-        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock));
+        let (access, clock, readers) = (self.access.clone(), self.clock.clone(), self.readers);
+        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock, readers));
         // By the place, so that what the journal of one says is never believed of another.
         let place = match durable {
             Durable::Bucket(url) => format!("{:032x}", upload::hash(url.as_bytes())),

@@ -63,6 +63,11 @@ pub(super) fn hash(body: &[u8]) -> u128 {
     xxhash_rust::xxh3::xxh3_128(body)
 }
 
+/// XXH3 of a part of a body, 64 bits.
+pub(super) fn short_hash(part: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(part)
+}
+
 impl HotNamespace {
     /// Opens an upload of somebody who has no share of his own, for a request that began then. `length` is the body's, when it is
     /// known: then its place is made at once. Nothing is visible before [`Upload::publish`], and dropping the upload leaves no trace.

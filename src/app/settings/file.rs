@@ -5,7 +5,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::values::{
-    ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, rate, size, size_or, web_address,
+    ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, object_readers, rate, size,
+    size_or, web_address,
 };
 use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
 use crate::model::id::Namespace;
@@ -33,6 +34,7 @@ pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings 
     });
     top.truth("metrics_open", |value| settings.metrics_open = value);
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
+    top.text("object_readers", |text| object_readers(text).map(|value| settings.object_readers = value));
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
     top.text("otlp_endpoint", |text| collector(text).map(|value| settings.otlp_endpoint = value));

@@ -16,11 +16,12 @@ use std::time::Duration;
 pub use self::auto::Auto;
 use self::auto::MAX_IN_FLIGHT;
 pub(super) use self::fault::{Change, Fault, Faults};
+pub(super) use self::values::AccessLogOutput;
 use self::values::{address, collector, directory, duration, file_name, size_or, truth};
 use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::{Hold, NamespacePolicy};
-use crate::store::{Ack, Durable};
+use crate::store::{Ack, Durable, Readers};
 use crate::web::{ConnectionLimits, Timeouts};
 
 /// The settings file as shipped: every key with its default.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub metrics_open: bool,
     /// Where signing keys and key records are kept.
     pub data_dir: PathBuf,
+    /// Who may read the files of objects in it.
+    pub object_readers: Readers,
     /// What a log line looks like.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -91,17 +94,6 @@ pub struct AccessLogSettings {
     pub rotate_size: u64,
     /// How many older files are kept.
     pub keep: u64,
-}
-
-/// Where access log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessLogOutput {
-    /// Nowhere.
-    Off,
-    /// To stderr, beside the log.
-    Stderr,
-    /// To a file.
-    File(PathBuf),
 }
 
 /// Where recordings that are ordered from the server may go. With neither, none are taken.
@@ -180,6 +172,7 @@ impl Default for Settings {
             access_log: AccessLogSettings { output: AccessLogOutput::Off, rotate_size: 100 << 20, keep: 5 },
             otlp_endpoint: None,
             data_dir: PathBuf::from("./springhead-data"),
+            object_readers: Readers::Owner,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             drain_timeout: Duration::from_secs(30),
@@ -425,7 +418,7 @@ mod tests {
 
     #[test]
     fn what_is_rendered_reads_back() {
-        let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
+        let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
             keep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
 use crate::origin::policy::{CorsOrigins, Hold, OnStale};
-use crate::store::{Ack, Durable};
+use crate::store::{Ack, Durable, Readers};
 
 pub(super) fn render(settings: &Settings) -> String {
     let mut text = String::new();
@@ -43,6 +43,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         metrics_open,
         access_log,
         data_dir,
+        object_readers,
         log_format,
         log_level,
         otlp_endpoint,
@@ -67,6 +68,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "admin_hosts = {}", list(admin_hosts.iter().cloned()))?;
     writeln!(text, "metrics_open = {metrics_open}")?;
     writeln!(text, "data_dir = {}", quote(&data_dir.display().to_string()))?;
+    let readers = Readers::ALL.iter().find(|(readers, _)| readers == object_readers).map_or("owner", |(_, name)| name);
+    writeln!(text, "object_readers = {}", quote(readers))?;
     writeln!(text, "log_format = {}", quote(format))?;
     writeln!(text, "log_level = {}", quote(level))?;
     writeln!(text, "otlp_endpoint = {}", quote(otlp_endpoint.as_deref().unwrap_or_default()))?;

@@ -4,11 +4,22 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::store::{Ack, Durable, Location};
+use crate::store::{Ack, Durable, Location, Readers};
 
-use super::{AccessLogOutput, LogFormat, LogLevel};
+use super::{LogFormat, LogLevel};
 use crate::app::client::Url;
 use crate::model::units::{parse_duration, parse_size};
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogOutput {
+    /// Nowhere.
+    Off,
+    /// To stderr, beside the log.
+    Stderr,
+    /// To a file.
+    File(PathBuf),
+}
 
 impl AccessLogOutput {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -42,6 +53,11 @@ impl LogLevel {
 }
 
 /// Where objects are kept beside memory.
+pub(super) fn object_readers(text: &str) -> Result<Readers, String> {
+    let known = Readers::ALL.iter().find(|(_, name)| *name == text);
+    known.map(|(readers, _)| *readers).ok_or_else(|| format!("{text:?} is nobody; it is owner, group or everyone"))
+}
+
 pub(super) fn durable(text: &str) -> Result<Durable, String> {
     match text {
         "off" => Ok(Durable::Off),

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use super::ColdError;
+use super::{Blocks, ColdError};
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta};
 use crate::store::upload::hash;
 
-/// The form's version. A reader refuses a later one; fields may be added without a new one.
+/// The form's version. A reader leaves a later one alone; fields may be added without a new one.
 const VERSION: u32 = 1;
 
 /// Everything of an object but its body and its key. Times are the wall clock's: the monotonic one begins anew with each process.
@@ -39,6 +41,14 @@ pub struct Attributes {
     pub expires: WallTime,
     /// For a playlist that states one: its target duration.
     pub target_duration: Option<Duration>,
+    /// Hashes of the body's parts, where it is long.
+    pub blocks: Blocks,
+}
+
+/// What every version of the form has.
+#[derive(Deserialize)]
+struct Form {
+    version: u32,
 }
 
 /// The attributes as they are written: JSON, in ASCII, so that it can stand in a header as well as in a file. A header value's
@@ -60,6 +70,8 @@ struct Written {
     expires_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_duration_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blocks: Option<String>,
 }
 
 impl Attributes {
@@ -77,6 +89,7 @@ impl Attributes {
             modified: meta.modified,
             expires: clock.wall_of(meta.expires),
             target_duration: meta.target_duration,
+            blocks: Blocks::of(body),
         }
     }
 
@@ -123,6 +136,7 @@ impl Attributes {
             modified_ms: self.modified.millis(),
             expires_ms: self.expires.millis(),
             target_duration_ms: self.target_duration.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+            blocks: (!self.blocks.is_empty()).then(|| BASE64.encode(self.blocks.to_bytes())),
         };
         ascii(&serde_json::to_string(&written).unwrap_or_default())
     }
@@ -130,12 +144,16 @@ impl Attributes {
     /// Reads what [`Attributes::to_json`] wrote.
     ///
     /// # Errors
-    /// [`ColdError::Damaged`].
+    /// [`ColdError::Damaged`], or [`ColdError::Later`].
     pub fn from_json(json: &[u8]) -> Result<(Key, Self), ColdError> {
         let damaged = |what: String| ColdError::Damaged(format!("its attributes: {what}"));
+        let form: Form = serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
+        if form.version > VERSION {
+            return Err(ColdError::Later(format!("its attributes are of format {}, this one reads {VERSION}", form.version)));
+        }
         let written: Written = serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
         if written.version != VERSION {
-            return Err(damaged(format!("version {} is not known here", written.version)));
+            return Err(damaged(format!("there is no version {}", written.version)));
         }
         let value = |text: String| {
             let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
@@ -153,6 +171,10 @@ impl Attributes {
             modified: WallTime::from_millis(written.modified_ms),
             expires: WallTime::from_millis(written.expires_ms),
             target_duration: written.target_duration_ms.map(Duration::from_millis),
+            blocks: written
+                .blocks
+                .and_then(|text| BASE64.decode(text).ok())
+                .map_or_else(Blocks::default, |bytes| Blocks::from_bytes(&bytes)),
         };
         Ok((key, attributes))
     }
@@ -194,6 +216,7 @@ mod tests {
             modified: WallTime::from_millis(1_767_225_600_123),
             expires: WallTime::from_millis(1_767_229_200_456),
             target_duration: Some(Duration::from_millis(2_500)),
+            blocks: Blocks::of(&[7; 300_000]),
         }
     }
 
@@ -211,9 +234,13 @@ mod tests {
     fn damage_is_seen() {
         let json = sample().to_json(&Key::parse("a").unwrap());
         for damaged in
-            [&json[..json.len() - 1], "", "{}", &json.replace("\"version\":1", "\"version\":2"), &json.replace("playlist", "x")]
+            [&json[..json.len() - 1], "", "{}", &json.replace("\"version\":1", "\"version\":0"), &json.replace("playlist", "x")]
         {
             assert!(matches!(Attributes::from_json(damaged.as_bytes()), Err(ColdError::Damaged(_))), "{damaged}");
+        }
+        // A later one may mean other things by the same names, or have none of them.
+        for later in [json.replace("\"version\":1", "\"version\":2"), "{\"version\": 3, \"key\": [1]}".to_owned()] {
+            assert!(matches!(Attributes::from_json(later.as_bytes()), Err(ColdError::Later(_))), "{later}");
         }
         assert!(sample().fits(&Bytes::from_static(b"abc")));
         assert!(!sample().fits(&Bytes::from_static(b"abd")) && !sample().fits(&Bytes::from_static(b"abcd")));

@@ -10,6 +10,7 @@
 //! - One caller at a time per key for `put` and `delete`: the write-behind queue sees to that. Reads may come at any time.
 
 mod attributes;
+pub(super) mod blocks;
 pub mod cloud;
 pub mod disk;
 
@@ -26,6 +27,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 pub use attributes::Attributes;
+pub use blocks::Blocks;
+pub use disk::Readers;
 
 use super::Durable;
 use crate::model::clock::Clock;
@@ -33,6 +36,9 @@ use crate::model::id::{Key, Namespace};
 
 /// What a backend answers with, when it has.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, ColdError>> + Send + 'a>>;
+
+/// The most folders and names in a key that a disk keeps as they are: each folder takes as much as a small object.
+pub(in crate::store) const DEEPEST: usize = 16;
 
 /// How safe a change has to be before it counts as made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +64,12 @@ pub enum ColdError {
     /// This object can't be kept here, ever: its name is too long for the file system, its attributes for the bucket.
     #[error("it can't be kept there: {0}")]
     Unfit(String),
-    /// What is there is not what was written: it can't be read and is to be removed.
+    /// What has been read is not what was written. That may be the reading's fault.
     #[error("what is kept there is damaged: {0}")]
     Damaged(String),
+    /// What is there is in a form of later versions of this program: sound, and of no use to this one. It is left alone.
+    #[error("a newer Springhead wrote it: {0}")]
+    Later(String),
 }
 
 /// One object of a listing.
@@ -129,10 +138,11 @@ pub fn open(
     namespace: &Namespace,
     access: &cloud::Access,
     clock: &Clock,
+    readers: Readers,
 ) -> Result<Arc<dyn Cold>, ColdError> {
     match place {
         Durable::Off => Err(ColdError::Denied("it is off".to_owned())),
-        Durable::Disk => Ok(Arc::new(disk::Disk::open(objects, namespace)?)),
+        Durable::Disk => Ok(Arc::new(disk::Disk::open_for(objects, namespace, readers)?)),
         Durable::Bucket(url) => {
             let location = cloud::Location::parse(url).map_err(|error| ColdError::Denied(format!("its URL {error}")))?;
             Ok(Arc::new(cloud::Cloud::open(&location, namespace, access, BUCKET_WITHIN, clock.clone())?))

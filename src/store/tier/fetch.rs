@@ -10,11 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::doubt::{Advice, Doubts};
 use super::index::Slot;
 use super::{Shared, Spot, Tier};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::Key;
-use crate::store::cold::ColdError;
+use crate::store::cold::{ColdError, blocks};
 use crate::store::{Entry, StoreError};
 
 /// How long a reader waits for the tier. Players and CDNs give up after ten seconds or more; an answer in time lets them go elsewhere.
@@ -25,15 +26,12 @@ const AT_ONCE: usize = 64;
 const FAILURES: u32 = 5;
 /// For how long.
 const REST: Duration = Duration::from_secs(2);
-/// A part that is smaller than this is not worth a read of its own: the whole is kept for the next reader.
-const WORTH_A_PART: u64 = 256 << 10;
-
 /// What of an object is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
     /// All of it.
     Whole,
-    /// These bytes, if the rest can be spared.
+    /// These bytes, if the rest can be spared. What is read around them, to check them, comes with them.
     Part(Range<u64>),
     /// What is known of it; no bytes.
     Nothing,
@@ -115,19 +113,32 @@ impl Tier {
 
     pub(super) async fn read_now(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
         let shared = &self.shared;
-        let found = shared.state.lock().find(key);
+        let (found, advice) = {
+            let mut state = shared.state.lock();
+            (state.find(key), state.doubts.advise(key, shared.clock.now()))
+        };
         let slot = match found {
             Spot::Waiting(entry) => {
                 let length = entry.body.len() as u64;
                 return Ok(Some(ColdHit { entry, length, part: None }));
             }
             Spot::Absent => return Ok(None),
+            _ if advice == Advice::Lost => return Ok(None),
+            _ if advice == Advice::Wait => {
+                shared.metrics.read_refused.inc();
+                return Err(StoreError::Unreachable);
+            }
             Spot::There(slot) => Some(slot),
             Spot::Unknown => None,
         };
         let want = match &slot {
             Some(slot) => match want(slot.length) {
-                Want::Part(range) if slot.length < WORTH_A_PART || range.end - range.start > slot.length / 2 => Want::Whole,
+                Want::Part(range) => {
+                    let range = blocks::align(&range, slot.length);
+                    // Of a short one, the whole is kept for the next reader.
+                    let is_worth_it = slot.length >= blocks::SHORTEST && range.end - range.start <= slot.length / 2;
+                    if is_worth_it { Want::Part(range) } else { Want::Whole }
+                }
                 want => want,
             },
             None => Want::Whole,
@@ -156,9 +167,7 @@ impl Tier {
                     }
                     let (sender, outcome) = watch::channel(None);
                     flights.insert(flight.clone(), outcome.clone());
-                    // The journal's word may be out of date; what lies beside the object is not.
-                    let expires = slot.filter(|slot| slot.is_certain).map(|slot| slot.expires);
-                    tokio::spawn(fly(Arc::clone(shared), flight, expires, sender));
+                    tokio::spawn(fly(Arc::clone(shared), flight, slot, sender));
                     outcome
                 }
             }
@@ -175,20 +184,21 @@ impl Tier {
 }
 
 /// Makes one read for all who wait, whether or not any of them stays.
-async fn fly(shared: Arc<Shared>, flight: SharedRead, expires: Option<Moment>, outcome: watch::Sender<ReadResult>) {
+async fn fly(shared: Arc<Shared>, flight: SharedRead, slot: Option<Slot>, outcome: watch::Sender<ReadResult>) {
     let (key, version, want) = &flight;
-    let mut result = ask(&shared, key, want, expires).await;
+    let mut result = ask(&shared, key, want, slot).await;
     if matches!(result, Err(ColdError::Damaged(_))) {
         // Another process may have been between the steps of a write.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        result = ask(&shared, key, want, expires).await;
+        result = ask(&shared, key, want, slot).await;
     }
     let now = shared.clock.now();
-    let is_good = matches!(result, Ok(_) | Err(ColdError::Damaged(_)));
+    let is_good = matches!(result, Ok(_) | Err(ColdError::Damaged(_) | ColdError::Later(_)));
     shared.fetch.breaker.lock().note(is_good, now);
     let answer = match result {
         Ok(Some(hit)) => {
             shared.metrics.read.inc();
+            shared.state.lock().is_right(key);
             let is_live = hit.entry.meta.is_live(now);
             // What another server still writes may be outdated at any moment.
             if is_live
@@ -203,21 +213,44 @@ async fn fly(shared: Arc<Shared>, flight: SharedRead, expires: Option<Moment>, o
         Ok(None) => {
             shared.metrics.read_absent.inc();
             let mut state = shared.state.lock();
-            if version.is_some() && state.is_still(key, *version) {
+            if version.is_none() || !state.is_still(key, *version) {
+                Ok(None)
+            } else if shared.is_ours() && (state.is_complete || slot.is_some_and(|slot| slot.is_certain)) {
+                // It was put there, and nobody but us removes anything.
+                let wrong = state.doubts.wrong(key, now);
+                if Doubts::is_enough(wrong) {
+                    state.is_missing(key);
+                }
+                drop(state);
+                in_doubt(&shared, key, wrong, "the durable tier says that it has no such object")
+            } else {
                 state.take_out(key);
+                Ok(None)
             }
-            Ok(None)
         }
-        Err(ref error @ ColdError::Damaged(_)) => {
-            let namespace = &shared.namespace;
-            tracing::warn!(%namespace, %key, %error, "an object in the durable tier is lost");
+        Err(ColdError::Damaged(ref what)) => {
             let mut state = shared.state.lock();
-            // Whose journal this is not does not clean up either.
-            if state.lines.is_some() && state.is_still(key, *version) {
-                state.damaged(key);
-                shared.wake.notify_one();
+            if state.is_still(key, *version) {
+                let wrong = state.doubts.wrong(key, now);
+                drop(state);
+                in_doubt(&shared, key, wrong, what)
+            } else {
+                Err(())
             }
-            Ok(None)
+        }
+        Err(ColdError::Later(ref what)) => {
+            let is_news = shared.state.lock().is_later(key);
+            if is_news {
+                let namespace = &shared.namespace;
+                tracing::warn!(
+                    %namespace,
+                    %key,
+                    what,
+                    "a newer Springhead wrote an object that this one can't read: it is left alone and answered with 503, as all of \
+                     its kind; run the newer one again to serve them"
+                );
+            }
+            Err(())
         }
         Err(error) => {
             shared.metrics.read_failed.inc();
@@ -230,25 +263,53 @@ async fn fly(shared: Arc<Shared>, flight: SharedRead, expires: Option<Moment>, o
     outcome.send_replace(Some(answer));
 }
 
+/// Says in the log what is thought of a wrong answer, and what a reader is told.
+fn in_doubt(shared: &Shared, key: &Key, wrong: usize, what: &str) -> Result<Option<ColdHit>, ()> {
+    let namespace = &shared.namespace;
+    if wrong == 1 {
+        tracing::warn!(%namespace, %key, what, "a wrong answer from the durable tier: the object is set aside and asked for again");
+    }
+    if !Doubts::is_enough(wrong) {
+        return Err(());
+    }
+    if !Doubts::is_enough(wrong - 1) {
+        shared.metrics.lost_damaged.inc();
+        tracing::warn!(%namespace, %key, what, "an object in the durable tier is lost; what is there of it is left until its time is over");
+    }
+    Ok(None)
+}
+
 /// Asks the backend, within the deadline.
-async fn ask(shared: &Arc<Shared>, key: &Key, want: &Want, expires: Option<Moment>) -> Result<Option<ColdHit>, ColdError> {
+async fn ask(shared: &Arc<Shared>, key: &Key, want: &Want, slot: Option<Slot>) -> Result<Option<ColdHit>, ColdError> {
     let Some(cold) = shared.cold.get() else {
         return Err(ColdError::Unavailable("it is not open yet".to_owned()));
     };
     let read = async {
         let _slot = shared.fetch.slots.acquire().await;
-        match want {
-            Want::Whole => cold.get(key).await,
-            Want::Part(range) => cold.get_range(key, range.clone()).await,
-            Want::Nothing => Ok(cold.head(key).await?.map(|attributes| (attributes, bytes::Bytes::new()))),
+        let wrong = || ColdError::Damaged("the bytes are not those that were written".to_owned());
+        if let Want::Part(range) = want {
+            let Some((attributes, part)) = cold.get_range(key, range.clone()).await? else { return Ok(None) };
+            match attributes.blocks.check(attributes.length, range.start, &part) {
+                Some(true) => return Ok(Some((attributes, part, want))),
+                Some(false) => return Err(wrong()),
+                // Of what was written before there were hashes of parts, only the whole can be checked.
+                None => {}
+            }
         }
+        if *want == Want::Nothing {
+            return Ok(cold.head(key).await?.map(|attributes| (attributes, bytes::Bytes::new(), want)));
+        }
+        let Some((attributes, body)) = cold.get(key).await? else { return Ok(None) };
+        if attributes.fits(&body) { Ok(Some((attributes, body, &Want::Whole))) } else { Err(wrong()) }
     };
     let read = timeout(WITHIN, read).await.map_err(|_| ColdError::Unavailable("it takes too long".to_owned()))?;
-    let Some((attributes, body)) = read? else { return Ok(None) };
-    if *want == Want::Whole && !attributes.fits(&body) {
-        return Err(ColdError::Damaged("the body is not what was written".to_owned()));
+    let Some((attributes, body, got)) = read? else { return Ok(None) };
+    // The journal's word may be out of date; what lies beside the object is not.
+    let known = slot.filter(|slot| slot.is_certain);
+    if shared.is_ours() && known.is_some_and(|slot| attributes.modified < slot.modified) {
+        return Err(ColdError::Damaged("it is an older version".to_owned()));
     }
-    Ok(Some(hit(key, &attributes, body, want, expires, &shared.clock)))
+    Ok(Some(hit(key, &attributes, body, got, known.map(|slot| slot.expires), &shared.clock)))
 }
 
 fn hit(

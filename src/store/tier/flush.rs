@@ -1,16 +1,16 @@
 //! Makes the changes that wait, and keeps the books.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::fetch::Want;
 use super::index::Index;
 use super::journal::{Journal, Line, Lines};
+use super::look::look_at_everything;
 use super::queue::{Change, Turn};
 use super::{Ack, Shared, Tier, open};
 use crate::model::clock::Moment;
@@ -25,10 +25,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP_BATCH: usize = 256;
 /// How long the start waits for what readers want first.
 const FIRST_WITHIN: Duration = Duration::from_millis(700);
-/// How many objects are read or looked at at a time.
+/// How many objects are read at a time.
 const READS_AT_ONCE: usize = 32;
-/// How often what failed at the start is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 /// How long a tier that is known to fail may take for one more change when the server stops, and how long any other.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -172,7 +170,7 @@ impl Keeper {
         self.write_journal().await;
         let is_done = {
             let state = self.shared.state.lock();
-            state.queue.is_empty() && state.is_complete
+            state.queue.is_empty() && state.knows_all()
         };
         if let Some(mut journal) = self.journal.take()
             && self.is_whole
@@ -204,6 +202,7 @@ impl Keeper {
         };
         self.shared.note_room();
         self.shared.note_progress();
+        self.ask_again();
         let now = self.shared.clock.now();
         // What is in memory still is lost when it leaves it; the hot store asks then.
         let is_lost = |key: &Key| self.shared.hot.upgrade().is_none_or(|hot| hot.peek(key).is_none());
@@ -235,6 +234,15 @@ impl Keeper {
         {
             self.is_whole &= is_done;
             self.journal = Some(journal);
+        }
+    }
+
+    /// Asks for what is in doubt, whether or not anybody else does.
+    fn ask_again(&self) {
+        let due = self.shared.state.lock().doubts.due(self.shared.clock.now(), READS_AT_ONCE / 8);
+        for key in due {
+            let tier = Tier { shared: Arc::clone(&self.shared) };
+            tokio::spawn(async move { drop(tier.read_now(&key, |_| Want::Whole).await) });
         }
     }
 
@@ -271,6 +279,10 @@ async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
             let attributes = Attributes::of(&entry.body, &entry.meta, &shared.clock);
             cold.put(&turn.key, entry.body.clone(), &attributes, care).await
         }
+        None if matches!(turn.change, Change::Clear) && matches!(cold.head(&turn.key).await, Err(ColdError::Later(_))) => {
+            shared.state.lock().is_later(&turn.key);
+            Ok(())
+        }
         None => cold.delete(&turn.key, care).await,
     };
     let mut state = shared.state.lock();
@@ -299,76 +311,4 @@ async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
         result => shared.note(result.as_ref().copied()),
     }
     shared.wake.notify_one();
-}
-
-/// Compares the index with everything the tier holds; at the end the index is complete, and waste is removed.
-async fn look_at_everything(shared: Arc<Shared>, cold: Arc<dyn Cold>) {
-    let namespace = &shared.namespace;
-    loop {
-        let begun = shared.clock.now();
-        match look(&shared, &cold).await {
-            Ok(news) => {
-                shared.state.lock().complete();
-                let milliseconds = u64::try_from(shared.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(%namespace, news, milliseconds, "everything in the durable tier is known");
-                break;
-            }
-            Err(error) => {
-                // Of a tier that is known to fail it is no news.
-                if shared.health.lock().is_none() {
-                    tracing::warn!(%namespace, %error, "can't look through the durable tier; it is tried again");
-                }
-                tokio::select! {
-                    () = sleep(AGAIN * 10) => {}
-                    () = shared.drain.cancelled() => return,
-                }
-            }
-        }
-    }
-    match cold.tidy().await {
-        Ok(0) => {}
-        Ok(removed) => {
-            shared.metrics.orphans.inc_by(removed);
-            tracing::info!(%namespace, removed, "removed what belonged to no object");
-        }
-        Err(error) => tracing::warn!(%namespace, %error, "can't remove what belongs to no object"),
-    }
-}
-
-async fn look(shared: &Arc<Shared>, cold: &Arc<dyn Cold>) -> Result<u64, ColdError> {
-    let mut list = cold.list();
-    let mut heads: JoinSet<(Key, Result<Option<Attributes>, ColdError>)> = JoinSet::new();
-    let mut news = 0;
-    let failed: OnceLock<ColdError> = OnceLock::new();
-    let mut headed = |(key, result): (Key, Result<Option<Attributes>, ColdError>)| match result {
-        Ok(Some(attributes)) => news += u64::from(shared.state.lock().found(&key, &attributes)),
-        Ok(None) | Err(ColdError::Damaged(_)) => {}
-        Err(error) => drop(failed.set(error)),
-    };
-    while let Some(listed) = list.recv().await {
-        match listed {
-            Ok(object) => match object.attributes {
-                Some(attributes) => headed((object.key, Ok(Some(attributes)))),
-                None => {
-                    if heads.len() >= READS_AT_ONCE
-                        && let Some(Ok(done)) = heads.join_next().await
-                    {
-                        headed(done);
-                    }
-                    let cold = Arc::clone(cold);
-                    heads.spawn(async move {
-                        let result = cold.head(&object.key).await;
-                        (object.key, result)
-                    });
-                }
-            },
-            // Of no use to anybody; what is left of it is waste.
-            Err(ColdError::Damaged(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    while let Some(done) = heads.join_next().await {
-        headed(done.map_err(|error| ColdError::Unavailable(error.to_string()))?);
-    }
-    failed.into_inner().map_or(Ok(news), Err)
 }

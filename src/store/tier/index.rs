@@ -1,7 +1,7 @@
 //! What the tier below holds, in memory: which keys, until when, how large. So that a miss is known to be one without asking, expiry
 //! needs no listing, and the oldest segment is found at once.
 //!
-//! A pure structure for one thread. Invariants: `bytes` is the sum of its parts, and every slot is once in the order of expiry and
+//! A pure structure for one thread. Invariants: `bytes` is the sum of its parts, each folder counted once, and every slot is once in the order of expiry and
 //! once in its class's order of age.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,9 +12,13 @@ use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::store::Entry;
+use crate::store::cold::DEEPEST;
 
 /// What an object takes beside its body: its attributes' block and what the file system rounds up, in bytes.
 pub(super) const OVERHEAD: u64 = 8 << 10;
+
+/// What a folder takes: a block beside the bodies and one beside their attributes.
+const FOLDER: u64 = 8 << 10;
 
 /// What is known of an object in the tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(super) struct Slot {
     pub(super) version: u64,
     /// Whether it was written or seen by this process, and not only read in the journal.
     pub(super) is_certain: bool,
+    /// Whether it was written by this process: then its deadline has nothing to do with the wall clock.
+    pub(super) is_own: bool,
 }
 
 /// What a version takes in the tier.
@@ -42,6 +48,9 @@ pub(super) struct Index {
     segments: BTreeMap<(WallTime, u64), Key>,
     protected: BTreeMap<(WallTime, u64), Key>,
     names: HashMap<u64, Key, RandomState>,
+    /// How many objects are in each folder or below it, by the hash of its name.
+    folders: HashMap<u64, u64, RandomState>,
+    hasher: RandomState,
     bytes: u64,
     next: u64,
 }
@@ -65,6 +74,11 @@ impl Index {
         self.next += 1;
         let slot = Slot { version: self.next, ..slot };
         self.bytes += slot.length + OVERHEAD;
+        for folder in self.folders_of(key) {
+            let count = self.folders.entry(folder).or_default();
+            self.bytes += if *count == 0 { FOLDER } else { 0 };
+            *count += 1;
+        }
         self.due.insert((slot.expires, slot.version));
         self.names.insert(slot.version, key.clone());
         self.class(slot.kind).insert((slot.modified, slot.version), key.clone());
@@ -74,10 +88,27 @@ impl Index {
     pub(super) fn remove(&mut self, key: &Key) -> Option<Slot> {
         let slot = self.slots.remove(key)?;
         self.bytes -= slot.length + OVERHEAD;
+        for folder in self.folders_of(key) {
+            if let Some(count) = self.folders.get_mut(&folder) {
+                *count -= 1;
+                if *count == 0 {
+                    self.folders.remove(&folder);
+                    self.bytes -= FOLDER;
+                }
+            }
+        }
         self.due.remove(&(slot.expires, slot.version));
         self.names.remove(&slot.version);
         self.class(slot.kind).remove(&(slot.modified, slot.version));
         Some(slot)
+    }
+
+    /// The folders that a disk has for this key.
+    fn folders_of(&self, key: &Key) -> Vec<u64> {
+        let key = key.as_str();
+        let folders = || key.match_indices('/').map(|(end, _)| &key[..end]);
+        // A deeper one goes by its hash.
+        if folders().nth(DEEPEST - 1).is_some() { Vec::new() } else { folders().map(|name| self.hasher.hash_one(name)).collect() }
     }
 
     /// Notes that what the journal said is so.
@@ -85,6 +116,21 @@ impl Index {
         if let Some(slot) = self.slots.get_mut(key) {
             slot.is_certain = true;
         }
+    }
+
+    /// Reads the deadlines anew of all that is from an earlier process.
+    pub(super) fn redate(&mut self, read: impl Fn(Moment) -> Moment) {
+        for slot in self.slots.values_mut().filter(|slot| !slot.is_own) {
+            self.due.remove(&(slot.expires, slot.version));
+            slot.expires = read(slot.expires);
+            self.due.insert((slot.expires, slot.version));
+        }
+    }
+
+    /// When the newest object was written.
+    pub(super) fn newest(&self) -> Option<WallTime> {
+        let newest = |class: &BTreeMap<(WallTime, u64), Key>| class.last_key_value().map(|((modified, _), _)| *modified);
+        newest(&self.segments).max(newest(&self.protected))
     }
 
     fn class(&mut self, kind: Kind) -> &mut BTreeMap<(WallTime, u64), Key> {
@@ -114,7 +160,10 @@ impl Index {
 
     #[cfg(test)]
     pub(super) fn validate(&self) {
-        assert_eq!(self.bytes, self.slots.values().map(|slot| slot.length + OVERHEAD).sum::<u64>());
+        let folders: BTreeSet<_> = self.slots.keys().flat_map(|key| self.folders_of(key)).collect();
+        assert_eq!(self.folders.len(), folders.len());
+        let objects = self.slots.values().map(|slot| slot.length + OVERHEAD).sum::<u64>();
+        assert_eq!(self.bytes, objects + folders.len() as u64 * FOLDER);
         assert_eq!(self.due.len(), self.slots.len());
         assert_eq!(self.names.len(), self.slots.len());
         assert_eq!(self.segments.len() + self.protected.len(), self.slots.len());
@@ -140,12 +189,12 @@ mod tests {
             let mut index = Index::default();
             let start = Clock::manual().now();
             for (name, insert, length, modified, ttl) in steps {
-                let key = Key::parse(&format!("k{name}")).unwrap();
+                let key = Key::parse(["a", "b/c", "b/d", "b/e/f", "g", "h/i/j/k", "l/m", "b/n/o"][usize::from(name)]).unwrap();
                 let kind = if name % 3 == 0 { Kind::Playlist } else { Kind::Segment };
                 if insert {
                     let expires = start + Duration::from_secs(ttl);
                     let modified = WallTime::from_millis(modified);
-                    index.insert(&key, Slot { length, kind, modified, expires, version: 0, is_certain: true });
+                    index.insert(&key, Slot { length, kind, modified, expires, version: 0, is_certain: true, is_own: false });
                     assert_eq!(index.get(&key).unwrap().length, length);
                 } else {
                     index.remove(&key);

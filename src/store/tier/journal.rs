@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::index::Slot;
@@ -96,7 +97,7 @@ pub(super) fn parse(line: &str, clock: &Clock) -> Option<Line> {
             let key = Key::parse(fields.next()?).ok()?;
             let modified = WallTime::from_millis(modified);
             let expires = clock.deadline_of(modified, WallTime::from_millis(expires));
-            Some(Line::Written(key, Slot { length, kind, modified, expires, version: 0, is_certain: false }))
+            Some(Line::Written(key, Slot { length, kind, modified, expires, version: 0, is_certain: false, is_own: false }))
         }
         _ => None,
     }
@@ -120,7 +121,7 @@ fn logs(folder: &Path) -> io::Result<Vec<u64>> {
 impl Journal {
     /// Takes hold of the folder, unless another process has it. Blocking, as everything here.
     pub(super) fn claim(folder: &Path) -> io::Result<Option<Self>> {
-        fs::create_dir_all(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let lock = OpenOptions::new().create(true).append(true).open(folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -254,7 +255,7 @@ mod tests {
 
     fn slot(length: u64, clock: &Clock) -> Slot {
         let expires = clock.now() + Duration::from_secs(60);
-        Slot { length, kind: Kind::Manifest, modified: clock.wall(), expires, version: 0, is_certain: false }
+        Slot { length, kind: Kind::Manifest, modified: clock.wall(), expires, version: 0, is_certain: false, is_own: false }
     }
 
     #[test]

@@ -7,16 +7,21 @@
 //! 3. [`fetch`] reads past the hot store: one read for all who wait, a deadline, and no read at all while the tier is known to fail.
 //! 4. At the start the journal says what is there. Unless the process before stopped in order, that is only a beginning: everything in
 //!    the tier is looked at again, and until then what the index does not know is asked for.
+//! 5. What the tier gets wrong is set aside and asked for again ([`doubt`]), and what it calls over by a clock that may be wrong is kept
+//!    until the clock has been steady ([`clock`]).
 //!
 //! Invariants: no call here waits for the tier but [`Tier::settled`] and [`Tier::read`]. What a reader finds is the newest version or
 //! nothing, never an older one again. Nothing is removed from the tier by guess.
 
+mod clock;
+mod doubt;
 mod fetch;
 mod flush;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod index;
 mod journal;
+mod look;
 mod open;
 mod queue;
 mod room;
@@ -233,6 +238,11 @@ impl Tier {
             return Some("a durable tier is kept by another server: nothing is written until that one ends".to_owned());
         }
         let state = self.shared.state.lock();
+        if state.later_objects() > 0 {
+            return Some(
+                "a durable tier has objects of a newer Springhead: they are left alone and answered with 503".to_owned(),
+            );
+        }
         if let Some(bytes) = state.room.ceiling() {
             return Some(format!(
                 "a durable tier has space for {} MiB only, less than durable_capacity: its oldest segments go early",
@@ -342,7 +352,7 @@ impl Follower for Ear {
         match state.queue.get(&entry.key) {
             // A newer version, or none: this one is not what a reader misses.
             Some(Change::Write(_)) => true,
-            Some(Change::Remove) => false,
+            Some(Change::Remove | Change::Clear) => false,
             None => state.index.get(&entry.key).is_some(),
         }
     }

@@ -28,13 +28,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub(super) enum Change {
     Write(Arc<Entry>),
     Remove,
+    /// The same on the journal's word alone: what is there is looked at first, and may be another version's to remove.
+    Clear,
 }
 
 impl Change {
     fn bytes(&self) -> u64 {
         match self {
             Self::Write(entry) => entry.body.len() as u64,
-            Self::Remove => 0,
+            Self::Remove | Self::Clear => 0,
         }
     }
 }
@@ -331,7 +333,7 @@ mod tests {
             let make = |queue: &mut Queue, made: &mut BTreeMap<Key, Option<usize>>, turn: Turn| {
                 let what = match &turn.change {
                     Change::Write(entry) => Some(entry.body.len()),
-                    Change::Remove => None,
+                    Change::Remove | Change::Clear => None,
                 };
                 made.insert(turn.key.clone(), what);
                 queue.end(&turn, ChangeEnd::Made, clock.now());

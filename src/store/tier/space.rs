@@ -63,7 +63,7 @@ impl State {
     pub(super) fn ended(&mut self, turn: &Turn) -> bool {
         match &turn.change {
             Change::Write(entry) => self.room.end(turn.number, cost(entry)),
-            Change::Remove => false,
+            Change::Remove | Change::Clear => false,
         }
     }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use super::clock::Steadiness;
+use super::doubt::Doubts;
 use super::index::{Index, OVERHEAD, Slot, cost};
 use super::journal::Lines;
 use super::queue::{Change, ChangeEnd, Queue, Turn};
@@ -44,6 +46,14 @@ pub(super) struct State {
     pub(super) options: Options,
     /// Whether the index names everything the tier holds.
     pub(super) is_complete: bool,
+    /// What the tier has given a wrong answer about.
+    pub(super) doubts: Doubts,
+    /// How many objects of a later version's form a look at everything has found, and how many have been met since.
+    later: (u64, u64),
+    /// Whether there may be objects that the index can't name: then the tier is asked for what is not in it, and the next start looks
+    /// at everything again.
+    is_unsure: bool,
+    steadiness: Steadiness,
     /// For the journal; nobody keeps it while another process holds it.
     pub(super) lines: Option<Lines>,
     /// What was given up since somebody looked.
@@ -65,6 +75,10 @@ impl State {
             queue: Queue::default(),
             options,
             is_complete: false,
+            doubts: Doubts::default(),
+            later: (0, 0),
+            is_unsure: false,
+            steadiness: Steadiness::new(&clock),
             lines: None,
             given_up: Vec::new(),
             evicted: Vec::new(),
@@ -111,14 +125,16 @@ impl State {
         if let Some(slot) = self.take_out(key)
             && self.queue.get(key).is_none()
         {
+            let change = if slot.is_certain { Change::Remove } else { Change::Clear };
             // Before all writes: they may wait for its space.
-            self.queue.push(key, Change::Remove, self.clock.now(), Moment::default());
+            self.queue.push(key, change, self.clock.now(), Moment::default());
             self.room.leaves(key, slot.length + OVERHEAD);
         }
     }
 
     /// Strikes a key off the index.
     pub(super) fn take_out(&mut self, key: &Key) -> Option<Slot> {
+        self.doubts.settle(key);
         let slot = self.index.remove(key)?;
         if let Some(lines) = &mut self.lines {
             lines.removed(key);
@@ -130,6 +146,7 @@ impl State {
         if let Some(lines) = &mut self.lines {
             lines.written(key, &slot, &self.clock);
         }
+        self.doubts.settle(key);
         self.index.insert(key, slot);
     }
 
@@ -141,7 +158,7 @@ impl State {
             (Some(_), _) => Spot::Absent,
             (None, Some(slot)) if now < slot.expires => Spot::There(*slot),
             (None, Some(slot)) if slot.is_certain || self.is_complete => Spot::Absent,
-            (None, None) if self.is_complete => Spot::Absent,
+            (None, None) if self.knows_all() => Spot::Absent,
             (None, _) => Spot::Unknown,
         }
     }
@@ -167,6 +184,7 @@ impl State {
             expires: meta.expires,
             version: 0,
             is_certain: true,
+            is_own: true,
         };
         self.put_in(&turn.key, slot);
         self.room.left(&turn.key);
@@ -194,14 +212,35 @@ impl State {
         self.forget(&turn.key);
     }
 
-    /// What is there can't be read any more.
-    pub(super) fn damaged(&mut self, key: &Key) {
-        self.metrics.damaged.inc();
-        if self.queue.get(key).is_none() {
-            self.take_out(key);
-            let now = self.clock.now();
-            self.queue.push(key, Change::Remove, now, now);
+    /// The tier has given a right answer about it.
+    pub(super) fn is_right(&mut self, key: &Key) {
+        self.doubts.settle(key);
+    }
+
+    /// The tier has said often enough that it has no such object. Nothing more is known of it than that.
+    pub(super) fn is_missing(&mut self, key: &Key) {
+        self.is_unsure = true;
+        self.take_out(key);
+    }
+
+    /// What is there is in a later version's form: it is nobody's here to remove, for age or for space. Says whether it is the first.
+    pub(super) fn is_later(&mut self, key: &Key) -> bool {
+        let is_first = self.later == (0, 0);
+        if self.take_out(key).is_some() || self.later.1 == 0 {
+            self.later.1 += 1;
         }
+        self.is_unsure = true;
+        is_first
+    }
+
+    /// How many objects in a later version's form are known.
+    pub(super) fn later_objects(&self) -> u64 {
+        self.later.0.max(self.later.1)
+    }
+
+    /// Whether what the index does not name is not there.
+    pub(super) fn knows_all(&self) -> bool {
+        self.is_complete && !self.is_unsure
     }
 
     /// An object was found in the tier that the index may not know. Says whether it is news.
@@ -216,6 +255,7 @@ impl State {
             expires: self.clock.deadline_of(attributes.modified, attributes.expires),
             version: 0,
             is_certain: true,
+            is_own: false,
         };
         // A deadline reads back some milliseconds off: both clocks move between two looks at them.
         let is_near = |one: Moment, other: Moment| one.since(other) + other.since(one) < Duration::from_secs(1);
@@ -231,8 +271,11 @@ impl State {
         true
     }
 
-    /// Everything in the tier has been seen: what was not is not there.
-    pub(super) fn complete(&mut self) {
+    /// Everything in the tier has been seen: what was not is not there. Among it were so many objects in a later version's form, and so
+    /// many that could not be read, whose keys nobody knows.
+    pub(super) fn complete(&mut self, later: u64, unreadable: u64) {
+        self.later.0 = later;
+        self.is_unsure |= later + unreadable > 0;
         for key in self.index.uncertain() {
             self.take_out(&key);
         }
@@ -271,7 +314,17 @@ impl State {
         }
         let now = self.clock.now();
         self.room.look(self.index.bytes(), self.options.capacity, now);
-        for _ in 0..limit {
+        if self.steadiness.judge(self.index.newest(), &self.clock) {
+            tracing::warn!(
+                "everything in a durable tier is old by this machine's clock: nothing is removed for its age until the clock has been \
+                 steady for ten minutes; if it is wrong, set it"
+            );
+        }
+        if let Some(read) = self.steadiness.step(&self.clock) {
+            self.index.redate(read);
+        }
+        let is_doubted = self.steadiness.is_doubted(now);
+        for _ in 0..if is_doubted { 0 } else { limit } {
             let Some(key) = self.index.first_due(now).cloned() else { break };
             self.forget(&key);
             self.metrics.expired.inc();
@@ -299,6 +352,8 @@ impl State {
         metrics.budget_bytes.set(self.budget());
         metrics.waiting_bytes.set(self.queue.bytes());
         metrics.waiting_changes.set(self.queue.len() as u64);
+        metrics.doubtful_objects.set(self.doubts.len() as u64);
+        metrics.later_objects.set(self.later_objects());
         metrics.lag_seconds.set(self.lag(now).as_secs_f64());
     }
 

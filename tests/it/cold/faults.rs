@@ -28,6 +28,12 @@ pub(crate) enum Fault {
     Full,
     /// No call ever ends.
     Dead,
+    /// Each read brings other bytes than were written.
+    Wrong,
+    /// Each read finds nothing, and a listing names nothing.
+    Gone,
+    /// Each object is in a form of later versions.
+    Later,
 }
 
 /// A backend in memory, with faults. What it is asked is counted.
@@ -64,9 +70,20 @@ impl Memory {
             Fault::Failing => return Err(ColdError::Unavailable("it fails".to_owned())),
             Fault::Full if is_write => return Err(ColdError::Full("it is full".to_owned())),
             Fault::Dead => std::future::pending().await,
-            Fault::None | Fault::Full => {}
+            Fault::Later if !is_write => return Err(ColdError::Later("its form is 2".to_owned())),
+            Fault::None | Fault::Full | Fault::Wrong | Fault::Gone | Fault::Later => {}
         }
         Ok(())
+    }
+
+    /// What a reader is given of an object.
+    fn read(&self, key: &Key) -> Option<(Attributes, Bytes)> {
+        let (attributes, body) = self.objects.lock().get(key).cloned()?;
+        match *self.fault.lock() {
+            Fault::Gone => None,
+            Fault::Wrong => Some((attributes, body.iter().map(|byte| byte ^ 1).collect())),
+            _ => Some((attributes, body)),
+        }
     }
 }
 
@@ -95,7 +112,7 @@ impl Cold for Memory {
         Box::pin(async move {
             self.gets.fetch_add(1, Ordering::SeqCst);
             self.suffer(false).await?;
-            Ok(self.objects.lock().get(key).cloned())
+            Ok(self.read(key))
         })
     }
 
@@ -103,9 +120,9 @@ impl Cold for Memory {
         Box::pin(async move {
             self.ranges.fetch_add(1, Ordering::SeqCst);
             self.suffer(false).await?;
-            Ok(self.objects.lock().get(key).map(|(attributes, body)| {
+            Ok(self.read(key).map(|(attributes, body)| {
                 let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap().min(body.len()));
-                (attributes.clone(), body.slice(start..end))
+                (attributes, body.slice(start..end))
             }))
         })
     }
@@ -113,7 +130,7 @@ impl Cold for Memory {
     fn head<'a>(&'a self, key: &'a Key) -> Later<'a, Option<Attributes>> {
         Box::pin(async move {
             self.suffer(false).await?;
-            Ok(self.objects.lock().get(key).map(|(attributes, _)| attributes.clone()))
+            Ok(self.read(key).map(|(attributes, _)| attributes))
         })
     }
 
@@ -127,8 +144,11 @@ impl Cold for Memory {
     }
 
     fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>> {
-        let objects: Vec<ListedObject> =
+        let mut objects: Vec<ListedObject> =
             self.objects.lock().keys().map(|key| ListedObject { key: key.clone(), attributes: None }).collect();
+        if *self.fault.lock() == Fault::Gone {
+            objects.clear();
+        }
         let (sender, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
             for object in objects {

@@ -16,14 +16,14 @@ use http::HeaderValue;
 use crate::model::clock::WallTime;
 use crate::model::id::Key;
 use crate::store::cold::attributes::kind;
-use crate::store::cold::{Attributes, ColdError};
+use crate::store::cold::{Attributes, Blocks, ColdError};
 
 /// The fields of one object.
 pub(super) type Fields = BTreeMap<String, String>;
 
-/// Says whose object it is, and the fields' version. A reader refuses a later one.
+/// Says whose object it is, and the fields' version. A reader leaves a later one alone.
 const MARK: &str = "springhead";
-const VERSION: &str = "1";
+const VERSION: u32 = 1;
 /// What all names and values may come to: S3 takes 2 KB, each counted with its prefix by some.
 const LARGEST: usize = 1_900;
 
@@ -34,7 +34,7 @@ const LARGEST: usize = 1_900;
 pub(super) fn to_fields(attributes: &Attributes, key: Option<&Key>) -> Result<Fields, ColdError> {
     let mut fields = Fields::new();
     let mut set = |name: &str, value: String| fields.insert(name.to_owned(), value);
-    set(MARK, VERSION.to_owned());
+    set(MARK, VERSION.to_string());
     set("hash", format!("{:032x}", attributes.hash));
     set("kind", attributes.kind.as_str().to_owned());
     set("type", plain(&attributes.content_type));
@@ -54,6 +54,11 @@ pub(super) fn to_fields(attributes: &Attributes, key: Option<&Key>) -> Result<Fi
         set("key", BASE64.encode(key.as_str()));
     }
     let size: usize = fields.iter().map(|(name, value)| "x-amz-meta-".len() + name.len() + value.len()).sum();
+    // Without them a part of it costs a read of the whole.
+    let blocks = BASE64.encode(attributes.blocks.to_bytes());
+    if !blocks.is_empty() && size + "x-amz-meta-blocks".len() + blocks.len() <= LARGEST {
+        fields.insert("blocks".to_owned(), blocks);
+    }
     if size > LARGEST {
         return Err(ColdError::Unfit(format!("its headers come to {size} bytes, and buckets take {LARGEST}")));
     }
@@ -64,12 +69,14 @@ pub(super) fn to_fields(attributes: &Attributes, key: Option<&Key>) -> Result<Fi
 /// object.
 ///
 /// # Errors
-/// [`ColdError::Damaged`].
+/// [`ColdError::Damaged`], or [`ColdError::Later`].
 pub(super) fn from_fields(fields: &Fields, length: u64) -> Result<Option<(Option<Key>, Attributes)>, ColdError> {
     let Some(version) = fields.get(MARK) else { return Ok(None) };
     let damaged = |what: &str| ColdError::Damaged(format!("its field '{what}'"));
-    if version != VERSION {
-        return Err(ColdError::Damaged(format!("its fields are of version {version}, which is not known here")));
+    match version.parse::<u32>() {
+        Ok(VERSION) => {}
+        Ok(later @ 2..) => return Err(ColdError::Later(format!("its fields are of format {later}, this one reads {VERSION}"))),
+        _ => return Err(damaged(MARK)),
     }
     let text = |name: &str| fields.get(name).map(String::as_str);
     let number = |name: &str| text(name).map(|text| text.parse::<u64>().map_err(|_| damaged(name))).transpose();
@@ -86,6 +93,9 @@ pub(super) fn from_fields(fields: &Fields, length: u64) -> Result<Option<(Option
         modified: WallTime::from_millis(number("modified")?.ok_or_else(|| damaged("modified"))?),
         expires: WallTime::from_millis(number("expires")?.ok_or_else(|| damaged("expires"))?),
         target_duration: number("target")?.map(Duration::from_millis),
+        blocks: text("blocks")
+            .and_then(|text| BASE64.decode(text).ok())
+            .map_or_else(Blocks::default, |bytes| Blocks::from_bytes(&bytes)),
     };
     let key = text("key").map(|text| key(text).ok_or_else(|| damaged("key"))).transpose()?;
     Ok(Some((key, attributes)))
@@ -141,6 +151,7 @@ mod tests {
             modified: WallTime::from_millis(1_767_225_600_123),
             expires: WallTime::from_millis(1_767_229_200_456),
             target_duration: Some(Duration::from_millis(2_500)),
+            blocks: Blocks::of(&[7; 300_000]),
         }
     }
 
@@ -165,11 +176,17 @@ mod tests {
             without.remove(name);
             assert!(matches!(from_fields(&without, 3), Err(ColdError::Damaged(_))), "{name}");
         }
-        for (name, value) in [(MARK, "2"), ("kind", "x"), ("type", "%4"), ("coding", "%0a"), ("target", "-1"), ("key", "*")] {
+        for (name, value) in
+            [(MARK, "0"), (MARK, "x"), ("kind", "x"), ("type", "%4"), ("coding", "%0a"), ("target", "-1"), ("key", "*")]
+        {
             let mut odd = fields.clone();
             odd.insert(name.to_owned(), value.to_owned());
             assert!(matches!(from_fields(&odd, 3), Err(ColdError::Damaged(_))), "{name}");
         }
+        let mut later = fields.clone();
+        later.insert(MARK.to_owned(), "2".to_owned());
+        later.remove("hash");
+        assert!(matches!(from_fields(&later, 3), Err(ColdError::Later(_))));
         let mut foreign = fields;
         foreign.remove(MARK);
         assert_eq!(from_fields(&foreign, 3), Ok(None));

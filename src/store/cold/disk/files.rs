@@ -1,8 +1,52 @@
 //! The file operations that change something, one by one: so that a test can stop the disk after any of them, as a crash would.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+/// Who may read objects on the disk. The process's umask may leave fewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readers {
+    /// The server's own user: content keys are among them.
+    #[default]
+    Owner,
+    /// Its group as well, such as a web server's.
+    Group,
+    /// Everyone on the machine.
+    Everyone,
+}
+
+impl Readers {
+    /// All of them, by their names.
+    pub const ALL: [(Self, &'static str); 3] = [(Self::Owner, "owner"), (Self::Group, "group"), (Self::Everyone, "everyone")];
+
+    fn of_files(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o640,
+            Self::Everyone => 0o644,
+        }
+    }
+
+    fn of_folders(self) -> u32 {
+        match self {
+            Self::Owner => 0o700,
+            Self::Group => 0o750,
+            Self::Everyone => 0o755,
+        }
+    }
+
+    /// Which of these permissions let in others than were meant.
+    pub(super) fn too_many(self, mode: u32) -> u32 {
+        mode & 0o077 & !self.of_folders()
+    }
+}
+
+/// Makes a folder and those above it that are missing.
+pub(super) fn make_folders(path: &Path, readers: Readers) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(readers.of_folders()).create(path)
+}
 
 /// The file system, as far as it is written to.
 #[derive(Debug, Default)]
@@ -12,10 +56,10 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Writes a new file.
-    pub(super) fn write(&self, path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    /// Writes a new file, for these to read.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8], sync: bool, readers: Readers) -> io::Result<()> {
         self.step()?;
-        let mut file = File::create(path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(readers.of_files()).open(path)?;
         // A crash may leave any part of it.
         let (half, rest) = bytes.split_at(bytes.len() / 2);
         file.write_all(half)?;
@@ -39,9 +83,9 @@ impl Files {
         }
     }
 
-    pub(super) fn make_folders(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn make_folders(&self, path: &Path, readers: Readers) -> io::Result<()> {
         self.step()?;
-        fs::create_dir_all(path)
+        make_folders(path, readers)
     }
 
     /// Removes a folder if it is empty; says whether it was.

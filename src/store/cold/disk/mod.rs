@@ -14,6 +14,7 @@
 
 mod files;
 mod names;
+mod places;
 mod upkeep;
 
 use std::fs::{self, File};
@@ -31,8 +32,10 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
-use self::files::Files;
+pub use self::files::Readers;
+use self::files::{Files, make_folders};
 use self::names::Names;
+use self::places::{Place, is_open_to_others};
 use super::{Attributes, Care, Cold, ColdError, Later, ListedObject};
 use crate::model::id::{Key, Namespace};
 
@@ -59,6 +62,8 @@ struct Inner {
     attributes: PathBuf,
     staging: PathBuf,
     names: Names,
+    /// Who may read bodies; the rest is nobody else's.
+    readers: Readers,
     files: Files,
     stripes: Box<[RwLock<()>]>,
     /// Tells what this process writes from what another left.
@@ -69,21 +74,21 @@ struct Inner {
     settled: Duration,
 }
 
-/// The files of an object.
-#[derive(Debug)]
-struct Place {
-    body: PathBuf,
-    attributes: PathBuf,
-    stripe: usize,
-}
-
 impl Disk {
     /// Opens the folder of a namespace below `objects`, making it if need be. Blocking; nothing that is there is touched.
     ///
     /// # Errors
     /// [`ColdError::Denied`] and the like, with the folder's name.
     pub fn open(objects: &Path, namespace: &Namespace) -> Result<Self, ColdError> {
-        Inner::open(objects, namespace)
+        Self::open_for(objects, namespace, Readers::default())
+    }
+
+    /// The same, with bodies that others may read.
+    ///
+    /// # Errors
+    /// As [`Disk::open`]'s.
+    pub fn open_for(objects: &Path, namespace: &Namespace, readers: Readers) -> Result<Self, ColdError> {
+        Inner::open(objects, namespace, readers)
             .map(|inner| Self { inner: Arc::new(inner), calls: Arc::new(Semaphore::new(CALLS)) })
             .map_err(|error| cold(&error))
     }
@@ -132,15 +137,22 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 impl Inner {
-    fn open(objects: &Path, namespace: &Namespace) -> io::Result<Self> {
+    fn open(objects: &Path, namespace: &Namespace, readers: Readers) -> io::Result<Self> {
         let name = namespace.as_str();
         let [bodies, attributes, staging] =
             [objects.join(name), objects.join(".meta").join(name), objects.join(".new").join(name)];
-        for folder in [&bodies, &attributes, &staging] {
-            fs::create_dir_all(folder).map_err(|error| {
+        for (folder, readers) in [(&bodies, readers), (&attributes, Readers::Owner), (&staging, Readers::Owner)] {
+            make_folders(folder, readers).map_err(|error| {
                 let why = format!("{}: {error}", folder.display());
                 io::Error::new(error.kind(), why)
             })?;
+        }
+        if is_open_to_others(objects, &bodies, readers) {
+            tracing::warn!(
+                folder = %objects.display(),
+                "others on this machine can read stored objects, content keys among them: close the folder with chmod -R go-rwx, or \
+                 say who may read them with object_readers"
+            );
         }
         // What is put into these folders is no safer than their own names: they may have been made just now.
         for folder in objects.parent().into_iter().chain([objects, &objects.join(".meta"), &objects.join(".new")]) {
@@ -156,6 +168,7 @@ impl Inner {
             attributes,
             staging,
             names: Names { folds_case },
+            readers,
             files: Files::default(),
             stripes: (0..STRIPES).map(|_| RwLock::new(())).collect(),
             process,
@@ -165,22 +178,6 @@ impl Inner {
         })
     }
 
-    fn place(&self, key: &Key) -> Place {
-        self.place_at(&self.names.path(key))
-    }
-
-    /// The files of the object whose body is at this path below the namespace's folder.
-    fn place_at(&self, path: &Path) -> Place {
-        let mut attributes = self.attributes.join(path).into_os_string();
-        attributes.push(".json");
-        let stripe = ahash::RandomState::with_seeds(1, 2, 3, 4).hash_one(path);
-        Place {
-            body: self.bodies.join(path),
-            attributes: attributes.into(),
-            stripe: usize::try_from(stripe % STRIPES as u64).unwrap_or(0),
-        }
-    }
-
     fn put(&self, key: &Key, body: &[u8], attributes: &Attributes, care: Care) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let staged = |what: &str| self.staging.join(format!("{:016x}-{number}.{what}", self.process));
@@ -188,8 +185,8 @@ impl Inner {
         let place = self.place(key);
         let sync = care == Care::Synced;
         let stage = || {
-            self.files.write(&new_body, body, sync)?;
-            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync)?;
+            self.files.write(&new_body, body, sync, self.readers)?;
+            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync, Readers::Owner)?;
             self.make_folders(&place)
         };
         if let Err(error) = stage() {
@@ -211,15 +208,19 @@ impl Inner {
             self.sync_folders(&place.body, &self.bodies)?;
             self.sync_folders(&place.attributes, &self.attributes)?;
         }
+        // Under the name of an earlier version there may be an older one; it is not the object any more.
+        if let Some(earlier) = self.earlier_place(key) {
+            self.delete_at(&earlier)?;
+        }
         Ok(())
     }
 
     fn make_folders(&self, place: &Place) -> io::Result<()> {
-        for file in [&place.body, &place.attributes] {
+        for (file, readers) in [(&place.body, self.readers), (&place.attributes, Readers::Owner)] {
             if let Some(folder) = file.parent()
                 && !folder.is_dir()
             {
-                self.files.make_folders(folder)?;
+                self.files.make_folders(folder, readers)?;
             }
         }
         Ok(())
@@ -260,7 +261,7 @@ impl Inner {
 
     /// Opens both files of one version.
     fn open_pair(&self, key: &Key) -> io::Result<Option<(Attributes, File)>> {
-        let place = self.place(key);
+        let place = self.place_to_read(key);
         let (attributes, body) = {
             let _reading = self.stripes[place.stripe].read();
             let Some(attributes) = if_there(fs::read(&place.attributes))? else { return Ok(None) };
@@ -295,7 +296,7 @@ impl Inner {
     }
 
     fn head(&self, key: &Key) -> io::Result<Option<Attributes>> {
-        let place = self.place(key);
+        let place = self.place_to_read(key);
         let _reading = self.stripes[place.stripe].read();
         let Some(json) = if_there(fs::read(&place.attributes))? else { return Ok(None) };
         Self::parse(key, &json).map(Some)
@@ -303,6 +304,9 @@ impl Inner {
 
     fn delete(&self, key: &Key, care: Care) -> io::Result<()> {
         let place = self.place(key);
+        if let Some(earlier) = self.earlier_place(key) {
+            self.delete_at(&earlier)?;
+        }
         self.delete_at(&place)?;
         if care == Care::Synced
             && let Some(folder) = place.attributes.parent()

@@ -33,11 +33,12 @@ fn attributes(body: &[u8], stamp: u64) -> Attributes {
         modified: WallTime::from_millis(stamp),
         expires: WallTime::from_millis(stamp + 1000),
         target_duration: None,
+        blocks: crate::store::cold::Blocks::default(),
     }
 }
 
 fn open(folder: &std::path::Path) -> Inner {
-    let mut disk = Inner::open(folder, &Namespace::parse("live-origin").unwrap()).unwrap();
+    let mut disk = Inner::open(folder, &Namespace::parse("live-origin").unwrap(), super::Readers::Owner).unwrap();
     disk.settled = Duration::ZERO;
     disk
 }

@@ -6,8 +6,26 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::{Inner, Place, cold, if_there};
+use super::places::Place;
+use super::{Inner, cold, if_there};
 use crate::store::cold::{Attributes, ColdError, ListedObject};
+
+/// Whether there is certainly no such file: one that can't be looked at now may be there.
+fn is_absent(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
+}
+
+/// Whether attributes are certainly nobody's, or those of a body that is certainly gone. What says that is read twice: a disk may be
+/// wrong once.
+fn are_of_no_use(place: &Place) -> bool {
+    let read = || fs::read(&place.attributes).ok();
+    let Some(json) = read() else { return false };
+    let is_of_no_use = match Attributes::from_json(&json) {
+        Ok(_) => is_absent(&place.body),
+        Err(error) => matches!(error, ColdError::Damaged(_)),
+    };
+    is_of_no_use && read() == Some(json)
+}
 
 impl Inner {
     /// Shows each file below a folder, by its path from there, until told to stop.
@@ -58,13 +76,24 @@ impl Inner {
         }
         // In the order they were written, as far as it matters: a process has one write per key at a time.
         left.sort();
-        let (done, waste): (Vec<_>, Vec<_>) = left.into_iter().partition(|path| path.extension().is_some_and(|end| end == "go"));
+        let (done, mut waste): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|path| path.extension().is_some_and(|end| end == "go"));
+        // What has another ending is another version's.
+        waste.retain(|path| path.extension().is_some_and(|end| ["body", "json", "tmp"].iter().any(|own| end == *own)));
         for go in done {
             let body = go.with_extension("body");
-            // After a power cut the name may be there and the content not: that was not acknowledged as synced.
-            let Ok((key, attributes)) = Attributes::from_json(&fs::read(&go)?) else {
-                self.files.remove(&go)?;
-                continue;
+            let (key, attributes) = match Attributes::from_json(&fs::read(&go)?) {
+                Ok(read) => read,
+                // For the version that wrote it.
+                Err(ColdError::Later(_)) => {
+                    waste.retain(|path| *path != body);
+                    continue;
+                }
+                // After a power cut the name may be there and the content not: that was not acknowledged as synced.
+                Err(_) => {
+                    self.files.remove(&go)?;
+                    continue;
+                }
             };
             let place = self.place(&key);
             self.make_folders(&place)?;
@@ -101,15 +130,14 @@ impl Inner {
             }
         };
         Self::walk(&self.bodies, &self.bodies, &mut |path| {
-            let waste = |place: &Place| settled(&place.body) && !place.attributes.exists();
+            let waste = |place: &Place| settled(&place.body) && is_absent(&place.attributes);
             if waste(&self.place_at(path)) {
                 remove(path, &waste);
             }
             true
         })?;
         Self::walk(&self.attributes, &self.attributes, &mut |path| {
-            let is_readable = |place: &Place| fs::read(&place.attributes).is_ok_and(|json| Attributes::from_json(&json).is_ok());
-            let waste = |place: &Place| settled(&place.attributes) && !(place.body.exists() && is_readable(place));
+            let waste = |place: &Place| settled(&place.attributes) && are_of_no_use(place);
             if let Some(path) = Self::body_path(path)
                 && waste(&self.place_at(&path))
             {

@@ -1,0 +1,136 @@
+//! Looks at everything the tier holds: at a start without a journal that is believed, and at what may have changed since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::Shared;
+use crate::model::id::Key;
+use crate::store::cold::{Attributes, Cold, ColdError, ListedObject};
+
+/// How many objects are looked at at a time.
+const AT_ONCE: usize = 32;
+/// How long it is to the next try.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Compares the index with everything the tier holds; at the end the index is complete, and waste is removed.
+pub(super) async fn look_at_everything(shared: Arc<Shared>, cold: Arc<dyn Cold>) {
+    let namespace = &shared.namespace;
+    loop {
+        let begun = shared.clock.now();
+        match look(&shared, &cold).await {
+            Ok(Seen { news, later, unreadable }) => {
+                shared.state.lock().complete(later, unreadable);
+                let milliseconds = u64::try_from(shared.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(%namespace, news, milliseconds, "everything in the durable tier is known");
+                if later > 0 {
+                    tracing::warn!(
+                        %namespace,
+                        objects = later,
+                        "a newer Springhead wrote objects that this one can't read: they are left alone and answered with 503; run the \
+                         newer one again to serve them"
+                    );
+                }
+                if unreadable > 0 {
+                    tracing::warn!(%namespace, objects = unreadable, "there are objects in the durable tier that can't be read now");
+                }
+                break;
+            }
+            Err(error) => {
+                // Of a tier that is known to fail it is no news.
+                if shared.health.lock().is_none() {
+                    tracing::warn!(%namespace, %error, "can't look through the durable tier; it is tried again");
+                }
+                tokio::select! {
+                    () = sleep(AGAIN) => {}
+                    () = shared.drain.cancelled() => return,
+                }
+            }
+        }
+    }
+    match cold.tidy().await {
+        Ok(0) => {}
+        Ok(removed) => {
+            shared.metrics.orphans.inc_by(removed);
+            tracing::info!(%namespace, removed, "removed what belonged to no object");
+        }
+        Err(error) => tracing::warn!(%namespace, %error, "can't remove what belongs to no object"),
+    }
+}
+
+/// What a look at everything has found.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Objects that the journal did not have.
+    news: u64,
+    /// Objects of a later version's form.
+    later: u64,
+    /// Objects whose attributes made no sense.
+    unreadable: u64,
+}
+
+/// A look that is under way.
+struct Look<'a> {
+    shared: &'a Shared,
+    cold: &'a Arc<dyn Cold>,
+    heads: JoinSet<(Key, Result<Option<Attributes>, ColdError>)>,
+    seen: Seen,
+}
+
+impl Look<'_> {
+    /// Takes note of what there is of an object.
+    fn note(&mut self, key: Option<&Key>, result: Result<Option<Attributes>, ColdError>) -> Result<(), ColdError> {
+        match (key, result) {
+            (Some(key), Ok(Some(attributes))) => {
+                self.seen.news += u64::from(self.shared.state.lock().found(key, &attributes));
+            }
+            (_, Ok(_)) => {}
+            (_, Err(ColdError::Damaged(_))) => self.seen.unreadable += 1,
+            (_, Err(ColdError::Later(_))) => self.seen.later += 1,
+            (_, Err(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Asks for an object's attributes, beside others.
+    async fn ask(&mut self, key: Key) -> Result<(), ColdError> {
+        if self.heads.len() >= AT_ONCE {
+            self.hear().await?;
+        }
+        let cold = Arc::clone(self.cold);
+        self.heads.spawn(async move {
+            let result = cold.head(&key).await;
+            (key, result)
+        });
+        Ok(())
+    }
+
+    /// Waits for an answer, if one is to come.
+    async fn hear(&mut self) -> Result<bool, ColdError> {
+        let Some(answer) = self.heads.join_next().await else { return Ok(false) };
+        let (key, result) = answer.map_err(|error| ColdError::Unavailable(error.to_string()))?;
+        self.note(Some(&key), result).map(|()| true)
+    }
+}
+
+async fn look(shared: &Shared, cold: &Arc<dyn Cold>) -> Result<Seen, ColdError> {
+    let mut list = cold.list();
+    let mut look = Look { shared, cold, heads: JoinSet::new(), seen: Seen::default() };
+    while let Some(listed) = list.recv().await {
+        match listed {
+            Ok(ListedObject { key, attributes: None }) => look.ask(key).await?,
+            Ok(ListedObject { key, attributes }) => look.note(Some(&key), Ok(attributes))?,
+            Err(error) => look.note(None, Err(error))?,
+        }
+    }
+    while look.hear().await? {}
+    // A listing may leave out what is there: what the journal named is asked for by its name before it is taken for gone.
+    let unseen = shared.state.lock().index.uncertain();
+    for key in unseen {
+        look.ask(key).await?;
+    }
+    while look.hear().await? {}
+    Ok(look.seen)
+}
