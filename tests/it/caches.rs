@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::front::free_port;
+use crate::front::{self, free_port};
 use crate::harness::{Finally, NAMESPACE, Origin, bytes, eventually};
 use crate::programs::{is_root, program};
 use crate::wire::{Answer, Request};
@@ -96,39 +96,13 @@ fn hand_to(user: &str, dir: &Path) {
     }
 }
 
+/// All of it is cached, and asked for once.
 fn nginx(dir: &Path, address: SocketAddr, origin: &Origin) -> Command {
-    let user = if is_root() { "user root;" } else { "" };
-    let (at, upstream, key) = (dir.display(), origin.address, &origin.player);
-    let config = format!(
-        r#"
-        {user} daemon off; pid {at}/pid; error_log {at}/error.log warn;
-        events {{ worker_connections 512; }}
-        http {{
-            access_log off;
-            client_body_temp_path {at}/body; proxy_temp_path {at}/temp; fastcgi_temp_path {at}/f;
-            uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
-            proxy_cache_path {at}/cache keys_zone=cache:1m;
-            upstream origin {{ server {upstream}; keepalive 8; }}
-            server {{
-                listen {address};
-                location / {{
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection "";
-                    proxy_set_header Authorization "{key}";
-                    proxy_cache cache;
-                    proxy_cache_key $uri;
-                    proxy_cache_lock on;
-                    proxy_cache_revalidate on;
-                    proxy_pass http://origin/cache/{NAMESPACE}$uri$is_args$args;
-                }}
-            }}
-        }}
-        "#
+    let location = format!(
+        "location / {{ include origin.conf; proxy_cache cache; proxy_cache_key $uri; proxy_cache_lock on; proxy_cache_revalidate on; \
+         proxy_pass http://origin/cache/{NAMESPACE}$uri$is_args$args; }}"
     );
-    fs::write(dir.join("nginx.conf"), config).unwrap();
-    let mut command = program("nginx");
-    command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf")).arg("-e").arg(dir.join("error.log"));
-    command
+    front::nginx(dir, address, origin, &location)
 }
 
 fn varnish(dir: &Path, address: SocketAddr, origin: &Origin) -> Command {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,68 +23,29 @@ impl Front {
         fs::create_dir_all(&folder).unwrap();
         let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let user = if is_root() { "user root;" } else { "" };
-        let (dir, upstream, key) = (folder.display(), origin.address, &origin.player);
-        let config = format!(
-            r#"
-            {user}
-            daemon off;
-            pid {dir}/pid;
-            error_log {dir}/error.log warn;
-            events {{ worker_connections 512; }}
-            http {{
-                access_log {dir}/access.log;
-                client_body_temp_path {dir}/body; proxy_temp_path {dir}/temp; fastcgi_temp_path {dir}/f;
-                uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-                proxy_cache_path {dir}/cache keys_zone=cache:1m;
-                upstream origin {{ server {upstream}; keepalive 8; }}
-                server {{
-                    listen {address};
-                    proxy_http_version 1.1;
-                    # Variant playlists: CachingDisabled, no origin request policy: no query, no viewer headers.
-                    location ~ ^/playlist_[^/]*\.m3u8$ {{
-                        proxy_set_header Connection "";
-                        proxy_set_header Authorization "{key}";
-                        proxy_pass_request_headers off;
-                        proxy_pass http://origin/cache/live-origin$uri;
-                    }}
-                    # Segments: CachingOptimized (the query is no part of the key), AllViewer.
-                    location ~ \.ts$ {{
-                        proxy_set_header Connection "";
-                        proxy_set_header Authorization "{key}";
-                        proxy_set_header Host $http_host;
-                        proxy_cache cache;
-                        proxy_cache_key $uri;
-                        proxy_cache_revalidate on;
-                        add_header X-Cache $upstream_cache_status;
-                        proxy_pass http://origin/cache/live-origin$uri$is_args$args;
-                    }}
-                    # Everything else: CachingDisabled, AllViewer.
-                    location / {{
-                        proxy_set_header Connection "";
-                        proxy_set_header Authorization "{key}";
-                        proxy_set_header Host $http_host;
-                        proxy_pass http://origin/cache/live-origin$uri$is_args$args;
-                    }}
-                }}
-            }}
-            "#
-        );
-        let file = folder.join("nginx.conf");
-        fs::write(&file, config).unwrap();
-        let child = program("nginx")
-            .args([
-                "-p",
-                folder.to_str().unwrap(),
-                "-c",
-                file.to_str().unwrap(),
-                "-e",
-                folder.join("error.log").to_str().unwrap(),
-            ])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        // As the tutorial has them: variant playlists with CachingDisabled and no origin request policy (no query, no viewer headers),
+        // segments with CachingOptimized (the query is no part of the key) and AllViewer, and all else with CachingDisabled, AllViewer.
+        let locations = r#"
+            location ~ ^/playlist_[^/]*\.m3u8$ {
+                include origin.conf;
+                proxy_pass_request_headers off;
+                proxy_pass http://origin/cache/live-origin$uri;
+            }
+            location ~ \.ts$ {
+                include origin.conf;
+                proxy_set_header Host $http_host;
+                proxy_cache cache;
+                proxy_cache_key $uri;
+                proxy_cache_revalidate on;
+                add_header X-Cache $upstream_cache_status;
+                proxy_pass http://origin/cache/live-origin$uri$is_args$args;
+            }
+            location / {
+                include origin.conf;
+                proxy_set_header Host $http_host;
+                proxy_pass http://origin/cache/live-origin$uri$is_args$args;
+            }"#;
+        let child = nginx(&folder, address, origin, locations).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let process = Process(child);
         let up = eventually(Duration::from_secs(10), || std::net::TcpStream::connect(address).ok());
         let errors = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();
@@ -108,6 +70,37 @@ impl Drop for Front {
             let _ = eventually(Duration::from_secs(5), || (!self.folder.join("pid").exists()).then_some(()));
         }
     }
+}
+
+/// nginx in front of an origin, whose requests are made as `include origin.conf;` in a location says: on kept connections, with the
+/// player's key. `cache` and `origin` are the zone and the upstream that locations may name.
+pub(crate) fn nginx(folder: &Path, address: SocketAddr, origin: &Origin, locations: &str) -> Command {
+    let user = if is_root() { "user root;" } else { "" };
+    let (dir, upstream, key) = (folder.display(), origin.address, &origin.player);
+    let to_origin = format!("proxy_set_header Connection \"\";\nproxy_set_header Authorization \"{key}\";\n");
+    fs::write(folder.join("origin.conf"), to_origin).unwrap();
+    let config = format!(
+        r#"
+        {user} daemon off; pid {dir}/pid; error_log {dir}/error.log warn;
+        events {{ worker_connections 512; }}
+        http {{
+            access_log {dir}/access.log;
+            client_body_temp_path {dir}/body; proxy_temp_path {dir}/temp; fastcgi_temp_path {dir}/f;
+            uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+            proxy_cache_path {dir}/cache keys_zone=cache:1m;
+            upstream origin {{ server {upstream}; keepalive 8; }}
+            server {{
+                listen {address};
+                proxy_http_version 1.1;
+                {locations}
+            }}
+        }}
+        "#
+    );
+    fs::write(folder.join("nginx.conf"), config).unwrap();
+    let mut command = program("nginx");
+    command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).arg("-e").arg(folder.join("error.log"));
+    command
 }
 
 pub(crate) fn free_port() -> u16 {
