@@ -48,6 +48,20 @@ pub type Level = Gauge<u64, AtomicU64>;
 /// The labels of one series.
 type Labels<const N: usize> = [(&'static str, String); N];
 
+/// Why a connection ends without a request.
+const UNREAD: [&str; 10] = [
+    "certificate-distrusted",
+    "clear-in-tls",
+    "client-certificate",
+    "handshake",
+    "handshake-timeout",
+    "head-too-large",
+    "malformed",
+    "no-common-tls",
+    "proxy-protocol",
+    "tls-in-clear",
+];
+
 /// What became of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -131,6 +145,9 @@ impl Metrics {
         // There from the start, at zero: a rate of a series that begins at one shows nothing.
         for limit in ["total", "address"] {
             drop(new.connections_refused.get_or_create(&[("limit", limit)]));
+        }
+        for reason in UNREAD {
+            drop(new.unread.get_or_create(&[("reason", reason)]));
         }
         registry.register(
             "connections_refused",

@@ -153,8 +153,8 @@ impl Server {
     /// To these a host's name may name a bucket or an account, so it is the address.
     fn ask(&self, request: &Request) -> Answer {
         let request = request.to_bytes();
-        let at = request.windows(11).position(|window| window == b"any.example").unwrap();
-        let request = [&request[..at], self.address.to_string().as_bytes(), &request[at + 11..]].concat();
+        let at = request.windows(9).position(|window| window == b"localhost").unwrap();
+        let request = [&request[..at], self.address.to_string().as_bytes(), &request[at + 9..]].concat();
         Wire::open(self.address).write(request).answer_to("GET")
     }
 
