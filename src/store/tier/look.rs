@@ -1,5 +1,6 @@
 //! Looks at everything the tier holds: at a start without a journal that is believed, and at what may have changed since.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,11 +78,16 @@ struct Look<'a> {
     cold: &'a Arc<dyn Cold>,
     heads: JoinSet<(Key, Result<Option<Attributes>, ColdError>)>,
     seen: Seen,
+    /// What was named by the listing and could not be read.
+    unread: HashSet<Key>,
 }
 
 impl Look<'_> {
     /// Takes note of what there is of an object.
     fn note(&mut self, key: Option<&Key>, result: Result<Option<Attributes>, ColdError>) -> Result<(), ColdError> {
+        if let (Some(key), Err(_)) = (key, &result) {
+            self.unread.insert(key.clone());
+        }
         match (key, result) {
             (Some(key), Ok(Some(attributes))) => {
                 self.seen.news += u64::from(self.shared.state.lock().found(key, &attributes));
@@ -117,7 +123,7 @@ impl Look<'_> {
 
 async fn look(shared: &Shared, cold: &Arc<dyn Cold>) -> Result<Seen, ColdError> {
     let mut list = cold.list();
-    let mut look = Look { shared, cold, heads: JoinSet::new(), seen: Seen::default() };
+    let mut look = Look { shared, cold, heads: JoinSet::new(), seen: Seen::default(), unread: HashSet::new() };
     while let Some(listed) = list.recv().await {
         match listed {
             Ok(ListedObject { key, attributes: None }) => look.ask(key).await?,
@@ -128,7 +134,7 @@ async fn look(shared: &Shared, cold: &Arc<dyn Cold>) -> Result<Seen, ColdError> 
     while look.hear().await? {}
     // A listing may leave out what is there: what the journal named is asked for by its name before it is taken for gone.
     let unseen = shared.state.lock().index.uncertain();
-    for key in unseen {
+    for key in unseen.into_iter().filter(|key| !look.unread.contains(key)).collect::<Vec<_>>() {
         look.ask(key).await?;
     }
     while look.hear().await? {}
