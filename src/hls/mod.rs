@@ -7,6 +7,7 @@
 //! The reader is our own, because the rewriter needs to know the very same places of the very same bytes, and because a live
 //! playlist is read at every write: a thousand segments in well under a millisecond.
 
+mod address;
 #[cfg(test)]
 mod corpus;
 pub mod fault;

@@ -1,19 +1,19 @@
 //! DASH manifests (MPD, ISO/IEC 23009-1): what health and leases need of one. The only module that knows `quick_xml`.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
+use super::address::{MAX_URI, Room, fill, join};
 use super::fault::{Fault, Wrong};
 use crate::model::clock::WallTime;
 
 /// How many representations of one manifest are read, over all its periods.
 const MAX_REPRESENTATIONS: usize = 4096;
-/// The longest URI that is kept. An object's key is shorter.
-const MAX_URI: usize = 2048;
 /// How deep periods, adaptation sets and representations are nested in each other at most: three, if all is well.
 const MAX_DEPTH: usize = 8;
 /// The longest duration that is believed: ten years.
@@ -44,13 +44,14 @@ pub struct Manifest {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Representation {
     /// Its identifier.
-    pub id: String,
+    pub id: Arc<str>,
     /// The rate announced, in bits a second.
     pub bandwidth: Option<u64>,
     /// The codecs (RFC 6381), its own or its adaptation set's.
-    pub codecs: Option<String>,
-    /// The template of its segments' URIs, relative to the manifest; `$Number$` and `$Time$` are left in it.
-    pub media: Option<String>,
+    pub codecs: Option<Arc<str>>,
+    /// The template of its segments' URIs, relative to the manifest; `$Number$` and `$Time$` are left in it. The same text for all
+    /// that have the same one.
+    pub media: Option<Arc<str>>,
 }
 
 /// Reads a manifest. Tolerant: what can be understood is kept.
@@ -63,6 +64,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
     let mut reader = Reader::from_str(text);
     let mut manifest = Manifest::default();
     let mut levels = vec![Inherited::default()];
+    let mut room = Room::of(text.len());
     let mut is_mpd = false;
     // The BaseURL that is being read; only the first one of each level counts, the others are the same elsewhere.
     let mut base: Option<String> = None;
@@ -89,7 +91,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
                         if !is_empty {
                             levels.push(level);
                         } else if name.as_ref() == "Representation" {
-                            level.close(&mut manifest);
+                            level.close(&mut manifest, &mut room);
                         }
                     }
                     "SegmentTemplate" | "Initialization" => {
@@ -111,7 +113,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
                     if let Some(level) = levels.pop()
                         && name == "Representation"
                     {
-                        level.close(&mut manifest);
+                        level.close(&mut manifest, &mut room);
                     }
                 }
                 _ => {}
@@ -146,31 +148,32 @@ impl Manifest {
     }
 }
 
-/// What is in force within an element: its own, and what it has from those around it.
+/// What is in force within an element: its own, and what it has from those around it. Texts are shared with those, for elements are
+/// many and short.
 #[derive(Clone, Debug, Default)]
 struct Inherited {
-    base: String,
+    base: Arc<str>,
     has_base: bool,
-    initialization: Option<String>,
-    media: Option<String>,
-    id: String,
+    initialization: Option<Arc<str>>,
+    media: Option<Arc<str>>,
+    id: Arc<str>,
     bandwidth: Option<u64>,
-    codecs: Option<String>,
+    codecs: Option<Arc<str>>,
 }
 
 impl Inherited {
     fn open(&mut self, element: &BytesStart<'_>) {
         each_attribute(element, |name, value| match name {
-            "id" if value.len() <= MAX_URI => value.clone_into(&mut self.id),
+            "id" if value.len() <= MAX_URI => self.id = value.into(),
             "bandwidth" => self.bandwidth = value.parse().ok(),
-            "codecs" if value.len() <= MAX_URI => self.codecs = Some(value.to_owned()),
+            "codecs" if value.len() <= MAX_URI => self.codecs = Some(value.into()),
             _ => {}
         });
     }
 
     fn addresses(&mut self, element: &BytesStart<'_>) {
         each_attribute(element, |name, value| {
-            let uri = || Some(value.to_owned()).filter(|uri| uri.len() <= MAX_URI);
+            let uri = || Some(value).filter(|uri| uri.len() <= MAX_URI).map(Arc::from);
             match name {
                 "initialization" | "sourceURL" => self.initialization = uri(),
                 "media" => self.media = uri(),
@@ -183,60 +186,47 @@ impl Inherited {
         if !std::mem::replace(&mut self.has_base, true)
             && let Some(base) = join(&self.base, base)
         {
-            self.base = base;
+            self.base = base.into();
         }
     }
 
-    /// A representation has ended.
-    fn close(self, manifest: &mut Manifest) {
+    /// A representation has ended. `room`: so many bytes of addresses may be kept still.
+    fn close(self, manifest: &mut Manifest, room: &mut Room) {
+        // Most have what the one before them had, and it says nothing of themselves: then it is not made again.
+        let of = [Some(&self.base), self.initialization.as_ref(), self.media.as_ref()].map(|text| text.cloned());
+        let names_itself = |uri: &Arc<str>| uri.contains("$RepresentationID") || uri.contains("$Bandwidth");
+        let same = |(one, other): (&Option<Arc<str>>, &Option<Arc<str>>)| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        if room.last.as_ref().is_some_and(|last| last.iter().zip(&of).all(same))
+            && let Some(last) = manifest.representations.last()
+        {
+            let media = last.media.clone();
+            manifest.representations.push(Representation { media, id: self.id, bandwidth: self.bandwidth, codecs: self.codecs });
+            return;
+        }
+        let is_same_for_all = !self.initialization.iter().chain(&self.media).any(names_itself);
+        room.last = is_same_for_all.then_some(of);
         let bandwidth = self.bandwidth.unwrap_or_default();
-        let address = |uri: &Option<String>| {
+        let address = |uri: &Option<Arc<str>>| {
             uri.as_ref().and_then(|uri| join(&self.base, &fill(uri, &self.id, bandwidth))).filter(|uri| uri.len() <= MAX_URI)
         };
         let initialization = address(&self.initialization);
         // Periods repeat their representations.
         if let Some(initialization) = initialization
             && !manifest.initializations.iter().rev().take(64).any(|known| *known == initialization)
+            && room.take(initialization.len())
         {
             manifest.initializations.push(initialization);
         }
-        let media = address(&self.media);
+        let last = manifest.representations.last().and_then(|last| last.media.as_ref());
+        let media = address(&self.media).and_then(|media| match last.filter(|last| ***last == *media) {
+            Some(last) => Some(Arc::clone(last)),
+            None => room.take(media.len()).then(|| media.into()),
+        });
         manifest.representations.push(Representation { media, id: self.id, bandwidth: self.bandwidth, codecs: self.codecs });
     }
-}
-
-/// A reference put on its base, as far as an origin has to know (RFC 3986 5.2.3): dot segments stay.
-fn join(base: &str, uri: &str) -> Option<String> {
-    let absolute = uri.starts_with('/') || uri.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':'));
-    let joined = if absolute {
-        uri.to_owned()
-    } else {
-        let path = base.split(['?', '#']).next().unwrap_or_default();
-        [path.rfind('/').map_or("", |at| &path[..=at]), uri].concat()
-    };
-    (joined.len() <= MAX_URI).then_some(joined)
-}
-
-/// A template with the identifiers that do not change from segment to segment (ISO/IEC 23009-1 5.3.9.4.4).
-fn fill(template: &str, id: &str, bandwidth: u64) -> String {
-    let mut filled = String::new();
-    let mut rest = template;
-    while filled.len() <= MAX_URI
-        && let Some((before, after)) = rest.split_once('$')
-    {
-        let Some((identifier, after)) = after.split_once('$') else { break };
-        filled.push_str(before);
-        let (name, width) = identifier.split_once('%').unwrap_or((identifier, ""));
-        let width = width.strip_prefix('0').and_then(|width| width.strip_suffix('d')).and_then(|width| width.parse().ok());
-        match name {
-            "" => filled.push('$'),
-            "RepresentationID" => filled.push_str(id),
-            "Bandwidth" => filled.push_str(&format!("{bandwidth:0width$}", width = width.unwrap_or(1_usize).min(32))),
-            _ => filled.extend(["$", identifier, "$"]),
-        }
-        rest = after;
-    }
-    filled + rest
 }
 
 /// A duration (XML Schema 3.2.6) of days, hours, minutes and seconds; years and months, which no encoder writes but as zero, are
@@ -376,6 +366,7 @@ pub(super) fn places(bytes: &[u8], own: impl Fn(&str) -> bool) -> Vec<Range<usiz
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::{ROOM_PER_BYTE, SHORTEST_ROOM};
     use super::*;
     use proptest::prelude::{any, proptest};
 
@@ -421,6 +412,29 @@ mod tests {
         assert_eq!(parse(deep.as_bytes()).map_err(|fault| fault.what), Err(Wrong::TooLong));
         let wide = format!("<MPD>{}</MPD>", "<Representation/>".repeat(MAX_REPRESENTATIONS + 1));
         assert_eq!(parse(wide.as_bytes()).map_err(|fault| fault.what), Err(Wrong::TooLong));
+    }
+
+    #[test]
+    fn what_is_kept_is_in_proportion_to_what_was_read() {
+        let long = "x".repeat(2000);
+        let kept = |media: &str| {
+            let mut text = format!(
+                "<MPD><Period><AdaptationSet codecs='{long}'><SegmentTemplate media='{media}' initialization='{media}'/>"
+            );
+            for id in 0..MAX_REPRESENTATIONS {
+                text.push_str(&format!("<Representation id='{id}'/>"));
+            }
+            let manifest = parse((text.clone() + "</AdaptationSet></Period></MPD>").as_bytes()).unwrap();
+            assert_eq!(manifest.representations.len(), MAX_REPRESENTATIONS);
+            let texts = manifest.representations.iter().flat_map(|one| one.media.iter().chain(&one.codecs).chain([&one.id]));
+            let different: std::collections::HashMap<_, _> = texts.map(|text| (Arc::as_ptr(text), text.len())).collect();
+            let bytes = different.values().sum::<usize>() + manifest.initializations.iter().map(String::len).sum::<usize>();
+            assert!(bytes <= SHORTEST_ROOM + (ROOM_PER_BYTE + 1) * text.len(), "{bytes} of {}", text.len());
+            manifest.representations.iter().filter(|one| one.media.is_some()).count()
+        };
+        assert_eq!(kept(&format!("a$Number${long}")), MAX_REPRESENTATIONS, "one text for all");
+        assert!(kept(&format!("$RepresentationID$-$Number${long}")) < MAX_REPRESENTATIONS);
+        assert_eq!(kept("$RepresentationID$-$Number$.m4s"), MAX_REPRESENTATIONS);
     }
 
     #[test]
