@@ -156,7 +156,7 @@ async fn serve(
         clock.clone(),
         &metrics,
     );
-    chronicle::start(data.histories(), &origin, &clock)?;
+    chronicle::start(data.histories(), &origin, &clock).await?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     web.take_uploads_on(encoders);
@@ -228,6 +228,7 @@ async fn serve(
     web.set_ready(false);
     supervisor::stopping();
     stop.cancel();
+    origin.drain();
     harvests.stop();
     let drain_timeout = reloader.settings.drain_timeout;
     let drained = async {

@@ -14,7 +14,7 @@ pub(super) async fn watch(origin: Origin, webhooks: Webhooks) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for event in origin.look() {
+        for event in origin.look().await {
             log(&event);
             webhooks.send(&event);
         }

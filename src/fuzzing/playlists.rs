@@ -92,7 +92,7 @@ fn look_back(listed: Vec<Listed>) -> Option<String> {
     let open = Window { start: Some(now), end: None };
     let _ = shift::cut(&all, open, now, |listed| listed.sequence % 2 == 0);
     let closed = Window { start: None, end: Some(now) };
-    shift::cut(&all, closed, now, |_| true).map(|cut| cut.text)
+    shift::cut(&all, closed, now, |_| true).ok().map(|cut| cut.text)
 }
 
 /// A look into a segment ends, and says what is wrong or what it holds.

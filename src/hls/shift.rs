@@ -52,22 +52,41 @@ pub struct Cut {
     pub until: WallTime,
 }
 
-/// Makes a media playlist of what is `retained` of a stretch; `None` when that is nothing.
+/// The longest playlist that is made, in bytes: a day of two-second segments takes a quarter of it. Keys without an initialisation
+/// vector are written anew for each segment that is counted otherwise than it was, and have no other bound.
+const MAX_CUT: usize = 16 << 20;
+
+/// Why there is no playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncut {
+    /// Nothing of it is there any more.
+    Nothing,
+    /// It would be longer than 16 MiB.
+    TooLong,
+}
+
+/// Makes a media playlist of what is `retained` of a stretch. Costs in proportion to the stretch and to what is made.
 ///
 /// A closed one has EXT-X-ENDLIST and lists only what there is, with EXT-X-DISCONTINUITY where something is missing. An open one
 /// lists what is missing as EXT-X-GAP (RFC 8216bis 4.4.4.7), so that the numbers of its segments are the same on each reload; it is
 /// of type EVENT as long as nothing was lost at its beginning (RFC 8216 4.3.3.5).
-#[must_use]
-pub fn cut(stretch: &Stretch, window: Window, now: WallTime, retained: impl Fn(&Listed) -> bool) -> Option<Cut> {
+///
+/// # Errors
+/// [`Uncut`].
+pub fn cut(stretch: &Stretch, window: Window, now: WallTime, retained: impl Fn(&Listed) -> bool) -> Result<Cut, Uncut> {
     let all = &stretch.listed;
     let here: Vec<bool> = all.iter().map(|listed| !listed.lost && retained(listed)).collect();
     // What is missing at the end may be on its way, and at the beginning it is of no use.
-    let (first, last) = (here.iter().position(|here| *here)?, here.iter().rposition(|here| *here)?);
+    let ends = here.iter().position(|here| *here).zip(here.iter().rposition(|here| *here));
+    let (first, last) = ends.ok_or(Uncut::Nothing)?;
     let is_over = stretch.ended && stretch.is_to_the_last;
     let ended = window.is_closed(now) || is_over;
     let mut listing = Listing::new(ended);
     for (listed, here) in all.iter().zip(&here).take(last + 1).skip(first) {
         listing.add(listed, *here);
+        if listing.text.len() > MAX_CUT {
+            return Err(Uncut::TooLong);
+        }
     }
     let target = if ended { listing.longest } else { listing.longest.max(rounded(stretch.target)) };
     let is_event = !ended && first == 0 && window.start.is_some() && !stretch.is_cut_short;
@@ -92,8 +111,9 @@ pub fn cut(stretch: &Stretch, window: Window, now: WallTime, retained: impl Fn(&
     }
     let slack = Duration::from_secs(target.max(1)) * 3;
     let settled = is_over || !stretch.is_to_the_last || window.end.is_some_and(|end| now.since(end) > slack);
-    let until = all[first..=last].iter().zip(&here[first..]).filter(|(_, here)| **here).map(|(listed, _)| listed.until).min()?;
-    Some(Cut { text, ended, settled: ended && settled, target: Duration::from_secs(target.max(1)), until })
+    let until = all[first..=last].iter().zip(&here[first..]).filter(|(_, here)| **here).map(|(listed, _)| listed.until).min();
+    let until = until.ok_or(Uncut::Nothing)?;
+    Ok(Cut { text, ended, settled: ended && settled, target: Duration::from_secs(target.max(1)), until })
 }
 
 /// Keys as they are in force: their tags, and the media sequence number that those state which need one.
@@ -277,7 +297,7 @@ mod tests {
     }
 
     fn cut_of(history: &History, window: Window, now: f64, retained: impl Fn(&Listed) -> bool) -> Option<Cut> {
-        cut(&history.stretch(window.start, window.end), window, at(now), retained)
+        cut(&history.stretch(window.start, window.end), window, at(now), retained).ok()
     }
 
     fn names(cut: &Cut) -> Vec<String> {
@@ -393,6 +413,24 @@ mod tests {
             ]
         );
         assert_eq!(media(&cut.text).faults, []);
+    }
+
+    #[test]
+    fn no_playlist_of_the_past_is_very_long() {
+        let long = "x".repeat(3900);
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",X=\"{long}\"\n");
+        for number in 0..5000 {
+            let _ = write!(text, "#EXTINF:2,\n{number}.ts\n");
+        }
+        let mut history = History::default();
+        history.follow(&media(&text), Step::Unknown, at(20_000.0), until);
+        let (all, window) = (history.stretch(None, None), Window::default());
+        assert!(cut(&all, window, at(20_000.0), |_| true).is_ok(), "the key is the same for all of them");
+        // Counted anew, each states its own vector, with the whole of its key.
+        history.follow(&media(&text.replace(".ts", ".m4s")), Step::Anew, at(40_000.0), until);
+        let all = history.stretch(None, None);
+        assert_eq!(cut(&all, window, at(40_000.0), |_| true), Err(Uncut::TooLong));
+        assert_eq!(cut(&all, window, at(40_000.0), |_| false), Err(Uncut::Nothing));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(super) struct Namespaces {
     stripped: Family<Labels<1>, Count>,
     renditions: Family<Labels<2>, Level>,
     oldest_edge_seconds: Family<Labels<1>, Level>,
+    followed: Family<Labels<1>, Level>,
     holding: Family<Labels<1>, Level>,
     held: Family<Labels<2>, Count>,
     events: Family<Labels<2>, Count>,
@@ -72,6 +73,8 @@ pub struct NamespaceMetrics {
     pub renditions: [Level; Standing::ALL.len()],
     /// The longest time since a new segment, over the renditions that have no end.
     pub oldest_edge_seconds: Level,
+    /// Playlists and MPDs that are followed.
+    pub followed: Level,
     /// Reads that wait for an object that is about to arrive.
     pub holding: Level,
     /// Reads that waited and got it.
@@ -132,6 +135,11 @@ impl Namespaces {
             "Longest time since a new segment, over all renditions that have no end",
             new.oldest_edge_seconds.clone(),
         );
+        registry.register(
+            "streams_followed",
+            "Playlists and MPDs that are followed, multivariant ones too; at 4096 those written longest ago make room",
+            new.followed.clone(),
+        );
         registry.register("held_reads", "Reads that wait for an object that is about to arrive", new.holding.clone());
         registry.register(
             "reads_held",
@@ -171,6 +179,7 @@ impl Namespaces {
             renditions: Standing::ALL
                 .map(|one| self.renditions.get_or_create_owned(&[label(), ("state", one.as_str().to_owned())])),
             oldest_edge_seconds: self.oldest_edge_seconds.get_or_create_owned(&[label()]),
+            followed: self.followed.get_or_create_owned(&[label()]),
             holding: self.holding.get_or_create_owned(&[label()]),
             held_arrived: held("arrived"),
             held_in_vain: held("in_vain"),

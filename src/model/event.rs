@@ -33,11 +33,13 @@ pub enum EventKind {
     WindowLost,
     /// A playlist makes no sense.
     BrokenPlaylist,
+    /// Streams without an end had to make room for others: they are not followed any more.
+    Unfollowed,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -53,6 +55,7 @@ impl EventKind {
         Self::BitrateOver,
         Self::WindowLost,
         Self::BrokenPlaylist,
+        Self::Unfollowed,
     ];
 
     /// Its name in metrics, logs, the API and webhooks.
@@ -74,6 +77,7 @@ impl EventKind {
             Self::BitrateOver => "bitrate-over",
             Self::WindowLost => "window-lost",
             Self::BrokenPlaylist => "broken-playlist",
+            Self::Unfollowed => "unfollowed",
         }
     }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The longest namespace name, in bytes.
 const MAX_NAMESPACE: usize = 64;
 /// The longest key, in bytes of UTF-8.
-const MAX_KEY: usize = 1024;
+pub const MAX_KEY: usize = 1024;
 
 /// A namespace's name: 1-64 of `A-Z a-z 0-9 . _ -`, the first one alphanumeric.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -25,6 +25,12 @@ pub enum OriginError {
     /// Of the window of time that is asked for there is nothing, or nothing any more.
     #[error("nothing of this time is there any more")]
     NothingRetained,
+    /// The window of time that is asked for makes a playlist longer than any that is made.
+    #[error("the window makes too long a playlist")]
+    WindowTooLong,
+    /// What was listed before the server began is still being read.
+    #[error("the histories of playlists are still being read")]
+    Starting,
     /// The playlist is there, but its stream has stood still for too long, and the namespace wants that to be told.
     #[error("the stream has stood still for more than {periods} target durations")]
     Stale {
@@ -64,6 +70,9 @@ pub enum OriginError {
     /// The object is not in memory, and the tier below, which may have it, can't be read.
     #[error("the durable tier can't be read")]
     Unreachable,
+    /// What is waited for may come, but not here: the server is about to end.
+    #[error("the server is about to end")]
+    Draining,
     /// No room for more uploads at this moment.
     #[error("too many bytes are in flight")]
     Busy,

@@ -4,10 +4,13 @@
 //! a grant, so no path can forget to ask.
 
 mod cache_control;
+mod cuts;
+mod draining;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gate;
+mod heavy;
 mod live;
 mod namespace;
 pub mod policy;
@@ -39,8 +42,9 @@ pub use window::{Shift, WindowError, WindowWord, WindowWords};
 
 pub use crate::store::BrokenOff;
 
+use self::draining::Draining;
 use self::live::Live;
-use self::namespace::{Hosted, Rates};
+use self::namespace::{Hosted, Rates, Work};
 use self::policy::NamespacePolicy;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -62,6 +66,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     clock: Clock,
     chronicle: OnceLock<Arc<dyn Chronicle>>,
+    draining: Draining,
 }
 
 type Namespaces = HashMap<Namespace, Arc<Hosted>, RandomState>;
@@ -113,6 +118,7 @@ impl Origin {
                 metrics: Arc::clone(metrics),
                 clock,
                 chronicle: OnceLock::new(),
+                draining: Draining::new(),
             }),
         };
         origin.configure(namespaces, max_in_flight);
@@ -127,28 +133,30 @@ impl Origin {
         let mut after = Namespaces::default();
         for (name, policy) in namespaces {
             let now = self.inner.clock.now();
-            let (hot, below, live, metrics, rates) = match before.get(&name) {
+            let (hot, below, live, metrics, rates, work) = match before.get(&name) {
                 Some(hosted) => {
                     hosted.hot.set_capacity(policy.hot_capacity);
                     // What has been used up stays used up, unless the rates are others.
                     let rates = Some(&hosted.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
                     hosted.below.set_options(policy.tier_options());
-                    (Arc::clone(&hosted.hot), hosted.below.clone(), Arc::clone(&hosted.live), hosted.metrics.clone(), rates)
+                    let (live, metrics) = (Arc::clone(&hosted.live), hosted.metrics.clone());
+                    (Arc::clone(&hosted.hot), hosted.below.clone(), live, metrics, rates, hosted.work.clone())
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
                     let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
                     if let Some(chronicle) = self.inner.chronicle.get() {
-                        live.keep_in(chronicle);
+                        live.keep_in(chronicle, false);
                     }
                     let hot = self.inner.store.open(policy.hot_capacity, metrics.clone());
                     let (options, figures) = (policy.tier_options(), metrics.durable.clone());
                     let below = self.inner.store.open_below(&name, &hot, &policy.durable, options, figures);
-                    (hot, below, Arc::new(live), metrics, None)
+                    (hot, below, Arc::new(live), metrics, None, Work::default())
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
-            after.insert(name.clone(), Arc::new(Hosted { name, policy: Arc::new(policy), hot, below, live, metrics, rates }));
+            let (policy, draining) = (Arc::new(policy), self.inner.draining.clone());
+            after.insert(name.clone(), Arc::new(Hosted { name, policy, hot, below, live, metrics, rates, work, draining }));
         }
         let gone: Vec<_> =
             before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.below.clone()).collect();
@@ -164,7 +172,21 @@ impl Origin {
         for hosted in self.inner.namespaces.load_full().values() {
             hosted.below.opened().await;
         }
-        self.hear_returned();
+        self.elsewhere(|origin| origin.hear_returned()).await;
+    }
+
+    /// Answers those who wait for what is to come, and all who would: the server is about to end, and another one is to be asked.
+    pub fn drain(&self) {
+        self.inner.draining.begin();
+    }
+
+    /// Does what takes its time where no request waits for it.
+    async fn elsewhere<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> Option<T> {
+        let origin = self.clone();
+        match tokio::task::spawn_blocking(move || work(&origin)).await {
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            done => done.ok(),
+        }
     }
 
     /// Writes what waits to be written below memory. Nothing may be written after it. Dropped, it goes on by itself.
@@ -211,14 +233,19 @@ impl Origin {
         more
     }
 
-    /// Judges every live stream; hands over what has happened since the last look. To be called once a second.
-    #[must_use]
-    pub fn look(&self) -> Vec<Event> {
+    /// Judges every live stream; hands over what has happened since the last look. To be called once a second. Cancel-safe, but what
+    /// is told by one that is dropped is told to nobody.
+    pub async fn look(&self) -> Vec<Event> {
+        self.elsewhere(Self::look_now).await.unwrap_or_default()
+    }
+
+    fn look_now(&self) -> Vec<Event> {
         self.hear_returned();
         let namespaces = self.inner.namespaces.load();
         namespaces
             .values()
             .flat_map(|hosted| {
+                hosted.work.cuts.forget_old(self.inner.clock.now());
                 hosted.live.look(hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.below.may_have(key))
             })
             .collect()
@@ -244,11 +271,12 @@ impl Origin {
         &self.inner.clock
     }
 
-    /// Has the histories of playlists written down from now on. Once.
+    /// Has the histories of playlists written down from now on. Once. What was written down before is then taken up by
+    /// [`Self::restore_history`], and all of it has been when [`Self::histories_restored`] is called: windows of the past wait for that.
     pub fn keep_histories(&self, chronicle: Arc<dyn Chronicle>) {
         let chronicle = self.inner.chronicle.get_or_init(|| chronicle);
         for hosted in self.inner.namespaces.load().values() {
-            hosted.live.keep_in(chronicle);
+            hosted.live.keep_in(chronicle, true);
         }
     }
 
@@ -256,6 +284,13 @@ impl Origin {
     pub fn restore_history(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Listed>) {
         if let Some(hosted) = self.inner.namespaces.load().get(namespace) {
             hosted.live.restore(playlist, listed);
+        }
+    }
+
+    /// All that was written down of histories has been taken up.
+    pub fn histories_restored(&self) {
+        for hosted in self.inner.namespaces.load().values() {
+            hosted.live.end_restoring();
         }
     }
 }

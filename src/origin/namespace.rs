@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use super::OriginError;
+use super::cuts::Cuts;
+use super::draining::Draining;
+use super::heavy::Heavy;
 use super::live::Live;
 use super::policy::NamespacePolicy;
 use super::rate::{Claim, Rate};
@@ -22,6 +25,16 @@ pub(super) struct Hosted {
     pub(super) live: Arc<Live>,
     pub(super) metrics: NamespaceMetrics,
     pub(super) rates: Arc<Rates>,
+    pub(super) work: Work,
+    pub(super) draining: Draining,
+}
+
+/// What takes its time in a namespace, and what has come of it. Readers and writers wait for their own kind alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Work {
+    pub(super) of_writers: Heavy,
+    pub(super) of_readers: Heavy,
+    pub(super) cuts: Arc<Cuts>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

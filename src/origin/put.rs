@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::live::{self, Understood};
+use super::live::{self, Noted, Understood};
 use super::namespace::Hosted;
 use super::rate::Claim;
 use super::read::{known_below, validators};
@@ -188,10 +188,11 @@ impl Upload {
     /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
     pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let body = self.inner.body();
-        let body = strip::credentials(&self.hosted, self.inner.key(), body);
-        let length = body.bytes.len() as u64;
         let kind = Kind::of(self.inner.key(), &body.bytes);
-        let understood = kind.is_rewritten().then(|| live::understand(kind, &body.bytes));
+        // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
+        let turn = if kind.is_rewritten() { Some(self.hosted.live.turn(&self.object.key).await) } else { None };
+        let (body, understood) = if turn.is_some() { self.understand(kind, body).await? } else { (body, None) };
+        let length = body.bytes.len() as u64;
         if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.hosted.policy.gate, &understood) {
             self.hosted.gate(&self.object, media, gate, |key| reaches(self.reach.as_deref(), key)).await;
         }
@@ -200,14 +201,15 @@ impl Upload {
         let mut meta = self.describe(kind, &body);
         let etag = meta.etag.clone();
         let hot = Arc::clone(&self.hosted.hot);
-        let noted = understood.map(|understood| {
-            if let Understood::Hls(Playlist::Media(media)) = &understood {
-                meta.target_duration = media.target_duration;
+        let noted = match understood {
+            Some(understood) => {
+                if let Understood::Hls(Playlist::Media(media)) = &understood {
+                    meta.target_duration = media.target_duration;
+                }
+                Some(self.note(understood, body.bytes.len(), meta.expires).await?)
             }
-            self.hosted
-                .live
-                .playlist(&self.object, &understood, meta.expires, |key| hot.peek(key).map(|entry| entry.meta.etag.clone()))
-        });
+            None => None,
+        };
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
         let Self { inner, hosted, object, admitted, spec, below, reach, mut tally, .. } = self;
@@ -231,9 +233,29 @@ impl Upload {
                 hosted.live.segment(&object.key, (etag.clone(), expires), length, took, replaced);
             }
         }
+        drop(turn);
         hosted.below.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;
         Ok(Stored { etag: Some(etag), length })
+    }
+
+    /// Takes out of a playlist or MPD what is not to be stored, and reads it.
+    async fn understand(&self, kind: Kind, body: store::Body) -> Result<(store::Body, Option<Understood>), OriginError> {
+        let (hosted, key, length) = (Arc::clone(&self.hosted), self.object.key.clone(), body.bytes.len());
+        let work = move || {
+            let body = strip::credentials(&hosted, &key, body);
+            let understood = live::understand(kind, &body.bytes);
+            (body, Some(understood))
+        };
+        self.hosted.work.of_writers.work(length, work).await
+    }
+
+    /// Has a playlist or MPD of this length noted, which will live until `expires`.
+    async fn note(&self, understood: Understood, length: usize, expires: Moment) -> Result<Noted, OriginError> {
+        let (hosted, object) = (Arc::clone(&self.hosted), self.object.clone());
+        let stored = |hosted: &Hosted, key: &Key| hosted.hot.peek(key).map(|entry| entry.meta.etag.clone());
+        let work = move || hosted.live.playlist(&object, &understood, expires, |key| stored(&hosted, key));
+        self.hosted.work.of_writers.work(length, work).await
     }
 
     fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
@@ -265,5 +287,61 @@ impl Drop for Tally {
             UploadOutcome::Stored => metrics.uploads_stored.inc(),
             UploadOutcome::Superseded => metrics.uploads_superseded.inc(),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::auth::grant::{KeyId, Role, Scope};
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::model::id::Namespace;
+    use crate::origin::policy::NamespacePolicy;
+    use crate::origin::{Origin, ReadSpec};
+
+    fn playlist(first: u64, count: u64) -> String {
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        for number in first..first + count {
+            let _ = write!(text, "#EXTINF:2,\nsegment-{number}.ts\n");
+        }
+        text
+    }
+
+    /// On a runtime of one thread, so that whatever would hold that thread holds up everything.
+    #[tokio::test]
+    async fn a_long_playlist_holds_up_nobody_and_is_not_overtaken_by_the_next_version() {
+        let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::new()));
+        let names = ["one", "two"].map(|name| Namespace::parse(name).unwrap());
+        let policies = names.iter().map(|name| (name.clone(), NamespacePolicy::default()));
+        let origin = Origin::new(policies, 1 << 30, clock, &metrics);
+        let grant = Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::Every, prefix: None };
+        let object = |name: &Namespace| ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
+        let upload = async |name: &Namespace, body: String| {
+            let mut upload = origin.namespace(name).put(&grant, &object(name), origin.stamp(), PutSpec::default()).await.unwrap();
+            upload.write(body.into()).unwrap();
+            upload
+        };
+        let long = upload(&names[0], playlist(0, 40_000)).await;
+        let next = upload(&names[0], playlist(1, 40_000)).await;
+        let last = upload(&names[0], playlist(40_000, 5)).await;
+        let other = upload(&names[1], playlist(0, 5)).await;
+        let order = parking_lot::Mutex::new(Vec::new());
+        let commit = async |what: &'static str, upload: Upload| {
+            upload.commit().await.unwrap();
+            order.lock().push(what);
+        };
+        tokio::join!(commit("long", long), commit("next", next), commit("last", last), commit("other", other));
+        assert_eq!(*order.lock(), ["other", "long", "next", "last"]);
+        let read = origin.namespace(&names[0]).read(&grant, &object(&names[0]), &ReadSpec::default()).await;
+        assert_eq!(read.unwrap().whole().unwrap().body(), playlist(40_000, 5).as_bytes());
+        let streams = origin.streams();
+        let rendition = &streams.iter().find(|stream| stream.namespace == "one").unwrap().renditions[0];
+        assert_eq!(
+            (rendition.last_sequence, rendition.counts.sequence_back, rendition.counts.counter_restarts),
+            (Some(40_004), 0, 0)
+        );
     }
 }

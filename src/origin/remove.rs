@@ -21,6 +21,7 @@ impl NamespaceHandle {
         if hosted.hot.remove(&object.key, begun) == Removal::Superseded {
             return Ok(false);
         }
+        hosted.work.cuts.clear();
         if Kind::of(&object.key, &[]).is_rewritten() {
             hosted.live.removed(&object.key);
         }

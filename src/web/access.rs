@@ -30,7 +30,7 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// So many credentials of one kind are looked at: a client has one, and a front in between may have added its own. More would only
 /// be judged at our cost.
-const OF_ONE_KIND: usize = 2;
+pub(super) const OF_ONE_KIND: usize = 2;
 
 /// Why nobody is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,6 +75,31 @@ fn sigterm_lets_downloads_and_uploads_end_whole() {
     assert!(!origin.log().iter().any(|line| line["message"] == "upload refused"));
 }
 
+/// A drain of an hour does not wait for those who wait for what is to come, whatever the playlist states.
+#[test]
+fn who_waits_for_what_is_to_come_is_told_to_ask_again() {
+    let mut origin = Origin::start_with(&["--drain-timeout", "1h"]);
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:86400\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n";
+    origin.store("p.m3u8", format!("{head}#EXTINF:2,\n0.ts\n"));
+    let (address, path) = (origin.address, origin.path("p.m3u8"));
+    let readers: Vec<Wire> = (0..20)
+        .map(|_| {
+            let mut wire = Wire::open(address);
+            wire.write(Request::new("GET", format!("{path}?_HLS_msn=1")).bearer(&origin.player).to_bytes());
+            wire
+        })
+        .collect();
+    let waiting = eventually(Duration::from_secs(10), || (origin.metric("springhead_held_reads") > 19.5).then_some(()));
+    assert!(waiting.is_some());
+    origin.signal("TERM");
+    for mut reader in readers {
+        let answer = reader.answer_to("GET");
+        assert_eq!((answer.status, &*answer.problem(), answer.header("retry-after")), (503, "draining", "1"));
+        assert!(reader.is_ended());
+    }
+    assert!(origin.wait().success());
+}
+
 #[test]
 fn what_does_not_end_is_cut_off_at_the_drain_timeout() {
     let mut origin = Origin::start_with(&["--drain-timeout", "300ms"]);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Map;
-use super::rendition::Arrival;
+use super::segment::Arrival;
 use crate::model::id::Key;
 
 /// How many are kept: the last quarter of a minute of two hundred renditions, or half an hour of a few.
@@ -11,15 +11,25 @@ const KEPT: usize = 2048;
 
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    by_key: Map<Arrival>,
+    by_key: Map<Known>,
     order: VecDeque<Key>,
 }
 
+#[derive(Debug)]
+struct Known {
+    arrival: Arrival,
+    /// A playlist that lists it.
+    listed_by: Option<Key>,
+}
+
 impl Arrivals {
-    pub(super) fn put(&mut self, key: &Key, arrival: Arrival) {
-        if self.by_key.insert(key.clone(), arrival).is_none() {
+    /// Notes a segment. `listed_by`: a playlist that lists it already, if that is known.
+    pub(super) fn put(&mut self, key: &Key, arrival: Arrival, listed_by: Option<Key>) {
+        let before = self.by_key.get_mut(key).map(|known| known.listed_by.take());
+        if before.is_none() {
             self.order.push_back(key.clone());
         }
+        self.by_key.insert(key.clone(), Known { arrival, listed_by: listed_by.or(before.flatten()) });
         if self.order.len() > KEPT
             && let Some(oldest) = self.order.pop_front()
         {
@@ -28,6 +38,18 @@ impl Arrivals {
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Arrival> {
-        self.by_key.get(key)
+        self.by_key.get(key).map(|known| &known.arrival)
+    }
+
+    /// How a segment came that a playlist lists now.
+    pub(super) fn listed(&mut self, key: &Key, playlist: &Key) -> Option<Arrival> {
+        let known = self.by_key.get_mut(key)?;
+        known.listed_by = Some(playlist.clone());
+        Some(known.arrival.clone())
+    }
+
+    /// A playlist that lists it, if that is known.
+    pub(super) fn listed_by(&self, key: &Key) -> Option<Key> {
+        self.by_key.get(key)?.listed_by.clone()
     }
 }

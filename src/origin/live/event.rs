@@ -58,7 +58,7 @@ impl Events {
         self.counted.push(kind);
         let of = (at.playlist.clone(), kind);
         let just_told = self.told.get(&of).is_some_and(|told| now.moment.since(*told) < QUIET);
-        if just_told || self.waiting.len() >= WAITING {
+        if just_told || !self.have_room() {
             return;
         }
         self.told.insert(of, now.moment);
@@ -72,6 +72,16 @@ impl Events {
             detail,
             kind,
         });
+    }
+
+    /// Whether one more would be told.
+    pub(super) fn have_room(&self) -> bool {
+        self.waiting.len() < WAITING
+    }
+
+    /// Counts an event that is told otherwise.
+    pub(super) fn count(&mut self, kind: EventKind) {
+        self.counted.push(kind);
     }
 
     /// Counts an event and has it told, also when the same was told a moment ago: a change of standing, of which none may be missed.

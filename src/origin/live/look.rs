@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::event::{Event, Now, Place};
 use super::rendition::Rendition;
-use super::{Live, State, patience};
+use super::state::{FOLLOWED, State, patience};
+use super::{Live, Map};
 use crate::metrics::NamespaceMetrics;
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
@@ -15,77 +16,96 @@ const SLOW_UPLOAD: f64 = 1.3;
 /// Measured over announced bitrate. BANDWIDTH is the peak (RFC 8216 4.3.4.2), but encoders forget the container: at low bitrates
 /// MPEG-TS adds up to a fifth.
 const OVER_BITRATE: f64 = 1.25;
+/// How many streams are judged between two times at which others may have the lock.
+const AT_ONCE: usize = 64;
+/// It is told again after this at the earliest that streams are not followed any more.
+const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 /// By how many segments renditions may be apart.
 const APART: u64 = 3;
 
 impl Live {
     /// Judges every stream; hands over what has happened since the last look. `stale_after` is in target durations; `here` tells
-    /// whether a key is stored.
+    /// whether a key is stored. The lock is taken for a few streams at a time: uploads and reads go on in between.
     pub(in crate::origin) fn look(&self, stale_after: u32, here: impl Fn(&Key) -> bool) -> Vec<Event> {
         let now = self.now();
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        state.forget(now);
-        state.gaps(&self.namespace, now);
-        let drifting = state.drifting();
-        let State { renditions, streams, events, manifests, .. } = state;
+        self.histories.forget_expired(now.wall);
+        let (renditions, manifests, drifting) = {
+            let mut state = self.state.lock();
+            state.forget(now);
+            state.gaps(&self.namespace, now);
+            (keys(&state.renditions), keys(&state.manifests), state.drifting())
+        };
         let mut standing = [0; Standing::ALL.len()];
         let mut oldest = Duration::ZERO;
-        for (key, rendition) in renditions.iter_mut() {
-            let stream = streams.of(key).unwrap_or(key);
-            let place = Place { namespace: &self.namespace, stream, playlist: key };
-            let age = now.moment.since(rendition.pulse.last());
-            if let Some((kind, detail)) = rendition.restate(now, stale_after, age) {
-                events.announce(now, &place, kind, detail);
-            }
-            let announced = streams.announced(key);
-            let window = window_words(rendition, &here);
-            let troubles = [
-                (EventKind::Drift, drifting.get(key).cloned()),
-                (EventKind::ClockDrift, rendition.clock_trouble().map(clock_words)),
-                (EventKind::SlowUpload, rendition.upload_ratio().filter(|ratio| *ratio > SLOW_UPLOAD).map(slow_words)),
-                (EventKind::BitrateOver, over_words(rendition, announced)),
-                (EventKind::WindowLost, window),
-            ];
-            for (kind, trouble) in troubles {
-                let known = rendition.troubles.iter().position(|known| *known == kind);
-                match (trouble, known) {
-                    (Some(detail), None) => {
-                        rendition.troubles.push(kind);
-                        events.tell(now, &place, kind, detail);
+        for some in renditions.chunks(AT_ONCE) {
+            let mut guard = self.state.lock();
+            let State { renditions, streams, events, .. } = &mut *guard;
+            for key in some {
+                let Some(rendition) = renditions.get_mut(key) else { continue };
+                let stream = streams.of(key).unwrap_or(key);
+                let place = Place { namespace: &self.namespace, stream, playlist: key };
+                let age = now.moment.since(rendition.pulse.last());
+                if let Some((kind, detail)) = rendition.restate(now, stale_after, age) {
+                    events.announce(now, &place, kind, detail);
+                }
+                let announced = streams.announced(key);
+                let window = window_words(rendition, &here);
+                let troubles = [
+                    (EventKind::Drift, drifting.get(key).cloned()),
+                    (EventKind::ClockDrift, rendition.clock_trouble().map(clock_words)),
+                    (EventKind::SlowUpload, rendition.upload_ratio().filter(|ratio| *ratio > SLOW_UPLOAD).map(slow_words)),
+                    (EventKind::BitrateOver, over_words(rendition, announced)),
+                    (EventKind::WindowLost, window),
+                ];
+                for (kind, trouble) in troubles {
+                    let known = rendition.troubles.iter().position(|known| *known == kind);
+                    match (trouble, known) {
+                        (Some(detail), None) => {
+                            rendition.troubles.push(kind);
+                            events.tell(now, &place, kind, detail);
+                        }
+                        (None, Some(index)) => {
+                            rendition.troubles.remove(index);
+                        }
+                        _ => {}
                     }
-                    (None, Some(index)) => {
-                        rendition.troubles.remove(index);
-                    }
-                    _ => {}
+                }
+                standing[rendition.standing as usize] += 1;
+                if rendition.standing != Standing::Ended {
+                    oldest = oldest.max(age);
                 }
             }
-            standing[rendition.standing as usize] += 1;
-            if rendition.standing != Standing::Ended {
-                oldest = oldest.max(age);
+        }
+        for some in manifests.chunks(AT_ONCE) {
+            let mut guard = self.state.lock();
+            let State { manifests, events, .. } = &mut *guard;
+            for key in some {
+                let Some(dash) = manifests.get_mut(key) else { continue };
+                let age = now.moment.since(dash.pulse.last());
+                let stands = dash.stands(now.moment, stale_after);
+                if let Some(kind) = change(stands, &mut dash.standing, &mut dash.told, now, &mut dash.late_told) {
+                    let detail = words(kind, age, dash.period);
+                    events.announce(now, &Place { namespace: &self.namespace, stream: key, playlist: key }, kind, detail);
+                }
+                standing[stands as usize] += 1;
+                if dash.dynamic {
+                    oldest = oldest.max(age);
+                }
             }
         }
-        for (key, dash) in manifests.iter_mut() {
-            let age = now.moment.since(dash.pulse.last());
-            let stands = match () {
-                () if !dash.dynamic => Standing::Ended,
-                () if age > dash.period * stale_after => Standing::Stale,
-                () if age > dash.period.mul_f64(1.5) => Standing::Late,
-                () => Standing::Live,
-            };
-            if let Some(kind) = change(stands, &mut dash.standing, &mut dash.told, now, &mut dash.late_told) {
-                let detail = words(kind, age, dash.period);
-                events.announce(now, &Place { namespace: &self.namespace, stream: key, playlist: key }, kind, detail);
-            }
-            standing[stands as usize] += 1;
-            if dash.dynamic {
-                oldest = oldest.max(age);
-            }
-        }
-        let (told, counted) = events.take(now.moment);
+        let (followed, (told, counted)) = {
+            let mut state = self.state.lock();
+            state.tell_unfollowed(&self.namespace, now);
+            (state.places.len(), state.events.take(now.moment))
+        };
         show(&self.metrics, &counted, standing, oldest);
+        self.metrics.followed.set(followed as u64);
         told
     }
+}
+
+fn keys<V>(of: &Map<V>) -> Vec<Key> {
+    of.keys().cloned().collect()
 }
 
 fn show(metrics: &NamespaceMetrics, counted: &[EventKind], standing: [u64; Standing::ALL.len()], oldest: Duration) {
@@ -101,11 +121,42 @@ fn show(metrics: &NamespaceMetrics, counted: &[EventKind], standing: [u64; Stand
 impl State {
     /// Lets go of what has outlived its TTL, and of what is no longer waited for.
     fn forget(&mut self, now: Now) {
-        self.renditions.retain(|_, rendition| rendition.expires > now.moment);
-        self.manifests.retain(|_, dash| dash.expires > now.moment);
-        self.streams.forget_expired(now.moment);
-        self.histories.forget_expired(now.wall);
+        let renditions = self.renditions.iter().filter(|(_, rendition)| rendition.expires <= now.moment).map(|(key, _)| key);
+        let manifests = self.manifests.iter().filter(|(_, dash)| dash.expires <= now.moment).map(|(key, _)| key);
+        let (renditions, manifests): (Vec<Key>, Vec<Key>) = (renditions.cloned().collect(), manifests.cloned().collect());
+        let streams: Vec<Key> = self.streams.expired(now.moment).cloned().collect();
+        for key in &renditions {
+            self.let_go_rendition(key);
+        }
+        for key in &manifests {
+            self.let_go_manifest(key);
+        }
+        for key in &streams {
+            self.streams.remove(key);
+        }
+        for key in renditions.iter().chain(&manifests).chain(&streams) {
+            if !self.follows(key) {
+                self.places.remove(key);
+            }
+        }
         self.expected.retain(|_, expected| now.moment.since(expected.since) <= patience(expected.target));
+    }
+
+    /// Tells that streams which had no end had to make room for others; once in a while, for as many as they were.
+    fn tell_unfollowed(&mut self, namespace: &Namespace, now: Now) {
+        let just_told = self.unfollowed_told.is_some_and(|told| now.moment.since(told) < UNFOLLOWED_AGAIN);
+        if just_told || !self.events.have_room() {
+            return;
+        }
+        if let Some((count, last)) = self.unfollowed.take() {
+            self.unfollowed_told = Some(now.moment);
+            let detail = format!(
+                "{count} playlists that have no end are not followed any more, this one the last of them: no more than {FOLLOWED} are \
+                 followed in a namespace, and those written longest ago make room; let encoders use the same names again, give \
+                 playlists a shorter TTL, or delete them when a show is over"
+            );
+            self.events.tell(now, &Place { namespace, stream: &last, playlist: &last }, EventKind::Unfollowed, detail);
+        }
     }
 
     /// What has been listed for a target duration and has not come is a gap.
@@ -138,15 +189,19 @@ impl State {
                 .filter(|(_, rendition)| rendition.standing == Standing::Live)
                 .collect();
             let by_date = alive.iter().all(|(_, rendition)| rendition.edge.is_some());
+            let foremost_edge = alive.iter().filter_map(|(_, rendition)| rendition.edge).max();
+            // Segments of other lengths are counted otherwise: only those of the same length compare by number.
+            let mut foremost_next = std::collections::HashMap::new();
+            for (_, rendition) in &alive {
+                let next = foremost_next.entry(rendition.target).or_insert(0);
+                *next = rendition.next.max(*next);
+            }
             for &(key, rendition) in &alive {
-                // Segments of other lengths are counted otherwise: only those of the same length compare by number.
-                let others = || alive.iter().filter(|(_, other)| by_date || other.target == rendition.target);
                 let behind = if by_date {
-                    let foremost = others().filter_map(|(_, other)| other.edge).max();
-                    let span = foremost.zip(rendition.edge).map_or(Duration::ZERO, |(foremost, own)| foremost.since(own));
+                    let span = foremost_edge.zip(rendition.edge).map_or(Duration::ZERO, |(foremost, own)| foremost.since(own));
                     (span > rendition.target * u32::try_from(APART).unwrap_or(3)).then(|| format!("{:.1} s", span.as_secs_f64()))
                 } else {
-                    let foremost = others().map(|(_, other)| other.next).max().unwrap_or(0);
+                    let foremost = foremost_next.get(&rendition.target).copied().unwrap_or(0);
                     let count = foremost.saturating_sub(rendition.next);
                     (count >= APART).then(|| format!("{count} segments"))
                 };

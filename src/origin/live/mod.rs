@@ -5,22 +5,32 @@
 //! ([`Liveness`]), and how each stream is ([`Live::look`], [`Live::report`]).
 //!
 //! One lock per namespace, taken by writes, by reads that miss, and once a second by the look-round; never by a read that finds
-//! what it asks for, never across an await.
+//! what it asks for, never across an await. What is done under it is bounded, whatever encoders write: a playlist is read, and what
+//! following needs of it is made, before it is taken; histories have locks of their own. That the versions of one playlist are
+//! taken up in their order is the turns' duty.
 //!
 //! Invariant: every list here is bounded, whatever encoders write.
 
 mod arrivals;
 mod blocking;
+mod dash;
 mod event;
+mod folders;
 mod follow;
 mod histories;
 mod look;
 mod numbered;
+mod outline;
+mod places;
 mod rendition;
 mod report;
+mod segment;
+mod state;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod understood;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,32 +44,34 @@ pub use self::event::Event;
 pub use self::histories::Chronicle;
 pub use self::report::{RenditionReport, StreamReport};
 
+pub(super) use self::understood::{Understood, understand};
+
 use self::arrivals::Arrivals;
-use self::event::{Events, Now};
+use self::dash::Sketch;
+use self::event::Now;
+use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
-use self::numbered::Numbered;
-use self::rendition::{Arrival, Rendition};
-use self::streams::Streams;
-use crate::hls::history::{Listed, Stretch};
-use crate::hls::mpd::Manifest;
-use crate::hls::playlist::{Media, Playlist};
+use self::outline::Outline;
+use self::segment::Arrival;
+use self::state::{State, patience};
+use self::streams::Child;
+use self::turns::{PlaylistTurn, Turns};
+use crate::hls::history::{Listed, SegmentSpan, Stretch};
+use crate::hls::playlist::{Media, Playlist, Segment};
 use crate::hls::uri;
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Clock, Moment, Pulse, WallTime};
 use crate::model::extension::Extension;
 use crate::model::id::{Key, Namespace, ObjectId};
-use crate::model::kind::Kind;
-use crate::model::liveness::{Liveness, Standing};
+use crate::model::liveness::Liveness;
 
-/// Playlists and MPDs that are followed in one namespace; what comes beyond is stored and served, and not followed.
-const FOLLOWED: usize = 4096;
-/// Names that are waited for in one namespace.
-const EXPECTED: usize = 4096;
-/// Of a playlist seen for the first time, so many of its last segments are expected: what is older may never have been here.
-const EXPECTED_AT_FIRST: usize = 3;
-
+/// What a name takes beside its text, in bytes.
+const NAME_BYTES: usize = 48;
 /// How long a media playlist that a new multivariant one names is waited for: some encoders write that first.
 const CHILD_PATIENCE: Duration = Duration::from_secs(2);
+
+/// No blocking reload waits longer, whatever target duration a playlist states: players ask again, and who waits costs a connection.
+const LONGEST_RELOAD: Duration = Duration::from_secs(30);
 
 type Map<V> = HashMap<Key, V, RandomState>;
 
@@ -70,46 +82,10 @@ pub(super) struct Live {
     clock: Clock,
     metrics: NamespaceMetrics,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    renditions: Map<Rendition>,
-    manifests: Map<Dash>,
-    streams: Streams,
-    arrivals: Arrivals,
-    expected: Map<Expected>,
+    /// The lock of this one may be taken under that of the state.
+    arrivals: Mutex<Arrivals>,
     histories: Histories,
-    events: Events,
-}
-
-/// An MPD, followed as far as its health needs.
-#[derive(Debug)]
-struct Dash {
-    pulse: Arc<Pulse>,
-    period: Duration,
-    dynamic: bool,
-    updated: WallTime,
-    written: Moment,
-    expires: Moment,
-    needs: Vec<Key>,
-    standing: Standing,
-    told: Standing,
-    late_told: Option<Moment>,
-    last: Option<Key>,
-    /// The names of its segments, where they are numbered.
-    numbered: Vec<Numbered>,
-}
-
-/// A name that a playlist lists or announces and that is not here yet.
-#[derive(Debug)]
-struct Expected {
-    playlist: Key,
-    since: Moment,
-    target: Duration,
-    /// Listed as a whole segment, so that its absence is a gap.
-    listed: bool,
-    told: bool,
+    turns: Turns,
 }
 
 /// What a playlist that is being stored brings.
@@ -132,18 +108,18 @@ pub(super) enum Reload {
     TooFar,
 }
 
-/// What the playlist was understood as.
-#[derive(Debug)]
-pub(super) enum Understood {
-    Hls(Playlist),
-    Dash(Manifest),
-    /// Not at all, and why.
-    Broken(String),
-}
-
 impl Live {
     pub(super) fn new(namespace: Namespace, clock: Clock, metrics: NamespaceMetrics) -> Self {
-        Self { namespace, clock, metrics, state: Mutex::default() }
+        let histories = Histories::new(namespace.clone());
+        Self {
+            namespace,
+            clock,
+            metrics,
+            state: Mutex::default(),
+            arrivals: Mutex::default(),
+            histories,
+            turns: Turns::default(),
+        }
     }
 
     fn now(&self) -> Now {
@@ -182,25 +158,41 @@ impl Live {
         expires: Moment,
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let known = state.renditions.contains_key(&object.key) || state.manifests.contains_key(&object.key);
-        let followed = state.renditions.len() + state.manifests.len() + state.streams.len();
-        if !known && followed >= FOLLOWED {
-            return Noted::unfollowed(understood, now);
-        }
+        let (namespace, key) = (&self.namespace, &object.key);
         match understood {
             Understood::Hls(Playlist::Multivariant(multivariant)) => {
-                let since = state.streams.follow(object, multivariant, now, expires);
-                Noted {
-                    liveness: Arc::new(Liveness::new(Arc::new(Pulse::new(now.moment)), None, None, since)),
-                    needs: Vec::new(),
-                }
+                let children = Child::all_of(object, multivariant);
+                let since = self.state.lock().multivariant(key, children, now, expires);
+                let liveness = Liveness::new(Arc::new(Pulse::new(now.moment)), None, None, since);
+                Noted { liveness: Arc::new(liveness), needs: Vec::new() }
             }
-            Understood::Hls(Playlist::Media(media)) => state.media(&self.namespace, object, media, now, expires, stored),
-            Understood::Dash(manifest) => state.mpd(&self.namespace, object, manifest, now, expires),
-            Understood::Broken(fault) => state.broken(&self.namespace, object, fault, now, expires),
+            Understood::Hls(Playlist::Media(media)) => {
+                let version = Outline::of(object, media);
+                let (noted, step) = {
+                    let mut state = self.state.lock();
+                    state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), stored)
+                };
+                let until = |segment: &Segment| {
+                    let found = uri::resolve(object, &segment.uri);
+                    let arrivals = self.arrivals.lock();
+                    let arrived = found.and_then(|found| arrivals.get(&found.key));
+                    let left = arrived.map_or(expires, |arrival| arrival.expires.max(expires)).since(now.moment);
+                    now.wall + left
+                };
+                self.histories.follow(key, media, step, now.wall, until);
+                noted
+            }
+            Understood::Dash(manifest) => {
+                let version = Sketch::of(object, manifest);
+                self.state.lock().mpd((namespace, key), version, now, expires)
+            }
+            Understood::Broken(fault) => self.state.lock().broken((namespace, key), fault, now, expires),
         }
+    }
+
+    /// Waits until the versions of this playlist that came before have been taken up. Cancel-safe.
+    pub(super) async fn turn(&self, key: &Key) -> PlaylistTurn {
+        self.turns.take(key).await
     }
 
     /// The segments that this version of a media playlist lists for the first time and that are not `here`.
@@ -233,21 +225,24 @@ impl Live {
         let state = &mut *guard;
         let is_reused = replaced.is_some_and(|old| *old != etag);
         let arrival = Arrival { at: now.moment, bytes, took: Some(took), etag, expires };
-        if let Some(expected) = state.expected.remove(key)
-            && let Some(rendition) = state.renditions.get_mut(&expected.playlist)
-        {
+        let listed_by = state.expected.remove(key).map(|expected| expected.playlist);
+        if let Some(rendition) = listed_by.as_ref().and_then(|playlist| state.renditions.get_mut(playlist)) {
             rendition.arrived(key, &arrival);
         }
-        for (manifest, dash) in &mut state.manifests {
-            if is_beside(key, manifest) && is_media(key) {
-                dash.pulse.beat(now.moment);
-                (dash.updated, dash.last) = (now.wall, Some(key.clone()));
+        let is_media = is_media(key);
+        if is_media {
+            for manifest in state.mpd_folders.beside(key) {
+                if let Some(dash) = state.manifests.get_mut(manifest) {
+                    dash.pulse.beat(now.moment);
+                    (dash.updated, dash.last) = (now.wall, Some(key.clone()));
+                }
             }
         }
-        if is_reused && is_media(key) {
-            state.reused(&self.namespace, key, now);
+        let mut arrivals = self.arrivals.lock();
+        if is_reused && is_media {
+            state.reused(&self.namespace, key, arrivals.listed_by(key), now);
         }
-        state.arrivals.put(key, arrival);
+        arrivals.put(key, arrival, listed_by);
     }
 
     /// Notes that a multivariant playlist lives longer.
@@ -257,26 +252,38 @@ impl Live {
 
     /// Forgets a playlist that was deleted, and its past.
     pub(super) fn removed(&self, key: &Key) {
-        let mut state = self.state.lock();
-        state.renditions.remove(key);
-        state.manifests.remove(key);
-        state.streams.remove(key);
-        state.histories.remove(&self.namespace, key);
+        self.state.lock().let_go(key);
+        self.histories.remove(key);
     }
 
     /// What a media playlist has listed between two moments; `None` when it has no history.
     pub(super) fn stretch(&self, key: &Key, start: Option<WallTime>, end: Option<WallTime>) -> Option<Stretch> {
-        self.state.lock().histories.stretch(key, start, end)
+        self.histories.stretch(key, start, end)
     }
 
-    /// Has histories written down from now on.
-    pub(super) fn keep_in(&self, chronicle: &Arc<dyn Chronicle>) {
-        let _ = self.state.lock().histories.chronicle.set(Arc::clone(chronicle));
+    /// Which segments lie between two moments, if any; `None` when the playlist has no history. Cancel-safe.
+    pub(super) async fn span(&self, key: &Key, start: Option<WallTime>, end: Option<WallTime>) -> Option<Option<SegmentSpan>> {
+        self.histories.span(key, start, end).await
+    }
+
+    /// Has histories written down from now on. `is_restoring`: what was written down before is still to be taken up.
+    pub(super) fn keep_in(&self, chronicle: &Arc<dyn Chronicle>, is_restoring: bool) {
+        self.histories.keep_in(chronicle, is_restoring);
     }
 
     /// Takes up what was written down of a history, oldest first.
     pub(super) fn restore(&self, key: &Key, listed: Vec<Listed>) {
-        self.state.lock().histories.restore(key, listed);
+        self.histories.restore(key, listed);
+    }
+
+    /// All that was written down of histories has been taken up.
+    pub(super) fn end_restoring(&self) {
+        self.histories.restored();
+    }
+
+    /// Waits for that. Cancel-safe.
+    pub(super) async fn restored(&self) {
+        self.histories.wait_for_restored().await;
     }
 
     /// For a missing name that is worth waiting for: the target duration of the playlist that lists or announces it.
@@ -292,14 +299,15 @@ impl Live {
     /// The segment before this one, and how long a segment is, when a live MPD numbers them.
     pub(super) fn previous(&self, key: &Key) -> Option<(Key, Duration)> {
         let state = self.state.lock();
-        let mut live = state.manifests.values().filter(|dash| dash.dynamic);
-        live.find_map(|dash| dash.numbered.iter().find_map(|names| Some((names.previous(key)?, dash.period))))
+        let (previous, manifest) = state.templates.previous(key)?;
+        Some((previous, state.manifests.get(manifest)?.period))
     }
 
-    /// The target duration of the stream that a segment seems to belong to: of a playlist in its folder.
+    /// The target duration of the stream that a segment seems to belong to: of the nearest playlist in its folder or above it.
     pub(super) fn target_near(&self, key: &Key) -> Option<Duration> {
         let state = self.state.lock();
-        state.renditions.iter().find(|(playlist, _)| is_beside(key, playlist)).map(|(_, rendition)| rendition.target)
+        let nearest = state.folders.beside(key).next()?;
+        Some(state.renditions.get(nearest)?.target)
     }
 
     /// What to do with a request for a playlist that has this segment, or this part of it.
@@ -312,48 +320,12 @@ impl Live {
                 } else if rendition.is_too_far(msn, part) {
                     Reload::TooFar
                 } else {
-                    Reload::Wait(rendition.target * 3)
+                    Reload::Wait(std::cmp::min(rendition.target * 3, LONGEST_RELOAD))
                 }
             }
             _ => Reload::Answer,
         }
     }
-}
-
-impl Noted {
-    /// One more than is followed: readers are told what it says of itself.
-    fn unfollowed(understood: &Understood, now: Now) -> Self {
-        let last = match understood {
-            Understood::Hls(Playlist::Media(media)) => media.last_sequence(),
-            _ => None,
-        };
-        Self { liveness: Arc::new(Liveness::new(Arc::new(Pulse::new(now.moment)), None, last, now.wall)), needs: Vec::new() }
-    }
-}
-
-/// Reads a playlist or MPD.
-pub(super) fn understand(kind: Kind, body: &[u8]) -> Understood {
-    match kind {
-        Kind::Manifest => match crate::hls::mpd::parse(body) {
-            Ok(manifest) => Understood::Dash(manifest),
-            Err(fault) => Understood::Broken(fault.to_string()),
-        },
-        _ => match crate::hls::playlist::parse(body) {
-            Ok(playlist) => Understood::Hls(playlist),
-            Err(fault) => Understood::Broken(fault.to_string()),
-        },
-    }
-}
-
-/// How long a name that is listed and not here is worth waiting for. Later it is a gap, and to wait would only slow the player.
-fn patience(target: Duration) -> Duration {
-    target * 3
-}
-
-/// Whether an object lies in the folder of a playlist, or below it.
-fn is_beside(key: &Key, playlist: &Key) -> bool {
-    let folder = playlist.as_str().rfind('/').map_or("", |slash| &playlist.as_str()[..=slash]);
-    key.as_str().starts_with(folder)
 }
 
 /// Whether a name is that of a media segment: pictures and the like are rewritten rightly.

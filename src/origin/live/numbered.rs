@@ -1,32 +1,73 @@
 //! Segments that an MPD announces by a template with a number: who plays at the live edge asks for the next one before its first
 //! frame is encoded.
 
-use crate::hls::uri;
-use crate::model::id::{Key, ObjectId};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-/// The names of a representation's segments (ISO/IEC 23009-1 5.3.9.4.4), as keys around their number.
+use ahash::RandomState;
+
+use crate::hls::mpd::Manifest;
+use crate::hls::uri;
+use crate::model::id::{Key, MAX_KEY, ObjectId};
+
+/// Different templates of one MPD, the last of them: its last period is where it is live.
+const OF_ONE: usize = 128;
+/// Templates of all MPDs of a namespace; those that come when there are so many are not known.
+const TOGETHER: usize = 8192;
+/// Templates that have all before the number in common.
+const ALIKE: usize = 16;
+/// The digits of a name, from its end, that are looked at: a number stands among the last ones.
+const DIGITS: usize = 64;
+
+/// The names of a representation's segments (ISO/IEC 23009-1 5.3.9.4.4), as keys around their number. Neither part is longer than a
+/// key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Numbered {
-    before: String,
-    after: String,
+    before: Box<str>,
+    after: Box<str>,
     /// The digits of a short number are filled up to so many.
     width: usize,
 }
 
 impl Numbered {
     /// From a template relative to its manifest; `None` when it has no number or leads to another namespace.
-    pub(super) fn new(manifest: &ObjectId, template: &str) -> Option<Self> {
+    fn new(manifest: &ObjectId, template: &str) -> Option<Self> {
         let (before, rest) = template.split_once("$Number")?;
         let (format, after) = rest.split_once('$')?;
         let width = if format.is_empty() { 1 } else { format.strip_prefix("%0")?.strip_suffix('d')?.parse().ok()? };
         let first = uri::resolve(manifest, &format!("{before}0")).filter(|found| found.namespace == manifest.namespace)?;
-        let before = first.key.as_str().strip_suffix('0')?.to_owned();
-        let after = after.split('?').next().unwrap_or_default().to_owned();
+        let before = first.key.as_str().strip_suffix('0')?.into();
+        let after = after.split('?').next().filter(|after| after.len() <= MAX_KEY)?.into();
         Some(Self { before, after, width: std::cmp::min(width, 20) })
     }
 
+    /// Those of an MPD, each once: most representations have theirs from the adaptation set.
+    pub(super) fn of(object: &ObjectId, manifest: &Manifest) -> Vec<Arc<Self>> {
+        let mut templates: Vec<Arc<Self>> = Vec::new();
+        let mut last = None;
+        for template in manifest.representations.iter().rev().filter_map(|one| one.media.as_deref()) {
+            if last.replace(template) == Some(template) {
+                continue;
+            }
+            if let Some(numbered) =
+                Self::new(object, template).filter(|numbered| !templates.iter().any(|known| **known == *numbered))
+            {
+                templates.push(Arc::new(numbered));
+                if templates.len() == OF_ONE {
+                    break;
+                }
+            }
+        }
+        templates
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        2 * super::NAME_BYTES + self.before.len() + self.after.len()
+    }
+
     /// The segment before this one; `None` when it is none of these, or the first.
-    pub(super) fn previous(&self, key: &Key) -> Option<Key> {
+    fn previous(&self, key: &Key) -> Option<Key> {
         let digits = key.as_str().strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
         let name = |number: u64| format!("{}{number:0width$}{}", self.before, self.after, width = self.width);
         let number: u64 = digits.parse().ok()?;
@@ -34,5 +75,103 @@ impl Numbered {
             return None;
         }
         Key::parse(&name(number.checked_sub(1)?)).ok()
+    }
+}
+
+/// A template, and the MPD that it is of.
+type OfManifest = (Key, Arc<Numbered>);
+
+/// The templates of a namespace's live MPDs, by what stands before the number: to find one for a name costs the same however many
+/// there are.
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    by_before: HashMap<Box<str>, Vec<OfManifest>, RandomState>,
+    count: usize,
+}
+
+impl Templates {
+    /// Takes up those of an MPD.
+    pub(super) fn add(&mut self, manifest: &Key, templates: &[Arc<Numbered>]) {
+        for numbered in templates {
+            let alike = self.by_before.get(&numbered.before).map_or(0, Vec::len);
+            if self.count < TOGETHER && alike < ALIKE {
+                self.by_before.entry(numbered.before.clone()).or_default().push((manifest.clone(), Arc::clone(numbered)));
+                self.count += 1;
+            }
+        }
+    }
+
+    /// Lets go of those of an MPD.
+    pub(super) fn remove(&mut self, manifest: &Key, templates: &[Arc<Numbered>]) {
+        for numbered in templates {
+            let Some(alike) = self.by_before.get_mut(&numbered.before) else { continue };
+            let before = alike.len();
+            alike.retain(|(of, known)| of != manifest || !Arc::ptr_eq(known, numbered));
+            self.count -= before - alike.len();
+            if alike.is_empty() {
+                self.by_before.remove(&numbered.before);
+            }
+        }
+    }
+
+    /// The segment before this one, and the MPD that numbers them.
+    pub(super) fn previous(&self, key: &Key) -> Option<(Key, &Key)> {
+        if self.count == 0 {
+            return None;
+        }
+        let name = key.as_str();
+        let digits = name.bytes().enumerate().rev().filter(|(_, byte)| byte.is_ascii_digit()).take(DIGITS);
+        let mut alike = digits.filter_map(|(at, _)| self.by_before.get(&name[..at])).flatten();
+        alike.find_map(|(manifest, numbered)| Some((numbered.previous(key)?, manifest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hls::mpd;
+    use crate::model::id::Namespace;
+
+    fn templates(texts: &[String]) -> Vec<Arc<Numbered>> {
+        let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: Key::parse("a/p.mpd").unwrap() };
+        let sets = texts.iter().map(|text| {
+            format!("<AdaptationSet><SegmentTemplate media='{text}'/>{}</AdaptationSet>", "<Representation/>".repeat(20))
+        });
+        let text = format!("<MPD type='dynamic'><Period>{}</Period></MPD>", sets.collect::<String>());
+        Numbered::of(&object, &mpd::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_template_is_kept_once_and_no_mpd_has_very_many() {
+        assert_eq!(templates(&["$Number$.m4s".to_owned(), "$Number$.m4s".to_owned()]).len(), 1);
+        let many: Vec<String> = (0..200).map(|number| format!("{number}-$Number$.m4s")).collect();
+        let kept = templates(&many);
+        assert_eq!(kept.len(), OF_ONE);
+        assert_eq!(&*kept[0].before, "a/199-", "the last ones");
+        assert!(templates(&[format!("$Number${}", "x".repeat(MAX_KEY + 1))]).is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_up_is_found_and_what_is_let_go_leaves_nothing() {
+        let mut all = Templates::default();
+        let manifests: Vec<Key> = (0..400).map(|number| Key::parse(&format!("a/{number}.mpd")).unwrap()).collect();
+        let sets: Vec<_> =
+            (0..400).map(|set| templates(&(0..40).map(|at| format!("{set}-{at}-$Number$.m4s")).collect::<Vec<_>>())).collect();
+        for (manifest, set) in manifests.iter().zip(&sets) {
+            all.add(manifest, set);
+        }
+        assert_eq!(all.count, TOGETHER);
+        let (previous, manifest) = all.previous(&Key::parse("a/7-39-100.m4s").unwrap()).unwrap();
+        assert_eq!((previous.as_str(), manifest), ("a/7-39-99.m4s", &manifests[7]));
+        let alike: Vec<String> = (0..50).map(|end| format!("same$Number$.{end}")).collect();
+        for (manifest, set) in manifests.iter().zip(&sets) {
+            all.remove(manifest, set);
+        }
+        assert_eq!((all.count, all.by_before.len()), (0, 0));
+        let alike = templates(&alike);
+        all.add(&manifests[0], &alike);
+        assert_eq!(all.count, ALIKE);
+        all.remove(&manifests[0], &alike);
+        assert_eq!((all.count, all.by_before.len()), (0, 0));
     }
 }

@@ -7,15 +7,13 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::event::Now;
-use crate::hls::playlist::{Media, PlaylistType};
-use crate::hls::uri;
+use super::outline::{Outline, RECENT};
+use super::segment::{Arrival, Listed};
 use crate::model::clock::{Moment, Pulse, WallTime};
 use crate::model::event::EventKind;
-use crate::model::id::{Key, ObjectId};
+use crate::model::id::Key;
 use crate::model::liveness::Standing;
 
-/// How many of its last segments are kept in mind.
-const RECENT: usize = 64;
 /// What a target duration is taken for until a playlist has stated one.
 const USUAL: Duration = Duration::from_secs(2);
 /// How far a clock may run apart from what the first playlists showed before it is told.
@@ -50,6 +48,8 @@ pub(super) struct Rendition {
     pub(super) missed: Option<Moment>,
     /// Initialisation segments and content keys.
     pub(super) needs: Vec<Key>,
+    /// What it announces or lists in part, and waits for.
+    pub(super) announced: Vec<Key>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
     pub(super) edge: Option<WallTime>,
     /// How far our clock was past that end when it was listed, in milliseconds: now, and at first.
@@ -78,34 +78,11 @@ pub struct Counts {
     pub sequence_back: u64,
 }
 
-/// A segment as it was listed.
-#[derive(Clone, Debug)]
-pub(super) struct Listed {
-    pub(super) sequence: u64,
-    pub(super) key: Key,
-    pub(super) duration: Duration,
-    pub(super) arrived: Option<Arrival>,
-    /// Whether it is a part of a larger object.
-    pub(super) ranged: bool,
-}
-
-/// A segment as it came.
-#[derive(Clone, Debug)]
-pub(super) struct Arrival {
-    pub(super) at: Moment,
-    pub(super) bytes: u64,
-    pub(super) took: Option<Duration>,
-    pub(super) etag: HeaderValue,
-    pub(super) expires: Moment,
-}
-
 /// What a new version of the playlist brings.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Newly listed whole segments.
     pub(super) segments: Vec<Listed>,
-    /// Objects that are announced or listed in part: partial segments, preload hints.
-    pub(super) parts: Vec<Key>,
     pub(super) events: Vec<(EventKind, String)>,
     /// Whether anything a player waits for is new.
     pub(super) is_new: bool,
@@ -130,6 +107,7 @@ impl Rendition {
             oldest: None,
             missed: None,
             needs: Vec::new(),
+            announced: Vec::new(),
             edge: None,
             offset_ms: None,
             offsets_ms: VecDeque::new(),
@@ -146,17 +124,15 @@ impl Rendition {
     /// Takes up a new version. `stored` tells the entity tag of what is stored under a key now.
     pub(super) fn follow(
         &mut self,
-        playlist: &ObjectId,
-        media: &Media,
+        version: &Outline,
         now: Now,
         first: bool,
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> News {
         let mut news = News::default();
-        let next = media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1));
-        let parts = media.parts.len() as u64;
+        let next = version.next;
         if !first && next < self.next {
-            let kind = self.judge_step_back(playlist, media, stored);
+            let kind = self.judge_step_back(version, stored);
             let detail = match kind {
                 EventKind::CounterRestart => {
                     self.counts.counter_restarts += 1;
@@ -179,57 +155,31 @@ impl Rendition {
             news.events.push((kind, detail));
             news.is_new = kind == EventKind::CounterRestart;
         }
-        let known = if news.is_new { 0 } else { self.next };
-        let fresh = media.segments.iter().filter(|segment| first || news.is_new || segment.sequence >= known);
-        for segment in fresh.rev().take(RECENT).collect::<Vec<_>>().into_iter().rev() {
-            let Some(object) = uri::resolve(playlist, &segment.uri).filter(|_| !segment.gap) else { continue };
-            if object.namespace == playlist.namespace {
-                news.segments.push(Listed {
-                    sequence: segment.sequence,
-                    key: object.key,
-                    duration: segment.duration,
-                    arrived: None,
-                    ranged: segment.range.is_some(),
-                });
-            }
-        }
-        news.is_new |= first || next > self.next || (next == self.next && parts > self.parts) || media.ended != self.ended;
+        let known = if first || news.is_new { 0 } else { self.next };
+        news.segments = version.tail.iter().filter(|listed| listed.sequence >= known).cloned().collect();
+        news.is_new |=
+            first || next > self.next || (next == self.next && version.parts > self.parts) || version.has_end != self.ended;
         let stepped_back = news.events.iter().any(|(kind, _)| *kind == EventKind::SequenceBack);
         if !stepped_back {
-            self.take_over(playlist, media, next, parts, now);
+            self.take_over(version, now);
         }
         if news.is_new {
             self.updated = now.wall;
             self.pulse.beat(now.moment);
         }
-        let tail = media.segments.iter().rev().take(3).flat_map(|segment| &segment.parts).chain(&media.parts);
-        let uris = tail.map(|part| &part.uri).chain(media.preload_hints.iter().map(|hint| &hint.uri));
-        for uri in uris {
-            if let Some(object) = uri::resolve(playlist, uri).filter(|object| object.namespace == playlist.namespace)
-                && news.parts.last() != Some(&object.key)
-            {
-                news.parts.push(object.key);
-            }
-        }
         news
     }
 
-    fn take_over(&mut self, playlist: &ObjectId, media: &Media, next: u64, parts: u64, now: Now) {
-        self.target = media.target_duration.unwrap_or(self.target);
-        self.media_sequence = media.media_sequence;
-        (self.next, self.parts) = (next, parts);
-        self.whole_parts =
-            media.segments.iter().rev().take(4).map(|segment| (segment.sequence, segment.parts.len() as u64)).collect();
-        self.part_target = media.part_target;
-        self.blocks = media.server_control.can_block_reload;
-        self.ended = media.ended || media.playlist_type == Some(PlaylistType::Vod);
-        let here = |uri: &String| {
-            uri::resolve(playlist, uri).filter(|object| object.namespace == playlist.namespace).map(|object| object.key)
-        };
-        self.needs = media.maps.iter().map(|map| &map.uri).chain(&media.keys).filter_map(here).collect();
-        self.needs.dedup();
-        self.oldest = media.segments.first().and_then(|segment| here(&segment.uri));
-        self.edge = edge(media);
+    fn take_over(&mut self, version: &Outline, now: Now) {
+        self.target = version.target.unwrap_or(self.target);
+        self.media_sequence = version.media_sequence;
+        (self.next, self.parts) = (version.next, version.parts);
+        self.whole_parts.clone_from(&version.whole_parts);
+        self.part_target = version.part_target;
+        (self.blocks, self.ended) = (version.blocks, version.ended);
+        self.needs.clone_from(&version.needs);
+        self.oldest.clone_from(&version.oldest);
+        self.edge = version.edge;
         self.offset_ms = self.edge.map(|edge| millis(now.wall).saturating_sub(millis(edge)));
         self.offsets_ms.extend(self.offset_ms);
         if self.offsets_ms.len() > CLOCK_SAMPLES {
@@ -242,17 +192,17 @@ impl Rendition {
 
     /// Why the playlist ends earlier than the one before it: the encoder counts anew, or an older version came late. In the
     /// latter case what both list under the same number is the same segment, and still the same bytes.
-    fn judge_step_back(&self, playlist: &ObjectId, media: &Media, stored: impl Fn(&Key) -> Option<HeaderValue>) -> EventKind {
-        let mut common = media.segments.iter().filter_map(|segment| {
-            let known = self.recent.iter().find(|known| known.sequence == segment.sequence)?;
-            Some((known, uri::resolve(playlist, &segment.uri)?.key))
+    fn judge_step_back(&self, version: &Outline, stored: impl Fn(&Key) -> Option<HeaderValue>) -> EventKind {
+        let mut common = version.tail.iter().filter_map(|listed| {
+            let known = self.recent.iter().find(|known| known.sequence == listed.sequence)?;
+            Some((known, &listed.key))
         });
-        let same = |(known, key): (&Listed, Key)| {
-            let unchanged = match (&known.arrived, stored(&key)) {
+        let same = |(known, key): (&Listed, &Key)| {
+            let unchanged = match (&known.arrived, stored(key)) {
                 (Some(arrived), Some(etag)) => arrived.etag == etag,
                 _ => true,
             };
-            known.key == key && unchanged
+            known.key == *key && unchanged
         };
         match common.next() {
             Some(first) => {
@@ -339,16 +289,4 @@ impl Rendition {
 
 fn millis(time: WallTime) -> i64 {
     i64::try_from(time.millis()).unwrap_or(i64::MAX)
-}
-
-/// When the last segment ends: the last EXT-X-PROGRAM-DATE-TIME and the durations from there on.
-fn edge(media: &Media) -> Option<WallTime> {
-    let mut after = Duration::ZERO;
-    for segment in media.segments.iter().rev() {
-        after += segment.duration;
-        if let Some(date) = segment.program_date_time {
-            return Some(date + after);
-        }
-    }
-    None
 }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use super::dash::Dash;
 use super::rendition::{Counts, Rendition};
 use super::streams::Child;
-use super::{Dash, Live};
+use super::{Live, Map};
 use crate::model::clock::Moment;
 use crate::model::event::EventKind;
 use crate::model::id::Key;
@@ -71,11 +72,10 @@ pub struct RenditionReport {
 }
 
 impl Live {
-    /// Every stream of the namespace, in the order of their names.
+    /// Every stream of the namespace, in the order of their names. The lock is taken for a few at a time.
     pub(in crate::origin) fn report(&self) -> Vec<StreamReport> {
         let now = self.clock.now();
-        let state = self.state.lock();
-        let mut owned: HashSet<&Key> = HashSet::new();
+        let mut owned: HashSet<Key> = HashSet::new();
         let mut reports = Vec::new();
         let stream = |key: &Key, format, renditions: Vec<RenditionReport>| StreamReport {
             namespace: self.namespace.to_string(),
@@ -84,25 +84,44 @@ impl Live {
             state: worst(&renditions),
             renditions,
         };
-        for (key, master) in state.streams.iter() {
-            let mut renditions = Vec::new();
-            for child in &master.children {
-                if let Some(rendition) = state.renditions.get(&child.key) {
-                    owned.insert(&child.key);
+        let (masters, lone, manifests) = {
+            let state = self.state.lock();
+            let masters: Vec<Key> = state.streams.iter().map(|(key, _)| key.clone()).collect();
+            (masters, keys(&state.renditions), keys(&state.manifests))
+        };
+        for some in masters.chunks(AT_ONCE) {
+            let state = self.state.lock();
+            for key in some {
+                let children = state.streams.children(key);
+                let mut renditions = Vec::new();
+                for (child, rendition) in children.iter().filter_map(|child| Some((child, state.renditions.get(&child.key)?))) {
+                    owned.insert(child.key.clone());
                     renditions.push(rendition.report(&child.key, Some(child), now));
                 }
+                reports.push(stream(key, "hls", renditions));
             }
-            reports.push(stream(key, "hls", renditions));
         }
-        for (key, rendition) in state.renditions.iter().filter(|(key, _)| !owned.contains(key)) {
-            reports.push(stream(key, "hls", vec![rendition.report(key, None, now)]));
+        let lone: Vec<Key> = lone.into_iter().filter(|key| !owned.contains(key)).collect();
+        for some in lone.chunks(AT_ONCE) {
+            let state = self.state.lock();
+            let there = some.iter().filter_map(|key| Some((key, state.renditions.get(key)?)));
+            reports.extend(there.map(|(key, rendition)| stream(key, "hls", vec![rendition.report(key, None, now)])));
         }
-        for (key, dash) in &state.manifests {
-            reports.push(stream(key, "dash", vec![dash.report(key, now)]));
+        for some in manifests.chunks(AT_ONCE) {
+            let state = self.state.lock();
+            let there = some.iter().filter_map(|key| Some((key, state.manifests.get(key)?)));
+            reports.extend(there.map(|(key, dash)| stream(key, "dash", vec![dash.report(key, now)])));
         }
         reports.sort_by(|one, other| one.stream.cmp(&other.stream));
         reports
     }
+}
+
+/// How many streams are looked at between two times at which others may have the lock.
+const AT_ONCE: usize = 16;
+
+fn keys<V>(of: &Map<V>) -> Vec<Key> {
+    of.keys().cloned().collect()
 }
 
 fn worst(renditions: &[RenditionReport]) -> Standing {

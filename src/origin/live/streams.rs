@@ -11,6 +11,10 @@ use crate::model::id::{Key, ObjectId};
 
 /// So many children of one multivariant playlist are known.
 const CHILDREN: usize = 256;
+/// So many multivariant playlists of one child, the first ones that name it.
+const PARENTS: usize = 16;
+/// What a child is counted as beside its name, in bytes: more than it takes, for each is looked at once a second.
+const CHILD_BYTES: usize = 1024;
 
 /// So long a multivariant playlist is new: ffmpeg names media playlists in it that it writes a segment later.
 const NEW: Duration = Duration::from_secs(10);
@@ -39,20 +43,16 @@ pub(super) struct Child {
     pub(super) resolution: Option<(u32, u32)>,
 }
 
-impl Streams {
-    pub(super) fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
-    /// Takes up a new version; says since when it has been as it is.
-    pub(super) fn follow(&mut self, object: &ObjectId, playlist: &Multivariant, now: Now, expires: Moment) -> WallTime {
+impl Child {
+    /// Those that a multivariant playlist names in its own namespace, each once.
+    pub(super) fn all_of(object: &ObjectId, playlist: &Multivariant) -> Vec<Self> {
         let here =
             |uri: &str| uri::resolve(object, uri).filter(|found| found.namespace == object.namespace).map(|found| found.key);
-        let mut children: Vec<Child> = Vec::new();
+        let mut children: Vec<Self> = Vec::new();
         for variant in &playlist.variants {
             let Some(key) = here(&variant.uri) else { continue };
             let kind = if variant.i_frames_only { "i-frames" } else { "variant" };
-            children.push(Child { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution });
+            children.push(Self { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution });
         }
         for rendition in &playlist.renditions {
             let Some(key) = rendition.uri.as_deref().and_then(here) else { continue };
@@ -62,19 +62,38 @@ impl Streams {
                 RenditionKind::Subtitles => "subtitles",
                 _ => "other",
             };
-            children.push(Child { key, kind, bandwidth: None, resolution: None });
+            children.push(Self { key, kind, bandwidth: None, resolution: None });
         }
         // The same playlist may be named with several audio groups, each time with another bandwidth: the largest counts.
         children.sort_by(|one, other| one.key.cmp(&other.key).then(other.bandwidth.cmp(&one.bandwidth)));
         children.dedup_by(|later, first| later.key == first.key);
         children.truncate(CHILDREN);
-        let before = self.by_key.get(&object.key);
+        children
+    }
+
+    /// Bytes that it counts for.
+    pub(super) fn bytes(&self) -> usize {
+        CHILD_BYTES + self.key.as_str().len()
+    }
+}
+
+impl Streams {
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// Takes up a new version with these children; says since when it has been as it is.
+    pub(super) fn follow(&mut self, master: &Key, children: Vec<Child>, now: Now, expires: Moment) -> WallTime {
+        let before = self.by_key.get(master);
         let since = before.filter(|before| before.children == children).map_or(now.wall, |before| before.since);
-        self.disown(&object.key);
+        self.disown(master);
         for child in &children {
-            self.parents.entry(child.key.clone()).or_default().push(object.key.clone());
+            let parents = self.parents.entry(child.key.clone()).or_default();
+            if parents.len() < PARENTS {
+                parents.push(master.clone());
+            }
         }
-        self.by_key.insert(object.key.clone(), Master { children, since, expires });
+        self.by_key.insert(master.clone(), Master { children, since, expires });
         since
     }
 
@@ -84,8 +103,7 @@ impl Streams {
     }
 
     fn disown(&mut self, master: &Key) {
-        let children = self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default();
-        for child in children {
+        for child in self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default() {
             if let Some(parents) = self.parents.get_mut(&child.key) {
                 parents.retain(|parent| parent != master);
                 if parents.is_empty() {
@@ -117,6 +135,11 @@ impl Streams {
         master.children.iter().find(|known| known.key == *child)?.bandwidth
     }
 
+    /// The media playlists that a multivariant one names.
+    pub(super) fn children(&self, master: &Key) -> &[Child] {
+        self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Master)> {
         self.by_key.iter()
     }
@@ -128,10 +151,8 @@ impl Streams {
         }
     }
 
-    pub(super) fn forget_expired(&mut self, now: Moment) {
-        let gone: Vec<Key> = self.by_key.iter().filter(|(_, master)| master.expires <= now).map(|(key, _)| key.clone()).collect();
-        for key in gone {
-            self.remove(&key);
-        }
+    /// Those whose time to live is over.
+    pub(super) fn expired(&self, now: Moment) -> impl Iterator<Item = &Key> {
+        self.by_key.iter().filter(move |(_, master)| master.expires <= now).map(|(key, _)| key)
     }
 }

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::Reader;
 use crate::model::id::ObjectId;
 use crate::origin::OriginError;
 use crate::origin::live::Reload;
 use crate::origin::namespace::Hosted;
+use crate::store::NextNews;
 
 /// A request for a playlist that has a certain segment, or a certain part of it (RFC 8216bis 6.2.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +25,25 @@ pub struct BlockingReload {
 }
 
 /// Waits for an object that is not here, if it is one to wait for; says whether to look again. Cancel-safe.
-pub(super) async fn wait(reader: Reader<'_>) -> bool {
+///
+/// # Errors
+/// [`OriginError::Draining`].
+pub(super) async fn wait(reader: Reader<'_>) -> Result<bool, OriginError> {
     let Reader { hosted, object, .. } = reader;
     // What came after it was looked for is not expected any more.
-    let Some(span) = hosted.hold(object) else { return hosted.hot.is_readable(&object.key) };
-    let Some(_waiting) = Waiting::begin(hosted) else { return false };
-    let arrived = hosted.wait(object, span).await;
+    let Some(span) = hosted.hold(object) else { return Ok(hosted.hot.is_readable(&object.key)) };
+    let Some(_waiting) = Waiting::begin(hosted) else { return Ok(false) };
+    let arrived = hosted.wait(object, span).await?;
     let counter = if arrived { &hosted.metrics.held_arrived } else { &hosted.metrics.held_in_vain };
     counter.inc();
-    arrived
+    Ok(arrived)
 }
 
 /// Waits until the playlist has what is asked for, where the playlist offers that. Cancel-safe.
 ///
 /// # Errors
-/// [`OriginError::TooFarAhead`] at once, [`OriginError::NotInTime`] after three target durations; [`OriginError::Busy`].
+/// [`OriginError::TooFarAhead`] at once, [`OriginError::NotInTime`] after three target durations, or half a minute, whatever the
+/// playlist states; [`OriginError::Busy`]; [`OriginError::Draining`].
 pub(super) async fn reload(reader: Reader<'_>, ask: BlockingReload) -> Result<(), OriginError> {
     let (hosted, key) = (reader.hosted, &reader.object.key);
     let mut waiting = None;
@@ -53,7 +58,7 @@ pub(super) async fn reload(reader: Reader<'_>, ask: BlockingReload) -> Result<()
                 if waiting.is_none() {
                     waiting = Some(Waiting::begin(hosted).ok_or(OriginError::Busy)?);
                 }
-                if timeout_at(begun + span, arrival).await.is_err() {
+                if !hosted.news(arrival, begun + span).await? {
                     hosted.metrics.held_in_vain.inc();
                     return Err(OriginError::NotInTime);
                 }
@@ -75,16 +80,26 @@ impl Hosted {
     }
 
     /// Waits until the object is here or begins to grow; says whether it did within `span`.
-    async fn wait(&self, object: &ObjectId, span: Duration) -> bool {
+    async fn wait(&self, object: &ObjectId, span: Duration) -> Result<bool, OriginError> {
         let deadline = Instant::now() + span;
         loop {
             let arrival = self.hot.arrivals(&object.key);
             if self.hot.is_readable(&object.key) {
-                return true;
+                return Ok(true);
             }
-            if timeout_at(deadline, arrival).await.is_err() {
-                return false;
+            if !self.news(arrival, deadline).await? {
+                return Ok(false);
             }
+        }
+    }
+
+    /// Waits for news; says whether there were any before the deadline. Nobody waits for a server that is about to end.
+    async fn news(&self, arrival: NextNews, deadline: Instant) -> Result<bool, OriginError> {
+        tokio::select! {
+            biased;
+            () = arrival => Ok(true),
+            () = self.draining.begun() => Err(OriginError::Draining),
+            () = sleep_until(deadline) => Ok(false),
         }
     }
 }

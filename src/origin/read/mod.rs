@@ -97,21 +97,23 @@ impl NamespaceHandle {
     /// # Errors
     /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::RateLimited`]. [`OriginError::NotFound`] or
     /// [`OriginError::Expired`]; [`OriginError::Unreachable`], when nobody knows. Of playlists: [`OriginError::Stale`],
-    /// [`OriginError::NothingRetained`], [`OriginError::TooFarAhead`] and [`OriginError::NotInTime`].
+    /// [`OriginError::NothingRetained`], [`OriginError::TooFarAhead`] and [`OriginError::NotInTime`]. Of a server that is about to end
+    /// [`OriginError::Draining`].
     pub async fn read(&self, grant: &Grant, object: &ObjectId, spec: &ReadSpec<'_>) -> Result<Read, OriginError> {
         let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, grant, object, spec };
         if let Some(reload) = spec.reload {
             expected::reload(reader, reload).await?;
         }
-        if let Some(found) = past::find(reader)? {
-            return Ok(Read::Whole(view::inherited(reader, found)));
+        if let Some(found) = past::find(reader).await? {
+            let found = view::inherited(reader, found).await?;
+            return Ok(Read::Whole(found));
         }
         let read = find(reader).await?;
         let Read::Whole(found) = read else { return Ok(read) };
         // The views, in the order in which they are laid one over the other. Each leaves what it does not concern as it is.
         view::refuse_stale(reader, &found)?;
-        let found = view::shifted(reader, found)?;
-        let found = view::inherited(reader, found);
+        let found = view::shifted(reader, found).await?;
+        let found = view::inherited(reader, found).await?;
         Ok(Read::Whole(found))
     }
 }
@@ -171,7 +173,7 @@ async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
         if let Some(found) = below::find(reader).await? {
             return Ok(Read::Whole(found));
         }
-        if has_waited || !spec.waits || !expected::wait(reader).await {
+        if has_waited || !spec.waits || !expected::wait(reader).await? {
             return Err(missing);
         }
         has_waited = true;

@@ -1,52 +1,92 @@
 //! Time shift: a playlist of what was, made from the history of a media playlist and from what can still be read. It is a source of
 //! its own, and comes first where a window of time is asked for: it needs nothing of the stored playlist, which may be gone.
+//!
+//! A long one takes some milliseconds to make. That is done beside the threads that serve, a few at once in each namespace, and once
+//! for all who ask for the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Found, Reader, made};
-use crate::auth::grant::Action;
+use crate::auth::grant::{Action, Grant};
 use crate::hls::history::Listed;
-use crate::hls::{shift, uri};
-use crate::model::id::Key;
+use crate::hls::shift::{self, Uncut, Window};
+use crate::hls::uri;
+use crate::model::id::{Key, ObjectId};
 use crate::origin::OriginError;
+use crate::origin::cuts::{AskedWindow, Made};
 use crate::origin::namespace::Hosted;
 use crate::origin::rate::Claim;
 
 /// How long caches may keep a playlist that nothing will be added to. Not for ever: its segments may have to make room.
 const SETTLED_MAX_AGE: Duration = Duration::from_secs(300);
+/// What a segment counts as when it is judged whether a playlist is long, in bytes.
+const SEGMENT: usize = 128;
+/// How long a reader waits for histories that are still being read after a start.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Hosted {
     /// Whether an object can still be read. The one place that decides what a playlist of the past lists.
     fn retained(&self, key: &Key) -> bool {
         self.hot.peek(key).is_some() || self.below.may_have(key)
     }
+
+    /// What is in a window for the holder of this grant, made now.
+    fn cut(&self, grant: &Grant, object: &ObjectId, window: Window) -> Result<Made, Uncut> {
+        let stretch = self.live.stretch(&object.key, window.start, window.end).ok_or(Uncut::Nothing)?;
+        let now = self.hot.clock().wall();
+        let retained = |listed: &Listed| {
+            let found = uri::resolve(object, &listed.uri).filter(|found| found.namespace == object.namespace);
+            // What the reader may not read is as if it were not there: a list of what is would tell him.
+            found.is_some_and(|found| grant.allows(Action::Read, &found) && self.retained(&found.key))
+        };
+        let cut = shift::cut(&stretch, window, now, retained)?;
+        let mut meta = made::describe(self, &object.key, cut.until.since(now));
+        meta.target_duration = Some(cut.target);
+        Ok(Made { entry: made::playlist(&object.key, meta, cut.text.into_bytes()), until: cut.until, settled: cut.settled })
+    }
 }
 
 /// A media playlist of what it has listed in the window that is asked for and what of that can still be read, dead streams included.
 /// `None` when no window is asked for, or no media playlist of this name has been followed: then it may be a multivariant one, whose
-/// children are ([`super::view`]).
+/// children are ([`super::view`]). Cancel-safe.
 ///
 /// # Errors
-/// [`OriginError::NothingRetained`] or [`OriginError::RateLimited`].
-pub(super) fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginError> {
+/// [`OriginError::NothingRetained`], [`OriginError::WindowTooLong`], [`OriginError::Starting`] or [`OriginError::RateLimited`].
+pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginError> {
     let Reader { hosted, grant, object, spec } = reader;
     let Some(window) = spec.shift.map(|shift| shift.window) else { return Ok(None) };
-    let Some(stretch) = hosted.live.stretch(&object.key, window.start, window.end) else { return Ok(None) };
+    if tokio::time::timeout(PATIENCE, hosted.live.restored()).await.is_err() {
+        return Err(OriginError::Starting);
+    }
+    let Some(between) = hosted.live.span(&object.key, window.start, window.end).await else { return Ok(None) };
     let now = hosted.hot.clock().wall();
-    let retained = |listed: &Listed| {
-        let found = uri::resolve(object, &listed.uri).filter(|found| found.namespace == object.namespace);
-        // What the reader may not read is as if it were not there: a list of what is would tell him.
-        found.is_some_and(|found| grant.allows(Action::Read, &found) && hosted.retained(&found.key))
+    let made = match between {
+        None => Err(Uncut::Nothing),
+        Some(span) => {
+            let (has_start, is_closed) = (window.start.is_some(), window.is_closed(now));
+            let (playlist, prefix) = (object.key.clone(), grant.prefix.clone());
+            let asked = AskedWindow { playlist, prefix, span, has_start, is_closed };
+            let length = usize::try_from(span.last.saturating_sub(span.first)).unwrap_or(usize::MAX).saturating_mul(SEGMENT);
+            let make = || {
+                let (hosted, grant, object) = (Arc::clone(hosted), grant.clone(), object.clone());
+                move || hosted.cut(&grant, &object, window)
+            };
+            hosted.work.cuts.get(asked, hosted.hot.clock().now(), hosted.work.of_readers.work(length, make())).await?
+        }
     };
-    let Some(cut) = shift::cut(&stretch, window, now, retained) else {
-        hosted.take_read_rate(1, 0, Claim::Second)?;
-        return Err(OriginError::NothingRetained);
+    let made = match made {
+        Ok(made) => made,
+        Err(why) => {
+            hosted.take_read_rate(1, 0, Claim::Second)?;
+            return Err(match why {
+                Uncut::Nothing => OriginError::NothingRetained,
+                Uncut::TooLong => OriginError::WindowTooLong,
+            });
+        }
     };
-    let left = cut.until.since(now);
-    let mut meta = made::describe(hosted, &object.key, left);
-    meta.target_duration = Some(cut.target);
-    let max_age = if cut.settled { SETTLED_MAX_AGE.min(left).as_secs() } else { hosted.policy.max_age(&meta, left) };
-    let entry = made::playlist(&object.key, meta, cut.text.into_bytes());
-    hosted.take_read_rate(1, entry.body.len() as u64, Claim::First)?;
-    Ok(Some(Found::made(entry, left, max_age)))
+    let left = made.until.since(now);
+    let max_age = if made.settled { SETTLED_MAX_AGE.min(left).as_secs() } else { hosted.policy.max_age(&made.entry.meta, left) };
+    hosted.take_read_rate(1, made.entry.body.len() as u64, Claim::First)?;
+    Ok(Some(Found::made(made.entry, left, max_age)))
 }

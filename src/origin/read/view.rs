@@ -1,6 +1,7 @@
 //! The views: what is laid over an object that was found, by what the reader asked for and what the namespace's rules say.
 
 use super::{Found, Reader, made};
+use crate::auth::secret::Secret;
 use crate::hls::playlist::{self, Playlist};
 use crate::hls::rewrite;
 use crate::model::kind::Kind;
@@ -30,33 +31,43 @@ pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), Orig
     Ok(())
 }
 
-/// Where a window of time is asked for: the same multivariant playlist, whose children are asked for that window.
+/// Where a window of time is asked for: the same multivariant playlist, whose children are asked for that window. Cancel-safe.
 ///
 /// # Errors
 /// [`OriginError::NothingRetained`], when it is no multivariant playlist: then there is no history to it.
-pub(super) fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+pub(super) async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let Some(shift) = reader.spec.shift else { return Ok(found) };
     let meta = found.meta();
-    let is_multivariant = matches!(playlist::parse(found.body()), Ok(Playlist::Multivariant(_)));
-    if !is_multivariant || meta.content_encoding.is_some() {
+    if meta.content_encoding.is_some() {
         return Err(OriginError::NothingRetained);
     }
-    let (key, window) = (&reader.object.key, shift.window.to_string());
-    let body = rewrite::inherit(Kind::Playlist, found.body(), &window, reader.spec.host);
+    let (window, host, body) = (shift.window.to_string(), reader.spec.host.map(str::to_owned), found.body().clone());
+    let work = move || {
+        let is_multivariant = matches!(playlist::parse(&body), Ok(Playlist::Multivariant(_)));
+        is_multivariant.then(|| rewrite::inherit(Kind::Playlist, &body, &window, host.as_deref()))
+    };
+    let rewritten = reader.hosted.work.of_readers.work(found.body().len(), work).await?;
+    let body = rewritten.ok_or(OriginError::NothingRetained)?;
     let max_age = if shift.relative { found.max_age.min(RELATIVE_MAX_AGE) } else { found.max_age };
-    let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, key, found.left) };
-    Ok(Found::made(made::playlist(key, meta, body), found.left, max_age))
+    let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, &reader.object.key, found.left) };
+    Ok(Found::made(made::playlist(&reader.object.key, meta, body), found.left, max_age))
 }
 
 /// Where the children are to inherit a key: the playlist or manifest with it, if it is one in clear. That is another representation
-/// than the stored one, of no use to anybody else.
-pub(super) fn inherited(reader: Reader<'_>, found: Found) -> Found {
-    let Some(query) = reader.spec.inherit else { return found };
+/// than the stored one, of no use to anybody else. Cancel-safe.
+///
+/// # Errors
+/// [`OriginError::Busy`], when the server is about to end.
+pub(super) async fn inherited(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+    let Some(query) = reader.spec.inherit else { return Ok(found) };
     let meta = found.meta();
     if !meta.kind.is_rewritten() || meta.content_encoding.is_some() || found.body().starts_with(GZIP) {
-        return found;
+        return Ok(found);
     }
-    let body = rewrite::inherit(meta.kind, found.body(), query.expose(), reader.spec.host);
+    let (query, host) = (Secret::new(query.expose().to_owned()), reader.spec.host.map(str::to_owned));
+    let (kind, body) = (meta.kind, found.body().clone());
+    let work = move || rewrite::inherit(kind, &body, query.expose(), host.as_deref());
+    let body = reader.hosted.work.of_readers.work(found.body().len(), work).await?;
     let entry = made::playlist(&reader.object.key, meta.clone(), body);
-    Found::made(entry, found.left, found.max_age).personal()
+    Ok(Found::made(entry, found.left, found.max_age).personal())
 }

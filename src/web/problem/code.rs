@@ -47,6 +47,9 @@ codes! {
         "The request can't be understood: 'detail' says which part of it."
     TtlOutOfRange "ttl-out-of-range" 400 Retry::Never, "The TTL is not one the namespace takes":
         "Lower ttl_seconds in the encoder's destination URL, or raise the namespace's max_ttl."
+    WindowTooLong "window-too-long" 400 Retry::Never, "The window of time is too long":
+        "Ask for a shorter time: a playlist of the past has 16 MiB at most. When a few hours are too long, look at the EXT-X-KEY tags \
+         that the encoder writes: long ones take most of it."
     IncompleteBody "incomplete-body" 400 Retry::After(0), "The upload broke off":
         "The connection broke before the object was whole: look at the encoder's uplink and at proxies in between. When every upload \
          ends so, its Content-Length is wrong or something in between cuts it off."
@@ -131,6 +134,11 @@ codes! {
          themselves."
     NotInTime "not-in-time" 503 Retry::After(1), "The playlist's next segment has not come":
         "A player waited for a segment that did not come: the encoder may have stopped, see /v1/streams."
+    Starting "starting" 503 Retry::After(2), "What was listed before is still being read":
+        "Nothing to do: the server has just started, and reads the histories of its playlists. Windows of the past can be asked for when \
+         that is done; all else is served."
+    Draining "draining" 503 Retry::After(1), "The server is about to end":
+        "Nothing to do: the server was told to end, and a reader waited for what had not come. It asks again, and another server answers."
 }
 
 impl Code {

@@ -172,6 +172,14 @@ impl From<OriginError> for Problem {
                      its TTL or made room for newer segments; start and end are compared with EXT-X-PROGRAM-DATE-TIME, where the \
                      encoder writes it, else with this server's clock",
             ),
+            OriginError::WindowTooLong => Self::new(
+                Code::WindowTooLong,
+                "a playlist of all that is between start and end would be longer than 16 MiB: ask for a shorter time",
+            ),
+            OriginError::Starting => Self::new(
+                Code::Starting,
+                "the server has just started, and what playlists listed before is still being read: ask again in a moment",
+            ),
             OriginError::Stale { periods } => Self::new(
                 Code::Stale,
                 format!(
@@ -185,6 +193,10 @@ impl From<OriginError> for Problem {
             OriginError::NotInTime => Self::new(
                 Code::NotInTime,
                 "the playlist has not got the segment asked for within three target durations: the encoder may have stopped",
+            ),
+            OriginError::Draining => Self::new(
+                Code::Draining,
+                "what is waited for has not come, and this server is about to end: ask again, another one takes over",
             ),
             OriginError::TooLarge { limit } => Self::new(
                 Code::TooLarge,

@@ -1,16 +1,19 @@
 //! Streams written by hand, on a clock that is moved by hand: each finding is produced, and seen.
 
+mod bounds;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Live, Noted, Reload, Standing, StreamReport, understand};
+use super::{Live, Noted, Reload, StreamReport, understand};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
+use crate::model::liveness::Standing;
 
 const TTL: Duration = Duration::from_secs(3600);
 const STALE_AFTER: u32 = 3;

@@ -7,86 +7,25 @@
 //! listed again stands for the later listing alone: its bytes are others now. To take up a version costs in proportion to what it
 //! lists, whatever it lists and however long the history is: names and places are looked up, never searched for.
 
+mod listed;
+mod texts;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::playlist::{ByteRange, Media, PlaylistType, Segment};
+pub use self::listed::{Keys, Listed};
+
+use self::texts::{MAX_TEXT, Texts};
+use super::playlist::{Media, PlaylistType, Segment};
 use crate::model::clock::WallTime;
 
 /// Segments of one playlist that are remembered: a day of two-second segments, with some to spare. The oldest are forgotten first.
 pub const MAX_SEGMENTS: usize = 50_000;
-/// The longest URI, map or set of keys that is remembered, in bytes; a segment with a longer one can't be listed again.
-const MAX_TEXT: usize = 4096;
-/// What a segment takes beside its texts, in bytes: itself, its places in the lists, and the allocator's rounding.
-const OVERHEAD: usize = 256;
 /// How far the time of a segment that has none may be from the end of the one before it, in milliseconds, beside two target
 /// durations. Uploads come in fits and starts; what is further off did not follow at once.
 const STEADY_MS: u64 = 3_000;
-
-/// The key tags in force together, one for each key format.
-pub type Keys = Arc<[Arc<str>]>;
-
-/// A segment as it was listed first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its number in the history, which begins with a media sequence number and never goes back.
-    pub number: u64,
-    /// Its media sequence number in the playlist.
-    pub sequence: u64,
-    /// The discontinuity sequence number.
-    pub discontinuities: u64,
-    /// Where it is, as it was written.
-    pub uri: Box<str>,
-    /// How long it plays.
-    pub duration: Duration,
-    /// When it begins: by EXT-X-PROGRAM-DATE-TIME, or else by our clock when it was listed.
-    pub at: WallTime,
-    /// Whether the playlist itself said when.
-    pub dated: bool,
-    /// It does not go on from the segment before it.
-    pub discontinuity: bool,
-    /// The attributes of EXT-X-MAP, as written.
-    pub map: Option<Arc<str>>,
-    /// The map is in clear.
-    pub clear_map: bool,
-    /// The attributes of each EXT-X-KEY in force, as written. Each text is held once for all the segments it is for.
-    pub keys: Option<Keys>,
-    /// The bytes of the resource that are it; `None`: all.
-    pub range: Option<ByteRange>,
-    /// When it will have outlived its time to live.
-    pub until: WallTime,
-    /// It can't be read any more, or never could: EXT-X-GAP, or its name was used again.
-    pub lost: bool,
-}
-
-impl Listed {
-    /// When it ends.
-    #[must_use]
-    pub fn end(&self) -> WallTime {
-        self.at + self.duration
-    }
-
-    /// Bytes of memory beside a neighbour with which it may share texts, about. So counted from the one end when it comes and from
-    /// the other when it goes, a run of segments counts each text of theirs once.
-    fn cost(&self, neighbour: Option<&Self>) -> usize {
-        let texts =
-            self.texts().filter(|text| !neighbour.is_some_and(|other| other.texts().any(|known| Arc::ptr_eq(known, text))));
-        let references = self.keys.as_ref().map_or(0, |keys| size_of_val::<[Arc<str>]>(keys));
-        OVERHEAD + self.uri.len() + references + texts.map(|text| text.len()).sum::<usize>()
-    }
-
-    /// The texts that it may share with others.
-    pub fn texts(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.map.iter().chain(self.keys.iter().flat_map(|keys| keys.iter()))
-    }
-
-    /// The text of what it is a part of, and which part: what tells its bytes from those of others.
-    fn name(&self) -> (&str, Option<(u64, u64)>) {
-        (&self.uri, self.range.map(|range| (range.start, range.length)))
-    }
-}
 
 /// How a version of the playlist stands to the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +50,8 @@ pub struct History {
     names: HashMap<u64, u64>,
     hasher: RandomState,
     bytes: usize,
+    /// How many begin or end before the one before them does: of none, and times are looked up by halves.
+    backwards: usize,
     target: Duration,
     ended: bool,
     i_frames_only: bool,
@@ -133,6 +74,17 @@ pub struct Stretch {
     pub is_cut_short: bool,
     /// It goes to the last segment there is.
     pub is_to_the_last: bool,
+}
+
+/// Which segments lie between two moments, in numbers: what a window is rounded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SegmentSpan {
+    /// The number of the first one.
+    pub first: u64,
+    /// The number of the last one.
+    pub last: u64,
+    /// How many have been listed since the beginning of the history: with another one it is another history.
+    pub listed: u64,
 }
 
 impl History {
@@ -194,7 +146,7 @@ impl History {
     pub fn restore(&mut self, older: Vec<Listed>) -> Vec<Arc<Listed>> {
         let newer = std::mem::take(&mut self.listed);
         self.names.clear();
-        (self.bytes, self.forgotten) = (0, 0);
+        (self.bytes, self.forgotten, self.backwards) = (0, 0, 0);
         let mut known = HashSet::with_capacity(if newer.is_empty() { 0 } else { older.len() });
         for listed in older {
             self.target = self.target.max(listed.duration);
@@ -206,10 +158,19 @@ impl History {
         let mut added = Vec::new();
         for listed in newer {
             if !known.contains(&self.hasher.hash_one((listed.sequence, listed.name()))) {
-                added.push(self.append(Arc::unwrap_or_clone(listed)));
+                added.push(self.go_on(Arc::unwrap_or_clone(listed), added.is_empty()));
             }
         }
         added
+    }
+
+    /// Appends what was listed before it was known what is here; the first of that may leave a hole.
+    fn go_on(&mut self, mut listed: Listed, first: bool) -> Arc<Listed> {
+        if let Some(last) = self.listed.back() {
+            listed.discontinuity |= first && last.sequence.saturating_add(1) != listed.sequence;
+            listed.discontinuities = last.discontinuities.saturating_add(u64::from(listed.discontinuity));
+        }
+        self.append(listed)
     }
 
     fn append(&mut self, listed: Listed) -> Arc<Listed> {
@@ -240,6 +201,7 @@ impl History {
             }
         }
         self.bytes += listed.cost(self.listed.back().map(|last| &**last));
+        self.backwards += usize::from(self.listed.back().is_some_and(|last| goes_back(last, &listed)));
         let listed = Arc::new(listed);
         self.listed.push_back(Arc::clone(&listed));
         if self.listed.len() > MAX_SEGMENTS {
@@ -283,9 +245,7 @@ impl History {
     /// The segments between two moments.
     #[must_use]
     pub fn stretch(&self, start: Option<WallTime>, end: Option<WallTime>) -> Stretch {
-        let within =
-            |listed: &&Arc<Listed>| start.is_none_or(|start| listed.end() > start) && end.is_none_or(|end| listed.at < end);
-        let listed: Vec<_> = self.listed.iter().filter(within).cloned().collect();
+        let listed: Vec<_> = self.between(start, end).cloned().collect();
         let number = |listed: Option<&Arc<Listed>>| listed.map(|listed| listed.number);
         Stretch {
             is_cut_short: self.has_forgotten && number(listed.first()) == number(self.listed.front()),
@@ -295,6 +255,27 @@ impl History {
             ended: self.ended,
             i_frames_only: self.i_frames_only,
         }
+    }
+
+    /// Which these are; `None`, when there are none.
+    #[must_use]
+    pub fn span(&self, start: Option<WallTime>, end: Option<WallTime>) -> Option<SegmentSpan> {
+        let mut between = self.between(start, end);
+        let first = between.next()?.number;
+        let last = between.next_back().map_or(first, |last| last.number);
+        Some(SegmentSpan { first, last, listed: self.forgotten + self.listed.len() as u64 })
+    }
+
+    /// The segments between two moments: looked up where time goes on from each to the next, as it nearly always does; else looked for.
+    fn between(&self, start: Option<WallTime>, end: Option<WallTime>) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
+        let is_after = move |listed: &Arc<Listed>| start.is_none_or(|start| listed.end() > start);
+        let is_before = move |listed: &Arc<Listed>| end.is_none_or(|end| listed.at < end);
+        let (mut from, mut to) = (0, self.listed.len());
+        if self.backwards == 0 {
+            from = self.listed.partition_point(|listed| !is_after(listed));
+            to = self.listed.partition_point(is_before).max(from);
+        }
+        self.listed.range(from..to).filter(move |listed| is_after(listed) && is_before(listed))
     }
 
     /// Forgets what has outlived its time to live.
@@ -310,6 +291,7 @@ impl History {
             let Some(oldest) = self.listed.pop_front() else { return };
             self.has_forgotten = true;
             self.bytes = self.bytes.saturating_sub(oldest.cost(self.listed.front().map(|next| &**next)));
+            self.backwards -= usize::from(self.listed.front().is_some_and(|next| goes_back(&oldest, next)));
             let name = self.hasher.hash_one(oldest.name());
             if self.names.get(&name) == Some(&self.forgotten) {
                 self.names.remove(&name);
@@ -337,45 +319,9 @@ impl History {
     }
 }
 
-/// The map and keys of one segment after another, each text made once as long as it is in force.
-struct Texts<'a> {
-    media: &'a Media,
-    map: Option<(usize, Option<Arc<str>>)>,
-    keys: Option<(usize, Option<Keys>)>,
-    /// The key tags of the last set, and of the last segment before: sets differ in one of theirs at most times.
-    tags: Vec<Arc<str>>,
-}
-
-impl<'a> Texts<'a> {
-    fn new(media: &'a Media, last: Option<&Arc<Listed>>) -> Self {
-        let tags = last.and_then(|last| last.keys.as_deref()).unwrap_or_default().to_vec();
-        Self { media, map: None, keys: None, tags }
-    }
-
-    /// `Some(None)`: it is too long to be remembered.
-    fn map(&mut self, segment: &Segment) -> Option<Option<Arc<str>>> {
-        let (place, tag) = segment.map.and_then(|place| Some((place, self.media.verbatim.maps.get(place)?)))?;
-        if self.map.as_ref().is_none_or(|(known, _)| *known != place) {
-            self.map = Some((place, (tag.len() <= MAX_TEXT).then(|| Arc::from(&**tag))));
-        }
-        self.map.as_ref().map(|(_, text)| text.clone())
-    }
-
-    /// The same of its keys, all of them together.
-    fn keys(&mut self, segment: &Segment) -> Option<Option<Keys>> {
-        let verbatim = &self.media.verbatim;
-        let (place, set) = segment.protection.and_then(|place| Some((place, verbatim.protections.get(place)?)))?;
-        if self.keys.as_ref().is_none_or(|(known, _)| *known != place) {
-            let tags = || set.iter().filter_map(|&tag| verbatim.keys.get(tag));
-            let fits = tags().map(|tag| tag.len() + 1).sum::<usize>() <= MAX_TEXT + 1;
-            let known =
-                |tag: &String| self.tags.iter().find(|known| ***known == **tag).map_or_else(|| Arc::from(&**tag), Arc::clone);
-            let texts: Option<Keys> = fits.then(|| tags().map(known).collect());
-            self.tags = texts.as_deref().unwrap_or_default().to_vec();
-            self.keys = Some((place, texts));
-        }
-        self.keys.as_ref().map(|(_, texts)| texts.clone())
-    }
+/// Whether time goes back from one segment to the next.
+fn goes_back(before: &Listed, after: &Listed) -> bool {
+    after.at < before.at || after.end() < before.end()
 }
 
 /// When the segment after these begins: a playlist that says when once means it of all that follows (RFC 8216 6.3.3).
@@ -399,7 +345,7 @@ mod tests {
     use std::fmt::Write as _;
 
     use proptest::collection::vec;
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
     use crate::hls::playlist::{Playlist, parse};
@@ -472,6 +418,35 @@ mod tests {
                 prop_assert_eq!(found, expected);
                 let distinct: HashSet<_> = plain.iter().collect();
                 prop_assert_eq!(history.names.len(), distinct.len());
+            }
+        }
+
+        /// What is looked up by halves is what a look at each of them finds, whichever way time goes.
+        #[test]
+        fn what_lies_between_is_found(times in vec(0_u64..60, 0..30), forgotten in 0_usize..30, (start, end) in (any::<Option<u8>>(), any::<Option<u8>>())) {
+            let mut history = History::default();
+            for sorted in [false, true] {
+                let mut times = times.clone();
+                if sorted {
+                    times.sort_unstable();
+                }
+                let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+                for time in times {
+                    let date = WallTime::from_millis(NOW.millis() + time * 1000);
+                    let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\n{time}.ts");
+                }
+                history.forget_oldest(usize::MAX);
+                history.follow(&media(&text), Step::Anew, NOW, |_| NOW);
+                history.forget_oldest(forgotten);
+                let moment = |after: Option<u8>| after.map(|after| WallTime::from_millis(NOW.millis() + u64::from(after) * 300));
+                let (start, end) = (moment(start), moment(end));
+                let within = |listed: &&Arc<Listed>| start.is_none_or(|start| listed.end() > start) && end.is_none_or(|end| listed.at < end);
+                let expected: Vec<u64> = history.listed.iter().filter(within).map(|listed| listed.number).collect();
+                let found: Vec<u64> = history.stretch(start, end).listed.iter().map(|listed| listed.number).collect();
+                prop_assert_eq!(&found, &expected);
+                let span = history.span(start, end).map(|span| (span.first, span.last));
+                prop_assert_eq!(span, expected.first().copied().zip(expected.last().copied()));
+                prop_assert!(!sorted || history.backwards == 0);
             }
         }
 

@@ -1,0 +1,433 @@
+//! Histories of playlists on disk, so that a restart does not end what can be looked back at.
+//!
+//! `history/<namespace>/<milliseconds>.jsonl`: a line for each segment when it is listed first, or for a playlist that was deleted.
+//! Files are only ever appended to, each for an hour or [`FILE_BYTES`], and deleted when the last segment in them has outlived its
+//! time to live: nothing is rewritten, so that a crash at any moment costs a torn last line, which is passed over. One thread reads
+//! what there is at the start, and then writes; nobody waits for it. Not synced line by line: what the system has not written when the
+//! power fails is lost.
+//!
+//! No file is longer than [`FILE_BYTES`], nor are there more than [`FILES`] of a namespace: a version with more to write than fits
+//! goes on in the next file.
+
+mod lines;
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::lines::{read_back, written};
+
+use self::lines::Lines;
+use crate::model::clock::Clock;
+use crate::model::id::{Key, Namespace};
+use crate::origin::{Chronicle, Listed, Origin};
+
+/// A file is not longer; what comes then goes into another.
+const FILE_BYTES: u64 = 8 << 20;
+/// One that is older, in milliseconds, is followed by another.
+const FILE_AGE: u64 = 3_600_000;
+/// Files of one namespace; one more, and the oldest goes.
+const FILES: usize = 32;
+/// Versions of playlists that wait to be written down, and segments of all of them.
+const WAITING: usize = 4096;
+const WAITING_SEGMENTS: usize = 400_000;
+/// So much is written at once.
+const AT_ONCE: usize = 256 << 10;
+/// How long a start waits for what was written down. What takes longer is read while the server serves: windows of the past wait for
+/// it, and nothing else.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Brings back what is written in the folder, and has it written on from now. Returns when all of it is there, or after a second.
+pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> anyhow::Result<()> {
+    let mut writer = Writer::new(folder, clock.clone());
+    let (sender, receiver) = sync_channel(WAITING);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    origin.keep_histories(Arc::new(Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) }));
+    let (restored, is_restored) = oneshot::channel();
+    let origin = origin.clone();
+    let work = move || {
+        if let Err(error) = writer.restore(&origin) {
+            let error = error.to_string();
+            tracing::warn!(error, "can't read all of the playlists' histories: what is missing can't be looked back at");
+        }
+        origin.histories_restored();
+        let _ = restored.send(());
+        writer.run(&receiver, &waiting);
+    };
+    std::thread::Builder::new().name("history".to_owned()).spawn(work).context("can't start a thread")?;
+    if tokio::time::timeout(PATIENCE, is_restored).await.is_err() {
+        tracing::info!(
+            "the playlists' histories are long, and still being read: windows of the past can be asked for when they are"
+        );
+    }
+    Ok(())
+}
+
+/// What is to be written down: segments that were listed, or, without any, the playlist's end.
+#[derive(Debug)]
+struct Note {
+    namespace: Namespace,
+    playlist: Key,
+    listed: Vec<Arc<Listed>>,
+}
+
+/// Hands over what is to be written. The text of it is made by who writes it.
+#[derive(Debug)]
+struct Pen {
+    sender: SyncSender<Note>,
+    /// Segments that wait.
+    waiting: Arc<AtomicUsize>,
+    in_trouble: AtomicBool,
+}
+
+impl Pen {
+    fn write(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Arc<Listed>>) {
+        let count = listed.len();
+        let is_room = self.waiting.fetch_add(count, Ordering::Relaxed) < WAITING_SEGMENTS;
+        let note = Note { namespace: namespace.clone(), playlist: playlist.clone(), listed };
+        if is_room && self.sender.try_send(note).is_ok() {
+            self.in_trouble.store(false, Ordering::Relaxed);
+            return;
+        }
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+        if !self.in_trouble.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%namespace, "the disk is too slow for the playlists' histories: after a restart a part of them is missing");
+        }
+    }
+}
+
+impl Chronicle for Pen {
+    fn listed(&self, namespace: &Namespace, playlist: &Key, segments: &[Arc<Listed>]) {
+        self.write(namespace, playlist, segments.to_vec());
+    }
+
+    fn removed(&self, namespace: &Namespace, playlist: &Key) {
+        self.write(namespace, playlist, Vec::new());
+    }
+}
+
+/// The files of one namespace, oldest first; the last one is written to once it is open.
+#[derive(Debug, Default)]
+struct Journal {
+    files: Vec<Page>,
+    open: Option<(File, u64)>,
+}
+
+#[derive(Debug)]
+struct Page {
+    path: PathBuf,
+    begun: u64,
+    /// When the last segment in it has outlived its time to live.
+    until: u64,
+}
+
+struct Writer {
+    folder: PathBuf,
+    clock: Clock,
+    journals: HashMap<Namespace, Journal>,
+    in_trouble: bool,
+    /// How often a playlist has been begun.
+    begun: u64,
+}
+
+impl Writer {
+    fn new(folder: PathBuf, clock: Clock) -> Self {
+        Self { folder, clock, journals: HashMap::new(), in_trouble: false, begun: 0 }
+    }
+
+    fn run(mut self, receiver: &Receiver<Note>, waiting: &AtomicUsize) {
+        // Ends with the server.
+        while let Ok(note) = receiver.recv() {
+            waiting.fetch_sub(note.listed.len(), Ordering::Relaxed);
+            match self.write(&note) {
+                Ok(()) => self.in_trouble = false,
+                Err(error) if !self.in_trouble => {
+                    let error = error.to_string();
+                    let folder = self.folder.display().to_string();
+                    tracing::warn!(error, folder, "can't write the playlists' histories: after a restart they are missing");
+                    self.in_trouble = true;
+                    self.journals.entry(note.namespace).or_default().open = None;
+                }
+                Err(_) => self.journals.entry(note.namespace).or_default().open = None,
+            }
+        }
+    }
+
+    fn write(&mut self, note: &Note) -> io::Result<()> {
+        let now = self.clock.wall().millis();
+        let folder = self.folder.join(note.namespace.as_str());
+        let journal = self.journals.entry(note.namespace.clone()).or_default();
+        if journal.files.last().is_some_and(|page| now.saturating_sub(page.begun) >= FILE_AGE) {
+            journal.open = None;
+        }
+        if note.listed.is_empty() {
+            let text = lines::removed(&note.playlist);
+            if !journal.has_room(text.len()) {
+                journal.begin(&folder, now)?;
+            }
+            return journal.append(&text, 0);
+        }
+        let mut begin = || {
+            self.begun += 1;
+            Lines::new(&note.playlist, self.begun)
+        };
+        let (mut lines, mut text, mut until) = (begin(), Vec::new(), 0);
+        for listed in &note.listed {
+            let mut next = lines.of(listed);
+            if !journal.has_room(text.len() + next.len()) {
+                if !text.is_empty() {
+                    journal.append(&text, until)?;
+                    text.clear();
+                }
+                journal.begin(&folder, now)?;
+                // In another file nothing can refer to this one.
+                lines = begin();
+                next = lines.of(listed);
+            }
+            text.append(&mut next);
+            until = until.max(listed.until.millis());
+            if text.len() >= AT_ONCE {
+                journal.append(&text, until)?;
+                text.clear();
+            }
+        }
+        journal.append(&text, until)
+    }
+
+    fn restore(&mut self, origin: &Origin) -> io::Result<()> {
+        let now = self.clock.wall().millis();
+        let mut later = 0;
+        for namespace in folder(&self.folder)? {
+            let Some(name) = namespace.file_name().and_then(|name| name.to_str()).and_then(|name| Namespace::parse(name).ok())
+            else {
+                continue;
+            };
+            let mut journal = Journal::default();
+            let mut histories: HashMap<Key, Vec<Listed>> = HashMap::new();
+            for path in folder(&namespace)? {
+                let stem = path.file_stem().and_then(|stem| stem.to_str());
+                let Some(begun) = stem.and_then(|stem| stem.parse().ok()) else { continue };
+                let written = lines::read(BufReader::new(File::open(&path)?), now, &mut histories)?;
+                later += usize::from(written.is_later);
+                journal.files.push(Page { path, begun, until: written.until });
+            }
+            journal.tidy(now);
+            self.journals.insert(name.clone(), journal);
+            for (playlist, listed) in histories {
+                origin.restore_history(&name, &playlist, listed);
+            }
+        }
+        if later > 0 {
+            tracing::warn!(
+                files = later,
+                "histories of playlists were written by a later version of Springhead: they are left as they are, and what they list \
+                 can't be looked back at with this one"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Journal {
+    /// Whether so much more can be written to the file that is open.
+    fn has_room(&self, more: usize) -> bool {
+        self.open.as_ref().is_some_and(|(_, length)| length + more as u64 <= FILE_BYTES)
+    }
+
+    /// Begins the next file.
+    fn begin(&mut self, folder: &Path, now: u64) -> io::Result<()> {
+        self.open = None;
+        self.tidy(now);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Later than all before it, whatever the clock says.
+        let begun = self.files.last().map_or(now, |last| now.max(last.begun + 1));
+        let path = folder.join(format!("{begun:013}.jsonl"));
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+        self.files.push(Page { path, begun, until: 0 });
+        self.open = Some((file, 0));
+        self.append(&lines::first(), 0)
+    }
+
+    /// Writes to the file that is open. `until`: when the last segment in the text has outlived its time to live.
+    fn append(&mut self, text: &[u8], until: u64) -> io::Result<()> {
+        if let (Some((file, length)), Some(page)) = (&mut self.open, self.files.last_mut()) {
+            file.write_all(text)?;
+            *length += text.len() as u64;
+            page.until = page.until.max(until);
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest files, as long as nothing is needed of them. Never one before those that are older: it may say of their
+    /// playlists that they are gone.
+    fn tidy(&mut self, now: u64) {
+        let mut surplus = (self.files.len() + 1).saturating_sub(FILES);
+        let needed = |page: &Page| {
+            let needed = surplus == 0 && page.until > now;
+            surplus = surplus.saturating_sub(1);
+            needed
+        };
+        let old = self.files.iter().position(needed).unwrap_or(self.files.len());
+        for page in self.files.drain(..old) {
+            // One that stays is read once more, and tried again after the next start.
+            let _ = fs::remove_file(&page.path);
+        }
+    }
+}
+
+/// What is in a folder, in the order of names; nothing when there is none.
+fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    match fs::read_dir(path) {
+        Ok(entries) => {
+            for entry in entries {
+                paths.push(entry?.path());
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hls::playlist::ByteRange;
+    use crate::model::clock::WallTime;
+
+    fn listed(sequence: u64, until: u64) -> Listed {
+        Listed {
+            number: sequence,
+            sequence,
+            discontinuities: 3,
+            uri: format!("{sequence}.ts").into(),
+            duration: Duration::from_micros(2_002_000),
+            at: WallTime::from_millis(1_000_000),
+            dated: true,
+            discontinuity: true,
+            map: Some(Arc::from("URI=\"i.mp4\"")),
+            clear_map: true,
+            keys: Some(["METHOD=AES-128,URI=\"k\"", "METHOD=SAMPLE-AES,URI=\"l\""].map(Arc::from).into()),
+            range: Some(ByteRange { start: 1, length: 2 }),
+            until: WallTime::from_millis(until),
+            lost: false,
+        }
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        super::folder(&folder.join("live")).unwrap()
+    }
+
+    fn read(paths: &[PathBuf], now: u64) -> (HashMap<Key, Vec<Listed>>, u64) {
+        let (mut histories, mut until) = (HashMap::new(), 0);
+        for path in paths {
+            until = until.max(lines::read(BufReader::new(File::open(path).unwrap()), now, &mut histories).unwrap().until);
+        }
+        (histories, until)
+    }
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        clock: Clock,
+        namespace: Namespace,
+        key: Key,
+    }
+
+    fn bench() -> Bench {
+        let (namespace, key) = (Namespace::parse("live").unwrap(), Key::parse("a/p.m3u8").unwrap());
+        Bench { folder: tempfile::tempdir().unwrap(), clock: Clock::manual(), namespace, key }
+    }
+
+    impl Bench {
+        fn write(&self, notes: impl FnOnce(&Pen)) {
+            let (sender, receiver) = sync_channel(9);
+            let waiting = Arc::new(AtomicUsize::new(0));
+            let pen = Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) };
+            notes(&pen);
+            drop(pen);
+            Writer::new(self.folder.path().to_owned(), self.clock.clone()).run(&receiver, &waiting);
+            assert_eq!(waiting.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_torn_is_passed_over() {
+        let bench = bench();
+        let (namespace, key, now) = (&bench.namespace, &bench.key, bench.clock.wall().millis());
+        bench.write(|pen| {
+            pen.listed(namespace, key, &[Arc::new(listed(1, now + 5000)), Arc::new(listed(2, now + 9000))]);
+            pen.removed(namespace, &Key::parse("b.m3u8").unwrap());
+            pen.listed(namespace, key, &[Arc::new(listed(3, now + 9000))]);
+        });
+        let paths = files(bench.folder.path());
+        let [path] = &paths[..] else { panic!("one file") };
+        let torn = fs::read_to_string(path).unwrap() + "{\"of\":2,\"segment\":{\"numb";
+        fs::write(path, torn).unwrap();
+        let (mut histories, until) = read(&paths, now + 6000);
+        assert_eq!(until, now + 9000);
+        assert_eq!(histories.remove(key), Some(vec![listed(2, now + 9000), listed(3, now + 9000)]));
+        let mut journal = Journal { files: vec![Page { path: path.clone(), begun: 1, until: now + 9000 }], open: None };
+        journal.tidy(now + 8999);
+        assert!(path.exists());
+        journal.tidy(now + 9000);
+        assert!(!path.exists(), "nothing in it is needed");
+    }
+
+    #[test]
+    fn what_was_written_by_the_version_before_is_read_and_what_a_later_one_wrote_is_left() {
+        let bench = bench();
+        let now = bench.clock.wall().millis();
+        let segment = |number: u64| {
+            format!(
+                "{{\"playlist\":\"a/p.m3u8\",\"segment\":{{\"number\":{number},\"sequence\":{number},\"discontinuities\":3,\"uri\":\"{number}.ts\",\
+                 \"duration\":2002000,\"at\":1000000,\"until\":{},\"dated\":true,\"discontinuity\":true,\"clear_map\":true,\
+                 \"map\":\"URI=\\\"i.mp4\\\"\",\"keys\":\"METHOD=AES-128,URI=\\\"k\\\"\\nMETHOD=SAMPLE-AES,URI=\\\"l\\\"\",\"range\":[1,2]}}}}\n",
+                now + 9000
+            )
+        };
+        let read = |text: String| {
+            let mut histories = HashMap::new();
+            let written = lines::read(text.as_bytes(), now, &mut histories).unwrap();
+            (histories.remove(&bench.key).unwrap_or_default(), written)
+        };
+        let end = "{\"playlist\":\"a/p.m3u8\"}\n";
+        assert_eq!(read(segment(1) + &segment(2)).0, [listed(1, now + 9000), listed(2, now + 9000)]);
+        assert_eq!(read(segment(1) + end + &segment(2)).0, [listed(2, now + 9000)]);
+        let (none, written) = read("{\"format\":3}\n".to_owned() + &segment(1));
+        assert!(none.is_empty() && written.is_later && written.until == u64::MAX, "it is never thought to be needed no more");
+    }
+
+    #[test]
+    fn texts_in_force_are_written_once_and_no_file_is_longer_than_it_may_be() {
+        let bench = bench();
+        let (namespace, now) = (&bench.namespace, bench.clock.wall().millis());
+        let name = Key::parse(&"n".repeat(900)).unwrap();
+        let long: Vec<Arc<str>> = (0..6).map(|key| Arc::from(format!("{key}{}", "y".repeat(500)))).collect();
+        let all: Vec<_> = (0..60_000_u64)
+            .map(|number| {
+                let own = Arc::from(format!("METHOD=SAMPLE-AES,URI=\"{number}\""));
+                let keys = long.iter().cloned().chain([own]).collect();
+                Arc::new(Listed { keys: Some(keys), ..listed(number, now + 9000) })
+            })
+            .collect();
+        bench.write(|pen| pen.listed(namespace, &name, &all));
+        let paths = files(bench.folder.path());
+        let lengths: Vec<u64> = paths.iter().map(|path| path.metadata().unwrap().len()).collect();
+        assert!(lengths.len() > 1 && lengths.iter().all(|length| *length <= FILE_BYTES), "{lengths:?}");
+        assert!(lengths.iter().sum::<u64>() < 400 * 60_000, "{lengths:?}: what is written is in proportion to what changes");
+        let (histories, _) = read(&paths, now);
+        assert!(histories[&name].iter().eq(all.iter().map(|listed| &**listed)), "each file can be read by itself");
+    }
+}

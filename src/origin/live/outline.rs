@@ -1,0 +1,120 @@
+//! What following needs of a media playlist, made of it before any lock is taken.
+//!
+//! Making it costs in proportion to the playlist. What is made is bounded, whatever the playlist lists: so is then all that is done
+//! with it under the namespace's lock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::segment::Listed;
+use crate::hls::playlist::{Media, PlaylistType};
+use crate::hls::uri;
+use crate::model::clock::WallTime;
+use crate::model::id::{Key, ObjectId};
+
+/// How many of its last segments are kept in mind.
+pub(super) const RECENT: usize = 64;
+/// Objects that are announced or listed in part, the last of them: more than ten segments of as many parts as anybody makes.
+const ANNOUNCED: usize = 256;
+/// Initialisation segments and content keys of one playlist, the last of them: what is older goes with its own time to live.
+const NEEDS: usize = 1024;
+/// Of so many whole segments the number of parts is known.
+const WITH_PARTS: usize = 4;
+
+/// A version of a media playlist.
+#[derive(Debug)]
+pub(super) struct Outline {
+    pub(super) target: Option<Duration>,
+    pub(super) media_sequence: u64,
+    /// The media sequence number that the next whole segment will have.
+    pub(super) next: u64,
+    /// The partial segments of that next one that are there already.
+    pub(super) parts: u64,
+    /// How many partial segments the last whole ones had, by media sequence number.
+    pub(super) whole_parts: VecDeque<(u64, u64)>,
+    pub(super) part_target: Option<Duration>,
+    pub(super) blocks: bool,
+    /// It says that it has its end.
+    pub(super) has_end: bool,
+    /// The same, or it is of a type that never changes.
+    pub(super) ended: bool,
+    /// Its last segments of this namespace that are no gaps, oldest first.
+    pub(super) tail: Vec<Listed>,
+    pub(super) lists_segments: bool,
+    /// The oldest segment it lists.
+    pub(super) oldest: Option<Key>,
+    /// Initialisation segments and content keys.
+    pub(super) needs: Vec<Key>,
+    /// Partial segments and preload hints.
+    pub(super) announced: Vec<Key>,
+    /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
+    pub(super) edge: Option<WallTime>,
+    /// What is wrong with it.
+    pub(super) fault: Option<String>,
+}
+
+impl Outline {
+    pub(super) fn of(playlist: &ObjectId, media: &Media) -> Self {
+        let here = |uri: &str| {
+            uri::resolve(playlist, uri).filter(|object| object.namespace == playlist.namespace).map(|object| object.key)
+        };
+        let segments = media.segments.iter().rev();
+        let listed = segments.clone().filter(|segment| !segment.gap).filter_map(|segment| {
+            Some(Listed {
+                sequence: segment.sequence,
+                key: here(&segment.uri)?,
+                duration: segment.duration,
+                arrived: None,
+                ranged: segment.range.is_some(),
+            })
+        });
+        let mut tail: Vec<_> = listed.take(RECENT).collect();
+        tail.reverse();
+        let hints = media.preload_hints.iter().map(|hint| &hint.uri).rev();
+        let parts = media.parts.iter().rev().chain(segments.clone().take(3).flat_map(|segment| segment.parts.iter().rev()));
+        let mut announced: Vec<_> =
+            hints.chain(parts.map(|part| &part.uri)).filter_map(|uri| here(uri)).take(ANNOUNCED).collect();
+        announced.reverse();
+        announced.dedup();
+        let keys = media.keys.iter().rev().filter_map(|uri| here(uri));
+        let maps = media.maps.iter().rev().filter_map(|map| here(&map.uri));
+        let mut needs: Vec<_> = maps.take(NEEDS / 2).chain(keys.take(NEEDS / 2)).collect();
+        needs.dedup();
+        Self {
+            target: media.target_duration,
+            media_sequence: media.media_sequence,
+            next: media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1)),
+            parts: media.parts.len() as u64,
+            whole_parts: segments.take(WITH_PARTS).map(|segment| (segment.sequence, segment.parts.len() as u64)).collect(),
+            part_target: media.part_target,
+            blocks: media.server_control.can_block_reload,
+            has_end: media.ended,
+            ended: media.ended || media.playlist_type == Some(PlaylistType::Vod),
+            lists_segments: !media.segments.is_empty(),
+            oldest: media.segments.first().and_then(|segment| here(&segment.uri)),
+            tail,
+            needs,
+            announced,
+            edge: edge(media),
+            fault: media.faults.first().map(ToString::to_string),
+        }
+    }
+
+    /// Bytes of memory that are kept of it, about.
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.tail.iter().map(|listed| &listed.key).chain(&self.oldest).chain(&self.needs).chain(&self.announced);
+        names.map(|name| super::NAME_BYTES + name.as_str().len()).sum()
+    }
+}
+
+/// When the last segment ends: the last EXT-X-PROGRAM-DATE-TIME and the durations from there on.
+fn edge(media: &Media) -> Option<WallTime> {
+    let mut after = Duration::ZERO;
+    for segment in media.segments.iter().rev() {
+        after = after.saturating_add(segment.duration);
+        if let Some(date) = segment.program_date_time {
+            return Some(date + after);
+        }
+    }
+    None
+}

@@ -1,0 +1,121 @@
+//! All that is known of a namespace's streams, under the namespace's lock; and who makes room when there are too many.
+
+use std::time::Duration;
+
+use super::Map;
+use super::dash::Dash;
+use super::event::{Events, Now};
+use super::folders::Folders;
+use super::numbered::Templates;
+use super::places::Places;
+use super::rendition::Rendition;
+use super::streams::{Child, Streams};
+use crate::model::clock::{Moment, WallTime};
+use crate::model::event::EventKind;
+use crate::model::id::Key;
+
+/// Playlists and MPDs that are followed in one namespace. For one more, one that has its end or was written longest ago makes room:
+/// it is stored and served, and not followed.
+pub(super) const FOLLOWED: usize = 4096;
+/// Bytes of memory that are kept of all of them, histories apart.
+const FOLLOWED_BYTES: usize = 64 << 20;
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) renditions: Map<Rendition>,
+    pub(super) manifests: Map<Dash>,
+    pub(super) streams: Streams,
+    /// The places of all of these.
+    pub(super) places: Places,
+    pub(super) folders: Folders,
+    pub(super) mpd_folders: Folders,
+    pub(super) templates: Templates,
+    pub(super) expected: Map<Expected>,
+    pub(super) events: Events,
+    /// How many had to make room since it was told, though they had no end, and the last of them.
+    pub(super) unfollowed: Option<(u64, Key)>,
+    pub(super) unfollowed_told: Option<Moment>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            renditions: Map::default(),
+            manifests: Map::default(),
+            streams: Streams::default(),
+            places: Places::new(FOLLOWED, FOLLOWED_BYTES),
+            folders: Folders::default(),
+            mpd_folders: Folders::default(),
+            templates: Templates::default(),
+            expected: Map::default(),
+            events: Events::default(),
+            unfollowed: None,
+            unfollowed_told: None,
+        }
+    }
+}
+
+/// A name that a playlist lists or announces and that is not here yet.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) playlist: Key,
+    pub(super) since: Moment,
+    pub(super) target: Duration,
+    /// Listed as a whole segment, so that its absence is a gap.
+    pub(super) listed: bool,
+    pub(super) told: bool,
+}
+
+impl State {
+    /// Takes up a multivariant playlist with these children; says since when it has been as it is.
+    pub(super) fn multivariant(&mut self, key: &Key, children: Vec<Child>, now: Now, expires: Moment) -> WallTime {
+        self.places.written(key, true, children.iter().map(Child::bytes).sum());
+        let since = self.streams.follow(key, children, now, expires);
+        self.make_room(key);
+        since
+    }
+
+    /// Whether it is followed as anything.
+    pub(super) fn follows(&self, key: &Key) -> bool {
+        self.renditions.contains_key(key) || self.manifests.contains_key(key) || self.streams.contains(key)
+    }
+
+    /// Lets go of others, as long as there are too many to follow `newest` beside them.
+    pub(super) fn make_room(&mut self, newest: &Key) {
+        while let Some((key, goes_on)) = self.places.make_room(newest) {
+            self.let_go(&key);
+            if goes_on {
+                let before = self.unfollowed.take().map_or(0, |(count, _)| count);
+                if before > 0 {
+                    // The first one is counted when it is told.
+                    self.events.count(EventKind::Unfollowed);
+                }
+                self.unfollowed = Some((before + 1, key));
+            }
+        }
+    }
+
+    pub(super) fn let_go(&mut self, key: &Key) {
+        self.let_go_rendition(key);
+        self.let_go_manifest(key);
+        self.streams.remove(key);
+        self.places.remove(key);
+    }
+
+    pub(super) fn let_go_rendition(&mut self, key: &Key) {
+        if self.renditions.remove(key).is_some() {
+            self.folders.remove(key);
+        }
+    }
+
+    pub(super) fn let_go_manifest(&mut self, key: &Key) {
+        if let Some(dash) = self.manifests.remove(key) {
+            self.mpd_folders.remove(key);
+            self.templates.remove(key, &dash.numbered);
+        }
+    }
+}
+
+/// How long a name that is listed and not here is worth waiting for. Later it is a gap, and to wait would only slow the player.
+pub(super) fn patience(target: Duration) -> Duration {
+    target * 3
+}
