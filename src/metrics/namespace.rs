@@ -27,6 +27,7 @@ pub(super) struct Namespaces {
     stored_objects: Family<Labels<1>, Level>,
     capacity_bytes: Family<Labels<1>, Level>,
     uploading_bytes: Family<Labels<1>, Level>,
+    pinned_bytes: Family<Labels<1>, Level>,
     gone: Family<Labels<3>, Count>,
     uploads: Family<Labels<2>, Count>,
     limited: Family<Labels<2>, Count>,
@@ -53,6 +54,8 @@ pub struct NamespaceMetrics {
     pub capacity_bytes: Level,
     /// Bytes of uploads in flight.
     pub uploading_bytes: Level,
+    /// Bytes of bodies that are no object any more, which readers hold.
+    pub pinned_bytes: Level,
     expired: [Count; Kind::ALL.len()],
     evicted: [Count; Kind::ALL.len()],
     /// Uploads that were stored.
@@ -104,6 +107,11 @@ impl Namespaces {
             "hot_uploading_bytes",
             "Bytes of uploads in flight, which count against the hot capacity too",
             new.uploading_bytes.clone(),
+        );
+        registry.register(
+            "hot_pinned_bytes",
+            "Bytes of versions that are gone and still being read, which count against a quarter of the hot capacity at most",
+            new.pinned_bytes.clone(),
         );
         registry.register(
             "hot_objects_removed",
@@ -167,6 +175,7 @@ impl Namespaces {
             stored_objects: self.stored_objects.get_or_create_owned(&[label()]),
             capacity_bytes: self.capacity_bytes.get_or_create_owned(&[label()]),
             uploading_bytes: self.uploading_bytes.get_or_create_owned(&[label()]),
+            pinned_bytes: self.pinned_bytes.get_or_create_owned(&[label()]),
             expired: gone("expired"),
             evicted: gone("evicted"),
             uploads_stored: uploads("stored"),

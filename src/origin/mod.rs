@@ -40,7 +40,7 @@ pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion
 pub use types::type_of_name;
 pub use window::{Shift, WindowError, WindowWord, WindowWords};
 
-pub use crate::store::BrokenOff;
+pub use crate::store::{BrokenOff, is_given_up};
 
 use self::draining::Draining;
 use self::live::Live;

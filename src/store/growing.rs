@@ -70,10 +70,10 @@ impl GrowingBody {
         self.news.notify_waiters();
     }
 
-    /// Makes the pieces one, of exact size. Readers go on from that one, so that the pieces can go.
-    pub(super) fn join(&self) -> Bytes {
+    /// Makes the pieces one, of exact size, and lends it. Readers go on from that one, so that the pieces can go.
+    pub(super) fn join<T>(&self, lend: impl FnOnce(Bytes) -> (Bytes, T)) -> (Bytes, T) {
         // Readers may look meanwhile. Nothing is added: there is one writer, and this is it.
-        let all = self.state.read().pieces.join();
+        let (all, kept) = lend(self.state.read().pieces.join());
         let pieces = {
             let mut state = self.state.write();
             state.joined = Some(all.clone());
@@ -81,7 +81,7 @@ impl GrowingBody {
         };
         // After the lock: there may be thousands.
         drop(pieces);
-        all
+        (all, kept)
     }
 
     /// The body was whole and is the object now: readers may come to its end.

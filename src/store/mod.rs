@@ -14,6 +14,7 @@ mod growing;
 mod hot;
 mod in_flight;
 mod pieces;
+mod pinned;
 pub mod tier;
 mod upload;
 mod uploads;
@@ -30,6 +31,7 @@ pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::order::OPENED_WITHIN;
 pub use hot::{HotNamespace, Published, Removal, Usage};
 pub use in_flight::InFlightLimit;
+pub use pinned::is_given_up;
 pub use tier::{Ack, ColdHit, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 

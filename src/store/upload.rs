@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::growing::GrowingBody;
 use super::in_flight::BodyWriter;
 use super::pieces::Pieces;
+use super::pinned::Keeper;
 use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
 use crate::model::id::Key;
@@ -37,6 +38,7 @@ pub struct Body {
     pub bytes: Bytes,
     /// XXH3, 128 bits.
     pub hash: u128,
+    kept: Option<Keeper>,
 }
 
 impl Body {
@@ -44,7 +46,7 @@ impl Body {
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         let hash = xxhash_rust::xxh3::xxh3_128(&bytes);
-        Self { bytes: Bytes::from(bytes), hash }
+        Self { bytes: Bytes::from(bytes), hash, kept: None }
     }
 }
 
@@ -172,9 +174,13 @@ impl Upload {
         let bytes = match &mut self.buffer {
             Buffer::Exact(buffer) => Bytes::from(std::mem::take(buffer)),
             Buffer::Pieces(pieces) => std::mem::take(pieces).join(),
-            Buffer::Shared(growing) => growing.join(),
+            Buffer::Shared(growing) => {
+                let (bytes, kept) = growing.join(|all| self.namespace.lend(all));
+                return Body { bytes, hash: self.hash.digest128(), kept: Some(kept) };
+            }
         };
-        Body { bytes, hash: self.hash.digest128() }
+        let (bytes, kept) = self.namespace.lend(bytes);
+        Body { bytes, hash: self.hash.digest128(), kept: Some(kept) }
     }
 
     /// Makes the body the object, in one step: readers see the old version or this one. `allow` is asked about the live old
@@ -189,7 +195,11 @@ impl Upload {
         meta: Meta,
         allow: impl FnOnce(Option<&Meta>) -> bool,
     ) -> Result<Option<Published>, StoreError> {
-        let entry = Entry::new(self.key.clone(), body.bytes, meta);
+        let (bytes, kept) = match body.kept {
+            Some(kept) => (body.bytes, kept),
+            None => self.namespace.lend(body.bytes),
+        };
+        let entry = Entry::new(self.key.clone(), bytes, meta).kept_by(Some(kept));
         let published = self.namespace.publish(entry, &self.flight, allow)?;
         if published.is_some() {
             self.flight.publish();

@@ -10,6 +10,7 @@ use crate::model::id::Key;
 use crate::model::liveness::Liveness;
 use crate::model::meta::Meta;
 use crate::model::stamp::Stamp;
+use crate::store::pinned::Keeper;
 
 /// What an object costs beside its body and key, in bytes: the entry, its header values, its places in the map, in the eviction
 /// order and in the expiry order, and the allocator's rounding. Measured with 1.5 million one-byte objects: 650 bytes of resident
@@ -41,6 +42,8 @@ pub struct Entry {
     pub(super) leased: bool,
     /// Whether it was read since eviction last looked.
     visited: AtomicBool,
+    /// The store's hold on the body, where what readers have of it is counted. Behind the body: it is to be dropped after it.
+    kept: Option<Keeper>,
 }
 
 impl Entry {
@@ -49,7 +52,12 @@ impl Entry {
     pub fn new(key: Key, body: Bytes, meta: Meta) -> Self {
         let (sequence, begun) = (SEQUENCE.fetch_add(1, Ordering::Relaxed), Stamp::default());
         let before = WallTime::from_millis(0);
-        Self { key, body, meta, begun, before, sequence, leased: false, visited: AtomicBool::new(false) }
+        Self { key, body, meta, begun, before, sequence, leased: false, visited: AtomicBool::new(false), kept: None }
+    }
+
+    /// The same, with a body that is lent: what readers have of it once it is gone is counted.
+    pub(in crate::store) fn kept_by(self, kept: Option<Keeper>) -> Self {
+        Self { kept, ..self }
     }
 
     /// The same version, as the one that a request brought which began then.
@@ -61,14 +69,34 @@ impl Entry {
     pub(super) fn renewed(&self, expires: Moment) -> Self {
         let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self { key, body, meta, begun: self.begun, before: self.before, sequence: self.sequence, leased: true, visited }
+        Self {
+            key,
+            body,
+            meta,
+            begun: self.begun,
+            before: self.before,
+            sequence: self.sequence,
+            leased: true,
+            visited,
+            kept: self.kept.clone(),
+        }
     }
 
     /// The same version, with what its playlist says of the stream.
     pub(super) fn understood(&self, liveness: Arc<Liveness>) -> Self {
         let meta = Meta { liveness: Some(liveness), ..self.meta.clone() };
         let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self { key, body, meta, begun: self.begun, before: self.before, sequence: self.sequence, leased: self.leased, visited }
+        Self {
+            key,
+            body,
+            meta,
+            begun: self.begun,
+            before: self.before,
+            sequence: self.sequence,
+            leased: self.leased,
+            visited,
+            kept: self.kept.clone(),
+        }
     }
 
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
@@ -77,7 +105,7 @@ impl Entry {
         let (sequence, begun) = (RETURNS.fetch_add(1, Ordering::Relaxed), Stamp::default());
         // What it replaced is not known any more.
         let before = meta.modified;
-        Self { key, body, meta, begun, before, sequence, leased: false, visited: AtomicBool::new(false) }
+        Self { key, body, meta, begun, before, sequence, leased: false, visited: AtomicBool::new(false), kept: None }
     }
 
     /// Whether its date may be that of another version of its name, or an earlier one: two versions of one second, or a clock that was

@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     pub(super) capacity: u64,
     pub(super) stored: u64,
     pub(super) in_flight: u64,
+    /// What readers hold of what is gone, as far as it counts: as the uploads, it may push out segments.
+    pub(super) pinned: u64,
     /// The part of `stored` that is segments which came back from a tier below.
     returned: u64,
     segments: BTreeMap<u64, Arc<Entry>>,
@@ -41,6 +43,7 @@ impl Ledger {
             capacity,
             stored: 0,
             in_flight: 0,
+            pinned: 0,
             returned: 0,
             segments: BTreeMap::new(),
             protected: BTreeMap::new(),
@@ -102,7 +105,7 @@ impl Ledger {
     /// Brings the account back under the capacity, naming what has to go: first what has expired, then segments, and protected
     /// objects only when what is stored would not fit without that, those last that a live stream needs. `newest` is never named: it has just been acknowledged.
     pub(super) fn make_room(&mut self, now: Moment, newest: Option<u64>, victims: &mut Vec<Victim>) {
-        while self.stored + self.in_flight > self.capacity {
+        while self.stored + self.in_flight + self.pinned > self.capacity {
             let before = victims.len();
             self.expire(now, 1, victims);
             if victims.len() > before {

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use self::entry::Entry;
@@ -28,6 +29,7 @@ use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
 use super::growing::GrowingReader;
 use super::in_flight::Share;
+use super::pinned::{Keeper, Pinned};
 use super::uploads::{Flight, Uploads};
 use super::waiters::Waiters;
 use super::{InFlightLimit, StoreError};
@@ -48,6 +50,8 @@ pub struct HotNamespace {
     ledger: Mutex<Ledger>,
     uploads: Uploads,
     waiters: Waiters,
+    /// What readers hold of what is gone.
+    pinned: Arc<Pinned>,
     in_flight: Arc<InFlightLimit>,
     /// What of it is this namespace's.
     share: Share,
@@ -79,6 +83,8 @@ pub struct Usage {
     pub stored: u64,
     /// Bytes of uploads in flight.
     pub in_flight: u64,
+    /// Bytes of bodies that are no object any more, which readers hold.
+    pub pinned: u64,
     /// Objects, expired ones that were not swept yet included.
     pub objects: usize,
 }
@@ -117,6 +123,7 @@ impl HotNamespace {
             ledger: Mutex::new(Ledger::new(capacity)),
             uploads: Uploads::default(),
             waiters: Waiters::default(),
+            pinned: Pinned::new(capacity, clock.clone(), metrics.pinned_bytes.clone()),
             in_flight,
             share: Share::default(),
             clock,
@@ -216,6 +223,7 @@ impl HotNamespace {
             let reserved = flight.reserved.swap(0, Ordering::Relaxed);
             ledger.in_flight -= reserved;
             ledger.add(&entry);
+            ledger.pinned = self.pinned.counted();
             ledger.make_room(now, Some(sequence), &mut victims);
             self.take_out(&mut ledger, &victims);
             if let Some(follower) = self.follower.get() {
@@ -293,6 +301,8 @@ impl HotNamespace {
         let mut victims = Vec::new();
         {
             let mut ledger = self.ledger.lock();
+            self.pinned.set_capacity(capacity);
+            ledger.pinned = self.pinned.counted();
             ledger.capacity = capacity;
             self.metrics.capacity_bytes.set(capacity);
             ledger.make_room(self.clock.now(), None, &mut victims);
@@ -305,7 +315,18 @@ impl HotNamespace {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let ledger = self.ledger.lock();
-        Usage { capacity: ledger.capacity, stored: ledger.stored, in_flight: ledger.in_flight, objects: ledger.objects() }
+        Usage {
+            capacity: ledger.capacity,
+            stored: ledger.stored,
+            in_flight: ledger.in_flight,
+            pinned: self.pinned.bytes(),
+            objects: ledger.objects(),
+        }
+    }
+
+    /// Lends a body to those who will read it: see [`Pinned`].
+    pub(super) fn lend(&self, body: Bytes) -> (Bytes, Keeper) {
+        self.pinned.lend(body)
     }
 
     /// How long an object has left, to whole seconds.

@@ -49,6 +49,7 @@ impl HotNamespace {
             let mut ledger = self.ledger.lock();
             ledger.in_flight += bytes;
             flight.reserved.fetch_add(bytes, Ordering::Relaxed);
+            ledger.pinned = self.pinned.counted();
             ledger.make_room(self.clock.now(), None, &mut victims);
             self.take_out(&mut ledger, &victims);
         }

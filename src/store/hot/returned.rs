@@ -36,6 +36,7 @@ impl HotNamespace {
             if has_room {
                 self.map.insert(Arc::clone(entry));
                 ledger.add(entry);
+                ledger.pinned = self.pinned.counted();
                 ledger.make_room(now, Some(entry.sequence), &mut victims);
             }
             self.take_out(&mut ledger, &victims);

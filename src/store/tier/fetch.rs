@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::doubt::{Advice, Doubts};
 use super::index::Slot;
 use super::{Shared, Spot, Tier};
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::store::cold::{ColdError, blocks};
 use crate::store::{Entry, StoreError};
@@ -309,18 +309,18 @@ async fn ask(shared: &Arc<Shared>, key: &Key, want: &Want, slot: Option<Slot>) -
     if shared.is_ours() && known.is_some_and(|slot| attributes.modified < slot.modified) {
         return Err(ColdError::Damaged("it is an older version".to_owned()));
     }
-    Ok(Some(hit(key, &attributes, body, got, known.map(|slot| slot.expires), &shared.clock)))
+    Ok(Some(hit(shared, key, &attributes, body, got, known.map(|slot| slot.expires))))
 }
 
 fn hit(
+    shared: &Shared,
     key: &Key,
     attributes: &crate::store::cold::Attributes,
     body: bytes::Bytes,
     want: &Want,
     expires: Option<Moment>,
-    clock: &Clock,
 ) -> ColdHit {
-    let mut meta = attributes.to_meta(clock);
+    let mut meta = attributes.to_meta(&shared.clock);
     // What this process wrote or has seen keeps its deadline, however the wall clock is set.
     meta.expires = expires.unwrap_or(meta.expires);
     let part = match want {
@@ -328,5 +328,14 @@ fn hit(
         Want::Part(range) => Some(range.start..range.start + body.len() as u64),
         Want::Nothing => Some(0..0),
     };
-    ColdHit { entry: Arc::new(Entry::returned(key.clone(), body, meta)), length: attributes.length, part }
+    // It may never be in memory but for those who read it.
+    let (body, kept) = match shared.hot.upgrade() {
+        Some(hot) => {
+            let (body, kept) = hot.lend(body);
+            (body, Some(kept))
+        }
+        None => (body, None),
+    };
+    let entry = Entry::returned(key.clone(), body, meta).kept_by(kept);
+    ColdHit { entry: Arc::new(entry), length: attributes.length, part }
 }

@@ -45,7 +45,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        stream::asked(polled.is_ready());
+        let gave = |frame: &Frame<Bytes>| frame.data_ref().map(|piece| (piece.as_ptr().addr(), piece.len()));
+        stream::asked(match &polled {
+            Poll::Ready(Some(Ok(frame))) => gave(frame).or(Some((0, 0))),
+            Poll::Ready(_) => Some((0, 0)),
+            Poll::Pending => None,
+        });
         polled
     }
 

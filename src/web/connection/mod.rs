@@ -18,6 +18,7 @@ mod in_flight;
 pub(super) mod late;
 pub(super) mod listener;
 pub(super) mod site;
+mod slow;
 pub(super) mod state;
 mod stream;
 mod timed;

@@ -14,14 +14,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::late;
+use super::slow::Slow;
 
 /// What a stream's body did when it was asked last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastPoll {
     /// Nobody asked.
     No,
-    /// It gave a piece: now it is the client's turn.
-    Gave,
+    /// It gave a piece, which is there, of this length: now it is the client's turn.
+    Gave(usize, usize),
     /// It has nothing yet: that is not the client's fault.
     Starved,
 }
@@ -31,9 +32,9 @@ thread_local! {
     static ASKED: Cell<LastPoll> = const { Cell::new(LastPoll::No) };
 }
 
-/// A body has been asked for a piece. `gave`: and had one.
-pub(super) fn asked(gave: bool) {
-    ASKED.set(if gave { LastPoll::Gave } else { LastPoll::Starved });
+/// A body has been asked for a piece. `gave`: and had one, which is there, of this length.
+pub(super) fn asked(gave: Option<(usize, usize)>) {
+    ASKED.set(gave.map_or(LastPoll::Starved, |(address, length)| LastPoll::Gave(address, length)));
 }
 
 /// Runs a stream's future to its end, or until its client has taken nothing of its answer for `limit`; says whether it ended by
@@ -41,6 +42,7 @@ pub(super) fn asked(gave: bool) {
 pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
     let mut future = pin!(future);
     let (mut since, mut looked_again) = (None, false);
+    let (mut slow, mut given) = (None::<Slow>, 0);
     let mut timer = pin!(None);
     std::future::poll_fn(|cx| {
         ASKED.set(LastPoll::No);
@@ -49,13 +51,17 @@ pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
         }
         match ASKED.replace(LastPoll::No) {
             LastPoll::No => {}
-            LastPoll::Gave => {
+            LastPoll::Gave(address, length) => {
+                // What was given before has been taken by now.
+                slow.get_or_insert_with(|| Slow::begin(given, address)).at(address);
+                given += length as u64;
                 since = Some(Instant::now());
                 looked_again = false;
             }
             LastPoll::Starved => since = None,
         }
-        let Some(deadline) = since.map(|since| since + limit) else { return Poll::Pending };
+        let Some(idle) = since.map(|since| since + limit) else { return Poll::Pending };
+        let mut deadline = slow.map_or(idle, |slow| slow.next_look().min(idle));
         if timer.is_none() {
             timer.set(Some(sleep_until(deadline)));
         }
@@ -69,6 +75,14 @@ pub(super) async fn timed<F: Future>(future: F, limit: Duration) -> bool {
                 break;
             }
             if Instant::now() < deadline {
+                timer.set(Some(sleep_until(deadline)));
+            } else if deadline < idle
+                && let Some(slow) = &mut slow
+            {
+                if slow.look(given) {
+                    return Poll::Ready(false);
+                }
+                deadline = slow.next_look().min(idle);
                 timer.set(Some(sleep_until(deadline)));
             } else if let Some(until) = late::another_look(deadline).filter(|_| !looked_again) {
                 looked_again = true;
@@ -94,7 +108,7 @@ mod tests {
         let begun = Instant::now();
         for &(at, gave) in pieces {
             sleep_until(begun + Duration::from_secs(at)).await;
-            asked(gave);
+            asked(gave.then_some((0, 1)));
         }
         sleep_until(begun + Duration::from_secs(end)).await;
     }

@@ -28,6 +28,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::encoders::Transport;
 use super::late;
+use super::slow::SlowAnswer;
 use super::state::{ConnectionState, Phase};
 use super::unread::Unread;
 use super::unwanted;
@@ -53,6 +54,7 @@ pub(super) struct Connection<T> {
     write_stalled: Option<Stall>,
     /// What is left to write in place of an answer of the HTTP library's own.
     instead: Option<Bytes>,
+    slow: SlowAnswer,
     lingering: Option<Lingering>,
 }
 
@@ -81,6 +83,7 @@ impl<T: Transport> Connection<T> {
             late: None,
             write_stalled: None,
             instead: None,
+            slow: SlowAnswer::default(),
             lingering: None,
         }
     }
@@ -229,7 +232,16 @@ impl<T: Transport> Connection<T> {
             _ => Stall { since: Instant::now(), sent },
         };
         self.write_stalled = Some(stall);
-        let given_up = self.passed(stall.since + self.limits.timeouts.download_idle, cx);
+        let idle = stall.since + self.limits.timeouts.download_idle;
+        let given_up = loop {
+            let look = self.slow.next_look().unwrap_or(idle);
+            if !self.passed(idle.min(look), cx) {
+                break false;
+            }
+            if idle <= look || self.slow.look(sent) {
+                break true;
+            }
+        };
         if given_up {
             self.state.set_stalled();
         }
@@ -288,6 +300,10 @@ impl<T: Transport> AsyncWrite for Connection<T> {
             return self.write_instead(buffer.len(), cx);
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
+        if written.is_pending() {
+            let sent = self.inner.sent();
+            self.slow.waits(sent, buffer.as_ptr().addr());
+        }
         self.after_write(written, buffer.len(), cx)
     }
 
@@ -306,6 +322,11 @@ impl<T: Transport> AsyncWrite for Connection<T> {
             return self.write_instead(all, cx);
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
+        if written.is_pending() {
+            // The last one is the body's: a head goes before it.
+            let sent = self.inner.sent();
+            self.slow.waits(sent, buffers.last().map_or(0, |buffer| buffer.as_ptr().addr()));
+        }
         self.after_write(written, all, cx)
     }
 
@@ -320,6 +341,7 @@ impl<T: Transport> AsyncWrite for Connection<T> {
         match Pin::new(&mut self.inner).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.write_stalled = None;
+                self.slow.ends();
                 Poll::Ready(Ok(()))
             }
             // As a failed write: the end shows at the next read.

@@ -89,3 +89,30 @@ fn a_body_that_comes_byte_by_byte_costs_what_it_is_long() {
     assert_eq!(wire.answer_to("PUT").status, 204);
     assert!(origin.get("a.ts").body == vec![b'x'; 400_000]);
 }
+
+#[test]
+fn slow_readers_of_versions_that_are_gone_are_counted_and_the_slowest_given_up() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nhot_capacity = \"32MiB\"\ndurable = \"off\"\n");
+    let pinned = || origin.metric("springhead_hot_pinned_bytes{namespace=\"live-origin\"}");
+    let before = resident(&origin);
+    let mut readers: Vec<Wire> = Vec::new();
+    // More than the kernel takes from the server at once.
+    let length = 8_000_000;
+    for n in 0..12u64 {
+        origin.store("o.ts", bytes(n, length));
+        let mut wire = Wire::open(origin.address);
+        wire.write(Request::new("GET", origin.path("o.ts")).bearer(&origin.player).to_bytes());
+        assert_eq!(wire.head().map(|(status, _)| status), Some(200));
+        readers.push(wire);
+    }
+    // A quarter of the capacity holds one of them.
+    let is_bounded = eventually(Duration::from_secs(20), || (pinned() <= f64::from(8 << 20)).then_some(()));
+    assert!(is_bounded.is_some(), "{} bytes are pinned", pinned());
+    assert!(origin.metric("springhead_answers_stalled_total") >= 1.0);
+    let is_small = eventually(Duration::from_secs(10), || (resident(&origin) - before < 60e6).then_some(()));
+    assert!(is_small.is_some(), "{} more", resident(&origin) - before);
+    // The last one reads what is an object still, and may be as slow as it likes.
+    let body = readers.last_mut().unwrap().take(length).unwrap();
+    assert!(body == bytes(11, length));
+    assert_eq!(origin.get("o.ts").status, 200);
+}
