@@ -165,6 +165,7 @@ impl AsyncWrite for Socket {
 mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::runtime::Runtime;
 
@@ -211,22 +212,29 @@ mod tests {
             if at_once {
                 socket.acknowledge_at_once();
             }
-            // Question and answer a few times, until the kernel takes it for a dialogue, in which acknowledgements can wait for
-            // the next answer.
             let mut bytes = [0; 3];
-            for _ in 0..30 {
-                client.write_all(b"ask").await.unwrap();
+            let mut seen = Vec::new();
+            for _ in 0..50 {
+                // Question and answer a few times, until the kernel takes it for a dialogue, in which acknowledgements can wait for
+                // the next answer.
+                for _ in 0..5 {
+                    client.write_all(b"ask").await.unwrap();
+                    socket.read_exact(&mut bytes).await.unwrap();
+                    socket.write_all(b"say").await.unwrap();
+                    client.read_exact(&mut bytes).await.unwrap();
+                }
+                if socket.stream.as_ref().unwrap().quickack().unwrap() {
+                    continue;
+                }
+                client.write_all(b"one").await.unwrap();
                 socket.read_exact(&mut bytes).await.unwrap();
-                socket.write_all(b"say").await.unwrap();
-                client.read_exact(&mut bytes).await.unwrap();
+                // All has been read: the next piece is waited for.
+                assert!(tokio::time::timeout(Duration::from_millis(5), socket.read(&mut bytes)).await.is_err());
+                seen.push(socket.stream.as_ref().unwrap().quickack().unwrap());
             }
-            let in_dialogue = !socket.stream.as_ref().unwrap().quickack().unwrap();
-            assert!(in_dialogue, "else there is nothing to be seen here");
-            client.write_all(b"one").await.unwrap();
-            socket.read_exact(&mut bytes).await.unwrap();
-            // All has been read: the next piece is waited for.
-            assert!(tokio::time::timeout(std::time::Duration::from_millis(20), socket.read(&mut bytes)).await.is_err());
-            assert_eq!(socket.stream.as_ref().unwrap().quickack().unwrap(), at_once);
+            // The kernel leaves the dialogue by itself when an acknowledgement has waited for too long, as it may on a busy machine.
+            let all = seen.iter().all(|seen| *seen);
+            assert!(!seen.is_empty() && all == at_once, "{at_once}: {seen:?}");
         }
     }
 }
