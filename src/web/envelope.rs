@@ -16,7 +16,6 @@ use axum::response::Response;
 use http_body::Body as _;
 
 use super::connection::state::ConnectionState;
-use super::connection::{MAX_HEAD, unwanted};
 use super::problem::{ALLOWED, CORS_METHODS, Problem, panicked};
 use super::record::Record;
 use super::record::body::CountedBody;
@@ -69,18 +68,11 @@ pub(super) async fn answer(
 ) -> Response<CountedBody> {
     let record = Record::begin(&web, &request, peer, request_id::take_or_make(request.headers()), Arc::clone(&connection));
     let context = Context { peer, connection, record: Arc::clone(&record), begun };
-    let mut response = if is_too_large(&request) {
-        let (parts, body) = request.into_parts();
-        // It closes the connection in any case.
-        let _ = unwanted::after_refusal(&context.connection, &parts.headers, body);
-        Problem::head_too_large().into_response(context.id(), None)
-    } else {
-        let is_head = request.method() == Method::HEAD;
-        match guard(handle(web, context, request)).await {
-            Ok(response) if is_head => without_body(response),
-            Ok(response) => response,
-            Err(problem) => problem.into_response(record.id(), None),
-        }
+    let is_head = request.method() == Method::HEAD;
+    let mut response = match guard(handle(web, context, request)).await {
+        Ok(response) if is_head => without_body(response),
+        Ok(response) => response,
+        Err(problem) => problem.into_response(record.id(), None),
     };
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
@@ -114,12 +106,6 @@ fn without_body(mut response: Response) -> Response {
     }
     *response.body_mut() = Body::empty();
     response
-}
-
-fn is_too_large(request: &Request) -> bool {
-    let uri = request.uri().path().len() + request.uri().query().map_or(0, str::len);
-    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    request.method().as_str().len() + uri + headers.sum::<usize>() > MAX_HEAD as usize
 }
 
 /// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.

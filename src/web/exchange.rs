@@ -14,6 +14,7 @@ use axum::response::Response;
 
 use super::Web;
 use super::access::{Denied, authorize};
+use super::connection::MAX_HEAD;
 use super::envelope::{Context, narrow};
 use super::problem::Problem;
 use super::target::Resource;
@@ -45,8 +46,25 @@ impl<'a> Exchange<'a> {
         Self { web, context, parts, namespace: None }
     }
 
+    /// What no request may be, whatever it asks for.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let Parts { method, uri, headers, .. } = self.parts;
+        let target = uri.path().len() + uri.query().map_or(0, str::len);
+        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        if method.as_str().len() + target + fields.sum::<usize>() > MAX_HEAD as usize {
+            return Err(Problem::head_too_large());
+        }
+        // It is read as it was sent, or not at all: cut off there, different names would be one.
+        if self.context.connection.take_fragment() {
+            return Err(Problem::bad_request(
+                "a '#' in a URL begins a part that is never sent (RFC 9112 3.2): in a name write it as %23",
+            ));
+        }
+        self.check_host()
+    }
+
     /// We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
-    pub(super) fn check_host(&self) -> Result<(), Problem> {
+    fn check_host(&self) -> Result<(), Problem> {
         let mut hosts = self.parts.headers.get_all(HOST).iter();
         if self.parts.version == Version::HTTP_11 && !(hosts.next().is_some() && hosts.next().is_none()) {
             return Err(Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)"));

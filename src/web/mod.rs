@@ -30,6 +30,7 @@ mod verbs;
 
 pub use connection::admission::ConnectionLimits;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -49,6 +50,7 @@ use itoa::Buffer as Digits;
 use self::connection::admission::Admission;
 use self::connection::listener;
 use self::connection::tls::Tls;
+use self::connection::unread::Unread;
 use self::data::Data;
 use self::record::access_log::AccessLog;
 use self::record::spans::Spans;
@@ -170,6 +172,11 @@ impl Web {
     /// Has connections that begin with an upload go on in this runtime, where no reader's are. Once, before the first one.
     pub fn take_uploads_on(&self, encoders: Handle) {
         let _ = self.inner.encoders.set(encoders);
+    }
+
+    /// Something came to a port that was no request ([`refusals`] tells of it).
+    fn note_unread(&self, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
+        refusals::unread::note(self, peer, unread, detail, request_id);
     }
 
     /// What `/readyz` says: whether this server may get traffic.

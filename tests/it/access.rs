@@ -158,7 +158,10 @@ fn an_encoder_that_never_sends_credentials_is_reported_and_one_that_waits_to_be_
         origin.store("a.ts", "media");
     }
     assert!(origin.refusals().is_empty());
-    let warned = |origin: &Origin| origin.log().iter().filter(|line| line["level"] == "WARN").count();
+    // Of the machine that the tests run on, too little disk for one, others warn.
+    let of_clients =
+        |line: &serde_json::Value| line["target"].as_str().is_some_and(|target| target.starts_with("springhead::web"));
+    let warned = |origin: &Origin| origin.log().iter().filter(|line| line["level"] == "WARN" && of_clients(line)).count();
     assert_eq!(warned(&origin), 0, "being asked is not being refused");
     let mut n = 0;
     let reported = eventually(Duration::from_secs(10), || {
@@ -223,9 +226,9 @@ fn a_web_page_gets_nothing_out_of_the_admin_listener() {
     }
     assert_eq!(ask("GET", "/livez", &[("Host", "evil.example")]).status, 200, "a probe tells nothing");
 
-    // By a service's name: with its key, where the figures are open, or where the name is in the settings.
+    // By a service's name in a domain: with its key, where the figures are open, or where the name is in the settings.
     let by_name = |origin: &Origin, path: &str, key: &str| {
-        let request = Request::new("GET", path).header("Host", "origin:8081");
+        let request = Request::new("GET", path).header("Host", "origin.example:8081");
         if key.is_empty() { request } else { request.bearer(key) }
             .send(std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port())))
             .status

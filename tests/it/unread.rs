@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::{Origin, eventually};
 use crate::programs::program;
 use crate::tls::Authority;
-use crate::wire::Request;
+use crate::wire::{Request, Wire};
 
 /// All that is answered to these bytes until the server ends the connection.
 fn say(address: SocketAddr, bytes: &[u8]) -> String {
@@ -103,7 +103,7 @@ fn failed_handshakes_say_at_what() {
     };
     client(&["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"]);
     let (line, _) = told(&origin, "no-common-tls", 1.0);
-    assert!(line["message"].as_str().unwrap().contains("TLS 1.2 with ECDHE"), "{line}");
+    assert!(line["advice"].as_str().unwrap().contains("TLS 1.2 with ECDHE"), "{line}");
     client(&["-verify_return_error", "-verify", "1"]);
     let (line, kept) = told(&origin, "certificate-distrusted", 1.0);
     assert!(line["detail"].as_str().unwrap().contains("nknown") && kept["advice"].as_str().unwrap().contains("chain"), "{line}");
@@ -129,6 +129,33 @@ fn who_says_nothing_is_nothing_to_tell() {
     // What comes after them on the same ports is told, so they would have been.
     say(origin.address, &[22, 3, 1, 0, 1, 0]);
     told(&origin, "tls-in-clear", 1.0);
-    let told: Vec<_> = origin.log().into_iter().filter(|line| line["level"] == "WARN").collect();
+    let of_clients =
+        |line: &serde_json::Value| line["target"].as_str().is_some_and(|target| target.starts_with("springhead::web"));
+    let told: Vec<_> = origin.log().into_iter().filter(|line| line["level"] == "WARN" && of_clients(line)).collect();
     assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
+fn a_number_sign_in_a_target_is_refused_and_never_another_name() {
+    let origin = Origin::start();
+    let put = |key: &str| Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("#EXTM3U\n");
+    let mut wire = Wire::open(origin.address);
+    for n in 0..3 {
+        let refused = wire.ask(&put(&format!("cam#{n}/live.m3u8")));
+        assert_eq!((refused.status, &*refused.problem()), (400, "bad-request"));
+        assert!(refused.text().contains("%23"), "{}", refused.text());
+        assert_eq!(wire.ask(&put(&format!("cam%23{n}/live.m3u8"))).status, 204, "on the same connection");
+    }
+    assert_eq!(origin.get("cam").status, 404);
+    assert_eq!(wire.ask(&Request::new("GET", origin.path("cam%230/live.m3u8#x")).bearer(&origin.player)).status, 400);
+    assert_eq!(wire.ask(&Request::new("GET", origin.path("cam%230/live.m3u8")).bearer(&origin.player)).status, 200);
+    // A body that comes behind a refusal is no head, whatever it looks like.
+    let mut wire = Wire::open(origin.address);
+    let refused = Request::new("PUT", origin.path("a.m3u8")).body("#EXTM3U\n").to_bytes();
+    let (head, body) = refused.split_at(refused.len() - 8);
+    assert_eq!(wire.write(head).answer_to("PUT").status, 401);
+    wire.write(body);
+    assert_eq!(wire.ask(&put("a.m3u8")).status, 204);
+    let told = origin.refusals();
+    assert!(told.iter().any(|line| line["detail"].as_str().is_some_and(|detail| detail.contains("%23"))), "{told:?}");
 }

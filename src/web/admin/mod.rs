@@ -183,7 +183,7 @@ impl Admin {
             return Err(Problem::new(Code::NoSuchPlace, format!("there is nothing at this path: this listener has {ROUTES}")));
         };
         if !(route.is_probe() || route == Route::Metrics && rules.metrics_open) {
-            exchange.check_host()?;
+            exchange.check()?;
             pages::check(parts, &rules.hosts)?;
             if !is_local {
                 exchange.authorize(Asked::Admin)?;

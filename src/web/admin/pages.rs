@@ -3,9 +3,9 @@
 //! A page in the browser of somebody who reaches this listener can have the browser ask it, and where nobody is asked for a key, or the
 //! browser has one, would read the answer or give an order. Two ways lead there, and each has its rule:
 //! - The page's own name is made to point here (DNS rebinding): to the browser it is then the same site. But such a request carries
-//!   that name as its `Host`, and no `Authorization`, which a page can't know. So without a key only `localhost`, addresses (rebinding
-//!   needs a name) and the names in the settings are answered. Prometheus by a service's name goes on with its key, or where the
-//!   figures are open.
+//!   that name as its `Host`, and no `Authorization`, which a page can't know. So without a key only addresses and names without a dot
+//!   (rebinding needs a name that somebody else's DNS answers for, and no domain is without one), and the names in the settings are
+//!   answered. Prometheus goes on by a service's name, and by any with its key, or where the figures are open.
 //! - The page asks across sites. Then the browser says so: in `Sec-Fetch-Site` (Fetch metadata, to https and loopback only) or in
 //!   `Origin` (RFC 6454).
 
@@ -28,7 +28,7 @@ pub(super) fn check(parts: &Parts, hosts: &[String]) -> Result<(), Problem> {
         return Err(Problem::new(
             Code::UnknownHost,
             "this listener is not known by this Host, and a page whose name was made to lead here would look just like this: call it by \
-             localhost or its address, send an admin key, or name the host in admin_hosts",
+             localhost, a name without a dot or its address, send an admin key, or name the host in admin_hosts",
         ));
     }
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
@@ -59,7 +59,7 @@ fn without_port(host: &str) -> &str {
 fn is_known(host: &str, hosts: &[String]) -> bool {
     // Who sends no Host at all is no browser.
     host.is_empty()
-        || host.eq_ignore_ascii_case("localhost")
+        || host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         || host.parse::<IpAddr>().is_ok()
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
 }
@@ -75,7 +75,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        check(&parts, &["origin".to_owned()]).err().map(|problem| problem.code)
+        check(&parts, &["origin.example".to_owned()]).err().map(|problem| problem.code)
     }
 
     #[test]
@@ -88,8 +88,11 @@ mod tests {
             ("10.1.2.3", None),
             ("[::1]:8081", None),
             ("[2001:db8::1]", None),
-            ("origin:8081", None),
-            ("Origin", None),
+            ("origin.example:8081", None),
+            ("Origin.Example", None),
+            ("springhead:8081", None),
+            ("org.example:8081", Some(Code::UnknownHost)),
+            ("springhead.", Some(Code::UnknownHost)),
             ("", None),
             ("evil.example", unknown),
             ("127.0.0.1.evil.example:8081", unknown),

@@ -231,7 +231,7 @@ async fn end_unread<S: Transport>(web: &Web, peer: SocketAddr, unread: Unread, d
     let id = request_id::make();
     let answer = connection.and_then(|connection| Some((connection, unread.answer(&id)?)));
     let told = if answer.is_some() { id.to_str().unwrap_or_default() } else { "" };
-    web.inner.unread.note(&web.inner.metrics, peer.ip(), unread, detail, told);
+    web.note_unread(peer.ip(), unread, detail, told);
     if let Some((connection, answer)) = answer {
         connection.end_with(&answer).await;
     }
@@ -271,7 +271,7 @@ impl Client {
         if let Some((unread, request_id)) = self.state.unread() {
             let detail = ended.map_or_else(|error| error.to_string(), |()| String::new());
             let id = request_id.to_str().unwrap_or_default();
-            self.web.inner.unread.note(&self.web.inner.metrics, self.peer.ip(), unread, &detail, id);
+            self.web.note_unread(self.peer.ip(), unread, &detail, id);
         } else if let Err(error) = ended {
             // A client's fault, mostly: a reset. What an upload lost by it is logged where that is known.
             tracing::debug!(peer = %self.peer, %error, "connection ended with an error");

@@ -34,6 +34,7 @@ pub(in crate::web) struct ConnectionState {
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
+    fragment: AtomicBool,
     unread: OnceLock<Box<(Unread, HeaderValue)>>,
 }
 
@@ -130,6 +131,16 @@ impl ConnectionState {
 
     pub(super) fn set_unsent(&self, bytes: usize) {
         self.unsent.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The target of the request that comes next has a `#` in it.
+    pub(super) fn set_fragment(&self) {
+        self.fragment.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the target of this request had one: the HTTP library has cut it off, and what is left is another name.
+    pub(in crate::web) fn take_fragment(&self) -> bool {
+        self.fragment.load(Ordering::Relaxed) && self.fragment.swap(false, Ordering::Relaxed)
     }
 
     /// What came was no request; under this id it was answered.

@@ -177,6 +177,13 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Looks for what the HTTP library does not tell, in bytes that come while no request is open: mostly, the head of the next one.
+    fn look_at_head(&self, bytes: &[u8]) {
+        if self.state.phase() == Phase::Head && !self.state.is_multiplexed() && Unread::has_fragment(bytes) {
+            self.state.set_fragment();
+        }
+    }
+
     /// Whether these bytes are an answer of the HTTP library's own, which says nothing but a status, or the rest of one.
     fn is_to_be_replaced(&mut self, buffer: &[u8]) -> bool {
         if self.instead.is_some() {
@@ -273,12 +280,14 @@ impl<T: Transport> AsyncRead for Connection<T> {
             if buffer.remaining() > 0 {
                 let _ = Pin::new(&mut self.inner).poll_read(cx, buffer);
             }
+            self.look_at_head(&buffer.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         match Pin::new(&mut self.inner).poll_read(cx, buffer) {
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
                     self.moved();
+                    self.look_at_head(&buffer.filled()[before..]);
                 }
                 Poll::Ready(result)
             }

@@ -10,7 +10,6 @@
 
 pub(super) mod black_box;
 pub(super) mod challenge;
-pub(super) mod thinned;
 pub(super) mod thinning;
 pub(super) mod unread;
 

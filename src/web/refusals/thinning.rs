@@ -5,6 +5,7 @@
 //! and so are the lines in a second, whoever asks from wherever.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,34 +26,46 @@ const LINES: u32 = 50;
 
 /// What refusals have in common that are told of together. The network is nobody's where too many come at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Alike {
+pub(in crate::web) struct Alike {
     pub(super) network: Option<IpAddr>,
     pub(super) code: Code,
     pub(super) key_id: Option<KeyId>,
     pub(super) is_read: bool,
 }
 
+/// What lines are thinned out by.
+pub(in crate::web) trait Kind: Clone + Eq + Hash {
+    /// The same of anybody, where too many come at once.
+    fn of_anybody(self) -> Self;
+}
+
+impl Kind for Alike {
+    fn of_anybody(self) -> Self {
+        Self { network: None, key_id: None, ..self }
+    }
+}
+
 /// What to do about one more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Told<K = Alike> {
     /// Write a line.
     Line,
     /// Write none now, and after [`INTERVAL`] how many there were.
-    Later(Alike),
+    Later(K),
     /// It is counted, and will be told with others.
     Counted,
 }
 
 /// Knows what has been told.
 #[derive(Debug)]
-pub(in crate::web) struct Thinning {
+pub(in crate::web) struct Thinning<K = Alike> {
     clock: Clock,
-    seen: Mutex<Seen>,
+    seen: Mutex<Seen<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Seen {
-    kinds: HashMap<Alike, State>,
+#[derive(Debug)]
+struct Seen<K> {
+    kinds: HashMap<K, State>,
     second: Option<Moment>,
     lines: u32,
 }
@@ -65,13 +78,13 @@ struct State {
     last: Moment,
 }
 
-impl Thinning {
+impl<K: Kind> Thinning<K> {
     pub(in crate::web) fn new(clock: Clock) -> Self {
-        Self { clock, seen: Mutex::default() }
+        Self { clock, seen: Mutex::new(Seen { kinds: HashMap::new(), second: None, lines: 0 }) }
     }
 
     /// One more. `first`: how many of its kind are told one by one.
-    pub(super) fn one_more(&self, kind: Alike, first: u32) -> Told {
+    pub(super) fn one_more(&self, kind: K, first: u32) -> Told<K> {
         let now = self.clock.now();
         let mut seen = self.seen.lock();
         let Seen { kinds, second, lines } = &mut *seen;
@@ -83,7 +96,7 @@ impl Thinning {
         }
         // Too many at once, or too many kinds: then nobody has an allowance of his own.
         let is_crowded = *lines >= LINES || kinds.len() >= ALIKE && !kinds.contains_key(&kind);
-        let (kind, first) = if is_crowded { (Alike { network: None, key_id: None, ..kind }, 0) } else { (kind, first) };
+        let (kind, first) = if is_crowded { (kind.of_anybody(), 0) } else { (kind, first) };
         let state = kinds.entry(kind.clone()).or_insert(State { left: first, untold: 0, last: now });
         if now.since(state.last) >= QUIET {
             state.left = first;
@@ -99,7 +112,7 @@ impl Thinning {
     }
 
     /// How many have not been told of this kind; now they are.
-    pub(super) fn untold(&self, kind: &Alike) -> u64 {
+    pub(super) fn untold(&self, kind: &K) -> u64 {
         self.seen.lock().kinds.get_mut(kind).map_or(0, |state| std::mem::take(&mut state.untold))
     }
 }

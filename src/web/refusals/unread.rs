@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::thinned::Thinned;
-use crate::metrics::Metrics;
+use super::thinning::{INTERVAL, Kind, Thinning, Told};
 use crate::model::clock::{Clock, WallTime};
+use crate::web::Web;
+use crate::web::connection::admission::network;
 use crate::web::connection::unread::Unread;
 
 /// How many are kept, one for each address and reason.
@@ -20,9 +21,22 @@ const KEPT: usize = 64;
 #[derive(Debug)]
 pub(in crate::web) struct UnreadConnections {
     clock: Clock,
-    thinned: Thinned,
+    thinning: Thinning<From>,
     /// The newest first.
     kept: Mutex<VecDeque<Kept>>,
+}
+
+/// What lines are thinned out by: from where, and what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct From {
+    network: Option<IpAddr>,
+    unread: Unread,
+}
+
+impl Kind for From {
+    fn of_anybody(self) -> Self {
+        Self { network: None, ..self }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -50,18 +64,7 @@ struct UnreadReport {
 
 impl UnreadConnections {
     pub(in crate::web) fn new(clock: Clock) -> Self {
-        Self { thinned: Thinned::new(clock.clone()), clock, kept: Mutex::default() }
-    }
-
-    /// Takes note of one. `detail`: what a library says of it, in its own words; `request_id`: under which it was answered. Both may
-    /// be empty.
-    pub(in crate::web) fn note(&self, metrics: &Metrics, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
-        let (reason, advice) = (unread.name(), unread.advice());
-        metrics.count_unread(reason);
-        self.keep(peer, unread, detail, request_id);
-        if let Some(since) = self.thinned.speaks(peer, reason) {
-            tracing::warn!(%peer, reason, detail, request_id, more_since_last_line = since, "no request could be read: {advice}");
-        }
+        Self { thinning: Thinning::new(clock.clone()), clock, kept: Mutex::default() }
     }
 
     fn keep(&self, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
@@ -94,19 +97,47 @@ impl UnreadConnections {
     }
 }
 
+/// Takes note of one. `detail`: what a library says of it, in its own words; `request_id`: under which it was answered. Both may be
+/// empty.
+pub(in crate::web) fn note(web: &Web, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
+    let (reason, advice) = (unread.name(), unread.advice());
+    web.inner.metrics.count_unread(reason);
+    web.inner.unread.keep(peer, unread, detail, request_id);
+    match web.inner.unread.thinning.one_more(From { network: Some(network(peer)), unread }, 1) {
+        Told::Line => tracing::warn!(%peer, reason, detail, request_id, advice, "no request could be read"),
+        Told::Later(from) => drop(tokio::spawn(tell_later(web.clone(), from))),
+        Told::Counted => {}
+    }
+}
+
+/// Tells, a while later, how many more there were.
+async fn tell_later(web: Web, from: From) {
+    tokio::time::sleep(INTERVAL).await;
+    let count = web.inner.unread.thinning.untold(&from);
+    let network = from.network.map_or_else(|| "several".to_owned(), |network| network.to_string());
+    let (reason, advice) = (from.unread.name(), from.unread.advice());
+    tracing::warn!(
+        count,
+        reason,
+        network,
+        within_seconds = INTERVAL.as_secs(),
+        advice,
+        "no request could be read, beside those told of"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_is_counted_and_what_is_kept_is_bounded() {
-        let (connections, metrics) = (UnreadConnections::new(Clock::manual()), Metrics::new());
+    fn what_is_kept_is_bounded_and_counted() {
+        let connections = UnreadConnections::new(Clock::manual());
         for n in 0..200u8 {
             for _ in 0..3 {
-                connections.note(&metrics, [10, 0, 0, n].into(), Unread::TlsInClear, "", "");
+                connections.keep([10, 0, 0, n].into(), Unread::TlsInClear, "", "");
             }
         }
-        assert!(metrics.render().contains("springhead_connections_unread_total{reason=\"tls-in-clear\"} 600"));
         let report = connections.report();
         let kept = report.as_array().unwrap();
         assert_eq!(kept.len(), KEPT);

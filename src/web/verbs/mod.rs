@@ -53,7 +53,7 @@ pub(super) async fn dispatch(web: Web, context: Context, request: Request) -> Re
 
 async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered, Problem> {
     let parts = exchange.parts;
-    exchange.check_host()?;
+    exchange.check()?;
     let (names, action) = match parts.method.as_str() {
         "GET" | "HEAD" => (Names::Object, Some(Action::Read)),
         "PUT" | "POST" | "DELETE" => (Names::Object, Some(Action::Write)),
