@@ -38,7 +38,7 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where probes and metrics are served.
     pub admin_listen: SocketAddr,
-    /// By which names who has no key may call the admin listener, beside `localhost` and addresses.
+    /// By which names who has no key may call the admin listener, beside addresses and names without a dot.
     pub admin_hosts: Vec<String>,
     /// Whether `/metrics` asks nobody for a key, wherever it listens.
     pub metrics_open: bool,
