@@ -25,6 +25,7 @@ use springhead::model::clock::{Clock, WallTime};
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
+use springhead::model::rendering::Rendering;
 use springhead::origin::Origin;
 use springhead::origin::policy::NamespacePolicy;
 use springhead::store::{HotNamespace, OVERHEAD, Store};
@@ -101,6 +102,7 @@ fn put(hot: &Arc<HotNamespace>, number: u32) {
     let meta = Meta {
         kind: Kind::Segment,
         content_type: text.clone(),
+        rendering: Rendering::Inert,
         content_encoding: None,
         cache_control: None,
         etag: text.clone(),

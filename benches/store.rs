@@ -15,6 +15,7 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
+use springhead::model::rendering::Rendering;
 use springhead::store::{HotNamespace, OVERHEAD, Store};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -38,6 +39,7 @@ fn put(hot: &Arc<HotNamespace>, key: &Key, body: &Bytes) {
     let meta = Meta {
         kind: Kind::Segment,
         content_type: text.clone(),
+        rendering: Rendering::Inert,
         content_encoding: None,
         cache_control: None,
         etag: text.clone(),

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use super::clock::{Moment, WallTime};
 use super::kind::Kind;
 use super::liveness::Liveness;
+use super::rendering::Rendering;
 
 /// Everything a reader is told about an object. Header values are made ready once, at the write, and cloned by reference at
 /// each read: a CDN asks thousands of times for what an encoder sends once.
@@ -18,6 +19,8 @@ pub struct Meta {
     pub kind: Kind,
     /// The media type it is served with.
     pub content_type: HeaderValue,
+    /// What a browser makes of that type: judged once, at the write, for every read to know which headers guard it.
+    pub rendering: Rendering,
     /// The coding the encoder applied, if it named one.
     pub content_encoding: Option<HeaderValue>,
     /// What the encoder wants caches told, if it said so; else the namespace's policy answers.
@@ -43,6 +46,8 @@ pub struct Outset {
     pub kind: Kind,
     /// The media type it is served with.
     pub content_type: HeaderValue,
+    /// What a browser makes of that type: judged once, at the write, for every read to know which headers guard it.
+    pub rendering: Rendering,
     /// The coding the encoder applied, if it named one.
     pub content_encoding: Option<HeaderValue>,
     /// What the encoder wants caches told, if it said so.

@@ -12,5 +12,6 @@ pub mod liveness;
 pub mod meta;
 pub mod percent;
 pub mod range;
+pub mod rendering;
 pub mod stamp;
 pub mod units;

@@ -18,6 +18,7 @@ use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
+use crate::model::rendering::Rendering;
 use crate::model::stamp::Stamp;
 use crate::store;
 
@@ -133,9 +134,11 @@ fn admit_upload(
     let kind = Kind::of(&object.key, b"");
     // A playlist is only ever seen whole: half of one would end a stream for its readers.
     if spec.length.is_none() && !kind.is_rewritten() {
+        let content_type = types::content_type(&object.key, spec.content_type.as_ref());
         upload.readable_as(Outset {
             kind,
-            content_type: types::content_type(&object.key, spec.content_type.as_ref()),
+            rendering: Rendering::of(&content_type),
+            content_type,
             content_encoding: spec.content_encoding.clone(),
             cache_control: spec.cache_control.as_ref().and_then(cache_control::kept),
             ttl,
@@ -263,9 +266,11 @@ impl Upload {
         let clock = self.hosted.hot.clock();
         let modified = clock.wall();
         let (etag, last_modified) = meta::validators(&meta::etag(body.hash), modified);
+        let content_type = types::content_type(key, self.spec.content_type.as_ref());
         Meta {
             kind,
-            content_type: types::content_type(key, self.spec.content_type.as_ref()),
+            rendering: Rendering::of(&content_type),
+            content_type,
             content_encoding: self.spec.content_encoding.clone(),
             cache_control: self.spec.cache_control.as_ref().and_then(cache_control::kept),
             etag,

@@ -246,6 +246,7 @@ mod tests {
     use super::*;
     use crate::model::kind::Kind;
     use crate::model::meta::{Meta, Outset};
+    use crate::model::rendering::Rendering;
     use http::HeaderValue;
     use std::time::Duration;
 
@@ -264,6 +265,7 @@ mod tests {
         Outset {
             kind: Kind::Segment,
             content_type: HeaderValue::from_static("x"),
+            rendering: Rendering::Inert,
             content_encoding: None,
             cache_control: None,
             ttl: Duration::from_secs(60),
@@ -275,6 +277,7 @@ mod tests {
         Meta {
             kind: Kind::Segment,
             content_type: text.clone(),
+            rendering: Rendering::Inert,
             content_encoding: None,
             cache_control: None,
             etag: text.clone(),

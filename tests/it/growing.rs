@@ -622,3 +622,24 @@ fn whoever_asks_is_told_the_same_of_an_upload_in_progress() {
     writer.finish();
     assert!(ask("PROPFIND").text().contains("<D:getcontentlength>15</D:getcontentlength>"));
 }
+
+#[test]
+fn what_grows_is_guarded_like_what_is_whole() {
+    let origin = Origin::start();
+    for (key, content_type, guarded) in [
+        ("page", "text/html", ["nosniff", "sandbox"]),
+        ("any", "application/octet-stream", ["nosniff", ""]),
+        ("1.m4s", "text/html", ["", ""]),
+    ] {
+        let mut writer = Writer::begin_with(&origin, key, &format!("Content-Type: {content_type}\r\n"));
+        writer.send(b"<script>alert(1)</script>");
+        let names = ["x-content-type-options", "content-security-policy"];
+        assert_eq!(names.map(|name| Reader::begin(&origin, key).header(name).to_owned()), guarded, "{key}");
+        for (header, value, status) in [("Range", "bytes=0-3", 206), ("If-None-Match", "*", 304)] {
+            let request = Request::new("GET", origin.path(key)).bearer(&origin.player).header(header, value);
+            let answer = request.send(origin.address);
+            assert_eq!((answer.status, names.map(|name| answer.header(name))), (status, guarded), "{key}, {header}");
+        }
+        writer.finish();
+    }
+}

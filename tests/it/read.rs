@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::durable;
 use crate::harness::{Origin, bytes, eventually};
-use crate::wire::{Request, Wire};
+use crate::wire::{Answer, Request, Wire};
 
 #[test]
 fn an_object_comes_back_with_everything_a_cdn_needs() {
@@ -282,4 +283,57 @@ fn a_date_alone_never_calls_a_replaced_version_good() {
     assert_eq!(delete.send(origin.address).status, 204);
     origin.store("a.ts", "three");
     assert_eq!(since(&date).text(), "three");
+}
+
+/// Types that encoders send, of names that have none of their own or that are believed, and what a browser is told.
+const TYPES: [(&str, &str, &str, [&str; 2]); 12] = [
+    ("page.html", "text/html; charset=utf-8", "text/html; charset=utf-8", GUARDED),
+    ("page", "TEXT/HTML", "TEXT/HTML", GUARDED),
+    ("page.bin", "application/xhtml+xml", "application/xhtml+xml", GUARDED),
+    ("drawing.jpg", "image/svg+xml", "image/svg+xml", GUARDED),
+    ("feed.xml", "application/xml", "application/xml", GUARDED),
+    ("a.js", "text/javascript", "text/javascript", GUARDED),
+    ("two.txt", "video/mp4, text/html", "video/mp4, text/html", GUARDED),
+    ("any.bin", "application/octet-stream", "application/octet-stream", ["nosniff", ""]),
+    ("text", "text/plain", "text/plain", ["nosniff", ""]),
+    ("a.mp4", "text/html", "video/mp4", ["", ""]),
+    ("a.m3u8", "text/html", "application/vnd.apple.mpegurl", ["", ""]),
+    ("a.mpd", "text/xml", "application/dash+xml", ["", ""]),
+];
+const GUARDED: [&str; 2] = ["nosniff", "sandbox"];
+
+/// What keeps a browser from running what it is sent.
+fn guards(answer: &Answer) -> [&str; 2] {
+    ["x-content-type-options", "content-security-policy"].map(|name| answer.header(name))
+}
+
+#[test]
+fn no_browser_runs_what_a_writer_stored() {
+    let (mut origin, _folder) = durable::start("");
+    for (key, sent, _, _) in TYPES {
+        let put = Request::new("PUT", origin.path(key)).bearer(&origin.encoder).header("Content-Type", sent);
+        assert_eq!(put.body("<script>alert(1)</script>").send(origin.address).status, 204, "{key}");
+    }
+    // From memory, and from disk after a restart.
+    for source in ["ttl=", "detail=durable"] {
+        for (key, sent, served, guarded) in TYPES {
+            let ask = |method: &str, header: &str, value: &str| {
+                let request = Request::new(method, origin.path(key)).bearer(&origin.player);
+                let answer = request.header(header, value).send(origin.address);
+                assert_eq!(guards(&answer), guarded, "{key} as {sent}, {method} {header}: {answer:?}");
+                answer
+            };
+            let part = ask("GET", "Range", "bytes=0-3");
+            assert_eq!((part.status, part.header("content-type")), (206, served), "{key}");
+            // Playlists are taken into memory at the start.
+            let is_rewritten = key.ends_with(".m3u8") || key.ends_with(".mpd");
+            assert!(is_rewritten || part.header("cache-status").contains(source), "{part:?}");
+            assert_eq!(ask("HEAD", "Accept", "*/*").header("content-type"), served);
+            let whole = ask("GET", "Accept", "*/*");
+            assert_eq!((whole.status, whole.header("content-type")), (200, served));
+            assert_eq!(ask("GET", "If-None-Match", whole.header("etag")).status, 304);
+        }
+        origin.stop();
+        origin.launch();
+    }
 }

@@ -17,6 +17,7 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::{Meta, Outset};
+use springhead::model::rendering::Rendering;
 use springhead::model::stamp::Stamp;
 use springhead::store::{BrokenOff, GrowingReader, HotNamespace, OPENED_WITHIN, OVERHEAD, Removal, Store, StoreError, Upload};
 
@@ -190,7 +191,7 @@ fn stored(key: &str, length: usize) -> u64 {
 fn outset() -> Outset {
     let content_type = HeaderValue::from_static("x");
     let ttl = Duration::from_secs(9);
-    Outset { kind: Kind::Segment, content_type, content_encoding: None, cache_control: None, ttl }
+    Outset { kind: Kind::Segment, content_type, rendering: Rendering::Inert, content_encoding: None, cache_control: None, ttl }
 }
 
 fn open(capacity: u64, max_in_flight: u64, clock: &Clock) -> Arc<HotNamespace> {
@@ -223,6 +224,7 @@ impl World {
         Meta {
             kind,
             content_type: text.clone(),
+            rendering: Rendering::Inert,
             content_encoding: None,
             cache_control: None,
             etag: text.clone(),
@@ -575,6 +577,7 @@ fn many_at_once_keep_the_account() {
             let meta = Meta {
                 kind: if n % 9 == 0 { Kind::Playlist } else { Kind::Segment },
                 content_type: text.clone(),
+                rendering: Rendering::Inert,
                 content_encoding: None,
                 cache_control: None,
                 etag: text.clone(),

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta};
+use crate::model::rendering::Rendering;
 use crate::origin::namespace::Hosted;
 use crate::origin::types;
 use crate::store::{Body, Entry};
@@ -15,9 +16,11 @@ use crate::store::{Body, Entry};
 /// What is known of a playlist that is made now, as far as its body does not say it ([`playlist`] adds that).
 pub(super) fn describe(hosted: &Hosted, key: &Key, left: Duration) -> Meta {
     let clock = hosted.hot.clock();
+    let content_type = types::content_type(key, None);
     Meta {
         kind: Kind::Playlist,
-        content_type: types::content_type(key, None),
+        rendering: Rendering::of(&content_type),
+        content_type,
         content_encoding: None,
         cache_control: None,
         etag: HeaderValue::from_static(""),

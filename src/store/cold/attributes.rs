@@ -13,6 +13,7 @@ use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta};
+use crate::model::rendering::Rendering;
 use crate::store::upload::hash;
 
 /// The form's version. A reader leaves a later one alone; fields may be added without a new one.
@@ -101,6 +102,8 @@ impl Attributes {
         Meta {
             kind: self.kind,
             content_type: self.content_type.clone(),
+            // By today's rule, whoever wrote it.
+            rendering: Rendering::of(&self.content_type),
             content_encoding: self.content_encoding.clone(),
             cache_control: self.cache_control.clone(),
             etag,

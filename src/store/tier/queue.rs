@@ -297,6 +297,7 @@ mod tests {
     use crate::model::clock::Clock;
     use crate::model::kind::Kind;
     use crate::model::meta::Meta;
+    use crate::model::rendering::Rendering;
 
     fn entry(key: &Key, length: usize, kind: Kind) -> Arc<Entry> {
         let clock = Clock::manual();
@@ -304,6 +305,7 @@ mod tests {
         let meta = Meta {
             kind,
             content_type: text.clone(),
+            rendering: Rendering::Inert,
             content_encoding: None,
             cache_control: None,
             etag: text.clone(),

@@ -6,12 +6,14 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body::Frame;
 
+use crate::model::rendering::Rendering;
 use crate::origin::{BrokenOff, FollowedPart, Following, Found};
 use crate::web::Digits;
 
@@ -44,6 +46,7 @@ pub(super) fn personal(found: &Found) -> Response {
     headers.insert(CONTENT_TYPE, found.meta().content_type.clone());
     headers.insert(CONTENT_LENGTH, found.length().into());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    guard(headers, found.meta().rendering);
     response
 }
 
@@ -63,6 +66,8 @@ pub(super) fn not_modified(found: &Found) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     freshness(response.headers_mut(), found);
+    // A cache may have stored it when answers were not guarded yet.
+    guard(response.headers_mut(), found.meta().rendering);
     response
 }
 
@@ -72,6 +77,7 @@ pub(super) fn growing(following: Following) -> Response {
     let mut headers = HeaderMap::with_capacity(16);
     let outset = following.outset();
     growing_freshness(&mut headers, following.cache_control(), following.max_age);
+    guard(&mut headers, outset.rendering);
     headers.insert(CONTENT_TYPE, outset.content_type.clone());
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
@@ -89,6 +95,7 @@ pub(super) fn growing_part(part: &FollowedPart) -> Response {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
     growing_freshness(headers, part.cache_control(), part.max_age);
+    guard(headers, outset.rendering);
     headers.insert(CONTENT_TYPE, outset.content_type.clone());
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
@@ -102,6 +109,7 @@ pub(super) fn growing_not_modified(following: &Following) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     growing_freshness(response.headers_mut(), following.cache_control(), following.max_age);
+    guard(response.headers_mut(), following.outset().rendering);
     response
 }
 
@@ -132,6 +140,19 @@ fn describe(headers: &mut HeaderMap, found: &Found) {
     headers.insert(CONTENT_TYPE, found.meta().content_type.clone());
     if let Some(coding) = &found.meta().content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
+    }
+    guard(headers, found.meta().rendering);
+}
+
+/// Keeps a browser that is led to an object from running what is in it under the name it is served by. Media carry none of it.
+fn guard(headers: &mut HeaderMap, rendering: Rendering) {
+    if rendering == Rendering::Inert {
+        return;
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if rendering == Rendering::Active {
+        // A page still shows: without scripts and forms, and as of no site (CSP 3, 6.3.2).
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
 }
 

@@ -10,6 +10,7 @@ use springhead::model::clock::{Clock, WallTime};
 use springhead::model::id::Key;
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
+use springhead::model::rendering::Rendering;
 use springhead::store::cold::{Attributes, Care, Cold};
 
 use crate::harness::bytes;
@@ -24,6 +25,7 @@ pub(crate) fn attributes(body: &Bytes, kind: Kind) -> Attributes {
     let meta = Meta {
         kind,
         content_type: HeaderValue::from_static("video/mp2t; profile=\"a b\""),
+        rendering: Rendering::Inert,
         content_encoding: Some(HeaderValue::from_static("gzip")),
         cache_control: Some(HeaderValue::from_static("public, max-age=7")),
         etag: HeaderValue::from_static("\"0123456789abcdef\""),

@@ -12,6 +12,7 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
+use springhead::model::rendering::Rendering;
 use springhead::store::cold::Cold;
 use springhead::store::{Ack, HotNamespace, Options, Store, StoreError, Tier, Want};
 
@@ -73,6 +74,7 @@ impl World {
         let meta = Meta {
             kind,
             content_type: text.clone(),
+            rendering: Rendering::Inert,
             content_encoding: None,
             cache_control: None,
             etag: text.clone(),
