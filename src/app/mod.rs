@@ -24,6 +24,7 @@ mod resources;
 mod serve;
 mod settings;
 mod size;
+mod stamp;
 mod streams;
 mod supervisor;
 mod telemetry;

@@ -24,7 +24,7 @@ use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, check, chronicle, machine, print, streams, supervisor, welcome};
+use super::{Failure, access_log, buckets, check, chronicle, machine, print, stamp, streams, supervisor, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -124,6 +124,7 @@ async fn serve(
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
     hold(&data, settings.reuse_port)?;
+    stamp::leave(&data);
     let ring = data.key_ring(true)?;
     let certificates = Certificates::load(&settings.tls)?;
     let Listeners { clear: listeners, tls: tls_listeners, admin: admin_listener } = Listeners::open(&settings, Sockets::take()?)?;
