@@ -95,6 +95,6 @@ mod tests {
     #[test]
     fn all_are_listed_in_their_order() {
         assert!(EventKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
-        assert_eq!(EventKind::ALL.last(), Some(&EventKind::BrokenPlaylist));
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::Unfollowed));
     }
 }
