@@ -1,6 +1,6 @@
 //! What an origin does: the rules of a write, of a read and of a removal.
 //!
-//! The web floor hands over words ([`crate::model`]) and a [`Grant`]; it never sees the store. Nothing here can be called without
+//! The web floor hands over words ([`crate::model`]) and a [`Grant`](crate::auth::grant::Grant); it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
 
 mod cache_control;

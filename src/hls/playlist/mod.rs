@@ -3,7 +3,7 @@
 //! | file | duty |
 //! | --- | --- |
 //! | [`words`] | what a playlist says: the types |
-//! | [`lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
+//! | [`mod@lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
 //! | [`media`], [`multivariant`] | a reader for each kind |
 //!
 //! Invariants: one pass over the text; memory bounded by [`MAX_ENTRIES`](lines::MAX_ENTRIES); what does not read is a fault in a list, never the end of
