@@ -13,6 +13,7 @@ mod webhooks;
 mod wire;
 
 mod access;
+mod attacks;
 mod caches;
 mod capacity;
 mod cli;

@@ -99,7 +99,15 @@ fn both_versions_of_tls_and_of_http_carry_uploads_and_downloads() {
         assert_eq!(run(&["-X", "DELETE", "-H", &write]), format!("204 {version}"));
         assert_eq!(run(&["-o", "/dev/null", "-H", &read]), format!("404 {version}"));
         assert_eq!(run(&["-o", "/dev/null"]), format!("401 {version}"));
-        assert_eq!(run(&["-T", file, "-o", "/dev/null", "-H", &read]), format!("403 {version}"), "while it is being sent");
+        // A stream may be reset behind its whole answer, and the answer counts (RFC 9113 8.1). curl 7.88 now and then takes the reset for
+        // a failure, when it was about to send more: then it tries again.
+        let refused = (0..5).find_map(|_| {
+            let arguments = [how, &["-T", file, "-o", "/dev/null", "-H", &read, "-w", "%{http_code} %{http_version}", url]];
+            let (exit, said) = curl(&authority.path("ca.pem"), &arguments.concat());
+            assert!(exit == 0 || version == "2" && [16, 18, 55, 92].contains(&exit), "{how:?}: {exit} {said}");
+            (exit == 0).then_some(said)
+        });
+        assert_eq!(refused, Some(format!("403 {version}")), "while it is being sent");
     }
     let expiry = origin.metric("springhead_tls_certificate_expiry_timestamp_seconds");
     assert!(expiry > 1.7e9, "{expiry}");
