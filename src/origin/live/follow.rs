@@ -147,12 +147,18 @@ impl State {
 
     /// A segment's name came again with other bytes: caches and players may hold the old ones.
     pub(super) fn reused(&mut self, namespace: &Namespace, key: &Key, listed_by: Option<Key>, now: Now) {
-        let lists = |rendition: &Rendition| rendition.recent.iter().any(|listed| listed.key == *key);
+        let lists =
+            |rendition: &Rendition| rendition.recent.iter().any(|listed| listed.key == *key) || rendition.needs.contains(key);
         let beside = || self.folders.beside(key).filter_map(|playlist| Some((playlist, self.renditions.get(playlist)?)));
         let playlist = listed_by.filter(|playlist| self.renditions.contains_key(playlist));
         let playlist =
             playlist.or_else(|| beside().find(|(_, rendition)| lists(rendition)).map(|(playlist, _)| playlist.clone()));
-        let playlist = playlist.or_else(|| beside().next().map(|(playlist, _)| playlist.clone()));
+        // One that no playlist lists now may be of one that did: its segments are named alike. An initialisation segment that is written
+        // again before its own playlist names it is no trouble to anybody, least of all to the playlist of the sound beside it.
+        let extension = key.extension();
+        let is_alike = |rendition: &Rendition| rendition.recent.iter().any(|listed| listed.key.extension() == extension);
+        let playlist =
+            playlist.or_else(|| beside().find(|(_, rendition)| is_alike(rendition)).map(|(playlist, _)| playlist.clone()));
         let Some(playlist) = playlist else { return };
         let Some(rendition) = self.renditions.get_mut(&playlist) else { return };
         if rendition.recent.iter().any(|listed| listed.key == *key && listed.ranged) {

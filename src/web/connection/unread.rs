@@ -7,8 +7,12 @@
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 
+use super::MAX_HEAD;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
+
+/// How far a request line can go.
+const LONGEST_LINE: usize = MAX_HEAD as usize;
 
 /// A kind of what is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,12 +71,13 @@ impl Unread {
     /// library cuts it off without a word: different names would become one. Bytes of a body that nobody wants may come here, too, so
     /// it has to be a whole request line.
     pub(super) fn has_fragment(bytes: &[u8]) -> bool {
-        // Most have none, and are not looked at any closer.
-        if !bytes.contains(&b'#') {
+        let bytes = bytes.trim_ascii_start();
+        // No further than the first line: what comes behind it may be a segment.
+        let Some(end) = bytes[..bytes.len().min(LONGEST_LINE)].iter().position(|byte| *byte == b'\n') else { return false };
+        let line = &bytes[..end];
+        if !line.contains(&b'#') {
             return false;
         }
-        let bytes = bytes.trim_ascii_start();
-        let Some(line) = bytes.split(|byte| *byte == b'\n').next().filter(|line| line.len() < bytes.len()) else { return false };
         let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
         let (method, target, version) = (words.next(), words.next(), words.next());
         method.is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_uppercase))

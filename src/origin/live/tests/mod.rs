@@ -180,6 +180,22 @@ fn a_listed_segment_that_does_not_come_is_waited_for_and_then_a_gap() {
 }
 
 #[test]
+fn an_initialisation_segment_is_reused_when_its_own_playlist_has_named_it() {
+    let mut scene = Scene::new();
+    // The sound's playlist is there; the picture's packager writes its initialisation segment once more before its own.
+    for number in 0..3 {
+        scene.segment(&format!("a/{number}.ts"), &format!("a{number}"), 1, seconds(0.1));
+        scene.segment("a/v_init.mp4", &format!("v{number}"), 1, seconds(0.1));
+        scene.media("a/sound.m3u8", number, "");
+    }
+    assert_eq!(scene.look(), ["started a/sound.m3u8"]);
+    let picture = |n| format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"v_init.mp4\"\n#EXTINF:2,\nv{n}.m4s\n");
+    scene.playlist("a/picture.m3u8", &picture(0));
+    scene.segment("a/v_init.mp4", "other", 1, seconds(0.1));
+    assert!(scene.look().contains(&"name-reused a/picture.m3u8".to_owned()));
+}
+
+#[test]
 fn an_encoder_that_counts_anew_is_told_from_one_whose_playlists_overtake_each_other() {
     let mut scene = Scene::new();
     for number in 100..120 {
