@@ -47,7 +47,9 @@ pub(super) fn first_start(
     let shown = if to_terminal { Shown::whole(&encoder, &player) } else { Shown::by_file(data.path()) };
     // The day alone: the minute helps nobody.
     let ends = encoder.record.expires_at.as_deref().and_then(|end| end.split('T').next()).unwrap_or_default().to_owned();
-    Ok(Some(text(&names, &ends, listener, &data.path().display().to_string(), &shown)))
+    // What the namespace gives where nothing is asked: within its limits in any case.
+    let ttl = settings.namespaces.values().next().map_or(3600, |policy| policy.default_ttl.as_secs());
+    Ok(Some(text(&names, ttl, &ends, listener, &data.path().display().to_string(), &shown)))
 }
 
 /// How the keys appear.
@@ -100,7 +102,7 @@ impl Shown {
     }
 }
 
-fn text(names: &[&str], ends: &str, listener: Listener, data_dir: &str, shown: &Shown) -> String {
+fn text(names: &[&str], ttl: u64, ends: &str, listener: Listener, data_dir: &str, shown: &Shown) -> String {
     let Shown { remark, encoder, player, ingest, encoder_in_shell, player_in_shell, before } = shown;
     let Listener { secure, port } = listener;
     let scheme = if secure { "https" } else { "http" };
@@ -123,7 +125,7 @@ HOST is this server's name, as the encoder and the CDN reach it, and as its cert
 https://HOST instead of {scheme}://HOST:{port}.
 
 AWS Elemental MediaLive, HLS output group
-  Destination URL    {scheme}://HOST:{port}/cache/{namespace}/playlist.m3u8?ttl_seconds=3600&role=origin
+  Destination URL    {scheme}://HOST:{port}/cache/{namespace}/playlist.m3u8?ttl_seconds={ttl}&role=origin
   User name          momento
   Password           {encoder}
   CDN settings       HLS Akamai
@@ -156,9 +158,10 @@ mod tests {
     fn it_says_what_the_keys_open_and_until_when() {
         let shown = Shown::by_file(Path::new("/data"));
         let listener = Listener { secure: false, port: 8080 };
-        let one = text(&["a"], "2026-12-28", listener, "/data", &shown);
+        let one = text(&["a"], 600, "2026-12-28", listener, "/data", &shown);
         assert!(one.contains("for the namespace a.\n") && one.contains("end on 2026-12-28"), "{one}");
-        let many = text(&["a", "b", "c"], "2026-12-28", listener, "/data", &shown);
+        let many = text(&["a", "b", "c"], 600, "2026-12-28", listener, "/data", &shown);
+        assert!(one.contains("playlist.m3u8?ttl_seconds=600&role=origin"), "{one}");
         assert!(many.contains("for all 3 namespaces (a, b, c).\n") && many.contains("--namespace a --role readwrite"), "{many}");
     }
 }

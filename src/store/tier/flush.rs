@@ -194,16 +194,23 @@ impl Keeper {
     }
 
     async fn look_after_books(&mut self, ticks: u64) {
-        let (evicted, given_up) = {
+        let now = self.shared.clock.now();
+        let (evicted, given_up, overrun) = {
             let mut state = self.shared.state.lock();
             state.sweep(SWEEP_BATCH);
             state.show();
-            (std::mem::take(&mut state.evicted), std::mem::take(&mut state.given_up))
+            (std::mem::take(&mut state.evicted), std::mem::take(&mut state.given_up), state.overrun.take(now))
         };
+        if let Some(writes) = overrun {
+            tracing::warn!(
+                namespace = %self.shared.namespace, writes,
+                "more is uploaded than the durable tier takes: writes were given up, and what leaves memory of them is lost; give it a \
+                 faster disk or bucket, or the namespace a larger hot_capacity"
+            );
+        }
         self.shared.note_room();
         self.shared.note_progress();
         self.ask_again();
-        let now = self.shared.clock.now();
         // What is in memory still is lost when it leaves it; the hot store asks then.
         let is_lost = |key: &Key| self.shared.hot.upgrade().is_none_or(|hot| hot.peek(key).is_none());
         for key in given_up {

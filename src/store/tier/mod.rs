@@ -23,6 +23,7 @@ mod index;
 mod journal;
 mod look;
 mod open;
+mod overrun;
 mod queue;
 mod room;
 mod space;
@@ -248,6 +249,9 @@ impl Tier {
                 "a durable tier has space for {} MiB only, less than durable_capacity: its oldest segments go early",
                 bytes >> 20
             ));
+        }
+        if state.overrun.is_now(now) {
+            return Some("a durable tier takes less than is uploaded: writes were given up in the last minute".to_owned());
         }
         let lag = state.lag(now).as_secs();
         (lag >= 10).then(|| format!("a durable tier lags {lag} s behind"))

@@ -14,6 +14,7 @@ use super::clock::Steadiness;
 use super::doubt::Doubts;
 use super::index::{Index, OVERHEAD, Slot, cost};
 use super::journal::Lines;
+use super::overrun::Overrun;
 use super::queue::{Change, ChangeEnd, Queue, Turn};
 use super::room::Room;
 use super::{Ack, Options};
@@ -58,6 +59,8 @@ pub(super) struct State {
     pub(super) lines: Option<Lines>,
     /// What was given up since somebody looked.
     pub(super) given_up: Vec<Key>,
+    /// And what there is to tell of it.
+    pub(super) overrun: Overrun,
     /// What was removed for space since somebody looked.
     pub(super) evicted: Vec<(Key, Slot)>,
     pub(super) room: Room,
@@ -81,6 +84,7 @@ impl State {
             steadiness: Steadiness::new(&clock),
             lines: None,
             given_up: Vec::new(),
+            overrun: Overrun::default(),
             evicted: Vec::new(),
             room: Room::default(),
             rewritten: HashMap::default(),
@@ -288,6 +292,7 @@ impl State {
         self.metrics.given_up.inc();
         self.forget(&key);
         self.given_up.push(key);
+        self.overrun.count(self.clock.now());
     }
 
     /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too
