@@ -51,7 +51,7 @@ fn beside(origin: &Origin, name: &str, attack: impl Fn(SocketAddr, u64) + Sync) 
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let _over = Finally(&over);
-        for n in 0..4 {
+        for n in 0..2 {
             let (over, attack) = (&over, &attack);
             scope.spawn(move || {
                 while !over.load(Ordering::SeqCst) {
@@ -66,7 +66,7 @@ fn beside(origin: &Origin, name: &str, attack: impl Fn(SocketAddr, u64) + Sync) 
 #[test]
 fn hostile_playlists_and_manifests_harm_nobody_else() {
     let (origin, key) = origin();
-    let same = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{}", "#EXTINF:2,\na.ts\n".repeat(40_000));
+    let same = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{}", "#EXTINF:2,\na.ts\n".repeat(20_000));
     beside(&origin, "same", |to, n| {
         let put = Request::new("PUT", attacked(&format!("{n}.m3u8"))).bearer(&key).body(same.clone());
         assert_eq!(put.send(to).status, 204);

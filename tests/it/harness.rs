@@ -161,7 +161,7 @@ impl Origin {
     /// The first log line with this message, once it is there.
     pub(crate) fn wait_for_log(&self, message: &str) -> serde_json::Value {
         let text = || fs::read_to_string(self.log_path()).unwrap_or_default();
-        let found = eventually(Duration::from_secs(15), || self.log().into_iter().find(|line| line["message"] == message));
+        let found = eventually(Duration::from_secs(60), || self.log().into_iter().find(|line| line["message"] == message));
         found.unwrap_or_else(|| panic!("no log line {message:?} in\n{}", text()))
     }
 

@@ -30,7 +30,9 @@ fn told(origin: &Origin, reason: &str, times: f64) -> (serde_json::Value, serde_
         "{reason}: {:?}",
         counted()
     );
-    let lines: Vec<_> = origin.log().into_iter().filter(|line| line["reason"] == reason).collect();
+    let lines = || origin.log().into_iter().filter(|line| line["reason"] == reason).collect::<Vec<_>>();
+    // It is counted a moment before it is written.
+    let lines = eventually(Duration::from_secs(10), || Some(lines()).filter(|lines| !lines.is_empty())).unwrap_or_default();
     assert_eq!(lines.len(), 1, "{reason} is told once, however often it comes: {lines:?}");
     let kept = Request::new("GET", "/v1/ingest/rejected").send(origin.admin);
     let kept: serde_json::Value = serde_json::from_slice(&kept.body).unwrap();
