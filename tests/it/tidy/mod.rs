@@ -209,7 +209,9 @@ fn nothing_is_public_for_nobody() {
 #[test]
 fn nothing_is_left_open() {
     for (file, text) in sources() {
-        for word in [concat!("TO", "DO"), concat!("FIX", "ME"), "XXX", concat!("to", "do!("), concat!("unimpl", "emented!(")] {
+        for word in
+            [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX"), concat!("to", "do!("), concat!("unimpl", "emented!(")]
+        {
             assert!(!text.contains(word), "{word} in {file}");
         }
     }
