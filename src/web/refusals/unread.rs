@@ -101,8 +101,9 @@ impl UnreadConnections {
 /// empty.
 pub(in crate::web) fn note(web: &Web, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
     let (reason, advice) = (unread.name(), unread.advice());
-    web.inner.metrics.count_unread(reason);
+    // Counted once it is kept: who sees the figure finds it in the black box.
     web.inner.unread.keep(peer, unread, detail, request_id);
+    web.inner.metrics.count_unread(reason);
     match web.inner.unread.thinning.one_more(From { network: Some(network(peer)), unread }, 1) {
         Told::Line => tracing::warn!(%peer, reason, detail, request_id, advice, "no request could be read"),
         Told::Later(from) => drop(tokio::spawn(tell_later(web.clone(), from))),
