@@ -33,7 +33,7 @@ use springhead::web::{ConnectionLimits, Limits, Timeouts, Web};
 use tokio_util::sync::CancellationToken;
 
 /// Every case by its name in `benches/instructions.toml`.
-/// A piece of work, by name; it is done so many times.
+/// A piece of work, by name; it is done this many times.
 type Case = (&'static str, fn(u32));
 
 const CASES: [Case; 12] = [

@@ -33,6 +33,13 @@
 //! | problem | an error as the client is told it (RFC 9457), by its code |
 //! | drain | the end of a process that finishes what it has begun |
 //!
+//! # Names that stand for two things
+//!
+//! | type | why |
+//! | --- | --- |
+//! | `Inner` | what a cheap handle shares, always private to the file of its handle, as it is named all over Rust |
+//! | `Upload` | the store's is bytes on their way in, the origin's is that and the rules which it has to keep; one holds the other |
+//!
 //! # The house
 //!
 //! Built in floors. A module uses only floors below its own, never sideways, never up; and within a folder the files use each other

@@ -33,7 +33,7 @@ pub(super) fn run(mut settings: Settings, args: &CheckArgs) -> Result<(), Failur
         for said in Resources::read(&settings.data_dir).fit(&mut settings) {
             complain(&format!("warning: {said}"));
         }
-        let mut found = Found::default();
+        let mut found = CheckResult::default();
         look(&settings, &mut found);
         if args.reach {
             reach(&settings, &mut found)?;
@@ -49,13 +49,13 @@ pub(super) fn run(mut settings: Settings, args: &CheckArgs) -> Result<(), Failur
 }
 
 #[derive(Debug, Default)]
-struct Found {
+struct CheckResult {
     faults: Vec<String>,
     warnings: Vec<String>,
 }
 
 /// Opens what a start opens, and changes nothing.
-fn look(settings: &Settings, found: &mut Found) {
+fn look(settings: &Settings, found: &mut CheckResult) {
     match Certificates::load(&settings.tls) {
         Ok(None) => {}
         Ok(Some(certificates)) => {
@@ -104,7 +104,7 @@ fn nearest(path: &Path) -> Option<&Path> {
 }
 
 /// Asks each bucket for a listing, as a start does.
-fn reach(settings: &Settings, found: &mut Found) -> anyhow::Result<()> {
+fn reach(settings: &Settings, found: &mut CheckResult) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let access = buckets::access();
     for (name, policy) in &settings.namespaces {

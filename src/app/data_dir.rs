@@ -9,7 +9,7 @@
 //! - `listening`: where the server listens, for `springhead health`: the data listeners in clear, then the admin listener.
 //! - `lock`: held by the server that runs on the directory.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
-//! - `history/`: what playlists have listed; see [`super::chronicle`].
+//! - `history/`: what playlists have listed; see [`super::history_log`].
 //!
 //! Invariant: files here belong to the directory's owner, whoever writes them. A key that root makes beside the service's user works.
 

@@ -22,7 +22,7 @@ const WARN_EVERY: Duration = Duration::from_secs(86_400);
 
 /// A key on record.
 #[derive(Clone, Debug, PartialEq)]
-struct Known {
+struct WatchedKey {
     label: Option<String>,
     key: Verified,
 }
@@ -32,7 +32,7 @@ struct Known {
 struct KeyFiles {
     revoked: HashSet<KeyId>,
     stamp: BTreeSet<FileStamp>,
-    records: Arc<Vec<Known>>,
+    records: Arc<Vec<WatchedKey>>,
     unread: Arc<Vec<(PathBuf, String)>>,
 }
 
@@ -49,7 +49,7 @@ impl KeyFiles {
             for record in found.read {
                 let (label, id) = (record.label.clone(), record.key_id.clone());
                 match read_record(record) {
-                    Some(key) => records.push(Known { label, key }),
+                    Some(key) => records.push(WatchedKey { label, key }),
                     None => unread.push((PathBuf::from(format!("{id}.json")), "it makes no sense".to_owned())),
                 }
             }
@@ -105,8 +105,8 @@ impl KeyFiles {
     }
 
     /// The keys that are in force and have an end.
-    fn ends(&self) -> impl Iterator<Item = (&Known, WallTime)> {
-        let in_force = |known: &&Known| !self.revoked.contains(&known.key.grant.key_id);
+    fn ends(&self) -> impl Iterator<Item = (&WatchedKey, WallTime)> {
+        let in_force = |known: &&WatchedKey| !self.revoked.contains(&known.key.grant.key_id);
         self.records.iter().filter(in_force).filter_map(|known| Some((known, known.key.expires?)))
     }
 }
@@ -192,7 +192,7 @@ impl KeyWatch {
     fn announce(&mut self) {
         let (wall, now) = (self.clock.wall(), self.clock.now());
         let mut shown = Vec::new();
-        for (Known { label, key }, end) in self.known.ends() {
+        for (WatchedKey { label, key }, end) in self.known.ends() {
             let (key_id, role) = (&key.grant.key_id, key.grant.role.as_str());
             let (label, ends) = (label.as_deref().unwrap_or_default(), rfc3339(end));
             match self.announced.due(key_id, end, wall, now) {

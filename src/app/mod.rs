@@ -8,13 +8,13 @@ mod args;
 mod buckets;
 mod certificates;
 mod check;
-mod chronicle;
 mod cli;
 mod client;
 mod data_dir;
 mod doctor;
 mod harvest;
 mod health;
+mod history_log;
 mod key_watch;
 mod keys;
 mod listeners;
@@ -36,13 +36,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use chronicle::{read_back, written};
 pub use cli::Cli;
 #[cfg(any(test, fuzzing))]
 pub(crate) use doctor::look;
 #[cfg(any(test, fuzzing))]
 pub(crate) use harvest::fuzzing as recording;
+#[cfg(any(test, fuzzing))]
+pub(crate) use history_log::{read_back, written};
 #[cfg(any(test, fuzzing))]
 pub(crate) use keys::record_of;
 #[cfg(any(test, fuzzing))]

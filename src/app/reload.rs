@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::Failure;
 use super::resources::Resources;
-use super::settings::{Change, Settings};
+use super::settings::{SettingChange, Settings};
 use super::telemetry::Logs;
 use crate::origin::Origin;
 use crate::web::{Limits, Web};
@@ -68,13 +68,13 @@ impl Reloader {
             tracing::warn!(%namespace, "a namespace is gone, and with it what it held in memory");
         }
         // Each of their settings is said with them.
-        let is_whole = |change: &&Change| change.namespace().is_some_and(|name| !in_both(name, old, &new));
+        let is_whole = |change: &&SettingChange| change.namespace().is_some_and(|name| !in_both(name, old, &new));
         let (whole, changes): (Vec<_>, Vec<_>) = changes.iter().partition(is_whole);
-        for Change { key, from, to } in changes.iter().filter(|change| change.is_live()) {
+        for SettingChange { key, from, to } in changes.iter().filter(|change| change.is_live()) {
             let (from, to) = (from.as_deref().unwrap_or("(none)"), to.as_deref().unwrap_or("(none)"));
             tracing::info!(setting = %key, from, to, "changed");
         }
-        for Change { key, to, .. } in changes.iter().filter(|change| !change.is_live()) {
+        for SettingChange { key, to, .. } in changes.iter().filter(|change| !change.is_live()) {
             tracing::warn!(setting = %key, to = to.as_deref().unwrap_or("(none)"), "takes effect at the next start only");
         }
         tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");

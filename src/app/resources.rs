@@ -28,7 +28,7 @@ const MOST_FILES: u64 = 512;
 pub(super) struct Resources {
     memory: Option<Memory>,
     descriptors: Option<u64>,
-    disk: Option<Disk>,
+    disk: Option<DiskLimit>,
 }
 
 /// The memory this process may use before the kernel ends it, and what says so.
@@ -40,7 +40,7 @@ struct Memory {
 
 /// The file system of the data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Disk {
+struct DiskLimit {
     /// What objects may take of it.
     bytes: u64,
 }
@@ -199,7 +199,7 @@ fn round(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20) << 20
 }
 
-impl Disk {
+impl DiskLimit {
     fn judge(self, settings: &Settings, said: &mut Vec<String>) {
         let on_disk = settings.namespaces.values().filter(|policy| policy.durable == Durable::Disk);
         let (wanted, count) = on_disk.fold((0, 0u64), |(sum, count), policy| (sum + policy.durable_capacity, count + 1));
@@ -256,14 +256,14 @@ fn memory(root: &Path, groups: &str, machine: &str) -> Option<Memory> {
 
 /// The space for objects where the data directory is: all that is free, and where objects are there already all there is, because what
 /// they take is theirs.
-fn disk(data_dir: &Path) -> Option<Disk> {
+fn disk(data_dir: &Path) -> Option<DiskLimit> {
     let place = data_dir
         .ancestors()
         .map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path })
         .find(|path| path.exists())?;
     let stat = rustix::fs::statvfs(place).ok()?;
     let blocks = if data_dir.join("objects").exists() { stat.f_blocks } else { stat.f_bavail };
-    Some(Disk { bytes: blocks.saturating_mul(stat.f_frsize) })
+    Some(DiskLimit { bytes: blocks.saturating_mul(stat.f_frsize) })
 }
 
 #[cfg(test)]
@@ -350,10 +350,10 @@ mod tests {
     #[test]
     fn a_disk_that_is_too_small_is_told() {
         let mut settings = Settings::default();
-        let small = Resources { disk: Some(Disk { bytes: 5 << 30 }), ..Resources::default() };
+        let small = Resources { disk: Some(DiskLimit { bytes: 5 << 30 }), ..Resources::default() };
         let said = small.fit(&mut settings);
         assert!(said.len() == 1 && said[0].contains("10GiB") && said[0].contains("durable_capacity = \"4608MiB\""), "{said:?}");
-        let large = Resources { disk: Some(Disk { bytes: 50 << 30 }), ..Resources::default() };
+        let large = Resources { disk: Some(DiskLimit { bytes: 50 << 30 }), ..Resources::default() };
         assert_eq!(large.fit(&mut settings), Vec::<String>::new());
     }
 

@@ -24,7 +24,7 @@ use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, check, chronicle, machine, print, stamp, streams, supervisor, welcome};
+use super::{Failure, access_log, buckets, check, history_log, machine, print, stamp, streams, supervisor, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -33,7 +33,7 @@ use crate::web::{Web, admin};
 
 /// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included.
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
-/// One thread for uploads to so many processors: a thread takes in more than a network card of 10 Gbit/s brings.
+/// One thread for uploads to this many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
 /// How often a server that takes over asks whether the one before has ended.
 const HOLD_EVERY: Duration = Duration::from_millis(500);
@@ -157,7 +157,7 @@ async fn serve(
         clock.clone(),
         &metrics,
     );
-    chronicle::start(data.histories(), &origin, &clock).await?;
+    history_log::start(data.histories(), &origin, &clock).await?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     web.take_uploads_on(encoders);

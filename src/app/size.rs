@@ -5,7 +5,7 @@ use crate::model::units::{parse_bitrate, parse_duration, parse_size};
 /// What the container adds to the encoded media.
 const CONTAINER_PERCENT: u64 = 110;
 
-/// Segment sizes, and the hot capacity that keeps them for so long.
+/// Segment sizes, and the hot capacity that keeps them for this long.
 pub(super) fn work_out(bitrates: &[String], segment: &str, keep: &str, max_object_size: &str) -> Result<String, String> {
     let wrong = |flag: &str, error: String| format!("error: {flag}: {error}");
     let ladder = bitrates

@@ -28,7 +28,7 @@ const QUEUE: usize = 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first pause; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// So many attempts in all: the last one comes about two minutes after the first.
+/// This many attempts in all: the last one comes about two minutes after the first.
 const ATTEMPTS: u32 = 9;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("springhead-signature");

@@ -17,9 +17,9 @@ use crate::model::clock::{Clock, Moment};
 /// Keys that are tried a second, about a microsecond each: for one place of addresses, and for all together.
 const PER_PLACE: i64 = 20_000;
 const TOGETHER: i64 = 100_000;
-/// So many seconds' worth may be used at once.
+/// This many seconds' worth may be used at once.
 const BURST: i64 = 2;
-/// Addresses are spread over so many places: who floods from one uses up the ration of few others.
+/// Addresses are spread over this many places: who floods from one uses up the ration of few others.
 const PLACES: usize = 64;
 
 /// How many clients are remembered, and how many keys of each: one encoder has one, several behind one address have some.
@@ -82,7 +82,7 @@ impl Search {
         }
     }
 
-    /// Whether so many keys may be tried for a client now. What is more than is left is allowed once, and owed.
+    /// Whether this many keys may be tried for a client now. What is more than is left is allowed once, and owed.
     pub(super) fn may_try(&self, peer: IpAddr, keys: usize) -> bool {
         let now = self.clock.now();
         let place = usize::try_from(self.hasher.hash_one(peer)).unwrap_or(0) % PLACES;

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 /// The longest URI that is kept. An object's key is shorter.
 pub(super) const MAX_URI: usize = 2048;
-/// Addresses are made of templates, which may stand once for thousands of them: of all of them so many bytes are kept, and so many
+/// Addresses are made of templates, which may stand once for thousands of them: of all of them this many bytes are kept, and this many
 /// for each byte of the manifest.
 pub(super) const SHORTEST_ROOM: usize = 64 << 10;
 pub(super) const ROOM_PER_BYTE: usize = 4;
 
 /// How much more may be kept of addresses, and what the last ones were made of, where those are the same for all.
-pub(super) struct Room {
+pub(super) struct AddressRoom {
     pub(super) left: usize,
     pub(super) last: Option<[Option<Arc<str>>; 3]>,
 }
 
-impl Room {
+impl AddressRoom {
     /// For a manifest of this length.
     pub(super) const fn of(length: usize) -> Self {
         Self { left: SHORTEST_ROOM + length * ROOM_PER_BYTE, last: None }
     }
 
-    /// Takes so much of what is left, if there is as much.
+    /// Takes this much of what is left, if there is as much.
     pub(super) fn take(&mut self, length: usize) -> bool {
         let left = self.left.checked_sub(length);
         self.left = left.unwrap_or(self.left);

@@ -8,7 +8,7 @@ use quick_xml::escape::unescape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::address::{MAX_URI, Room, fill, join};
+use super::address::{AddressRoom, MAX_URI, fill, join};
 use super::fault::{Fault, Wrong};
 use crate::model::clock::WallTime;
 
@@ -64,7 +64,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
     let mut reader = Reader::from_str(text);
     let mut manifest = Manifest::default();
     let mut levels = vec![Inherited::default()];
-    let mut room = Room::of(text.len());
+    let mut room = AddressRoom::of(text.len());
     let mut is_mpd = false;
     // The BaseURL that is being read; only the first one of each level counts, the others are the same elsewhere.
     let mut base: Option<String> = None;
@@ -190,8 +190,8 @@ impl Inherited {
         }
     }
 
-    /// A representation has ended. `room`: so many bytes of addresses may be kept still.
-    fn close(self, manifest: &mut Manifest, room: &mut Room) {
+    /// A representation has ended. `room`: this many bytes of addresses may be kept still.
+    fn close(self, manifest: &mut Manifest, room: &mut AddressRoom) {
         // Most have what the one before them had, and it says nothing of themselves: then it is not made again.
         let of = [Some(&self.base), self.initialization.as_ref(), self.media.as_ref()].map(|text| text.cloned());
         let names_itself = |uri: &Arc<str>| uri.contains("$RepresentationID") || uri.contains("$Bandwidth");

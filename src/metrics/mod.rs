@@ -6,12 +6,12 @@
 //! Invariant: label values come from fixed lists, from the settings or from the key records, never from a request, so that no client
 //! can make series.
 
+mod collected;
 mod durable;
 mod histogram;
 mod machine;
 mod namespace;
 mod requests;
-mod shown;
 mod text;
 
 use std::fmt;
@@ -29,15 +29,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use collected::KeyEnd;
 pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
 pub use namespace::{Gone, NamespaceMetrics};
 pub use requests::{Outcome, Traffic, Verb};
-pub use shown::KeyEnd;
 
+use self::collected::{Collected, Value};
 use self::histogram::Spread;
-use self::namespace::Namespaces;
-use self::shown::{Collected, Value};
+use self::namespace::NamespaceFamilies;
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 
@@ -80,8 +80,8 @@ impl Delivery {
 /// The server's figures.
 pub struct Metrics {
     registry: Registry,
-    shown: Arc<Collected>,
-    namespaces: Namespaces,
+    collected: Arc<Collected>,
+    namespaces: NamespaceFamilies,
     nowhere: Arc<Traffic>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
@@ -115,17 +115,17 @@ impl Metrics {
     /// All figures, at zero.
     #[must_use]
     pub fn new() -> Self {
-        let shown = Arc::new(Collected::new());
-        let nowhere = shown.traffic("");
+        let collected = Arc::new(Collected::new());
+        let nowhere = collected.traffic("");
         let mut all = Registry::default();
-        all.register_collector(Box::new(OfTheProcess(Arc::clone(&shown))));
+        all.register_collector(Box::new(OfTheProcess(Arc::clone(&collected))));
         let registry = all.sub_registry_with_prefix("springhead");
-        registry.register_collector(Box::new(OurOwn(Arc::clone(&shown))));
+        registry.register_collector(Box::new(OurOwn(Arc::clone(&collected))));
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("rustc", env!("SPRINGHEAD_RUSTC"))]);
         registry.register("build", "What runs: the server's version and the compiler's", build);
-        let namespaces = Namespaces::register(registry);
+        let namespaces = NamespaceFamilies::register(registry);
         let new = Self {
-            shown,
+            collected,
             namespaces,
             nowhere,
             connections_refused: Family::default(),
@@ -209,7 +209,7 @@ impl Metrics {
     /// The handles of one namespace's figures.
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> NamespaceMetrics {
-        self.namespaces.of(name, self.shown.traffic(name.as_str()))
+        self.namespaces.of(name, self.collected.traffic(name.as_str()))
     }
 
     /// The traffic of requests that name no configured namespace.
@@ -220,27 +220,27 @@ impl Metrics {
 
     /// Notes how long a request waited for its answer to begin.
     pub fn answered(&self, verb: Verb, after: Duration) {
-        self.shown.spreads.answered(verb, after);
+        self.collected.spreads.answered(verb, after);
     }
 
     /// Notes the size of an object that was read or stored.
     pub fn object_size(&self, verb: Verb, bytes: u64) {
-        self.shown.spreads.size(verb, bytes);
+        self.collected.spreads.size(verb, bytes);
     }
 
     /// Notes how old an object was when it was read.
     pub fn object_age(&self, kind: Kind, age: Duration) {
-        self.shown.spreads.age(kind, age);
+        self.collected.spreads.age(kind, age);
     }
 
     /// Has the process and the runtime shown too, as `read` finds them each time. Only the first reader counts.
     pub fn show_machine(&self, read: impl Fn() -> Machine + Send + Sync + 'static) {
-        let _ = self.shown.machine.set(machine::MachineReader(Box::new(read)));
+        let _ = self.collected.machine.set(machine::MachineReader(Box::new(read)));
     }
 
     /// Shows when API keys end: these, in place of those before.
     pub fn show_key_ends(&self, ends: Vec<KeyEnd>) {
-        *self.shown.key_ends.lock() = ends;
+        *self.collected.key_ends.lock() = ends;
     }
 
     /// Counts one webhook.
@@ -285,7 +285,7 @@ impl Metrics {
 }
 
 /// Writes a family, unless it is empty.
-fn show(encoder: &mut DescriptorEncoder<'_>, shown: &shown::Family) -> fmt::Result {
+fn show(encoder: &mut DescriptorEncoder<'_>, shown: &collected::Family) -> fmt::Result {
     let kind = match shown.series.first() {
         None => return Ok(()),
         Some((_, Value::Count(_) | Value::CountOf(_))) => MetricType::Counter,

@@ -22,7 +22,7 @@ pub enum Gone {
 
 /// All namespaces' figures, by name.
 #[derive(Debug, Default)]
-pub(super) struct Namespaces {
+pub(super) struct NamespaceFamilies {
     stored_bytes: Family<Labels<1>, Level>,
     stored_objects: Family<Labels<1>, Level>,
     capacity_bytes: Family<Labels<1>, Level>,
@@ -91,7 +91,7 @@ pub struct NamespaceMetrics {
     events: [Count; EventKind::ALL.len()],
 }
 
-impl Namespaces {
+impl NamespaceFamilies {
     /// None yet; what there will be is shown by this registry.
     pub(super) fn register(registry: &mut Registry) -> Self {
         let new = Self::default();

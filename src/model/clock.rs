@@ -166,7 +166,7 @@ fn offset(zone: &str) -> Option<(bool, u64)> {
     (hours <= 23 && minutes <= 59).then_some((sign == "+", (hours * 60 + minutes) * 60_000))
 }
 
-/// The numbers of a date or time, each of just so many digits.
+/// The numbers of a date or time, each of exactly this many digits.
 fn fields<const N: usize>(text: &str, separator: u8, widths: [usize; N]) -> Option<[u64; N]> {
     let mut rest = text.as_bytes();
     let mut numbers = [0; N];
@@ -215,7 +215,7 @@ enum TimeSource {
 #[expect(clippy::disallowed_types, reason = "the clock is the one place that asks the system for the time")]
 type StdInstant = std::time::Instant;
 
-/// So many milliseconds before the process began a system clock's moments begin, so that what was written before a restart has its
+/// This many milliseconds before the process began a system clock's moments begin, so that what was written before a restart has its
 /// own: 400 days, longer than anything is kept.
 const BEFORE_START: u64 = 400 * 86_400_000;
 

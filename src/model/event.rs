@@ -7,7 +7,7 @@ pub enum EventKind {
     Started,
     /// A new segment is overdue: more than one and a half target durations have passed (RFC 8216 6.2.1).
     Late,
-    /// No new segment for so many target durations as `stale_after` says.
+    /// No new segment for this many target durations as `stale_after` says.
     Stale,
     /// New segments again after it was late or stale.
     Recovered,

@@ -46,7 +46,7 @@ pub(super) struct Made {
     pub(super) settled: bool,
 }
 
-type Outcome = Result<Made, Uncut>;
+type CutOutcome = Result<Made, Uncut>;
 
 /// Those of one namespace.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(super) struct Cuts {
 #[derive(Debug, Default)]
 struct CutSlot {
     /// Held while it is being made.
-    made: tokio::sync::Mutex<Option<(Moment, Outcome)>>,
+    made: tokio::sync::Mutex<Option<(Moment, CutOutcome)>>,
 }
 
 impl CutSlot {
@@ -73,8 +73,8 @@ impl Cuts {
         &self,
         asked: AskedWindow,
         now: Moment,
-        make: impl Future<Output = Result<Outcome, OriginError>>,
-    ) -> Result<Outcome, OriginError> {
+        make: impl Future<Output = Result<CutOutcome, OriginError>>,
+    ) -> Result<CutOutcome, OriginError> {
         let slot = self.slot(asked);
         let mut made = slot.made.lock().await;
         if let Some((at, outcome)) = made.as_ref()

@@ -12,7 +12,7 @@ use super::OriginError;
 
 /// Texts that are longer are worked on elsewhere.
 const LONG: usize = 256 << 10;
-/// So many at once in each namespace. The others wait for their turn.
+/// This many at once in each namespace. The others wait for their turn.
 const AT_ONCE: usize = 2;
 
 /// The long work of the readers, or of the writers, of one namespace.

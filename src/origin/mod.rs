@@ -17,8 +17,8 @@ pub mod policy;
 mod put;
 mod rate;
 mod read;
+mod reloaded;
 mod remove;
-mod returned;
 mod strip;
 mod types;
 mod window;
@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 pub use crate::hls::history::Listed;
 pub use crate::hls::shift::Window;
 pub use error::OriginError;
-pub use live::{Chronicle, Event, RenditionReport, StreamReport};
+pub use live::{Event, HistoryLog, RenditionReport, StreamReport};
 pub use namespace::NamespaceHandle;
 pub use put::{PutSpec, Stored, Upload};
 pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};
@@ -50,7 +50,7 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 use crate::model::stamp::Stamp;
-use crate::store::{Access, Below, Readers, Store};
+use crate::store::{Access, DurableTier, Readers, Store};
 
 /// The origin: a cheap handle, cloned into every request.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ struct Inner {
     store: Store,
     metrics: Arc<Metrics>,
     clock: Clock,
-    chronicle: OnceLock<Arc<dyn Chronicle>>,
+    history_log: OnceLock<Arc<dyn HistoryLog>>,
     draining: Draining,
 }
 
@@ -117,7 +117,7 @@ impl Origin {
                 store,
                 metrics: Arc::clone(metrics),
                 clock,
-                chronicle: OnceLock::new(),
+                history_log: OnceLock::new(),
                 draining: Draining::new(),
             }),
         };
@@ -133,46 +133,47 @@ impl Origin {
         let mut after = Namespaces::default();
         for (name, policy) in namespaces {
             let now = self.inner.clock.now();
-            let (hot, below, live, metrics, rates, work) = match before.get(&name) {
+            let (hot, durable_tier, live, metrics, rates, work) = match before.get(&name) {
                 Some(hosted) => {
                     hosted.hot.set_capacity(policy.hot_capacity);
                     // What has been used up stays used up, unless the rates are others.
                     let rates = Some(&hosted.rates).filter(|rates| rates.are_those_of(&policy)).cloned();
-                    hosted.below.set_options(policy.tier_options());
+                    hosted.durable_tier.set_options(policy.tier_options());
                     let (live, metrics) = (Arc::clone(&hosted.live), hosted.metrics.clone());
-                    (Arc::clone(&hosted.hot), hosted.below.clone(), live, metrics, rates, hosted.work.clone())
+                    (Arc::clone(&hosted.hot), hosted.durable_tier.clone(), live, metrics, rates, hosted.work.clone())
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
                     let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
-                    if let Some(chronicle) = self.inner.chronicle.get() {
-                        live.keep_in(chronicle, false);
+                    if let Some(history_log) = self.inner.history_log.get() {
+                        live.keep_in(history_log, false);
                     }
                     let hot = self.inner.store.open(policy.hot_capacity, metrics.clone());
                     let (options, figures) = (policy.tier_options(), metrics.durable.clone());
-                    let below = self.inner.store.open_below(&name, &hot, &policy.durable, options, figures);
-                    (hot, below, Arc::new(live), metrics, None, Work::default())
+                    let durable_tier = self.inner.store.open_durable_tier(&name, &hot, &policy.durable, options, figures);
+                    (hot, durable_tier, Arc::new(live), metrics, None, Work::default())
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
             let (policy, draining) = (Arc::new(policy), self.inner.draining.clone());
-            after.insert(name.clone(), Arc::new(Hosted { name, policy, hot, below, live, metrics, rates, work, draining }));
+            after
+                .insert(name.clone(), Arc::new(Hosted { name, policy, hot, durable_tier, live, metrics, rates, work, draining }));
         }
         let gone: Vec<_> =
-            before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.below.clone()).collect();
+            before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.durable_tier.clone()).collect();
         self.inner.namespaces.store(Arc::new(after));
-        for below in gone.into_iter().filter(Below::is_there) {
+        for durable_tier in gone.into_iter().filter(DurableTier::is_there) {
             // Its objects stay where they are, for a namespace of this name that comes back.
-            tokio::spawn(async move { below.close().await });
+            tokio::spawn(async move { durable_tier.close().await });
         }
     }
 
     /// Waits until it is known what every tier below memory holds, or that it can't be known now. Cancel-safe.
     pub async fn opened(&self) {
         for hosted in self.inner.namespaces.load_full().values() {
-            hosted.below.opened().await;
+            hosted.durable_tier.opened().await;
         }
-        self.elsewhere(|origin| origin.hear_returned()).await;
+        self.elsewhere(|origin| origin.follow_reloaded()).await;
     }
 
     /// Answers those who wait for what is to come, and all who would: the server is about to end, and another one is to be asked.
@@ -193,8 +194,8 @@ impl Origin {
     pub async fn close(&self) {
         let mut closing = tokio::task::JoinSet::new();
         for hosted in self.inner.namespaces.load_full().values() {
-            let below = hosted.below.clone();
-            closing.spawn(async move { below.close().await });
+            let durable_tier = hosted.durable_tier.clone();
+            closing.spawn(async move { durable_tier.close().await });
         }
         while closing.join_next().await.is_some() {}
     }
@@ -203,13 +204,17 @@ impl Origin {
     #[must_use]
     pub fn unwritten(&self) -> (usize, u64) {
         let namespaces = self.inner.namespaces.load();
-        namespaces.values().map(|hosted| hosted.below.unwritten()).fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
+        namespaces
+            .values()
+            .map(|hosted| hosted.durable_tier.unwritten())
+            .fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
     }
 
     /// What somebody who looks after the server should know, each thing once, and without names.
     #[must_use]
     pub fn trouble(&self) -> Vec<String> {
-        let mut trouble: Vec<_> = self.inner.namespaces.load().values().filter_map(|hosted| hosted.below.trouble()).collect();
+        let mut trouble: Vec<_> =
+            self.inner.namespaces.load().values().filter_map(|hosted| hosted.durable_tier.trouble()).collect();
         trouble.sort();
         trouble.dedup();
         trouble
@@ -240,13 +245,13 @@ impl Origin {
     }
 
     fn look_now(&self) -> Vec<Event> {
-        self.hear_returned();
+        self.follow_reloaded();
         let namespaces = self.inner.namespaces.load();
         namespaces
             .values()
             .flat_map(|hosted| {
                 hosted.work.cuts.forget_old(self.inner.clock.now());
-                hosted.live.look(hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.below.may_have(key))
+                hosted.live.look(hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
             })
             .collect()
     }
@@ -273,10 +278,10 @@ impl Origin {
 
     /// Has the histories of playlists written down from now on. Once. What was written down before is then taken up by
     /// [`Self::restore_history`], and all of it has been when [`Self::histories_restored`] is called: windows of the past wait for that.
-    pub fn keep_histories(&self, chronicle: Arc<dyn Chronicle>) {
-        let chronicle = self.inner.chronicle.get_or_init(|| chronicle);
+    pub fn keep_histories(&self, history_log: Arc<dyn HistoryLog>) {
+        let history_log = self.inner.history_log.get_or_init(|| history_log);
         for hosted in self.inner.namespaces.load().values() {
-            hosted.live.keep_in(chronicle, true);
+            hosted.live.keep_in(history_log, true);
         }
     }
 

@@ -8,12 +8,12 @@ use super::draining::Draining;
 use super::heavy::Heavy;
 use super::live::Live;
 use super::policy::NamespacePolicy;
-use super::rate::{Claim, Rate};
+use super::rate::{Rate, RateClaim};
 use crate::auth::grant::{Action, Grant};
 use crate::metrics::{NamespaceMetrics, Traffic};
 use crate::model::clock::Moment;
 use crate::model::id::{Collection, Key, Namespace, ObjectId};
-use crate::store::{Below, HotNamespace};
+use crate::store::{DurableTier, HotNamespace};
 
 /// A namespace that is configured. Replaced whole when its settings change; requests in flight keep what they began with.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Hosted {
     pub(super) name: Namespace,
     pub(super) policy: Arc<NamespacePolicy>,
     pub(super) hot: Arc<HotNamespace>,
-    pub(super) below: Below,
+    pub(super) durable_tier: DurableTier,
     pub(super) live: Arc<Live>,
     pub(super) metrics: NamespaceMetrics,
     pub(super) rates: Arc<Rates>,
@@ -99,11 +99,11 @@ impl NamespaceHandle {
 impl Hosted {
     /// Whether there is such an object, in memory or below it.
     pub(super) fn has(&self, key: &Key) -> bool {
-        self.hot.is_readable(key) || self.below.may_have(key)
+        self.hot.is_readable(key) || self.durable_tier.may_have(key)
     }
 
     /// Takes a read, or more bytes of one, out of the allowance.
-    pub(super) fn take_read_rate(&self, requests: u64, bytes: u64, claim: Claim) -> Result<(), OriginError> {
+    pub(super) fn take_read_rate(&self, requests: u64, bytes: u64, claim: RateClaim) -> Result<(), OriginError> {
         let rates = &self.rates;
         if !rates.limit_reads() {
             return Ok(());
@@ -116,11 +116,11 @@ impl Hosted {
         })
     }
 
-    /// Takes a write of so many announced bytes out of the allowance.
+    /// Takes a write of this many announced bytes out of the allowance.
     pub(super) fn take_write_rate(&self, bytes: u64) -> Result<(), OriginError> {
         let (rates, now) = (&self.rates, self.hot.clock().now());
-        let requests = rates.write_requests.take(1, Claim::First, now);
-        requests.and_then(|()| rates.write_bytes.take(bytes, Claim::First, now)).map_err(|retry_after| {
+        let requests = rates.write_requests.take(1, RateClaim::First, now);
+        requests.and_then(|()| rates.write_bytes.take(bytes, RateClaim::First, now)).map_err(|retry_after| {
             self.metrics.writes_limited.inc();
             OriginError::RateLimited { retry_after }
         })

@@ -63,7 +63,7 @@ pub struct NamespacePolicy {
 pub enum Hold {
     /// Half a target duration, and at most two seconds: CDNs give up, or fail over, not much later.
     Auto,
-    /// So long.
+    /// This long.
     For(Duration),
     /// Not at all.
     Off,

@@ -8,8 +8,8 @@ use http::HeaderValue;
 
 use super::live::{self, Noted, Understood};
 use super::namespace::Hosted;
-use super::rate::Claim;
-use super::read::{known_below, validators};
+use super::rate::RateClaim;
+use super::read::{known_in_tier, validators};
 use super::{NamespaceHandle, OriginError, cache_control, strip, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls::playlist::Playlist;
@@ -58,7 +58,7 @@ pub struct Upload {
     ttl: Duration,
     spec: PutSpec,
     /// The version below memory, when there was none in it and the conditions ask.
-    below: Option<Meta>,
+    durable_tier: Option<Meta>,
     /// Where its writer may write: nothing beyond is looked at or kept alive for its sake.
     reach: Option<String>,
     tally: Tally,
@@ -100,11 +100,21 @@ impl NamespaceHandle {
         let spec = spec.kept();
         let mut tally = Tally { hosted: Arc::clone(hosted), outcome: UploadOutcome::Refused };
         hosted.take_write_rate(spec.length.unwrap_or(0))?;
-        let below = if spec.conditions.are_there() { known_below(hosted, &object.key).await? } else { None };
-        let (inner, ttl) = admit_upload(hosted, object, begun, &spec, below.as_ref(), grant.key_id.as_str())?;
+        let durable_tier = if spec.conditions.are_there() { known_in_tier(hosted, &object.key).await? } else { None };
+        let (inner, ttl) = admit_upload(hosted, object, begun, &spec, durable_tier.as_ref(), grant.key_id.as_str())?;
         tally.outcome = UploadOutcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
-        Ok(Upload { inner, hosted: Arc::clone(hosted), object, admitted, ttl, spec, below, reach: grant.prefix.clone(), tally })
+        Ok(Upload {
+            inner,
+            hosted: Arc::clone(hosted),
+            object,
+            admitted,
+            ttl,
+            spec,
+            durable_tier,
+            reach: grant.prefix.clone(),
+            tally,
+        })
     }
 }
 
@@ -113,7 +123,7 @@ fn admit_upload(
     object: &ObjectId,
     begun: Stamp,
     spec: &PutSpec,
-    below: Option<&Meta>,
+    durable_tier: Option<&Meta>,
     writer: &str,
 ) -> Result<(store::Upload, Duration), OriginError> {
     let policy = &hosted.policy;
@@ -127,7 +137,7 @@ fn admit_upload(
     }
     // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
     let current = hosted.hot.peek(&object.key);
-    if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(below).map(validators)) {
+    if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(durable_tier).map(validators)) {
         return Err(OriginError::Precondition);
     }
     let mut upload = hosted.hot.create_for(&object.key, spec.length, begun, writer)?;
@@ -162,7 +172,7 @@ impl Upload {
         let length = piece.len() as u64;
         if self.spec.length.is_none() {
             // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
-            let _ = self.hosted.rates.write_bytes.take(length, Claim::First, self.hosted.hot.clock().now());
+            let _ = self.hosted.rates.write_bytes.take(length, RateClaim::First, self.hosted.hot.clock().now());
         }
         let result = if self.inner.len() + length > limit {
             Err(OriginError::TooLarge { limit })
@@ -215,9 +225,9 @@ impl Upload {
         };
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
-        let Self { inner, hosted, object, admitted, spec, below, reach, mut tally, .. } = self;
+        let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
         tally.outcome = UploadOutcome::Refused;
-        let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(below.as_ref()).map(validators));
+        let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(durable_tier.as_ref()).map(validators));
         let Some(published) = inner.publish(body, meta, allow)? else {
             tally.outcome = UploadOutcome::Superseded;
             return Ok(Stored { etag: None, length });
@@ -237,7 +247,7 @@ impl Upload {
             }
         }
         drop(turn);
-        hosted.below.settled(&object.key, true).await?;
+        hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;
         Ok(Stored { etag: Some(etag), length })
     }

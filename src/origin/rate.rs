@@ -16,7 +16,7 @@ const BURST: Duration = Duration::from_secs(30);
 
 /// Who asks, when there is not enough for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(super) enum RateClaim {
     /// May take the last of it.
     First,
     /// Has to leave half of a burst.
@@ -55,12 +55,12 @@ impl Rate {
 
     /// Takes `cost`, if anything is left: what is large may overdraw, and those after it wait. Else says how long to wait.
     #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
-    pub(super) fn take(&self, cost: u64, claim: Claim, now: Moment) -> Result<(), Duration> {
+    pub(super) fn take(&self, cost: u64, claim: RateClaim, now: Moment) -> Result<(), Duration> {
         let Some(per_second) = self.per_second else { return Ok(()) };
         let per_second = per_second as f64;
         let kept = match claim {
-            Claim::First => 0.0,
-            Claim::Second => self.burst() / 2.0,
+            RateClaim::First => 0.0,
+            RateClaim::Second => self.burst() / 2.0,
         };
         let mut state = self.state.lock();
         let grown = state.left + now.since(state.at).as_secs_f64() * per_second;
@@ -84,7 +84,7 @@ mod tests {
         let rate = Rate::new(Some(10), clock.now());
         let mut passed = 0;
         for _tick in 0..6000 {
-            passed += u32::from(rate.take(1, Claim::First, clock.now()).is_ok());
+            passed += u32::from(rate.take(1, RateClaim::First, clock.now()).is_ok());
             clock.advance(Duration::from_millis(10));
         }
         // A minute at 10 a second and the burst's 300.
@@ -95,27 +95,27 @@ mod tests {
     fn what_is_large_overdraws_and_those_after_it_wait() {
         let clock = Clock::manual();
         let rate = Rate::new(Some(1000), clock.now());
-        assert_eq!(rate.take(50_000, Claim::First, clock.now()), Ok(()));
-        let wait = rate.take(1, Claim::First, clock.now()).unwrap_err();
+        assert_eq!(rate.take(50_000, RateClaim::First, clock.now()), Ok(()));
+        let wait = rate.take(1, RateClaim::First, clock.now()).unwrap_err();
         assert_eq!(wait, Duration::from_secs(20));
         clock.advance(wait + Duration::from_millis(1));
-        assert_eq!(rate.take(1, Claim::First, clock.now()), Ok(()));
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Ok(()));
     }
 
     #[test]
     fn the_last_half_is_for_the_live_edge() {
         let clock = Clock::manual();
         let rate = Rate::new(Some(10), clock.now());
-        let count = |claim: Claim| (0..1000).filter(|_| rate.take(1, claim, clock.now()).is_ok()).count();
-        assert_eq!(count(Claim::Second), 150);
-        assert_eq!(count(Claim::First), 150);
-        assert_eq!(count(Claim::First) + count(Claim::Second), 0);
+        let count = |claim: RateClaim| (0..1000).filter(|_| rate.take(1, claim, clock.now()).is_ok()).count();
+        assert_eq!(count(RateClaim::Second), 150);
+        assert_eq!(count(RateClaim::First), 150);
+        assert_eq!(count(RateClaim::First) + count(RateClaim::Second), 0);
     }
 
     #[test]
     fn without_a_limit_everything_passes() {
         let clock = Clock::manual();
         let rate = Rate::new(None, clock.now());
-        assert!((0..1000).all(|_| rate.take(u64::MAX, Claim::Second, clock.now()).is_ok()));
+        assert!((0..1000).all(|_| rate.take(u64::MAX, RateClaim::Second, clock.now()).is_ok()));
     }
 }

@@ -25,7 +25,7 @@ impl NamespaceHandle {
         if Kind::of(&object.key, &[]).is_rewritten() {
             hosted.live.removed(&object.key);
         }
-        hosted.below.settled(&object.key, false).await?;
+        hosted.durable_tier.settled(&object.key, false).await?;
         Ok(true)
     }
 }

@@ -1,4 +1,4 @@
-//! Which window of time is asked for, in whatever words: `start` and `end`, or so much of it up to now.
+//! Which window of time is asked for, in whatever words: `start` and `end`, or this much of it up to now.
 
 use std::fmt;
 

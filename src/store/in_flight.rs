@@ -88,7 +88,7 @@ impl InFlightLimit {
         is_fair
     }
 
-    /// Whether so many bytes could be taken now.
+    /// Whether this many bytes could be taken now.
     pub(super) fn would_take(&self, bytes: u64, claim: Claim<'_>) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let used = self.used.load(Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] opens one [`HotNamespace`] for each configured namespace; an object goes in through an [`Upload`] and comes out as an
 //! [`Entry`], or piece by piece through a [`GrowingReader`] while it is still going in. Who comes too early waits for its
-//! [`NextNews`]. [`Below`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
+//! [`NextNews`]. [`DurableTier`] is what lies below memory: the [`tier`] that decides, and a [`cold`] backend that keeps.
 //!
 //! Invariants: nothing here knows HTTP, keys or playlists. An object is whole or absent, and a name changes from one whole
 //! version to the next in one step; what is read while it grows is no object yet, and never seen where there is one. Bytes
@@ -71,7 +71,7 @@ pub enum Durable {
 
 /// What is below a namespace's memory: a tier, or nothing. A cheap handle.
 #[derive(Clone, Debug, Default)]
-pub struct Below(Option<Tier>);
+pub struct DurableTier(Option<Tier>);
 
 /// What all namespaces share: the limit on bytes in flight.
 #[derive(Debug)]
@@ -116,20 +116,20 @@ impl Store {
         Self { access, ..self }
     }
 
-    /// Begins what is below a namespace that has just been opened. It starts by itself; [`Below::opened`] tells when it has.
+    /// Begins what is below a namespace that has just been opened. It starts by itself; [`DurableTier::opened`] tells when it has.
     ///
     /// # Panics
     /// With a tier, outside of a runtime.
     #[must_use]
-    pub fn open_below(
+    pub fn open_durable_tier(
         &self,
         name: &Namespace,
         hot: &Arc<HotNamespace>,
         durable: &Durable,
         options: Options,
         metrics: DurableMetrics,
-    ) -> Below {
-        let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return Below(None) };
+    ) -> DurableTier {
+        let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier(None) };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
         let (access, clock, readers) = (self.access.clone(), self.clock.clone(), self.readers);
         let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock, readers));
@@ -139,7 +139,7 @@ impl Store {
             Durable::Disk | Durable::Off => "disk".to_owned(),
         };
         let journal = objects.join(".index").join(name.as_str()).join(place);
-        Below(Some(Tier::start(name.clone(), hot, open, journal, options, metrics)))
+        DurableTier(Some(Tier::start(name.clone(), hot, open, journal, options, metrics)))
     }
 
     /// Makes a namespace, empty, with its hot capacity in bytes.
@@ -160,7 +160,7 @@ impl Store {
     }
 }
 
-impl Below {
+impl DurableTier {
     /// One that a test has put together.
     #[must_use]
     pub fn new(tier: Tier) -> Self {

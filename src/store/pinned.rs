@@ -54,9 +54,9 @@ struct Lent {
 pub(super) struct Keeper(Arc<Lent>);
 
 /// What the readers' bytes belong to.
-struct Hold(Arc<Lent>);
+struct LentBytes(Arc<Lent>);
 
-impl AsRef<[u8]> for Hold {
+impl AsRef<[u8]> for LentBytes {
     fn as_ref(&self) -> &[u8] {
         &self.0.bytes
     }
@@ -72,7 +72,7 @@ impl Pinned {
     pub(super) fn lend(self: &Arc<Self>, bytes: Bytes) -> (Bytes, Keeper) {
         let (keepers, is_gone) = (AtomicUsize::new(1), AtomicBool::new(false));
         let lent = Arc::new(Lent { bytes, keepers, is_gone, pinned: Arc::clone(self) });
-        (Bytes::from_owner(Hold(Arc::clone(&lent))), Keeper(lent))
+        (Bytes::from_owner(LentBytes(Arc::clone(&lent))), Keeper(lent))
     }
 
     pub(super) fn set_capacity(&self, capacity: u64) {
@@ -149,7 +149,7 @@ impl Drop for Lent {
     }
 }
 
-/// Whether a reader who still has bytes at this address to take, and has taken so many in that time, is given up: they are of a
+/// Whether a reader who still has bytes at this address to take, and has taken this many in that time, is given up: they are of a
 /// body that is gone, readers hold too much of such, and others are faster.
 #[must_use]
 pub fn is_given_up(address: usize, taken: u64, within: Duration) -> bool {

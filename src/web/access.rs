@@ -28,7 +28,7 @@ const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );
 
-/// So many credentials of one kind are looked at: a client has one, and a front in between may have added its own. More would only
+/// This many credentials of one kind are looked at: a client has one, and a front in between may have added its own. More would only
 /// be judged at our cost.
 pub(super) const OF_ONE_KIND: usize = 2;
 

@@ -5,13 +5,13 @@ use http::{HeaderValue, Uri};
 use super::access::{self, Credential};
 use super::connection::tls::Certificate;
 use super::record::redact;
-use super::target::{Names, Resource};
+use super::target::{Naming, Resource};
 use crate::auth::secret::Secret;
 use crate::model::id::ObjectId;
 
 /// The object a URL names, the tokens in it and the time to live it asks for, where it names one.
 pub(crate) fn target(uri: &Uri) -> Option<(ObjectId, Vec<Secret<'_>>, Option<u64>)> {
-    let Resource::Object(target) = Resource::parse(uri, Names::Object)?.ok()? else { return None };
+    let Resource::Object(target) = Resource::parse(uri, Naming::Object)?.ok()? else { return None };
     let ttl_seconds = target.ttl_seconds().ok().flatten();
     Some((target.object, target.tokens, ttl_seconds))
 }
@@ -26,7 +26,7 @@ pub(crate) fn credential(value: &HeaderValue) -> Option<Secret<'_>> {
 
 /// What a URL means to WebDAV: an object, or a folder, which is `Some(None)`.
 pub(crate) fn resource(uri: &Uri, folder: bool) -> Option<Option<ObjectId>> {
-    Some(match Resource::parse(uri, if folder { Names::Folder } else { Names::Both })?.ok()? {
+    Some(match Resource::parse(uri, if folder { Naming::Folder } else { Naming::Both })?.ok()? {
         Resource::Object(target) => Some(target.object),
         Resource::Collection { .. } => None,
     })

@@ -143,7 +143,7 @@ impl<'a> Target<'a> {
 
 /// What may be named by a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
+pub(super) enum Naming {
     /// An object.
     Object,
     /// An object; or, by a path that ends in a slash or has nothing but a namespace, a folder.
@@ -182,13 +182,13 @@ impl Name {
 
 impl<'a> Resource<'a> {
     /// Reads a URL. `None` for a path that is not under `/cache/` at all.
-    pub(super) fn parse(uri: &'a Uri, names: Names) -> Option<Result<Self, Problem>> {
+    pub(super) fn parse(uri: &'a Uri, names: Naming) -> Option<Result<Self, Problem>> {
         let rest = uri.path().strip_prefix("/cache/")?;
         let query = uri.query().unwrap_or_default();
-        if names == Names::Object {
+        if names == Naming::Object {
             return Some(Target::parse_rest(rest, query).map(Self::Object));
         }
-        let folder = names == Names::Folder;
+        let folder = names == Naming::Folder;
         let (namespace, path) = rest.split_once('/').unwrap_or((rest, ""));
         let named = parameters(query).any(|(name, _)| matches!(name, "key" | "key_base64"));
         let is_folder = folder || path.ends_with('/') || path.is_empty() && !named;
@@ -259,7 +259,7 @@ mod tests {
 
     fn parse(url: &'static str) -> Result<(String, String), ()> {
         let uri = Box::leak(Box::new(Uri::from_static(url)));
-        let Resource::Object(target) = Resource::parse(uri, Names::Object).unwrap().map_err(|_| ())? else { return Err(()) };
+        let Resource::Object(target) = Resource::parse(uri, Naming::Object).unwrap().map_err(|_| ())? else { return Err(()) };
         Ok((target.object.namespace.to_string(), target.object.key.to_string()))
     }
 
@@ -304,8 +304,8 @@ mod tests {
         ] {
             assert_eq!(parse(url), Err(()), "{url}");
         }
-        assert!(Resource::parse(&Uri::from_static("/cache"), Names::Object).is_none());
-        assert!(Resource::parse(&Uri::from_static("/other/live/a"), Names::Object).is_none());
+        assert!(Resource::parse(&Uri::from_static("/cache"), Naming::Object).is_none());
+        assert!(Resource::parse(&Uri::from_static("/other/live/a"), Naming::Object).is_none());
     }
 
     #[test]
@@ -320,15 +320,15 @@ mod tests {
             ("/cache/live?key=a%3F.ts", false, false, "/cache/live/a%3F.ts"),
         ] {
             let uri = Uri::from_static(url);
-            let resource = Resource::parse(&uri, if folder { Names::Folder } else { Names::Both }).unwrap().unwrap();
+            let resource = Resource::parse(&uri, if folder { Naming::Folder } else { Naming::Both }).unwrap().unwrap();
             assert_eq!((matches!(resource, Resource::Collection { .. }), &*resource.path()), (is_folder, path), "{url}");
             assert_eq!(resource.tokens().len(), url.matches("token").count(), "{url}");
             assert_eq!(resource.in_query(), url.contains("?key="), "{url}");
         }
         for url in ["/cache/", "/cache//", "/cache/live//", "/cache/live/a//", "/cache/live/../", "/cache/live/%ff/"] {
-            assert!(Resource::parse(&Uri::from_static(url), Names::Both).unwrap().is_err(), "{url}");
+            assert!(Resource::parse(&Uri::from_static(url), Naming::Both).unwrap().is_err(), "{url}");
         }
-        assert!(Resource::parse(&Uri::from_static("/"), Names::Folder).is_none());
+        assert!(Resource::parse(&Uri::from_static("/"), Naming::Folder).is_none());
     }
 
     #[test]

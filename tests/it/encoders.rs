@@ -26,7 +26,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Runs ffmpeg, for so many seconds at most: a reader that misses a segment may ask for it for ever.
+/// Runs ffmpeg, for this many seconds at most: a reader that misses a segment may ask for it for ever.
 fn ffmpeg(limit: u32, arguments: &[String]) -> Output {
     let mut command = limited(limit, "ffmpeg");
     command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(arguments);
@@ -157,7 +157,7 @@ impl crate::wire::Answer {
     }
 }
 
-/// ffprobe finds picture and sound, and ffmpeg decodes at least so many seconds without a complaint.
+/// ffprobe finds picture and sound, and ffmpeg decodes at least this many seconds without a complaint.
 fn decodes(url: &str, seconds: f64) {
     let arguments = format!("-v error -show_entries stream=codec_type -of csv=p=0 {url}");
     let output = limited(30, "ffprobe").args(words(&arguments)).output().unwrap();

@@ -14,7 +14,7 @@ use crate::harness::{NAMESPACE, Origin, Process, bytes, eventually};
 use crate::programs::{limited, program};
 use crate::wire::{Answer, Request, Wire};
 
-/// What an object of this key and so many bytes counts for, in the server's account.
+/// What an object of this key and this many bytes counts for, in the server's account.
 fn cost(key: &str, length: usize) -> f64 {
     (length + key.len() + 768) as f64
 }
@@ -77,7 +77,7 @@ impl Reader {
         self.headers.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
     }
 
-    /// Reads until so many bytes have come, and not one more.
+    /// Reads until this many bytes have come, and not one more.
     fn read_to(&mut self, length: usize) {
         while self.read.len() < length {
             let chunk = self.wire.chunk().expect("the answer goes on");
@@ -313,10 +313,10 @@ fn curl(origin: &Origin, key: &str, version: &str) -> Process {
     Process(curl.unwrap())
 }
 
-/// What has come of it, when it is at least so much.
+/// What has come of it, when it is at least this much.
 fn take(curl: &mut Child, length: usize) -> Vec<u8> {
     let mut taken = vec![0; length];
-    curl.stdout.as_mut().unwrap().read_exact(&mut taken).expect("so much has come");
+    curl.stdout.as_mut().unwrap().read_exact(&mut taken).expect("this much has come");
     taken
 }
 

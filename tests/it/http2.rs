@@ -32,7 +32,7 @@ struct Frame {
 }
 
 impl Http2 {
-    /// Opens it, with so much window for each stream.
+    /// Opens it, with this much window for each stream.
     fn open(origin: &Origin, window: u32) -> Self {
         let mut stream = TcpStream::connect(origin.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();

@@ -177,7 +177,7 @@ fn a_gate_holds_a_playlist_back_until_its_segments_are_here() {
     });
     let short = settings("gate = \"300ms\"");
     short.store("p.m3u8", media(1, 1, 2, ""));
-    assert!(short.get("p.m3u8").text().contains("1.ts"), "at most so long");
+    assert!(short.get("p.m3u8").text().contains("1.ts"), "at most this long");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn start(mut command: Command) -> Process {
     Process(command.spawn().unwrap())
 }
 
-/// An encoder that pushes one rendition in segments of so many seconds to the origin, or to a folder. One that comes after another
+/// An encoder that pushes one rendition in segments of this many seconds to the origin, or to a folder. One that comes after another
 /// goes on with its playlist, and says that there is a break.
 fn push_hls(to: &str, segment: u32, more: &str) -> Process {
     let mut ffmpeg = ffmpeg(&[TONE, H264, &format!("-f hls -hls_time {segment} -hls_list_size 8"), more]);
@@ -161,7 +161,7 @@ fn ingest(origin: &Origin) -> String {
     format!("http://momento:{}@{}/cache/{NAMESPACE}", origin.encoder, origin.address)
 }
 
-/// Waits until a playlist lists so many segments.
+/// Waits until a playlist lists this many segments.
 fn wait_for_segments(origin: &Origin, playlist: &str, number: usize) {
     let listed = || (origin.get(playlist).text().matches("#EXTINF").count() >= number).then_some(());
     assert!(eventually(Duration::from_secs(30), listed).is_some(), "the stream begins");

@@ -15,7 +15,7 @@ pub(crate) fn program(name: &str) -> Command {
     Command::new(name)
 }
 
-/// The same, ended after so many seconds: what asks for something that never comes may ask for ever.
+/// The same, ended after this many seconds: what asks for something that never comes may ask for ever.
 pub(crate) fn limited(seconds: u32, program: impl AsRef<OsStr>) -> Command {
     assert_is_here(&program);
     let mut command = Command::new("timeout");

@@ -21,7 +21,7 @@ fn say(address: SocketAddr, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Waits until `reason` has been counted so many times, and gives the line and the report of it.
+/// Waits until `reason` has been counted this many times, and gives the line and the report of it.
 fn told(origin: &Origin, reason: &str, times: f64) -> (serde_json::Value, serde_json::Value) {
     let series = format!("springhead_connections_unread_total{{reason=\"{reason}\"}}");
     let counted = || origin.metrics().contains(&series).then(|| origin.metric(&series));

@@ -200,7 +200,7 @@ impl Wire {
         Some(chunk)
     }
 
-    /// So many bytes of what comes; `None` when the connection ends before that.
+    /// This many bytes of what comes; `None` when the connection ends before that.
     pub(crate) fn take(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.read.len() < count {
             self.more()?;

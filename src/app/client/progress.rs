@@ -34,7 +34,7 @@ impl ProgressLine {
         self.bar.enable_steady_tick(Duration::from_millis(100));
     }
 
-    /// Says what is done, so many times.
+    /// Says what is done, this many times.
     pub(in crate::app) fn begin_count(&self, what: &str, count: u64) {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}, {eta} left") {
             self.bar.set_style(style);

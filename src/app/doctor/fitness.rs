@@ -298,7 +298,7 @@ pub(super) fn missing(answer: &Response, asked: RequestContext<'_>) -> Finding {
         return Finding::failure(
             STEP,
             format!("{status} for a missing name may be cached for {seconds} s"),
-            "a segment that is asked for a moment too early stays missing for so long: send no-store on errors",
+            "a segment that is asked for a moment too early stays missing for this long: send no-store on errors",
         );
     }
     if !caching.present && asked.at == At::Origin {

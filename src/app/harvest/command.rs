@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::sink::{LocalFolder, Sink};
 use super::source::Source;
-use super::window::AskedWindow;
+use super::window::HarvestWindow;
 use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::args::Args;
 use crate::app::client::{
@@ -46,7 +46,7 @@ pub(in crate::app) struct HarvestRequest {
     /// Until when [default: now].
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Instead: so much of it, up to now.
+    /// Instead: this much of it, up to now.
     #[arg(long, value_name = "DURATION")]
     last: Option<String>,
     /// The folder, a new or empty one; or `s3://BUCKET/PREFIX`, `gs://` or `az://`, with credentials from the environment.
@@ -73,7 +73,7 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let address = address.map_err(|error| usage("BASE_URL", error))?;
     let timeout = parse_duration(&request.timeout).map_err(|error| usage("--timeout", error))?;
     let clock = Clock::system();
-    let asked = AskedWindow { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
+    let asked = HarvestWindow { start: request.from.clone(), end: request.to.clone(), last: request.last.clone() };
     let window = asked.window(clock.wall()).map_err(|error| {
         let flag = match error.word {
             WindowWord::Start => "--from",

@@ -1,6 +1,6 @@
 //! Harvests that are ordered from a running server (`/v1/harvest`): which are taken, how many run, what is remembered of them.
 //!
-//! Invariants: without a place in the settings none is taken, and none goes anywhere else. So many run at a time, so many wait, so
+//! Invariants: without a place in the settings none is taken, and none goes anywhere else. This many run at a time, this many wait, so
 //! many are remembered. They end with the server and hold up nothing: ordered again, one goes on where it was.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
-use super::window::{self, AskedWindow};
+use super::window::{self, HarvestWindow};
 use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
@@ -63,7 +63,7 @@ struct Job {
     entry: ObjectId,
     /// Of the playlist.
     url: Url,
-    asked: AskedWindow,
+    asked: HarvestWindow,
     /// What was asked for; when an older harvest is gone on with, what that was.
     window: Mutex<Window>,
     out: Out,
@@ -167,7 +167,7 @@ impl Inner {
         }
         let key = Key::parse(&order.playlist).map_err(|error| wrong("playlist", &error))?;
         let now = self.origin.clock().wall();
-        let asked = AskedWindow { start: order.start, end: order.end, last: order.last };
+        let asked = HarvestWindow { start: order.start, end: order.end, last: order.last };
         let window = asked.window(now).map_err(|error| {
             let field = match error.word {
                 WindowWord::Start => "start",

@@ -3,15 +3,15 @@
 use crate::model::clock::WallTime;
 use crate::origin::{Window, WindowError, WindowWord, WindowWords};
 
-/// From when and until when, or so much of it up to now; as it was written.
+/// From when and until when, or this much of it up to now; as it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct AskedWindow {
+pub(super) struct HarvestWindow {
     pub(super) start: Option<String>,
     pub(super) end: Option<String>,
     pub(super) last: Option<String>,
 }
 
-impl AskedWindow {
+impl HarvestWindow {
     /// What it means now. Without an end it ends now, so that the window is closed.
     pub(super) fn window(&self, now: WallTime) -> Result<Window, WindowError> {
         let words = WindowWords { start: self.start.as_deref(), end: self.end.as_deref(), last: self.last.as_deref() };
@@ -55,7 +55,7 @@ mod tests {
         let now = WallTime::from_millis(1_767_225_600_000);
         let asked = |start: &str, end: &str, last: &str| {
             let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-            AskedWindow { start: text(start), end: text(end), last: text(last) }.window(now).map(|window| window.to_string())
+            HarvestWindow { start: text(start), end: text(end), last: text(last) }.window(now).map(|window| window.to_string())
         };
         assert_eq!(asked("", "", ""), Ok(format!("end={now}")));
         let hour = WallTime::from_millis(now.millis() - 3_600_000);

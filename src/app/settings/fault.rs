@@ -4,12 +4,12 @@ use std::fmt;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::app) struct Fault {
+pub(in crate::app) struct SettingFault {
     pub(in crate::app) place: String,
     pub(in crate::app) message: String,
 }
 
-impl Fault {
+impl SettingFault {
     pub(in crate::app) fn new(place: impl Into<String>, message: impl fmt::Display) -> Self {
         Self { place: place.into(), message: message.to_string() }
     }
@@ -17,13 +17,13 @@ impl Fault {
 
 /// A setting that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::app) struct Change {
+pub(in crate::app) struct SettingChange {
     pub(in crate::app) key: String,
     pub(in crate::app) from: Option<String>,
     pub(in crate::app) to: Option<String>,
 }
 
-impl Change {
+impl SettingChange {
     /// As it may be logged: the addresses of webhooks may hold secrets.
     pub(in crate::app) fn masked(self) -> Self {
         if !self.key.starts_with("webhooks.") {
@@ -52,11 +52,11 @@ impl Change {
 
 /// Everything that is wrong.
 #[derive(Clone, Debug)]
-pub(in crate::app) struct Faults(pub(in crate::app) Vec<Fault>);
+pub(in crate::app) struct SettingFaults(pub(in crate::app) Vec<SettingFault>);
 
-impl fmt::Display for Faults {
+impl fmt::Display for SettingFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Fault { place, message } in &self.0 {
+        for SettingFault { place, message } in &self.0 {
             writeln!(f, "{place}: {message}")?;
         }
         let count = self.0.len();
@@ -84,7 +84,7 @@ mod tests {
             let section = if section.starts_with("namespaces.") { "namespaces.NAME" } else { section };
             let is_told = if section.is_empty() { told.contains(name) } else { told.contains(&format!("[{section}]")) };
             let is_told = is_told && !(section == "namespaces.NAME" && but.contains(name));
-            let change = Change { key: key.clone(), from: Some(value), to: Some("another".to_owned()) };
+            let change = SettingChange { key: key.clone(), from: Some(value), to: Some("another".to_owned()) };
             assert_eq!(change.is_live(), is_told, "{key}");
         }
         assert!(told.len() > 4 && but.len() == 1, "{told:?} {but:?}");

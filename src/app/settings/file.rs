@@ -8,17 +8,17 @@ use super::values::{
     ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, object_readers, rate, size,
     size_or, web_address,
 };
-use super::{AccessLogOutput, Fault, LogFormat, LogLevel, Settings};
+use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
 
 /// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
-pub(super) fn read(text: &str, name: &str, faults: &mut Vec<Fault>) -> Settings {
+pub(super) fn read(text: &str, name: &str, faults: &mut Vec<SettingFault>) -> Settings {
     let (table, errors) = DeTable::parse_recoverable(text);
     let place = |offset: usize| format!("{name}:{}", 1 + text[..offset.min(text.len())].matches('\n').count());
     for error in errors {
         let at = error.span().map_or_else(|| name.to_owned(), |span| place(span.start));
-        faults.push(Fault::new(at, error.message()));
+        faults.push(SettingFault::new(at, error.message()));
     }
     let mut settings = Settings::default();
     let mut top = Section { path: String::new(), table: table.get_ref(), known: Vec::new(), place: &place, faults };
@@ -191,7 +191,7 @@ struct Section<'a, 'f> {
     table: &'a DeTable<'a>,
     known: Vec<String>,
     place: &'f dyn Fn(usize) -> String,
-    faults: &'f mut Vec<Fault>,
+    faults: &'f mut Vec<SettingFault>,
 }
 
 impl<'a> Section<'a, '_> {
@@ -202,7 +202,7 @@ impl<'a> Section<'a, '_> {
 
     fn fault(&mut self, offset: usize, key: &str, message: &str) {
         let place = (self.place)(offset);
-        self.faults.push(Fault::new(format!("{place}: {}{key}", self.path), message));
+        self.faults.push(SettingFault::new(format!("{place}: {}{key}", self.path), message));
     }
 
     fn text(&mut self, key: &str, read: impl FnOnce(&str) -> Result<(), String>) {

@@ -1,6 +1,6 @@
 //! Settings: flag > environment > file > default, checked as one.
 //!
-//! A value is read into what it means, or becomes a [`Fault`]; all faults are reported in one run, each with its place.
+//! A value is read into what it means, or becomes a [`SettingFault`]; all faults are reported in one run, each with its place.
 
 mod auto;
 mod fault;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::auto::Auto;
 use self::auto::MAX_IN_FLIGHT;
-pub(super) use self::fault::{Change, Fault, Faults};
+pub(super) use self::fault::{SettingChange, SettingFault, SettingFaults};
 pub(super) use self::values::AccessLogOutput;
 use self::values::{address, collector, directory, duration, file_name, size_or, truth};
 use crate::app::client::Url;
@@ -189,27 +189,27 @@ impl Default for Settings {
 
 impl Settings {
     /// Reads the file, if one is named, and lays the overrides over it.
-    pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, Faults> {
+    pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, SettingFaults> {
         let mut faults = Vec::new();
         let mut settings = Self::default();
         if let Some(path) = path {
             match std::fs::read_to_string(path) {
                 Ok(text) => settings = file::read(&text, &path.display().to_string(), &mut faults),
-                Err(error) => faults.push(Fault::new(path.display().to_string(), format!("can't be read: {error}"))),
+                Err(error) => faults.push(SettingFault::new(path.display().to_string(), format!("can't be read: {error}"))),
             }
         }
         let from_file = path.is_some();
         settings.lay_over(overrides, from_file, &mut faults);
         settings.check_whole(&mut faults);
-        if faults.is_empty() { Ok(settings) } else { Err(Faults(faults)) }
+        if faults.is_empty() { Ok(settings) } else { Err(SettingFaults(faults)) }
     }
 
-    fn lay_over(&mut self, overrides: &Overrides, from_file: bool, faults: &mut Vec<Fault>) {
+    fn lay_over(&mut self, overrides: &Overrides, from_file: bool, faults: &mut Vec<SettingFault>) {
         let mut read = |given: &Option<Given>, read: &mut dyn FnMut(&str) -> Result<(), String>| {
             if let Some(given) = given
                 && let Err(message) = read(&given.value)
             {
-                faults.push(Fault::new(&given.name, message));
+                faults.push(SettingFault::new(&given.name, message));
             }
         };
         read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
@@ -236,7 +236,7 @@ impl Settings {
             for given in given {
                 match address(&given.value) {
                     Ok(value) => listen.push(value),
-                    Err(message) => faults.push(Fault::new(&given.name, message)),
+                    Err(message) => faults.push(SettingFault::new(&given.name, message)),
                 }
             }
             if !listen.is_empty() {
@@ -258,8 +258,8 @@ impl Settings {
                     let policy = namespaces.entry(name).or_default();
                     policy.hot_capacity = bytes.unwrap_or(policy.hot_capacity);
                 }
-                (Err(error), _) => faults.push(Fault::new(&given.name, format!("{name:?}: {error}"))),
-                (_, Err(message)) => faults.push(Fault::new(&given.name, message)),
+                (Err(error), _) => faults.push(SettingFault::new(&given.name, format!("{name:?}: {error}"))),
+                (_, Err(message)) => faults.push(SettingFault::new(&given.name, message)),
             }
         }
         if !namespaces.is_empty() {
@@ -269,22 +269,23 @@ impl Settings {
     }
 
     /// What can only be judged when everything is known.
-    fn check_whole(&self, faults: &mut Vec<Fault>) {
+    fn check_whole(&self, faults: &mut Vec<SettingFault>) {
         if self.listen.is_empty() && self.tls.listen.is_empty() {
-            faults.push(Fault::new("listen", "names no address to serve on, and neither does tls.listen"));
+            faults.push(SettingFault::new("listen", "names no address to serve on, and neither does tls.listen"));
         }
         if !self.tls.listen.is_empty() {
             for (key, file) in [("tls.certificate", &self.tls.certificate), ("tls.key", &self.tls.key)] {
                 if file.is_none() {
-                    faults.push(Fault::new(key, "names no file, and tls.listen needs one"));
+                    faults.push(SettingFault::new(key, "names no file, and tls.listen needs one"));
                 }
             }
         }
         if self.namespaces.is_empty() {
-            faults.push(Fault::new("namespaces", "there is none, so nothing could be stored"));
+            faults.push(SettingFault::new("namespaces", "there is none, so nothing could be stored"));
         }
         for (name, policy) in &self.namespaces {
-            let mut fault = |key: &str, message: String| faults.push(Fault::new(format!("namespaces.{name}.{key}"), message));
+            let mut fault =
+                |key: &str, message: String| faults.push(SettingFault::new(format!("namespaces.{name}.{key}"), message));
             if policy.max_object_size == 0 {
                 fault("max_object_size", "is 0: no object would fit".to_owned());
             }
@@ -320,17 +321,17 @@ impl Settings {
         }
         for (key, limit) in [("total", self.connections.total), ("per_address", self.connections.per_address)] {
             if limit == 0 {
-                faults.push(Fault::new(format!("connections.{key}"), "is 0: nobody could connect"));
+                faults.push(SettingFault::new(format!("connections.{key}"), "is 0: nobody could connect"));
             }
         }
         if self.access_log.rotate_size < 1 << 10 {
-            faults.push(Fault::new("access_log.rotate_size", "is smaller than 1KiB: a few lines would fill a file"));
+            faults.push(SettingFault::new("access_log.rotate_size", "is smaller than 1KiB: a few lines would fill a file"));
         }
         if self.access_log.keep > 1000 {
-            faults.push(Fault::new("access_log.keep", "is more than 1000"));
+            faults.push(SettingFault::new("access_log.keep", "is more than 1000"));
         }
         if self.harvest.folder.as_ref().is_some_and(|folder| self.data_dir.starts_with(folder)) {
-            faults.push(Fault::new("harvest.folder", "holds the data directory: recordings take a folder of their own"));
+            faults.push(SettingFault::new("harvest.folder", "holds the data directory: recordings take a folder of their own"));
         }
         let limits = [
             ("timeouts.request_head", self.timeouts.request_head),
@@ -341,23 +342,23 @@ impl Settings {
         ];
         for (key, limit) in limits {
             if limit < Duration::from_millis(100) || limit > Duration::from_secs(86_400) {
-                faults.push(Fault::new(key, "has to be between 100ms and 1d"));
+                faults.push(SettingFault::new(key, "has to be between 100ms and 1d"));
             }
         }
     }
 
     /// What differs from older settings: each key with its old and its new value.
-    pub(super) fn changes_since(&self, older: &Self) -> Vec<Change> {
+    pub(super) fn changes_since(&self, older: &Self) -> Vec<SettingChange> {
         let (before, after) = (render::values(older), render::values(self));
         let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
         let change = |key: &&String| {
             let (from, to) = (before.get(*key).cloned(), after.get(*key).cloned());
-            (from != to).then(|| Change { key: (*key).clone(), from, to }.masked())
+            (from != to).then(|| SettingChange { key: (*key).clone(), from, to }.masked())
         };
         keys.iter().filter_map(change).collect()
     }
 
-    /// Takes over what a running server takes up ([`Change::is_live`]).
+    /// Takes over what a running server takes up ([`SettingChange::is_live`]).
     pub(super) fn take_live(&mut self, new: Self) {
         let Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, .. } = new;
         *self = Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, ..self.clone() };
@@ -387,7 +388,7 @@ pub(crate) fn read_text(text: &str) -> Result<Settings, String> {
     let mut faults = Vec::new();
     let settings = file::read(text, "fuzz.toml", &mut faults);
     settings.check_whole(&mut faults);
-    if faults.is_empty() { Ok(settings) } else { Err(Faults(faults).to_string()) }
+    if faults.is_empty() { Ok(settings) } else { Err(SettingFaults(faults).to_string()) }
 }
 
 #[cfg(test)]

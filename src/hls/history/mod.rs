@@ -210,7 +210,7 @@ impl History {
         listed
     }
 
-    /// What was listed when so many had been listed before it.
+    /// What was listed when this many had been listed before it.
     fn at(&self, place: u64) -> Option<&Arc<Listed>> {
         self.listed.get(usize::try_from(place.checked_sub(self.forgotten)?).ok()?)
     }
@@ -285,7 +285,7 @@ impl History {
         }
     }
 
-    /// Forgets so many of the oldest.
+    /// Forgets this many of the oldest.
     pub fn forget_oldest(&mut self, count: usize) {
         for _ in 0..count {
             let Some(oldest) = self.listed.pop_front() else { return };

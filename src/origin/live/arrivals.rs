@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Map;
+use super::ByKey;
 use super::segment::Arrival;
 use crate::model::id::Key;
 
@@ -11,12 +11,12 @@ const KEPT: usize = 2048;
 
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    by_key: Map<Known>,
+    by_key: ByKey<KnownArrival>,
     order: VecDeque<Key>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownArrival {
     arrival: Arrival,
     /// A playlist that lists it.
     listed_by: Option<Key>,
@@ -29,7 +29,7 @@ impl Arrivals {
         if before.is_none() {
             self.order.push_back(key.clone());
         }
-        self.by_key.insert(key.clone(), Known { arrival, listed_by: listed_by.or(before.flatten()) });
+        self.by_key.insert(key.clone(), KnownArrival { arrival, listed_by: listed_by.or(before.flatten()) });
         if self.order.len() > KEPT
             && let Some(oldest) = self.order.pop_front()
         {

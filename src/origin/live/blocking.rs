@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::rendition::Rendition;
+use super::rendition::FollowedRendition;
 
-impl Rendition {
+impl FollowedRendition {
     /// Whether the playlist has this segment, or this partial segment, already (RFC 8216bis 6.2.5.2).
     pub(super) fn has(&self, msn: u64, part: Option<u64>) -> bool {
         if msn > self.next {

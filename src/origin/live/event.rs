@@ -54,7 +54,7 @@ pub(super) struct Now {
 
 impl Events {
     /// Counts an event and has it told, unless the same has just been told.
-    pub(super) fn tell(&mut self, now: Now, at: &Place<'_>, kind: EventKind, detail: String) {
+    pub(super) fn tell(&mut self, now: Now, at: &EventSubject<'_>, kind: EventKind, detail: String) {
         self.counted.push(kind);
         let of = (at.playlist.clone(), kind);
         let just_told = self.told.get(&of).is_some_and(|told| now.moment.since(*told) < QUIET);
@@ -85,7 +85,7 @@ impl Events {
     }
 
     /// Counts an event and has it told, also when the same was told a moment ago: a change of standing, of which none may be missed.
-    pub(super) fn announce(&mut self, now: Now, at: &Place<'_>, kind: EventKind, detail: String) {
+    pub(super) fn announce(&mut self, now: Now, at: &EventSubject<'_>, kind: EventKind, detail: String) {
         self.told.remove(&(at.playlist.clone(), kind));
         self.tell(now, at, kind, detail);
     }
@@ -99,7 +99,7 @@ impl Events {
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct EventSubject<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) stream: &'a Key,
     pub(super) playlist: &'a Key,

@@ -8,7 +8,7 @@ use crate::model::id::Key;
 
 /// How many folders up a playlist is looked for: more than anybody nests.
 const UP: usize = 32;
-/// So many are beside a segment at most; of more the first ones are taken.
+/// This many are beside a segment at most; of more the first ones are taken.
 const BESIDE: usize = 64;
 
 /// Playlists, or MPDs, by their folders.

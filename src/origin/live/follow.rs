@@ -9,10 +9,10 @@ use http::HeaderValue;
 use super::Noted;
 use super::arrivals::Arrivals;
 use super::dash::{Dash, Sketch};
-use super::event::{Now, Place};
+use super::event::{EventSubject, Now};
 use super::outline::Outline;
-use super::rendition::{News, Rendition};
-use super::state::{Expected, State};
+use super::rendition::{FollowedRendition, News};
+use super::state::{Expected, LiveState};
 use crate::hls::history::Step;
 use crate::model::clock::Moment;
 use crate::model::event::EventKind;
@@ -21,10 +21,10 @@ use crate::model::liveness::Liveness;
 
 /// Names that are waited for in one namespace.
 const EXPECTED: usize = 4096;
-/// Of a playlist seen for the first time, so many of its last segments are expected: what is older may never have been here.
+/// Of a playlist seen for the first time, this many of its last segments are expected: what is older may never have been here.
 pub(super) const EXPECTED_AT_FIRST: usize = 3;
 
-impl State {
+impl LiveState {
     /// Says, too, how this version stands to the one before it.
     pub(super) fn media(
         &mut self,
@@ -40,7 +40,7 @@ impl State {
             self.folders.add(key);
         }
         self.places.written(key, !version.ended, version.bytes());
-        let rendition = self.renditions.entry(key.clone()).or_insert_with(|| Rendition::new(now, expires));
+        let rendition = self.renditions.entry(key.clone()).or_insert_with(|| FollowedRendition::new(now, expires));
         let News { mut segments, events, .. } = rendition.follow(&version, now, first, &stored);
         (rendition.written, rendition.expires) = (now.moment, expires);
         let step = match events.first() {
@@ -50,19 +50,19 @@ impl State {
             _ => Step::On,
         };
         let stream = self.streams.of(key).cloned().unwrap_or_else(|| key.clone());
-        let place = Place { namespace, stream: &stream, playlist: key };
+        let subject = EventSubject { namespace, stream: &stream, playlist: key };
         if let Some(fault) = &version.fault
             && rendition.fault.is_none()
         {
-            self.events.tell(now, &place, EventKind::BrokenPlaylist, fault.clone());
+            self.events.tell(now, &subject, EventKind::BrokenPlaylist, fault.clone());
         }
         rendition.fault.clone_from(&version.fault);
         if first {
             let detail = format!("a media playlist of {:.3} s segments", rendition.target.as_secs_f64());
-            self.events.announce(now, &place, EventKind::Started, detail);
+            self.events.announce(now, &subject, EventKind::Started, detail);
         }
         for (kind, detail) in events {
-            self.events.tell(now, &place, kind, detail);
+            self.events.tell(now, &subject, kind, detail);
         }
         let expected_from = if first { segments.len().saturating_sub(EXPECTED_AT_FIRST) } else { 0 };
         // What was announced and is not any more is not waited for.
@@ -114,7 +114,7 @@ impl State {
         }
         if first {
             let detail = format!("an MPD of type {}", if dash.dynamic { "dynamic" } else { "static" });
-            self.events.announce(now, &Place { namespace, stream: key, playlist: key }, EventKind::Started, detail);
+            self.events.announce(now, &EventSubject { namespace, stream: key, playlist: key }, EventKind::Started, detail);
         }
         let period = dash.dynamic.then_some(dash.period);
         let liveness = Liveness::new(Arc::clone(&dash.pulse), period, None, dash.updated);
@@ -132,11 +132,11 @@ impl State {
         } else {
             self.places.written(key, true, 0);
         }
-        let rendition = self.renditions.entry(key.clone()).or_insert_with(|| Rendition::new(now, expires));
+        let rendition = self.renditions.entry(key.clone()).or_insert_with(|| FollowedRendition::new(now, expires));
         (rendition.written, rendition.expires) = (now.moment, expires);
         if rendition.fault.as_deref() != Some(fault) {
-            let place = Place { namespace, stream: self.streams.of(key).unwrap_or(key), playlist: key };
-            self.events.tell(now, &place, EventKind::BrokenPlaylist, fault.to_owned());
+            let subject = EventSubject { namespace, stream: self.streams.of(key).unwrap_or(key), playlist: key };
+            self.events.tell(now, &subject, EventKind::BrokenPlaylist, fault.to_owned());
         }
         rendition.fault = Some(fault.to_owned());
         let liveness = Liveness::new(Arc::clone(&rendition.pulse), Some(rendition.target), None, rendition.updated);
@@ -147,8 +147,9 @@ impl State {
 
     /// A segment's name came again with other bytes: caches and players may hold the old ones.
     pub(super) fn reused(&mut self, namespace: &Namespace, key: &Key, listed_by: Option<Key>, now: Now) {
-        let lists =
-            |rendition: &Rendition| rendition.recent.iter().any(|listed| listed.key == *key) || rendition.needs.contains(key);
+        let lists = |rendition: &FollowedRendition| {
+            rendition.recent.iter().any(|listed| listed.key == *key) || rendition.needs.contains(key)
+        };
         let beside = || self.folders.beside(key).filter_map(|playlist| Some((playlist, self.renditions.get(playlist)?)));
         let playlist = listed_by.filter(|playlist| self.renditions.contains_key(playlist));
         let playlist =
@@ -156,7 +157,7 @@ impl State {
         // One that no playlist lists now may be of one that did: its segments are named alike. An initialisation segment that is written
         // again before its own playlist names it is no trouble to anybody, least of all to the playlist of the sound beside it.
         let extension = key.extension();
-        let is_alike = |rendition: &Rendition| rendition.recent.iter().any(|listed| listed.key.extension() == extension);
+        let is_alike = |rendition: &FollowedRendition| rendition.recent.iter().any(|listed| listed.key.extension() == extension);
         let playlist =
             playlist.or_else(|| beside().find(|(_, rendition)| is_alike(rendition)).map(|(playlist, _)| playlist.clone()));
         let Some(playlist) = playlist else { return };
@@ -171,6 +172,6 @@ impl State {
              segment names"
         );
         let stream = self.streams.of(&playlist).cloned().unwrap_or_else(|| playlist.clone());
-        self.events.tell(now, &Place { namespace, stream: &stream, playlist: &playlist }, EventKind::NameReused, detail);
+        self.events.tell(now, &EventSubject { namespace, stream: &stream, playlist: &playlist }, EventKind::NameReused, detail);
     }
 }

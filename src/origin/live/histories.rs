@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Map;
+use super::ByKey;
 use super::places::Places;
 use crate::hls::history::{History, Listed, SegmentSpan, Step, Stretch};
 use crate::hls::playlist::{Media, Segment};
@@ -28,11 +28,11 @@ const BYTES: usize = 64 << 20;
 const ENOUGH: usize = BYTES / 16 * 15;
 /// After this a history is looked at again that another is at work on.
 const AGAIN: Duration = Duration::from_millis(2);
-/// So many are forgotten of one history before the oldest one is looked for again.
+/// This many are forgotten of one history before the oldest one is looked for again.
 const FORGOTTEN_AT_ONCE: usize = 64;
 
 /// Writes histories down, so that they outlive the process. It must not wait: it is called while a playlist is being stored.
-pub trait Chronicle: std::fmt::Debug + Send + Sync {
+pub trait HistoryLog: std::fmt::Debug + Send + Sync {
     /// These segments were listed for the first time.
     fn listed(&self, namespace: &Namespace, playlist: &Key, segments: &[Arc<Listed>]);
     /// The playlist was deleted, and its history with it.
@@ -44,14 +44,14 @@ pub(super) struct Histories {
     namespace: Namespace,
     table: Mutex<Table>,
     bytes: AtomicUsize,
-    chronicle: OnceLock<Arc<dyn Chronicle>>,
+    history_log: OnceLock<Arc<dyn HistoryLog>>,
     /// What was written down before this process began is being read.
     is_restoring: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
 struct Table {
-    by_playlist: Map<Arc<Mutex<KeptHistory>>>,
+    by_playlist: ByKey<Arc<Mutex<KeptHistory>>>,
     places: Places,
 }
 
@@ -67,12 +67,12 @@ struct KeptHistory {
 
 impl Histories {
     pub(super) fn new(namespace: Namespace) -> Self {
-        let table = Table { by_playlist: Map::default(), places: Places::new(HISTORIES, usize::MAX) };
+        let table = Table { by_playlist: ByKey::default(), places: Places::new(HISTORIES, usize::MAX) };
         Self {
             namespace,
             table: Mutex::new(table),
             bytes: AtomicUsize::new(0),
-            chronicle: OnceLock::new(),
+            history_log: OnceLock::new(),
             is_restoring: watch::Sender::new(false),
         }
     }
@@ -87,8 +87,8 @@ impl Histories {
             }
             if *self.is_restoring.borrow() && !kept.is_restored {
                 kept.is_unwritten = true;
-            } else if let Some(chronicle) = self.chronicle.get() {
-                chronicle.listed(&self.namespace, playlist, &new);
+            } else if let Some(history_log) = self.history_log.get() {
+                history_log.listed(&self.namespace, playlist, &new);
             }
         });
         self.stay_within(BYTES, ENOUGH);
@@ -96,9 +96,9 @@ impl Histories {
 
     /// Has histories written down from now on. What `is_restoring` is read back with [`Self::restore`], and then there is
     /// [`Self::restored`]: what is listed meanwhile is written down when it is known which of it was written down before.
-    pub(super) fn keep_in(&self, chronicle: &Arc<dyn Chronicle>, is_restoring: bool) {
+    pub(super) fn keep_in(&self, history_log: &Arc<dyn HistoryLog>, is_restoring: bool) {
         self.is_restoring.send_replace(is_restoring);
-        let _ = self.chronicle.set(Arc::clone(chronicle));
+        let _ = self.history_log.set(Arc::clone(history_log));
     }
 
     /// Takes up what was written down, oldest first.
@@ -107,8 +107,8 @@ impl Histories {
         self.change(playlist, true, |kept| {
             let added = kept.history.restore(listed.take().unwrap_or_default());
             (kept.is_restored, kept.is_unwritten) = (true, false);
-            if let Some(chronicle) = self.chronicle.get().filter(|_| !added.is_empty()) {
-                chronicle.listed(&self.namespace, playlist, &added);
+            if let Some(history_log) = self.history_log.get().filter(|_| !added.is_empty()) {
+                history_log.listed(&self.namespace, playlist, &added);
             }
         });
         self.stay_within(BYTES, ENOUGH);
@@ -120,9 +120,9 @@ impl Histories {
         for (playlist, kept) in self.all() {
             let mut kept = kept.lock();
             if std::mem::take(&mut kept.is_unwritten)
-                && let Some(chronicle) = self.chronicle.get()
+                && let Some(history_log) = self.history_log.get()
             {
-                chronicle.listed(&self.namespace, &playlist, &kept.history.stretch(None, None).listed);
+                history_log.listed(&self.namespace, &playlist, &kept.history.stretch(None, None).listed);
             }
         }
     }
@@ -157,9 +157,9 @@ impl Histories {
 
     pub(super) fn remove(&self, playlist: &Key) {
         if self.take_out(playlist)
-            && let Some(chronicle) = self.chronicle.get()
+            && let Some(history_log) = self.history_log.get()
         {
-            chronicle.removed(&self.namespace, playlist);
+            history_log.removed(&self.namespace, playlist);
         }
     }
 
@@ -297,7 +297,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Notes(Mutex<Vec<(String, Vec<u64>)>>);
 
-    impl Chronicle for Notes {
+    impl HistoryLog for Notes {
         fn listed(&self, _: &Namespace, playlist: &Key, segments: &[Arc<Listed>]) {
             self.0.lock().push((playlist.to_string(), segments.iter().map(|listed| listed.number).collect()));
         }
@@ -314,7 +314,7 @@ mod tests {
             let mut history = History::default();
             history.follow(&media(10..16), Step::Unknown, NOW, |_| LATER).iter().map(|one| Listed::clone(one)).collect()
         };
-        histories.keep_in(&(Arc::clone(&notes) as Arc<dyn Chronicle>), true);
+        histories.keep_in(&(Arc::clone(&notes) as Arc<dyn HistoryLog>), true);
         let mut waits = std::pin::pin!(histories.wait_for_restored());
         let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
         assert!(waits.as_mut().poll(cx).is_pending(), "windows wait");

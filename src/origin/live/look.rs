@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::event::{Event, Now, Place};
-use super::rendition::Rendition;
-use super::state::{FOLLOWED, State, patience};
-use super::{Live, Map};
+use super::event::{Event, EventSubject, Now};
+use super::rendition::FollowedRendition;
+use super::state::{FOLLOWED, LiveState, patience};
+use super::{ByKey, Live};
 use crate::metrics::NamespaceMetrics;
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
@@ -39,14 +39,14 @@ impl Live {
         let mut oldest = Duration::ZERO;
         for some in renditions.chunks(AT_ONCE) {
             let mut guard = self.state.lock();
-            let State { renditions, streams, events, .. } = &mut *guard;
+            let LiveState { renditions, streams, events, .. } = &mut *guard;
             for key in some {
                 let Some(rendition) = renditions.get_mut(key) else { continue };
                 let stream = streams.of(key).unwrap_or(key);
-                let place = Place { namespace: &self.namespace, stream, playlist: key };
+                let subject = EventSubject { namespace: &self.namespace, stream, playlist: key };
                 let age = now.moment.since(rendition.pulse.last());
                 if let Some((kind, detail)) = rendition.restate(now, stale_after, age) {
-                    events.announce(now, &place, kind, detail);
+                    events.announce(now, &subject, kind, detail);
                 }
                 let announced = streams.announced(key);
                 let window = window_words(rendition, &here);
@@ -62,7 +62,7 @@ impl Live {
                     match (trouble, known) {
                         (Some(detail), None) => {
                             rendition.troubles.push(kind);
-                            events.tell(now, &place, kind, detail);
+                            events.tell(now, &subject, kind, detail);
                         }
                         (None, Some(index)) => {
                             rendition.troubles.remove(index);
@@ -78,14 +78,14 @@ impl Live {
         }
         for some in manifests.chunks(AT_ONCE) {
             let mut guard = self.state.lock();
-            let State { manifests, events, .. } = &mut *guard;
+            let LiveState { manifests, events, .. } = &mut *guard;
             for key in some {
                 let Some(dash) = manifests.get_mut(key) else { continue };
                 let age = now.moment.since(dash.pulse.last());
                 let stands = dash.stands(now.moment, stale_after);
                 if let Some(kind) = change(stands, &mut dash.standing, &mut dash.told, now, &mut dash.late_told) {
                     let detail = words(kind, age, dash.period);
-                    events.announce(now, &Place { namespace: &self.namespace, stream: key, playlist: key }, kind, detail);
+                    events.announce(now, &EventSubject { namespace: &self.namespace, stream: key, playlist: key }, kind, detail);
                 }
                 standing[stands as usize] += 1;
                 if dash.dynamic {
@@ -104,7 +104,7 @@ impl Live {
     }
 }
 
-fn keys<V>(of: &Map<V>) -> Vec<Key> {
+fn keys<V>(of: &ByKey<V>) -> Vec<Key> {
     of.keys().cloned().collect()
 }
 
@@ -118,7 +118,7 @@ fn show(metrics: &NamespaceMetrics, counted: &[EventKind], standing: [u64; Stand
     metrics.oldest_edge_seconds.set(oldest.as_secs());
 }
 
-impl State {
+impl LiveState {
     /// Lets go of what has outlived its TTL, and of what is no longer waited for.
     fn forget(&mut self, now: Now) {
         let renditions = self.renditions.iter().filter(|(_, rendition)| rendition.expires <= now.moment).map(|(key, _)| key);
@@ -155,7 +155,7 @@ impl State {
                  followed in a namespace, and those written longest ago make room; let encoders use the same names again, give \
                  playlists a shorter TTL, or delete them when a show is over"
             );
-            self.events.tell(now, &Place { namespace, stream: &last, playlist: &last }, EventKind::Unfollowed, detail);
+            self.events.tell(now, &EventSubject { namespace, stream: &last, playlist: &last }, EventKind::Unfollowed, detail);
         }
     }
 
@@ -173,8 +173,8 @@ impl State {
             let detail = format!(
                 "{key} is listed and has not arrived: players get a 404 there; look at the encoder's upload and at refused uploads"
             );
-            let place = Place { namespace, stream: self.streams.of(playlist).unwrap_or(playlist), playlist };
-            self.events.tell(now, &place, EventKind::Gap, detail);
+            let subject = EventSubject { namespace, stream: self.streams.of(playlist).unwrap_or(playlist), playlist };
+            self.events.tell(now, &subject, EventKind::Gap, detail);
         }
     }
 
@@ -182,7 +182,7 @@ impl State {
     fn drifting(&self) -> std::collections::HashMap<Key, String> {
         let mut drifting = std::collections::HashMap::new();
         for (_, master) in self.streams.iter() {
-            let alive: Vec<(&Key, &Rendition)> = master
+            let alive: Vec<(&Key, &FollowedRendition)> = master
                 .children
                 .iter()
                 .filter_map(|child| Some((&child.key, self.renditions.get(&child.key)?)))
@@ -216,7 +216,7 @@ impl State {
     }
 }
 
-impl Rendition {
+impl FollowedRendition {
     /// Judges how it stands; says what to tell when that has changed.
     fn restate(&mut self, now: Now, stale_after: u32, age: Duration) -> Option<(EventKind, String)> {
         let stands = self.stands(now.moment, stale_after);
@@ -279,7 +279,7 @@ fn slow_words(ratio: f64) -> String {
     format!("segments take {ratio:.1} times as long to upload as they play: the encoder's uplink is too slow, or shared")
 }
 
-fn over_words(rendition: &Rendition, announced: Option<u64>) -> Option<String> {
+fn over_words(rendition: &FollowedRendition, announced: Option<u64>) -> Option<String> {
     let (measured, announced) = (rendition.bitrate()?, announced?);
     #[expect(clippy::cast_precision_loss, reason = "bitrates are small")]
     let is_over = measured as f64 > announced as f64 * OVER_BITRATE;
@@ -294,7 +294,7 @@ fn over_words(rendition: &Rendition, announced: Option<u64>) -> Option<String> {
 
 /// An encoder may remove a segment a moment before it writes the playlist that no longer lists it: only a later version that lists what is
 /// gone says that it reaches back too far.
-fn window_words(rendition: &mut Rendition, here: impl Fn(&Key) -> bool) -> Option<String> {
+fn window_words(rendition: &mut FollowedRendition, here: impl Fn(&Key) -> bool) -> Option<String> {
     let Some(oldest) = rendition.oldest.as_ref().filter(|oldest| !here(oldest)) else {
         rendition.missed = None;
         return None;

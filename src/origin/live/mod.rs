@@ -41,7 +41,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 pub use self::event::Event;
-pub use self::histories::Chronicle;
+pub use self::histories::HistoryLog;
 pub use self::report::{RenditionReport, StreamReport};
 
 pub(super) use self::understood::{Understood, understand};
@@ -53,7 +53,7 @@ use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
 use self::outline::Outline;
 use self::segment::Arrival;
-use self::state::{State, patience};
+use self::state::{LiveState, patience};
 use self::streams::Child;
 use self::turns::{PlaylistTurn, Turns};
 use crate::hls::history::{Listed, SegmentSpan, Stretch};
@@ -73,7 +73,7 @@ const CHILD_PATIENCE: Duration = Duration::from_secs(2);
 /// No blocking reload waits longer, whatever target duration a playlist states: players ask again, and who waits costs a connection.
 const LONGEST_RELOAD: Duration = Duration::from_secs(30);
 
-type Map<V> = HashMap<Key, V, RandomState>;
+type ByKey<V> = HashMap<Key, V, RandomState>;
 
 /// The streams of one namespace.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub(super) struct Live {
     namespace: Namespace,
     clock: Clock,
     metrics: NamespaceMetrics,
-    state: Mutex<State>,
+    state: Mutex<LiveState>,
     /// The lock of this one may be taken under that of the state.
     arrivals: Mutex<Arrivals>,
     histories: Histories,
@@ -102,7 +102,7 @@ pub(super) struct Noted {
 pub(super) enum Reload {
     /// Answer with what there is.
     Answer,
-    /// Wait for it, at most so long.
+    /// Wait for it, at most this long.
     Wait(Duration),
     /// It is too far ahead.
     TooFar,
@@ -267,8 +267,8 @@ impl Live {
     }
 
     /// Has histories written down from now on. `is_restoring`: what was written down before is still to be taken up.
-    pub(super) fn keep_in(&self, chronicle: &Arc<dyn Chronicle>, is_restoring: bool) {
-        self.histories.keep_in(chronicle, is_restoring);
+    pub(super) fn keep_in(&self, history_log: &Arc<dyn HistoryLog>, is_restoring: bool) {
+        self.histories.keep_in(history_log, is_restoring);
     }
 
     /// Takes up what was written down of a history, oldest first.

@@ -12,7 +12,7 @@ use crate::model::id::{Key, MAX_KEY, ObjectId};
 
 /// Different templates of one MPD, the last of them: its last period is where it is live.
 const OF_ONE: usize = 128;
-/// Templates of all MPDs of a namespace; those that come when there are so many are not known.
+/// Templates of all MPDs of a namespace; those that come when there are this many are not known.
 const TOGETHER: usize = 8192;
 /// Templates that have all before the number in common.
 const ALIKE: usize = 16;
@@ -25,7 +25,7 @@ const DIGITS: usize = 64;
 pub(super) struct Numbered {
     before: Box<str>,
     after: Box<str>,
-    /// The digits of a short number are filled up to so many.
+    /// The digits of a short number are filled up to this many.
     width: usize,
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::segment::Listed;
+use super::segment::ListedSegment;
 use crate::hls::playlist::{Media, PlaylistType};
 use crate::hls::uri;
 use crate::model::clock::WallTime;
@@ -18,7 +18,7 @@ pub(super) const RECENT: usize = 64;
 const ANNOUNCED: usize = 256;
 /// Initialisation segments and content keys of one playlist, the last of them: what is older goes with its own time to live.
 const NEEDS: usize = 1024;
-/// Of so many whole segments the number of parts is known.
+/// Of this many whole segments the number of parts is known.
 const WITH_PARTS: usize = 4;
 
 /// A version of a media playlist.
@@ -39,7 +39,7 @@ pub(super) struct Outline {
     /// The same, or it is of a type that never changes.
     pub(super) ended: bool,
     /// Its last segments of this namespace that are no gaps, oldest first.
-    pub(super) tail: Vec<Listed>,
+    pub(super) tail: Vec<ListedSegment>,
     pub(super) lists_segments: bool,
     /// The oldest segment it lists.
     pub(super) oldest: Option<Key>,
@@ -60,7 +60,7 @@ impl Outline {
         };
         let segments = media.segments.iter().rev();
         let listed = segments.clone().filter(|segment| !segment.gap).filter_map(|segment| {
-            Some(Listed {
+            Some(ListedSegment {
                 sequence: segment.sequence,
                 key: here(&segment.uri)?,
                 duration: segment.duration,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Map;
+use super::ByKey;
 use crate::model::id::Key;
 
 /// Who has a place, in the order in which they make room.
@@ -14,7 +14,7 @@ use crate::model::id::Key;
 pub(super) struct Places {
     most: usize,
     most_bytes: usize,
-    of: Map<Seat>,
+    of: ByKey<Seat>,
     order: BTreeMap<(bool, u64), Key>,
     turn: u64,
     bytes: usize,
@@ -28,9 +28,9 @@ struct Seat {
 }
 
 impl Places {
-    /// For so many, and so many bytes of memory for all of them.
+    /// For this many, and this many bytes of memory for all of them.
     pub(super) fn new(most: usize, most_bytes: usize) -> Self {
-        Self { most, most_bytes, of: Map::default(), order: BTreeMap::new(), turn: 0, bytes: 0 }
+        Self { most, most_bytes, of: ByKey::default(), order: BTreeMap::new(), turn: 0, bytes: 0 }
     }
 
     pub(super) fn len(&self) -> usize {

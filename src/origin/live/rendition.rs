@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::event::Now;
 use super::outline::{Outline, RECENT};
-use super::segment::{Arrival, Listed};
+use super::segment::{Arrival, ListedSegment};
 use crate::model::clock::{Moment, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
@@ -18,12 +18,12 @@ use crate::model::liveness::Standing;
 const USUAL: Duration = Duration::from_secs(2);
 /// How far a clock may run apart from what the first playlists showed before it is told.
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
-/// Over so many playlists the smallest offset counts: a slow upload only makes it larger, a clock moves the smallest too.
+/// Over this many playlists the smallest offset counts: a slow upload only makes it larger, a clock moves the smallest too.
 const CLOCK_SAMPLES: usize = 8;
 
 /// What is known of a media playlist.
 #[derive(Debug)]
-pub(super) struct Rendition {
+pub(super) struct FollowedRendition {
     pub(super) target: Duration,
     pub(super) media_sequence: u64,
     /// The media sequence number that the next whole segment will have.
@@ -41,7 +41,7 @@ pub(super) struct Rendition {
     /// When the playlist was written last.
     pub(super) written: Moment,
     pub(super) expires: Moment,
-    pub(super) recent: VecDeque<Listed>,
+    pub(super) recent: VecDeque<ListedSegment>,
     /// The oldest segment it lists.
     pub(super) oldest: Option<Key>,
     /// When the version was written of which the oldest segment was first missed, as long as it is.
@@ -82,13 +82,13 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Newly listed whole segments.
-    pub(super) segments: Vec<Listed>,
+    pub(super) segments: Vec<ListedSegment>,
     pub(super) events: Vec<(EventKind, String)>,
     /// Whether anything a player waits for is new.
     pub(super) is_new: bool,
 }
 
-impl Rendition {
+impl FollowedRendition {
     pub(super) fn new(now: Now, expires: Moment) -> Self {
         Self {
             target: USUAL,
@@ -197,7 +197,7 @@ impl Rendition {
             let known = self.recent.iter().find(|known| known.sequence == listed.sequence)?;
             Some((known, &listed.key))
         });
-        let same = |(known, key): (&Listed, &Key)| {
+        let same = |(known, key): (&ListedSegment, &Key)| {
             let unchanged = match (&known.arrived, stored(key)) {
                 (Some(arrived), Some(etag)) => arrived.etag == etag,
                 _ => true,
@@ -217,7 +217,7 @@ impl Rendition {
     }
 
     /// Keeps newly listed segments in mind.
-    pub(super) fn remember(&mut self, segments: Vec<Listed>) {
+    pub(super) fn remember(&mut self, segments: Vec<ListedSegment>) {
         self.recent.extend(segments);
         let surplus = self.recent.len().saturating_sub(RECENT);
         self.recent.drain(..surplus);

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::dash::Dash;
-use super::rendition::{Counts, Rendition};
+use super::rendition::{Counts, FollowedRendition};
 use super::streams::Child;
-use super::{Live, Map};
+use super::{ByKey, Live};
 use crate::model::clock::Moment;
 use crate::model::event::EventKind;
 use crate::model::id::Key;
@@ -120,7 +120,7 @@ impl Live {
 /// How many streams are looked at between two times at which others may have the lock.
 const AT_ONCE: usize = 16;
 
-fn keys<V>(of: &Map<V>) -> Vec<Key> {
+fn keys<V>(of: &ByKey<V>) -> Vec<Key> {
     of.keys().cloned().collect()
 }
 
@@ -129,7 +129,7 @@ fn worst(renditions: &[RenditionReport]) -> Standing {
     alive.max().unwrap_or(Standing::Ended)
 }
 
-impl Rendition {
+impl FollowedRendition {
     fn report(&self, key: &Key, child: Option<&Child>, now: Moment) -> RenditionReport {
         RenditionReport {
             playlist: key.to_string(),

@@ -9,7 +9,7 @@ use crate::model::id::Key;
 
 /// A segment as it was listed.
 #[derive(Clone, Debug)]
-pub(super) struct Listed {
+pub(super) struct ListedSegment {
     pub(super) sequence: u64,
     pub(super) key: Key,
     pub(super) duration: Duration,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::Map;
+use super::ByKey;
 use super::dash::Dash;
 use super::event::{Events, Now};
 use super::folders::Folders;
 use super::numbered::Templates;
 use super::places::Places;
-use super::rendition::Rendition;
-use super::streams::{Child, Streams};
+use super::rendition::FollowedRendition;
+use super::streams::{Child, StreamTable};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
@@ -20,33 +20,33 @@ pub(super) const FOLLOWED: usize = 4096;
 /// Bytes of memory that are kept of all of them, histories apart.
 const FOLLOWED_BYTES: usize = 64 << 20;
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) renditions: Map<Rendition>,
-    pub(super) manifests: Map<Dash>,
-    pub(super) streams: Streams,
+pub(super) struct LiveState {
+    pub(super) renditions: ByKey<FollowedRendition>,
+    pub(super) manifests: ByKey<Dash>,
+    pub(super) streams: StreamTable,
     /// The places of all of these.
     pub(super) places: Places,
     pub(super) folders: Folders,
     pub(super) mpd_folders: Folders,
     pub(super) templates: Templates,
-    pub(super) expected: Map<Expected>,
+    pub(super) expected: ByKey<Expected>,
     pub(super) events: Events,
     /// How many had to make room since it was told, though they had no end, and the last of them.
     pub(super) unfollowed: Option<(u64, Key)>,
     pub(super) unfollowed_told: Option<Moment>,
 }
 
-impl Default for State {
+impl Default for LiveState {
     fn default() -> Self {
         Self {
-            renditions: Map::default(),
-            manifests: Map::default(),
-            streams: Streams::default(),
+            renditions: ByKey::default(),
+            manifests: ByKey::default(),
+            streams: StreamTable::default(),
             places: Places::new(FOLLOWED, FOLLOWED_BYTES),
             folders: Folders::default(),
             mpd_folders: Folders::default(),
             templates: Templates::default(),
-            expected: Map::default(),
+            expected: ByKey::default(),
             events: Events::default(),
             unfollowed: None,
             unfollowed_told: None,
@@ -65,7 +65,7 @@ pub(super) struct Expected {
     pub(super) told: bool,
 }
 
-impl State {
+impl LiveState {
     /// Takes up a multivariant playlist with these children; says since when it has been as it is.
     pub(super) fn multivariant(&mut self, key: &Key, children: Vec<Child>, now: Now, expires: Moment) -> WallTime {
         self.places.written(key, true, children.iter().map(Child::bytes).sum());

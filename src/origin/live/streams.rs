@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-use super::Map;
+use super::ByKey;
 use super::event::Now;
 use crate::hls::playlist::{Multivariant, RenditionKind};
 use crate::hls::uri;
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::{Key, ObjectId};
 
-/// So many children of one multivariant playlist are known.
+/// This many children of one multivariant playlist are known.
 const CHILDREN: usize = 256;
-/// So many multivariant playlists of one child, the first ones that name it.
+/// This many multivariant playlists of one child, the first ones that name it.
 const PARENTS: usize = 16;
 /// What a child is counted as beside its name, in bytes: more than it takes, for each is looked at once a second.
 const CHILD_BYTES: usize = 1024;
 
-/// So long a multivariant playlist is new: ffmpeg names media playlists in it that it writes a segment later.
+/// This long a multivariant playlist is new: ffmpeg names media playlists in it that it writes a segment later.
 const NEW: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
-pub(super) struct Streams {
-    by_key: Map<Master>,
-    parents: Map<Vec<Key>>,
+pub(super) struct StreamTable {
+    by_key: ByKey<Master>,
+    parents: ByKey<Vec<Key>>,
 }
 
 /// A multivariant playlist.
@@ -77,7 +77,7 @@ impl Child {
     }
 }
 
-impl Streams {
+impl StreamTable {
     pub(super) fn contains(&self, key: &Key) -> bool {
         self.by_key.contains_key(key)
     }

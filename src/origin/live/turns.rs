@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::Map;
+use super::ByKey;
 use crate::model::id::Key;
 
-type Queue = Arc<tokio::sync::Mutex<()>>;
+type TurnQueue = Arc<tokio::sync::Mutex<()>>;
 
 /// Who is at work on which playlist. It holds those alone that somebody is at work on or waits for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
-    queues: Arc<parking_lot::Mutex<Map<Queue>>>,
+    queues: Arc<parking_lot::Mutex<ByKey<TurnQueue>>>,
 }
 
 /// The turn of one version. It ends when this is dropped.

@@ -19,7 +19,7 @@ use crate::store::Entry;
 pub struct Found {
     entry: Arc<Entry>,
     /// Where what is at hand of the body begins, and how long all of it is; `None` when all of it is at hand, from memory.
-    below: Option<(usize, usize)>,
+    from_tier: Option<(usize, usize)>,
     /// What is left of its time to live, in whole seconds.
     pub left: Duration,
     /// How long a shared cache may keep it, in seconds.
@@ -40,12 +40,12 @@ impl Found {
         let now = hosted.hot.clock().wall();
         let age = now.since(entry.meta.modified);
         let ahead_of = (entry.meta.modified > now).then_some(now);
-        Self { entry, below: None, left, max_age, age, ahead_of, is_personal: false }
+        Self { entry, from_tier: None, left, max_age, age, ahead_of, is_personal: false }
     }
 
     /// A version that is stored nowhere.
     pub(super) fn made(entry: Arc<Entry>, left: Duration, max_age: u64) -> Self {
-        Self { entry, below: None, left, max_age, age: Duration::ZERO, ahead_of: None, is_personal: false }
+        Self { entry, from_tier: None, left, max_age, age: Duration::ZERO, ahead_of: None, is_personal: false }
     }
 
     /// The same, made for one reader alone.
@@ -55,13 +55,13 @@ impl Found {
 
     /// The same, read from below memory.
     pub(super) fn read_below(self, begin: usize, length: usize) -> Self {
-        Self { below: Some((begin, length)), ..self }
+        Self { from_tier: Some((begin, length)), ..self }
     }
 
     /// The body's length.
     #[must_use]
     pub fn length(&self) -> usize {
-        self.below.map_or(self.entry.body.len(), |(_, length)| length)
+        self.from_tier.map_or(self.entry.body.len(), |(_, length)| length)
     }
 
     /// The whole body, a reference to the store's own bytes; after a read of [`Portion::Nothing`](super::Portion::Nothing) or of a
@@ -74,7 +74,7 @@ impl Found {
     /// A part of the body, by reference; empty when it was not asked for.
     #[must_use]
     pub fn part(&self, part: Range<usize>) -> Bytes {
-        let begin = self.below.map_or(0, |(begin, _)| begin);
+        let begin = self.from_tier.map_or(0, |(begin, _)| begin);
         let at_hand = begin..begin + self.entry.body.len();
         if part.start < at_hand.start || part.end > at_hand.end {
             return Bytes::new();
@@ -85,7 +85,7 @@ impl Found {
     /// Whether it was read from below memory.
     #[must_use]
     pub fn is_from_below(&self) -> bool {
-        self.below.is_some()
+        self.from_tier.is_some()
     }
 
     /// What is known of it.

@@ -14,7 +14,7 @@ use crate::model::meta::Outset;
 use crate::origin::OriginError;
 use crate::origin::cache_control;
 use crate::origin::namespace::Hosted;
-use crate::origin::rate::Claim;
+use crate::origin::rate::RateClaim;
 use crate::store::{BrokenOff, GrowingReader};
 
 /// Memory set aside for a part of a growing object before its bytes have come; a larger part takes more as it comes.
@@ -53,8 +53,8 @@ impl FollowedPart {
 /// The newest upload that can be read, unless a whole version is known to be below memory: that is the object until another is.
 pub(super) fn find(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Following>, OriginError> {
     let (hosted, key) = (reader.hosted, &reader.object.key);
-    let Some(growing) = hosted.hot.growing(key).filter(|_| !hosted.below.has(key)) else { return Ok(None) };
-    payment.pay(hosted, 0, Claim::First)?;
+    let Some(growing) = hosted.hot.growing(key).filter(|_| !hosted.durable_tier.has(key)) else { return Ok(None) };
+    payment.pay(hosted, 0, RateClaim::First)?;
     let max_age = hosted.policy.max_age_at_outset(growing.outset());
     Ok(Some(Following { reader: growing, hosted: Arc::clone(hosted), max_age }))
 }
@@ -114,6 +114,6 @@ impl Following {
 
     /// Pays for bytes as they come: a reader who has begun may overdraw and is not cut off.
     fn pay(&self, bytes: usize) {
-        let _ = self.hosted.rates.read_bytes.take(bytes as u64, Claim::First, self.hosted.hot.clock().now());
+        let _ = self.hosted.rates.read_bytes.take(bytes as u64, RateClaim::First, self.hosted.hot.clock().now());
     }
 }

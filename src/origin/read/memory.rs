@@ -1,6 +1,6 @@
 //! The first source: whole versions in memory.
 
-use super::super::rate::Claim;
+use super::super::rate::RateClaim;
 use super::{Found, Payment, Reader};
 use crate::model::clock::WallTime;
 use crate::model::meta::Meta;
@@ -17,7 +17,7 @@ pub(super) fn find(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<F
 }
 
 /// Playlists, what players can't start without, and segments of the last minute are the live edge.
-fn claim(meta: &Meta, now: WallTime) -> Claim {
+fn claim(meta: &Meta, now: WallTime) -> RateClaim {
     let age = now.seconds().saturating_sub(meta.modified.seconds());
-    if meta.kind.is_protected() || age < 60 { Claim::First } else { Claim::Second }
+    if meta.kind.is_protected() || age < 60 { RateClaim::First } else { RateClaim::Second }
 }

@@ -4,7 +4,7 @@
 //! [views](NamespaceHandle::read). A next source (another node's copy, the other encoder's) or view (a gate, a viewer's token) is a
 //! file here and a line in that list. Callers say how much they want and how long they wait, and nothing else.
 
-mod below;
+mod durable_tier;
 mod expected;
 mod found;
 mod growing;
@@ -15,7 +15,7 @@ mod view;
 
 use std::ops::Range;
 
-pub(super) use self::below::known_below;
+pub(super) use self::durable_tier::known_in_tier;
 pub use self::expected::BlockingReload;
 pub use self::found::Found;
 pub(super) use self::found::validators;
@@ -169,8 +169,8 @@ async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
             return Ok(Read::Whole(found));
         }
         let missing = if hosted.hot.holds(key) { OriginError::Expired } else { OriginError::NotFound };
-        payment.pay(hosted, 0, super::rate::Claim::Second)?;
-        if let Some(found) = below::find(reader).await? {
+        payment.pay(hosted, 0, super::rate::RateClaim::Second)?;
+        if let Some(found) = durable_tier::find(reader).await? {
             return Ok(Read::Whole(found));
         }
         if has_waited || !spec.waits || !expected::wait(reader).await? {
@@ -189,7 +189,7 @@ enum Payment {
 
 impl Payment {
     /// Pays for the request, the first time, and for these bytes.
-    fn pay(&mut self, hosted: &Hosted, bytes: u64, claim: super::rate::Claim) -> Result<(), OriginError> {
+    fn pay(&mut self, hosted: &Hosted, bytes: u64, claim: super::rate::RateClaim) -> Result<(), OriginError> {
         let requests = u64::from(std::mem::replace(self, Self::Made) == Self::Due);
         hosted.take_read_rate(requests, bytes, claim)
     }

@@ -16,7 +16,7 @@ use crate::model::id::{Key, ObjectId};
 use crate::origin::OriginError;
 use crate::origin::cuts::{AskedWindow, Made};
 use crate::origin::namespace::Hosted;
-use crate::origin::rate::Claim;
+use crate::origin::rate::RateClaim;
 
 /// How long caches may keep a playlist that nothing will be added to. Not for ever: its segments may have to make room.
 const SETTLED_MAX_AGE: Duration = Duration::from_secs(300);
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Hosted {
     /// Whether an object can still be read. The one place that decides what a playlist of the past lists.
     fn retained(&self, key: &Key) -> bool {
-        self.hot.peek(key).is_some() || self.below.may_have(key)
+        self.hot.peek(key).is_some() || self.durable_tier.may_have(key)
     }
 
     /// What is in a window for the holder of this grant, made now.
@@ -78,7 +78,7 @@ pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginErro
     let made = match made {
         Ok(made) => made,
         Err(why) => {
-            hosted.take_read_rate(1, 0, Claim::Second)?;
+            hosted.take_read_rate(1, 0, RateClaim::Second)?;
             return Err(match why {
                 Uncut::Nothing => OriginError::NothingRetained,
                 Uncut::TooLong => OriginError::WindowTooLong,
@@ -87,6 +87,6 @@ pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginErro
     };
     let left = made.until.since(now);
     let max_age = if made.settled { SETTLED_MAX_AGE.min(left).as_secs() } else { hosted.policy.max_age(&made.entry.meta, left) };
-    hosted.take_read_rate(1, made.entry.body.len() as u64, Claim::First)?;
+    hosted.take_read_rate(1, made.entry.body.len() as u64, RateClaim::First)?;
     Ok(Some(Found::made(made.entry, left, max_age)))
 }

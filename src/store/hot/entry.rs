@@ -101,7 +101,7 @@ impl Entry {
 
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
     /// before it.
-    pub(in crate::store) fn returned(key: Key, body: Bytes, meta: Meta) -> Self {
+    pub(in crate::store) fn reloaded(key: Key, body: Bytes, meta: Meta) -> Self {
         let (sequence, begun) = (RETURNS.fetch_add(1, Ordering::Relaxed), Stamp::default());
         // What it replaced is not known any more.
         let before = meta.modified;

@@ -25,7 +25,7 @@ pub(super) struct Ledger {
     /// What readers hold of what is gone, as far as it counts: as the uploads, it may push out segments.
     pub(super) pinned: u64,
     /// The part of `stored` that is segments which came back from a tier below.
-    returned: u64,
+    reloaded: u64,
     segments: BTreeMap<u64, Arc<Entry>>,
     protected: BTreeMap<u64, Arc<Entry>>,
     leased: BTreeMap<u64, Arc<Entry>>,
@@ -44,7 +44,7 @@ impl Ledger {
             stored: 0,
             in_flight: 0,
             pinned: 0,
-            returned: 0,
+            reloaded: 0,
             segments: BTreeMap::new(),
             protected: BTreeMap::new(),
             leased: BTreeMap::new(),
@@ -57,7 +57,7 @@ impl Ledger {
     pub(super) fn add(&mut self, entry: &Arc<Entry>) {
         self.stored += entry.cost();
         if entry.is_spare() {
-            self.returned += entry.cost();
+            self.reloaded += entry.cost();
         }
         self.due.insert((entry.meta.expires, entry.sequence));
         self.class_of(entry).insert(entry.sequence, Arc::clone(entry));
@@ -69,7 +69,7 @@ impl Ledger {
             self.due.remove(&(entry.meta.expires, entry.sequence));
             self.stored -= entry.cost();
             if entry.is_spare() {
-                self.returned -= entry.cost();
+                self.reloaded -= entry.cost();
             }
         }
     }
@@ -127,12 +127,12 @@ impl Ledger {
 
     /// Makes room for a segment that comes back, among its like: all of them together take an eighth of the capacity, so that those who
     /// look back never push out much of what those who watch live are about to ask for. Says whether there is room.
-    pub(super) fn make_room_for_return(&mut self, cost: u64, victims: &mut Vec<Victim>) -> bool {
+    pub(super) fn make_room_for_reload(&mut self, cost: u64, victims: &mut Vec<Victim>) -> bool {
         let share = self.capacity / 8;
         if cost > share {
             return false;
         }
-        while self.returned + cost > share {
+        while self.reloaded + cost > share {
             let Some((_, oldest)) = self.segments.range(..UPLOADED).next() else { break };
             let oldest = Arc::clone(oldest);
             self.strike(&oldest);
@@ -154,8 +154,8 @@ impl Ledger {
     pub(super) fn validate(&self) {
         let listed = || self.segments.values().chain(self.protected.values()).chain(self.leased.values());
         assert_eq!(self.stored, listed().map(|entry| entry.cost()).sum::<u64>(), "stored is the sum of its parts");
-        let returned = self.segments.range(..UPLOADED).map(|(_, entry)| entry.cost()).sum::<u64>();
-        assert_eq!(self.returned, returned, "what came back is the sum of its parts");
+        let reloaded = self.segments.range(..UPLOADED).map(|(_, entry)| entry.cost()).sum::<u64>();
+        assert_eq!(self.reloaded, reloaded, "what came back is the sum of its parts");
         assert_eq!(self.due.len(), self.objects(), "every entry falls due once");
         assert!(listed().all(|entry| self.due.contains(&(entry.meta.expires, entry.sequence))), "each at its own expiry");
         assert!(self.segments.values().all(|entry| !entry.leased && !entry.meta.kind.is_protected()), "classes are kept apart");

@@ -14,8 +14,8 @@ pub(super) mod entry;
 mod ledger;
 mod map;
 pub(super) mod order;
+mod reload;
 mod reserved;
-mod returned;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -60,7 +60,7 @@ pub struct HotNamespace {
     metrics: NamespaceMetrics,
     follower: OnceLock<Arc<dyn Follower>>,
     /// Playlists that have come back and nobody has asked for.
-    returned: Mutex<Vec<Key>>,
+    reloaded: Mutex<Vec<Key>>,
 }
 
 /// Who is told what happens here. `published` and `removed` are called under the ledger's lock, so that they come in the order in
@@ -130,7 +130,7 @@ impl HotNamespace {
             stamps,
             metrics,
             follower: OnceLock::new(),
-            returned: Mutex::default(),
+            reloaded: Mutex::default(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::model::stamp::Stamp;
 /// How long a request may take from its beginning until its upload is opened: its head, its key, its conditions. Who gives stamps
 /// keeps to it with a wide margin.
 pub const OPENED_WITHIN: Duration = Duration::from_secs(30);
-/// So many names are remembered, a few MiB at most. Past it the oldest are forgotten early.
+/// This many names are remembered, a few MiB at most. Past it the oldest are forgotten early.
 const MOST: usize = 16_384;
 
 /// The stamps of what has left.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::clock::{Clock, Moment, WallTime};
 
-/// So much younger than the newest object the clock may be at a start without being doubted.
+/// This much younger than the newest object the clock may be at a start without being doubted.
 const FAR: Duration = Duration::from_secs(3600);
 /// How long it has to be steady.
 const STEADY: Duration = Duration::from_secs(600);

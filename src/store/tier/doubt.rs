@@ -62,7 +62,7 @@ impl Doubts {
         doubt.wrong
     }
 
-    /// Whether so many wrong answers are enough.
+    /// Whether this many wrong answers are enough.
     pub(super) const fn is_enough(wrong: usize) -> bool {
         wrong > WAITS.len()
     }

@@ -22,7 +22,7 @@ use crate::store::{Entry, StoreError};
 const WITHIN: Duration = Duration::from_secs(5);
 /// Reads of the tier at a time.
 const AT_ONCE: usize = 64;
-/// So many failures in a row, and the tier is not asked for a while.
+/// This many failures in a row, and the tier is not asked for a while.
 const FAILURES: u32 = 5;
 /// For how long.
 const REST: Duration = Duration::from_secs(2);
@@ -336,6 +336,6 @@ fn hit(
         }
         None => (body, None),
     };
-    let entry = Entry::returned(key.clone(), body, meta).kept_by(kept);
+    let entry = Entry::reloaded(key.clone(), body, meta).kept_by(kept);
     ColdHit { entry: Arc::new(entry), length: attributes.length, part }
 }

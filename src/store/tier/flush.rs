@@ -38,7 +38,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         say_what_is_lost(&shared);
         return;
     };
-    let mut keeper = Keeper { shared: Arc::clone(&shared), cold, journal: None, is_whole: true };
+    let mut keeper = JournalKeeper { shared: Arc::clone(&shared), cold, journal: None, is_whole: true };
     keeper.take_journal().await;
     shared.is_open.send_replace(true);
     keeper.keep().await;
@@ -54,7 +54,7 @@ fn say_what_is_lost(shared: &Shared) {
     }
 }
 
-struct Keeper {
+struct JournalKeeper {
     shared: Arc<Shared>,
     cold: Arc<dyn Cold>,
     journal: Option<Journal>,
@@ -62,7 +62,7 @@ struct Keeper {
     is_whole: bool,
 }
 
-impl Keeper {
+impl JournalKeeper {
     /// Takes hold of the journal, unless another process has it, and of what it says.
     async fn take_journal(&mut self) {
         let (folder, clock) = (self.shared.journal.clone(), self.shared.clock.clone());

@@ -22,7 +22,7 @@ pub(super) async fn look_at_everything(shared: Arc<Shared>, cold: Arc<dyn Cold>)
     loop {
         let begun = shared.clock.now();
         match look(&shared, &cold).await {
-            Ok(Seen { news, later, unreadable }) => {
+            Ok(LookedAt { news, later, unreadable }) => {
                 shared.state.lock().complete(later, unreadable);
                 let milliseconds = u64::try_from(shared.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(%namespace, news, milliseconds, "everything in the durable tier is known");
@@ -63,7 +63,7 @@ pub(super) async fn look_at_everything(shared: Arc<Shared>, cold: Arc<dyn Cold>)
 
 /// What a look at everything has found.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct LookedAt {
     /// Objects that the journal did not have.
     news: u64,
     /// Objects of a later version's form.
@@ -73,16 +73,16 @@ struct Seen {
 }
 
 /// A look that is under way.
-struct Look<'a> {
+struct TierLook<'a> {
     shared: &'a Shared,
     cold: &'a Arc<dyn Cold>,
     heads: JoinSet<(Key, Result<Option<Attributes>, ColdError>)>,
-    seen: Seen,
+    seen: LookedAt,
     /// What was named by the listing and could not be read.
     unread: HashSet<Key>,
 }
 
-impl Look<'_> {
+impl TierLook<'_> {
     /// Takes note of what there is of an object.
     fn note(&mut self, key: Option<&Key>, result: Result<Option<Attributes>, ColdError>) -> Result<(), ColdError> {
         if let (Some(key), Err(_)) = (key, &result) {
@@ -121,9 +121,9 @@ impl Look<'_> {
     }
 }
 
-async fn look(shared: &Shared, cold: &Arc<dyn Cold>) -> Result<Seen, ColdError> {
+async fn look(shared: &Shared, cold: &Arc<dyn Cold>) -> Result<LookedAt, ColdError> {
     let mut list = cold.list();
-    let mut look = Look { shared, cold, heads: JoinSet::new(), seen: Seen::default(), unread: HashSet::new() };
+    let mut look = TierLook { shared, cold, heads: JoinSet::new(), seen: LookedAt::default(), unread: HashSet::new() };
     while let Some(listed) = list.recv().await {
         match listed {
             Ok(ListedObject { key, attributes: None }) => look.ask(key).await?,

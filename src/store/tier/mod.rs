@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use self::fetch::Fetch;
 pub use self::fetch::{ColdHit, Want};
 use self::queue::{Change, ChangeEnd};
-use self::state::{Spot, State};
+use self::state::{Spot, TierState};
 use super::cold::{Cold, ColdError};
 use super::hot::Follower;
 use super::{Entry, HotNamespace, StoreError};
@@ -91,7 +91,7 @@ struct Shared {
     journal: PathBuf,
     // Not to be kept alive by its own follower.
     hot: Weak<HotNamespace>,
-    state: Mutex<State>,
+    state: Mutex<TierState>,
     /// There is something to do.
     wake: Notify,
     fetch: Fetch,
@@ -142,7 +142,7 @@ impl Tier {
             cold: OnceLock::new(),
             journal,
             hot: Arc::downgrade(hot),
-            state: Mutex::new(State::new(options, clock.clone(), metrics.clone())),
+            state: Mutex::new(TierState::new(options, clock.clone(), metrics.clone())),
             wake: Notify::new(),
             fetch: Fetch::new(),
             health: Mutex::new(None),

@@ -16,7 +16,7 @@ use ahash::RandomState;
 use crate::model::clock::Moment;
 use crate::model::id::Key;
 
-/// So many writes in a row find no space although room was made, and making room does not help.
+/// This many writes in a row find no space although room was made, and making room does not help.
 const VAIN: u32 = 4;
 /// How long nothing is evicted then, until it is tried once more.
 const NEXT_TRY: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ const NEXT_WAIT: Duration = Duration::from_secs(1);
 enum Space {
     /// It has always been enough.
     Enough,
-    /// So much fits. Where more is tried, by a `step`, `proven` is what it was before.
+    /// This much fits. Where more is tried, by a `step`, `proven` is what it was before.
     Known { ceiling: u64, proven: u64, step: u64, wait: Duration, again: Moment },
 }
 
@@ -46,7 +46,7 @@ pub(super) enum RoomVerdict {
     Go,
     /// Something has to end before.
     Wait,
-    /// So many bytes have to be evicted before.
+    /// This many bytes have to be evicted before.
     Evict(u64),
 }
 
@@ -100,7 +100,7 @@ impl Room {
         self.vain >= VAIN
     }
 
-    /// Whether a write that takes `cost` may begin, when so much is held.
+    /// Whether a write that takes `cost` may begin, when this much is held.
     pub(super) fn judge(&self, cost: u64, held: u64) -> RoomVerdict {
         let when_idle = if self.running == 0 { RoomVerdict::Go } else { RoomVerdict::Wait };
         match self.space {
@@ -166,7 +166,7 @@ impl Room {
         (self.vain, self.vain_since) = (VAIN, now);
     }
 
-    /// A write has been made; so much is held now.
+    /// A write has been made; this much is held now.
     pub(super) fn made(&mut self, cost: u64, held: u64) {
         if cost >= self.need {
             // What filled the space has gone: what was known of it is of no use any more.
@@ -196,7 +196,7 @@ impl Room {
         }
     }
 
-    /// Tries for more space when it is time. So much is held, and more than `capacity` is not wanted.
+    /// Tries for more space when it is time. This much is held, and more than `capacity` is not wanted.
     pub(super) fn look(&mut self, held: u64, capacity: u64, now: Moment) {
         if self.sole_since.is_some_and(|since| now.since(since) >= FIRST_WAIT) {
             self.sole_since = None;

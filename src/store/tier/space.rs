@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::index::cost;
 use super::queue::{Change, Turn};
 use super::room::RoomVerdict;
-use super::state::State;
+use super::state::TierState;
 use crate::store::Entry;
 
-impl State {
+impl TierState {
     /// The change whose turn it is, if there is one and there is room for it; else room is made.
     pub(super) fn take(&mut self, all: bool) -> Option<Turn> {
         let now = self.clock.now();

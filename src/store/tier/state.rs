@@ -41,7 +41,7 @@ pub(super) enum Spot {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct TierState {
     pub(super) index: Index,
     pub(super) queue: Queue,
     pub(super) options: Options,
@@ -69,7 +69,7 @@ pub(super) struct State {
     pub(super) metrics: DurableMetrics,
 }
 
-impl State {
+impl TierState {
     pub(super) fn new(options: Options, clock: Clock, metrics: DurableMetrics) -> Self {
         metrics.capacity_bytes.set(options.capacity);
         metrics.budget_bytes.set(options.capacity);
@@ -275,7 +275,7 @@ impl State {
         true
     }
 
-    /// Everything in the tier has been seen: what was not is not there. Among it were so many objects in a later version's form, and so
+    /// Everything in the tier has been seen: what was not is not there. Among it were this many objects in a later version's form, and so
     /// many that could not be read, whose keys nobody knows.
     pub(super) fn complete(&mut self, later: u64, unreadable: u64) {
         self.later.0 = later;
@@ -367,7 +367,7 @@ impl State {
         self.queue.oldest().map_or(Duration::ZERO, |since| now.since(since))
     }
 
-    /// Playlists, manifests and initialisation segments to have in memory before the first reader comes: the newest, up to so many
+    /// Playlists, manifests and initialisation segments to have in memory before the first reader comes: the newest, up to this many
     /// bytes.
     pub(super) fn first_wanted(&self, mut bytes: u64) -> Vec<Key> {
         let now = self.clock.now();

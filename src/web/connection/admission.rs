@@ -24,7 +24,7 @@ impl Default for ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// How many connections are taken past so many in all, for those that begin with an upload: idle readers who hold every place shut
+    /// How many connections are taken past this many in all, for those that begin with an upload: idle readers who hold every place shut
     /// out no encoder.
     #[must_use]
     pub fn for_uploads(total: u64) -> u64 {

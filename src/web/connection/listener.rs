@@ -47,7 +47,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCach
 
 /// How long a new connection may take to its first request when the server stops.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// A client that says nothing for so long has opened its connection for later: its first request begins when it comes. One that has a
+/// A client that says nothing for this long has opened its connection for later: its first request begins when it comes. One that has a
 /// request to make sends it at once, and two such connections then are in order by their beginnings, whichever is read first.
 const AT_ONCE: Duration = Duration::from_millis(500);
 /// Requests at once on an HTTP/2 connection.
@@ -216,7 +216,7 @@ where
         let (io, service) = (TokioIo::new(io), service(site, peer, &client.state));
         if detected == Detected::Http2 {
             let streams =
-                Streams { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
+                StreamTasks { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };
             let connection = Box::pin(http2(streams).serve_connection(io, service));
             tracker.spawn_on(client.speak(connection, http2::Connection::graceful_shutdown), &runtime);
         } else {
@@ -292,7 +292,7 @@ fn http1() -> http1::Builder {
     builder
 }
 
-fn http2(streams: Streams) -> http2::Builder<Streams> {
+fn http2(streams: StreamTasks) -> http2::Builder<StreamTasks> {
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
@@ -333,12 +333,12 @@ fn service<S: Site>(
 
 /// Runs the streams of an HTTP/2 connection, each in a task of its own and against the clock.
 #[derive(Clone, Debug)]
-struct Streams {
+struct StreamTasks {
     limit: Duration,
     metrics: Arc<Metrics>,
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Streams {
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamTasks {
     fn execute(&self, future: F) {
         let Self { limit, metrics } = self.clone();
         tokio::spawn(async move {

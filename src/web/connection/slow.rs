@@ -73,7 +73,7 @@ impl Slow {
         self.look
     }
 
-    /// Looks: whether the client is given up. So much has gone now.
+    /// Looks: whether the client is given up. This much has gone now.
     pub(super) fn look(&mut self, sent: u64) -> bool {
         let now = Instant::now();
         self.look = now + EVERY;

@@ -39,11 +39,11 @@ pub(in crate::web) struct BlackBox {
     /// Of refusals that are alike the newest stands for all, whatever the reason: readers ask for the same again and again.
     is_of_readers: bool,
     hasher: RandomState,
-    clients: Mutex<HashMap<u64, Client>>,
+    clients: Mutex<HashMap<u64, RefusedClient>>,
 }
 
 #[derive(Debug)]
-struct Client {
+struct RefusedClient {
     peer: IpAddr,
     user_agent: String,
     first_seen: WallTime,
@@ -53,9 +53,9 @@ struct Client {
     first_request: Sent,
     first_accepted: Option<Sent>,
     /// The folders in which an upload was accepted, and when last; the newest last.
-    accepted_in: Vec<(Folder, WallTime)>,
+    accepted_in: Vec<(UploadFolder, WallTime)>,
     /// Newest first.
-    refusals: VecDeque<Refused>,
+    refusals: VecDeque<KeptRefusal>,
 }
 
 /// A request as it came, secrets hidden.
@@ -79,13 +79,13 @@ pub(in crate::web) struct Whose<'a> {
 }
 
 /// A namespace and what the keys of a folder begin with, as a hash.
-type Folder = u64;
+type UploadFolder = u64;
 
 #[derive(Clone, Debug)]
-struct Refused {
+struct KeptRefusal {
     sent: Sent,
     at: WallTime,
-    folder: Folder,
+    folder: UploadFolder,
     namespace: String,
     key: String,
     key_id: String,
@@ -154,7 +154,7 @@ impl BlackBox {
         });
     }
 
-    fn folder(&self, namespace: &str, key: &str) -> Folder {
+    fn folder(&self, namespace: &str, key: &str) -> UploadFolder {
         self.hasher.hash_one((namespace, key.rsplit_once('/').map_or("", |(folder, _)| folder)))
     }
 
@@ -168,7 +168,7 @@ impl BlackBox {
         self.with_client(whose.peer, parts, at, |client| {
             client.refused += 1;
             // Questions for credentials are many and all alike in a folder: the newest stands for them, so that the rest has room.
-            let alike = |old: &Refused| {
+            let alike = |old: &KeptRefusal| {
                 (self.is_of_readers || problem.code == Code::NoCredentials) && old.code == problem.code && old.folder == folder
             };
             let times = match client.refusals.iter().position(alike) {
@@ -176,7 +176,7 @@ impl BlackBox {
                 None => 0,
             };
             client.refusals.truncate(REFUSALS - 1);
-            client.refusals.push_front(Refused {
+            client.refusals.push_front(KeptRefusal {
                 sent,
                 at,
                 folder,
@@ -193,7 +193,7 @@ impl BlackBox {
         });
     }
 
-    fn with_client(&self, peer: IpAddr, parts: &Parts, now: WallTime, change: impl FnOnce(&mut Client)) {
+    fn with_client(&self, peer: IpAddr, parts: &Parts, now: WallTime, change: impl FnOnce(&mut RefusedClient)) {
         let user_agent = parts.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
         let name = self.hasher.hash_one((peer, user_agent));
         let mut clients = self.clients.lock();
@@ -201,7 +201,7 @@ impl BlackBox {
             let least = clients.iter().min_by_key(|(_, client)| (client.accepted > 0, client.last_seen)).map(|(name, _)| *name);
             least.map(|name| clients.remove(&name));
         }
-        let client = clients.entry(name).or_insert_with(|| Client {
+        let client = clients.entry(name).or_insert_with(|| RefusedClient {
             peer,
             user_agent: cut(redact::header(&USER_AGENT, user_agent), VALUE),
             first_seen: now,

@@ -34,12 +34,12 @@ pub(in crate::web) struct Alike {
 }
 
 /// What lines are thinned out by.
-pub(in crate::web) trait Kind: Clone + Eq + Hash {
+pub(in crate::web) trait ThinnedKind: Clone + Eq + Hash {
     /// The same of anybody, where too many come at once.
     fn of_anybody(self) -> Self;
 }
 
-impl Kind for Alike {
+impl ThinnedKind for Alike {
     fn of_anybody(self) -> Self {
         Self { network: None, key_id: None, ..self }
     }
@@ -60,34 +60,34 @@ pub(super) enum Told<K = Alike> {
 #[derive(Debug)]
 pub(in crate::web) struct Thinning<K = Alike> {
     clock: Clock,
-    seen: Mutex<Seen<K>>,
+    seen: Mutex<SeenKinds<K>>,
 }
 
 #[derive(Debug)]
-struct Seen<K> {
-    kinds: HashMap<K, State>,
+struct SeenKinds<K> {
+    kinds: HashMap<K, KindCount>,
     second: Option<Moment>,
     lines: u32,
 }
 
 #[derive(Debug)]
-struct State {
+struct KindCount {
     /// How many more are told one by one.
     left: u32,
     untold: u64,
     last: Moment,
 }
 
-impl<K: Kind> Thinning<K> {
+impl<K: ThinnedKind> Thinning<K> {
     pub(in crate::web) fn new(clock: Clock) -> Self {
-        Self { clock, seen: Mutex::new(Seen { kinds: HashMap::new(), second: None, lines: 0 }) }
+        Self { clock, seen: Mutex::new(SeenKinds { kinds: HashMap::new(), second: None, lines: 0 }) }
     }
 
     /// One more. `first`: how many of its kind are told one by one.
     pub(super) fn one_more(&self, kind: K, first: u32) -> Told<K> {
         let now = self.clock.now();
         let mut seen = self.seen.lock();
-        let Seen { kinds, second, lines } = &mut *seen;
+        let SeenKinds { kinds, second, lines } = &mut *seen;
         if second.is_none_or(|second| now.since(second) >= Duration::from_secs(1)) {
             (*second, *lines) = (Some(now), 0);
         }
@@ -97,7 +97,7 @@ impl<K: Kind> Thinning<K> {
         // Too many at once, or too many kinds: then nobody has an allowance of his own.
         let is_crowded = *lines >= LINES || kinds.len() >= ALIKE && !kinds.contains_key(&kind);
         let (kind, first) = if is_crowded { (kind.of_anybody(), 0) } else { (kind, first) };
-        let state = kinds.entry(kind.clone()).or_insert(State { left: first, untold: 0, last: now });
+        let state = kinds.entry(kind.clone()).or_insert(KindCount { left: first, untold: 0, last: now });
         if now.since(state.last) >= QUIET {
             state.left = first;
         }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::thinning::{INTERVAL, Kind, Thinning, Told};
+use super::thinning::{INTERVAL, ThinnedKind, Thinning, Told};
 use crate::model::clock::{Clock, WallTime};
 use crate::web::Web;
 use crate::web::connection::admission::network;
@@ -33,7 +33,7 @@ struct From {
     unread: Unread,
 }
 
-impl Kind for From {
+impl ThinnedKind for From {
     fn of_anybody(self) -> Self {
         Self { network: None, ..self }
     }

@@ -25,7 +25,7 @@ use super::envelope::{Context, preflight};
 use super::exchange::{Asked, Exchange};
 use super::problem::Problem;
 use super::refusals::refuse;
-use super::target::{Names, Resource};
+use super::target::{Naming, Resource};
 use crate::auth::grant::Action;
 use crate::origin::Upload;
 
@@ -55,12 +55,12 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
     let parts = exchange.parts;
     exchange.check()?;
     let (names, action) = match parts.method.as_str() {
-        "GET" | "HEAD" => (Names::Object, Some(Action::Read)),
-        "PUT" | "POST" | "DELETE" => (Names::Object, Some(Action::Write)),
-        "PROPFIND" => (Names::Both, Some(Action::Read)),
-        "MKCOL" => (Names::Folder, Some(Action::Write)),
-        "OPTIONS" => (Names::Both, None),
-        _ => (Names::Object, None),
+        "GET" | "HEAD" => (Naming::Object, Some(Action::Read)),
+        "PUT" | "POST" | "DELETE" => (Naming::Object, Some(Action::Write)),
+        "PROPFIND" => (Naming::Both, Some(Action::Read)),
+        "MKCOL" => (Naming::Folder, Some(Action::Write)),
+        "OPTIONS" => (Naming::Both, None),
+        _ => (Naming::Object, None),
     };
     let resource = match Resource::parse(&parts.uri, names) {
         // What can be done is asked of names that are none, too.

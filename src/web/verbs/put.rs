@@ -123,9 +123,9 @@ async fn take(
 }
 
 /// What went wrong, and after how many bytes, where that says something.
-type Failed = (Problem, Option<u64>);
+type PutFailure = (Problem, Option<u64>);
 
-async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body) -> Result<Stored, Failed> {
+async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body) -> Result<Stored, PutFailure> {
     let (web, context) = (exchange.web, exchange.context);
     let timeouts = web.inner.limits.load().timeouts;
     let end = Instant::now() + timeouts.upload_total;

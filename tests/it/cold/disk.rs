@@ -62,11 +62,11 @@ async fn a_start_knows_many_objects_at_once() {
         let store = Store::new(1 << 30, Clock::system(), &metrics).with_objects_in(folder.path().to_owned());
         let hot = store.open(64 << 20, figures.clone());
         let begun = Instant::now();
-        let below = store.open_below(&name, &hot, &Durable::Disk, options, figures.durable);
-        below.opened().await;
-        (hot, below, begun.elapsed())
+        let durable_tier = store.open_durable_tier(&name, &hot, &Durable::Disk, options, figures.durable);
+        durable_tier.opened().await;
+        (hot, durable_tier, begun.elapsed())
     };
-    let (hot, below, _) = start().await;
+    let (hot, durable_tier, _) = start().await;
     let begun = Instant::now();
     for n in 0..count {
         let key = key(&format!("channel{}/{n}.ts", n % 50));
@@ -78,25 +78,25 @@ async fn a_start_knows_many_objects_at_once() {
         meta.expires = hot.clock().now() + Duration::from_secs(3600);
         upload.publish(body, meta, |_| true).unwrap();
     }
-    below.close().await;
+    durable_tier.close().await;
     let written = begun.elapsed();
     let mut opened = Vec::new();
     for in_order in [true, false] {
-        let (hot, below, after) = start().await;
+        let (hot, durable_tier, after) = start().await;
         opened.push(after);
         let last = key(&format!("channel{}/{}.ts", (count - 1) % 50, count - 1));
         assert!(hot.peek(&last).is_none());
-        assert_eq!(below.read(&last, |_| Want::Whole).await.unwrap().unwrap().entry.body, "abc");
-        assert_eq!(below.read(&key("none"), |_| Want::Whole).await.map(|hit| hit.is_none()), Ok(true));
+        assert_eq!(durable_tier.read(&last, |_| Want::Whole).await.unwrap().unwrap().entry.body, "abc");
+        assert_eq!(durable_tier.read(&key("none"), |_| Want::Whole).await.map(|hit| hit.is_none()), Ok(true));
         if in_order {
-            below.close().await;
+            durable_tier.close().await;
             // As if it had been killed then.
             let logs = folder.path().join(".index/live-origin/disk");
             let last =
                 fs::read_dir(logs).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).max();
             fs::write(last.unwrap(), "").unwrap();
         } else {
-            below.close().await;
+            durable_tier.close().await;
         }
     }
     eprintln!(

@@ -20,7 +20,7 @@ pub(crate) enum Fault {
     /// Nothing.
     #[default]
     None,
-    /// Each call takes so long.
+    /// Each call takes this long.
     Slow(Duration),
     /// Each call fails.
     Failing,

@@ -1,6 +1,7 @@
 //! The house's own rules, checked on its sources.
 
 mod circles;
+mod names;
 mod needs;
 
 use std::collections::BTreeSet;

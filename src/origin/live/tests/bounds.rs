@@ -73,10 +73,10 @@ fn what_is_kept_of_playlists_is_bounded_whatever_they_list() {
     let noted = scene.playlist("a/p.m3u8", &hostile);
     assert!(noted.needs.len() <= 1024, "{}", noted.needs.len());
     assert!(noted.needs.iter().any(|needed| needed.as_str().starts_with("a/599")), "the newest ones");
-    // So many of them that all together would take a good deal more.
+    // This many of them that all together would take a good deal more.
     for number in 0..100 {
         scene.playlist(&format!("{number}/p.m3u8"), &hostile);
     }
     let followed = scene.report().len();
-    assert!((10..90).contains(&followed), "{followed}: 64 MiB hold so many");
+    assert!((10..90).contains(&followed), "{followed}: 64 MiB hold this many");
 }

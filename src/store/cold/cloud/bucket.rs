@@ -70,7 +70,7 @@ pub(super) struct Fetched {
 
 /// What a listing says of an object.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct BucketSeen {
     /// Below the folder that was listed.
     pub(super) name: String,
     pub(super) length: u64,
@@ -208,7 +208,7 @@ impl Bucket {
     }
 
     /// Names what is below a folder of ours, or below all of them. It ends with the first error.
-    pub(super) fn list(&self, folder: &str) -> BoxStream<'static, Result<Seen, ColdError>> {
+    pub(super) fn list(&self, folder: &str) -> BoxStream<'static, Result<BucketSeen, ColdError>> {
         let prefix = match self.path(folder) {
             Ok(prefix) => prefix,
             Err(error) => return futures_util::stream::iter([Err(error)]).boxed(),
@@ -237,7 +237,7 @@ impl Bucket {
             let start = start.clone();
             async move {
                 match object {
-                    Ok(object) => Some(Ok(Seen {
+                    Ok(object) => Some(Ok(BucketSeen {
                         name: object.location.as_ref().strip_prefix(&start)?.to_owned(),
                         length: object.size,
                         tag: tag(object.e_tag),

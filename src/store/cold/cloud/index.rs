@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use super::fields::Fields;
 use crate::model::clock::{Moment, WallTime};
 
-/// After so many notes a piece is written,
+/// After this many notes a piece is written,
 const FULL: usize = 1_000;
-/// or so long after its first.
+/// or this long after its first.
 const OLD: Duration = Duration::from_secs(30);
-/// Pieces of fewer notes are small; so many of these are merged into one at most.
+/// Pieces of fewer notes are small; this many of these are merged into one at most.
 const SMALL: usize = 10_000;
 /// As many small pieces are let be.
 const FEW: usize = 8;

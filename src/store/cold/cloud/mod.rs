@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 pub use self::bucket::Access;
-use self::bucket::{Bucket, Fetched, Seen};
+use self::bucket::{Bucket, BucketSeen, Fetched};
 use self::fields::{Fields, from_fields, to_fields};
 pub use self::folder::Folder;
 use self::index::{Note, NoteIndex, Pending, PieceName, lines, to_merge};
@@ -43,7 +43,7 @@ use crate::model::id::{Key, Namespace};
 
 /// How many requests of a listing are under way together.
 const AT_ONCE: usize = 32;
-/// After how many pieces of the index small ones are merged: so many requests a restart makes more at most.
+/// After how many pieces of the index small ones are merged: this many requests a restart makes more at most.
 const MERGE_EVERY: usize = 64;
 
 /// A namespace's objects in a bucket.
@@ -176,7 +176,7 @@ impl Inner {
     }
 
     /// An object of the listing, if it is ours.
-    async fn look(&self, index: &NoteIndex, seen: Seen) -> Option<Result<ListedObject, ColdError>> {
+    async fn look(&self, index: &NoteIndex, seen: BucketSeen) -> Option<Result<ListedObject, ColdError>> {
         if seen.name.starts_with(INDEX) {
             return None;
         }
@@ -208,7 +208,7 @@ impl Inner {
         let pending = self.pending.lock().lines();
         index.add(&pending, self.clock.wall());
         let index = Arc::new(index);
-        let look = |seen: Result<Seen, ColdError>| {
+        let look = |seen: Result<BucketSeen, ColdError>| {
             let (inner, index) = (Arc::clone(self), Arc::clone(&index));
             async move {
                 match seen {

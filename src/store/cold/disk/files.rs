@@ -116,7 +116,7 @@ pub(super) mod tests {
     use std::io;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Lets so many operations happen, and then none: what is on disk stays as it is, as after a `kill -9`.
+    /// Lets this many operations happen, and then none: what is on disk stays as it is, as after a `kill -9`.
     #[derive(Debug)]
     pub(in super::super) struct Fuse(AtomicU64);
 

@@ -8,7 +8,7 @@ use crate::model::meta::Meta;
 use crate::model::range::{self, Ask};
 use crate::origin::OriginError;
 use crate::origin::namespace::Hosted;
-use crate::origin::rate::Claim;
+use crate::origin::rate::RateClaim;
 use crate::store::Want;
 
 /// The version below memory, if there is one. One descent, whatever comes of it. Cancel-safe.
@@ -20,9 +20,9 @@ pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginErro
     // What is to be rewritten has to be whole.
     let is_viewed = reader.spec.shift.is_some() || reader.spec.inherit.is_some();
     let portion = if is_viewed { Portion::Whole } else { reader.spec.portion };
-    let Some(hit) = hosted.below.read(&reader.object.key, |length| want(portion, length)).await? else { return Ok(None) };
+    let Some(hit) = hosted.durable_tier.read(&reader.object.key, |length| want(portion, length)).await? else { return Ok(None) };
     // The request has been paid for; its bytes are those of somebody who looks back.
-    hosted.take_read_rate(0, hit.entry.body.len() as u64, Claim::Second)?;
+    hosted.take_read_rate(0, hit.entry.body.len() as u64, RateClaim::Second)?;
     let length = usize::try_from(hit.length).unwrap_or(usize::MAX);
     let begin = hit.part.map_or(0, |part| usize::try_from(part.start).unwrap_or(usize::MAX));
     Ok(Some(Found::new(hosted, hit.entry).read_below(begin, length)))
@@ -42,10 +42,10 @@ fn want(portion: Portion<'_>, length: u64) -> Want {
 }
 
 /// What is kept beside memory of an object that is not in it: for the conditions of a write.
-pub(in crate::origin) async fn known_below(hosted: &Hosted, key: &Key) -> Result<Option<Meta>, OriginError> {
-    if !hosted.below.is_there() || hosted.hot.peek(key).is_some() {
+pub(in crate::origin) async fn known_in_tier(hosted: &Hosted, key: &Key) -> Result<Option<Meta>, OriginError> {
+    if !hosted.durable_tier.is_there() || hosted.hot.peek(key).is_some() {
         return Ok(None);
     }
-    let hit = hosted.below.read(key, |_| Want::Nothing).await?;
+    let hit = hosted.durable_tier.read(key, |_| Want::Nothing).await?;
     Ok(hit.map(|hit| hit.entry.meta.clone()))
 }

@@ -10,17 +10,17 @@ use crate::model::id::{Key, ObjectId};
 impl Origin {
     /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
     /// restart the streams are known, and one that stood still before it does so after it.
-    pub(super) fn hear_returned(&self) {
+    pub(super) fn follow_reloaded(&self) {
         for (namespace, hosted) in self.inner.namespaces.load().iter() {
-            let mut returned: Vec<_> = hosted
+            let mut reloaded: Vec<_> = hosted
                 .hot
-                .take_returned()
+                .take_reloaded()
                 .into_iter()
                 .map(|entry| (live::understand(entry.meta.kind, &entry.body), entry))
                 .collect();
             // Those that name others come first.
-            returned.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
-            for (understood, entry) in returned {
+            reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
+            for (understood, entry) in reloaded {
                 // A newer version was heard meanwhile; this one is put in its place only where there was none.
                 if hosted.live.follows(&entry.key) {
                     continue;
@@ -28,7 +28,7 @@ impl Origin {
                 let object = ObjectId { namespace: namespace.clone(), key: entry.key.clone() };
                 let stored = |key: &Key| match hosted.hot.peek(key) {
                     Some(there) => Some(there.meta.etag.clone()),
-                    None => hosted.below.may_have(key).then(|| HeaderValue::from_static("")),
+                    None => hosted.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
                 };
                 let noted = hosted.live.kept(&object, &understood, (entry.meta.modified, entry.meta.expires), stored);
                 hosted.hot.understood(&entry, noted.liveness);

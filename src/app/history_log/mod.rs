@@ -27,10 +27,10 @@ use tokio::sync::oneshot;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::lines::{read_back, written};
 
-use self::lines::Lines;
+use self::lines::LoggedLines;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
-use crate::origin::{Chronicle, Listed, Origin};
+use crate::origin::{HistoryLog, Listed, Origin};
 
 /// A file is not longer; what comes then goes into another.
 const FILE_BYTES: u64 = 8 << 20;
@@ -41,7 +41,7 @@ const FILES: usize = 32;
 /// Versions of playlists that wait to be written down, and segments of all of them.
 const WAITING: usize = 4096;
 const WAITING_SEGMENTS: usize = 400_000;
-/// So much is written at once.
+/// This much is written at once.
 const AT_ONCE: usize = 256 << 10;
 /// How long a start waits for what was written down. What takes longer is read while the server serves: windows of the past wait for
 /// it, and nothing else.
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Brings back what is written in the folder, and has it written on from now. Returns when all of it is there, or after a second.
 pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> anyhow::Result<()> {
-    let mut writer = Writer::new(folder, clock.clone());
+    let mut writer = HistoryWriter::new(folder, clock.clone());
     let (sender, receiver) = sync_channel(WAITING);
     let waiting = Arc::new(AtomicUsize::new(0));
     origin.keep_histories(Arc::new(Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) }));
@@ -75,7 +75,7 @@ pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> an
 
 /// What is to be written down: segments that were listed, or, without any, the playlist's end.
 #[derive(Debug)]
-struct Note {
+struct LogEntry {
     namespace: Namespace,
     playlist: Key,
     listed: Vec<Arc<Listed>>,
@@ -84,7 +84,7 @@ struct Note {
 /// Hands over what is to be written. The text of it is made by who writes it.
 #[derive(Debug)]
 struct Pen {
-    sender: SyncSender<Note>,
+    sender: SyncSender<LogEntry>,
     /// Segments that wait.
     waiting: Arc<AtomicUsize>,
     in_trouble: AtomicBool,
@@ -94,7 +94,7 @@ impl Pen {
     fn write(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Arc<Listed>>) {
         let count = listed.len();
         let is_room = self.waiting.fetch_add(count, Ordering::Relaxed) < WAITING_SEGMENTS;
-        let note = Note { namespace: namespace.clone(), playlist: playlist.clone(), listed };
+        let note = LogEntry { namespace: namespace.clone(), playlist: playlist.clone(), listed };
         if is_room && self.sender.try_send(note).is_ok() {
             self.in_trouble.store(false, Ordering::Relaxed);
             return;
@@ -106,7 +106,7 @@ impl Pen {
     }
 }
 
-impl Chronicle for Pen {
+impl HistoryLog for Pen {
     fn listed(&self, namespace: &Namespace, playlist: &Key, segments: &[Arc<Listed>]) {
         self.write(namespace, playlist, segments.to_vec());
     }
@@ -118,7 +118,7 @@ impl Chronicle for Pen {
 
 /// The files of one namespace, oldest first; the last one is written to once it is open.
 #[derive(Debug, Default)]
-struct Journal {
+struct NamespaceLog {
     files: Vec<Page>,
     open: Option<(File, u64)>,
 }
@@ -131,21 +131,21 @@ struct Page {
     until: u64,
 }
 
-struct Writer {
+struct HistoryWriter {
     folder: PathBuf,
     clock: Clock,
-    journals: HashMap<Namespace, Journal>,
+    journals: HashMap<Namespace, NamespaceLog>,
     in_trouble: bool,
     /// How often a playlist has been begun.
     begun: u64,
 }
 
-impl Writer {
+impl HistoryWriter {
     fn new(folder: PathBuf, clock: Clock) -> Self {
         Self { folder, clock, journals: HashMap::new(), in_trouble: false, begun: 0 }
     }
 
-    fn run(mut self, receiver: &Receiver<Note>, waiting: &AtomicUsize) {
+    fn run(mut self, receiver: &Receiver<LogEntry>, waiting: &AtomicUsize) {
         // Ends with the server.
         while let Ok(note) = receiver.recv() {
             waiting.fetch_sub(note.listed.len(), Ordering::Relaxed);
@@ -163,7 +163,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, note: &Note) -> io::Result<()> {
+    fn write(&mut self, note: &LogEntry) -> io::Result<()> {
         let now = self.clock.wall().millis();
         let folder = self.folder.join(note.namespace.as_str());
         let journal = self.journals.entry(note.namespace.clone()).or_default();
@@ -179,7 +179,7 @@ impl Writer {
         }
         let mut begin = || {
             self.begun += 1;
-            Lines::new(&note.playlist, self.begun)
+            LoggedLines::new(&note.playlist, self.begun)
         };
         let (mut lines, mut text, mut until) = (begin(), Vec::new(), 0);
         for listed in &note.listed {
@@ -212,7 +212,7 @@ impl Writer {
             else {
                 continue;
             };
-            let mut journal = Journal::default();
+            let mut journal = NamespaceLog::default();
             let mut histories: HashMap<Key, Vec<Listed>> = HashMap::new();
             for path in folder(&namespace)? {
                 let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -238,8 +238,8 @@ impl Writer {
     }
 }
 
-impl Journal {
-    /// Whether so much more can be written to the file that is open.
+impl NamespaceLog {
+    /// Whether this much more can be written to the file that is open.
     fn has_room(&self, more: usize) -> bool {
         self.open.as_ref().is_some_and(|(_, length)| length + more as u64 <= FILE_BYTES)
     }
@@ -357,7 +357,7 @@ mod tests {
             let pen = Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) };
             notes(&pen);
             drop(pen);
-            Writer::new(self.folder.path().to_owned(), self.clock.clone()).run(&receiver, &waiting);
+            HistoryWriter::new(self.folder.path().to_owned(), self.clock.clone()).run(&receiver, &waiting);
             assert_eq!(waiting.load(Ordering::Relaxed), 0);
         }
     }
@@ -378,7 +378,7 @@ mod tests {
         let (mut histories, until) = read(&paths, now + 6000);
         assert_eq!(until, now + 9000);
         assert_eq!(histories.remove(key), Some(vec![listed(2, now + 9000), listed(3, now + 9000)]));
-        let mut journal = Journal { files: vec![Page { path: path.clone(), begun: 1, until: now + 9000 }], open: None };
+        let mut journal = NamespaceLog { files: vec![Page { path: path.clone(), begun: 1, until: now + 9000 }], open: None };
         journal.tidy(now + 8999);
         assert!(path.exists());
         journal.tidy(now + 9000);

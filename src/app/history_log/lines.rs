@@ -36,7 +36,7 @@ struct First {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+struct LoggedLine {
     of: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     list: Option<String>,
@@ -45,7 +45,7 @@ struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     is: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    segment: Option<Segment<u64, Vec<u64>>>,
+    segment: Option<LoggedSegment<u64, Vec<u64>>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,12 +58,12 @@ struct Removed {
 struct OldLine {
     playlist: String,
     #[serde(default)]
-    segment: Option<Segment<String, String>>,
+    segment: Option<LoggedSegment<String, String>>,
 }
 
 /// Times are in milliseconds since 1970, the duration in microseconds.
 #[derive(Debug, Serialize, Deserialize)]
-struct Segment<MapText, KeyTexts> {
+struct LoggedSegment<MapText, KeyTexts> {
     number: u64,
     sequence: u64,
     discontinuities: u64,
@@ -92,7 +92,7 @@ const fn is_false(truth: &bool) -> bool {
     !*truth
 }
 
-impl<MapText, KeyTexts> Segment<MapText, KeyTexts> {
+impl<MapText, KeyTexts> LoggedSegment<MapText, KeyTexts> {
     fn of(listed: &Listed, map: Option<MapText>, keys: Option<KeyTexts>) -> Self {
         Self {
             number: listed.number,
@@ -153,7 +153,7 @@ fn add(text: &mut Vec<u8>, line: &impl Serialize) {
 }
 
 /// The lines of one playlist's segments in one file.
-pub(super) struct Lines<'a> {
+pub(super) struct LoggedLines<'a> {
     playlist: &'a Key,
     of: u64,
     is_begun: bool,
@@ -161,7 +161,7 @@ pub(super) struct Lines<'a> {
     texts: HashMap<*const str, u64>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LoggedLines<'a> {
     /// Begins, or begins anew in another file; `of` is another number each time.
     pub(super) fn new(playlist: &'a Key, of: u64) -> Self {
         Self { playlist, of, is_begun: false, texts: HashMap::new() }
@@ -171,30 +171,30 @@ impl<'a> Lines<'a> {
     pub(super) fn of(&mut self, listed: &Listed) -> Vec<u8> {
         let mut text = Vec::new();
         if !std::mem::replace(&mut self.is_begun, true) {
-            add(&mut text, &Line { list: Some(self.playlist.to_string()), ..self.line() });
+            add(&mut text, &LoggedLine { list: Some(self.playlist.to_string()), ..self.line() });
         }
         let map = listed.map.as_ref().map(|map| self.refer(map, &mut text));
         let keys = listed.keys.as_ref().map(|keys| keys.iter().map(|tag| self.refer(tag, &mut text)).collect());
-        add(&mut text, &Line { segment: Some(Segment::of(listed, map, keys)), ..self.line() });
+        add(&mut text, &LoggedLine { segment: Some(LoggedSegment::of(listed, map, keys)), ..self.line() });
         text
     }
 
     fn refer(&mut self, to: &Arc<str>, text: &mut Vec<u8>) -> u64 {
         let next = self.texts.len() as u64;
         *self.texts.entry(Arc::as_ptr(to)).or_insert_with(|| {
-            add(text, &Line { text: Some(next), is: Some(to.to_string()), list: None, of: self.of, segment: None });
+            add(text, &LoggedLine { text: Some(next), is: Some(to.to_string()), list: None, of: self.of, segment: None });
             next
         })
     }
 
-    fn line(&self) -> Line {
-        Line { of: self.of, list: None, text: None, is: None, segment: None }
+    fn line(&self) -> LoggedLine {
+        LoggedLine { of: self.of, list: None, text: None, is: None, segment: None }
     }
 }
 
 /// What was read of a file.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenHistory {
     /// When the last segment in it has outlived its time to live.
     pub(super) until: u64,
     /// It was written by a later version, of which nothing can be said here. Nothing of it was read.
@@ -202,13 +202,13 @@ pub(super) struct Written {
 }
 
 /// Reads a file's lines into the histories that they are of, as far as it is needed `now`. A line that is none is passed over.
-pub(super) fn read(mut reader: impl BufRead, now: u64, histories: &mut HashMap<Key, Vec<Listed>>) -> io::Result<Written> {
+pub(super) fn read(mut reader: impl BufRead, now: u64, histories: &mut HashMap<Key, Vec<Listed>>) -> io::Result<WrittenHistory> {
     let (mut line, mut is_first, mut is_old) = (Vec::new(), true, false);
     let mut reading = Reading { now, histories, playlist: None, texts: HashMap::new(), keys: None, until: 0 };
     while (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
         if std::mem::take(&mut is_first) {
             match parsed::<First>(&line) {
-                Some(first) if first.format > FORMAT => return Ok(Written { until: u64::MAX, is_later: true }),
+                Some(first) if first.format > FORMAT => return Ok(WrittenHistory { until: u64::MAX, is_later: true }),
                 first => is_old = first.is_none(),
             }
         }
@@ -219,7 +219,7 @@ pub(super) fn read(mut reader: impl BufRead, now: u64, histories: &mut HashMap<K
         }
         line.clear();
     }
-    Ok(Written { until: reading.until, is_later: false })
+    Ok(WrittenHistory { until: reading.until, is_later: false })
 }
 
 fn parsed<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
@@ -238,7 +238,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn line(&mut self, line: &[u8]) {
-        let Some(line) = parsed::<Line>(line) else {
+        let Some(line) = parsed::<LoggedLine>(line) else {
             if let Some(key) = parsed::<Removed>(line).and_then(|line| Key::parse(&line.removed).ok()) {
                 self.histories.remove(&key);
             }
@@ -300,7 +300,7 @@ impl Reading<'_> {
 /// What is written, for `crate::fuzzing`.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn written(playlist: &Key, segments: &[Arc<Listed>]) -> Vec<u8> {
-    let mut lines = Lines::new(playlist, 1);
+    let mut lines = LoggedLines::new(playlist, 1);
     first().into_iter().chain(segments.iter().flat_map(|listed| lines.of(listed))).collect()
 }
 

@@ -8,8 +8,8 @@ use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::liveness::Liveness;
 
-/// So many names of what has come back are kept for those who ask.
-const RETURNED: usize = 8192;
+/// This many names of what has come back are kept for those who ask.
+const RELOADED: usize = 8192;
 
 impl HotNamespace {
     /// Takes back a version that was uploaded before, unless there is a live one or it would push out the live edge. `allow` is asked
@@ -31,7 +31,7 @@ impl HotNamespace {
                 && if entry.meta.kind.is_protected() {
                     entry.cost() <= ledger.capacity / 2
                 } else {
-                    ledger.make_room_for_return(entry.cost(), &mut victims)
+                    ledger.make_room_for_reload(entry.cost(), &mut victims)
                 };
             if has_room {
                 self.map.insert(Arc::clone(entry));
@@ -44,9 +44,9 @@ impl HotNamespace {
         };
         self.account(victims);
         if taken && entry.meta.kind.is_rewritten() {
-            let mut returned = self.returned.lock();
-            if returned.len() < RETURNED {
-                returned.push(entry.key.clone());
+            let mut reloaded = self.reloaded.lock();
+            if reloaded.len() < RELOADED {
+                reloaded.push(entry.key.clone());
             }
         }
         taken
@@ -77,8 +77,8 @@ impl HotNamespace {
     }
 
     /// Playlists and MPDs that have come back since the last call and are there still. Nobody knows yet what they say.
-    pub fn take_returned(&self) -> Vec<Arc<Entry>> {
-        let keys = std::mem::take(&mut *self.returned.lock());
+    pub fn take_reloaded(&self) -> Vec<Arc<Entry>> {
+        let keys = std::mem::take(&mut *self.reloaded.lock());
         keys.iter().filter_map(|key| self.peek(key)).filter(|entry| entry.meta.liveness.is_none()).collect()
     }
 
