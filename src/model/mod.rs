@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod event;
 pub mod extension;
 pub mod id;
+pub mod initialization;
 pub mod kind;
 pub mod liveness;
 pub mod meta;

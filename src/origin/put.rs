@@ -16,11 +16,12 @@ use crate::hls::playlist::Playlist;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, ObjectId};
+use crate::model::initialization::declares_the_same;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
 use crate::model::rendering::Rendering;
 use crate::model::stamp::Stamp;
-use crate::store;
+use crate::store::{self, Entry};
 
 /// What a writer says before the first byte.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +117,12 @@ impl NamespaceHandle {
             tally,
         })
     }
+}
+
+/// Whether a name stands for other media now than before: who kept the version before plays something else.
+fn is_other_media(before: &Entry, now: &Entry) -> bool {
+    let is_initialization = [before, now].iter().all(|entry| entry.meta.kind == Kind::Initialization);
+    before.meta.etag != now.meta.etag && !(is_initialization && declares_the_same(&before.body, &now.body))
 }
 
 fn admit_upload(
@@ -241,9 +248,9 @@ impl Upload {
                 }
             }
             None => {
-                let replaced = published.replaced.as_ref().map(|old| &old.meta.etag);
+                let is_reused = published.replaced.as_ref().is_some_and(|old| is_other_media(old, &published.entry));
                 let took = hot.clock().now().since(admitted);
-                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, replaced);
+                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, is_reused);
             }
         }
         drop(turn);

@@ -338,6 +338,13 @@ fn shaka_packager() {
     // Its own input error at the end of the feed is no concern of the origin; a failed request would be.
     assert!(ended.is_some() && !said.contains("HttpFile request failed"), "{said}");
     assert_eq!(origin.get("v_1.m4s").status, 404, "deleted, twice");
+    let init = front.get("/v_init.mp4").body;
+    assert!(init.windows(4).any(|word| word == b"mehd"), "it has been written again, with how long everything was");
+    let streams = String::from_utf8(crate::wire::Request::new("GET", "/v1/streams").send(origin.admin).body).unwrap();
+    assert!(
+        streams.contains("\"names_reused\":0") && !streams.contains("\"names_reused\":1"),
+        "it declares the same tracks: {streams}"
+    );
     expect_no_refusal_but_the_challenge(&origin, false);
 }
 

@@ -211,19 +211,11 @@ impl Live {
         state.renditions.contains_key(key) || state.manifests.contains_key(key)
     }
 
-    /// Notes a segment that has been stored. `replaced` is the entity tag of the live version it took the place of.
-    pub(super) fn segment(
-        &self,
-        key: &Key,
-        (etag, expires): (HeaderValue, Moment),
-        bytes: u64,
-        took: Duration,
-        replaced: Option<&HeaderValue>,
-    ) {
+    /// Notes a segment that has been stored. `is_reused`: its name stood for other media before.
+    pub(super) fn segment(&self, key: &Key, (etag, expires): (HeaderValue, Moment), bytes: u64, took: Duration, is_reused: bool) {
         let now = self.now();
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        let is_reused = replaced.is_some_and(|old| *old != etag);
         let arrival = Arrival { at: now.moment, bytes, took: Some(took), etag, expires };
         let listed_by = state.expected.remove(key).map(|expected| expected.playlist);
         if let Some(rendition) = listed_by.as_ref().and_then(|playlist| state.renditions.get_mut(playlist)) {

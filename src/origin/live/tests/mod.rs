@@ -70,7 +70,8 @@ impl Scene {
     fn segment(&mut self, name: &str, body: &str, bytes: u64, took: Duration) {
         let etag = HeaderValue::try_from(format!("\"{body}\"")).unwrap();
         let replaced = self.stored.insert(key(name), etag.clone());
-        self.live.segment(&key(name), (etag, self.clock.now() + TTL), bytes, took, replaced.as_ref());
+        let is_reused = replaced.is_some_and(|old| old != etag);
+        self.live.segment(&key(name), (etag, self.clock.now() + TTL), bytes, took, is_reused);
     }
 
     /// Segment and playlist, as an encoder writes them every two seconds.
