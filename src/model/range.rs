@@ -14,34 +14,67 @@ pub enum Ask {
     Unsatisfiable,
 }
 
+/// The largest number that all clients can count to, 2^53-1: as the last byte of a range it stands for all that will come
+/// (RFC 8673 2).
+pub const ENDLESS: usize = (1 << 53) - 1;
+
+/// What a `Range` header asks of a body whose length is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskAhead {
+    /// These bytes: both ends are given.
+    Part(Range<usize>),
+    /// What there is and will be from this byte on: without an end, or with [one that stands for none](ENDLESS).
+    From(usize),
+}
+
+/// What a header says, before anything is known of the body.
+enum Said {
+    /// From this byte to that one, which counts.
+    Between(usize, usize),
+    /// From this byte on.
+    From(usize),
+    /// So many bytes at the end.
+    Last(usize),
+}
+
 /// Reads a `Range` header's value against a body of `length` bytes.
 #[must_use]
 pub fn parse(header: &[u8], length: usize) -> Ask {
-    let Ok(text) = std::str::from_utf8(header) else { return Ask::Whole };
-    let Some((unit, set)) = text.split_once('=') else { return Ask::Whole };
-    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
-        return Ask::Whole;
-    }
-    let Some((first, last)) = set.trim().split_once('-') else { return Ask::Whole };
-    let (first, last) = (first.trim(), last.trim());
-    match (number(first), number(last)) {
-        // A suffix: the last n bytes.
-        (None, Some(n)) if first.is_empty() => match n.min(length) {
+    match read(header) {
+        Some(Said::Last(n)) => match n.min(length) {
             0 if n > 0 => Ask::Whole,
             0 => Ask::Unsatisfiable,
             n => Ask::Part(length - n..length),
         },
-        (Some(from), None) if last.is_empty() => bounded(from, usize::MAX, length),
-        (Some(from), Some(to)) if from <= to => bounded(from, to, length),
-        _ => Ask::Whole,
+        Some(Said::From(from)) => bounded(from, usize::MAX, length),
+        Some(Said::Between(from, to)) => bounded(from, to, length),
+        None => Ask::Whole,
     }
 }
 
-/// The bytes asked for, when that needs no length to know: both ends are given.
+/// Reads a `Range` header's value, when that needs no length. `None`: no range that is to be honoured.
 #[must_use]
-pub fn parse_closed(header: &[u8]) -> Option<Range<usize>> {
-    match parse(header, usize::MAX) {
-        Ask::Part(part) if part.end < usize::MAX => Some(part),
+pub fn parse_ahead(header: &[u8]) -> Option<AskAhead> {
+    match read(header)? {
+        Said::Between(from, to) if to < ENDLESS => Some(AskAhead::Part(from..to + 1)),
+        Said::Between(from, _) | Said::From(from) => Some(AskAhead::From(from)),
+        // It counts from an end that is not known.
+        Said::Last(_) => None,
+    }
+}
+
+/// `None`: nothing that is to be honoured.
+fn read(header: &[u8]) -> Option<Said> {
+    let (unit, set) = std::str::from_utf8(header).ok()?.split_once('=')?;
+    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
+        return None;
+    }
+    let (first, last) = set.trim().split_once('-')?;
+    let (first, last) = (first.trim(), last.trim());
+    match (number(first), number(last)) {
+        (None, Some(n)) if first.is_empty() => Some(Said::Last(n)),
+        (Some(from), None) if last.is_empty() => Some(Said::From(from)),
+        (Some(from), Some(to)) if from <= to => Some(Said::Between(from, to)),
         _ => None,
     }
 }
@@ -104,11 +137,21 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_range_needs_no_length() {
-        assert_eq!(parse_closed(b"bytes=0-0"), Some(0..1));
-        assert_eq!(parse_closed(b"bytes=100-199"), Some(100..200));
-        for open in ["bytes=0-", "bytes=0-1,5-6", "bytes=5-2", "bytes=0-99999999999999999999999", "lines=0-1", ""] {
-            assert_eq!(parse_closed(open.as_bytes()), None, "{open}");
+    fn a_range_that_counts_from_the_beginning_needs_no_length() {
+        for (header, ask) in [
+            ("bytes=0-0", AskAhead::Part(0..1)),
+            ("bytes=100-199", AskAhead::Part(100..200)),
+            ("bytes=7-9007199254740990", AskAhead::Part(7..9_007_199_254_740_991)),
+            ("bytes=7-9007199254740991", AskAhead::From(7)),
+            ("bytes=7-9007199254740992", AskAhead::From(7)),
+            ("bytes=0-99999999999999999999999", AskAhead::From(0)),
+            ("bytes=0-", AskAhead::From(0)),
+            ("Bytes = 5 - ", AskAhead::From(5)),
+        ] {
+            assert_eq!(parse_ahead(header.as_bytes()), Some(ask), "{header}");
+        }
+        for none in ["bytes=-5", "bytes= -99999999999999999999999", "bytes=-0", "bytes=0-1,5-6", "bytes=5-2", "lines=0-1", ""] {
+            assert_eq!(parse_ahead(none.as_bytes()), None, "{none}");
         }
     }
 

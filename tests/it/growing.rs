@@ -197,6 +197,78 @@ fn parts_of_a_growing_segment_are_had_as_soon_as_they_are_there() {
 }
 
 #[test]
+fn a_range_without_an_end_follows_a_growing_segment_from_its_first_byte_on() {
+    let origin = Origin::start();
+    let mut writer = Writer::begin(&origin, "a.m4s");
+    writer.send(b"0123456789");
+    drop(Reader::begin(&origin, "a.m4s"));
+    let ask = |range: &str| {
+        let mut wire = Wire::open(origin.address);
+        wire.write(Request::new("GET", origin.path("a.m4s")).bearer(&origin.player).header("Range", range).to_bytes());
+        wire
+    };
+    // RFC 8673, and the plain form; of bytes that are there, of the next one, and of some that are far ahead.
+    let ranges = [
+        ("bytes=0-", 0),
+        ("bytes=4-", 4),
+        ("bytes=4-9007199254740991", 4),
+        ("bytes=4-18446744073709551615", 4),
+        ("bytes=10-9007199254740991", 10),
+        ("bytes=12-", 12),
+    ];
+    let mut readers: Vec<_> = ranges.iter().map(|(range, start)| (ask(range), *start, Vec::new())).collect();
+    for (wire, start, read) in readers.iter_mut().filter(|(_, start, _)| *start < 10) {
+        let (status, headers) = wire.head().unwrap();
+        let answer = Answer { status, headers, body: Vec::new() };
+        assert_eq!((status, answer.header("content-range")), (206, &*format!("bytes {start}-9007199254740991/*")));
+        assert_eq!((answer.header("content-length"), answer.header("transfer-encoding")), ("", "chunked"));
+        assert_eq!((answer.header("content-type"), answer.header("etag")), ("video/iso.segment", ""));
+        while read.len() < 10 - *start {
+            read.extend(wire.chunk().expect("what is there comes before anything more is sent"));
+        }
+    }
+    // What is behind the end turns out so when it is whole, and what counts from the end waits for nothing.
+    let (mut beyond, mut suffix) = (ask("bytes=900-9007199254740991"), ask("bytes=-4"));
+    assert_eq!(suffix.head().unwrap().0, 200);
+    writer.send(b"abcdef");
+    for (wire, start, read) in &mut readers {
+        if *start >= 10 {
+            assert_eq!(wire.head().unwrap().0, 206, "from {start}");
+        }
+        while read.len() < 16 - *start {
+            read.extend(wire.chunk().unwrap());
+        }
+        assert_eq!(read, &b"0123456789abcdef"[*start..]);
+    }
+    writer.finish();
+    for (wire, start, _) in &mut readers {
+        assert_eq!(wire.chunk().as_deref(), Some(&b""[..]), "a clean end, from {start}");
+    }
+    assert_eq!(beyond.answer_to("GET").status, 416);
+    let whole = ask("bytes=4-9007199254740991").answer_to("GET");
+    assert_eq!((whole.status, whole.header("content-range"), &*whole.text()), (206, "bytes 4-15/16", "456789abcdef"));
+}
+
+#[test]
+fn a_range_without_an_end_breaks_off_with_the_upload() {
+    let origin = Origin::start();
+    let mut writer = Writer::begin(&origin, "a.m4s");
+    writer.send(b"0123456789");
+    drop(Reader::begin(&origin, "a.m4s"));
+    let ask = |range: &str| {
+        let mut wire = Wire::open(origin.address);
+        wire.write(Request::new("GET", origin.path("a.m4s")).bearer(&origin.player).header("Range", range).to_bytes());
+        wire
+    };
+    let (mut begun, mut waiting) = (ask("bytes=5-9007199254740991"), ask("bytes=50-"));
+    assert_eq!(begun.head().unwrap().0, 206);
+    assert_eq!(begun.chunk().unwrap(), b"56789");
+    drop(writer);
+    assert_eq!(begun.chunk(), None, "no clean end");
+    assert_eq!(waiting.answer_to("GET").status, 404);
+}
+
+#[test]
 fn a_growing_object_is_described_by_what_is_known_of_it() {
     let origin = Origin::start_with_settings("[namespaces.live-origin]\nsegment_max_age = \"40s\"\n");
     let mut writer = Writer::begin(&origin, "a.m4s");
@@ -225,7 +297,7 @@ fn a_growing_object_is_described_by_what_is_known_of_it() {
         }
     }
 
-    // No ranges that are open or come with a condition; conditions as of an object that is newer than all that is known of it.
+    // No ranges that come with a condition; conditions as of an object that is newer than all that is known of it.
     for range in ["bytes=0-1", "bytes=-2", "bytes=500-"] {
         let (answer, mut wire) = head_of(&get("GET").header("Range", range).header("If-Range", "\"x\""));
         assert_eq!((answer.status, answer.header("content-range")), (200, ""), "{range}");

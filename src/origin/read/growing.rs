@@ -20,11 +20,16 @@ use crate::store::{BrokenOff, GrowingReader};
 /// Memory set aside for a part of a growing object before its bytes have come; a larger part takes more as it comes.
 const LARGEST_PART: usize = 1 << 20;
 
-/// A reader of an object that is still on its way in. He gets its bytes from the first one on, each piece as it comes.
+/// A reader of an object that is still on its way in. He gets its bytes from the first one on that he asked for, each piece as it
+/// comes.
 #[derive(Debug)]
 pub struct Following {
     reader: GrowingReader,
     hosted: Arc<Hosted>,
+    /// Bytes that have come already and are his next ones; empty: what the reader has next.
+    ahead: Bytes,
+    /// Where his bytes begin, if he asked for those from there on and for no others.
+    pub start: Option<usize>,
     /// How long a shared cache may keep it, in seconds, once it has it whole.
     pub max_age: u64,
 }
@@ -56,7 +61,7 @@ pub(super) fn find(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<F
     let Some(growing) = hosted.hot.growing(key).filter(|_| !hosted.durable_tier.has(key)) else { return Ok(None) };
     payment.pay(hosted, 0, RateClaim::First)?;
     let max_age = hosted.policy.max_age_at_outset(growing.outset());
-    Ok(Some(Following { reader: growing, hosted: Arc::clone(hosted), max_age }))
+    Ok(Some(Following { reader: growing, hosted: Arc::clone(hosted), ahead: Bytes::new(), start: None, max_age }))
 }
 
 impl Following {
@@ -84,11 +89,27 @@ impl Following {
     /// # Errors
     /// [`BrokenOff`], when it never will: what was read is no object, and its reader must not take it for one.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        let next = std::task::ready!(self.reader.poll_next(cx));
+        let next = match std::mem::take(&mut self.ahead) {
+            ahead if ahead.is_empty() => std::task::ready!(self.reader.poll_next(cx)),
+            ahead => Some(Ok(ahead)),
+        };
         if let Some(Ok(piece)) = &next {
             self.pay(piece.len());
         }
         Poll::Ready(next)
+    }
+
+    /// The same from this byte on, as soon as it has come; `None` when it never will. Cancel-safe.
+    pub(super) async fn from(mut self, start: usize) -> Option<Self> {
+        let mut offset = 0;
+        loop {
+            let piece = std::future::poll_fn(|cx| self.reader.poll_next(cx)).await?.ok()?;
+            if start - offset < piece.len() {
+                self.ahead = piece.slice(start - offset..);
+                return Some(Self { start: Some(start), ..self });
+            }
+            offset += piece.len();
+        }
     }
 
     /// These bytes of it, as soon as all of them have come; `None` when it comes to its end before that, one way or the other.

@@ -66,6 +66,8 @@ pub enum Arriving {
     Follow,
     /// He wants these bytes, as soon as all of them are there.
     Part(Range<usize>),
+    /// He takes its pieces from this byte on, each as it comes.
+    From(usize),
     /// He can make nothing of it before it is whole, and waits for that.
     Whole,
 }
@@ -157,6 +159,11 @@ async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
                 Arriving::Part(range) => {
                     if let Some(part) = following.part(range.clone()).await {
                         return Ok(Read::Part(part));
+                    }
+                }
+                Arriving::From(start) => {
+                    if let Some(following) = following.from(*start).await {
+                        return Ok(Read::Growing(following));
                     }
                 }
                 Arriving::Whole => following.ended().await,

@@ -1,7 +1,5 @@
 //! GET and HEAD.
 
-use std::ops::Range;
-
 use axum::http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version};
@@ -11,7 +9,7 @@ use super::{inherit, reply};
 use crate::auth::grant::Grant;
 use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
-use crate::model::range::{self, Ask};
+use crate::model::range::{self, Ask, AskAhead};
 use crate::origin::{Arriving, Following, Found, NamespaceHandle, OriginError, Portion, Read, ReadSpec};
 use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
@@ -95,24 +93,25 @@ fn portion(parts: &Parts) -> Portion<'_> {
 /// What a reader makes of an object that is still on its way in. In HTTP/1.0 a body of unknown length ends with the connection, and
 /// one that broke off does so too: who can't be told waits until it is whole.
 fn arriving(parts: &Parts) -> Arriving {
-    match closed_range(parts) {
+    match range_ahead(parts) {
         _ if parts.version < Version::HTTP_11 => Arriving::Whole,
-        Some(range) => Arriving::Part(range),
+        Some(AskAhead::Part(range)) => Arriving::Part(range),
+        Some(AskAhead::From(start)) => Arriving::From(start),
         None => Arriving::Follow,
     }
 }
 
-/// The range asked for, if it can be answered of an object whose length is not known yet: with both its ends, as players ask for
-/// the parts of a segment that is being written (EXT-X-PART with BYTERANGE, RFC 8216bis 4.4.4.9), and without a condition.
-fn closed_range(parts: &Parts) -> Option<Range<usize>> {
+/// The range asked for, if it can be answered of an object whose length is not known yet: counted from its beginning, and without a
+/// condition. Players ask so for the parts of a segment that is being written (EXT-X-PART with BYTERANGE, RFC 8216bis 4.4.4.9), and
+/// without an end for one that is announced without its length (4.4.5.3).
+fn range_ahead(parts: &Parts) -> Option<AskAhead> {
     let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET)?;
     let conditions = [IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
     let is_plain = conditions.iter().all(|name| !parts.headers.contains_key(name));
-    range::parse_closed(range.as_bytes()).filter(|_| is_plain)
+    range::parse_ahead(range.as_bytes()).filter(|_| is_plain)
 }
 
-/// Answers with an object that is still on its way in. A `Range` that is open at its end is not honoured, as RFC 9110 14.2 allows:
-/// of what its last byte will be nothing is known.
+/// Answers with an object that is still on its way in, from its first byte on or from that which was asked for.
 fn grow(following: Following, parts: &Parts, record: &Record) -> Result<Response, Problem> {
     match conditions(&parts.headers).judge_read(following.validators()) {
         Verdict::Proceed => {

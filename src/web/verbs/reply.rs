@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use http_body::Frame;
 
+use crate::model::range::ENDLESS;
 use crate::model::rendering::Rendering;
 use crate::origin::{BrokenOff, FollowedPart, Following, Found};
 use crate::web::Digits;
@@ -71,9 +72,10 @@ pub(super) fn not_modified(found: &Found) -> Response {
     response
 }
 
-/// 200 with a body that goes on for as long as the upload does. Its length is not known, so it goes out in chunks; no validators,
-/// for what they would stand for is not there yet.
+/// 200 with a body that goes on for as long as the upload does; 206, where it begins further on. Its length is not known, so it goes
+/// out in chunks; no validators, for what they would stand for is not there yet.
 pub(super) fn growing(following: Following) -> Response {
+    let start = following.start;
     let mut headers = HeaderMap::with_capacity(16);
     let outset = following.outset();
     growing_freshness(&mut headers, following.cache_control(), following.max_age);
@@ -82,7 +84,14 @@ pub(super) fn growing(following: Following) -> Response {
     if let Some(coding) = &outset.content_encoding {
         headers.insert(CONTENT_ENCODING, coding.clone());
     }
+    if let Some(start) = start {
+        // RFC 8673 2.2: the last byte is where nobody counts to, and how long all of it will be is not said.
+        headers.insert(CONTENT_RANGE, content_range(format_args!("bytes {start}-{ENDLESS}/*")));
+    }
     let mut response = Response::new(Body::new(Growing(following)));
+    if start.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
     *response.headers_mut() = headers;
     response
 }
