@@ -5,11 +5,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
 use anyhow::Context as _;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::settings::Settings;
 use super::supervisor::Sockets;
+#[cfg(target_os = "linux")]
+use crate::web::KERNEL_UNSENT;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -31,20 +35,20 @@ impl Listeners {
         let all: Vec<SocketAddr> =
             settings.listen.iter().chain(&settings.tls.listen).copied().chain([settings.admin_listen]).collect();
         let bind = |&address: &SocketAddr, flag: &str| {
-            let listener = bind(address, settings.reuse_port, shares_port(address, &all)).and_then(TcpListener::from_std);
+            let listener = bind(address, settings.reuse_port, shares_port(address, &all)).and_then(take_over);
             listener.map_err(|error| anyhow::anyhow!("{}", explain(&error, address, flag)))
         };
         let take = |passed: Vec<StdListener>, addresses: &[SocketAddr], flag: &str| -> anyhow::Result<Vec<TcpListener>> {
             if passed.is_empty() {
                 return addresses.iter().map(|address| bind(address, flag)).collect();
             }
-            passed.into_iter().map(|listener| TcpListener::from_std(listener).context("a passed socket can't be used")).collect()
+            passed.into_iter().map(|listener| take_over(listener).context("a passed socket can't be used")).collect()
         };
         Ok(Self {
             clear: take(passed.clear, &settings.listen, "--listen")?,
             tls: take(passed.tls, &settings.tls.listen, "--tls-listen")?,
             admin: match passed.admin {
-                Some(listener) => TcpListener::from_std(listener).context("a passed socket can't be used")?,
+                Some(listener) => take_over(listener).context("a passed socket can't be used")?,
                 None => bind(&settings.admin_listen, "--admin-listen")?,
             },
         })
@@ -70,6 +74,15 @@ fn bind(address: SocketAddr, reuse_port: bool, only_v6: bool) -> io::Result<StdL
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Listens on it here. Its connections take from it what the kernel is to hold for each.
+fn take_over(listener: StdListener) -> io::Result<TcpListener> {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(&listener).set_tcp_notsent_lowat(KERNEL_UNSENT) {
+        tracing::warn!(%error, "can't bound what the kernel holds for readers that take nothing: that may be megabytes for each");
+    }
+    TcpListener::from_std(listener)
 }
 
 /// Why it can't be listened on, and what to do about that.
@@ -112,6 +125,15 @@ mod tests {
         assert!(said(io::ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
         assert!(said(io::ErrorKind::AddrNotAvailable).contains("no interface of this machine has the address 10.255.255.1"));
         assert!(said(io::ErrorKind::Other).contains("--listen"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn connections_take_the_bound_on_what_the_kernel_holds_from_their_listener() {
+        let listener = take_over(bind("127.0.0.1:0".parse().unwrap(), false, false).unwrap()).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), KERNEL_UNSENT);
     }
 
     #[test]

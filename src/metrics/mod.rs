@@ -98,6 +98,10 @@ pub struct Metrics {
     pub requests_in_flight: Level,
     /// Answers given up because their client took nothing of them.
     pub answers_stalled: Counter,
+    /// Clients that have taken nothing for a while of what there is for them.
+    pub stalled_readers: Level,
+    /// What the kernel holds for them, by an estimate.
+    pub stalled_kernel_bytes: Level,
     deliveries: [Counter; Delivery::ALL.len()],
     /// Access log lines written.
     pub access_log_lines: Counter,
@@ -137,6 +141,8 @@ impl Metrics {
             tls_expiry_seconds: Level::default(),
             requests_in_flight: Level::default(),
             answers_stalled: Counter::default(),
+            stalled_readers: Level::default(),
+            stalled_kernel_bytes: Level::default(),
             deliveries: Default::default(),
             access_log_lines: Counter::default(),
             access_log_lines_dropped: Counter::default(),
@@ -189,6 +195,16 @@ impl Metrics {
             "answers_stalled",
             "Answers given up because their client took nothing of them for timeouts.download_idle",
             new.answers_stalled.clone(),
+        );
+        registry.register(
+            "stalled_readers",
+            "Connections whose client has taken nothing for a second of what there is for it",
+            new.stalled_readers.clone(),
+        );
+        registry.register(
+            "stalled_kernel_bytes",
+            "Bytes that the kernel holds for stalled_readers and has not sent, by an estimate: 128 KiB for each at most",
+            new.stalled_kernel_bytes.clone(),
         );
         let deliveries = Family::<[(&'static str, &'static str); 1], Counter>::default();
         let deliveries_by = Delivery::ALL.map(|(_, name)| deliveries.get_or_create_owned(&[("outcome", name)]));

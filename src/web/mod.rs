@@ -29,6 +29,7 @@ mod target;
 mod verbs;
 
 pub use connection::admission::ConnectionLimits;
+pub use connection::stall::KERNEL_UNSENT;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -49,6 +50,7 @@ use itoa::Buffer as Digits;
 
 use self::connection::admission::Admission;
 use self::connection::listener;
+use self::connection::stall::Crowd;
 use self::connection::tls::Tls;
 use self::connection::unread::Unread;
 use self::data::Data;
@@ -121,6 +123,7 @@ struct Inner {
     uploads: TaskTracker,
     challenges: Challenges,
     admission: Arc<Admission>,
+    crowd: Arc<Crowd>,
     black_box: BlackBox,
     unread: UnreadConnections,
     refused_readers: BlackBox,
@@ -144,6 +147,7 @@ impl Web {
         let challenges = Challenges::new(clock.clone());
         let black_box = BlackBox::new(clock.clone());
         let unread = UnreadConnections::new(clock.clone());
+        let crowd = Arc::new(Crowd::new(Arc::clone(&metrics), clock.clone()));
         let inner = Inner {
             origin,
             verifier,
@@ -153,6 +157,7 @@ impl Web {
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
+            crowd,
             black_box,
             unread,
             refused_readers: BlackBox::of_readers(clock.clone()),

@@ -114,3 +114,42 @@ fn an_upload_that_trickles_is_ended_and_one_that_grows_in_real_time_is_not() {
     }
     assert_eq!(wire.write(b"0\r\n\r\n").answer_to("PUT").status, 204);
 }
+
+/// What the kernel has not sent yet, or sent and not heard of, on each connection of a listener.
+fn unsent(port: u16) -> Vec<u64> {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let ours = format!(":{port:04X}");
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Field 3 is the state: 0A listens, 06 has ended on both sides.
+    let open = lines.filter(|fields| fields[1].ends_with(&ours) && !matches!(fields[3], "0A" | "06"));
+    open.map(|fields| u64::from_str_radix(fields[4].split(':').next().unwrap(), 16).unwrap()).collect()
+}
+
+#[test]
+fn readers_that_take_nothing_leave_no_heap_in_the_kernel_and_are_told_of() {
+    const READERS: usize = 300;
+    let origin = Origin::start_with_settings("[timeouts]\ndownload_idle = \"6s\"\n[namespaces.live-origin]\n");
+    origin.store("a.ts", bytes(1, 8 << 20));
+    let get = Request::new("GET", origin.path("a.ts")).bearer(&origin.player).as_text();
+    let mut readers: Vec<Wire> = (0..READERS).map(|_| Wire::open(origin.address)).collect();
+    for reader in &mut readers {
+        reader.write(&get);
+    }
+    let stalled = || origin.metric("springhead_stalled_readers");
+    let all = eventually(Duration::from_secs(20), || (stalled() >= READERS as f64).then(|| unsent(origin.address.port())));
+    let held = all.unwrap_or_else(|| panic!("{} of {READERS} are counted", stalled()));
+    assert!(held.len() >= READERS, "{}", held.len());
+    // The bound, and the packet that went past it; what is on its way beyond the reader's buffer is little.
+    let most = held.iter().max().unwrap();
+    assert!(*most <= 320 << 10, "the kernel holds {most} bytes for one reader");
+    assert!(origin.metric("springhead_stalled_kernel_bytes") <= (READERS << 17) as f64);
+    assert!(origin.wait_for_log("many readers take nothing of their answers")["count"].as_u64().unwrap() >= 256);
+    let wire = &mut Wire::open(origin.address);
+    let put = Request::new("PUT", origin.path("b.ts")).bearer(&origin.encoder).body(bytes(2, 100_000));
+    assert_eq!(wire.ask(&put).status, 204);
+    // Given up, they leave nothing behind, though none of them has closed or read.
+    let gone = eventually(Duration::from_secs(30), || unsent(origin.address.port()).iter().all(|held| *held == 0).then_some(()));
+    assert!(gone.is_some(), "{:?}", unsent(origin.address.port()));
+    assert!(origin.metric("springhead_answers_stalled_total") >= READERS as f64);
+    assert!(eventually(Duration::from_secs(5), || (stalled() == 0.0).then_some(())).is_some(), "{}", stalled());
+}

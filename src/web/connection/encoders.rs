@@ -36,6 +36,10 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
 
     /// How many bytes the kernel has taken so far. What a TLS layer has only encrypted is none of them.
     fn sent(&self) -> u64;
+
+    /// The client is given up. What the kernel still holds for it goes with the connection, at once: it would else be kept, and offered
+    /// again and again, for minutes after that.
+    fn abandon(&mut self);
 }
 
 /// A TCP connection that can be moved.
@@ -99,6 +103,13 @@ impl Transport for Socket {
     fn sent(&self) -> u64 {
         self.sent
     }
+
+    fn abandon(&mut self) {
+        if let Some(stream) = &self.stream {
+            // A failure costs memory for some minutes, as if this were not done.
+            let _ = stream.set_zero_linger();
+        }
+    }
 }
 
 impl<T: Transport> Transport for Box<T> {
@@ -116,6 +127,10 @@ impl<T: Transport> Transport for Box<T> {
 
     fn sent(&self) -> u64 {
         (**self).sent()
+    }
+
+    fn abandon(&mut self) {
+        (**self).abandon();
     }
 }
 

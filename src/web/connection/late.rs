@@ -4,11 +4,12 @@
 //! on, and what came meanwhile unread: its runtime learns of timers and sockets apart, and may tell of the timers first. A client is
 //! not given up for that: when a timer fires long after its time, there is one more look before it counts.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 /// How late a timer may be and still count at once: far more than a busy machine's delays.
 const LATE: Duration = Duration::from_millis(500);
@@ -30,6 +31,47 @@ pub(in crate::web) async fn until<F: Future>(deadline: Instant, future: F) -> Re
     match timeout_at(deadline, future.as_mut()).await {
         Err(_) if another_look(deadline).is_some() => timeout(ANOTHER_LOOK, future).await,
         done => done,
+    }
+}
+
+/// One timer for deadlines that move all the time: on a busy connection they move with every request, and most never come.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The deadline that was noticed late, and until when there is another look.
+    late: Option<(Instant, Instant)>,
+}
+
+impl Alarm {
+    /// Whether the deadline has passed, and not only just been noticed; if not, the task is woken when it does. The timer is set anew
+    /// only when it would come too late.
+    pub(super) fn passed(&mut self, asked: Instant, cx: &mut Context<'_>) -> bool {
+        let mut deadline = match self.late {
+            Some((late, until)) if late == asked => until,
+            _ => asked,
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            if timer.as_mut().poll(cx) == Poll::Pending {
+                if timer.deadline() <= deadline {
+                    return false;
+                }
+            } else if Instant::now() >= deadline {
+                match another_look(asked) {
+                    Some(until) if deadline == asked => {
+                        self.late = Some((asked, until));
+                        deadline = until;
+                    }
+                    _ => return true,
+                }
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// The task goes on in another runtime: the timer is made there when it is needed.
+    pub(super) fn settle(&mut self) {
+        self.timer = None;
     }
 }
 

@@ -91,7 +91,8 @@ pub(in crate::web) async fn serve(
             match tls.accept(Socket::new(stream), Instant::now() + limits.timeouts.request_head).await {
                 Ok(stream) => start(Box::new(stream), arrived, web, site, &tracker, &stop),
                 Err(NoHandshake { unread: Some(unread), detail, in_clear }) => {
-                    let connection = in_clear.map(|socket| Connection::new(socket, Arc::default(), limits));
+                    let connection =
+                        in_clear.map(|socket| Connection::new(socket, Arc::default(), limits, Arc::clone(&web.inner.crowd)));
                     end_unread(&web, peer, unread, &detail, connection).await;
                 }
                 // Who says nothing only looks whether the port is open.
@@ -168,7 +169,7 @@ where
         let limits = web.inner.limits.load_full();
         let looked = Instant::now();
         let taken = tokio::select! {
-            taken = Connection::new(stream, Arc::clone(&client.state), limits).detect() => taken,
+            taken = Connection::new(stream, Arc::clone(&client.state), limits, Arc::clone(&web.inner.crowd)).detect() => taken,
             () = stopping(&client.stop, &client.state) => return,
         };
         let (mut io, detected) = match taken {

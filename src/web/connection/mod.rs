@@ -1,8 +1,8 @@
 //! Connections: from the listener to a request that has been read, and back to its answer's last byte.
 //!
 //! [`listener`] accepts a connection, if [`admission`] has room for it; [`tls`] shakes hands where that is asked for; [`timed`] keeps
-//! the time limits on its bytes, with [`stream`] for those of one HTTP/2 answer and [`late`] for when they fire long after their
-//! time; [`version`] tells which HTTP it is, and [`encoders`] gives those who write threads of their own. What its bytes and its
+//! the time limits on its bytes, with [`stall`] for a client that takes nothing, [`stream`] for those of one HTTP/2 answer and [`late`]
+//! for when they fire long after their time; [`version`] tells which HTTP it is, and [`encoders`] gives those who write threads of their own. What its bytes and its
 //! requests know of each other is in [`state`]; [`unread`] knows what is no request, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
 //! wants.
 //!
@@ -19,6 +19,7 @@ pub(super) mod late;
 pub(super) mod listener;
 pub(super) mod site;
 mod slow;
+pub(super) mod stall;
 pub(super) mod state;
 mod stream;
 mod timed;

@@ -23,40 +23,6 @@ pub(super) struct Slow {
     address: usize,
 }
 
-/// The answer that a connection's client is slow with, if there is one. Its place is made when there is a first one, and kept.
-#[derive(Debug, Default)]
-pub(super) struct SlowAnswer {
-    slow: Option<Box<Slow>>,
-    is_one: bool,
-}
-
-impl SlowAnswer {
-    /// There is something at this address that the client does not take now.
-    pub(super) fn waits(&mut self, sent: u64, address: usize) {
-        match &mut self.slow {
-            Some(slow) if self.is_one => slow.at(address),
-            Some(last) => **last = Slow::begin(sent, address),
-            None => self.slow = Some(Box::new(Slow::begin(sent, address))),
-        }
-        self.is_one = true;
-    }
-
-    /// All of it has been taken.
-    pub(super) fn ends(&mut self) {
-        self.is_one = false;
-    }
-
-    /// As [`Slow::next_look`]'s.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        self.slow.as_ref().filter(|_| self.is_one).map(|slow| slow.next_look())
-    }
-
-    /// As [`Slow::look`]'s.
-    pub(super) fn look(&mut self, sent: u64) -> bool {
-        self.slow.as_mut().is_some_and(|slow| slow.look(sent))
-    }
-}
-
 impl Slow {
     pub(super) fn begin(sent: u64, address: usize) -> Self {
         let since = Instant::now();

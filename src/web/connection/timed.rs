@@ -24,14 +24,14 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::encoders::Transport;
-use super::late;
-use super::slow::SlowAnswer;
+use super::late::Alarm;
+use super::stall::{Crowd, Stall};
 use super::state::{ConnectionState, Phase};
 use super::unread::Unread;
-use super::unwanted;
+use super::unwanted::Lingering;
 use super::version::{Detected, Peeked};
 use crate::web::Limits;
 use crate::web::request_id;
@@ -46,44 +46,26 @@ pub(super) struct Connection<T> {
     peeked: Peeked,
     state: Arc<ConnectionState>,
     limits: Arc<Limits>,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     /// The phase that reading waits in, and since when.
     waiting: Option<(Phase, Instant)>,
-    /// The deadline that was noticed late, and until when there is another look.
-    late: Option<(Instant, Instant)>,
-    write_stalled: Option<Stall>,
+    stall: Stall,
     /// What is left to write in place of an answer of the HTTP library's own.
     instead: Option<Bytes>,
-    slow: SlowAnswer,
     lingering: Option<Lingering>,
 }
 
-/// Since when a client has taken nothing, and how much it had taken by then.
-#[derive(Clone, Copy, Debug)]
-struct Stall {
-    since: Instant,
-    sent: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Lingering {
-    until: Instant,
-    bytes_left: u64,
-}
-
 impl<T: Transport> Connection<T> {
-    pub(super) fn new(inner: T, state: Arc<ConnectionState>, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(inner: T, state: Arc<ConnectionState>, limits: Arc<Limits>, crowd: Arc<Crowd>) -> Self {
         Self {
             inner,
             peeked: Peeked::default(),
             state,
             limits,
-            timer: None,
+            alarm: Alarm::default(),
             waiting: None,
-            late: None,
-            write_stalled: None,
+            stall: Stall::new(crowd),
             instead: None,
-            slow: SlowAnswer::default(),
             lingering: None,
         }
     }
@@ -97,33 +79,6 @@ impl<T: Transport> Connection<T> {
         self.peeked = Peeked::read(&mut self).await?;
         let detected = self.peeked.detected();
         Ok((self, detected))
-    }
-
-    /// Whether the deadline has passed; if not, the task is woken when it does. The timer is set anew only when it would come
-    /// too late: on a busy connection deadlines move with every request, and most never come.
-    fn passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
-        let asked = deadline;
-        let mut deadline = match self.late {
-            Some((late, until)) if late == asked => until,
-            _ => asked,
-        };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        loop {
-            if timer.as_mut().poll(cx).is_pending() {
-                if timer.deadline() <= deadline {
-                    return false;
-                }
-            } else if Instant::now() >= deadline {
-                match late::another_look(asked) {
-                    Some(until) if deadline == asked => {
-                        self.late = Some((asked, until));
-                        deadline = until;
-                    }
-                    _ => return true,
-                }
-            }
-            timer.as_mut().reset(deadline);
-        }
     }
 
     fn read_deadline(&mut self) -> Option<Instant> {
@@ -160,9 +115,7 @@ impl<T: Transport> Connection<T> {
         self.state.set_unsent(all - count);
         match written {
             Poll::Ready(Ok(count)) => {
-                if self.write_stalled.is_some_and(|stall| stall.sent != self.inner.sent()) {
-                    self.write_stalled = None;
-                }
+                self.stall.moves(self.inner.sent());
                 if self.state.is_multiplexed() {
                     self.moved();
                 }
@@ -230,29 +183,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Whether the client has taken nothing for too long, now that there is something it can't be given; if not, the task is woken
-    /// when it has.
+    /// Whether the client is given up, now that there is something it can't be given; if not, the task is woken when it is.
     fn is_given_up(&mut self, cx: &mut Context<'_>) -> bool {
-        let sent = self.inner.sent();
-        let stall = match self.write_stalled {
-            Some(stall) if stall.sent == sent => stall,
-            _ => Stall { since: Instant::now(), sent },
-        };
-        self.write_stalled = Some(stall);
-        let idle = stall.since + self.limits.timeouts.download_idle;
-        let given_up = loop {
-            let look = self.slow.next_look().unwrap_or(idle);
-            if !self.passed(idle.min(look), cx) {
-                break false;
-            }
-            if idle <= look || self.slow.look(sent) {
-                break true;
-            }
-        };
-        if given_up {
+        let is_over = self.stall.is_over(self.inner.sent(), self.limits.timeouts.download_idle, &mut self.alarm, cx);
+        if is_over {
             self.state.set_stalled();
+            self.inner.abandon();
         }
-        given_up
+        is_over
     }
 
     /// From now on what the client sends is acknowledged at once ([`Transport::acknowledge_at_once`]).
@@ -265,8 +203,7 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// [`Transport::settle`]'s.
     pub(super) fn settle(&mut self) -> io::Result<()> {
-        // Set anew when it is needed, there.
-        self.timer = None;
+        self.alarm.settle();
         self.inner.settle()
     }
 }
@@ -293,7 +230,12 @@ impl<T: Transport> AsyncRead for Connection<T> {
             }
             Poll::Pending => match self.read_deadline() {
                 // As if the client had ended it: there is nobody to be told.
-                Some(deadline) if self.passed(deadline, cx) => Poll::Ready(Ok(())),
+                Some(deadline) if self.alarm.passed(deadline, cx) => {
+                    if self.state.phase() == Phase::Busy && self.state.unsent() > 0 {
+                        self.inner.abandon();
+                    }
+                    Poll::Ready(Ok(()))
+                }
                 _ => Poll::Pending,
             },
         }
@@ -311,7 +253,7 @@ impl<T: Transport> AsyncWrite for Connection<T> {
         let written = Pin::new(&mut self.inner).poll_write(cx, buffer);
         if written.is_pending() {
             let sent = self.inner.sent();
-            self.slow.waits(sent, buffer.as_ptr().addr());
+            self.stall.waits(sent, buffer.as_ptr().addr());
         }
         self.after_write(written, buffer.len(), cx)
     }
@@ -334,7 +276,7 @@ impl<T: Transport> AsyncWrite for Connection<T> {
         if written.is_pending() {
             // The last one is the body's: a head goes before it.
             let sent = self.inner.sent();
-            self.slow.waits(sent, buffers.last().map_or(0, |buffer| buffer.as_ptr().addr()));
+            self.stall.waits(sent, buffers.last().map_or(0, |buffer| buffer.as_ptr().addr()));
         }
         self.after_write(written, all, cx)
     }
@@ -349,8 +291,7 @@ impl<T: Transport> AsyncWrite for Connection<T> {
         }
         match Pin::new(&mut self.inner).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
-                self.write_stalled = None;
-                self.slow.ends();
+                self.stall.ends();
                 Poll::Ready(Ok(()))
             }
             // As a failed write: the end shows at the next read.
@@ -375,35 +316,26 @@ impl<T: Transport> AsyncWrite for Connection<T> {
                 return Poll::Ready(Ok(()));
             }
         }
-        let mut left = self
-            .lingering
-            .unwrap_or_else(|| Lingering { until: Instant::now() + unwanted::MAX_TIME, bytes_left: unwanted::MAX_BYTES });
-        let mut space = [0; 16 << 10];
-        loop {
-            let mut buffer = ReadBuf::new(&mut space);
-            match Pin::new(&mut self.inner).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    left.bytes_left = left.bytes_left.saturating_sub(buffer.filled().len() as u64);
-                    if left.bytes_left == 0 {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => {
-                    self.lingering = Some(left);
-                    return if self.passed(left.until, cx) { Poll::Ready(Ok(())) } else { Poll::Pending };
-                }
-            }
+        let this = &mut *self;
+        let lingering = this.lingering.get_or_insert_with(Lingering::begin);
+        if lingering.poll_drop(&mut this.inner, cx).is_ready() || this.alarm.passed(lingering.until(), cx) {
+            return Poll::Ready(Ok(()));
         }
+        Poll::Pending
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::in_flight::{AnswerBody, InFlight};
+    use super::super::unwanted;
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
     use crate::web::{ConnectionLimits, Timeouts};
     use bytes::Bytes;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, DuplexStream};
 
     /// A connection in memory. `holds`: bytes that it takes in and passes on only when it is flushed, as a TLS layer does.
@@ -413,11 +345,12 @@ mod tests {
         sent: u64,
         holds: usize,
         held: Vec<u8>,
+        is_abandoned: Arc<AtomicBool>,
     }
 
     fn duplex(size: usize) -> (DuplexStream, Pipe) {
         let (client, inner) = tokio::io::duplex(size);
-        (client, Pipe { inner, sent: 0, holds: 0, held: Vec::new() })
+        (client, Pipe { inner, sent: 0, holds: 0, held: Vec::new(), is_abandoned: Arc::default() })
     }
 
     impl Transport for Pipe {
@@ -429,6 +362,10 @@ mod tests {
 
         fn sent(&self) -> u64 {
             self.sent
+        }
+
+        fn abandon(&mut self) {
+            self.is_abandoned.store(true, Ordering::Relaxed);
         }
     }
 
@@ -471,6 +408,11 @@ mod tests {
         }
     }
 
+    fn connection(pipe: Pipe, state: Arc<ConnectionState>) -> Connection<Pipe> {
+        let crowd = Arc::new(Crowd::new(Arc::new(Metrics::new()), Clock::manual()));
+        Connection::new(pipe, state, limits(), crowd)
+    }
+
     fn limits() -> Arc<Limits> {
         let timeouts = Timeouts {
             request_head: Duration::from_secs(10),
@@ -486,7 +428,7 @@ mod tests {
     async fn an_idle_connection_ends_after_its_keep_alive() {
         let (mut client, server) = duplex(1024);
         let state = Arc::new(ConnectionState::default());
-        let mut server = Connection::new(server, Arc::clone(&state), limits());
+        let mut server = connection(server, Arc::clone(&state));
         let begun = Instant::now();
         let mut byte = [0];
         assert_eq!(server.read(&mut byte).await.unwrap(), 0);
@@ -507,7 +449,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_head_ends_after_its_limit() {
         let (mut client, server) = duplex(1024);
-        let mut server = Connection::new(server, Arc::default(), limits());
+        let mut server = connection(server, Arc::default());
         tokio::spawn(async move {
             loop {
                 if client.write_all(b"x").await.is_err() {
@@ -525,7 +467,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_stops_is_given_up() {
         let (mut client, server) = duplex(16);
-        let mut server = Connection::new(server, Arc::default(), limits());
+        let is_abandoned = Arc::clone(&server.is_abandoned);
+        let mut server = connection(server, Arc::default());
         let begun = Instant::now();
         let sender = tokio::spawn(async move { server.write_all(&[7; 64]).await.map_err(|error| error.kind()) });
         tokio::time::sleep(Duration::from_secs(15)).await;
@@ -533,6 +476,34 @@ mod tests {
         client.read_exact(&mut some).await.unwrap();
         assert_eq!(sender.await.unwrap(), Err(io::ErrorKind::TimedOut));
         assert_eq!(begun.elapsed().as_secs(), 35, "progress starts the limit anew");
+        assert!(is_abandoned.load(Ordering::Relaxed), "nothing is kept for it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_for_a_second_is_counted_until_he_takes_something() {
+        let metrics = Arc::new(Metrics::new());
+        let crowd = Arc::new(Crowd::new(Arc::clone(&metrics), Clock::manual()));
+        let figures = || (metrics.stalled_readers.get(), metrics.stalled_kernel_bytes.get());
+        let (mut client, server) = duplex(16);
+        let mut server = Connection::new(server, Arc::default(), limits(), crowd);
+        let sender = tokio::spawn(async move {
+            server.write_all(&[7; 64]).await.unwrap();
+            server.flush().await.unwrap();
+            server
+        });
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert_eq!(figures(), (0, 0), "he may only be slow");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(figures(), (1, 16));
+        let mut some = [0; 16];
+        client.read_exact(&mut some).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(figures(), (0, 0));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(figures(), (1, 32));
+        tokio::spawn(async move { client.read_exact(&mut [0; 48]).await });
+        let _server = sender.await.unwrap();
+        assert_eq!(figures(), (0, 0), "all of it has been taken");
     }
 
     #[tokio::test(start_paused = true)]
@@ -541,7 +512,7 @@ mod tests {
             let (mut client, mut server) = duplex(16);
             server.holds = 64;
             let state = Arc::new(ConnectionState::default());
-            let mut server = Connection::new(server, Arc::clone(&state), limits());
+            let mut server = connection(server, Arc::clone(&state));
             let begun = Instant::now();
             let sender = tokio::spawn(async move {
                 server.write_all(&[7; 64]).await.unwrap();
@@ -560,7 +531,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bytes_that_came_while_the_process_stood_still_are_read() {
         let (mut client, server) = duplex(16);
-        let mut server = Connection::new(server, Arc::default(), limits());
+        let mut server = connection(server, Arc::default());
         let reader = tokio::spawn(async move {
             let mut byte = [0];
             server.read(&mut byte).await.unwrap()
@@ -581,7 +552,7 @@ mod tests {
         let (mut client, server) = duplex(1024);
         client.write_all(b"the rest of an upload").await.unwrap();
         drop(client);
-        let mut server = Connection::new(server, Arc::default(), limits());
+        let mut server = connection(server, Arc::default());
         server.write_all(b"an answer nobody takes").await.unwrap();
         let mut read = String::new();
         server.read_to_string(&mut read).await.unwrap();
@@ -592,7 +563,7 @@ mod tests {
     async fn lingering_is_bounded_in_time() {
         let (_client, server) = duplex(1024);
         let state = Arc::new(ConnectionState::default());
-        let mut server = Connection::new(server, Arc::clone(&state), limits());
+        let mut server = connection(server, Arc::clone(&state));
         state.set_linger();
         let begun = Instant::now();
         server.shutdown().await.unwrap();

@@ -175,6 +175,10 @@ impl Transport for TlsStream<Socket> {
     fn sent(&self) -> u64 {
         self.get_ref().0.sent()
     }
+
+    fn abandon(&mut self) {
+        self.get_mut().0.abandon();
+    }
 }
 
 impl fmt::Debug for Tls {

@@ -4,6 +4,8 @@
 //! the client sees a broken pipe and never the status. So a bounded rest is read and dropped, and only then does the
 //! connection end; when the body ended within that, it stays open.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,14 +13,51 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, timeout};
 
 use super::state::ConnectionState;
 
 /// How much is read and dropped, at most.
-pub(super) const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// For how long, at most.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(1);
+
+/// The end of a connection whose client may still be sending a body that nobody wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lingering {
+    until: Instant,
+    bytes_left: u64,
+}
+
+impl Lingering {
+    pub(super) fn begin() -> Self {
+        Self { until: Instant::now() + MAX_TIME, bytes_left: MAX_BYTES }
+    }
+
+    /// Until when, at most.
+    pub(super) fn until(self) -> Instant {
+        self.until
+    }
+
+    /// Reads and drops what has come. Ready when that was all, or enough.
+    pub(super) fn poll_drop(&mut self, stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 16 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.bytes_left = self.bytes_left.saturating_sub(buffer.filled().len() as u64);
+                    if self.bytes_left == 0 {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
 
 /// Sees to the body of a refused request. Says whether the connection ends with the answer, which the client is to be told.
 #[must_use]
