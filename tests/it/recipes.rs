@@ -114,15 +114,93 @@ fn caches(origin: &Origin, address: SocketAddr, mut cache: Command) {
         wire.try_answer_to("GET").filter(|answer| answer.status == 404)
     });
     assert!(up.is_some(), "it comes up and asks the origin");
+    let ask = |path: &str| Request::new("GET", path).bearer("viewer").send(address);
     let body = bytes(1, 100_000);
     origin.store("show/a.ts", body.clone());
     for query in ["", "?CMCD=bl%3D2"] {
-        let answer = Request::new("GET", format!("/show/a.ts{query}")).bearer("viewer").send(address);
+        let answer = ask(&format!("/show/a.ts{query}"));
         assert!(answer.status == 200 && answer.body == body, "{} {:?}", answer.status, answer.headers);
     }
+    assert!((reads(origin) - 1.0).abs() < f64::EPSILON, "asked once, with whatever query");
+    windows(origin, ask);
+    waits_together(origin, ask);
     // Told to end, and not killed, each ends its workers too.
     let _ = Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status();
     let _ = eventually(Duration::from_secs(5), || process.0.try_wait().ok().flatten());
+}
+
+/// Each viewer has the window that he asks for, and those who ask for the same one share it.
+fn windows(origin: &Origin, ask: impl Fn(&str) -> Answer) {
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:0\n".to_owned();
+    for n in 0..4 {
+        origin.store(&format!("show/{n}.ts"), bytes(n, 188));
+        text += &format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-02T20:00:{n}0Z\n#EXTINF:10,\n{n}.ts\n");
+    }
+    origin.store("show/w.m3u8", text.clone().into_bytes());
+    let before = reads(origin);
+    let first = "end=2026-01-02T20:00:10Z";
+    for (query, listed) in [
+        (String::new(), vec!["0.ts", "1.ts", "2.ts", "3.ts"]),
+        ("?CMCD=sid%3D1&role=origin".to_owned(), vec!["0.ts", "1.ts", "2.ts", "3.ts"]),
+        (format!("?{first}"), vec!["0.ts"]),
+        (format!("?CMCD=sid%3D2&{first}"), vec!["0.ts"]),
+        (format!("?{first}&CMCD=sid%3D3"), vec!["0.ts"]),
+        ("?start=2026-01-02T20:00:10Z&x&end=2026-01-02T20:00:30Z".to_owned(), vec!["1.ts", "2.ts"]),
+    ] {
+        let answer = ask(&format!("/show/w.m3u8{query}"));
+        let text = answer.text();
+        let found: Vec<_> = text.lines().filter(|line| line.ends_with(".ts")).collect();
+        assert_eq!((answer.status, &found), (200, &listed), "{query}: {text}");
+    }
+    assert!((reads(origin) - before - 3.0).abs() < f64::EPSILON, "three different windows");
+}
+
+/// Viewers who wait for the next version of a playlist are one request here, for longer than nginx would wait by itself.
+fn waits_together(origin: &Origin, ask: impl Fn(&str) -> Answer + Sync) {
+    let playlist = |segments: usize| {
+        let head = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:4\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXT-X-MEDIA-SEQUENCE:0\n";
+        head.to_owned() + &(0..segments).map(|n| format!("#EXTINF:4,\n{n}.ts\n")).collect::<String>()
+    };
+    origin.store("show/b.m3u8", playlist(3).into_bytes());
+    let before = reads(origin);
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..20)
+            .map(|n| {
+                scope.spawn({
+                    let ask = &ask;
+                    move || ask(&format!("/show/b.m3u8?_HLS_msn=3&CMCD=sid%3D{n}"))
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(6_500));
+        assert!(waiting.iter().all(|viewer| !viewer.is_finished()), "they wait");
+        origin.store("show/b.m3u8", playlist(4).into_bytes());
+        for viewer in waiting {
+            let answer = viewer.join().unwrap();
+            assert!(answer.status == 200 && answer.text().contains("3.ts"), "{} {}", answer.status, answer.text());
+        }
+    });
+    assert!((reads(origin) - before - 1.0).abs() < f64::EPSILON, "asked once for all of them");
+}
+
+#[test]
+fn the_cloudfront_template_hands_on_what_players_ask_of_playlists() {
+    let template = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/cloudfront.yaml")).unwrap();
+    let section = |from: &str, to: &str| {
+        let begin = template.find(from).unwrap_or_else(|| panic!("there is no {from}"));
+        &template[begin..begin + template[begin..].find(to).unwrap_or_else(|| panic!("there is no {to} after {from}"))]
+    };
+    let all = "QueryStringBehavior: whitelist\n";
+    for (policy, end) in [("  PlaylistRequestPolicy:", "\n\n"), ("  PlaylistCachePolicy:", "\n\n")] {
+        let policy = section(policy, end);
+        let (_, listed) = policy.split_once(all).expect("a list of query strings");
+        assert_eq!(listed.trim(), "QueryStrings: [_HLS_msn, _HLS_part, _HLS_skip, end, last, start]");
+    }
+    let behaviour = section("PathPattern: !Ref PlaylistPathPattern", "- PathPattern");
+    assert!(behaviour.contains("OriginRequestPolicyId: !Ref PlaylistRequestPolicy\n"), "{behaviour}");
+    // With the multivariant playlist's window its children are asked for it.
+    let default = section("DefaultCacheBehavior:", "CustomErrorResponses");
+    assert!(default.contains("Managed-CachingDisabled") && default.contains("Managed-AllViewer\n"), "{default}");
 }
 
 fn reads(origin: &Origin) -> f64 {
@@ -156,7 +234,6 @@ fn nginx_by_the_page_on_cdns() {
     let mut nginx = program("nginx");
     nginx.args(["-p", &at(""), "-c", &at("nginx.conf"), "-e", "stderr"]);
     caches(&origin, address, nginx);
-    assert!((reads(&origin) - 1.0).abs() < f64::EPSILON, "asked once, with whatever query");
 }
 
 #[test]
@@ -174,5 +251,4 @@ fn varnish_by_the_page_on_cdns() {
     varnish.args(["-F", "-j", "none", "-a", &address.to_string(), "-s", "malloc,16m", "-p", "thread_pool_min=5"]);
     varnish.arg("-f").arg(file).arg("-n").arg(origin.folder().join("varnish"));
     caches(&origin, address, varnish);
-    assert!((reads(&origin) - 1.0).abs() < f64::EPSILON, "asked once, with whatever query");
 }
