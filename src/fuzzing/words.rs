@@ -103,6 +103,7 @@ pub(super) const POLICY: &[&str] = &[
     "playlist_max_age = \"0s\"\n",
     "segment_max_age = \"1w\"\n",
     "error_cache_control = \"private=\\\"x\\\", \\\\ \\t \\u00e9\"\n",
+    "deletes = \"ignore\"\n",
     "strip_credentials = false\n",
     "strip_parameters = true\n",
     "cors_origins = [\"*\"]\n",

@@ -44,6 +44,8 @@ pub enum Outcome {
     Superseded,
     /// A deletion was done, whether or not there was something.
     Removed,
+    /// A deletion of what the namespace keeps until its TTL: 204.
+    Ignored,
     /// The client sent no credentials and was asked for them: 401. Many clients wait for that.
     Challenged,
     /// Its key is no good, or not for this: 401 or 403.
@@ -60,7 +62,7 @@ pub enum Outcome {
     Other,
 }
 
-const OUTCOMES: [(Outcome, &str); 16] = [
+const OUTCOMES: [(Outcome, &str); 17] = [
     (Outcome::Hit, "hit"),
     (Outcome::Growing, "growing"),
     (Outcome::NotModified, "not_modified"),
@@ -70,6 +72,7 @@ const OUTCOMES: [(Outcome, &str); 16] = [
     (Outcome::Stored, "stored"),
     (Outcome::Superseded, "superseded"),
     (Outcome::Removed, "removed"),
+    (Outcome::Ignored, "ignored"),
     (Outcome::Challenged, "challenged"),
     (Outcome::Denied, "denied"),
     (Outcome::Refused, "refused"),

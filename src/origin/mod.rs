@@ -37,6 +37,7 @@ pub use live::{Event, HistoryLog, RenditionReport, StreamReport};
 pub use namespace::NamespaceHandle;
 pub use put::{PutSpec, Stored, Upload};
 pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};
+pub use remove::RemovalOutcome;
 pub use types::type_of_name;
 pub use window::{Shift, WindowError, WindowWord, WindowWords};
 

@@ -56,6 +56,8 @@ pub struct NamespacePolicy {
     pub on_stale: OnStale,
     /// After how many target durations without a new segment a playlist is stale.
     pub stale_after: u32,
+    /// What a deletion takes away.
+    pub deletes: Deletes,
 }
 
 /// How long a read of a name that is about to arrive waits for it.
@@ -76,6 +78,28 @@ pub enum OnStale {
     Serve,
     /// 404, so that CDNs and players fail over.
     NotFound,
+}
+
+/// What a deletion takes away. Encoders delete by the length of their own lists, which is not how far viewers may look back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletes {
+    /// The object.
+    Obey,
+    /// Playlists and MPDs, by which encoders say that a stream is over or left to its twin; segments stay until their time to live is over.
+    Playlists,
+    /// Nothing: every object stays until its time to live is over.
+    Ignore,
+}
+
+impl Deletes {
+    /// Whether an object of this kind goes.
+    pub(super) fn takes(self, kind: Kind) -> bool {
+        match self {
+            Self::Obey => true,
+            Self::Playlists => kind.is_rewritten(),
+            Self::Ignore => false,
+        }
+    }
 }
 
 /// The longest a read waits that nobody has set a time for.
@@ -116,6 +140,7 @@ impl Default for NamespacePolicy {
             gate: None,
             on_stale: OnStale::Serve,
             stale_after: 3,
+            deletes: Deletes::Obey,
         }
     }
 }

@@ -7,25 +7,40 @@ use crate::model::kind::Kind;
 use crate::model::stamp::Stamp;
 use crate::store::Removal;
 
+/// What came of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemovalOutcome {
+    /// The object is gone, if there was one.
+    Done,
+    /// Something that was begun later is in force.
+    Superseded,
+    /// The namespace keeps what encoders delete.
+    Ignored,
+}
+
 impl NamespaceHandle {
     /// Removes an object. It is no error when there is none: encoders delete what has expired long ago, and some delete twice.
     /// An upload of the same name that is in flight and was begun later is not touched: it can be read from now on, if it can be at
     /// all before it is whole, and is the object when it ends. One that was begun before changes nothing any more. Nor does the removal,
-    /// when something that was begun after it is in force: says whether it was not so.
+    /// when something that was begun after it is in force, or when the namespace [keeps it](super::Deletes).
     ///
     /// # Errors
     /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`] or [`OriginError::NotDurable`].
-    pub async fn remove(&self, grant: &Grant, object: &ObjectId, begun: Stamp) -> Result<bool, OriginError> {
+    pub async fn remove(&self, grant: &Grant, object: &ObjectId, begun: Stamp) -> Result<RemovalOutcome, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         hosted.take_write_rate(0)?;
+        let kind = Kind::of(&object.key, &[]);
+        if !hosted.policy.deletes.takes(kind) {
+            return Ok(RemovalOutcome::Ignored);
+        }
         if hosted.hot.remove(&object.key, begun) == Removal::Superseded {
-            return Ok(false);
+            return Ok(RemovalOutcome::Superseded);
         }
         hosted.work.cuts.clear();
-        if Kind::of(&object.key, &[]).is_rewritten() {
+        if kind.is_rewritten() {
             hosted.live.removed(&object.key);
         }
         hosted.durable_tier.settled(&object.key, false).await?;
-        Ok(true)
+        Ok(RemovalOutcome::Done)
     }
 }

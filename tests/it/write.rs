@@ -206,3 +206,50 @@ fn a_body_whose_end_nobody_knows_changes_nothing() {
     );
     assert_eq!(origin.get("a.m3u8").body, b"");
 }
+
+#[test]
+fn what_encoders_delete_stays_where_the_namespace_says_so() {
+    let origin = Origin::start_with_settings(
+        "[namespaces.live-origin]\n[namespaces.some]\ndeletes = \"playlists\"\n[namespaces.all]\ndeletes = \"ignore\"\n",
+    );
+    let (key, _) = origin.make_key(&["--namespace", "*", "--role", "readwrite"]);
+    let names = ["a.m3u8", "a.mpd", "init.mp4", "a1.ts"];
+    for (namespace, expected) in
+        [("live-origin", [404, 404, 404, 404]), ("some", [404, 404, 200, 200]), ("all", [200, 200, 200, 200])]
+    {
+        let ask = |method: &str, name: &str, query: &str| {
+            let request = Request::new(method, format!("/cache/{namespace}/{name}{query}")).bearer(&key);
+            if method == "PUT" { request.body("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na1.ts\n") } else { request }
+                .send(origin.address)
+        };
+        for name in names {
+            assert_eq!(ask("PUT", name, "").status, 204);
+        }
+        for name in names.into_iter().rev().chain(["never.ts"]) {
+            assert_eq!(ask("DELETE", name, "").status, 204, "encoders are told nothing else");
+        }
+        assert_eq!(names.map(|name| ask("GET", name, "").status), expected, "{namespace}");
+        let ignored = expected.iter().filter(|status| **status == 200).count() + usize::from(namespace != "live-origin");
+        let series = format!(
+            "springhead_http_requests_total{{method=\"DELETE\",status=\"204\",namespace=\"{namespace}\",outcome=\"ignored\"}}"
+        );
+        let counted = if ignored == 0 { 0.0 } else { origin.metric(&series) };
+        assert_eq!(counted, ignored as f64, "{namespace}");
+        // What was kept can be written again, and looked back at.
+        assert_eq!(ask("PUT", "a1.ts", "").status, 204);
+        let past = ask("GET", "a.m3u8", "?last=1m");
+        assert_eq!(past.status, if namespace == "all" { 200 } else { 404 }, "{namespace}: {}", past.text());
+    }
+    // What a window lists is what is kept.
+    let ask = |method: &str, name: &str, body: &str| {
+        Request::new(method, format!("/cache/some/{name}")).bearer(&key).body(body.to_owned()).send(origin.address)
+    };
+    for n in 0..4 {
+        ask("PUT", &format!("w{n}.ts"), "media");
+        let listed = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{n}\n#EXTINF:2,\nw{n}.ts\n");
+        ask("PUT", "w.m3u8", &listed);
+        ask("DELETE", &format!("w{n}.ts"), "");
+    }
+    let window = Request::new("GET", "/cache/some/w.m3u8?start=0").bearer(&key).send(origin.address).text();
+    assert!((0..4).all(|n| window.contains(&format!("w{n}.ts\n"))), "{window}");
+}

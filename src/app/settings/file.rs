@@ -10,7 +10,7 @@ use super::values::{
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
-use crate::origin::policy::{CorsOrigins, Hold, NamespacePolicy, OnStale};
+use crate::origin::policy::{CorsOrigins, Deletes, Hold, NamespacePolicy, OnStale};
 
 /// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
 pub(super) fn read(text: &str, name: &str, faults: &mut Vec<SettingFault>) -> Settings {
@@ -166,6 +166,15 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         Ok(())
     });
     section.number("stale_after", |value| policy.stale_after = u32::try_from(value).unwrap_or(u32::MAX));
+    section.text("deletes", |text| {
+        policy.deletes = match text {
+            "obey" => Deletes::Obey,
+            "playlists" => Deletes::Playlists,
+            "ignore" => Deletes::Ignore,
+            _ => return Err(format!("{text:?} is none of obey, playlists and ignore")),
+        };
+        Ok(())
+    });
     section.truth("strip_credentials", |value| policy.strip_credentials = value);
     section.truth("strip_parameters", |value| policy.strip_parameters = value);
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));

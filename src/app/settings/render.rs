@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
-use crate::origin::policy::{CorsOrigins, Hold, OnStale};
+use crate::origin::policy::{CorsOrigins, Deletes, Hold, OnStale};
 use crate::store::{Ack, Durable, Readers};
 
 pub(super) fn render(settings: &Settings) -> String {
@@ -144,6 +144,12 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         };
         writeln!(text, "on_stale = \"{on_stale}\"")?;
         writeln!(text, "stale_after = {}", policy.stale_after)?;
+        let deletes = match policy.deletes {
+            Deletes::Obey => "obey",
+            Deletes::Playlists => "playlists",
+            Deletes::Ignore => "ignore",
+        };
+        writeln!(text, "deletes = \"{deletes}\"")?;
         writeln!(text, "strip_credentials = {}", policy.strip_credentials)?;
         writeln!(text, "strip_parameters = {}", policy.strip_parameters)?;
         writeln!(text, "error_cache_control = {}", quote(&show(&policy.error_cache_control)))?;

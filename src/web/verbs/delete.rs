@@ -7,12 +7,13 @@ use axum::response::Response;
 use crate::auth::grant::Grant;
 use crate::metrics::Outcome;
 use crate::model::stamp::Stamp;
-use crate::origin::NamespaceHandle;
+use crate::origin::{NamespaceHandle, RemovalOutcome};
 use crate::web::problem::Problem;
 use crate::web::record::Record;
 use crate::web::target::Target;
 
-/// Removes the object and answers 204, whether or not it was there, and also when something that was begun later is in force.
+/// Removes the object and answers 204, whether or not it was there, and also when something that was begun later is in force or the
+/// namespace keeps what is deleted: encoders take anything else for a fault of theirs.
 pub(super) async fn delete(
     namespace: &NamespaceHandle,
     grant: &Grant,
@@ -20,8 +21,11 @@ pub(super) async fn delete(
     begun: Stamp,
     record: &Record,
 ) -> Result<Response, Problem> {
-    let is_done = namespace.remove(grant, &target.object, begun).await?;
-    record.outcome(if is_done { Outcome::Removed } else { Outcome::Superseded });
+    record.outcome(match namespace.remove(grant, &target.object, begun).await? {
+        RemovalOutcome::Done => Outcome::Removed,
+        RemovalOutcome::Superseded => Outcome::Superseded,
+        RemovalOutcome::Ignored => Outcome::Ignored,
+    });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
