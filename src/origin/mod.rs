@@ -3,6 +3,7 @@
 //! The web floor hands over words ([`crate::model`]) and a [`Grant`](crate::auth::grant::Grant); it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
 
+mod before;
 mod cache_control;
 mod cuts;
 mod draining;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::before::{self, VersionBelow};
 use super::live::{self, Noted, Understood};
 use super::namespace::Hosted;
 use super::rate::RateClaim;
@@ -16,12 +17,11 @@ use crate::hls::playlist::Playlist;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, ObjectId};
-use crate::model::initialization::declares_the_same;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
 use crate::model::rendering::Rendering;
 use crate::model::stamp::Stamp;
-use crate::store::{self, Entry};
+use crate::store;
 
 /// What a writer says before the first byte.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,8 @@ pub struct Upload {
     spec: PutSpec,
     /// The version below memory, when there was none in it and the conditions ask.
     durable_tier: Option<Meta>,
+    /// The same, to tell a name that is used again for other media.
+    below: VersionBelow,
     /// Where its writer may write: nothing beyond is looked at or kept alive for its sake.
     reach: Option<String>,
     tally: Tally,
@@ -105,6 +107,7 @@ impl NamespaceHandle {
         let (inner, ttl) = admit_upload(hosted, object, begun, &spec, durable_tier.as_ref(), grant.key_id.as_str())?;
         tally.outcome = UploadOutcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
+        let below = VersionBelow::ask(hosted, &object.key, Kind::of(&object.key, b""));
         Ok(Upload {
             inner,
             hosted: Arc::clone(hosted),
@@ -113,16 +116,11 @@ impl NamespaceHandle {
             ttl,
             spec,
             durable_tier,
+            below,
             reach: grant.prefix.clone(),
             tally,
         })
     }
-}
-
-/// Whether a name stands for other media now than before: who kept the version before plays something else.
-fn is_other_media(before: &Entry, now: &Entry) -> bool {
-    let is_initialization = [before, now].iter().all(|entry| entry.meta.kind == Kind::Initialization);
-    before.meta.etag != now.meta.etag && !(is_initialization && declares_the_same(&before.body, &now.body))
 }
 
 fn admit_upload(
@@ -232,6 +230,7 @@ impl Upload {
         };
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
         let expires = meta.expires;
+        let below = if noted.is_none() { self.below.known().await } else { None };
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
         tally.outcome = UploadOutcome::Refused;
         let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(durable_tier.as_ref()).map(validators));
@@ -248,9 +247,10 @@ impl Upload {
                 }
             }
             None => {
-                let is_reused = published.replaced.as_ref().is_some_and(|old| is_other_media(old, &published.entry));
+                let before = published.replaced.as_deref().or(below.as_deref());
+                let predecessor = before::predecessor(before, &published.entry);
                 let took = hot.clock().now().since(admitted);
-                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, is_reused);
+                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, predecessor);
             }
         }
         drop(turn);

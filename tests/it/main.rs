@@ -14,6 +14,7 @@ mod wire;
 
 mod access;
 mod attacks;
+mod begun_anew;
 mod caches;
 mod capacity;
 mod cli;

@@ -38,6 +38,8 @@ pub enum Step {
     Back,
     /// Nothing is known of the one before it, but for what the history shows.
     Unknown,
+    /// The same, and its newest segment has come since anything was heard of the playlist: where the history shows it, that was another.
+    UnknownAndNew,
 }
 
 /// The segments of one media playlist.
@@ -90,7 +92,12 @@ pub struct SegmentSpan {
 impl History {
     /// Takes up a version of the playlist; hands over what is new. `until` tells when a segment outlives its time to live.
     pub fn follow(&mut self, media: &Media, step: Step, now: WallTime, until: impl Fn(&Segment) -> WallTime) -> Vec<Arc<Listed>> {
-        let step = if step == Step::Unknown { self.judge(media) } else { step };
+        let step = match step {
+            Step::Unknown => self.judge(media),
+            Step::UnknownAndNew if self.judge(media) == Step::On => Step::On,
+            Step::UnknownAndNew => Step::Anew,
+            known => known,
+        };
         if step == Step::Back {
             return Vec::new();
         }

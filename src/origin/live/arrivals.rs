@@ -24,8 +24,9 @@ struct KnownArrival {
 
 impl Arrivals {
     /// Notes a segment. `listed_by`: a playlist that lists it already, if that is known.
-    pub(super) fn put(&mut self, key: &Key, arrival: Arrival, listed_by: Option<Key>) {
+    pub(super) fn put(&mut self, key: &Key, mut arrival: Arrival, listed_by: Option<Key>) {
         let before = self.by_key.get_mut(key).map(|known| known.listed_by.take());
+        arrival.is_again |= before.is_some();
         if before.is_none() {
             self.order.push_back(key.clone());
         }
@@ -46,6 +47,11 @@ impl Arrivals {
         let known = self.by_key.get_mut(key)?;
         known.listed_by = Some(playlist.clone());
         Some(known.arrival.clone())
+    }
+
+    /// Whether it has come and no playlist has listed it since.
+    pub(super) fn is_unlisted(&self, key: &Key) -> bool {
+        self.by_key.get(key).is_some_and(|known| known.listed_by.is_none())
     }
 
     /// A playlist that lists it, if that is known.

@@ -97,6 +97,17 @@ pub(super) struct Noted {
     pub(super) needs: Vec<Key>,
 }
 
+/// What a name stood for when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Predecessor {
+    /// Nothing that is known of.
+    None,
+    /// The same: it was stored again.
+    SameMedia,
+    /// Something else: who kept that plays it still.
+    OtherMedia,
+}
+
 /// What to do with a request for a playlist that does not exist yet (RFC 8216bis 6.2.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reload {
@@ -211,12 +222,20 @@ impl Live {
         state.renditions.contains_key(key) || state.manifests.contains_key(key)
     }
 
-    /// Notes a segment that has been stored. `is_reused`: its name stood for other media before.
-    pub(super) fn segment(&self, key: &Key, (etag, expires): (HeaderValue, Moment), bytes: u64, took: Duration, is_reused: bool) {
+    /// Notes a segment that has been stored in place of that.
+    pub(super) fn segment(
+        &self,
+        key: &Key,
+        (etag, expires): (HeaderValue, Moment),
+        bytes: u64,
+        took: Duration,
+        predecessor: Predecessor,
+    ) {
         let now = self.now();
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        let arrival = Arrival { at: now.moment, bytes, took: Some(took), etag, expires };
+        let arrival =
+            Arrival { at: now.moment, bytes, took: Some(took), etag, expires, is_again: predecessor != Predecessor::None };
         let listed_by = state.expected.remove(key).map(|expected| expected.playlist);
         if let Some(rendition) = listed_by.as_ref().and_then(|playlist| state.renditions.get_mut(playlist)) {
             rendition.arrived(key, &arrival);
@@ -231,7 +250,7 @@ impl Live {
             }
         }
         let mut arrivals = self.arrivals.lock();
-        if is_reused && is_media {
+        if predecessor == Predecessor::OtherMedia && is_media {
             state.reused(&self.namespace, key, arrivals.listed_by(key), now);
         }
         arrivals.put(key, arrival, listed_by);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::arrivals::Arrivals;
 use super::event::Now;
 use super::outline::{Outline, RECENT};
 use super::segment::{Arrival, ListedSegment};
@@ -40,6 +41,8 @@ pub(super) struct FollowedRendition {
     pub(super) updated: WallTime,
     /// When the playlist was written last.
     pub(super) written: Moment,
+    /// When the newest version was written: what is known of the stream is what that one says.
+    heard: Moment,
     pub(super) expires: Moment,
     pub(super) recent: VecDeque<ListedSegment>,
     /// The oldest segment it lists.
@@ -102,6 +105,7 @@ impl FollowedRendition {
             pulse: Arc::new(Pulse::new(now.moment)),
             updated: now.wall,
             written: now.moment,
+            heard: now.moment,
             expires,
             recent: VecDeque::new(),
             oldest: None,
@@ -128,11 +132,12 @@ impl FollowedRendition {
         now: Now,
         first: bool,
         stored: impl Fn(&Key) -> Option<HeaderValue>,
+        arrivals: &Arrivals,
     ) -> News {
         let mut news = News::default();
         let next = version.next;
         if !first && next < self.next {
-            let kind = self.judge_step_back(version, stored);
+            let kind = self.judge_step_back(version, stored, arrivals);
             let detail = match kind {
                 EventKind::CounterRestart => {
                     self.counts.counter_restarts += 1;
@@ -171,6 +176,7 @@ impl FollowedRendition {
     }
 
     fn take_over(&mut self, version: &Outline, now: Now) {
+        self.heard = now.moment;
         self.target = version.target.unwrap_or(self.target);
         self.media_sequence = version.media_sequence;
         (self.next, self.parts) = (version.next, version.parts);
@@ -191,8 +197,10 @@ impl FollowedRendition {
     }
 
     /// Why the playlist ends earlier than the one before it: the encoder counts anew, or an older version came late. In the
-    /// latter case what both list under the same number is the same segment, and still the same bytes.
-    fn judge_step_back(&self, version: &Outline, stored: impl Fn(&Key) -> Option<HeaderValue>) -> EventKind {
+    /// latter case what both list under the same number is the same segment, still the same bytes, and was not stored again since the
+    /// newest version was heard: an encoder that begins anew writes its first segment before it lists it, and a test picture repeats to
+    /// the byte.
+    fn judge_step_back(&self, version: &Outline, stored: impl Fn(&Key) -> Option<HeaderValue>, arrivals: &Arrivals) -> EventKind {
         let mut common = version.tail.iter().filter_map(|listed| {
             let known = self.recent.iter().find(|known| known.sequence == listed.sequence)?;
             Some((known, &listed.key))
@@ -202,7 +210,7 @@ impl FollowedRendition {
                 (Some(arrived), Some(etag)) => arrived.etag == etag,
                 _ => true,
             };
-            known.key == *key && unchanged
+            known.key == *key && unchanged && !self.is_stored_again(known, arrivals.get(key))
         };
         match common.next() {
             Some(first) => {
@@ -214,6 +222,14 @@ impl FollowedRendition {
             }
             None => EventKind::CounterRestart,
         }
+    }
+
+    /// Whether a segment that the newest version lists came once more after that version. One that came late is no such segment.
+    fn is_stored_again(&self, known: &ListedSegment, arrival: Option<&Arrival>) -> bool {
+        arrival.is_some_and(|arrival| {
+            let was_here = arrival.is_again || known.arrived.as_ref().is_some_and(|before| before.at < arrival.at);
+            arrival.at > self.heard && was_here
+        })
     }
 
     /// Keeps newly listed segments in mind.

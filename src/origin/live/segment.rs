@@ -26,4 +26,6 @@ pub(super) struct Arrival {
     pub(super) took: Option<Duration>,
     pub(super) etag: HeaderValue,
     pub(super) expires: Moment,
+    /// One of this name had come before.
+    pub(super) is_again: bool,
 }
