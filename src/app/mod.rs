@@ -56,6 +56,8 @@ pub enum Failure {
     Usage(String),
     /// It was begun and failed. Exit status 1.
     Failed(anyhow::Error),
+    /// The same, and the log says how.
+    Told,
 }
 
 impl From<anyhow::Error> for Failure {
@@ -83,6 +85,7 @@ pub fn run() -> ExitCode {
             complain(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
+        Failure::Told => ExitCode::FAILURE,
     }
 }
 

@@ -55,6 +55,7 @@ impl Reloader {
                 tracing::error!(error = format!("{error:#}"), "the settings are not reloaded: what was in force stays");
                 return;
             }
+            Err(Failure::Told) => return,
         };
         let changes = new.changes_since(&self.settings);
         self.logs.set_level(new.log_level);

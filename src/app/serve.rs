@@ -35,6 +35,11 @@ use crate::web::{Web, admin};
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// One thread for uploads to this many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
+/// How long at least what waits for a durable tier is written when the server stops: clients that took all of the time to drain are no
+/// reason to lose it.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// The same for uploads whose bodies are complete to be committed.
+const LAST_UPLOADS: Duration = Duration::from_secs(1);
 /// How often a server that takes over asks whether the one before has ended.
 const HOLD_EVERY: Duration = Duration::from_millis(500);
 
@@ -42,7 +47,7 @@ const HOLD_EVERY: Duration = Duration::from_millis(500);
 pub(super) fn run(load: Load) -> Result<(), Failure> {
     let mut settings = load().map_err(|failure| match failure {
         Failure::Usage(faults) => Failure::Usage(format!("{faults}; nothing was started")),
-        failed @ Failure::Failed(_) => failed,
+        failed => failed,
     })?;
     let logs = Logs::start(settings.log_format, settings.log_level);
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
@@ -66,7 +71,7 @@ pub(super) fn run(load: Load) -> Result<(), Failure> {
         traces.end();
     }
     drop(until_the_end);
-    Ok(served?)
+    if served? { Ok(()) } else { Err(Failure::Told) }
 }
 
 /// The signals that are listened for.
@@ -108,13 +113,15 @@ async fn shrug(mut signal: Signal, name: &'static str) {
     }
 }
 
+/// Serves until it is told to stop. Says whether everything that was answered is where the settings have it: what is not, and why, is in
+/// the log.
 async fn serve(
     settings: Settings,
     load: Load,
     logs: Logs,
     traces: Option<&Traces>,
     encoders: tokio::runtime::Handle,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
@@ -231,26 +238,30 @@ async fn serve(
     stop.cancel();
     origin.drain();
     harvests.stop();
-    let drain_timeout = reloader.settings.drain_timeout;
+    let until = tokio::time::Instant::now() + reloader.settings.drain_timeout;
     let drained = async {
         while servers.join_next().await.is_some() {}
-        // What the last uploads brought is written below memory in the same time.
-        let ended = async {
-            web.uploads_ended().await;
-            origin.close().await;
-        };
-        if tokio::time::timeout(drain_timeout, ended).await.is_err() {
-            let (objects, bytes) = origin.unwritten();
+        // What the last uploads brought is written below memory in the same time, and in a little more where slow clients took it all.
+        let at_least = |span| until.max(tokio::time::Instant::now() + span);
+        // One whose client was cut off may never end; it was not answered.
+        let _ = tokio::time::timeout_at(at_least(LAST_UPLOADS), web.uploads_ended()).await;
+        tokio::time::timeout_at(at_least(LAST_WRITES), origin.close()).await.is_ok()
+    };
+    let ended = tokio::select! {
+        ended = drained => Some(ended),
+        () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => None,
+    };
+    let (objects, bytes) = origin.unwritten();
+    match ended {
+        Some(true) => tracing::info!("stopped"),
+        Some(false) => {
             tracing::warn!(objects, bytes, "the time to drain is over: what waits for a durable tier still is not kept");
         }
-    };
-    tokio::select! {
-        () = drained => tracing::info!("stopped"),
-        () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => tracing::warn!("told twice: stopping at once"),
+        None => tracing::warn!(objects, bytes, "told twice: stopping at once; what waits for a durable tier still is not kept"),
     }
     stop_admin.cancel();
     admin.abort();
-    Ok(())
+    Ok(objects == 0)
 }
 
 /// Sees to it that the data directory has one server, or, where that is asked for, that this one follows the one there is.

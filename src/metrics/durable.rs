@@ -113,7 +113,7 @@ impl DurableFamilies {
             (
                 "durable_writes",
                 "Changes for the durable tier by outcome (written; failed: tried again; coalesced: a newer version came first; \
-                 given_up: too much was waiting, or the tier can't hold it)",
+                 given_up: too much was waiting, and what memory has still is written later, or the tier can't hold it)",
                 &self.writes,
             ),
             (

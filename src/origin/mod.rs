@@ -30,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 pub use crate::hls::history::Listed;
 pub use crate::hls::shift::Window;
@@ -69,6 +70,8 @@ struct Inner {
     clock: Clock,
     history_log: OnceLock<Arc<dyn HistoryLog>>,
     draining: Draining,
+    /// Tiers of namespaces that are gone, as long as something waits there to be written.
+    closing: Mutex<Vec<DurableTier>>,
 }
 
 type Namespaces = HashMap<Namespace, Arc<Hosted>, RandomState>;
@@ -121,6 +124,7 @@ impl Origin {
                 clock,
                 history_log: OnceLock::new(),
                 draining: Draining::new(),
+                closing: Mutex::default(),
             }),
         };
         origin.configure(namespaces, max_in_flight);
@@ -164,7 +168,10 @@ impl Origin {
         let gone: Vec<_> =
             before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.durable_tier.clone()).collect();
         self.inner.namespaces.store(Arc::new(after));
+        let mut closing = self.inner.closing.lock();
+        closing.retain(|durable_tier| durable_tier.unwritten().0 > 0);
         for durable_tier in gone.into_iter().filter(DurableTier::is_there) {
+            closing.push(durable_tier.clone());
             // Its objects stay where they are, for a namespace of this name that comes back.
             tokio::spawn(async move { durable_tier.close().await });
         }
@@ -192,11 +199,17 @@ impl Origin {
         }
     }
 
+    /// What is below memory, of namespaces that have gone as well.
+    fn durable_tiers(&self) -> Vec<DurableTier> {
+        let namespaces = self.inner.namespaces.load();
+        let closing = self.inner.closing.lock();
+        namespaces.values().map(|hosted| &hosted.durable_tier).chain(closing.iter()).cloned().collect()
+    }
+
     /// Writes what waits to be written below memory. Nothing may be written after it. Dropped, it goes on by itself.
     pub async fn close(&self) {
         let mut closing = tokio::task::JoinSet::new();
-        for hosted in self.inner.namespaces.load_full().values() {
-            let durable_tier = hosted.durable_tier.clone();
+        for durable_tier in self.durable_tiers() {
             closing.spawn(async move { durable_tier.close().await });
         }
         while closing.join_next().await.is_some() {}
@@ -205,11 +218,8 @@ impl Origin {
     /// How many writes wait for what is below memory, and their bytes.
     #[must_use]
     pub fn unwritten(&self) -> (usize, u64) {
-        let namespaces = self.inner.namespaces.load();
-        namespaces
-            .values()
-            .map(|hosted| hosted.durable_tier.unwritten())
-            .fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
+        let unwritten = self.durable_tiers().into_iter().map(|durable_tier| durable_tier.unwritten());
+        unwritten.fold((0, 0), |sum, some| (sum.0 + some.0, sum.1 + some.1))
     }
 
     /// What somebody who looks after the server should know, each thing once, and without names.

@@ -173,6 +173,10 @@ impl Endpoint {
 
 /// A server that keeps its objects in a bucket there.
 fn over_bucket(endpoint: &str) -> (Origin, tempfile::TempDir) {
+    over_bucket_with(endpoint, &[])
+}
+
+fn over_bucket_with(endpoint: &str, flags: &[&str]) -> (Origin, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("springhead.toml");
     fs::write(&file, "[namespaces.live-origin]\ndurable = \"s3://bucket/live\"\n").unwrap();
@@ -183,7 +187,8 @@ fn over_bucket(endpoint: &str) -> (Origin, tempfile::TempDir) {
         ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    (Origin::start_in(&["--config", file.to_str().unwrap()], &environment), folder)
+    let arguments: Vec<&str> = ["--config", file.to_str().unwrap()].iter().chain(flags).copied().collect();
+    (Origin::start_in(&arguments, &environment), folder)
 }
 
 #[test]
@@ -208,7 +213,7 @@ fn a_dead_bucket_does_not_take_all_of_the_drain_timeout() {
         }
         let told = Instant::now();
         origin.signal("TERM");
-        assert!(origin.wait().success());
+        assert_eq!(origin.wait().code(), Some(1), "what was acknowledged is not all there");
         assert!(told.elapsed() < Duration::from_secs(at_most), "it took {:?}", told.elapsed());
         let log = origin.log();
         let lost: Vec<_> =
@@ -234,6 +239,50 @@ fn a_slow_bucket_is_written_to_as_long_as_it_takes_something() {
         assert!(taken.contains(&format!("/bucket/live/live-origin/live/{n}.ts")), "{n} is not there");
     }
     assert!(!origin.log().iter().any(|line| line["message"].as_str().unwrap_or_default().contains("not kept")));
+}
+
+/// A client that takes all of the time to drain leaves some for what waits to be written; and where that is too little, the log says how
+/// much is lost, and so does the exit status.
+#[test]
+fn what_waits_is_written_when_a_client_has_taken_all_the_time_and_what_is_not_is_told() {
+    for (delay, objects) in [(200, 40), (3_000, 100)] {
+        let slow = Endpoint::start(Some(Duration::from_millis(delay)));
+        let (mut origin, _folder) = over_bucket_with(&format!("http://{}", slow.address), &["--drain-timeout", "300ms"]);
+        let mut stuck = Wire::open(origin.address);
+        let upload = Request::new("PUT", origin.path("stuck.ts")).bearer(&origin.encoder).chunked(bytes(1, 5000), 1000);
+        stuck.write(&upload.to_bytes()[..3000]);
+        for n in 0..objects {
+            origin.store(&format!("live/{n}.ts"), bytes(n, 1_000));
+        }
+        origin.signal("TERM");
+        let status = origin.wait().code();
+        let held = slow.taken.lock().iter().filter(|name| name.contains("/live/")).count() as u64;
+        let log = origin.log();
+        let lost: Vec<_> =
+            log.iter().filter(|line| line["message"].as_str().unwrap_or_default().contains("is not kept")).collect();
+        if delay == 200 {
+            assert_eq!((status, held, lost.len()), (Some(0), objects, 0), "{lost:?}");
+        } else {
+            assert_eq!((status, lost.len()), (Some(1), 1), "{lost:?}");
+            let named = lost[0]["objects"].as_u64().unwrap();
+            assert!(named > 0 && named + held >= objects, "{named} are told, {held} of {objects} are there");
+        }
+    }
+}
+
+#[test]
+fn what_waits_of_a_namespace_that_a_reload_has_removed_is_written_too() {
+    let slow = Endpoint::start(Some(Duration::from_millis(200)));
+    let (mut origin, folder) = over_bucket(&format!("http://{}", slow.address));
+    for n in 0..60u64 {
+        origin.store(&format!("live/{n}.ts"), bytes(n, 1_000));
+    }
+    fs::write(folder.path().join("springhead.toml"), "[namespaces.other]\n").unwrap();
+    origin.signal("HUP");
+    origin.wait_for_log("settings reloaded");
+    origin.signal("TERM");
+    assert!(origin.wait().success());
+    assert_eq!(slow.taken.lock().len(), 60);
 }
 
 #[test]

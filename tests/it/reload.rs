@@ -157,6 +157,10 @@ fn a_second_server_takes_over_the_port_without_a_gap() {
             let ended = eventually(Duration::from_secs(20), || old.0.try_wait().unwrap());
             let on = eventually(Duration::from_secs(10), || (asked.load(Ordering::SeqCst) > before + 20).then_some(()));
             assert!(ended.is_some_and(|status| status.success()) && on.is_some(), "the hand-over to server {number} failed");
+            // Until it has what the one before kept, it had better not be handed over from.
+            let log = || fs::read_to_string(folder.path().join(number.to_string())).unwrap();
+            let taken = || log().contains("the durable tier is open").then_some(());
+            assert!(eventually(Duration::from_secs(10), taken).is_some(), "server {number} has not taken over the tier");
         }
     });
 }

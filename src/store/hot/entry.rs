@@ -37,7 +37,7 @@ pub struct Entry {
     /// The latest date that a version of its name may have had before it; the beginning of time when there was none.
     pub(super) before: WallTime,
     /// Its age rank: versions completed later have larger ones.
-    pub(super) sequence: u64,
+    pub(in crate::store) sequence: u64,
     /// Whether a stream that is alive needs it: then it is given up last of all.
     pub(super) leased: bool,
     /// Whether it was read since eviction last looked.

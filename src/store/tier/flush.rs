@@ -50,7 +50,12 @@ fn say_what_is_lost(shared: &Shared) {
     let (objects, bytes) = shared.state.lock().queue.writes();
     if objects > 0 {
         let namespace = &shared.namespace;
-        tracing::warn!(%namespace, objects, bytes, "stopping without a durable tier that works: what waited for it is not kept");
+        let why = match &*shared.health.lock() {
+            Some(trouble) => trouble.what.to_string(),
+            None if !shared.is_ours() => "another server keeps it".to_owned(),
+            None => format!("it has taken nothing for {} s", LAST_WAIT.as_secs()),
+        };
+        tracing::warn!(%namespace, objects, bytes, why, "stopping without a durable tier that works: what waited for it is not kept");
     }
 }
 
@@ -149,6 +154,9 @@ impl JournalKeeper {
         let mut drain = None;
         loop {
             let is_draining = self.shared.drain.is_cancelled();
+            if is_draining {
+                self.shared.look_at_given_up(usize::MAX, true);
+            }
             while self.shared.is_ours() && running.len() < AT_ONCE {
                 let turn = self.shared.state.lock().take(is_draining);
                 let Some(turn) = turn else { break };
@@ -195,11 +203,11 @@ impl JournalKeeper {
 
     async fn look_after_books(&mut self, ticks: u64) {
         let now = self.shared.clock.now();
-        let (evicted, given_up, overrun) = {
+        let (evicted, overrun) = {
             let mut state = self.shared.state.lock();
             state.sweep(SWEEP_BATCH);
             state.show();
-            (std::mem::take(&mut state.evicted), std::mem::take(&mut state.given_up), state.overrun.take(now))
+            (std::mem::take(&mut state.evicted), state.overrun.take(now))
         };
         if let Some(writes) = overrun {
             tracing::warn!(
@@ -213,18 +221,15 @@ impl JournalKeeper {
         self.ask_again();
         // What is in memory still is lost when it leaves it; the hot store asks then.
         let is_lost = |key: &Key| self.shared.hot.upgrade().is_none_or(|hot| hot.peek(key).is_none());
-        for key in given_up {
-            if is_lost(&key) {
-                self.shared.metrics.lost_evicted.inc();
-            }
-        }
+        self.shared.look_at_given_up(SWEEP_BATCH, false);
         for (key, slot) in evicted {
             if now < slot.expires && is_lost(&key) {
                 self.shared.metrics.lost_capacity.inc();
             }
         }
         if self.journal.is_none() {
-            if ticks.is_multiple_of(10) {
+            // One who waits for another to end is quick: the next may be started soon, and would get what this one waits for.
+            if ticks.is_multiple_of(10) || !self.shared.is_ours() {
                 self.take_journal().await;
             }
             return;

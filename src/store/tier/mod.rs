@@ -3,6 +3,7 @@
 //! 1. Each upload and removal is noted here in the order in which readers see it ([`state`], told by the hot store), and waits in the
 //!    [`queue`] for its turn. What waits is readable.
 //! 2. [`flush`] makes the changes, several at a time, tries again what fails, and keeps the [`index`] and its [`journal`].
+//!    What was [`given_up`] because too much waited gets another turn when there is time ([`again`]).
 //!    Where there is less space than the capacity, [`room`] learns how much, and [`space`] picks what goes for what is new.
 //! 3. [`fetch`] reads past the hot store: one read for all who wait, a deadline, and no read at all while the tier is known to fail.
 //! 4. At the start the journal says what is there. Unless the process before stopped in order, that is only a beginning: everything in
@@ -13,12 +14,14 @@
 //! Invariants: no call here waits for the tier but [`Tier::settled`] and [`Tier::read`]. What a reader finds is the newest version or
 //! nothing, never an older one again. Nothing is removed from the tier by guess.
 
+mod again;
 mod clock;
 mod doubt;
 mod fetch;
 mod flush;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod given_up;
 mod index;
 mod journal;
 mod look;
@@ -352,13 +355,17 @@ impl Follower for Ear {
     }
 
     fn keeps(&self, entry: &Entry) -> bool {
-        let state = self.0.state.lock();
-        match state.queue.get(&entry.key) {
+        let mut state = self.0.state.lock();
+        let is_kept = match state.queue.get(&entry.key) {
             // A newer version, or none: this one is not what a reader misses.
             Some(Change::Write(_)) => true,
             Some(Change::Remove | Change::Clear) => false,
             None => state.index.get(&entry.key).is_some(),
+        };
+        if !is_kept {
+            state.given_up.settle(&entry.key, entry.sequence);
         }
+        is_kept
     }
 }
 

@@ -24,7 +24,7 @@ impl TierState {
                 RoomVerdict::Evict(bytes) if self.evict_for(&entry, bytes) => {}
                 RoomVerdict::Evict(_) if self.room.is_busy() => return None,
                 // What is there is newer: this would have to go again for it.
-                RoomVerdict::Evict(_) if self.is_outdated(&entry) && self.queue.is_spare(&key) => self.give_up(key),
+                RoomVerdict::Evict(_) if self.is_outdated(&entry) && self.queue.is_spare(&key) => self.give_up(&key),
                 RoomVerdict::Evict(_) => break,
             }
         }

@@ -12,6 +12,7 @@ use ahash::RandomState;
 
 use super::clock::Steadiness;
 use super::doubt::Doubts;
+use super::given_up::GivenUp;
 use super::index::{Index, OVERHEAD, Slot, cost};
 use super::journal::Lines;
 use super::overrun::Overrun;
@@ -57,8 +58,8 @@ pub(super) struct TierState {
     steadiness: Steadiness,
     /// For the journal; nobody keeps it while another process holds it.
     pub(super) lines: Option<Lines>,
-    /// What was given up since somebody looked.
-    pub(super) given_up: Vec<Key>,
+    /// What was given up because too much waited.
+    pub(super) given_up: GivenUp,
     /// And what there is to tell of it.
     pub(super) overrun: Overrun,
     /// What was removed for space since somebody looked.
@@ -83,7 +84,7 @@ impl TierState {
             is_unsure: false,
             steadiness: Steadiness::new(&clock),
             lines: None,
-            given_up: Vec::new(),
+            given_up: GivenUp::default(),
             overrun: Overrun::default(),
             evicted: Vec::new(),
             room: Room::default(),
@@ -96,6 +97,7 @@ impl TierState {
     /// A version was uploaded.
     pub(super) fn published(&mut self, entry: &Arc<Entry>) {
         let (key, now) = (&entry.key, self.clock.now());
+        self.given_up.strike(key);
         let due = match self.rewritten.get(key) {
             Some(last) if self.options.ack == Ack::Hot => *last + REWRITE_EVERY,
             _ => now,
@@ -109,13 +111,17 @@ impl TierState {
         if self.queue.bytes() > limit {
             // Well below it, so that the next upload need not search again.
             for key in self.queue.over(limit - limit / 8) {
-                self.give_up(key);
+                if let Some(Change::Write(entry)) = self.queue.get(&key) {
+                    self.given_up.add(&key, entry.sequence);
+                }
+                self.give_up(&key);
             }
         }
     }
 
     /// The object was removed.
     pub(super) fn removed(&mut self, key: &Key) {
+        self.given_up.strike(key);
         let may_be_there = !self.is_complete || self.index.get(key).is_some() || self.queue.get(key).is_some();
         self.take_out(key);
         if may_be_there {
@@ -287,11 +293,10 @@ impl TierState {
     }
 
     /// Gives up the version that waits under this key, and rids the tier of the older one.
-    pub(super) fn give_up(&mut self, key: Key) {
-        self.queue.give_up(&key);
+    pub(super) fn give_up(&mut self, key: &Key) {
+        self.queue.give_up(key);
         self.metrics.given_up.inc();
-        self.forget(&key);
-        self.given_up.push(key);
+        self.forget(key);
         self.overrun.count(self.clock.now());
     }
 

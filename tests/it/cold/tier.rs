@@ -260,6 +260,36 @@ async fn a_full_tier_loses_the_oldest_and_never_brings_back_an_older_version() {
     assert_eq!(world.cold.held(&playlist).unwrap(), "list");
 }
 
+/// A burst that is more than may wait, on a disk that is slow for a while: nothing is lost that memory has, neither while the server runs
+/// nor when it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_and_is_in_memory_still_is_written_when_there_is_time_and_before_the_end() {
+    for ends in [false, true] {
+        let options = Options { write_behind: 50_000, ..OPTIONS };
+        let world = World::start(10_000_000, options, Clock::system()).await;
+        let old = world.segment(0, 4000);
+        world.until("it is written", |world| world.cold.len() == 1).await;
+        world.cold.set_fault(Fault::Slow(Duration::from_millis(50)));
+        (1..100).for_each(|n| drop(world.segment(n, 4000)));
+        // The same name again, larger; and one that was removed since, and must not come back.
+        world.put(&old, &bytes(7, 6000), Kind::Segment, 3600);
+        let (removed, newer) = (key("live/10.ts"), key("live/11.ts"));
+        world.hot.remove(&removed, world.hot.stamp());
+        (100..150).for_each(|n| drop(world.segment(n, 4000)));
+        world.put(&newer, b"newer", Kind::Segment, 3600);
+        assert!(world.metric("durable_writes_total outcome=\"given_up\"") > 100.0);
+        if ends {
+            world.tier.close().await;
+            assert_eq!(world.tier.unwritten(), (0, 0));
+        }
+        world.until("all is written", |world| world.cold.len() == 149 && world.tier.unwritten() == (0, 0)).await;
+        assert_eq!(world.cold.held(&old).unwrap(), bytes(7, 6000));
+        assert_eq!(world.cold.held(&newer).unwrap(), "newer");
+        assert_eq!(world.cold.held(&removed), None);
+        assert_eq!(world.metric("objects_lost_total reason=\"evicted\""), 0.0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_less_space_than_the_capacity_the_oldest_segments_make_room() {
     let clock = Clock::manual();
