@@ -25,7 +25,6 @@ use springhead::model::clock::{Clock, WallTime};
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
-use springhead::model::rendering::Rendering;
 use springhead::origin::Origin;
 use springhead::origin::policy::NamespacePolicy;
 use springhead::store::{HotNamespace, OVERHEAD, Store};
@@ -98,20 +97,7 @@ fn put(hot: &Arc<HotNamespace>, number: u32) {
     let mut upload = hot.create(&key(number), Some(64), hot.stamp()).unwrap();
     upload.write(Bytes::from_static(&[7; 64])).unwrap();
     let body = upload.body();
-    let text = HeaderValue::from_static("x");
-    let meta = Meta {
-        kind: Kind::Segment,
-        content_type: text.clone(),
-        rendering: Rendering::Inert,
-        content_encoding: None,
-        cache_control: None,
-        etag: text.clone(),
-        last_modified: text,
-        modified: hot.clock().wall(),
-        expires: hot.clock().now() + TTL,
-        target_duration: None,
-        liveness: None,
-    };
+    let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), hot.clock(), TTL);
     upload.publish(body, meta, |_| true).unwrap();
 }
 

@@ -15,7 +15,6 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
-use springhead::model::rendering::Rendering;
 use springhead::store::{HotNamespace, OVERHEAD, Store};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -35,20 +34,7 @@ fn put(hot: &Arc<HotNamespace>, key: &Key, body: &Bytes) {
     let mut upload = hot.create(key, Some(body.len() as u64), hot.stamp()).unwrap();
     upload.write(body.clone()).unwrap();
     let body = upload.body();
-    let text = HeaderValue::from_static("x");
-    let meta = Meta {
-        kind: Kind::Segment,
-        content_type: text.clone(),
-        rendering: Rendering::Inert,
-        content_encoding: None,
-        cache_control: None,
-        etag: text.clone(),
-        last_modified: text,
-        modified: hot.clock().wall(),
-        expires: hot.clock().now() + TTL,
-        target_duration: None,
-        liveness: None,
-    };
+    let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), hot.clock(), TTL);
     upload.publish(body, meta, |_| true).unwrap();
 }
 

@@ -16,4 +16,6 @@ pub mod mpd;
 pub mod playlist;
 pub mod rewrite;
 pub mod shift;
+#[cfg(test)]
+pub(crate) mod texts;
 pub mod uri;

@@ -256,20 +256,14 @@ mod tests {
 
     use super::*;
     use crate::hls::history::{History, Step};
-    use crate::hls::playlist::{Media, Playlist, PlaylistType, parse};
+    use crate::hls::playlist::{Playlist, PlaylistType, parse};
+    use crate::hls::texts::{self, media};
 
     const T0: u64 = 1_767_225_600_000;
 
     fn at(seconds: f64) -> WallTime {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
         WallTime::from_millis(T0 + (seconds * 1000.0) as u64)
-    }
-
-    fn media(text: &str) -> Media {
-        match parse(text.as_bytes()) {
-            Ok(Playlist::Media(media)) => media,
-            other => panic!("no media playlist: {other:?}"),
-        }
     }
 
     fn until(_: &crate::hls::playlist::Segment) -> WallTime {
@@ -281,10 +275,7 @@ mod tests {
         let (first, last) = (*numbers.start(), *numbers.end());
         for number in first..=last {
             let oldest = number.saturating_sub(4).max(first);
-            let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{oldest}\n{head}");
-            for listed in oldest..=number {
-                let _ = write!(text, "#EXTINF:2.0,\n{name}{listed}.ts\n");
-            }
+            let text = texts::listing(&(texts::head(oldest) + head), name, oldest..=number);
             #[expect(clippy::cast_precision_loss, reason = "small")]
             let now = clock + 2.0 * (number - first + 1) as f64;
             let step = if number == first { Step::Unknown } else { Step::On };
@@ -367,9 +358,9 @@ mod tests {
     fn an_older_version_or_the_same_again_adds_nothing() {
         let mut history = History::default();
         follow(&mut history, 0..=9, 0.0, "a", "");
-        let older = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:4\n#EXTINF:2,\na4.ts\n#EXTINF:2,\na5.ts\n";
+        let older = texts::listing(&texts::head(4), "a", 4..=5);
         for step in [Step::Unknown, Step::Back, Step::On] {
-            assert!(history.follow(&media(older), step, at(30.0), until).is_empty(), "{step:?}");
+            assert!(history.follow(&media(&older), step, at(30.0), until).is_empty(), "{step:?}");
         }
         let newer = older.replace("SEQUENCE:4", "SEQUENCE:20");
         assert!(history.follow(&media(&newer), Step::Unknown, at(60.0), until)[0].discontinuity, "a hole");
@@ -418,10 +409,8 @@ mod tests {
     #[test]
     fn no_playlist_of_the_past_is_very_long() {
         let long = "x".repeat(3900);
-        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\",X=\"{long}\"\n");
-        for number in 0..5000 {
-            let _ = write!(text, "#EXTINF:2,\n{number}.ts\n");
-        }
+        let head = format!("{}#EXT-X-KEY:METHOD=AES-128,URI=\"k\",X=\"{long}\"\n", texts::HEAD);
+        let text = texts::listing(&head, "", 0..5000);
         let mut history = History::default();
         history.follow(&media(&text), Step::Unknown, at(20_000.0), until);
         let (all, window) = (history.stretch(None, None), Window::default());
@@ -503,7 +492,7 @@ mod tests {
         fn any_playlist_can_be_followed_and_cut(texts in vec("(#EXT-X-(KEY|MAP|GAP|DISCONTINUITY|BYTERANGE|MEDIA-SEQUENCE):[ -~]{0,30}\n|#EXTINF:[0-9.]{1,6},\n|[a-z0-9]{1,3}\n){0,30}", 1..5)) {
             let mut history = History::default();
             for text in texts {
-                if let Ok(Playlist::Media(media)) = parse(format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{text}").as_bytes()) {
+                if let Ok(Playlist::Media(media)) = parse(format!("{}{text}", texts::HEAD).as_bytes()) {
                     history.follow(&media, Step::Unknown, at(10.0), until);
                 }
             }

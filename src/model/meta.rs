@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::clock::{Moment, WallTime};
+use super::clock::{Clock, Moment, WallTime};
 use super::kind::Kind;
 use super::liveness::Liveness;
 use super::rendering::Rendering;
@@ -111,7 +111,34 @@ pub fn etag(hash: u128) -> String {
     format!("\"{hash:032x}\"")
 }
 
+impl Outset {
+    /// Of an object that is to live this long, of which its writer said nothing more.
+    #[must_use]
+    pub fn plain(kind: Kind, content_type: HeaderValue, ttl: Duration) -> Self {
+        Self { kind, rendering: Rendering::of(&content_type), content_type, content_encoding: None, cache_control: None, ttl }
+    }
+}
+
 impl Meta {
+    /// Of an object that is written now, to live this long, of which its writer said nothing more. What only its body tells, its
+    /// tag and date ([`validators`]) among it, is empty.
+    #[must_use]
+    pub fn plain(kind: Kind, content_type: HeaderValue, clock: &Clock, ttl: Duration) -> Self {
+        Self {
+            kind,
+            rendering: Rendering::of(&content_type),
+            content_type,
+            content_encoding: None,
+            cache_control: None,
+            etag: HeaderValue::from_static(""),
+            last_modified: HeaderValue::from_static(""),
+            modified: clock.wall(),
+            expires: clock.now() + ttl,
+            target_duration: None,
+            liveness: None,
+        }
+    }
+
     /// Bytes of the header values that came from its writer. What every object has is counted as every object's.
     #[must_use]
     pub fn kept_bytes(&self) -> u64 {

@@ -19,7 +19,6 @@ use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
-use crate::model::rendering::Rendering;
 use crate::model::stamp::Stamp;
 use crate::store;
 
@@ -151,12 +150,9 @@ fn admit_upload(
     if spec.length.is_none() && !kind.is_rewritten() {
         let content_type = types::content_type(&object.key, spec.content_type.as_ref());
         upload.readable_as(Outset {
-            kind,
-            rendering: Rendering::of(&content_type),
-            content_type,
             content_encoding: spec.content_encoding.clone(),
             cache_control: spec.cache_control.as_ref().and_then(cache_control::kept),
-            ttl,
+            ..Outset::plain(kind, content_type, ttl)
         });
     }
     Ok((upload, ttl))
@@ -281,21 +277,14 @@ impl Upload {
     fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
         let key = self.inner.key();
         let clock = self.hosted.hot.clock();
-        let modified = clock.wall();
-        let (etag, last_modified) = meta::validators(&meta::etag(body.hash), modified);
-        let content_type = types::content_type(key, self.spec.content_type.as_ref());
+        let plain = Meta::plain(kind, types::content_type(key, self.spec.content_type.as_ref()), clock, self.ttl);
+        let (etag, last_modified) = meta::validators(&meta::etag(body.hash), plain.modified);
         Meta {
-            kind,
-            rendering: Rendering::of(&content_type),
-            content_type,
             content_encoding: self.spec.content_encoding.clone(),
             cache_control: self.spec.cache_control.as_ref().and_then(cache_control::kept),
             etag,
             last_modified,
-            modified,
-            expires: clock.now() + self.ttl,
-            target_duration: None,
-            liveness: None,
+            ..plain
         }
     }
 }
@@ -314,10 +303,9 @@ impl Drop for Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use super::*;
     use crate::auth::grant::{KeyId, Role, Scope};
+    use crate::hls::texts;
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
     use crate::model::id::Namespace;
@@ -325,11 +313,7 @@ mod tests {
     use crate::origin::{Origin, ReadSpec};
 
     fn playlist(first: u64, count: u64) -> String {
-        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
-        for number in first..first + count {
-            let _ = write!(text, "#EXTINF:2,\nsegment-{number}.ts\n");
-        }
-        text
+        texts::listing(&texts::head(first), "segment-", first..first + count)
     }
 
     /// On a runtime of one thread, so that whatever would hold that thread holds up everything.

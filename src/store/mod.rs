@@ -246,7 +246,6 @@ mod tests {
     use super::*;
     use crate::model::kind::Kind;
     use crate::model::meta::{Meta, Outset};
-    use crate::model::rendering::Rendering;
     use http::HeaderValue;
     use std::time::Duration;
 
@@ -262,30 +261,10 @@ mod tests {
     }
 
     pub(super) fn outset() -> Outset {
-        Outset {
-            kind: Kind::Segment,
-            content_type: HeaderValue::from_static("x"),
-            rendering: Rendering::Inert,
-            content_encoding: None,
-            cache_control: None,
-            ttl: Duration::from_secs(60),
-        }
+        Outset::plain(Kind::Segment, HeaderValue::from_static("x"), Duration::from_secs(60))
     }
 
     pub(super) fn meta(hot: &HotNamespace) -> Meta {
-        let text = HeaderValue::from_static("x");
-        Meta {
-            kind: Kind::Segment,
-            content_type: text.clone(),
-            rendering: Rendering::Inert,
-            content_encoding: None,
-            cache_control: None,
-            etag: text.clone(),
-            last_modified: text,
-            modified: hot.clock().wall(),
-            expires: hot.clock().now() + Duration::from_secs(60),
-            target_duration: None,
-            liveness: None,
-        }
+        Meta::plain(Kind::Segment, HeaderValue::from_static("x"), hot.clock(), Duration::from_secs(60))
     }
 }

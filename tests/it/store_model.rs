@@ -17,7 +17,6 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::{Meta, Outset};
-use springhead::model::rendering::Rendering;
 use springhead::model::stamp::Stamp;
 use springhead::store::{BrokenOff, GrowingReader, HotNamespace, OPENED_WITHIN, OVERHEAD, Removal, Store, StoreError, Upload};
 
@@ -189,9 +188,7 @@ fn stored(key: &str, length: usize) -> u64 {
 }
 
 fn outset() -> Outset {
-    let content_type = HeaderValue::from_static("x");
-    let ttl = Duration::from_secs(9);
-    Outset { kind: Kind::Segment, content_type, rendering: Rendering::Inert, content_encoding: None, cache_control: None, ttl }
+    Outset::plain(Kind::Segment, HeaderValue::from_static("x"), Duration::from_secs(9))
 }
 
 fn open(capacity: u64, max_in_flight: u64, clock: &Clock) -> Arc<HotNamespace> {
@@ -220,20 +217,7 @@ impl World {
     }
 
     fn meta(&self, kind: Kind, ttl: u64) -> Meta {
-        let text = HeaderValue::from_static("x");
-        Meta {
-            kind,
-            content_type: text.clone(),
-            rendering: Rendering::Inert,
-            content_encoding: None,
-            cache_control: None,
-            etag: text.clone(),
-            last_modified: text,
-            modified: self.clock.wall(),
-            expires: self.clock.now() + Duration::from_secs(ttl),
-            target_duration: None,
-            liveness: None,
-        }
+        Meta::plain(kind, HeaderValue::from_static("x"), &self.clock, Duration::from_secs(ttl))
     }
 
     /// When a request began that is about to do something. It does so in time, or not at all.
@@ -573,20 +557,8 @@ fn many_at_once_keep_the_account() {
                 continue;
             }
             let body = upload.body();
-            let text = HeaderValue::from_static("x");
-            let meta = Meta {
-                kind: if n % 9 == 0 { Kind::Playlist } else { Kind::Segment },
-                content_type: text.clone(),
-                rendering: Rendering::Inert,
-                content_encoding: None,
-                cache_control: None,
-                etag: text.clone(),
-                last_modified: text,
-                modified: clock.wall(),
-                expires: clock.now() + Duration::from_millis(n % 50),
-                target_duration: None,
-                liveness: None,
-            };
+            let kind = if n % 9 == 0 { Kind::Playlist } else { Kind::Segment };
+            let meta = Meta::plain(kind, HeaderValue::from_static("x"), &clock, Duration::from_millis(n % 50));
             upload.publish(body, meta, |_| true).unwrap();
         }
     };

@@ -355,23 +355,12 @@ mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
-    use crate::hls::playlist::{Playlist, parse};
-
-    fn media(text: &str) -> Media {
-        match parse(text.as_bytes()) {
-            Ok(Playlist::Media(media)) => media,
-            other => panic!("no media playlist: {other:?}"),
-        }
-    }
+    use crate::hls::texts::{self, media};
 
     const NOW: WallTime = WallTime::from_millis(1_767_225_600_000);
 
     fn lists(names: &[u8]) -> Media {
-        let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
-        for name in names {
-            let _ = writeln!(text, "#EXTINF:2,\n{name}");
-        }
-        media(&text)
+        media(&names.iter().fold(texts::HEAD.to_owned(), |text, name| text + &texts::segment(name)))
     }
 
     #[test]
@@ -437,7 +426,7 @@ mod tests {
                 if sorted {
                     times.sort_unstable();
                 }
-                let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+                let mut text = texts::HEAD.to_owned();
                 for time in times {
                     let date = WallTime::from_millis(NOW.millis() + time * 1000);
                     let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\n{time}.ts");

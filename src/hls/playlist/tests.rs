@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::{any, proptest};
 
 use super::*;
+use crate::hls::texts::{media, multivariant};
 use crate::model::clock::WallTime;
 
 #[test]
@@ -21,20 +22,6 @@ fn the_target_duration_is_found() {
         ("", None),
     ] {
         assert_eq!(target_duration(text.as_bytes()), seconds.map(Duration::from_secs_f64), "{text}");
-    }
-}
-
-fn media(text: &str) -> Media {
-    match parse(text.as_bytes()) {
-        Ok(Playlist::Media(media)) => media,
-        other => panic!("no media playlist: {other:?}"),
-    }
-}
-
-fn multivariant(text: &str) -> Multivariant {
-    match parse(text.as_bytes()) {
-        Ok(Playlist::Multivariant(multivariant)) => multivariant,
-        other => panic!("no multivariant playlist: {other:?}"),
     }
 }
 
@@ -160,9 +147,9 @@ fn faults_name_their_line_and_what_is_good_is_kept() {
         ]
     );
     assert_eq!(media.segments.len(), 4);
-    let long = self::media("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.5,\na\n#EXTINF:2.51,\nb\n");
+    let long = crate::hls::texts::media("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.5,\na\n#EXTINF:2.51,\nb\n");
     assert_eq!(wrongs(&long.faults), [(6, Wrong::LongerThanTarget)]);
-    assert_eq!(wrongs(&self::media("#EXTM3U\n").faults), [(1, Wrong::NoTargetDuration)]);
+    assert_eq!(wrongs(&crate::hls::texts::media("#EXTM3U\n").faults), [(1, Wrong::NoTargetDuration)]);
     let variants = multivariant(
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n#EXT-X-STREAM-INF:X=1\na\n#EXT-X-MEDIA:NAME=x\n#EXT-X-STREAM-INF:BANDWIDTH=1",
     );
@@ -177,7 +164,7 @@ fn faults_name_their_line_and_what_is_good_is_kept() {
     );
     let Ok(Playlist::Media(latin)) = parse(b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n\xe4.ts\n") else { panic!() };
     assert_eq!((wrongs(&latin.faults), latin.segments.len()), (vec![(4, Wrong::NotUtf8)], 1));
-    assert_eq!(self::media(&format!("#EXTM3U\n{}", "a\n".repeat(100))).faults.len(), 16);
+    assert_eq!(crate::hls::texts::media(&format!("#EXTM3U\n{}", "a\n".repeat(100))).faults.len(), 16);
 }
 
 #[test]

@@ -262,10 +262,8 @@ impl Histories {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use super::*;
-    use crate::hls::playlist::{Playlist, parse};
+    use crate::hls::texts;
 
     const NOW: WallTime = WallTime::from_millis(1_767_225_600_000);
     const LATER: WallTime = WallTime::from_millis(1_767_229_200_000);
@@ -275,14 +273,7 @@ mod tests {
     }
 
     fn media(numbers: std::ops::Range<u64>) -> Media {
-        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n", numbers.start);
-        for number in numbers {
-            let _ = write!(text, "#EXTINF:2,\n{number}.ts\n");
-        }
-        match parse(text.as_bytes()) {
-            Ok(Playlist::Media(media)) => media,
-            other => panic!("no media playlist: {other:?}"),
-        }
+        texts::media(&texts::listing(&texts::head(numbers.start), "", numbers))
     }
 
     fn histories() -> Histories {

@@ -297,24 +297,9 @@ mod tests {
     use crate::model::clock::Clock;
     use crate::model::kind::Kind;
     use crate::model::meta::Meta;
-    use crate::model::rendering::Rendering;
 
     fn entry(key: &Key, length: usize, kind: Kind) -> Arc<Entry> {
-        let clock = Clock::manual();
-        let text = HeaderValue::from_static("x");
-        let meta = Meta {
-            kind,
-            content_type: text.clone(),
-            rendering: Rendering::Inert,
-            content_encoding: None,
-            cache_control: None,
-            etag: text.clone(),
-            last_modified: text,
-            modified: clock.wall(),
-            expires: clock.now(),
-            target_duration: None,
-            liveness: None,
-        };
+        let meta = Meta::plain(kind, HeaderValue::from_static("x"), &Clock::manual(), Duration::ZERO);
         Arc::new(Entry::new(key.clone(), Bytes::from(vec![0; length]), meta))
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{MASTER, Reload, Scene, key};
+use super::{Reload, Scene, key};
+use crate::hls::texts::{HEAD, MASTER, ONE};
 
 #[test]
 fn a_stream_that_is_written_keeps_its_place_beside_any_number_of_others() {
@@ -13,7 +14,7 @@ fn a_stream_that_is_written_keeps_its_place_beside_any_number_of_others() {
             scene.pass(2.0);
             scene.turn("a", number / 500);
         }
-        scene.playlist(&format!("junk/{number}.m3u8"), "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nx.ts\n");
+        scene.playlist(&format!("junk/{number}.m3u8"), ONE);
     }
     let told = [scene.look(), scene.look(), scene.look()].concat();
     assert_eq!(told.iter().filter(|event| event.starts_with("unfollowed")).count(), 1, "once for all of them");
@@ -35,10 +36,10 @@ fn a_stream_that_is_written_keeps_its_place_beside_any_number_of_others() {
 fn what_has_its_end_makes_room_first() {
     let mut scene = Scene::new();
     for number in 0..3000 {
-        scene.playlist(&format!("live/{number}.m3u8"), "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nx.ts\n");
+        scene.playlist(&format!("live/{number}.m3u8"), ONE);
     }
     for number in 0..3000 {
-        scene.playlist(&format!("done/{number}.m3u8"), "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nx.ts\n#EXT-X-ENDLIST\n");
+        scene.playlist(&format!("done/{number}.m3u8"), &format!("{ONE}#EXT-X-ENDLIST\n"));
     }
     let told = scene.look();
     assert!(!told.iter().any(|event| event.starts_with("unfollowed")), "that is nothing to tell");
@@ -60,7 +61,7 @@ fn no_playlist_makes_its_readers_wait_for_days() {
 fn what_is_kept_of_playlists_is_bounded_whatever_they_list() {
     let mut scene = Scene::new();
     let name = "n".repeat(900);
-    let mut hostile = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    let mut hostile = HEAD.to_owned();
     for number in 0..600 {
         let _ = write!(
             hostile,

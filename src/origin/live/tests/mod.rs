@@ -4,12 +4,12 @@ mod anew;
 mod bounds;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::HeaderValue;
 
 use super::{Live, Noted, Predecessor, Reload, StreamReport, understand};
+use crate::hls::texts::{self, HEAD, MASTER};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace, ObjectId};
@@ -61,10 +61,7 @@ impl Scene {
         let first = self.firsts.entry(name.to_owned()).or_insert(last);
         *first = (*first).min(last);
         let first = last.saturating_sub(4).max(*first);
-        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
-        for number in first..=last {
-            let _ = write!(text, "#EXTINF:2.0,\n/cache/live/{folder}/{number}.ts\n");
-        }
+        let text = texts::listing(&texts::head(first), &format!("/cache/live/{folder}/"), first..=last);
         self.playlist(name, &(text + tail))
     }
 
@@ -195,14 +192,11 @@ fn an_initialisation_segment_is_reused_when_its_own_playlist_has_named_it() {
         scene.media("a/sound.m3u8", number, "");
     }
     assert_eq!(scene.look(), ["started a/sound.m3u8"]);
-    let picture = |n| format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"v_init.mp4\"\n#EXTINF:2,\nv{n}.m4s\n");
+    let picture = |n| format!("{HEAD}#EXT-X-MAP:URI=\"v_init.mp4\"\n#EXTINF:2,\nv{n}.m4s\n");
     scene.playlist("a/picture.m3u8", &picture(0));
     scene.segment("a/v_init.mp4", "other", 1, seconds(0.1));
     assert!(scene.look().contains(&"name-reused a/picture.m3u8".to_owned()));
 }
-
-const MASTER: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2500000,RESOLUTION=1280x720\na/p.m3u8\n\
-                      #EXT-X-STREAM-INF:BANDWIDTH=900000\nb/p.m3u8\n";
 
 #[test]
 fn renditions_of_a_stream_are_found_and_compared() {
@@ -267,9 +261,7 @@ fn clocks_uploads_and_windows_are_watched() {
         let millis = scene.clock.wall().millis();
         #[expect(clippy::cast_possible_truncation, reason = "small")]
         let date = crate::model::clock::WallTime::from_millis(millis.saturating_add_signed((offset * 1000.0) as i64 - 2000));
-        let text = format!(
-            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{number}\n#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\n{number}.ts\n"
-        );
+        let text = texts::listing(&format!("{}#EXT-X-PROGRAM-DATE-TIME:{date}\n", texts::head(number)), "", [number]);
         scene.segment(&format!("a/{number}.ts"), &number.to_string(), 100, seconds(if number < 30 { 0.2 } else { 2.9 }));
         scene.playlist("a/p.m3u8", &text);
         scene.pass(2.0);
