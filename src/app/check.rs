@@ -17,6 +17,7 @@ use crate::store::{Durable, cold};
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The file.
+    #[arg(env = "SPRINGHEAD_CONFIG")]
     pub(super) file: PathBuf,
     /// Judge the text alone: open no certificate and look at no folder, as where the file is made for another machine.
     #[arg(long)]
@@ -29,11 +30,9 @@ pub(super) struct CheckArgs {
 /// Checks settings that have been read already. What would keep a start from succeeding is a failure, all of it in one run; what is
 /// only odd is a warning.
 pub(super) fn run(mut settings: Settings, args: &CheckArgs) -> Result<(), Failure> {
+    let mut found = CheckResult::default();
     if !args.text_only {
-        for said in Resources::read(&settings.data_dir).fit(&mut settings) {
-            complain(&format!("warning: {said}"));
-        }
-        let mut found = CheckResult::default();
+        found.warnings = Resources::read(&settings.data_dir).fit(&mut settings);
         look(&settings, &mut found);
         if args.reach {
             reach(&settings, &mut found)?;
@@ -45,7 +44,12 @@ pub(super) fn run(mut settings: Settings, args: &CheckArgs) -> Result<(), Failur
             return Err(anyhow!("{}\na start with this file would fail", found.faults.join("\n")).into());
         }
     }
-    Ok(print(&format!("{}: good", args.file.display()))?)
+    let file = args.file.display();
+    Ok(print(&match found.warnings.len() {
+        0 => format!("{file}: good"),
+        1 => format!("{file}: a start with it would succeed; mind the warning"),
+        count => format!("{file}: a start with it would succeed; mind the {count} warnings"),
+    })?)
 }
 
 #[derive(Debug, Default)]

@@ -230,18 +230,42 @@ fn settings_are_checked_and_shown() {
 
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("broken.toml");
-    fs::write(&file, "listen = [\"nowhere\"]\nhot_capacity = \"1GiB\"\n[namespaces.x]\nmax_ttl = \"1 fortnight\"\n").unwrap();
+    let wrong = "listen = [\"nowhere\"]\nhot_capacity = \"1GiB\"\n[namespaces.x]\nmax_ttl = \"1 fortnight\"\n\
+                 [namespaces.y]\nmax_ttl = \"10m\"\n";
+    fs::write(&file, wrong).unwrap();
     let broken = run(&["config", "check", file.to_str().unwrap()]);
     assert_eq!(broken.status.code(), Some(2));
     let faults = text(&broken.stderr);
-    for part in
-        ["broken.toml:1: listen:", "broken.toml:2: hot_capacity: is not a setting", "broken.toml:4: namespaces.x.max_ttl:"]
-    {
+    for part in [
+        "broken.toml:1: listen:",
+        "broken.toml:2: hot_capacity: is not a setting",
+        "broken.toml:4: namespaces.x.max_ttl:",
+        "broken.toml:6: namespaces.y.default_ttl: is 1h; it has to be between 1s and max_ttl, 10m",
+    ] {
         assert!(faults.contains(part), "{part} is missing in\n{faults}");
     }
     let refused = run(&["serve", "--config", file.to_str().unwrap()]);
     let said = format!("{}; nothing was started\n", faults.trim_end());
     assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(2), said), "and nothing is started with them");
+}
+
+#[test]
+fn the_file_that_a_start_would_read_is_the_one_that_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("good.toml"), "").unwrap();
+    fs::write(dir.path().join("bad.toml"), "junk = 1\n").unwrap();
+    let check = |named: Option<&str>, args: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["config", "check", "--text-only"]).args(args).current_dir(dir.path()).env_remove("SPRINGHEAD_CONFIG");
+        let output = command.envs(named.map(|file| ("SPRINGHEAD_CONFIG", file))).output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    assert_eq!(check(Some("good.toml"), &[]), (Some(0), "good.toml: good\n".to_owned()));
+    let (code, said) = check(Some("bad.toml"), &[]);
+    assert!(code == Some(2) && said.starts_with("bad.toml:1: junk: "), "{said}");
+    assert_eq!(check(Some("bad.toml"), &["good.toml"]).0, Some(0), "what stands on the command line counts more");
+    let (code, said) = check(None, &[]);
+    assert!(code == Some(2) && said.contains("<FILE>"), "{said}");
 }
 
 #[test]

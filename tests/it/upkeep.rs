@@ -257,10 +257,13 @@ fn what_does_not_fit_the_machine_is_said_with_what_does() {
         fs::write(&file, text).unwrap();
         let output =
             Command::new(BINARY).args(["config", "check", file.to_str().unwrap()]).current_dir(folder.path()).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        let [verdict, said] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), verdict.trim_end().to_owned(), said)
     };
-    let (code, said) = check("[namespaces.a]\nhot_capacity = \"4TiB\"\ndurable_capacity = \"900TiB\"\n");
+    let (code, verdict, said) = check("[namespaces.a]\nhot_capacity = \"4TiB\"\ndurable_capacity = \"900TiB\"\n");
     assert!(code == Some(0) && said.contains("--namespace a=") && said.contains("durable_capacity = \""), "{said}");
+    let warnings = said.lines().filter(|line| line.starts_with("warning: ")).count();
+    assert!(verdict.ends_with(&format!("s.toml: a start with it would succeed; mind the {warnings} warnings")), "{verdict}");
     let origin = Origin::start_with(&["--namespace", "big=4TiB"]);
     let warned = origin
         .log()

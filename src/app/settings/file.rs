@@ -4,6 +4,7 @@ use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::places::{LineStarts, SettingPlaces};
 use super::values::{
     ack, address, bucket, collector, directory, durable, duration, file_name, host_name, number, object_readers, rate, size,
     size_or, web_address,
@@ -13,15 +14,16 @@ use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Deletes, Hold, NamespacePolicy, OnStale};
 
 /// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
-pub(super) fn read(text: &str, name: &str, faults: &mut Vec<SettingFault>) -> Settings {
+/// Where each key stands is noted in `places`.
+pub(super) fn read(text: &str, name: &str, places: &mut SettingPlaces, faults: &mut Vec<SettingFault>) -> Settings {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let place = |offset: usize| format!("{name}:{}", 1 + text[..offset.min(text.len())].matches('\n').count());
+    let lines = LineStarts::of(text, name);
     for error in errors {
-        let at = error.span().map_or_else(|| name.to_owned(), |span| place(span.start));
+        let at = error.span().map_or_else(|| name.to_owned(), |span| lines.place(span.start));
         faults.push(SettingFault::new(at, error.message()));
     }
     let mut settings = Settings::default();
-    let mut top = Section { path: String::new(), table: table.get_ref(), known: Vec::new(), place: &place, faults };
+    let mut top = Section { path: String::new(), table: table.get_ref(), known: Vec::new(), lines: &lines, places, faults };
     top.list("listen", |texts| {
         settings.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
         Ok(())
@@ -199,18 +201,21 @@ struct Section<'a, 'f> {
     path: String,
     table: &'a DeTable<'a>,
     known: Vec<String>,
-    place: &'f dyn Fn(usize) -> String,
+    lines: &'f LineStarts,
+    places: &'f mut SettingPlaces,
     faults: &'f mut Vec<SettingFault>,
 }
 
 impl<'a> Section<'a, '_> {
     fn take(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(key.to_owned());
-        self.table.get(key)
+        let value = self.table.get(key)?;
+        self.places.note(format!("{}{key}", self.path), self.lines.place(value.span().start));
+        Some(value)
     }
 
     fn fault(&mut self, offset: usize, key: &str, message: &str) {
-        let place = (self.place)(offset);
+        let place = self.lines.place(offset);
         self.faults.push(SettingFault::new(format!("{place}: {}{key}", self.path), message));
     }
 
@@ -263,7 +268,7 @@ impl<'a> Section<'a, '_> {
             return None;
         };
         let path = format!("{}{key}.", self.path);
-        Some(Section { path, table, known: Vec::new(), place: self.place, faults: &mut *self.faults })
+        Some(Section { path, table, known: Vec::new(), lines: self.lines, places: &mut *self.places, faults: &mut *self.faults })
     }
 
     /// Complains of what has not been taken.

@@ -5,8 +5,11 @@
 mod auto;
 mod fault;
 mod file;
+mod overrides;
+mod places;
 mod render;
 mod values;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,12 +19,13 @@ use std::time::Duration;
 pub use self::auto::Auto;
 use self::auto::MAX_IN_FLIGHT;
 pub(super) use self::fault::{SettingChange, SettingFault, SettingFaults};
+pub(super) use self::overrides::{Given, Overrides};
+use self::places::SettingPlaces;
 pub(super) use self::values::AccessLogOutput;
-use self::values::{address, collector, directory, duration, file_name, size_or, truth};
 use crate::app::client::Url;
 use crate::model::id::Namespace;
-use crate::origin::policy::{Hold, NamespacePolicy};
-use crate::store::{Ack, Durable, Readers};
+use crate::origin::policy::NamespacePolicy;
+use crate::store::Readers;
 use crate::web::{ConnectionLimits, Timeouts};
 
 /// The settings file as shipped: every key with its default.
@@ -127,33 +131,6 @@ pub enum LogLevel {
     Debug,
 }
 
-/// A value from the command line or the environment, and the name it was given under.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub(super) name: String,
-    pub(super) value: String,
-}
-
-/// What the command line and the environment say.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Overrides {
-    pub(super) listen: Vec<Given>,
-    pub(super) reuse_port: Option<Given>,
-    pub(super) tls_listen: Vec<Given>,
-    pub(super) tls_certificate: Option<Given>,
-    pub(super) tls_key: Option<Given>,
-    pub(super) admin_listen: Option<Given>,
-    pub(super) metrics_open: Option<Given>,
-    pub(super) access_log: Option<Given>,
-    pub(super) otlp_endpoint: Option<Given>,
-    pub(super) data_dir: Option<Given>,
-    pub(super) log_format: Option<Given>,
-    pub(super) log_level: Option<Given>,
-    pub(super) drain_timeout: Option<Given>,
-    pub(super) max_in_flight: Option<Given>,
-    pub(super) namespaces: Vec<Given>,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         let mut namespaces = BTreeMap::new();
@@ -190,161 +167,18 @@ impl Default for Settings {
 impl Settings {
     /// Reads the file, if one is named, and lays the overrides over it.
     pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, SettingFaults> {
-        let mut faults = Vec::new();
+        let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
         let mut settings = Self::default();
         if let Some(path) = path {
             match std::fs::read_to_string(path) {
-                Ok(text) => settings = file::read(&text, &path.display().to_string(), &mut faults),
+                Ok(text) => settings = file::read(&text, &path.display().to_string(), &mut places, &mut faults),
                 Err(error) => faults.push(SettingFault::new(path.display().to_string(), format!("can't be read: {error}"))),
             }
         }
         let from_file = path.is_some();
-        settings.lay_over(overrides, from_file, &mut faults);
-        settings.check_whole(&mut faults);
+        settings.lay_over(overrides, from_file, &mut places, &mut faults);
+        settings.check_whole(&places, &mut faults);
         if faults.is_empty() { Ok(settings) } else { Err(SettingFaults(faults)) }
-    }
-
-    fn lay_over(&mut self, overrides: &Overrides, from_file: bool, faults: &mut Vec<SettingFault>) {
-        let mut read = |given: &Option<Given>, read: &mut dyn FnMut(&str) -> Result<(), String>| {
-            if let Some(given) = given
-                && let Err(message) = read(&given.value)
-            {
-                faults.push(SettingFault::new(&given.name, message));
-            }
-        };
-        read(&overrides.admin_listen, &mut |text| address(text).map(|value| self.admin_listen = value));
-        read(&overrides.reuse_port, &mut |text| truth(text).map(|value| self.reuse_port = value));
-        read(&overrides.metrics_open, &mut |text| truth(text).map(|value| self.metrics_open = value));
-        read(&overrides.access_log, &mut |text| {
-            self.access_log.output = AccessLogOutput::parse(text)?;
-            Ok(())
-        });
-        read(&overrides.otlp_endpoint, &mut |text| collector(text).map(|value| self.otlp_endpoint = value));
-        read(&overrides.data_dir, &mut |text| directory(text).map(|value| self.data_dir = value));
-        read(&overrides.tls_certificate, &mut |text| file_name(text).map(|value| self.tls.certificate = value));
-        read(&overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
-        read(&overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
-        read(&overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
-        read(&overrides.drain_timeout, &mut |text| duration(text).map(|value| self.drain_timeout = value));
-        read(&overrides.max_in_flight, &mut |text| {
-            self.auto.max_in_flight = text == "auto";
-            self.max_in_flight = size_or(text, MAX_IN_FLIGHT)?;
-            Ok(())
-        });
-        for (given, place) in [(&overrides.listen, &mut self.listen), (&overrides.tls_listen, &mut self.tls.listen)] {
-            let mut listen = Vec::new();
-            for given in given {
-                match address(&given.value) {
-                    Ok(value) => listen.push(value),
-                    Err(message) => faults.push(SettingFault::new(&given.name, message)),
-                }
-            }
-            if !listen.is_empty() {
-                *place = listen;
-            }
-        }
-        // Namespaces named here are added to the file's; the built-in one stands only while nobody names any.
-        let mut namespaces = if from_file { self.namespaces.clone() } else { BTreeMap::new() };
-        for given in &overrides.namespaces {
-            let (name, capacity) = given.value.split_once('=').map_or((&*given.value, None), |(name, size)| (name, Some(size)));
-            let most = NamespacePolicy::default().hot_capacity;
-            match (Namespace::parse(name), capacity.map(|capacity| size_or(capacity, most)).transpose()) {
-                (Ok(name), Ok(bytes)) => {
-                    if capacity.map_or(!namespaces.contains_key(&name), |capacity| capacity == "auto") {
-                        self.auto.hot_capacity.insert(name.clone());
-                    } else if capacity.is_some() {
-                        self.auto.hot_capacity.remove(&name);
-                    }
-                    let policy = namespaces.entry(name).or_default();
-                    policy.hot_capacity = bytes.unwrap_or(policy.hot_capacity);
-                }
-                (Err(error), _) => faults.push(SettingFault::new(&given.name, format!("{name:?}: {error}"))),
-                (_, Err(message)) => faults.push(SettingFault::new(&given.name, message)),
-            }
-        }
-        if !namespaces.is_empty() {
-            self.namespaces = namespaces;
-            self.auto.hot_capacity.retain(|name| self.namespaces.contains_key(name));
-        }
-    }
-
-    /// What can only be judged when everything is known.
-    fn check_whole(&self, faults: &mut Vec<SettingFault>) {
-        if self.listen.is_empty() && self.tls.listen.is_empty() {
-            faults.push(SettingFault::new("listen", "names no address to serve on, and neither does tls.listen"));
-        }
-        if !self.tls.listen.is_empty() {
-            for (key, file) in [("tls.certificate", &self.tls.certificate), ("tls.key", &self.tls.key)] {
-                if file.is_none() {
-                    faults.push(SettingFault::new(key, "names no file, and tls.listen needs one"));
-                }
-            }
-        }
-        if self.namespaces.is_empty() {
-            faults.push(SettingFault::new("namespaces", "there is none, so nothing could be stored"));
-        }
-        for (name, policy) in &self.namespaces {
-            let mut fault =
-                |key: &str, message: String| faults.push(SettingFault::new(format!("namespaces.{name}.{key}"), message));
-            if policy.max_object_size == 0 {
-                fault("max_object_size", "is 0: no object would fit".to_owned());
-            }
-            if policy.hot_capacity < policy.max_object_size {
-                fault("hot_capacity", "is smaller than max_object_size: one object would push out everything else".to_owned());
-            }
-            if policy.max_object_size > self.max_in_flight {
-                fault("max_object_size", "is larger than max_in_flight: such an object could never be uploaded".to_owned());
-            }
-            if policy.durable == Durable::Off && policy.ack == Ack::Durable {
-                fault("ack", "is durable, but durable is off: there is nothing to wait for".to_owned());
-            }
-            if policy.durable != Durable::Off && policy.durable_capacity < policy.max_object_size {
-                fault("durable_capacity", "is smaller than max_object_size: nothing would be kept".to_owned());
-            }
-            let day = Duration::from_secs(86_400);
-            if policy.default_ttl < Duration::from_secs(1) || policy.default_ttl > policy.max_ttl {
-                fault("default_ttl", "has to be between 1s and max_ttl".to_owned());
-            }
-            let longest = Duration::from_secs(30);
-            if matches!(policy.hold, Hold::For(span) if span.is_zero() || span > longest) {
-                fault("hold", "has to be between 1ms and 30s, auto or off: CDNs give up after 30 s".to_owned());
-            }
-            if policy.gate.is_some_and(|gate| gate.is_zero() || gate > longest) {
-                fault("gate", "has to be between 1ms and 30s, or off: the encoder waits as long for its answer".to_owned());
-            }
-            if !(2..=10_000).contains(&policy.stale_after) {
-                fault("stale_after", "has to be between 2 and 10000 target durations".to_owned());
-            }
-            if policy.max_ttl > 3650 * day {
-                fault("max_ttl", "is longer than 3650d".to_owned());
-            }
-        }
-        for (key, limit) in [("total", self.connections.total), ("per_address", self.connections.per_address)] {
-            if limit == 0 {
-                faults.push(SettingFault::new(format!("connections.{key}"), "is 0: nobody could connect"));
-            }
-        }
-        if self.access_log.rotate_size < 1 << 10 {
-            faults.push(SettingFault::new("access_log.rotate_size", "is smaller than 1KiB: a few lines would fill a file"));
-        }
-        if self.access_log.keep > 1000 {
-            faults.push(SettingFault::new("access_log.keep", "is more than 1000"));
-        }
-        if self.harvest.folder.as_ref().is_some_and(|folder| self.data_dir.starts_with(folder)) {
-            faults.push(SettingFault::new("harvest.folder", "holds the data directory: recordings take a folder of their own"));
-        }
-        let limits = [
-            ("timeouts.request_head", self.timeouts.request_head),
-            ("timeouts.keep_alive", self.timeouts.keep_alive),
-            ("timeouts.upload_idle", self.timeouts.upload_idle),
-            ("timeouts.upload_total", self.timeouts.upload_total),
-            ("timeouts.download_idle", self.timeouts.download_idle),
-        ];
-        for (key, limit) in limits {
-            if limit < Duration::from_millis(100) || limit > Duration::from_secs(86_400) {
-                faults.push(SettingFault::new(key, "has to be between 100ms and 1d"));
-            }
-        }
     }
 
     /// What differs from older settings: each key with its old and its new value.
@@ -385,9 +219,9 @@ impl Settings {
 /// A settings file's text alone, as a start with it and without flags reads it: for `crate::fuzzing`.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn read_text(text: &str) -> Result<Settings, String> {
-    let mut faults = Vec::new();
-    let settings = file::read(text, "fuzz.toml", &mut faults);
-    settings.check_whole(&mut faults);
+    let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
+    let settings = file::read(text, "fuzz.toml", &mut places, &mut faults);
+    settings.check_whole(&places, &mut faults);
     if faults.is_empty() { Ok(settings) } else { Err(SettingFaults(faults).to_string()) }
 }
 
@@ -396,9 +230,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Settings, Vec<String>) {
-        let mut faults = Vec::new();
-        let settings = file::read(text, "f.toml", &mut faults);
-        settings.check_whole(&mut faults);
+        let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
+        let settings = file::read(text, "f.toml", &mut places, &mut faults);
+        settings.check_whole(&places, &mut faults);
         (settings, faults.into_iter().map(|fault| format!("{}: {}", fault.place, fault.message)).collect())
     }
 
@@ -449,8 +283,8 @@ mod tests {
             "f.toml:9: access_log.keep: takes a whole number",
             "f.toml:11: access_log.output: is empty",
             "f.toml:12: namespaces.no/name: ",
-            "access_log.rotate_size: is smaller",
-            "timeouts.keep_alive: has to be between",
+            "f.toml:10: access_log.rotate_size: is smaller",
+            "f.toml:14: timeouts.keep_alive: is 1ms; it has to be between",
         ];
         for begin in expected {
             assert!(faults.iter().any(|fault| fault.starts_with(begin)), "{begin} is missing in {faults:#?}");
@@ -459,11 +293,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_beside_others_is_told_with_its_line_or_theirs() {
+        let told = |text: &str| read(text).1.join("\n");
+        assert_eq!(
+            told("[namespaces.a]\nmax_ttl = \"1h\"\ndefault_ttl = \"2h\"\n"),
+            "f.toml:3: namespaces.a.default_ttl: is 2h; it has to be between 1s and max_ttl, 1h"
+        );
+        // One hour by default: what makes it wrong is the limit.
+        assert_eq!(
+            told("\n[namespaces.\"a.b\"]\n\nmax_ttl = \"10m\"\n"),
+            "f.toml:4: namespaces.a.b.default_ttl: is 1h; it has to be between 1s and max_ttl, 10m"
+        );
+        for (text, told_as) in [
+            ("listen = []\n", "f.toml:1: listen: names no address"),
+            ("[tls]\nlisten = [\"[::1]:0\"]\nkey = \"k\"\n", "f.toml:2: tls.certificate: names no file"),
+            (
+                "max_in_flight = \"1MiB\"\n",
+                "f.toml:1: namespaces.live-origin.max_object_size: is larger than max_in_flight, 1MiB",
+            ),
+            ("[namespaces.a]\ndurable = \"off\"\nack = \"durable\"\n", "f.toml:3: namespaces.a.ack: is durable"),
+            ("[namespaces.a]\ngate = \"31s\"\n", "f.toml:2: namespaces.a.gate: has to be"),
+            ("[connections]\n\ntotal = 0\n", "f.toml:3: connections.total: is 0"),
+            ("[namespaces]\n", "f.toml:1: namespaces: there is none"),
+        ] {
+            let told = told(text);
+            assert!(told.starts_with(told_as) && told.lines().count() == 1, "{text}: {told}");
+        }
+    }
+
+    #[test]
     fn recordings_go_to_places_that_are_some_and_not_among_the_keys() {
         let (_, faults) =
             read("data_dir = \"/var/live/data\"\n[harvest]\nfolder = \"/var/live\"\nbuckets = [\"s3://k:SECRET@b/x\"]\n");
         assert!(faults.len() == 2 && faults[0].starts_with("f.toml:4: harvest.buckets: takes URLs of buckets"), "{faults:?}");
-        assert!(faults[1].starts_with("harvest.folder: holds the data directory") && !faults.concat().contains("SECRET"));
+        assert!(
+            faults[1].starts_with("f.toml:3: harvest.folder: holds the data directory") && !faults.concat().contains("SECRET")
+        );
         let (settings, faults) = read("data_dir = \"/var/live\"\n[harvest]\nfolder = \"/var/live/recordings\"\n");
         assert!(faults.is_empty() && settings.harvest.buckets.is_empty(), "{faults:?}");
     }
@@ -493,8 +358,12 @@ mod tests {
             ..Overrides::default()
         };
         let faults = Settings::load(None, &overrides).unwrap_err().to_string();
-        for part in ["SPRINGHEAD_LISTEN: \"nowhere\"", "--namespace: \"-\"", "namespaces.a.hot_capacity: is smaller", "3 faults"]
-        {
+        for part in [
+            "SPRINGHEAD_LISTEN: \"nowhere\"",
+            "--namespace: \"-\"",
+            "--namespace: namespaces.a.hot_capacity: is smaller",
+            "3 faults",
+        ] {
             assert!(faults.contains(part), "{part} is missing in {faults}");
         }
     }

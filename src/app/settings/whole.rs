@@ -1,0 +1,117 @@
+//! What can only be judged of settings when all of them are known.
+
+use std::time::Duration;
+
+use super::places::SettingPlaces;
+use super::{SettingFault, Settings};
+use crate::model::id::Namespace;
+use crate::model::units::{Size, Span};
+use crate::origin::policy::{Hold, NamespacePolicy};
+use crate::store::{Ack, Durable};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+/// What a client waits for without an answer, at most: CDNs give up after 30 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl Settings {
+    /// Adds what can only be judged when everything is known, each at the place where it was said.
+    pub(super) fn check_whole(&self, places: &SettingPlaces, faults: &mut Vec<SettingFault>) {
+        let mut fault = |key: &str, others: &[&str], message: String| faults.push(places.fault(key, others, message));
+        if self.listen.is_empty() && self.tls.listen.is_empty() {
+            fault("listen", &["tls.listen"], "names no address to serve on, and neither does tls.listen".to_owned());
+        }
+        if !self.tls.listen.is_empty() {
+            for (key, file) in [("tls.certificate", &self.tls.certificate), ("tls.key", &self.tls.key)] {
+                if file.is_none() {
+                    fault(key, &["tls.listen"], "names no file, and tls.listen needs one".to_owned());
+                }
+            }
+        }
+        if self.namespaces.is_empty() {
+            fault("namespaces", &[], "there is none, so nothing could be stored".to_owned());
+        }
+        for (key, limit) in
+            [("connections.total", self.connections.total), ("connections.per_address", self.connections.per_address)]
+        {
+            if limit == 0 {
+                fault(key, &[], "is 0: nobody could connect".to_owned());
+            }
+        }
+        if self.access_log.rotate_size < 1 << 10 {
+            fault("access_log.rotate_size", &[], "is smaller than 1KiB: a few lines would fill a file".to_owned());
+        }
+        if self.access_log.keep > 1000 {
+            fault("access_log.keep", &[], "is more than 1000".to_owned());
+        }
+        if self.harvest.folder.as_ref().is_some_and(|folder| self.data_dir.starts_with(folder)) {
+            let message = "holds the data directory: recordings take a folder of their own".to_owned();
+            fault("harvest.folder", &["data_dir"], message);
+        }
+        for (key, limit) in [
+            ("timeouts.request_head", self.timeouts.request_head),
+            ("timeouts.keep_alive", self.timeouts.keep_alive),
+            ("timeouts.upload_idle", self.timeouts.upload_idle),
+            ("timeouts.upload_total", self.timeouts.upload_total),
+            ("timeouts.download_idle", self.timeouts.download_idle),
+        ] {
+            if limit < Duration::from_millis(100) || limit > DAY {
+                fault(key, &[], format!("is {}; it has to be between 100ms and 1d", Span(limit)));
+            }
+        }
+        for (name, policy) in &self.namespaces {
+            check_namespace(name, policy, self.max_in_flight, places, faults);
+        }
+    }
+}
+
+fn check_namespace(
+    name: &Namespace,
+    policy: &NamespacePolicy,
+    max_in_flight: u64,
+    places: &SettingPlaces,
+    faults: &mut Vec<SettingFault>,
+) {
+    let own = |key: &str| format!("namespaces.{name}.{key}");
+    let mut fault = |key: &str, others: &[&str], message: String| {
+        let others: Vec<_> =
+            others.iter().map(|other| if *other == "max_in_flight" { (*other).to_owned() } else { own(other) }).collect();
+        let others: Vec<_> = others.iter().map(String::as_str).collect();
+        faults.push(places.fault(&own(key), &others, message));
+    };
+    let largest = Size(policy.max_object_size);
+    if policy.max_object_size == 0 {
+        fault("max_object_size", &[], "is 0: no object would fit".to_owned());
+    }
+    if policy.hot_capacity < policy.max_object_size {
+        let message = format!("is smaller than max_object_size, {largest}: one object would push out everything else");
+        fault("hot_capacity", &["max_object_size"], message);
+    }
+    if policy.max_object_size > max_in_flight {
+        let message = format!("is larger than max_in_flight, {}: such an object could never be uploaded", Size(max_in_flight));
+        fault("max_object_size", &["max_in_flight"], message);
+    }
+    if policy.durable == Durable::Off && policy.ack == Ack::Durable {
+        fault("ack", &["durable"], "is durable, but durable is off: there is nothing to wait for".to_owned());
+    }
+    if policy.durable != Durable::Off && policy.durable_capacity < policy.max_object_size {
+        let message = format!("is smaller than max_object_size, {largest}: nothing would be kept");
+        fault("durable_capacity", &["max_object_size", "durable"], message);
+    }
+    if policy.default_ttl < SECOND || policy.default_ttl > policy.max_ttl {
+        let (is, most) = (Span(policy.default_ttl), Span(policy.max_ttl));
+        fault("default_ttl", &["max_ttl"], format!("is {is}; it has to be between 1s and max_ttl, {most}"));
+    }
+    if policy.max_ttl > 3650 * DAY {
+        fault("max_ttl", &[], "is longer than 3650d".to_owned());
+    }
+    if matches!(policy.hold, Hold::For(span) if span.is_zero() || span > LONGEST_WAIT) {
+        fault("hold", &[], "has to be between 1ms and 30s, auto or off: CDNs give up after 30 s".to_owned());
+    }
+    if policy.gate.is_some_and(|gate| gate.is_zero() || gate > LONGEST_WAIT) {
+        fault("gate", &[], "has to be between 1ms and 30s, or off: the encoder waits as long for its answer".to_owned());
+    }
+    if !(2..=10_000).contains(&policy.stale_after) {
+        fault("stale_after", &[], "has to be between 2 and 10000 target durations".to_owned());
+    }
+}
