@@ -10,6 +10,7 @@ use crate::hls::mpd;
 use crate::hls::playlist::{Playlist, parse, target_duration};
 use crate::hls::rewrite::{Parameter, inherit, strip};
 use crate::hls::shift::{self, Window};
+use crate::hls::skip::delta;
 use crate::hls::uri::resolve;
 use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
@@ -38,6 +39,12 @@ pub fn playlist(bytes: &[u8]) {
                 assert!(is_sane(&segment.uri));
             }
             assert!(media.last_sequence() >= media.segments.last().map(|segment| segment.sequence));
+            if let Some(update) = delta(bytes) {
+                let Ok(Playlist::Media(update)) = parse(&update) else { unreachable!("an update is a media playlist") };
+                let skipped = usize::try_from(update.skipped).unwrap_or(usize::MAX);
+                assert!(skipped > 0 && skipped + update.segments.len() == media.segments.len());
+                assert!(update.segments.iter().map(|new| &new.uri).eq(media.segments[skipped..].iter().map(|old| &old.uri)));
+            }
         }
         Ok(Playlist::Multivariant(list)) => assert!(list.variants.iter().all(|variant| is_sane(&variant.uri))),
         Err(fault) => assert!(fault.line >= 1),

@@ -16,6 +16,7 @@ pub mod mpd;
 pub mod playlist;
 pub mod rewrite;
 pub mod shift;
+pub mod skip;
 #[cfg(test)]
 pub(crate) mod texts;
 pub mod uri;

@@ -1,4 +1,5 @@
-//! The last playlists of the past that were made: the same one is made once for all who ask at about the same time.
+//! The last playlists that were made for readers, of the past and of what is new: the same one is made once for all who ask at about
+//! the same time.
 //!
 //! A window is rounded to the segments that lie in it, so that windows which differ and list the same are the same. Who asks for one
 //! that is being made waits for it. How many are kept, and how long, is bounded.
@@ -7,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::OriginError;
@@ -48,33 +50,75 @@ pub(super) struct Made {
 
 type CutOutcome = Result<Made, Uncut>;
 
-/// Those of one namespace.
-#[derive(Debug, Default)]
-pub(super) struct Cuts {
-    slots: Mutex<VecDeque<(AskedWindow, Arc<CutSlot>)>>,
+/// What is new in a version of a playlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AskedDelta {
+    pub(super) playlist: Key,
+    pub(super) etag: HeaderValue,
 }
 
-#[derive(Debug, Default)]
-struct CutSlot {
-    /// Held while it is being made.
-    made: tokio::sync::Mutex<Option<(Moment, CutOutcome)>>,
+/// The windows of one namespace.
+pub(super) type Cuts = Makings<AskedWindow, CutOutcome>;
+/// The delta updates of one namespace; `None`: it has come out that the playlist offers none.
+pub(super) type Deltas = Makings<AskedDelta, Option<Arc<Entry>>>;
+
+/// What comes of making a playlist.
+pub(super) trait MakingOutcome: Clone {
+    /// The bytes of the playlist.
+    fn bytes(&self) -> usize;
 }
 
-impl CutSlot {
+impl MakingOutcome for CutOutcome {
     fn bytes(&self) -> usize {
-        let made = self.made.try_lock();
-        made.ok().and_then(|made| Some(made.as_ref()?.1.as_ref().ok()?.entry.body.len())).unwrap_or(0)
+        self.as_ref().map_or(0, |made| made.entry.body.len())
     }
 }
 
-impl Cuts {
+impl MakingOutcome for Option<Arc<Entry>> {
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, |entry| entry.body.len())
+    }
+}
+
+/// Those of one kind, in one namespace.
+#[derive(Debug)]
+pub(super) struct Makings<A, T> {
+    slots: Mutex<VecDeque<(A, Arc<MakingSlot<T>>)>>,
+}
+
+#[derive(Debug)]
+struct MakingSlot<T> {
+    /// Held while it is being made.
+    made: tokio::sync::Mutex<Option<(Moment, T)>>,
+}
+
+impl<T> Default for MakingSlot<T> {
+    fn default() -> Self {
+        Self { made: tokio::sync::Mutex::new(None) }
+    }
+}
+
+impl<A, T> Default for Makings<A, T> {
+    fn default() -> Self {
+        Self { slots: Mutex::default() }
+    }
+}
+
+impl<T: MakingOutcome> MakingSlot<T> {
+    fn bytes(&self) -> usize {
+        let made = self.made.try_lock();
+        made.ok().and_then(|made| Some(made.as_ref()?.1.bytes())).unwrap_or(0)
+    }
+}
+
+impl<A: PartialEq, T: MakingOutcome> Makings<A, T> {
     /// The one that is asked for, made now if it has to be. Cancel-safe: who waited for one that is not made after all makes it.
     pub(super) async fn get(
         &self,
-        asked: AskedWindow,
+        asked: A,
         now: Moment,
-        make: impl Future<Output = Result<CutOutcome, OriginError>>,
-    ) -> Result<CutOutcome, OriginError> {
+        make: impl Future<Output = Result<T, OriginError>>,
+    ) -> Result<T, OriginError> {
         let slot = self.slot(asked);
         let mut made = slot.made.lock().await;
         if let Some((at, outcome)) = made.as_ref()
@@ -90,7 +134,7 @@ impl Cuts {
     }
 
     /// What is asked for last goes last.
-    fn slot(&self, asked: AskedWindow) -> Arc<CutSlot> {
+    fn slot(&self, asked: A) -> Arc<MakingSlot<T>> {
         let mut slots = self.slots.lock();
         let known = slots.iter().position(|(known, _)| *known == asked).and_then(|at| slots.remove(at));
         let (asked, slot) = known.unwrap_or_else(|| (asked, Arc::default()));
@@ -118,7 +162,7 @@ impl Cuts {
 
     /// Forgets those that are not good any more: nobody has to ask for memory to come back.
     pub(super) fn forget_old(&self, now: Moment) {
-        let is_good = |slot: &CutSlot| match slot.made.try_lock() {
+        let is_good = |slot: &MakingSlot<T>| match slot.made.try_lock() {
             Ok(made) => made.as_ref().is_some_and(|(at, _)| now.since(*at) < GOOD),
             Err(_) => true,
         };

@@ -43,6 +43,12 @@ pub enum OriginError {
     /// A blocking playlist request that has waited as long as it may.
     #[error("the playlist that is asked for has not come in time")]
     NotInTime,
+    /// As many reads wait as may.
+    #[error("as many reads wait as may (the namespace's max_held of {max_held})")]
+    TooManyHeld {
+        /// The limit.
+        max_held: u64,
+    },
     /// A body over the namespace's limit.
     #[error("the object is larger than the namespace's max_object_size of {}", Size(*.limit))]
     TooLarge {

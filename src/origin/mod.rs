@@ -263,6 +263,7 @@ impl Origin {
             .values()
             .flat_map(|hosted| {
                 hosted.work.cuts.forget_old(self.inner.clock.now());
+                hosted.work.deltas.forget_old(self.inner.clock.now());
                 hosted.live.look(hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
             })
             .collect()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::OriginError;
-use super::cuts::Cuts;
+use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
 use super::heavy::Heavy;
 use super::live::Live;
@@ -35,6 +35,7 @@ pub(super) struct Work {
     pub(super) of_writers: Heavy,
     pub(super) of_readers: Heavy,
     pub(super) cuts: Arc<Cuts>,
+    pub(super) deltas: Arc<Deltas>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

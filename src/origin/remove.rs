@@ -39,6 +39,8 @@ impl NamespaceHandle {
         hosted.work.cuts.clear();
         if kind.is_rewritten() {
             hosted.live.removed(&object.key);
+            // Who waits for its next version is told, now that there will be none.
+            hosted.hot.tell_waiting(&object.key);
         }
         hosted.durable_tier.settled(&object.key, false).await?;
         Ok(RemovalOutcome::Done)

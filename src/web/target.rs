@@ -27,9 +27,10 @@ pub(super) struct Target<'a> {
     pub(super) inherit_token: bool,
     /// `?ttl_seconds=` as it was written, if it was.
     ttl_seconds: Option<Cow<'a, str>>,
-    /// `_HLS_msn` and `_HLS_part`, as they were written.
+    /// `_HLS_msn`, `_HLS_part` and `_HLS_skip`, as they were written.
     hls_msn: Option<&'a str>,
     hls_part: Option<&'a str>,
+    hls_skip: Option<&'a str>,
     /// The window of time, as it was written.
     start: Option<&'a str>,
     end: Option<&'a str>,
@@ -56,7 +57,7 @@ impl<'a> Target<'a> {
         let (namespace, path_key) = rest.split_once('/').unwrap_or((rest, ""));
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
         let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
-        let (mut hls_msn, mut hls_part) = (None, None);
+        let (mut hls_msn, mut hls_part, mut hls_skip) = (None, None, None);
         let (mut start, mut end, mut last) = (None, None, None);
         let mut tokens = Vec::new();
         let mut inherit_token = false;
@@ -67,6 +68,7 @@ impl<'a> Target<'a> {
                 "ttl_seconds" => &mut ttl_seconds,
                 "_HLS_msn" => &mut hls_msn,
                 "_HLS_part" => &mut hls_part,
+                "_HLS_skip" => &mut hls_skip,
                 "start" => &mut start,
                 "end" => &mut end,
                 "last" => &mut last,
@@ -103,7 +105,7 @@ impl<'a> Target<'a> {
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
         let (object, in_query) = (ObjectId { namespace, key }, path_key.is_empty());
-        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, hls_msn, hls_part, start, end, last })
+        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, hls_msn, hls_part, hls_skip, start, end, last })
     }
 
     /// The segment, or part of it, that the playlist is to have (RFC 8216bis 6.2.5.2).
@@ -114,6 +116,11 @@ impl<'a> Target<'a> {
             (None, Some(_)) => Err(Problem::bad_request("_HLS_part needs _HLS_msn beside it (RFC 8216bis 6.2.5.2)")),
             (Some(msn), part) => Ok(Some(BlockingReload { msn: number(msn)?, part: part.map(number).transpose()? })),
         }
+    }
+
+    /// Whether a playlist is to leave out what the player has of it (RFC 8216bis 6.2.5.1). With `v2` date ranges may be left out too.
+    pub(super) fn skips(&self) -> bool {
+        matches!(self.hls_skip, Some("YES" | "v2"))
     }
 
     /// The window of time that is asked of a playlist; none of other objects, whose readers may mean anything by these words.

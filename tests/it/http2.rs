@@ -203,3 +203,18 @@ fn a_slow_reader_is_served_to_the_end() {
     assert!(body == large && begun.elapsed() > Duration::from_secs(4), "it took longer than the limit: {:?}", begun.elapsed());
     assert!(origin.metric("springhead_answers_stalled_total").abs() < f64::EPSILON);
 }
+
+/// What is waited for here is not waited for by the client: nothing else goes over the connection meanwhile.
+#[test]
+fn who_is_kept_waiting_is_answered_in_the_end() {
+    let origin = Origin::start_with_settings("[timeouts]\ndownload_idle = \"1s\"\n[namespaces.live-origin]\nhold = \"4s\"\n");
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n";
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{control}#EXTINF:2,\n0.ts\n"));
+    for (key, code) in [("p.m3u8?_HLS_msn=1", "not-in-time"), ("0.ts", "not-found")] {
+        let mut client = Http2::open(&origin, 1 << 20);
+        client.get(1, &origin, key);
+        let (body, is_whole) = client.take(1, Duration::from_secs(30));
+        let text = String::from_utf8(body).unwrap();
+        assert!(is_whole && text.contains(code), "{key}: {text}");
+    }
+}

@@ -161,6 +161,91 @@ fn a_playlist_reload_blocks_until_there_is_news() {
 }
 
 #[test]
+fn a_reload_can_be_had_without_what_is_known() {
+    let origin = settings("");
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12\n";
+    let ask = |query: &str, tag: &str| {
+        let request = Request::new("GET", format!("{}?{query}", origin.path("p.m3u8"))).bearer(&origin.player);
+        request.header("If-None-Match", tag).send(origin.address)
+    };
+    origin.store("p.m3u8", media(100, 139, 2, control));
+    let whole = origin.get("p.m3u8");
+    for query in ["_HLS_skip=YES", "_HLS_skip=v2", "CMCD=x&_HLS_skip=YES&_HLS_msn=139"] {
+        let update = ask(query, "");
+        assert_eq!((update.status, update.header("content-type")), (200, "application/vnd.apple.mpegurl"));
+        let text = update.text();
+        assert!(
+            text.contains("#EXT-X-SKIP:") && text.contains("-SEGMENTS=34\n#EXTINF:2.0,\n134.ts\n") && text.ends_with("139.ts\n"),
+            "{text}"
+        );
+        // It is another representation, which is compared with itself alone.
+        for same in ["last-modified", "cache-control", "last-sequence"] {
+            assert_eq!(update.header(same), whole.header(same), "{same}");
+        }
+        assert_ne!(update.header("etag"), whole.header("etag"));
+        assert_eq!(ask(query, update.header("etag")).status, 304);
+        assert_eq!(ask(query, whole.header("etag")).status, 200);
+    }
+    assert_eq!(ask("_HLS_skip=NO", "").body, whole.body, "no word of the draft's");
+    // Together with waiting: what comes is new.
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| ask("_HLS_skip=YES&_HLS_msn=140", ""));
+        assert!(eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 0.5).then_some(())).is_some());
+        origin.store("p.m3u8", media(101, 140, 2, control));
+        let text = reader.join().unwrap().text();
+        assert!(
+            text.contains("#EXT-X-MEDIA-SEQUENCE:101\n")
+                && text.contains("-SEGMENTS=34\n#EXTINF:2.0,\n135.ts\n")
+                && text.ends_with("140.ts\n")
+        );
+    });
+    // With the reader's key for its children; and not at all where it is not offered, or over.
+    let query = format!("token={}&inherit_token=1", origin.player);
+    let inherited = ask(&format!("{query}&_HLS_skip=YES"), "").text();
+    assert!(inherited.contains(&format!("-SEGMENTS=34\n#EXTINF:2.0,\n135.ts?{query}\n")), "{inherited}");
+    for body in [media(100, 139, 2, ""), media(100, 139, 2, control) + "#EXT-X-ENDLIST\n", media(134, 139, 2, control)] {
+        origin.store("p.m3u8", body.clone());
+        assert_eq!(ask("_HLS_skip=YES", "").text(), body);
+    }
+}
+
+#[test]
+fn who_waits_for_a_playlist_that_is_deleted_is_told_so() {
+    let origin = settings("");
+    // So that a blocked reload would wait for as long as any may.
+    origin.store("p.m3u8", media(1, 5, 60, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n"));
+    let ask = || Request::new("GET", format!("{}?_HLS_msn=6", origin.path("p.m3u8"))).bearer(&origin.player);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..5).map(|_| scope.spawn(|| ask().send(origin.address))).collect();
+        let waiting = eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 4.5).then_some(()));
+        assert!(waiting.is_some());
+        let told = Instant::now();
+        assert_eq!(Request::new("DELETE", origin.path("p.m3u8")).bearer(&origin.encoder).send(origin.address).status, 204);
+        assert!(readers.into_iter().all(|reader| reader.join().unwrap().status == 404));
+        assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
+    });
+}
+
+#[test]
+fn one_more_who_would_wait_is_told_by_which_limit_he_may_not() {
+    let origin = settings("max_held = 2");
+    origin.store("p.m3u8", media(1, 5, 60, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n"));
+    let ask = || Request::new("GET", format!("{}?_HLS_msn=6", origin.path("p.m3u8"))).bearer(&origin.player);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| ask().send(origin.address))).collect();
+        let waiting = eventually(Duration::from_secs(5), || (origin.metric("springhead_held_reads") > 1.5).then_some(()));
+        assert!(waiting.is_some());
+        let refused = ask().send(origin.address);
+        assert_eq!((refused.status, &*refused.problem(), refused.header("retry-after")), (503, "too-many-held", "1"));
+        assert!(refused.text().contains("max_held of 2"), "{}", refused.text());
+        // Others are not held up, nor is the encoder.
+        assert_eq!(origin.get("p.m3u8").status, 200);
+        origin.store("p.m3u8", media(2, 6, 60, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n"));
+        assert!(readers.into_iter().all(|reader| reader.join().unwrap().text().contains("6.ts")));
+    });
+}
+
+#[test]
 fn a_gate_holds_a_playlist_back_until_its_segments_are_here() {
     let origin = settings("gate = \"10s\"\nhold = \"off\"");
     origin.store("1.ts", "one");

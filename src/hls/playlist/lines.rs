@@ -11,7 +11,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// A line's tag and what follows its colon; `None` for URIs, comments and blank lines.
-pub(super) fn tag(line: &str) -> Option<(&str, &str)> {
+pub(in crate::hls) fn tag(line: &str) -> Option<(&str, &str)> {
     let tag = line.strip_prefix("#EXT")?;
     // Names are short: looking for the colon byte by byte is done before a search has begun.
     Some(tag.bytes().position(|byte| byte == b':').map_or((tag, ""), |at| (&tag[..at], &tag[at + 1..])))

@@ -27,7 +27,8 @@ pub use self::words::{
 
 #[cfg(test)]
 use self::lines::MAX_ENTRIES;
-use self::lines::{kind, lines, tag};
+pub(super) use self::lines::tag;
+use self::lines::{kind, lines};
 use crate::hls::fault::{Fault, Wrong};
 
 /// Reads a playlist. Tolerant: what can be understood is kept.

@@ -43,7 +43,7 @@ pub(super) async fn wait(reader: Reader<'_>) -> Result<bool, OriginError> {
 ///
 /// # Errors
 /// [`OriginError::TooFarAhead`] at once, [`OriginError::NotInTime`] after three target durations, or half a minute, whatever the
-/// playlist states; [`OriginError::Busy`]; [`OriginError::Draining`].
+/// playlist states; [`OriginError::TooManyHeld`]; [`OriginError::Draining`].
 pub(super) async fn reload(reader: Reader<'_>, ask: BlockingReload) -> Result<(), OriginError> {
     let (hosted, key) = (reader.hosted, &reader.object.key);
     let mut waiting = None;
@@ -56,7 +56,8 @@ pub(super) async fn reload(reader: Reader<'_>, ask: BlockingReload) -> Result<()
             Reload::TooFar => return Err(OriginError::TooFarAhead),
             Reload::Wait(span) => {
                 if waiting.is_none() {
-                    waiting = Some(Waiting::begin(hosted).ok_or(OriginError::Busy)?);
+                    let too_many = OriginError::TooManyHeld { max_held: hosted.policy.max_held };
+                    waiting = Some(Waiting::begin(hosted).ok_or(too_many)?);
                 }
                 if !hosted.news(arrival, begun + span).await? {
                     hosted.metrics.held_in_vain.inc();

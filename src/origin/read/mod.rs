@@ -38,6 +38,8 @@ pub struct ReadSpec<'a> {
     pub waits: bool,
     /// What the playlist is to have first.
     pub reload: Option<BlockingReload>,
+    /// Whether he wants of a playlist what is new, where its packager offers that.
+    pub skips: bool,
     /// The window of time he wants of a playlist.
     pub shift: Option<Shift>,
     /// What a playlist's children are to have in their query.
@@ -115,6 +117,7 @@ impl NamespaceHandle {
         // The views, in the order in which they are laid one over the other. Each leaves what it does not concern as it is.
         view::refuse_stale(reader, &found)?;
         let found = view::shifted(reader, found).await?;
+        let found = view::updated(reader, found).await?;
         let found = view::inherited(reader, found).await?;
         Ok(Read::Whole(found))
     }

@@ -3,10 +3,11 @@
 use super::{Found, Reader, made};
 use crate::auth::secret::Secret;
 use crate::hls::playlist::{self, Playlist};
-use crate::hls::rewrite;
+use crate::hls::{rewrite, skip};
 use crate::model::kind::Kind;
 use crate::model::meta::Meta;
 use crate::origin::OriginError;
+use crate::origin::cuts::AskedDelta;
 use crate::origin::policy::OnStale;
 
 /// How long caches may keep a multivariant playlist whose children are cut at times that were counted from now.
@@ -51,6 +52,25 @@ pub(super) async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, O
     let max_age = if shift.relative { found.max_age.min(RELATIVE_MAX_AGE) } else { found.max_age };
     let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, &reader.object.key, found.left) };
     Ok(Found::made(made::playlist(&reader.object.key, meta, body), found.left, max_age))
+}
+
+/// Where the reader asks for a delta update, and the packager offers them: the playlist without what lies beyond its skip boundary. Made
+/// once for all who ask for that of a version. Cancel-safe.
+///
+/// # Errors
+/// [`OriginError::Busy`], when the server is about to end.
+pub(super) async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+    let meta = found.meta();
+    if !reader.spec.skips || reader.spec.shift.is_some() || meta.kind != Kind::Playlist || meta.content_encoding.is_some() {
+        return Ok(found);
+    }
+    let hosted = reader.hosted;
+    let asked = AskedDelta { playlist: reader.object.key.clone(), etag: meta.etag.clone() };
+    let (key, body, of_whole) = (reader.object.key.clone(), found.body().clone(), meta.clone());
+    let work = move || skip::delta(&body).map(|update| made::playlist(&key, of_whole, update));
+    let make = hosted.work.of_readers.work(found.body().len(), work);
+    let made = hosted.work.deltas.get(asked, hosted.hot.clock().now(), make).await?;
+    Ok(made.map_or(found.clone(), |update| Found::made(update, found.left, found.max_age)))
 }
 
 /// Where the children are to inherit a key: the playlist or manifest with it, if it is one in clear. That is another representation

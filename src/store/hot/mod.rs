@@ -268,6 +268,11 @@ impl HotNamespace {
         if removed.is_some_and(|entry| entry.meta.is_live(now)) { Removal::Removed } else { Removal::Absent }
     }
 
+    /// Has those who wait for news of this name look again. Without them it costs a look at a counter.
+    pub fn tell_waiting(&self, key: &Key) {
+        self.waiters().announce(key);
+    }
+
     /// The stamp of a request that begins now.
     #[must_use]
     pub fn stamp(&self) -> Stamp {

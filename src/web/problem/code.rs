@@ -134,6 +134,9 @@ codes! {
          themselves."
     NotInTime "not-in-time" 503 Retry::After(1), "The playlist's next segment has not come":
         "A player waited for a segment that did not come: the encoder may have stopped, see /v1/streams."
+    TooManyHeld "too-many-held" 503 Retry::After(1), "As many reads wait as may":
+        "More players wait for the next version of a playlist than max_held allows in this namespace. Players ask again by themselves; \
+         if it lasts, raise max_held, or let a CDN make one request of theirs (docs/cdns.md)."
     Starting "starting" 503 Retry::After(2), "What was listed before is still being read":
         "Nothing to do: the server has just started, and reads the histories of its playlists. Windows of the past can be asked for when \
          that is done; all else is served."

@@ -194,6 +194,13 @@ impl From<OriginError> for Problem {
                 Code::NotInTime,
                 "the playlist has not got the segment asked for within three target durations: the encoder may have stopped",
             ),
+            OriginError::TooManyHeld { .. } => Self::new(
+                Code::TooManyHeld,
+                format!(
+                    "{error}, so this blocking playlist reload is not taken: ask again in a second; if it lasts, raise max_held, or put a CDN \
+                         in front that makes one request of many"
+                ),
+            ),
             OriginError::Draining => Self::new(
                 Code::Draining,
                 "what is waited for has not come, and this server is about to end: ask again, another one takes over",

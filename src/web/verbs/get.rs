@@ -1,5 +1,8 @@
 //! GET and HEAD.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use axum::http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version};
@@ -11,6 +14,7 @@ use crate::metrics::Outcome;
 use crate::model::conditions::{Conditions, Verdict};
 use crate::model::range::{self, Ask, AskAhead};
 use crate::origin::{Arriving, Following, Found, NamespaceHandle, OriginError, Portion, Read, ReadSpec};
+use crate::web::connection::state::ConnectionState;
 use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::record::Record;
@@ -34,17 +38,48 @@ pub(super) async fn get(
         arriving: arriving(parts),
         waits: true,
         reload: target.blocking_reload()?,
+        skips: target.skips(),
         shift,
         inherit,
         host: if shift.is_some() || inherit.is_some() { host(parts) } else { None },
     };
-    match namespace.read(grant, &target.object, &spec).await? {
+    match kept_waiting(&exchange.context.connection, namespace.read(grant, &target.object, &spec)).await? {
         Read::Whole(found) => answer(&found, parts, record),
         Read::Growing(following) => grow(following, parts, record),
         Read::Part(part) => {
             record.outcome(Outcome::Growing);
             Ok(reply::growing_part(&part))
         }
+    }
+}
+
+/// Reads. When that has to wait, for what is about to arrive or for a tier, it is us who keep the client waiting: none of its time limits
+/// runs, whatever else goes over its connection. Cancel-safe as far as the read is.
+async fn kept_waiting<T>(connection: &ConnectionState, read: impl Future<Output = T>) -> T {
+    let mut read = pin!(read);
+    // Of what is in memory there is nothing to wait for.
+    match std::future::poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => {
+            let _waiting = KeptWaiting::begin(connection);
+            read.await
+        }
+    }
+}
+
+/// As long as this lives, an answer has nothing to send yet.
+struct KeptWaiting<'a>(&'a ConnectionState);
+
+impl<'a> KeptWaiting<'a> {
+    fn begin(connection: &'a ConnectionState) -> Self {
+        connection.set_starved(true);
+        Self(connection)
+    }
+}
+
+impl Drop for KeptWaiting<'_> {
+    fn drop(&mut self) {
+        self.0.set_starved(false);
     }
 }
 
