@@ -178,7 +178,8 @@ impl Live {
                 Noted { liveness: Arc::new(liveness), needs: Vec::new() }
             }
             Understood::Hls(Playlist::Media(media)) => {
-                let version = Outline::of(object, media);
+                let known = self.state.lock().renditions.get(key).map(|rendition| rendition.next);
+                let version = Outline::of(object, media, known);
                 let (noted, step) = {
                     let mut state = self.state.lock();
                     state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), stored)

@@ -38,7 +38,7 @@ pub(super) struct Outline {
     pub(super) has_end: bool,
     /// The same, or it is of a type that never changes.
     pub(super) ended: bool,
-    /// Its last segments of this namespace that are no gaps, oldest first.
+    /// Its last segments of this namespace that are no gaps, oldest first: of a version that goes on, those that are new in it.
     pub(super) tail: Vec<ListedSegment>,
     pub(super) lists_segments: bool,
     /// The oldest segment it lists.
@@ -54,12 +54,17 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    pub(super) fn of(playlist: &ObjectId, media: &Media) -> Self {
+    /// `known` is the number that the version before was waiting for: what is older in one that goes on has been looked at, and to look
+    /// up its names again is most of what a playlist would cost.
+    pub(super) fn of(playlist: &ObjectId, media: &Media, known: Option<u64>) -> Self {
+        let next = media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1));
+        let known = known.filter(|known| next >= *known).unwrap_or(0);
         let here = |uri: &str| {
             uri::resolve(playlist, uri).filter(|object| object.namespace == playlist.namespace).map(|object| object.key)
         };
         let segments = media.segments.iter().rev();
-        let listed = segments.clone().filter(|segment| !segment.gap).filter_map(|segment| {
+        let news = segments.clone().take_while(|segment| segment.sequence >= known);
+        let listed = news.filter(|segment| !segment.gap).filter_map(|segment| {
             Some(ListedSegment {
                 sequence: segment.sequence,
                 key: here(&segment.uri)?,
@@ -83,7 +88,7 @@ impl Outline {
         Self {
             target: media.target_duration,
             media_sequence: media.media_sequence,
-            next: media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1)),
+            next,
             parts: media.parts.len() as u64,
             whole_parts: segments.take(WITH_PARTS).map(|segment| (segment.sequence, segment.parts.len() as u64)).collect(),
             part_target: media.part_target,
