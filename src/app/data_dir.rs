@@ -52,6 +52,23 @@ pub(super) struct KeyRecord {
     pub(super) expires_at: Option<String>,
 }
 
+/// The form of key records. Those of before it was written down have none.
+const RECORD_FORMAT: u32 = 1;
+
+/// A record as it is kept.
+#[derive(Serialize)]
+struct RecordFile<'a> {
+    format: u32,
+    #[serde(flatten)]
+    record: &'a KeyRecord,
+}
+
+#[derive(Deserialize)]
+struct RecordForm {
+    #[serde(default)]
+    format: u32,
+}
+
 /// What was found among the records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
@@ -171,19 +188,6 @@ impl DataDir {
         std::env::var_os(SIGNING_KEY_VARIABLE).is_none() && !self.signing_key().exists()
     }
 
-    /// What is to be said of who else can read the signing keys, if anybody can.
-    pub(super) fn exposure(&self) -> Option<String> {
-        let path = self.signing_key();
-        let mode = fs::metadata(&path).ok()?.mode() & 0o777;
-        (mode & 0o077 != 0).then(|| {
-            let path = path.display();
-            format!(
-                "{path} has the mode {mode:04o}: other users of this machine can read it, and who has it makes API keys for \
-                 everything; 'chmod 600 {path}' closes it"
-            )
-        })
-    }
-
     /// The signing keys: from the environment, or from the file, which is made when there is none and `make` allows it.
     pub(super) fn key_ring(&self, make: bool) -> anyhow::Result<KeyRing> {
         let keys = match std::env::var(SIGNING_KEY_VARIABLE) {
@@ -245,7 +249,7 @@ impl DataDir {
     pub(super) fn record(&self, record: &KeyRecord) -> anyhow::Result<()> {
         self.create()?;
         let path = self.keys().join(format!("{}.json", record.key_id));
-        let text = serde_json::to_string_pretty(record)?;
+        let text = serde_json::to_string_pretty(&RecordFile { format: RECORD_FORMAT, record })?;
         self.keep_new(&path, &format!("{text}\n")).with_context(|| format!("can't write {}", path.display()))
     }
 
@@ -267,21 +271,19 @@ impl DataDir {
         Ok(stamps)
     }
 
-    /// All records. Drafts that are being written at this moment are none.
+    /// The files of the records. Drafts that are being written at this moment are none.
+    pub(super) fn record_files(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(self.keys()).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|end| end == "json"))
+    }
+
+    /// All records.
     pub(super) fn records(&self) -> anyhow::Result<Records> {
         let mut records = Records::default();
         match fs::read_dir(self.keys()) {
-            Ok(entries) => {
-                for entry in entries {
-                    let path = entry?.path();
-                    if path.extension().is_none_or(|extension| extension != "json") {
-                        continue;
-                    }
-                    let read = fs::read_to_string(&path).map_err(|error| (error.kind(), error.to_string()));
-                    let parsed = |text: String| {
-                        serde_json::from_str(&text).map_err(|error| (io::ErrorKind::InvalidData, error.to_string()))
-                    };
-                    match read.and_then(parsed) {
+            Ok(_) => {
+                for path in self.record_files() {
+                    match read_record(&path) {
                         Ok(record) => records.read.push(record),
                         // Gone between two looks.
                         Err((io::ErrorKind::NotFound, _)) => {}
@@ -326,6 +328,25 @@ impl DataDir {
     pub(super) fn keep_new(&self, path: &Path, text: &str) -> io::Result<()> {
         write(path, text, |file| self.hand_over(file))
     }
+}
+
+/// Reads a record. One under another name than its key's is none: of two for one key nobody could say which holds.
+fn read_record(path: &Path) -> Result<KeyRecord, (io::ErrorKind, String)> {
+    let no_record = |why: String| (io::ErrorKind::InvalidData, why);
+    let text = fs::read_to_string(path).map_err(|error| (error.kind(), error.to_string()))?;
+    // Before anything else of it: what a later form means by a field is not known here.
+    let RecordForm { format } = serde_json::from_str(&text).map_err(|error| no_record(error.to_string()))?;
+    if format > RECORD_FORMAT {
+        return Err(no_record(format!(
+            "a newer Springhead wrote it, in form {format}: it is left as it is, and good again when that one runs"
+        )));
+    }
+    let record: KeyRecord = serde_json::from_str(&text).map_err(|error| no_record(error.to_string()))?;
+    let name = format!("{}.json", record.key_id);
+    if path.file_name().is_some_and(|found| *found == *name) {
+        return Ok(record);
+    }
+    Err(no_record(format!("the record of that key is {name}, and no other file is: remove this one")))
 }
 
 /// Writes a file that only its owner can read, whole or not at all, and never over another.

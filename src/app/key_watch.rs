@@ -99,7 +99,7 @@ impl KeyFiles {
             tracing::warn!(
                 file = %file.display(),
                 error,
-                "a key record can't be read: its key's ingest password and Digest are refused until this is mended"
+                "a key record is of no use: its key's ingest password and Digest are refused until this is mended"
             );
         }
     }

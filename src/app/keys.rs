@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::data_dir::{DataDir, KeyRecord, write_new};
 use super::settings::Settings;
-use super::{Failure, complain, print};
+use super::{Failure, complain, exposure, print};
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
 use crate::auth::key::{KeyError, KeyRing, KeySpec, Verified};
 use crate::auth::secret::Secret;
@@ -121,7 +121,7 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
 }
 
 fn warn_of_exposure(data: &DataDir) {
-    if let Some(exposure) = data.exposure() {
+    for exposure in exposure::of(data) {
         complain(&format!("warning: {exposure}"));
     }
 }
@@ -129,7 +129,7 @@ fn warn_of_exposure(data: &DataDir) {
 /// Says which records can't be read: a server knows them as little.
 fn complain_of(unread: &[(PathBuf, String)]) {
     for (path, error) in unread {
-        complain(&format!("warning: the key record {} can't be read: {error}", path.display()));
+        complain(&format!("warning: the key record {} is of no use: {error}", path.display()));
     }
 }
 
@@ -304,6 +304,14 @@ pub(super) fn revoke(settings: &Settings, key: &str) -> Result<(), Failure> {
     }
     let records = data.records()?;
     if !records.read.iter().any(|record| record.key_id == id.as_str()) {
+        // The key itself is proof enough that there is one of its id.
+        if key == id.as_str() && !is_made_here(&id) {
+            return Err(anyhow::anyhow!(
+                "no API key has the id {id}, and none can have: the ids that 'springhead keys create' gives have 16 digits of 0-9 a-f; \
+                 nothing is revoked, see 'springhead keys list'"
+            )
+            .into());
+        }
         complain(&format!(
             "warning: no key of the id {id} has a record in {place}: a server on this directory refuses it from now on; is it the right \
              directory, and the right id? See 'springhead keys list'"
@@ -311,6 +319,11 @@ pub(super) fn revoke(settings: &Settings, key: &str) -> Result<(), Failure> {
     }
     data.revoke(&id)?;
     Ok(print(&format!("{id} is revoked; a running server refuses it within a second"))?)
+}
+
+/// Whether an id has the form of those that [`crate::auth`] makes.
+fn is_made_here(id: &KeyId) -> bool {
+    id.as_str().len() == 16 && id.as_str().bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The id of a key, from the key itself.

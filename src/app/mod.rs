@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod data_dir;
 mod doctor;
+mod exposure;
 mod harvest;
 mod health;
 mod history_log;

@@ -24,7 +24,7 @@ use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, check, history_log, machine, print, stamp, streams, supervisor, welcome};
+use super::{Failure, access_log, buckets, check, exposure, history_log, machine, print, stamp, streams, supervisor, welcome};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -147,7 +147,7 @@ async fn serve(
     let access_log = access_log::start(&settings.access_log, &metrics)?;
     let webhooks = Webhooks::start(&settings.webhooks, &data, &clock, &metrics)?;
     let signing_keys = ring.ids().collect::<Vec<_>>().join(",");
-    if let Some(exposure) = data.exposure() {
+    for exposure in exposure::of(&data) {
         tracing::warn!("{exposure}");
     }
     let places = data.clone();

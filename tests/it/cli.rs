@@ -70,8 +70,14 @@ fn keys_are_made_listed_inspected_and_revoked() {
     assert!(text(&inspected.stdout).contains("revoked"));
     assert!(text(&run(&["keys", "list", "--json", "--data-dir", data]).stdout).contains("\"status\":\"revoked\""));
     // One that is not on record may have been made elsewhere with the same signing key.
-    let elsewhere = run(&["keys", "revoke", "0123", "--data-dir", data]);
-    assert!(elsewhere.status.success() && text(&elsewhere.stderr).contains("no key of the id 0123"), "{elsewhere:?}");
+    let elsewhere = run(&["keys", "revoke", "0123456789abcdef", "--data-dir", data]);
+    assert!(elsewhere.status.success() && text(&elsewhere.stderr).contains("no key of the id 0123456789abcdef"), "{elsewhere:?}");
+    // What no key can be called is a slip of the pen, and somebody believes that a key has ended.
+    for nobody in ["zz", "0123", &id[..15], "0123456789ABCDEF"] {
+        let refused = run(&["keys", "revoke", nobody, "--data-dir", data]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(text(&refused.stderr).contains("nothing is revoked") && refused.stdout.is_empty(), "{refused:?}");
+    }
     for form in [key, file.to_str().unwrap()] {
         assert!(text(&run(&["keys", "revoke", form, "--data-dir", data]).stdout).starts_with(&format!("{id} is revoked")));
     }
@@ -186,7 +192,7 @@ fn keys_belong_to_the_data_directorys_owner() {
     let made =
         run(&["keys", "create", "--namespace", "a", "--role", "readwrite", "--data-dir", path, "--out", out.to_str().unwrap()]);
     assert!(made.status.success(), "{made:?}");
-    assert!(run(&["keys", "revoke", "0123", "--data-dir", path]).status.success());
+    assert!(run(&["keys", "revoke", "0123456789abcdef", "--data-dir", path]).status.success());
     let mut seen = 0;
     let mut folders = vec![data.clone()];
     while let Some(folder) = folders.pop() {

@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
@@ -57,11 +59,86 @@ fn a_record_that_cannot_be_read_is_named() {
     let origin = Origin::start();
     let record = origin.data_dir().join("keys/0123.json");
     fs::write(&record, "{\"key_id\": 7}").unwrap();
-    let message = "a key record can't be read: its key's ingest password and Digest are refused until this is mended";
+    let message = "a key record is of no use: its key's ingest password and Digest are refused until this is mended";
     let said = origin.wait_for_log(message);
     assert!(said["level"] == "WARN" && said["file"].as_str().unwrap().ends_with("keys/0123.json"), "{said}");
     let listed = origin.run(&["keys", "list"]);
     assert!(listed.status.success() && String::from_utf8_lossy(&listed.stderr).contains("keys/0123.json"), "{listed:?}");
+}
+
+/// A record under another name would be a second one for the key, and one of a later form may say more than is understood here.
+#[test]
+fn of_two_records_the_one_of_the_keys_name_holds_and_a_later_form_is_left_alone() {
+    let origin = Origin::start_with(&["--namespace", "a", "--namespace", "b"]);
+    let made = origin.run(&["keys", "create", "--namespace", "a", "--role", "readwrite"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    let (user, password) = (text("ingest_user"), text("ingest_password"));
+    let login = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let put = |namespace: &str| {
+        let put = Request::new("PUT", format!("/cache/{namespace}/a.ts")).header("Authorization", login.clone());
+        put.body("x").send(origin.address).status
+    };
+    assert!(eventually(Duration::from_secs(5), || (put("a") == 204).then_some(())).is_some());
+    let message = "a key record is of no use: its key's ingest password and Digest are refused until this is mended";
+    let record = origin.data_dir().join(format!("keys/{user}.json"));
+    let kept = fs::read_to_string(&record).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(other["format"], 1);
+    other["namespaces"] = serde_json::json!(["b"]);
+    for name in ["0-copy.json", "zz-copy.json"] {
+        let copy = origin.data_dir().join("keys").join(name);
+        fs::write(&copy, other.to_string()).unwrap();
+        let said =
+            || origin.log().into_iter().find(|line| line["message"] == message && line["file"].as_str().unwrap().ends_with(name));
+        let said = eventually(Duration::from_secs(5), said).unwrap();
+        assert!(said["error"].as_str().unwrap().contains(&format!("{user}.json")), "{said}");
+        assert_eq!((put("a"), put("b")), (204, 403));
+    }
+
+    other["format"] = serde_json::json!(2);
+    fs::write(&record, other.to_string()).unwrap();
+    let later =
+        |line: &serde_json::Value| line["error"].as_str().is_some_and(|error| error.contains("a newer Springhead wrote it"));
+    assert!(eventually(Duration::from_secs(5), || origin.log().iter().any(later).then_some(())).is_some());
+    assert_eq!((put("a"), put("b")), (401, 401), "what it allows is not known");
+    assert_eq!(fs::read_to_string(&record).unwrap(), other.to_string());
+    // Of before the form was written down.
+    fs::write(&record, kept.replace("\"format\": 1,", "")).unwrap();
+    assert!(eventually(Duration::from_secs(5), || (put("a") == 204).then_some(())).is_some());
+}
+
+#[test]
+fn what_others_can_write_or_read_in_the_data_directory_is_warned_of() {
+    let mut origin = Origin::start();
+    let made = origin.run(&["keys", "create", "--namespace", "live-origin", "--role", "readonly"]);
+    assert!(made.status.success() && made.stderr.is_empty(), "nobody else can do anything there: {made:?}");
+    let warned = |origin: &Origin| {
+        let log = origin.log().into_iter().map(|line| line["message"].as_str().unwrap_or_default().to_owned());
+        log.filter(|line| line.contains("other users of this machine")).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&origin), Vec::<String>::new());
+    let data = origin.data_dir().to_owned();
+    let record = fs::read_dir(data.join("keys")).unwrap().next().unwrap().unwrap().path();
+    for (path, mode, words) in [
+        (data.clone(), 0o770, "chmod go-w"),
+        (data.join("keys"), 0o777, "chmod go-w"),
+        (data.join("revoked"), 0o702, "chmod go-w"),
+        (data.join("encoder_api_key.json"), 0o644, "chmod 600"),
+        (record, 0o644, "1 key records"),
+    ] {
+        origin.stop();
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        origin.launch();
+        let said = warned(&origin);
+        let place = if words.contains("records") { data.join("keys") } else { path.clone() };
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains(words) && said[0].contains(place.to_str().unwrap()), "{said:?}");
+        let made = origin.run(&["keys", "create", "--namespace", "live-origin", "--role", "readonly"]);
+        assert!(made.status.success() && String::from_utf8_lossy(&made.stderr).contains(words), "{made:?}");
+        fs::set_permissions(&path, before).unwrap();
+    }
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! What others on this machine can do in the data directory that only its owner should: it is said at the start, and by the commands
+//! that use the keys. Not refused: volumes are handed out with such modes, and an encoder that is turned away over them helps nobody.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::data_dir::DataDir;
+
+/// Who may write in a folder beside its owner.
+const WRITERS: u32 = 0o022;
+/// Who may do anything with a file beside its owner.
+const OTHERS: u32 = 0o077;
+
+/// All there is to be said, a line each.
+pub(super) fn of(data: &DataDir) -> Vec<String> {
+    let path = data.path();
+    let mut said = Vec::new();
+    for (name, why) in [
+        ("", "who can replace what is in it has every key and object"),
+        ("keys", "a record that is put there or changed opens namespaces to its ingest password"),
+        ("revoked", "who removes a file there makes a revoked API key good again"),
+    ] {
+        let folder = if name.is_empty() { path.to_owned() } else { path.join(name) };
+        if let Some(mode) = open_to(&folder, WRITERS) {
+            let folder = folder.display();
+            said.push(format!(
+                "{folder} has the mode {mode:04o}: other users of this machine can write in it, and {why}; 'chmod go-w {folder}' closes it"
+            ));
+        }
+    }
+    for (name, why) in [
+        ("signing.key", "who has it makes API keys for everything"),
+        ("webhook.secret", "who has it signs webhooks"),
+        ("encoder_api_key.json", "there is an API key in it"),
+        ("player_api_key.json", "there is an API key in it"),
+        ("admin_api_key.json", "there is an API key in it"),
+    ] {
+        let file = path.join(name);
+        if let Some(mode) = open_to(&file, OTHERS) {
+            let file = file.display();
+            said.push(format!(
+                "{file} has the mode {mode:04o}: other users of this machine can read it, and {why}; 'chmod 600 {file}' closes it"
+            ));
+        }
+    }
+    let records = data.record_files().filter(|file| open_to(file, OTHERS).is_some()).count();
+    if records > 0 {
+        let keys = path.join("keys");
+        let keys = keys.display();
+        said.push(format!(
+            "{records} key records in {keys} are open to other users of this machine: they say what each key allows, and who can write \
+             one changes that for its ingest password; 'chmod 600 {keys}/*.json' closes them"
+        ));
+    }
+    said
+}
+
+/// The permissions, where they let in any of these.
+fn open_to(path: &Path, whom: u32) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.mode() & 0o777;
+    (mode & whom != 0).then_some(mode)
+}
