@@ -187,6 +187,12 @@ impl Upload {
         result
     }
 
+    /// Whether it is to be a playlist or manifest, by its name.
+    #[must_use]
+    pub fn is_rewritten(&self) -> bool {
+        Kind::of(self.inner.key(), b"").is_rewritten()
+    }
+
     /// How many bytes have come.
     #[must_use]
     pub fn received(&self) -> u64 {

@@ -49,6 +49,7 @@ use tokio_util::task::TaskTracker;
 use itoa::Buffer as Digits;
 
 use self::connection::admission::Admission;
+use self::connection::ahead::Comers;
 use self::connection::listener;
 use self::connection::stall::Crowd;
 use self::connection::tls::Tls;
@@ -123,6 +124,7 @@ struct Inner {
     uploads: TaskTracker,
     challenges: Challenges,
     admission: Arc<Admission>,
+    comers: Arc<Comers>,
     crowd: Arc<Crowd>,
     black_box: BlackBox,
     unread: UnreadConnections,
@@ -157,6 +159,7 @@ impl Web {
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
+            comers: Arc::default(),
             crowd,
             black_box,
             unread,

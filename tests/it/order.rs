@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crate::harness::{Origin, eventually};
@@ -45,6 +47,50 @@ fn a_slow_upload_does_not_replace_what_was_begun_after_it() {
         "springhead_http_requests_total{method=\"PUT\",status=\"204\",namespace=\"live-origin\",outcome=\"superseded\"}";
     assert_eq!(origin.metric(counted), 2.0);
     assert_eq!(origin.log().iter().filter(|line| line.to_string().contains("sequence-back")).count(), 0);
+}
+
+#[test]
+fn a_segment_is_in_place_before_the_playlist_that_was_sent_after_it() {
+    const PAIRS: usize = 150;
+    let origin = Origin::start();
+    origin.store("read.ts", "media");
+    let is_over = AtomicBool::new(false);
+    let late = thread::scope(|scope| {
+        // Readers keep the threads busy on which connections begin.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut wire = Wire::open(origin.address);
+                let get = Request::new("GET", origin.path("read.ts")).bearer(&origin.player);
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(wire.ask(&get).status, 200);
+                }
+            });
+        }
+        let late = (0..PAIRS).filter(|n| {
+            // All of it is in the server's kernel when this returns, and nobody waits for an answer.
+            let segment = format!("{n}.ts");
+            Wire::open(origin.address).write(put(&origin, &segment, &"x".repeat(1000)).to_bytes());
+            let playlist = put(&origin, &format!("{n}.m3u8"), &format!("#EXTM3U\n#EXTINF:2,\n{segment}\n"));
+            assert_eq!(playlist.send(origin.address).status, 204);
+            // The body is not there, or grows still.
+            origin.get(&segment).header("content-length") != "1000"
+        });
+        let late = late.count();
+        is_over.store(true, Ordering::Relaxed);
+        late
+    });
+    let lines = || {
+        let text = std::fs::read_to_string(origin.access_log_path()).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let stored = lines.filter(|line| line["verb"] == "PUT" && line["key"] != "read.ts");
+        let keys: Vec<String> = stored.map(|line| line["key"].as_str().unwrap().to_owned()).collect();
+        (keys.len() == 2 * PAIRS).then_some(keys)
+    };
+    let keys = eventually(Duration::from_secs(20), lines).expect("all are stored");
+    let at = |key: String| keys.iter().position(|one| *one == key).unwrap();
+    let overtaken = (0..PAIRS).filter(|n| at(format!("{n}.m3u8")) < at(format!("{n}.ts"))).count();
+    // The wait has an end, which a machine with much else to do may come to.
+    assert!(late <= PAIRS / 50 && overtaken <= PAIRS / 10, "{late} were not there, {overtaken} were stored after their playlist");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::MAX_HEAD;
 use super::admission::{Permit, Refused};
+use super::ahead::PlaceInLine;
 use super::encoders::{Socket, Transport};
 use super::in_flight::{AnswerBody, InFlight};
 use super::site::Site;
@@ -164,7 +165,9 @@ where
     let (stop, tracker) = (stop.clone(), tasks.clone());
     let Arrived { peer, at, permit } = arrived;
     web.inner.metrics.connections.inc();
-    let client = Client { peer, state: Arc::default(), stop, web: web.clone(), permit };
+    let state = Arc::default();
+    let place = Some(Box::new(web.inner.comers.arrive(peer.ip(), at, &state)));
+    let mut client = Client { peer, state, stop, web: web.clone(), permit, place };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let looked = Instant::now();
@@ -203,6 +206,8 @@ where
         let mut runtime = Handle::current();
         if detected == Detected::Upload {
             io.acknowledge_at_once();
+        } else {
+            client.place = None;
         }
         if detected == Detected::Upload
             && let Some(encoders) = web.inner.encoders.get()
@@ -245,6 +250,8 @@ struct Client {
     stop: CancellationToken,
     web: Web,
     permit: Permit,
+    /// Its place among those of its address, unless it reads.
+    place: Option<Box<PlaceInLine>>,
 }
 
 impl Drop for Client {

@@ -2,7 +2,8 @@
 //!
 //! [`listener`] accepts a connection, if [`admission`] has room for it; [`tls`] shakes hands where that is asked for; [`timed`] keeps
 //! the time limits on its bytes, with [`stall`] for a client that takes nothing, [`stream`] for those of one HTTP/2 answer and [`late`]
-//! for when they fire long after their time; [`version`] tells which HTTP it is, and [`encoders`] gives those who write threads of their own. What its bytes and its
+//! for when they fire long after their time; [`version`] tells which HTTP it is, [`encoders`] gives those who write threads of their own, and [`ahead`]
+//! knows which of them came first. What its bytes and its
 //! requests know of each other is in [`state`]; [`unread`] knows what is no request, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
 //! wants.
 //!
@@ -13,6 +14,7 @@
 //! it is handed to.
 
 pub(super) mod admission;
+pub(super) mod ahead;
 mod encoders;
 mod in_flight;
 pub(super) mod late;

@@ -31,6 +31,8 @@ pub(in crate::web) struct ConnectionState {
     /// When the connection was accepted, if its first request began then.
     accepted: OnceLock<Stamp>,
     first_request: Notify,
+    /// All that has come has been read.
+    waiting: AtomicBool,
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
@@ -65,6 +67,22 @@ impl ConnectionState {
 
     pub(in crate::web) fn request_ends(&self) {
         self.open_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// All that has come has been read, and more is waited for; or more has come.
+    pub(super) fn set_waiting(&self, waiting: bool) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+    }
+
+    /// Whether there has been a request.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether there may be bytes that have come and have not been looked at, or are not yet what they are to be.
+    pub(super) fn has_work(&self) -> bool {
+        let is_between = self.has_begun() && self.open_requests.load(Ordering::Relaxed) == 0;
+        !is_between && !self.waiting.load(Ordering::Relaxed)
     }
 
     /// An answer that has begun has nothing more to send for now, or has something again.

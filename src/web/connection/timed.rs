@@ -220,7 +220,9 @@ impl<T: Transport> AsyncRead for Connection<T> {
             self.look_at_head(&buffer.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
-        match Pin::new(&mut self.inner).poll_read(cx, buffer) {
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.state.set_waiting(polled.is_pending());
+        match polled {
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
                     self.moved();

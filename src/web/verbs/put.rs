@@ -20,7 +20,7 @@ use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
 use crate::model::meta::LONGEST_KEPT;
 use crate::model::stamp::Stamp;
-use crate::origin::{NamespaceHandle, PutSpec, Stored, Upload};
+use crate::origin::{NamespaceHandle, OriginError, PutSpec, Stored, Upload};
 use crate::web::connection::{late, unwanted};
 use crate::web::envelope::Context;
 use crate::web::exchange::Exchange;
@@ -132,7 +132,7 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
     let problem = loop {
         let next = Instant::now() + timeouts.upload_idle;
         match late::until(next.min(end), body.frame()).await {
-            Ok(None) => match upload.commit().await {
+            Ok(None) => match commit(exchange, upload).await {
                 Ok(stored) => {
                     context.record.stored(&stored);
                     if tracing::enabled!(tracing::Level::DEBUG) {
@@ -162,6 +162,17 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
         }
     };
     Err((problem, Some(upload.received())))
+}
+
+/// Makes it known. A playlist lists what its encoder has sent before it: that goes first.
+async fn commit(exchange: &Exchange<'_>, upload: Box<Upload>) -> Result<Stored, OriginError> {
+    let Context { peer, connection, begun, .. } = exchange.context;
+    if let Some(begun) = begun
+        && upload.is_rewritten()
+    {
+        exchange.web.inner.comers.done(peer.ip(), *begun, connection).await;
+    }
+    upload.commit().await
 }
 
 fn cut_off() -> Problem {
