@@ -466,3 +466,32 @@ fn one_pasted_url_plays_the_past() {
         "{text}"
     );
 }
+
+/// As the first start prints it, to be pasted.
+#[test]
+fn a_key_in_the_url_is_a_key() {
+    let origin = Origin::start();
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"i.mp4\"\n".to_owned();
+    origin.store("ch/i.mp4", "init");
+    for n in 0..3 {
+        origin.store(&format!("ch/{n}.m4s"), "media");
+        list += &format!("#EXTINF:2,\n{n}.m4s\n");
+    }
+    origin.store("ch/p.m3u8", list + "#EXT-X-ENDLIST\n");
+    let folder = tempfile::tempdir().unwrap();
+    let run = |out: &str, query: &str| {
+        let out = folder.path().join(out);
+        let url = format!("http://{}{}{query}", origin.address, origin.path("ch/p.m3u8"));
+        command(&[&url, "--out", out.to_str().unwrap()], "", &[])
+    };
+    let done = run("a", &format!("?token={}", origin.player));
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(fs::read(folder.path().join("a/2.m4s")).unwrap(), b"media");
+    assert!(!fs::read_to_string(folder.path().join("a/harvest.json")).unwrap().contains(&origin.player), "it stays nowhere");
+    // One that is none, and none at all, are told as that.
+    for query in ["?token=not.a.key", ""] {
+        let refused = run("b", query);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains("p.m3u8: 401 ") && !said.contains("missing"), "{said}");
+    }
+}

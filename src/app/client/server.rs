@@ -47,10 +47,13 @@ pub(in crate::app) struct Address {
     pub(in crate::app) base: Url,
     pub(in crate::app) playlist: Option<Url>,
     pub(in crate::app) namespace: Option<String>,
+    /// The key that stood in its query as `token`, where it is a Springhead's address; it stands there no more.
+    pub(in crate::app) key: Option<Secret<'static>>,
 }
 
 impl Address {
-    /// Reads a URL: a server's, with or without `/cache/{namespace}`, or a playlist's.
+    /// Reads a URL: a server's, with or without `/cache/{namespace}`, or a playlist's. The `token` of one of ours is a key, which children
+    /// do not inherit: it goes into a header with each request. In a playlist's of another server it may mean anything, and stays.
     pub(in crate::app) fn parse(text: &str) -> Result<Self, String> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = Url::parse(&with_scheme).map_err(|error| error.to_string())?;
@@ -64,15 +67,17 @@ impl Address {
         let namespace = url.path().strip_prefix("/cache/").and_then(|rest| rest.split('/').next());
         let namespace = namespace.filter(|name| !name.is_empty()).map(str::to_owned);
         let last = url.path().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-        if last.ends_with(".m3u8") || last.ends_with(".m3u") {
+        let is_playlist = last.ends_with(".m3u8") || last.ends_with(".m3u");
+        let key = if namespace.is_some() || !is_playlist { take_key(&mut url) } else { None };
+        if is_playlist {
             let base = url.join("./").map_err(|error| error.to_string())?;
-            return Ok(Self { base, playlist: Some(url), namespace });
+            return Ok(Self { base, playlist: Some(url), namespace, key });
         }
         url.set_query(None);
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        Ok(Self { base: url, playlist: None, namespace })
+        Ok(Self { base: url, playlist: None, namespace, key })
     }
 
     /// The folder of this namespace, where the address is a server's alone.
@@ -83,6 +88,19 @@ impl Address {
         let base = self.base.join(&format!("cache/{namespace}/")).map_err(|error| error.to_string())?;
         Ok(Self { base, ..self })
     }
+}
+
+/// Takes the first `token` that says something out of a URL's query, and with it all others and what goes with them.
+fn take_key(url: &mut Url) -> Option<Secret<'static>> {
+    let query = url.query()?.to_owned();
+    let is_of_key = |pair: &str| matches!(pair.split('=').next(), Some("token" | "inherit_token"));
+    let (of_key, rest): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| is_of_key(pair));
+    if of_key.is_empty() {
+        return None;
+    }
+    let key = url.query_pairs().find(|(name, value)| name == "token" && !value.is_empty()).map(|(_, value)| value.into_owned());
+    url.set_query(Some(&*rest.join("&")).filter(|rest| !rest.is_empty()));
+    key.map(Secret::new)
 }
 
 /// What is common to the servers of one run.
@@ -213,6 +231,18 @@ mod tests {
             assert_eq!(address.base.as_str(), base);
             assert_eq!(address.playlist.as_ref().map(Url::as_str), playlist);
             assert_eq!(address.namespace.as_deref(), namespace);
+        }
+        for (text, left, key) in [
+            ("https://h/cache/live/a.m3u8?token=a.b%2Ec&inherit_token=1", "https://h/cache/live/a.m3u8", Some("a.b.c")),
+            ("https://h/cache/live/a.m3u8?x=1&token=&token=k&last=1m", "https://h/cache/live/a.m3u8?x=1&last=1m", Some("k")),
+            ("https://h/cache/live/a.m3u8?tokens=k", "https://h/cache/live/a.m3u8?tokens=k", None),
+            ("https://other.example/a.m3u8?token=theirs", "https://other.example/a.m3u8?token=theirs", None),
+            ("https://h:8080/?token=k", "https://h:8080/", Some("k")),
+            ("https://h/cache/live?token=k", "https://h/cache/live/", Some("k")),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(address.playlist.as_ref().unwrap_or(&address.base).as_str(), left);
+            assert_eq!(address.key.as_ref().map(Secret::expose), key, "{text}");
         }
         for wrong in ["", "ftp://h/a", "http://user:secret@h/", "http://"] {
             let error = Address::parse(wrong).unwrap_err();

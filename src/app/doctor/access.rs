@@ -9,7 +9,7 @@ use http::Method;
 use serde::Deserialize;
 
 use super::report::{Finding, Report};
-use crate::app::client::{Response, Server, Url, short_name};
+use crate::app::client::{At, Response, Server, Url, short_name};
 use crate::app::keys::rfc3339;
 use crate::auth::grant::Role;
 use crate::auth::secret::Secret;
@@ -123,6 +123,24 @@ pub(super) fn read(answer: &Response, server: &Server, namespace: &str) -> Findi
         ),
         (status, true) => Finding::ok(STEP, format!("the key is accepted ({status}{by})")),
         (status, false) => Finding::ok(STEP, format!("without a key ({status}{by})")),
+    }
+}
+
+/// What to do when this server lets a playlist be read, and not what it lists: that is not missing.
+pub(super) fn does_not_reach(server: &Server, url: &Url) -> &'static str {
+    match (server.has_key(), url.origin() == server.base.origin()) {
+        _ if server.at == At::Cdn => {
+            "the CDN sends no key for it, or a wrong one: set Authorization for each origin and behaviour that is used"
+        }
+        (true, true) => {
+            "the key does not reach it: is it for a prefix only, was it revoked meanwhile, or is this in another namespace?"
+        }
+        (true, false) => {
+            "it is on another host, and a key goes to the host of BASE_URL only: does that host take viewers without one?"
+        }
+        (false, _) => {
+            "reading it takes a key: give one with --key KEY, or --key FILE. What stands in a playlist's own query, children do not inherit"
+        }
     }
 }
 

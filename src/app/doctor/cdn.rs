@@ -141,6 +141,29 @@ pub(super) async fn query(cdn: &Server, origin: &Server, stream: &Stream) -> Opt
     }
 }
 
+/// Whether windows of the past get through: they are asked for by query as well. Without, who starts over is shown the live edge.
+pub(super) async fn windows(cdn: &Server, origin: &Server, stream: &Stream) -> Option<Finding> {
+    const STEP: &str = "query";
+    let child = stream.children.iter().find(|child| child.is_live())?;
+    let senseless = |url: &Url| {
+        let mut url = url.clone();
+        // No time: to be refused with 400.
+        url.query_pairs_mut().append_pair("start", "doctor");
+        url
+    };
+    let at_origin = origin.get(&senseless(&counterpart(cdn, origin, &child.url)?)).await.ok()?.status;
+    let through = cdn.get(&senseless(&child.url)).await.ok()?.status;
+    match (at_origin, through) {
+        (400, 400) => Some(Finding::ok(STEP, "start, end and last get through")),
+        (400, 200) => Some(Finding::warning(
+            STEP,
+            "the query string is dropped: who looks back is shown the live edge",
+            "if viewers are to look back, include the query strings start, end and last in the CDN's policies for playlists",
+        )),
+        _ => None,
+    }
+}
+
 /// What it means that the playlist itself can't be had.
 pub(super) fn silent(error: &dyn std::fmt::Display) -> Finding {
     Finding::failure(

@@ -114,7 +114,8 @@ fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
     let address = address.within(&namespace).map_err(|error| usage("BASE_URL", error))?;
     let cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
     // A variable that is set to nothing gives no key.
-    let key = request.key.filter(|text| !text.is_empty()).map(|text| read_key(&text)).transpose()?;
+    let key =
+        request.key.filter(|text| !text.is_empty()).map(|text| read_key(&text)).transpose()?.or_else(|| address.key.clone());
     let duration = |flag: &str, text: &str| parse_duration(text).map_err(|error| usage(flag, error));
     let watch = request.watch.as_deref().map(|text| duration("--watch", text)).transpose()?;
     let timeout = duration("--timeout", &request.timeout)?;
@@ -233,10 +234,10 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
             return None;
         }
     };
-    let stream = walk::walk(server, url, answer, report, async |url, answer| walk::withheld(url, answer)).await?;
+    let stream = walk::walk(server, url, answer, report, async |url, answer| walk::withheld(server, url, answer)).await?;
     let mut samples = Vec::new();
     for child in &stream.children {
-        samples.extend(segments::live_point(server, child, report, async |url, answer| gap(url, answer)).await);
+        samples.extend(segments::live_point(server, child, report, async |url, answer| gap(server, url, answer)).await);
     }
     let mut rates = Vec::new();
     for child in &stream.children {
@@ -247,7 +248,11 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
     Some(stream)
 }
 
-fn gap(url: &super::client::Url, answer: &super::client::Response) -> Finding {
+fn gap(server: &Server, url: &super::client::Url, answer: &super::client::Response) -> Finding {
+    if matches!(answer.status, 401 | 403) {
+        let text = format!("listed, but {} answers {}", redacted(url), answer.status);
+        return Finding::failure("live-point", text, access::does_not_reach(server, url));
+    }
     Finding::failure(
         "live-point",
         format!("gap: listed, but {} answers {}", redacted(url), answer.status),
@@ -333,7 +338,8 @@ async fn examine_cdn(plan: &Plan, server: &Arc<Server>, origin: &Stream, report:
         }
     }
     headers(plan, server, &stream, &samples, report).await;
-    if let Some(finding) = cdn::query(server, &plan.origin, &stream).await {
+    let asked_by_query = [cdn::query(server, &plan.origin, &stream).await, cdn::windows(server, &plan.origin, &stream).await];
+    for finding in asked_by_query.into_iter().flatten() {
         report.add(server.at, finding);
     }
     Some(stream)

@@ -8,6 +8,7 @@ use http::Method;
 use http::header::RANGE;
 use tokio::task::JoinSet;
 
+use super::access::does_not_reach;
 use super::media::{BodyFormat, Look, look};
 use super::report::{Finding, Report};
 use super::walk::MediaPlaylist;
@@ -145,6 +146,10 @@ async fn init(server: &Server, child: &MediaPlaylist, segment: &Segment, seen: &
     let Ok(url) = child.url.join(&map.uri) else { return };
     let finding = match get(server, &url, map.range).await {
         Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
+        Ok(answer) if matches!(answer.status, 401 | 403) => {
+            let text = format!("listed, but it answers {}: nothing can be played without it", answer.status);
+            Finding::failure(STEP, text, does_not_reach(server, &url))
+        }
         Ok(answer) if !matches!(answer.status, 200 | 206) => Finding::failure(
             STEP,
             format!("listed, but it answers {}: nothing can be played without it", answer.status),
@@ -174,6 +179,7 @@ async fn init(server: &Server, child: &MediaPlaylist, segment: &Segment, seen: &
 #[derive(Debug)]
 struct Checked {
     name: String,
+    url: Url,
     status: Result<u16, Unanswered>,
     /// Bits a second.
     rate: Option<u64>,
@@ -206,6 +212,12 @@ pub(super) async fn listed(server: &Arc<Server>, child: &MediaPlaylist, count: u
     } else if gaps.is_empty() {
         let text = format!("{marked} of the last {} segments are marked as missing (EXT-X-GAP)", last.len());
         Finding::warning(STEP, text, "the packager lost them: its log says why")
+    } else if let Some(refused) = gaps.iter().find(|listed| matches!(listed.status, Ok(401 | 403))) {
+        // That says nothing of what is there.
+        let (status, count) = (refused.status.as_ref().copied().unwrap_or_default(), gaps.len());
+        let text =
+            format!("{count} of the last {} listed segments may not be read ({status}), {} among them", all.len(), refused.name);
+        Finding::failure(STEP, text, does_not_reach(server, &refused.url))
     } else {
         let mut names: Vec<_> = gaps
             .iter()
@@ -242,7 +254,7 @@ async fn ask(server: &Server, url: &Url, segment: &Segment) -> Checked {
     };
     let millis = u64::try_from(segment.duration.as_millis()).unwrap_or(u64::MAX);
     let rate = length.and_then(|length: u64| length.saturating_mul(8000).checked_div(millis));
-    Checked { name: short_name(url), status: answer.map(|answer| answer.status), rate }
+    Checked { name: short_name(url), url: url.clone(), status: answer.map(|answer| answer.status), rate }
 }
 
 /// What is announced against what comes. Apple's authoring specification for HLS allows a live stream's peak a quarter above its

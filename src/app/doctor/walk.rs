@@ -1,5 +1,6 @@
 //! From the first URL to every media playlist, as a player goes.
 
+use super::access::does_not_reach;
 use super::report::{Finding, Report};
 use crate::app::client::{Response, Server, Unanswered, Url, redacted, short_name};
 use crate::hls::playlist::{Media, Multivariant, Playlist, RenditionKind};
@@ -266,14 +267,14 @@ pub(super) fn absent(answer: &Response, url: &Url, guessed: bool) -> Finding {
 }
 
 /// What it means that a listed media playlist is not there at the origin.
-pub(super) fn withheld(url: &Url, answer: &Response) -> Finding {
+pub(super) fn withheld(server: &Server, url: &Url, answer: &Response) -> Finding {
     let text = format!("listed, but {} answers {}", redacted(url), answer.status);
     let advice = match answer.status {
         404 => {
             "the encoder no longer writes it, or it is stale and withheld (on_stale); an old multivariant playlist may name \
                 renditions that are gone"
         }
-        401 | 403 => "the key does not reach it: is it for a prefix only, or is it on another host?",
+        401 | 403 => does_not_reach(server, url),
         _ => "the server's log has the reason",
     };
     Finding::failure("playlist", text, advice)

@@ -95,11 +95,11 @@ impl Watched {
         let (grown, seconds) = (self.grown.as_secs_f64(), elapsed.as_secs_f64());
         if let Some(status) = self.refused {
             let text = format!("it answers {status} now");
-            return Finding::failure(
-                STEP,
-                text,
-                "it was there a moment ago: withheld because stale, expired, or deleted by the encoder",
-            );
+            let advice = match status {
+                401 | 403 => "a moment ago it could be read: was the key revoked, or has it expired?",
+                _ => "it was there a moment ago: withheld because stale, expired, or deleted by the encoder",
+            };
+            return Finding::failure(STEP, text, advice);
         }
         if let Some((from, to)) = self.back {
             let text = format!("its media sequence went back from {from} to {to}");
@@ -109,6 +109,15 @@ impl Watched {
         }
         if self.media.ended {
             return Finding::ok(STEP, "it has ended (EXT-X-ENDLIST)".to_owned());
+        }
+        if self.advanced.is_none() && elapsed < self.target + self.target / 2 {
+            let target = self.target.as_secs_f64();
+            let text = format!("no new segment in {seconds:.1} s, which says nothing: one comes every {target} s");
+            return Finding::warning(
+                STEP,
+                text,
+                format!("watch for longer: --watch {}s", (self.target * TARGETS).as_secs().max(2)),
+            );
         }
         if self.advanced.is_none() {
             let since = self.written().map_or_else(String::new, |ago| format!("; last written {} ago", spoken(ago)));

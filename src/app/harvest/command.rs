@@ -83,7 +83,7 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
         usage(flag, error.why)
     })?;
     let sink = sink(&request.out)?;
-    let key = request.key.as_deref().filter(|text| !text.is_empty()).map(read_key).transpose()?;
+    let key = request.key.as_deref().filter(|text| !text.is_empty()).map(read_key).transpose()?.or_else(|| address.key.clone());
     let roots = authorities(request.ca.as_deref())?;
     let client = HttpClient::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
     let named = address.playlist.clone();

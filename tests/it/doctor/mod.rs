@@ -197,6 +197,64 @@ fn wrong_keys_are_told_apart() {
         .only(&["write"]);
 }
 
+/// As the first start prints it, to be pasted.
+#[test]
+fn a_key_in_the_url_is_a_key() {
+    let (origin, _stream) = live(Fault::None);
+    let url = format!("http://{}{}", origin.address, origin.path("playlist.m3u8"));
+    for query in [format!("token={}", origin.player), format!("x=1&token={}&inherit_token=1", origin.player)] {
+        let said = doctor("", &[&format!("{url}?{query}"), "--watch", "0s"]);
+        said.has("origin", "key", "ok", "readonly, for live-origin", "").has(
+            "origin",
+            "read",
+            "ok",
+            "the key is accepted (200",
+            "",
+        );
+        said.has("origin", "live-point", "ok", "whole", "").has("origin", "listed", "ok", "are there", "").only(&[]);
+        assert!(!said.json.to_string().contains(&origin.player), "it is never shown");
+    }
+    // A server's address may have one too; and what is given with the flag counts.
+    let said = doctor("", &[&format!("http://{}/?token={}", origin.address, origin.player), "--watch", "0s"]);
+    said.has("origin", "listed", "ok", "are there", "").only(&[]);
+    let said = doctor(&origin.player, &[&format!("{url}?token=stale"), "--watch", "0s"]);
+    said.has("origin", "listed", "ok", "are there", "").only(&[]);
+    let said = doctor("", &[&format!("{url}?token=not.a.key"), "--watch", "0s"]);
+    said.has("origin", "read", "failure", "does not accept this key", "").only(&["key", "read"]);
+}
+
+/// What may not be read is not missing.
+#[test]
+fn a_refused_segment_is_no_missing_one() {
+    let (origin, _stream) = live(Fault::None);
+    let player = origin.player.clone();
+    for status in [401, 403] {
+        // One that lets the playlists be read by what stands in their own query, as many CDNs do.
+        let signed = Proxy::start(&origin, "/cache/live-origin", Some(&player), move |request, answer| {
+            if request.path.ends_with(".ts") {
+                answer.status = status;
+                answer.body.clear();
+            }
+        });
+        let said = doctor("", &[&format!("{}/playlist.m3u8?token=theirs", signed.url), "--watch", "0s"]);
+        for step in ["live-point", "listed"] {
+            said.has("origin", step, "failure", &status.to_string(), "reading it takes a key");
+        }
+        assert!(!said.json.to_string().contains("gap: ") && !said.json.to_string().contains("hot_capacity"), "{:#}", said.json);
+    }
+}
+
+#[test]
+fn who_has_watched_for_less_than_a_segment_can_not_tell() {
+    let origin = Origin::start();
+    origin.store("s.ts", b"\x47".repeat(188));
+    origin.store("p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:30\n#EXTINF:30,\ns.ts\n");
+    let url = format!("http://{}{}?token={}", origin.address, origin.path("p.m3u8"), origin.player);
+    let said = doctor("", &[&url, "--watch", "1s"]);
+    said.has("origin", "advancing", "warning", "which says nothing", "--watch 90s");
+    assert!(!said.steps().iter().any(|step| step["step"] == "advancing" && step["verdict"] == "failure"));
+}
+
 #[test]
 fn a_stale_stream_is_named_and_for_how_long() {
     let (origin, stream) = live(Fault::None);
