@@ -20,3 +20,4 @@ pub mod skip;
 #[cfg(test)]
 pub(crate) mod texts;
 pub mod uri;
+mod xsd;

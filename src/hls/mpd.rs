@@ -10,14 +10,13 @@ use quick_xml::reader::Reader;
 
 use super::address::{AddressRoom, MAX_URI, fill, join};
 use super::fault::{Fault, Wrong};
+use super::xsd::{MAX_SECONDS, duration};
 use crate::model::clock::WallTime;
 
 /// How many representations of one manifest are read, over all its periods.
 const MAX_REPRESENTATIONS: usize = 4096;
 /// How deep periods, adaptation sets and representations are nested in each other at most: three, if all is well.
 const MAX_DEPTH: usize = 8;
-/// The longest duration that is believed: ten years.
-const MAX_SECONDS: f64 = 3652.0 * 86_400.0;
 
 /// A manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,6 +51,12 @@ pub struct Representation {
     /// The template of its segments' URIs, relative to the manifest; `$Number$` and `$Time$` are left in it. The same text for all
     /// that have the same one.
     pub media: Option<Arc<str>>,
+    /// How long a segment is, the longest of those listed: `@duration`, or `S@d` of the timeline (ISO/IEC 23009-1 5.3.9.2, 5.3.9.6).
+    pub segment: Option<Duration>,
+    /// The last segment of a list, for those that are not made of a template, relative to the manifest.
+    pub newest: Option<String>,
+    /// The period it is in, counted from 0.
+    pub period: usize,
 }
 
 /// Reads a manifest. Tolerant: what can be understood is kept.
@@ -65,7 +70,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
     let mut manifest = Manifest::default();
     let mut levels = vec![Inherited::default()];
     let mut room = AddressRoom::of(text.len());
-    let mut is_mpd = false;
+    let (mut is_mpd, mut periods) = (false, 0);
     // The BaseURL that is being read; only the first one of each level counts, the others are the same elsewhere.
     let mut base: Option<String> = None;
     loop {
@@ -88,15 +93,19 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
                         let mut level = levels.last().cloned().unwrap_or_default();
                         level.has_base = false;
                         level.open(&element);
+                        if name.as_ref() == "Period" {
+                            periods += 1;
+                            level.period = periods - 1;
+                        }
                         if !is_empty {
                             levels.push(level);
                         } else if name.as_ref() == "Representation" {
                             level.close(&mut manifest, &mut room);
                         }
                     }
-                    "SegmentTemplate" | "Initialization" => {
+                    "SegmentTemplate" | "SegmentList" | "SegmentTimeline" | "S" | "SegmentURL" | "Initialization" => {
                         if let Some(level) = levels.last_mut() {
-                            level.addresses(&element);
+                            level.segments(name.as_ref(), &element);
                         }
                     }
                     "BaseURL" if !is_empty => base = Some(String::new()),
@@ -159,6 +168,15 @@ struct Inherited {
     id: Arc<str>,
     bandwidth: Option<u64>,
     codecs: Option<Arc<str>>,
+    period: usize,
+    /// Of these a second is made.
+    timescale: Option<u64>,
+    /// How many of them a segment lasts.
+    ticks: Option<u64>,
+    /// The same of the longest one that a timeline lists.
+    longest: Option<u64>,
+    /// The last one of a list, as it is written.
+    newest: String,
 }
 
 impl Inherited {
@@ -171,15 +189,36 @@ impl Inherited {
         });
     }
 
-    fn addresses(&mut self, element: &BytesStart<'_>) {
+    /// What an element that tells of segments says: where they are, and how long.
+    fn segments(&mut self, element_name: &str, element: &BytesStart<'_>) {
+        if element_name == "SegmentTimeline" {
+            self.longest = None;
+        }
         each_attribute(element, |name, value| {
-            let uri = || Some(value).filter(|uri| uri.len() <= MAX_URI).map(Arc::from);
-            match name {
-                "initialization" | "sourceURL" => self.initialization = uri(),
-                "media" => self.media = uri(),
+            let uri = || Some(value).filter(|uri| uri.len() <= MAX_URI);
+            match (element_name, name) {
+                ("SegmentTemplate", "initialization") | ("Initialization", "sourceURL") => {
+                    self.initialization = uri().map(Arc::from);
+                }
+                ("SegmentTemplate", "media") => self.media = uri().map(Arc::from),
+                ("SegmentURL", "media") => {
+                    self.newest.clear();
+                    self.newest.push_str(uri().unwrap_or_default());
+                }
+                ("SegmentTemplate" | "SegmentList", "timescale") => self.timescale = value.parse().ok(),
+                ("SegmentTemplate" | "SegmentList", "duration") => self.ticks = value.parse().ok(),
+                ("S", "d") => self.longest = self.longest.max(value.parse().ok()),
                 _ => {}
             }
         });
+    }
+
+    /// How long a segment is.
+    fn segment(&self) -> Option<Duration> {
+        let timescale = self.timescale.unwrap_or(1);
+        #[expect(clippy::cast_precision_loss, reason = "to a few nanoseconds is exact enough")]
+        let seconds = self.longest.or(self.ticks)? as f64 / timescale as f64;
+        (seconds > 0.0 && seconds <= MAX_SECONDS).then(|| Duration::from_secs_f64(seconds))
     }
 
     fn set_base(&mut self, base: &str) {
@@ -190,8 +229,22 @@ impl Inherited {
         }
     }
 
+    fn newest(&self, room: &mut AddressRoom) -> Option<String> {
+        let newest = Some(&self.newest).filter(|newest| !newest.is_empty())?;
+        join(&self.base, newest).filter(|newest| room.take(newest.len()))
+    }
+
     /// A representation has ended. `room`: this many bytes of addresses may be kept still.
     fn close(self, manifest: &mut Manifest, room: &mut AddressRoom) {
+        let representation = Representation {
+            id: Arc::clone(&self.id),
+            bandwidth: self.bandwidth,
+            codecs: self.codecs.clone(),
+            media: None,
+            segment: self.segment(),
+            newest: self.newest(room),
+            period: self.period,
+        };
         // Most have what the one before them had, and it says nothing of themselves: then it is not made again.
         let of = [Some(&self.base), self.initialization.as_ref(), self.media.as_ref()].map(|text| text.cloned());
         let names_itself = |uri: &Arc<str>| uri.contains("$RepresentationID") || uri.contains("$Bandwidth");
@@ -203,7 +256,7 @@ impl Inherited {
             && let Some(last) = manifest.representations.last()
         {
             let media = last.media.clone();
-            manifest.representations.push(Representation { media, id: self.id, bandwidth: self.bandwidth, codecs: self.codecs });
+            manifest.representations.push(Representation { media, ..representation });
             return;
         }
         let is_same_for_all = !self.initialization.iter().chain(&self.media).any(names_itself);
@@ -225,37 +278,8 @@ impl Inherited {
             Some(last) => Some(Arc::clone(last)),
             None => room.take(media.len()).then(|| media.into()),
         });
-        manifest.representations.push(Representation { media, id: self.id, bandwidth: self.bandwidth, codecs: self.codecs });
+        manifest.representations.push(Representation { media, ..representation });
     }
-}
-
-/// A duration (XML Schema 3.2.6) of days, hours, minutes and seconds; years and months, which no encoder writes but as zero, are
-/// taken as 365 and 30 days.
-fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim().strip_prefix('P')?;
-    let (mut seconds, mut in_time, mut any) = (0.0, false, false);
-    while !rest.is_empty() {
-        if let Some(time) = rest.strip_prefix('T').filter(|_| !in_time) {
-            (rest, in_time) = (time, true);
-            continue;
-        }
-        let end = rest.find(|sign: char| !sign.is_ascii_digit() && sign != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let unit = match (rest.as_bytes()[end], in_time) {
-            (b'Y', false) => 365.0 * 86_400.0,
-            (b'M', false) => 30.0 * 86_400.0,
-            (b'W', false) => 7.0 * 86_400.0,
-            (b'D', false) => 86_400.0,
-            (b'H', true) => 3600.0,
-            (b'M', true) => 60.0,
-            (b'S', true) => 1.0,
-            _ => return None,
-        };
-        seconds += number * unit;
-        any = true;
-        rest = &rest[end + 1..];
-    }
-    (any && seconds <= MAX_SECONDS).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn push(base: Option<&mut String>, piece: &str) {
@@ -403,6 +427,22 @@ mod tests {
     }
 
     #[test]
+    fn segments_last_as_long_as_the_manifest_says() {
+        let text = "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate timescale='1000' duration='1920' media='a-$Number$'/>\
+                    <Representation id='1'/><Representation id='2'><SegmentTemplate timescale='90000'/></Representation></AdaptationSet>\
+                    <AdaptationSet><SegmentTemplate timescale='48000' media='b-$Time$'><SegmentTimeline><S t='0' d='96000' r='3'/>\
+                    <S d='97024'/><S d='1024'/></SegmentTimeline></SegmentTemplate><Representation id='3'/></AdaptationSet></Period>\
+                    <Period><AdaptationSet><Representation id='4'><BaseURL>c/</BaseURL><SegmentList duration='4'><SegmentURL media='1.ts'/>\
+                    <SegmentURL media='2.ts'/></SegmentList></Representation><Representation id='5'><SegmentTemplate timescale='0'\
+                    duration='1'/></Representation></AdaptationSet></Period></MPD>";
+        let manifest = parse(text.as_bytes()).unwrap();
+        let millis: Vec<_> = manifest.representations.iter().map(|one| one.segment.map(|segment| segment.as_millis())).collect();
+        assert_eq!(millis, [Some(1920), Some(21), Some(2021), Some(4000), None]);
+        let newest: Vec<_> = manifest.representations.iter().map(|one| (one.period, one.newest.as_deref())).collect();
+        assert_eq!(newest, [(0, None), (0, None), (0, None), (1, Some("c/2.ts")), (1, None)]);
+    }
+
+    #[test]
     fn what_is_no_manifest_says_so() {
         for (text, line) in [("", 1), ("#EXTM3U", 1), ("<html/>", 1), ("<MPD>\n<Period>\n</MPD>", 3), ("<MPD>\n<", 2)] {
             assert_eq!(parse(text.as_bytes()), Err(Fault { line, what: Wrong::NoManifest }), "{text}");
@@ -435,29 +475,6 @@ mod tests {
         assert_eq!(kept(&format!("a$Number${long}")), MAX_REPRESENTATIONS, "one text for all");
         assert!(kept(&format!("$RepresentationID$-$Number${long}")) < MAX_REPRESENTATIONS);
         assert_eq!(kept("$RepresentationID$-$Number$.m4s"), MAX_REPRESENTATIONS);
-    }
-
-    #[test]
-    fn durations_read() {
-        for (text, seconds) in [
-            ("PT2S", Some(2.0)),
-            ("PT0H1M30.5S", Some(90.5)),
-            ("P0Y0M0DT0H0M4.000S", Some(4.0)),
-            ("P1DT1H", Some(90_000.0)),
-            ("P1M", Some(2_592_000.0)),
-            ("P", None),
-            ("PT", None),
-            ("2S", None),
-            ("-PT2S", None),
-            ("PT2", None),
-            ("P2S", None),
-            ("PT.S", None),
-            ("PTTS", None),
-            ("P99999999999Y", None),
-            ("PT\u{e4}S", None),
-        ] {
-            assert_eq!(duration(text), seconds.map(Duration::from_secs_f64), "{text}");
-        }
     }
 
     #[test]
@@ -518,7 +535,6 @@ mod tests {
                 let _ = parse(bytes);
                 let _ = places(bytes, |_| true);
             }
-            let _ = duration(&like);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::live::{Live, understand};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -28,7 +30,8 @@ impl Followed {
         self.clock.advance(Duration::from_millis(700));
         let object = ObjectId { namespace: self.namespace.clone(), key: key.clone() };
         let understood = understand(Kind::of(key, body), body);
-        self.live.playlist(&object, &understood, self.clock.now() + Duration::from_secs(3600), |_| None);
+        let etag = HeaderValue::from(body.len());
+        self.live.playlist(&object, &understood, (&etag, self.clock.now() + Duration::from_secs(3600)), |_| None);
         let _ = self.live.look(3, |_| false);
         if let Ok(missing) = Key::parse("a/missing_7.m4s") {
             let _ = (self.live.awaits(&missing), self.live.previous(&missing));

@@ -226,7 +226,7 @@ impl Upload {
                 if let Understood::Hls(Playlist::Media(media)) = &understood {
                     meta.target_duration = media.target_duration;
                 }
-                Some(self.note(understood, body.bytes.len(), meta.expires).await?)
+                Some(self.note(understood, body.bytes.len(), &meta).await?)
             }
             None => None,
         };
@@ -240,20 +240,19 @@ impl Upload {
             tally.outcome = UploadOutcome::Superseded;
             return Ok(Stored { etag: None, length });
         };
-        match noted {
-            // The stream is alive: what its players start with lives as long as what they have just been given.
-            Some(noted) => {
-                let needs = noted.needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
-                for needed in needs.filter(|needed| hosted.hot.renew(needed, expires)) {
-                    hosted.live.renewed(needed, expires);
-                }
-            }
+        // The stream is alive: what its players start with lives as long as what they have just been given.
+        let needs = match noted {
+            Some(noted) => noted.needs,
             None => {
                 let before = published.replaced.as_deref().or(below.as_deref());
                 let predecessor = before::predecessor(before, &published.entry);
                 let took = hot.clock().now().since(admitted);
-                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, predecessor);
+                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, predecessor)
             }
+        };
+        let needs = needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
+        for needed in needs.filter(|needed| hosted.hot.renew(needed, expires)) {
+            hosted.live.renewed(needed, expires);
         }
         drop(turn);
         hosted.durable_tier.settled(&object.key, true).await?;
@@ -272,11 +271,11 @@ impl Upload {
         self.hosted.work.of_writers.work(length, work).await
     }
 
-    /// Has a playlist or MPD of this length noted, which will live until `expires`.
-    async fn note(&self, understood: Understood, length: usize, expires: Moment) -> Result<Noted, OriginError> {
-        let (hosted, object) = (Arc::clone(&self.hosted), self.object.clone());
+    /// Has a playlist or MPD of this length noted.
+    async fn note(&self, understood: Understood, length: usize, meta: &Meta) -> Result<Noted, OriginError> {
+        let (hosted, object, etag, expires) = (Arc::clone(&self.hosted), self.object.clone(), meta.etag.clone(), meta.expires);
         let stored = |hosted: &Hosted, key: &Key| hosted.hot.peek(key).map(|entry| entry.meta.etag.clone());
-        let work = move || hosted.live.playlist(&object, &understood, expires, |key| stored(&hosted, key));
+        let work = move || hosted.live.playlist(&object, &understood, (&etag, expires), |key| stored(&hosted, key));
         self.hosted.work.of_writers.work(length, work).await
     }
 

@@ -30,7 +30,8 @@ impl Origin {
                     Some(there) => Some(there.meta.etag.clone()),
                     None => hosted.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
                 };
-                let noted = hosted.live.kept(&object, &understood, (entry.meta.modified, entry.meta.expires), stored);
+                let noted =
+                    hosted.live.kept(&object, &understood, entry.meta.modified, (&entry.meta.etag, entry.meta.expires), stored);
                 hosted.hot.understood(&entry, noted.liveness);
             }
         }

@@ -1,7 +1,13 @@
 //! One MPD, followed from version to version as far as its health needs.
+//!
+//! It lives by its segments: by those that come under the names its templates give, or by those it lists. Where neither can be seen from
+//! here, because they lead elsewhere, it lives by being written anew.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderValue;
 
 use super::event::Now;
 use super::numbered::Numbered;
@@ -13,8 +19,12 @@ use crate::model::liveness::Standing;
 
 /// How long a segment is taken to be where an MPD does not say.
 const USUAL: Duration = Duration::from_secs(2);
+/// No segment counts as shorter: who makes shorter ones is not asked for them more often than that.
+const SHORTEST: Duration = Duration::from_millis(500);
 /// Initialisation segments of one MPD, the last of them: its last period is where it is live.
 const NEEDS: usize = 1024;
+/// While its segments come, what an MPD needs is kept alive anew after this at the earliest.
+const RENEWED_AFTER: Duration = Duration::from_secs(1);
 
 /// An MPD, followed as far as its health needs.
 #[derive(Debug)]
@@ -30,32 +40,67 @@ pub(super) struct Dash {
     pub(super) told: Standing,
     pub(super) late_told: Option<Moment>,
     pub(super) last: Option<Key>,
-    /// The names of its segments, where they are numbered and it is live.
-    pub(super) numbered: Vec<Arc<Numbered>>,
+    /// The names of its segments, where they are made of templates and it is live.
+    pub(super) series: Vec<Series>,
+    /// Segments that come are known by these names.
+    pub(super) are_seen: bool,
+    /// What shows that it goes on, where that is not its segments.
+    sign: Option<u64>,
+    renewed: Option<Moment>,
+}
+
+/// The segments of a template.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub(super) numbered: Arc<Numbered>,
+    /// How long one is.
+    pub(super) segment: Option<Duration>,
+    /// When the last one came.
+    pub(super) came: Option<Moment>,
 }
 
 /// What following needs of a version of an MPD: made of it before any lock is taken, and bounded, whatever it says.
 #[derive(Debug)]
 pub(super) struct Sketch {
     pub(super) period: Duration,
+    /// How often it is written anew, if it is said.
+    rewritten: Option<Duration>,
     pub(super) dynamic: bool,
     pub(super) needs: Vec<Key>,
-    pub(super) numbered: Vec<Arc<Numbered>>,
+    pub(super) series: Vec<Series>,
+    /// The segments that it lists last, as one number.
+    listed: Option<u64>,
+    etag: HeaderValue,
 }
 
 impl Sketch {
-    pub(super) fn of(object: &ObjectId, manifest: &Manifest) -> Self {
+    pub(super) fn of(object: &ObjectId, manifest: &Manifest, etag: &HeaderValue) -> Self {
         let here = |uri: &String| uri::resolve(object, uri).filter(|found| found.namespace == object.namespace);
         let needs = manifest.initializations.iter().rev().filter_map(here).map(|found| found.key).take(NEEDS).collect();
-        let period = manifest.max_segment_duration.or(manifest.minimum_update_period).filter(|period| *period >= USUAL / 4);
-        let numbered = if manifest.dynamic { Numbered::of(object, manifest) } else { Vec::new() };
-        Self { period: period.unwrap_or(USUAL), dynamic: manifest.dynamic, needs, numbered }
+        // What comes most often is what is missed first.
+        let shortest = manifest.representations.iter().filter_map(|one| one.segment).min();
+        let period = shortest.or(manifest.max_segment_duration).or(manifest.minimum_update_period);
+        let period = period.filter(|period| !period.is_zero()).map_or(USUAL, |period| period.max(SHORTEST));
+        let named = if manifest.dynamic { Numbered::of(object, manifest) } else { Vec::new() };
+        let series = named.into_iter().map(|(numbered, segment)| Series { numbered, segment, came: None }).collect();
+        let mut listed = DefaultHasher::new();
+        let newest = manifest.representations.iter().filter_map(|one| one.newest.as_ref());
+        let count = newest.map(|newest| newest.hash(&mut listed)).count();
+        Self {
+            period,
+            rewritten: manifest.minimum_update_period,
+            dynamic: manifest.dynamic,
+            needs,
+            series,
+            listed: (count > 0).then(|| listed.finish()),
+            etag: etag.clone(),
+        }
     }
 
     /// Bytes of memory that are kept of it, about.
     pub(super) fn bytes(&self) -> usize {
         let names = self.needs.iter().map(|name| super::NAME_BYTES + name.as_str().len());
-        names.chain(self.numbered.iter().map(|numbered| numbered.bytes())).sum()
+        names.chain(self.series.iter().map(|series| series.numbered.bytes())).sum()
     }
 }
 
@@ -73,8 +118,47 @@ impl Dash {
             told: Standing::Live,
             late_told: None,
             last: None,
-            numbered: Vec::new(),
+            series: Vec::new(),
+            are_seen: false,
+            sign: None,
+            renewed: None,
         }
+    }
+
+    /// Takes up a version.
+    pub(super) fn follow(&mut self, version: &Sketch, now: Now) {
+        let sign = version.listed.filter(|_| !self.are_seen);
+        let (period, sign) = match sign {
+            None if !self.are_seen => {
+                let mut written = DefaultHasher::new();
+                version.etag.hash(&mut written);
+                (version.period.max(version.rewritten.unwrap_or_default()), Some(written.finish()))
+            }
+            sign => (version.period, sign),
+        };
+        if self.sign.is_some() && sign.is_some() && self.sign != sign {
+            self.pulse.beat(now.moment);
+            self.updated = now.wall;
+        }
+        (self.sign, self.period, self.dynamic) = (sign, period, version.dynamic);
+        (self.written, self.needs) = (now.moment, version.needs.clone());
+    }
+
+    /// One of its segments has come. Says whether what it needs is to be kept alive anew.
+    pub(super) fn came(&mut self, key: &Key, by: &Arc<Numbered>, now: Now) -> bool {
+        if !self.dynamic || self.needs.contains(key) {
+            return false;
+        }
+        self.pulse.beat(now.moment);
+        (self.updated, self.last) = (now.wall, Some(key.clone()));
+        if let Some(series) = self.series.iter_mut().find(|series| Arc::ptr_eq(&series.numbered, by)) {
+            series.came = Some(now.moment);
+        }
+        let is_due = self.renewed.is_none_or(|renewed| now.moment.since(renewed) >= RENEWED_AFTER);
+        if is_due {
+            self.renewed = Some(now.moment);
+        }
+        is_due
     }
 
     /// How it stands now.

@@ -100,19 +100,19 @@ impl LiveState {
 
     pub(super) fn mpd(&mut self, (namespace, key): (&Namespace, &Key), version: Sketch, now: Now, expires: Moment) -> Noted {
         let first = !self.manifests.contains_key(key);
-        if first {
-            self.mpd_folders.add(key);
-        }
         self.places.written(key, version.dynamic, version.bytes());
         let dash = self.manifests.entry(key.clone()).or_insert_with(|| Dash::new(now, expires));
-        (dash.period, dash.dynamic) = (version.period, version.dynamic);
-        (dash.written, dash.expires) = (now.moment, expires);
-        dash.needs.clone_from(&version.needs);
-        if dash.numbered != version.numbered {
-            self.templates.remove(key, &dash.numbered);
-            self.templates.add(key, &version.numbered);
-            dash.numbered = version.numbered;
+        dash.expires = expires;
+        let are_the_same = dash.series.len() == version.series.len()
+            && dash.series.iter().zip(&version.series).all(|(one, other)| one.numbered == other.numbered);
+        if are_the_same {
+            dash.series.iter_mut().zip(&version.series).for_each(|(known, new)| known.segment = new.segment);
+        } else {
+            self.templates.remove(key, dash.series.iter().map(|series| &series.numbered));
+            dash.are_seen = self.templates.add(key, version.series.iter().map(|series| &series.numbered));
+            dash.series.clone_from(&version.series);
         }
+        dash.follow(&version, now);
         if first {
             let detail = format!("an MPD of type {}", if dash.dynamic { "dynamic" } else { "static" });
             self.events.announce(now, &EventSubject { namespace, stream: key, playlist: key }, EventKind::Started, detail);
@@ -121,6 +121,20 @@ impl LiveState {
         let liveness = Liveness::new(Arc::clone(&dash.pulse), period, None, dash.updated);
         self.make_room(key);
         Noted { liveness: Arc::new(liveness), needs: version.needs }
+    }
+
+    /// A segment of MPDs has come. Hands over what is to live as long as it does: they, and what they need.
+    pub(super) fn came(&mut self, key: &Key, now: Now, expires: Moment) -> Vec<Key> {
+        let mut needs = Vec::new();
+        for (manifest, by) in self.templates.naming(key) {
+            let Some(dash) = self.manifests.get_mut(manifest) else { continue };
+            if dash.came(key, by, now) {
+                dash.expires = dash.expires.max(expires);
+                needs.push(manifest.clone());
+                needs.extend(dash.needs.iter().cloned());
+            }
+        }
+        needs
     }
 
     /// A playlist that can't be read: it is stored as it came, and what was known of the one before it stands.

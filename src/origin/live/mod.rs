@@ -137,16 +137,16 @@ impl Live {
         Now { moment: self.clock.now(), wall: self.clock.wall() }
     }
 
-    /// Notes a playlist or MPD that is about to be stored and will live until `expires`. `stored` tells the entity tag of what
+    /// Notes a playlist or MPD that is about to be stored with this entity tag and will live until `expires`. `stored` tells the entity tag of what
     /// is stored under a key now.
     pub(super) fn playlist(
         &self,
         object: &ObjectId,
         understood: &Understood,
-        expires: Moment,
+        (etag, expires): (&HeaderValue, Moment),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
-        self.playlist_of(self.now(), object, understood, expires, stored)
+        self.playlist_of(self.now(), object, understood, (etag, expires), stored)
     }
 
     /// Notes a playlist or MPD that has been kept since it was `written`, before this process began: as it would have been then.
@@ -154,11 +154,12 @@ impl Live {
         &self,
         object: &ObjectId,
         understood: &Understood,
-        (written, expires): (WallTime, Moment),
+        written: WallTime,
+        (etag, expires): (&HeaderValue, Moment),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
         let now = Now { moment: self.clock.moment_of(written), wall: written };
-        self.playlist_of(now, object, understood, expires, stored)
+        self.playlist_of(now, object, understood, (etag, expires), stored)
     }
 
     fn playlist_of(
@@ -166,7 +167,7 @@ impl Live {
         now: Now,
         object: &ObjectId,
         understood: &Understood,
-        expires: Moment,
+        (etag, expires): (&HeaderValue, Moment),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
         let (namespace, key) = (&self.namespace, &object.key);
@@ -195,7 +196,7 @@ impl Live {
                 noted
             }
             Understood::Dash(manifest) => {
-                let version = Sketch::of(object, manifest);
+                let version = Sketch::of(object, manifest, etag);
                 self.state.lock().mpd((namespace, key), version, now, expires)
             }
             Understood::Broken(fault) => self.state.lock().broken((namespace, key), fault, now, expires),
@@ -223,7 +224,7 @@ impl Live {
         state.renditions.contains_key(key) || state.manifests.contains_key(key)
     }
 
-    /// Notes a segment that has been stored in place of that.
+    /// Notes a segment that has been stored in place of that. Hands over what is to live as long as it does.
     pub(super) fn segment(
         &self,
         key: &Key,
@@ -231,7 +232,7 @@ impl Live {
         bytes: u64,
         took: Duration,
         predecessor: Predecessor,
-    ) {
+    ) -> Vec<Key> {
         let now = self.now();
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -241,20 +242,13 @@ impl Live {
         if let Some(rendition) = listed_by.as_ref().and_then(|playlist| state.renditions.get_mut(playlist)) {
             rendition.arrived(key, &arrival);
         }
-        let is_media = is_media(key);
-        if is_media {
-            for manifest in state.mpd_folders.beside(key) {
-                if let Some(dash) = state.manifests.get_mut(manifest) {
-                    dash.pulse.beat(now.moment);
-                    (dash.updated, dash.last) = (now.wall, Some(key.clone()));
-                }
-            }
-        }
+        let needs = state.came(key, now, arrival.expires);
         let mut arrivals = self.arrivals.lock();
-        if predecessor == Predecessor::OtherMedia && is_media {
+        if predecessor == Predecessor::OtherMedia && is_media(key) {
             state.reused(&self.namespace, key, arrivals.listed_by(key), now);
         }
         arrivals.put(key, arrival, listed_by);
+        needs
     }
 
     /// Notes that a multivariant playlist lives longer.

@@ -1,8 +1,9 @@
-//! Segments that an MPD announces by a template with a number: who plays at the live edge asks for the next one before its first
-//! frame is encoded.
+//! Segments that an MPD names by a template: those that come keep it alive, and who plays at the live edge asks for the next one before
+//! its first frame is encoded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::RandomState;
 
@@ -19,40 +20,43 @@ const ALIKE: usize = 16;
 /// The digits of a name, from its end, that are looked at: a number stands among the last ones.
 const DIGITS: usize = 64;
 
-/// The names of a representation's segments (ISO/IEC 23009-1 5.3.9.4.4), as keys around their number. Neither part is longer than a
-/// key.
+/// The names of a representation's segments (ISO/IEC 23009-1 5.3.9.4.4), as keys around their number or time. Neither part is longer
+/// than a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Numbered {
     before: Box<str>,
     after: Box<str>,
-    /// The digits of a short number are filled up to this many.
-    width: usize,
+    /// The digits of a short number are filled up to this many. `None`: it is a time, and there is no telling the next one.
+    width: Option<usize>,
 }
 
 impl Numbered {
-    /// From a template relative to its manifest; `None` when it has no number or leads to another namespace.
+    /// From a template relative to its manifest; `None` when it has neither a number nor a time, or leads to another namespace.
     fn new(manifest: &ObjectId, template: &str) -> Option<Self> {
-        let (before, rest) = template.split_once("$Number")?;
+        let numbered = template.split_once("$Number");
+        let is_numbered = numbered.is_some();
+        let (before, rest) = numbered.or_else(|| template.split_once("$Time"))?;
         let (format, after) = rest.split_once('$')?;
         let width = if format.is_empty() { 1 } else { format.strip_prefix("%0")?.strip_suffix('d')?.parse().ok()? };
         let first = uri::resolve(manifest, &format!("{before}0")).filter(|found| found.namespace == manifest.namespace)?;
         let before = first.key.as_str().strip_suffix('0')?.into();
         let after = after.split('?').next().filter(|after| after.len() <= MAX_KEY)?.into();
-        Some(Self { before, after, width: std::cmp::min(width, 20) })
+        Some(Self { before, after, width: is_numbered.then(|| std::cmp::min(width, 20)) })
     }
 
-    /// Those of an MPD, each once: most representations have theirs from the adaptation set.
-    pub(super) fn of(object: &ObjectId, manifest: &Manifest) -> Vec<Arc<Self>> {
-        let mut templates: Vec<Arc<Self>> = Vec::new();
+    /// Those of an MPD, each once, and how long a segment of it is: most representations have theirs from the adaptation set.
+    pub(super) fn of(object: &ObjectId, manifest: &Manifest) -> Vec<(Arc<Self>, Option<Duration>)> {
+        let mut templates: Vec<(Arc<Self>, Option<Duration>)> = Vec::new();
         let mut last = None;
-        for template in manifest.representations.iter().rev().filter_map(|one| one.media.as_deref()) {
+        for one in manifest.representations.iter().rev() {
+            let Some(template) = one.media.as_deref() else { continue };
             if last.replace(template) == Some(template) {
                 continue;
             }
             if let Some(numbered) =
-                Self::new(object, template).filter(|numbered| !templates.iter().any(|known| **known == *numbered))
+                Self::new(object, template).filter(|numbered| !templates.iter().any(|(known, _)| **known == *numbered))
             {
-                templates.push(Arc::new(numbered));
+                templates.push((Arc::new(numbered), one.segment));
                 if templates.len() == OF_ONE {
                     break;
                 }
@@ -66,10 +70,26 @@ impl Numbered {
         2 * super::NAME_BYTES + self.before.len() + self.after.len()
     }
 
+    /// Whether it is the name of one of these.
+    fn names(&self, key: &Key) -> bool {
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(rest) = key.as_str().strip_prefix(&*self.before) else { return false };
+        match self.after.split_once('$') {
+            None => rest.strip_suffix(&*self.after).is_some_and(is_digits),
+            // The number once more, or that of a part of the segment: what stands around the last one is enough.
+            Some((middle, more)) => {
+                let last = more.rsplit('$').next().unwrap_or_default();
+                let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                digits > 0 && rest[digits..].starts_with(middle) && rest.ends_with(last)
+            }
+        }
+    }
+
     /// The segment before this one; `None` when it is none of these, or the first.
     fn previous(&self, key: &Key) -> Option<Key> {
+        let width = self.width?;
         let digits = key.as_str().strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
-        let name = |number: u64| format!("{}{number:0width$}{}", self.before, self.after, width = self.width);
+        let name = |number: u64| format!("{}{number:0width$}{}", self.before, self.after);
         let number: u64 = digits.parse().ok()?;
         if name(number) != key.as_str() {
             return None;
@@ -90,19 +110,22 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// Takes up those of an MPD.
-    pub(super) fn add(&mut self, manifest: &Key, templates: &[Arc<Numbered>]) {
+    /// Takes up those of an MPD; says whether any of them are known now.
+    pub(super) fn add<'a>(&mut self, manifest: &Key, templates: impl IntoIterator<Item = &'a Arc<Numbered>>) -> bool {
+        let mut is_known = false;
         for numbered in templates {
             let alike = self.by_before.get(&numbered.before).map_or(0, Vec::len);
             if self.count < TOGETHER && alike < ALIKE {
                 self.by_before.entry(numbered.before.clone()).or_default().push((manifest.clone(), Arc::clone(numbered)));
                 self.count += 1;
+                is_known = true;
             }
         }
+        is_known
     }
 
     /// Lets go of those of an MPD.
-    pub(super) fn remove(&mut self, manifest: &Key, templates: &[Arc<Numbered>]) {
+    pub(super) fn remove<'a>(&mut self, manifest: &Key, templates: impl IntoIterator<Item = &'a Arc<Numbered>>) {
         for numbered in templates {
             let Some(alike) = self.by_before.get_mut(&numbered.before) else { continue };
             let before = alike.len();
@@ -115,14 +138,20 @@ impl Templates {
     }
 
     /// The segment before this one, and the MPD that numbers them.
-    pub(super) fn previous(&self, key: &Key) -> Option<(Key, &Key)> {
-        if self.count == 0 {
-            return None;
-        }
-        let name = key.as_str();
+    pub(super) fn previous<'a>(&'a self, key: &'a Key) -> Option<(Key, &'a Key)> {
+        self.alike(key).find_map(|(manifest, numbered)| Some((numbered.previous(key)?, manifest)))
+    }
+
+    /// The MPDs of which this is a segment, and by which template of theirs.
+    pub(super) fn naming<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a OfManifest> {
+        self.alike(key).filter(|(_, numbered)| numbered.names(key))
+    }
+
+    /// Those whose number or time may begin somewhere in this name.
+    fn alike<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a OfManifest> {
+        let name = if self.count == 0 { "" } else { key.as_str() };
         let digits = name.bytes().enumerate().rev().filter(|(_, byte)| byte.is_ascii_digit()).take(DIGITS);
-        let mut alike = digits.filter_map(|(at, _)| self.by_before.get(&name[..at])).flatten();
-        alike.find_map(|(manifest, numbered)| Some((numbered.previous(key)?, manifest)))
+        digits.filter_map(move |(at, _)| self.by_before.get(&name[..at])).flatten()
     }
 }
 
@@ -138,7 +167,7 @@ mod tests {
             format!("<AdaptationSet><SegmentTemplate media='{text}'/>{}</AdaptationSet>", "<Representation/>".repeat(20))
         });
         let text = format!("<MPD type='dynamic'><Period>{}</Period></MPD>", sets.collect::<String>());
-        Numbered::of(&object, &mpd::parse(text.as_bytes()).unwrap())
+        Numbered::of(&object, &mpd::parse(text.as_bytes()).unwrap()).into_iter().map(|(numbered, _)| numbered).collect()
     }
 
     #[test]
@@ -161,7 +190,8 @@ mod tests {
             all.add(manifest, set);
         }
         assert_eq!(all.count, TOGETHER);
-        let (previous, manifest) = all.previous(&Key::parse("a/7-39-100.m4s").unwrap()).unwrap();
+        let segment = Key::parse("a/7-39-100.m4s").unwrap();
+        let (previous, manifest) = all.previous(&segment).unwrap();
         assert_eq!((previous.as_str(), manifest), ("a/7-39-99.m4s", &manifests[7]));
         let alike: Vec<String> = (0..50).map(|end| format!("same$Number$.{end}")).collect();
         for (manifest, set) in manifests.iter().zip(&sets) {

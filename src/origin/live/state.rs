@@ -27,7 +27,6 @@ pub(super) struct LiveState {
     /// The places of all of these.
     pub(super) places: Places,
     pub(super) folders: Folders,
-    pub(super) mpd_folders: Folders,
     pub(super) templates: Templates,
     pub(super) expected: ByKey<Expected>,
     pub(super) events: Events,
@@ -44,7 +43,6 @@ impl Default for LiveState {
             streams: StreamTable::default(),
             places: Places::new(FOLLOWED, FOLLOWED_BYTES),
             folders: Folders::default(),
-            mpd_folders: Folders::default(),
             templates: Templates::default(),
             expected: ByKey::default(),
             events: Events::default(),
@@ -109,8 +107,7 @@ impl LiveState {
 
     pub(super) fn let_go_manifest(&mut self, key: &Key) {
         if let Some(dash) = self.manifests.remove(key) {
-            self.mpd_folders.remove(key);
-            self.templates.remove(key, &dash.numbered);
+            self.templates.remove(key, dash.series.iter().map(|series| &series.numbered));
         }
     }
 }

@@ -1,0 +1,150 @@
+//! MPDs: what keeps one alive, and for how long.
+
+use super::{STALE_AFTER, Scene, key, seconds};
+use crate::model::liveness::Standing;
+
+const TEMPLATE: &str = "timescale=\"1000\" initialization=\"init\"";
+
+fn mpd(head: &str, base: &str, segments: &str) -> String {
+    format!(
+        "<MPD type=\"dynamic\" {head}>{base}<Period><AdaptationSet>{segments}<Representation id=\"v\" bandwidth=\"1\"/>\
+         </AdaptationSet></Period></MPD>"
+    )
+}
+
+impl Scene {
+    fn stands(&self, name: &str) -> Standing {
+        let report = self.report();
+        report.iter().find(|stream| stream.stream == name).unwrap().state
+    }
+
+    fn came(&mut self, name: &str) {
+        let now = self.clock.wall().millis().to_string();
+        self.segment(name, &now, 1000, seconds(0.1));
+    }
+}
+
+#[test]
+fn a_segment_is_what_the_template_says() {
+    for (base, media, segment) in [
+        ("", "v-$Number$.m4s", "a/v-7.m4s"),
+        ("<BaseURL>../media/</BaseURL>", "v-$Number$.m4s", "media/v-7.m4s"),
+        ("", "v-$Number%06d$.webm", "a/v-000007.webm"),
+        ("", "$RepresentationID$/$Number$", "a/v/7"),
+        ("", "v/$Time$", "a/v/90000"),
+        ("", "$Number$/v-$Number$.dash", "a/7/v-7.dash"),
+    ] {
+        let mut scene = Scene::new();
+        let text = mpd("", base, &format!("<SegmentTemplate {TEMPLATE} duration=\"1000\" media=\"{media}\"/>"));
+        let noted = scene.playlist("a/p.mpd", &text);
+        assert_eq!(scene.look(), ["started a/p.mpd"]);
+        for _ in 0..8 {
+            scene.pass(1.0);
+            scene.came(segment);
+            // What else lies beside it is none of its segments.
+            scene.came("a/x-7.m4s");
+            scene.came("a/deeper/v-7.m4s");
+        }
+        assert_eq!(scene.look(), Vec::<String>::new(), "{media}");
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+        for _ in 0..4 {
+            scene.pass(1.0);
+            scene.came("a/x-7.m4s");
+            scene.came("a/init");
+            scene.playlist("a/p.mpd", &text);
+        }
+        let _ = scene.look();
+        assert_eq!(scene.stands("a/p.mpd"), Standing::Stale, "{media}");
+        assert!(noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    }
+}
+
+#[test]
+fn a_segment_is_as_long_as_the_manifest_says_whatever_its_update_period() {
+    let timeline = "<SegmentTimeline><S t=\"0\" d=\"4000\" r=\"2\"/></SegmentTimeline>";
+    for (head, duration, inside) in
+        [("minimumUpdatePeriod=\"PT1S\"", "duration=\"4000\"", ""), ("minimumUpdatePeriod=\"PT8M20S\"", "", timeline)]
+    {
+        let mut scene = Scene::new();
+        let template = format!("<SegmentTemplate {TEMPLATE} media=\"$Number$\" {duration}>{inside}</SegmentTemplate>");
+        let noted = scene.playlist("a/p.mpd", &mpd(head, "", &template));
+        let _ = scene.look();
+        for number in 0..4 {
+            scene.pass(4.0);
+            assert_eq!(scene.look(), Vec::<String>::new(), "{head}");
+            scene.came(&format!("a/{number}"));
+        }
+        scene.pass(12.5);
+        assert_eq!(scene.look(), ["stale a/p.mpd"], "{head}");
+        assert!(noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    }
+}
+
+#[test]
+fn a_template_that_goes_on_keeps_its_manifest_and_initialisation_segment() {
+    let mut scene = Scene::new();
+    scene.playlist("a/p.mpd", &mpd("", "", &format!("<SegmentTemplate {TEMPLATE} duration=\"2000\" media=\"$Number$\"/>")));
+    for number in 0..4000 {
+        scene.pass(2.0);
+        scene.came(&format!("a/{number}"));
+        assert_eq!(scene.renewed, [key("a/p.mpd"), key("a/init")]);
+    }
+    assert_eq!(scene.look(), ["started a/p.mpd"], "longer than its time to live, and it is followed still");
+    scene.came("a/4000");
+    assert!(scene.renewed.is_empty(), "not with each one of many");
+    scene.playlist("a/p.mpd", "<MPD/>");
+    scene.pass(2.0);
+    scene.came("a/4001");
+    assert!(scene.renewed.is_empty(), "it has its end");
+}
+
+#[test]
+fn a_list_lives_by_what_it_lists_and_what_leads_elsewhere_by_being_written() {
+    let mut scene = Scene::new();
+    let list = |last: u32| {
+        let urls: String = (last - 2..=last).map(|number| format!("<SegmentURL media=\"{number}.ts\"/>")).collect();
+        mpd("", "", &format!("<SegmentList duration=\"2\">{urls}</SegmentList>"))
+    };
+    let elsewhere = |number: u32| {
+        let base = format!("<BaseURL>https://cdn.example/{number}/</BaseURL>");
+        mpd("minimumUpdatePeriod=\"PT2S\"", &base, "<SegmentTemplate duration=\"2\" media=\"$Number$\"/>")
+    };
+    for number in 3..9 {
+        scene.playlist("list.mpd", &list(number));
+        scene.playlist("elsewhere.mpd", &elsewhere(number));
+        scene.pass(2.0);
+        let _ = scene.look();
+        assert_eq!((scene.stands("list.mpd"), scene.stands("elsewhere.mpd")), (Standing::Live, Standing::Live));
+    }
+    for _ in 0..4 {
+        scene.playlist("list.mpd", &list(8).replace("<MPD", "<!-- once more --><MPD"));
+        scene.playlist("elsewhere.mpd", &elsewhere(8));
+        scene.pass(2.0);
+    }
+    let _ = scene.look();
+    assert_eq!((scene.stands("list.mpd"), scene.stands("elsewhere.mpd")), (Standing::Stale, Standing::Stale));
+}
+
+#[test]
+fn the_next_segment_of_a_live_mpd_is_known_by_its_number() {
+    let mut scene = Scene::new();
+    let mpd = |kind: &str, media: &str| {
+        format!(
+            "<MPD type=\"{kind}\" maxSegmentDuration=\"PT1S\"><Period><AdaptationSet><SegmentTemplate media=\"{media}\"/>\
+             <Representation id=\"v\" bandwidth=\"1\"/></AdaptationSet></Period></MPD>"
+        )
+    };
+    scene.playlist("a/p.mpd", &mpd("dynamic", "$RepresentationID$-$Number%05d$.m4s?x=1"));
+    let previous = |scene: &Scene, name: &str| scene.live.previous(&key(name)).map(|(key, period)| (key.to_string(), period));
+    assert_eq!(previous(&scene, "a/v-00010.m4s"), Some(("a/v-00009.m4s".to_owned(), seconds(1.0))));
+    assert_eq!(previous(&scene, "a/v-100000.m4s"), Some(("a/v-99999.m4s".to_owned(), seconds(1.0))));
+    for other in ["a/v-00000.m4s", "a/v-000010.m4s", "a/v-10.m4s", "a/v-+0010.m4s", "a/v-.m4s", "a/w-00010.m4s", "b/v-00010.m4s"]
+    {
+        assert_eq!(previous(&scene, other), None, "{other}");
+    }
+    scene.playlist("b/p.mpd", &mpd("dynamic", "$Number$.m4s"));
+    assert_eq!(previous(&scene, "b/10.m4s"), Some(("b/9.m4s".to_owned(), seconds(1.0))));
+    scene.playlist("a/p.mpd", &mpd("static", "$RepresentationID$-$Number%05d$.m4s"));
+    scene.playlist("b/p.mpd", &mpd("dynamic", "$Time$.m4s"));
+    assert_eq!((previous(&scene, "a/v-00010.m4s"), previous(&scene, "b/10.m4s")), (None, None));
+}
