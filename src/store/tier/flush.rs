@@ -114,6 +114,12 @@ impl JournalKeeper {
         }
         let objects = self.shared.state.lock().index.len();
         let namespace = &self.shared.namespace;
+        if self.journal.as_ref().is_some_and(Journal::has_later) {
+            tracing::warn!(
+                %namespace,
+                "a newer Springhead has kept the journal of a durable tier: it is left as it is, and the tier is looked at instead"
+            );
+        }
         if self.shared.has_worked.load(Ordering::Relaxed) {
             tracing::info!(%namespace, objects, in_order = is_all, tier = self.cold.name(), "the durable tier is open");
         }

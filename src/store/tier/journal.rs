@@ -2,7 +2,8 @@
 //!
 //! A folder of logs, read in the order of their numbers; one line for each object that was written or removed. It is a copy: the truth
 //! is what lies beside each object. So nothing here is synced, a line may be missing after a crash, and only a log that ends with
-//! the mark of an orderly stop is believed without looking at the objects again.
+//! the mark of an orderly stop is believed without looking at the objects again. A log says in its first line which form it has (`=1`;
+//! those of before that was written down have no such line), and one of a later form is left as it is: it may be needed again.
 //!
 //! Invariant: who holds the folder's lock is the only one who writes to it, or to the namespace's objects for tidiness' sake.
 
@@ -18,6 +19,9 @@ use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 
+/// The form of a log, and what its first line begins with.
+const FORM: u64 = 1;
+const FORM_SIGN: char = '=';
 /// The last line of an orderly stop.
 const END: &str = ".";
 /// The first line of a log that replaces all before it.
@@ -40,6 +44,8 @@ pub(super) struct Journal {
     number: u64,
     /// Lines in all logs together, nearly.
     lines: u64,
+    /// Logs that a later version wrote.
+    later: Vec<u64>,
     _lock: File,
 }
 
@@ -107,6 +113,21 @@ fn log_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:012}.log"))
 }
 
+/// Begins a log.
+fn open_log(folder: &Path, number: u64) -> io::Result<File> {
+    let mut log = OpenOptions::new().create_new(true).append(true).open(log_path(folder, number))?;
+    // A full disk is no reason to have no log: without this line it is of the first form.
+    if writeln!(log, "{FORM_SIGN}{FORM}").is_err() {
+        log.set_len(0)?;
+    }
+    Ok(log)
+}
+
+/// What a first line says of the form, if it is one that does.
+fn form(line: &str) -> Option<u64> {
+    line.strip_prefix(FORM_SIGN)?.parse().ok()
+}
+
 /// The logs' numbers, in their order.
 fn logs(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
@@ -131,25 +152,42 @@ impl Journal {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let number = logs(folder)?.last().map_or(1, |last| last + 1);
-        let log = OpenOptions::new().create_new(true).append(true).open(log_path(folder, number))?;
-        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, _lock: lock }))
+        let log = open_log(folder, number)?;
+        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, later: Vec::new(), _lock: lock }))
     }
 
-    /// Shows what the processes before wrote, in order. Says whether it is all: whether the last of them stopped in order, and no
-    /// line is damaged.
+    /// Whether [`Journal::read`] has found a log of a later form.
+    pub(super) fn has_later(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// Shows what the processes before wrote, in order. Says whether it is all: whether the last of them stopped in order, no line is
+    /// damaged, and no log is in a later form that nothing after it replaces.
     pub(super) fn read(&mut self, clock: &Clock, mut see: impl FnMut(Option<Line>)) -> io::Result<bool> {
-        let mut is_all = false;
+        let (mut is_all, mut is_passed_over) = (false, false);
         for number in logs(&self.folder)?.into_iter().filter(|number| *number < self.number) {
             let mut reader = BufReader::with_capacity(1 << 16, File::open(log_path(&self.folder, number))?);
-            let mut line = Vec::new();
+            let (mut line, mut is_first) = (Vec::new(), true);
             // An empty log is that of a process that wrote nothing: what held before it holds no more, as it may have died.
             is_all = false;
             while reader.read_until(b'\n', &mut line)? > 0 {
                 let text = std::str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
+                if std::mem::take(&mut is_first)
+                    && let Some(form) = text.and_then(form)
+                {
+                    if form > FORM {
+                        self.later.push(number);
+                        is_passed_over = true;
+                        break;
+                    }
+                    line.clear();
+                    continue;
+                }
                 is_all = match text {
                     Some(END) => true,
                     Some(ANEW) => {
                         see(None);
+                        is_passed_over = false;
                         false
                     }
                     Some(text) => {
@@ -170,7 +208,7 @@ impl Journal {
                 line.clear();
             }
         }
-        Ok(is_all)
+        Ok(is_all && !is_passed_over)
     }
 
     /// Writes what has changed.
@@ -199,10 +237,11 @@ impl Journal {
     /// have to be held still for that long.
     pub(super) fn compact(&mut self) -> io::Result<()> {
         let next = self.number + 1;
-        let log = OpenOptions::new().create_new(true).append(true).open(log_path(&self.folder, next))?;
+        let log = open_log(&self.folder, next)?;
         let last = std::mem::replace(&mut self.number, next);
         self.log = log;
-        let older: Vec<u64> = logs(&self.folder)?.into_iter().filter(|number| *number <= last).collect();
+        let is_ours = |number: &u64| *number <= last && !self.later.contains(number);
+        let older: Vec<u64> = logs(&self.folder)?.into_iter().filter(is_ours).collect();
         let mut live: HashMap<String, String, ahash::RandomState> = HashMap::default();
         for number in &older {
             for line in BufReader::new(File::open(log_path(&self.folder, *number))?).lines() {
@@ -218,7 +257,7 @@ impl Journal {
         }
         let draft = self.folder.join("draft");
         let mut writer = BufWriter::new(File::create(&draft)?);
-        writeln!(writer, "{ANEW}")?;
+        writeln!(writer, "{FORM_SIGN}{FORM}\n{ANEW}")?;
         for line in live.values() {
             writeln!(writer, "{line}")?;
         }
@@ -308,6 +347,39 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace('+', "%")).unwrap();
         assert!(!read(folder.path(), &clock).1, "damage is seen");
+    }
+
+    #[test]
+    fn a_log_of_a_later_form_is_left_alone_and_no_damage() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual());
+        let keys = ["a", "b", "c"].map(|name| Key::parse(name).unwrap());
+        let line = |key: &Key| {
+            let mut lines = Lines::default();
+            lines.written(key, &slot(1, &clock), &clock);
+            lines
+        };
+        // Without a first line, as it was once.
+        fs::write(log_path(folder.path(), 1), format!("{}{END}\n", line(&keys[0]).text)).unwrap();
+        assert_eq!(read(folder.path(), &clock), (BTreeMap::from([(keys[0].clone(), 1)]), true));
+        let later = format!("=2\n+\tof another kind\n{}{END}\n", line(&keys[1]).text);
+        let path = log_path(folder.path(), 7);
+        fs::write(&path, &later).unwrap();
+        let mut journal = Journal::claim(folder.path()).unwrap().unwrap();
+        let mut found = Vec::new();
+        assert!(!journal.read(&clock, |line| found.push(line)).unwrap(), "what it says is not known");
+        assert!(journal.has_later() && found.len() == 1, "what is before it is shown: {found:?}");
+        journal.write(&line(&keys[2])).unwrap();
+        journal.end().unwrap();
+        drop(journal);
+        let both = BTreeMap::from([(keys[0].clone(), 1), (keys[2].clone(), 1)]);
+        assert_eq!(read(folder.path(), &clock), (both.clone(), false), "nor at the start after that");
+        let mut journal = Journal::claim(folder.path()).unwrap().unwrap();
+        journal.read(&clock, |_| ()).unwrap();
+        journal.compact().unwrap();
+        journal.end().unwrap();
+        drop(journal);
+        assert_eq!(read(folder.path(), &clock), (both, true), "what was written anew replaces it");
+        assert_eq!(fs::read_to_string(&path).unwrap(), later);
     }
 
     proptest! {
