@@ -35,6 +35,20 @@ pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(text).decode_utf8().ok()
 }
 
+/// Whether every `%` begins an escape: otherwise two spellings decode to one text, `%zz` and `%25zz`.
+#[must_use]
+pub fn is_sound(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let [_, high, low, ..] = &rest[at..] else { return false };
+        if !(high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) {
+            return false;
+        }
+        rest = &rest[at + 3..];
+    }
+    true
+}
+
 /// Decodes once, to whatever bytes come out.
 #[must_use]
 pub fn decode_bytes(text: &str) -> Cow<'_, [u8]> {
@@ -63,6 +77,7 @@ mod tests {
             ("%ff", None),
         ] {
             assert_eq!(decode(text).as_deref(), decoded, "{text}");
+            assert_eq!(is_sound(text), !matches!(text, "%" | "%4" | "%zz%"), "{text}");
         }
         assert_eq!(&*decode_bytes("%ff%41"), b"\xffA");
     }
@@ -70,7 +85,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_reads_back(text in any::<String>()) {
-            assert_eq!(decode(&encode_path(&text).to_string()).as_deref(), Some(&*text));
+            let encoded = encode_path(&text).to_string();
+            assert_eq!(decode(&encoded).as_deref(), Some(&*text));
+            assert!(is_sound(&encoded));
         }
     }
 }

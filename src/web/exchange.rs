@@ -55,7 +55,7 @@ impl<'a> Exchange<'a> {
             return Err(Problem::head_too_large());
         }
         // It is read as it was sent, or not at all: cut off there, different names would be one.
-        if self.context.connection.take_fragment() {
+        if self.context.connection.take_cut_off(method, uri) {
             return Err(Problem::bad_request(
                 "a '#' in a URL begins a part that is never sent (RFC 9112 3.2): in a name write it as %23",
             ));

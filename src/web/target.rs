@@ -251,7 +251,13 @@ fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
+/// Decodes once. What may be read in two ways is not read: a `%` that begins no escape would stand for itself, and so does `%25`.
 fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+    if !percent::is_sound(text) {
+        return Err(Problem::bad_request(
+            "a '%' in a URL begins an escape of two hexadecimal digits (RFC 3986 2.1): in a name write a '%' itself as %25",
+        ));
+    }
     percent::decode(text).ok_or_else(|| Problem::bad_request("the URL does not decode to UTF-8"))
 }
 
@@ -307,6 +313,11 @@ mod tests {
             "/cache/live/a/",
             "/cache/live/a%00",
             "/cache/live/%ff",
+            "/cache/live/100%.ts",
+            "/cache/live/%zz.ts",
+            "/cache/live/a%4",
+            "/cache/live?key=%zz.ts",
+            "/cache/l%zve/a.ts",
             "/cache/live?key_base64=!!",
         ] {
             assert_eq!(parse(url), Err(()), "{url}");

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use crate::harness::{Origin, eventually};
@@ -160,4 +161,42 @@ fn a_number_sign_in_a_target_is_refused_and_never_another_name() {
     assert_eq!(wire.ask(&put("a.m3u8")).status, 204);
     let told = origin.refusals();
     assert!(told.iter().any(|line| line["detail"].as_str().is_some_and(|detail| detail.contains("%23"))), "{told:?}");
+}
+
+#[test]
+fn a_number_sign_is_seen_in_requests_that_come_before_their_turn_and_in_pieces() {
+    let origin = Origin::start();
+    let put = |key: &str| Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("#EXTM3U\n").to_bytes();
+    let chunked = |key: &str| Request::new("PUT", origin.path(key)).bearer(&origin.encoder).chunked("media", 2).to_bytes();
+    // As ffmpeg does over a connection that it keeps: it waits for no answer.
+    let mut wire = Wire::open(origin.address);
+    let all = [put("a.m3u8"), put("cam#1/live.m3u8"), chunked("b.ts"), chunked("cam#1/1.ts"), put("c.m3u8")].concat();
+    wire.write(&all);
+    let statuses: Vec<u16> = (0..5).map(|_| wire.answer_to("PUT").status).collect();
+    assert_eq!(statuses, [204, 400, 204, 400, 204]);
+    let line = put("cam#2/live.m3u8");
+    for cut in [1, 8, 30, 40, 60] {
+        let (one, other) = line.split_at(cut);
+        wire.write(one);
+        thread::sleep(Duration::from_millis(30));
+        assert_eq!(wire.write(other).answer_to("PUT").status, 400, "{cut}");
+    }
+    assert_eq!(origin.get("cam").status, 404);
+}
+
+#[test]
+fn a_percent_sign_that_begins_no_escape_is_refused_and_its_url_is_told() {
+    let origin = Origin::start();
+    for key in ["%zz.ts", "100%.ts", "a/%4"] {
+        let url = format!("/cache/live-origin/{key}?token=secret.{}", origin.encoder);
+        let refused = Request::new("PUT", url).bearer(&origin.encoder).body("media").send(origin.address);
+        assert_eq!((refused.status, &*refused.problem()), (400, "bad-request"), "{key}");
+        assert!(refused.text().contains("%25"), "{}", refused.text());
+        let told = origin.refusals();
+        let url = told.last().unwrap()["url"].as_str().unwrap();
+        assert!(url.starts_with(&format!("/cache/live-origin/{key}")) && !url.contains("secret"), "{url}");
+    }
+    origin.store("%25zz.ts", "media");
+    assert_eq!(origin.get("%25zz.ts").text(), "media");
+    assert_eq!(origin.get("%zz.ts").status, 400);
 }

@@ -4,7 +4,8 @@
 //! the time limits on its bytes, with [`stall`] for a client that takes nothing, [`stream`] for those of one HTTP/2 answer and [`late`]
 //! for when they fire long after their time; [`version`] tells which HTTP it is, [`encoders`] gives those who write threads of their own, and [`ahead`]
 //! knows which of them came first. What its bytes and its
-//! requests know of each other is in [`state`]; [`unread`] knows what is no request, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
+//! requests know of each other is in [`state`]; [`unread`] knows what is no request and [`fragment`] what the HTTP library does not
+//! tell of one, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
 //! wants.
 //!
 //! Invariants: every connection is counted from its admission to its end, and each of its waits has an end. A client that can be
@@ -16,6 +17,7 @@
 pub(super) mod admission;
 pub(super) mod ahead;
 mod encoders;
+mod fragment;
 mod in_flight;
 pub(super) mod late;
 pub(super) mod listener;

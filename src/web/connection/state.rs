@@ -3,11 +3,16 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, Method, Uri};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::fragment::CutOff;
 use super::unread::Unread;
 use crate::model::stamp::Stamp;
+
+/// How many requests may have come before their turn and still be known: more than clients send ahead.
+const MOST_CUT_OFF: usize = 32;
 
 /// What a connection is doing, as far as time limits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,8 @@ pub(in crate::web) struct ConnectionState {
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
-    fragment: AtomicBool,
+    has_cut_off: AtomicBool,
+    cut_off: Mutex<Vec<CutOff>>,
     unread: OnceLock<Box<(Unread, HeaderValue)>>,
 }
 
@@ -151,14 +157,24 @@ impl ConnectionState {
         self.unsent.store(bytes, Ordering::Relaxed);
     }
 
-    /// The target of the request that comes next has a `#` in it.
-    pub(super) fn set_fragment(&self) {
-        self.fragment.store(true, Ordering::Relaxed);
+    /// A request has come, or part of it, whose target the HTTP library cuts off.
+    pub(super) fn cut_off(&self, request: CutOff) {
+        let mut all = self.cut_off.lock();
+        if all.len() >= MOST_CUT_OFF {
+            all.remove(0);
+        }
+        all.push(request);
+        self.has_cut_off.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the target of this request had one: the HTTP library has cut it off, and what is left is another name.
-    pub(in crate::web) fn take_fragment(&self) -> bool {
-        self.fragment.load(Ordering::Relaxed) && self.fragment.swap(false, Ordering::Relaxed)
+    /// Whether this request is one whose target was cut off: what is left of it is another name.
+    pub(in crate::web) fn take_cut_off(&self, method: &Method, uri: &Uri) -> bool {
+        if !self.has_cut_off.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut all = self.cut_off.lock();
+        let at = all.iter().position(|request| request.is(method, uri));
+        at.map(|at| all.remove(at)).is_some()
     }
 
     /// What came was no request; under this id it was answered.

@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::encoders::Transport;
+use super::fragment::LineSearch;
 use super::late::Alarm;
 use super::stall::{Crowd, Stall};
 use super::state::{ConnectionState, Phase};
@@ -52,6 +53,7 @@ pub(super) struct Connection<T> {
     stall: Stall,
     /// What is left to write in place of an answer of the HTTP library's own.
     instead: Option<Bytes>,
+    lines: LineSearch,
     lingering: Option<Lingering>,
 }
 
@@ -66,6 +68,7 @@ impl<T: Transport> Connection<T> {
             waiting: None,
             stall: Stall::new(crowd),
             instead: None,
+            lines: LineSearch::default(),
             lingering: None,
         }
     }
@@ -130,10 +133,11 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Looks for what the HTTP library does not tell, in bytes that come while no request is open: mostly, the head of the next one.
-    fn look_at_head(&self, bytes: &[u8]) {
-        if self.state.phase() == Phase::Head && !self.state.is_multiplexed() && Unread::has_fragment(bytes) {
-            self.state.set_fragment();
+    /// Looks for what the HTTP library does not tell, in bytes that have come.
+    fn look_at(&mut self, bytes: &[u8]) {
+        if !self.state.is_multiplexed() {
+            let is_head = self.state.phase() == Phase::Head;
+            self.lines.look(bytes, is_head, |request| self.state.cut_off(request));
         }
     }
 
@@ -217,7 +221,7 @@ impl<T: Transport> AsyncRead for Connection<T> {
             if buffer.remaining() > 0 {
                 let _ = Pin::new(&mut self.inner).poll_read(cx, buffer);
             }
-            self.look_at_head(&buffer.filled()[before..]);
+            self.look_at(&buffer.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
@@ -226,7 +230,7 @@ impl<T: Transport> AsyncRead for Connection<T> {
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
                     self.moved();
-                    self.look_at_head(&buffer.filled()[before..]);
+                    self.look_at(&buffer.filled()[before..]);
                 }
                 Poll::Ready(result)
             }

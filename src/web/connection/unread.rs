@@ -7,12 +7,8 @@
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 
-use super::MAX_HEAD;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
-
-/// How far a request line can go.
-const LONGEST_LINE: usize = MAX_HEAD as usize;
 
 /// A kind of what is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,24 +61,6 @@ impl Unread {
         } else {
             None
         }
-    }
-
-    /// Whether bytes begin with a request line whose target has a `#` in it. A target has no fragment (RFC 9112 3.2), and the HTTP
-    /// library cuts it off without a word: different names would become one. Bytes of a body that nobody wants may come here, too, so
-    /// it has to be a whole request line.
-    pub(super) fn has_fragment(bytes: &[u8]) -> bool {
-        let bytes = bytes.trim_ascii_start();
-        // No further than the first line: what comes behind it may be a segment.
-        let Some(end) = bytes[..bytes.len().min(LONGEST_LINE)].iter().position(|byte| *byte == b'\n') else { return false };
-        let line = &bytes[..end];
-        if !line.contains(&b'#') {
-            return false;
-        }
-        let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
-        let (method, target, version) = (words.next(), words.next(), words.next());
-        method.is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_uppercase))
-            && target.is_some_and(|target| target.contains(&b'#'))
-            && version.is_some_and(|version| version.starts_with(b"HTTP/1."))
     }
 
     /// What the HTTP library answers in its own words, by that answer's first bytes. An answer of ours has a request id.
@@ -192,22 +170,6 @@ mod tests {
         assert_eq!(Unread::begun_by(b"\r\n\r\n\0\r\nQUIT\n\x21\x11"), Some(Unread::ProxyProtocol));
         for http in [&b"PUT /cache/a/b HTTP/1.1"[..], b"PROPFIND / HTTP/1.1", b"\r\nGET / HTTP/1.1", b""] {
             assert_eq!(Unread::begun_by(http), None, "{http:?}");
-        }
-    }
-
-    #[test]
-    fn a_fragment_is_found_in_a_whole_request_line_alone() {
-        for line in ["PUT /cache/a/cam#1/live.m3u8 HTTP/1.1\r\nHost: a\r\n", "\r\nGET /a?b#c HTTP/1.0\r\n", "GET /# HTTP/1.1\n"] {
-            assert!(Unread::has_fragment(line.as_bytes()), "{line}");
-        }
-        for other in [
-            "PUT /cache/a/cam%231/live.m3u8 HTTP/1.1\r\nX: #\r\n\r\n",
-            "PUT /cache/a/b HTTP/1.1\r\n\r\n#EXTM3U\n",
-            "#EXTM3U\n#EXTINF:2,\nGET /# HTTP/1.1\n",
-            "PUT /cache/a/cam#1/live",
-            "",
-        ] {
-            assert!(!Unread::has_fragment(other.as_bytes()), "{other}");
         }
     }
 

@@ -115,6 +115,8 @@ fn line(level: Level, context: &Context, parts: &Parts, side: Side, problem: &Pr
     let (name, grant) = context.record.who_and_what();
     let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
     let (namespace, key) = (cut(redact::name(namespace).into_owned(), CUT), cut(redact::name(key).into_owned(), CUT));
+    // A URL that names nothing is told as it came.
+    let url = name.is_none().then(|| cut(redact::target(&parts.uri), CUT));
     let key_id = grant.as_ref().map_or("", |grant| grant.key_id.as_str());
     let agent = parts.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     let user_agent = cut(redact::header(&USER_AGENT, agent), CUT);
@@ -131,7 +133,7 @@ fn line(level: Level, context: &Context, parts: &Parts, side: Side, problem: &Pr
         Side::Admin => "request to the admin listener refused",
     };
     tracing::warn!(
-        method, namespace, key, key_id, status, reason, detail, received_bytes = received, %peer, user_agent, request_id, "{what}"
+        method, namespace, key, url, key_id, status, reason, detail, received_bytes = received, %peer, user_agent, request_id, "{what}"
     );
 }
 
