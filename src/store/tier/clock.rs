@@ -1,7 +1,7 @@
 //! Whether the wall clock is believed when it says, at a start, that much is over.
 //!
 //! Deadlines outlive a process by the wall clock. A machine without a battery, or one whose time has not come from the network yet,
-//! may be off by years, and everything in the tier would be over at once and removed for good. So when the newest object is old by
+//! may be off by years, and everything in the tier would be over at once and removed for good. So when what was written last is old by
 //! that clock, nothing is removed for its age until the clock has been steady for a while; and when it is set meanwhile, the
 //! deadlines are read again. To readers an object is over all the same: that harms nothing.
 
@@ -24,15 +24,24 @@ pub(super) struct Steadiness {
     /// Since when it has been steady, if that matters.
     doubted_since: Option<Moment>,
     is_judged: bool,
+    /// What the wall clock showed when the process before wrote something last, where that is known.
+    last_wall: Option<WallTime>,
 }
 
 impl Steadiness {
     pub(super) fn new(clock: &Clock) -> Self {
-        Self { origin: clock.wall_of(Moment::default()), doubted_since: None, is_judged: false }
+        Self { origin: clock.wall_of(Moment::default()), doubted_since: None, is_judged: false, last_wall: None }
     }
 
-    /// Judges the clock, once, by the time of the newest object. Says whether it is doubted from now on.
+    /// What the wall clock showed when the process before wrote something last.
+    pub(super) fn follow(&mut self, last_wall: Option<WallTime>) {
+        self.last_wall = last_wall;
+    }
+
+    /// Judges the clock, once, by when something was written last, or where that is not known by the time of the newest object. That may
+    /// be of this process, or of a time when the clock was wrong already. Says whether it is doubted from now on.
     pub(super) fn judge(&mut self, newest: Option<WallTime>, clock: &Clock) -> bool {
+        let newest = self.last_wall.or(newest);
         if std::mem::replace(&mut self.is_judged, true) || newest.is_none_or(|newest| clock.wall().since(newest) < FAR) {
             return false;
         }

@@ -85,6 +85,7 @@ impl JournalKeeper {
             let is_first = state.index.len() == 0;
             if is_first {
                 state.index = index;
+                state.steadiness.follow(journal.last_wall());
             }
             state.lines = Some(Lines::default());
             Ok(Some((journal, is_all && is_first)))

@@ -22,6 +22,8 @@ use crate::model::kind::Kind;
 /// The form of a log, and what its first line begins with.
 const FORM: u64 = 1;
 const FORM_SIGN: char = '=';
+/// Begins a line that says what the wall clock showed when those before it were written, in milliseconds since 1970.
+const CLOCK: &str = "@\t";
 /// The last line of an orderly stop.
 const END: &str = ".";
 /// The first line of a log that replaces all before it.
@@ -46,6 +48,8 @@ pub(super) struct Journal {
     lines: u64,
     /// Logs that a later version wrote.
     later: Vec<u64>,
+    /// What the wall clock showed when something was written last.
+    wall: Option<WallTime>,
     _lock: File,
 }
 
@@ -54,6 +58,7 @@ pub(super) struct Journal {
 pub(super) struct Lines {
     text: String,
     count: u64,
+    wall: Option<WallTime>,
 }
 
 impl Lines {
@@ -61,6 +66,7 @@ impl Lines {
         let (length, modified, expires) = (slot.length, slot.modified.millis(), clock.wall_of(slot.expires).millis());
         // Keys have no control characters: a tab ends a field and a newline ends a line. Writing to a String can't fail.
         let _ = writeln!(self.text, "+\t{length}\t{modified}\t{expires}\t{}\t{key}", letter(slot.kind));
+        self.wall = Some(clock.wall());
         self.count += 1;
     }
 
@@ -123,6 +129,11 @@ fn open_log(folder: &Path, number: u64) -> io::Result<File> {
     Ok(log)
 }
 
+/// What a line says of the wall clock, if it is one that does.
+fn clock_line(line: &str) -> Option<WallTime> {
+    line.strip_prefix(CLOCK)?.parse().ok().map(WallTime::from_millis)
+}
+
 /// What a first line says of the form, if it is one that does.
 fn form(line: &str) -> Option<u64> {
     line.strip_prefix(FORM_SIGN)?.parse().ok()
@@ -153,12 +164,17 @@ impl Journal {
         }
         let number = logs(folder)?.last().map_or(1, |last| last + 1);
         let log = open_log(folder, number)?;
-        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, later: Vec::new(), _lock: lock }))
+        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, later: Vec::new(), wall: None, _lock: lock }))
     }
 
     /// Whether [`Journal::read`] has found a log of a later form.
     pub(super) fn has_later(&self) -> bool {
         !self.later.is_empty()
+    }
+
+    /// What the wall clock showed when the processes before wrote something last, as far as [`Journal::read`] has found.
+    pub(super) fn last_wall(&self) -> Option<WallTime> {
+        self.wall
     }
 
     /// Shows what the processes before wrote, in order. Says whether it is all: whether the last of them stopped in order, no line is
@@ -190,6 +206,10 @@ impl Journal {
                         is_passed_over = false;
                         false
                     }
+                    Some(text) if let Some(wall) = clock_line(text) => {
+                        self.wall = Some(wall);
+                        false
+                    }
                     Some(text) => {
                         let read = parse(text, clock);
                         let is_damaged = read.is_none();
@@ -215,7 +235,9 @@ impl Journal {
     pub(super) fn write(&mut self, lines: &Lines) -> io::Result<()> {
         self.lines += lines.count;
         let before = self.log.metadata()?.len();
-        let written = self.log.write_all(lines.text.as_bytes());
+        self.wall = lines.wall.or(self.wall);
+        let clock = lines.wall.map(|wall| format!("{CLOCK}{}\n", wall.millis())).unwrap_or_default();
+        let written = self.log.write_all([&*lines.text, &*clock].concat().as_bytes());
         if written.is_err() {
             // On a full disk half a line may be there: everything after it would be lost with it.
             let _ = self.log.set_len(before);
@@ -260,6 +282,9 @@ impl Journal {
         writeln!(writer, "{FORM_SIGN}{FORM}\n{ANEW}")?;
         for line in live.values() {
             writeln!(writer, "{line}")?;
+        }
+        if let Some(wall) = self.wall {
+            writeln!(writer, "{CLOCK}{}", wall.millis())?;
         }
         writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         self.lines = live.len() as u64;

@@ -55,7 +55,7 @@ pub(super) struct TierState {
     /// Whether there may be objects that the index can't name: then the tier is asked for what is not in it, and the next start looks
     /// at everything again.
     is_unsure: bool,
-    steadiness: Steadiness,
+    pub(super) steadiness: Steadiness,
     /// For the journal; nobody keeps it while another process holds it.
     pub(super) lines: Option<Lines>,
     /// What was given up because too much waited.
@@ -326,7 +326,7 @@ impl TierState {
         self.room.look(self.index.bytes(), self.options.capacity, now);
         if self.steadiness.judge(self.index.newest(), &self.clock) {
             tracing::warn!(
-                "everything in a durable tier is old by this machine's clock: nothing is removed for its age until the clock has been \
+                "what was written last to a durable tier is old by this machine's clock: nothing is removed for its age until the clock has been \
                  steady for ten minutes; if it is wrong, set it"
             );
         }

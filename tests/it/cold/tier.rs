@@ -633,11 +633,24 @@ async fn a_clock_that_is_days_ahead_at_a_start_removes_nothing() {
         assert!(world.read(&keys[0]).await.unwrap().unwrap() == bytes(0, 4000), "and by the right one it is not");
         assert_eq!(world.cold.len(), 5);
     }
+    // An object that was written while the clock was wrong, and is the newest: what was written last tells.
+    world.clock = ahead.clone();
+    world = world.restart(true).await;
+    world.put(&key("wrong.ts"), b"x", Kind::Segment, 3600);
+    world.until("it is written", |world| world.cold.len() == 6).await;
+    world.clock = right.clone();
+    world = world.restart(true).await;
+    world.put(&key("right.ts"), b"x", Kind::Segment, 3600);
+    world.until("it is written", |world| world.cold.len() == 7).await;
+    world.clock = ahead.clone();
+    world = world.restart(true).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.cold.len(), 7);
     // When the clock goes on being what it is, it is believed.
     world.clock = ahead.clone();
     world = world.restart(true).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(world.cold.len(), 5);
+    assert_eq!(world.cold.len(), 7);
     let is_removed = |world: &World| {
         ahead.advance(Duration::from_secs(60));
         world.cold.len() == 0
