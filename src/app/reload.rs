@@ -1,13 +1,15 @@
-//! SIGHUP: the settings are read again, and what can change without a restart does, field by field and reported so.
+//! SIGHUP: the settings and the signing keys are read again, and what can change without a restart does, field by field and reported so.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::Failure;
+use super::data_dir::DataDir;
 use super::resources::Resources;
 use super::settings::{SettingChange, Settings};
 use super::telemetry::Logs;
+use crate::auth::verify::Verifier;
 use crate::origin::Origin;
 use crate::web::{Limits, Web};
 
@@ -22,6 +24,8 @@ pub(super) struct Reloader {
     pub(super) web: Web,
     pub(super) logs: Logs,
     pub(super) certificates: Arc<Notify>,
+    pub(super) data: DataDir,
+    pub(super) verifier: Arc<Verifier>,
 }
 
 /// What clients are held to under these settings.
@@ -38,6 +42,7 @@ impl Reloader {
     pub(super) fn reload(&mut self) {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.notify_one();
+        self.reload_signing_keys();
         let new = match (self.load)() {
             Ok(mut new) => {
                 for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
@@ -81,5 +86,35 @@ impl Reloader {
         tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");
         // What waits for a restart is compared with what is in force, not with what was read last.
         self.settings.take_live(new);
+    }
+
+    /// Reads the signing keys again. Of no use, and nothing changes: without keys nobody is let in.
+    fn reload_signing_keys(&self) {
+        let before = self.verifier.signing_keys();
+        match self.data.key_ring(false) {
+            Ok(ring) => {
+                let now: Vec<_> = ring.ids().map(str::to_owned).collect();
+                if now == before {
+                    return;
+                }
+                self.verifier.replace_ring(ring);
+                let (from, to) = (before.join(","), now.join(","));
+                let gone = before.into_iter().filter(|id| !now.contains(id)).collect::<Vec<_>>().join(",");
+                if gone.is_empty() {
+                    tracing::info!(from, to, "the signing keys have changed");
+                } else {
+                    tracing::warn!(
+                        from,
+                        to,
+                        gone,
+                        "the signing keys have changed: what those signed that are gone is refused from now on"
+                    );
+                }
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the signing keys are not reloaded: those that were in force stay");
+            }
+        }
     }
 }

@@ -221,7 +221,16 @@ async fn serve(
     let [first, second] = signals.user;
     tokio::spawn(shrug(first, "SIGUSR1"));
     tokio::spawn(shrug(second, "SIGUSR2"));
-    let mut reloader = Reloader { load, settings, origin: origin.clone(), web: web.clone(), logs, certificates: look_now };
+    let mut reloader = Reloader {
+        load,
+        settings,
+        origin: origin.clone(),
+        web: web.clone(),
+        logs,
+        certificates: look_now,
+        data: places,
+        verifier,
+    };
     loop {
         tokio::select! {
             () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => break,

@@ -40,7 +40,6 @@ impl Roster {
     }
 
     /// The same keys under other signing keys.
-    #[cfg(test)]
     pub(super) fn under(&self, ring: &KeyRing) -> Self {
         Self::new(ring, self.keys.values().map(|enrolled| enrolled.key.clone()))
     }

@@ -184,9 +184,14 @@ impl Verifier {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// The ids of the signing keys in force, the one that signs first.
+    #[must_use]
+    pub fn signing_keys(&self) -> Vec<String> {
+        self.ring.load().ids().map(str::to_owned).collect()
+    }
+
     /// Puts new signing keys in force; when this returns, no key of another one is accepted any more.
-    #[cfg(test)]
-    fn replace_ring(&self, ring: KeyRing) {
+    pub fn replace_ring(&self, ring: KeyRing) {
         let _changing = self.changing.lock();
         self.roster.store(Arc::new(self.roster.load().under(&ring)));
         self.ring.store(Arc::new(ring));

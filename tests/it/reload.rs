@@ -104,6 +104,31 @@ fn sighup_takes_up_what_can_change_and_loses_nothing() {
 }
 
 #[test]
+fn signing_keys_are_rotated_without_a_restart() {
+    let origin = Origin::start();
+    let (file, message) = (origin.data_dir().join("signing.key"), "the signing keys have changed");
+    let old = fs::read_to_string(&file).unwrap();
+    let put = |key: &str| Request::new("PUT", origin.path("a.ts")).bearer(key).body("x").send(origin.address).status;
+    // Signed with a key that this server has never seen, by a command elsewhere.
+    let elsewhere = Origin::start();
+    let new = fs::read_to_string(elsewhere.data_dir().join("signing.key")).unwrap();
+    assert_eq!((put(&origin.encoder), put(&elsewhere.encoder)), (204, 401));
+    fs::write(&file, format!("{new}{old}")).unwrap();
+    reload(&origin, message);
+    assert_eq!((put(&origin.encoder), put(&elsewhere.encoder)), (204, 204), "all that are listed are good");
+    let (fresh, _) = origin.make_key(&["--namespace", "*", "--role", "readwrite"]);
+    assert_eq!(put(&fresh), 204);
+
+    fs::write(&file, "of no use\n").unwrap();
+    reload(&origin, "the signing keys are not reloaded: those that were in force stay");
+    assert_eq!((put(&origin.encoder), put(&elsewhere.encoder), put(&fresh)), (204, 204, 204));
+    fs::write(&file, &new).unwrap();
+    reload(&origin, "the signing keys have changed: what those signed that are gone is refused from now on");
+    assert_eq!((put(&origin.encoder), put(&elsewhere.encoder), put(&fresh)), (401, 204, 204), "the first one signs");
+    assert!(!origin.log().iter().any(|line| line.to_string().contains(new.trim())), "an id is shown, and no key");
+}
+
+#[test]
 fn what_waits_for_a_restart_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.toml");
