@@ -41,16 +41,19 @@ pub fn parse(bytes: &[u8]) -> Result<Playlist, Fault> {
     let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     let not_utf8 = matches!(text, Cow::Owned(_));
     let mut lines = lines(&text).skip_while(|(_, line)| line.is_empty());
-    match lines.next() {
-        Some((_, first)) if first.starts_with("#EXTM3U") => {}
+    let not_first = match lines.next() {
+        Some((line, first)) if first.starts_with("#EXTM3U") => line > 1 || text.starts_with('\u{feff}'),
         other => return Err(Fault { line: other.map_or(1, |(line, _)| line), what: Wrong::NoPlaylist }),
-    }
+    };
     let mut playlist = if is_multivariant(&text) { multivariant::read(lines)? } else { media::read(lines)? };
+    let faults = match &mut playlist {
+        Playlist::Multivariant(multivariant) => &mut multivariant.faults,
+        Playlist::Media(media) => &mut media.faults,
+    };
+    if not_first {
+        faults.insert(0, Fault { line: 1, what: Wrong::NotFirst });
+    }
     if not_utf8 {
-        let faults = match &mut playlist {
-            Playlist::Multivariant(multivariant) => &mut multivariant.faults,
-            Playlist::Media(media) => &mut media.faults,
-        };
         let before = text.find(char::REPLACEMENT_CHARACTER).map_or("", |at| &text[..at]);
         faults.insert(0, Fault { line: before.matches('\n').count() + 1, what: Wrong::NotUtf8 });
     }

@@ -18,6 +18,8 @@ mod event;
 mod folders;
 mod follow;
 mod histories;
+mod judging;
+mod lines;
 mod look;
 mod numbered;
 mod outline;
@@ -52,6 +54,7 @@ use self::event::Now;
 use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
 use self::outline::Outline;
+use self::rendition::FollowedRendition;
 use self::segment::Arrival;
 use self::state::{LiveState, patience};
 use self::streams::Child;
@@ -179,7 +182,7 @@ impl Live {
                 Noted { liveness: Arc::new(liveness), needs: Vec::new() }
             }
             Understood::Hls(Playlist::Media(media)) => {
-                let known = self.state.lock().renditions.get(key).map(|rendition| rendition.next);
+                let known = self.state.lock().renditions.get(key).map(FollowedRendition::known);
                 let version = Outline::of(object, media, known);
                 let (noted, step) = {
                     let mut state = self.state.lock();
