@@ -46,6 +46,8 @@ pub use self::event::Event;
 pub use self::histories::HistoryLog;
 pub use self::report::{RenditionReport, StreamReport};
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::numbered::found_by;
 pub(super) use self::understood::{Understood, understand};
 
 use self::arrivals::Arrivals;
