@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::mpd;
 use super::playlist::attributes::quoted_uris;
+use super::playlist::{Surroundings, Variables, is_unknown};
 use super::uri::is_scheme;
 use crate::model::kind::Kind;
 use crate::model::percent::decode;
@@ -76,10 +77,18 @@ pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec
     };
     match kind {
         Kind::Playlist => {
+            let whole = std::str::from_utf8(bytes).unwrap_or_default();
+            let variables =
+                if whole.contains("{$") { Variables::of(whole, Surroundings::default()) } else { Variables::default() };
+            let own = |uri: &str| {
+                let meant = variables.apply(uri);
+                // What a variable stands for is no query, or what is added would become a part of it.
+                let is_plain = ['?', '#'].iter().all(|&mark| meant.matches(mark).count() == uri.matches(mark).count());
+                is_plain && !is_unknown(&meant) && leads_back(&meant, host)
+            };
             for line in places(bytes, |byte| byte == b'\n') {
                 let line = trim(bytes, line);
                 let text = std::str::from_utf8(&bytes[line.clone()]).unwrap_or_default();
-                let own = |uri: &str| !uri.contains("{$") && leads_back(uri, host);
                 if text.starts_with("#EXT") {
                     for uri in quoted_uris(text).filter(|uri| own(&text[uri.clone()])) {
                         add(line.start + uri.start..line.start + uri.end, query);
@@ -415,6 +424,34 @@ mod tests {
             ("#EXT-X-CONTENT-STEERING:SERVER-URI=\"/s\"", format!("#EXT-X-CONTENT-STEERING:SERVER-URI=\"/s?{Q}\"")),
         ] {
             assert_eq!(inherited(Kind::Playlist, &format!("#EXTM3U\n{line}\n")), format!("#EXTM3U\n{expected}\n"), "{line}");
+        }
+    }
+
+    #[test]
+    fn children_by_a_variable_inherit_where_it_is_known() {
+        const Q: &str = "token=K&inherit_token=1";
+        let define =
+            |value: &str| format!("#EXTM3U\n#EXT-X-DEFINE:NAME=\"p\",VALUE=\"{value}\"\n#EXT-X-DEFINE:QUERYPARAM=\"t\"\n");
+        for value in ["media/1M", "/cache/live", "http://h:8080/cache/live", "../x"] {
+            let expected = format!("{}{{$p}}/a.ts?{Q}\n#EXT-X-MAP:URI=\"{{$p}}/i?t={{$t}}&{Q}\"\n", define(value));
+            assert_eq!(
+                inherited(Kind::Playlist, &format!("{}{{$p}}/a.ts\n#EXT-X-MAP:URI=\"{{$p}}/i?t={{$t}}\"\n", define(value))),
+                expected
+            );
+        }
+        // Elsewhere; part of a query or fragment already; of many minds.
+        for value in [
+            "//other",
+            "https://other",
+            "http:/",
+            "/\\other",
+            "a?x=",
+            "a#",
+            "{$t}",
+            "media\"\n#EXT-X-DEFINE:NAME=\"p\",VALUE=\"//other",
+        ] {
+            let text = format!("{}{{$p}}/a.ts\n", define(value));
+            assert_eq!(inherited(Kind::Playlist, &text), text, "{value}");
         }
     }
 

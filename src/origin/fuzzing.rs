@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::live::{Live, found_by, understand};
-use crate::hls::mpd::Manifest;
+use super::live::{Live, understand};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace, ObjectId};
@@ -30,7 +29,7 @@ impl Followed {
     pub(crate) fn write(&self, key: &Key, body: &[u8]) {
         self.clock.advance(Duration::from_millis(700));
         let object = ObjectId { namespace: self.namespace.clone(), key: key.clone() };
-        let understood = understand(Kind::of(key, body), body);
+        let understood = understand(Kind::of(key, body), body, || self.live.imports(key));
         let etag = HeaderValue::from(body.len());
         self.live.playlist(&object, &understood, (&etag, self.clock.now() + Duration::from_secs(3600)), |_| None);
         let _ = self.live.look(3, |_| false);
@@ -44,10 +43,4 @@ impl Followed {
     pub(crate) fn looked_back(&self, key: &Key) -> usize {
         self.live.stretch(key, None, None).map_or(0, |stretch| stretch.listed.len())
     }
-}
-
-/// By each of an MPD's templates the names of a segment and of the one before it, where they are keys; and which one is found to be
-/// before it.
-pub(crate) fn numbered(object: &ObjectId, manifest: &Manifest, number: u64) -> Vec<[Option<Key>; 3]> {
-    found_by(object, manifest, number)
 }

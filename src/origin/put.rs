@@ -265,7 +265,7 @@ impl Upload {
         let (hosted, key, length) = (Arc::clone(&self.hosted), self.object.key.clone(), body.bytes.len());
         let work = move || {
             let body = strip::credentials(&hosted, &key, body);
-            let understood = live::understand(kind, &body.bytes);
+            let understood = live::understand(kind, &body.bytes, || hosted.live.imports(&key));
             (body, Some(understood))
         };
         self.hosted.work.of_writers.work(length, work).await

@@ -16,7 +16,7 @@ impl Origin {
                 .hot
                 .take_reloaded()
                 .into_iter()
-                .map(|entry| (live::understand(entry.meta.kind, &entry.body), entry))
+                .map(|entry| (live::understand(entry.meta.kind, &entry.body, || hosted.live.imports(&entry.key)), entry))
                 .collect();
             // Those that name others come first.
             reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));

@@ -5,6 +5,7 @@
 
 use super::namespace::Hosted;
 use crate::auth::key::holds_key;
+use crate::hls::playlist::is_reference;
 use crate::hls::rewrite::{self, Parameter};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
@@ -14,6 +15,7 @@ use crate::store::Body;
 ///
 /// Out go, by `strip_credentials`: `_gda_` (Akamai's, for writing), whatever holds a key of ours under any name, and `token`; but
 /// a `token` that is none of ours stays in a URI that leads elsewhere, as to a server of content keys, which asks players for it.
+/// What only refers to a variable says no secret: each reader puts his own there (RFC 8216bis 4.4.2.3).
 /// And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
 /// one in a CDN.
 pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
@@ -24,7 +26,8 @@ pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
     }
     let is_credential = |parameter: &Parameter<'_>| {
         let named = parameter.name == "_gda_" || parameter.name == "token" && !parameter.elsewhere;
-        named && !parameter.value.is_empty() || holds_key(&parameter.value)
+        let says_something = !parameter.value.is_empty() && !is_reference(&parameter.value);
+        named && says_something || holds_key(&parameter.value)
     };
     let is_for_us = |parameter: &Parameter<'_>| !parameter.elsewhere && matches!(&*parameter.name, "ttl_seconds" | "role");
     let drop = |parameter: &Parameter<'_>| {

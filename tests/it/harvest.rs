@@ -425,7 +425,7 @@ fn what_is_missing_is_listed_and_what_is_elsewhere_is_not_fetched() {
         origin.store(name, name);
     }
     origin.store("i.mp4", "init");
-    let listed = "#EXT-X-MAP:URI=\"http://192.0.2.1/i.mp4\"\n#EXTINF:2,\n1.ts\n#EXTINF:2,\n2.ts\n#EXTINF:2,\n3.ts\n";
+    let listed = "#EXT-X-MAP:URI=\"http://192.0.2.1/elsewhere.mp4\"\n#EXTINF:2,\n1.ts\n#EXTINF:2,\n2.ts\n#EXTINF:2,\n3.ts\n";
     let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n";
     origin.store("p.m3u8", format!("{head}{listed}"));
     let began = Instant::now();
@@ -435,11 +435,11 @@ fn what_is_missing_is_listed_and_what_is_elsewhere_is_not_fetched() {
     assert!(done["missing_files"][0].as_str().unwrap().contains("not on this server"), "{done}");
     assert!(recordings.join("a/3.ts").exists() && !recordings.join("a/playlist.m3u8").exists());
     // Another namespace is not this order's, whatever the encoder writes.
-    origin.store("q.m3u8", format!("{head}{}", listed.replace("http://192.0.2.1/i.mp4", "/cache/other/i.mp4")));
+    origin.store("q.m3u8", format!("{head}{}", listed.replace("http://192.0.2.1/elsewhere.mp4", "/cache/other/i.mp4")));
     let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "q.m3u8", "out": "b"}));
     assert!(done["missing_files"][0].as_str().is_some_and(|why| why.contains("another namespace")), "{done}");
     // The command lists it, too, and says so by its exit status.
-    origin.store("r.m3u8", format!("{head}{}", listed.replace("http://192.0.2.1/i.mp4", "none.mp4")));
+    origin.store("r.m3u8", format!("{head}{}", listed.replace("http://192.0.2.1/elsewhere.mp4", "none.mp4")));
     let (base, out) = (format!("http://{}", origin.address), folder.path().join("r"));
     let arguments = [&*base, "--playlist", "r.m3u8", "--out", out.to_str().unwrap()];
     let said = command(&arguments, &origin.player, &[]);
@@ -465,6 +465,53 @@ fn one_pasted_url_plays_the_past() {
         children.iter().all(|uri| ["start=", "end=", "token=", "inherit_token=1"].iter().all(|word| uri.contains(word))),
         "{text}"
     );
+}
+
+/// The CDN's names: nobody of that name is asked.
+#[test]
+fn what_a_cdn_calls_ours_is_copied_from_here() {
+    let (origin, recordings, _folder) = recorder("");
+    let base = "https://cdn.invalid/ch/";
+    origin.store("ch/m.m3u8", format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{base}p.m3u8\n"));
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for n in 0..3 {
+        origin.store(&format!("ch/{n}.ts"), format!("media {n}"));
+        list += &format!("#EXTINF:2,\n{}{n}.ts\n", if n == 1 { "/ch/" } else { base });
+    }
+    origin.store("ch/p.m3u8", list + "#EXT-X-ENDLIST\n");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a");
+    let url = format!("http://{}{}", origin.address, origin.path("ch/m.m3u8"));
+    let done = command(&[&url, "--out", out.to_str().unwrap()], &origin.player, &[]);
+    assert!(done.status.success(), "{done:?}");
+    let ordered = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "ch/m.m3u8", "out": "b"}));
+    assert_eq!(ordered["state"], "done", "{ordered}");
+    for out in [out, recordings.join("b")] {
+        assert!((0..3).all(|n| fs::read_to_string(out.join(format!("0/{n}.ts"))).unwrap() == format!("media {n}")));
+    }
+}
+
+#[test]
+fn what_variables_stand_for_is_copied() {
+    let origin = Origin::start();
+    let define = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"v\",VALUE=\"video/\"\n";
+    origin.store("ch/m.m3u8", format!("{define}#EXT-X-STREAM-INF:BANDWIDTH=1\n{{$v}}p.m3u8\n"));
+    let mut list =
+        "#EXTM3U\n#EXT-X-DEFINE:IMPORT=\"v\"\n#EXT-X-DEFINE:NAME=\"n\",VALUE=\"seg\"\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    for n in 0..3 {
+        origin.store(&format!("ch/video/seg{n}.ts"), format!("media {n}"));
+        list += &format!("#EXTINF:2,\n../{{$v}}{{$n}}{n}.ts\n");
+    }
+    origin.store("ch/video/p.m3u8", list + "#EXT-X-ENDLIST\n");
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://{}{}?token={}", origin.address, origin.path("ch/m.m3u8"), origin.player);
+    let out = folder.path().join("a");
+    let done = command(&[&url, "--out", out.to_str().unwrap()], "", &[]);
+    assert!(done.status.success(), "{done:?}");
+    for n in 0..3 {
+        assert_eq!(fs::read_to_string(out.join(format!("0/seg{n}.ts"))).unwrap(), format!("media {n}"));
+    }
+    assert!(fs::read_to_string(out.join("master.m3u8")).unwrap().ends_with("\n0/playlist.m3u8\n"));
 }
 
 /// As the first start prints it, to be pasted.

@@ -160,6 +160,47 @@ fn a_playlist_reload_blocks_until_there_is_news() {
     assert_eq!(plain.send(origin.address).status, 200, "where it is not offered, it is not understood");
 }
 
+/// EXT-X-DEFINE (RFC 8216bis 4.3).
+#[test]
+fn what_a_variable_stands_for_is_known_and_what_is_unknown_is_not_missing() {
+    let origin = settings("hold = \"300ms\"");
+    let list = |head: &str, prefix: &str, extra: &str| {
+        let segments: String = (1..=4).map(|n| format!("#EXTINF:1,\n{prefix}s{n}.ts{extra}\n")).collect();
+        format!("#EXTM3U\n#EXT-X-VERSION:11\n#EXT-X-TARGETDURATION:1\n{head}{segments}")
+    };
+    let define = "#EXT-X-DEFINE:NAME=\"path\",VALUE=\"media/1M/\"\n";
+    // Of three of them one segment never comes.
+    for n in 1..=3 {
+        origin.store(&format!("live/media/1M/s{n}.ts"), "media");
+        origin.store(&format!("live/s{n}.ts"), "media");
+    }
+    origin.store("live/known.m3u8", list(define, "{$path}", ""));
+    let token = list("#EXT-X-DEFINE:QUERYPARAM=\"token\"\n", "", "?token={$token}");
+    origin.store("live/token.m3u8", token.clone());
+    origin.store("live/unknown.m3u8", list("#EXT-X-DEFINE:QUERYPARAM=\"p\"\n", "{$p}", ""));
+    assert_eq!(origin.get("live/token.m3u8").text(), token, "a reference is no credential");
+    // It is expected.
+    let begun = Instant::now();
+    assert_eq!(origin.get("live/media/1M/s4.ts").status, 404);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    let gaps = || -> BTreeSet<String> {
+        let lines = origin.log().into_iter().filter(|line| line["message"] == "stream" && line["event"] == "gap");
+        lines.map(|line| line["playlist"].as_str().unwrap().to_owned()).collect()
+    };
+    let told = eventually(Duration::from_secs(15), || (gaps().len() > 1).then(gaps)).expect("what is missing is told");
+    assert_eq!(told, BTreeSet::from(["live/known.m3u8".to_owned(), "live/token.m3u8".to_owned()]));
+    let window = |key: &str| {
+        Request::new("GET", format!("{}?start=0", origin.path(key))).bearer(&origin.player).send(origin.address).text()
+    };
+    let known = window("live/known.m3u8");
+    assert!((1..=3).all(|n| known.contains(&format!("\nmedia/1M/s{n}.ts\n"))), "{known}");
+    assert!(window("live/unknown.m3u8").contains("\n{$p}s2.ts\n"));
+    // Whoever reads with the query has the key in all that leads back here.
+    let query = format!("token={}&inherit_token=1", origin.player);
+    let read = Request::new("GET", format!("{}?{query}", origin.path("live/known.m3u8"))).send(origin.address).text();
+    assert!(read.contains(&format!("\n{{$path}}s1.ts?{query}\n")), "{read}");
+}
+
 #[test]
 fn a_reload_can_be_had_without_what_is_known() {
     let origin = settings("");
@@ -273,19 +314,71 @@ fn what_a_living_stream_needs_outlives_its_ttl() {
         let answer = Request::new("PUT", path).bearer(&origin.encoder).body(body).send(origin.address);
         assert_eq!(answer.status, 204, "{answer:?}");
     };
-    put("live/master.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\nv/p.m3u8\n");
-    put("live/v/init.mp4", "\0\0\0\x08moov");
-    put("live/v/other.mp4", "\0\0\0\x08moov");
+    // By relative URIs, and by those that a CDN makes of a namespace at its root: all are the same names.
+    let forms = [("live", ""), ("abs", "https://d111111abcdef8.cloudfront.net/abs/v/"), ("root", "/root/v/")];
+    for (folder, base) in forms {
+        let child = if base.is_empty() { "v/p.m3u8".to_owned() } else { format!("{base}p.m3u8") };
+        put(&format!("{folder}/master.m3u8"), &format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\n{child}\n"));
+        put(&format!("{folder}/v/init.mp4"), "\0\0\0\x08moov");
+        put(&format!("{folder}/v/other.mp4"), "\0\0\0\x08moov");
+    }
     for number in 0..12 {
-        put("live/v/p.m3u8", &media(number, number, 1, "#EXT-X-MAP:URI=\"init.mp4\"\n"));
+        for (folder, base) in forms {
+            let map = format!("#EXT-X-MAP:URI=\"{base}init.mp4\"\n");
+            put(&format!("{folder}/v/p.m3u8"), &media(number, number, 1, &map));
+        }
         thread::sleep(Duration::from_millis(400));
     }
-    assert_eq!(origin.get("live/master.m3u8").status, 200, "4.8 s later");
-    assert_eq!(origin.get("live/v/init.mp4").status, 200);
-    assert_eq!(origin.get("live/v/other.mp4").status, 404, "which nothing needs");
+    for (folder, _) in forms {
+        assert_eq!(origin.get(&format!("{folder}/master.m3u8")).status, 200, "{folder}: 4.8 s later");
+        assert_eq!(origin.get(&format!("{folder}/v/init.mp4")).status, 200, "{folder}");
+        assert_eq!(origin.get(&format!("{folder}/v/other.mp4")).status, 404, "{folder}: which nothing needs");
+    }
     // And when the stream ends, they go with it.
     let gone = |key: &str| eventually(Duration::from_secs(8), || (origin.get(key).status == 404).then_some(())).is_some();
     assert!(gone("live/v/p.m3u8") && gone("live/master.m3u8") && gone("live/v/init.mp4"));
+}
+
+/// Where the CDN's root is the namespace, as the recipe for CloudFront has it.
+#[test]
+fn what_stands_under_a_cdns_address_is_ours_if_any_of_it_is_here() {
+    let origin = settings("hold = \"400ms\"");
+    let forms = [("cdn", "https://cdn.example/live/"), ("root", "/live/"), ("other", "https://elsewhere.example/vod/")];
+    let list = |name: &str, base: &str| {
+        let segments: String = (1..=4).map(|n| format!("#EXTINF:1,\n{base}{name}{n}.ts\n")).collect();
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n{segments}")
+    };
+    for (name, base) in forms {
+        for n in 1..=3 {
+            origin.store(&format!("live/{name}{n}.ts"), "media");
+        }
+        origin.store(&format!("live/{name}.m3u8"), list(name, base));
+    }
+    let waits = |key: &str| {
+        let begun = Instant::now();
+        assert_eq!(origin.get(key).status, 404);
+        begun.elapsed() >= Duration::from_millis(400)
+    };
+    assert!(waits("live/cdn4.ts") && waits("live/root4.ts"), "they are expected");
+    let gaps = || -> BTreeSet<String> {
+        let lines = origin.log().into_iter().filter(|line| line["message"] == "stream" && line["event"] == "gap");
+        lines.map(|line| line["playlist"].as_str().unwrap().to_owned()).collect()
+    };
+    let told = eventually(Duration::from_secs(15), || (gaps().len() > 1).then(gaps)).expect("what is missing is told");
+    assert_eq!(told, BTreeSet::from(["live/cdn.m3u8".to_owned(), "live/root.m3u8".to_owned()]));
+    for rendition in streams(&origin)["streams"].as_array().unwrap().iter().flat_map(|it| it["renditions"].as_array().unwrap()) {
+        let is_other = rendition["playlist"] == "live/other.m3u8";
+        assert_eq!(rendition["last_segment"].is_null(), is_other, "{rendition}");
+    }
+    for (name, status) in [("cdn", 200), ("root", 200), ("other", 404)] {
+        let path = format!("{}?start=0", origin.path(&format!("live/{name}.m3u8")));
+        let answer = Request::new("GET", path).bearer(&origin.player).send(origin.address);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+        assert!(status == 404 || (1..=3).all(|n| answer.text().contains(&format!("/live/{name}{n}.ts\n"))), "{}", answer.text());
+    }
+    // A key goes to no CDN.
+    let read = Request::new("GET", format!("{}?token={}&inherit_token=1", origin.path("live/cdn.m3u8"), origin.player));
+    assert!(!read.send(origin.address).text().contains("token"));
 }
 
 #[test]

@@ -136,6 +136,27 @@ impl Server {
         self.base.join(path).ok()
     }
 
+    /// What stands at the root, here or under another host, by the address that it has in the namespace of the base URL: a CDN's root is
+    /// that. `None`: it is in a namespace already, or the base URL is in none.
+    pub(in crate::app) fn own_address(&self, url: &Url) -> Option<Url> {
+        let rest = self.base.path().strip_prefix("/cache/")?;
+        let namespace = rest.split('/').next().filter(|name| !name.is_empty())?;
+        if !matches!(url.scheme(), "http" | "https") || url.path().starts_with("/cache/") {
+            return None;
+        }
+        let mut own = self.base.clone();
+        own.set_path(&format!("/cache/{namespace}{}", url.path()));
+        own.set_query(url.query());
+        Some(own)
+    }
+
+    /// Where a URI of a playlist leads that was had from here: what begins at the root is in the namespace, as it is for a CDN.
+    pub(in crate::app) fn locate(&self, playlist: &Url, uri: &str) -> Option<Url> {
+        let url = playlist.join(uri).ok()?;
+        let is_here = url.origin() == self.base.origin();
+        Some(if is_here { self.own_address(&url).unwrap_or(url) } else { url })
+    }
+
     /// Whether requests carry a key.
     pub(in crate::app) fn has_key(&self) -> bool {
         self.key.is_some()
@@ -248,6 +269,22 @@ mod tests {
             let error = Address::parse(wrong).unwrap_err();
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_cdn_calls_by_its_root_has_an_address_of_its_own() {
+        let server = |base: &str| {
+            let client = HttpClient::new(crate::app::client::TlsRules::default(), crate::model::clock::Clock::system()).unwrap();
+            let options = RequestOptions { client, web_origin: String::new(), timeout: Duration::from_secs(1) };
+            Server::new(At::Origin, Address::parse(base).unwrap(), true, None, options)
+        };
+        let own = |base: &str, url: &str| server(base).own_address(&Url::parse(url).unwrap()).map(|own| own.to_string());
+        let base = "http://h:8080/cache/live/show/a.m3u8";
+        assert_eq!(own(base, "https://cdn.example/show/1.ts?x=1"), Some("http://h:8080/cache/live/show/1.ts?x=1".to_owned()));
+        assert_eq!(own(base, "http://h:8080/show/1.ts"), Some("http://h:8080/cache/live/show/1.ts".to_owned()));
+        assert_eq!(own(base, "https://cdn.example/cache/live/1.ts"), None);
+        assert_eq!(own(base, "data:,x"), None);
+        assert_eq!(own("https://any.example/live/a.m3u8", "https://cdn.example/1.ts"), None);
     }
 
     #[test]

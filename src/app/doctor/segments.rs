@@ -13,7 +13,7 @@ use super::media::{BodyFormat, Look, look};
 use super::report::{Finding, Report};
 use super::walk::MediaPlaylist;
 use crate::app::client::{Response, Server, Unanswered, Url, short_name};
-use crate::hls::playlist::{ByteRange, Segment};
+use crate::hls::playlist::{ByteRange, Segment, is_unknown};
 
 /// How many are asked for at once.
 const AT_ONCE: usize = 6;
@@ -38,7 +38,13 @@ pub(super) async fn live_point(
 ) -> Option<Sample> {
     const STEP: &str = "live-point";
     let segment = child.media.segments.iter().rev().find(|segment| !segment.gap)?;
-    let url = child.url.join(&segment.uri).ok()?;
+    if is_unknown(&segment.uri) {
+        let text = format!("{}: what its variable stands for can't be known here", segment.uri);
+        let advice = "EXT-X-DEFINE takes it from the multivariant playlist (IMPORT) or from the URL (QUERYPARAM): name that playlist, with its query";
+        report.add_about(server.at, &[&child.name], Finding::warning(STEP, text, advice));
+        return None;
+    }
+    let url = server.locate(&child.url, &segment.uri)?;
     let about = vec![child.name.clone(), short_name(&url)];
     let mut answer = get(server, &url, segment.range).await;
     if matches!(&answer, Ok(answer) if answer.status == 404) && child.is_live() {
@@ -143,7 +149,7 @@ async fn init(server: &Server, child: &MediaPlaylist, segment: &Segment, seen: &
         }
         return;
     };
-    let Ok(url) = child.url.join(&map.uri) else { return };
+    let Some(url) = server.locate(&child.url, &map.uri) else { return };
     let finding = match get(server, &url, map.range).await {
         Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
         Ok(answer) if matches!(answer.status, 401 | 403) => {
@@ -192,8 +198,8 @@ pub(super) async fn listed(server: &Arc<Server>, child: &MediaPlaylist, count: u
     let last = &child.media.segments[from..];
     let wanted: Vec<(Url, Segment)> = last
         .iter()
-        .filter(|segment| !segment.gap)
-        .filter_map(|segment| Some((child.url.join(&segment.uri).ok()?, segment.clone())))
+        .filter(|segment| !segment.gap && !is_unknown(&segment.uri))
+        .filter_map(|segment| Some((server.locate(&child.url, &segment.uri)?, segment.clone())))
         .collect();
     let mut all: Vec<Checked> = Vec::with_capacity(wanted.len());
     for some in wanted.chunks(AT_ONCE) {
@@ -207,6 +213,10 @@ pub(super) async fn listed(server: &Arc<Server>, child: &MediaPlaylist, count: u
     }
     let gaps: Vec<&Checked> = all.iter().filter(|listed| !matches!(listed.status, Ok(200 | 206))).collect();
     let marked = last.iter().filter(|segment| segment.gap).count();
+    if all.is_empty() && marked == 0 {
+        // Of what can't be known the live point has told.
+        return None;
+    }
     let finding = if gaps.is_empty() && marked == 0 {
         Finding::ok(STEP, format!("the last {} segments are there", all.len()))
     } else if gaps.is_empty() {

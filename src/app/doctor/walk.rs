@@ -3,7 +3,9 @@
 use super::access::does_not_reach;
 use super::report::{Finding, Report};
 use crate::app::client::{Response, Server, Unanswered, Url, redacted, short_name};
-use crate::hls::playlist::{Media, Multivariant, Playlist, RenditionKind};
+use crate::hls::playlist::{
+    Media, Multivariant, Playlist, RenditionKind, Surroundings, Variables, is_reference, is_unknown, substituted,
+};
 
 /// Names that encoders are told to use, most usual first.
 const USUAL: [&str; 4] = ["playlist.m3u8", "index.m3u8", "master.m3u8", "live.m3u8"];
@@ -77,7 +79,7 @@ pub(super) async fn walk(
     mut explain: impl AsyncFnMut(&Url, &Response) -> Finding,
 ) -> Option<Stream> {
     let title = vec![short_name(&entry)];
-    let playlist = match read(&answer) {
+    let playlist = match read_within(&answer, Surroundings { imports: None, query: entry.query() }) {
         Ok(playlist) => playlist,
         Err(finding) => {
             report.add_about(server.at, &title, Finding { step: "multivariant", ..finding });
@@ -101,13 +103,15 @@ pub(super) async fn walk(
         Playlist::Multivariant(multivariant) => multivariant,
     };
     report.add_about(server.at, &title, contents(&multivariant));
+    let outer = Surroundings { imports: None, query: entry.query() };
+    let variables = Variables::of(&String::from_utf8_lossy(&answer.body), outer);
     let mut children: Vec<MediaPlaylist> = Vec::new();
-    for wanted in listed(&entry, &multivariant) {
+    for wanted in listed(server, &entry, &multivariant) {
         let about = vec![short_name(&wanted.url)];
         let finding = match server.get(&wanted.url).await {
             Err(error) => Finding::failure("playlist", error.to_string(), "the server's log, or the CDN's, has the reason"),
             Ok(answer) if answer.status != 200 => explain(&wanted.url, &answer).await,
-            Ok(answer) => match read(&answer) {
+            Ok(answer) => match read_within(&answer, Surroundings { imports: Some(&variables), query: wanted.url.query() }) {
                 Err(finding) => finding,
                 Ok(Playlist::Multivariant(_)) => Finding::failure(
                     "playlist",
@@ -136,13 +140,20 @@ pub(super) async fn walk(
 
 /// A playlist, or why it is none.
 pub(super) fn read(answer: &Response) -> Result<Playlist, Finding> {
+    read_within(answer, Surroundings::default())
+}
+
+/// The same, with its variables as far as they are known from where it was had.
+fn read_within(answer: &Response, surroundings: Surroundings<'_>) -> Result<Playlist, Finding> {
     const STEP: &str = "playlist";
     if let Some(cut) = &answer.cut {
         let length = answer.header("content-length");
         let text = format!("truncated: {} of {length} bytes came ({cut})", answer.body.len());
         return Err(Finding::failure(STEP, text, "whoever answers closed the connection too early: see its log"));
     }
-    crate::hls::playlist::parse(&answer.body).map_err(|fault| {
+    let text = std::str::from_utf8(&answer.body).map(|text| substituted(text, surroundings));
+    let known = text.as_deref().map_or(&*answer.body, str::as_bytes);
+    crate::hls::playlist::parse(known).map_err(|fault| {
         Finding::failure(
             STEP,
             fault.to_string(),
@@ -158,8 +169,8 @@ struct NamedPlaylist {
 }
 
 /// The media playlists that a multivariant playlist names, each once.
-fn listed(entry: &Url, multivariant: &Multivariant) -> Vec<NamedPlaylist> {
-    let resolve = |uri: &str| entry.join(uri).ok();
+fn listed(server: &Server, entry: &Url, multivariant: &Multivariant) -> Vec<NamedPlaylist> {
+    let resolve = |uri: &str| Some(uri).filter(|uri| !is_unknown(uri)).and_then(|uri| server.locate(entry, uri));
     let mut all: Vec<NamedPlaylist> = Vec::new();
     let mut add = |new: NamedPlaylist| match all.iter_mut().find(|listed| listed.url == new.url) {
         // The same video with several audio groups is listed several times: the largest announcement is the one to keep to.
@@ -201,7 +212,8 @@ fn contents(multivariant: &Multivariant) -> Finding {
     }
     let secret = multivariant.variants.iter().any(|variant| {
         let query = variant.uri.split_once('?').map_or("", |(_, query)| query);
-        query.split('&').any(|pair| pair.starts_with("token=") || pair.starts_with("_gda_="))
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(name, _)| matches!(*name, "token" | "_gda_")).any(|(_, value)| !is_reference(value))
     });
     if secret {
         let advice = "every viewer can read it: take the token out of the encoder's destination URL, revoke the key and give \

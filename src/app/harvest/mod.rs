@@ -28,6 +28,7 @@ use self::recording::Piece;
 use self::sink::Sink;
 use self::source::{Failed, Source};
 use super::client::Url;
+use crate::hls::playlist::{Surroundings, Variables, substituted};
 use crate::store;
 
 pub(super) use self::command::{HarvestRequest, run};
@@ -117,7 +118,8 @@ impl Harvest {
     async fn copy(&self, entry: &Url, window: &str) -> anyhow::Result<String> {
         let mut entry = entry.clone();
         entry.set_query(Some(window));
-        let text = self.playlist(&entry).await?;
+        let text = self.playlist(&entry, None).await?;
+        let variables = Variables::of(&text, Surroundings::default());
         let mut playlists = Vec::new();
         let mut master = None;
         if recording::is_multivariant(&text) {
@@ -137,7 +139,7 @@ impl Harvest {
         }
         let mut plans = Vec::new();
         for (url, folder) in playlists {
-            let text = if folder.is_empty() { text.clone() } else { self.playlist(&url).await? };
+            let text = if folder.is_empty() { text.clone() } else { self.playlist(&url, Some(&variables)).await? };
             let plan = recording::plan(&text, &url, folder, self.keys)?;
             if plan.text.contains(jobs::NOWHERE) {
                 bail!(
@@ -177,9 +179,11 @@ impl Harvest {
         Ok(name.to_owned())
     }
 
-    async fn playlist(&self, url: &Url) -> anyhow::Result<String> {
+    /// A playlist's text, with its variables as far as they are known from where it was named.
+    async fn playlist(&self, url: &Url, imports: Option<&Variables>) -> anyhow::Result<String> {
         let text = self.source.playlist(url).await;
-        text.map_err(|failed| anyhow::anyhow!("{}: {failed}", self.source.name(url)))
+        let text = text.map_err(|failed| anyhow::anyhow!("{}: {failed}", self.source.name(url)))?;
+        Ok(substituted(&text, Surroundings { imports, query: url.query() }).into_owned())
     }
 
     /// Copies a file, unless it is there in its full length already.

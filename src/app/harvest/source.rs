@@ -11,7 +11,7 @@ use crate::app::client::{Response, Server, Url, redacted};
 use crate::auth::grant::Grant;
 use crate::hls::playlist::ByteRange;
 use crate::hls::shift::Window;
-use crate::hls::uri;
+use crate::hls::uri::{self, Meant};
 use crate::model::id::ObjectId;
 use crate::origin::{Arriving, Found, Origin, OriginError, Portion, Read, ReadSpec, Shift};
 
@@ -53,7 +53,7 @@ impl Source {
     /// A playlist's text, of the window.
     pub(super) async fn playlist(&self, url: &Url) -> Result<String, Failed> {
         let body = match self {
-            Self::Server(server) => fetch(server, url, None).await?.body,
+            Self::Server(server) => fetch(server, &by_own_address(server, url).await, None).await?.body,
             Self::Inside(inside) => inside.playlist(url).await?,
         };
         match String::from_utf8(body.to_vec()) {
@@ -66,7 +66,7 @@ impl Source {
     pub(super) async fn bytes(&self, url: &Url, range: Option<ByteRange>) -> Result<Bytes, Failed> {
         let (body, announced) = match self {
             Self::Server(server) => {
-                let answer = fetch(server, url, range.map(header).as_deref()).await?;
+                let answer = fetch(server, &by_own_address(server, url).await, range.map(header).as_deref()).await?;
                 let announced = announced(&answer);
                 (answer.body, announced)
             }
@@ -83,7 +83,8 @@ impl Source {
     pub(super) async fn length(&self, url: &Url) -> Option<u64> {
         match self {
             Self::Server(server) => {
-                server.head(url).await.ok().filter(|answer| answer.status == 200).as_ref().and_then(announced)
+                let url = by_own_address(server, url).await;
+                server.head(&url).await.ok().filter(|answer| answer.status == 200).as_ref().and_then(announced)
             }
             Self::Inside(inside) => inside.read(url, Portion::Nothing, None).await.ok().map(|found| found.length() as u64),
         }
@@ -99,8 +100,19 @@ impl Source {
 }
 
 impl Inside {
+    /// What a URL names here, also by the address that a CDN gives it.
     fn object(&self, url: &Url) -> Option<ObjectId> {
-        uri::resolve(&self.entry, url.path())
+        match uri::meant(&self.entry, url.path())? {
+            Meant::Ours(object) | Meant::Under { object, .. } => Some(object),
+        }
+    }
+
+    /// Why nothing is here: of what stands under another address, nobody has said that it would be.
+    fn absent(&self, url: &Url, failed: Failed) -> Failed {
+        match (uri::meant(&self.entry, url.path()), failed) {
+            (Some(Meant::Under { .. }), Failed::Missing(_)) => elsewhere(),
+            (_, failed) => failed,
+        }
     }
 
     /// A playlist as the window has it: of a multivariant one the children are asked for it.
@@ -127,7 +139,7 @@ impl Inside {
             let namespace = self.origin.namespace(&object.namespace);
             match namespace.read(&self.grant, &object, &spec).await.and_then(Read::whole) {
                 Ok(found) => return Ok(found),
-                Err(error) => patience.again(error).await?,
+                Err(error) => patience.again(error).await.map_err(|failed| self.absent(url, failed))?,
             }
         }
     }
@@ -177,6 +189,15 @@ fn header(range: ByteRange) -> String {
 
 fn announced(answer: &Response) -> Option<u64> {
     answer.header("content-length").parse().ok()
+}
+
+/// The address of what a URL names under a CDN, where this server has it: it is that which is harvested.
+async fn by_own_address(server: &Server, url: &Url) -> Url {
+    let Some(own) = server.own_address(url) else { return url.clone() };
+    match server.head(&own).await {
+        Ok(answer) if answer.status == 200 => own,
+        _ => url.clone(),
+    }
 }
 
 async fn fetch(server: &Server, url: &Url, range: Option<&str>) -> Result<Response, Failed> {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`words`] | what a playlist says: the types |
 //! | [`mod@lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
+//! | [`variables`] | what stands for something else |
 //! | [`media`], [`multivariant`] | a reader for each kind |
 //!
 //! Invariants: one pass over the text; memory bounded by [`MAX_ENTRIES`](lines::MAX_ENTRIES); what does not read is a fault in a list, never the end of
@@ -15,11 +16,13 @@ mod media;
 mod multivariant;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod words;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub use self::variables::{Surroundings, Variables, is_reference, is_unknown, substituted};
 pub use self::words::{
     ByteRange, HintKind, Map, Media, Multivariant, Part, Playlist, PlaylistType, PreloadHint, Rendition, RenditionKind, Segment,
     ServerControl, Variant, Verbatim,
@@ -37,23 +40,34 @@ use crate::hls::fault::{Fault, Wrong};
 /// A [`Fault`] when nothing can be said of it: it does not begin with `#EXTM3U` (a byte order mark and blank lines aside), it is
 /// of both kinds at once, or it is longer than [`MAX_ENTRIES`](lines::MAX_ENTRIES).
 pub fn parse(bytes: &[u8]) -> Result<Playlist, Fault> {
+    parse_within(bytes, Surroundings::default())
+}
+
+/// The same, with what it takes from around it.
+///
+/// # Errors
+/// [`parse`]'s.
+pub fn parse_within(bytes: &[u8], surroundings: Surroundings<'_>) -> Result<Playlist, Fault> {
     // Names of objects are UTF-8: what is not names none, and the rest is still read.
     let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     let not_utf8 = matches!(text, Cow::Owned(_));
+    let text = substituted(&text, surroundings);
     let mut lines = lines(&text).skip_while(|(_, line)| line.is_empty());
-    let not_first = match lines.next() {
-        Some((line, first)) if first.starts_with("#EXTM3U") => line > 1 || text.starts_with('\u{feff}'),
+    match lines.next() {
+        Some((_, first)) if first.starts_with("#EXTM3U") => {}
         other => return Err(Fault { line: other.map_or(1, |(line, _)| line), what: Wrong::NoPlaylist }),
-    };
+    }
     let mut playlist = if is_multivariant(&text) { multivariant::read(lines)? } else { media::read(lines)? };
-    let faults = match &mut playlist {
-        Playlist::Multivariant(multivariant) => &mut multivariant.faults,
-        Playlist::Media(media) => &mut media.faults,
-    };
-    if not_first {
-        faults.insert(0, Fault { line: 1, what: Wrong::NotFirst });
+    if let Playlist::Multivariant(multivariant) = &mut playlist
+        && text.contains("#EXT-X-DEFINE")
+    {
+        multivariant.variables = Variables::of(&text, surroundings);
     }
     if not_utf8 {
+        let faults = match &mut playlist {
+            Playlist::Multivariant(multivariant) => &mut multivariant.faults,
+            Playlist::Media(media) => &mut media.faults,
+        };
         let before = text.find(char::REPLACEMENT_CHARACTER).map_or("", |at| &text[..at]);
         faults.insert(0, Fault { line: before.matches('\n').count() + 1, what: Wrong::NotUtf8 });
     }

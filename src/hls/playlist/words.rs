@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::variables::Variables;
 use crate::hls::fault::Fault;
 use crate::model::clock::WallTime;
 
@@ -21,6 +22,8 @@ pub struct Multivariant {
     pub variants: Vec<Variant>,
     /// EXT-X-MEDIA, in their order.
     pub renditions: Vec<Rendition>,
+    /// EXT-X-DEFINE, as far as it is known: media playlists may import it.
+    pub variables: Variables,
     /// What is wrong with it; the first few.
     pub faults: Vec<Fault>,
 }

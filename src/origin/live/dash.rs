@@ -10,11 +10,11 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::event::Now;
+use super::names::ListedNames;
 use super::numbered::Numbered;
 use crate::hls::mpd::Manifest;
-use crate::hls::uri;
 use crate::model::clock::{Moment, Pulse, WallTime};
-use crate::model::id::{Key, ObjectId};
+use crate::model::id::Key;
 use crate::model::liveness::Standing;
 
 /// How long a segment is taken to be where an MPD does not say.
@@ -74,14 +74,13 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    pub(super) fn of(object: &ObjectId, manifest: &Manifest, etag: &HeaderValue) -> Self {
-        let here = |uri: &String| uri::resolve(object, uri).filter(|found| found.namespace == object.namespace);
-        let needs = manifest.initializations.iter().rev().filter_map(here).map(|found| found.key).take(NEEDS).collect();
+    pub(super) fn of(names: &ListedNames<'_>, manifest: &Manifest, etag: &HeaderValue) -> Self {
+        let needs = manifest.initializations.iter().rev().filter_map(|uri| names.key(uri)).take(NEEDS).collect();
         // What comes most often is what is missed first.
         let shortest = manifest.representations.iter().filter_map(|one| one.segment).min();
         let period = shortest.or(manifest.max_segment_duration).or(manifest.minimum_update_period);
         let period = period.filter(|period| !period.is_zero()).map_or(USUAL, |period| period.max(SHORTEST));
-        let named = if manifest.dynamic { Numbered::of(object, manifest) } else { Vec::new() };
+        let named = if manifest.dynamic { Numbered::of(names, manifest) } else { Vec::new() };
         let series = named.into_iter().map(|(numbered, segment)| Series { numbered, segment, came: None }).collect();
         let mut listed = DefaultHasher::new();
         let newest = manifest.representations.iter().filter_map(|one| one.newest.as_ref());

@@ -18,9 +18,8 @@ mod event;
 mod folders;
 mod follow;
 mod histories;
-mod judging;
-mod lines;
 mod look;
+mod names;
 mod numbered;
 mod outline;
 mod places;
@@ -46,8 +45,6 @@ pub use self::event::Event;
 pub use self::histories::HistoryLog;
 pub use self::report::{RenditionReport, StreamReport};
 
-#[cfg(any(test, fuzzing))]
-pub(super) use self::numbered::found_by;
 pub(super) use self::understood::{Understood, understand};
 
 use self::arrivals::Arrivals;
@@ -55,15 +52,14 @@ use self::dash::Sketch;
 use self::event::Now;
 use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
+use self::names::ListedNames;
 use self::outline::Outline;
-use self::rendition::FollowedRendition;
 use self::segment::Arrival;
 use self::state::{LiveState, patience};
 use self::streams::Child;
 use self::turns::{PlaylistTurn, Turns};
 use crate::hls::history::{Listed, SegmentSpan, Stretch};
-use crate::hls::playlist::{Media, Playlist, Segment};
-use crate::hls::uri;
+use crate::hls::playlist::{Media, Playlist, Segment, Variables};
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Clock, Moment, Pulse, WallTime};
 use crate::model::extension::Extension;
@@ -179,21 +175,23 @@ impl Live {
         match understood {
             Understood::Hls(Playlist::Multivariant(multivariant)) => {
                 let children = Child::all_of(object, multivariant);
-                let since = self.state.lock().multivariant(key, children, now, expires);
+                let since = self.state.lock().multivariant(key, (children, &multivariant.variables), now, expires);
                 let liveness = Liveness::new(Arc::new(Pulse::new(now.moment)), None, None, since);
                 Noted { liveness: Arc::new(liveness), needs: Vec::new() }
             }
             Understood::Hls(Playlist::Media(media)) => {
-                let known = self.state.lock().renditions.get(key).map(FollowedRendition::known);
-                let version = Outline::of(object, media, known);
+                let known = self.state.lock().renditions.get(key).map(|rendition| rendition.next);
+                let names =
+                    ListedNames::of_media(object, media, |key| stored(key).is_some() || self.arrivals.lock().get(key).is_some());
+                let version = Outline::of(&names, media, known);
                 let (noted, step) = {
                     let mut state = self.state.lock();
                     state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), stored)
                 };
                 let until = |segment: &Segment| {
-                    let found = uri::resolve(object, &segment.uri);
+                    let found = names.key(&segment.uri);
                     let arrivals = self.arrivals.lock();
-                    let arrived = found.and_then(|found| arrivals.get(&found.key));
+                    let arrived = found.and_then(|found| arrivals.get(&found));
                     let left = arrived.map_or(expires, |arrival| arrival.expires.max(expires)).since(now.moment);
                     now.wall + left
                 };
@@ -201,7 +199,9 @@ impl Live {
                 noted
             }
             Understood::Dash(manifest) => {
-                let version = Sketch::of(object, manifest, etag);
+                let initializations = manifest.initializations.iter().rev().map(String::as_str);
+                let names = ListedNames::of(object, initializations, |key| stored(key).is_some());
+                let version = Sketch::of(&names, manifest, etag);
                 self.state.lock().mpd((namespace, key), version, now, expires)
             }
             Understood::Broken(fault) => self.state.lock().broken((namespace, key), fault, now, expires),
@@ -218,9 +218,13 @@ impl Live {
         let next = self.state.lock().renditions.get(&object.key).map(|rendition| rendition.next);
         let fresh = media.segments.iter().rev().take_while(|segment| next.is_none_or(|next| segment.sequence >= next));
         let fresh = fresh.take(EXPECTED_AT_FIRST).filter(|segment| !segment.gap);
-        let keys =
-            fresh.filter_map(|segment| uri::resolve(object, &segment.uri)).filter(|found| found.namespace == object.namespace);
-        keys.map(|found| found.key).filter(|key| !here(key)).collect()
+        let names = ListedNames::of_media(object, media, &here);
+        fresh.filter_map(|segment| names.key(&segment.uri)).filter(|key| !here(key)).collect()
+    }
+
+    /// What the multivariant playlist defines that names this playlist.
+    pub(super) fn imports(&self, key: &Key) -> Option<Arc<Variables>> {
+        self.state.lock().streams.variables(key)
     }
 
     /// Whether a playlist or MPD is followed.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use super::names::ListedNames;
 use crate::hls::mpd::Manifest;
-use crate::hls::uri;
-use crate::model::id::{Key, MAX_KEY, ObjectId};
+use crate::model::id::{Key, MAX_KEY};
 
 /// Different templates of one MPD, the last of them: its last period is where it is live.
 const OF_ONE: usize = 128;
@@ -32,20 +32,20 @@ pub(super) struct Numbered {
 
 impl Numbered {
     /// From a template relative to its manifest; `None` when it has neither a number nor a time, or leads to another namespace.
-    fn new(manifest: &ObjectId, template: &str) -> Option<Self> {
+    fn new(names: &ListedNames<'_>, template: &str) -> Option<Self> {
         let numbered = template.split_once("$Number");
         let is_numbered = numbered.is_some();
         let (before, rest) = numbered.or_else(|| template.split_once("$Time"))?;
         let (format, after) = rest.split_once('$')?;
         let width = if format.is_empty() { 1 } else { format.strip_prefix("%0")?.strip_suffix('d')?.parse().ok()? };
-        let first = uri::resolve(manifest, &format!("{before}0")).filter(|found| found.namespace == manifest.namespace)?;
-        let before = first.key.as_str().strip_suffix('0')?.into();
+        let first = names.key(&format!("{before}0"))?;
+        let before = first.as_str().strip_suffix('0')?.into();
         let after = after.split('?').next().filter(|after| after.len() <= MAX_KEY)?.into();
         Some(Self { before, after, width: is_numbered.then(|| std::cmp::min(width, 20)) })
     }
 
     /// Those of an MPD, each once, and how long a segment of it is: most representations have theirs from the adaptation set.
-    pub(super) fn of(object: &ObjectId, manifest: &Manifest) -> Vec<(Arc<Self>, Option<Duration>)> {
+    pub(super) fn of(names: &ListedNames<'_>, manifest: &Manifest) -> Vec<(Arc<Self>, Option<Duration>)> {
         let mut templates: Vec<(Arc<Self>, Option<Duration>)> = Vec::new();
         let mut last = None;
         for one in manifest.representations.iter().rev() {
@@ -54,7 +54,7 @@ impl Numbered {
                 continue;
             }
             if let Some(numbered) =
-                Self::new(object, template).filter(|numbered| !templates.iter().any(|(known, _)| **known == *numbered))
+                Self::new(names, template).filter(|numbered| !templates.iter().any(|(known, _)| **known == *numbered))
             {
                 templates.push((Arc::new(numbered), one.segment));
                 if templates.len() == OF_ONE {
@@ -155,36 +155,11 @@ impl Templates {
     }
 }
 
-/// By each of an MPD's templates the names of a segment and of the one before it, where they are keys; and which one is found to be
-/// before it. For `crate::fuzzing`.
-#[cfg(any(test, fuzzing))]
-pub(in crate::origin) fn found_by(object: &ObjectId, manifest: &Manifest, number: u64) -> Vec<[Option<Key>; 3]> {
-    let numbered: Vec<_> = Numbered::of(object, manifest).into_iter().map(|(numbered, _)| numbered).collect();
-    let mut templates = Templates::default();
-    templates.add(&object.key, &numbered);
-    let found = |one: &Arc<Numbered>| {
-        let width = one.width.unwrap_or(1);
-        let key = |number| Key::parse(&format!("{}{number:0width$}{}", one.before, one.after)).ok();
-        let asked = key(number);
-        // Where it is a time that stands there, or more than one number, nothing is said of the one before.
-        let before = number.checked_sub(1).filter(|_| one.width.is_some()).and_then(key);
-        let found = asked.as_ref().and_then(|key| templates.previous(key)).map(|(key, _)| key);
-        if let Some(asked) = &asked {
-            assert!(templates.naming(asked).all(|(manifest, _)| *manifest == object.key));
-        }
-        [asked, before, found]
-    };
-    let all = numbered.iter().map(found).collect();
-    templates.remove(&object.key, &numbered);
-    assert_eq!((templates.count, templates.by_before.len()), (0, 0), "what is let go of leaves nothing");
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hls::mpd;
-    use crate::model::id::Namespace;
+    use crate::model::id::{Namespace, ObjectId};
 
     fn templates(texts: &[String]) -> Vec<Arc<Numbered>> {
         let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: Key::parse("a/p.mpd").unwrap() };
@@ -192,7 +167,8 @@ mod tests {
             format!("<AdaptationSet><SegmentTemplate media='{text}'/>{}</AdaptationSet>", "<Representation/>".repeat(20))
         });
         let text = format!("<MPD type='dynamic'><Period>{}</Period></MPD>", sets.collect::<String>());
-        Numbered::of(&object, &mpd::parse(text.as_bytes()).unwrap()).into_iter().map(|(numbered, _)| numbered).collect()
+        let names = ListedNames::of(&object, std::iter::empty(), |_| false);
+        Numbered::of(&names, &mpd::parse(text.as_bytes()).unwrap()).into_iter().map(|(numbered, _)| numbered).collect()
     }
 
     #[test]

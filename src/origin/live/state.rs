@@ -10,6 +10,7 @@ use super::numbered::Templates;
 use super::places::Places;
 use super::rendition::FollowedRendition;
 use super::streams::{Child, StreamTable};
+use crate::hls::playlist::Variables;
 use crate::model::clock::{Moment, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
@@ -65,9 +66,15 @@ pub(super) struct Expected {
 
 impl LiveState {
     /// Takes up a multivariant playlist with these children; says since when it has been as it is.
-    pub(super) fn multivariant(&mut self, key: &Key, children: Vec<Child>, now: Now, expires: Moment) -> WallTime {
-        self.places.written(key, true, children.iter().map(Child::bytes).sum());
-        let since = self.streams.follow(key, children, now, expires);
+    pub(super) fn multivariant(
+        &mut self,
+        key: &Key,
+        (children, variables): (Vec<Child>, &Variables),
+        now: Now,
+        expires: Moment,
+    ) -> WallTime {
+        self.places.written(key, true, children.iter().map(Child::bytes).sum::<usize>() + variables.bytes());
+        let since = self.streams.follow(key, (children, variables), now, expires);
         self.make_room(key);
         since
     }

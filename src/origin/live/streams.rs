@@ -1,11 +1,12 @@
 //! Multivariant playlists and what they name: which rendition belongs to which stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ByKey;
 use super::event::Now;
-use crate::hls::playlist::{Multivariant, RenditionKind};
-use crate::hls::uri;
+use crate::hls::playlist::{Multivariant, RenditionKind, Variables};
+use crate::hls::uri::{Meant, meant};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::{Key, ObjectId};
 
@@ -29,6 +30,8 @@ pub(super) struct StreamTable {
 #[derive(Debug)]
 pub(super) struct Master {
     pub(super) children: Vec<Child>,
+    /// What its media playlists may import.
+    variables: Option<Arc<Variables>>,
     pub(super) since: WallTime,
     pub(super) expires: Moment,
 }
@@ -41,31 +44,40 @@ pub(super) struct Child {
     /// The announced peak, in bits a second (RFC 8216 4.3.4.2).
     pub(super) bandwidth: Option<u64>,
     pub(super) resolution: Option<(u32, u32)>,
+    /// It stands under another host, or at the root: it is ours if such a playlist comes.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Child {
     /// Those that a multivariant playlist names in its own namespace, each once.
     pub(super) fn all_of(object: &ObjectId, playlist: &Multivariant) -> Vec<Self> {
-        let here =
-            |uri: &str| uri::resolve(object, uri).filter(|found| found.namespace == object.namespace).map(|found| found.key);
+        let here = |uri: &str| {
+            let (found, is_elsewhere) = match meant(object, uri)? {
+                Meant::Ours(found) => (found, false),
+                Meant::Under { object: found, .. } => (found, true),
+            };
+            (found.namespace == object.namespace).then_some((found.key, is_elsewhere))
+        };
         let mut children: Vec<Self> = Vec::new();
         for variant in &playlist.variants {
-            let Some(key) = here(&variant.uri) else { continue };
+            let Some((key, is_elsewhere)) = here(&variant.uri) else { continue };
             let kind = if variant.i_frames_only { "i-frames" } else { "variant" };
-            children.push(Self { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution });
+            children.push(Self { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution, is_elsewhere });
         }
         for rendition in &playlist.renditions {
-            let Some(key) = rendition.uri.as_deref().and_then(here) else { continue };
+            let Some((key, is_elsewhere)) = rendition.uri.as_deref().and_then(here) else { continue };
             let kind = match rendition.kind {
                 RenditionKind::Audio => "audio",
                 RenditionKind::Video => "video",
                 RenditionKind::Subtitles => "subtitles",
                 _ => "other",
             };
-            children.push(Self { key, kind, bandwidth: None, resolution: None });
+            children.push(Self { key, kind, bandwidth: None, resolution: None, is_elsewhere });
         }
         // The same playlist may be named with several audio groups, each time with another bandwidth: the largest counts.
-        children.sort_by(|one, other| one.key.cmp(&other.key).then(other.bandwidth.cmp(&one.bandwidth)));
+        let order =
+            |one: &Self, other: &Self| one.is_elsewhere.cmp(&other.is_elsewhere).then(other.bandwidth.cmp(&one.bandwidth));
+        children.sort_by(|one, other| one.key.cmp(&other.key).then(order(one, other)));
         children.dedup_by(|later, first| later.key == first.key);
         children.truncate(CHILDREN);
         children
@@ -83,7 +95,13 @@ impl StreamTable {
     }
 
     /// Takes up a new version with these children; says since when it has been as it is.
-    pub(super) fn follow(&mut self, master: &Key, children: Vec<Child>, now: Now, expires: Moment) -> WallTime {
+    pub(super) fn follow(
+        &mut self,
+        master: &Key,
+        (children, variables): (Vec<Child>, &Variables),
+        now: Now,
+        expires: Moment,
+    ) -> WallTime {
         let before = self.by_key.get(master);
         let since = before.filter(|before| before.children == children).map_or(now.wall, |before| before.since);
         self.disown(master);
@@ -93,7 +111,8 @@ impl StreamTable {
                 parents.push(master.clone());
             }
         }
-        self.by_key.insert(master.clone(), Master { children, since, expires });
+        let variables = (variables.bytes() > 0).then(|| Arc::new(variables.clone()));
+        self.by_key.insert(master.clone(), Master { children, variables, since, expires });
         since
     }
 
@@ -126,7 +145,15 @@ impl StreamTable {
     /// Whether a multivariant playlist names it that has just been written for the first time.
     pub(super) fn is_newly_named(&self, child: &Key, now: WallTime) -> bool {
         let master = self.of(child).and_then(|parent| self.by_key.get(parent));
-        master.is_some_and(|master| now.since(master.since) < NEW)
+        master.is_some_and(|master| {
+            let is_ours = master.children.iter().any(|known| known.key == *child && !known.is_elsewhere);
+            is_ours && now.since(master.since) < NEW
+        })
+    }
+
+    /// What it may import.
+    pub(super) fn variables(&self, child: &Key) -> Option<Arc<Variables>> {
+        self.by_key.get(self.of(child)?)?.variables.clone()
     }
 
     /// The peak bitrate that is announced for it.

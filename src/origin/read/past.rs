@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::{Found, Reader, made};
 use crate::auth::grant::{Action, Grant};
 use crate::hls::history::Listed;
+use crate::hls::playlist::is_unknown;
 use crate::hls::shift::{self, Uncut, Window};
-use crate::hls::uri;
+use crate::hls::uri::{self, Meant};
 use crate::model::id::{Key, ObjectId};
 use crate::origin::OriginError;
 use crate::origin::cuts::{AskedWindow, Made};
@@ -36,7 +37,15 @@ impl Hosted {
         let stretch = self.live.stretch(&object.key, window.start, window.end).ok_or(Uncut::Nothing)?;
         let now = self.hot.clock().wall();
         let retained = |listed: &Listed| {
-            let found = uri::resolve(object, &listed.uri).filter(|found| found.namespace == object.namespace);
+            // Where it leads each reader knows for himself: it is not missing.
+            if is_unknown(&listed.uri) {
+                return true;
+            }
+            // By its own address, or by that which a CDN gives it: it is here or it is not.
+            let found = uri::meant(object, &listed.uri).map(|meant| match meant {
+                Meant::Ours(found) | Meant::Under { object: found, .. } => found,
+            });
+            let found = found.filter(|found| found.namespace == object.namespace);
             // What the reader may not read is as if it were not there: a list of what is would tell him.
             found.is_some_and(|found| grant.allows(Action::Read, &found) && self.retained(&found.key))
         };

@@ -17,8 +17,6 @@
 pub(super) mod admission;
 pub(super) mod ahead;
 mod encoders;
-#[cfg(any(test, fuzzing))]
-pub(in crate::web) mod first_bytes;
 mod fragment;
 mod in_flight;
 pub(super) mod late;

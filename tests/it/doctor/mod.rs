@@ -223,6 +223,39 @@ fn a_key_in_the_url_is_a_key() {
     said.has("origin", "read", "failure", "does not accept this key", "").only(&["key", "read"]);
 }
 
+#[test]
+fn what_variables_stand_for_is_looked_for() {
+    let origin = Origin::start();
+    let packet = [b"\x47".to_vec(), vec![0; 187]].concat();
+    let list = |head: &str, prefix: &str| {
+        let lines: String = (0..3).map(|n| format!("#EXTINF:2,\n{prefix}{n}.ts\n")).collect();
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{head}{lines}#EXT-X-ENDLIST\n")
+    };
+    for n in 0..3 {
+        origin.store(&format!("a/b/{n}.ts"), packet.clone());
+    }
+    origin.store("a/m.m3u8", "#EXTM3U\n#EXT-X-DEFINE:NAME=\"b\",VALUE=\"b/\"\n#EXT-X-STREAM-INF:BANDWIDTH=900000\np.m3u8\n");
+    origin.store("a/p.m3u8", list("#EXT-X-DEFINE:IMPORT=\"b\"\n", "{$b}"));
+    let base = format!("http://{}", origin.address);
+    let said = doctor(&origin.player, &[&base, "--playlist", "a/m.m3u8", "--watch", "0s"]);
+    said.has("origin", "listed", "ok", "the last 3 segments are there", "");
+    // By itself it can't be known where they are.
+    let said = doctor(&origin.player, &[&base, "--playlist", "a/p.m3u8", "--watch", "0s"]);
+    said.has("origin", "live-point", "warning", "can't be known", "IMPORT").only(&[]);
+}
+
+#[test]
+fn what_stands_at_a_cdns_root_is_looked_for_in_the_namespace() {
+    let origin = Origin::start();
+    let packet = [b"\x47".to_vec(), vec![0; 187]].concat();
+    let lines: String = (0..3).map(|n| format!("#EXTINF:2,\n/a/{n}.ts\n")).collect();
+    (0..3).for_each(|n| origin.store(&format!("a/{n}.ts"), packet.clone()));
+    origin.store("a/m.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000\n/a/p.m3u8\n");
+    origin.store("a/p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{lines}#EXT-X-ENDLIST\n"));
+    let said = doctor(&origin.player, &[&format!("http://{}", origin.address), "--playlist", "a/m.m3u8", "--watch", "0s"]);
+    said.has("origin", "listed", "ok", "the last 3 segments are there", "");
+}
+
 /// What may not be read is not missing.
 #[test]
 fn a_refused_segment_is_no_missing_one() {

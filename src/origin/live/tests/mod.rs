@@ -2,7 +2,6 @@
 
 mod anew;
 mod bounds;
-mod contradictions;
 mod dash;
 
 use std::collections::HashMap;
@@ -53,7 +52,7 @@ impl Scene {
     fn playlist(&mut self, name: &str, text: &str) -> Noted {
         let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: key(name) };
         let kind = Kind::of(&object.key, text.as_bytes());
-        let understood = understand(kind, text.as_bytes());
+        let understood = understand(kind, text.as_bytes(), || None);
         let stored = |key: &Key| self.stored.get(key).cloned();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
