@@ -233,8 +233,8 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
             let expired = expires.is_some_and(|end| Clock::system().wall() >= end);
             let on_record = data.records()?.read.into_iter().find(|record| record.key_id == grant.key_id.as_str());
             let (status, reason) = match (revoked, expired) {
-                (true, _) => ("revoked", Some(KeyError::Revoked.to_string())),
-                (_, true) => ("expired", Some(KeyError::Expired.to_string())),
+                (true, _) => ("revoked", Some(KeyError::Revoked(grant.key_id.clone()).to_string())),
+                (_, true) => ("expired", Some(KeyError::Expired(grant.key_id.clone()).to_string())),
                 _ => ("good", None),
             };
             // Where the key is not on record its ingest credential is of no use, nor is that of one that has ended.

@@ -53,7 +53,7 @@ pub struct Verified {
 }
 
 /// Why a credential is not accepted: told to the log, in these words, and never with any of the credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// Not a token of ours at all.
     #[error("it is not an API key of this server (a JWT made by 'springhead keys create')")]
@@ -66,12 +66,12 @@ pub enum KeyError {
     /// The signature does not fit.
     #[error("its signature is wrong: was it cut off or changed while it was copied?")]
     BadSignature,
-    /// Past its end.
+    /// Past its end; good but for that.
     #[error("it has expired: make a new one with 'springhead keys create'")]
-    Expired,
-    /// Revoked by its id.
+    Expired(KeyId),
+    /// Revoked by its id; good but for that.
     #[error("it has been revoked")]
-    Revoked,
+    Revoked(KeyId),
     /// Basic, with the id of a key on record and another password.
     #[error(
         "the user name is the id of a readwrite key, but the password is not its ingest password: see 'springhead keys inspect'"
@@ -92,6 +92,17 @@ pub enum KeyError {
     /// Digest, right but for the age of its nonce. The client was sent a new one and is expected to come back.
     #[error("these Digest credentials are right, but their nonce is no longer good: a new one was sent along")]
     StaleNonce,
+}
+
+impl KeyError {
+    /// Which key it is, where its signature or password was good.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&KeyId> {
+        match self {
+            Self::Expired(id) | Self::Revoked(id) => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// Why a key can't be issued.

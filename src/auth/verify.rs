@@ -87,13 +87,13 @@ impl Verifier {
         if let Some(kept) = shard.load().get(text)
             && kept.epoch == epoch
         {
-            return self.in_time(kept.expires).map(|()| Arc::clone(&kept.grant));
+            return self.in_time(kept.expires, &kept.grant).map(|()| Arc::clone(&kept.grant));
         }
         let Verified { grant, expires, .. } = self.ring.load().open(token)?;
         if self.revoked.load().contains(&grant.key_id) {
-            return Err(KeyError::Revoked);
+            return Err(KeyError::Revoked(grant.key_id));
         }
-        self.in_time(expires)?;
+        self.in_time(expires, &grant)?;
         let kept = Arc::new(KeptVerdict { grant: Arc::new(grant), expires, epoch });
         let grant = Arc::clone(&kept.grant);
         shard.rcu(|old| {
@@ -158,14 +158,14 @@ impl Verifier {
 
     fn in_force(&self, key: &Enrolled) -> Result<Arc<Grant>, KeyError> {
         if self.revoked.load().contains(&key.grant.key_id) {
-            return Err(KeyError::Revoked);
+            return Err(KeyError::Revoked(key.grant.key_id.clone()));
         }
-        self.in_time(key.key.expires).map(|()| Arc::clone(&key.grant))
+        self.in_time(key.key.expires, &key.grant).map(|()| Arc::clone(&key.grant))
     }
 
-    fn in_time(&self, expires: Option<WallTime>) -> Result<(), KeyError> {
+    fn in_time(&self, expires: Option<WallTime>, grant: &Grant) -> Result<(), KeyError> {
         match expires {
-            Some(end) if self.clock.wall() >= end => Err(KeyError::Expired),
+            Some(end) if self.clock.wall() >= end => Err(KeyError::Expired(grant.key_id.clone())),
             _ => Ok(()),
         }
     }
@@ -260,7 +260,7 @@ mod tests {
         bench.clock.advance(Duration::from_millis(59_999));
         assert!(bench.verifier.verify(&issued.token).is_ok());
         bench.clock.advance(Duration::from_millis(1));
-        assert_eq!(bench.verifier.verify(&issued.token), Err(KeyError::Expired));
+        assert_eq!(bench.verifier.verify(&issued.token), Err(KeyError::Expired(issued.key_id)));
     }
 
     #[test]
@@ -270,10 +270,10 @@ mod tests {
         assert!(bench.verifier.verify(&first.token).is_ok());
         assert!(bench.verifier.verify(&second.token).is_ok());
         bench.verifier.revoke(HashSet::from([first.key_id.clone()]));
-        assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked));
+        assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked(first.key_id.clone())));
         assert!(bench.verifier.verify(&second.token).is_ok());
         bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
-        assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked));
+        assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked(first.key_id.clone())));
         assert_eq!(bench.verifier.verify(&second.token), Err(KeyError::UnknownSigningKey));
     }
 
@@ -336,9 +336,11 @@ mod tests {
         }
 
         bench.clock.advance(Duration::from_secs(60));
-        assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::Expired), Err(KeyError::Expired)));
+        let expired = || Err(KeyError::Expired(writer.grant.key_id.clone()));
+        assert_eq!((basic(id, password), digest(id, password)), (expired(), expired()));
         bench.verifier.revoke(HashSet::from([writer.grant.key_id.clone()]));
-        assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::Revoked), Err(KeyError::Revoked)));
+        let revoked = || Err(KeyError::Revoked(writer.grant.key_id.clone()));
+        assert_eq!((basic(id, password), digest(id, password)), (revoked(), revoked()));
         bench.verifier.revoke(HashSet::new());
         bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
         assert_eq!((basic(id, password), digest(id, password)), (Err(KeyError::IngestPassword), Err(KeyError::UnknownDigest)));

@@ -97,6 +97,11 @@ impl<'a> Exchange<'a> {
             if let (Asked::Of(Action::Write, Resource::Object(target)), Denied::NoCredentials) = (asked, &denied) {
                 self.web.inner.challenges.asked(peer, &target.object);
             }
+            if let Denied::Invalid(error) = &denied
+                && let Some(key_id) = error.key_id()
+            {
+                self.context.record.refused_key(key_id);
+            }
             Problem::denied(&denied, verifier, matches!(asked, Asked::Admin))
         })?;
         self.context.record.authorized(&grant);

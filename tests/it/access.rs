@@ -120,14 +120,27 @@ fn a_revoked_key_ends_within_a_second_and_stays_ended() {
     assert_eq!(log.status, 401);
     let line = origin.wait_for_log("upload refused");
     assert_eq!(line["detail"], "it has been revoked", "the log says what the client is not told");
+    assert_eq!(line["key_id"], id.as_str());
+    let kept = Request::new("GET", "/v1/ingest/rejected").send(origin.admin);
+    let kept: serde_json::Value = serde_json::from_slice(&kept.body).unwrap();
+    for refused in kept["rejected"].as_array().unwrap() {
+        assert_eq!(refused["key_id"], id.as_str(), "reads and writes alike: {refused}");
+    }
+    // Who has only heard of an id has not its key.
+    let guess = format!("{}x", &key[..key.len() - 1]);
+    assert_eq!(Request::new("PUT", origin.path("b.ts")).bearer(&guess).body("x").send(origin.address).status, 401);
+    let line = eventually(Duration::from_secs(5), || origin.refusals().into_iter().find(|line| line["key"] == "b.ts"));
+    assert_eq!(line.unwrap()["key_id"], "");
 }
 
 #[test]
 fn an_expired_key_is_refused() {
     let origin = Origin::start();
-    let (key, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly", "--expires", "1s"]);
+    let (key, id) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly", "--expires", "1s"]);
     let request = Request::new("GET", origin.path("a.ts")).bearer(&key);
     assert!(eventually(Duration::from_secs(5), || (request.send(origin.address).status == 401).then_some(())).is_some());
+    let line = origin.wait_for_log("read refused");
+    assert_eq!((&line["reason"], &line["key_id"]), (&"bad-credentials".into(), &id.as_str().into()), "{line}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use super::Web;
 use super::connection::state::ConnectionState;
 use super::problem::Problem;
 use super::target::Name;
-use crate::auth::grant::Grant;
+use crate::auth::grant::{Grant, KeyId};
 use crate::metrics::{Outcome, Traffic, Verb};
 use crate::origin::{Found, Stored};
 
@@ -62,6 +62,8 @@ struct Facts {
     /// It has no line and no span.
     is_untold: bool,
     grant: Option<Arc<Grant>>,
+    /// The key that was good but for its end, or for its being revoked.
+    refused_key: Option<KeyId>,
     outcome: Option<Outcome>,
     status: Option<u16>,
     size: Option<u64>,
@@ -73,6 +75,12 @@ struct Facts {
     length: Option<u64>,
     /// A body of unknown length came to its end.
     ended: bool,
+}
+
+impl Facts {
+    fn key_id(&self) -> Option<&KeyId> {
+        self.grant.as_ref().map(|grant| &grant.key_id).or(self.refused_key.as_ref())
+    }
 }
 
 impl Record {
@@ -123,10 +131,15 @@ impl Record {
         facts.is_untold = !told;
     }
 
-    /// What the URL names, and whose key was good for it, as far as both are known.
-    pub(super) fn who_and_what(&self) -> (Option<Name>, Option<Arc<Grant>>) {
+    /// What the URL names, and which key came with it, as far as both are known.
+    pub(super) fn who_and_what(&self) -> (Option<Name>, Option<KeyId>) {
         let facts = self.facts.lock();
-        (facts.name.clone(), facts.grant.clone())
+        (facts.name.clone(), facts.key_id().cloned())
+    }
+
+    /// This key came with it, and is good no more.
+    pub(super) fn refused_key(&self, key_id: &KeyId) {
+        self.facts.lock().refused_key = Some(key_id.clone());
     }
 
     /// A key was good for it.
@@ -215,7 +228,7 @@ impl Record {
             object.number(field!("duration_us"), micros(elapsed));
             object.address(field!("peer"), self.peer);
             object.text(field!("user_agent"), &redact::words(&String::from_utf8_lossy(agent)));
-            object.text(field!("key_id"), facts.grant.as_ref().map_or("", |grant| grant.key_id.as_str()));
+            object.text(field!("key_id"), facts.key_id().map_or("", KeyId::as_str));
             object.end();
         });
     }

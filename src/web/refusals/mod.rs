@@ -31,6 +31,7 @@ use super::problem::Problem;
 use super::problem::code::{Code, Retry};
 use super::record::redact;
 use super::target::Name;
+use crate::auth::grant::KeyId;
 use crate::origin::NamespaceHandle;
 
 /// Answers with a problem, at once, tells of it, and sees to the rest of the body.
@@ -67,9 +68,9 @@ const QUESTIONS: u64 = 10;
 const CUT: usize = 256;
 
 /// Tells of a refusal: counts it, keeps what was sent, and writes a line or counts it among those of which a line tells later. Names
-/// the object by its parsed name, never by the URL: the query may hold a key.
+/// the object by its parsed name, and the key where its signature was good, be it expired or revoked.
 pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Problem, received: Option<u64>) {
-    let (name, grant) = context.record.who_and_what();
+    let (name, key_id) = context.record.who_and_what();
     let side = match (&name, &parts.method) {
         (Some(Name::Route(_)), _) => Side::Admin,
         (_, &(Method::GET | Method::HEAD | Method::OPTIONS)) => Side::Read,
@@ -80,8 +81,8 @@ pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Proble
     context.record.failed(problem, received);
     let is_question = problem.code.retry() == Retry::WithCredentials;
     let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
-    let key_id = grant.as_ref().map_or("", |grant| grant.key_id.as_str());
-    let whose = Whose { peer: context.peer.ip(), request_id: context.id(), namespace, key, key_id };
+    let shown_id = key_id.as_ref().map_or("", KeyId::as_str);
+    let whose = Whose { peer: context.peer.ip(), request_id: context.id(), namespace, key, key_id: shown_id };
     if side == Side::Upload {
         web.inner.metrics.count_refusal(problem.code.name());
         web.inner.black_box.refused(&whose, parts, problem, received);
@@ -90,8 +91,8 @@ pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Proble
     } else if side == Side::Read {
         web.inner.metrics.count_read_refusal(problem.code.name());
     }
-    let (network, key_id) = (Some(network(context.peer.ip())), grant.as_ref().map(|grant| grant.key_id.clone()));
-    let kind = Alike { network, code: problem.code, key_id, is_read: side != Side::Upload };
+    let network = Some(network(context.peer.ip()));
+    let kind = Alike { network, code: problem.code, key_id: key_id.clone(), is_read: side != Side::Upload };
     if is_question && (side == Side::Upload || problem.code == Code::StaleNonce) {
         // A question, not yet a refusal: see `challenge` for when it becomes one.
         line(Level::DEBUG, context, parts, side, problem, received);
@@ -112,12 +113,12 @@ pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Proble
 }
 
 fn line(level: Level, context: &Context, parts: &Parts, side: Side, problem: &Problem, received: Option<u64>) {
-    let (name, grant) = context.record.who_and_what();
+    let (name, key_id) = context.record.who_and_what();
     let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
     let (namespace, key) = (cut(redact::name(namespace).into_owned(), CUT), cut(redact::name(key).into_owned(), CUT));
-    // A URL that names nothing is told as it came.
+    // A URL that names nothing is told as it came, but for what may be a key.
     let url = name.is_none().then(|| cut(redact::target(&parts.uri), CUT));
-    let key_id = grant.as_ref().map_or("", |grant| grant.key_id.as_str());
+    let key_id = key_id.as_ref().map_or("", KeyId::as_str);
     let agent = parts.headers.get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     let user_agent = cut(redact::header(&USER_AGENT, agent), CUT);
     let (method, status) = (cut(redact::name(parts.method.as_str()).into_owned(), CUT), problem.code.status().as_u16());
