@@ -149,7 +149,7 @@ impl Metrics {
             registry: Registry::default(),
         };
         // There from the start, at zero: a rate of a series that begins at one shows nothing.
-        for limit in ["total", "address"] {
+        for limit in ["total", "address", "admin"] {
             drop(new.connections_refused.get_or_create(&[("limit", limit)]));
         }
         for reason in UNREAD {
@@ -157,7 +157,7 @@ impl Metrics {
         }
         registry.register(
             "connections_refused",
-            "Connections not taken, by the limit that was reached (total, address)",
+            "Connections not taken, by the limit that was reached (total, address; admin: of the admin listener)",
             new.connections_refused.clone(),
         );
         registry.register(

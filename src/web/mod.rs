@@ -4,7 +4,7 @@
 //! 1. [`connection`] accepts it, keeps the time limits and reads it.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
-//! 3. [`data`] is what the data listeners serve: the probes have a router; every other path is an object's.
+//! 3. [`data`] is what the data listeners serve: the probes and the time, and every other path is an object's.
 //! 4. [`exchange`] is the request while it is answered. [`verbs`] reads the URL ([`target`]), has it ask who is there ([`access`]) and
 //!    calls one file per verb. [`record`] goes along and knows at the end what became of it.
 //! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.

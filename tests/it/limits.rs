@@ -115,6 +115,26 @@ fn an_upload_that_trickles_is_ended_and_one_that_grows_in_real_time_is_not() {
     assert_eq!(wire.write(b"0\r\n\r\n").answer_to("PUT").status, 204);
 }
 
+#[test]
+fn a_silent_crowd_does_not_lock_the_admin_listener() {
+    let origin = Origin::start_with_settings("[timeouts]\nrequest_head = \"5s\"\n[namespaces.live-origin]\n");
+    let mut scraper = Wire::open(origin.admin);
+    assert_eq!(scraper.ask(&Request::new("GET", "/metrics")).status, 200);
+    let begun = Instant::now();
+    let mut crowd: Vec<Wire> = (0..600).map(|_| Wire::open(origin.admin)).collect();
+    assert_eq!(scraper.ask(&Request::new("GET", "/livez")).status, 200, "who has asked for something keeps his place");
+    for _ in 0..20 {
+        assert_eq!(Request::new("GET", "/readyz").send(origin.admin).status, 200, "and there is one for who comes");
+    }
+    assert_eq!(origin.metric("springhead_connections"), 0.0, "of the data listeners");
+    assert!(origin.wait_for_log("all connections of the admin listener are in use")["connections"] == 256);
+    // Who says nothing is not waited for as on the data listeners, which is two minutes and a half.
+    assert!(crowd.iter_mut().all(|silent| silent.try_answer_to("GET").is_none()));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert_eq!(scraper.ask(&Request::new("GET", "/metrics")).status, 200);
+    assert_eq!(origin.metric("springhead_connections_refused_total{limit=\"total\"}"), 0.0);
+}
+
 /// What the kernel has not sent yet, or sent and not heard of, on each connection of a listener.
 fn unsent(port: u16) -> Vec<u64> {
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();

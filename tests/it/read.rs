@@ -253,6 +253,26 @@ fn probes_need_no_key() {
 }
 
 #[test]
+fn probes_hold_to_the_rules_of_all_requests() {
+    let origin = Origin::start();
+    for path in ["/livez", "/readyz", "/time"] {
+        let refused = Request::new("PUT", path).body("x").send(origin.address);
+        assert_eq!((refused.status, &*refused.problem()), (405, "method-not-allowed"), "{path}");
+        assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
+        assert_eq!(Request::new("OPTIONS", path).send(origin.address).status, 204);
+        let head = Request::new("HEAD", path).send(origin.address);
+        assert_eq!((head.status, head.body.len()), (200, 0));
+        assert_eq!(Wire::open(origin.address).write(format!("GET {path} HTTP/1.1\r\n\r\n")).answer_to("GET").status, 400);
+        assert_eq!(Wire::open(origin.address).write(format!("GET {path} HTTP/1.0\r\n\r\n")).answer_to("GET").status, 200);
+        let large = Request::new("GET", path).header("X-Large", "x".repeat(100_000)).send(origin.address);
+        assert_eq!((large.status, &*large.problem()), (431, "head-too-large"), "{path}");
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(Wire::open(origin.admin).write(format!("GET {path} HTTP/1.1\r\n\r\n")).answer_to("GET").status, 400);
+    }
+}
+
+#[test]
 fn of_nothing_the_beginning_is_the_whole() {
     let origin = Origin::start();
     origin.store("empty.vtt", "");

@@ -1,5 +1,6 @@
 //! What comes to a port and is no request: each is told, counted and kept, and answered where its client may understand that.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -37,8 +38,15 @@ fn told(origin: &Origin, reason: &str, times: f64) -> (serde_json::Value, serde_
     assert_eq!(lines.len(), 1, "{reason} is told once, however often it comes: {lines:?}");
     let kept = Request::new("GET", "/v1/ingest/rejected").send(origin.admin);
     let kept: serde_json::Value = serde_json::from_slice(&kept.body).unwrap();
-    let kept = kept["unread"].as_array().unwrap().iter().find(|kept| kept["reason"] == reason).cloned();
-    (lines[0].clone(), kept.unwrap_or_else(|| panic!("{reason} is in the black box")))
+    // One for each detail, the newest first.
+    let kept = kept["unread"].as_array().unwrap().iter().filter(|kept| kept["reason"] == reason);
+    let kept: Vec<serde_json::Value> = kept.cloned().collect();
+    let details: BTreeSet<&str> = kept.iter().filter_map(|kept| kept["detail"].as_str()).collect();
+    assert!(details.len() == kept.len() || kept.len() == 1, "{kept:?}");
+    let times: u64 = kept.iter().filter_map(|kept| kept["times"].as_u64()).sum();
+    let mut newest = kept.first().cloned().unwrap_or_else(|| panic!("{reason} is in the black box"));
+    newest["times"] = times.into();
+    (lines[0].clone(), newest)
 }
 
 #[test]

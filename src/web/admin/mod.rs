@@ -12,20 +12,22 @@ mod pages;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::harvest::Harvests;
-use super::Web;
 use super::connection::admission::{Admission, ConnectionLimits, Permit, Refused};
+use super::connection::berths::{Berths, Held};
 use super::connection::listener;
 use super::connection::site::Site;
 use super::connection::state::ConnectionState;
@@ -36,6 +38,8 @@ use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
 use super::refusals::refuse;
+use super::{Timeouts, Web};
+use crate::model::clock::Moment;
 use crate::model::stamp::Stamp;
 
 /// What the settings say of the admin listener.
@@ -59,7 +63,16 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let is_local = listener.local_addr()?.ip().is_loopback();
-    let site = Admin { inner: Arc::new(Inner { web: web.clone(), is_local, rules, harvests, admission: Arc::default() }) };
+    let inner = Inner {
+        web: web.clone(),
+        is_local,
+        rules,
+        harvests,
+        admission: Arc::default(),
+        berths: Arc::default(),
+        told_full: Mutex::default(),
+    };
+    let site = Admin { inner: Arc::new(inner) };
     listener::serve(listener, None, web, site, stop).await;
     Ok(())
 }
@@ -76,10 +89,17 @@ struct Inner {
     rules: Rules,
     harvests: Arc<dyn Harvests>,
     admission: Arc<Admission>,
+    berths: Arc<Berths>,
+    /// When it was last told that there are no more places.
+    told_full: Mutex<Option<Moment>>,
 }
 
 /// Open connections: for a console, some scrapers and scripts, whatever is open elsewhere.
-const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 256, per_address: 256 };
+const PLACES: usize = 256;
+/// So many more are let in while all who have a place are being served; else one of them is given away ([`Berths`]).
+const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: PLACES + 64, per_address: PLACES + 64 };
+/// How often it is told that there are no more, at most.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +168,28 @@ impl Site for Admin {
         self.inner.admission.admit(address, CONNECTIONS)
     }
 
+    fn hold(&self, connection: &Arc<ConnectionState>, permit: Permit) -> Held {
+        let (berth, was_full) = self.inner.berths.take(connection, Some(permit), PLACES);
+        if was_full {
+            self.tell_full();
+        }
+        Held::Berth(berth)
+    }
+
+    fn count_refused(&self, _: Refused) {
+        self.inner.web.inner.metrics.count_connection_refused("admin");
+        self.tell_full();
+    }
+
+    fn is_counted(&self) -> bool {
+        false
+    }
+
+    fn first_byte_within(&self, timeouts: &Timeouts) -> Duration {
+        // Nobody has reason to open one for later.
+        timeouts.request_head
+    }
+
     fn answer(
         self,
         peer: SocketAddr,
@@ -163,6 +205,21 @@ impl Site for Admin {
 }
 
 impl Admin {
+    /// All places are taken. Whoever comes now has that of one who asks for nothing, or none.
+    fn tell_full(&self) {
+        let now = self.inner.web.inner.origin.clock().now();
+        let mut told = self.inner.told_full.lock();
+        if told.is_none_or(|told| now.since(told) >= TELL_EVERY) {
+            *told = Some(now);
+            tracing::warn!(
+                connections = PLACES,
+                advice = "who has asked for nothing makes room for who comes: see who opens so many ('ss -tn' shows it), and let the admin \
+                          listener be reached by those alone who look after the server",
+                "all connections of the admin listener are in use"
+            );
+        }
+    }
+
     async fn dispatch(self, context: Context, request: Request) -> Response {
         let (parts, mut body) = request.into_parts();
         let exchange = Exchange::begin(&self.inner.web, &context, &parts);
@@ -182,8 +239,8 @@ impl Admin {
         let Some(route) = route else {
             return Err(Problem::new(Code::NoSuchPlace, format!("there is nothing at this path: this listener has {ROUTES}")));
         };
+        exchange.check()?;
         if !(route.is_probe() || route == Route::Metrics && rules.metrics_open) {
-            exchange.check()?;
             pages::check(parts, &rules.hosts)?;
             if !is_local {
                 exchange.authorize(Asked::Admin)?;
@@ -192,7 +249,7 @@ impl Admin {
         Ok(match (&parts.method, route) {
             (&(Method::GET | Method::HEAD), _) => match route {
                 Route::Live => "alive\n".into_response(),
-                Route::Ready => readiness(State(web.clone())).await,
+                Route::Ready => readiness(web),
                 Route::Metrics => metrics(web, &parts.headers),
                 Route::Streams => json(json!({ "streams": web.inner.origin.streams() }).to_string()),
                 Route::Clients => json(web.inner.black_box.clients_json()),

@@ -61,7 +61,7 @@ pub(in crate::web) struct Permit {
 }
 
 impl Refused {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(in crate::web) fn as_str(self) -> &'static str {
         match self {
             Self::Total => "total",
             Self::Address => "address",

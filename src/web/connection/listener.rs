@@ -24,8 +24,10 @@ use tokio_util::task::TaskTracker;
 use super::MAX_HEAD;
 use super::admission::{Permit, Refused};
 use super::ahead::PlaceInLine;
+use super::berths::Held;
 use super::encoders::{Socket, Transport};
 use super::in_flight::{AnswerBody, InFlight};
+use super::late;
 use super::site::Site;
 use super::state::ConnectionState;
 use super::stream;
@@ -72,7 +74,7 @@ pub(in crate::web) async fn serve(
         let permit = match site.admit(peer.ip()) {
             Ok(permit) => permit,
             Err(limit) => {
-                web.inner.metrics.count_connection_refused(limit.as_str());
+                site.count_refused(limit);
                 if tls.is_none() {
                     // Best effort, into an empty buffer: who is refused is not waited for.
                     let _ = stream.try_write(FULL);
@@ -164,15 +166,23 @@ where
 {
     let (stop, tracker) = (stop.clone(), tasks.clone());
     let Arrived { peer, at, permit } = arrived;
-    web.inner.metrics.connections.inc();
     let state = Arc::default();
+    let held = site.hold(&state, permit);
     let place = Some(Box::new(web.inner.comers.arrive(peer.ip(), at, &state)));
-    let mut client = Client { peer, state, stop, web: web.clone(), permit, place };
+    let is_counted = site.is_counted();
+    if is_counted {
+        web.inner.metrics.connections.inc();
+    }
+    let mut client = Client { peer, state, stop, web: web.clone(), held, place, is_counted };
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let looked = Instant::now();
+        let until = looked + site.first_byte_within(&limits.timeouts);
+        let detect = Connection::new(stream, Arc::clone(&client.state), limits, Arc::clone(&web.inner.crowd)).detect();
         let taken = tokio::select! {
-            taken = Connection::new(stream, Arc::clone(&client.state), limits, Arc::clone(&web.inner.crowd)).detect() => taken,
+            // As if the client had ended it, when it says nothing.
+            taken = late::until(until, detect) => taken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            () = client.held.given_away() => return,
             () = stopping(&client.stop, &client.state) => return,
         };
         let (mut io, detected) = match taken {
@@ -191,8 +201,8 @@ where
         if looked.elapsed() <= AT_ONCE {
             client.state.begins_with(at);
         }
-        if client.permit.is_for_upload && detected != Detected::Upload {
-            client.web.inner.metrics.count_connection_refused(Refused::Total.as_str());
+        if client.held.is_for_upload() && detected != Detected::Upload {
+            site.count_refused(Refused::Total);
             if detected != Detected::Http2 {
                 // As at the door; over TLS, too, now that it is spoken.
                 let _ = tokio::time::timeout(FIRST_REQUEST, async {
@@ -243,20 +253,23 @@ async fn end_unread<S: Transport>(web: &Web, peer: SocketAddr, unread: Unread, d
     }
 }
 
-/// Who is at the other end of a connection. It counts as open until this is dropped.
+/// Who is at the other end of a connection. It is open until this is dropped.
 struct Client {
     peer: SocketAddr,
     state: Arc<ConnectionState>,
     stop: CancellationToken,
     web: Web,
-    permit: Permit,
+    held: Held,
     /// Its place among those of its address, unless it reads.
     place: Option<Box<PlaceInLine>>,
+    is_counted: bool,
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.web.inner.metrics.connections.dec();
+        if self.is_counted {
+            self.web.inner.metrics.connections.dec();
+        }
     }
 }
 
@@ -271,6 +284,8 @@ impl Client {
     {
         let ended = tokio::select! {
             ended = &mut connection => ended,
+            // It was between two requests. Should one have come this moment, its client finds the connection closed, as at any end.
+            () = self.held.given_away() => return,
             () = stopping(&self.stop, &self.state) => {
                 wind_up(connection.as_mut());
                 (&mut connection).await

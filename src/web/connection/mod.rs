@@ -1,6 +1,6 @@
 //! Connections: from the listener to a request that has been read, and back to its answer's last byte.
 //!
-//! [`listener`] accepts a connection, if [`admission`] has room for it; [`tls`] shakes hands where that is asked for; [`timed`] keeps
+//! [`listener`] accepts a connection, if [`admission`] has room for it and [`berths`] a place where there are few; [`tls`] shakes hands where that is asked for; [`timed`] keeps
 //! the time limits on its bytes, with [`stall`] for a client that takes nothing, [`stream`] for those of one HTTP/2 answer and [`late`]
 //! for when they fire long after their time; [`version`] tells which HTTP it is, [`encoders`] gives those who write threads of their own, and [`ahead`]
 //! knows which of them came first. What its bytes and its
@@ -16,6 +16,7 @@
 
 pub(super) mod admission;
 pub(super) mod ahead;
+pub(super) mod berths;
 mod encoders;
 mod fragment;
 mod in_flight;

@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 
 use super::admission::{Permit, Refused};
+use super::berths::Held;
 use super::state::ConnectionState;
 use crate::model::stamp::Stamp;
+use crate::web::Timeouts;
 
 /// Answers requests. A cheap handle, of which each request gets its own.
 pub(in crate::web) trait Site: Clone + Send + Sync + 'static {
@@ -18,6 +21,18 @@ pub(in crate::web) trait Site: Clone + Send + Sync + 'static {
     /// A permit for a connection from this address, or why it is not taken. Each site has limits of its own: a flood on one listener
     /// takes nothing from those who are served on another.
     fn admit(&self, address: IpAddr) -> Result<Permit, Refused>;
+
+    /// What a connection that was let in holds until its end: its permit, or its place where the site has few.
+    fn hold(&self, connection: &Arc<ConnectionState>, permit: Permit) -> Held;
+
+    /// Counts a connection that was not taken.
+    fn count_refused(&self, limit: Refused);
+
+    /// Whether its open connections are among those that are counted.
+    fn is_counted(&self) -> bool;
+
+    /// Within what time a new connection has to say something.
+    fn first_byte_within(&self, timeouts: &Timeouts) -> Duration;
 
     /// Answers a request, which began when its connection was `accepted`, where that is given, and else now. When this or the answer's
     /// body is dropped, the client has gone, and the rest is nobody's.

@@ -80,6 +80,11 @@ impl ConnectionState {
         self.waiting.store(waiting, Ordering::Relaxed);
     }
 
+    /// Whether a request is being answered.
+    pub(super) fn is_served(&self) -> bool {
+        self.open_requests.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether there has been a request.
     pub(super) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)

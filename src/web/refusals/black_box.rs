@@ -25,8 +25,9 @@ use crate::web::record::redact;
 const CLIENTS: usize = 128;
 /// How many folders are remembered of each.
 const FOLDERS: usize = 64;
-/// How many refusals of each.
-const REFUSALS: usize = 8;
+/// How many refusals of each, and how many for one reason: what comes all the time does not push out what came once.
+const REFUSALS: usize = 12;
+const ALIKE: usize = 4;
 /// How much of a request is kept: headers, bytes of each value, and bytes of the path and query.
 const HEADERS: usize = 48;
 const VALUE: usize = 256;
@@ -175,6 +176,10 @@ impl BlackBox {
                 Some(index) => client.refusals.remove(index).map_or(0, |old| old.times),
                 None => 0,
             };
+            let same = client.refusals.iter().enumerate().filter(|(_, old)| old.code == problem.code).map(|(index, _)| index);
+            if let Some(oldest) = same.skip(ALIKE - 1).last() {
+                client.refusals.remove(oldest);
+            }
             client.refusals.truncate(REFUSALS - 1);
             client.refusals.push_front(KeptRefusal {
                 sent,
@@ -338,7 +343,7 @@ mod tests {
             );
         }
         let rejected = read(&black_box.rejected_json(&BlackBox::new(clock.clone()), &unread()), "rejected");
-        assert_eq!(rejected.len(), REFUSALS);
+        assert_eq!(rejected.len(), 1 + ALIKE);
         let questions: Vec<_> = rejected.iter().filter(|line| line["code"] == "no-credentials").collect();
         assert_eq!((questions.len(), &questions[0]["times"]), (1, &serde_json::json!(20)));
         assert_eq!(questions[0]["request"]["target"], "/cache/live/19.ts");
@@ -350,6 +355,26 @@ mod tests {
         let rejected = black_box.rejected_json(&BlackBox::new(clock.clone()), &unread());
         assert!(String::from_utf8_lossy(&rejected).contains("Nothing to do"), "a question that is answered is no trouble");
         assert!(!String::from_utf8_lossy(&rejected).contains("secret"));
+    }
+
+    #[test]
+    fn what_comes_all_the_time_does_not_push_out_what_came_once() {
+        let clock = Clock::manual();
+        let black_box = BlackBox::new(clock.clone());
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let refuse = |code: Code| {
+            clock.advance(Duration::from_secs(1));
+            black_box.refused(&whose(peer, "a.ts"), &parts("encoder", "/cache/live/a.ts"), &Problem::new(code, "no"), None);
+        };
+        refuse(Code::TransferCoding);
+        for _ in 0..100 {
+            refuse(Code::TooLarge);
+        }
+        refuse(Code::BadRequest);
+        let rejected = read(&black_box.rejected_json(&BlackBox::new(clock.clone()), &unread()), "rejected");
+        let codes: Vec<&str> = rejected.iter().map(|line| line["code"].as_str().unwrap()).collect();
+        let [often, first, last] = [Code::TooLarge, Code::TransferCoding, Code::BadRequest].map(Code::name);
+        assert_eq!(codes, [&[last][..], &[often; ALIKE], &[first]].concat());
     }
 
     #[test]

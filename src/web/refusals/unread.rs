@@ -14,8 +14,10 @@ use crate::web::Web;
 use crate::web::connection::admission::network;
 use crate::web::connection::unread::Unread;
 
-/// How many are kept, one for each address and reason.
+/// How many are kept, one for each address, reason and detail.
 const KEPT: usize = 64;
+/// How many of one address and reason: each with another detail.
+const DETAILS: usize = 4;
 
 /// What has come lately that was no request.
 #[derive(Debug)]
@@ -69,7 +71,10 @@ impl UnreadConnections {
 
     fn keep(&self, peer: IpAddr, unread: Unread, detail: &str, request_id: &str) {
         let mut kept = self.kept.lock();
-        let before = kept.iter().position(|kept| (kept.peer, kept.unread) == (peer, unread)).and_then(|index| kept.remove(index));
+        let same = |kept: &Kept| (kept.peer, kept.unread) == (peer, unread);
+        let before = kept.iter().position(|kept| same(kept) && kept.detail == detail).and_then(|index| kept.remove(index));
+        let oldest = kept.iter().enumerate().filter(|(_, kept)| same(kept)).map(|(index, _)| index).skip(DETAILS - 1).last();
+        oldest.map(|index| kept.remove(index));
         kept.truncate(KEPT - 1);
         kept.push_front(Kept {
             peer,
@@ -130,6 +135,8 @@ async fn tell_later(web: Web, from: From) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
+    use std::collections::BTreeSet;
 
     #[test]
     fn what_is_kept_is_bounded_and_counted() {
@@ -143,5 +150,27 @@ mod tests {
         let kept = report.as_array().unwrap();
         assert_eq!(kept.len(), KEPT);
         assert_eq!((kept[0]["peer"].as_str(), kept[0]["times"].as_u64()), (Some("10.0.0.199"), Some(3)));
+    }
+
+    #[test]
+    fn a_few_kinds_of_one_reason_are_kept_apart() {
+        let connections = UnreadConnections::new(Clock::manual());
+        for detail in ["header", "method", "header", "uri", "version", "length"] {
+            connections.keep([10, 0, 0, 1].into(), Unread::Malformed, detail, "");
+        }
+        let report = connections.report();
+        let kept: Vec<_> = report.as_array().unwrap().iter().map(|kept| kept["detail"].as_str().unwrap()).collect();
+        assert_eq!(kept, ["length", "version", "uri", "header"]);
+        assert_eq!(report[3]["times"], 2);
+    }
+
+    #[test]
+    fn each_reason_has_a_figure_from_the_start_and_no_other_has() {
+        let rendered = Metrics::new().render();
+        let shown = rendered
+            .lines()
+            .filter_map(|line| line.strip_prefix("springhead_connections_unread_total{reason=\"")?.split('"').next());
+        let shown: BTreeSet<&str> = shown.collect();
+        assert_eq!(shown, Unread::ALL.into_iter().map(Unread::name).collect());
     }
 }
