@@ -41,7 +41,7 @@ pub use cli::Cli;
 #[cfg(any(test, fuzzing))]
 pub(crate) use doctor::look;
 #[cfg(any(test, fuzzing))]
-pub(crate) use harvest::fuzzing as recording;
+pub(crate) use harvest::fuzzing as harvests;
 #[cfg(any(test, fuzzing))]
 pub(crate) use history_log::{read_back, written};
 #[cfg(any(test, fuzzing))]

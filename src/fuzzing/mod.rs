@@ -8,13 +8,47 @@ mod costs;
 mod kept;
 mod playlists;
 mod requests;
+#[cfg(test)]
+mod seeds;
 mod settings;
+#[cfg(test)]
+mod stream_words;
 #[cfg(test)]
 mod twins;
 #[cfg(test)]
 mod words;
 
 pub use kept::{attributes, bucket, journal};
-pub use playlists::{history, manifest, playlist, recording, rewrite, segment, versions};
-pub use requests::{credentials, digest, ranges_and_conditions, redaction, url};
-pub use settings::{certificate, records, settings, signing, units};
+pub use playlists::{history, manifest, numbered, playlist, recording, rewrite, segment, versions};
+pub use requests::{credentials, digest, first_bytes, ranges_and_conditions, redaction, url};
+pub use settings::{certificate, order, records, settings, signing, units};
+
+/// One of the entry points.
+pub type EntryPoint = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [EntryPoint; 23] = [
+    ("attributes", attributes),
+    ("bucket", bucket),
+    ("certificate", certificate),
+    ("credentials", credentials),
+    ("digest", digest),
+    ("first_bytes", first_bytes),
+    ("history", history),
+    ("journal", journal),
+    ("manifest", manifest),
+    ("numbered", numbered),
+    ("order", order),
+    ("playlist", playlist),
+    ("ranges_and_conditions", ranges_and_conditions),
+    ("recording", recording),
+    ("records", records),
+    ("redaction", redaction),
+    ("rewrite", rewrite),
+    ("segment", segment),
+    ("settings", settings),
+    ("signing", signing),
+    ("units", units),
+    ("url", url),
+    ("versions", versions),
+];

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::{look, read_back, recording, written};
+use crate::app::{harvests, look, read_back, written};
 use crate::hls::history::{History, Listed, Step};
 use crate::hls::mpd;
 use crate::hls::playlist::{Playlist, parse, target_duration};
@@ -15,7 +15,7 @@ use crate::hls::uri::resolve;
 use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
-use crate::origin::fuzzing::Followed;
+use crate::origin::fuzzing::{self, Followed};
 
 /// A playlist's facts are sane, what it lists are objects or nothing of ours, and every body is of some kind.
 pub fn playlist(bytes: &[u8]) {
@@ -117,6 +117,26 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
+/// Of segments that an MPD numbers the one before is found: the right one, where there is one template. The first two bytes are a
+/// number.
+pub fn numbered(bytes: &[u8]) {
+    let Some((&[high, low], text)) = bytes.split_first_chunk::<2>() else { return };
+    let (Ok(namespace), Ok(key)) = (Namespace::parse("live"), Key::parse("a/p.mpd")) else { unreachable!("they are names") };
+    let Ok(manifest) = mpd::parse(text) else { return };
+    let number = u64::from(u16::from_be_bytes([high, low]));
+    for number in [number, u64::MAX - number] {
+        let all = fuzzing::numbered(&ObjectId { namespace: namespace.clone(), key: key.clone() }, &manifest, number);
+        assert!(all.len() <= 128 && all.len() <= manifest.representations.len());
+        let is_one = all.len() == 1;
+        for [asked, before, found] in all {
+            // Digits behind the number are looked at too, and no more than so many.
+            let digits = asked.iter().flat_map(|key| key.as_str().bytes()).filter(u8::is_ascii_digit).count();
+            assert!(!is_one || asked.is_none() || digits > 64 || found == before, "{found:?} is before {asked:?}");
+            assert!(found.is_none() || found != asked, "{asked:?} is before itself");
+        }
+    }
+}
+
 /// Nothing that is to be taken out is left, taking out twice changes nothing more, and it takes nothing else; what is handed down
 /// comes off again, and never stands behind another host.
 pub fn rewrite(bytes: &[u8]) {
@@ -162,7 +182,7 @@ pub fn versions(bytes: &[u8]) {
 pub fn recording(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for keys in [false, true] {
-        let Some((playlist, files)) = recording::planned(text, keys) else { continue };
+        let Some((playlist, files)) = harvests::planned(text, keys) else { continue };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let mut seen = HashSet::new();
         for file in &files {
@@ -173,7 +193,7 @@ pub fn recording(bytes: &[u8]) {
         let Ok(Playlist::Media(media)) = parse(playlist.as_bytes()) else { unreachable!("it is a media playlist: {playlist}") };
         assert!(media.segments.iter().all(|segment| seen.contains(&segment.uri.to_ascii_lowercase())), "{playlist}");
     }
-    if let Some(renamed) = recording::renamed(text, "v.m3u8") {
+    if let Some(renamed) = harvests::renamed(text, "v.m3u8") {
         assert!(!renamed.is_empty());
     }
 }

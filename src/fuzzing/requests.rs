@@ -18,7 +18,7 @@ use crate::model::clock::{Clock, WallTime};
 use crate::model::conditions::{Conditions, KeptConditions, Validators, Verdict};
 use crate::model::id::{Key, Namespace};
 use crate::model::range::{self, Ask};
-use crate::web::fuzzing::{credential, redacted, resource, target};
+use crate::web::fuzzing::{credential, cut_off, redacted, resource, taken, target, unread};
 
 /// Always the same one, so that seeds can name it in their header.
 static RING: LazyLock<Option<KeyRing>> = LazyLock::new(|| {
@@ -194,5 +194,30 @@ pub fn redaction(bytes: &[u8]) {
             assert!(resource(&uri, false).is_none_or(|found| found.is_none_or(|found| found == object)));
         }
         assert!(resource(&uri, true).is_none_or(|found| found.is_none()), "where a folder is meant no object is found");
+    }
+}
+
+/// However a connection's first bytes are cut into pieces, nothing of them is lost, and HTTP/2 is known by its preface and by nothing
+/// else. What is no HTTP gets a whole answer or none. The first byte says how long the pieces are.
+pub fn first_bytes(bytes: &[u8]) {
+    let Some((&first, bytes)) = bytes.split_first() else { return };
+    let (length, again_in) = (1 + usize::from(first >> 3), 1 + usize::from(first & 7));
+    let is_http2 = bytes.starts_with(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    for length in [length, 1, usize::MAX] {
+        let Some(taken) = taken(bytes, length, again_in) else { unreachable!("all of it is there") };
+        assert_eq!(taken.again, bytes, "what was looked at is read again");
+        assert_eq!(taken.http2, is_http2);
+        assert!(!taken.upload || !taken.http2 && bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count() >= 3);
+    }
+    let (begun, answered, answers) = unread(bytes);
+    assert!(begun.is_none() || !is_http2 && answered.is_none(), "{begun:?} {answered:?}");
+    let found = cut_off(bytes, usize::MAX);
+    assert!(found.len() <= bytes.iter().filter(|&&byte| byte == b'#').count(), "each by its own: {found:?}");
+    // A line that is longer than a head may be is none when it comes in pieces; in pieces one may be told twice.
+    assert!(bytes.len() > 32_000 || found == cut_off(bytes, length), "{found:?}");
+    for answer in answers {
+        let text = String::from_utf8(answer).unwrap_or_default();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { unreachable!("it has a head: {text}") };
+        assert!(head.starts_with("HTTP/1.1 4") && head.contains(&format!("Content-Length: {}\r\n", body.len())), "{text}");
     }
 }

@@ -1,5 +1,8 @@
-//! What an operator writes: settings, sizes, signing keys; and what is read of keys and certificates.
+//! What an operator writes: settings, sizes, signing keys, orders to record; and what is read of keys and certificates.
 
+use std::sync::LazyLock;
+
+use crate::app::harvests::{self, OrderDesk};
 use crate::app::{read_settings, record_of};
 use crate::auth::grant::KeyId;
 use crate::auth::signing::SigningKey;
@@ -50,5 +53,32 @@ pub fn records(bytes: &[u8]) {
 pub fn certificate(bytes: &[u8]) {
     if let Some(names) = crate::web::fuzzing::certificate(bytes) {
         assert!(names.len() <= bytes.len());
+    }
+}
+
+static DESK: LazyLock<Option<OrderDesk>> = LazyLock::new(OrderDesk::new);
+
+/// An order to record is refused, or means a playlist below its own URL, a window that is over, and a place among those that are
+/// allowed. What is remembered of one reads back as it is written, and no name leads out of its folder.
+pub fn order(bytes: &[u8]) {
+    let Some(desk) = &*DESK else { unreachable!("the namespace has a name") };
+    if let Some((entry, url, window, out)) = desk.read(bytes) {
+        assert_eq!(entry.namespace.as_str(), "live");
+        assert!(url.path().starts_with("/cache/live/") && url.query().is_none() && url.password().is_none(), "{url}");
+        assert!(window.end.is_some() && window.start.is_none_or(|start| Some(start) < window.end), "{window}");
+        assert_eq!(harvests::window(&window.to_string()), Some(window), "it is remembered as it is");
+        assert!(out == "s3://bucket/vod" || out.starts_with("s3://bucket/vod/"), "{out}");
+        assert!(!out.split('/').any(|part| part == ".."), "{out}");
+    }
+    if let Some(json) = harvests::record_again(bytes) {
+        assert_eq!(harvests::record_again(&json), Some(json));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(window) = harvests::window(text) {
+        assert_eq!(harvests::window(&window.to_string()), Some(window));
+    }
+    if harvests::may_be_called(text) {
+        let path = std::path::Path::new(text);
+        assert!(path.components().all(|part| matches!(part, std::path::Component::Normal(_))), "{text}");
     }
 }

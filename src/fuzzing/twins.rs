@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 use proptest::sample::select;
 
+use super::stream_words::*;
 use super::words::*;
 use super::*;
 
@@ -44,6 +45,14 @@ fn journals() -> impl Strategy<Value = Vec<u8>> {
         )
     });
     vec(line, 0..6).prop_map(|lines| lines.concat().into_bytes())
+}
+
+/// Orders to record, nearly right.
+fn orders() -> impl Strategy<Value = Vec<u8>> {
+    let fields = (select(ORDERED), select(ORDERED), select(ORDERED), select(ORDERED));
+    fields.prop_map(|(one, two, three, four)| {
+        format!("{{\"namespace\":\"live\",\"playlist\":\"a/p.m3u8\",{one}{two}{three}{four}\"keys\":true}}").into_bytes()
+    })
 }
 
 fn settings_files() -> impl Strategy<Value = Vec<u8>> {
@@ -145,6 +154,25 @@ proptest! {
     #[test]
     fn no_recording_breaks_a_rule(bytes in pieces(VERSIONS)) {
         recording(&[&b"#EXTM3U\n"[..], &bytes, b"#EXT-X-ENDLIST\n"].concat());
+    }
+
+    #[test]
+    fn nothing_first_breaks_a_rule(bytes in pieces(FIRST)) {
+        first_bytes(&bytes);
+    }
+
+    #[test]
+    fn no_order_breaks_a_rule(words in pieces(ORDER), json in orders()) {
+        order(&words);
+        order(&json);
+    }
+
+    #[test]
+    fn no_template_breaks_a_rule(number in any::<[u8; 2]>(), template in pieces(TEMPLATE), more in pieces(TEMPLATE)) {
+        let one = [&number[..], b"<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate media='", &template].concat();
+        numbered(&[&one[..], b"'/><Representation/></AdaptationSet></Period></MPD>"].concat());
+        let set = b"'/><Representation/></AdaptationSet><AdaptationSet><SegmentTemplate media='";
+        numbered(&[&one[..], set, &more, b"'/><Representation/></AdaptationSet></Period></MPD>"].concat());
     }
 
     #[test]

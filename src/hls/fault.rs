@@ -49,6 +49,15 @@ pub enum Wrong {
     /// EXTINF longer than the target duration, rounded (RFC 8216 4.3.3.1).
     #[error("a segment longer than EXT-X-TARGETDURATION: players may stall")]
     LongerThanTarget,
+    /// RFC 8216 4.1 and 4.3.1.1: the first line, without a byte order mark.
+    #[error("#EXTM3U does not come first: a blank line or a byte order mark is before it, which players may not take")]
+    NotFirst,
+    /// RFC 8216 4.3.3.2 and 4.3.3.3.
+    #[error("{0} after the first segment: hls.js stops with a fatal error, and others count wrongly")]
+    TooLate(&'static str),
+    /// RFC 8216 4.3.1.2 and 4.3.3.
+    #[error("{0} for the second time: players take the one or the other")]
+    Twice(&'static str),
     /// Not UTF-8 (RFC 8216 4.1).
     #[error("not UTF-8")]
     NotUtf8,

@@ -280,6 +280,13 @@ impl Clock {
         self.moment_of(deadline).min(self.now() + deadline.since(written))
     }
 
+    /// The wall time of a deadline that was set at `written`, to be read again as the same by [`Clock::deadline_of`]: where the writing
+    /// lies in the future, what is left counts from there.
+    #[must_use]
+    pub fn wall_of_deadline(&self, written: WallTime, deadline: Moment) -> WallTime {
+        self.wall_of(deadline) + written.since(self.wall())
+    }
+
     /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.
     pub fn advance(&self, span: Duration) {
         if let TimeSource::Manual { elapsed } = &self.0 {
@@ -377,8 +384,15 @@ mod tests {
         let (written, minute) = (before.wall(), Duration::from_secs(60));
         let deadline = before.wall_of(before.now() + minute);
         assert_eq!(set_back.deadline_of(written, deadline).since(set_back.now()), minute);
+        // Written down again by the clock that was set back, as often as it likes, it is no nearer either.
+        let mut again = deadline;
+        for _ in 0..3 {
+            again = set_back.wall_of_deadline(written, set_back.deadline_of(written, again));
+        }
+        assert_eq!(again, deadline);
         before.advance(Duration::from_secs(40));
         assert_eq!(before.deadline_of(written, deadline).since(before.now()).as_secs(), 20);
+        assert_eq!(before.wall_of_deadline(written, before.deadline_of(written, deadline)), deadline);
     }
 
     #[test]

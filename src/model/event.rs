@@ -33,13 +33,25 @@ pub enum EventKind {
     WindowLost,
     /// A playlist makes no sense.
     BrokenPlaylist,
+    /// A known media sequence number has another URI or duration than in the version before (RFC 8216 6.2.2).
+    SegmentChanged,
+    /// The same segments have other media sequence numbers.
+    SequenceShifted,
+    /// Segments were never listed: the media sequence has jumped.
+    SequenceHole,
+    /// The discontinuity sequence number of a listed segment has changed: a discontinuity has left the list and was not counted.
+    DiscontinuityLost,
+    /// EXT-X-TARGETDURATION has changed (RFC 8216 6.2.1).
+    TargetChanged,
+    /// A playlist of type EVENT has lost segments (RFC 8216 4.3.3.5).
+    EventShortened,
     /// Streams without an end had to make room for others: they are not followed any more.
     Unfollowed,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -55,6 +67,12 @@ impl EventKind {
         Self::BitrateOver,
         Self::WindowLost,
         Self::BrokenPlaylist,
+        Self::SegmentChanged,
+        Self::SequenceShifted,
+        Self::SequenceHole,
+        Self::DiscontinuityLost,
+        Self::TargetChanged,
+        Self::EventShortened,
         Self::Unfollowed,
     ];
 
@@ -77,6 +95,12 @@ impl EventKind {
             Self::BitrateOver => "bitrate-over",
             Self::WindowLost => "window-lost",
             Self::BrokenPlaylist => "broken-playlist",
+            Self::SegmentChanged => "segment-changed",
+            Self::SequenceShifted => "sequence-shifted",
+            Self::SequenceHole => "sequence-hole",
+            Self::DiscontinuityLost => "discontinuity-lost",
+            Self::TargetChanged => "target-changed",
+            Self::EventShortened => "event-shortened",
             Self::Unfollowed => "unfollowed",
         }
     }

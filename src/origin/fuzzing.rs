@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::live::{Live, understand};
+use super::live::{Live, found_by, understand};
+use crate::hls::mpd::Manifest;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace, ObjectId};
@@ -43,4 +44,10 @@ impl Followed {
     pub(crate) fn looked_back(&self, key: &Key) -> usize {
         self.live.stretch(key, None, None).map_or(0, |stretch| stretch.listed.len())
     }
+}
+
+/// By each of an MPD's templates the names of a segment and of the one before it, where they are keys; and which one is found to be
+/// before it.
+pub(crate) fn numbered(object: &ObjectId, manifest: &Manifest, number: u64) -> Vec<[Option<Key>; 3]> {
+    found_by(object, manifest, number)
 }

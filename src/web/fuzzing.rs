@@ -3,6 +3,7 @@
 use http::{HeaderValue, Uri};
 
 use super::access::{self, Credential};
+pub(crate) use super::connection::first_bytes::{cut_off, taken, unread};
 use super::connection::tls::Certificate;
 use super::record::redact;
 use super::target::{Naming, Resource};

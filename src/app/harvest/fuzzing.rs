@@ -1,7 +1,20 @@
-//! A way to what is planned of a recording, for `crate::fuzzing` alone.
+//! A way to what is ordered, planned and remembered of a recording, for `crate::fuzzing` alone.
 
+use std::sync::Arc;
+
+use super::HarvestRecord;
+use super::jobs::{self, Jobs, meant};
 use super::recording::{is_multivariant, plan, rewrite_multivariant};
+use super::window;
 use crate::app::client::Url;
+use crate::app::settings::HarvestSettings;
+use crate::hls::shift::Window;
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+use crate::model::id::{Namespace, ObjectId};
+use crate::origin::Origin;
+use crate::origin::policy::NamespacePolicy;
+use crate::store::Access;
 
 /// The playlist and the files' names of a recording of this media playlist.
 pub(crate) fn planned(text: &str, keys: bool) -> Option<(String, Vec<String>)> {
@@ -13,4 +26,37 @@ pub(crate) fn planned(text: &str, keys: bool) -> Option<(String, Vec<String>)> {
 /// A multivariant playlist whose media playlists are all called so.
 pub(crate) fn renamed(text: &str, name: &str) -> Option<String> {
     is_multivariant(text).then(|| rewrite_multivariant(text, |_| Some(name.to_owned())))
+}
+
+/// A server that takes orders: of the namespace `live`, into a bucket's `vod/`.
+#[derive(Debug)]
+pub(crate) struct OrderDesk(Jobs);
+
+impl OrderDesk {
+    pub(crate) fn new() -> Option<Self> {
+        let namespaces = [(Namespace::parse("live").ok()?, NamespacePolicy::default())];
+        let origin = Origin::new(namespaces, 1 << 20, Clock::manual(), &Arc::new(Metrics::new()));
+        let places = HarvestSettings { folder: None, buckets: vec!["s3://bucket/vod/".to_owned()] };
+        Some(Self(Jobs::new(origin, places, Access(Vec::new()))))
+    }
+
+    /// What an order means that is taken: whose playlist, at which URL, of which window, to where.
+    pub(crate) fn read(&self, order: &[u8]) -> Option<(ObjectId, Url, Window, String)> {
+        meant(&self.0, serde_json::from_slice(order).ok()?)
+    }
+}
+
+/// A window, as `harvest.json` and URLs have it.
+pub(crate) fn window(query: &str) -> Option<Window> {
+    window::parse(query)
+}
+
+/// A `harvest.json` as it is written again, where it is one.
+pub(crate) fn record_again(json: &[u8]) -> Option<Vec<u8>> {
+    serde_json::to_vec(&serde_json::from_slice::<HarvestRecord>(json).ok()?).ok()
+}
+
+/// Whether an order may name such a place below the folder.
+pub(crate) fn may_be_called(text: &str) -> bool {
+    jobs::may_be_called(text)
 }

@@ -356,6 +356,20 @@ impl Job {
     }
 }
 
+/// What an order means to a server with these places: whose playlist, at which URL, of which window, to where. For `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn meant(jobs: &Jobs, order: Order) -> Option<(ObjectId, Url, Window, String)> {
+    let job = jobs.inner.read(order).ok()?;
+    let window = *job.window.lock();
+    Some((job.entry, job.url, window, job.out.shown()))
+}
+
+/// Whether an order may name such a place below the folder, for `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn may_be_called(text: &str) -> bool {
+    is_name(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,13 @@ pub enum Step {
     On,
     /// It counts anew.
     Anew,
+    /// It goes on, and what is new in it begins with this number, whatever was listed under it before.
+    From {
+        /// The first one that is new.
+        sequence: u64,
+        /// It does not play on from what was listed before it.
+        breaks: bool,
+    },
     /// It is an older one that came late.
     Back,
     /// Nothing is known of the one before it, but for what the history shows.
@@ -104,7 +111,11 @@ impl History {
         self.ended = media.ended || media.playlist_type == Some(PlaylistType::Vod);
         self.i_frames_only = media.i_frames_only;
         self.target = self.target.max(media.target_duration.unwrap_or_default());
-        let next = self.listed.back().filter(|_| step == Step::On).map(|last| last.sequence.saturating_add(1));
+        let next = match step {
+            Step::On => self.listed.back().map(|last| last.sequence.saturating_add(1)),
+            Step::From { sequence, .. } => Some(sequence),
+            _ => None,
+        };
         let fresh = media.segments.iter().position(|segment| next.is_none_or(|next| segment.sequence >= next));
         let Some(fresh) = fresh else { return Vec::new() };
         let fresh = fresh.max(media.segments.len().saturating_sub(MAX_SEGMENTS));
@@ -118,7 +129,11 @@ impl History {
             tags += u64::from(segment.discontinuity);
             let before = self.listed.back();
             let breaks = index == fresh
-                && before.is_some_and(|last| step == Step::Anew || last.sequence.saturating_add(1) != segment.sequence);
+                && before.is_some_and(|last| match step {
+                    Step::Anew => true,
+                    Step::From { breaks, .. } => breaks,
+                    _ => last.sequence.saturating_add(1) != segment.sequence,
+                });
             let discontinuity = segment.discontinuity || breaks;
             let (map, keys) = (texts.map(segment), texts.keys(segment));
             let is_too_long = map == Some(None) || keys == Some(None) || segment.uri.len() > MAX_TEXT;

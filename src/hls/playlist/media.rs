@@ -47,7 +47,18 @@ struct MediaReader {
     protecting: Vec<(String, usize)>,
     /// The same as a place in the list, once a segment needed it.
     protection: Option<usize>,
+    /// Those of [`ONCE`] that have been read, a bit each.
+    once: u8,
 }
+
+/// The tags of which there may be one (RFC 8216 4.3.1.2, 4.3.3), and whether it has to come before the first segment.
+const ONCE: [(&str, &str, bool); 5] = [
+    ("-X-TARGETDURATION", "EXT-X-TARGETDURATION", false),
+    ("-X-MEDIA-SEQUENCE", "EXT-X-MEDIA-SEQUENCE", true),
+    ("-X-DISCONTINUITY-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE", true),
+    ("-X-PLAYLIST-TYPE", "EXT-X-PLAYLIST-TYPE", false),
+    ("-X-VERSION", "EXT-X-VERSION", false),
+];
 
 impl MediaReader {
     fn tag(&mut self, line: usize, tag: &str, value: &str) -> Result<(), Fault> {
@@ -57,14 +68,18 @@ impl MediaReader {
                 self.next.duration = self.read(line, "EXTINF", seconds(text)).unwrap_or_default();
                 self.has_duration = true;
             }
+            "-X-VERSION" => self.head(line, tag),
             "-X-TARGETDURATION" => {
+                self.head(line, tag);
                 let target = seconds(value).filter(|target| !target.is_zero());
                 self.media.target_duration = self.read(line, "EXT-X-TARGETDURATION", target);
             }
             "-X-MEDIA-SEQUENCE" => {
+                self.head(line, tag);
                 self.media.media_sequence = self.read(line, "EXT-X-MEDIA-SEQUENCE", number(value)).unwrap_or_default();
             }
             "-X-DISCONTINUITY-SEQUENCE" => {
+                self.head(line, tag);
                 let sequence = self.read(line, "EXT-X-DISCONTINUITY-SEQUENCE", number(value));
                 self.media.discontinuity_sequence = sequence.unwrap_or_default();
             }
@@ -77,6 +92,7 @@ impl MediaReader {
             }
             "-X-BYTERANGE" => self.range = self.read(line, "EXT-X-BYTERANGE", byte_range(value)),
             "-X-PLAYLIST-TYPE" => {
+                self.head(line, tag);
                 let playlist_type = match value.trim() {
                     "VOD" => Some(PlaylistType::Vod),
                     "EVENT" => Some(PlaylistType::Event),
@@ -104,6 +120,19 @@ impl MediaReader {
         Ok(())
     }
 
+    /// A tag of the head: once, and some of them before all segments.
+    fn head(&mut self, line: usize, tag: &str) {
+        let Some(place) = ONCE.iter().position(|(name, ..)| *name == tag) else { return };
+        let (_, name, is_first) = ONCE[place];
+        if self.once & (1 << place) != 0 {
+            self.faults.note(line, Wrong::Twice(name));
+        }
+        self.once |= 1 << place;
+        if is_first && !self.media.segments.is_empty() {
+            self.faults.note(line, Wrong::TooLate(name));
+        }
+    }
+
     /// Notes a value that does not read.
     fn read<T>(&mut self, line: usize, tag: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() {
@@ -119,7 +148,7 @@ impl MediaReader {
         }
         let mut segment = std::mem::take(&mut self.next);
         if let Some(target) = self.media.target_duration
-            && segment.duration > target + Duration::from_millis(500)
+            && segment.duration >= target + Duration::from_millis(500)
         {
             self.faults.note(line, Wrong::LongerThanTarget);
         }

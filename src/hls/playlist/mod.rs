@@ -53,21 +53,24 @@ pub fn parse_within(bytes: &[u8], surroundings: Surroundings<'_>) -> Result<Play
     let not_utf8 = matches!(text, Cow::Owned(_));
     let text = substituted(&text, surroundings);
     let mut lines = lines(&text).skip_while(|(_, line)| line.is_empty());
-    match lines.next() {
-        Some((_, first)) if first.starts_with("#EXTM3U") => {}
+    let not_first = match lines.next() {
+        Some((line, first)) if first.starts_with("#EXTM3U") => line > 1 || text.starts_with('\u{feff}'),
         other => return Err(Fault { line: other.map_or(1, |(line, _)| line), what: Wrong::NoPlaylist }),
-    }
+    };
     let mut playlist = if is_multivariant(&text) { multivariant::read(lines)? } else { media::read(lines)? };
     if let Playlist::Multivariant(multivariant) = &mut playlist
         && text.contains("#EXT-X-DEFINE")
     {
         multivariant.variables = Variables::of(&text, surroundings);
     }
+    let faults = match &mut playlist {
+        Playlist::Multivariant(multivariant) => &mut multivariant.faults,
+        Playlist::Media(media) => &mut media.faults,
+    };
+    if not_first {
+        faults.insert(0, Fault { line: 1, what: Wrong::NotFirst });
+    }
     if not_utf8 {
-        let faults = match &mut playlist {
-            Playlist::Multivariant(multivariant) => &mut multivariant.faults,
-            Playlist::Media(media) => &mut media.faults,
-        };
         let before = text.find(char::REPLACEMENT_CHARACTER).map_or("", |at| &text[..at]);
         faults.insert(0, Fault { line: before.matches('\n').count() + 1, what: Wrong::NotUtf8 });
     }

@@ -124,7 +124,7 @@ fn a_multivariant_playlist_reads() {
     let [audio, captions] = &multivariant.renditions[..] else { panic!("{multivariant:?}") };
     assert_eq!((audio.kind, audio.group.as_str(), audio.name.as_str()), (RenditionKind::Audio, "a", "English, main"));
     assert_eq!((audio.uri.as_deref(), captions.uri.as_deref()), (Some("audio.m3u8"), None));
-    assert_eq!(multivariant.faults, []);
+    assert_eq!(wrongs(&multivariant.faults), [(1, Wrong::NotFirst)], "a byte order mark");
 }
 
 #[test]
@@ -136,6 +136,7 @@ fn faults_name_their_line_and_what_is_good_is_kept() {
     assert_eq!(
         wrongs(&media.faults),
         [
+            (1, Wrong::NotFirst),
             (3, Wrong::Value("EXT-X-TARGETDURATION")),
             (6, Wrong::NoDuration),
             (7, Wrong::Value("EXTINF")),

@@ -41,15 +41,10 @@ impl LiveState {
         }
         self.places.written(key, !version.ended, version.bytes());
         let rendition = self.renditions.entry(key.clone()).or_insert_with(|| FollowedRendition::new(now, expires));
-        let News { mut segments, events, .. } = rendition.follow(&version, now, first, &stored, arrivals);
+        let News { mut segments, events, step, .. } = rendition.follow(&version, now, first, &stored, arrivals);
         (rendition.written, rendition.expires) = (now.moment, expires);
-        let step = match events.first() {
-            Some((EventKind::CounterRestart, _)) => Step::Anew,
-            Some((EventKind::SequenceBack, _)) => Step::Back,
-            _ if first && version.tail.last().is_some_and(|newest| arrivals.is_unlisted(&newest.key)) => Step::UnknownAndNew,
-            _ if first => Step::Unknown,
-            _ => Step::On,
-        };
+        let is_unlisted = || version.tail.last().is_some_and(|newest| arrivals.is_unlisted(&newest.key));
+        let step = if first && is_unlisted() { Step::UnknownAndNew } else { step };
         let stream = self.streams.of(key).cloned().unwrap_or_else(|| key.clone());
         let subject = EventSubject { namespace, stream: &stream, playlist: key };
         if let Some(fault) = &version.fault

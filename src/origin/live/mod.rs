@@ -18,6 +18,8 @@ mod event;
 mod folders;
 mod follow;
 mod histories;
+mod judging;
+mod lines;
 mod look;
 mod names;
 mod numbered;
@@ -45,6 +47,8 @@ pub use self::event::Event;
 pub use self::histories::HistoryLog;
 pub use self::report::{RenditionReport, StreamReport};
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::numbered::found_by;
 pub(super) use self::understood::{Understood, understand};
 
 use self::arrivals::Arrivals;
@@ -54,6 +58,7 @@ use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
 use self::names::ListedNames;
 use self::outline::Outline;
+use self::rendition::FollowedRendition;
 use self::segment::Arrival;
 use self::state::{LiveState, patience};
 use self::streams::Child;
@@ -180,7 +185,7 @@ impl Live {
                 Noted { liveness: Arc::new(liveness), needs: Vec::new() }
             }
             Understood::Hls(Playlist::Media(media)) => {
-                let known = self.state.lock().renditions.get(key).map(|rendition| rendition.next);
+                let known = self.state.lock().renditions.get(key).map(FollowedRendition::known);
                 let names =
                     ListedNames::of_media(object, media, |key| stored(key).is_some() || self.arrivals.lock().get(key).is_some());
                 let version = Outline::of(&names, media, known);

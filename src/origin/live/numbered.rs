@@ -9,6 +9,8 @@ use ahash::RandomState;
 
 use super::names::ListedNames;
 use crate::hls::mpd::Manifest;
+#[cfg(any(test, fuzzing))]
+use crate::model::id::ObjectId;
 use crate::model::id::{Key, MAX_KEY};
 
 /// Different templates of one MPD, the last of them: its last period is where it is live.
@@ -155,11 +157,37 @@ impl Templates {
     }
 }
 
+/// By each of an MPD's templates the names of a segment and of the one before it, where they are keys; and which one is found to be
+/// before it. For `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(in crate::origin) fn found_by(object: &ObjectId, manifest: &Manifest, number: u64) -> Vec<[Option<Key>; 3]> {
+    let names = ListedNames::of(object, std::iter::empty(), |_| false);
+    let numbered: Vec<_> = Numbered::of(&names, manifest).into_iter().map(|(numbered, _)| numbered).collect();
+    let mut templates = Templates::default();
+    templates.add(&object.key, &numbered);
+    let found = |one: &Arc<Numbered>| {
+        let width = one.width.unwrap_or(1);
+        let key = |number| Key::parse(&format!("{}{number:0width$}{}", one.before, one.after)).ok();
+        let asked = key(number);
+        // Where it is a time that stands there, or more than one number, nothing is said of the one before.
+        let before = number.checked_sub(1).filter(|_| one.width.is_some()).and_then(key);
+        let found = asked.as_ref().and_then(|key| templates.previous(key)).map(|(key, _)| key);
+        if let Some(asked) = &asked {
+            assert!(templates.naming(asked).all(|(manifest, _)| *manifest == object.key));
+        }
+        [asked, before, found]
+    };
+    let all = numbered.iter().map(found).collect();
+    templates.remove(&object.key, &numbered);
+    assert_eq!((templates.count, templates.by_before.len()), (0, 0), "what is let go of leaves nothing");
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hls::mpd;
-    use crate::model::id::{Namespace, ObjectId};
+    use crate::model::id::Namespace;
 
     fn templates(texts: &[String]) -> Vec<Arc<Numbered>> {
         let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: Key::parse("a/p.mpd").unwrap() };

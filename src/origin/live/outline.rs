@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::lines::{self, ComparedLines, Comparison, Continuation};
 use super::names::ListedNames;
 use super::segment::ListedSegment;
 use crate::hls::playlist::{Media, PlaylistType};
@@ -49,16 +50,27 @@ pub(super) struct Outline {
     pub(super) announced: Vec<Key>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
     pub(super) edge: Option<WallTime>,
+    /// What it says of its last segments, and how that stands to what the version before said.
+    pub(super) lines: ComparedLines,
+    pub(super) comparison: Comparison,
+    pub(super) is_event: bool,
     /// What is wrong with it.
     pub(super) fault: Option<String>,
 }
 
 impl Outline {
-    /// `known` is the number that the version before was waiting for: what is older in one that goes on has been looked at, and to look
-    /// up its names again is most of what a playlist would cost.
-    pub(super) fn of(names: &ListedNames<'_>, media: &Media, known: Option<u64>) -> Self {
+    /// `known` is the number that the version before was waiting for, and its last segments: what is older in one that goes on has been
+    /// looked at, and to look up its names again is most of what a playlist would cost.
+    pub(super) fn of(names: &ListedNames<'_>, media: &Media, known: Option<(u64, ComparedLines)>) -> Self {
         let next = media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1));
-        let known = known.filter(|known| next >= *known).unwrap_or(0);
+        let lines = lines::of(media);
+        let before = known.as_ref().map(|(_, before)| &**before).unwrap_or_default();
+        let comparison = lines::compare(before, &lines, media.discontinuity_sequence > 0);
+        let known = known.map(|(known, _)| known).filter(|known| next >= *known).unwrap_or(0);
+        let known = match comparison.continuation {
+            Continuation::ByNumber => known,
+            Continuation::Renumbered { from, .. } | Continuation::Replaced { from } => known.min(from),
+        };
         let here = |uri: &str| names.key(uri);
         let segments = media.segments.iter().rev();
         let news = segments.clone().take_while(|segment| segment.sequence >= known);
@@ -99,6 +111,9 @@ impl Outline {
             needs,
             announced,
             edge: edge(media),
+            lines,
+            comparison,
+            is_event: media.playlist_type == Some(PlaylistType::Event),
             fault: media.faults.first().map(ToString::to_string),
         }
     }

@@ -8,8 +8,10 @@ use http::HeaderValue;
 
 use super::arrivals::Arrivals;
 use super::event::Now;
+use super::lines::{ComparedLines, Continuation};
 use super::outline::{Outline, RECENT};
 use super::segment::{Arrival, ListedSegment};
+use crate::hls::history::Step;
 use crate::model::clock::{Moment, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
@@ -26,7 +28,13 @@ const CLOCK_SAMPLES: usize = 8;
 #[derive(Debug)]
 pub(super) struct FollowedRendition {
     pub(super) target: Duration,
+    /// The target duration that was stated last.
+    pub(super) stated: Option<Duration>,
     pub(super) media_sequence: u64,
+    /// What the newest version says of its last segments.
+    pub(super) lines: ComparedLines,
+    /// It is of type EVENT.
+    pub(super) is_event: bool,
     /// The media sequence number that the next whole segment will have.
     pub(super) next: u64,
     /// The partial segments of that next one that are there already.
@@ -42,7 +50,7 @@ pub(super) struct FollowedRendition {
     /// When the playlist was written last.
     pub(super) written: Moment,
     /// When the newest version was written: what is known of the stream is what that one says.
-    heard: Moment,
+    pub(super) heard: Moment,
     pub(super) expires: Moment,
     pub(super) recent: VecDeque<ListedSegment>,
     /// The oldest segment it lists.
@@ -57,8 +65,8 @@ pub(super) struct FollowedRendition {
     pub(super) edge: Option<WallTime>,
     /// How far our clock was past that end when it was listed, in milliseconds: now, and at first.
     pub(super) offset_ms: Option<i64>,
-    offsets_ms: VecDeque<i64>,
-    first_offset_ms: Option<i64>,
+    pub(super) offsets_ms: VecDeque<i64>,
+    pub(super) first_offset_ms: Option<i64>,
     pub(super) standing: Standing,
     pub(super) told: Standing,
     pub(super) late_told: Option<Moment>,
@@ -79,11 +87,15 @@ pub struct Counts {
     pub names_reused: u64,
     /// Older versions written over newer ones.
     pub sequence_back: u64,
+    /// What versions said against the ones before them.
+    pub contradictions: u64,
 }
 
 /// What a new version of the playlist brings.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct News {
+    /// How it stands to the one before it.
+    pub(super) step: Step,
     /// Newly listed whole segments.
     pub(super) segments: Vec<ListedSegment>,
     pub(super) events: Vec<(EventKind, String)>,
@@ -91,11 +103,20 @@ pub(super) struct News {
     pub(super) is_new: bool,
 }
 
+impl News {
+    const fn new(step: Step) -> Self {
+        Self { step, segments: Vec::new(), events: Vec::new(), is_new: false }
+    }
+}
+
 impl FollowedRendition {
     pub(super) fn new(now: Now, expires: Moment) -> Self {
         Self {
             target: USUAL,
+            stated: None,
             media_sequence: 0,
+            lines: ComparedLines::default(),
+            is_event: false,
             next: 0,
             parts: 0,
             whole_parts: VecDeque::new(),
@@ -134,38 +155,38 @@ impl FollowedRendition {
         stored: impl Fn(&Key) -> Option<HeaderValue>,
         arrivals: &Arrivals,
     ) -> News {
-        let mut news = News::default();
+        let mut news = News::new(if first { Step::Unknown } else { Step::On });
         let next = version.next;
-        if !first && next < self.next {
-            let kind = self.judge_step_back(version, stored, arrivals);
-            let detail = match kind {
-                EventKind::CounterRestart => {
-                    self.counts.counter_restarts += 1;
-                    self.recent.clear();
-                    self.offsets_ms.clear();
-                    self.first_offset_ms = None;
-                    format!(
-                        "the media sequence began anew: the next is {next}, it was {}; the encoder was restarted, and players may stall",
-                        self.next
-                    )
-                }
-                _ => {
-                    self.counts.sequence_back += 1;
-                    format!(
-                        "an older version was written over a newer one: it ends before {next}, that before {}; are there two writers?",
-                        self.next
-                    )
-                }
-            };
-            news.events.push((kind, detail));
-            news.is_new = kind == EventKind::CounterRestart;
+        let mut known = if first { 0 } else { self.next };
+        match version.comparison.continuation {
+            _ if first => {}
+            Continuation::Renumbered { from, by } if next >= self.next || !self.are_stored_again(version, arrivals) => {
+                self.recent.iter_mut().for_each(|listed| listed.sequence = listed.sequence.saturating_add_signed(by));
+                news.step = Step::From { sequence: from, breaks: false };
+                (known, news.is_new) = (from, next > from);
+                news.events = self.contradictions(version);
+            }
+            _ if next < self.next => {
+                let (kind, detail) = self.step_back(version, stored, arrivals);
+                news.is_new = kind == EventKind::CounterRestart;
+                news.step = if news.is_new { Step::Anew } else { Step::Back };
+                known = if news.is_new { 0 } else { known };
+                news.events.push((kind, detail));
+            }
+            Continuation::Replaced { from } => {
+                self.recent.retain(|listed| listed.sequence < from);
+                news.step = Step::From { sequence: from, breaks: true };
+                (known, news.is_new) = (from, true);
+                news.events = self.contradictions(version);
+            }
+            _ => {
+                news.is_new = next > self.next;
+                news.events = self.contradictions(version);
+            }
         }
-        let known = if first || news.is_new { 0 } else { self.next };
         news.segments = version.tail.iter().filter(|listed| listed.sequence >= known).cloned().collect();
-        news.is_new |=
-            first || next > self.next || (next == self.next && version.parts > self.parts) || version.has_end != self.ended;
-        let stepped_back = news.events.iter().any(|(kind, _)| *kind == EventKind::SequenceBack);
-        if !stepped_back {
+        news.is_new |= first || (next == self.next && version.parts > self.parts) || version.has_end != self.ended;
+        if news.step != Step::Back {
             self.take_over(version, now);
         }
         if news.is_new {
@@ -175,9 +196,17 @@ impl FollowedRendition {
         news
     }
 
+    /// What the next version is held against.
+    pub(super) fn known(&self) -> (u64, ComparedLines) {
+        (self.next, Arc::clone(&self.lines))
+    }
+
     fn take_over(&mut self, version: &Outline, now: Now) {
         self.heard = now.moment;
         self.target = version.target.unwrap_or(self.target);
+        self.stated = version.target.or(self.stated);
+        self.is_event = version.is_event;
+        self.lines = Arc::clone(&version.lines);
         self.media_sequence = version.media_sequence;
         (self.next, self.parts) = (version.next, version.parts);
         self.whole_parts.clone_from(&version.whole_parts);
@@ -194,42 +223,6 @@ impl FollowedRendition {
         if self.offsets_ms.len() == CLOCK_SAMPLES && self.first_offset_ms.is_none() {
             self.first_offset_ms = self.offsets_ms.iter().min().copied();
         }
-    }
-
-    /// Why the playlist ends earlier than the one before it: the encoder counts anew, or an older version came late. In the
-    /// latter case what both list under the same number is the same segment, still the same bytes, and was not stored again since the
-    /// newest version was heard: an encoder that begins anew writes its first segment before it lists it, and a test picture repeats to
-    /// the byte.
-    fn judge_step_back(&self, version: &Outline, stored: impl Fn(&Key) -> Option<HeaderValue>, arrivals: &Arrivals) -> EventKind {
-        let mut common = version.tail.iter().filter_map(|listed| {
-            let known = self.recent.iter().find(|known| known.sequence == listed.sequence)?;
-            Some((known, &listed.key))
-        });
-        let same = |(known, key): (&ListedSegment, &Key)| {
-            let unchanged = match (&known.arrived, stored(key)) {
-                (Some(arrived), Some(etag)) => arrived.etag == etag,
-                _ => true,
-            };
-            known.key == *key && unchanged && !self.is_stored_again(known, arrivals.get(key))
-        };
-        match common.next() {
-            Some(first) => {
-                if same(first) && common.all(same) {
-                    EventKind::SequenceBack
-                } else {
-                    EventKind::CounterRestart
-                }
-            }
-            None => EventKind::CounterRestart,
-        }
-    }
-
-    /// Whether a segment that the newest version lists came once more after that version. One that came late is no such segment.
-    fn is_stored_again(&self, known: &ListedSegment, arrival: Option<&Arrival>) -> bool {
-        arrival.is_some_and(|arrival| {
-            let was_here = arrival.is_again || known.arrived.as_ref().is_some_and(|before| before.at < arrival.at);
-            arrival.at > self.heard && was_here
-        })
     }
 
     /// Keeps newly listed segments in mind.

@@ -88,7 +88,7 @@ impl Attributes {
             cache_control: meta.cache_control.clone(),
             etag: meta.etag.clone(),
             modified: meta.modified,
-            expires: clock.wall_of(meta.expires),
+            expires: clock.wall_of_deadline(meta.modified, meta.expires),
             target_duration: meta.target_duration,
             blocks: Blocks::of(body),
         }
@@ -260,6 +260,21 @@ mod tests {
         after.advance(Duration::from_secs(3000));
         assert!(!again.is_live(after.now()));
         assert!(!Attributes::of(&Bytes::new(), &meta, &before).to_meta(&after).is_live(after.now()), "what is past stays past");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_shortens_no_life_by_writing_it_down() {
+        let (before, set_back) = (Clock::manual(), Clock::manual());
+        before.advance(Duration::from_secs(3600));
+        let body = Bytes::from_static(b"abc");
+        let hour = Duration::from_secs(3600);
+        let mut attributes =
+            Attributes::of(&body, &Meta::plain(Kind::Segment, HeaderValue::from_static("x"), &before, hour), &before);
+        for _ in 0..3 {
+            let meta = attributes.to_meta(&set_back);
+            assert_eq!(meta.expires.since(set_back.now()), hour);
+            attributes = Attributes::of(&body, &meta, &set_back);
+        }
     }
 
     proptest! {

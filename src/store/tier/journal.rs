@@ -63,7 +63,8 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn written(&mut self, key: &Key, slot: &Slot, clock: &Clock) {
-        let (length, modified, expires) = (slot.length, slot.modified.millis(), clock.wall_of(slot.expires).millis());
+        let (length, modified) = (slot.length, slot.modified.millis());
+        let expires = clock.wall_of_deadline(slot.modified, slot.expires).millis();
         // Keys have no control characters: a tab ends a field and a newline ends a line. Writing to a String can't fail.
         let _ = writeln!(self.text, "+\t{length}\t{modified}\t{expires}\t{}\t{key}", letter(slot.kind));
         self.wall = Some(clock.wall());

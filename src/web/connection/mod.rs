@@ -18,6 +18,8 @@ pub(super) mod admission;
 pub(super) mod ahead;
 pub(super) mod berths;
 mod encoders;
+#[cfg(any(test, fuzzing))]
+pub(in crate::web) mod first_bytes;
 mod fragment;
 mod in_flight;
 pub(super) mod late;

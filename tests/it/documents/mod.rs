@@ -2,6 +2,7 @@
 //! no longer so is not said any more. Each check is a function from a text to its faults, tried on a bad text as well.
 
 mod commands;
+mod keys;
 mod markdown;
 mod settings;
 

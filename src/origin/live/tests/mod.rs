@@ -2,6 +2,7 @@
 
 mod anew;
 mod bounds;
+mod contradictions;
 mod dash;
 
 use std::collections::HashMap;
