@@ -19,7 +19,18 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Wrong {
-    /// Compressed, HTML, or cut off at its head.
+    /// RFC 9110 8.4.1.
+    #[error(
+        "its Content-Encoding is not read here: gzip and deflate are. It is not followed, and what credentials are in it stay in it"
+    )]
+    Coding,
+    /// It is not what its coding says, or very large.
+    #[error("it says that it is compressed, and does not unpack, or to more than max_object_size")]
+    Damaged,
+    /// Players that are not told do not unpack.
+    #[error("it is compressed, and no Content-Encoding says so: players can't read it")]
+    Unsaid,
+    /// HTML, or cut off at its head.
     #[error("this is no HLS playlist: it does not begin with #EXTM3U")]
     NoPlaylist,
     /// RFC 8216 4.1 forbids it.

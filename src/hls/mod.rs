@@ -8,6 +8,7 @@
 //! playlist is read at every write: a thousand segments in well under a millisecond.
 
 mod address;
+pub mod coding;
 #[cfg(test)]
 mod corpus;
 pub mod fault;

@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod gate;
 mod heavy;
+mod legible;
 mod live;
 mod namespace;
 pub mod policy;

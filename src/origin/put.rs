@@ -7,12 +7,14 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::before::{self, VersionBelow};
-use super::live::{self, Noted, Understood};
+use super::legible::Legible;
+use super::live::{Noted, Understood};
 use super::namespace::Hosted;
 use super::rate::RateClaim;
 use super::read::{known_in_tier, validators};
-use super::{NamespaceHandle, OriginError, cache_control, strip, types};
+use super::{NamespaceHandle, OriginError, cache_control, types};
 use crate::auth::grant::{Action, Grant};
+use crate::hls::coding;
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
@@ -211,7 +213,14 @@ impl Upload {
         let kind = Kind::of(self.inner.key(), &body.bytes);
         // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
         let turn = if kind.is_rewritten() { Some(self.hosted.live.turn(&self.object.key).await) } else { None };
-        let (body, understood) = if turn.is_some() { self.understand(kind, body).await? } else { (body, None) };
+        let (body, understood) = match turn {
+            Some(_) => {
+                let Legible { body, understood, is_in_clear } = self.understand(kind, body).await?;
+                self.spec.content_encoding.take_if(|_| is_in_clear);
+                (body, Some(understood))
+            }
+            None => (body, None),
+        };
         let length = body.bytes.len() as u64;
         if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.hosted.policy.gate, &understood) {
             self.hosted.gate(&self.object, media, gate, |key| reaches(self.reach.as_deref(), key)).await;
@@ -261,14 +270,12 @@ impl Upload {
     }
 
     /// Takes out of a playlist or MPD what is not to be stored, and reads it.
-    async fn understand(&self, kind: Kind, body: store::Body) -> Result<(store::Body, Option<Understood>), OriginError> {
-        let (hosted, key, length) = (Arc::clone(&self.hosted), self.object.key.clone(), body.bytes.len());
-        let work = move || {
-            let body = strip::credentials(&hosted, &key, body);
-            let understood = live::understand(kind, &body.bytes, || hosted.live.imports(&key));
-            (body, Some(understood))
-        };
-        self.hosted.work.of_writers.work(length, work).await
+    async fn understand(&self, kind: Kind, body: store::Body) -> Result<Legible, OriginError> {
+        let (hosted, key, said) = (Arc::clone(&self.hosted), self.object.key.clone(), self.spec.content_encoding.clone());
+        // What it unpacks to may be long.
+        let is_packed = coding::of(said.as_ref().map(HeaderValue::as_bytes), &body.bytes).is_some();
+        let length = if is_packed { usize::MAX } else { body.bytes.len() };
+        self.hosted.work.of_writers.work(length, move || Legible::of(&hosted, &key, kind, body, said.as_ref())).await
     }
 
     /// Has a playlist or MPD of this length noted.

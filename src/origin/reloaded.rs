@@ -3,7 +3,8 @@
 use http::HeaderValue;
 
 use super::Origin;
-use super::live::{self, Understood};
+use super::legible;
+use super::live::Understood;
 use crate::hls::playlist::Playlist;
 use crate::model::id::{Key, ObjectId};
 
@@ -16,7 +17,10 @@ impl Origin {
                 .hot
                 .take_reloaded()
                 .into_iter()
-                .map(|entry| (live::understand(entry.meta.kind, &entry.body, || hosted.live.imports(&entry.key)), entry))
+                .map(|entry| {
+                    let meta = &entry.meta;
+                    (legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref())), entry)
+                })
                 .collect();
             // Those that name others come first.
             reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));

@@ -35,6 +35,7 @@ mod live;
 mod misbehaving;
 mod observability;
 mod order;
+mod packed;
 mod players;
 mod power;
 mod read;

@@ -46,6 +46,10 @@ pub(super) struct Dash {
     pub(super) are_seen: bool,
     /// What shows that it goes on, where that is not its segments.
     sign: Option<u64>,
+    /// The entity tag of the version that was written last.
+    etag: Option<HeaderValue>,
+    /// Why that one can't be read.
+    pub(super) fault: Option<String>,
     renewed: Option<Moment>,
 }
 
@@ -120,6 +124,8 @@ impl Dash {
             series: Vec::new(),
             are_seen: false,
             sign: None,
+            etag: None,
+            fault: None,
             renewed: None,
         }
     }
@@ -141,6 +147,16 @@ impl Dash {
         }
         (self.sign, self.period, self.dynamic) = (sign, period, version.dynamic);
         (self.written, self.needs) = (now.moment, version.needs.clone());
+        (self.etag, self.fault) = (Some(version.etag.clone()), None);
+    }
+
+    /// A version that can't be read: if it is another than the one before, the encoder is alive.
+    pub(super) fn unread(&mut self, etag: &HeaderValue, now: Now) {
+        if self.etag.as_ref().is_some_and(|before| before != etag) {
+            self.pulse.beat(now.moment);
+            self.updated = now.wall;
+        }
+        (self.written, self.etag) = (now.moment, Some(etag.clone()));
     }
 
     /// One of its segments has come. Says whether what it needs is to be kept alive anew.

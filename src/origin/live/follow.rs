@@ -14,9 +14,10 @@ use super::outline::Outline;
 use super::rendition::{FollowedRendition, News};
 use super::state::{Expected, LiveState};
 use crate::hls::history::Step;
-use crate::model::clock::Moment;
+use crate::model::clock::{Moment, Pulse};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
+use crate::model::kind::Kind;
 use crate::model::liveness::Liveness;
 
 /// Names that are waited for in one namespace.
@@ -132,25 +133,47 @@ impl LiveState {
         needs
     }
 
-    /// A playlist that can't be read: it is stored as it came, and what was known of the one before it stands.
-    pub(super) fn broken(&mut self, (namespace, key): (&Namespace, &Key), fault: &str, now: Now, expires: Moment) -> Noted {
-        if !self.renditions.contains_key(key) {
-            self.folders.add(key);
-        }
+    /// A playlist or MPD that can't be read: it is stored as it came, what was known of the one before it stands and is kept alive, and that
+    /// it is written anew is a sign of life.
+    pub(super) fn broken(
+        &mut self,
+        (namespace, key): (&Namespace, &Key),
+        fault: &str,
+        now: Now,
+        (etag, expires): (&HeaderValue, Moment),
+    ) -> Noted {
         if self.places.has(key) {
             self.places.written_again(key);
         } else {
             self.places.written(key, true, 0);
         }
-        let rendition = self.renditions.entry(key.clone()).or_insert_with(|| FollowedRendition::new(now, expires));
-        (rendition.written, rendition.expires) = (now.moment, expires);
-        if rendition.fault.as_deref() != Some(fault) {
+        let is_mpd = self.manifests.contains_key(key) || Kind::of(key, b"") == Kind::Manifest;
+        let (told, liveness, mut needs) = if is_mpd {
+            let dash = self.manifests.entry(key.clone()).or_insert_with(|| Dash::new(now, expires));
+            dash.expires = dash.expires.max(expires);
+            dash.unread(etag, now);
+            let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.dynamic.then_some(dash.period), None, dash.updated);
+            (dash.fault.replace(fault.to_owned()), liveness, dash.needs.clone())
+        } else if self.streams.contains(key) && !self.renditions.contains_key(key) {
+            self.streams.lives_until(key, expires);
+            let liveness = Liveness::new(Arc::new(Pulse::new(now.moment)), None, None, now.wall);
+            (self.streams.fault(key, fault), liveness, Vec::new())
+        } else {
+            if !self.renditions.contains_key(key) {
+                self.folders.add(key);
+            }
+            let rendition = self.renditions.entry(key.clone()).or_insert_with(|| FollowedRendition::new(now, expires));
+            (rendition.written, rendition.expires) = (now.moment, expires);
+            rendition.unread(etag, now);
+            let period = (!rendition.ended).then_some(rendition.target);
+            let liveness = Liveness::new(Arc::clone(&rendition.pulse), period, None, rendition.updated);
+            (rendition.fault.replace(fault.to_owned()), liveness, rendition.needs.clone())
+        };
+        if told.as_deref() != Some(fault) {
             let subject = EventSubject { namespace, stream: self.streams.of(key).unwrap_or(key), playlist: key };
             self.events.tell(now, &subject, EventKind::BrokenPlaylist, fault.to_owned());
         }
-        rendition.fault = Some(fault.to_owned());
-        let liveness = Liveness::new(Arc::clone(&rendition.pulse), Some(rendition.target), None, rendition.updated);
-        let needs = rendition.needs.clone();
+        needs.extend(self.streams.parents(key).iter().cloned());
         self.make_room(key);
         Noted { liveness: Arc::new(liveness), needs }
     }

@@ -188,7 +188,7 @@ impl Live {
                 let known = self.state.lock().renditions.get(key).map(FollowedRendition::known);
                 let names =
                     ListedNames::of_media(object, media, |key| stored(key).is_some() || self.arrivals.lock().get(key).is_some());
-                let version = Outline::of(&names, media, known);
+                let version = Outline::of(&names, media, known, etag);
                 let (noted, step) = {
                     let mut state = self.state.lock();
                     state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), stored)
@@ -209,7 +209,7 @@ impl Live {
                 let version = Sketch::of(&names, manifest, etag);
                 self.state.lock().mpd((namespace, key), version, now, expires)
             }
-            Understood::Broken(fault) => self.state.lock().broken((namespace, key), fault, now, expires),
+            Understood::Broken(fault) => self.state.lock().broken((namespace, key), fault, now, (etag, expires)),
         }
     }
 

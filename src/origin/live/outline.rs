@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::lines::{self, ComparedLines, Comparison, Continuation};
 use super::names::ListedNames;
 use super::segment::ListedSegment;
@@ -54,6 +56,9 @@ pub(super) struct Outline {
     pub(super) lines: ComparedLines,
     pub(super) comparison: Comparison,
     pub(super) is_event: bool,
+    /// It lists nothing at all, and has not its end: so it is with what a reader does not understand, too.
+    pub(super) is_blank: bool,
+    pub(super) etag: HeaderValue,
     /// What is wrong with it.
     pub(super) fault: Option<String>,
 }
@@ -61,7 +66,7 @@ pub(super) struct Outline {
 impl Outline {
     /// `known` is the number that the version before was waiting for, and its last segments: what is older in one that goes on has been
     /// looked at, and to look up its names again is most of what a playlist would cost.
-    pub(super) fn of(names: &ListedNames<'_>, media: &Media, known: Option<(u64, ComparedLines)>) -> Self {
+    pub(super) fn of(names: &ListedNames<'_>, media: &Media, known: Option<(u64, ComparedLines)>, etag: &HeaderValue) -> Self {
         let next = media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1));
         let lines = lines::of(media);
         let before = known.as_ref().map(|(_, before)| &**before).unwrap_or_default();
@@ -113,6 +118,8 @@ impl Outline {
             edge: edge(media),
             lines,
             comparison,
+            is_blank: media.segments.is_empty() && media.parts.is_empty() && media.skipped == 0 && !media.ended,
+            etag: etag.clone(),
             is_event: media.playlist_type == Some(PlaylistType::Event),
             fault: media.faults.first().map(ToString::to_string),
         }

@@ -19,6 +19,8 @@ use crate::model::liveness::Standing;
 
 /// What a target duration is taken for until a playlist has stated one.
 const USUAL: Duration = Duration::from_secs(2);
+/// The same where the playlist can't be read.
+const UNREAD: Duration = Duration::from_secs(10);
 /// How far a clock may run apart from what the first playlists showed before it is told.
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
 /// Over this many playlists the smallest offset counts: a slow upload only makes it larger, a clock moves the smallest too.
@@ -33,6 +35,10 @@ pub(super) struct FollowedRendition {
     pub(super) media_sequence: u64,
     /// What the newest version says of its last segments.
     pub(super) lines: ComparedLines,
+    /// The entity tag of the version that was written last.
+    etag: Option<HeaderValue>,
+    /// That one could not be read.
+    pub(super) is_unread: bool,
     /// It is of type EVENT.
     pub(super) is_event: bool,
     /// The media sequence number that the next whole segment will have.
@@ -116,6 +122,8 @@ impl FollowedRendition {
             stated: None,
             media_sequence: 0,
             lines: ComparedLines::default(),
+            etag: None,
+            is_unread: false,
             is_event: false,
             next: 0,
             parts: 0,
@@ -160,6 +168,11 @@ impl FollowedRendition {
         let mut known = if first { 0 } else { self.next };
         match version.comparison.continuation {
             _ if first => {}
+            // Nothing of it can be told: what was known stands.
+            _ if version.is_blank => {
+                news.step = Step::Back;
+                news.is_new = self.is_rewritten(&version.etag);
+            }
             Continuation::Renumbered { from, by } if next >= self.next || !self.are_stored_again(version, arrivals) => {
                 self.recent.iter_mut().for_each(|listed| listed.sequence = listed.sequence.saturating_add_signed(by));
                 news.step = Step::From { sequence: from, breaks: false };
@@ -186,6 +199,11 @@ impl FollowedRendition {
         }
         news.segments = version.tail.iter().filter(|listed| listed.sequence >= known).cloned().collect();
         news.is_new |= first || (next == self.next && version.parts > self.parts) || version.has_end != self.ended;
+        self.is_unread = version.is_blank;
+        if version.is_blank && version.target.or(self.stated).is_none() {
+            self.target = UNREAD;
+        }
+        self.etag = Some(version.etag.clone());
         if news.step != Step::Back {
             self.take_over(version, now);
         }
@@ -194,6 +212,22 @@ impl FollowedRendition {
             self.pulse.beat(now.moment);
         }
         news
+    }
+
+    /// A version that can't be read: what was known stands, and if it is another than the one before, the encoder is alive.
+    pub(super) fn unread(&mut self, etag: &HeaderValue, now: Now) {
+        if self.stated.is_none() {
+            self.target = UNREAD;
+        }
+        if self.is_rewritten(etag) {
+            self.updated = now.wall;
+            self.pulse.beat(now.moment);
+        }
+        (self.is_unread, self.etag) = (true, Some(etag.clone()));
+    }
+
+    fn is_rewritten(&self, etag: &HeaderValue) -> bool {
+        self.etag.as_ref().is_some_and(|before| before != etag)
     }
 
     /// What the next version is held against.

@@ -135,7 +135,13 @@ impl FollowedRendition {
             playlist: key.to_string(),
             kind: child.map_or("variant", |child| child.kind),
             state: self.standing,
-            troubles: self.troubles.iter().copied().map(EventKind::as_str).collect(),
+            troubles: self
+                .troubles
+                .iter()
+                .copied()
+                .chain(self.is_unread.then_some(EventKind::BrokenPlaylist))
+                .map(EventKind::as_str)
+                .collect(),
             target_duration_s: self.target.as_secs_f64(),
             media_sequence: Some(self.media_sequence),
             last_sequence: self.next.checked_sub(1).filter(|last| *last >= self.media_sequence),
@@ -161,7 +167,7 @@ impl Dash {
             playlist: key.to_string(),
             kind: "manifest",
             state: self.standing,
-            troubles: Vec::new(),
+            troubles: self.fault.iter().map(|_| EventKind::BrokenPlaylist.as_str()).collect(),
             target_duration_s: self.period.as_secs_f64(),
             media_sequence: None,
             last_sequence: None,
@@ -175,7 +181,7 @@ impl Dash {
             resolution: None,
             behind_clock_s: None,
             counts: Counts::default(),
-            fault: None,
+            fault: self.fault.clone(),
         }
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Master {
     /// What its media playlists may import.
     variables: Option<Arc<Variables>>,
     pub(super) since: WallTime,
+    /// Why its newest version can't be read.
+    pub(super) fault: Option<String>,
     pub(super) expires: Moment,
 }
 
@@ -112,8 +114,13 @@ impl StreamTable {
             }
         }
         let variables = (variables.bytes() > 0).then(|| Arc::new(variables.clone()));
-        self.by_key.insert(master.clone(), Master { children, variables, since, expires });
+        self.by_key.insert(master.clone(), Master { children, variables, since, fault: None, expires });
         since
+    }
+
+    /// Its newest version can't be read, and that is why; hands over why the one before it could not.
+    pub(super) fn fault(&mut self, master: &Key, fault: &str) -> Option<String> {
+        self.by_key.get_mut(master)?.fault.replace(fault.to_owned())
     }
 
     pub(super) fn remove(&mut self, key: &Key) {

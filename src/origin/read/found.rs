@@ -30,6 +30,8 @@ pub struct Found {
     ahead_of: Option<WallTime>,
     /// It was made for this reader: it has his key in it. Nobody may keep it, nothing is compared with it, and it comes whole.
     pub is_personal: bool,
+    /// Who takes other codings gets it otherwise.
+    pub varies: bool,
 }
 
 impl Found {
@@ -40,17 +42,27 @@ impl Found {
         let now = hosted.hot.clock().wall();
         let age = now.since(entry.meta.modified);
         let ahead_of = (entry.meta.modified > now).then_some(now);
-        Self { entry, from_tier: None, left, max_age, age, ahead_of, is_personal: false }
+        Self { entry, from_tier: None, left, max_age, age, ahead_of, is_personal: false, varies: false }
     }
 
     /// A version that is stored nowhere.
     pub(super) fn made(entry: Arc<Entry>, left: Duration, max_age: u64) -> Self {
-        Self { entry, from_tier: None, left, max_age, age: Duration::ZERO, ahead_of: None, is_personal: false }
+        Self { entry, from_tier: None, left, max_age, age: Duration::ZERO, ahead_of: None, is_personal: false, varies: false }
     }
 
     /// The same, made for one reader alone.
     pub(super) fn personal(self) -> Self {
         Self { is_personal: true, ..self }
+    }
+
+    /// The same, which is answered by what codings are taken.
+    pub(super) fn varying(self) -> Self {
+        Self { varies: true, ..self }
+    }
+
+    /// Whether all of its body is at hand.
+    pub(super) fn is_whole(&self) -> bool {
+        self.length() == self.entry.body.len()
     }
 
     /// The same, read from below memory.

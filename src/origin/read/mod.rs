@@ -40,6 +40,8 @@ pub struct ReadSpec<'a> {
     pub reload: Option<BlockingReload>,
     /// Whether he wants of a playlist what is new, where its packager offers that.
     pub skips: bool,
+    /// The codings that he takes, as he says it (`Accept-Encoding`): of playlists that are stored in one. `None`: none.
+    pub codings: Option<&'a [u8]>,
     /// The window of time he wants of a playlist.
     pub shift: Option<Shift>,
     /// What a playlist's children are to have in their query.
@@ -116,6 +118,7 @@ impl NamespaceHandle {
         let Read::Whole(found) = read else { return Ok(read) };
         // The views, in the order in which they are laid one over the other. Each leaves what it does not concern as it is.
         view::refuse_stale(reader, &found)?;
+        let found = view::unpacked(reader, found).await?;
         let found = view::shifted(reader, found).await?;
         let found = view::updated(reader, found).await?;
         let found = view::inherited(reader, found).await?;

@@ -1,19 +1,21 @@
 //! The views: what is laid over an object that was found, by what the reader asked for and what the namespace's rules say.
 
+use std::sync::Arc;
+
+use http::HeaderValue;
+
 use super::{Found, Reader, made};
 use crate::auth::secret::Secret;
 use crate::hls::playlist::{self, Playlist};
-use crate::hls::{rewrite, skip};
+use crate::hls::{coding, rewrite, skip};
 use crate::model::kind::Kind;
 use crate::model::meta::Meta;
-use crate::origin::OriginError;
 use crate::origin::cuts::AskedDelta;
 use crate::origin::policy::OnStale;
+use crate::origin::{OriginError, legible};
 
 /// How long caches may keep a multivariant playlist whose children are cut at times that were counted from now.
 const RELATIVE_MAX_AGE: u64 = 1;
-/// How a compressed body begins, said or unsaid (RFC 1952 2.3.1).
-const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Refuses the playlist of a stream that has stood still, where the namespace wants that to be told.
 ///
@@ -32,6 +34,28 @@ pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), Orig
     Ok(())
 }
 
+/// A playlist or MPD that is stored compressed, in clear for who does not take it as it is: who has not said so, or wants something else
+/// made of it. Cancel-safe.
+///
+/// # Errors
+/// [`OriginError::Busy`], when the server is about to end.
+pub(super) async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+    let meta = found.meta();
+    let Some(said) = meta.content_encoding.as_ref().filter(|_| meta.kind.is_rewritten()) else { return Ok(found) };
+    let spec = reader.spec;
+    let is_taken =
+        spec.shift.is_none() && spec.inherit.is_none() && !spec.skips && coding::is_taken(spec.codings, said.as_bytes());
+    let coding = coding::of(Some(said.as_bytes()), found.body());
+    let Some(coding) = coding.filter(|_| !is_taken && found.is_whole()) else { return Ok(found.varying()) };
+    let (hosted, body) = (Arc::clone(reader.hosted), found.body().clone());
+    // What it unpacks to may be long.
+    let work = move || legible::unpack(&hosted, coding, &body).ok();
+    let Some(clear) = reader.hosted.work.of_readers.work(usize::MAX, work).await? else { return Ok(found.varying()) };
+    let meta = Meta { content_encoding: None, ..meta.clone() };
+    let entry = made::playlist(&reader.object.key, meta, clear);
+    Ok(Found::made(entry, found.left, found.max_age).varying())
+}
+
 /// Where a window of time is asked for: the same multivariant playlist, whose children are asked for that window. Cancel-safe.
 ///
 /// # Errors
@@ -39,9 +63,6 @@ pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), Orig
 pub(super) async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let Some(shift) = reader.spec.shift else { return Ok(found) };
     let meta = found.meta();
-    if meta.content_encoding.is_some() {
-        return Err(OriginError::NothingRetained);
-    }
     let (window, host, body) = (shift.window.to_string(), reader.spec.host.map(str::to_owned), found.body().clone());
     let work = move || {
         let is_multivariant = matches!(playlist::parse(&body), Ok(Playlist::Multivariant(_)));
@@ -81,7 +102,8 @@ pub(super) async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, O
 pub(super) async fn inherited(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let Some(query) = reader.spec.inherit else { return Ok(found) };
     let meta = found.meta();
-    if !meta.kind.is_rewritten() || meta.content_encoding.is_some() || found.body().starts_with(GZIP) {
+    if !meta.kind.is_rewritten() || coding::of(meta.content_encoding.as_ref().map(HeaderValue::as_bytes), found.body()).is_some()
+    {
         return Ok(found);
     }
     let (query, host) = (Secret::new(query.expose().to_owned()), reader.spec.host.map(str::to_owned));

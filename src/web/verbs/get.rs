@@ -3,9 +3,11 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use axum::http::header::{HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use axum::http::header::{
+    ACCEPT_ENCODING, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, Version};
 use axum::response::Response;
 
 use super::{inherit, reply};
@@ -39,6 +41,7 @@ pub(super) async fn get(
         waits: true,
         reload: target.blocking_reload()?,
         skips: target.skips(),
+        codings: parts.headers.get(ACCEPT_ENCODING).map(HeaderValue::as_bytes),
         shift,
         inherit,
         host: if shift.is_some() || inherit.is_some() { host(parts) } else { None },

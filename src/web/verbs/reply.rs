@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+    LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -170,6 +170,9 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
     headers.insert(ETAG, meta.etag.clone());
     headers.insert(LAST_MODIFIED, found.last_modified());
     headers.insert(CACHE_CONTROL, cache_control(found.cache_control(), found.max_age));
+    if found.varies {
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     if let Some(liveness) = &meta.liveness {
         headers.insert(LAST_UPDATED, liveness.last_updated.clone());
         if let Some(sequence) = &liveness.last_sequence {

@@ -100,6 +100,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("rustls", "web/connection/tls.rs"),
         ("x509_parser", "web/connection/tls.rs"),
         ("uuid", "web/request_id.rs"),
+        ("miniz_oxide", "hls/coding.rs"),
         ("quick_xml", "hls/mpd.rs"),
         ("percent_encoding", "model/percent.rs"),
         ("itoa", "web/mod.rs"),

@@ -4,6 +4,7 @@ mod anew;
 mod bounds;
 mod contradictions;
 mod dash;
+mod unread;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -1,0 +1,72 @@
+//! Playlists that come compressed: they are read, credentials are taken out of them, and who does not unpack gets them in clear.
+
+use crate::harness::Origin;
+use crate::wire::{Answer, Request};
+
+/// In the gzip format (RFC 1952), as it is: a block without compression (RFC 1951 3.2.4).
+fn packed(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    let sum = text.bytes().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 })
+    });
+    let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1];
+    bytes.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
+    bytes.extend(text.bytes());
+    bytes.extend([(!sum).to_le_bytes(), u32::from(length).to_le_bytes()].concat());
+    bytes
+}
+
+fn store(origin: &Origin, key: &str, body: Vec<u8>, coding: &str) {
+    let put = Request::new("PUT", origin.path(key)).bearer(&origin.encoder).header("Content-Encoding", coding).body(body);
+    assert_eq!(put.send(origin.address).status, 204);
+}
+
+fn get(origin: &Origin, key: &str, accepted: &str) -> Answer {
+    let get = Request::new("GET", origin.path(key)).bearer(&origin.player);
+    let get = if accepted.is_empty() { get } else { get.header("Accept-Encoding", accepted) };
+    get.send(origin.address)
+}
+
+fn media(first: u64) -> String {
+    let listed: String = (first..first + 3).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n{listed}")
+}
+
+#[test]
+fn a_compressed_playlist_is_a_live_one_and_each_reader_gets_it_as_he_takes_it() {
+    let origin = Origin::start();
+    for number in 1..9 {
+        origin.store(&format!("a/{number}.ts"), "media");
+    }
+    for first in 1..3 {
+        store(&origin, "a/p.m3u8", packed(&media(first)), "gzip");
+    }
+    let (clear, as_stored) = (get(&origin, "a/p.m3u8", ""), get(&origin, "a/p.m3u8", "br, gzip;q=0.9"));
+    assert_eq!((clear.status, clear.text()), (200, media(2)));
+    assert!(!clear.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-encoding")), "{:?}", clear.headers);
+    assert_eq!((as_stored.header("content-encoding"), as_stored.body == packed(&media(2))), ("gzip", true));
+    for answer in [&clear, &as_stored] {
+        assert_eq!((answer.header("vary"), answer.header("last-sequence")), ("Accept-Encoding", "4"));
+    }
+    assert_ne!(clear.header("etag"), as_stored.header("etag"), "two representations");
+    let known = Request::new("GET", origin.path("a/p.m3u8")).bearer(&origin.player).header("If-None-Match", clear.header("etag"));
+    assert_eq!(known.send(origin.address).status, 304);
+    let window = Request::new("GET", format!("{}?last=5m", origin.path("a/p.m3u8"))).bearer(&origin.player).send(origin.address);
+    assert!(window.status == 200 && window.text().contains("1.ts"), "{}", window.text());
+    assert!(!origin.log().iter().any(|line| line["event"] == "broken-playlist"), "{:#?}", origin.log());
+    // What is in no coding has nothing to vary by.
+    origin.store("b.m3u8", media(1));
+    assert!(!get(&origin, "b.m3u8", "gzip").headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("vary")));
+}
+
+#[test]
+fn no_credential_stays_in_what_comes_compressed() {
+    let origin = Origin::start();
+    let master = |query: &str| format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nv.m3u8{query}\n");
+    for coding in ["gzip", "x-gzip", "identity"] {
+        store(&origin, "m.m3u8", packed(&master(&format!("?token={}", origin.encoder))), coding);
+        for accepted in ["", "gzip"] {
+            assert_eq!(get(&origin, "m.m3u8", accepted).text(), master(""), "{coding} {accepted}");
+        }
+    }
+}
