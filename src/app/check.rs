@@ -115,8 +115,9 @@ fn reach(settings: &Settings, found: &mut CheckResult) -> anyhow::Result<()> {
         let Durable::Bucket(url) = &policy.durable else { continue };
         let objects = settings.data_dir.join("objects");
         let asked = runtime.block_on(async {
-            let bucket: Arc<dyn cold::Cold> =
-                cold::open(&policy.durable, &objects, name, &access, &Clock::system(), settings.object_readers)?;
+            let (clock, readers) = (Clock::system(), settings.object_readers);
+            let turns = cold::DiskTurns::new(clock.clone());
+            let bucket: Arc<dyn cold::Cold> = cold::open(&policy.durable, &objects, name, &access, &clock, readers, &turns)?;
             bucket.probe().await
         });
         match asked {

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use arrival::NextNews;
+use cold::DiskTurns;
 pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use cold::{ColdError, Readers};
 pub use growing::{BrokenOff, GrowingReader};
@@ -82,6 +83,8 @@ pub struct Store {
     objects: Option<PathBuf>,
     readers: Readers,
     access: Access,
+    /// All namespaces' on the local disk.
+    turns: DiskTurns,
 }
 
 impl Store {
@@ -91,6 +94,7 @@ impl Store {
         Self {
             in_flight: Arc::new(InFlightLimit::new(max_in_flight, metrics.in_flight_bytes.clone())),
             stamps: Arc::new(Stamps::new(clock.clone())),
+            turns: DiskTurns::new(clock.clone()),
             clock,
             objects: None,
             readers: Readers::default(),
@@ -131,8 +135,8 @@ impl Store {
     ) -> DurableTier {
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier(None) };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
-        let (access, clock, readers) = (self.access.clone(), self.clock.clone(), self.readers);
-        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock, readers));
+        let (access, clock, readers, turns) = (self.access.clone(), self.clock.clone(), self.readers, self.turns.clone());
+        let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock, readers, &turns));
         // By the place, so that what the journal of one says is never believed of another.
         let place = match durable {
             Durable::Bucket(url) => format!("{:032x}", upload::hash(url.as_bytes())),

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 
 pub use attributes::Attributes;
 pub use blocks::Blocks;
-pub use disk::Readers;
+pub use disk::{DiskTurns, Readers};
 
 use super::Durable;
 use crate::model::clock::Clock;
@@ -139,10 +139,11 @@ pub fn open(
     access: &cloud::Access,
     clock: &Clock,
     readers: Readers,
+    turns: &DiskTurns,
 ) -> Result<Arc<dyn Cold>, ColdError> {
     match place {
         Durable::Off => Err(ColdError::Denied("it is off".to_owned())),
-        Durable::Disk => Ok(Arc::new(disk::Disk::open_for(objects, namespace, readers)?)),
+        Durable::Disk => Ok(Arc::new(disk::Disk::open_for(objects, namespace, readers, turns.clone())?)),
         Durable::Bucket(url) => {
             let location = cloud::Location::parse(url).map_err(|error| ColdError::Denied(format!("its URL {error}")))?;
             Ok(Arc::new(cloud::Cloud::open(&location, namespace, access, BUCKET_WITHIN, clock.clone())?))

@@ -15,6 +15,7 @@
 mod files;
 mod names;
 mod places;
+mod turns;
 mod upkeep;
 
 use std::fs::{self, File};
@@ -36,7 +37,9 @@ pub use self::files::Readers;
 use self::files::{Files, make_folders};
 use self::names::Names;
 use self::places::{Place, is_open_to_others};
+pub use self::turns::DiskTurns;
 use super::{Attributes, Care, Cold, ColdError, Later, ListedObject};
+use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 
 /// Calls at a time.
@@ -54,6 +57,7 @@ pub struct Disk {
     inner: Arc<Inner>,
     /// Bounds the threads that a file system which hangs can take: a call keeps its permit for as long as it does.
     calls: Arc<Semaphore>,
+    turns: DiskTurns,
 }
 
 #[derive(Debug)]
@@ -80,16 +84,16 @@ impl Disk {
     /// # Errors
     /// [`ColdError::Denied`] and the like, with the folder's name.
     pub fn open(objects: &Path, namespace: &Namespace) -> Result<Self, ColdError> {
-        Self::open_for(objects, namespace, Readers::default())
+        Self::open_for(objects, namespace, Readers::default(), DiskTurns::new(Clock::system()))
     }
 
-    /// The same, with bodies that others may read.
+    /// The same, with bodies that others may read, and turns that it shares with other namespaces on this disk.
     ///
     /// # Errors
     /// As [`Disk::open`]'s.
-    pub fn open_for(objects: &Path, namespace: &Namespace, readers: Readers) -> Result<Self, ColdError> {
+    pub fn open_for(objects: &Path, namespace: &Namespace, readers: Readers, turns: DiskTurns) -> Result<Self, ColdError> {
         Inner::open(objects, namespace, readers)
-            .map(|inner| Self { inner: Arc::new(inner), calls: Arc::new(Semaphore::new(CALLS)) })
+            .map(|inner| Self { inner: Arc::new(inner), calls: Arc::new(Semaphore::new(CALLS)), turns })
             .map_err(|error| cold(&error))
     }
 
@@ -178,14 +182,14 @@ impl Inner {
         })
     }
 
-    fn put(&self, key: &Key, body: &[u8], attributes: &Attributes, care: Care) -> io::Result<()> {
+    fn put(&self, key: &Key, body: &[u8], attributes: &Attributes, care: Care, syncs_body: bool) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let staged = |what: &str| self.staging.join(format!("{:016x}-{number}.{what}", self.process));
         let (new_body, new_attributes, go) = (staged("body"), staged("json"), staged("go"));
         let place = self.place(key);
         let sync = care == Care::Synced;
         let stage = || {
-            self.files.write(&new_body, body, sync, self.readers)?;
+            self.files.write(&new_body, body, syncs_body, self.readers)?;
             self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync, Readers::Owner)?;
             self.make_folders(&place)
         };
@@ -345,7 +349,10 @@ impl Cold for Disk {
 
     fn put<'a>(&'a self, key: &'a Key, body: Bytes, attributes: &'a Attributes, care: Care) -> Later<'a, ()> {
         let (key, attributes) = (key.clone(), attributes.clone());
-        self.run(move |disk| disk.put(&key, &body, &attributes, care))
+        Box::pin(async move {
+            let turn = self.turns.next(care, body.len()).await;
+            self.run(move |disk| disk.put(&key, &body, &attributes, care, turn.syncs_body())).await
+        })
     }
 
     fn get<'a>(&'a self, key: &'a Key) -> Later<'a, Option<(Attributes, Bytes)>> {

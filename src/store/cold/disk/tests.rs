@@ -90,7 +90,7 @@ proptest! {
                     let body = Bytes::from(vec![u8::try_from(n).unwrap(); length]);
                     let attributes = attributes(&body, n as u64);
                     let care = if synced { Care::Synced } else { Care::Buffered };
-                    let done = disk.put(&key(number), &body, &attributes, care);
+                    let done = disk.put(&key(number), &body, &attributes, care, care == Care::Synced);
                     (key(number), Some((attributes, body)), done)
                 }
                 Step::Delete { key: number } => (key(number), None, disk.delete(&key(number), Care::Synced)),
@@ -147,7 +147,7 @@ fn damage_is_told_from_absence() {
     let disk = open(folder.path());
     let body = Bytes::from_static(b"abcdef");
     for (number, length) in [(3, Some(3)), (4, None)] {
-        disk.put(&key(number), &body, &attributes(&body, 1), Care::Buffered).unwrap();
+        disk.put(&key(number), &body, &attributes(&body, 1), Care::Buffered, false).unwrap();
         let place = disk.place(&key(number));
         match length {
             Some(length) => std::fs::write(&place.body, &body[..length]).unwrap(),
