@@ -39,6 +39,8 @@ pub struct PutSpec {
     pub cache_control: Option<HeaderValue>,
     /// On what condition it writes.
     pub conditions: KeptConditions,
+    /// Bytes that the request holds in memory beside its body, more than is usual, as long as that is on its way.
+    pub beside: u64,
 }
 
 impl PutSpec {
@@ -147,6 +149,9 @@ fn admit_upload(
         return Err(OriginError::Precondition);
     }
     let mut upload = hosted.hot.create_for(&object.key, spec.length, begun, writer)?;
+    if spec.beside > 0 {
+        upload.hold(spec.beside)?;
+    }
     let kind = Kind::of(&object.key, b"");
     // A playlist is only ever seen whole: half of one would end a stream for its readers.
     if spec.length.is_none() && !kind.is_rewritten() {

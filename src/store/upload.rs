@@ -118,6 +118,14 @@ impl Upload {
         Ok(upload)
     }
 
+    /// Counts what the request holds in memory beside its body as long as the upload is in flight.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`].
+    pub fn hold(&mut self, bytes: u64) -> Result<(), StoreError> {
+        self.namespace.hold(bytes, &self.flight)
+    }
+
     /// Lets the body be read while it grows, from its first byte on. Without effect when its length was announced: it is on
     /// its way already then, in one go, and is there all at once.
     pub fn readable_as(&mut self, outset: Outset) {

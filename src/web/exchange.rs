@@ -41,6 +41,14 @@ pub(super) enum Asked<'a> {
     Admin,
 }
 
+/// How long a request's line and headers are, in bytes.
+pub(super) fn head_length(parts: &Parts) -> usize {
+    let Parts { method, uri, headers, .. } = parts;
+    let target = uri.path().len() + uri.query().map_or(0, str::len);
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    method.as_str().len() + target + fields.sum::<usize>()
+}
+
 impl<'a> Exchange<'a> {
     pub(super) fn begin(web: &'a Web, context: &'a Context, parts: &'a Parts) -> Self {
         Self { web, context, parts, namespace: None }
@@ -48,10 +56,8 @@ impl<'a> Exchange<'a> {
 
     /// What no request may be, whatever it asks for.
     pub(super) fn check(&self) -> Result<(), Problem> {
-        let Parts { method, uri, headers, .. } = self.parts;
-        let target = uri.path().len() + uri.query().map_or(0, str::len);
-        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-        if method.as_str().len() + target + fields.sum::<usize>() > MAX_HEAD as usize {
+        let Parts { method, uri, .. } = self.parts;
+        if head_length(self.parts) > MAX_HEAD as usize {
             return Err(Problem::head_too_large());
         }
         // It is read as it was sent, or not at all: cut off there, different names would be one.

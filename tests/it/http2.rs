@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::harness::{Origin, bytes, eventually};
+use crate::wire::Request;
 
 /// RFC 9113 6.
 const DATA: u8 = 0;
@@ -54,23 +55,22 @@ impl Http2 {
     }
 
     fn get(&mut self, stream: u32, origin: &Origin, key: &str) {
-        let fields = [
-            (":method", "GET".to_owned()),
-            (":scheme", "http".to_owned()),
-            (":path", origin.path(key)),
-            (":authority", "any.example".to_owned()),
-            ("authorization", origin.player.clone()),
-        ];
+        self.head(stream, END_STREAM, "GET", &origin.path(key), &[("authorization", &origin.player)]);
+    }
+
+    /// Begins a request; it has no body where the stream ends with this.
+    fn head(&mut self, stream: u32, ends: u8, method: &str, path: &str, more: &[(&str, &str)]) {
+        let fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "any.example")];
         let mut block = Vec::new();
-        for (name, value) in fields {
+        for (name, value) in fields.iter().chain(more) {
             // A literal that is not indexed, with a new name, both without Huffman (RFC 7541 6.2.2).
             block.push(0);
-            for text in [name, &value] {
+            for text in [name, value] {
                 integer(&mut block, text.len());
                 block.extend(text.as_bytes());
             }
         }
-        self.send(HEADERS, END_HEADERS | END_STREAM, stream, &block);
+        self.send(HEADERS, END_HEADERS | ends, stream, &block);
     }
 
     /// The next frame; `None` when none comes for the moment.
@@ -217,4 +217,36 @@ fn who_is_kept_waiting_is_answered_in_the_end() {
         let text = String::from_utf8(body).unwrap();
         assert!(is_whole && text.contains(code), "{key}: {text}");
     }
+}
+
+#[test]
+fn what_stalled_uploads_hold_beside_their_bodies_is_counted_and_limited() {
+    const UPLOADS: u32 = 100;
+    let origin = Origin::start_with_settings("max_in_flight = \"16MiB\"\n[namespaces.live-origin]\n");
+    let in_flight = || origin.metric("springhead_in_flight_bytes");
+    let long = "a".repeat(14_000);
+    let mut clients: Vec<Http2> = (0..3).map(|_| Http2::open(&origin, 1 << 16)).collect();
+    let begin = |client: &mut Http2| {
+        for n in 0..UPLOADS {
+            let headers = [("authorization", &*origin.encoder), ("x-long", &*long)];
+            client.head(1 + 2 * n, 0, "PUT", &origin.path(&format!("{n}.ts")), &headers);
+        }
+    };
+    begin(&mut clients[0]);
+    // Each has a stream of its own, and keeps its head until its body has come.
+    let counted =
+        eventually(Duration::from_secs(20), || Some(in_flight()).filter(|bytes| *bytes >= f64::from(UPLOADS) * 45_000.0));
+    assert!(counted.is_some(), "{}", in_flight());
+    // And there is an end to it: what goes past the share of this key is told to come back, and an upload of another goes on.
+    begin(&mut clients[1]);
+    begin(&mut clients[2]);
+    let told = clients[2].take(2 * UPLOADS - 1, Duration::from_secs(20));
+    let told = String::from_utf8_lossy(&told.0).into_owned();
+    assert!(told.contains("\"status\":503"), "{told}");
+    assert!(in_flight() <= f64::from(16 << 20), "{}", in_flight());
+    let (key, _) = origin.make_key(&["--namespace", "live-origin", "--role", "readwrite"]);
+    let put = Request::new("PUT", origin.path("other.ts")).bearer(&key).body(bytes(1, 100_000));
+    assert_eq!(put.send(origin.address).status, 204);
+    drop(clients);
+    assert!(eventually(Duration::from_secs(20), || (in_flight() == 0.0).then_some(())).is_some(), "{}", in_flight());
 }

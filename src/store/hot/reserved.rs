@@ -1,6 +1,6 @@
 //! What uploads in flight have reserved: in the namespace's account and of what the process may have in flight.
 //!
-//! Invariant: what an upload has reserved is what has come of it, and a fixed overhead. Bytes push segments out, an announcement none.
+//! Invariant: what an upload has reserved is what has come of it, what its request holds beside that, and a fixed overhead. Bytes push segments out, an announcement none.
 
 use std::sync::atomic::Ordering;
 
@@ -26,6 +26,18 @@ impl HotNamespace {
         if Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, flight.begun()) {
             flight.set_passed();
         }
+        self.show(&ledger);
+        Ok(())
+    }
+
+    /// Reserves what an upload's request holds beside its body, which pushes nothing out either.
+    pub(in crate::store) fn hold(&self, bytes: u64, flight: &Flight) -> Result<(), StoreError> {
+        if !self.in_flight.try_take(bytes, self.claim(flight)) {
+            return Err(StoreError::Busy);
+        }
+        let mut ledger = self.ledger.lock();
+        ledger.in_flight += bytes;
+        flight.reserved.fetch_add(bytes, Ordering::Relaxed);
         self.show(&ledger);
         Ok(())
     }

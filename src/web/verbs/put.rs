@@ -23,11 +23,15 @@ use crate::model::stamp::Stamp;
 use crate::origin::{NamespaceHandle, OriginError, PutSpec, Stored, Upload};
 use crate::web::connection::{late, unwanted};
 use crate::web::envelope::Context;
-use crate::web::exchange::Exchange;
+use crate::web::exchange::{Exchange, head_length};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 use crate::web::target::Target;
 use crate::web::{Web, refusals};
+
+/// What an HTTP/2 stream takes, in bytes, and how long an encoder's head may be that is not counted.
+const STREAM: u64 = 16 << 10;
+const USUAL_HEAD: u64 = 4 << 10;
 
 /// Judges a write from its headers alone.
 pub(super) async fn admit(
@@ -59,8 +63,18 @@ pub(super) async fn admit(
         content_encoding: headers.get(CONTENT_ENCODING).cloned(),
         cache_control: headers.get(CACHE_CONTROL).cloned(),
         conditions: KeptConditions::from(get::conditions(headers)),
+        beside: beside(parts),
     };
     Ok(namespace.put(grant, &target.object, begun, spec).await?)
+}
+
+/// What a request holds in memory beside its body, more than is counted with each connection. A stream of HTTP/2 has its own tasks and
+/// tables, of which one connection may have hundreds; and a head is kept, to be told if the upload fails, with the buffers that its
+/// headers were read into: two and a half times its length (measured).
+fn beside(parts: &Parts) -> u64 {
+    let stream = if parts.version >= Version::HTTP_2 { STREAM } else { 0 };
+    let head = head_length(parts) as u64;
+    stream + if head > USUAL_HEAD { head * 5 / 2 } else { 0 }
 }
 
 /// The body's length, where it is known. In HTTP/2 a body of unknown length needs no header. In HTTP/1 a request that says neither a
