@@ -45,13 +45,23 @@ pub enum EventKind {
     TargetChanged,
     /// A playlist of type EVENT has lost segments (RFC 8216 4.3.3.5).
     EventShortened,
+    /// An initialisation segment that is named is not here (RFC 8216 4.3.2.5).
+    InitMissing,
+    /// A content key that is named as an object of ours is not here.
+    KeyMissing,
+    /// A rendition that a multivariant playlist or an MPD names did not come, or comes no more.
+    RenditionMissing,
+    /// A multivariant playlist is asked for that nobody has uploaded, and media playlists of its name are.
+    MultivariantMissing,
+    /// What was stale has been so for an hour, or is forgotten: it is taken for over.
+    Gone,
     /// Streams without an end had to make room for others: they are not followed any more.
     Unfollowed,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -73,6 +83,11 @@ impl EventKind {
         Self::DiscontinuityLost,
         Self::TargetChanged,
         Self::EventShortened,
+        Self::InitMissing,
+        Self::KeyMissing,
+        Self::RenditionMissing,
+        Self::MultivariantMissing,
+        Self::Gone,
         Self::Unfollowed,
     ];
 
@@ -101,6 +116,11 @@ impl EventKind {
             Self::DiscontinuityLost => "discontinuity-lost",
             Self::TargetChanged => "target-changed",
             Self::EventShortened => "event-shortened",
+            Self::InitMissing => "init-missing",
+            Self::KeyMissing => "key-missing",
+            Self::RenditionMissing => "rendition-missing",
+            Self::MultivariantMissing => "multivariant-missing",
+            Self::Gone => "gone",
             Self::Unfollowed => "unfollowed",
         }
     }
@@ -108,7 +128,7 @@ impl EventKind {
     /// Whether an operator should look.
     #[must_use]
     pub const fn is_trouble(self) -> bool {
-        !matches!(self, Self::Started | Self::Recovered | Self::Ended)
+        !matches!(self, Self::Started | Self::Recovered | Self::Ended | Self::Gone)
     }
 }
 

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::GONE_AFTER;
 use super::event::Now;
 use super::names::ListedNames;
 use super::numbered::Numbered;
 use crate::hls::mpd::Manifest;
 use crate::model::clock::{Moment, Pulse, WallTime};
+use crate::model::event::EventKind;
 use crate::model::id::Key;
 use crate::model::liveness::Standing;
 
@@ -50,6 +52,14 @@ pub(super) struct Dash {
     etag: Option<HeaderValue>,
     /// Why that one can't be read.
     pub(super) fault: Option<String>,
+    /// What it names is for one period: then all of it is to come now.
+    pub(super) has_one_period: bool,
+    /// Since when an initialisation segment is missed.
+    pub(super) absent_since: Option<Moment>,
+    /// Troubles that last.
+    pub(super) troubles: Vec<EventKind>,
+    /// It was heard before this process began: how it stands is not told before it changes.
+    pub(super) is_past: bool,
     renewed: Option<Moment>,
 }
 
@@ -59,8 +69,9 @@ pub(super) struct Series {
     pub(super) numbered: Arc<Numbered>,
     /// How long one is.
     pub(super) segment: Option<Duration>,
-    /// When the last one came.
-    pub(super) came: Option<Moment>,
+    /// When the last one came, or since when it is known.
+    pub(super) last: Moment,
+    pub(super) has_come: bool,
 }
 
 /// What following needs of a version of an MPD: made of it before any lock is taken, and bounded, whatever it says.
@@ -71,7 +82,8 @@ pub(super) struct Sketch {
     rewritten: Option<Duration>,
     pub(super) dynamic: bool,
     pub(super) needs: Vec<Key>,
-    pub(super) series: Vec<Series>,
+    pub(super) named: Vec<(Arc<Numbered>, Option<Duration>)>,
+    has_one_period: bool,
     /// The segments that it lists last, as one number.
     listed: Option<u64>,
     etag: HeaderValue,
@@ -85,7 +97,6 @@ impl Sketch {
         let period = shortest.or(manifest.max_segment_duration).or(manifest.minimum_update_period);
         let period = period.filter(|period| !period.is_zero()).map_or(USUAL, |period| period.max(SHORTEST));
         let named = if manifest.dynamic { Numbered::of(names, manifest) } else { Vec::new() };
-        let series = named.into_iter().map(|(numbered, segment)| Series { numbered, segment, came: None }).collect();
         let mut listed = DefaultHasher::new();
         let newest = manifest.representations.iter().filter_map(|one| one.newest.as_ref());
         let count = newest.map(|newest| newest.hash(&mut listed)).count();
@@ -94,7 +105,8 @@ impl Sketch {
             rewritten: manifest.minimum_update_period,
             dynamic: manifest.dynamic,
             needs,
-            series,
+            named,
+            has_one_period: manifest.representations.iter().all(|one| one.period == 0),
             listed: (count > 0).then(|| listed.finish()),
             etag: etag.clone(),
         }
@@ -103,7 +115,7 @@ impl Sketch {
     /// Bytes of memory that are kept of it, about.
     pub(super) fn bytes(&self) -> usize {
         let names = self.needs.iter().map(|name| super::NAME_BYTES + name.as_str().len());
-        names.chain(self.series.iter().map(|series| series.numbered.bytes())).sum()
+        names.chain(self.named.iter().map(|(numbered, _)| numbered.bytes())).sum()
     }
 }
 
@@ -126,6 +138,10 @@ impl Dash {
             sign: None,
             etag: None,
             fault: None,
+            has_one_period: false,
+            absent_since: None,
+            troubles: Vec::new(),
+            is_past: false,
             renewed: None,
         }
     }
@@ -148,6 +164,7 @@ impl Dash {
         (self.sign, self.period, self.dynamic) = (sign, period, version.dynamic);
         (self.written, self.needs) = (now.moment, version.needs.clone());
         (self.etag, self.fault) = (Some(version.etag.clone()), None);
+        self.has_one_period = version.has_one_period;
     }
 
     /// A version that can't be read: if it is another than the one before, the encoder is alive.
@@ -167,7 +184,7 @@ impl Dash {
         self.pulse.beat(now.moment);
         (self.updated, self.last) = (now.wall, Some(key.clone()));
         if let Some(series) = self.series.iter_mut().find(|series| Arc::ptr_eq(&series.numbered, by)) {
-            series.came = Some(now.moment);
+            (series.last, series.has_come) = (now.moment, true);
         }
         let is_due = self.renewed.is_none_or(|renewed| now.moment.since(renewed) >= RENEWED_AFTER);
         if is_due {
@@ -180,7 +197,7 @@ impl Dash {
     pub(super) fn stands(&self, now: Moment, stale_after: u32) -> Standing {
         let age = now.since(self.pulse.last());
         match () {
-            () if !self.dynamic => Standing::Ended,
+            () if !self.dynamic || age > GONE_AFTER.max(self.period * stale_after) => Standing::Ended,
             () if age > self.period * stale_after => Standing::Stale,
             () if age > self.period.mul_f64(1.5) => Standing::Late,
             () => Standing::Live,

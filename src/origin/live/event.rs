@@ -50,11 +50,16 @@ pub(super) struct Events {
 pub(super) struct Now {
     pub(super) moment: Moment,
     pub(super) wall: WallTime,
+    /// It happened before this process began: state, and no news.
+    pub(super) is_past: bool,
 }
 
 impl Events {
     /// Counts an event and has it told, unless the same has just been told.
     pub(super) fn tell(&mut self, now: Now, at: &EventSubject<'_>, kind: EventKind, detail: String) {
+        if now.is_past {
+            return;
+        }
         self.counted.push(kind);
         let of = (at.playlist.clone(), kind);
         let just_told = self.told.get(&of).is_some_and(|told| now.moment.since(*told) < QUIET);

@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::Noted;
 use super::arrivals::Arrivals;
-use super::dash::{Dash, Sketch};
+use super::dash::{Dash, Series, Sketch};
 use super::event::{EventSubject, Now};
 use super::outline::Outline;
 use super::rendition::{FollowedRendition, News};
@@ -99,14 +99,19 @@ impl LiveState {
         self.places.written(key, version.dynamic, version.bytes());
         let dash = self.manifests.entry(key.clone()).or_insert_with(|| Dash::new(now, expires));
         dash.expires = expires;
-        let are_the_same = dash.series.len() == version.series.len()
-            && dash.series.iter().zip(&version.series).all(|(one, other)| one.numbered == other.numbered);
+        let are_the_same = dash.series.len() == version.named.len()
+            && dash.series.iter().zip(&version.named).all(|(one, (other, _))| one.numbered == *other);
         if are_the_same {
-            dash.series.iter_mut().zip(&version.series).for_each(|(known, new)| known.segment = new.segment);
+            dash.series.iter_mut().zip(&version.named).for_each(|(known, (_, segment))| known.segment = *segment);
         } else {
             self.templates.remove(key, dash.series.iter().map(|series| &series.numbered));
-            dash.are_seen = self.templates.add(key, version.series.iter().map(|series| &series.numbered));
-            dash.series.clone_from(&version.series);
+            dash.are_seen = self.templates.add(key, version.named.iter().map(|(numbered, _)| numbered));
+            let series = version.named.iter().map(|(numbered, segment)| {
+                let known = dash.series.iter().find(|known| known.numbered == *numbered);
+                let (last, has_come) = known.map_or((now.moment, false), |known| (known.last, known.has_come));
+                Series { numbered: Arc::clone(numbered), segment: *segment, last, has_come }
+            });
+            dash.series = series.collect();
         }
         dash.follow(&version, now);
         if first {

@@ -5,6 +5,7 @@
 //! square of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::RandomState;
 
@@ -65,6 +66,12 @@ pub(super) fn of(media: &Media) -> ComparedLines {
         }
     });
     lines.collect()
+}
+
+/// How long the segments from this number on play.
+pub(super) fn duration_since(lines: &[ComparedLine], number: u64) -> Duration {
+    let new = lines.iter().rev().take_while(|line| line.sequence >= number);
+    Duration::from_millis(new.fold(0, |sum, line| sum.saturating_add(line.millis)))
 }
 
 /// Holds a version against the one before it. `are_counted`: the version states a discontinuity sequence number.

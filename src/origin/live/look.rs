@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::event::{Event, EventSubject, Now};
+use super::absent::{Lasting, orphan_words};
+use super::event::{Event, EventSubject, Events, Now};
 use super::rendition::FollowedRendition;
 use super::state::{FOLLOWED, LiveState, patience};
 use super::{ByKey, Live};
@@ -20,8 +21,8 @@ const OVER_BITRATE: f64 = 1.25;
 const AT_ONCE: usize = 64;
 /// It is told again after this at the earliest that streams are not followed any more.
 const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
-/// By how many segments renditions may be apart.
-const APART: u64 = 3;
+/// By how many target durations renditions may be apart.
+const APART: u32 = 3;
 
 impl Live {
     /// Judges every stream; hands over what has happened since the last look. `stale_after` is in target durations; `here` tells
@@ -29,11 +30,13 @@ impl Live {
     pub(in crate::origin) fn look(&self, stale_after: u32, here: impl Fn(&Key) -> bool) -> Vec<Event> {
         let now = self.now();
         self.histories.forget_expired(now.wall);
-        let (renditions, manifests, drifting) = {
+        let (renditions, manifests, masters, drifting, orphans) = {
             let mut state = self.state.lock();
-            state.forget(now);
-            state.gaps(&self.namespace, now);
-            (keys(&state.renditions), keys(&state.manifests), state.drifting())
+            state.forget(&self.namespace, now);
+            state.gaps(&self.namespace, now, &here);
+            let masters: Vec<Key> = state.streams.iter().map(|(key, _)| key.clone()).collect();
+            let orphans = state.orphans(now.moment, &here);
+            (keys(&state.renditions), keys(&state.manifests), masters, state.drifting(), orphans)
         };
         let mut standing = [0; Standing::ALL.len()];
         let mut oldest = Duration::ZERO;
@@ -46,30 +49,24 @@ impl Live {
                 let subject = EventSubject { namespace: &self.namespace, stream, playlist: key };
                 let age = now.moment.since(rendition.pulse.last());
                 if let Some((kind, detail)) = rendition.restate(now, stale_after, age) {
-                    events.announce(now, &subject, kind, detail);
+                    events.announce(Now { is_past: rendition.is_past, ..now }, &subject, kind, detail);
                 }
                 let announced = streams.announced(key);
                 let window = window_words(rendition, &here);
+                let [init, content_key] = rendition.absent_needs(now.moment, &here);
                 let troubles = [
+                    init,
+                    content_key,
+                    (EventKind::MultivariantMissing, orphans.get(key).map(orphan_words)),
                     (EventKind::Drift, drifting.get(key).cloned()),
                     (EventKind::ClockDrift, rendition.clock_trouble().map(clock_words)),
                     (EventKind::SlowUpload, rendition.upload_ratio().filter(|ratio| *ratio > SLOW_UPLOAD).map(slow_words)),
                     (EventKind::BitrateOver, over_words(rendition, announced)),
                     (EventKind::WindowLost, window),
                 ];
-                for (kind, trouble) in troubles {
-                    let known = rendition.troubles.iter().position(|known| *known == kind);
-                    match (trouble, known) {
-                        (Some(detail), None) => {
-                            rendition.troubles.push(kind);
-                            events.tell(now, &subject, kind, detail);
-                        }
-                        (None, Some(index)) => {
-                            rendition.troubles.remove(index);
-                        }
-                        _ => {}
-                    }
-                }
+                // What was so before this process began is no news.
+                let said = Now { is_past: std::mem::take(&mut rendition.is_past), ..now };
+                tell_lasting(events, said, &subject, &mut rendition.troubles, troubles);
                 standing[rendition.standing as usize] += 1;
                 if rendition.standing != Standing::Ended {
                     oldest = oldest.max(age);
@@ -82,15 +79,26 @@ impl Live {
             for key in some {
                 let Some(dash) = manifests.get_mut(key) else { continue };
                 let age = now.moment.since(dash.pulse.last());
+                let subject = EventSubject { namespace: &self.namespace, stream: key, playlist: key };
+                let said = Now { is_past: std::mem::take(&mut dash.is_past), ..now };
                 let stands = dash.stands(now.moment, stale_after);
+                let is_gone = dash.dynamic && stands == Standing::Ended;
                 if let Some(kind) = change(stands, &mut dash.standing, &mut dash.told, now, &mut dash.late_told) {
-                    let detail = words(kind, age, dash.period);
-                    events.announce(now, &EventSubject { namespace: &self.namespace, stream: key, playlist: key }, kind, detail);
+                    let kind = if is_gone { EventKind::Gone } else { kind };
+                    events.announce(said, &subject, kind, words(kind, age, dash.period));
                 }
+                let troubles = dash.absent(now.moment, stale_after, &here);
+                tell_lasting(events, said, &subject, &mut dash.troubles, troubles);
                 standing[stands as usize] += 1;
-                if dash.dynamic {
+                if stands != Standing::Ended {
                     oldest = oldest.max(age);
                 }
+            }
+        }
+        for some in masters.chunks(AT_ONCE) {
+            let mut state = self.state.lock();
+            for key in some {
+                state.judge_children(&self.namespace, key, now, &here);
             }
         }
         let (followed, (told, counted)) = {
@@ -101,6 +109,29 @@ impl Live {
         show(&self.metrics, &counted, standing, oldest);
         self.metrics.followed.set(followed as u64);
         told
+    }
+}
+
+/// Tells of troubles that last when they begin; `known` are those that have begun.
+fn tell_lasting(
+    events: &mut Events,
+    now: Now,
+    subject: &EventSubject<'_>,
+    known: &mut Vec<EventKind>,
+    troubles: impl IntoIterator<Item = Lasting>,
+) {
+    for (kind, trouble) in troubles {
+        let at = known.iter().position(|known| *known == kind);
+        match (trouble, at) {
+            (Some(detail), None) => {
+                known.push(kind);
+                events.tell(now, subject, kind, detail);
+            }
+            (None, Some(index)) => {
+                known.remove(index);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -120,11 +151,14 @@ fn show(metrics: &NamespaceMetrics, counted: &[EventKind], standing: [u64; Stand
 
 impl LiveState {
     /// Lets go of what has outlived its TTL, and of what is no longer waited for.
-    fn forget(&mut self, now: Now) {
+    fn forget(&mut self, namespace: &Namespace, now: Now) {
         let renditions = self.renditions.iter().filter(|(_, rendition)| rendition.expires <= now.moment).map(|(key, _)| key);
         let manifests = self.manifests.iter().filter(|(_, dash)| dash.expires <= now.moment).map(|(key, _)| key);
         let (renditions, manifests): (Vec<Key>, Vec<Key>) = (renditions.cloned().collect(), manifests.cloned().collect());
         let streams: Vec<Key> = self.streams.expired(now.moment).cloned().collect();
+        for key in renditions.iter().chain(&manifests) {
+            self.tell_gone(namespace, key, now);
+        }
         for key in &renditions {
             self.let_go_rendition(key);
         }
@@ -159,15 +193,16 @@ impl LiveState {
         }
     }
 
-    /// What has been listed for a target duration and has not come is a gap.
-    fn gaps(&mut self, namespace: &Namespace, now: Now) {
+    /// What has been listed for a target duration and has not come is a gap: neither into memory nor, by another process, below it.
+    fn gaps(&mut self, namespace: &Namespace, now: Now, here: impl Fn(&Key) -> bool) {
         for (key, expected) in &mut self.expected {
-            if !expected.listed || expected.told || now.moment.since(expected.since) < expected.target {
+            if !expected.listed || expected.told || now.moment.since(expected.since) < expected.target || here(key) {
                 continue;
             }
             expected.told = true;
             if let Some(rendition) = self.renditions.get_mut(&expected.playlist) {
                 rendition.counts.gaps += 1;
+                rendition.lose(key);
             }
             let playlist = &expected.playlist;
             let detail = format!(
@@ -185,26 +220,23 @@ impl LiveState {
             let alive: Vec<(&Key, &FollowedRendition)> = master
                 .children
                 .iter()
+                // Lists of key frames, pictures and words go at a pace of their own.
+                .filter(|child| matches!(child.kind, "variant" | "audio" | "video"))
                 .filter_map(|child| Some((&child.key, self.renditions.get(&child.key)?)))
                 .filter(|(_, rendition)| rendition.standing == Standing::Live)
                 .collect();
             let by_date = alive.iter().all(|(_, rendition)| rendition.edge.is_some());
             let foremost_edge = alive.iter().filter_map(|(_, rendition)| rendition.edge).max();
-            // Segments of other lengths are counted otherwise: only those of the same length compare by number.
-            let mut foremost_next = std::collections::HashMap::new();
-            for (_, rendition) in &alive {
-                let next = foremost_next.entry(rendition.target).or_insert(0);
-                *next = rendition.next.max(*next);
-            }
+            let foremost_lag = alive.iter().filter_map(|(_, rendition)| rendition.pace.lag_ms()).min();
             for &(key, rendition) in &alive {
                 let behind = if by_date {
-                    let span = foremost_edge.zip(rendition.edge).map_or(Duration::ZERO, |(foremost, own)| foremost.since(own));
-                    (span > rendition.target * u32::try_from(APART).unwrap_or(3)).then(|| format!("{:.1} s", span.as_secs_f64()))
+                    foremost_edge.zip(rendition.edge).map(|(foremost, own)| foremost.since(own))
                 } else {
-                    let foremost = foremost_next.get(&rendition.target).copied().unwrap_or(0);
-                    let count = foremost.saturating_sub(rendition.next);
-                    (count >= APART).then(|| format!("{count} segments"))
+                    let lags = foremost_lag.zip(rendition.pace.lag_ms());
+                    lags.map(|(foremost, own)| Duration::from_millis(own.saturating_sub(foremost).max(0).cast_unsigned()))
                 };
+                let behind =
+                    behind.filter(|span| *span > rendition.target * APART).map(|span| format!("{:.1} s", span.as_secs_f64()));
                 if let Some(behind) = behind {
                     let words =
                         format!("it is {behind} behind the foremost rendition of its stream: players that switch will jump");
@@ -221,6 +253,7 @@ impl FollowedRendition {
     fn restate(&mut self, now: Now, stale_after: u32, age: Duration) -> Option<(EventKind, String)> {
         let stands = self.stands(now.moment, stale_after);
         let kind = change(stands, &mut self.standing, &mut self.told, now, &mut self.late_told)?;
+        let kind = if stands == Standing::Ended && !self.ended { EventKind::Gone } else { kind };
         Some((kind, words(kind, age, self.target)))
     }
 }
@@ -262,6 +295,10 @@ fn words(kind: EventKind, age: Duration, period: Duration) -> String {
         EventKind::Stale => format!(
             "no new segment for {age:.1} s; one is due every {period:.1} s: look whether the encoder runs, and at refused uploads"
         ),
+        EventKind::Gone => {
+            "no new segment for an hour: it is taken for over, though it has no end; it is live again with its next segment"
+                .to_owned()
+        }
         EventKind::Recovered => "new segments again".to_owned(),
         _ => "it has its end".to_owned(),
     }
@@ -295,7 +332,9 @@ fn over_words(rendition: &FollowedRendition, announced: Option<u64>) -> Option<S
 /// An encoder may remove a segment a moment before it writes the playlist that no longer lists it: only a later version that lists what is
 /// gone says that it reaches back too far.
 fn window_words(rendition: &mut FollowedRendition, here: impl Fn(&Key) -> bool) -> Option<String> {
-    let Some(oldest) = rendition.oldest.as_ref().filter(|oldest| !here(oldest)) else {
+    // What never came was told as a gap, and no room and no longer TTL would have kept it.
+    let is_lost = |oldest: &&Key| !here(oldest) && !rendition.lost.contains(oldest);
+    let Some(oldest) = rendition.oldest.as_ref().filter(is_lost) else {
         rendition.missed = None;
         return None;
     };

@@ -11,6 +11,7 @@
 //!
 //! Invariant: every list here is bounded, whatever encoders write.
 
+mod absent;
 mod arrivals;
 mod blocking;
 mod dash;
@@ -24,6 +25,7 @@ mod look;
 mod names;
 mod numbered;
 mod outline;
+mod pace;
 mod places;
 mod rendition;
 mod report;
@@ -78,6 +80,9 @@ const CHILD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// No blocking reload waits longer, whatever target duration a playlist states: players ask again, and who waits costs a connection.
 const LONGEST_RELOAD: Duration = Duration::from_secs(30);
+
+/// What stands still for longer than this is taken for over.
+const GONE_AFTER: Duration = Duration::from_secs(3600);
 
 type ByKey<V> = HashMap<Key, V, RandomState>;
 
@@ -140,7 +145,7 @@ impl Live {
     }
 
     fn now(&self) -> Now {
-        Now { moment: self.clock.now(), wall: self.clock.wall() }
+        Now { moment: self.clock.now(), wall: self.clock.wall(), is_past: false }
     }
 
     /// Notes a playlist or MPD that is about to be stored with this entity tag and will live until `expires`. `stored` tells the entity tag of what
@@ -164,8 +169,10 @@ impl Live {
         (etag, expires): (&HeaderValue, Moment),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
-        let now = Now { moment: self.clock.moment_of(written), wall: written };
-        self.playlist_of(now, object, understood, (etag, expires), stored)
+        let now = Now { moment: self.clock.moment_of(written), wall: written, is_past: true };
+        let noted = self.playlist_of(now, object, understood, (etag, expires), stored);
+        self.state.lock().remember_past(&object.key, self.now());
+        noted
     }
 
     fn playlist_of(
@@ -272,7 +279,11 @@ impl Live {
 
     /// Forgets a playlist that was deleted, and its past.
     pub(super) fn removed(&self, key: &Key) {
-        self.state.lock().let_go(key);
+        {
+            let mut state = self.state.lock();
+            state.tell_gone(&self.namespace, key, self.now());
+            state.let_go(key);
+        }
         self.histories.remove(key);
     }
 
@@ -309,9 +320,11 @@ impl Live {
     /// For a missing name that is worth waiting for: the target duration of the playlist that lists or announces it.
     pub(super) fn awaits(&self, key: &Key) -> Option<Duration> {
         let now = self.clock.now();
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let Some(expected) = state.expected.get(key) else {
-            return state.streams.is_newly_named(key, self.clock.wall()).then_some(CHILD_PATIENCE * 2);
+            let is_newly_named = state.streams.is_newly_named(key, self.clock.wall());
+            state.asked_for(key, now);
+            return is_newly_named.then_some(CHILD_PATIENCE * 2);
         };
         (now.since(expected.since) <= patience(expected.target)).then_some(expected.target)
     }

@@ -2,6 +2,7 @@
 //! its first frame is encoded.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,12 @@ impl Numbered {
             return None;
         }
         Key::parse(&name(number.checked_sub(1)?)).ok()
+    }
+}
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}${}${}", self.before, if self.width.is_some() { "Number" } else { "Time" }, self.after)
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Outline {
     pub(super) oldest: Option<Key>,
     /// Initialisation segments and content keys.
     pub(super) needs: Vec<Key>,
+    /// The first of these are the initialisation segments, the newest one first.
+    pub(super) maps: usize,
     /// Partial segments and preload hints.
     pub(super) announced: Vec<Key>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
@@ -98,7 +100,10 @@ impl Outline {
         announced.dedup();
         let keys = media.keys.iter().rev().filter_map(|uri| here(uri));
         let maps = media.maps.iter().rev().filter_map(|map| here(&map.uri));
-        let mut needs: Vec<_> = maps.take(NEEDS / 2).chain(keys.take(NEEDS / 2)).collect();
+        let mut needs: Vec<_> = maps.take(NEEDS / 2).collect();
+        needs.dedup();
+        let maps = needs.len();
+        needs.extend(keys.take(NEEDS / 2));
         needs.dedup();
         Self {
             target: media.target_duration,
@@ -114,6 +119,7 @@ impl Outline {
             oldest: media.segments.first().and_then(|segment| here(&segment.uri)),
             tail,
             needs,
+            maps,
             announced,
             edge: edge(media),
             lines,
@@ -123,6 +129,11 @@ impl Outline {
             is_event: media.playlist_type == Some(PlaylistType::Event),
             fault: media.faults.first().map(ToString::to_string),
         }
+    }
+
+    /// How long the segments from this number on play, of those that are compared.
+    pub(super) fn listed_since(&self, number: u64) -> Duration {
+        lines::duration_since(&self.lines, number)
     }
 
     /// Bytes of memory that are kept of it, about.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::GONE_AFTER;
 use super::arrivals::Arrivals;
 use super::event::Now;
 use super::lines::{ComparedLines, Continuation};
 use super::outline::{Outline, RECENT};
+use super::pace::Pace;
 use super::segment::{Arrival, ListedSegment};
 use crate::hls::history::Step;
 use crate::model::clock::{Moment, Pulse, WallTime};
@@ -65,6 +67,16 @@ pub(super) struct FollowedRendition {
     pub(super) missed: Option<Moment>,
     /// Initialisation segments and content keys.
     pub(super) needs: Vec<Key>,
+    /// The first of these are the initialisation segments, the newest one first.
+    pub(super) maps: usize,
+    /// Since when one of them is missed, and one of the keys.
+    pub(super) absent_since: [Option<Moment>; 2],
+    /// It was heard before this process began: how it stands is not told before it changes.
+    pub(super) is_past: bool,
+    /// Listed segments that never came, the last of them.
+    pub(super) lost: VecDeque<Key>,
+    /// How far what it lists reaches, against how long it has been listed.
+    pub(super) pace: Pace,
     /// What it announces or lists in part, and waits for.
     pub(super) announced: Vec<Key>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
@@ -140,6 +152,11 @@ impl FollowedRendition {
             oldest: None,
             missed: None,
             needs: Vec::new(),
+            maps: 0,
+            absent_since: [None; 2],
+            is_past: false,
+            lost: VecDeque::new(),
+            pace: Pace::default(),
             announced: Vec::new(),
             edge: None,
             offset_ms: None,
@@ -204,6 +221,12 @@ impl FollowedRendition {
             self.target = UNREAD;
         }
         self.etag = Some(version.etag.clone());
+        if first || news.step == Step::Anew {
+            self.pace = Pace::begun();
+        } else if news.step != Step::Back {
+            let hole = version.media_sequence.saturating_sub(self.next);
+            self.pace.go_on(now.moment, version.listed_since(known), self.target, hole);
+        }
         if news.step != Step::Back {
             self.take_over(version, now);
         }
@@ -247,6 +270,7 @@ impl FollowedRendition {
         self.part_target = version.part_target;
         (self.blocks, self.ended) = (version.blocks, version.ended);
         self.needs.clone_from(&version.needs);
+        self.maps = version.maps;
         self.oldest.clone_from(&version.oldest);
         self.edge = version.edge;
         self.offset_ms = self.edge.map(|edge| millis(now.wall).saturating_sub(millis(edge)));
@@ -273,10 +297,18 @@ impl FollowedRendition {
         }
     }
 
-    /// How it stands now. Late: a server has to list the next segment within one and a half target durations (RFC 8216 6.2.1).
+    /// A listed segment has not come.
+    pub(super) fn lose(&mut self, key: &Key) {
+        self.lost.push_back(key.clone());
+        if self.lost.len() > RECENT {
+            self.lost.pop_front();
+        }
+    }
+
+    /// How it stands now. What has stood still for [`GONE_AFTER`] is taken for over. Late: a server has to list the next segment within one and a half target durations (RFC 8216 6.2.1).
     pub(super) fn stands(&self, now: Moment, stale_after: u32) -> Standing {
         let age = now.since(self.pulse.last());
-        if self.ended {
+        if self.ended || age > GONE_AFTER.max(self.target * stale_after) {
             Standing::Ended
         } else if age > self.target * stale_after {
             Standing::Stale

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::dash::Dash;
 use super::rendition::{Counts, FollowedRendition};
-use super::streams::Child;
+use super::streams::{Child, Master};
 use super::{ByKey, Live};
 use crate::model::clock::Moment;
 use crate::model::event::EventKind;
@@ -22,8 +22,13 @@ pub struct StreamReport {
     pub stream: String,
     /// hls or dash.
     pub format: &'static str,
-    /// How it stands: as its worst rendition does, the ended ones apart.
+    /// How it stands: as its worst rendition does, the ended ones apart; stale where no variant has ever come.
     pub state: Standing,
+    /// Troubles that last, beside those of its renditions.
+    pub troubles: Vec<&'static str>,
+    /// The playlists that it names and that are not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// The renditions.
     pub renditions: Vec<RenditionReport>,
 }
@@ -82,6 +87,8 @@ impl Live {
             stream: key.to_string(),
             format,
             state: worst(&renditions),
+            troubles: Vec::new(),
+            missing: Vec::new(),
             renditions,
         };
         let (masters, lone, manifests) = {
@@ -98,7 +105,11 @@ impl Live {
                     owned.insert(child.key.clone());
                     renditions.push(rendition.report(&child.key, Some(child), now));
                 }
-                reports.push(stream(key, "hls", renditions));
+                let mut report = stream(key, "hls", renditions);
+                if let Some(master) = state.streams.get(key) {
+                    report.judge(master);
+                }
+                reports.push(report);
             }
         }
         let lone: Vec<Key> = lone.into_iter().filter(|key| !owned.contains(key)).collect();
@@ -122,6 +133,21 @@ const AT_ONCE: usize = 16;
 
 fn keys<V>(of: &ByKey<V>) -> Vec<Key> {
     of.keys().cloned().collect()
+}
+
+impl StreamReport {
+    /// What is to be said of the multivariant playlist itself.
+    fn judge(&mut self, master: &Master) {
+        self.missing = master.absent.iter().map(ToString::to_string).collect();
+        if !self.missing.is_empty() {
+            self.troubles.push(EventKind::RenditionMissing.as_str());
+            let names_variants = master.children.iter().any(|child| child.kind == "variant");
+            if names_variants && !self.renditions.iter().any(|rendition| rendition.kind == "variant") {
+                self.state = Standing::Stale;
+            }
+        }
+        self.troubles.extend(master.fault.is_some().then_some(EventKind::BrokenPlaylist.as_str()));
+    }
 }
 
 fn worst(renditions: &[RenditionReport]) -> Standing {
@@ -167,7 +193,10 @@ impl Dash {
             playlist: key.to_string(),
             kind: "manifest",
             state: self.standing,
-            troubles: self.fault.iter().map(|_| EventKind::BrokenPlaylist.as_str()).collect(),
+            troubles: (self.troubles.iter().copied())
+                .chain(self.fault.is_some().then_some(EventKind::BrokenPlaylist))
+                .map(EventKind::as_str)
+                .collect(),
             target_duration_s: self.period.as_secs_f64(),
             media_sequence: None,
             last_sequence: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ByKey;
 use super::dash::Dash;
-use super::event::{Events, Now};
+use super::event::{EventSubject, Events, Now};
 use super::folders::Folders;
 use super::numbered::Templates;
 use super::places::Places;
@@ -13,7 +13,8 @@ use super::streams::{Child, StreamTable};
 use crate::hls::playlist::Variables;
 use crate::model::clock::{Moment, WallTime};
 use crate::model::event::EventKind;
-use crate::model::id::Key;
+use crate::model::id::{Key, Namespace};
+use crate::model::liveness::Standing;
 
 /// Playlists and MPDs that are followed in one namespace. For one more, one that has its end or was written longest ago makes room:
 /// it is stored and served, and not followed.
@@ -31,6 +32,8 @@ pub(super) struct LiveState {
     pub(super) templates: Templates,
     pub(super) expected: ByKey<Expected>,
     pub(super) events: Events,
+    /// Playlists that were asked for and are not here: how often, and when last.
+    pub(super) asked: ByKey<(u32, Moment)>,
     /// How many had to make room since it was told, though they had no end, and the last of them.
     pub(super) unfollowed: Option<(u64, Key)>,
     pub(super) unfollowed_told: Option<Moment>,
@@ -47,6 +50,7 @@ impl Default for LiveState {
             templates: Templates::default(),
             expected: ByKey::default(),
             events: Events::default(),
+            asked: ByKey::default(),
             unfollowed: None,
             unfollowed_told: None,
         }
@@ -82,6 +86,33 @@ impl LiveState {
     /// Whether it is followed as anything.
     pub(super) fn follows(&self, key: &Key) -> bool {
         self.renditions.contains_key(key) || self.manifests.contains_key(key) || self.streams.contains(key)
+    }
+
+    /// What this was heard of lies in the past: how it stands now is no news.
+    pub(super) fn remember_past(&mut self, key: &Key, now: Now) {
+        if let Some(rendition) = self.renditions.get_mut(key) {
+            rendition.is_past = true;
+        }
+        if let Some(dash) = self.manifests.get_mut(key) {
+            dash.is_past = true;
+            // Its segments may have come until just now, however long ago it was written.
+            if dash.are_seen {
+                dash.pulse.beat(now.moment);
+                dash.series.iter_mut().for_each(|series| series.last = now.moment);
+            }
+        }
+    }
+
+    /// What was told to be late or stale has its end with this: it is followed no more.
+    pub(super) fn tell_gone(&mut self, namespace: &Namespace, key: &Key, now: Now) {
+        let told = self.renditions.get(key).map(|rendition| rendition.told);
+        let told = told.or_else(|| self.manifests.get(key).map(|dash| dash.told));
+        if matches!(told, Some(Standing::Late | Standing::Stale)) {
+            let subject = EventSubject { namespace, stream: self.streams.of(key).unwrap_or(key), playlist: key };
+            let detail =
+                "it stood still, and its playlist has been deleted or has outlived its time to live: it is over".to_owned();
+            self.events.announce(now, &subject, EventKind::Gone, detail);
+        }
     }
 
     /// Lets go of others, as long as there are too many to follow `newest` beside them.

@@ -35,6 +35,10 @@ pub(super) struct Master {
     pub(super) since: WallTime,
     /// Why its newest version can't be read.
     pub(super) fault: Option<String>,
+    /// Any of its children was here.
+    pub(super) was_here: bool,
+    /// Children that are missed.
+    pub(super) absent: Vec<Key>,
     pub(super) expires: Moment,
 }
 
@@ -105,6 +109,7 @@ impl StreamTable {
         expires: Moment,
     ) -> WallTime {
         let before = self.by_key.get(master);
+        let (was_here, absent) = before.map(|before| (before.was_here, before.absent.clone())).unwrap_or_default();
         let since = before.filter(|before| before.children == children).map_or(now.wall, |before| before.since);
         self.disown(master);
         for child in &children {
@@ -114,7 +119,7 @@ impl StreamTable {
             }
         }
         let variables = (variables.bytes() > 0).then(|| Arc::new(variables.clone()));
-        self.by_key.insert(master.clone(), Master { children, variables, since, fault: None, expires });
+        self.by_key.insert(master.clone(), Master { children, variables, since, fault: None, was_here, absent, expires });
         since
     }
 
@@ -172,6 +177,14 @@ impl StreamTable {
     /// The media playlists that a multivariant one names.
     pub(super) fn children(&self, master: &Key) -> &[Child] {
         self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, master: &Key) -> Option<&Master> {
+        self.by_key.get(master)
+    }
+
+    pub(super) fn get_mut(&mut self, master: &Key) -> Option<&mut Master> {
+        self.by_key.get_mut(master)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Master)> {

@@ -36,6 +36,7 @@ fn a_segment_is_what_the_template_says() {
     ] {
         let mut scene = Scene::new();
         let text = mpd("", base, &format!("<SegmentTemplate {TEMPLATE} duration=\"1000\" media=\"{media}\"/>"));
+        scene.came("a/init");
         let noted = scene.playlist("a/p.mpd", &text);
         assert_eq!(scene.look(), ["started a/p.mpd"]);
         for _ in 0..8 {
@@ -67,6 +68,7 @@ fn a_segment_is_as_long_as_the_manifest_says_whatever_its_update_period() {
     {
         let mut scene = Scene::new();
         let template = format!("<SegmentTemplate {TEMPLATE} media=\"$Number$\" {duration}>{inside}</SegmentTemplate>");
+        scene.came("a/init");
         let noted = scene.playlist("a/p.mpd", &mpd(head, "", &template));
         let _ = scene.look();
         for number in 0..4 {

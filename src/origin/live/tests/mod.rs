@@ -1,5 +1,6 @@
 //! Streams written by hand, on a clock that is moved by hand: each finding is produced, and seen.
 
+mod absent;
 mod anew;
 mod bounds;
 mod contradictions;
@@ -228,18 +229,17 @@ fn renditions_of_a_stream_are_found_and_compared() {
     assert_eq!(report[0].renditions[1].troubles, ["bitrate-over"], "2 Mbit/s where 900 kbit/s are announced");
     assert!(scene.counts("bitrate-over"));
     // One falls behind while it goes on.
-    for number in 10..14 {
+    let mut told = Vec::new();
+    for number in 10..30 {
         scene.turn("a", number);
         if number % 2 == 0 {
             scene.turn("b", 8 + (number - 8) / 2);
         }
-        scene.pass(1.0);
+        told.extend(scene.look());
+        scene.pass(2.0);
     }
-    scene.turn("b", 11);
-    let told = scene.look();
-    assert_eq!(told, Vec::<String>::new(), "two behind is no drift");
-    scene.turn("a", 14);
-    assert_eq!(scene.look(), ["drift b/p.m3u8"]);
+    told.retain(|event| event.starts_with("drift"));
+    assert_eq!(told, ["drift b/p.m3u8"]);
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! What a stream needs beside its segments and has not got: initialisation segments, content keys, renditions, a multivariant playlist.
+//!
+//! A stream whose segments all come plays nowhere without these.
+
+use std::time::Duration;
+
+use super::dash::Dash;
+use super::event::{EventSubject, Now};
+use super::rendition::FollowedRendition;
+use super::state::LiveState;
+use crate::model::clock::Moment;
+use crate::model::event::EventKind;
+use crate::model::id::{Key, Namespace};
+use crate::model::liveness::Standing;
+
+/// What is named may come this much later, or a target duration.
+const GRACE: Duration = Duration::from_secs(2);
+/// Some encoders name renditions a segment or two before they write them.
+const RENDITION_GRACE: Duration = Duration::from_secs(10);
+/// So many of the newest initialisation segments, and of the keys, are looked for.
+const LOOKED_FOR: usize = 8;
+/// A playlist that is not here has been asked for so often before it is missed: a player asks again at once.
+const ASKED: u32 = 3;
+/// Playlists that are asked for and not here; of more nothing is known.
+const ASKED_NAMES: usize = 64;
+/// Nobody has asked for so long: it is not missed any more.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// A kind of trouble, and what to say of it while it lasts.
+pub(super) type Lasting = (EventKind, Option<String>);
+
+impl FollowedRendition {
+    /// The initialisation segments and keys that it names and that are not here.
+    pub(super) fn absent_needs(&mut self, now: Moment, here: impl Fn(&Key) -> bool) -> [Lasting; 2] {
+        let is_alive = matches!(self.standing, Standing::Live | Standing::Late);
+        let grace = self.target.max(GRACE);
+        let (maps, keys) = self.needs.split_at(self.maps.min(self.needs.len()));
+        let mut absent = |at: usize, names: &[Key]| {
+            let gone = names.iter().take(LOOKED_FOR).find(|name| is_alive && !here(name));
+            let since = gone.is_some().then(|| self.absent_since[at].unwrap_or(now));
+            self.absent_since[at] = since;
+            gone.filter(|_| since.is_some_and(|since| now.since(since) >= grace)).cloned()
+        };
+        let (map, key) = (absent(0, maps), absent(1, keys));
+        [(EventKind::InitMissing, map.as_ref().map(init_words)), (EventKind::KeyMissing, key.as_ref().map(key_words))]
+    }
+}
+
+impl Dash {
+    /// The initialisation segments that it names and that are not here, and the representations of which nothing comes.
+    pub(super) fn absent(&mut self, now: Moment, stale_after: u32, here: impl Fn(&Key) -> bool) -> [Lasting; 2] {
+        let is_alive = self.dynamic && self.standing == Standing::Live;
+        let gone = self.needs.iter().take(LOOKED_FOR).find(|name| is_alive && !here(name));
+        let since = gone.is_some().then(|| self.absent_since.unwrap_or(now));
+        let map = gone.filter(|_| since.is_some_and(|since| now.since(since) >= self.period.max(GRACE)));
+        let map = map.map(init_words);
+        self.absent_since = since;
+        let is_due = |span: Duration| (span * stale_after).max(RENDITION_GRACE);
+        let silent = self.series.iter().find(|series| {
+            is_alive && self.has_one_period && now.since(series.last) > is_due(series.segment.unwrap_or(self.period))
+        });
+        let words = silent.map(|series| {
+            let what = if series.has_come { "no segment has come lately" } else { "no segment has ever come" };
+            format!("{what} for {}, while others of this MPD come: players that choose it stall", series.numbered)
+        });
+        [(EventKind::InitMissing, map), (EventKind::RenditionMissing, words)]
+    }
+}
+
+fn init_words(key: &Key) -> String {
+    format!(
+        "{key} is named as the initialisation segment and is not here: nothing of it plays. Many encoders write it once, at their start: look at \
+         refused uploads, and start the encoder again"
+    )
+}
+
+fn key_words(key: &Key) -> String {
+    format!(
+        "{key} is named as the content key and is not here: nothing of it can be decrypted; look at the encoder's upload of it"
+    )
+}
+
+impl LiveState {
+    /// Judges what a multivariant playlist names: what of it has not come by now is told once.
+    pub(super) fn judge_children(&mut self, namespace: &Namespace, key: &Key, now: Now, here: impl Fn(&Key) -> bool) {
+        let Self { streams, renditions, events, .. } = self;
+        let Some(master) = streams.get_mut(key) else { return };
+        let is_here = |child: &Key| renditions.contains_key(child) || here(child);
+        let absent: Vec<Key> = master.children.iter().map(|child| &child.key).filter(|child| !is_here(child)).cloned().collect();
+        master.was_here |= absent.len() < master.children.len();
+        let is_over = master.was_here && absent.len() == master.children.len();
+        let absent = if is_over || now.wall.since(master.since) < RENDITION_GRACE { Vec::new() } else { absent };
+        for child in absent.iter().filter(|child| !master.absent.contains(child)) {
+            let subject = EventSubject { namespace, stream: key, playlist: child };
+            let detail = "the multivariant playlist names it and it is not here: players that choose it stop; look at the encoder's upload of \
+                          it, or take it out of the multivariant playlist";
+            events.tell(now, &subject, EventKind::RenditionMissing, detail.to_owned());
+        }
+        master.absent = absent;
+    }
+
+    /// Notes that somebody has asked for a playlist that is not here.
+    pub(super) fn asked_for(&mut self, key: &Key, now: Moment) {
+        if !key.as_str().ends_with(".m3u8") || self.follows(key) {
+            return;
+        }
+        if let Some((count, last)) = self.asked.get_mut(key) {
+            (*count, *last) = (count.saturating_add(1), now);
+        } else if self.asked.len() < ASKED_NAMES {
+            self.asked.insert(key.clone(), (1, now));
+        }
+    }
+
+    /// The media playlists that no multivariant one names, beside one of their name that is asked for and not here; and that one.
+    pub(super) fn orphans(&mut self, now: Moment, here: impl Fn(&Key) -> bool) -> std::collections::HashMap<Key, Key> {
+        self.asked.retain(|key, (_, last)| now.since(*last) < FORGOTTEN && !here(key));
+        let missed = self.asked.iter().filter(|(_, (count, _))| *count >= ASKED).map(|(key, _)| key);
+        let of = |missed: &Key| {
+            let stem = missed.as_str().trim_end_matches(".m3u8").to_owned();
+            let is_kin =
+                move |name: &Key| name.as_str().strip_prefix(&*stem).is_some_and(|rest| rest.starts_with(['_', '-', '.', '/']));
+            let beside = self.folders.beside(missed).filter(move |name| is_kin(name));
+            beside.filter(|name| self.streams.of(name).is_none()).map(|name| (name.clone(), missed.clone())).collect::<Vec<_>>()
+        };
+        missed.flat_map(of).collect()
+    }
+}
+
+pub(super) fn orphan_words(missed: &Key) -> String {
+    format!(
+        "{missed} is asked for and is not here, and this media playlist is named by no multivariant one: some encoders upload that once, at their \
+         start; look at refused uploads, and start the encoder again"
+    )
+}

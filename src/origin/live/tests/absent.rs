@@ -1,0 +1,212 @@
+//! What is not there and should be, what only seems so, and how it ends.
+
+use super::{STALE_AFTER, Scene, TTL, key, seconds, understand};
+use crate::hls::texts::{MASTER, head, listing};
+use crate::model::id::{Namespace, ObjectId};
+use crate::model::kind::Kind;
+use crate::model::liveness::Standing;
+use http::HeaderValue;
+
+impl Scene {
+    fn troubles(&self, playlist: &str) -> Vec<&'static str> {
+        let report = self.report();
+        report.iter().flat_map(|stream| &stream.renditions).find(|one| one.playlist == playlist).unwrap().troubles.clone()
+    }
+
+    /// What was kept since then, by an earlier process.
+    fn kept(&self, name: &str, text: &str, before: f64) {
+        let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: key(name) };
+        let understood = understand(Kind::of(&object.key, text.as_bytes()), text.as_bytes(), || None);
+        let written = self.clock.wall() - seconds(before);
+        let etag = HeaderValue::from_static("\"kept\"");
+        self.live.kept(&object, &understood, written, (&etag, self.clock.now() + TTL), |_| Some(etag.clone()));
+    }
+}
+
+#[test]
+fn an_initialisation_segment_and_a_key_that_are_named_have_to_be_here() {
+    let mut scene = Scene::new();
+    let named = format!("{}#EXT-X-MAP:URI=\"i.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n", head(0));
+    for number in 0..4 {
+        scene.segment(&format!("a/{number}.ts"), &number.to_string(), 10, seconds(0.1));
+        scene.playlist("a/p.m3u8", &listing(&named, "", 0..=number));
+        let told = scene.look();
+        let expected: &[&str] = match number {
+            0 => &["started a/p.m3u8"],
+            1 => &["init-missing a/p.m3u8", "key-missing a/p.m3u8"],
+            _ => &[],
+        };
+        assert_eq!(told, expected, "{number}: not at once, and told once");
+        scene.pass(2.0);
+    }
+    assert_eq!(scene.troubles("a/p.m3u8"), ["init-missing", "key-missing"]);
+    scene.segment("a/i.mp4", "i", 10, seconds(0.1));
+    scene.segment("a/k.key", "k", 10, seconds(0.1));
+    let _ = scene.look();
+    assert!(scene.troubles("a/p.m3u8").is_empty());
+}
+
+#[test]
+fn what_a_multivariant_playlist_names_has_to_come() {
+    let mut scene = Scene::new();
+    scene.playlist("master.m3u8", MASTER);
+    for number in 0..7 {
+        scene.turn("a", number);
+        let told = scene.look();
+        assert_eq!(told.contains(&"rendition-missing b/p.m3u8".to_owned()), number == 5, "{number}: {told:?}");
+        scene.pass(2.0);
+    }
+    let report = scene.report().remove(0);
+    assert_eq!(
+        (report.state, report.troubles, report.missing),
+        (Standing::Live, vec!["rendition-missing"], vec!["b/p.m3u8".to_owned()])
+    );
+    scene.turn("b", 0);
+    let _ = scene.look();
+    assert!(scene.report()[0].troubles.is_empty());
+    // One of which no variant ever came plays nowhere; one that is over is over.
+    scene.playlist("never/master.m3u8", MASTER);
+    scene.pass(11.0);
+    let _ = scene.look();
+    let state = |scene: &Scene, name: &str| scene.report().into_iter().find(|stream| stream.stream == name).unwrap().state;
+    assert_eq!(state(&scene, "never/master.m3u8"), Standing::Stale);
+    for name in ["a/p.m3u8", "b/p.m3u8"] {
+        scene.live.removed(&key(name));
+        scene.stored.remove(&key(name));
+    }
+    assert!(!scene.look().iter().any(|told| told.starts_with("rendition-missing a") || told.starts_with("rendition-missing b")));
+    assert_eq!(state(&scene, "master.m3u8"), Standing::Ended);
+}
+
+#[test]
+fn a_multivariant_playlist_that_is_asked_for_and_was_never_uploaded_is_missed() {
+    let mut scene = Scene::new();
+    for ask in 0..4 {
+        scene.playlist("live/show_720p.m3u8", &listing(&head(ask), "", ask..ask + 3));
+        scene.playlist("live/other.m3u8", &listing(&head(ask), "o", ask..ask + 3));
+        let told = scene.look();
+        assert_eq!(told.contains(&"multivariant-missing live/show_720p.m3u8".to_owned()), ask == 3, "{told:?}");
+        assert_eq!(scene.live.awaits(&key("live/show.m3u8")), None);
+        scene.pass(2.0);
+    }
+    assert!(scene.troubles("live/other.m3u8").is_empty());
+    scene.playlist("live/show.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nshow_720p.m3u8\n");
+    let _ = scene.look();
+    assert!(scene.troubles("live/show_720p.m3u8").is_empty());
+}
+
+#[test]
+fn an_mpd_whose_initialisation_segment_or_representation_never_came_is_in_trouble() {
+    let mut scene = Scene::new();
+    let sets = ["v", "a"].map(|id| {
+        format!("<AdaptationSet><SegmentTemplate duration='2' initialization='{id}.mp4' media='{id}-$Number$'/><Representation id='{id}'/></AdaptationSet>")
+    });
+    scene.playlist("p.mpd", &format!("<MPD type='dynamic'><Period>{}</Period></MPD>", sets.concat()));
+    scene.segment("v.mp4", "init", 1, seconds(0.1));
+    let mut told = Vec::new();
+    for number in 0..8 {
+        scene.segment(&format!("v-{number}"), "x", 1, seconds(0.1));
+        scene.pass(2.0);
+        told.extend(scene.look());
+    }
+    assert_eq!(told, ["started p.mpd", "init-missing p.mpd", "rendition-missing p.mpd"]);
+    assert_eq!(scene.troubles("p.mpd"), ["init-missing", "rendition-missing"]);
+    scene.segment("a.mp4", "init", 1, seconds(0.1));
+    scene.segment("a-7", "x", 1, seconds(0.1));
+    let _ = scene.look();
+    assert!(scene.troubles("p.mpd").is_empty());
+}
+
+#[test]
+fn old_state_is_no_news() {
+    let mut scene = Scene::new();
+    scene.pass(1000.0);
+    scene.kept("a/p.m3u8", &listing(&head(0), "", 0..3), 60.0);
+    scene.kept("p.mpd", "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' media='$Number$'/><Representation/></AdaptationSet></Period></MPD>", 600.0);
+    assert_eq!(scene.look(), Vec::<String>::new());
+    let states: Vec<_> = scene.report().iter().map(|stream| stream.state).collect();
+    assert_eq!(states, [Standing::Stale, Standing::Live], "an MPD is not written for each of its segments");
+    assert!(!scene.counts("started") && !scene.counts("stale"));
+    // What changes from there on is told.
+    scene.pass(7.0);
+    assert_eq!(scene.look(), ["stale p.mpd"]);
+    scene.segment("a/3.ts", "x", 1, seconds(0.1));
+    scene.playlist("a/p.m3u8", &listing(&head(0), "", 0..4));
+    assert_eq!(scene.look(), ["recovered a/p.m3u8"]);
+}
+
+#[test]
+fn what_another_process_has_stored_is_no_gap() {
+    let mut scene = Scene::new();
+    scene.turn("a", 1);
+    scene.pass(1.0);
+    scene.media("a/p.m3u8", 2, "");
+    scene.pass(2.0);
+    let events = scene.live.look(STALE_AFTER, |_| true);
+    assert!(!events.iter().any(|event| event.event == "gap"));
+    assert_eq!(scene.report()[0].renditions[0].counts.gaps, 0);
+}
+
+#[test]
+fn a_known_gap_is_no_window_that_is_lost() {
+    let mut scene = Scene::new();
+    for number in 0..12 {
+        if number != 3 {
+            scene.segment(&format!("a/{number}.ts"), &number.to_string(), 1, seconds(0.1));
+        }
+        scene.media("a/p.m3u8", number, "");
+        scene.pass(2.0);
+        let told = scene.look();
+        assert!(!told.contains(&"window-lost a/p.m3u8".to_owned()), "{number}: {told:?}");
+    }
+    assert_eq!(scene.report()[0].renditions[0].counts.gaps, 1);
+}
+
+#[test]
+fn renditions_are_held_against_each_other_by_what_they_play_and_not_by_their_numbers() {
+    let mut scene = Scene::new();
+    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en\",URI=\"audio.m3u8\"\n\
+                  #EXT-X-STREAM-INF:BANDWIDTH=900000,AUDIO=\"a\"\nvideo.m3u8\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"frames.m3u8\"\n";
+    scene.playlist("master.m3u8", master);
+    let write = |scene: &mut Scene, number: u64, audio: u64| {
+        scene.playlist("video.m3u8", &listing(&head(number), "v", number..number + 3));
+        scene.playlist("audio.m3u8", &listing(&head(500 + audio), "a", audio..audio + 3));
+        let frames = listing(&head(number * 4), "f", number * 4..number * 4 + 12).replace("INF:2,", "INF:0.5,");
+        scene.playlist("frames.m3u8", &frames);
+        scene.pass(2.0);
+        let mut told = scene.look();
+        told.retain(|event| event.starts_with("drift"));
+        told
+    };
+    for number in 0..12 {
+        assert!(write(&mut scene, number, number).is_empty(), "{number}");
+    }
+    // The sound goes on at half its pace.
+    let told: Vec<_> = (12..40).flat_map(|number| write(&mut scene, number, 12 + (number - 12) / 2)).collect();
+    assert_eq!(told, ["drift audio.m3u8"]);
+}
+
+#[test]
+fn what_never_comes_back_has_an_end() {
+    let mut scene = Scene::new();
+    let long = |scene: &Scene| scene.clock.now() + TTL * 24;
+    scene.turn("a", 1);
+    scene.live.state.lock().renditions.get_mut(&key("a/p.m3u8")).unwrap().expires = long(&scene);
+    scene.turn("b", 1);
+    scene.pass(10.0);
+    assert_eq!(scene.look(), ["stale a/p.m3u8", "stale b/p.m3u8", "started a/p.m3u8", "started b/p.m3u8"]);
+    scene.live.removed(&key("b/p.m3u8"));
+    assert_eq!(scene.look(), ["gone b/p.m3u8"]);
+    scene.pass(3600.0);
+    assert_eq!(scene.look(), ["gone a/p.m3u8"]);
+    assert_eq!(scene.report()[0].state, Standing::Ended);
+    scene.pass(3600.0);
+    assert_eq!(scene.look(), Vec::<String>::new());
+    scene.turn("a", 2);
+    assert_eq!(scene.look(), ["recovered a/p.m3u8"]);
+    // And one that outlives its time to live while it stands still.
+    scene.pass(20.0);
+    let _ = scene.look();
+    scene.live.state.lock().renditions.get_mut(&key("a/p.m3u8")).unwrap().expires = scene.clock.now();
+    assert_eq!(scene.look(), ["gone a/p.m3u8"]);
+}
