@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 26] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("versions", super::versions, |n| {
@@ -27,6 +27,35 @@ const CASES: [Case; 13] = [
     ("rewriting", super::rewrite, |n| format!("#EXTM3U\n{}", "a.ts?token=1&x=2\n".repeat(n / 4))),
     ("settings", super::settings, |n| numbered(n / 40, "[namespaces.n{}]\nhot_capacity = \"1MiB\"\n")),
     ("recording", super::recording, |n| format!("{PLAYLIST}{}#EXT-X-ENDLIST\n", numbered(n / 4, "#EXTINF:2,\n{}/a.ts\n"))),
+    ("media", super::playlist, |n| {
+        let segment = "#EXT-X-KEY:METHOD=AES-128,URI=\"{}\"\n#EXT-X-MAP:URI=\"{}\"\n#EXT-X-BYTERANGE:1\n#EXTINF:2,\na.ts\n";
+        format!("{PLAYLIST}{}", numbered(n / 4, segment))
+    }),
+    ("parts", super::playlist, |n| format!("{PLAYLIST}{}", numbered(n, "#EXT-X-PART:DURATION=1,URI=\"{}\"\n"))),
+    ("multivariant", super::playlist, |n| {
+        let both =
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"a\",URI=\"a{}\"\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"{}\"\nv{}\n";
+        format!("#EXTM3U\n{}", numbered(n / 8, both))
+    }),
+    ("attributes", super::playlist, |n| format!("#EXTM3U\n#EXT-X-STREAM-INF:{}\na\n", "A=\"b\",".repeat(n))),
+    ("names of files", super::recording, |n| {
+        let segment = "#EXT-X-MAP:URI=\"{}/i.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"{}/k\"\n#EXTINF:2,\n{}/a.ts\n";
+        format!("{PLAYLIST}{}#EXT-X-ENDLIST\n", numbered(n / 4, segment))
+    }),
+    ("numbered", super::numbered, |n| {
+        let set = "<AdaptationSet><SegmentTemplate media='{}-$Number$.m4s'/><Representation/></AdaptationSet>";
+        format!("\0\u{7}<MPD type='dynamic'><Period>{}</Period></MPD>", numbered(n / 8, set))
+    }),
+    ("digits", super::numbered, |n| {
+        let template = "7".repeat(n / 8);
+        format!("\0\u{7}{MPD}<SegmentTemplate media='{template}$Number$'/><Representation/>{MPD_END}")
+    }),
+    ("url", super::url, |n| format!("/cache/live/a.ts?{}", "token=a&".repeat(n))),
+    ("escapes", super::url, |n| format!("/cache/live/{}", "%41".repeat(n))),
+    ("ranges", super::ranges_and_conditions, |n| format!("\0\u{7}bytes={}\n{}\n", "1-2,".repeat(n), "\"x\", ".repeat(n))),
+    ("digest fields", super::digest, |n| format!("username=\"e370bb6371da9c5b\", {}", "a=\"b\\\"\", ".repeat(n / 4))),
+    ("order", super::order, |n| "start=2026-01-02T03:04:05Z&".repeat(n / 4)),
+    ("first bytes", super::first_bytes, |n| format!("x{}", "PUT /a#b HTTP/1.1\r\n".repeat(n / 8))),
     ("index", super::journal, |n| numbered(n, "+\t17\t1767225600000\t1767229200000\ts\ta/{}.ts\n")),
 ];
 

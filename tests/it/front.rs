@@ -75,27 +75,34 @@ impl Drop for Front {
 /// nginx in front of an origin, whose requests are made as `include origin.conf;` in a location says: on kept connections, with the
 /// player's key. `cache` and `origin` are the zone and the upstream that locations may name.
 pub(crate) fn nginx(folder: &Path, address: SocketAddr, origin: &Origin, locations: &str) -> Command {
-    let user = if is_root() { "user root;" } else { "" };
     let (dir, upstream, key) = (folder.display(), origin.address, &origin.player);
     let to_origin = format!("proxy_set_header Connection \"\";\nproxy_set_header Authorization \"{key}\";\n");
     fs::write(folder.join("origin.conf"), to_origin).unwrap();
+    let http = format!(
+        "proxy_cache_path {dir}/cache keys_zone=cache:1m;
+        upstream origin {{ server {upstream}; keepalive 8; }}
+        server {{
+            listen {address};
+            proxy_http_version 1.1;
+            {locations}
+        }}"
+    );
+    nginx_with(folder, &http)
+}
+
+/// nginx by these words within its `http`, with all that it writes in a folder of its own.
+pub(crate) fn nginx_with(folder: &Path, http: &str) -> Command {
+    let user = if is_root() { "user root;" } else { "" };
+    let dir = folder.display();
     let config = format!(
-        r#"
-        {user} daemon off; pid {dir}/pid; error_log {dir}/error.log warn;
+        "{user} daemon off; pid {dir}/pid; error_log {dir}/error.log warn;
         events {{ worker_connections 512; }}
         http {{
             access_log {dir}/access.log;
             client_body_temp_path {dir}/body; proxy_temp_path {dir}/temp; fastcgi_temp_path {dir}/f;
             uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
-            proxy_cache_path {dir}/cache keys_zone=cache:1m;
-            upstream origin {{ server {upstream}; keepalive 8; }}
-            server {{
-                listen {address};
-                proxy_http_version 1.1;
-                {locations}
-            }}
-        }}
-        "#
+            {http}
+        }}"
     );
     fs::write(folder.join("nginx.conf"), config).unwrap();
     let mut command = program("nginx");

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::documents::blocks;
-use crate::front::free_port;
+use crate::front::{free_port, nginx_with};
 use crate::harness::{Origin, Process, bytes, eventually};
-use crate::programs::{assert_is_here, is_root, program};
+use crate::programs::{assert_is_here, program};
 use crate::wire::{Answer, Request};
 
 /// The blocks of a document that have this in them.
@@ -216,23 +216,13 @@ fn nginx_by_the_page_on_cdns() {
     let origin = Origin::start();
     let (dir, address) = (origin.folder().join("nginx"), here(free_port()));
     fs::create_dir(&dir).unwrap();
-    let at = |name: &str| dir.join(name).display().to_string();
     let http = blocks_with("docs/cdns.md", "nginx", "proxy_cache_path").remove(0);
     let http = http
-        .replace("/var/cache/nginx/live", &at("cache"))
+        .replace("/var/cache/nginx/live", &dir.join("cache").display().to_string())
         .replace("origin.example.com:8080", &origin.address.to_string())
         .replace("\"KEY\"", &format!("\"{}\"", origin.player))
         .replace("listen 80;", &format!("listen {address};"));
-    let user = if is_root() { "user root;" } else { "" };
-    let temporary =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {};", at(kind))).concat();
-    let text = format!(
-        "{user} daemon off; pid {}; error_log stderr warn;\nevents {{ worker_connections 256; }}\nhttp {{\naccess_log off; {temporary}\n{http}\n}}\n",
-        at("pid")
-    );
-    fs::write(dir.join("nginx.conf"), text).unwrap();
-    let mut nginx = program("nginx");
-    nginx.args(["-p", &at(""), "-c", &at("nginx.conf"), "-e", "stderr"]);
+    let nginx = nginx_with(&dir, &http);
     caches(&origin, address, nginx);
 }
 
