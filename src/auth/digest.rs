@@ -63,7 +63,7 @@ impl std::fmt::Debug for Answer<'_> {
 }
 
 impl<'a> Answer<'a> {
-    /// Reads what follows `Digest` in an Authorization header.
+    /// Reads what follows `Digest` in an Authorization header, once; what it keeps is borrowed, or as long as what was sent.
     ///
     /// # Errors
     /// [`KeyError::MalformedDigest`] when a part is missing, comes twice, or is of a kind that was not offered.

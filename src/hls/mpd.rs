@@ -61,6 +61,9 @@ pub struct Representation {
 
 /// Reads a manifest. Tolerant: what can be understood is kept.
 ///
+/// Each element is looked at once; what is kept of it is bounded by its own bytes and by what a representation takes over from the
+/// levels above, which is shared or limited. So work and memory are in proportion to the bytes.
+///
 /// # Errors
 /// A [`Fault`] when it is not well-formed XML, has no MPD element, or has more representations than are read.
 pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {

@@ -37,7 +37,7 @@ enum Said {
     Last(usize),
 }
 
-/// Reads a `Range` header's value against a body of `length` bytes.
+/// Reads a `Range` header's value against a body of `length` bytes. It is looked at once, and nothing of it is kept.
 #[must_use]
 pub fn parse(header: &[u8], length: usize) -> Ask {
     match read(header) {

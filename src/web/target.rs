@@ -188,7 +188,7 @@ impl Name {
 }
 
 impl<'a> Resource<'a> {
-    /// Reads a URL. `None` for a path that is not under `/cache/` at all.
+    /// Reads a URL, path and query once each. `None` for a path that is not under `/cache/` at all.
     pub(super) fn parse(uri: &'a Uri, names: Naming) -> Option<Result<Self, Problem>> {
         let rest = uri.path().strip_prefix("/cache/")?;
         let query = uri.query().unwrap_or_default();

@@ -50,7 +50,7 @@ pub(super) fn rewrite_multivariant(text: &str, mut name: impl FnMut(&str) -> Opt
 }
 
 /// What is to be copied of a media playlist at `url` to a folder, and the playlist to be put there. Without `keys` the playlist names
-/// the content keys where they are.
+/// the content keys where they are. The work and memory are in proportion to the text, whatever it lists.
 pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow::Result<MediaCopy> {
     let Ok(Playlist::Media(media)) = playlist::parse(text.as_bytes()) else { bail!("what is named as a media playlist is none") };
     if !media.ended {
@@ -60,10 +60,12 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
         FileNames { folder, taken: HashSet::new(), counts: HashMap::new(), known: HashMap::new(), pieces: Vec::new(), url };
     let mut out = String::with_capacity(text.len());
     let Media { segments, maps, verbatim, .. } = &media;
+    // Which map a line is: looked up, since a list of many of them is not to be searched for each.
+    let places: HashMap<&str, usize> = verbatim.maps.iter().map(|map| &**map).zip(0..).collect();
     let mut segments = segments.iter();
     for line in text.lines().map(str::trim) {
         let line = if let Some(list) = line.strip_prefix("#EXT-X-MAP:") {
-            let map = verbatim.maps.iter().position(|known| known == list.trim_ascii()).and_then(|at| maps.get(at));
+            let map = places.get(list.trim_ascii()).and_then(|at| maps.get(*at));
             match map.and_then(|map| names.add(&map.uri, map.range)) {
                 Some(name) => format!("#EXT-X-MAP:URI=\"{name}\""),
                 None => bail!("an initialisation segment has no URL that can be asked"),

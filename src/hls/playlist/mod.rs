@@ -36,6 +36,9 @@ use crate::hls::fault::{Fault, Wrong};
 
 /// Reads a playlist. Tolerant: what can be understood is kept.
 ///
+/// Each line is looked at once, and at most [`MAX_ENTRIES`](lines::MAX_ENTRIES) entries and 17 faults are kept, so that work and memory are in
+/// proportion to the bytes.
+///
 /// # Errors
 /// A [`Fault`] when nothing can be said of it: it does not begin with `#EXTM3U` (a byte order mark and blank lines aside), it is
 /// of both kinds at once, or it is longer than [`MAX_ENTRIES`](lines::MAX_ENTRIES).
