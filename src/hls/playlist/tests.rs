@@ -148,8 +148,8 @@ fn faults_name_their_line_and_what_is_good_is_kept() {
         ]
     );
     assert_eq!(media.segments.len(), 4);
-    let long = crate::hls::texts::media("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.5,\na\n#EXTINF:2.51,\nb\n");
-    assert_eq!(wrongs(&long.faults), [(6, Wrong::LongerThanTarget)]);
+    let long = crate::hls::texts::media("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.499,\na\n#EXTINF:2.5,\nb\n");
+    assert_eq!(wrongs(&long.faults), [(6, Wrong::LongerThanTarget)], "rounded to the next whole second (RFC 8216 4.3.3.1)");
     assert_eq!(wrongs(&crate::hls::texts::media("#EXTM3U\n").faults), [(1, Wrong::NoTargetDuration)]);
     let variants = multivariant(
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n#EXT-X-STREAM-INF:X=1\na\n#EXT-X-MEDIA:NAME=x\n#EXT-X-STREAM-INF:BANDWIDTH=1",
