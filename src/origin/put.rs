@@ -231,7 +231,7 @@ impl Upload {
             self.hosted.gate(&self.object, media, gate, |key| reaches(self.reach.as_deref(), key)).await;
         }
         // A stream is not told what its viewers will never see. Its conditions are judged all the same.
-        let understood = understood.filter(|_| !self.inner.is_superseded());
+        let understood = understood.filter(|_| !self.inner.is_superseded() && self.is_allowed());
         let mut meta = self.describe(kind, &body);
         let etag = meta.etag.clone();
         let hot = Arc::clone(&self.hosted.hot);
@@ -250,9 +250,15 @@ impl Upload {
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
         tally.outcome = UploadOutcome::Refused;
         let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(durable_tier.as_ref()).map(validators));
-        let Some(published) = inner.publish(body, meta, allow)? else {
-            tally.outcome = UploadOutcome::Superseded;
-            return Ok(Stored { etag: None, length });
+        let published = match inner.publish(body, meta, allow) {
+            Ok(Some(published)) => published,
+            unstored => {
+                if noted.is_some() {
+                    hosted.take_back(&object);
+                }
+                tally.outcome = if unstored.is_ok() { UploadOutcome::Superseded } else { UploadOutcome::Refused };
+                return unstored.map(|_| Stored { etag: None, length }).map_err(OriginError::from);
+            }
         };
         // The stream is alive: what its players start with lives as long as what they have just been given.
         let needs = match noted {
@@ -272,6 +278,13 @@ impl Upload {
         hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;
         Ok(Stored { etag: Some(etag), length })
+    }
+
+    /// Whether its conditions hold as things stand: they are judged again when it is stored.
+    fn is_allowed(&self) -> bool {
+        let current = self.hosted.hot.peek(&self.object.key);
+        let current = current.as_ref().map(|entry| &entry.meta).or(self.durable_tier.as_ref());
+        self.spec.conditions.allow_write(current.map(validators))
     }
 
     /// Takes out of a playlist or MPD what is not to be stored, and reads it.
@@ -325,12 +338,46 @@ mod tests {
     use crate::hls::texts;
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
+    use crate::model::conditions::Conditions;
     use crate::model::id::Namespace;
     use crate::origin::policy::NamespacePolicy;
     use crate::origin::{Origin, ReadSpec};
 
     fn playlist(first: u64, count: u64) -> String {
         texts::listing(&texts::head(first), "segment-", first..first + count)
+    }
+
+    #[tokio::test]
+    async fn a_version_that_is_not_stored_is_not_noted() {
+        let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::new()));
+        let name = Namespace::parse("one").unwrap();
+        let origin = Origin::new([(name.clone(), NamespacePolicy::default())], 1 << 30, clock, &metrics);
+        let grant = Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::Every, prefix: None };
+        let object = ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
+        let begin = async |spec: PutSpec, body: String| {
+            let mut upload = origin.namespace(&name).put(&grant, &object, origin.stamp(), spec).await.unwrap();
+            upload.write(body.into()).unwrap();
+            upload
+        };
+        let list = |first: u64| texts::listing(&texts::head(first), "", first..first + 3);
+        let absent = Conditions { if_none_match: Some(b"*"), ..Conditions::default() };
+        let if_absent = PutSpec { conditions: absent.into(), ..PutSpec::default() };
+        let refused = begin(if_absent, list(100)).await;
+        begin(PutSpec::default(), list(1)).await.commit().await.unwrap();
+        assert_eq!(refused.commit().await.unwrap_err(), OriginError::Precondition);
+        let rendition = || origin.streams().remove(0).renditions.remove(0);
+        assert_eq!((rendition().last_sequence, rendition().counts.contradictions), (Some(3), 0));
+        let older = begin(PutSpec::default(), list(200)).await;
+        begin(PutSpec::default(), list(2)).await.commit().await.unwrap();
+        assert_eq!(older.commit().await.unwrap().etag, None);
+        assert_eq!((rendition().last_sequence, rendition().counts.contradictions), (Some(4), 0));
+        // What was noted and lost its race in between: what is stored stands, or nothing.
+        let hosted = origin.inner.namespaces.load().get(&name).cloned().unwrap();
+        hosted.take_back(&object);
+        assert_eq!(rendition().last_sequence, Some(4));
+        origin.namespace(&name).remove(&grant, &object, origin.stamp()).await.unwrap();
+        hosted.take_back(&object);
+        assert!(origin.streams().is_empty());
     }
 
     /// On a runtime of one thread, so that whatever would hold that thread holds up everything.

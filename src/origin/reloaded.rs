@@ -1,12 +1,16 @@
 //! Playlists and MPDs that have come back into memory: what they say is heard again.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
 use super::Origin;
 use super::legible;
 use super::live::Understood;
+use super::namespace::Hosted;
 use crate::hls::playlist::Playlist;
 use crate::model::id::{Key, ObjectId};
+use crate::store::Entry;
 
 impl Origin {
     /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
@@ -30,14 +34,31 @@ impl Origin {
                     continue;
                 }
                 let object = ObjectId { namespace: namespace.clone(), key: entry.key.clone() };
-                let stored = |key: &Key| match hosted.hot.peek(key) {
-                    Some(there) => Some(there.meta.etag.clone()),
-                    None => hosted.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
-                };
-                let noted =
-                    hosted.live.kept(&object, &understood, entry.meta.modified, (&entry.meta.etag, entry.meta.expires), stored);
-                hosted.hot.understood(&entry, noted.liveness);
+                hosted.hear(&object, &entry, &understood);
             }
+        }
+    }
+}
+
+impl Hosted {
+    /// Takes note of a version that is stored, as of when it was written.
+    fn hear(&self, object: &ObjectId, entry: &Arc<Entry>, understood: &Understood) {
+        let stored = |key: &Key| match self.hot.peek(key) {
+            Some(there) => Some(there.meta.etag.clone()),
+            None => self.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
+        };
+        let noted = self.live.kept(object, understood, entry.meta.modified, (&entry.meta.etag, entry.meta.expires), stored);
+        self.hot.understood(entry, noted.liveness);
+    }
+
+    /// A version was noted and is not stored after all, because it was removed or replaced at that very moment: what is stored is heard
+    /// again, or nothing is known any more.
+    pub(super) fn take_back(&self, object: &ObjectId) {
+        self.live.unnoted(&object.key);
+        if let Some(entry) = self.hot.peek(&object.key) {
+            let meta = &entry.meta;
+            let understood = legible::understood(self, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
+            self.hear(object, &entry, &understood);
         }
     }
 }

@@ -277,6 +277,11 @@ impl Live {
         self.state.lock().streams.lives_until(key, expires);
     }
 
+    /// Forgets what was noted last of a playlist: it is not stored. Its past stays.
+    pub(super) fn unnoted(&self, key: &Key) {
+        self.state.lock().let_go(key);
+    }
+
     /// Forgets a playlist that was deleted, and its past.
     pub(super) fn removed(&self, key: &Key) {
         {

@@ -121,6 +121,9 @@ fn an_mpd_whose_initialisation_segment_or_representation_never_came_is_in_troubl
 fn old_state_is_no_news() {
     let mut scene = Scene::new();
     scene.pass(1000.0);
+    for number in 0..3 {
+        scene.stored.insert(key(&format!("a/{number}.ts")), HeaderValue::from_static("\"kept\""));
+    }
     scene.kept("a/p.m3u8", &listing(&head(0), "", 0..3), 60.0);
     scene.kept("p.mpd", "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' media='$Number$'/><Representation/></AdaptationSet></Period></MPD>", 600.0);
     assert_eq!(scene.look(), Vec::<String>::new());

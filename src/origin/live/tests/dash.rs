@@ -37,6 +37,7 @@ fn a_segment_is_what_the_template_says() {
         let mut scene = Scene::new();
         let text = mpd("", base, &format!("<SegmentTemplate {TEMPLATE} duration=\"1000\" media=\"{media}\"/>"));
         scene.came("a/init");
+        scene.came("media/init");
         let noted = scene.playlist("a/p.mpd", &text);
         assert_eq!(scene.look(), ["started a/p.mpd"]);
         for _ in 0..8 {
