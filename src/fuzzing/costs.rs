@@ -8,9 +8,16 @@ use std::fmt::Write as _;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 30] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
+    ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
+    ("references", super::playlist, |n| format!("{PLAYLIST}{DEFINE}{}", "#EXTINF:2,\n{$a}/{$b}.ts\n".repeat(n))),
+    ("references without an end", super::playlist, |n| format!("{PLAYLIST}{DEFINE}{}", "{$a".repeat(n))),
+    ("delta", super::playlist, |n| {
+        let control = "#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=12\n";
+        format!("{PLAYLIST}{control}{}", numbered(n, "#EXT-X-KEY:METHOD=AES-128,URI=\"{}\"\n#EXTINF:2,\na.ts\n"))
+    }),
     ("versions", super::versions, |n| {
         numbered(n / 20, "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n#EXTINF:2,\na.ts\n--\n")
     }),
@@ -60,6 +67,7 @@ const CASES: [Case; 26] = [
 ];
 
 const PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n";
+const DEFINE: &str = "#EXT-X-DEFINE:NAME=\"a\",VALUE=\"media/1M\"\n";
 const MPD: &str = "<MPD type=\"dynamic\"><Period><AdaptationSet><SegmentTemplate media='m_$RepresentationID$_$Number%02d$.m4s'/>";
 const MPD_END: &str = "</AdaptationSet></Period></MPD>\n";
 

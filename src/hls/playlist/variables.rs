@@ -58,19 +58,20 @@ impl Variables {
         let most = text.len() * LARGEST.0 + LARGEST.1;
         let (mut made, mut rest) = (String::new(), text);
         while let Some(open) = rest.find("{$") {
-            let close = rest[open..].find('}').map_or(rest.len(), |length| open + length + 1);
-            let reference = &rest[open..close];
-            let name = reference.strip_prefix("{$").and_then(|name| name.strip_suffix('}')).unwrap_or_default();
+            let behind = &rest[open + 2..];
+            // No name has a brace in it, so that each byte is looked at once, whatever never ends.
+            let end = behind.bytes().position(|byte| !is_of_name(byte)).unwrap_or(behind.len());
+            let value = behind[end..].starts_with('}').then(|| self.values.get(&behind[..end])).flatten();
             made.push_str(&rest[..open]);
-            match self.values.get(name) {
+            match value {
                 Some(value) if made.len() + value.len() + rest.len() <= most => {
                     made.push_str(value);
-                    rest = &rest[close..];
+                    rest = &behind[end + 1..];
                 }
                 // The next one may begin within what looks like a reference.
                 _ => {
                     made.push_str("{$");
-                    rest = &rest[open + 2..];
+                    rest = behind;
                 }
             }
         }
@@ -109,7 +110,11 @@ pub fn is_reference(value: &str) -> bool {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    !text.is_empty() && text.bytes().all(is_of_name)
+}
+
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 /// The name that a definition gives, and the value, if it is known.
