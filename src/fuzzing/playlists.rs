@@ -9,7 +9,7 @@ use crate::hls::history::{History, Listed, Step};
 use crate::hls::mpd;
 use crate::hls::playlist::{Playlist, parse, target_duration};
 use crate::hls::rewrite::{Parameter, inherit, strip};
-use crate::hls::shift::{self, Window};
+use crate::hls::shift::{self, CutSpec, Presence, Window};
 use crate::hls::skip::delta;
 use crate::hls::uri::resolve;
 use crate::model::clock::WallTime;
@@ -70,9 +70,9 @@ pub fn history(bytes: &[u8]) {
     let Ok(Playlist::Media(media)) = parse(bytes) else { return };
     let (now, until) = (WallTime::from_millis(1_767_225_600_000), WallTime::from_millis(1_767_229_200_000));
     let mut history = History::default();
-    let mut listed = history.follow(&media, Step::Unknown, now, |_| until);
+    let mut listed = history.follow(&media, Step::Unknown, now, |_| until.into());
     assert_eq!(listed.len(), media.segments.len());
-    listed.extend(history.follow(&media, Step::Anew, now, |_| until));
+    listed.extend(history.follow(&media, Step::Anew, now, |_| until.into()));
     let Ok(key) = Key::parse("a/p.m3u8") else { unreachable!("it is a name") };
     let text = written(&key, &listed);
     let owned: Vec<Listed> = listed.iter().map(|listed| Listed::clone(listed)).collect();
@@ -97,9 +97,10 @@ fn look_back(listed: Vec<Listed>) -> Option<String> {
         let _ = history.stretch(Some(start), Some(end));
     }
     let open = Window { start: Some(now), end: None };
-    let _ = shift::cut(&all, open, now, |listed| listed.sequence % 2 == 0);
+    let asked = |window| CutSpec { window, is_relative: true, beside: 0 };
+    let _ = shift::cut(&all, CutSpec { is_relative: false, ..asked(open) }, now, |listed| (listed.sequence % 2 == 0).into());
     let closed = Window { start: None, end: Some(now) };
-    shift::cut(&all, closed, now, |_| true).ok().map(|cut| cut.text)
+    shift::cut(&all, asked(closed), now, |_| Presence::Here).ok().map(|cut| cut.text)
 }
 
 /// A look into a segment ends, and says what is wrong or what it holds.
@@ -191,7 +192,10 @@ pub fn recording(bytes: &[u8]) {
             assert!(seen.insert(name.to_ascii_lowercase()), "{file} is there twice");
         }
         let Ok(Playlist::Media(media)) = parse(playlist.as_bytes()) else { unreachable!("it is a media playlist: {playlist}") };
-        assert!(media.segments.iter().all(|segment| seen.contains(&segment.uri.to_ascii_lowercase())), "{playlist}");
+        assert!(
+            media.segments.iter().all(|segment| segment.gap || seen.contains(&segment.uri.to_ascii_lowercase())),
+            "{playlist}"
+        );
     }
     if let Some(renamed) = harvests::renamed(text, "v.m3u8") {
         assert!(!renamed.is_empty());

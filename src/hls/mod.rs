@@ -13,9 +13,15 @@ pub mod coding;
 mod corpus;
 pub mod fault;
 pub mod history;
+#[cfg(test)]
+mod judged;
+mod marks;
 pub mod mpd;
 pub mod playlist;
+pub mod renditions;
 pub mod rewrite;
+#[cfg(test)]
+mod rules;
 pub mod shift;
 pub mod skip;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Listed, Stretch};
+use super::marks;
 use super::playlist::attributes::attributes;
 use crate::model::clock::WallTime;
 
@@ -56,6 +57,9 @@ pub struct Cut {
 /// vector are written anew for each segment that is counted otherwise than it was, and have no other bound.
 const MAX_CUT: usize = 16 << 20;
 
+/// So many discontinuities are counted at once: more than an encoder makes while one of its renditions is silent.
+const MAX_BREAKS: u64 = 64;
+
 /// Why there is no playlist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uncut {
@@ -65,55 +69,144 @@ pub enum Uncut {
     TooLong,
 }
 
-/// Makes a media playlist of what is `retained` of a stretch. Costs in proportion to the stretch and to what is made.
+/// Whether a segment that was listed can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It can.
+    Here,
+    /// Its bytes are on their way in.
+    Arriving,
+    /// It can't.
+    Missing,
+    /// Not by this reader.
+    Hidden,
+}
+
+impl From<bool> for Presence {
+    fn from(is_here: bool) -> Self {
+        if is_here { Self::Here } else { Self::Missing }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutSpec {
+    /// The window.
+    pub window: Window,
+    /// It was counted from now, and is asked for once: it has its end at once.
+    pub is_relative: bool,
+    /// The largest target duration of the renditions beside it, in seconds: all of them state one (RFC 8216 6.2.4).
+    pub beside: u64,
+}
+
+/// Makes a media playlist of a stretch. Costs in proportion to the stretch and to what is made.
 ///
-/// A closed one has EXT-X-ENDLIST and lists only what there is, with EXT-X-DISCONTINUITY where something is missing. An open one
-/// lists what is missing as EXT-X-GAP (RFC 8216bis 4.4.4.7), so that the numbers of its segments are the same on each reload; it is
-/// of type EVENT as long as nothing was lost at its beginning (RFC 8216 4.3.3.5).
+/// It is one list, from its beginning to its end: what grows is only added to, and in the end gets EXT-X-ENDLIST and no other line (RFC
+/// 8216 6.2.1). So what is missing is EXT-X-GAP (RFC 8216bis 4.4.4.7), which keeps the numbers and the time of all that follow it,
+/// and of a rendition's what they are in the others; and EXT-X-DISCONTINUITY stands where the encoder wrote it or began anew. It is of
+/// type EVENT, and is played from its beginning, as long as nothing was lost there.
 ///
 /// # Errors
 /// [`Uncut`].
-pub fn cut(stretch: &Stretch, window: Window, now: WallTime, retained: impl Fn(&Listed) -> bool) -> Result<Cut, Uncut> {
-    let all = &stretch.listed;
-    let here: Vec<bool> = all.iter().map(|listed| !listed.lost && retained(listed)).collect();
-    // What is missing at the end may be on its way, and at the beginning it is of no use.
-    let ends = here.iter().position(|here| *here).zip(here.iter().rposition(|here| *here));
-    let (first, last) = ends.ok_or(Uncut::Nothing)?;
-    let is_over = stretch.ended && stretch.is_to_the_last;
-    let ended = window.is_closed(now) || is_over;
-    let mut listing = Listing::new(ended);
-    for (listed, here) in all.iter().zip(&here).take(last + 1).skip(first) {
-        listing.add(listed, *here);
+pub fn cut(stretch: &Stretch, asked: CutSpec, now: WallTime, presence: impl Fn(&Listed) -> Presence) -> Result<Cut, Uncut> {
+    let CutSpec { window, is_relative, beside } = asked;
+    let slack = Duration::from_secs(stretch.head.target.max(1)).saturating_mul(3);
+    // Nobody follows it any more: what has come since then is there for all.
+    let ends = window.end.or_else(|| stretch.listed.last().map(|last| last.end()));
+    let is_past = is_relative || ends.is_some_and(|ends| now.since(ends) > slack) && (window.is_closed(now) || stretch.ended);
+    let end = window.end.filter(|_| !is_past);
+    let all = end.map_or(&*stretch.listed, |end| until_closed(stretch, end));
+    let is_all = all.len() == stretch.listed.len();
+    let found = |listed: &Arc<Listed>| match listed.lost {
+        true => Presence::Missing,
+        false if !is_past && listed.is_passed_over() => Presence::Missing,
+        false => presence(listed),
+    };
+    let found: Vec<Presence> = all.iter().map(found).collect();
+    // What is missing at the beginning is of no use.
+    let is_here = |presence: &Presence| *presence == Presence::Here;
+    let first = found.iter().position(is_here).ok_or(Uncut::Nothing)?;
+    // What arrives is waited for where that ends soon; what is missing at the end may be on its way.
+    let waits = !is_relative;
+    let arriving = found[first..].iter().position(|presence| waits && *presence == Presence::Arriving).map(|after| first + after);
+    let last = found[..arriving.unwrap_or(found.len())].iter().rposition(is_here).ok_or(Uncut::Nothing)?;
+    let is_over = stretch.ended && stretch.is_to_the_last && is_all;
+    let is_due = |listed: &Arc<Listed>| listed.heard.is_some_and(|heard| now.since(heard) < patience(listed));
+    let is_reached =
+        |end: WallTime| !stretch.is_to_the_last || !is_all || all.last().is_some_and(|last| last.end() >= end || !is_due(last));
+    let is_closed = window.end.is_some_and(|end| end <= now && is_reached(end));
+    let may_come = arriving.is_some() || last + 1 < all.len() && all.last().is_some_and(is_due);
+    let ended = if is_relative { true } else { (is_closed || is_over) && !may_come };
+    if !is_past {
+        // What is told to be missing stays so for whoever follows this list.
+        let told = if ended { all.len() } else { last };
+        let missing = all[..told].iter().zip(&found).filter(|(_, presence)| **presence == Presence::Missing);
+        missing.for_each(|(listed, _)| listed.pass_over());
+    }
+    let mut listing = Listing::new();
+    let oldest = &all[first];
+    let is_whole = first == 0 && window.start.is_some() && !stretch.is_cut_short;
+    if is_whole || ended {
+        listing.open_marks(stretch, oldest);
+    } else {
+        listing.date_ranges(stretch, oldest);
+    }
+    for (listed, presence) in all.iter().zip(&found).take(last + 1).skip(first) {
+        listing.add(listed, is_here(presence));
         if listing.text.len() > MAX_CUT {
             return Err(Uncut::TooLong);
         }
     }
-    let target = if ended { listing.longest } else { listing.longest.max(rounded(stretch.target)) };
-    let is_event = !ended && first == 0 && window.start.is_some() && !stretch.is_cut_short;
-    let mut text = String::with_capacity(listing.text.len() + 200);
-    let oldest = &all[first];
-    let _ = write!(text, "#EXTM3U\n#EXT-X-VERSION:{}\n#EXT-X-TARGETDURATION:{}\n", listing.version, target.max(1));
+    let head = &stretch.head;
+    let target = head.target.max(beside).max(1);
+    let version = head.version.max(listing.version).max(if head.i_frames_only { 4 } else { 3 });
+    let mut text = String::with_capacity(listing.text.len() + 300);
+    let _ = write!(text, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}\n");
     let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", oldest.number);
-    if listing.has_breaks || oldest.discontinuities > 0 {
-        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", oldest.discontinuities);
+    let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", oldest.discontinuities);
+    if is_whole {
+        text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-START:TIME-OFFSET=0\n");
     }
-    match (ended, is_event) {
-        (true, _) => text.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n"),
-        (false, true) => text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n"),
-        (false, false) => {}
+    for (is_said, tag) in [
+        (head.independent, "#EXT-X-INDEPENDENT-SEGMENTS\n"),
+        (head.i_frames_only, "#EXT-X-I-FRAMES-ONLY\n"),
+        (head.images_only, "#EXT-X-IMAGES-ONLY\n"),
+    ] {
+        text.push_str(if is_said { tag } else { "" });
     }
-    if stretch.i_frames_only {
-        text.push_str("#EXT-X-I-FRAMES-ONLY\n");
+    for line in &head.others {
+        let _ = writeln!(text, "{line}");
     }
     text.push_str(&listing.text);
     if ended {
         text.push_str("#EXT-X-ENDLIST\n");
     }
-    let slack = Duration::from_secs(target.max(1)) * 3;
     let settled = is_over || !stretch.is_to_the_last || window.end.is_some_and(|end| now.since(end) > slack);
-    let until = all[first..=last].iter().zip(&here[first..]).filter(|(_, here)| **here).map(|(listed, _)| listed.until).min();
-    let until = until.ok_or(Uncut::Nothing)?;
-    Ok(Cut { text, ended, settled: ended && settled, target: Duration::from_secs(target.max(1)), until })
+    let until =
+        all[first..=last].iter().zip(&found[first..]).filter(|(_, presence)| is_here(presence)).map(|(listed, _)| listed.until);
+    let until = until.min().ok_or(Uncut::Nothing)?;
+    Ok(Cut { text, ended, settled: ended && settled, target: Duration::from_secs(target), until })
+}
+
+/// How long after a segment was listed the next one is not overdue. A fifth of a segment is what uploads differ by.
+fn patience(listed: &Listed) -> Duration {
+    listed.duration.saturating_mul(6) / 5
+}
+
+/// What a window with this end has had when it got its end: it does as soon as what reaches beyond it is listed, or what follows is
+/// overdue. What was listed still later is no part of what its followers have (RFC 8216 6.2.1).
+fn until_closed(stretch: &Stretch, end: WallTime) -> &[Arc<Listed>] {
+    let all = &*stretch.listed;
+    let is_closed = |(one, next): &(&Arc<Listed>, &Arc<Listed>)| {
+        let (Some(heard), Some(next_heard)) = (one.heard, next.heard) else { return false };
+        let patience = if one.end() >= end { Duration::ZERO } else { patience(one) };
+        let beyond = stretch.beyond.filter(|(number, _)| one.number < *number && *number < next.number);
+        let closes = beyond.map_or(heard + patience, |(_, beyond)| beyond.min(heard + patience)).max(end);
+        // What was heard together was listed together.
+        next_heard > heard && next_heard >= closes
+    };
+    let closed = all.iter().zip(all.iter().skip(1)).position(|pair| is_closed(&pair));
+    &all[..closed.map_or(all.len(), |last| last + 1)]
 }
 
 /// Keys as they are in force: their tags, and the media sequence number that those state which need one.
@@ -122,66 +215,51 @@ type InForce<'a> = (&'a [Arc<str>], Option<u64>);
 /// The lines of segments in the making.
 struct Listing<'a> {
     text: String,
-    closed: bool,
-    number: Option<u64>,
-    missing: bool,
+    /// The one before.
+    before: Option<&'a Listed>,
     keys: Option<InForce<'a>>,
     /// The keys looked at last, and which of their tags leave the initialisation vector to the sequence number.
     looked_at: Option<(&'a [Arc<str>], Vec<bool>)>,
     map: Option<(&'a str, bool)>,
-    longest: u64,
     version: u8,
-    has_breaks: bool,
 }
 
 impl<'a> Listing<'a> {
-    fn new(closed: bool) -> Self {
-        Self {
-            text: String::new(),
-            closed,
-            number: None,
-            missing: false,
-            keys: None,
-            looked_at: None,
-            map: None,
-            longest: 0,
-            version: 3,
-            has_breaks: false,
-        }
+    fn new() -> Self {
+        Self { text: String::new(), before: None, keys: None, looked_at: None, map: None, version: 3 }
     }
 
-    fn add(&mut self, listed: &'a Listed, here: bool) {
-        if self.closed && !here {
-            self.missing = true;
-            return;
-        }
-        let is_first = self.number.is_none();
-        let number = self.number.map_or(listed.number, |before| before.saturating_add(1));
-        self.number = Some(number);
-        let missing = std::mem::take(&mut self.missing);
-        let breaks = !is_first && (listed.discontinuity || missing);
-        if breaks {
-            self.has_breaks = true;
+    fn add(&mut self, listed: &'a Listed, is_here: bool) {
+        let number = listed.number;
+        let is_first = self.before.is_none();
+        // One for each that was counted: a rendition may have been silent over several.
+        let breaks =
+            self.before.map_or(0, |before| listed.discontinuities.saturating_sub(before.discontinuities)).min(MAX_BREAKS);
+        for _ in 0..breaks {
             self.text.push_str("#EXT-X-DISCONTINUITY\n");
         }
-        if here {
+        if is_here {
             self.protect(listed, number);
         }
-        if is_first || breaks || listed.dated {
+        // What was counted on from a date is stated where nothing before it tells.
+        if listed.dated || listed.counted && (is_first || breaks > 0) {
             let _ = writeln!(self.text, "#EXT-X-PROGRAM-DATE-TIME:{}", listed.at);
         }
-        self.longest = self.longest.max(rounded(listed.duration));
+        for line in listed.tags.iter().flat_map(|tags| tags.iter()) {
+            let _ = writeln!(self.text, "{line}");
+        }
         let micros = listed.duration.as_micros();
         let _ = writeln!(self.text, "#EXTINF:{}.{:06},", micros / 1_000_000, micros % 1_000_000);
-        if !here {
+        if !is_here {
             self.text.push_str("#EXT-X-GAP\n");
-        } else if let Some(range) = listed.range {
+        }
+        if let Some(range) = listed.range {
             self.version = self.version.max(4);
             let _ = writeln!(self.text, "#EXT-X-BYTERANGE:{}@{}", range.length, range.start);
         }
-        // A name that was used again stands for something else now.
-        self.text.push_str(if listed.lost { "gap" } else { &listed.uri });
+        self.text.push_str(&listed.uri);
         self.text.push('\n');
+        self.before = Some(listed);
     }
 
     /// Which of these tags state no initialisation vector.
@@ -244,9 +322,21 @@ fn is_implied(tag: &str) -> bool {
     implied
 }
 
-/// Whole seconds, as EXT-X-TARGETDURATION bounds them (RFC 8216 4.3.3.1).
-fn rounded(span: Duration) -> u64 {
-    span.as_secs() + u64::from(span.subsec_millis() >= 500)
+impl Listing<'_> {
+    /// The date ranges that were said before the first segment and are not over when it begins.
+    fn date_ranges(&mut self, stretch: &Stretch, first: &Listed) {
+        for line in marks::date_ranges(stretch.marked.iter().map(|marked| &**marked), first.at) {
+            let _ = writeln!(self.text, "{line}");
+        }
+    }
+
+    /// The same, and where it begins within a break by cues, a cue that opens it.
+    fn open_marks(&mut self, stretch: &Stretch, first: &Listed) {
+        self.date_ranges(stretch, first);
+        for line in marks::opening(stretch.marked.iter().map(|marked| &**marked), first) {
+            let _ = writeln!(self.text, "{line}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -255,8 +345,8 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     use super::*;
-    use crate::hls::history::{History, Step};
-    use crate::hls::playlist::{Playlist, PlaylistType, parse};
+    use crate::hls::history::{History, Step, StoredBytes};
+    use crate::hls::playlist::{Playlist, parse};
     use crate::hls::texts::{self, media};
 
     const T0: u64 = 1_767_225_600_000;
@@ -266,8 +356,8 @@ mod tests {
         WallTime::from_millis(T0 + (seconds * 1000.0) as u64)
     }
 
-    fn until(_: &crate::hls::playlist::Segment) -> WallTime {
-        at(1e6)
+    fn until(_: &str) -> StoredBytes {
+        at(1e6).into()
     }
 
     /// Two-second segments, a playlist of five for each new one; `head` and `names` as they are written.
@@ -288,7 +378,8 @@ mod tests {
     }
 
     fn cut_of(history: &History, window: Window, now: f64, retained: impl Fn(&Listed) -> bool) -> Option<Cut> {
-        cut(&history.stretch(window.start, window.end), window, at(now), retained).ok()
+        let asked = CutSpec { window, ..CutSpec::default() };
+        cut(&history.stretch(window.start, window.end), asked, at(now), |listed| retained(listed).into()).ok()
     }
 
     fn names(cut: &Cut) -> Vec<String> {
@@ -302,8 +393,9 @@ mod tests {
         let cut = cut_of(&history, window(10.0, 16.5), 100.0, |_| true).unwrap();
         assert_eq!(
             cut.text,
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:105\n#EXT-X-PLAYLIST-TYPE:VOD\n\
-             #EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:10.000Z\n#EXTINF:2.000000,\na105.ts\n#EXTINF:2.000000,\na106.ts\n\
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:105\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
+             #EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-START:TIME-OFFSET=0\n\
+             #EXTINF:2.000000,\na105.ts\n#EXTINF:2.000000,\na106.ts\n\
              #EXTINF:2.000000,\na107.ts\n#EXTINF:2.000000,\na108.ts\n#EXT-X-ENDLIST\n"
         );
         assert!(cut.ended && cut.settled);
@@ -314,22 +406,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_breaks_a_recording_and_is_a_gap_in_what_grows() {
+    fn what_is_missing_is_a_gap_in_what_is_closed_as_in_what_grows() {
         let mut history = History::default();
         follow(&mut history, 0..=9, 0.0, "a", "");
         let here = |listed: &Listed| !matches!(listed.sequence, 0 | 4 | 5 | 9);
-        let closed = cut_of(&history, Window { start: None, end: Some(at(50.0)) }, 100.0, here).unwrap();
-        let read = media(&closed.text);
-        assert_eq!(names(&closed), ["a1.ts", "a2.ts", "a3.ts", "a6.ts", "a7.ts", "a8.ts"]);
-        let breaks: Vec<_> = read.segments.iter().map(|segment| segment.discontinuity).collect();
-        assert_eq!(breaks, [false, false, false, true, false, false]);
-        assert_eq!(read.segments[3].program_date_time, Some(at(12.0)), "and time goes on");
         let open = cut_of(&history, Window { start: Some(at(0.0)), end: None }, 21.0, here).unwrap();
-        assert!(!open.ended && !open.text.contains("EVENT"), "its beginning is lost");
-        let gaps: Vec<_> = media(&open.text).segments.iter().filter(|segment| segment.gap).map(|gap| gap.sequence).collect();
-        assert_eq!(gaps, [4, 5]);
-        let whole = cut_of(&history, Window { start: Some(at(0.0)), end: None }, 21.0, |_| true).unwrap();
-        assert_eq!(media(&whole.text).playlist_type, Some(PlaylistType::Event));
+        let read = media(&open.text);
+        assert_eq!(
+            (read.media_sequence, read.segments.len(), read.ended),
+            (1, 8, false),
+            "the first and the last are not waited for"
+        );
+        assert_eq!(names(&open), ["a1.ts", "a2.ts", "a3.ts", "a6.ts", "a7.ts", "a8.ts"]);
+        assert!(read.segments.iter().filter(|segment| segment.gap).all(|segment| ["a4.ts", "a5.ts"].contains(&&*segment.uri)));
+        assert!(!open.text.contains("DISCONTINUITY\n") && !open.text.contains("TYPE"), "its beginning is lost");
+        // The end comes, and only that; what was told to be missing stays so for who follows.
+        let end = Window { start: Some(at(0.0)), end: Some(at(20.0)) };
+        let closed = cut_of(&history, end, 23.0, |listed| listed.sequence != 9).unwrap();
+        assert_eq!(closed.text, format!("{}#EXT-X-ENDLIST\n", open.text));
+        let later = cut_of(&history, end, 100.0, |listed| listed.sequence != 9).unwrap();
+        assert_eq!(names(&later).len(), 9, "and not for who comes when nobody follows any more");
+        let whole = cut_of(&history, Window { start: Some(at(0.0)), end: None }, 100.0, |_| true).unwrap();
+        assert_eq!(media(&whole.text).media_sequence, 1);
+    }
+
+    #[test]
+    fn what_arrives_is_waited_for() {
+        let mut history = History::default();
+        follow(&mut history, 0..=9, 0.0, "a", "");
+        let cut_at = |now: f64, end: Option<f64>, missing: Presence| {
+            let window = Window { start: Some(at(0.0)), end: end.map(at) };
+            let presence = |listed: &Listed| if listed.sequence == 7 { missing } else { Presence::Here };
+            cut(&history.stretch(window.start, window.end), CutSpec { window, ..CutSpec::default() }, at(now), presence).unwrap()
+        };
+        let arriving = cut_at(21.0, Some(20.0), Presence::Arriving);
+        assert_eq!((names(&arriving).len(), arriving.ended), (7, false), "its end waits as well");
+        let here = cut_at(21.5, Some(20.0), Presence::Here);
+        assert!(here.text.starts_with(&arriving.text) && here.ended);
+        // A window that lies beyond what there is has its end when the next one is overdue.
+        assert!(!cut_at(22.0, Some(21.0), Presence::Here).ended && cut_at(23.0, Some(21.0), Presence::Here).ended);
+        let gone = cut_at(21.0, None, Presence::Missing);
+        assert_eq!(gone.text.matches("#EXT-X-GAP\n").count(), 1);
+        assert_eq!(cut_at(21.0, None, Presence::Here).text, gone.text, "told is told");
     }
 
     #[test]
@@ -341,17 +459,17 @@ mod tests {
         let read = media(&cut.text);
         assert_eq!((read.media_sequence, read.discontinuity_sequence), (5, 7));
         assert_eq!(names(&cut), ["a5.ts", "a6.ts", "a7.ts", "a8.ts", "a9.ts", "b0.ts", "b1.ts", "b2.ts"]);
-        assert_eq!(read.segments[5].program_date_time, Some(at(30.0)));
+        assert_eq!(read.segments[5].program_date_time, None, "nobody said when");
+        assert_eq!(cut.text.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
         let later = cut_of(&history, window(32.0, 90.0), 100.0, |_| true).unwrap();
         assert_eq!(media(&later.text).discontinuity_sequence, 8, "which was counted");
         // Now the first names come again.
         follow(&mut history, 3..=6, 60.0, "a", "");
         let cut = cut_of(&history, Window { start: None, end: Some(at(90.0)) }, 100.0, |_| true).unwrap();
-        assert_eq!(
-            names(&cut),
-            ["a7.ts", "a8.ts", "a9.ts", "b0.ts", "b1.ts", "b2.ts", "a3.ts", "a4.ts", "a5.ts", "a6.ts"],
-            "each once"
-        );
+        let all = ["a5.ts", "a6.ts", "a7.ts", "a8.ts", "a9.ts", "b0.ts", "b1.ts", "b2.ts", "a3.ts", "a4.ts", "a5.ts", "a6.ts"];
+        assert_eq!(names(&cut), all);
+        let again: Vec<_> = history.stretch(None, None).listed.iter().map(|listed| listed.is_listed_again()).collect();
+        assert_eq!(again.iter().filter(|again| **again).count(), 2, "and it is known of which the name was listed again");
     }
 
     #[test]
@@ -375,24 +493,21 @@ mod tests {
         let mut history = History::default();
         history.follow(&media(text), Step::Unknown, at(20.0), until);
         let cut = cut_of(&history, Window { start: None, end: Some(at(50.0)) }, 100.0, |listed| listed.sequence != 8).unwrap();
-        let lines: Vec<_> = cut.text.lines().skip(6).collect();
+        let lines: Vec<_> = cut.text.lines().skip(5).collect();
         assert_eq!(
             lines,
             [
                 "#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"9@0\"",
                 "#EXT-X-KEY:METHOD=AES-128,URI=\"k1\"",
-                "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:10.000Z",
                 "#EXTINF:2.000000,",
                 "7.m4s",
-                "#EXT-X-DISCONTINUITY",
-                "#EXT-X-KEY:METHOD=NONE",
-                // It is the second one here and was the third.
-                "#EXT-X-KEY:METHOD=AES-128,URI=\"k1\",IV=0x00000000000000000000000000000009",
-                "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:14.000Z",
+                "#EXTINF:2.000000,",
+                "#EXT-X-GAP",
+                "8.m4s",
                 "#EXTINF:2.000000,",
                 "9.m4s",
                 "#EXT-X-KEY:METHOD=NONE",
-                "#EXT-X-KEY:METHOD=AES-128,URI=\"k1\",IV=0x0000000000000000000000000000000a",
+                "#EXT-X-KEY:METHOD=AES-128,URI=\"k1\"",
                 "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple\"",
                 "#EXTINF:2.000000,",
                 "10.m4s",
@@ -402,6 +517,15 @@ mod tests {
                 "11.m4s",
                 "#EXT-X-ENDLIST",
             ]
+        );
+        // Counted anew, a number that was implied is another one, and is stated.
+        let text = text.replace("SEQUENCE:7", "SEQUENCE:3");
+        history.follow(&media(&text), Step::Anew, at(40.0), until);
+        let cut = cut_of(&history, Window { start: None, end: Some(at(50.0)) }, 100.0, |_| true).unwrap();
+        assert!(
+            cut.text.contains("\n#EXT-X-KEY:METHOD=AES-128,URI=\"k1\",IV=0x00000000000000000000000000000004\n"),
+            "{}",
+            cut.text
         );
         assert_eq!(media(&cut.text).faults, []);
     }
@@ -413,13 +537,13 @@ mod tests {
         let text = texts::listing(&head, "", 0..5000);
         let mut history = History::default();
         history.follow(&media(&text), Step::Unknown, at(20_000.0), until);
-        let (all, window) = (history.stretch(None, None), Window::default());
-        assert!(cut(&all, window, at(20_000.0), |_| true).is_ok(), "the key is the same for all of them");
+        let (all, asked) = (history.stretch(None, None), CutSpec::default());
+        assert!(cut(&all, asked, at(20_000.0), |_| Presence::Here).is_ok(), "the key is the same for all of them");
         // Counted anew, each states its own vector, with the whole of its key.
         history.follow(&media(&text.replace(".ts", ".m4s")), Step::Anew, at(40_000.0), until);
         let all = history.stretch(None, None);
-        assert_eq!(cut(&all, window, at(40_000.0), |_| true), Err(Uncut::TooLong));
-        assert_eq!(cut(&all, window, at(40_000.0), |_| false), Err(Uncut::Nothing));
+        assert_eq!(cut(&all, asked, at(40_000.0), |_| Presence::Here), Err(Uncut::TooLong));
+        assert_eq!(cut(&all, asked, at(40_000.0), |_| Presence::Missing), Err(Uncut::Nothing));
     }
 
     #[test]
@@ -437,21 +561,25 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list: each retained segment of the window once, in order, a break before each that does not follow.
+        /// Against a plain list: each segment of the window once, in order, and a break where the count began anew and nowhere else.
         #[test]
         fn a_cut_is_what_a_plain_list_says(
             runs in vec((0_u64..50, 1_u64..12), 1..5),
             lost in vec(any::<bool>(), 64),
             (start, length) in (0_u32..120, 1_u32..120),
         ) {
-            let (mut history, mut plain, mut clock) = (History::default(), Vec::<(String, f64, bool)>::new(), 0.0);
+            let (mut history, mut plain, mut clock) = (History::default(), Vec::<(String, f64, u64)>::new(), 0.0);
             let mut next = None;
+            let mut breaks = 0;
             for (run, (first, count)) in runs.into_iter().enumerate() {
                 let name = format!("r{run}-");
+                // One that jumps ahead as far as time has gone by has gone on unheard.
+                let first = next.map_or(first, |next: u64| first.min(next));
                 follow(&mut history, first..=first + count - 1, clock, &name, "");
+                breaks += u64::from(next.is_some_and(|next| next != first));
                 for number in 0..count {
                     #[expect(clippy::cast_precision_loss, reason = "small")]
-                    plain.push((format!("{name}{}.ts", first + number), clock + 2.0 * number as f64, number == 0 && next.is_some_and(|next| next != first)));
+                    plain.push((format!("{name}{}.ts", first + number), clock + 2.0 * number as f64, breaks));
                 }
                 next = Some(first + count);
                 #[expect(clippy::cast_precision_loss, reason = "small")]
@@ -462,17 +590,17 @@ mod tests {
                 !lost[index % lost.len()]
             };
             let (start, end) = (f64::from(start), f64::from(start + length));
-            let (mut expected, mut missing) = (Vec::new(), false);
-            for (name, _, breaks) in plain.iter().filter(|(_, begins, _)| *begins < end && begins + 2.0 > start) {
-                if here(name) {
-                    expected.push((name.clone(), !expected.is_empty() && (*breaks || missing)));
-                }
-                // What is missing before the first is no break, and a break that is missing itself is one of the next.
-                missing = !here(name);
-            }
+            let within: Vec<_> = plain.iter().filter(|(_, begins, _)| *begins < end && begins + 2.0 > start).collect();
+            let first = within.iter().position(|(name, ..)| here(name));
+            let last = within.iter().rposition(|(name, ..)| here(name));
+            let expected: Vec<_> = first.zip(last).map_or(&[][..], |(first, last)| &within[first..=last]).iter()
+                .map(|(name, _, breaks)| (name.clone(), !here(name), *breaks)).collect();
             let cut = cut_of(&history, window(start, end), 1e5, |listed| here(&listed.uri));
-            let found: Vec<_> = cut.iter().flat_map(|cut| media(&cut.text).segments)
-                .map(|segment| (segment.uri, segment.discontinuity)).collect();
+            let mut count = cut.as_ref().map_or(0, |cut| media(&cut.text).discontinuity_sequence);
+            let found: Vec<_> = cut.iter().flat_map(|cut| media(&cut.text).segments).map(|segment| {
+                count += u64::from(segment.discontinuity);
+                (segment.uri, segment.gap, count)
+            }).collect();
             prop_assert_eq!(&found, &expected);
             // And what grows lists the same, with the same numbers however late it is asked for.
             let open = Window { start: Some(at(start)), end: None };

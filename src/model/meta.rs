@@ -111,6 +111,12 @@ pub fn etag(hash: u128) -> String {
     format!("\"{hash:032x}\"")
 }
 
+/// The first half of the hash in such a tag: enough to tell versions of one name from each other. `None` for a tag of another form.
+#[must_use]
+pub fn etag_number(etag: &HeaderValue) -> Option<u64> {
+    u64::from_str_radix(etag.to_str().ok()?.trim_matches('"').get(..16)?, 16).ok()
+}
+
 impl Outset {
     /// Of an object that is to live this long, of which its writer said nothing more.
     #[must_use]

@@ -36,6 +36,10 @@ pub(super) struct AskedWindow {
     pub(super) has_start: bool,
     /// It has an end, and that is over.
     pub(super) is_closed: bool,
+    /// What was listed goes to that end or beyond it.
+    pub(super) is_reached: bool,
+    /// It was counted from now.
+    pub(super) is_relative: bool,
 }
 
 /// A playlist that was made.
@@ -178,8 +182,16 @@ mod tests {
     use crate::model::clock::Clock;
 
     fn asked(first: u64) -> AskedWindow {
-        let span = SegmentSpan { first, last: 9, listed: 9 };
-        AskedWindow { playlist: Key::parse("a.m3u8").unwrap(), prefix: None, span, has_start: true, is_closed: false }
+        let span = SegmentSpan { first, last: 9, listed: 9, ends: WallTime::from_millis(0), is_to_the_last: true };
+        AskedWindow {
+            playlist: Key::parse("a.m3u8").unwrap(),
+            prefix: None,
+            span,
+            has_start: true,
+            is_closed: false,
+            is_reached: false,
+            is_relative: false,
+        }
     }
 
     #[tokio::test]

@@ -41,6 +41,8 @@ mod power;
 mod read;
 mod recipes;
 mod reload;
+#[path = "../../src/hls/rules.rs"]
+mod rules;
 mod secrets;
 mod service;
 mod slow;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
 use crate::programs::{limited, program};
+use crate::rules;
 use crate::wire::{Answer, Request};
 
 /// Two renditions of one-second segments, in real time, as an encoder pushes them; `run` makes the names of one start its own.
@@ -81,6 +82,7 @@ fn a_stream_is_looked_back_at_while_it_goes_on_and_when_it_is_over() {
     assert_eq!((open.header("cache-control"), segments(&text)[0]), ("public, max-age=1", "a00000.ts"));
     let later = grown(7).unwrap().text();
     assert!(segments(&later).starts_with(&segments(&text)), "it only grows");
+    assert_eq!((rules::alone(&later), rules::after(&text, &later)), (vec![], vec![]), "{text}{later}");
     // As many seconds back as are asked for, to the end of a whole segment.
     let last = ask(&origin, "ch/hi/p.m3u8", "last=5s");
     let text = last.text();
@@ -114,6 +116,8 @@ fn a_stream_is_looked_back_at_while_it_goes_on_and_when_it_is_over() {
     assert!(queries[0] == queries[1] && queries[0].starts_with("start=2") && queries[0].contains("&end=2"), "{relative}");
     let length = plays(&format!("http://{}{}?{query}", origin.address, origin.path("ch/master.m3u8")), Some(&origin.player));
     assert!((2.5..3.6).contains(&length), "{length}");
+    let all = ["hi", "lo"].map(|name| ask(&origin, &format!("ch/{name}/p.m3u8"), &query).text());
+    assert_eq!(rules::across(&[("hi", &all[0]), ("lo", &all[1])]), vec![], "{all:?}");
     // The same as files, without a server.
     let out = origin.folder().join("clip");
     let harvest = |more: &[&str]| {
@@ -128,6 +132,9 @@ fn a_stream_is_looked_back_at_while_it_goes_on_and_when_it_is_over() {
         let length = plays(out.join(playlist).to_str().unwrap(), None);
         assert!((2.5..3.6).contains(&length), "{playlist}: {length}");
     }
+    let copied = ["0", "1"].map(|folder| fs::read_to_string(out.join(folder).join("playlist.m3u8")).unwrap());
+    let judged = copied.iter().flat_map(|text| rules::alone(text)).chain(rules::across(&[("0", &copied[0]), ("1", &copied[1])]));
+    assert_eq!(judged.collect::<Vec<_>>(), vec![], "{copied:?}");
     let stored = origin.get(&format!("ch/hi/{}", names[4]));
     assert_eq!(fs::read(out.join("0").join(names[4])).unwrap(), stored.body, "byte for byte");
     // Run again, it copies what is missing or cut short, and only that.
@@ -240,5 +247,5 @@ fn a_restart_keeps_the_past() {
     assert_eq!(ask(&origin, "q.m3u8", window).status, 404, "deleted is deleted");
     origin.store("p.m3u8", media(6, 9, "2026-01-01T00:00:10Z"));
     let text = ask(&origin, "p.m3u8", window).text();
-    assert_eq!((segments(&text).len(), text.contains("DISCONTINUITY")), (9, false), "and it goes on: {text}");
+    assert_eq!((segments(&text).len(), text.contains("#EXT-X-DISCONTINUITY\n")), (9, false), "and it goes on: {text}");
 }

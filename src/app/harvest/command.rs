@@ -114,6 +114,9 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
         Size(bytes),
         if kept > 0 { format!(", {kept} were here already") } else { String::new() }
     ))?;
+    for left_out in counts.left_out.lock().iter() {
+        print(&format!("  left out, for nothing of it is in this window: {left_out}"))?;
+    }
     Ok(())
 }
 

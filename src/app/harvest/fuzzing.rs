@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::HarvestRecord;
 use super::jobs::{self, Jobs, meant};
-use super::recording::{is_multivariant, plan, rewrite_multivariant};
+use super::recording::{is_multivariant, plan};
 use super::window;
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
+use crate::hls::renditions::{Choice, choose};
 use crate::hls::shift::Window;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -25,7 +26,7 @@ pub(crate) fn planned(text: &str, keys: bool) -> Option<(String, Vec<String>)> {
 
 /// A multivariant playlist whose media playlists are all called so.
 pub(crate) fn renamed(text: &str, name: &str) -> Option<String> {
-    is_multivariant(text).then(|| rewrite_multivariant(text, |_| Some(name.to_owned())))
+    is_multivariant(text).then(|| choose(text, |_| Choice::Named(name.to_owned())))?.map(|chosen| chosen.text)
 }
 
 /// A server that takes orders: of the namespace `live`, into a bucket's `vod/`.

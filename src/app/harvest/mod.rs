@@ -24,11 +24,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use self::recording::Piece;
+use self::recording::{MediaCopy, Piece};
 use self::sink::Sink;
 use self::source::{Failed, Source};
 use super::client::Url;
-use crate::hls::playlist::{Surroundings, Variables, substituted};
+use crate::hls::playlist::{self, Surroundings, Variables, substituted};
 use crate::store;
 
 pub(super) use self::command::{HarvestRequest, run};
@@ -38,6 +38,10 @@ pub(super) use self::jobs::Jobs;
 const RECORD: &str = "harvest.json";
 /// How many of the files that are missing are named.
 const NAMED: usize = 20;
+/// How often a playlist that is about to have its end is asked for, and how long at least and at most: it is twice its target duration.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
+const LEAST_PATIENCE: Duration = Duration::from_secs(4);
+const MOST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a bucket may take for one file.
 const BUCKET_WITHIN: Duration = Duration::from_secs(60);
 
@@ -59,6 +63,8 @@ struct CopyCounts {
     missing: AtomicU64,
     /// The first of those that are missing, with the reason.
     named: Mutex<Vec<String>>,
+    /// The first media playlists that were named and have nothing in the window.
+    left_out: Mutex<Vec<String>>,
 }
 
 impl CopyCounts {
@@ -73,6 +79,13 @@ impl CopyCounts {
     /// Files that are done, one way or the other.
     fn done(&self) -> u64 {
         Self::read(&self.copied) + Self::read(&self.kept) + Self::read(&self.missing)
+    }
+
+    fn leave_out(&self, what: String) {
+        let mut left_out = self.left_out.lock();
+        if left_out.len() < NAMED {
+            left_out.push(what);
+        }
     }
 
     fn miss(&self, what: String) {
@@ -92,14 +105,17 @@ fn bucket(location: &store::Location, access: &store::Access) -> anyhow::Result<
 
 /// Takes up the harvest that was begun there, or begins one.
 async fn resume(sink: &Sink, record: HarvestRecord) -> anyhow::Result<HarvestRecord> {
-    if let Some(text) = sink.read(RECORD).await? {
+    let lengths = sink.lengths().await?;
+    // One that has copied nothing, because there was nothing or for want of a right, has not taken its place.
+    let is_taken = lengths.keys().any(|name| name != RECORD);
+    if let Some(text) = sink.read(RECORD).await?.filter(|_| is_taken) {
         let known: HarvestRecord = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
         if known.playlist != record.playlist || known.asked != record.asked {
             bail!("{} holds another harvest: name another place", sink.name(""));
         }
         return Ok(known);
     }
-    if !sink.lengths().await?.is_empty() {
+    if is_taken {
         bail!("{} is not empty and holds no harvest: name another place", sink.name(""));
     }
     sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
@@ -120,34 +136,34 @@ impl Harvest {
         entry.set_query(Some(window));
         let text = self.playlist(&entry, None).await?;
         let variables = Variables::of(&text, Surroundings::default());
-        let mut playlists = Vec::new();
-        let mut master = None;
-        if recording::is_multivariant(&text) {
-            let mut places = HashMap::new();
-            let rewritten = recording::rewrite_multivariant(&text, |uri| {
-                let url = entry.join(uri).ok()?;
-                let count = places.len();
-                let name = places.entry(url.clone()).or_insert_with(|| format!("{count}/playlist.m3u8"));
-                if name.starts_with(&format!("{count}/")) {
-                    playlists.push((url, count.to_string()));
-                }
-                Some(name.clone())
-            });
-            master = Some(rewritten);
-        } else {
-            playlists.push((entry.clone(), String::new()));
-        }
+        let is_multivariant = recording::is_multivariant(&text);
         let mut plans = Vec::new();
-        for (url, folder) in playlists {
-            let text = if folder.is_empty() { text.clone() } else { self.playlist(&url, Some(&variables)).await? };
-            let plan = recording::plan(&text, &url, folder, self.keys)?;
-            if plan.text.contains(jobs::NOWHERE) {
-                bail!(
-                    "the playlist's content keys are on this server: ask for them with \"keys\": true, or name the server in \"base\""
-                );
+        if is_multivariant {
+            for (number, url) in recording::children(&text, &entry).into_iter().enumerate() {
+                // What another host has may be all there is of it: a second network's copy of what is here is no loss.
+                let is_elsewhere = url.origin() != entry.origin();
+                match self.read(&url, Some(&variables)).await {
+                    Ok(text) if is_elsewhere && !recording::has_end(&text) => {
+                        self.counts.leave_out(format!("{}: that host cuts no window", self.source.name(&url)));
+                    }
+                    Ok(text) => plans.push(self.plan(text, &url, Some(&variables), number.to_string()).await?),
+                    Err(failed) if is_elsewhere => self.counts.leave_out(format!("{}: {failed}", self.source.name(&url))),
+                    // What was named then and never came, or has nothing in the window, is no loss to what is there.
+                    Err(Failed::Missing(why)) => self.counts.leave_out(format!("{}: {why}", self.source.name(&url))),
+                    Err(Failed::Broken(why)) => bail!("{}: {why}", self.source.name(&url)),
+                }
             }
-            plans.push(plan);
+        } else {
+            plans.push(self.plan(text.clone(), &entry, None, String::new()).await?);
         }
+        let master = match is_multivariant.then(|| recording::rewrite_multivariant(&text, &entry, &plans, self.keys)) {
+            None => None,
+            Some(Some(master)) => Some(master),
+            Some(None) => {
+                let named = self.counts.left_out.lock().join("\n  ");
+                bail!("there is nothing to play in this window: of no variant is anything there\n  {named}");
+            }
+        };
         let total = plans.iter().map(|plan| plan.pieces.len()).sum::<usize>();
         CopyCounts::add(&self.counts.total, total as u64);
         let here = self.sink.lengths().await?;
@@ -179,10 +195,32 @@ impl Harvest {
         Ok(name.to_owned())
     }
 
-    /// A playlist's text, with its variables as far as they are known from where it was named.
+    /// What is to be copied of a media playlist. One whose end is about to be listed is asked for again: a window that ends now has its
+    /// end when what reaches it is there.
+    async fn plan(&self, mut text: String, url: &Url, imports: Option<&Variables>, folder: String) -> anyhow::Result<MediaCopy> {
+        let target = playlist::target_duration(text.as_bytes()).unwrap_or_default();
+        let mut patience = (target * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE);
+        while !recording::has_end(&text) && !patience.is_zero() {
+            tokio::time::sleep(ASKED_AGAIN).await;
+            patience = patience.saturating_sub(ASKED_AGAIN);
+            text = self.playlist(url, imports).await?;
+        }
+        let plan = recording::plan(&text, url, folder, self.keys)?;
+        if plan.text.contains(jobs::NOWHERE) {
+            bail!(
+                "the playlist's content keys are on this server: ask for them with \"keys\": true, or name the server in \"base\""
+            );
+        }
+        Ok(plan)
+    }
+
     async fn playlist(&self, url: &Url, imports: Option<&Variables>) -> anyhow::Result<String> {
-        let text = self.source.playlist(url).await;
-        let text = text.map_err(|failed| anyhow::anyhow!("{}: {failed}", self.source.name(url)))?;
+        self.read(url, imports).await.map_err(|failed| anyhow::anyhow!("{}: {failed}", self.source.name(url)))
+    }
+
+    /// A playlist's text, with its variables as far as they are known from where it was named.
+    async fn read(&self, url: &Url, imports: Option<&Variables>) -> Result<String, Failed> {
+        let text = self.source.playlist(url).await?;
         Ok(substituted(&text, Surroundings { imports, query: url.query() }).into_owned())
     }
 

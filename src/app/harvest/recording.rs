@@ -4,8 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::bail;
 
+use super::jobs::NOWHERE;
 use crate::app::client::Url;
+use crate::hls::history::NO_URI;
 use crate::hls::playlist::{self, ByteRange, Media, Playlist};
+use crate::hls::renditions::{Choice, choose, uri};
 
 /// What is to be copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,7 @@ pub(super) struct Piece {
 /// A media playlist, and all that it needs.
 #[derive(Debug)]
 pub(super) struct MediaCopy {
+    pub(super) url: Url,
     pub(super) folder: String,
     pub(super) text: String,
     pub(super) pieces: Vec<Piece>,
@@ -38,15 +42,50 @@ pub(super) fn is_multivariant(text: &str) -> bool {
     matches!(playlist::parse(text.as_bytes()), Ok(Playlist::Multivariant(_)))
 }
 
-/// The multivariant playlist with other names for its media playlists.
-pub(super) fn rewrite_multivariant(text: &str, mut name: impl FnMut(&str) -> Option<String>) -> String {
-    let line = |line: &str| match line.trim() {
-        text if text.starts_with("#EXT-X-SESSION") => text.to_owned(),
-        text if text.starts_with("#EXT") => replace_uri(text, &mut name),
-        text if text.is_empty() || text.starts_with('#') => text.to_owned(),
-        text => name(text).unwrap_or_else(|| text.to_owned()),
+/// Whether a media playlist has its end; what is none has nothing to wait for.
+pub(super) fn has_end(text: &str) -> bool {
+    !matches!(playlist::parse(text.as_bytes()), Ok(Playlist::Media(media)) if !media.ended)
+}
+
+/// The media playlists that a multivariant playlist names, each once.
+pub(super) fn children(text: &str, entry: &Url) -> Vec<Url> {
+    let mut children = Vec::new();
+    let _ = choose(text, |uri| {
+        if let Some(url) = entry.join(uri).ok().filter(|url| !children.contains(url)) {
+            children.push(url);
+        }
+        Choice::LeftOut
+    });
+    children
+}
+
+/// The multivariant playlist that names what is planned, and nothing else. There is one pathway, so it needs no steering; keys are named as
+/// the media playlists name them. `None`: nothing of it can be played.
+pub(super) fn rewrite_multivariant(text: &str, entry: &Url, plans: &[MediaCopy], keys: bool) -> Option<String> {
+    let chosen = choose(text, |uri| {
+        let plan = entry.join(uri).ok().and_then(|url| plans.iter().find(|plan| plan.url == url));
+        plan.map_or(Choice::LeftOut, |plan| Choice::Named(format!("{}/playlist.m3u8", plan.folder)))
+    })?;
+    let place = |uri: &str| {
+        let url = entry.join(uri).ok()?;
+        let copied = plans.iter().flat_map(|plan| &plan.pieces).find(|piece| piece.url == url).map(|piece| piece.path.clone());
+        let remote = Some(url.to_string()).filter(|url| !keys && !url.starts_with(NOWHERE));
+        copied.or(remote)
     };
-    text.lines().map(line).fold(String::new(), |text, line| text + &line + "\n")
+    let kept = chosen.text.lines().filter_map(|line| {
+        if line.starts_with("#EXT-X-CONTENT-STEERING") {
+            return None;
+        }
+        let is_session = line.starts_with("#EXT-X-SESSION-KEY:") || line.starts_with("#EXT-X-SESSION-DATA:");
+        match uri(line).filter(|_| is_session) {
+            // Of another scheme it is no file, but a name for a system of rights.
+            Some(at) if entry.join(&line[at.clone()]).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) => {
+                place(&line[at.clone()]).map(|place| [&line[..at.start], &place, &line[at.end..]].concat())
+            }
+            _ => Some(line.to_owned()),
+        }
+    });
+    Some(kept.fold(String::new(), |text, line| text + &line + "\n"))
 }
 
 /// What is to be copied of a media playlist at `url` to a folder, and the playlist to be put there. Without `keys` the playlist names
@@ -81,15 +120,19 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
         } else if line.is_empty() || line.starts_with('#') {
             line.to_owned()
         } else {
-            match segments.next().and_then(|segment| names.add(&segment.uri, segment.range)) {
-                Some(name) => name,
-                None => bail!("a segment has no URL that can be asked"),
+            match segments.next() {
+                // There is nothing to be copied, and no file to be named.
+                Some(segment) if segment.gap => NO_URI.to_owned(),
+                segment => match segment.and_then(|segment| names.add(&segment.uri, segment.range)) {
+                    Some(name) => name,
+                    None => bail!("a segment has no URL that can be asked"),
+                },
             }
         };
         out += &line;
         out.push('\n');
     }
-    Ok(MediaCopy { folder: names.folder, text: out, pieces: names.pieces })
+    Ok(MediaCopy { url: url.clone(), folder: names.folder, text: out, pieces: names.pieces })
 }
 
 /// Names of files, each once in its folder.
@@ -149,7 +192,7 @@ mod tests {
         let url = Url::parse("http://h/cache/live/a/p.m3u8?start=1").unwrap();
         let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"../k.key?x=1\"\n#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"9@0\"\n\
                     #EXTINF:2,\n../b/s.m4s\n#EXTINF:2,\ns.m4s\n#EXT-X-BYTERANGE:5@7\n#EXTINF:2,\nall.mp4\n#EXTINF:2,\n..%2f%2e%2e/x/..%2fy\n\
-                    #EXTINF:2,\nplaylist.m3u8\n#EXT-X-ENDLIST\n";
+                    #EXTINF:2,\nplaylist.m3u8\n#EXT-X-GAP\n#EXTINF:2,\nlost.ts\n#EXTINF:2,\ns.m4s\n#EXT-X-ENDLIST\n";
         let plan = super::plan(text, &url, "0".to_owned(), true).unwrap();
         let paths: Vec<_> = plan.pieces.iter().map(|piece| &*piece.path).collect();
         let expected = ["0/k.key", "0/i-0.mp4", "0/s.m4s", "0/s-2.m4s", "0/all-7.mp4", "0/_2fy.bin", "0/playlist-2.m3u8"];
@@ -160,12 +203,36 @@ mod tests {
             plan.text
         );
         assert!(!plan.text.contains("BYTERANGE"));
+        assert!(plan.text.ends_with("#EXT-X-GAP\n#EXTINF:2,\ngap\n#EXTINF:2,\ns-2.m4s\n#EXT-X-ENDLIST\n"), "{}", plan.text);
         let elsewhere = super::plan(text, &url, String::new(), false).unwrap();
         assert!(elsewhere.text.contains("URI=\"http://h/cache/live/k.key?x=1\""), "{}", elsewhere.text);
         assert!(super::plan(&text.replace("#EXT-X-ENDLIST\n", ""), &url, String::new(), true).is_err());
         let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n";
         assert!(is_multivariant(master) && !is_multivariant(text));
-        let rewritten = rewrite_multivariant(master, |uri| Some(format!("x/{uri}")));
-        assert_eq!(rewritten, master.replace("a.m3u8", "x/a.m3u8").replace("v.m3u8", "x/v.m3u8"));
+    }
+
+    #[test]
+    fn a_recordings_multivariant_playlist_names_what_is_in_it() {
+        let entry = Url::parse("http://h/cache/live/m.m3u8?start=1").unwrap();
+        let master = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steer\"\n#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"a/k.key\"\n\
+                      #EXT-X-SESSION-DATA:DATA-ID=\"d\",URI=\"d.json\"\n\
+                      #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"en\",URI=\"s.m3u8\"\n\
+                      #EXT-X-STREAM-INF:BANDWIDTH=1,SUBTITLES=\"s\"\na/v.m3u8?start=1\n\
+                      #EXT-X-STREAM-INF:BANDWIDTH=2\nhttp://elsewhere/v.m3u8\n";
+        let urls: Vec<_> = children(master, &entry).iter().map(ToString::to_string).collect();
+        assert_eq!(urls, ["http://h/cache/live/s.m3u8", "http://h/cache/live/a/v.m3u8?start=1", "http://elsewhere/v.m3u8"]);
+        let media =
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n";
+        let url = Url::parse(&urls[1]).unwrap();
+        let rewritten = |keys| {
+            let plan = super::plan(media, &url, "1".to_owned(), keys).unwrap();
+            rewrite_multivariant(master, &entry, &[plan], keys).unwrap()
+        };
+        let end = "#EXT-X-STREAM-INF:BANDWIDTH=1\n1/playlist.m3u8\n";
+        let key = |place: &str| format!("#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"{place}\"\n");
+        assert_eq!(rewritten(true), format!("#EXTM3U\n{}{end}", key("1/k.key")));
+        let data = "#EXT-X-SESSION-DATA:DATA-ID=\"d\",URI=\"http://h/cache/live/d.json\"\n";
+        assert_eq!(rewritten(false), format!("#EXTM3U\n{}{data}{end}", key("http://h/cache/live/a/k.key")));
+        assert_eq!(rewrite_multivariant(master, &entry, &[], true), None);
     }
 }

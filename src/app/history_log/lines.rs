@@ -3,8 +3,9 @@
 //! A file is of one format. Of the present one its first line says so, `{"format":2}`, and then
 //!
 //! - `{"of":7,"list":"a/p.m3u8"}` begins what is said of a playlist,
-//! - `{"of":7,"text":0,"is":"URI=…"}` is a map or key tag, written once for all the segments after it that refer to it,
-//! - `{"of":7,"segment":{…,"map":0,"keys":[1,2]}}` is a segment that was listed,
+//! - `{"of":7,"text":0,"is":"URI=…"}` is a map or key tag, or the whole line of another one, written once for all the segments
+//!   after it that refer to it,
+//! - `{"of":7,"segment":{…,"map":0,"keys":[1,2],"tags":[3]}}` is a segment that was listed,
 //! - `{"removed":"a/p.m3u8"}`: it was deleted, and its history with it.
 //!
 //! `of` is another number each time a playlist is begun, so that a line whose beginning can't be read belongs to nothing. In files of
@@ -19,7 +20,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::hls::history::Keys;
+use crate::hls::history::{FoundOut, Keys};
 use crate::hls::playlist::ByteRange;
 use crate::model::clock::WallTime;
 use crate::model::id::Key;
@@ -74,6 +75,8 @@ struct LoggedSegment<MapText, KeyTexts> {
     #[serde(default, skip_serializing_if = "is_false")]
     dated: bool,
     #[serde(default, skip_serializing_if = "is_false")]
+    counted: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
     discontinuity: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     lost: bool,
@@ -85,6 +88,18 @@ struct LoggedSegment<MapText, KeyTexts> {
     keys: Option<KeyTexts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     range: Option<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tags: Option<KeyTexts>,
+    /// The target duration that was stated, in seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    target: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the library asks for a reference")]
@@ -93,7 +108,7 @@ const fn is_false(truth: &bool) -> bool {
 }
 
 impl<MapText, KeyTexts> LoggedSegment<MapText, KeyTexts> {
-    fn of(listed: &Listed, map: Option<MapText>, keys: Option<KeyTexts>) -> Self {
+    fn of(listed: &Listed, map: Option<MapText>, keys: Option<KeyTexts>, tags: Option<KeyTexts>) -> Self {
         Self {
             number: listed.number,
             sequence: listed.sequence,
@@ -103,17 +118,21 @@ impl<MapText, KeyTexts> LoggedSegment<MapText, KeyTexts> {
             at: listed.at.millis(),
             until: listed.until.millis(),
             dated: listed.dated,
+            counted: listed.counted,
             discontinuity: listed.discontinuity,
             lost: listed.lost,
             clear_map: listed.clear_map,
             map,
             keys,
             range: listed.range.map(|range| (range.start, range.length)),
+            tags,
+            target: listed.target,
+            etag: listed.etag(),
         }
     }
 
-    fn listed(self, map: Option<Arc<str>>, keys: Option<Keys>) -> Listed {
-        Listed {
+    fn listed(self, map: Option<Arc<str>>, keys: Option<Keys>, tags: Option<Keys>) -> Listed {
+        let listed = Listed {
             number: self.number,
             sequence: self.sequence,
             discontinuities: self.discontinuities,
@@ -122,13 +141,22 @@ impl<MapText, KeyTexts> LoggedSegment<MapText, KeyTexts> {
             at: WallTime::from_millis(self.at),
             until: WallTime::from_millis(self.until),
             dated: self.dated,
+            counted: self.counted,
             discontinuity: self.discontinuity,
+            heard: None,
             lost: self.lost,
             clear_map: self.clear_map,
             map,
             keys,
             range: self.range.map(|(start, length)| ByteRange { start, length }),
+            target: self.target,
+            tags,
+            found_out: FoundOut::default(),
+        };
+        if let Some(etag) = self.etag {
+            listed.note_etag(etag);
         }
+        listed
     }
 }
 
@@ -175,7 +203,8 @@ impl<'a> LoggedLines<'a> {
         }
         let map = listed.map.as_ref().map(|map| self.refer(map, &mut text));
         let keys = listed.keys.as_ref().map(|keys| keys.iter().map(|tag| self.refer(tag, &mut text)).collect());
-        add(&mut text, &LoggedLine { segment: Some(LoggedSegment::of(listed, map, keys)), ..self.line() });
+        let tags = listed.tags.as_ref().map(|tags| tags.iter().map(|tag| self.refer(tag, &mut text)).collect());
+        add(&mut text, &LoggedLine { segment: Some(LoggedSegment::of(listed, map, keys, tags)), ..self.line() });
         text
     }
 
@@ -278,7 +307,9 @@ impl Reading<'_> {
             },
             None => None,
         };
-        self.histories.entry(playlist.clone()).or_default().push(segment.listed(map, keys));
+        // A cue that can't be read is no reason to lose a segment.
+        let tags = segment.tags.take().and_then(|tags| tags.iter().map(|text| self.texts.get(text).cloned()).collect());
+        self.histories.entry(playlist.clone()).or_default().push(segment.listed(map, keys, tags));
     }
 
     fn old(&mut self, line: &[u8]) {
@@ -292,7 +323,7 @@ impl Reading<'_> {
         if segment.until > self.now {
             let keys = segment.keys.take().map(|keys| keys.split('\n').map(Arc::from).collect());
             let map = segment.map.take().map(Arc::from);
-            self.histories.entry(key).or_default().push(segment.listed(map, keys));
+            self.histories.entry(key).or_default().push(segment.listed(map, keys, None));
         }
     }
 }

@@ -304,6 +304,7 @@ fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hls::history::FoundOut;
     use crate::hls::playlist::ByteRange;
     use crate::model::clock::WallTime;
 
@@ -316,13 +317,18 @@ mod tests {
             duration: Duration::from_micros(2_002_000),
             at: WallTime::from_millis(1_000_000),
             dated: true,
+            counted: true,
             discontinuity: true,
             map: Some(Arc::from("URI=\"i.mp4\"")),
             clear_map: true,
             keys: Some(["METHOD=AES-128,URI=\"k\"", "METHOD=SAMPLE-AES,URI=\"l\""].map(Arc::from).into()),
             range: Some(ByteRange { start: 1, length: 2 }),
             until: WallTime::from_millis(until),
+            heard: None,
             lost: false,
+            target: 3,
+            tags: Some(["#EXT-X-CUE-OUT:30"].map(Arc::from).into()),
+            found_out: FoundOut::default(),
         }
     }
 
@@ -403,8 +409,9 @@ mod tests {
             (histories.remove(&bench.key).unwrap_or_default(), written)
         };
         let end = "{\"playlist\":\"a/p.m3u8\"}\n";
-        assert_eq!(read(segment(1) + &segment(2)).0, [listed(1, now + 9000), listed(2, now + 9000)]);
-        assert_eq!(read(segment(1) + end + &segment(2)).0, [listed(2, now + 9000)]);
+        let listed = |number| Listed { counted: false, target: 0, tags: None, ..listed(number, now + 9000) };
+        assert_eq!(read(segment(1) + &segment(2)).0, [listed(1), listed(2)]);
+        assert_eq!(read(segment(1) + end + &segment(2)).0, [listed(2)]);
         let (none, written) = read("{\"format\":3}\n".to_owned() + &segment(1));
         assert!(none.is_empty() && written.is_later && written.until == u64::MAX, "it is never thought to be needed no more");
     }
@@ -419,7 +426,7 @@ mod tests {
             .map(|number| {
                 let own = Arc::from(format!("METHOD=SAMPLE-AES,URI=\"{number}\""));
                 let keys = long.iter().cloned().chain([own]).collect();
-                Arc::new(Listed { keys: Some(keys), ..listed(number, now + 9000) })
+                Arc::new(Listed { keys: Some(keys), tags: None, ..listed(number, now + 9000) })
             })
             .collect();
         bench.write(|pen| pen.listed(namespace, &name, &all));

@@ -3,29 +3,34 @@
 //! A live playlist shows its last segments and forgets the rest, though that can still be read. Here each segment is written down
 //! once, when it is listed for the first time, with all that a playlist has to say of it.
 //!
-//! Invariants: numbers are consecutive, so that a playlist cut from the history counts the same on each reload. A name that was
-//! listed again stands for the later listing alone: its bytes are others now. To take up a version costs in proportion to what it
+//! Invariants: numbers are consecutive, so that a playlist cut from the history counts the same on each reload. What nobody heard of
+//! has its numbers too, where time tells that the encoder went on meanwhile: it is missing, and no break. A name that was listed again
+//! is known to have been, with what told its bytes then from others. To take up a version costs in proportion to what it
 //! lists, whatever it lists and however long the history is: names and places are looked up, never searched for.
 
 mod listed;
+mod stretch;
 mod texts;
+mod version;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::listed::{Keys, Listed};
+pub use self::listed::{FoundOut, Keys, Listed, StoredBytes};
+pub use self::stretch::{SegmentSpan, Stretch};
 
-use self::texts::{MAX_TEXT, Texts};
-use super::playlist::{Media, PlaylistType, Segment};
+use self::texts::{DATE_RANGE, is_marked};
 use crate::model::clock::WallTime;
 
 /// Segments of one playlist that are remembered: a day of two-second segments, with some to spare. The oldest are forgotten first.
 pub const MAX_SEGMENTS: usize = 50_000;
-/// How far the time of a segment that has none may be from the end of the one before it, in milliseconds, beside two target
-/// durations. Uploads come in fits and starts; what is further off did not follow at once.
-const STEADY_MS: u64 = 3_000;
+
+/// The URI of a segment that has none. Nobody asks for it: it stands with EXT-X-GAP.
+pub const NO_URI: &str = "gap";
+/// So many date ranges are known, the last ones.
+const DATE_RANGES: usize = 64;
 
 /// How a version of the playlist stands to the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,117 +66,45 @@ pub struct History {
     bytes: usize,
     /// How many begin or end before the one before them does: of none, and times are looked up by halves.
     backwards: usize,
-    target: Duration,
+    head: ListHead,
     ended: bool,
-    i_frames_only: bool,
+    /// When it was heard last that the encoder began anew.
+    broke: Option<WallTime>,
+    /// The last date ranges, as they are written.
+    date_ranges: VecDeque<Arc<str>>,
+    /// Those in it whose tags begin or end something that later ones are in.
+    marked: VecDeque<Arc<Listed>>,
     /// There was something before what is here.
     has_forgotten: bool,
 }
 
-/// A part of a history, to be looked at without holding it.
-#[derive(Clone, Debug)]
-pub struct Stretch {
-    /// The segments that lie in it, wholly or in part.
-    pub listed: Vec<Arc<Listed>>,
-    /// The largest target duration that was stated.
-    pub target: Duration,
-    /// The playlist has its end.
-    pub ended: bool,
-    /// It is for trick play.
+/// What is said once for a whole list. What a list of a part says of itself changes with none of these as long as the encoder's does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListHead {
+    /// The largest target duration that was stated, or that a segment needed, in whole seconds.
+    pub target: u64,
+    /// The largest version that was stated or needed.
+    pub version: u8,
+    /// EXT-X-I-FRAMES-ONLY: it is for trick play.
     pub i_frames_only: bool,
-    /// Something of its beginning was forgotten already, and more of it will be.
-    pub is_cut_short: bool,
-    /// It goes to the last segment there is.
-    pub is_to_the_last: bool,
-}
-
-/// Which segments lie between two moments, in numbers: what a window is rounded to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SegmentSpan {
-    /// The number of the first one.
-    pub first: u64,
-    /// The number of the last one.
-    pub last: u64,
-    /// How many have been listed since the beginning of the history: with another one it is another history.
-    pub listed: u64,
+    /// EXT-X-IMAGES-ONLY: the same, with pictures.
+    pub images_only: bool,
+    /// EXT-X-INDEPENDENT-SEGMENTS, in all that was heard.
+    pub independent: bool,
+    /// Lines that are not known, as written.
+    pub others: Vec<Arc<str>>,
 }
 
 impl History {
-    /// Takes up a version of the playlist; hands over what is new. `until` tells when a segment outlives its time to live.
-    pub fn follow(&mut self, media: &Media, step: Step, now: WallTime, until: impl Fn(&Segment) -> WallTime) -> Vec<Arc<Listed>> {
-        let step = match step {
-            Step::Unknown => self.judge(media),
-            Step::UnknownAndNew if self.judge(media) == Step::On => Step::On,
-            Step::UnknownAndNew => Step::Anew,
-            known => known,
-        };
-        if step == Step::Back {
-            return Vec::new();
-        }
-        self.ended = media.ended || media.playlist_type == Some(PlaylistType::Vod);
-        self.i_frames_only = media.i_frames_only;
-        self.target = self.target.max(media.target_duration.unwrap_or_default());
-        let next = match step {
-            Step::On => self.listed.back().map(|last| last.sequence.saturating_add(1)),
-            Step::From { sequence, .. } => Some(sequence),
-            _ => None,
-        };
-        let fresh = media.segments.iter().position(|segment| next.is_none_or(|next| segment.sequence >= next));
-        let Some(fresh) = fresh else { return Vec::new() };
-        let fresh = fresh.max(media.segments.len().saturating_sub(MAX_SEGMENTS));
-        let mut left: Duration = media.segments[fresh..].iter().map(|segment| segment.duration).sum();
-        let mut new = Vec::with_capacity(media.segments.len() - fresh);
-        let mut tags = media.segments[..fresh].iter().filter(|segment| segment.discontinuity).count() as u64;
-        let mut told = told(&media.segments[..fresh]);
-        let mut texts = Texts::new(media, self.listed.back());
-        for (index, segment) in media.segments.iter().enumerate().skip(fresh) {
-            told = segment.program_date_time.or(told);
-            tags += u64::from(segment.discontinuity);
-            let before = self.listed.back();
-            let breaks = index == fresh
-                && before.is_some_and(|last| match step {
-                    Step::Anew => true,
-                    Step::From { breaks, .. } => breaks,
-                    _ => last.sequence.saturating_add(1) != segment.sequence,
-                });
-            let discontinuity = segment.discontinuity || breaks;
-            let (map, keys) = (texts.map(segment), texts.keys(segment));
-            let is_too_long = map == Some(None) || keys == Some(None) || segment.uri.len() > MAX_TEXT;
-            let listed = Listed {
-                number: before.map_or(segment.sequence, |last| last.number.saturating_add(1)),
-                sequence: segment.sequence,
-                discontinuities: match before {
-                    Some(last) => last.discontinuities.saturating_add(u64::from(discontinuity)),
-                    None => media.discontinuity_sequence.saturating_add(tags),
-                },
-                uri: if segment.uri.len() > MAX_TEXT { Box::default() } else { Box::from(&*segment.uri) },
-                duration: segment.duration,
-                at: told.unwrap_or_else(|| self.begins(discontinuity, now, left)),
-                dated: segment.program_date_time.is_some(),
-                discontinuity,
-                map: map.flatten(),
-                clear_map: segment.clear_map,
-                keys: keys.flatten(),
-                range: segment.range,
-                until: until(segment),
-                lost: segment.gap || is_too_long,
-            };
-            left = left.saturating_sub(segment.duration);
-            told = told.map(|at| at + segment.duration);
-            new.push(self.push(listed));
-        }
-        new
-    }
-
     /// Takes up what was remembered elsewhere, in the same order, before what is here already; hands over what was here and is not
     /// among it, with the numbers it has now.
     pub fn restore(&mut self, older: Vec<Listed>) -> Vec<Arc<Listed>> {
         let newer = std::mem::take(&mut self.listed);
         self.names.clear();
+        self.marked.clear();
         (self.bytes, self.forgotten, self.backwards) = (0, 0, 0);
         let mut known = HashSet::with_capacity(if newer.is_empty() { 0 } else { older.len() });
         for listed in older {
-            self.target = self.target.max(listed.duration);
             if !newer.is_empty() {
                 known.insert(self.hasher.hash_one((listed.sequence, listed.name())));
             }
@@ -214,18 +147,21 @@ impl History {
         if let Some(before) = self.names.insert(self.hasher.hash_one(listed.name()), place)
             && let Some(known) = self.at(before)
             && known.name() == listed.name()
-            && !known.lost
         {
-            // Only the last listing of a name is not lost: those before it made way for each other.
-            let lost = Arc::new(Listed { lost: true, ..Listed::clone(known) });
-            if let Some(known) = usize::try_from(before - self.forgotten).ok().and_then(|index| self.listed.get_mut(index)) {
-                *known = lost;
-            }
+            known.note_listed_again();
         }
+        self.head.target = self.head.target.max(listed.target).max(rounded(listed.duration));
+        self.head.version = self.head.version.max(needed(&listed));
+        let ranges = listed.tags.iter().flat_map(|tags| tags.iter()).filter(|line| line.starts_with(DATE_RANGE));
+        self.date_ranges.extend(ranges.cloned());
+        self.date_ranges.drain(..self.date_ranges.len().saturating_sub(DATE_RANGES));
         self.bytes += listed.cost(self.listed.back().map(|last| &**last));
         self.backwards += usize::from(self.listed.back().is_some_and(|last| goes_back(last, &listed)));
         let listed = Arc::new(listed);
         self.listed.push_back(Arc::clone(&listed));
+        if is_marked(&listed) {
+            self.marked.push_back(Arc::clone(&listed));
+        }
         if self.listed.len() > MAX_SEGMENTS {
             self.forget_oldest(1);
         }
@@ -235,69 +171,6 @@ impl History {
     /// What was listed when this many had been listed before it.
     fn at(&self, place: u64) -> Option<&Arc<Listed>> {
         self.listed.get(usize::try_from(place.checked_sub(self.forgotten)?).ok()?)
-    }
-
-    /// Whether a version goes on from what is here. What both list under the same number is then the same segment.
-    fn judge(&self, media: &Media) -> Step {
-        let (Some(last), Some(newest)) = (self.listed.back(), media.segments.last()) else { return Step::On };
-        if newest.sequence > last.sequence {
-            let known = media.segments.iter().find(|segment| segment.sequence == last.sequence);
-            return if known.is_none_or(|known| *known.uri == *last.uri) { Step::On } else { Step::Anew };
-        }
-        let same = |known: &Arc<Listed>| known.sequence == newest.sequence && *known.uri == *newest.uri;
-        // Where it stands if the count has not begun anew since; and where its name was listed last.
-        let by_count = usize::try_from(last.sequence - newest.sequence).ok();
-        let by_count =
-            by_count.and_then(|back| self.listed.len().checked_sub(back.checked_add(1)?)).and_then(|at| self.listed.get(at));
-        let name = (&*newest.uri, newest.range.map(|range| (range.start, range.length)));
-        let by_name = self.names.get(&self.hasher.hash_one(name)).and_then(|&place| self.at(place));
-        if by_count.into_iter().chain(by_name).any(same) { Step::Back } else { Step::Anew }
-    }
-
-    /// When a segment begins of which the playlist does not tell. `left` is how long it and those behind it play.
-    fn begins(&self, discontinuity: bool, now: WallTime, left: Duration) -> WallTime {
-        let by_clock = now - left;
-        let Some(last) = self.listed.back() else { return by_clock };
-        let follows = last.end();
-        let tolerance = STEADY_MS.saturating_add(millis(self.target).saturating_mul(2));
-        let steady = follows.millis().abs_diff(by_clock.millis()) <= tolerance;
-        if steady && !discontinuity { follows } else { by_clock }
-    }
-
-    /// The segments between two moments.
-    #[must_use]
-    pub fn stretch(&self, start: Option<WallTime>, end: Option<WallTime>) -> Stretch {
-        let listed: Vec<_> = self.between(start, end).cloned().collect();
-        let number = |listed: Option<&Arc<Listed>>| listed.map(|listed| listed.number);
-        Stretch {
-            is_cut_short: self.has_forgotten && number(listed.first()) == number(self.listed.front()),
-            is_to_the_last: number(listed.last()) == number(self.listed.back()),
-            listed,
-            target: self.target,
-            ended: self.ended,
-            i_frames_only: self.i_frames_only,
-        }
-    }
-
-    /// Which these are; `None`, when there are none.
-    #[must_use]
-    pub fn span(&self, start: Option<WallTime>, end: Option<WallTime>) -> Option<SegmentSpan> {
-        let mut between = self.between(start, end);
-        let first = between.next()?.number;
-        let last = between.next_back().map_or(first, |last| last.number);
-        Some(SegmentSpan { first, last, listed: self.forgotten + self.listed.len() as u64 })
-    }
-
-    /// The segments between two moments: looked up where time goes on from each to the next, as it nearly always does; else looked for.
-    fn between(&self, start: Option<WallTime>, end: Option<WallTime>) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
-        let is_after = move |listed: &Arc<Listed>| start.is_none_or(|start| listed.end() > start);
-        let is_before = move |listed: &Arc<Listed>| end.is_none_or(|end| listed.at < end);
-        let (mut from, mut to) = (0, self.listed.len());
-        if self.backwards == 0 {
-            from = self.listed.partition_point(|listed| !is_after(listed));
-            to = self.listed.partition_point(is_before).max(from);
-        }
-        self.listed.range(from..to).filter(move |listed| is_after(listed) && is_before(listed))
     }
 
     /// Forgets what has outlived its time to live.
@@ -319,7 +192,16 @@ impl History {
                 self.names.remove(&name);
             }
             self.forgotten += 1;
+            if self.marked.front().is_some_and(|marked| marked.number <= oldest.number) {
+                self.marked.pop_front();
+            }
         }
+    }
+
+    /// The target duration that bounds all of it, in seconds.
+    #[must_use]
+    pub const fn target(&self) -> u64 {
+        self.head.target
     }
 
     /// When the oldest segment begins.
@@ -341,21 +223,31 @@ impl History {
     }
 }
 
+/// Whole seconds, as EXT-X-TARGETDURATION bounds them (RFC 8216 4.3.3.1).
+fn rounded(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_millis() >= 500)
+}
+
+/// A target duration that was stated with decimals bounds the same segments in whole seconds.
+fn rounded_up(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+/// The version of the protocol that a segment's tags ask for (RFC 8216 7).
+fn needed(listed: &Listed) -> u8 {
+    let keys = listed.keys.as_deref().unwrap_or_default();
+    match () {
+        () if listed.map.is_some() => 6,
+        // A key may have to state its vector or its format.
+        () if !keys.is_empty() => 5,
+        () if listed.range.is_some() => 4,
+        () => 3,
+    }
+}
+
 /// Whether time goes back from one segment to the next.
 fn goes_back(before: &Listed, after: &Listed) -> bool {
     after.at < before.at || after.end() < before.end()
-}
-
-/// When the segment after these begins: a playlist that says when once means it of all that follows (RFC 8216 6.3.3).
-fn told(segments: &[Segment]) -> Option<WallTime> {
-    let mut after = Duration::ZERO;
-    for segment in segments.iter().rev() {
-        after = after.saturating_add(segment.duration);
-        if let Some(date) = segment.program_date_time {
-            return Some(date + after);
-        }
-    }
-    None
 }
 
 fn millis(span: Duration) -> u64 {
@@ -370,6 +262,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
+    use crate::hls::playlist::Media;
     use crate::hls::texts::{self, media};
 
     const NOW: WallTime = WallTime::from_millis(1_767_225_600_000);
@@ -390,7 +283,7 @@ mod tests {
             let _ = writeln!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"{number}\",KEYFORMAT=\"z\"\n#EXTINF:1,\n{number}.ts");
         }
         let mut history = History::default();
-        let new = history.follow(&media(&text), Step::Unknown, NOW, |_| NOW);
+        let new = history.follow(&media(&text), Step::Unknown, NOW, |_| NOW.into());
         assert_eq!(new.len(), 2000);
         let different: HashSet<*const str> = new.iter().flat_map(|listed| listed.texts()).map(Arc::as_ptr).collect();
         assert_eq!(different.len(), 1 + 3 + 2000, "each tag once");
@@ -406,10 +299,53 @@ mod tests {
             let text = format!(
                 "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{version}\n#EXT-X-GAP\n#EXTINF:1,\n{version}.ts\n"
             );
-            history.follow(&media(&text), Step::On, NOW, |_| NOW);
+            history.follow(&media(&text), Step::On, NOW, |_| NOW.into());
             history.forget_oldest(history.listed.len() - 1);
         }
         assert_eq!(history.names.len(), 1);
+    }
+
+    /// Two-second segments of these numbers, with the date of the first if there is one.
+    fn numbered(numbers: std::ops::RangeInclusive<u64>, date: Option<u64>) -> Media {
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n", numbers.start());
+        if let Some(date) = date {
+            let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{}", WallTime::from_millis(NOW.millis() + date * 1000));
+        }
+        for number in numbers {
+            let _ = writeln!(text, "#EXTINF:2,\n{number}.ts");
+        }
+        media(&text)
+    }
+
+    #[test]
+    fn what_was_not_heard_is_missing_and_what_jumps_ahead_began_anew() {
+        let later = |seconds: u64| WallTime::from_millis(NOW.millis() + seconds * 1000);
+        for (date, next, now, expected) in [
+            // Dates tell, however late they come.
+            (Some(0), (6, Some(12)), 12, "0 1 2 3 4 -5 6"),
+            (Some(0), (6, Some(12)), 90, "0 1 2 3 4 -5 6"),
+            (Some(0), (7, Some(14)), 14, "0 1 2 3 4 -5 -6 7"),
+            (Some(0), (12, Some(13)), 13, "0 1 2 3 4 !12"),
+            (Some(0), (6, Some(60)), 60, "0 1 2 3 4 !6"),
+            (Some(0), (6, Some(6)), 6, "0 1 2 3 4 !6"),
+            // Without them this clock does: here as long as the segments play.
+            (None, (6, None), 14, "0 1 2 3 4 -5 6"),
+            (None, (6, None), 10, "0 1 2 3 4 !6"),
+            (None, (16, None), 22, "0 1 2 3 4 !16"),
+            (None, (5, None), 99, "0 1 2 3 4 5"),
+        ] {
+            let mut history = History::default();
+            history.follow(&numbered(0..=4, date), Step::Unknown, later(10), |_| NOW.into());
+            let (first, begins) = next;
+            history.follow(&numbered(first..=first, begins), Step::On, later(now), |_| NOW.into());
+            let found = history.listed.iter().map(|listed| match (listed.lost, listed.discontinuity) {
+                (true, _) => format!("-{}", listed.sequence),
+                (false, true) => format!("!{}", listed.sequence),
+                (false, false) => listed.sequence.to_string(),
+            });
+            assert_eq!(found.collect::<Vec<_>>().join(" "), expected, "{date:?} {next:?} {now}");
+            assert!(history.listed.iter().zip(0..).all(|(listed, number)| listed.number == number));
+        }
     }
 
     proptest! {
@@ -419,13 +355,13 @@ mod tests {
             let mut history = History::default();
             let mut plain: Vec<String> = Vec::new();
             for (names, forgotten) in versions {
-                history.follow(&lists(&names), Step::Anew, NOW, |_| NOW);
+                history.follow(&lists(&names), Step::Anew, NOW, |_| NOW.into());
                 plain.extend(names.iter().map(ToString::to_string));
                 history.forget_oldest(forgotten);
                 plain.drain(..forgotten.min(plain.len()));
                 let stands = |at: usize| !plain[at + 1..].contains(&plain[at]);
                 let expected: Vec<_> = plain.iter().enumerate().map(|(at, name)| (name.clone(), !stands(at))).collect();
-                let found: Vec<_> = history.listed.iter().map(|listed| (listed.uri.to_string(), listed.lost)).collect();
+                let found: Vec<_> = history.listed.iter().map(|listed| (listed.uri.to_string(), listed.is_listed_again())).collect();
                 prop_assert_eq!(found, expected);
                 let distinct: HashSet<_> = plain.iter().collect();
                 prop_assert_eq!(history.names.len(), distinct.len());
@@ -447,7 +383,7 @@ mod tests {
                     let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\n{time}.ts");
                 }
                 history.forget_oldest(usize::MAX);
-                history.follow(&media(&text), Step::Anew, NOW, |_| NOW);
+                history.follow(&media(&text), Step::Anew, NOW, |_| NOW.into());
                 history.forget_oldest(forgotten);
                 let moment = |after: Option<u8>| after.map(|after| WallTime::from_millis(NOW.millis() + u64::from(after) * 300));
                 let (start, end) = (moment(start), moment(end));
@@ -465,7 +401,7 @@ mod tests {
         #[test]
         fn what_is_restored_is_not_doubled(names in vec(any::<u8>(), 0..40), cut in 0_usize..40, overlap in 0_usize..40) {
             let mut whole = History::default();
-            let all: Vec<Listed> = whole.follow(&lists(&names), Step::Unknown, NOW, |_| NOW).iter().map(|one| Listed::clone(one)).collect();
+            let all: Vec<Listed> = whole.follow(&lists(&names), Step::Unknown, NOW, |_| NOW.into()).iter().map(|one| Listed::clone(one)).collect();
             let whole: Vec<_> = whole.listed.iter().map(|listed| Listed::clone(listed)).collect();
             let cut = cut.min(all.len());
             let from = cut.saturating_sub(overlap);

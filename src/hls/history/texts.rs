@@ -3,10 +3,30 @@
 use std::sync::Arc;
 
 use super::listed::{Keys, Listed};
-use crate::hls::playlist::{Media, Segment};
+use crate::hls::playlist::{Media, Segment, is_mark};
 
 /// The longest URI, map or set of keys that is remembered, in bytes; a segment with a longer one can't be listed again.
 pub(super) const MAX_TEXT: usize = 4096;
+
+/// Other tags of one segment that are remembered: an advertisement break has some in each dialect.
+const MAX_TAGS: usize = 16;
+
+/// How a date range begins.
+pub(super) const DATE_RANGE: &str = "#EXT-X-DATERANGE:";
+
+/// The tags above a segment that say nothing to an origin. `is_known`: such a date range was written down before, for a playlist
+/// repeats it as long as it lists a moment of it.
+pub(super) fn tags_of<'a>(lines: impl Iterator<Item = &'a String>, is_known: impl Fn(&str) -> bool) -> Option<Keys> {
+    let fits = lines.filter(|line| line.len() <= MAX_TEXT);
+    let new = fits.filter(|line| !line.starts_with(DATE_RANGE) || !is_known(line));
+    let tags: Keys = new.take(MAX_TAGS).map(|line| Arc::from(&**line)).collect();
+    (!tags.is_empty()).then_some(tags)
+}
+
+/// Whether one of them begins or ends something that later segments are in.
+pub(super) fn is_marked(listed: &Listed) -> bool {
+    listed.tags.iter().flat_map(|tags| tags.iter()).any(|line| is_mark(line) && !line.contains("CUE-OUT-CONT"))
+}
 
 /// The map and keys of one segment after another, each text made once as long as it is in force.
 pub(super) struct Texts<'a> {

@@ -62,7 +62,7 @@ pub(super) fn number(text: &str) -> Option<u64> {
 }
 
 /// Seconds, with or without decimals; no signs, exponents or words. Kept to the nanosecond.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
+pub(in crate::hls) fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim_ascii().as_bytes();
     let (mut whole, mut nanos, mut unit, mut digits) = (0_u64, 0_u32, 1_000_000_000_u32, 0);
     let mut bytes = text.iter();

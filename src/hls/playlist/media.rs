@@ -17,7 +17,9 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<
     let mut reader = MediaReader::default();
     for (line, text) in lines {
         if let Some((tag, value)) = tag(text) {
-            reader.tag(line, tag, value)?;
+            if reader.tag(line, tag, value)? {
+                reader.other(text);
+            }
         } else if !text.is_empty() && !text.starts_with('#') {
             reader.segment(line, text);
         }
@@ -61,14 +63,18 @@ const ONCE: [(&str, &str, bool); 5] = [
 ];
 
 impl MediaReader {
-    fn tag(&mut self, line: usize, tag: &str, value: &str) -> Result<(), Fault> {
+    /// Says whether it is one of those that are kept as they are written.
+    fn tag(&mut self, line: usize, tag: &str, value: &str) -> Result<bool, Fault> {
         match tag {
             "INF" => {
                 let text = value.bytes().position(|byte| byte == b',').map_or(value, |at| &value[..at]);
                 self.next.duration = self.read(line, "EXTINF", seconds(text)).unwrap_or_default();
                 self.has_duration = true;
             }
-            "-X-VERSION" => self.head(line, tag),
+            "-X-VERSION" => {
+                self.head(line, tag);
+                self.media.version = number(value).and_then(|version| u8::try_from(version).ok()).unwrap_or_default();
+            }
             "-X-TARGETDURATION" => {
                 self.head(line, tag);
                 let target = seconds(value).filter(|target| !target.is_zero());
@@ -86,7 +92,9 @@ impl MediaReader {
             "-X-DISCONTINUITY" => self.next.discontinuity = true,
             "-X-GAP" => self.next.gap = true,
             "-X-ENDLIST" => self.media.ended = true,
-            "-X-I-FRAMES-ONLY" | "-X-IMAGES-ONLY" => self.media.i_frames_only = true,
+            "-X-I-FRAMES-ONLY" => self.media.i_frames_only = true,
+            "-X-IMAGES-ONLY" => (self.media.i_frames_only, self.media.images_only) = (true, true),
+            "-X-INDEPENDENT-SEGMENTS" => self.media.independent = true,
             "-X-PROGRAM-DATE-TIME" => {
                 self.next.program_date_time = self.read(line, "EXT-X-PROGRAM-DATE-TIME", WallTime::parse(value));
             }
@@ -114,10 +122,29 @@ impl MediaReader {
             "-X-MAP" => self.map(line, value),
             "-X-KEY" => self.key(line, value),
             other if kind(other) == Some(true) => return Err(Fault { line, what: Wrong::Mixed }),
-            // DATERANGE, CUE-OUT, SCTE35 and whatever else there is: nothing that an origin needs.
-            _ => {}
+            // Said to the whole list or to its reader, and nothing that would still be true of a part of it.
+            "M3U" | "-X-ALLOW-CACHE" | "-X-START" | "-X-DEFINE" | "-X-RENDITION-REPORT" | "-X-PREFETCH" | "-X-SESSION-DATA" => {}
+            _ => return Ok(true),
         }
-        Ok(())
+        if is_of_head(tag) && self.media.segments.is_empty() {
+            self.media.verbatim.in_head = self.of_head();
+        }
+        Ok(false)
+    }
+
+    /// DATERANGE, CUE-OUT, SCTE35 and whatever else there is: nothing that an origin needs, and kept as it is written. They don't count
+    /// as entries, for a playlist with many is as good as one without: past as many of them the rest is let go.
+    fn other(&mut self, line: &str) {
+        if self.media.verbatim.others.len() < MAX_ENTRIES {
+            self.media.verbatim.others.push(line.to_owned());
+        }
+    }
+
+    /// How many of the tags so far are the list's own: those before one that is, unless they are marks of a moment.
+    fn of_head(&self) -> usize {
+        let others = &self.media.verbatim.others;
+        let known = self.media.verbatim.in_head;
+        known + others[known..].iter().take_while(|line| !is_mark(line)).count()
     }
 
     /// A tag of the head: once, and some of them before all segments.
@@ -162,6 +189,9 @@ impl MediaReader {
         segment.key = self.key;
         segment.protection = self.protection();
         segment.parts = std::mem::take(&mut self.parts);
+        let verbatim = &self.media.verbatim;
+        let from = self.media.segments.last().map_or(verbatim.in_head, |before| before.others.end);
+        segment.others = from..verbatim.others.len();
         self.media.segments.push(segment);
     }
 
@@ -314,6 +344,29 @@ impl MediaReader {
         self.media.faults = self.faults.list;
         self.media
     }
+}
+
+/// Whether a tag is for the whole list (RFC 8216 4.3.3).
+fn is_of_head(tag: &str) -> bool {
+    const TAGS: [&str; 9] = [
+        "-X-VERSION",
+        "-X-TARGETDURATION",
+        "-X-MEDIA-SEQUENCE",
+        "-X-DISCONTINUITY-SEQUENCE",
+        "-X-PLAYLIST-TYPE",
+        "-X-INDEPENDENT-SEGMENTS",
+        "-X-I-FRAMES-ONLY",
+        "-X-IMAGES-ONLY",
+        "-X-SERVER-CONTROL",
+    ];
+    TAGS.contains(&tag)
+}
+
+/// Whether a line marks a moment of the stream: a date range, or a cue in any dialect.
+pub(in crate::hls) fn is_mark(line: &str) -> bool {
+    const TAGS: [&str; 5] =
+        ["#EXT-X-DATERANGE", "#EXT-X-CUE", "#EXT-OATCLS-SCTE35", "#EXT-X-SCTE35", "#EXT-X-SPLICEPOINT-SCTE35"];
+    TAGS.iter().any(|tag| line.starts_with(tag))
 }
 
 fn is_target(what: Wrong) -> bool {

@@ -22,6 +22,7 @@ mod words;
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub(super) use self::media::is_mark;
 pub use self::variables::{Surroundings, Variables, is_reference, is_unknown, substituted};
 pub use self::words::{
     ByteRange, HintKind, Map, Media, Multivariant, Part, Playlist, PlaylistType, PreloadHint, Rendition, RenditionKind, Segment,

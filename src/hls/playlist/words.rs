@@ -1,5 +1,6 @@
 //! What a playlist says, in our words: the types, and what follows from them alone.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::variables::Variables;
@@ -110,11 +111,17 @@ pub struct Media {
     pub skipped: u64,
     /// EXT-X-I-FRAMES-ONLY, or EXT-X-IMAGES-ONLY: for trick play.
     pub i_frames_only: bool,
+    /// It is the latter: its segments are pictures, as EXT-X-TILES says of each.
+    pub images_only: bool,
+    /// EXT-X-INDEPENDENT-SEGMENTS: each segment can be decoded by itself.
+    pub independent: bool,
+    /// EXT-X-VERSION.
+    pub version: u8,
     /// What is wrong with it; the first few.
     pub faults: Vec<Fault>,
 }
 
-/// The attribute lists of tags, as they are written.
+/// The attribute lists of tags, as they are written; and whole lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verbatim {
     /// EXT-X-MAP, in the order of [`Media::maps`].
@@ -123,6 +130,10 @@ pub struct Verbatim {
     pub keys: Vec<String>,
     /// Which of these are in force together: one for each KEYFORMAT. Places in [`Self::keys`].
     pub protections: Vec<Vec<usize>>,
+    /// Lines with tags that say nothing to an origin (date ranges, cues, tiles, what is not known), whole, in their order.
+    pub others: Vec<String>,
+    /// How many of these stand in the head, between tags that are for the whole list, and are taken for such.
+    pub in_head: usize,
 }
 
 /// What a packager says a server in front of its playlists is to do for players.
@@ -172,6 +183,8 @@ pub struct Segment {
     pub protection: Option<usize>,
     /// EXT-X-GAP: there is no media for it.
     pub gap: bool,
+    /// The tags above it that say nothing to an origin: places in [`Verbatim::others`].
+    pub others: Range<usize>,
     /// The parts it was made of, while the playlist still lists them.
     pub parts: Vec<Part>,
 }

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::ByKey;
 use super::places::Places;
-use crate::hls::history::{History, Listed, SegmentSpan, Step, Stretch};
-use crate::hls::playlist::{Media, Segment};
+use crate::hls::history::{History, Listed, SegmentSpan, Step, StoredBytes, Stretch};
+use crate::hls::playlist::Media;
 use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace};
 
@@ -77,11 +77,27 @@ impl Histories {
         }
     }
 
-    /// Takes up a version of a playlist. Costs in proportion to what it lists.
-    pub(super) fn follow(&self, playlist: &Key, media: &Media, step: Step, now: WallTime, until: impl Fn(&Segment) -> WallTime) {
+    /// Takes up a version of a playlist. Costs in proportion to what it lists; `renditions`, the others of its stream, are asked for
+    /// where the encoder begins, and looked at unless one of them is at work itself.
+    pub(super) fn follow(
+        &self,
+        playlist: &Key,
+        media: &Media,
+        step: Step,
+        now: WallTime,
+        stored: impl Fn(&str) -> StoredBytes,
+        renditions: impl Fn() -> Vec<Key>,
+    ) {
+        let beside = |begins: Option<WallTime>, breaks: bool| {
+            let goes_with = |other: &Key| {
+                let kept = self.table.lock().by_playlist.get(other).map(Arc::clone)?;
+                kept.try_lock()?.history.goes_with(begins, breaks, now)
+            };
+            renditions().iter().filter(|other| *other != playlist).filter_map(goes_with).max()
+        };
         let goes_on = !media.ended;
         self.change(playlist, goes_on, |kept| {
-            let new = kept.history.follow(media, step, now, &until);
+            let new = kept.history.follow_beside(media, step, now, &stored, beside);
             if new.is_empty() {
                 return;
             }
@@ -147,6 +163,12 @@ impl Histories {
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// The largest target duration of these playlists, in seconds.
+    pub(super) fn target(&self, playlists: &[Key]) -> u64 {
+        let kept = |playlist: &Key| self.table.lock().by_playlist.get(playlist).map(Arc::clone);
+        playlists.iter().filter_map(kept).map(|kept| kept.lock().history.target()).max().unwrap_or(0)
     }
 
     pub(super) fn stretch(&self, playlist: &Key, start: Option<WallTime>, end: Option<WallTime>) -> Option<Stretch> {
@@ -272,6 +294,10 @@ mod tests {
         Key::parse(name).unwrap()
     }
 
+    fn alone() -> Vec<Key> {
+        Vec::new()
+    }
+
     fn media(numbers: std::ops::Range<u64>) -> Media {
         texts::media(&texts::listing(&texts::head(numbers.start), "", numbers))
     }
@@ -303,14 +329,14 @@ mod tests {
         let (histories, notes) = (histories(), Arc::new(Notes::default()));
         let before = {
             let mut history = History::default();
-            history.follow(&media(10..16), Step::Unknown, NOW, |_| LATER).iter().map(|one| Listed::clone(one)).collect()
+            history.follow(&media(10..16), Step::Unknown, NOW, |_| LATER.into()).iter().map(|one| Listed::clone(one)).collect()
         };
         histories.keep_in(&(Arc::clone(&notes) as Arc<dyn HistoryLog>), true);
         let mut waits = std::pin::pin!(histories.wait_for_restored());
         let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
         assert!(waits.as_mut().poll(cx).is_pending(), "windows wait");
         let follow = |name: &str, numbers: std::ops::Range<u64>| {
-            histories.follow(&key(name), &media(numbers), Step::Unknown, NOW, |_| LATER);
+            histories.follow(&key(name), &media(numbers), Step::Unknown, NOW, |_| LATER.into(), alone);
         };
         follow("known.m3u8", 13..18);
         follow("new.m3u8", 5..8);
@@ -333,7 +359,7 @@ mod tests {
         let histories = histories();
         for (at, name) in ["a.m3u8", "b.m3u8", "c.m3u8"].iter().enumerate() {
             let now = WallTime::from_millis(NOW.millis() + 10_000_000 * at as u64);
-            histories.follow(&key(name), &media(0..1000), Step::Unknown, now, |_| LATER);
+            histories.follow(&key(name), &media(0..1000), Step::Unknown, now, |_| LATER.into(), alone);
         }
         let bytes = histories.bytes.load(Ordering::Relaxed);
         histories.stay_within(bytes, 0);
@@ -351,8 +377,8 @@ mod tests {
         let histories = histories();
         for number in 0..=HISTORIES {
             let name = key(&format!("{number}.m3u8"));
-            histories.follow(&name, &media(0..1), Step::Unknown, NOW, |_| LATER);
-            histories.follow(&key("real.m3u8"), &media(0..number as u64 + 1), Step::On, NOW, |_| LATER);
+            histories.follow(&name, &media(0..1), Step::Unknown, NOW, |_| LATER.into(), alone);
+            histories.follow(&key("real.m3u8"), &media(0..number as u64 + 1), Step::On, NOW, |_| LATER.into(), alone);
         }
         assert_eq!(histories.table.lock().by_playlist.len(), HISTORIES);
         assert!(numbers(&histories, "0.m3u8").is_empty() && !numbers(&histories, "real.m3u8").is_empty());

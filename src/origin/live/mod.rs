@@ -65,13 +65,14 @@ use self::segment::Arrival;
 use self::state::{LiveState, patience};
 use self::streams::Child;
 use self::turns::{PlaylistTurn, Turns};
-use crate::hls::history::{Listed, SegmentSpan, Stretch};
-use crate::hls::playlist::{Media, Playlist, Segment, Variables};
+use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch};
+use crate::hls::playlist::{Media, Playlist, Variables};
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Clock, Moment, Pulse, WallTime};
 use crate::model::extension::Extension;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::liveness::Liveness;
+use crate::model::meta::etag_number;
 
 /// What a name takes beside its text, in bytes.
 const NAME_BYTES: usize = 48;
@@ -198,16 +199,18 @@ impl Live {
                 let version = Outline::of(&names, media, known, etag);
                 let (noted, step) = {
                     let mut state = self.state.lock();
-                    state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), stored)
+                    state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), &stored)
                 };
-                let until = |segment: &Segment| {
-                    let found = names.key(&segment.uri);
+                let known = |uri: &str| {
+                    let found = names.key(uri);
                     let arrivals = self.arrivals.lock();
-                    let arrived = found.and_then(|found| arrivals.get(&found));
+                    let arrived = found.as_ref().and_then(|key| arrivals.get(key));
                     let left = arrived.map_or(expires, |arrival| arrival.expires.max(expires)).since(now.moment);
-                    now.wall + left
+                    drop(arrivals);
+                    StoredBytes { until: now.wall + left, etag: found.and_then(|key| etag_number(&stored(&key)?)) }
                 };
-                self.histories.follow(key, media, step, now.wall, until);
+                let renditions = || self.state.lock().streams.renditions(key);
+                self.histories.follow(key, media, step, now.wall, known, renditions);
                 noted
             }
             Understood::Dash(manifest) => {
@@ -295,6 +298,12 @@ impl Live {
     /// What a media playlist has listed between two moments; `None` when it has no history.
     pub(super) fn stretch(&self, key: &Key, start: Option<WallTime>, end: Option<WallTime>) -> Option<Stretch> {
         self.histories.stretch(key, start, end)
+    }
+
+    /// The largest target duration of the renditions of its stream, in seconds.
+    pub(super) fn target_of_renditions(&self, key: &Key) -> u64 {
+        let renditions = self.state.lock().streams.renditions(key);
+        self.histories.target(&renditions)
     }
 
     /// Which segments lie between two moments, if any; `None` when the playlist has no history. Cancel-safe.

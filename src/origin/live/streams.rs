@@ -128,6 +128,16 @@ impl StreamTable {
         self.by_key.get_mut(master)?.fault.replace(fault.to_owned())
     }
 
+    /// The media playlists that are named together with this one, itself included.
+    pub(super) fn renditions(&self, child: &Key) -> Vec<Key> {
+        let masters = self.parents.get(child).map(Vec::as_slice).unwrap_or_default();
+        let children = masters.iter().filter_map(|master| self.by_key.get(master)).flat_map(|master| &master.children);
+        let mut keys: Vec<Key> = children.map(|child| child.key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     pub(super) fn remove(&mut self, key: &Key) {
         self.disown(key);
         self.by_key.remove(key);

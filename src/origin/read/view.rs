@@ -1,21 +1,33 @@
 //! The views: what is laid over an object that was found, by what the reader asked for and what the namespace's rules say.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
 use super::{Found, Reader, made};
+use crate::auth::grant::Grant;
 use crate::auth::secret::Secret;
-use crate::hls::playlist::{self, Playlist};
+use crate::hls::playlist::{self, Playlist, is_unknown};
+use crate::hls::renditions::{self, Choice};
+use crate::hls::uri::{self, Meant};
 use crate::hls::{coding, rewrite, skip};
+use crate::model::clock::WallTime;
+use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::meta::Meta;
 use crate::origin::cuts::AskedDelta;
+use crate::origin::namespace::Hosted;
 use crate::origin::policy::OnStale;
-use crate::origin::{OriginError, legible};
+use crate::origin::{OriginError, Shift, legible};
 
 /// How long caches may keep a multivariant playlist whose children are cut at times that were counted from now.
 const RELATIVE_MAX_AGE: u64 = 1;
+/// A rendition that ends this long before another one stands still, and is not waited for.
+const STANDS_STILL: Duration = Duration::from_secs(30);
+/// The longest multivariant playlist that is made, in bytes.
+const MAX_MADE: usize = 16 << 20;
 
 /// Refuses the playlist of a stream that has stood still, where the namespace wants that to be told.
 ///
@@ -56,23 +68,63 @@ pub(super) async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, 
     Ok(Found::made(entry, found.left, found.max_age).varying())
 }
 
-/// Where a window of time is asked for: the same multivariant playlist, whose children are asked for that window. Cancel-safe.
+/// Where a window of time is asked for: the multivariant playlist of that time, whose media playlists are asked for that window. Those
+/// that have nothing in it are not named: a player that is told of one and gets a 404 may stop. Cancel-safe.
 ///
 /// # Errors
-/// [`OriginError::NothingRetained`], when it is no multivariant playlist: then there is no history to it.
+/// [`OriginError::NothingRetained`], when it is no multivariant playlist: then there is no history to it; or when nothing of it is there.
 pub(super) async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let Some(shift) = reader.spec.shift else { return Ok(found) };
     let meta = found.meta();
-    let (window, host, body) = (shift.window.to_string(), reader.spec.host.map(str::to_owned), found.body().clone());
+    let (hosted, grant, object) = (Arc::clone(reader.hosted), reader.grant.clone(), reader.object.clone());
+    let body = found.body().clone();
     let work = move || {
-        let is_multivariant = matches!(playlist::parse(&body), Ok(Playlist::Multivariant(_)));
-        is_multivariant.then(|| rewrite::inherit(Kind::Playlist, &body, &window, host.as_deref()))
+        let text = std::str::from_utf8(&body).ok()?;
+        let Ok(Playlist::Multivariant(_)) = playlist::parse(&body) else { return None };
+        of_its_time(&hosted, &grant, &object, text, shift)
     };
     let rewritten = reader.hosted.work.of_readers.work(found.body().len(), work).await?;
     let body = rewritten.ok_or(OriginError::NothingRetained)?;
     let max_age = if shift.relative { found.max_age.min(RELATIVE_MAX_AGE) } else { found.max_age };
     let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, &reader.object.key, found.left) };
-    Ok(Found::made(made::playlist(&reader.object.key, meta, body), found.left, max_age))
+    Ok(Found::made(made::playlist(&reader.object.key, meta, body.into_bytes()), found.left, max_age))
+}
+
+/// The multivariant playlist with what there is of it in a window; `None`: nothing.
+fn of_its_time(hosted: &Hosted, grant: &Grant, object: &ObjectId, text: &str, shift: Shift) -> Option<String> {
+    let mut known: HashMap<Key, Option<WallTime>> = HashMap::new();
+    let mut ends = |uri: &str| {
+        let child = uri::meant(object, uri).map(|meant| match meant {
+            Meant::Ours(found) | Meant::Under { object: found, .. } => found,
+        });
+        let child = child.filter(|child| child.namespace == object.namespace)?;
+        *known.entry(child.key.clone()).or_insert_with(|| hosted.ends(grant, &child, shift.window))
+    };
+    // All that was counted from now has one end, which all have reached but those that stand still: it is there at once.
+    let mut window = shift.window;
+    if shift.relative {
+        let mut all = Vec::new();
+        let _ = renditions::choose(text, |uri| {
+            all.extend(ends(uri));
+            Choice::LeftOut
+        });
+        let newest = all.iter().max().copied()?;
+        let reached = all.into_iter().filter(|end| newest.since(*end) <= STANDS_STILL).min();
+        window.end = window.end.min(reached.filter(|end| window.start.is_none_or(|start| *end > start))).or(window.end);
+    }
+    let query = window.to_string();
+    let asked = |uri: &str| {
+        let (before, fragment) = uri.split_at(uri.find('#').unwrap_or(uri.len()));
+        let joint = match before.find('?') {
+            None => "?",
+            Some(at) if at + 1 == before.len() => "",
+            Some(_) => "&",
+        };
+        Choice::Named([before, joint, &query, fragment].concat())
+    };
+    // What is called by a variable is known to who asks, and not here (RFC 8216bis 4.3).
+    let choice = |uri: &str| if is_unknown(uri) || ends(uri).is_some() { asked(uri) } else { Choice::LeftOut };
+    renditions::choose(text, choice).map(|chosen| chosen.text).filter(|text| text.len() <= MAX_MADE)
 }
 
 /// Where the reader asks for a delta update, and the packager offers them: the playlist without what lies beyond its skip boundary. Made

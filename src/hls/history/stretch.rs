@@ -1,0 +1,100 @@
+//! A part of a history: what lies between two moments.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use super::listed::Listed;
+use super::{History, ListHead};
+use crate::model::clock::WallTime;
+
+/// A part of a history, to be looked at without holding it.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// The segments that lie in it, wholly or in part.
+    pub listed: Vec<Arc<Listed>>,
+    /// Those before it, oldest first, whose tags begin or end something that it may lie in.
+    pub marked: Vec<Arc<Listed>>,
+    /// Of those whose name was listed again, by their number: what tells the bytes of the last listing from others.
+    pub successors: HashMap<u64, Option<u64>>,
+    /// What is said of the whole.
+    pub head: ListHead,
+    /// The playlist has its end.
+    pub ended: bool,
+    /// Something of its beginning was forgotten already, and more of it will be.
+    pub is_cut_short: bool,
+    /// It goes to the last segment there is.
+    pub is_to_the_last: bool,
+    /// Where time goes back: the number of the first segment in between that begins after its end, and when that was heard.
+    pub beyond: Option<(u64, WallTime)>,
+}
+
+/// Which segments lie between two moments, in numbers: what a window is rounded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentSpan {
+    /// The number of the first one.
+    pub first: u64,
+    /// The number of the last one.
+    pub last: u64,
+    /// How many have been listed since the beginning of the history: with another one it is another history.
+    pub listed: u64,
+    /// When the last one ends.
+    pub ends: WallTime,
+    /// There is no later one.
+    pub is_to_the_last: bool,
+}
+
+impl History {
+    /// The segments between two moments.
+    #[must_use]
+    pub fn stretch(&self, start: Option<WallTime>, end: Option<WallTime>) -> Stretch {
+        let listed: Vec<_> = self.between(start, end).cloned().collect();
+        let number = |listed: Option<&Arc<Listed>>| listed.map(|listed| listed.number);
+        let again = listed.iter().filter(|listed| listed.is_listed_again());
+        let newest = |listed: &Arc<Listed>| self.at(*self.names.get(&self.hasher.hash_one(listed.name()))?);
+        let first = listed.first().map_or(0, |first| first.number);
+        let is_beyond = |listed: &&Arc<Listed>| listed.number > first && end.is_some_and(|end| listed.at >= end);
+        let beyond = if self.backwards > 0 { self.listed.iter().find(is_beyond) } else { None };
+        Stretch {
+            beyond: beyond.and_then(|beyond| Some((beyond.number, beyond.heard?))),
+            is_cut_short: self.has_forgotten && number(listed.first()) == number(self.listed.front()),
+            is_to_the_last: number(listed.last()) == number(self.listed.back()),
+            marked: self.marked.iter().filter(|marked| marked.number < first).cloned().collect(),
+            successors: again.map(|listed| (listed.number, newest(listed).and_then(|newest| newest.etag()))).collect(),
+            listed,
+            head: self.head.clone(),
+            ended: self.ended,
+        }
+    }
+
+    /// Which these are; `None`, when there are none.
+    #[must_use]
+    pub fn span(&self, start: Option<WallTime>, end: Option<WallTime>) -> Option<SegmentSpan> {
+        let mut between = self.between(start, end);
+        let first = between.next()?;
+        let last = between.next_back().unwrap_or(first);
+        Some(SegmentSpan {
+            first: first.number,
+            last: last.number,
+            listed: self.forgotten + self.listed.len() as u64,
+            ends: last.end(),
+            is_to_the_last: Some(last.number) == self.listed.back().map(|last| last.number),
+        })
+    }
+
+    /// The segments between two moments: looked up where time goes on from each to the next, as it nearly always does; else looked for.
+    pub(super) fn between(
+        &self,
+        start: Option<WallTime>,
+        end: Option<WallTime>,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
+        let is_after = move |listed: &Arc<Listed>| start.is_none_or(|start| listed.end() > start);
+        let is_before = move |listed: &Arc<Listed>| end.is_none_or(|end| listed.at < end);
+        let (mut from, mut to) = (0, self.listed.len());
+        if self.backwards == 0 {
+            from = self.listed.partition_point(|listed| !is_after(listed));
+            to = self.listed.partition_point(is_before).max(from);
+        }
+        self.listed.range(from..to).filter(move |listed| is_after(listed) && is_before(listed))
+    }
+}

@@ -1,0 +1,114 @@
+//! Marks of a stream's moments, in the dialects encoders write: which of those that were said before a list's beginning it still needs.
+//!
+//! | dialect | a break begins | and ends |
+//! | --- | --- | --- |
+//! | RFC 8216 4.3.2.7 | `EXT-X-DATERANGE` with `SCTE35-OUT` | by its duration or end, or one with `SCTE35-IN` |
+//! | Elemental | `EXT-X-CUE-OUT`, with `EXT-OATCLS-SCTE35` above it | `EXT-X-CUE-IN` |
+//! | Adobe | `EXT-X-CUE:TYPE="SpliceOut"` | `EXT-X-CUE:TYPE="SpliceIn"` |
+//! | SCTE 35 enhanced | `EXT-X-SCTE35` with `CUE-OUT=YES` | one with `CUE-IN=YES` |
+//!
+//! What a list repeats as its break goes on (`EXT-X-CUE-OUT-CONT`) stays where it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::history::Listed;
+use super::playlist::attributes::{attributes, seconds};
+use crate::model::clock::WallTime;
+
+/// The date ranges among these lines that are not over at that moment, oldest first. One without an end goes on until another of its
+/// ID ends it.
+pub(super) fn date_ranges<'a>(marked: impl Iterator<Item = &'a Listed>, at: WallTime) -> Vec<Arc<str>> {
+    let lines = marked.flat_map(|listed| listed.tags.iter().flat_map(|tags| tags.iter()));
+    let mut open: Vec<(Option<&str>, &Arc<str>)> = Vec::new();
+    for line in lines.filter(|line| line.starts_with(DATE_RANGE)) {
+        let list = &line[DATE_RANGE.len()..];
+        let id = value(list, "ID");
+        let is_over = ends(list).is_some_and(|end| end <= at) || value(list, "SCTE35-IN").is_some();
+        if is_over {
+            open.retain(|(known, _)| *known != id);
+        } else if !open.iter().any(|(_, known)| *known == line) {
+            open.push((id, line));
+        }
+    }
+    open.into_iter().map(|(_, line)| Arc::clone(line)).collect()
+}
+
+const DATE_RANGE: &str = "#EXT-X-DATERANGE:";
+
+fn value<'a>(list: &'a str, name: &str) -> Option<&'a str> {
+    attributes(list).find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// When a date range ends, if it says so.
+fn ends(list: &str) -> Option<WallTime> {
+    let start = value(list, "START-DATE").and_then(WallTime::parse);
+    let length = value(list, "DURATION").or_else(|| value(list, "PLANNED-DURATION")).and_then(seconds);
+    value(list, "END-DATE").and_then(WallTime::parse).or_else(|| Some(start? + length?))
+}
+
+/// The lines that open the break by cues in which the first segment of a list lies; none, where it lies in none or opens it itself.
+pub(super) fn opening<'a>(marked: impl Iterator<Item = &'a Listed>, first: &Listed) -> Vec<String> {
+    let mut open: Option<&Listed> = None;
+    for listed in marked {
+        let lines = listed.tags.as_deref().unwrap_or_default();
+        if lines.iter().any(|line| is_out(line)) {
+            open = Some(listed);
+        } else if lines.iter().any(|line| is_in(line)) {
+            open = None;
+        }
+    }
+    let own = first.tags.as_deref().unwrap_or_default();
+    let Some(open) = open.filter(|_| !own.iter().any(|line| is_out(line) || is_in(line))) else { return Vec::new() };
+    let elapsed = first.at.since(open.at);
+    let lines = open.tags.as_deref().unwrap_or_default();
+    let lengths = || lines.iter().filter(|line| is_out(line)).filter_map(|line| Some((line, length(line)?)));
+    if lengths().any(|(_, (_, length))| length <= elapsed) {
+        return Vec::new();
+    }
+    let cues = lines.iter().filter(|line| !line.starts_with(DATE_RANGE) && super::playlist::is_mark(line));
+    let left = |line: &Arc<str>| match length(line).filter(|_| is_out(line)) {
+        Some((place, length)) => {
+            let left = length.saturating_sub(elapsed).as_secs_f64();
+            format!("{}{left:.3}{}", &line[..place.start], &line[place.end..])
+        }
+        None => line.to_string(),
+    };
+    cues.map(left).collect()
+}
+
+fn is_out(line: &str) -> bool {
+    let (tag, list) = line.split_once(':').unwrap_or((line, ""));
+    match tag {
+        "#EXT-X-CUE-OUT" => true,
+        "#EXT-X-CUE" => value(list, "TYPE") == Some("SpliceOut"),
+        "#EXT-X-SCTE35" => value(list, "CUE-OUT") == Some("YES"),
+        _ => false,
+    }
+}
+
+fn is_in(line: &str) -> bool {
+    let (tag, list) = line.split_once(':').unwrap_or((line, ""));
+    match tag {
+        "#EXT-X-CUE-IN" => true,
+        "#EXT-X-CUE" => value(list, "TYPE") == Some("SpliceIn"),
+        "#EXT-X-SCTE35" => value(list, "CUE-IN") == Some("YES"),
+        _ => false,
+    }
+}
+
+/// How long the break of a cue is to be, and where in its line that stands: as an attribute or alone.
+fn length(line: &str) -> Option<(std::ops::Range<usize>, Duration)> {
+    let list = line.find(':')? + 1;
+    let place = match line[list..].find("DURATION=") {
+        Some(at) => {
+            let from = list + at + "DURATION=".len();
+            let quote = usize::from(line[from..].starts_with('"'));
+            let end = line[from + quote..].find(['"', ',', ' ']).map_or(line.len(), |end| from + quote + end);
+            from + quote..end
+        }
+        None => list..line[list..].find(',').map_or(line.len(), |end| list + end),
+    };
+    let length = seconds(&line[place.clone()])?;
+    Some((place, length))
+}
