@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| springhead::fuzzing::digest(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| springhead_fuzz::hold(springhead::fuzzing::digest, bytes, 1000));

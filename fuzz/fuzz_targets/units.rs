@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| springhead::fuzzing::units(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| springhead_fuzz::hold(springhead::fuzzing::units, bytes, 1000));

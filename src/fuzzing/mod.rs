@@ -1,7 +1,8 @@
 //! What holds of every reader of foreign bytes, whatever the bytes: the entry points of `fuzz/`, and of the tests below, which
 //! drive the same ones for a moment on a stable toolchain. Not built into the server.
 //!
-//! Each takes any bytes, and panics when a rule is broken.
+//! Each takes any bytes, and panics when a rule is broken. The memory that each holds for a byte of the input is bounded by
+//! `fuzz/src/lib.rs`, the instructions by `tests/costs`.
 
 #[cfg(test)]
 mod costs;
