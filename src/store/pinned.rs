@@ -173,6 +173,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::model::id::Namespace;
+    use crate::store::tests::{key, meta, namespace};
 
     fn pinned(capacity: u64, clock: &Clock) -> Arc<Pinned> {
         let gauge = Metrics::new().namespace(&Namespace::parse("n").unwrap()).pinned_bytes;
@@ -198,6 +199,20 @@ mod tests {
         // Without readers nothing is ever counted.
         drop(pinned.lend(Bytes::from(vec![7; 100])));
         assert_eq!(pinned.bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_made_for_readers_is_counted_when_they_alone_hold_it() {
+        let hot = namespace();
+        for (length, counted) in [(200 << 10, 200 << 10), (1000, 0)] {
+            let made = hot.made(key("window.m3u8"), Bytes::from(vec![7; length]), meta(&hot));
+            let reader = made.body.slice(100..);
+            assert_eq!(hot.usage().pinned, 0, "it is kept for others");
+            drop(made);
+            assert_eq!(hot.usage().pinned, counted);
+            drop(reader);
+            assert_eq!(hot.usage().pinned, 0);
+        }
     }
 
     #[test]

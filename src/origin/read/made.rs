@@ -15,9 +15,9 @@ pub(super) fn describe(hosted: &Hosted, key: &Key, left: Duration) -> Meta {
     Meta::plain(Kind::Playlist, types::content_type(key, None), hosted.hot.clock(), left)
 }
 
-/// A version of this body.
-pub(super) fn playlist(key: &Key, meta: Meta, body: Vec<u8>) -> Arc<Entry> {
+/// A version of this body. What slow readers hold of it counts as what is gone.
+pub(super) fn playlist(hosted: &Hosted, key: &Key, meta: Meta, body: Vec<u8>) -> Arc<Entry> {
     let body = Body::new(body);
     let (etag, last_modified) = meta::validators(&meta::etag(body.hash), meta.modified);
-    Arc::new(Entry::new(key.clone(), body.bytes, Meta { etag, last_modified, ..meta }))
+    Arc::new(hosted.hot.made(key.clone(), body.bytes, Meta { etag, last_modified, ..meta }))
 }

@@ -79,7 +79,7 @@ impl Hosted {
         let cut = shift::cut(&stretch, asked, now, presence)?;
         let mut meta = made::describe(self, &object.key, cut.until.since(now));
         meta.target_duration = Some(cut.target);
-        Ok(Made { entry: made::playlist(&object.key, meta, cut.text.into_bytes()), until: cut.until, settled: cut.settled })
+        Ok(Made { entry: made::playlist(self, &object.key, meta, cut.text.into_bytes()), until: cut.until, settled: cut.settled })
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, 
     let work = move || legible::unpack(&hosted, coding, &body).ok();
     let Some(clear) = reader.hosted.work.of_readers.work(usize::MAX, work).await? else { return Ok(found.varying()) };
     let meta = Meta { content_encoding: None, ..meta.clone() };
-    let entry = made::playlist(&reader.object.key, meta, clear);
+    let entry = made::playlist(reader.hosted, &reader.object.key, meta, clear);
     Ok(Found::made(entry, found.left, found.max_age).varying())
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, O
     let body = rewritten.ok_or(OriginError::NothingRetained)?;
     let max_age = if shift.relative { found.max_age.min(RELATIVE_MAX_AGE) } else { found.max_age };
     let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, &reader.object.key, found.left) };
-    Ok(Found::made(made::playlist(&reader.object.key, meta, body.into_bytes()), found.left, max_age))
+    Ok(Found::made(made::playlist(reader.hosted, &reader.object.key, meta, body.into_bytes()), found.left, max_age))
 }
 
 /// The multivariant playlist with what there is of it in a window; `None`: nothing.
@@ -140,7 +140,8 @@ pub(super) async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, O
     let hosted = reader.hosted;
     let asked = AskedDelta { playlist: reader.object.key.clone(), etag: meta.etag.clone() };
     let (key, body, of_whole) = (reader.object.key.clone(), found.body().clone(), meta.clone());
-    let work = move || skip::delta(&body).map(|update| made::playlist(&key, of_whole, update));
+    let shared = Arc::clone(hosted);
+    let work = move || skip::delta(&body).map(|update| made::playlist(&shared, &key, of_whole, update));
     let make = hosted.work.of_readers.work(found.body().len(), work);
     let made = hosted.work.deltas.get(asked, hosted.hot.clock().now(), make).await?;
     Ok(made.map_or(found.clone(), |update| Found::made(update, found.left, found.max_age)))
@@ -162,6 +163,6 @@ pub(super) async fn inherited(reader: Reader<'_>, found: Found) -> Result<Found,
     let (kind, body) = (meta.kind, found.body().clone());
     let work = move || rewrite::inherit(kind, &body, query.expose(), host.as_deref());
     let body = reader.hosted.work.of_readers.work(found.body().len(), work).await?;
-    let entry = made::playlist(&reader.object.key, meta.clone(), body);
+    let entry = made::playlist(reader.hosted, &reader.object.key, meta.clone(), body);
     Ok(Found::made(entry, found.left, found.max_age).personal())
 }
