@@ -463,18 +463,25 @@ fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_the_log_and_webhooks(
     let origin = settings(&format!("hold = \"off\"\n[webhooks]\nurls = [\"{url}\"]"));
     let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\na/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=90000000\nb/p.m3u8\n";
     origin.store("master.m3u8", master);
-    for number in 100..104 {
+    let now = |offset: i64| {
+        let output = std::process::Command::new("date")
+            .args(["-u", "-d", &format!("{offset} seconds"), "+%Y-%m-%dT%H:%M:%S.%3NZ"])
+            .output();
+        format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", String::from_utf8(output.unwrap().stdout).unwrap().trim())
+    };
+    let date = now(-5);
+    for number in 100..105 {
         origin.store(&format!("a/{number}.ts"), vec![0; 4000]);
-        origin.store("a/p.m3u8", media(100, number, 1, ""));
+        origin.store("a/p.m3u8", media(100, number, 1, &date));
     }
     origin.store("b/100.ts", "b");
-    origin.store("b/p.m3u8", media(100, 100, 1, ""));
+    origin.store("b/p.m3u8", media(100, 100, 1, &date));
     event(&origin, "started");
     event(&origin, "drift");
     event(&origin, "bitrate-over");
-    origin.store("a/p.m3u8", media(100, 104, 1, ""));
+    origin.store("a/p.m3u8", media(100, 105, 1, ""));
     event(&origin, "gap");
-    origin.store("a/p.m3u8", media(100, 103, 1, ""));
+    origin.store("a/p.m3u8", media(100, 104, 1, ""));
     event(&origin, "sequence-back");
     origin.store("a/0.ts", "new");
     origin.store("a/p.m3u8", media(0, 0, 1, ""));
@@ -487,12 +494,6 @@ fn each_trouble_of_a_stream_is_seen_in_the_api_the_figures_the_log_and_webhooks(
     assert_eq!(origin.get("b/p.m3u8").text(), "<html>not a playlist</html>", "it is stored as it came");
     let delete = Request::new("DELETE", origin.path("a/0.ts")).bearer(&origin.encoder).send(origin.address);
     assert_eq!(delete.status, 204);
-    let now = |offset: i64| {
-        let output = std::process::Command::new("date")
-            .args(["-u", "-d", &format!("{offset} seconds"), "+%Y-%m-%dT%H:%M:%S.%3NZ"])
-            .output();
-        format!("#EXT-X-PROGRAM-DATE-TIME:{}\n", String::from_utf8(output.unwrap().stdout).unwrap().trim())
-    };
     origin.store("c/1.ts", "c");
     origin.store("c/p.m3u8", media(1, 1, 1, &now(60)));
     event(&origin, "clock-drift");
