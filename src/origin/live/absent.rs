@@ -8,6 +8,7 @@ use super::dash::Dash;
 use super::event::{EventSubject, Now};
 use super::rendition::FollowedRendition;
 use super::state::LiveState;
+use super::streams::Child;
 use crate::model::clock::Moment;
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
@@ -86,9 +87,16 @@ impl LiveState {
         let Self { streams, renditions, events, .. } = self;
         let Some(master) = streams.get_mut(key) else { return };
         let is_here = |child: &Key| renditions.contains_key(child) || here(child);
-        let absent: Vec<Key> = master.children.iter().map(|child| &child.key).filter(|child| !is_here(child)).cloned().collect();
-        master.was_here |= absent.len() < master.children.len();
-        let is_over = master.was_here && absent.len() == master.children.len();
+        // What stands under a host of which nothing is here is somebody else's.
+        let is_ours = |child: &&Child| {
+            let mut beside = master.children.iter().filter(|other| other.under == child.under);
+            child.under.is_none() || beside.any(|other| is_here(&other.key))
+        };
+        let ours: Vec<&Key> = master.children.iter().filter(is_ours).map(|child| &child.key).collect();
+        let absent: Vec<Key> = ours.iter().filter(|child| !is_here(child)).map(|child| (*child).clone()).collect();
+        let count = ours.len();
+        master.was_here |= absent.len() < count;
+        let is_over = master.was_here && absent.len() == count;
         let absent = if is_over || now.wall.since(master.since) < RENDITION_GRACE { Vec::new() } else { absent };
         for child in absent.iter().filter(|child| !master.absent.contains(child)) {
             let subject = EventSubject { namespace, stream: key, playlist: child };

@@ -50,39 +50,39 @@ pub(super) struct Child {
     /// The announced peak, in bits a second (RFC 8216 4.3.4.2).
     pub(super) bandwidth: Option<u64>,
     pub(super) resolution: Option<(u32, u32)>,
-    /// It stands under another host, or at the root: it is ours if such a playlist comes.
-    pub(super) is_elsewhere: bool,
+    /// The host under which it stands, where that may be a CDN whose root is the namespace; empty: the one that the playlist was had from.
+    /// It is ours if it comes, or if another one under that host does.
+    pub(super) under: Option<Box<str>>,
 }
 
 impl Child {
     /// Those that a multivariant playlist names in its own namespace, each once.
     pub(super) fn all_of(object: &ObjectId, playlist: &Multivariant) -> Vec<Self> {
         let here = |uri: &str| {
-            let (found, is_elsewhere) = match meant(object, uri)? {
-                Meant::Ours(found) => (found, false),
-                Meant::Under { object: found, .. } => (found, true),
+            let (found, under) = match meant(object, uri)? {
+                Meant::Ours(found) => (found, None),
+                Meant::Under { object: found, host } => (found, Some(host.to_ascii_lowercase().into_boxed_str())),
             };
-            (found.namespace == object.namespace).then_some((found.key, is_elsewhere))
+            (found.namespace == object.namespace).then_some((found.key, under))
         };
         let mut children: Vec<Self> = Vec::new();
         for variant in &playlist.variants {
-            let Some((key, is_elsewhere)) = here(&variant.uri) else { continue };
+            let Some((key, under)) = here(&variant.uri) else { continue };
             let kind = if variant.i_frames_only { "i-frames" } else { "variant" };
-            children.push(Self { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution, is_elsewhere });
+            children.push(Self { key, kind, bandwidth: variant.bandwidth, resolution: variant.resolution, under });
         }
         for rendition in &playlist.renditions {
-            let Some((key, is_elsewhere)) = rendition.uri.as_deref().and_then(here) else { continue };
+            let Some((key, under)) = rendition.uri.as_deref().and_then(here) else { continue };
             let kind = match rendition.kind {
                 RenditionKind::Audio => "audio",
                 RenditionKind::Video => "video",
                 RenditionKind::Subtitles => "subtitles",
                 _ => "other",
             };
-            children.push(Self { key, kind, bandwidth: None, resolution: None, is_elsewhere });
+            children.push(Self { key, kind, bandwidth: None, resolution: None, under });
         }
         // The same playlist may be named with several audio groups, each time with another bandwidth: the largest counts.
-        let order =
-            |one: &Self, other: &Self| one.is_elsewhere.cmp(&other.is_elsewhere).then(other.bandwidth.cmp(&one.bandwidth));
+        let order = |one: &Self, other: &Self| one.under.cmp(&other.under).then(other.bandwidth.cmp(&one.bandwidth));
         children.sort_by(|one, other| one.key.cmp(&other.key).then(order(one, other)));
         children.dedup_by(|later, first| later.key == first.key);
         children.truncate(CHILDREN);
@@ -91,7 +91,7 @@ impl Child {
 
     /// Bytes that it counts for.
     pub(super) fn bytes(&self) -> usize {
-        CHILD_BYTES + self.key.as_str().len()
+        CHILD_BYTES + self.key.as_str().len() + self.under.as_ref().map_or(0, |host| host.len())
     }
 }
 
@@ -168,7 +168,7 @@ impl StreamTable {
     pub(super) fn is_newly_named(&self, child: &Key, now: WallTime) -> bool {
         let master = self.of(child).and_then(|parent| self.by_key.get(parent));
         master.is_some_and(|master| {
-            let is_ours = master.children.iter().any(|known| known.key == *child && !known.is_elsewhere);
+            let is_ours = master.children.iter().any(|known| known.key == *child && known.under.is_none());
             is_ours && now.since(master.since) < NEW
         })
     }

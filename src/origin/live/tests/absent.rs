@@ -78,6 +78,26 @@ fn what_a_multivariant_playlist_names_has_to_come() {
     assert_eq!(state(&scene, "master.m3u8"), Standing::Ended);
 }
 
+/// Under a CDN's address it is ours if anything under that is.
+#[test]
+fn what_stands_under_another_host_is_missed_where_that_host_is_a_cdn_of_ours() {
+    for (host_of_b, is_missed) in [("https://CDN.example/", true), ("https://other.example/", false)] {
+        let mut scene = Scene::new();
+        let by = |name: &str, host: &str| (format!("\n{name}"), format!("\n{host}{name}"));
+        let [a, b] = [by("a/p.m3u8", "https://cdn.example/"), by("b/p.m3u8", host_of_b)];
+        let master = MASTER.replace(&a.0, &a.1).replace(&b.0, &b.1);
+        assert_eq!(master.matches("https://").count(), 2, "{master}");
+        scene.playlist("master.m3u8", &master);
+        let mut told = Vec::new();
+        for number in 0..7 {
+            scene.turn("a", number);
+            told.extend(scene.look());
+            scene.pass(2.0);
+        }
+        assert_eq!(told.contains(&"rendition-missing b/p.m3u8".to_owned()), is_missed, "{told:?}");
+    }
+}
+
 #[test]
 fn a_multivariant_playlist_that_is_asked_for_and_was_never_uploaded_is_missed() {
     let mut scene = Scene::new();
