@@ -12,7 +12,7 @@ use crate::model::clock::{Clock, Moment, WallTime};
 /// How many target durations are waited for, unless the user says otherwise.
 const TARGETS: u32 = 3;
 /// Two renditions that are further apart make players jump.
-const APART: u64 = 2;
+const APART: u32 = 2;
 /// An encoder's clock may be wrong by as much before it is worth a word.
 const IN_STEP: Duration = Duration::from_secs(2);
 
@@ -223,23 +223,30 @@ pub(super) async fn watch(
 /// Whether the renditions are where each other is.
 pub(super) fn aligned(all: &[Watched]) -> Option<Finding> {
     const STEP: &str = "aligned";
-    // Audio with segments of another length counts differently.
-    let target = all.first()?.target;
-    let comparable: Vec<&Watched> = all.iter().filter(|watched| watched.target == target && watched.refused.is_none()).collect();
-    let (first, last) = (comparable.iter().min_by_key(|w| w.last())?, comparable.iter().max_by_key(|w| w.last())?);
+    // Numbers of different playlists compare to nothing (RFC 8216 6.3.2): dates do, or else what each has listed in the same time.
+    let comparable: Vec<&Watched> =
+        all.iter().filter(|watched| watched.refused.is_none() && !watched.media.i_frames_only).collect();
+    let target = comparable.iter().map(|watched| watched.target).max()?;
+    let dates: Option<Vec<WallTime>> = comparable.iter().map(|watched| watched.edge()).collect();
+    let behind = |at: usize, other: usize| match &dates {
+        Some(dates) => dates[other].since(dates[at]),
+        None => comparable[other].grown.saturating_sub(comparable[at].grown),
+    };
+    let order = |at: &usize, other: &usize| behind(*other, *at).cmp(&behind(*at, *other));
+    let (last, first) = ((0..comparable.len()).min_by(order)?, (0..comparable.len()).max_by(order)?);
     if comparable.len() < 2 {
         return None;
     }
-    let apart = last.last() - first.last();
-    if apart >= APART {
-        let text = format!("{} is {apart} segments behind {}", first.name, last.name);
+    let apart = behind(last, first);
+    if apart >= target * APART {
+        let text = format!("{} is {} behind {}", comparable[last].name, spoken(apart), comparable[first].name);
         return Some(Finding::warning(
             STEP,
             text,
             "a player that changes between them jumps: does the encoder make both at the same time, with the same keyframes?",
         ));
     }
-    Some(Finding::ok(STEP, format!("{} renditions are at most {apart} segments apart", comparable.len())))
+    Some(Finding::ok(STEP, format!("{} renditions are at most {} apart", comparable.len(), spoken(apart))))
 }
 
 /// The encoder's clock, as far as its playlists tell.
