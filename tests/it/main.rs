@@ -57,4 +57,5 @@ mod traces;
 mod tutorial;
 mod unread;
 mod upkeep;
+mod windows;
 mod write;

@@ -23,7 +23,7 @@ use crate::programs::{assert_is_here, kept, limited, program};
 
 /// How a play went; tests/players/play.mjs says what each figure is.
 #[derive(Debug, Deserialize)]
-struct Play {
+pub(crate) struct Play {
     player: String,
     startup: Option<f64>,
     frames: Vec<u64>,
@@ -73,8 +73,18 @@ impl Play {
     }
 }
 
+impl Play {
+    /// It never gave up and came to the end of this stream, having shown so many frames at least.
+    pub(crate) fn plays_to_the_end(&self, stream: &str, frames: u64) {
+        assert!(self.fatal.is_empty() && self.ended, "{stream}: {self:?}");
+        assert!(self.missed.is_empty(), "{stream}: nothing is named that is not there: {self:?}");
+        // The last, begun second is left out.
+        assert!(self.frames.iter().sum::<u64>() >= frames, "{stream}: {self:?}");
+    }
+}
+
 /// Players at work.
-struct Players {
+pub(crate) struct Players {
     node: Process,
     lines: BufReader<ChildStdout>,
     number: usize,
@@ -82,7 +92,7 @@ struct Players {
 
 impl Players {
     /// Starts them all in one browser; each play is an object as tests/players/play.mjs takes it.
-    fn start(plays: &[Value]) -> Self {
+    pub(crate) fn start(plays: &[Value]) -> Self {
         let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players/play.mjs");
         assert_is_here("chromium");
@@ -110,7 +120,7 @@ impl Players {
     }
 
     /// Waits until they are through.
-    fn finish(mut self) -> Vec<Play> {
+    pub(crate) fn finish(mut self) -> Vec<Play> {
         let mut plays: Vec<(u64, Play)> = Vec::new();
         while plays.len() < self.number {
             let event = self.next();
