@@ -112,3 +112,77 @@ fn length(line: &str) -> Option<(std::ops::Range<usize>, Duration)> {
     let length = seconds(&line[place.clone()])?;
     Some((place, length))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::hls::history::{History, Step};
+    use crate::hls::rules;
+    use crate::hls::shift::{CutSpec, Presence, Window, cut};
+    use crate::hls::texts::media;
+    use crate::model::clock::WallTime;
+
+    const T0: u64 = 1_767_225_600_000;
+
+    /// Eight two-second segments with these lines above the third, and a window from within the fifth on.
+    fn clip(head: &str, third: &str) -> String {
+        let mut text =
+            format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{head}#EXT-X-PROGRAM-DATE-TIME:{}\n", WallTime::from_millis(T0));
+        for number in 0..8 {
+            text += &format!("{}#EXTINF:2,\n{number}.ts\n", if number == 2 { third } else { "" });
+        }
+        let mut history = History::default();
+        let now = WallTime::from_millis(T0 + 16_000);
+        history.follow(&media(&text), Step::Unknown, now, |_| WallTime::from_millis(u64::MAX / 2).into());
+        let window = Window { start: Some(WallTime::from_millis(T0 + 8_500)), end: None };
+        let stretch = history.stretch(window.start, window.end);
+        let made = cut(&stretch, CutSpec { window, ..CutSpec::default() }, now, |_| Presence::Here).unwrap().text;
+        assert_eq!(rules::alone(&made), vec![], "{made}");
+        made
+    }
+
+    #[test]
+    fn a_clip_within_a_break_opens_it_in_its_dialect() {
+        for (said, opens) in [
+            ("#EXT-OATCLS-SCTE35:/DAl\n#EXT-X-CUE-OUT:30\n", "#EXT-OATCLS-SCTE35:/DAl\n#EXT-X-CUE-OUT:26.000\n"),
+            ("#EXT-X-CUE-OUT:DURATION=30.5\n", "#EXT-X-CUE-OUT:DURATION=26.500\n"),
+            ("#EXT-X-CUE-OUT\n", "#EXT-X-CUE-OUT\n"),
+            ("#EXT-X-CUE:TYPE=\"SpliceOut\",ID=\"1\",DURATION=30\n", "#EXT-X-CUE:TYPE=\"SpliceOut\",ID=\"1\",DURATION=26.000\n"),
+            (
+                "#EXT-X-SCTE35:CUE=\"/D\",CUE-OUT=YES,DURATION=\"30\"\n",
+                "#EXT-X-SCTE35:CUE=\"/D\",CUE-OUT=YES,DURATION=\"26.000\"\n",
+            ),
+            (
+                "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-01-01T00:00:04Z\",DURATION=30,SCTE35-OUT=0xFC\n",
+                "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-01-01T00:00:04Z\",DURATION=30,SCTE35-OUT=0xFC\n",
+            ),
+        ] {
+            let made = clip("", said);
+            assert!(
+                made.contains(&format!("{opens}#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:08.000Z\n#EXTINF:2.000000,\n4.ts\n")),
+                "{made}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_not_opened() {
+        for said in [
+            "#EXT-X-CUE-OUT:4\n",
+            "#EXT-X-CUE-IN\n",
+            "#EXT-X-SPLICEPOINT-SCTE35:/D\n",
+            "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-01-01T00:00:04Z\",DURATION=4\n",
+        ] {
+            let made = clip("", said);
+            assert!(!made.contains("CUE") && !made.contains("SCTE35") && !made.contains("DATERANGE"), "{made}");
+        }
+    }
+
+    #[test]
+    fn what_an_encoder_wrote_stays() {
+        let made = clip("#EXT-X-IMAGES-ONLY\n#EXT-X-UNHEARD-OF:1\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-VERSION:7\n", "");
+        for line in ["#EXT-X-IMAGES-ONLY\n", "#EXT-X-UNHEARD-OF:1\n", "#EXT-X-INDEPENDENT-SEGMENTS\n", "#EXT-X-VERSION:7\n"] {
+            assert!(made.contains(line), "{line}: {made}");
+        }
+        assert!(!made.contains("I-FRAMES-ONLY"), "pictures are no key frames");
+    }
+}
