@@ -341,6 +341,7 @@ fn service<S: Site>(
             state.set_multiplexed();
         }
         let accepted = state.request_begins();
+        state.announce_body(request.body().size_hint().exact().unwrap_or(0));
         // Most requests are reads: a body that is at its end already needs no room.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         // What it does at once is done in the order in which the heads have come, on whichever threads it goes on.

@@ -1,7 +1,7 @@
 //! What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use axum::http::{HeaderValue, Method, Uri};
 use parking_lot::Mutex;
@@ -41,6 +41,8 @@ pub(in crate::web) struct ConnectionState {
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
+    /// How long the newest request's body is said to be, and one more; 0 once that has been taken.
+    announced: AtomicU64,
     has_cut_off: AtomicBool,
     cut_off: Mutex<Vec<CutOff>>,
     unread: OnceLock<Box<(Unread, HeaderValue)>>,
@@ -69,6 +71,20 @@ impl ConnectionState {
         if !self.begun.load(Ordering::Relaxed) {
             self.first_request.notified().await;
         }
+    }
+
+    /// A request's body is this long, as far as its head says.
+    pub(super) fn announce_body(&self, length: u64) {
+        self.announced.store(length.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How long the body is of a request that has begun since this was asked.
+    pub(super) fn take_announced(&self) -> Option<u64> {
+        let announced = self.announced.load(Ordering::Relaxed);
+        if announced > 0 {
+            self.announced.store(0, Ordering::Relaxed);
+        }
+        announced.checked_sub(1)
     }
 
     pub(in crate::web) fn request_ends(&self) {

@@ -135,10 +135,14 @@ impl<T: Transport> Connection<T> {
 
     /// Looks for what the HTTP library does not tell, in bytes that have come.
     fn look_at(&mut self, bytes: &[u8]) {
-        if !self.state.is_multiplexed() {
-            let is_head = self.state.phase() == Phase::Head;
-            self.lines.look(bytes, is_head, |request| self.state.cut_off(request));
+        if self.state.is_multiplexed() {
+            return;
         }
+        if let Some(length) = self.state.take_announced() {
+            self.lines.body_follows(length);
+        }
+        let is_head = self.state.phase() == Phase::Head;
+        self.lines.look(bytes, is_head, |request| self.state.cut_off(request));
     }
 
     /// Whether these bytes are an answer of the HTTP library's own, which says nothing but a status, or the rest of one.
