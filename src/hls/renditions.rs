@@ -38,7 +38,7 @@ pub fn choose(text: &str, mut choice: impl FnMut(&str) -> Choice) -> Option<Chos
     // First who is left of each group.
     let mut groups: HashMap<(&str, &str), bool> = HashMap::new();
     let mut media: Vec<Option<String>> = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| line.starts_with(MEDIA)) {
+    for line in text.lines().map(str::trim_ascii).filter(|line| line.starts_with(MEDIA)) {
         let renamed = renamed(line, &mut choice);
         let list = &line[MEDIA.len()..];
         let value = |name| attributes(list).find(|(known, _)| *known == name).map_or("", |(_, value)| value);
@@ -51,7 +51,7 @@ pub fn choose(text: &str, mut choice: impl FnMut(&str) -> Choice) -> Option<Chos
         text.push_str(line);
         text.push('\n');
     };
-    for line in text.lines().map(str::trim) {
+    for line in text.lines().map(str::trim_ascii) {
         if line.starts_with(MEDIA) {
             if let Some(line) = media.next().flatten() {
                 push(&mut chosen.text, &line);

@@ -102,7 +102,7 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
     // Which map a line is: looked up, since a list of many of them is not to be searched for each.
     let places: HashMap<&str, usize> = verbatim.maps.iter().map(|map| &**map).zip(0..).collect();
     let mut segments = segments.iter();
-    for line in text.lines().map(str::trim) {
+    for line in text.lines().map(str::trim_ascii) {
         let line = if let Some(list) = line.strip_prefix("#EXT-X-MAP:") {
             let map = places.get(list.trim_ascii()).and_then(|at| maps.get(*at));
             match map.and_then(|map| names.add(&map.uri, map.range)) {

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use axum::http::{HeaderValue, Method, Uri};
 use parking_lot::Mutex;
@@ -41,6 +42,9 @@ pub(in crate::web) struct ConnectionState {
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
+    /// Who is told when nothing is unsent any more.
+    awaits_sent: AtomicBool,
+    sent: Mutex<Option<Waker>>,
     /// How long the newest request's body is said to be, and one more; 0 once that has been taken.
     announced: AtomicU64,
     has_cut_off: AtomicBool,
@@ -161,6 +165,7 @@ impl ConnectionState {
     /// Its client can't be written to any more.
     pub(super) fn set_broken(&self) {
         self.broken.store(true, Ordering::Relaxed);
+        self.tell_sent();
     }
 
     /// Whether the client has gone: what is written now goes nowhere.
@@ -176,6 +181,30 @@ impl ConnectionState {
 
     pub(super) fn set_unsent(&self, bytes: usize) {
         self.unsent.store(bytes, Ordering::Relaxed);
+        if bytes == 0 {
+            self.tell_sent();
+        }
+    }
+
+    /// Whether nothing is [unsent](Self::unsent) any more, or nothing will go any more; if not, the task is woken when that is so. What
+    /// became of an answer whose body ends before that would not be known.
+    pub(in crate::web) fn poll_sent(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.unsent() == 0 || self.is_broken() {
+            return Poll::Ready(());
+        }
+        *self.sent.lock() = Some(cx.waker().clone());
+        self.awaits_sent.store(true, Ordering::Relaxed);
+        Poll::Pending
+    }
+
+    fn tell_sent(&self) {
+        // Asked and told by the one task that drives the connection.
+        if self.awaits_sent.load(Ordering::Relaxed) {
+            self.awaits_sent.store(false, Ordering::Relaxed);
+            if let Some(waker) = self.sent.lock().take() {
+                waker.wake();
+            }
+        }
     }
 
     /// A request has come, or part of it, whose target the HTTP library cuts off.

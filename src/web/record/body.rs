@@ -97,6 +97,12 @@ impl http_body::Body for CountedBody {
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 None => {
+                    // A body in chunks is asked for its end while there is room in the library's buffer. What is in there then is not
+                    // sent yet, and the client may never take it: it is seen to the end.
+                    if !self.record.connection.is_multiplexed() {
+                        std::task::ready!(self.record.connection.poll_sent(cx));
+                    }
+                    self.count();
                     self.record.ended();
                     return Poll::Ready(None);
                 }
