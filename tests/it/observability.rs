@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -308,6 +308,34 @@ fn a_client_that_goes_away_shows_in_the_access_log() {
     let line = origin.wait_for_access(|line| line["request_id"] == "writer-gone");
     assert_eq!((&line["outcome"], &line["size"]), (&"broken".into(), &Value::Null));
     assert!((1..100_000).contains(&line["bytes_received"].as_u64().unwrap()), "{line}");
+}
+
+#[test]
+fn who_takes_an_answer_slowly_and_to_its_end_has_had_all_of_it() {
+    let origin = Origin::start();
+    let length = 6 << 20;
+    origin.store("a.ts", bytes(1, length));
+    let mut stream = TcpStream::connect(origin.address).unwrap();
+    let get = Request::new("GET", origin.path("a.ts"))
+        .bearer(&origin.player)
+        .header("X-Request-Id", "slow-reader")
+        .header("Connection", "close");
+    stream.write_all(&get.to_bytes()).unwrap();
+    // Slower than the server writes: when it has written the last piece, much of that is still to go.
+    let (mut taken, mut piece) = (0, vec![0; 128 << 10]);
+    loop {
+        thread::sleep(Duration::from_millis(5));
+        match stream.read(&mut piece).unwrap() {
+            0 => break,
+            count => taken += count,
+        }
+    }
+    assert!(taken > length);
+    let line = origin.wait_for_access(|line| line["request_id"] == "slow-reader");
+    assert_eq!((&line["complete"], line["bytes_sent"].as_u64()), (&true.into(), Some(length as u64)), "{line}");
+    let counted =
+        || Some(origin.metric("springhead_sent_bytes_total{namespace=\"live-origin\"}")).filter(|sent| *sent >= length as f64);
+    assert!(eventually(Duration::from_secs(5), counted).is_some());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What a connection's two ends know of each other: the bytes below the HTTP library, the requests above it.
 
+use std::any::Any;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 
 use axum::http::{HeaderValue, Method, Uri};
 use parking_lot::Mutex;
@@ -42,9 +42,10 @@ pub(in crate::web) struct ConnectionState {
     broken: AtomicBool,
     stalled: AtomicBool,
     unsent: AtomicUsize,
-    /// Who is told when nothing is unsent any more.
-    awaits_sent: AtomicBool,
-    sent: Mutex<Option<Waker>>,
+    closed: AtomicBool,
+    has_tail: AtomicBool,
+    /// What is kept until nothing is unsent any more.
+    tail: Mutex<Option<Box<dyn Any + Send>>>,
     /// How long the newest request's body is said to be, and one more; 0 once that has been taken.
     announced: AtomicU64,
     has_cut_off: AtomicBool,
@@ -165,7 +166,7 @@ impl ConnectionState {
     /// Its client can't be written to any more.
     pub(super) fn set_broken(&self) {
         self.broken.store(true, Ordering::Relaxed);
-        self.tell_sent();
+        self.drop_tail();
     }
 
     /// Whether the client has gone: what is written now goes nowhere.
@@ -182,29 +183,34 @@ impl ConnectionState {
     pub(super) fn set_unsent(&self, bytes: usize) {
         self.unsent.store(bytes, Ordering::Relaxed);
         if bytes == 0 {
-            self.tell_sent();
+            self.drop_tail();
         }
     }
 
-    /// Whether nothing is [unsent](Self::unsent) any more, or nothing will go any more; if not, the task is woken when that is so. What
-    /// became of an answer whose body ends before that would not be known.
-    pub(in crate::web) fn poll_sent(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.unsent() == 0 || self.is_broken() {
-            return Poll::Ready(());
+    /// Keeps this until nothing is [unsent](Self::unsent) any more, or nothing will go any more, and drops it then. The HTTP library lets
+    /// go of an answer's body while hundreds of kilobytes of it wait in its buffer: what becomes of those is known here alone.
+    pub(in crate::web) fn keep_until_sent(&self, tail: Box<dyn Any + Send>) {
+        if self.closed.load(Ordering::Relaxed) {
+            return;
         }
-        *self.sent.lock() = Some(cx.waker().clone());
-        self.awaits_sent.store(true, Ordering::Relaxed);
-        Poll::Pending
+        let before = self.tail.lock().replace(tail);
+        self.has_tail.store(true, Ordering::Relaxed);
+        drop(before);
     }
 
-    fn tell_sent(&self) {
-        // Asked and told by the one task that drives the connection.
-        if self.awaits_sent.load(Ordering::Relaxed) {
-            self.awaits_sent.store(false, Ordering::Relaxed);
-            if let Some(waker) = self.sent.lock().take() {
-                waker.wake();
-            }
+    fn drop_tail(&self) {
+        if self.has_tail.load(Ordering::Relaxed) {
+            self.has_tail.store(false, Ordering::Relaxed);
+            // Not under the lock: what is dropped looks at what is unsent.
+            let tail = self.tail.lock().take();
+            drop(tail);
         }
+    }
+
+    /// The connection has ended.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.drop_tail();
     }
 
     /// A request has come, or part of it, whose target the HTTP library cuts off.

@@ -216,6 +216,12 @@ impl<T: Transport> Connection<T> {
     }
 }
 
+impl<T> Drop for Connection<T> {
+    fn drop(&mut self) {
+        self.state.close();
+    }
+}
+
 impl<T: Transport> AsyncRead for Connection<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();

@@ -79,6 +79,27 @@ impl Drop for CountedBody {
     fn drop(&mut self) {
         self.set_starved(false);
         self.count();
+        let connection = &self.record.connection;
+        if self.rest.is_empty() && connection.unsent() > 0 && !connection.is_multiplexed() && !connection.is_broken() {
+            let (traffic, record) = (Arc::clone(&self.traffic), Arc::clone(&self.record));
+            connection.keep_until_sent(Box::new(UnsentTail { counted: self.counted, traffic, record }));
+        }
+    }
+}
+
+/// What was still in the HTTP library's buffer when it let go of an answer's body. Dropped when that has been sent, or will not be; the
+/// record of the request is complete then, and not before.
+#[derive(Debug)]
+struct UnsentTail {
+    /// Bytes that are in the traffic's count.
+    counted: u64,
+    traffic: Arc<Traffic>,
+    record: Arc<Record>,
+}
+
+impl Drop for UnsentTail {
+    fn drop(&mut self) {
+        self.traffic.count_sent(self.record.sent().saturating_sub(self.counted));
     }
 }
 
@@ -97,12 +118,6 @@ impl http_body::Body for CountedBody {
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 None => {
-                    // A body in chunks is asked for its end while there is room in the library's buffer. What is in there then is not
-                    // sent yet, and the client may never take it: it is seen to the end.
-                    if !self.record.connection.is_multiplexed() {
-                        std::task::ready!(self.record.connection.poll_sent(cx));
-                    }
-                    self.count();
                     self.record.ended();
                     return Poll::Ready(None);
                 }
