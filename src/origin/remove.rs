@@ -22,7 +22,7 @@ impl NamespaceHandle {
     /// Removes an object. It is no error when there is none: encoders delete what has expired long ago, and some delete twice.
     /// An upload of the same name that is in flight and was begun later is not touched: it can be read from now on, if it can be at
     /// all before it is whole, and is the object when it ends. One that was begun before changes nothing any more. Nor does the removal,
-    /// when something that was begun after it is in force, or when the namespace [keeps it](super::Deletes).
+    /// when something that was begun after it is in force, or when the namespace [keeps it](super::policy::Deletes).
     ///
     /// # Errors
     /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`] or [`OriginError::NotDurable`].
