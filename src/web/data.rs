@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower::ServiceExt as _;
 
 use super::connection::admission::{Permit, Refused};
 use super::connection::berths::Held;
@@ -31,27 +34,33 @@ const HEAD_WITHIN: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub(super) struct Data {
     web: Web,
+    probes: Router,
 }
 
 impl Data {
     pub(super) fn new(web: Web) -> Self {
-        Self { web }
+        let probes = Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(|State(web): State<Web>| async move { readiness(&web) }))
+            .route("/time", get(|State(web): State<Web>| async move { time(&web) }))
+            .with_state(web.clone());
+        Self { web, probes }
     }
 
     /// Answers any request. Objects are not routed: keys are decoded once, by our rules, from the path as it came, and a router's
     /// way from box to box costs as much as all the rest of a read.
-    fn handle(web: Web, context: Context, request: Request) -> Handling {
+    fn handle(probes: Router, web: Web, context: Context, request: Request) -> Handling {
         // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
         let is_of_all = request.method() == Method::OPTIONS && matches!(request.uri().path(), "*" | "/" | "");
         if is_of_all || matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
-            return Box::pin(aside(web, context, request, is_of_all));
+            return Box::pin(aside(probes, web, context, request, is_of_all));
         }
         Box::pin(verbs::dispatch(web, context, request))
     }
 }
 
 /// Answers what is about no object. The rules for heads are the same.
-async fn aside(web: Web, context: Context, request: Request, is_of_all: bool) -> Response {
+async fn aside(probes: Router, web: Web, context: Context, request: Request, is_of_all: bool) -> Response {
     let (parts, body) = request.into_parts();
     let exchange = Exchange::begin(&web, &context, &parts);
     if let Err(problem) = exchange.check() {
@@ -60,10 +69,9 @@ async fn aside(web: Web, context: Context, request: Request, is_of_all: bool) ->
     match parts.method {
         Method::OPTIONS if is_of_all => envelope::options_of_all(web.inner.ready.load(Ordering::Acquire)),
         Method::OPTIONS => envelope::preflight(),
-        Method::GET | Method::HEAD => match parts.uri.path() {
-            "/livez" => "alive\n".into_response(),
-            "/readyz" => readiness(&web),
-            _ => time(&web),
+        Method::GET | Method::HEAD => match probes.oneshot(Request::from_parts(parts, body)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         },
         _ => {
             let problem =
@@ -104,9 +112,11 @@ impl Site for Data {
         accepted: Option<Stamp>,
         request: Request,
     ) -> impl Future<Output = Response<CountedBody>> + Send {
-        let Self { web } = self;
+        let Self { web, probes } = self;
         let begun = begun(&web, request.method(), accepted);
-        envelope::answer(web, peer, connection, begun, Cors::OfNamespace, request, Self::handle)
+        envelope::answer(web, peer, connection, begun, Cors::OfNamespace, request, |web, context, request| {
+            Self::handle(probes, web, context, request)
+        })
     }
 }
 
