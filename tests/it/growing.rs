@@ -196,17 +196,26 @@ fn parts_of_a_growing_segment_are_had_as_soon_as_they_are_there() {
     });
 }
 
+/// An upload of `a.m4s` of which ten bytes can be read and more are to come.
+fn ten_bytes_of_many(origin: &Origin) -> Writer {
+    let mut writer = Writer::begin(origin, "a.m4s");
+    writer.send(b"0123456789");
+    drop(Reader::begin(origin, "a.m4s"));
+    writer
+}
+
+/// Asks for a range of it.
+fn ask_for(origin: &Origin, range: &str) -> Wire {
+    let mut wire = Wire::open(origin.address);
+    wire.write(Request::new("GET", origin.path("a.m4s")).bearer(&origin.player).header("Range", range).to_bytes());
+    wire
+}
+
 #[test]
 fn a_range_without_an_end_follows_a_growing_segment_from_its_first_byte_on() {
     let origin = Origin::start();
-    let mut writer = Writer::begin(&origin, "a.m4s");
-    writer.send(b"0123456789");
-    drop(Reader::begin(&origin, "a.m4s"));
-    let ask = |range: &str| {
-        let mut wire = Wire::open(origin.address);
-        wire.write(Request::new("GET", origin.path("a.m4s")).bearer(&origin.player).header("Range", range).to_bytes());
-        wire
-    };
+    let mut writer = ten_bytes_of_many(&origin);
+    let ask = |range: &str| ask_for(&origin, range);
     // RFC 8673, and the plain form; of bytes that are there, of the next one, and of some that are far ahead.
     let ranges = [
         ("bytes=0-", 0),
@@ -252,14 +261,8 @@ fn a_range_without_an_end_follows_a_growing_segment_from_its_first_byte_on() {
 #[test]
 fn a_range_without_an_end_breaks_off_with_the_upload() {
     let origin = Origin::start();
-    let mut writer = Writer::begin(&origin, "a.m4s");
-    writer.send(b"0123456789");
-    drop(Reader::begin(&origin, "a.m4s"));
-    let ask = |range: &str| {
-        let mut wire = Wire::open(origin.address);
-        wire.write(Request::new("GET", origin.path("a.m4s")).bearer(&origin.player).header("Range", range).to_bytes());
-        wire
-    };
+    let writer = ten_bytes_of_many(&origin);
+    let ask = |range: &str| ask_for(&origin, range);
     let (mut begun, mut waiting) = (ask("bytes=5-9007199254740991"), ask("bytes=50-"));
     assert_eq!(begun.head().unwrap().0, 206);
     assert_eq!(begun.chunk().unwrap(), b"56789");

@@ -315,7 +315,7 @@ fn what_a_living_stream_needs_outlives_its_ttl() {
         assert_eq!(answer.status, 204, "{answer:?}");
     };
     // By relative URIs, and by those that a CDN makes of a namespace at its root: all are the same names.
-    let forms = [("live", ""), ("abs", "https://d111111abcdef8.cloudfront.net/abs/v/"), ("root", "/root/v/")];
+    let forms = [("live", ""), ("abs", "https://d111111abcdef8.cloudfront.net/abs/v/"), ("rooted", "/rooted/v/")];
     for (folder, base) in forms {
         let child = if base.is_empty() { "v/p.m3u8".to_owned() } else { format!("{base}p.m3u8") };
         put(&format!("{folder}/master.m3u8"), &format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\n{child}\n"));

@@ -68,33 +68,25 @@ impl Entry {
     /// The same version with a longer life, because a stream that is alive needs it.
     pub(super) fn renewed(&self, expires: Moment) -> Self {
         let meta = Meta { expires: self.meta.expires.max(expires), ..self.meta.clone() };
-        let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
-        Self {
-            key,
-            body,
-            meta,
-            begun: self.begun,
-            before: self.before,
-            sequence: self.sequence,
-            leased: true,
-            visited,
-            kept: self.kept.clone(),
-        }
+        Self { leased: true, ..self.described(meta) }
     }
 
     /// The same version, with what its playlist says of the stream.
     pub(super) fn understood(&self, liveness: Arc<Liveness>) -> Self {
-        let meta = Meta { liveness: Some(liveness), ..self.meta.clone() };
-        let (key, body, visited) = (self.key.clone(), self.body.clone(), AtomicBool::new(self.visited.load(Ordering::Relaxed)));
+        self.described(Meta { liveness: Some(liveness), ..self.meta.clone() })
+    }
+
+    /// The same version, described so.
+    fn described(&self, meta: Meta) -> Self {
         Self {
-            key,
-            body,
+            key: self.key.clone(),
+            body: self.body.clone(),
             meta,
             begun: self.begun,
             before: self.before,
             sequence: self.sequence,
             leased: self.leased,
-            visited,
+            visited: AtomicBool::new(self.visited.load(Ordering::Relaxed)),
             kept: self.kept.clone(),
         }
     }
