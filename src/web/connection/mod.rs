@@ -1,12 +1,11 @@
 //! Connections: from the listener to a request that has been read, and back to its answer's last byte.
 //!
-//! [`listener`] accepts a connection, if [`admission`] has room for it and [`berths`] a place where there are few; [`tls`] shakes hands where that is asked for; [`timed`] keeps
-//! the time limits on its bytes, with [`stall`] for a client that takes nothing, [`stream`] for those of one HTTP/2 answer and [`late`]
-//! for when they fire long after their time; [`version`] tells which HTTP it is, [`encoders`] gives those who write threads of their own, and [`ahead`]
-//! knows which of them came first. What its bytes and its
+//! [`listener`] accepts a connection, if [`admission`] has room for it and [`berths`] a place where there are few; [`tls`] shakes
+//! hands where that is asked for; [`timed`] keeps the time limits on its bytes, with [`stall`] for a client that takes nothing,
+//! [`stream`] for those of one HTTP/2 answer and [`late`] for when they fire long after their time; [`version`] tells which HTTP it
+//! is, [`encoders`] gives those who write threads of their own, and [`ahead`] knows which of them came first. What its bytes and its
 //! requests know of each other is in [`state`]; [`unread`] knows what is no request and [`fragment`] what the HTTP library does not
-//! tell of one, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody
-//! wants.
+//! tell of one, [`in_flight`] says when a request is over, [`unwanted`] sees to a body that nobody wants.
 //!
 //! Invariants: every connection is counted from its admission to its end, and each of its waits has an end. A client that can be
 //! answered sees the answer, and not a reset. When the server stops, no request that was begun is lost within `drain_timeout`.
