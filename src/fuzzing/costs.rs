@@ -30,9 +30,9 @@ const CASES: [Case; 30] = [
     }),
     ("redaction", super::redaction, |n| "://user@".repeat(n)),
     ("digest", super::digest, |n| format!("username=\"e370bb6371da9c5b\", nonce=\"{}\"", "n".repeat(4 * n))),
-    ("credentials", super::credentials, |n| "eyJ.".repeat(n)),
+    ("credentials", super::credentials, |n| "eyJ.".repeat(10 * n)),
     ("rewriting", super::rewrite, |n| format!("#EXTM3U\n{}", "a.ts?token=1&x=2\n".repeat(n / 4))),
-    ("settings", super::settings, |n| numbered(n / 40, "[namespaces.n{}]\nhot_capacity = \"1MiB\"\n")),
+    ("settings", super::settings, |n| numbered(n / 8, "[namespaces.n{}]\nhot_capacity = \"1MiB\"\n")),
     ("recording", super::recording, |n| format!("{PLAYLIST}{}#EXT-X-ENDLIST\n", numbered(n / 4, "#EXTINF:2,\n{}/a.ts\n"))),
     ("media", super::playlist, |n| {
         let segment = "#EXT-X-KEY:METHOD=AES-128,URI=\"{}\"\n#EXT-X-MAP:URI=\"{}\"\n#EXT-X-BYTERANGE:1\n#EXTINF:2,\na.ts\n";
@@ -58,7 +58,7 @@ const CASES: [Case; 30] = [
         format!("\0\u{7}{MPD}<SegmentTemplate media='{template}$Number$'/><Representation/>{MPD_END}")
     }),
     ("url", super::url, |n| format!("/cache/live/a.ts?{}", "token=a&".repeat(n))),
-    ("escapes", super::url, |n| format!("/cache/live/{}", "%41".repeat(n))),
+    ("escapes", super::url, |n| format!("/cache/live/{}", "%41".repeat(5 * n))),
     ("ranges", super::ranges_and_conditions, |n| format!("\0\u{7}bytes={}\n{}\n", "1-2,".repeat(n), "\"x\", ".repeat(n))),
     ("digest fields", super::digest, |n| format!("username=\"e370bb6371da9c5b\", {}", "a=\"b\\\"\", ".repeat(n / 4))),
     ("order", super::order, |n| "start=2026-01-02T03:04:05Z&".repeat(n / 4)),
