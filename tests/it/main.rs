@@ -31,6 +31,7 @@ mod growing;
 mod harvest;
 mod http2;
 mod limits;
+mod lip_sync;
 mod live;
 mod misbehaving;
 mod observability;

@@ -34,6 +34,10 @@ pub(crate) struct Play {
     broken: Vec<(f64, String, String)>,
     fatal: Vec<String>,
     ended: bool,
+    #[serde(default)]
+    pub(crate) flashes: Vec<f64>,
+    #[serde(default)]
+    pub(crate) beeps: Vec<f64>,
 }
 
 impl Play {

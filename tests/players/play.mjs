@@ -5,7 +5,8 @@
 // MODULES is the folder with node_modules. plays.json is a list, all played at once:
 //   {"player": "hls.js" | "dash.js" | "shaka-player", "url": "http://…", "seconds": 20,   at most so long, from the first frame on
 //    "token": "KEY",            added to the query of each request, when there is one
-//    "config": {…}}             settings of the player, over its defaults
+//    "config": {…},             settings of the player, over its defaults
+//    "sync": true}              says when it flashes and beeps
 // A play is over before its time when the stream ends. On standard output a line of JSON for each that happens:
 //   {"event": "playing", "play": 0}
 //   {"event": "over", "play": 0, …} with
@@ -17,6 +18,8 @@
 //     broken      requests without an answer that the player did not give up itself: [at, reason, path]
 //     fatal       what the player could not go on after
 //     ended       whether the stream came to its end
+//     flashes     where a black picture turns white, in seconds of what the player plays, as far as both frames were shown
+//     beeps       where silence ends, by the same clock: what the player put into the browser as sound, decoded
 
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -62,6 +65,79 @@ const browser = await chromium.launchPersistentContext(folder, {
 
 // Of HTMLMediaElement.readyState: there is more to show than this moment.
 const HAVE_FUTURE_DATA = 3;
+
+// Runs in the page before the player does: keeps what it puts into the browser as sound, and where. From then on the browser shows all of it
+// where it was told to, which no measurement on a busy machine could say as well.
+function hear() {
+  const appended = [];
+  window.appended = appended;
+  const { addSourceBuffer } = MediaSource.prototype;
+  MediaSource.prototype.addSourceBuffer = function (type) {
+    const buffer = addSourceBuffer.call(this, type);
+    const { appendBuffer } = buffer;
+    buffer.appendBuffer = function (data) {
+      if (type.startsWith("audio/")) {
+        const bytes = new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength).slice();
+        appended.push({ bytes, offset: this.timestampOffset, mode: this.mode });
+      }
+      return appendBuffer.call(this, data);
+    };
+    return buffer;
+  };
+}
+
+// Runs in the page: keeps in `window.flashes` where the picture turns white.
+function see() {
+  const video = document.querySelector("video");
+  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  let before = null;
+  window.flashes = [];
+  const shown = (_, { mediaTime }) => {
+    pixel.drawImage(video, 0, 0, 1, 1);
+    const is_white = pixel.getImageData(0, 0, 1, 1).data[0] > 128;
+    // A frame that was passed over may have been the first white one.
+    const is_next = before && mediaTime - before.at < 0.05;
+    if (is_next && is_white && !before.is_white) window.flashes.push(mediaTime);
+    before = { at: mediaTime, is_white };
+    video.requestVideoFrameCallback(shown);
+  };
+  video.requestVideoFrameCallback(shown);
+}
+
+// Runs in the page when all is over: where the sound that was kept begins after silence.
+async function beeps() {
+  const box = (bytes, path) => {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at + 8 <= bytes.length; at += Math.max(8, view.getUint32(at))) {
+      if (String.fromCharCode(...bytes.subarray(at + 4, at + 8)) !== path[0]) continue;
+      const body = bytes.subarray(at + 8, at + view.getUint32(at));
+      return path.length > 1 ? box(body, path.slice(1)) : new DataView(body.buffer, body.byteOffset, body.byteLength);
+    }
+    return null;
+  };
+  // A time behind 32 or 64 bits, as the version of the box says (ISO/IEC 14496-12).
+  const number = (view, narrow, wide) => (view.getUint8(0) ? Number(view.getBigUint64(wide)) : view.getUint32(narrow));
+  const found = [];
+  let init = null;
+  for (const { bytes, offset, mode } of window.appended) {
+    if (box(bytes, ["moov"])) init = bytes;
+    const decode_time = box(bytes, ["moof", "traf", "tfdt"]);
+    if (!decode_time) continue;
+    if (mode !== "segments") throw new Error(`sound is put in as ${mode}: where is not known`);
+    const scale = box(init, ["moov", "trak", "mdia", "mdhd"]);
+    const begins = number(decode_time, 4, 4) / scale.getUint32(scale.getUint8(0) ? 20 : 12) + offset;
+    const whole = init === bytes ? bytes : await new Blob([init, bytes]).arrayBuffer();
+    const context = new OfflineAudioContext(1, 1, 48000);
+    const samples = (await context.decodeAudioData(whole.buffer?.slice(0) ?? whole)).getChannelData(0);
+    for (let at = 0, loud = -Infinity; at < samples.length; at++) {
+      if (Math.abs(samples[at]) < 0.2) continue;
+      // What sounds from the first sample on began in another segment.
+      if (at - loud > 4800 && at > 480) found.push(begins + at / 48000);
+      loud = at;
+    }
+  }
+  return found;
+}
 
 // Runs in the page: starts the player and keeps its figures in `window.play`.
 function begin({ player, url, token, config }) {
@@ -140,8 +216,19 @@ function figures({ samples, fatal, ended }) {
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 const pause = (milliseconds) => new Promise((over) => setTimeout(over, milliseconds));
 
+// A page in a window of its own: of those that share one the browser shows the last.
+async function new_window() {
+  const [first] = browser.pages();
+  const session = await browser.newCDPSession(first);
+  // Which of the new pages it is shows by its address.
+  const url = `${page_origin}/?${Math.random()}`;
+  const opened = browser.waitForEvent("page", (page) => page.waitForURL(url).then(() => true));
+  await session.send("Target.createTarget", { url, newWindow: true });
+  return opened;
+}
+
 async function run(play, number) {
-  const page = await browser.newPage();
+  const page = await (play.sync ? new_window() : browser.newPage());
   const [answered, missed, broken] = [[], [], []];
   const is_stream = (request) => request.url().startsWith("http") && !request.url().startsWith(page_origin);
   const path = (request) => new URL(request.url()).pathname;
@@ -156,7 +243,9 @@ async function run(play, number) {
   });
   await page.goto(page_origin);
   await page.addScriptTag({ url: `${page_origin}/${play.player}` });
+  if (play.sync) await page.evaluate(hear);
   await page.evaluate(begin, play);
+  if (play.sync) await page.evaluate(see);
   const begun = Date.now();
   let state;
   for (;;) {
@@ -179,6 +268,7 @@ async function run(play, number) {
     requests: answered.length,
     missed: since(missed),
     broken: since(broken),
+    ...(play.sync && { flashes: await page.evaluate(() => window.flashes), beeps: await page.evaluate(beeps) }),
   });
 }
 
