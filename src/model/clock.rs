@@ -148,6 +148,18 @@ impl Sub<Duration> for WallTime {
     }
 }
 
+/// An instant by both clocks. A change carries the one at which it was decided, so that the same comes of it wherever and whenever it is
+/// applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For spans and deadlines.
+    pub moment: Moment,
+    /// For people and for other machines.
+    pub wall: WallTime,
+    /// It lies before this process began: what was so then is state, and no news.
+    pub is_past: bool,
+}
+
 fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
@@ -257,6 +269,18 @@ impl Clock {
             }
             TimeSource::Manual { elapsed } => WallTime(MANUAL_WALL_START + elapsed.load(Ordering::SeqCst)),
         }
+    }
+
+    /// Now, by both.
+    #[must_use]
+    pub fn both(&self) -> Now {
+        Now { moment: self.now(), wall: self.wall(), is_past: false }
+    }
+
+    /// The instant at which something was written that has been kept since before this process began.
+    #[must_use]
+    pub fn past(&self, written: WallTime) -> Now {
+        Now { moment: self.moment_of(written), wall: written, is_past: true }
     }
 
     /// Which wall time a moment is or will be, if the wall clock is not set meanwhile: for deadlines that outlive the process.

@@ -22,7 +22,7 @@ pub(crate) struct Followed {
 impl Followed {
     pub(crate) fn new(namespace: Namespace) -> Self {
         let clock = Clock::manual();
-        let live = Live::new(namespace.clone(), clock.clone(), Metrics::new().namespace(&namespace));
+        let live = Live::new(namespace.clone(), Metrics::new().namespace(&namespace));
         Self { live, clock, namespace }
     }
 
@@ -32,12 +32,13 @@ impl Followed {
         let object = ObjectId { namespace: self.namespace.clone(), key: key.clone() };
         let understood = understand(Kind::of(key, body), body, || self.live.imports(key));
         let etag = HeaderValue::from(body.len());
-        self.live.playlist(&object, &understood, (&etag, self.clock.now() + Duration::from_secs(3600)), |_| None);
-        let _ = self.live.look(3, |_| false);
+        let now = self.clock.both();
+        self.live.playlist(now, &object, &understood, (&etag, now.moment + Duration::from_secs(3600)), |_| None);
+        let _ = self.live.look(now, 3, |_| false);
         if let Ok(missing) = Key::parse("a/missing_7.m4s") {
-            let _ = (self.live.awaits(&missing), self.live.previous(&missing));
+            let _ = (self.live.awaits(now, &missing), self.live.previous(&missing));
         }
-        let _ = self.live.report();
+        let _ = self.live.report(now.moment);
     }
 
     /// How many segments a look back at all of it has.

@@ -151,7 +151,7 @@ impl Origin {
                 }
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
-                    let live = Live::new(name.clone(), self.inner.clock.clone(), metrics.clone());
+                    let live = Live::new(name.clone(), metrics.clone());
                     if let Some(history_log) = self.inner.history_log.get() {
                         live.keep_in(history_log, false);
                     }
@@ -259,13 +259,13 @@ impl Origin {
 
     fn look_now(&self) -> Vec<Event> {
         self.follow_reloaded();
-        let namespaces = self.inner.namespaces.load();
+        let (namespaces, now) = (self.inner.namespaces.load(), self.inner.clock.both());
         namespaces
             .values()
             .flat_map(|hosted| {
-                hosted.work.cuts.forget_old(self.inner.clock.now());
-                hosted.work.deltas.forget_old(self.inner.clock.now());
-                hosted.live.look(hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
+                hosted.work.cuts.forget_old(now.moment);
+                hosted.work.deltas.forget_old(now.moment);
+                hosted.live.look(now, hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
             })
             .collect()
     }
@@ -273,7 +273,8 @@ impl Origin {
     /// How every live stream is, in the order of namespaces and names.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamReport> {
-        let mut reports: Vec<_> = self.inner.namespaces.load().values().flat_map(|hosted| hosted.live.report()).collect();
+        let now = self.inner.clock.now();
+        let mut reports: Vec<_> = self.inner.namespaces.load().values().flat_map(|hosted| hosted.live.report(now)).collect();
         reports.sort_by(|one, other| (&one.namespace, &one.stream).cmp(&(&other.namespace, &other.stream)));
         reports
     }

@@ -267,7 +267,7 @@ impl Upload {
                 let before = published.replaced.as_deref().or(below.as_deref());
                 let predecessor = before::predecessor(before, &published.entry);
                 let took = hot.clock().now().since(admitted);
-                hosted.live.segment(&object.key, (etag.clone(), expires), length, took, predecessor)
+                hosted.live.segment(hot.clock().both(), &object.key, (etag.clone(), expires), length, took, predecessor)
             }
         };
         let needs = needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
@@ -300,7 +300,8 @@ impl Upload {
     async fn note(&self, understood: Understood, length: usize, meta: &Meta) -> Result<Noted, OriginError> {
         let (hosted, object, etag, expires) = (Arc::clone(&self.hosted), self.object.clone(), meta.etag.clone(), meta.expires);
         let stored = |hosted: &Hosted, key: &Key| hosted.hot.peek(key).map(|entry| entry.meta.etag.clone());
-        let work = move || hosted.live.playlist(&object, &understood, (&etag, expires), |key| stored(&hosted, key));
+        let now = hosted.hot.clock().both();
+        let work = move || hosted.live.playlist(now, &object, &understood, (&etag, expires), |key| stored(&hosted, key));
         self.hosted.work.of_writers.work(length, work).await
     }
 

@@ -47,7 +47,9 @@ impl Hosted {
             Some(there) => Some(there.meta.etag.clone()),
             None => self.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
         };
-        let noted = self.live.kept(object, understood, entry.meta.modified, (&entry.meta.etag, entry.meta.expires), stored);
+        let clock = self.hot.clock();
+        let at = (clock.past(entry.meta.modified), clock.both());
+        let noted = self.live.kept(at, object, understood, (&entry.meta.etag, entry.meta.expires), stored);
         self.hot.understood(entry, noted.liveness);
     }
 

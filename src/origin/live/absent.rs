@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use super::dash::Dash;
-use super::event::{EventSubject, Now};
+use super::event::EventSubject;
 use super::rendition::FollowedRendition;
 use super::state::LiveState;
 use super::streams::Child;
-use crate::model::clock::Moment;
+use crate::model::clock::{Moment, Now};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
 use crate::model::liveness::Standing;

@@ -10,11 +10,10 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::GONE_AFTER;
-use super::event::Now;
 use super::names::ListedNames;
 use super::numbered::Numbered;
 use crate::hls::mpd::Manifest;
-use crate::model::clock::{Moment, Pulse, WallTime};
+use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
 use crate::model::liveness::Standing;

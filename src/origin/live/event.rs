@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::clock::{Moment, WallTime};
+use crate::model::clock::{Moment, Now};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
 
@@ -43,15 +43,6 @@ pub(super) struct Events {
     waiting: Vec<Event>,
     counted: Vec<EventKind>,
     told: HashMap<(Key, EventKind), Moment>,
-}
-
-/// When something happens, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) moment: Moment,
-    pub(super) wall: WallTime,
-    /// It happened before this process began: state, and no news.
-    pub(super) is_past: bool,
 }
 
 impl Events {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::absent::{Lasting, orphan_words};
-use super::event::{Event, EventSubject, Events, Now};
+use super::event::{Event, EventSubject, Events};
 use super::rendition::FollowedRendition;
 use super::state::{FOLLOWED, LiveState, patience};
 use super::{ByKey, Live};
 use crate::metrics::NamespaceMetrics;
+use crate::model::clock::Now;
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
 use crate::model::liveness::Standing;
@@ -25,10 +26,9 @@ const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 const APART: u32 = 3;
 
 impl Live {
-    /// Judges every stream; hands over what has happened since the last look. `stale_after` is in target durations; `here` tells
-    /// whether a key is stored. The lock is taken for a few streams at a time: uploads and reads go on in between.
-    pub(in crate::origin) fn look(&self, stale_after: u32, here: impl Fn(&Key) -> bool) -> Vec<Event> {
-        let now = self.now();
+    /// Judges every stream as of now; hands over what has happened since the last look. `stale_after` is in target durations; `here`
+    /// tells whether a key is stored. The lock is taken for a few streams at a time: uploads and reads go on in between.
+    pub(in crate::origin) fn look(&self, now: Now, stale_after: u32, here: impl Fn(&Key) -> bool) -> Vec<Event> {
         self.histories.forget_expired(now.wall);
         let (renditions, manifests, masters, drifting, orphans) = {
             let mut state = self.state.lock();

@@ -9,6 +9,9 @@
 //! following needs of it is made, before it is taken; histories have locks of their own. That the versions of one playlist are
 //! taken up in their order is the turns' duty.
 //!
+//! No clock is read here: every call brings its time, a change the one at which it was decided. The same changes with the same times
+//! make the same streams and histories, on whichever node and however late they are applied.
+//!
 //! Invariant: every list here is bounded, whatever encoders write.
 
 mod absent;
@@ -55,7 +58,6 @@ pub(super) use self::understood::{Understood, understand};
 
 use self::arrivals::Arrivals;
 use self::dash::Sketch;
-use self::event::Now;
 use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
 use self::names::ListedNames;
@@ -68,7 +70,7 @@ use self::turns::{PlaylistTurn, Turns};
 use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch};
 use crate::hls::playlist::{Media, Playlist, Variables};
 use crate::metrics::NamespaceMetrics;
-use crate::model::clock::{Clock, Moment, Pulse, WallTime};
+use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::extension::Extension;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::liveness::Liveness;
@@ -91,7 +93,6 @@ type ByKey<V> = HashMap<Key, V, RandomState>;
 #[derive(Debug)]
 pub(super) struct Live {
     namespace: Namespace,
-    clock: Clock,
     metrics: NamespaceMetrics,
     state: Mutex<LiveState>,
     /// The lock of this one may be taken under that of the state.
@@ -132,51 +133,14 @@ pub(super) enum Reload {
 }
 
 impl Live {
-    pub(super) fn new(namespace: Namespace, clock: Clock, metrics: NamespaceMetrics) -> Self {
+    pub(super) fn new(namespace: Namespace, metrics: NamespaceMetrics) -> Self {
         let histories = Histories::new(namespace.clone());
-        Self {
-            namespace,
-            clock,
-            metrics,
-            state: Mutex::default(),
-            arrivals: Mutex::default(),
-            histories,
-            turns: Turns::default(),
-        }
-    }
-
-    fn now(&self) -> Now {
-        Now { moment: self.clock.now(), wall: self.clock.wall(), is_past: false }
+        Self { namespace, metrics, state: Mutex::default(), arrivals: Mutex::default(), histories, turns: Turns::default() }
     }
 
     /// Notes a playlist or MPD that is about to be stored with this entity tag and will live until `expires`. `stored` tells the entity tag of what
     /// is stored under a key now.
     pub(super) fn playlist(
-        &self,
-        object: &ObjectId,
-        understood: &Understood,
-        (etag, expires): (&HeaderValue, Moment),
-        stored: impl Fn(&Key) -> Option<HeaderValue>,
-    ) -> Noted {
-        self.playlist_of(self.now(), object, understood, (etag, expires), stored)
-    }
-
-    /// Notes a playlist or MPD that has been kept since it was `written`, before this process began: as it would have been then.
-    pub(super) fn kept(
-        &self,
-        object: &ObjectId,
-        understood: &Understood,
-        written: WallTime,
-        (etag, expires): (&HeaderValue, Moment),
-        stored: impl Fn(&Key) -> Option<HeaderValue>,
-    ) -> Noted {
-        let now = Now { moment: self.clock.moment_of(written), wall: written, is_past: true };
-        let noted = self.playlist_of(now, object, understood, (etag, expires), stored);
-        self.state.lock().remember_past(&object.key, self.now());
-        noted
-    }
-
-    fn playlist_of(
         &self,
         now: Now,
         object: &ObjectId,
@@ -223,6 +187,20 @@ impl Live {
         }
     }
 
+    /// Notes a playlist or MPD that has been kept since it was `written`, before this process began: as it would have been then.
+    pub(super) fn kept(
+        &self,
+        (written, now): (Now, Now),
+        object: &ObjectId,
+        understood: &Understood,
+        (etag, expires): (&HeaderValue, Moment),
+        stored: impl Fn(&Key) -> Option<HeaderValue>,
+    ) -> Noted {
+        let noted = self.playlist(written, object, understood, (etag, expires), stored);
+        self.state.lock().remember_past(&object.key, now);
+        noted
+    }
+
     /// Waits until the versions of this playlist that came before have been taken up. Cancel-safe.
     pub(super) async fn turn(&self, key: &Key) -> PlaylistTurn {
         self.turns.take(key).await
@@ -251,13 +229,13 @@ impl Live {
     /// Notes a segment that has been stored in place of that. Hands over what is to live as long as it does.
     pub(super) fn segment(
         &self,
+        now: Now,
         key: &Key,
         (etag, expires): (HeaderValue, Moment),
         bytes: u64,
         took: Duration,
         predecessor: Predecessor,
     ) -> Vec<Key> {
-        let now = self.now();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let arrival =
@@ -286,10 +264,10 @@ impl Live {
     }
 
     /// Forgets a playlist that was deleted, and its past.
-    pub(super) fn removed(&self, key: &Key) {
+    pub(super) fn removed(&self, now: Now, key: &Key) {
         {
             let mut state = self.state.lock();
-            state.tell_gone(&self.namespace, key, self.now());
+            state.tell_gone(&self.namespace, key, now);
             state.let_go(key);
         }
         self.histories.remove(key);
@@ -332,15 +310,14 @@ impl Live {
     }
 
     /// For a missing name that is worth waiting for: the target duration of the playlist that lists or announces it.
-    pub(super) fn awaits(&self, key: &Key) -> Option<Duration> {
-        let now = self.clock.now();
+    pub(super) fn awaits(&self, now: Now, key: &Key) -> Option<Duration> {
         let mut state = self.state.lock();
         let Some(expected) = state.expected.get(key) else {
-            let is_newly_named = state.streams.is_newly_named(key, self.clock.wall());
-            state.asked_for(key, now);
+            let is_newly_named = state.streams.is_newly_named(key, now.wall);
+            state.asked_for(key, now.moment);
             return is_newly_named.then_some(CHILD_PATIENCE * 2);
         };
-        (now.since(expected.since) <= patience(expected.target)).then_some(expected.target)
+        (now.moment.since(expected.since) <= patience(expected.target)).then_some(expected.target)
     }
 
     /// The segment before this one, and how long a segment is, when a live MPD numbers them.

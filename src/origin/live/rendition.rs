@@ -8,13 +8,12 @@ use http::HeaderValue;
 
 use super::GONE_AFTER;
 use super::arrivals::Arrivals;
-use super::event::Now;
 use super::lines::{ComparedLines, Continuation};
 use super::outline::{Outline, RECENT};
 use super::pace::Pace;
 use super::segment::{Arrival, ListedSegment};
 use crate::hls::history::Step;
-use crate::model::clock::{Moment, Pulse, WallTime};
+use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
 use crate::model::liveness::Standing;

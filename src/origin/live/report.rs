@@ -77,9 +77,8 @@ pub struct RenditionReport {
 }
 
 impl Live {
-    /// Every stream of the namespace, in the order of their names. The lock is taken for a few at a time.
-    pub(in crate::origin) fn report(&self) -> Vec<StreamReport> {
-        let now = self.clock.now();
+    /// Every stream of the namespace as of now, in the order of their names. The lock is taken for a few at a time.
+    pub(in crate::origin) fn report(&self, now: Moment) -> Vec<StreamReport> {
         let mut owned: HashSet<Key> = HashSet::new();
         let mut reports = Vec::new();
         let stream = |key: &Key, format, renditions: Vec<RenditionReport>| StreamReport {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::ByKey;
 use super::dash::Dash;
-use super::event::{EventSubject, Events, Now};
+use super::event::{EventSubject, Events};
 use super::folders::Folders;
 use super::numbered::Templates;
 use super::places::Places;
 use super::rendition::FollowedRendition;
 use super::streams::{Child, StreamTable};
 use crate::hls::playlist::Variables;
-use crate::model::clock::{Moment, WallTime};
+use crate::model::clock::{Moment, Now, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
 use crate::model::liveness::Standing;

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ByKey;
-use super::event::Now;
 use crate::hls::playlist::{Multivariant, RenditionKind, Variables};
 use crate::hls::uri::{Meant, meant};
-use crate::model::clock::{Moment, WallTime};
+use crate::model::clock::{Moment, Now, WallTime};
 use crate::model::id::{Key, ObjectId};
 
 /// This many children of one multivariant playlist are known.

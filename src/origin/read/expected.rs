@@ -71,7 +71,7 @@ pub(super) async fn reload(reader: Reader<'_>, ask: BlockingReload) -> Result<()
 impl Hosted {
     /// How long a read of this missing name should wait; `None`: not at all.
     fn hold(&self, object: &ObjectId) -> Option<Duration> {
-        let target = match self.live.awaits(&object.key) {
+        let target = match self.live.awaits(self.hot.clock().both(), &object.key) {
             Some(target) => Some(target),
             None if self.hot.is_uploading(&object.key) => self.live.target_near(&object.key),
             // The next one of those that an MPD numbers.

@@ -17,9 +17,10 @@ impl Scene {
     fn kept(&self, name: &str, text: &str, before: f64) {
         let object = ObjectId { namespace: Namespace::parse("live").unwrap(), key: key(name) };
         let understood = understand(Kind::of(&object.key, text.as_bytes()), text.as_bytes(), || None);
-        let written = self.clock.wall() - seconds(before);
+        let now = self.clock.both();
+        let written = self.clock.past(now.wall - seconds(before));
         let etag = HeaderValue::from_static("\"kept\"");
-        self.live.kept(&object, &understood, written, (&etag, self.clock.now() + TTL), |_| Some(etag.clone()));
+        self.live.kept((written, now), &object, &understood, (&etag, now.moment + TTL), |_| Some(etag.clone()));
     }
 }
 
@@ -71,8 +72,7 @@ fn what_a_multivariant_playlist_names_has_to_come() {
     let state = |scene: &Scene, name: &str| scene.report().into_iter().find(|stream| stream.stream == name).unwrap().state;
     assert_eq!(state(&scene, "never/master.m3u8"), Standing::Stale);
     for name in ["a/p.m3u8", "b/p.m3u8"] {
-        scene.live.removed(&key(name));
-        scene.stored.remove(&key(name));
+        scene.remove(name);
     }
     assert!(!scene.look().iter().any(|told| told.starts_with("rendition-missing a") || told.starts_with("rendition-missing b")));
     assert_eq!(state(&scene, "master.m3u8"), Standing::Ended);
@@ -106,7 +106,7 @@ fn a_multivariant_playlist_that_is_asked_for_and_was_never_uploaded_is_missed() 
         scene.playlist("live/other.m3u8", &listing(&head(ask), "o", ask..ask + 3));
         let told = scene.look();
         assert_eq!(told.contains(&"multivariant-missing live/show_720p.m3u8".to_owned()), ask == 3, "{told:?}");
-        assert_eq!(scene.live.awaits(&key("live/show.m3u8")), None);
+        assert_eq!(scene.awaits("live/show.m3u8"), None);
         scene.pass(2.0);
     }
     assert!(scene.troubles("live/other.m3u8").is_empty());
@@ -165,7 +165,7 @@ fn what_another_process_has_stored_is_no_gap() {
     scene.pass(1.0);
     scene.media("a/p.m3u8", 2, "");
     scene.pass(2.0);
-    let events = scene.live.look(STALE_AFTER, |_| true);
+    let events = scene.live.look(scene.clock.both(), STALE_AFTER, |_| true);
     assert!(!events.iter().any(|event| event.event == "gap"));
     assert_eq!(scene.report()[0].renditions[0].counts.gaps, 0);
 }
@@ -218,7 +218,7 @@ fn what_never_comes_back_has_an_end() {
     scene.turn("b", 1);
     scene.pass(10.0);
     assert_eq!(scene.look(), ["stale a/p.m3u8", "stale b/p.m3u8", "started a/p.m3u8", "started b/p.m3u8"]);
-    scene.live.removed(&key("b/p.m3u8"));
+    scene.remove("b/p.m3u8");
     assert_eq!(scene.look(), ["gone b/p.m3u8"]);
     scene.pass(3600.0);
     assert_eq!(scene.look(), ["gone a/p.m3u8"]);

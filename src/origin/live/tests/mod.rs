@@ -48,7 +48,7 @@ impl Scene {
     fn new() -> Self {
         let (clock, metrics) = (Clock::manual(), Metrics::new());
         let namespace = Namespace::parse("live").unwrap();
-        let live = Live::new(namespace.clone(), clock.clone(), metrics.namespace(&namespace));
+        let live = Live::new(namespace.clone(), metrics.namespace(&namespace));
         Self { live, clock, stored: HashMap::new(), firsts: HashMap::new(), metrics, renewed: Vec::new() }
     }
 
@@ -60,7 +60,8 @@ impl Scene {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let etag = HeaderValue::from(hasher.finish());
-        let noted = self.live.playlist(&object, &understood, (&etag, self.clock.now() + TTL), stored);
+        let now = self.clock.both();
+        let noted = self.live.playlist(now, &object, &understood, (&etag, now.moment + TTL), stored);
         self.stored.insert(object.key, HeaderValue::from_static("\"playlist\""));
         noted
     }
@@ -83,7 +84,8 @@ impl Scene {
             Some(old) if old == etag => Predecessor::SameMedia,
             Some(_) => Predecessor::OtherMedia,
         };
-        self.renewed = self.live.segment(&key(name), (etag, self.clock.now() + TTL), bytes, took, predecessor);
+        let now = self.clock.both();
+        self.renewed = self.live.segment(now, &key(name), (etag, now.moment + TTL), bytes, took, predecessor);
     }
 
     /// Segment and playlist, as an encoder writes them every two seconds.
@@ -98,7 +100,7 @@ impl Scene {
 
     /// What is told now, as `event playlist`.
     fn look(&self) -> Vec<String> {
-        let events = self.live.look(STALE_AFTER, |key| self.stored.contains_key(key));
+        let events = self.live.look(self.clock.both(), STALE_AFTER, |key| self.stored.contains_key(key));
         let mut told: Vec<_> =
             events.iter().map(|event| format!("{} {}", event.event, event.playlist.as_ref().unwrap_or(&event.stream))).collect();
         told.sort();
@@ -106,7 +108,18 @@ impl Scene {
     }
 
     fn report(&self) -> Vec<StreamReport> {
-        self.live.report()
+        self.live.report(self.clock.now())
+    }
+
+    /// How long a read of this name waits, if it does.
+    fn awaits(&self, name: &str) -> Option<Duration> {
+        self.live.awaits(self.clock.both(), &key(name))
+    }
+
+    /// It is deleted.
+    fn remove(&mut self, name: &str) {
+        self.stored.remove(&key(name));
+        self.live.removed(self.clock.both(), &key(name));
     }
 
     fn counts(&self, event: &str) -> bool {
@@ -173,9 +186,9 @@ fn a_listed_segment_that_does_not_come_is_waited_for_and_then_a_gap() {
     scene.turn("a", 10);
     scene.pass(2.0);
     scene.media("a/p.m3u8", 11, "");
-    assert_eq!(scene.live.awaits(&key("a/11.ts")), Some(seconds(2.0)));
-    assert_eq!(scene.live.awaits(&key("a/12.ts")), None, "never for names that nothing lists");
-    assert_eq!(scene.live.awaits(&key("a/3.ts")), None, "nor for old ones of a playlist seen for the first time");
+    assert_eq!(scene.awaits("a/11.ts"), Some(seconds(2.0)));
+    assert_eq!(scene.awaits("a/12.ts"), None, "never for names that nothing lists");
+    assert_eq!(scene.awaits("a/3.ts"), None, "nor for old ones of a playlist seen for the first time");
     scene.pass(1.0);
     assert!(!scene.look().contains(&"gap a/p.m3u8".to_owned()));
     scene.pass(1.0);
@@ -183,11 +196,11 @@ fn a_listed_segment_that_does_not_come_is_waited_for_and_then_a_gap() {
     assert_eq!(scene.look(), Vec::<String>::new());
     assert_eq!(scene.report()[0].renditions[0].counts.gaps, 1);
     scene.pass(10.0);
-    assert_eq!(scene.live.awaits(&key("a/11.ts")), None, "patience ends");
+    assert_eq!(scene.awaits("a/11.ts"), None, "patience ends");
     // One that comes in time is none.
     scene.media("a/p.m3u8", 12, "");
     scene.segment("a/12.ts", "a12", 1, seconds(0.1));
-    assert_eq!(scene.live.awaits(&key("a/12.ts")), None);
+    assert_eq!(scene.awaits("a/12.ts"), None);
     scene.pass(2.5);
     assert!(!scene.look().contains(&"gap a/p.m3u8".to_owned()));
 }
@@ -258,9 +271,9 @@ fn what_a_living_stream_needs_is_named() {
 fn a_child_that_is_not_written_yet_is_waited_for_at_first_only() {
     let mut scene = Scene::new();
     scene.playlist("master.m3u8", MASTER);
-    assert!(scene.live.awaits(&key("a/p.m3u8")).is_some());
+    assert!(scene.awaits("a/p.m3u8").is_some());
     scene.pass(11.0);
-    assert_eq!(scene.live.awaits(&key("a/p.m3u8")), None, "a child that was taken away is a 404, so that players fail over");
+    assert_eq!(scene.awaits("a/p.m3u8"), None, "a child that was taken away is a 404, so that players fail over");
 }
 
 #[test]
@@ -334,9 +347,9 @@ fn requests_for_what_is_not_there_yet_are_judged() {
     assert_eq!(ask(&scene, 6, Some(7)), Reload::Wait(seconds(6.0)));
     assert_eq!(ask(&scene, 6, Some(8)), Reload::TooFar, "six parts are three seconds");
     assert_eq!(ask(&scene, u64::MAX, Some(u64::MAX)), Reload::TooFar);
-    assert_eq!(scene.live.awaits(&key("a/6.2.m4s")), Some(seconds(2.0)), "it is announced");
+    assert_eq!(scene.awaits("a/6.2.m4s"), Some(seconds(2.0)), "it is announced");
     scene.media("a/p.m3u8", 6, head);
-    assert_eq!(scene.live.awaits(&key("a/6.2.m4s")), None, "and not any more");
+    assert_eq!(scene.awaits("a/6.2.m4s"), None, "and not any more");
     scene.media("b/p.m3u8", 5, "");
     assert_eq!(scene.live.reload(&key("b/p.m3u8"), 9, None), Reload::Answer, "only where it is offered");
     assert_eq!(scene.live.reload(&key("c/p.m3u8"), 9, None), Reload::Answer);

@@ -76,5 +76,5 @@ fn other_kinds_stay_what_they_are() {
     assert_eq!(told, ["broken-playlist master.m3u8", "broken-playlist p.mpd"]);
     let formats: Vec<_> = scene.report().iter().map(|stream| (stream.stream.clone(), stream.format)).collect();
     assert_eq!(formats, [("master.m3u8".to_owned(), "hls"), ("p.mpd".to_owned(), "dash")]);
-    assert!(scene.live.awaits(&key("a/p.m3u8")).is_some(), "its children are known still");
+    assert!(scene.awaits("a/p.m3u8").is_some(), "its children are known still");
 }
