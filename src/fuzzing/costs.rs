@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 30] = [
+const CASES: [Case; 31] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
@@ -63,11 +63,14 @@ const CASES: [Case; 30] = [
     ("digest fields", super::digest, |n| format!("username=\"e370bb6371da9c5b\", {}", "a=\"b\\\"\", ".repeat(n / 4))),
     ("order", super::order, |n| "start=2026-01-02T03:04:05Z&".repeat(n / 4)),
     ("first bytes", super::first_bytes, |n| format!("x{}", "PUT /a#b HTTP/1.1\r\n".repeat(n / 8))),
+    ("members", |text| super::coding(&EMPTY_MEMBER.repeat(text.len() / 16)), |n| "x".repeat(n)),
     ("index", super::journal, |n| numbered(n, "+\t17\t1767225600000\t1767229200000\ts\ta/{}.ts\n")),
 ];
 
 const PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n";
 const DEFINE: &str = "#EXT-X-DEFINE:NAME=\"a\",VALUE=\"media/1M\"\n";
+/// In the gzip format (RFC 1952), with nothing in it.
+const EMPTY_MEMBER: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const MPD: &str = "<MPD type=\"dynamic\"><Period><AdaptationSet><SegmentTemplate media='m_$RepresentationID$_$Number%02d$.m4s'/>";
 const MPD_END: &str = "</AdaptationSet></Period></MPD>\n";
 

@@ -20,7 +20,7 @@ mod twins;
 mod words;
 
 pub use kept::{attributes, bucket, journal};
-pub use playlists::{history, manifest, numbered, playlist, recording, rewrite, segment, versions};
+pub use playlists::{coding, history, manifest, numbered, playlist, recording, rewrite, segment, versions};
 pub use requests::{credentials, digest, first_bytes, ranges_and_conditions, redaction, url};
 pub use settings::{certificate, order, records, settings, signing, units};
 
@@ -28,10 +28,11 @@ pub use settings::{certificate, order, records, settings, signing, units};
 pub type EntryPoint = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [EntryPoint; 23] = [
+pub const TARGETS: [EntryPoint; 24] = [
     ("attributes", attributes),
     ("bucket", bucket),
     ("certificate", certificate),
+    ("coding", coding),
     ("credentials", credentials),
     ("digest", digest),
     ("first_bytes", first_bytes),

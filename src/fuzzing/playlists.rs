@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{harvests, look, read_back, written};
+use crate::hls::coding::{self, Coding};
 use crate::hls::history::{History, Listed, Step};
 use crate::hls::mpd;
 use crate::hls::playlist::{Playlist, parse, target_duration};
@@ -12,10 +13,41 @@ use crate::hls::rewrite::{Parameter, inherit, strip};
 use crate::hls::shift::{self, CutSpec, Presence, Window};
 use crate::hls::skip::delta;
 use crate::hls::uri::resolve;
+use crate::hls::utf16;
 use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
 use crate::origin::fuzzing::{self, Followed};
+
+/// As many as there can be in it.
+fn lines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| matches!(byte, b'\n' | b'\r')).count() + 1
+}
+
+/// Of what is compressed no more is made than may be, and the same is made of it with something behind it; and what a reader takes is said
+/// in so many words.
+pub fn coding(bytes: &[u8]) {
+    const LIMIT: usize = 1 << 16;
+    assert!(!coding::is_taken(None, b"gzip") && coding::unpack(Coding::Other, bytes, LIMIT).is_err());
+    let accepted = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let says = accepted.windows(4).any(|word| word.eq_ignore_ascii_case(b"gzip")) || accepted.contains(&b'*');
+    assert!(!coding::is_taken(Some(accepted), b"gzip") || says);
+    for coding in [Coding::Gzip, Coding::Deflate] {
+        let Ok(clear) = coding::unpack(coding, bytes, LIMIT) else { continue };
+        assert!(clear.len() <= LIMIT);
+        assert_eq!(coding::unpack(coding, bytes, clear.len()).as_ref(), Ok(&clear), "as much room as it takes is enough");
+        assert!(clear.is_empty() || coding::unpack(coding, bytes, clear.len() - 1).is_err());
+        if coding == Coding::Gzip {
+            assert_eq!(coding::of(None, bytes), Some(Coding::Gzip));
+            let twice = [bytes, b"\0\0\0"].concat();
+            assert!(coding::unpack(coding, &twice, LIMIT).is_ok_and(|padded| padded.starts_with(&clear)));
+        }
+    }
+    if let Some((text, how)) = utf16::decode(bytes) {
+        let again = utf16::encode(&text, how);
+        assert!(again.len() == bytes.len() && (text.contains(char::REPLACEMENT_CHARACTER) || again == bytes));
+    }
+}
 
 /// A playlist's facts are sane, what it lists are objects or nothing of ours, and every body is of some kind.
 pub fn playlist(bytes: &[u8]) {
@@ -27,8 +59,8 @@ pub fn playlist(bytes: &[u8]) {
     };
     match parse(bytes) {
         Ok(Playlist::Media(media)) => {
-            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
-            assert!(media.segments.len() + media.parts.len() + media.maps.len() <= lines && media.faults.len() <= 17);
+            let lines = lines(bytes);
+            assert!(media.segments.len() + media.parts.len() + media.maps.len() <= lines && media.faults.len() <= 19);
             let first = media.media_sequence.saturating_add(media.skipped);
             for (index, segment) in media.segments.iter().enumerate() {
                 assert_eq!(segment.sequence, first.saturating_add(index as u64));
@@ -175,8 +207,7 @@ pub fn versions(bytes: &[u8]) {
         let version = version.concat();
         followed.write(if version.starts_with(b"<") { &manifest } else { &key }, &version);
     }
-    let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
-    assert!(followed.looked_back(&key) <= lines, "there is more to look back at than was listed");
+    assert!(followed.looked_back(&key) <= lines(bytes), "there is more to look back at than was listed");
 }
 
 /// A recording's files have plain names, each once, and its playlist lists them and nothing else.

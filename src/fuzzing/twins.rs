@@ -1,7 +1,7 @@
 //! Drives the entry points for a moment with what is nearly right, on a stable toolchain.
 
 use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop, proptest};
 use proptest::sample::select;
 
 use super::stream_words::*;
@@ -154,6 +154,17 @@ proptest! {
     #[test]
     fn no_recording_breaks_a_rule(bytes in pieces(VERSIONS)) {
         recording(&[&b"#EXTM3U\n"[..], &bytes, b"#EXT-X-ENDLIST\n"].concat());
+    }
+
+    #[test]
+    fn no_coding_breaks_a_rule(bytes in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        coding(&[b"\x1f\x8b\x08\0\0\0\0\0\0\x03", &bytes[..]].concat());
+        let mut members = include_bytes!("../../fuzz/seeds/coding/members").to_vec();
+        let at = at.index(members.len());
+        members[at] = to;
+        coding(&members);
+        coding(&members[..at]);
+        coding(&[b"\xfe\xff", &bytes[..]].concat());
     }
 
     #[test]

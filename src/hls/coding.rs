@@ -1,6 +1,8 @@
 //! Playlists that come compressed (RFC 9110 8.4.1): told from others, and unpacked. The only module that knows `miniz_oxide`.
 
-use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_with_limit};
+use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_with_limit, decompress_to_vec_zlib_with_limit};
 
 use super::fault::Wrong;
 
@@ -11,6 +13,9 @@ const HEADER_CHECK: u8 = 2;
 const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
+/// So much room is made at first for what a member unpacks to, in bytes; then twice as much, as often as it takes. Members may be many and
+/// empty.
+const ROOM: usize = 256;
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +54,30 @@ pub fn unpack(coding: Coding, body: &[u8], limit: usize) -> Result<Vec<u8>, Wron
     }
 }
 
-/// Of one member: no encoder writes more.
+/// All members, one behind the other (RFC 1952 2.2). What follows the last one and is none is padding, as unpackers take it.
 fn gzip(body: &[u8], limit: usize) -> Option<Vec<u8>> {
-    let (head, rest) = body.split_at_checked(10)?;
+    let (mut clear, mut rest) = (Vec::new(), body);
+    let mut inflating = Box::<DecompressorOxide>::default();
+    loop {
+        let from = clear.len();
+        inflating.init();
+        let (trailer, behind) = inflate(&mut inflating, behind_header(rest)?, &mut clear, limit)?.split_first_chunk::<8>()?;
+        let [a, b, c, d, sum @ ..] = *trailer;
+        let member = &clear[from..];
+        if crc(member).to_le_bytes() != [a, b, c, d] || u32::from_le_bytes(sum) as usize != member.len() {
+            return None;
+        }
+        if !behind.starts_with(GZIP) {
+            return Some(clear);
+        }
+        rest = behind;
+    }
+}
+
+/// What follows the header of a member (RFC 1952 2.3).
+fn behind_header(member: &[u8]) -> Option<&[u8]> {
+    let (head, mut rest) = member.split_at_checked(10)?;
     let flags = *head.get(3).filter(|_| head.starts_with(GZIP) && head[2] == 8)?;
-    let (mut rest, trailer) = rest.split_last_chunk::<8>()?;
     if flags & EXTRA != 0 {
         let (length, after) = rest.split_first_chunk::<2>()?;
         rest = after.get(usize::from(u16::from_le_bytes(*length))..)?;
@@ -66,10 +90,29 @@ fn gzip(body: &[u8], limit: usize) -> Option<Vec<u8>> {
     if flags & HEADER_CHECK != 0 {
         rest = rest.get(2..)?;
     }
-    let [a, b, c, d, sum @ ..] = trailer;
-    let clear = decompress_to_vec_with_limit(rest, limit).ok()?;
-    let is_whole = crc(&clear).to_le_bytes() == [*a, *b, *c, *d] && u32::from_le_bytes(*sum) as usize == clear.len();
-    is_whole.then_some(clear)
+    Some(rest)
+}
+
+/// Adds what is packed to `clear`, which grows to `limit` at most; hands over what stands behind it.
+fn inflate<'a>(inflating: &mut DecompressorOxide, packed: &'a [u8], clear: &mut Vec<u8>, limit: usize) -> Option<&'a [u8]> {
+    let from = clear.len();
+    let (mut rest, mut made) = (packed, 0);
+    let mut room = ROOM;
+    loop {
+        clear.resize(from.saturating_add(room).min(limit), 0);
+        let (status, taken, written) =
+            decompress(inflating, rest, &mut clear[from..], made, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF);
+        rest = rest.get(taken..)?;
+        made += written;
+        match status {
+            TINFLStatus::Done => {
+                clear.truncate(from + made);
+                return Some(rest);
+            }
+            TINFLStatus::HasMoreOutput if clear.len() < limit => room = room.saturating_mul(2),
+            _ => return None,
+        }
+    }
 }
 
 /// The check sum of the gzip format (RFC 1952 8).
@@ -143,6 +186,27 @@ mod tests {
     }
 
     #[test]
+    fn all_members_are_read_and_padding_is_none() {
+        let two = [packed(b"#EXTM3U\n", NAME), packed(b"", 0), packed(b"#EXTINF", EXTRA | HEADER_CHECK)].concat();
+        let padded = [&two[..], &[0; 512]].concat();
+        for body in [&two, &padded] {
+            assert_eq!(unpack(Coding::Gzip, body, 1 << 20), Ok(b"#EXTM3U\n#EXTINF".to_vec()));
+            assert_eq!(unpack(Coding::Gzip, body, 14), Err(Wrong::Damaged), "the limit is that of all together");
+            assert_eq!(unpack(Coding::Gzip, body, 15), Ok(b"#EXTM3U\n#EXTINF".to_vec()));
+        }
+        let mut damaged = two.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(unpack(Coding::Gzip, &damaged, 1 << 20), Err(Wrong::Damaged));
+        assert_eq!(unpack(Coding::Gzip, &two[..two.len() - 1], 1 << 20), Err(Wrong::Damaged));
+    }
+
+    #[test]
+    fn many_empty_members_cost_what_they_are_long() {
+        let body = packed(b"", 0).repeat(200_000);
+        assert_eq!(unpack(Coding::Gzip, &body, 10 << 20), Ok(Vec::new()));
+    }
+
+    #[test]
     fn what_says_nothing_and_shows_nothing_is_in_clear() {
         for (said, body, coding) in [
             (None, "#EXTM3U", None),
@@ -183,8 +247,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_packed_is_unpacked(clear in any::<Vec<u8>>(), flags in 0_u8..32) {
+        fn what_was_packed_is_unpacked(clear in any::<Vec<u8>>(), flags in 0_u8..32, cuts in any::<[u8; 3]>()) {
             prop_assert_eq!(unpack(Coding::Gzip, &packed(&clear, flags & 30), 1 << 20), Ok(clear.clone()));
+            let mut rest = &clear[..];
+            let mut members = Vec::new();
+            for cut in cuts {
+                let (member, behind) = rest.split_at(usize::from(cut).min(rest.len()));
+                members.extend(packed(member, flags & cut & 30));
+                rest = behind;
+            }
+            members.extend(packed(rest, flags & 30));
+            prop_assert_eq!(unpack(Coding::Gzip, &members, 1 << 20), Ok(clear.clone()));
             for bytes in [miniz_oxide::deflate::compress_to_vec_zlib(&clear, 6), miniz_oxide::deflate::compress_to_vec(&clear, 6)] {
                 prop_assert_eq!(unpack(Coding::Deflate, &bytes, 1 << 20), Ok(clear.clone()));
             }

@@ -21,7 +21,8 @@ pub struct Fault {
 pub enum Wrong {
     /// RFC 9110 8.4.1.
     #[error(
-        "its Content-Encoding is not read here: gzip and deflate are. It is not followed, and what credentials are in it stay in it"
+        "its Content-Encoding is not read here, so it is not followed, and credentials in it stay in it: have the encoder send playlists in \
+         clear or as gzip (MediaLive: manifest compression NONE or GZIP), or the proxy before it not compress them"
     )]
     Coding,
     /// It is not what its coding says, or very large.
@@ -72,6 +73,12 @@ pub enum Wrong {
     /// Not UTF-8 (RFC 8216 4.1).
     #[error("not UTF-8")]
     NotUtf8,
+    /// The same, as some editors and scripts on Windows write it.
+    #[error("it is UTF-16, which players do not read: have it written as UTF-8")]
+    Utf16,
+    /// RFC 8216 4.1: LF, or CR LF.
+    #[error("its lines end with CR alone, which not all players read: have them end with LF")]
+    BareCr,
     /// Not XML, or no MPD.
     #[error("this is no DASH manifest: not well-formed XML with an MPD element")]
     NoManifest,

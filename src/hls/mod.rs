@@ -27,4 +27,5 @@ pub mod skip;
 #[cfg(test)]
 pub(crate) mod texts;
 pub mod uri;
+pub mod utf16;
 mod xsd;

@@ -47,7 +47,9 @@ pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>
         }
     };
     match kind {
-        Kind::Playlist => places(bytes, |byte| byte == b'\n').for_each(|line| playlist_places(bytes, line, &mut look)),
+        Kind::Playlist => {
+            places(bytes, |byte| matches!(byte, b'\n' | b'\r')).for_each(|line| playlist_places(bytes, line, &mut look));
+        }
         _ => places(bytes, |byte| matches!(byte, b'"' | b'\'' | b'<' | b'>')).for_each(|place| look(markup_off(bytes, place))),
     }
     edits.finish()

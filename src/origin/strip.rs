@@ -7,6 +7,7 @@ use super::namespace::Hosted;
 use crate::auth::key::holds_key;
 use crate::hls::playlist::is_reference;
 use crate::hls::rewrite::{self, Parameter};
+use crate::hls::utf16;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::store::Body;
@@ -33,7 +34,14 @@ pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
     let drop = |parameter: &Parameter<'_>| {
         policy.strip_credentials && is_credential(parameter) || policy.strip_parameters && is_for_us(parameter)
     };
-    match rewrite::strip(kind, &body.bytes, policy.strip_credentials, drop) {
+    let stripped = match utf16::decode(&body.bytes) {
+        None => rewrite::strip(kind, &body.bytes, policy.strip_credentials, drop),
+        Some((text, how)) => {
+            let stripped = rewrite::strip(kind, text.as_bytes(), policy.strip_credentials, drop);
+            stripped.map(|stripped| utf16::encode(&String::from_utf8_lossy(&stripped), how))
+        }
+    };
+    match stripped {
         None => body,
         Some(stripped) => {
             hosted.metrics.playlists_stripped.inc();

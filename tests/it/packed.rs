@@ -70,3 +70,35 @@ fn no_credential_stays_in_what_comes_compressed() {
         }
     }
 }
+
+#[test]
+fn no_credential_stays_in_what_is_written_otherwise() {
+    let origin = Origin::start();
+    let master = |query: &str| {
+        format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nv.m3u8{query}\n#EXT-X-STREAM-INF:BANDWIDTH=1\nw.m3u8{query}\n")
+    };
+    let query = format!("?token={}", origin.encoder);
+    let wide = |text: &str| ["\u{feff}", text].concat().encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+    let cr = |text: &str| text.replace('\n', "\r").into_bytes();
+    let members = |text: &str| text.split_inclusive('\n').flat_map(packed).collect::<Vec<u8>>();
+    let written = |text: &str| [("utf-16", wide(text)), ("utf-16 without a mark", big(text)), ("carriage returns", cr(text))];
+    for ((way, sent), (_, expected)) in written(&master(&query)).into_iter().zip(written(&master(""))) {
+        store(&origin, "m.m3u8", sent, "");
+        let there = get(&origin, "m.m3u8", "").body;
+        assert!(there == expected, "{way}: {}", String::from_utf8_lossy(&there));
+    }
+    store(&origin, "m.m3u8", members(&master(&query)), "gzip");
+    assert_eq!(get(&origin, "m.m3u8", "").text(), master(""));
+}
+
+#[test]
+fn a_coding_that_is_not_read_is_told_with_what_to_set_and_is_no_dead_stream() {
+    let origin = Origin::start();
+    for version in ["one", "two"] {
+        store(&origin, "a/p.m3u8", version.into(), "br");
+    }
+    assert_eq!((get(&origin, "a/p.m3u8", "br").text(), get(&origin, "a/p.m3u8", "").text()), ("two".into(), "two".into()));
+    let report = Request::new("GET", "/v1/streams").send(origin.admin).text();
+    assert!(report.contains("broken-playlist") && report.contains("NONE or GZIP") && report.contains("\"live\""), "{report}");
+}

@@ -37,7 +37,7 @@ use crate::hls::fault::{Fault, Wrong};
 
 /// Reads a playlist. Tolerant: what can be understood is kept.
 ///
-/// Each line is looked at once, and at most [`MAX_ENTRIES`](lines::MAX_ENTRIES) entries and 17 faults are kept, so that work and memory are in
+/// Each line is looked at once, and at most [`MAX_ENTRIES`](lines::MAX_ENTRIES) entries and 19 faults are kept, so that work and memory are in
 /// proportion to the bytes.
 ///
 /// # Errors
@@ -55,6 +55,9 @@ pub fn parse_within(bytes: &[u8], surroundings: Surroundings<'_>) -> Result<Play
     // Names of objects are UTF-8: what is not names none, and the rest is still read.
     let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     let not_utf8 = matches!(text, Cow::Owned(_));
+    // Where nothing ends a line but this, it does: most players take it so. Beside line feeds it is a sign like others.
+    let bare_cr = !text.contains('\n') && text.trim_ascii_end().contains('\r');
+    let text = if bare_cr { Cow::Owned(text.replace('\r', "\n")) } else { text };
     let text = substituted(&text, surroundings);
     let mut lines = lines(&text).skip_while(|(_, line)| line.is_empty());
     let not_first = match lines.next() {
@@ -74,6 +77,9 @@ pub fn parse_within(bytes: &[u8], surroundings: Surroundings<'_>) -> Result<Play
     if not_first {
         faults.insert(0, Fault { line: 1, what: Wrong::NotFirst });
     }
+    if bare_cr {
+        faults.insert(0, Fault { line: 1, what: Wrong::BareCr });
+    }
     if not_utf8 {
         let before = text.find(char::REPLACEMENT_CHARACTER).map_or("", |at| &text[..at]);
         faults.insert(0, Fault { line: before.matches('\n').count() + 1, what: Wrong::NotUtf8 });
@@ -92,7 +98,8 @@ fn is_multivariant(text: &str) -> bool {
 pub fn target_duration(playlist: &[u8]) -> Option<Duration> {
     const TAG: &[u8] = b"#EXT-X-TARGETDURATION:";
     // It stands in the head, before the first segment; a multivariant playlist has none at all.
-    let line = playlist.split(|&byte| byte == b'\n').take(64).find_map(|line| line.trim_ascii().strip_prefix(TAG))?;
+    let line =
+        playlist.split(|&byte| matches!(byte, b'\n' | b'\r')).take(128).find_map(|line| line.trim_ascii().strip_prefix(TAG))?;
     let seconds: f64 = std::str::from_utf8(line).ok()?.trim().parse().ok()?;
     (seconds > 0.0 && seconds <= 86_400.0).then(|| Duration::from_secs_f64(seconds))
 }

@@ -1,14 +1,13 @@
 //! Playlists that can't be read, and are written all the same.
 
-use super::{STALE_AFTER, Scene, key};
+use super::{STALE_AFTER, Scene, key, seconds};
 use crate::hls::texts::{MASTER, head, listing};
 use crate::model::liveness::Standing;
 
 /// As others write it, or will.
-const WAYS: [fn(&str) -> String; 4] = [
+const WAYS: [fn(&str) -> String; 3] = [
     // UTF-16 as it looks byte by byte.
     |text| text.chars().map(|sign| format!("{sign}\0")).collect(),
-    |text| text.replace('\n', "\r"),
     |text| text.lines().map(|line| format!("#EXT-X-FUTURE:{line}\n")).fold("#EXTM3U\n".to_owned(), |all, line| all + &line),
     |text| format!("<html>{text}</html>"),
 ];
@@ -52,10 +51,34 @@ fn one_that_could_never_be_read_is_given_longer() {
     let mut scene = Scene::new();
     for number in 0..5 {
         scene.playlist("a/p.m3u8", &WAYS[0](&listing(&head(number), "", number..number + 3)));
-        scene.playlist("b/p.m3u8", &WAYS[1](&listing(&head(number), "", number..number + 3)));
+        scene.playlist("b/p.m3u8", &WAYS[2](&listing(&head(number), "", number..number + 3)));
         scene.pass(8.0);
         assert!(!scene.look().iter().any(|told| told.starts_with("late") || told.starts_with("stale")));
     }
+}
+
+#[test]
+fn lines_that_end_with_a_carriage_return_are_lines() {
+    let mut scene = Scene::new();
+    scene.playlist("master.m3u8", &MASTER.replace('\n', "\r"));
+    for number in 1..6 {
+        scene.segment(&format!("a/{}.ts", number + 2), "x", 1, seconds(0.1));
+        scene.playlist("a/p.m3u8", &listing(&head(number), "", number..number + 3).replace('\n', "\r"));
+        scene.pass(2.0);
+        assert!(!scene.look().iter().any(|told| told.starts_with("late") || told.starts_with("stale")));
+    }
+    let rendition = scene.report().remove(0).renditions.remove(0);
+    assert_eq!((rendition.state, rendition.last_sequence), (Standing::Live, Some(7)));
+    assert!(rendition.fault.unwrap().contains("CR alone"));
+}
+
+#[test]
+fn utf_16_is_named_and_an_mpd_in_it_is_read() {
+    let mut scene = Scene::new();
+    scene.playlist("a/p.m3u8", &WAYS[0](&listing(&head(1), "", 1..4)));
+    assert!(scene.report()[0].renditions[0].fault.as_deref().unwrap().contains("UTF-16"));
+    scene.playlist("p.mpd", &WAYS[0]("<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' media='$Number$'/><Representation/></AdaptationSet></Period></MPD>"));
+    assert!(scene.live.previous(&key("7")).is_some());
 }
 
 #[test]
