@@ -91,15 +91,26 @@ impl Key {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(IdError::KeyLength);
         }
-        let bytes = key.as_bytes();
-        // Most keys are ASCII: only others have to be decoded for this.
-        if bytes.iter().any(u8::is_ascii_control) || !key.is_ascii() && key.chars().any(char::is_control) {
-            return Err(IdError::KeyControl);
-        }
-        if bytes.split(|&byte| byte == b'/').any(|segment| matches!(segment, b"" | b"." | b"..")) {
-            return Err(IdError::KeySegment);
+        // Nearly every key is of printable ASCII, and none of its segments is empty or begins with a dot: one look is enough then.
+        let mut before = b'/';
+        let is_plain = key.bytes().all(|byte| {
+            let begins = std::mem::replace(&mut before, byte) == b'/';
+            matches!(byte, b' '..=b'~') && !(begins && matches!(byte, b'/' | b'.'))
+        });
+        if !(is_plain && before != b'/') {
+            Self::check(key)?;
         }
         Ok(Self(Arc::from(key)))
+    }
+
+    fn check(key: &str) -> Result<(), IdError> {
+        if key.chars().any(char::is_control) {
+            return Err(IdError::KeyControl);
+        }
+        if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(IdError::KeySegment);
+        }
+        Ok(())
     }
 
     /// The key.
@@ -169,6 +180,7 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop_assert_eq, proptest};
 
     #[test]
     fn namespaces_follow_their_rule() {
@@ -206,6 +218,13 @@ mod tests {
             ("../a", IdError::KeySegment),
         ] {
             assert_eq!(Key::parse(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_look_at_a_key_says_what_the_rule_says(key in "[a./~ \\x00-\\x1f\\x7fé\u{85}]{1,8}") {
+            prop_assert_eq!(Key::parse(&key).map(drop), Key::check(&key));
         }
     }
 

@@ -59,35 +59,59 @@ pub(super) fn authorize(
     in_query: bool,
     allows: impl Fn(&Grant) -> bool,
 ) -> Result<Arc<Grant>, Denied> {
-    let mut other = None;
-    let mut first_error = None;
     let query = parts.uri.query().filter(|_| in_query);
     let asked = DigestRequest { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
-    let from_headers = parts.headers.get_all(AUTHORIZATION).iter().take(OF_ONE_KIND).map(from_authorization);
-    // Looked for when nothing before it was enough.
-    let from_cdn = std::iter::once(CDN_IDENTIFIER).flat_map(|name| parts.headers.get_all(name)).take(OF_ONE_KIND).map(|value| {
-        match value.to_str() {
-            Ok(text) => Ok(Credential::Token(Secret::new(text))),
-            Err(_) => Err(KeyError::Malformed),
-        }
-    });
-    let from_query = tokens.iter().take(OF_ONE_KIND).cloned().map(|token| Ok(Credential::Token(token)));
-    for credential in from_headers.chain(from_cdn).chain(from_query) {
-        let verified = credential.and_then(|credential| match credential {
-            Credential::Token(token) => verifier.verify(&token),
-            Credential::Basic { user, password } => verifier.verify_password(user.expose(), &password),
-            Credential::Digest(answer) => verifier.verify_digest(&answer, &asked),
-        });
-        match verified {
-            Ok(grant) if allows(&grant) => return Ok(grant),
-            Ok(grant) => other = other.or(Some(grant)),
-            Err(error) => first_error = first_error.or(Some(error)),
+    let mut judged = Judged { verifier, asked, other: None, first_error: None };
+    // One kind is looked for when nothing before it was enough.
+    for value in parts.headers.get_all(AUTHORIZATION).iter().take(OF_ONE_KIND) {
+        if let Some(grant) = judged.take(from_authorization(value), &allows) {
+            return Ok(grant);
         }
     }
-    match (other, first_error) {
+    for value in parts.headers.get_all(CDN_IDENTIFIER).iter().take(OF_ONE_KIND) {
+        let token = value.to_str().map(|text| Credential::Token(Secret::new(text))).map_err(|_| KeyError::Malformed);
+        if let Some(grant) = judged.take(token, &allows) {
+            return Ok(grant);
+        }
+    }
+    for token in tokens.iter().take(OF_ONE_KIND) {
+        if let Some(grant) = judged.take(Ok(Credential::Token(token.clone())), &allows) {
+            return Ok(grant);
+        }
+    }
+    match (judged.other, judged.first_error) {
         (Some(grant), _) => Ok(grant),
         (None, Some(error)) => Err(Denied::Invalid(error)),
         (None, None) => Err(Denied::NoCredentials),
+    }
+}
+
+/// What has come of the credentials that have been looked at.
+struct Judged<'a> {
+    verifier: &'a Verifier,
+    asked: DigestRequest<'a>,
+    other: Option<Arc<Grant>>,
+    first_error: Option<KeyError>,
+}
+
+impl Judged<'_> {
+    /// Looks at one more; its grant, if that is enough.
+    fn take(&mut self, credential: Result<Credential<'_>, KeyError>, allows: &impl Fn(&Grant) -> bool) -> Option<Arc<Grant>> {
+        let verified = credential.and_then(|credential| match credential {
+            Credential::Token(token) => self.verifier.verify(&token),
+            Credential::Basic { user, password } => self.verifier.verify_password(user.expose(), &password),
+            Credential::Digest(answer) => self.verifier.verify_digest(&answer, &self.asked),
+        });
+        match verified {
+            Ok(grant) if allows(&grant) => return Some(grant),
+            Ok(grant) => {
+                self.other.get_or_insert(grant);
+            }
+            Err(error) => {
+                self.first_error.get_or_insert(error);
+            }
+        }
+        None
     }
 }
 
@@ -95,11 +119,13 @@ pub(super) fn authorize(
 /// that Amazon CloudFront sends as an origin custom header.
 pub(super) fn from_authorization(value: &HeaderValue) -> Result<Credential<'_>, KeyError> {
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| KeyError::Malformed)?.trim_ascii();
+    if let Some((scheme, token)) = text.split_at_checked("Bearer ".len())
+        && scheme.eq_ignore_ascii_case("Bearer ")
+    {
+        return Ok(Credential::Token(Secret::new(token.trim_ascii())));
+    }
     let Some((scheme, rest)) = text.split_once(' ') else { return Ok(Credential::Token(Secret::new(text))) };
     let rest = rest.trim_ascii();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(Credential::Token(Secret::new(rest)));
-    }
     if scheme.eq_ignore_ascii_case("digest") {
         return Answer::parse(rest).map(Credential::Digest);
     }
