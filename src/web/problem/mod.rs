@@ -12,10 +12,10 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use serde::Serialize;
 
 use self::code::{Code, Retry};
 use super::access::Denied;
+use super::json::{Object, field};
 use crate::auth::digest::{Algorithm, REALM};
 use crate::auth::key::KeyError;
 use crate::auth::verify::Verifier;
@@ -44,15 +44,6 @@ pub(super) struct Problem {
     /// What it is counted as.
     pub(super) outcome: Outcome,
     headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    request_id: &'a str,
 }
 
 impl Problem {
@@ -116,14 +107,15 @@ impl Problem {
 
     /// The answer's body.
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
-        let document = Document {
-            r#type: format!("urn:springhead:problem:{}", self.code.name()),
-            title: self.code.title(),
-            status: self.code.status().as_u16(),
-            detail: &self.detail,
-            request_id,
-        };
-        serde_json::to_vec(&document).unwrap_or_default()
+        let mut text = Vec::new();
+        let mut document = Object::begin(&mut text);
+        document.text(field!("type"), &["urn:springhead:problem:", self.code.name()].concat());
+        document.text(field!("title"), self.code.title());
+        document.number(field!("status"), u64::from(self.code.status().as_u16()));
+        document.text(field!("detail"), &self.detail);
+        document.text(field!("request_id"), request_id);
+        document.end();
+        text
     }
 
     /// The answer. `cache_control` is the namespace's own word for errors, where the namespace is known.

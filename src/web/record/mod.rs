@@ -24,10 +24,11 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use self::access_log::{AccessLog, Object, field};
+use self::access_log::AccessLog;
 use self::spans::{Ended, Spans};
 use super::Web;
 use super::connection::state::ConnectionState;
+use super::json::{Object, field};
 use super::problem::Problem;
 use super::target::Name;
 use crate::auth::grant::{Grant, KeyId};
