@@ -1,19 +1,22 @@
 //! The one door by which objects are read, whoever asks: a CDN, a player, an encoder, a harvest.
 //!
 //! What a reader gets comes from a short list of [sources](find), tried in one order, and passes through a short list of
-//! [views](NamespaceHandle::read). A next source (another node's copy, the other encoder's) or view (a gate, a viewer's token) is a
-//! file here and a line in that list. Callers say how much they want and how long they wait, and nothing else.
+//! [views](view). A next source (another node's copy, the other encoder's) or view (a gate, a viewer's token) is a file here and a
+//! line in that list. Callers say how much they want and how long they wait, and nothing else.
+//!
+//! Most reads are of what is in memory, as it is stored. So that is looked for here, first, and what else there is lies in a box that
+//! those reads never make: a future is as large as the largest thing it may come to, and is moved as a whole.
 
 mod durable_tier;
 mod expected;
 mod found;
 mod growing;
 mod made;
-mod memory;
 mod past;
 mod view;
 
 use std::ops::Range;
+use std::time::Duration;
 
 pub(super) use self::durable_tier::known_in_tier;
 pub use self::expected::BlockingReload;
@@ -21,10 +24,14 @@ pub use self::found::Found;
 pub(super) use self::found::validators;
 pub use self::growing::{FollowedPart, Following};
 use super::namespace::Hosted;
+use super::rate::RateClaim;
 use super::{NamespaceHandle, OriginError, Shift};
 use crate::auth::grant::{Action, Grant};
 use crate::auth::secret::Secret;
 use crate::model::id::ObjectId;
+
+/// How long a segment counts as the live edge.
+const LIVE_EDGE: Duration = Duration::from_secs(60);
 
 /// How much of an object a reader asks for, and how long he waits for it. [`Default`] is the whole of what is there now, or on its
 /// way in.
@@ -107,22 +114,38 @@ impl NamespaceHandle {
     /// [`OriginError::Draining`].
     pub async fn read(&self, grant: &Grant, object: &ObjectId, spec: &ReadSpec<'_>) -> Result<Read, OriginError> {
         let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, grant, object, spec };
-        if let Some(reload) = spec.reload {
-            expected::reload(reader, reload).await?;
+        let mut payment = Payment::Due;
+        if spec.reload.is_some() || spec.shift.is_some() {
+            return Box::pin(of_another_time(reader, payment)).await;
         }
-        if let Some(found) = past::find(reader).await? {
-            let found = view::inherited(reader, found).await?;
-            return Ok(Read::Whole(found));
+        let Some(found) = in_memory(reader, &mut payment)? else { return Box::pin(beyond_memory(reader, payment)).await };
+        if view::concern(spec, &found) {
+            return Box::pin(view::all(reader, found)).await;
         }
-        let read = find(reader).await?;
-        let Read::Whole(found) = read else { return Ok(read) };
-        // The views, in the order in which they are laid one over the other. Each leaves what it does not concern as it is.
         view::refuse_stale(reader, &found)?;
-        let found = view::unpacked(reader, found).await?;
-        let found = view::shifted(reader, found).await?;
-        let found = view::updated(reader, found).await?;
-        let found = view::inherited(reader, found).await?;
         Ok(Read::Whole(found))
+    }
+}
+
+/// Reads a playlist as it will be, or as it was. Cancel-safe.
+async fn of_another_time(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginError> {
+    if let Some(reload) = reader.spec.reload {
+        expected::reload(reader, reload).await?;
+    }
+    if let Some(found) = past::find(reader).await? {
+        return view::inherited(reader, found).await.map(Read::Whole);
+    }
+    match in_memory(reader, &mut payment)? {
+        Some(found) => view::all(reader, found).await,
+        None => beyond_memory(reader, payment).await,
+    }
+}
+
+/// Reads what is not in memory. Cancel-safe.
+async fn beyond_memory(reader: Reader<'_>, payment: Payment) -> Result<Read, OriginError> {
+    match find(reader, payment).await? {
+        Read::Whole(found) => view::all(reader, found).await,
+        read => Ok(read),
     }
 }
 
@@ -139,7 +162,7 @@ impl Read {
     }
 }
 
-/// Looks in each source, in the one order there is:
+/// Looks in each source after the first, which [had it not](in_memory). The one order there is:
 ///
 /// 1. whole in memory: what was completed last is the object, whatever is on its way to replace it;
 /// 2. whole below memory: it is the object as well, and a growing one never hides it. That costs a descent, so where it is not known
@@ -149,15 +172,13 @@ impl Read {
 ///
 /// A read is paid for once: what is found in memory or grows, by what it is; what is not, by the second claim, for a flood of names
 /// that are nowhere must not starve those who watch.
-async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
+async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginError> {
     let Reader { hosted, object: ObjectId { key, .. }, spec, .. } = reader;
-    let mut payment = Payment::Due;
     let (mut has_ended, mut has_waited) = (false, false);
     loop {
-        if let Some(found) = memory::find(reader, &mut payment)? {
-            return Ok(Read::Whole(found));
-        }
-        if let Some(following) = growing::find(reader, &mut payment)? {
+        let following = growing::find(reader, &mut payment)?;
+        let has_grown = following.is_some();
+        if let Some(following) = following {
             match &spec.arriving {
                 Arriving::Follow => return Ok(Read::Growing(following)),
                 // One upload after the other that breaks off is not waited for.
@@ -175,14 +196,16 @@ async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
                 Arriving::Whole => following.ended().await,
             }
             has_ended = true;
-            continue;
         }
-        // It may have become whole between the two looks.
-        if let Some(found) = memory::find(reader, &mut payment)? {
+        // It may have become whole since memory was looked at.
+        if let Some(found) = in_memory(reader, &mut payment)? {
             return Ok(Read::Whole(found));
         }
+        if has_grown {
+            continue;
+        }
         let missing = if hosted.hot.holds(key) { OriginError::Expired } else { OriginError::NotFound };
-        payment.pay(hosted, 0, super::rate::RateClaim::Second)?;
+        payment.pay(hosted, 0, RateClaim::Second)?;
         if let Some(found) = durable_tier::find(reader).await? {
             return Ok(Read::Whole(found));
         }
@@ -190,7 +213,24 @@ async fn find(reader: Reader<'_>) -> Result<Read, OriginError> {
             return Err(missing);
         }
         has_waited = true;
+        if let Some(found) = in_memory(reader, &mut payment)? {
+            return Ok(Read::Whole(found));
+        }
     }
+}
+
+/// The first source: the whole version in memory, if there is a live one. Eviction takes note.
+fn in_memory(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Found>, OriginError> {
+    let Reader { hosted, object, .. } = reader;
+    let now = hosted.hot.clock().now();
+    let Some(entry) = hosted.hot.get_at(&object.key, now) else { return Ok(None) };
+    let found = Found::new(hosted, entry, now);
+    if hosted.rates.limit_reads() {
+        // Playlists, what players can't start without, and segments of the last minute are the live edge.
+        let is_edge = found.meta().kind.is_protected() || found.age < LIVE_EDGE;
+        payment.pay(hosted, found.length() as u64, if is_edge { RateClaim::First } else { RateClaim::Second })?;
+    }
+    Ok(Some(found))
 }
 
 /// Whether the request has been taken out of the namespace's allowance.
@@ -202,7 +242,7 @@ enum Payment {
 
 impl Payment {
     /// Pays for the request, the first time, and for these bytes.
-    fn pay(&mut self, hosted: &Hosted, bytes: u64, claim: super::rate::RateClaim) -> Result<(), OriginError> {
+    fn pay(&mut self, hosted: &Hosted, bytes: u64, claim: RateClaim) -> Result<(), OriginError> {
         let requests = u64::from(std::mem::replace(self, Self::Made) == Self::Due);
         hosted.take_read_rate(requests, bytes, claim)
     }
@@ -211,7 +251,6 @@ impl Payment {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use bytes::Bytes;
 

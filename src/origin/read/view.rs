@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Found, Reader, made};
+use super::{Found, Read, ReadSpec, Reader, made};
 use crate::auth::grant::Grant;
 use crate::auth::secret::Secret;
 use crate::hls::playlist::{self, Playlist, is_unknown};
@@ -28,6 +28,24 @@ const RELATIVE_MAX_AGE: u64 = 1;
 const STANDS_STILL: Duration = Duration::from_secs(30);
 /// The longest multivariant playlist that is made, in bytes.
 const MAX_MADE: usize = 16 << 20;
+
+/// Whether there is a view to be laid over it, beside that which [may refuse it](refuse_stale).
+pub(super) fn concern(spec: &ReadSpec<'_>, found: &Found) -> bool {
+    spec.shift.is_some() || spec.skips || spec.inherit.is_some() || found.meta().content_encoding.is_some()
+}
+
+/// Lays all views over what was found, in their order. Each leaves what it does not concern as it is. Cancel-safe.
+///
+/// # Errors
+/// Those of each.
+pub(super) async fn all(reader: Reader<'_>, found: Found) -> Result<Read, OriginError> {
+    refuse_stale(reader, &found)?;
+    let found = unpacked(reader, found).await?;
+    let found = shifted(reader, found).await?;
+    let found = updated(reader, found).await?;
+    let found = inherited(reader, found).await?;
+    Ok(Read::Whole(found))
+}
 
 /// Refuses the playlist of a stream that has stood still, where the namespace wants that to be told.
 ///
@@ -51,7 +69,7 @@ pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), Orig
 ///
 /// # Errors
 /// [`OriginError::Busy`], when the server is about to end.
-pub(super) async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let meta = found.meta();
     let Some(said) = meta.content_encoding.as_ref().filter(|_| meta.kind.is_rewritten()) else { return Ok(found) };
     let spec = reader.spec;
@@ -73,7 +91,7 @@ pub(super) async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, 
 ///
 /// # Errors
 /// [`OriginError::NothingRetained`], when it is no multivariant playlist: then there is no history to it; or when nothing of it is there.
-pub(super) async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let Some(shift) = reader.spec.shift else { return Ok(found) };
     let meta = found.meta();
     let (hosted, grant, object) = (Arc::clone(reader.hosted), reader.grant.clone(), reader.object.clone());
@@ -132,7 +150,7 @@ fn of_its_time(hosted: &Hosted, grant: &Grant, object: &ObjectId, text: &str, sh
 ///
 /// # Errors
 /// [`OriginError::Busy`], when the server is about to end.
-pub(super) async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
+async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let meta = found.meta();
     if !reader.spec.skips || reader.spec.shift.is_some() || meta.kind != Kind::Playlist || meta.content_encoding.is_some() {
         return Ok(found);

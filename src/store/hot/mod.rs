@@ -20,7 +20,6 @@ mod reserved;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -35,7 +34,7 @@ use super::uploads::{Flight, Uploads};
 use super::waiters::Waiters;
 use super::{InFlightLimit, StoreError};
 use crate::metrics::{Gone, NamespaceMetrics};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Moment};
 use crate::model::id::Key;
 use crate::model::meta::Meta;
 use crate::model::stamp::{Stamp, Stamps};
@@ -143,7 +142,13 @@ impl HotNamespace {
     /// The live version of an object, for a reader: eviction takes note.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        let entry = self.peek(key)?;
+        self.get_at(key, self.clock.now())
+    }
+
+    /// The same, for who has just looked at the clock.
+    #[must_use]
+    pub fn get_at(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
+        let entry = self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(now))?;
         entry.visit();
         Some(entry)
     }
@@ -333,12 +338,6 @@ impl HotNamespace {
     /// Lends a body to those who will read it: see [`Pinned`].
     pub(super) fn lend(&self, body: Bytes) -> (Bytes, Keeper) {
         self.pinned.lend(body)
-    }
-
-    /// How long an object has left, to whole seconds.
-    #[must_use]
-    pub fn time_left(&self, entry: &Entry) -> Duration {
-        Duration::from_secs(entry.meta.expires.since(self.clock.now()).as_secs())
     }
 
     /// The time source.
