@@ -7,7 +7,7 @@ use axum::http::header::{
     ACCEPT_ENCODING, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Version};
+use axum::http::{HeaderMap, HeaderName, Method, Version};
 use axum::response::Response;
 
 use super::{inherit, reply};
@@ -25,7 +25,7 @@ use crate::web::target::Target;
 /// Finds the object and answers 200, 206 or 304.
 ///
 /// Cancel-safe: it may wait for what is not in memory or about to arrive, and changes nothing.
-pub(super) async fn get(
+pub(in crate::web) async fn get(
     exchange: &Exchange<'_>,
     namespace: &NamespaceHandle,
     grant: &Grant,
@@ -35,20 +35,21 @@ pub(super) async fn get(
     let inherit = inherit::query(&web.inner.verifier, target);
     let inherit = inherit.as_ref();
     let shift = target.shift(web.inner.origin.clock())?;
+    let wanted = Wanted::by(parts);
     let spec = ReadSpec {
-        portion: portion(parts),
-        arriving: arriving(parts),
+        portion: wanted.portion(parts),
+        arriving: wanted.arriving(parts),
         waits: true,
         reload: target.blocking_reload()?,
         skips: target.skips(),
-        codings: parts.headers.get(ACCEPT_ENCODING).map(HeaderValue::as_bytes),
+        codings: wanted.codings,
         shift,
         inherit,
         host: if shift.is_some() || inherit.is_some() { host(parts) } else { None },
     };
     match kept_waiting(&exchange.context.connection, namespace.read(grant, &target.object, &spec)).await? {
-        Read::Whole(found) => answer(&found, parts, record),
-        Read::Growing(following) => grow(following, parts, record),
+        Read::Whole(found) => answer(&found, &wanted, record),
+        Read::Growing(following) => grow(following, &wanted, record),
         Read::Part(part) => {
             record.outcome(Outcome::Growing);
             Ok(reply::growing_part(&part))
@@ -93,16 +94,16 @@ fn host(parts: &Parts) -> Option<&str> {
 }
 
 /// Answers with what was found: 200, 206 or 304.
-fn answer(found: &Found, parts: &Parts, record: &Record) -> Result<Response, Problem> {
+fn answer(found: &Found, wanted: &Wanted<'_>, record: &Record) -> Result<Response, Problem> {
+    let conditions = &wanted.conditions;
     if found.is_personal {
         // It has no validators, and comes whole, whatever part was asked for.
-        if parts.headers.get(IF_MATCH).is_some_and(|tags| tags.as_bytes().trim_ascii() != b"*") {
+        if conditions.if_match.is_some_and(|tags| tags.trim_ascii() != b"*") {
             return Err(OriginError::Precondition.into());
         }
         record.found(found, Outcome::Hit);
         return Ok(reply::personal(found));
     }
-    let conditions = conditions(&parts.headers);
     let verdict = conditions.judge_read(found.validators());
     record.found(found, if verdict == Verdict::NotModified { Outcome::NotModified } else { Outcome::Hit });
     match verdict {
@@ -110,48 +111,17 @@ fn answer(found: &Found, parts: &Parts, record: &Record) -> Result<Response, Pro
         Verdict::NotModified => return Ok(reply::not_modified(found)),
         Verdict::Failed => return Err(OriginError::Precondition.into()),
     }
-    // Range is defined for GET alone (RFC 9110 14.2).
-    let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET && conditions.range_holds(found.validators()));
-    match range.map_or(Ask::Whole, |range| range::parse(range.as_bytes(), found.length())) {
+    let range = wanted.range.filter(|_| conditions.range_holds(found.validators()));
+    match range.map_or(Ask::Whole, |range| range::parse(range, found.length())) {
         Ask::Whole => Ok(reply::whole(found)),
         Ask::Part(part) => Ok(reply::part(found, part)),
         Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.length())),
     }
 }
 
-/// How much of an object is to be read when that costs something. What `If-Range` says of the range is known only afterwards.
-fn portion(parts: &Parts) -> Portion<'_> {
-    match parts.headers.get(RANGE) {
-        _ if parts.method == Method::HEAD => Portion::Nothing,
-        Some(range) if !parts.headers.contains_key(IF_RANGE) => Portion::Range(range.as_bytes()),
-        _ => Portion::Whole,
-    }
-}
-
-/// What a reader makes of an object that is still on its way in. In HTTP/1.0 a body of unknown length ends with the connection, and
-/// one that broke off does so too: who can't be told waits until it is whole.
-fn arriving(parts: &Parts) -> Arriving {
-    match range_ahead(parts) {
-        _ if parts.version < Version::HTTP_11 => Arriving::Whole,
-        Some(AskAhead::Part(range)) => Arriving::Part(range),
-        Some(AskAhead::From(start)) => Arriving::From(start),
-        None => Arriving::Follow,
-    }
-}
-
-/// The range asked for, if it can be answered of an object whose length is not known yet: counted from its beginning, and without a
-/// condition. Players ask so for the parts of a segment that is being written (EXT-X-PART with BYTERANGE, RFC 8216bis 4.4.4.9), and
-/// without an end for one that is announced without its length (4.4.5.3).
-fn range_ahead(parts: &Parts) -> Option<AskAhead> {
-    let range = parts.headers.get(RANGE).filter(|_| parts.method == Method::GET)?;
-    let conditions = [IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
-    let is_plain = conditions.iter().all(|name| !parts.headers.contains_key(name));
-    range::parse_ahead(range.as_bytes()).filter(|_| is_plain)
-}
-
 /// Answers with an object that is still on its way in, from its first byte on or from that which was asked for.
-fn grow(following: Following, parts: &Parts, record: &Record) -> Result<Response, Problem> {
-    match conditions(&parts.headers).judge_read(following.validators()) {
+fn grow(following: Following, wanted: &Wanted<'_>, record: &Record) -> Result<Response, Problem> {
+    match wanted.conditions.judge_read(following.validators()) {
         Verdict::Proceed => {
             record.outcome(Outcome::Growing);
             Ok(reply::growing(following))
@@ -164,20 +134,83 @@ fn grow(following: Following, parts: &Parts, record: &Record) -> Result<Response
     }
 }
 
+/// What a request's headers want of an object.
+#[derive(Debug, Default)]
+struct Wanted<'a> {
+    conditions: Conditions<'a>,
+    /// Of a GET: for others Range is not defined (RFC 9110 14.2).
+    range: Option<&'a [u8]>,
+    codings: Option<&'a [u8]>,
+}
+
+impl<'a> Wanted<'a> {
+    fn by(parts: &'a Parts) -> Self {
+        let mut wanted = Self::default();
+        // Most requests carry none of these, and few headers: going through them costs less than looking each one up.
+        for (name, value) in &parts.headers {
+            let place = match *name {
+                RANGE if parts.method == Method::GET => &mut wanted.range,
+                ACCEPT_ENCODING => &mut wanted.codings,
+                _ => match condition(name, &mut wanted.conditions) {
+                    Some(place) => place,
+                    None => continue,
+                },
+            };
+            place.get_or_insert(value.as_bytes());
+        }
+        wanted
+    }
+
+    /// How much of an object is to be read when that costs something. What `If-Range` says of the range is known only afterwards.
+    fn portion(&self, parts: &Parts) -> Portion<'a> {
+        match self.range {
+            _ if parts.method == Method::HEAD => Portion::Nothing,
+            Some(range) if self.conditions.if_range.is_none() => Portion::Range(range),
+            _ => Portion::Whole,
+        }
+    }
+
+    /// What a reader makes of an object that is still on its way in. In HTTP/1.0 a body of unknown length ends with the connection,
+    /// and one that broke off does so too: who can't be told waits until it is whole.
+    fn arriving(&self, parts: &Parts) -> Arriving {
+        match self.range_ahead() {
+            _ if parts.version < Version::HTTP_11 => Arriving::Whole,
+            Some(AskAhead::Part(range)) => Arriving::Part(range),
+            Some(AskAhead::From(start)) => Arriving::From(start),
+            None => Arriving::Follow,
+        }
+    }
+
+    /// The range asked for, if it can be answered of an object whose length is not known yet: counted from its beginning, and without
+    /// a condition. Players ask so for the parts of a segment that is being written (EXT-X-PART with BYTERANGE, RFC 8216bis 4.4.4.9),
+    /// and without an end for one that is announced without its length (4.4.5.3).
+    fn range_ahead(&self) -> Option<AskAhead> {
+        let range = self.range?;
+        let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since, if_range } = self.conditions;
+        let conditions = [if_match, if_none_match, if_modified_since, if_unmodified_since, if_range];
+        range::parse_ahead(range).filter(|_| conditions.iter().all(Option::is_none))
+    }
+}
+
 /// The conditions a request carries.
 pub(super) fn conditions(headers: &HeaderMap) -> Conditions<'_> {
     let mut conditions = Conditions::default();
-    // Most requests carry none, and few headers: going through them costs less than looking each one up.
     for (name, value) in headers {
-        let place = match *name {
-            IF_MATCH => &mut conditions.if_match,
-            IF_NONE_MATCH => &mut conditions.if_none_match,
-            IF_MODIFIED_SINCE => &mut conditions.if_modified_since,
-            IF_UNMODIFIED_SINCE => &mut conditions.if_unmodified_since,
-            IF_RANGE => &mut conditions.if_range,
-            _ => continue,
-        };
-        place.get_or_insert(value.as_bytes());
+        if let Some(place) = condition(name, &mut conditions) {
+            place.get_or_insert(value.as_bytes());
+        }
     }
     conditions
+}
+
+/// Where the value of a header belongs, if it states a condition.
+fn condition<'a, 'b>(name: &HeaderName, conditions: &'b mut Conditions<'a>) -> Option<&'b mut Option<&'a [u8]>> {
+    Some(match *name {
+        IF_MATCH => &mut conditions.if_match,
+        IF_NONE_MATCH => &mut conditions.if_none_match,
+        IF_MODIFIED_SINCE => &mut conditions.if_modified_since,
+        IF_UNMODIFIED_SINCE => &mut conditions.if_unmodified_since,
+        IF_RANGE => &mut conditions.if_range,
+        _ => return None,
+    })
 }
