@@ -62,8 +62,8 @@
 //! [`web`] reads the URL and the key from the headers, [`origin`] admits the upload, [`store`] reserves its bytes; only then is
 //! the body touched, and from then on the upload goes on without its client if it has to. Its pieces go into the upload; its end
 //! commits it: one step under the namespace's lock makes it the object and names what has to make room. There is one way to
-//! abort: dropping the upload. The files, in order: `web/connection/{listener, timed}`, `web/{data, envelope}`, `web/verbs/mod`,
-//! `web/exchange`, `web/verbs/put`, `origin/put`, `store/upload`, `store/hot`.
+//! abort: dropping the upload. The files, in order: `web/connection/{listener, timed}`, `web/{data, envelope, exchange}`,
+//! `web/verbs/put`, `origin/put`, `store/upload`, `store/hot`.
 //!
 //! # One GET
 //!
@@ -71,7 +71,8 @@
 //! there is no whole version but an upload of one that can be read, its pieces go there in the same way, each as it comes; when the
 //! upload breaks off, so does the answer. What has left memory is read once from the tier below for all who ask. What is not there
 //! and about to arrive, by what the playlists say, is waited for. The files, in order: those of a PUT as far as `web/exchange`, then
-//! `web/verbs/get`, `origin/read/{mod, memory}`, `store/hot`, and back by `web/verbs/reply`.
+//! `web/verbs/get`, `origin/read/mod`, `store/hot`, and back by `web/verbs/reply`. What is hot never leaves that way: the other
+//! sources and views are behind it, in boxes that are made when they are needed.
 //!
 //! # When two rules collide
 //!

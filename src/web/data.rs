@@ -1,30 +1,39 @@
-//! What the data listeners serve: objects, and the probes beside them.
+//! What the data listeners serve: objects, and the probes beside them. Reads the URL, asks who is there, and calls the verb.
 
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::header::{ALLOW, CACHE_CONTROL};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceExt as _;
 
 use super::connection::admission::{Permit, Refused};
 use super::connection::berths::Held;
-use super::connection::site::Site;
+use super::connection::site::{Handling, Site};
 use super::connection::state::ConnectionState;
+use super::connection::unwanted;
 use super::envelope::{self, Context, Cors};
-use super::exchange::Exchange;
+use super::exchange::{Asked, Exchange};
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
 use super::refusals::refuse;
-use super::{Handling, Timeouts, Web, verbs};
+use super::target::{Naming, Resource};
+use super::verbs::{dav, delete, get, put};
+use super::{Timeouts, Web};
+use crate::auth::grant::Action;
 use crate::model::stamp::Stamp;
+use crate::origin::Upload;
 
 /// A connection's first request began when that was accepted, if its head is here within this: long before what has left the store is
 /// forgotten.
@@ -46,30 +55,98 @@ impl Data {
             .with_state(web.clone());
         Self { web, probes }
     }
+}
 
-    /// Answers any request. Objects are not routed: keys are decoded once, by our rules, from the path as it came, and a router's
-    /// way from box to box costs as much as all the rest of a read.
-    fn handle(probes: Router, web: Web, context: Context, request: Request) -> Handling {
-        // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
-        let is_of_all = request.method() == Method::OPTIONS && matches!(request.uri().path(), "*" | "/" | "");
-        if is_of_all || matches!(request.uri().path(), "/livez" | "/readyz" | "/time") {
-            return Box::pin(aside(probes, web, context, request, is_of_all));
+/// What a verb comes to.
+enum Answered {
+    /// This is the answer.
+    With(Response),
+    /// The body is to be taken, and the answer depends on it.
+    Receiving(Box<Upload>),
+}
+
+/// Answers any request. Objects are not routed: keys are decoded once, by our rules, from the path as it came, and a router's way from
+/// box to box costs as much as all the rest of a read.
+async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts, body: &mut Body) -> Response {
+    let mut exchange = Exchange::begin(web, context, parts);
+    if let Err(problem) = exchange.check() {
+        return refuse(&exchange, problem, mem::take(body));
+    }
+    // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
+    let is_of_all = parts.method == Method::OPTIONS && matches!(parts.uri.path(), "*" | "/" | "");
+    if is_of_all || matches!(parts.uri.path(), "/livez" | "/readyz" | "/time") {
+        return Box::pin(aside(probes, exchange, mem::take(body), is_of_all)).await;
+    }
+    match answer(&mut exchange, body).await {
+        Ok(Answered::With(response)) => exchange.dress(response),
+        Ok(Answered::Receiving(upload)) => {
+            let namespace = exchange.namespace.take();
+            // It goes on without us.
+            let (parts, body) = (mem::replace(parts, Request::new(()).into_parts().0), mem::take(body));
+            put::receive(web.clone(), context.clone(), parts, namespace, upload, body).await
         }
-        Box::pin(verbs::dispatch(web, context, request))
+        Err(problem) => refuse(&exchange, problem, mem::take(body)),
     }
 }
 
-/// Answers what is about no object. The rules for heads are the same.
-async fn aside(probes: Router, web: Web, context: Context, request: Request, is_of_all: bool) -> Response {
-    let (parts, body) = request.into_parts();
-    let exchange = Exchange::begin(&web, &context, &parts);
-    if let Err(problem) = exchange.check() {
-        return refuse(&exchange, problem, body);
-    }
+/// Answers what is about an object or a folder, unless that takes the body. What only some requests come to is in a box, so that the
+/// others do not make room for it.
+async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered, Problem> {
+    let parts = exchange.parts;
+    let (names, action) = match parts.method.as_str() {
+        "GET" | "HEAD" => (Naming::Object, Some(Action::Read)),
+        "PUT" | "POST" | "DELETE" => (Naming::Object, Some(Action::Write)),
+        "PROPFIND" => (Naming::Both, Some(Action::Read)),
+        "MKCOL" => (Naming::Folder, Some(Action::Write)),
+        "OPTIONS" => (Naming::Both, None),
+        _ => (Naming::Object, None),
+    };
+    let resource = match Resource::parse(&parts.uri, names) {
+        // What can be done is asked of names that are none, too.
+        Some(Err(_)) if parts.method == Method::OPTIONS => return Ok(Answered::With(envelope::preflight())),
+        resource => resource.unwrap_or_else(|| Err(Problem::no_such_place()))?,
+    };
+    let namespace = exchange.names(&resource);
+    let Some(action) = action else {
+        return if parts.method == Method::OPTIONS {
+            Ok(Answered::With(envelope::preflight()))
+        } else {
+            Err(Problem::method_not_allowed())
+        };
+    };
+    let grant = exchange.authorize(Asked::Of(action, &resource))?;
+    let begun = || exchange.context.begun.unwrap_or_else(|| exchange.web.inner.origin.stamp());
+    let response = match (parts.method.as_str(), &resource) {
+        ("GET" | "HEAD", Resource::Object(target)) => {
+            return Ok(Answered::With(get::get(exchange, &namespace, &grant, target).await?));
+        }
+        ("PUT" | "POST", Resource::Object(target)) => {
+            let upload = Box::pin(put::admit(&namespace, &grant, parts, target, begun())).await?;
+            exchange.accepted(&target.object);
+            return Ok(Answered::Receiving(Box::new(upload)));
+        }
+        ("DELETE", Resource::Object(target)) => {
+            let record = &exchange.context.record;
+            let response = Box::pin(delete::delete(&namespace, &grant, target, begun(), record)).await?;
+            exchange.accepted(&target.object);
+            response
+        }
+        ("MKCOL", Resource::Collection { collection, .. }) => dav::make(&namespace, &grant, collection)?,
+        ("PROPFIND", resource) => Box::pin(dav::find(&namespace, &grant, resource)).await?,
+        _ => return Err(Problem::method_not_allowed()),
+    };
+    // It may carry an empty chunked body, as encoders' DELETEs do; left unread, it would break the next request.
+    Box::pin(unwanted::to_end(mem::take(body))).await;
+    Ok(Answered::With(response))
+}
+
+/// Answers what is about no object.
+async fn aside(probes: &Router, exchange: Exchange<'_>, body: Body, is_of_all: bool) -> Response {
+    let Exchange { web, parts, .. } = exchange;
     match parts.method {
         Method::OPTIONS if is_of_all => envelope::options_of_all(web.inner.ready.load(Ordering::Acquire)),
         Method::OPTIONS => envelope::preflight(),
-        Method::GET | Method::HEAD => match probes.oneshot(Request::from_parts(parts, body)).await {
+        Method::GET | Method::HEAD => match probes.clone().oneshot(Request::from_parts(parts.clone(), body)).await {
             Ok(response) => response,
             Err(never) => match never {},
         },
@@ -110,12 +187,15 @@ impl Site for Data {
         peer: SocketAddr,
         connection: Arc<ConnectionState>,
         accepted: Option<Stamp>,
-        request: Request,
-    ) -> impl Future<Output = Response<CountedBody>> + Send {
+        request: Request<Body>,
+    ) -> Handling<CountedBody> {
         let Self { web, probes } = self;
-        let begun = begun(&web, request.method(), accepted);
-        envelope::answer(web, peer, connection, begun, Cors::OfNamespace, request, |web, context, request| {
-            Self::handle(probes, web, context, request)
+        let (mut parts, mut body) = request.into_parts();
+        let begun = begun(&web, &parts.method, accepted);
+        let context = envelope::take_in(&web, &parts, peer, connection, begun);
+        Box::pin(async move {
+            let handler = pin!(handle(&probes, &web, &context, &mut parts, &mut body));
+            envelope::answer(&context, Cors::OfNamespace, handler).await
         })
     }
 }

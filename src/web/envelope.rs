@@ -2,25 +2,26 @@
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
     ACCESS_CONTROL_MAX_AGE, CONTENT_LENGTH, ORIGIN, VARY,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use http_body::Body as _;
 
+use super::Web;
 use super::connection::state::ConnectionState;
-use super::problem::{ALLOWED, CORS_METHODS, Problem, panicked};
+use super::problem::{ALLOWED, CORS_METHODS, panicked};
 use super::record::Record;
 use super::record::body::CountedBody;
 use super::request_id::{self, REQUEST_ID};
-use super::{Handling, Web};
 use crate::model::stamp::Stamp;
 use crate::origin::policy::CorsOrigins;
 
@@ -56,24 +57,36 @@ pub(super) enum Cors {
 #[derive(Clone, Copy, Debug)]
 struct CorsDecided;
 
-/// Has a request handled and puts on its answer what every answer carries.
-pub(super) async fn answer(
-    web: Web,
+/// Takes a request in: its record begins, under the id that it has or is given. `begun`: as in [`Context`].
+pub(super) fn take_in(
+    web: &Web,
+    parts: &Parts,
     peer: SocketAddr,
     connection: Arc<ConnectionState>,
     begun: Option<Stamp>,
+) -> Context {
+    let record = Record::begin(web, parts, peer, request_id::take_or_make(&parts.headers), Arc::clone(&connection));
+    Context { peer, connection, record, begun }
+}
+
+/// Has a request that was taken in handled, and puts on its answer what every answer carries. A panic of the handler ends this request
+/// and nothing else.
+pub(super) async fn answer(
+    context: &Context,
     cors: Cors,
-    request: Request,
-    handle: impl FnOnce(Web, Context, Request) -> Handling,
+    mut handler: Pin<&mut (impl Future<Output = Response> + Send)>,
 ) -> Response<CountedBody> {
-    let record = Record::begin(&web, &request, peer, request_id::take_or_make(request.headers()), Arc::clone(&connection));
-    let context = Context { peer, connection, record: Arc::clone(&record), begun };
-    let is_head = request.method() == Method::HEAD;
-    let mut response = match guard(handle(web, context, request)).await {
-        Ok(response) if is_head => without_body(response),
-        Ok(response) => response,
-        Err(problem) => problem.into_response(record.id(), None),
-    };
+    let record = &context.record;
+    // Nothing is seen of what a panic left half done: the handler is not polled again, and the floors below keep their invariants
+    // by what they drop.
+    let handled = std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+    });
+    let mut response = handled.await.unwrap_or_else(|problem| problem.into_response(record.id(), None));
+    if record.method == Method::HEAD {
+        take_body(&mut response);
+    }
     let decided = response.extensions().get::<CorsDecided>().is_some();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, record.request_id.clone());
@@ -88,24 +101,12 @@ pub(super) async fn answer(
     response.map(|body| record.answer(status, body))
 }
 
-/// Runs a handler. A panic in it ends this request and nothing else.
-async fn guard(mut handler: Handling) -> Result<Response, Problem> {
-    // Nothing is seen of what the panic left half done: the handler is not polled again, and the floors below keep their
-    // invariants by what they drop.
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Ok),
-        Err(panic) => Poll::Ready(Err(panicked(&*panic))),
-    })
-    .await
-}
-
 /// The answer to a HEAD: what a GET would get, and how long its body would be, if that is known (RFC 9110 9.3.2).
-fn without_body(mut response: Response) -> Response {
+fn take_body(response: &mut Response) {
     if let Some(length) = response.body().size_hint().exact() {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     *response.body_mut() = Body::empty();
-    response
 }
 
 /// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.
@@ -154,6 +155,7 @@ mod tests {
     use crate::origin::Origin;
     use crate::web::{ConnectionLimits, Limits, Timeouts};
     use http_body_util::BodyExt as _;
+    use std::pin::pin;
     use std::time::Duration;
 
     #[test]
@@ -174,17 +176,15 @@ mod tests {
             Limits { timeouts: Timeouts::default(), drain: Duration::ZERO, connections: ConnectionLimits::default() },
             None,
         );
-        let handle = |_, _, _| -> Handling {
-            Box::pin(async {
-                if true {
-                    panic!("a bug, with something secret in it")
-                }
-                Response::default()
-            })
-        };
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let response =
-            answer(web.clone(), peer, Arc::default(), None, Cors::OfNamespace, Request::new(Body::empty()), handle).await;
+        let handler = pin!(async {
+            if true {
+                panic!("a bug, with something secret in it")
+            }
+            Response::default()
+        });
+        let (parts, ()) = axum::http::Request::new(()).into_parts();
+        let context = take_in(&web, &parts, SocketAddr::from(([127, 0, 0, 1], 1)), Arc::default(), None);
+        let response = answer(&context, Cors::OfNamespace, handler).await;
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();

@@ -4,9 +4,9 @@
 //! 1. [`connection`] accepts it, keeps the time limits and reads it.
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
-//! 3. [`data`] is what the data listeners serve: the probes and the time, and every other path is an object's.
-//! 4. [`exchange`] is the request while it is answered. [`verbs`] reads the URL ([`target`]), has it ask who is there ([`access`]) and
-//!    calls one file per verb. [`record`] goes along and knows at the end what became of it.
+//! 3. [`data`] is what the data listeners serve: the probes and the time, and every other path is an object's. It reads the URL
+//!    ([`target`]), has the exchange ask who is there ([`access`]) and calls the verb: [`verbs`] has a file for each.
+//! 4. [`exchange`] is the request while it is answered. [`record`] goes along and knows at the end what became of it.
 //! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.
 //! 6. [`admin`] is a listener of its own, for who looks after the server.
 //!
@@ -33,13 +33,11 @@ pub use connection::admission::ConnectionLimits;
 pub use connection::stall::KERNEL_UNSENT;
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -105,9 +103,6 @@ pub struct Limits {
     /// Open connections.
     pub connections: ConnectionLimits,
 }
-
-/// A handler at work. In a box: it is the largest part of a request, and would else be moved and laid out by everyone it passes.
-type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What every request needs: a cheap handle.
 #[derive(Clone, Debug)]

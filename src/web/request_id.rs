@@ -1,6 +1,7 @@
 //! What a request is called, here and in the logs of those in front.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
 
 /// The header that carries it, both ways.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,6 +19,7 @@ pub(super) fn take_or_make(headers: &HeaderMap) -> HeaderValue {
 /// A new one: a `UUIDv7`, so that they sort by time (RFC 9562 5.7).
 pub(super) fn make() -> HeaderValue {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-    let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
+    uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    // Shared from the first: it goes into the answer, and into what is told of the request.
+    HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("none"))
 }

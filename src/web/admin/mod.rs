@@ -11,14 +11,14 @@ pub mod harvest;
 mod pages;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -29,7 +29,7 @@ use self::harvest::Harvests;
 use super::connection::admission::{Admission, ConnectionLimits, Permit, Refused};
 use super::connection::berths::{Berths, Held};
 use super::connection::listener;
-use super::connection::site::Site;
+use super::connection::site::{Handling, Site};
 use super::connection::state::ConnectionState;
 use super::data::readiness;
 use super::envelope::{self, Context, Cors};
@@ -195,11 +195,13 @@ impl Site for Admin {
         peer: SocketAddr,
         connection: Arc<ConnectionState>,
         _: Option<Stamp>,
-        request: Request,
-    ) -> impl Future<Output = Response<CountedBody>> + Send {
-        let web = self.inner.web.clone();
-        envelope::answer(web, peer, connection, None, Cors::None, request, |_, context, request| {
-            Box::pin(async move { self.dispatch(context, request).await })
+        request: Request<Body>,
+    ) -> Handling<CountedBody> {
+        let (parts, body) = request.into_parts();
+        let context = envelope::take_in(&self.inner.web, &parts, peer, connection, None);
+        Box::pin(async move {
+            let handler = pin!(self.dispatch(&context, parts, body));
+            envelope::answer(&context, Cors::None, handler).await
         })
     }
 }
@@ -220,9 +222,8 @@ impl Admin {
         }
     }
 
-    async fn dispatch(self, context: Context, request: Request) -> Response {
-        let (parts, mut body) = request.into_parts();
-        let exchange = Exchange::begin(&self.inner.web, &context, &parts);
+    async fn dispatch(&self, context: &Context, parts: Parts, mut body: Body) -> Response {
+        let exchange = Exchange::begin(&self.inner.web, context, &parts);
         let mut response = match self.serve(&exchange, &mut body).await {
             Ok(response) => response,
             Err(problem) => refuse(&exchange, problem, body),

@@ -1,12 +1,15 @@
-//! A request in flight: it goes along with its answer's body, and ends when that does.
+//! A request in flight: it goes along with its answer, then with that one's body, and ends when that does.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::http::Response;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::site::Handling;
 use super::state::ConnectionState;
 use super::stream;
 
@@ -26,15 +29,37 @@ impl Drop for InFlight {
     }
 }
 
+/// An answer that is being made. Small: the library keeps room for one as long as the connection lasts.
+pub(super) struct Answering<B> {
+    answer: Handling<B>,
+    request: Option<InFlight>,
+}
+
+impl<B> Answering<B> {
+    pub(super) fn new(answer: Handling<B>, request: InFlight) -> Self {
+        Self { answer, request: Some(request) }
+    }
+}
+
+impl<B> Future for Answering<B> {
+    type Output = Result<Response<AnswerBody<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = std::task::ready!(self.answer.as_mut().poll(cx));
+        let request = self.request.take();
+        Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, request))))
+    }
+}
+
 /// An answer's body, which takes the end of its request along.
 #[derive(Debug)]
 pub(super) struct AnswerBody<B> {
     body: B,
-    _request: InFlight,
+    _request: Option<InFlight>,
 }
 
 impl<B> AnswerBody<B> {
-    pub(super) fn new(body: B, request: InFlight) -> Self {
+    pub(super) fn new(body: B, request: Option<InFlight>) -> Self {
         Self { body, _request: request }
     }
 }

@@ -26,7 +26,7 @@ use super::admission::{Permit, Refused};
 use super::ahead::PlaceInLine;
 use super::berths::Held;
 use super::encoders::{Socket, Transport};
-use super::in_flight::{AnswerBody, InFlight};
+use super::in_flight::{AnswerBody, Answering, InFlight};
 use super::late;
 use super::site::Site;
 use super::state::ConnectionState;
@@ -326,8 +326,6 @@ fn http2(streams: StreamTasks) -> http2::Builder<StreamTasks> {
     builder
 }
 
-type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<AnswerBody<B>>, Infallible>> + Send>>;
-
 /// Answers a connection's requests.
 fn service<S: Site>(
     site: S,
@@ -345,13 +343,9 @@ fn service<S: Site>(
         // Most requests are reads: a body that is at its end already needs no room.
         let request = request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         // What it does at once is done in the order in which the heads have come, on whichever threads it goes on.
-        let answered = site.clone().answer(peer, Arc::clone(&state), accepted, request);
+        let answer = site.clone().answer(peer, Arc::clone(&state), accepted, request);
         // Made before the answer is: a request that is given up half-way ends, too.
-        let in_flight = InFlight::new(Arc::clone(&state));
-        // In a box, which lasts as long as the request: the library keeps room for a future as long as the connection.
-        let answering: Answering<S::Body> =
-            Box::pin(async move { Ok(answered.await.map(|body| AnswerBody::new(body, in_flight))) });
-        answering
+        Answering::new(answer, InFlight::new(Arc::clone(&state)))
     })
 }
 

@@ -1,6 +1,7 @@
 //! What answers the requests of a listener's connections: the seam between connections and what is served on them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ use super::berths::Held;
 use super::state::ConnectionState;
 use crate::model::stamp::Stamp;
 use crate::web::Timeouts;
+
+/// A request being handled: in one box, which lasts as long as it, so that what it holds is laid out once and not moved about. Of less
+/// than a kilobyte the allocator has one at hand.
+pub(in crate::web) type Handling<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
 
 /// Answers requests. A cheap handle, of which each request gets its own.
 pub(in crate::web) trait Site: Clone + Send + Sync + 'static {
@@ -42,5 +47,5 @@ pub(in crate::web) trait Site: Clone + Send + Sync + 'static {
         connection: Arc<ConnectionState>,
         accepted: Option<Stamp>,
         request: Request<Body>,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    ) -> Handling<Self::Body>;
 }

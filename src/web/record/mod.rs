@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::Request;
 use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) struct Record {
     web: Web,
     begun: Instant,
-    method: Method,
+    pub(super) method: Method,
     verb: Verb,
     peer: std::net::SocketAddr,
     pub(super) request_id: HeaderValue,
@@ -87,7 +87,7 @@ impl Facts {
 impl Record {
     pub(super) fn begin(
         web: &Web,
-        request: &Request,
+        parts: &Parts,
         peer: std::net::SocketAddr,
         request_id: HeaderValue,
         connection: Arc<ConnectionState>,
@@ -96,13 +96,13 @@ impl Record {
         Arc::new(Self {
             web: web.clone(),
             begun: Instant::now(),
-            method: request.method().clone(),
-            verb: Verb::of(request.method().as_str()),
+            method: parts.method.clone(),
+            verb: Verb::of(parts.method.as_str()),
             peer,
             request_id,
             // A line's, so nobody else's.
-            user_agent: web.inner.access_log.is_some().then(|| request.headers().get(USER_AGENT).cloned()).flatten(),
-            traceparent: web.inner.spans.get().and_then(|_| request.headers().get(TRACEPARENT).cloned()),
+            user_agent: web.inner.access_log.is_some().then(|| parts.headers.get(USER_AGENT).cloned()).flatten(),
+            traceparent: web.inner.spans.get().and_then(|_| parts.headers.get(TRACEPARENT).cloned()),
             connection,
             sent: AtomicU64::new(0),
             facts: Mutex::default(),

@@ -16,7 +16,7 @@ use crate::origin::{NamespaceHandle, OriginError, Portion, Read, ReadSpec};
 use crate::web::target::Resource;
 
 /// MKCOL: 201, for there is nothing to make.
-pub(super) fn make(namespace: &NamespaceHandle, grant: &Grant, collection: &Collection) -> Result<Response, OriginError> {
+pub(in crate::web) fn make(namespace: &NamespaceHandle, grant: &Grant, collection: &Collection) -> Result<Response, OriginError> {
     namespace.collection(grant, Action::Write, collection)?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::CREATED;
@@ -24,7 +24,11 @@ pub(super) fn make(namespace: &NamespaceHandle, grant: &Grant, collection: &Coll
 }
 
 /// PROPFIND: 207, with the one thing that was named. Cancel-safe.
-pub(super) async fn find(namespace: &NamespaceHandle, grant: &Grant, resource: &Resource<'_>) -> Result<Response, OriginError> {
+pub(in crate::web) async fn find(
+    namespace: &NamespaceHandle,
+    grant: &Grant,
+    resource: &Resource<'_>,
+) -> Result<Response, OriginError> {
     let read = match resource {
         Resource::Object(target) => {
             // Of what is about to arrive a client that means to upload it learns at once that it is not there.

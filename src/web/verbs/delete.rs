@@ -14,7 +14,7 @@ use crate::web::target::Target;
 
 /// Removes the object and answers 204, whether or not it was there, and also when something that was begun later is in force or the
 /// namespace keeps what is deleted: encoders take anything else for a fault of theirs.
-pub(super) async fn delete(
+pub(in crate::web) async fn delete(
     namespace: &NamespaceHandle,
     grant: &Grant,
     target: &Target<'_>,

@@ -34,7 +34,7 @@ const STREAM: u64 = 16 << 10;
 const USUAL_HEAD: u64 = 4 << 10;
 
 /// Judges a write from its headers alone.
-pub(super) async fn admit(
+pub(in crate::web) async fn admit(
     namespace: &NamespaceHandle,
     grant: &Grant,
     parts: &Parts,
@@ -96,16 +96,16 @@ fn length(parts: &Parts) -> Result<Option<u64>, Problem> {
 }
 
 /// Takes the body and answers. Cancel-safe: what takes it goes on without the caller.
-pub(super) async fn receive(
+pub(in crate::web) fn receive(
     web: Web,
     context: Context,
     parts: Parts,
     namespace: Option<NamespaceHandle>,
     upload: Box<Upload>,
     body: Body,
-) -> Response {
-    let taken = Detached::new(&web.inner.uploads, take(web.clone(), context, parts, namespace, upload, body));
-    taken.await
+) -> impl Future<Output = Response> + Send {
+    let uploads = web.inner.uploads.clone();
+    Detached::new(&uploads, take(web, context, parts, namespace, upload, body))
 }
 
 /// Reads the body to its end, commits it and makes the answer. What goes wrong is told of here: the client may not be there to hear it.
