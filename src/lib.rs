@@ -54,6 +54,7 @@
 //! | 3 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account, the tier below |
 //! | 2 | [`auth`] | pure judgement: a key string <-> what its holder may do |
 //! | 2 | [`hls`] | what playlists and MPDs say, and the few changes an origin makes to them |
+//! | 1 | [`media`] | what a segment's bytes say of it: where it begins, how long it is, what is broken
 //! | 1 | [`metrics`] | every counter and gauge, by name and meaning |
 //! | 0 | [`model`] | words: parsed once, always valid |
 //!
@@ -83,6 +84,7 @@ pub mod auth;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod hls;
+pub mod media;
 pub mod metrics;
 pub mod model;
 pub mod origin;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 31] = [
+const CASES: [Case; 33] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
@@ -64,6 +64,17 @@ const CASES: [Case; 31] = [
     ("order", super::order, |n| "start=2026-01-02T03:04:05Z&".repeat(n / 4)),
     ("first bytes", super::first_bytes, |n| format!("x{}", "PUT /a#b HTTP/1.1\r\n".repeat(n / 8))),
     ("members", |text| super::coding(&EMPTY_MEMBER.repeat(text.len() / 16)), |n| "x".repeat(n)),
+    ("programs", super::segment, |n| {
+        let packet = |pid: usize| {
+            format!("G{}{}\u{10}{}", char::from(b'@' + (pid / 64) as u8 % 32), char::from(pid as u8 % 64), "a".repeat(184))
+        };
+        (0..n / 8).map(packet).collect()
+    }),
+    ("fragments", super::segment, |n| {
+        let run = "\0\0\0\u{10}trun\0\0\0\0\0\0\0\u{1}".repeat(4);
+        let track = format!("\0\0\0\u{10}tfhd\0\0\0\0\0\0\0\u{1}\0\0\0\u{10}tfdt\0\0\0\0\0\0\0\0{run}");
+        format!("\0\0\0\u{70}moof\0\0\0\u{68}traf{track}").repeat(n / 8)
+    }),
     ("index", super::journal, |n| numbered(n, "+\t17\t1767225600000\t1767229200000\ts\ta/{}.ts\n")),
 ];
 

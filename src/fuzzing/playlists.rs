@@ -14,7 +14,9 @@ use crate::hls::shift::{self, CutSpec, Presence, Window};
 use crate::hls::skip::delta;
 use crate::hls::uri::resolve;
 use crate::hls::utf16;
+use crate::media::{self, Sniffer};
 use crate::model::clock::WallTime;
+use crate::model::facts::{Facts, MOST_TRACKS};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
 use crate::origin::fuzzing::{self, Followed};
@@ -135,8 +137,16 @@ fn look_back(listed: Vec<Listed>) -> Option<String> {
     shift::cut(&all, asked(closed), now, |_| Presence::Here).ok().map(|cut| cut.text)
 }
 
-/// A look into a segment ends, and says what is wrong or what it holds.
+/// A look into a segment ends, and says what is wrong or what it holds. Its facts are the same in whatever pieces it comes, and can be
+/// kept.
 pub fn segment(bytes: &[u8]) {
+    let facts = media::facts(bytes);
+    let mut sniffer = Sniffer::default();
+    let cut = bytes.first().map_or(1, |&byte| usize::from(byte) + 1);
+    bytes.chunks(cut).for_each(|piece| sniffer.take(piece));
+    assert_eq!(sniffer.end(), facts, "in pieces of {cut}");
+    assert_eq!(Facts::parse(&facts.to_string()).as_ref(), Some(&facts));
+    assert!(facts.tracks.len() <= MOST_TRACKS);
     let (holds, wrong) = look(bytes);
     assert!(!holds.is_empty() && wrong.is_none_or(|wrong| wrong.len() > 5));
 }

@@ -3,6 +3,8 @@
 //! A packager may write its initialization segment again when it knows how long everything was (Shaka Packager adds a `mehd`): what
 //! players and caches hold of the first version then decodes all the same. Another codec, time scale or edit does not.
 
+use super::boxes::boxes;
+
 /// How deep the boxes that are looked into lie: `moov/trak/mdia/minf/stbl` and one for `mvex`'s kind of siblings.
 const DEEPEST: usize = 6;
 
@@ -68,18 +70,6 @@ fn edits(content: &[u8], wide: bool) -> Vec<u8> {
         kept.extend_from_slice(rest);
     }
     kept
-}
-
-/// The boxes that lie one after the other; what is no whole box ends them.
-fn boxes(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
-    std::iter::from_fn(move || {
-        let (header, _) = rest.split_first_chunk::<8>()?;
-        let size = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
-        let kind = [header[4], header[5], header[6], header[7]];
-        let whole = rest.get(..size).filter(|whole| whole.len() >= 8)?;
-        rest = &rest[size..];
-        Some((kind, &whole[8..]))
-    })
 }
 
 #[cfg(test)]

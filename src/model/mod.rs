@@ -2,10 +2,12 @@
 //!
 //! Invariant: nothing here does any IO, reads a clock by itself (see [`clock`]) or knows a socket, a key string or a store.
 
+pub mod boxes;
 pub mod clock;
 pub mod conditions;
 pub mod event;
 pub mod extension;
+pub mod facts;
 pub mod id;
 pub mod initialization;
 pub mod kind;
