@@ -16,7 +16,7 @@ use crate::hls::uri::resolve;
 use crate::hls::utf16;
 use crate::media::{self, Sniffer};
 use crate::model::clock::WallTime;
-use crate::model::facts::{Facts, MOST_TRACKS};
+use crate::model::facts::{MOST_TRACKS, SegmentFacts};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
 use crate::origin::fuzzing::{self, Followed};
@@ -145,7 +145,7 @@ pub fn segment(bytes: &[u8]) {
     let cut = bytes.first().map_or(1, |&byte| usize::from(byte) + 1);
     bytes.chunks(cut).for_each(|piece| sniffer.take(piece));
     assert_eq!(sniffer.end(), facts, "in pieces of {cut}");
-    assert_eq!(Facts::parse(&facts.to_string()).as_ref(), Some(&facts));
+    assert_eq!(SegmentFacts::parse(&facts.to_string()).as_ref(), Some(&facts));
     assert!(facts.tracks.len() <= MOST_TRACKS);
     let (holds, wrong) = look(bytes);
     assert!(!holds.is_empty() && wrong.is_none_or(|wrong| wrong.len() > 5));

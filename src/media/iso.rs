@@ -1,7 +1,7 @@
 //! Fragmented MP4 (ISO/IEC 14496-12), box by box: fragments' headers and initialization segments are read, media is passed over.
 
 use crate::model::boxes::{boxes, long, number};
-use crate::model::facts::{Container, Defect, Defects, Facts, MOST_TRACKS, Medium, Track};
+use crate::model::facts::{Container, Defect, Defects, MOST_TRACKS, Medium, SegmentFacts, Track};
 
 /// The longest `moof` or `moov` that is read: those of two seconds take a few kilobytes.
 pub(super) const LONGEST: usize = 64 << 10;
@@ -12,8 +12,8 @@ const NON_SYNC: u32 = 0x0001_0000;
 
 /// Reads a segment.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
-    state: State,
+pub(super) struct IsoReader {
+    state: Frame,
     tracks: Vec<Track>,
     /// Whether there were a fragment's header, media, and a movie's header.
     has_fragment: bool,
@@ -23,7 +23,7 @@ pub(super) struct Reader {
 }
 
 #[derive(Debug)]
-enum State {
+enum Frame {
     /// In a box's header, of which these bytes have come.
     Header([u8; 16], usize),
     /// In a box that is passed over, with this much of it still to come.
@@ -36,7 +36,7 @@ enum State {
     Lost,
 }
 
-impl Default for State {
+impl Default for Frame {
     fn default() -> Self {
         Self::Header([0; 16], 0)
     }
@@ -49,11 +49,11 @@ pub(super) fn begins(first: &[u8]) -> bool {
         && (first[..4] == [0, 0, 0, 1] || number(first, 0).is_some_and(|size| size >= 8))
 }
 
-impl Reader {
+impl IsoReader {
     pub(super) fn take(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             match &mut self.state {
-                State::Header(header, came) => {
+                Frame::Header(header, came) => {
                     let wanted = if *came >= 8 && header[..4] == [0, 0, 0, 1] { 16 } else { 8 };
                     let (taken, rest) = piece.split_at(piece.len().min(wanted - *came));
                     header[*came..*came + taken.len()].copy_from_slice(taken);
@@ -64,25 +64,25 @@ impl Reader {
                         self.enter(&header, came);
                     }
                 }
-                State::Passing(left) => {
+                Frame::Passing(left) => {
                     let taken = piece.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= taken as u64;
                     piece = &piece[taken..];
                     if *left == 0 {
-                        self.state = State::default();
+                        self.state = Frame::default();
                     }
                 }
-                State::Gathering(kind, content, length) => {
+                Frame::Gathering(kind, content, length) => {
                     let (taken, rest) = piece.split_at(piece.len().min(*length - content.len()));
                     content.extend_from_slice(taken);
                     piece = rest;
                     if content.len() == *length {
                         let (kind, content) = (*kind, std::mem::take(content));
-                        self.state = State::default();
+                        self.state = Frame::default();
                         self.read(kind, &content);
                     }
                 }
-                State::Last | State::Lost => return,
+                Frame::Last | Frame::Lost => return,
             }
         }
     }
@@ -98,17 +98,17 @@ impl Reader {
         let is_named = kind.iter().all(|byte| (0x20..0x7f).contains(byte) || *byte == 0xa9);
         self.has_media |= kind == *b"mdat";
         self.state = match (length, &kind) {
-            (None, _) if size == 0 && is_named => State::Last,
-            (None, _) => State::Lost,
-            (Some(_), _) if !is_named => State::Lost,
-            (Some(0), _) => State::default(),
+            (None, _) if size == 0 && is_named => Frame::Last,
+            (None, _) => Frame::Lost,
+            (Some(_), _) if !is_named => Frame::Lost,
+            (Some(0), _) => Frame::default(),
             (Some(length), b"moof" | b"moov") if length <= LONGEST as u64 => gathering(kind, length),
             (Some(length), b"styp") if length <= LONGEST_TYPE as u64 => gathering(kind, length),
-            (Some(length), _) => State::Passing(length),
+            (Some(length), _) => Frame::Passing(length),
         };
         self.has_fragment |= kind == *b"moof";
         self.is_initialization |= kind == *b"moov";
-        if matches!(self.state, State::Lost) {
+        if matches!(self.state, Frame::Lost) {
             self.defects.insert(Defect::Sync);
         }
     }
@@ -148,11 +148,11 @@ impl Reader {
         }
     }
 
-    pub(super) fn end(mut self) -> Facts {
+    pub(super) fn end(mut self) -> SegmentFacts {
         let is_whole = match self.state {
-            State::Header(_, came) => came == 0,
-            State::Passing(_) | State::Gathering(..) => false,
-            State::Last | State::Lost => true,
+            Frame::Header(_, came) => came == 0,
+            Frame::Passing(_) | Frame::Gathering(..) => false,
+            Frame::Last | Frame::Lost => true,
         };
         if !is_whole || (self.has_fragment && !self.has_media) {
             self.defects.insert(Defect::Truncated);
@@ -163,13 +163,13 @@ impl Reader {
         if self.tracks.iter().any(|track| track.starts_with_keyframe == Some(false)) {
             self.defects.insert(Defect::NoKeyframe);
         }
-        Facts { container: Container::Fmp4, tracks: self.tracks, defects: self.defects }
+        SegmentFacts { container: Container::Fmp4, tracks: self.tracks, defects: self.defects }
     }
 }
 
-fn gathering(kind: [u8; 4], length: u64) -> State {
+fn gathering(kind: [u8; 4], length: u64) -> Frame {
     // What has not come is not held for.
-    State::Gathering(kind, Vec::new(), usize::try_from(length).unwrap_or(usize::MAX))
+    Frame::Gathering(kind, Vec::new(), usize::try_from(length).unwrap_or(usize::MAX))
 }
 
 /// What a track fragment says (8.8.6): where it begins, how long its samples last, and whether the first is one to begin with.

@@ -8,7 +8,7 @@ mod iso;
 mod pictures;
 mod ts;
 
-use crate::model::facts::{Container, Defect, Facts};
+use crate::model::facts::{Container, Defect, SegmentFacts};
 
 /// Two packets and a byte: as many as tell a transport stream from what begins like one.
 const FIRST: usize = 2 * ts::PACKET + 1;
@@ -16,20 +16,20 @@ const FIRST: usize = 2 * ts::PACKET + 1;
 /// Reads one segment, piece by piece.
 #[derive(Debug, Default)]
 pub struct Sniffer {
-    state: State,
+    state: Sniffed,
     length: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum Sniffed {
     /// Too little has come to tell.
     Undecided(Vec<u8>),
-    Ts(Box<ts::Reader>),
-    Iso(Box<iso::Reader>),
+    Ts(Box<ts::TsReader>),
+    Iso(Box<iso::IsoReader>),
     Other,
 }
 
-impl Default for State {
+impl Default for Sniffed {
     fn default() -> Self {
         Self::Undecided(Vec::new())
     }
@@ -40,7 +40,7 @@ impl Sniffer {
     pub fn take(&mut self, piece: &[u8]) {
         self.length += piece.len() as u64;
         match &mut self.state {
-            State::Undecided(first) => {
+            Sniffed::Undecided(first) => {
                 let (wanted, rest) = piece.split_at(piece.len().min(FIRST - first.len()));
                 first.extend_from_slice(wanted);
                 if let Some(mut state) = decided(first, false) {
@@ -55,17 +55,17 @@ impl Sniffer {
 
     /// What is known, now that all of it has come.
     #[must_use]
-    pub fn end(mut self) -> Facts {
-        if let State::Undecided(first) = &self.state
+    pub fn end(mut self) -> SegmentFacts {
+        if let Sniffed::Undecided(first) = &self.state
             && let Some(mut state) = decided(first, true)
         {
             feed(&mut state, first);
             self.state = state;
         }
         let mut facts = match self.state {
-            State::Ts(reader) => reader.end(),
-            State::Iso(reader) => reader.end(),
-            State::Undecided(_) | State::Other => Facts { container: Container::Other, ..Facts::default() },
+            Sniffed::Ts(reader) => reader.end(),
+            Sniffed::Iso(reader) => reader.end(),
+            Sniffed::Undecided(_) | Sniffed::Other => SegmentFacts { container: Container::Other, ..SegmentFacts::default() },
         };
         if self.length == 0 {
             facts.defects.insert(Defect::Empty);
@@ -76,34 +76,34 @@ impl Sniffer {
 
 /// The facts of a whole body.
 #[must_use]
-pub fn facts(body: &[u8]) -> Facts {
+pub fn facts(body: &[u8]) -> SegmentFacts {
     let mut sniffer = Sniffer::default();
     sniffer.take(body);
     sniffer.end()
 }
 
-fn feed(state: &mut State, piece: &[u8]) {
+fn feed(state: &mut Sniffed, piece: &[u8]) {
     match state {
-        State::Ts(reader) => reader.take(piece),
-        State::Iso(reader) => reader.take(piece),
-        State::Undecided(_) | State::Other => {}
+        Sniffed::Ts(reader) => reader.take(piece),
+        Sniffed::Iso(reader) => reader.take(piece),
+        Sniffed::Undecided(_) | Sniffed::Other => {}
     }
 }
 
 /// What these first bytes are of, if they are enough to tell. Two of the first three packets' sync bytes make a transport stream: one of
 /// them may be damaged, and a picture or text may begin with one.
-fn decided(first: &[u8], is_all: bool) -> Option<State> {
+fn decided(first: &[u8], is_all: bool) -> Option<Sniffed> {
     if iso::begins(first) {
-        return Some(State::Iso(Box::default()));
+        return Some(Sniffed::Iso(Box::default()));
     }
     let known = [0, 1, 2].map(|packet| first.get(packet * ts::PACKET).map(|byte| *byte == ts::SYNC));
     let count = |what| known.iter().filter(|sync| **sync == what).count();
     let is_one_packet = first.len() == ts::PACKET && known[0] == Some(true);
     if count(Some(true)) >= 2 || (is_all && is_one_packet) {
-        return Some(State::Ts(Box::default()));
+        return Some(Sniffed::Ts(Box::default()));
     }
     let may_be = first.len() < 8 || count(Some(false)) < 2;
-    (is_all || !may_be).then_some(State::Other)
+    (is_all || !may_be).then_some(Sniffed::Other)
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::model::facts::Medium;
 
-    fn defects(facts: &Facts) -> Vec<&'static str> {
+    fn defects(facts: &SegmentFacts) -> Vec<&'static str> {
         facts.defects.iter().map(Defect::as_str).collect()
     }
 
@@ -294,7 +294,7 @@ mod tests {
             }
             let found = sniffer.end();
             prop_assert_eq!(&found, &facts(&body));
-            prop_assert_eq!(Facts::parse(&found.to_string()), Some(found));
+            prop_assert_eq!(SegmentFacts::parse(&found.to_string()), Some(found));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A transport stream (ISO/IEC 13818-1), packet by packet.
 
-use super::pictures::{Coding, FirstPicture};
-use crate::model::facts::{Container, Defect, Defects, Facts, MOST_TRACKS, Medium, Track};
+use super::pictures::{Codec, FirstPicture};
+use crate::model::facts::{Container, Defect, Defects, MOST_TRACKS, Medium, SegmentFacts, Track};
 
 /// Bytes of a packet.
 pub(super) const PACKET: usize = 188;
@@ -18,7 +18,7 @@ const MOST_PIDS: usize = 64;
 
 /// Reads a segment.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct TsReader {
     /// The beginning of a packet whose rest is still to come.
     carried: [u8; PACKET],
     held: usize,
@@ -37,12 +37,12 @@ struct Pid {
     id: u16,
     counter: Option<u8>,
     is_repeated: bool,
-    stream: Option<Stream>,
+    stream: Option<ElementaryStream>,
 }
 
 /// One elementary stream.
 #[derive(Debug)]
-struct Stream {
+struct ElementaryStream {
     medium: Option<Medium>,
     /// The first time, and how far the others lie from it: the earliest, the latest, and how many there are.
     begins: u64,
@@ -53,7 +53,7 @@ struct Stream {
     starts_with_keyframe: Option<bool>,
 }
 
-impl Default for Reader {
+impl Default for TsReader {
     fn default() -> Self {
         Self {
             carried: [0; PACKET],
@@ -67,7 +67,7 @@ impl Default for Reader {
     }
 }
 
-impl Reader {
+impl TsReader {
     pub(super) fn take(&mut self, mut piece: &[u8]) {
         if self.held > 0 {
             let (wanted, rest) = piece.split_at(piece.len().min(PACKET - self.held));
@@ -192,7 +192,7 @@ impl Reader {
         }
         let declared = self.declared.iter().find(|(id, _)| *id == pid.id).map(|(_, kind)| *kind);
         let (medium, coding) = kind(declared, named);
-        let mut stream = Stream {
+        let mut stream = ElementaryStream {
             medium,
             begins: pts,
             earliest: 0,
@@ -211,7 +211,7 @@ impl Reader {
         pid.stream = Some(stream);
     }
 
-    pub(super) fn end(mut self) -> Facts {
+    pub(super) fn end(mut self) -> SegmentFacts {
         if self.held > 0 {
             self.defects.insert(Defect::Truncated);
         }
@@ -223,11 +223,11 @@ impl Reader {
         if tracks.iter().any(|track| track.starts_with_keyframe == Some(false)) {
             self.defects.insert(Defect::NoKeyframe);
         }
-        Facts { container: Container::Ts, tracks, defects: self.defects }
+        SegmentFacts { container: Container::Ts, tracks, defects: self.defects }
     }
 }
 
-impl Stream {
+impl ElementaryStream {
     fn comes(&mut self, pts: u64) {
         let apart = (pts.wrapping_sub(self.begins) << (64 - PTS_BITS)).cast_signed() >> (64 - PTS_BITS);
         self.earliest = self.earliest.min(apart);
@@ -287,12 +287,12 @@ fn declarations(payload: &[u8], declared: &mut Vec<(u16, u8)>) {
 }
 
 /// What a stream is, by its type (2.4.4.9 table 2-34, ATSC A/53, Apple's for sample encryption) or else by its PES packets' name.
-fn kind(declared: Option<u8>, named: u8) -> (Option<Medium>, Option<Coding>) {
+fn kind(declared: Option<u8>, named: u8) -> (Option<Medium>, Option<Codec>) {
     let video = |coding| (Some(Medium::Video), coding);
     match (declared, named) {
-        (Some(0x01 | 0x02), _) => video(Some(Coding::Mpeg2)),
-        (Some(0x1b | 0xdb), _) => video(Some(Coding::Avc)),
-        (Some(0x24), _) => video(Some(Coding::Hevc)),
+        (Some(0x01 | 0x02), _) => video(Some(Codec::Mpeg2)),
+        (Some(0x1b | 0xdb), _) => video(Some(Codec::Avc)),
+        (Some(0x24), _) => video(Some(Codec::Hevc)),
         (_, 0xe0..=0xef) => video(None),
         (Some(0x03 | 0x04 | 0x0f | 0x11 | 0x81 | 0x87 | 0xc1 | 0xc2 | 0xcf), _) | (_, 0xc0..=0xdf) => (Some(Medium::Audio), None),
         _ => (None, None),

@@ -7,6 +7,7 @@ use super::durable::{DurableFamilies, DurableMetrics};
 use super::requests::Traffic;
 use super::{Count, Family, Labels, Level, Registry};
 use crate::model::event::EventKind;
+use crate::model::facts::{Defect, Defects};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 use crate::model::liveness::Standing;
@@ -30,6 +31,7 @@ pub(super) struct NamespaceFamilies {
     pinned_bytes: Family<Labels<1>, Level>,
     gone: Family<Labels<3>, Count>,
     uploads: Family<Labels<2>, Count>,
+    defective: Family<Labels<2>, Count>,
     limited: Family<Labels<2>, Count>,
     stripped: Family<Labels<1>, Count>,
     renditions: Family<Labels<2>, Level>,
@@ -66,6 +68,8 @@ pub struct NamespaceMetrics {
     pub uploads_broken: Count,
     /// Uploads that changed nothing, since something that was begun later was in force when they ended.
     pub uploads_superseded: Count,
+    /// Segments that were stored and have this wrong with them.
+    defective: [Count; Defect::ALL.len()],
     /// Reads refused for the namespace's rate.
     pub reads_limited: Count,
     /// Writes and removals refused for it.
@@ -122,6 +126,11 @@ impl NamespaceFamilies {
             "uploads",
             "Uploads by outcome (stored; refused: answered with an error; broken: cut off before their end; superseded: one begun later was in force)",
             new.uploads.clone(),
+        );
+        registry.register(
+            "segments_defective",
+            "Segments stored with something wrong in their bytes, by what it is (empty, truncated, continuity, no-keyframe and so on)",
+            new.defective.clone(),
         );
         registry.register(
             "rate_limited",
@@ -182,6 +191,10 @@ impl NamespaceFamilies {
             uploads_refused: uploads("refused"),
             uploads_broken: uploads("broken"),
             uploads_superseded: uploads("superseded"),
+            defective: Defect::ALL.map(|defect| {
+                let labels = [label(), ("defect", defect.as_str().to_owned())];
+                self.defective.get_or_create_owned(&labels)
+            }),
             reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
             writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
             playlists_stripped: self.stripped.get_or_create_owned(&[label()]),
@@ -203,6 +216,13 @@ impl NamespaceMetrics {
     /// Counts something that was found about a stream.
     pub fn count_event(&self, kind: EventKind) {
         self.events[kind as usize].inc();
+    }
+
+    /// Counts what is wrong with a segment that was stored.
+    pub fn count_defects(&self, defects: Defects) {
+        for defect in defects.iter() {
+            self.defective[defect as usize].inc();
+        }
     }
 
     /// Counts an object that left the hot store by itself.

@@ -25,7 +25,7 @@ pub enum Medium {
 
 /// What is known of a segment, or of an initialization segment, which has tracks without times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct SegmentFacts {
     /// Its container.
     pub container: Container,
     /// Its tracks in the order in which they first come; those beyond [`MOST_TRACKS`] are left out.
@@ -61,7 +61,7 @@ pub struct Track {
     pub edit: i64,
 }
 
-impl Facts {
+impl SegmentFacts {
     /// The track that decides where the segment begins and how long it is: the first with pictures, else the first with times.
     #[must_use]
     pub fn lead(&self) -> Option<&Track> {
@@ -85,10 +85,16 @@ impl Facts {
         self
     }
 
-    /// Bytes that they hold beside themselves.
+    /// Whether there is anything worth keeping.
     #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        self.tracks.capacity() * size_of::<Track>()
+    pub fn tells(&self) -> bool {
+        self.container != Container::Other || !self.defects.is_empty()
+    }
+
+    /// Bytes that they take.
+    #[must_use]
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.tracks.capacity() * size_of::<Track>()
     }
 }
 
@@ -184,12 +190,6 @@ impl Defects {
         self.0 == 0
     }
 
-    /// Whether the segment is as good as not there: no player gets a picture of it.
-    #[must_use]
-    pub const fn is_unfit(self) -> bool {
-        self.contains(Defect::Empty) || self.contains(Defect::NoMedia) || self.contains(Defect::Truncated)
-    }
-
     /// Those in it, worst first.
     pub fn iter(self) -> impl Iterator<Item = Defect> {
         Defect::ALL.into_iter().filter(move |defect| self.contains(*defect))
@@ -213,7 +213,7 @@ impl fmt::Debug for Defects {
 /// The facts as one word of ASCII, as they are kept beside the object: the container, then each track, then each defect.
 ///
 /// `ts,v256/90000@133500+180000k,a257/90000@133200+179200,!continuity`
-impl fmt::Display for Facts {
+impl fmt::Display for SegmentFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.container {
             Container::Ts => "ts",
@@ -252,8 +252,8 @@ impl fmt::Display for Track {
     }
 }
 
-impl Facts {
-    /// Reads [what was kept](#impl-Display-for-Facts). What a later process wrote and this one does not know is left out; a word that is
+impl SegmentFacts {
+    /// Reads [what was kept](#impl-Display-for-SegmentFacts). What a later process wrote and this one does not know is left out; a word that is
     /// none of theirs gives `None`.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -346,36 +346,36 @@ mod tests {
         #[test]
         fn what_is_kept_is_read_again(tracks in prop::collection::vec(track(), 0..MOST_TRACKS), defects: u8, container in 0..3) {
             let container = [Container::Ts, Container::Fmp4, Container::Other][container as usize];
-            let facts = Facts { container, tracks, defects: Defects(defects) };
+            let facts = SegmentFacts { container, tracks, defects: Defects(defects) };
             let word = facts.to_string();
             prop_assert!(word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'), "{}", word);
-            prop_assert_eq!(Facts::parse(&word), Some(facts));
+            prop_assert_eq!(SegmentFacts::parse(&word), Some(facts));
         }
 
         #[test]
         fn any_word_is_read_to_its_end(word: String, mixed in "[,!vat0-9/@+*sekn-]{0,40}") {
-            let _ = Facts::parse(&word);
-            let _ = Facts::parse(&format!("ts,{mixed}"));
+            let _ = SegmentFacts::parse(&word);
+            let _ = SegmentFacts::parse(&format!("ts,{mixed}"));
         }
     }
 
     #[test]
     fn a_word_is_short_and_what_is_unknown_is_left_out() {
         let word = "ts,v256/90000@133500+180000k,a257/90000@133200+179200,!continuity";
-        let facts = Facts::parse(word).unwrap();
+        let facts = SegmentFacts::parse(word).unwrap();
         assert_eq!(facts.to_string(), word);
-        assert_eq!(Facts::parse(&format!("{word},!of-tomorrow,x7")), Some(facts));
-        assert_eq!(Facts::parse("webm"), None);
+        assert_eq!(SegmentFacts::parse(&format!("{word},!of-tomorrow,x7")), Some(facts));
+        assert_eq!(SegmentFacts::parse("webm"), None);
     }
 
     #[test]
     fn an_initialization_segment_says_what_fragments_leave_open() {
-        let declared = Facts::parse("fmp4,v1/12800s512e-1024,a2/48000").unwrap();
-        let fragment = Facts::parse("fmp4,t1@25600*50k,t2@96000+96256").unwrap();
+        let declared = SegmentFacts::parse("fmp4,v1/12800s512e-1024,a2/48000").unwrap();
+        let fragment = SegmentFacts::parse("fmp4,t1@25600*50k,t2@96000+96256").unwrap();
         let known = fragment.with(&declared);
         let lead = known.lead().unwrap();
         assert_eq!((lead.medium, lead.first_seconds(), lead.duration_seconds()), (Some(Medium::Video), Some(2.0), Some(2.0)));
         assert_eq!((lead.edit, known.tracks[1].first_seconds()), (-1024, Some(2.0)));
-        assert_eq!(Facts::parse("fmp4,t1@25600*50k").unwrap().lead().unwrap().duration_seconds(), None);
+        assert_eq!(SegmentFacts::parse("fmp4,t1@25600*50k").unwrap().lead().unwrap().duration_seconds(), None);
     }
 }

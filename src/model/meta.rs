@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::clock::{Clock, Moment, WallTime};
+use super::facts::SegmentFacts;
 use super::kind::Kind;
 use super::liveness::Liveness;
 use super::rendering::Rendering;
@@ -35,6 +36,8 @@ pub struct Meta {
     pub expires: Moment,
     /// For a playlist that states one: its target duration.
     pub target_duration: Option<Duration>,
+    /// For a segment or an initialization segment: what its bytes say of it.
+    pub facts: Option<Arc<SegmentFacts>>,
     /// For a playlist or MPD: how the stream behind it stands.
     pub liveness: Option<Arc<Liveness>>,
 }
@@ -141,15 +144,18 @@ impl Meta {
             modified: clock.wall(),
             expires: clock.now() + ttl,
             target_duration: None,
+            facts: None,
             liveness: None,
         }
     }
 
-    /// Bytes of the header values that came from its writer. What every object has is counted as every object's.
+    /// Bytes of the header values that came from its writer, and of what its body told. What every object has is counted as every
+    /// object's.
     #[must_use]
     pub fn kept_bytes(&self) -> u64 {
         let length = |value: &Option<HeaderValue>| value.as_ref().map_or(0, HeaderValue::len);
-        (self.content_type.len() + length(&self.content_encoding) + length(&self.cache_control)) as u64
+        let facts = self.facts.as_ref().map_or(0, |facts| facts.held_bytes());
+        (self.content_type.len() + length(&self.content_encoding) + length(&self.cache_control) + facts) as u64
     }
 
     /// Whether the object still exists at `now`.

@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 pub use crate::hls::history::Listed;
 pub use crate::hls::shift::Window;
 pub use error::OriginError;
-pub use live::{Event, HistoryLog, RenditionReport, StreamReport};
+pub use live::{Event, FactsReport, HistoryLog, RenditionReport, StreamReport};
 pub use namespace::NamespaceHandle;
 pub use put::{PutSpec, Stored, Upload};
 pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};
@@ -274,7 +274,12 @@ impl Origin {
     #[must_use]
     pub fn streams(&self) -> Vec<StreamReport> {
         let now = self.inner.clock.now();
-        let mut reports: Vec<_> = self.inner.namespaces.load().values().flat_map(|hosted| hosted.live.report(now)).collect();
+        let of_namespace = |hosted: &Arc<Hosted>| {
+            let mut reports = hosted.live.report(now);
+            hosted.know_segments(&mut reports);
+            reports
+        };
+        let mut reports: Vec<_> = self.inner.namespaces.load().values().flat_map(of_namespace).collect();
         reports.sort_by(|one, other| (&one.namespace, &one.stream).cmp(&(&other.namespace, &other.stream)));
         reports
     }

@@ -6,12 +6,13 @@ use super::OriginError;
 use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
 use super::heavy::Heavy;
-use super::live::Live;
+use super::live::{FactsReport, Live, StreamReport};
 use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
 use crate::auth::grant::{Action, Grant};
 use crate::metrics::{NamespaceMetrics, Traffic};
 use crate::model::clock::Moment;
+use crate::model::facts::SegmentFacts;
 use crate::model::id::{Collection, Key, Namespace, ObjectId};
 use crate::store::{DurableTier, HotNamespace};
 
@@ -147,5 +148,21 @@ impl Rates {
             && self.read_bytes.per_second() == policy.read_bytes_per_second
             && self.write_requests.per_second() == policy.write_requests_per_second
             && self.write_bytes.per_second() == policy.write_bytes_per_second
+    }
+}
+
+impl Hosted {
+    /// Adds to each rendition what the bytes of its newest segment say, where that is in memory.
+    pub(super) fn know_segments(&self, reports: &mut [StreamReport]) {
+        let facts = |key: &str| self.hot.peek(&Key::parse(key).ok()?)?.meta.facts.clone();
+        for rendition in reports.iter_mut().flat_map(|report| &mut report.renditions) {
+            let Some(of_segment) = rendition.last_segment.as_deref().and_then(facts) else { continue };
+            let of_segment = SegmentFacts::clone(&of_segment);
+            let known = match rendition.initialization.as_deref().and_then(facts) {
+                Some(initialization) => of_segment.with(&initialization),
+                None => of_segment,
+            };
+            rendition.last_segment_facts = Some(FactsReport::of(&known));
+        }
     }
 }

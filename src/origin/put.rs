@@ -16,8 +16,10 @@ use super::{NamespaceHandle, OriginError, cache_control, types};
 use crate::auth::grant::{Action, Grant};
 use crate::hls::coding;
 use crate::hls::playlist::Playlist;
+use crate::media::Sniffer;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
+use crate::model::facts::SegmentFacts;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
@@ -65,6 +67,8 @@ pub struct Upload {
     durable_tier: Option<Meta>,
     /// The same, to tell a name that is used again for other media.
     below: VersionBelow,
+    /// Reads what a segment's bytes say of it, as they pass.
+    sniffer: Option<Box<Sniffer>>,
     /// Where its writer may write: nothing beyond is looked at or kept alive for its sake.
     reach: Option<String>,
     tally: Tally,
@@ -110,7 +114,8 @@ impl NamespaceHandle {
         let (inner, ttl) = admit_upload(hosted, object, begun, &spec, durable_tier.as_ref(), grant.key_id.as_str())?;
         tally.outcome = UploadOutcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
-        let below = VersionBelow::ask(hosted, &object.key, Kind::of(&object.key, b""));
+        let kind = Kind::of(&object.key, b"");
+        let below = VersionBelow::ask(hosted, &object.key, kind);
         Ok(Upload {
             inner,
             hosted: Arc::clone(hosted),
@@ -120,6 +125,7 @@ impl NamespaceHandle {
             spec,
             durable_tier,
             below,
+            sniffer: (!kind.is_rewritten()).then(Box::default),
             reach: grant.prefix.clone(),
             tally,
         })
@@ -182,6 +188,9 @@ impl Upload {
             // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
             let _ = self.hosted.rates.write_bytes.take(length, RateClaim::First, self.hosted.hot.clock().now());
         }
+        if let Some(sniffer) = &mut self.sniffer {
+            sniffer.take(&piece);
+        }
         let result = if self.inner.len() + length > limit {
             Err(OriginError::TooLarge { limit })
         } else {
@@ -233,6 +242,7 @@ impl Upload {
         // A stream is not told what its viewers will never see. Its conditions are judged all the same.
         let understood = understood.filter(|_| !self.inner.is_superseded() && self.is_allowed());
         let mut meta = self.describe(kind, &body);
+        meta.facts = self.sniffer.take().map(|sniffer| sniffer.end()).filter(SegmentFacts::tells).map(Arc::new);
         let etag = meta.etag.clone();
         let hot = Arc::clone(&self.hosted.hot);
         let noted = match understood {
@@ -260,6 +270,9 @@ impl Upload {
                 return unstored.map(|_| Stored { etag: None, length }).map_err(OriginError::from);
             }
         };
+        if let Some(facts) = &published.entry.meta.facts {
+            hosted.metrics.count_defects(facts.defects);
+        }
         // The stream is alive: what its players start with lives as long as what they have just been given.
         let needs = match noted {
             Some(noted) => noted.needs,

@@ -27,6 +27,7 @@ mod documents;
 mod drain;
 mod durable;
 mod encoders;
+mod facts;
 mod growing;
 mod harvest;
 mod http2;

@@ -23,6 +23,7 @@ mod folders;
 mod follow;
 mod histories;
 mod judging;
+mod known;
 mod lines;
 mod look;
 mod names;
@@ -50,6 +51,7 @@ use parking_lot::Mutex;
 
 pub use self::event::Event;
 pub use self::histories::HistoryLog;
+pub use self::known::FactsReport;
 pub use self::report::{RenditionReport, StreamReport};
 
 #[cfg(any(test, fuzzing))]

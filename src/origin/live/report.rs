@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::dash::Dash;
+use super::known::FactsReport;
 use super::rendition::{Counts, FollowedRendition};
 use super::streams::{Child, Master};
 use super::{ByKey, Live};
@@ -52,6 +53,12 @@ pub struct RenditionReport {
     pub last_sequence: Option<u64>,
     /// The newest segment.
     pub last_segment: Option<String>,
+    /// What that one's bytes say of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_segment_facts: Option<FactsReport>,
+    /// The initialization segment that it is read with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initialization: Option<String>,
     /// Seconds since the last segment of those listed came.
     pub last_arrival_age_s: Option<f64>,
     /// When a new segment was listed last.
@@ -171,6 +178,8 @@ impl FollowedRendition {
             media_sequence: Some(self.media_sequence),
             last_sequence: self.next.checked_sub(1).filter(|last| *last >= self.media_sequence),
             last_segment: self.recent.back().map(|listed| listed.key.to_string()),
+            last_segment_facts: None,
+            initialization: self.needs.first().filter(|_| self.maps > 0).map(ToString::to_string),
             last_arrival_age_s: self.last_arrival().map(|at| now.since(at).as_secs_f64()),
             last_updated: self.updated.to_string(),
             age_s: now.since(self.pulse.last()).as_secs_f64(),
@@ -200,6 +209,8 @@ impl Dash {
             media_sequence: None,
             last_sequence: None,
             last_segment: self.last.as_ref().map(ToString::to_string),
+            last_segment_facts: None,
+            initialization: None,
             last_arrival_age_s: self.last.as_ref().map(|_| now.since(self.pulse.last()).as_secs_f64()),
             last_updated: self.updated.to_string(),
             age_s: now.since(self.pulse.last()).as_secs_f64(),

@@ -1,5 +1,6 @@
 //! What is kept beside a body, so that the object can be served again by another process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Blocks, ColdError};
 use crate::model::clock::{Clock, WallTime};
+use crate::model::facts::SegmentFacts;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta};
@@ -42,6 +44,8 @@ pub struct Attributes {
     pub expires: WallTime,
     /// For a playlist that states one: its target duration.
     pub target_duration: Option<Duration>,
+    /// For a segment: what its bytes say of it.
+    pub facts: Option<Arc<SegmentFacts>>,
     /// Hashes of the body's parts, where it is long.
     pub blocks: Blocks,
 }
@@ -72,6 +76,8 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_duration_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    facts: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     blocks: Option<String>,
 }
 
@@ -90,6 +96,7 @@ impl Attributes {
             modified: meta.modified,
             expires: clock.wall_of_deadline(meta.modified, meta.expires),
             target_duration: meta.target_duration,
+            facts: meta.facts.clone(),
             blocks: Blocks::of(body),
         }
     }
@@ -111,6 +118,7 @@ impl Attributes {
             modified: self.modified,
             expires: clock.deadline_of(self.modified, self.expires),
             target_duration: self.target_duration,
+            facts: self.facts.clone(),
             // Of the live edge, which this is not any more: the next rewrite tells it again.
             liveness: None,
         }
@@ -139,6 +147,7 @@ impl Attributes {
             modified_ms: self.modified.millis(),
             expires_ms: self.expires.millis(),
             target_duration_ms: self.target_duration.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+            facts: self.facts.as_ref().map(ToString::to_string),
             blocks: (!self.blocks.is_empty()).then(|| BASE64.encode(self.blocks.to_bytes())),
         };
         ascii(&serde_json::to_string(&written).unwrap_or_default())
@@ -174,6 +183,7 @@ impl Attributes {
             modified: WallTime::from_millis(written.modified_ms),
             expires: WallTime::from_millis(written.expires_ms),
             target_duration: written.target_duration_ms.map(Duration::from_millis),
+            facts: written.facts.as_deref().and_then(SegmentFacts::parse).map(Arc::new),
             blocks: written
                 .blocks
                 .and_then(|text| BASE64.decode(text).ok())
@@ -219,6 +229,7 @@ mod tests {
             modified: WallTime::from_millis(1_767_225_600_123),
             expires: WallTime::from_millis(1_767_229_200_456),
             target_duration: Some(Duration::from_millis(2_500)),
+            facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
             blocks: Blocks::of(&[7; 300_000]),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use springhead::model::clock::{Clock, WallTime};
+use springhead::model::facts::SegmentFacts;
 use springhead::model::id::Key;
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
@@ -33,6 +34,7 @@ pub(crate) fn attributes(body: &Bytes, kind: Kind) -> Attributes {
         modified: WallTime::from_millis(1_767_225_600_123),
         expires: clock.now() + Duration::from_secs(3_600),
         target_duration: (kind == Kind::Playlist).then_some(Duration::from_millis(2_500)),
+        facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
         liveness: None,
     };
     Attributes::of(body, &meta, &clock)

@@ -82,6 +82,7 @@ impl World {
             modified: self.clock.wall(),
             expires: self.clock.now() + Duration::from_secs(ttl),
             target_duration: None,
+            facts: None,
             liveness: None,
         };
         let whole = upload.body();

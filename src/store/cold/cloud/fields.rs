@@ -7,6 +7,7 @@
 //! An object without the field `springhead` was put there by somebody else: it is left alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::HeaderValue;
 
 use crate::model::clock::WallTime;
+use crate::model::facts::SegmentFacts;
 use crate::model::id::Key;
 use crate::store::cold::attributes::kind;
 use crate::store::cold::{Attributes, Blocks, ColdError};
@@ -53,16 +55,24 @@ pub(super) fn to_fields(attributes: &Attributes, key: Option<&Key>) -> Result<Fi
     if let Some(key) = key {
         set("key", BASE64.encode(key.as_str()));
     }
-    let size: usize = fields.iter().map(|(name, value)| "x-amz-meta-".len() + name.len() + value.len()).sum();
-    // Without them a part of it costs a read of the whole.
-    let blocks = BASE64.encode(attributes.blocks.to_bytes());
-    if !blocks.is_empty() && size + "x-amz-meta-blocks".len() + blocks.len() <= LARGEST {
-        fields.insert("blocks".to_owned(), blocks);
-    }
+    let mut size: usize = fields.iter().map(|(name, value)| sent(name, value)).sum();
     if size > LARGEST {
         return Err(ColdError::Unfit(format!("its headers come to {size} bytes, and buckets take {LARGEST}")));
     }
+    // What it can be served without, as far as there is room: without its blocks a part of it costs a read of the whole.
+    let facts = attributes.facts.as_ref().map_or_else(String::new, |facts| facts.to_string());
+    for (name, value) in [("facts", facts), ("blocks", BASE64.encode(attributes.blocks.to_bytes()))] {
+        if !value.is_empty() && size + sent(name, &value) <= LARGEST {
+            size += sent(name, &value);
+            fields.insert(name.to_owned(), value);
+        }
+    }
     Ok(fields)
+}
+
+/// How long a field is as it is sent.
+const fn sent(name: &str, value: &str) -> usize {
+    "x-amz-meta-".len() + name.len() + value.len()
 }
 
 /// Reads what [`to_fields`] wrote, of an object of this length, with the key if it is among them; `None` for somebody else's
@@ -93,6 +103,7 @@ pub(super) fn from_fields(fields: &Fields, length: u64) -> Result<Option<(Option
         modified: WallTime::from_millis(number("modified")?.ok_or_else(|| damaged("modified"))?),
         expires: WallTime::from_millis(number("expires")?.ok_or_else(|| damaged("expires"))?),
         target_duration: number("target")?.map(Duration::from_millis),
+        facts: text("facts").and_then(SegmentFacts::parse).map(Arc::new),
         blocks: text("blocks")
             .and_then(|text| BASE64.decode(text).ok())
             .map_or_else(Blocks::default, |bytes| Blocks::from_bytes(&bytes)),
@@ -151,6 +162,7 @@ mod tests {
             modified: WallTime::from_millis(1_767_225_600_123),
             expires: WallTime::from_millis(1_767_229_200_456),
             target_duration: Some(Duration::from_millis(2_500)),
+            facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
             blocks: Blocks::of(&[7; 300_000]),
         }
     }

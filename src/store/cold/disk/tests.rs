@@ -33,6 +33,7 @@ fn attributes(body: &[u8], stamp: u64) -> Attributes {
         modified: WallTime::from_millis(stamp),
         expires: WallTime::from_millis(stamp + 1000),
         target_duration: None,
+        facts: None,
         blocks: crate::store::cold::Blocks::default(),
     }
 }
