@@ -55,6 +55,15 @@ pub enum Wrong {
     /// A STREAM-INF with no URI below it.
     #[error("EXT-X-STREAM-INF without a URI on the line below it")]
     NoUri,
+    /// RFC 8216 4.3.4.2.
+    #[error("{0} names a group that no EXT-X-MEDIA of that type is in: players refuse the variant, or play it without")]
+    NoGroup(&'static str),
+    /// RFC 8216 4.3.4.1.1.
+    #[error("two EXT-X-MEDIA of one group with the same NAME: players offer one of them, or the wrong one")]
+    SameName,
+    /// RFC 8216 4.1.
+    #[error("{0} is a tag of media playlists: in a multivariant playlist some players stop at it")]
+    OfMedia(&'static str),
     /// A byte range that goes on from nothing.
     #[error("EXT-X-BYTERANGE without an offset, and no range of the same file before it to go on from")]
     NoOffset,

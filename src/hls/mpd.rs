@@ -25,6 +25,10 @@ pub struct Manifest {
     pub dynamic: bool,
     /// When the presentation began, or begins.
     pub availability_start: Option<WallTime>,
+    /// When nothing of it is available any more.
+    pub availability_end: Option<WallTime>,
+    /// How long it is, if that is known by now.
+    pub presentation_duration: Option<Duration>,
     /// When this version was made.
     pub publish_time: Option<WallTime>,
     /// How often players ask for a new version.
@@ -151,6 +155,8 @@ impl Manifest {
         each_attribute(element, |name, value| match name {
             "type" => self.dynamic = value == "dynamic",
             "availabilityStartTime" => self.availability_start = WallTime::parse(value),
+            "availabilityEndTime" => self.availability_end = WallTime::parse(value),
+            "mediaPresentationDuration" => self.presentation_duration = duration(value),
             "publishTime" => self.publish_time = WallTime::parse(value),
             "minimumUpdatePeriod" => self.minimum_update_period = duration(value),
             "timeShiftBufferDepth" => self.time_shift_buffer_depth = duration(value),

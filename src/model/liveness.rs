@@ -71,6 +71,30 @@ impl Standing {
     }
 }
 
+/// When what stands still is taken for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandstillLimits {
+    /// After so many target durations without a new segment it is stale.
+    pub stale_after: u32,
+    /// After so long without one it is taken for over.
+    pub gone_after: Duration,
+}
+
+impl StandstillLimits {
+    /// How something stands of which nothing new has come for so long, where that is due every `period`. Late: a server has to list the next
+    /// segment within one and a half target durations (RFC 8216 6.2.1).
+    #[must_use]
+    pub fn standing(self, age: Duration, period: Duration) -> Standing {
+        let stale = period.saturating_mul(self.stale_after);
+        match () {
+            () if age > self.gone_after.max(stale) => Standing::Ended,
+            () if age > stale => Standing::Stale,
+            () if age > period.mul_f64(1.5) => Standing::Late,
+            () => Standing::Live,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +103,19 @@ mod tests {
     fn all_are_listed_in_their_order() {
         assert!(Standing::ALL.iter().enumerate().all(|(index, standing)| *standing as usize == index));
         assert_eq!(Standing::ALL.last(), Some(&Standing::Ended));
+    }
+
+    #[test]
+    fn what_stands_still_is_late_and_stale_and_then_over() {
+        let seconds = Duration::from_secs;
+        let limits = StandstillLimits { stale_after: 3, gone_after: seconds(60) };
+        let standing = |age, period| limits.standing(seconds(age), seconds(period));
+        for (age, expected) in
+            [(3, Standing::Live), (4, Standing::Late), (6, Standing::Late), (7, Standing::Stale), (61, Standing::Ended)]
+        {
+            assert_eq!(standing(age, 2), expected, "{age}");
+        }
+        assert_eq!(standing(61, 30), Standing::Late, "never before it is stale");
+        assert_eq!(standing(91, 30), Standing::Ended);
     }
 }

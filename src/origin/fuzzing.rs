@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
+use crate::model::liveness::StandstillLimits;
 
 /// A namespace that versions of playlists are written to, and nothing else.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ impl Followed {
         let etag = HeaderValue::from(body.len());
         let now = self.clock.both();
         self.live.playlist(now, &object, &understood, (&etag, now.moment + Duration::from_secs(3600)), |_| None);
-        let _ = self.live.look(now, 3, |_| false);
+        let limits = StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(60) };
+        let _ = self.live.look(now, limits, |_| false);
         if let Ok(missing) = Key::parse("a/missing_7.m4s") {
             let _ = (self.live.awaits(now, &missing), self.live.previous(&missing));
         }

@@ -67,8 +67,13 @@ pub(super) fn unpack(hosted: &Hosted, coding: Coding, body: &[u8]) -> Result<Vec
 
 /// Who is not told that it is compressed can't read it.
 fn with_coding(mut understood: Understood, said: Option<&HeaderValue>) -> Understood {
-    if let (Understood::Hls(Playlist::Media(media)), None) = (&mut understood, said) {
-        media.faults.insert(0, Fault { line: 1, what: Wrong::Unsaid });
+    let faults = match &mut understood {
+        Understood::Hls(Playlist::Media(media)) => &mut media.faults,
+        Understood::Hls(Playlist::Multivariant(multivariant)) => &mut multivariant.faults,
+        Understood::Dash(_) | Understood::Broken(_) => return understood,
+    };
+    if said.is_none() {
+        faults.insert(0, Fault { line: 1, what: Wrong::Unsaid });
     }
     understood
 }

@@ -265,7 +265,7 @@ impl Origin {
             .flat_map(|hosted| {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
-                hosted.live.look(now, hosted.policy.stale_after, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
+                hosted.live.look(now, hosted.policy.limits, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
             })
             .collect()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::model::kind::Kind;
+use crate::model::liveness::StandstillLimits;
 use crate::model::meta::{Meta, Outset};
 use crate::store::{Ack, Durable, Options};
 
@@ -54,8 +55,8 @@ pub struct NamespacePolicy {
     pub gate: Option<Duration>,
     /// What a reader of a stale media playlist gets.
     pub on_stale: OnStale,
-    /// After how many target durations without a new segment a playlist is stale.
-    pub stale_after: u32,
+    /// After how long without a new segment a playlist is stale, and its stream taken for over.
+    pub limits: StandstillLimits,
     /// What a deletion takes away.
     pub deletes: Deletes,
 }
@@ -139,7 +140,7 @@ impl Default for NamespacePolicy {
             max_held: 10_000,
             gate: None,
             on_stale: OnStale::Serve,
-            stale_after: 3,
+            limits: StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(3_600) },
             deletes: Deletes::Obey,
         }
     }

@@ -26,12 +26,17 @@ impl Origin {
                     (legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref())), entry)
                 })
                 .collect();
-            // Those that name others come first.
+            // Those that name others come first: they say what the others import, too.
             reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
-            for (understood, entry) in reloaded {
+            for (mut understood, entry) in reloaded {
                 // A newer version was heard meanwhile; this one is put in its place only where there was none.
                 if hosted.live.follows(&entry.key) {
                     continue;
+                }
+                if understood.lacks_imports() && hosted.live.imports(&entry.key).is_some() {
+                    let meta = &entry.meta;
+                    understood =
+                        legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
                 }
                 let object = ObjectId { namespace: namespace.clone(), key: entry.key.clone() };
                 hosted.hear(&object, &entry, &understood);

@@ -129,6 +129,31 @@ fn a_restart_in_order_keeps_everything() {
     assert_eq!((&line["in_order"], &line["objects"]), (&true.into(), &32.into()));
 }
 
+#[test]
+fn what_a_playlist_imports_is_known_at_once_after_a_restart() {
+    let (mut origin, _folder) = start(SMALL);
+    let master = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"to\",VALUE=\"media\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000\na/p.m3u8\n";
+    // By name the multivariant playlist is the last one that a restart finds.
+    origin.store("z.m3u8", master);
+    let media = "#EXTM3U\n#EXT-X-DEFINE:IMPORT=\"to\"\n#EXT-X-TARGETDURATION:6\n#EXT-X-MAP:URI=\"{$to}/i.mp4\"\n#EXTINF:6,\n{$to}/1.m4s\n";
+    for name in ["a/media/i.mp4", "a/media/1.m4s"] {
+        origin.store(name, bytes(1, 1000));
+    }
+    origin.store("a/p.m3u8", media);
+    let last = |origin: &Origin| {
+        let report = Request::new("GET", "/v1/streams").send(origin.admin);
+        let report: serde_json::Value = serde_json::from_slice(&report.body).unwrap();
+        report["streams"][0]["renditions"][0]["last_segment"].clone()
+    };
+    assert_eq!(last(&origin), "a/media/1.m4s");
+    origin.stop();
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
+    assert_eq!(last(&origin), "a/media/1.m4s");
+    let window = Request::new("GET", format!("{}?last=10m", origin.path("a/p.m3u8"))).bearer(&origin.player).send(origin.address);
+    assert!(window.text().contains("media/1.m4s") && !window.text().contains("{$"), "{}", window.text());
+}
+
 /// Pushes a stream until told to stop: unique segments and a playlist. Notes what was acknowledged, and when.
 pub(crate) fn push(
     origin: &Origin,

@@ -167,7 +167,8 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         };
         Ok(())
     });
-    section.number("stale_after", |value| policy.stale_after = u32::try_from(value).unwrap_or(u32::MAX));
+    section.number("stale_after", |value| policy.limits.stale_after = u32::try_from(value).unwrap_or(u32::MAX));
+    section.text("gone_after", |text| duration(text).map(|span| policy.limits.gone_after = span));
     section.text("deletes", |text| {
         policy.deletes = match text {
             "obey" => Deletes::Obey,

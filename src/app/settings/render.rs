@@ -143,7 +143,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
             OnStale::NotFound => "404",
         };
         writeln!(text, "on_stale = \"{on_stale}\"")?;
-        writeln!(text, "stale_after = {}", policy.stale_after)?;
+        writeln!(text, "stale_after = {}", policy.limits.stale_after)?;
+        writeln!(text, "gone_after = \"{}\"", Span(policy.limits.gone_after))?;
         let deletes = match policy.deletes {
             Deletes::Obey => "obey",
             Deletes::Playlists => "playlists",

@@ -111,7 +111,10 @@ fn check_namespace(
     if policy.gate.is_some_and(|gate| gate.is_zero() || gate > LONGEST_WAIT) {
         fault("gate", &[], "has to be between 1ms and 30s, or off: the encoder waits as long for its answer".to_owned());
     }
-    if !(2..=10_000).contains(&policy.stale_after) {
+    if !(60 * SECOND..=30 * DAY).contains(&policy.limits.gone_after) {
+        fault("gone_after", &[], "has to be between 1m and 30d".to_owned());
+    }
+    if !(2..=10_000).contains(&policy.limits.stale_after) {
         fault("stale_after", &[], "has to be between 2 and 10000 target durations".to_owned());
     }
 }

@@ -124,7 +124,11 @@ fn a_multivariant_playlist_reads() {
     let [audio, captions] = &multivariant.renditions[..] else { panic!("{multivariant:?}") };
     assert_eq!((audio.kind, audio.group.as_str(), audio.name.as_str()), (RenditionKind::Audio, "a", "English, main"));
     assert_eq!((audio.uri.as_deref(), captions.uri.as_deref()), (Some("audio.m3u8"), None));
-    assert_eq!(wrongs(&multivariant.faults), [(1, Wrong::NotFirst)], "a byte order mark");
+    assert_eq!(
+        wrongs(&multivariant.faults),
+        [(1, Wrong::NotFirst), (6, Wrong::NoGroup("SUBTITLES"))],
+        "a byte order mark, and no group"
+    );
 }
 
 #[test]

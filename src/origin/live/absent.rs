@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::dash::Dash;
+use super::dash::{Dash, Series};
 use super::event::EventSubject;
 use super::rendition::FollowedRendition;
 use super::state::LiveState;
@@ -50,17 +50,14 @@ impl FollowedRendition {
 impl Dash {
     /// The initialisation segments that it names and that are not here, and the representations of which nothing comes.
     pub(super) fn absent(&mut self, now: Moment, stale_after: u32, here: impl Fn(&Key) -> bool) -> [Lasting; 2] {
-        let is_alive = self.dynamic && self.standing == Standing::Live;
+        let is_alive = self.dynamic && matches!(self.standing, Standing::Live | Standing::Late);
         let gone = self.needs.iter().take(LOOKED_FOR).find(|name| is_alive && !here(name));
         let since = gone.is_some().then(|| self.absent_since.unwrap_or(now));
         let map = gone.filter(|_| since.is_some_and(|since| now.since(since) >= self.period.max(GRACE)));
         let map = map.map(init_words);
         self.absent_since = since;
-        let is_due = |span: Duration| (span * stale_after).max(RENDITION_GRACE);
-        let silent = self.series.iter().find(|series| {
-            is_alive && self.has_one_period && now.since(series.last) > is_due(series.segment.unwrap_or(self.period))
-        });
-        let words = silent.map(|series| {
+        let is_due = |series: &Series| (series.segment.unwrap_or(self.period).saturating_mul(stale_after)).max(RENDITION_GRACE);
+        let words = self.silent(is_due).filter(|_| is_alive).map(|series| {
             let what = if series.has_come { "no segment has come lately" } else { "no segment has ever come" };
             format!("{what} for {}, while others of this MPD come: players that choose it stall", series.numbered)
         });

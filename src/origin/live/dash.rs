@@ -1,7 +1,8 @@
 //! One MPD, followed from version to version as far as its health needs.
 //!
 //! It lives by its segments: by those that come under the names its templates give, or by those it lists. Where neither can be seen from
-//! here, because they lead elsewhere, it lives by being written anew.
+//! here, because they or those of one of its periods lead elsewhere, it lives by being written anew; and where it does not say that it is,
+//! nothing is known of it, and it is not judged.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -9,17 +10,18 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::GONE_AFTER;
 use super::names::ListedNames;
-use super::numbered::Numbered;
+use super::numbered::{Numbered, NumberedTemplate, OLDER, period_bit};
 use crate::hls::mpd::Manifest;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
-use crate::model::liveness::Standing;
+use crate::model::liveness::{Standing, StandstillLimits};
 
 /// How long a segment is taken to be where an MPD does not say.
 const USUAL: Duration = Duration::from_secs(2);
+/// The same where it can't be read.
+const UNREAD: Duration = Duration::from_secs(10);
 /// No segment counts as shorter: who makes shorter ones is not asked for them more often than that.
 const SHORTEST: Duration = Duration::from_millis(500);
 /// Initialisation segments of one MPD, the last of them: its last period is where it is live.
@@ -43,16 +45,18 @@ pub(super) struct Dash {
     pub(super) last: Option<Key>,
     /// The names of its segments, where they are made of templates and it is live.
     pub(super) series: Vec<Series>,
-    /// Segments that come are known by these names.
+    /// Segments that come are known by some of these names.
     pub(super) are_seen: bool,
+    /// Neither its segments nor that it is written say that it goes on: it may stand as it is.
+    may_stand: bool,
+    /// When it ends, by what it says.
+    ends: Option<WallTime>,
     /// What shows that it goes on, where that is not its segments.
     sign: Option<u64>,
     /// The entity tag of the version that was written last.
     etag: Option<HeaderValue>,
     /// Why that one can't be read.
     pub(super) fault: Option<String>,
-    /// What it names is for one period: then all of it is to come now.
-    pub(super) has_one_period: bool,
     /// Since when an initialisation segment is missed.
     pub(super) absent_since: Option<Moment>,
     /// Troubles that last.
@@ -68,6 +72,10 @@ pub(super) struct Series {
     pub(super) numbered: Arc<Numbered>,
     /// How long one is.
     pub(super) segment: Option<Duration>,
+    /// In which periods they are, a bit each.
+    pub(super) periods: u64,
+    /// They are known by their names when they come.
+    pub(super) is_seen: bool,
     /// When the last one came, or since when it is known.
     pub(super) last: Moment,
     pub(super) has_come: bool,
@@ -81,8 +89,10 @@ pub(super) struct Sketch {
     rewritten: Option<Duration>,
     pub(super) dynamic: bool,
     pub(super) needs: Vec<Key>,
-    pub(super) named: Vec<(Arc<Numbered>, Option<Duration>)>,
-    has_one_period: bool,
+    pub(super) named: Vec<NumberedTemplate>,
+    /// The periods in which there is anything.
+    periods: u64,
+    ends: Option<WallTime>,
     /// The segments that it lists last, as one number.
     listed: Option<u64>,
     etag: HeaderValue,
@@ -91,8 +101,9 @@ pub(super) struct Sketch {
 impl Sketch {
     pub(super) fn of(names: &ListedNames<'_>, manifest: &Manifest, etag: &HeaderValue) -> Self {
         let needs = manifest.initializations.iter().rev().filter_map(|uri| names.key(uri)).take(NEEDS).collect();
-        // What comes most often is what is missed first.
-        let shortest = manifest.representations.iter().filter_map(|one| one.segment).min();
+        // What comes most often is what is missed first; but one period may have longer segments than another.
+        let of_periods = manifest.representations.chunk_by(|one, other| one.period == other.period);
+        let shortest = of_periods.filter_map(|of_one| of_one.iter().filter_map(|one| one.segment).min()).max();
         let period = shortest.or(manifest.max_segment_duration).or(manifest.minimum_update_period);
         let period = period.filter(|period| !period.is_zero()).map_or(USUAL, |period| period.max(SHORTEST));
         let named = if manifest.dynamic { Numbered::of(names, manifest) } else { Vec::new() };
@@ -101,11 +112,12 @@ impl Sketch {
         let count = newest.map(|newest| newest.hash(&mut listed)).count();
         Self {
             period,
-            rewritten: manifest.minimum_update_period,
+            rewritten: manifest.minimum_update_period.filter(|period| !period.is_zero()),
             dynamic: manifest.dynamic,
             needs,
             named,
-            has_one_period: manifest.representations.iter().all(|one| one.period == 0),
+            periods: manifest.representations.iter().fold(0, |all, one| all | period_bit(manifest, one.period)),
+            ends: ends(manifest),
             listed: (count > 0).then(|| listed.finish()),
             etag: etag.clone(),
         }
@@ -114,8 +126,16 @@ impl Sketch {
     /// Bytes of memory that are kept of it, about.
     pub(super) fn bytes(&self) -> usize {
         let names = self.needs.iter().map(|name| super::NAME_BYTES + name.as_str().len());
-        names.chain(self.named.iter().map(|(numbered, _)| numbered.bytes())).sum()
+        names.chain(self.named.iter().map(|template| template.numbered.bytes())).sum()
     }
+}
+
+/// When it ends, if it is not to be changed any more: then that is what it says (ISO/IEC 23009-1 5.3.1.2).
+fn ends(manifest: &Manifest) -> Option<WallTime> {
+    let is_settled = manifest.minimum_update_period.is_none();
+    let length = manifest.presentation_duration.filter(|_| is_settled);
+    let by_length = manifest.availability_start.zip(length).map(|(start, length)| start + length);
+    by_length.into_iter().chain(manifest.availability_end).min()
 }
 
 impl Dash {
@@ -134,10 +154,11 @@ impl Dash {
             last: None,
             series: Vec::new(),
             are_seen: false,
+            may_stand: false,
+            ends: None,
             sign: None,
             etag: None,
             fault: None,
-            has_one_period: false,
             absent_since: None,
             troubles: Vec::new(),
             is_past: false,
@@ -147,15 +168,18 @@ impl Dash {
 
     /// Takes up a version.
     pub(super) fn follow(&mut self, version: &Sketch, now: Now) {
-        let sign = version.listed.filter(|_| !self.are_seen);
-        let (period, sign) = match sign {
-            None if !self.are_seen => {
-                let mut written = DefaultHasher::new();
-                version.etag.hash(&mut written);
-                (version.period.max(version.rewritten.unwrap_or_default()), Some(written.finish()))
-            }
-            sign => (version.period, sign),
+        let seen = self.series.iter().filter(|series| series.is_seen).fold(0, |all, series| all | series.periods);
+        let lists = version.listed.filter(|_| seen == 0);
+        let is_seen_whole = version.periods & !seen == 0 && seen != 0;
+        let (period, sign) = if is_seen_whole || lists.is_some() {
+            (version.period, lists)
+        } else {
+            let mut written = DefaultHasher::new();
+            version.etag.hash(&mut written);
+            (version.period.max(version.rewritten.unwrap_or_default()), Some(written.finish()))
         };
+        self.may_stand = !is_seen_whole && lists.is_none() && version.rewritten.is_none();
+        self.ends = version.ends;
         if self.sign.is_some() && sign.is_some() && self.sign != sign {
             self.pulse.beat(now.moment);
             self.updated = now.wall;
@@ -163,11 +187,13 @@ impl Dash {
         (self.sign, self.period, self.dynamic) = (sign, period, version.dynamic);
         (self.written, self.needs) = (now.moment, version.needs.clone());
         (self.etag, self.fault) = (Some(version.etag.clone()), None);
-        self.has_one_period = version.has_one_period;
     }
 
     /// A version that can't be read: if it is another than the one before, the encoder is alive.
     pub(super) fn unread(&mut self, etag: &HeaderValue, now: Now) {
+        if self.etag.is_none() {
+            self.period = UNREAD;
+        }
         if self.etag.as_ref().is_some_and(|before| before != etag) {
             self.pulse.beat(now.moment);
             self.updated = now.wall;
@@ -192,14 +218,34 @@ impl Dash {
         is_due
     }
 
+    /// How often something new is due; `None`: it can't go stale.
+    pub(super) fn due(&self) -> Option<Duration> {
+        (self.dynamic && !self.may_stand && self.ends.is_none()).then_some(self.period)
+    }
+
+    /// It has its end, by what it says.
+    pub(super) fn has_ended(&self, now: Now) -> bool {
+        let is_over = self.ends.is_some_and(|ends| now.wall >= ends);
+        !self.dynamic || is_over && now.moment.since(self.pulse.last()) > self.period
+    }
+
     /// How it stands now.
-    pub(super) fn stands(&self, now: Moment, stale_after: u32) -> Standing {
-        let age = now.since(self.pulse.last());
+    pub(super) fn stands(&self, now: Now, limits: StandstillLimits) -> Standing {
         match () {
-            () if !self.dynamic || age > GONE_AFTER.max(self.period * stale_after) => Standing::Ended,
-            () if age > self.period * stale_after => Standing::Stale,
-            () if age > self.period.mul_f64(1.5) => Standing::Late,
-            () => Standing::Live,
+            () if self.has_ended(now) => Standing::Ended,
+            () if self.may_stand => Standing::Live,
+            () => limits.standing(now.moment.since(self.pulse.last()), self.period),
         }
+    }
+
+    /// A series of which nothing comes though it should: since it was due, others have come of periods that it is in as well. By the time
+    /// alone nobody knows which period is on.
+    pub(super) fn silent(&self, is_due: impl Fn(&Series) -> Duration) -> Option<&Series> {
+        self.series.iter().filter(|series| series.is_seen).find(|silent| {
+            let due = is_due(silent);
+            let goes_on = |other: &Series| other.has_come && other.last.since(silent.last) > due;
+            let is_of_its_periods = |other: &Series| other.periods & (OLDER | !silent.periods) == 0;
+            self.series.iter().any(|other| goes_on(other) && is_of_its_periods(other))
+        })
     }
 }

@@ -10,9 +10,10 @@ use super::Noted;
 use super::arrivals::Arrivals;
 use super::dash::{Dash, Series, Sketch};
 use super::event::EventSubject;
+use super::numbered::NumberedTemplate;
 use super::outline::Outline;
 use super::rendition::{FollowedRendition, News};
-use super::state::{Expected, LiveState};
+use super::state::{Expected, LiveState, Playlists};
 use crate::hls::history::Step;
 use crate::model::clock::{Moment, Now, Pulse};
 use crate::model::event::EventKind;
@@ -39,6 +40,7 @@ impl LiveState {
         let first = !self.renditions.contains_key(key);
         if first {
             self.folders.add(key);
+            self.let_go_others(key, Playlists::Media);
         }
         self.places.written(key, !version.ended, version.bytes());
         let rendition = self.renditions.entry(key.clone()).or_insert_with(|| FollowedRendition::new(now, expires));
@@ -100,26 +102,29 @@ impl LiveState {
         let dash = self.manifests.entry(key.clone()).or_insert_with(|| Dash::new(now, expires));
         dash.expires = expires;
         let are_the_same = dash.series.len() == version.named.len()
-            && dash.series.iter().zip(&version.named).all(|(one, (other, _))| one.numbered == *other);
+            && dash.series.iter().zip(&version.named).all(|(one, other)| one.numbered == other.numbered);
         if are_the_same {
-            dash.series.iter_mut().zip(&version.named).for_each(|(known, (_, segment))| known.segment = *segment);
+            dash.series
+                .iter_mut()
+                .zip(&version.named)
+                .for_each(|(known, named)| (known.segment, known.periods) = (named.segment, named.periods));
         } else {
             self.templates.remove(key, dash.series.iter().map(|series| &series.numbered));
-            dash.are_seen = self.templates.add(key, version.named.iter().map(|(numbered, _)| numbered));
-            let series = version.named.iter().map(|(numbered, segment)| {
+            let series = version.named.iter().map(|NumberedTemplate { numbered, segment, periods }| {
+                let is_seen = self.templates.add(key, numbered);
                 let known = dash.series.iter().find(|known| known.numbered == *numbered);
                 let (last, has_come) = known.map_or((now.moment, false), |known| (known.last, known.has_come));
-                Series { numbered: Arc::clone(numbered), segment: *segment, last, has_come }
+                Series { numbered: Arc::clone(numbered), segment: *segment, periods: *periods, is_seen, last, has_come }
             });
             dash.series = series.collect();
+            dash.are_seen = dash.series.iter().any(|series| series.is_seen);
         }
         dash.follow(&version, now);
         if first {
             let detail = format!("an MPD of type {}", if dash.dynamic { "dynamic" } else { "static" });
             self.events.announce(now, &EventSubject { namespace, stream: key, playlist: key }, EventKind::Started, detail);
         }
-        let period = dash.dynamic.then_some(dash.period);
-        let liveness = Liveness::new(Arc::clone(&dash.pulse), period, None, dash.updated);
+        let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.due(), None, dash.updated);
         self.make_room(key);
         Noted { liveness: Arc::new(liveness), needs: version.needs }
     }
@@ -157,12 +162,12 @@ impl LiveState {
             let dash = self.manifests.entry(key.clone()).or_insert_with(|| Dash::new(now, expires));
             dash.expires = dash.expires.max(expires);
             dash.unread(etag, now);
-            let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.dynamic.then_some(dash.period), None, dash.updated);
+            let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.due(), None, dash.updated);
             (dash.fault.replace(fault.to_owned()), liveness, dash.needs.clone())
         } else if self.streams.contains(key) && !self.renditions.contains_key(key) {
             self.streams.lives_until(key, expires);
             let liveness = Liveness::new(Arc::new(Pulse::new(now.moment)), None, None, now.wall);
-            (self.streams.fault(key, fault), liveness, Vec::new())
+            (self.streams.unread(key, fault), liveness, Vec::new())
         } else {
             if !self.renditions.contains_key(key) {
                 self.folders.add(key);

@@ -3,12 +3,38 @@
 use http::HeaderValue;
 
 use super::arrivals::Arrivals;
-use super::lines::Continuation;
+use super::lines::{Comparison, Continuation};
 use super::outline::Outline;
 use super::rendition::FollowedRendition;
 use super::segment::{Arrival, ListedSegment};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
+
+/// What to say of a list that only grows, and in which something is another than in the version before.
+fn within(comparison: &Comparison) -> Option<(EventKind, String)> {
+    match comparison.continuation {
+        Continuation::Renumbered { by: by @ ..0, .. } => {
+            let detail = format!(
+                "{} segments have left the middle of a playlist of type EVENT, which only grows: viewers who are behind them lose their place. \
+                 Let the encoder keep what it has listed; a segment that is lost is an EXT-X-GAP",
+                by.unsigned_abs()
+            );
+            Some((EventKind::EventShortened, detail))
+        }
+        // Told by its number.
+        _ if comparison.contradictions.iter().any(|(kind, _)| is_of_a_segment(*kind)) => None,
+        _ => {
+            let detail = "a segment that is not among the last ones has changed in a playlist of type EVENT, which only grows, or a tag \
+                          before it: who looks back plays something else than was listed, and players may stop; are there two encoders on \
+                          one name?";
+            Some((EventKind::SegmentChanged, detail.to_owned()))
+        }
+    }
+}
+
+const fn is_of_a_segment(kind: EventKind) -> bool {
+    matches!(kind, EventKind::SegmentChanged | EventKind::SequenceShifted | EventKind::DiscontinuityLost)
+}
 
 impl FollowedRendition {
     /// What a version that goes on says against the one before it.
@@ -45,6 +71,10 @@ impl FollowedRendition {
                  write a live window (no EXT-X-PLAYLIST-TYPE), or keep all segments listed"
             );
             found.push((EventKind::EventShortened, detail));
+        }
+        let is_shortened = matches!(version.comparison.continuation, Continuation::Renumbered { by: ..0, .. });
+        if self.is_event && (version.is_other_within || is_shortened && version.media_sequence == self.media_sequence) {
+            found.extend(within(&version.comparison));
         }
         self.counts.contradictions += found.len() as u64;
         found

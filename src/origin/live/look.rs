@@ -11,7 +11,7 @@ use crate::metrics::NamespaceMetrics;
 use crate::model::clock::Now;
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
-use crate::model::liveness::Standing;
+use crate::model::liveness::{Standing, StandstillLimits};
 
 /// Upload time over duration from which on segments come too slowly. A chunked upload in real time takes just the duration.
 const SLOW_UPLOAD: f64 = 1.3;
@@ -26,9 +26,9 @@ const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 const APART: u32 = 3;
 
 impl Live {
-    /// Judges every stream as of now; hands over what has happened since the last look. `stale_after` is in target durations; `here`
+    /// Judges every stream as of now; hands over what has happened since the last look. `here`
     /// tells whether a key is stored. The lock is taken for a few streams at a time: uploads and reads go on in between.
-    pub(in crate::origin) fn look(&self, now: Now, stale_after: u32, here: impl Fn(&Key) -> bool) -> Vec<Event> {
+    pub(in crate::origin) fn look(&self, now: Now, limits: StandstillLimits, here: impl Fn(&Key) -> bool) -> Vec<Event> {
         self.histories.forget_expired(now.wall);
         let (renditions, manifests, masters, drifting, orphans) = {
             let mut state = self.state.lock();
@@ -48,7 +48,7 @@ impl Live {
                 let stream = streams.of(key).unwrap_or(key);
                 let subject = EventSubject { namespace: &self.namespace, stream, playlist: key };
                 let age = now.moment.since(rendition.pulse.last());
-                if let Some((kind, detail)) = rendition.restate(now, stale_after, age) {
+                if let Some((kind, detail)) = rendition.restate(now, limits, age) {
                     events.announce(Now { is_past: rendition.is_past, ..now }, &subject, kind, detail);
                 }
                 let announced = streams.announced(key);
@@ -81,13 +81,13 @@ impl Live {
                 let age = now.moment.since(dash.pulse.last());
                 let subject = EventSubject { namespace: &self.namespace, stream: key, playlist: key };
                 let said = Now { is_past: std::mem::take(&mut dash.is_past), ..now };
-                let stands = dash.stands(now.moment, stale_after);
-                let is_gone = dash.dynamic && stands == Standing::Ended;
+                let stands = dash.stands(now, limits);
+                let is_gone = stands == Standing::Ended && !dash.has_ended(now);
                 if let Some(kind) = change(stands, &mut dash.standing, &mut dash.told, now, &mut dash.late_told) {
                     let kind = if is_gone { EventKind::Gone } else { kind };
                     events.announce(said, &subject, kind, words(kind, age, dash.period));
                 }
-                let troubles = dash.absent(now.moment, stale_after, &here);
+                let troubles = dash.absent(now.moment, limits.stale_after, &here);
                 tell_lasting(events, said, &subject, &mut dash.troubles, troubles);
                 standing[stands as usize] += 1;
                 if stands != Standing::Ended {
@@ -250,8 +250,8 @@ impl LiveState {
 
 impl FollowedRendition {
     /// Judges how it stands; says what to tell when that has changed.
-    fn restate(&mut self, now: Now, stale_after: u32, age: Duration) -> Option<(EventKind, String)> {
-        let stands = self.stands(now.moment, stale_after);
+    fn restate(&mut self, now: Now, limits: StandstillLimits, age: Duration) -> Option<(EventKind, String)> {
+        let stands = self.stands(now.moment, limits);
         let kind = change(stands, &mut self.standing, &mut self.told, now, &mut self.late_told)?;
         let kind = if stands == Standing::Ended && !self.ended { EventKind::Gone } else { kind };
         Some((kind, words(kind, age, self.target)))
@@ -295,10 +295,9 @@ fn words(kind: EventKind, age: Duration, period: Duration) -> String {
         EventKind::Stale => format!(
             "no new segment for {age:.1} s; one is due every {period:.1} s: look whether the encoder runs, and at refused uploads"
         ),
-        EventKind::Gone => {
-            "no new segment for an hour: it is taken for over, though it has no end; it is live again with its next segment"
-                .to_owned()
-        }
+        EventKind::Gone => format!(
+            "no new segment for {age:.0} s (gone_after): it is taken for over, though it has no end; it is live again with its next segment"
+        ),
         EventKind::Recovered => "new segments again".to_owned(),
         _ => "it has its end".to_owned(),
     }

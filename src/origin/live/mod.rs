@@ -21,6 +21,7 @@ mod dash;
 mod event;
 mod folders;
 mod follow;
+mod grown;
 mod histories;
 mod judging;
 mod known;
@@ -67,7 +68,7 @@ use self::outline::Outline;
 use self::rendition::FollowedRendition;
 use self::segment::Arrival;
 use self::state::{LiveState, patience};
-use self::streams::Child;
+use self::streams::MasterVersion;
 use self::turns::{PlaylistTurn, Turns};
 use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch};
 use crate::hls::playlist::{Media, Playlist, Variables};
@@ -83,11 +84,10 @@ const NAME_BYTES: usize = 48;
 /// How long a media playlist that a new multivariant one names is waited for: some encoders write that first.
 const CHILD_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How many initialisation segments of an MPD are looked at to know a CDN's names.
+const MOST_LOOKED_AT: usize = 32;
 /// No blocking reload waits longer, whatever target duration a playlist states: players ask again, and who waits costs a connection.
 const LONGEST_RELOAD: Duration = Duration::from_secs(30);
-
-/// What stands still for longer than this is taken for over.
-const GONE_AFTER: Duration = Duration::from_secs(3600);
 
 type ByKey<V> = HashMap<Key, V, RandomState>;
 
@@ -153,8 +153,8 @@ impl Live {
         let (namespace, key) = (&self.namespace, &object.key);
         match understood {
             Understood::Hls(Playlist::Multivariant(multivariant)) => {
-                let children = Child::all_of(object, multivariant);
-                let since = self.state.lock().multivariant(key, (children, &multivariant.variables), now, expires);
+                let version = MasterVersion::of(object, multivariant);
+                let since = self.state.lock().multivariant((namespace, key), version, now, expires);
                 let liveness = Liveness::new(Arc::new(Pulse::new(now.moment)), None, None, since);
                 Noted { liveness: Arc::new(liveness), needs: Vec::new() }
             }
@@ -181,7 +181,9 @@ impl Live {
             }
             Understood::Dash(manifest) => {
                 let initializations = manifest.initializations.iter().rev().map(String::as_str);
-                let names = ListedNames::of(object, initializations, |key| stored(key).is_some());
+                let listed = manifest.representations.iter().rev().filter_map(|one| one.newest.as_deref());
+                let names =
+                    ListedNames::of(object, initializations.take(MOST_LOOKED_AT).chain(listed), |key| stored(key).is_some());
                 let version = Sketch::of(&names, manifest, etag);
                 self.state.lock().mpd((namespace, key), version, now, expires)
             }

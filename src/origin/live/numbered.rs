@@ -47,22 +47,28 @@ impl Numbered {
         Some(Self { before, after, width: is_numbered.then(|| std::cmp::min(width, 20)) })
     }
 
-    /// Those of an MPD, each once, and how long a segment of it is: most representations have theirs from the adaptation set.
-    pub(super) fn of(names: &ListedNames<'_>, manifest: &Manifest) -> Vec<(Arc<Self>, Option<Duration>)> {
-        let mut templates: Vec<(Arc<Self>, Option<Duration>)> = Vec::new();
-        let mut last = None;
+    /// Those of an MPD, each once: most representations have theirs from the adaptation set.
+    pub(super) fn of(names: &ListedNames<'_>, manifest: &Manifest) -> Vec<NumberedTemplate> {
+        let mut templates: Vec<NumberedTemplate> = Vec::new();
+        let mut last: (Option<&str>, Option<usize>) = (None, None);
         for one in manifest.representations.iter().rev() {
             let Some(template) = one.media.as_deref() else { continue };
-            if last.replace(template) == Some(template) {
-                continue;
-            }
-            if let Some(numbered) =
-                Self::new(names, template).filter(|numbered| !templates.iter().any(|(known, _)| **known == *numbered))
-            {
-                templates.push((Arc::new(numbered), one.segment));
-                if templates.len() == OF_ONE {
+            if last.0 != Some(template) {
+                let numbered = Self::new(names, template);
+                let known = numbered.as_ref().and_then(|new| templates.iter().position(|known| *known.numbered == *new));
+                if known.is_none() && templates.len() == OF_ONE {
+                    // Of what it says of older periods no more is known.
+                    templates.iter_mut().for_each(|known| known.periods |= OLDER);
                     break;
                 }
+                let added = numbered.filter(|_| known.is_none()).map(|numbered| {
+                    templates.push(NumberedTemplate { numbered: Arc::new(numbered), segment: one.segment, periods: 0 });
+                    templates.len() - 1
+                });
+                last = (Some(template), known.or(added));
+            }
+            if let Some(known) = last.1.and_then(|at| templates.get_mut(at)) {
+                known.periods |= period_bit(manifest, one.period);
             }
         }
         templates
@@ -101,6 +107,25 @@ impl Numbered {
     }
 }
 
+/// A template of an MPD.
+#[derive(Clone, Debug)]
+pub(super) struct NumberedTemplate {
+    pub(super) numbered: Arc<Numbered>,
+    /// How long a segment is.
+    pub(super) segment: Option<Duration>,
+    /// In which periods it stands, a bit each.
+    pub(super) periods: u64,
+}
+
+/// The periods that are so far from the last one that they are not told apart.
+pub(super) const OLDER: u64 = 1 << 63;
+
+/// The bit of a period: the last one has the first.
+pub(super) fn period_bit(manifest: &Manifest, period: usize) -> u64 {
+    let newest = manifest.representations.last().map_or(0, |last| last.period);
+    1 << newest.saturating_sub(period).min(63)
+}
+
 impl fmt::Display for Numbered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}${}${}", self.before, if self.width.is_some() { "Number" } else { "Time" }, self.after)
@@ -119,18 +144,15 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// Takes up those of an MPD; says whether any of them are known now.
-    pub(super) fn add<'a>(&mut self, manifest: &Key, templates: impl IntoIterator<Item = &'a Arc<Numbered>>) -> bool {
-        let mut is_known = false;
-        for numbered in templates {
-            let alike = self.by_before.get(&numbered.before).map_or(0, Vec::len);
-            if self.count < TOGETHER && alike < ALIKE {
-                self.by_before.entry(numbered.before.clone()).or_default().push((manifest.clone(), Arc::clone(numbered)));
-                self.count += 1;
-                is_known = true;
-            }
+    /// Takes up one of an MPD; says whether its segments are known by it now.
+    pub(super) fn add(&mut self, manifest: &Key, numbered: &Arc<Numbered>) -> bool {
+        let alike = self.by_before.get(&numbered.before).map_or(0, Vec::len);
+        let has_room = self.count < TOGETHER && alike < ALIKE;
+        if has_room {
+            self.by_before.entry(numbered.before.clone()).or_default().push((manifest.clone(), Arc::clone(numbered)));
+            self.count += 1;
         }
-        is_known
+        has_room
     }
 
     /// Lets go of those of an MPD.
@@ -169,9 +191,11 @@ impl Templates {
 #[cfg(any(test, fuzzing))]
 pub(in crate::origin) fn found_by(object: &ObjectId, manifest: &Manifest, number: u64) -> Vec<[Option<Key>; 3]> {
     let names = ListedNames::of(object, std::iter::empty(), |_| false);
-    let numbered: Vec<_> = Numbered::of(&names, manifest).into_iter().map(|(numbered, _)| numbered).collect();
+    let numbered: Vec<_> = Numbered::of(&names, manifest).into_iter().map(|template| template.numbered).collect();
     let mut templates = Templates::default();
-    templates.add(&object.key, &numbered);
+    for one in &numbered {
+        templates.add(&object.key, one);
+    }
     let found = |one: &Arc<Numbered>| {
         let width = one.width.unwrap_or(1);
         let key = |number| Key::parse(&format!("{}{number:0width$}{}", one.before, one.after)).ok();
@@ -203,7 +227,7 @@ mod tests {
         });
         let text = format!("<MPD type='dynamic'><Period>{}</Period></MPD>", sets.collect::<String>());
         let names = ListedNames::of(&object, std::iter::empty(), |_| false);
-        Numbered::of(&names, &mpd::parse(text.as_bytes()).unwrap()).into_iter().map(|(numbered, _)| numbered).collect()
+        Numbered::of(&names, &mpd::parse(text.as_bytes()).unwrap()).into_iter().map(|template| template.numbered).collect()
     }
 
     #[test]
@@ -223,7 +247,9 @@ mod tests {
         let sets: Vec<_> =
             (0..400).map(|set| templates(&(0..40).map(|at| format!("{set}-{at}-$Number$.m4s")).collect::<Vec<_>>())).collect();
         for (manifest, set) in manifests.iter().zip(&sets) {
-            all.add(manifest, set);
+            for one in set {
+                all.add(manifest, one);
+            }
         }
         assert_eq!(all.count, TOGETHER);
         let segment = Key::parse("a/7-39-100.m4s").unwrap();
@@ -235,7 +261,8 @@ mod tests {
         }
         assert_eq!((all.count, all.by_before.len()), (0, 0));
         let alike = templates(&alike);
-        all.add(&manifests[0], &alike);
+        let known: Vec<_> = alike.iter().map(|one| all.add(&manifests[0], one)).collect();
+        assert_eq!(known.iter().filter(|known| **known).count(), ALIKE, "and it is said which are not known");
         assert_eq!(all.count, ALIKE);
         all.remove(&manifests[0], &alike);
         assert_eq!((all.count, all.by_before.len()), (0, 0));

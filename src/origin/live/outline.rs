@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::grown::{ListedWhole, grown};
 use super::lines::{self, ComparedLines, Comparison, Continuation};
 use super::names::ListedNames;
 use super::segment::ListedSegment;
@@ -23,6 +24,17 @@ const ANNOUNCED: usize = 256;
 const NEEDS: usize = 1024;
 /// Of this many whole segments the number of parts is known.
 const WITH_PARTS: usize = 4;
+
+/// What the next version is held against.
+#[derive(Clone, Debug)]
+pub(super) struct KnownVersion {
+    /// The number that it was waiting for.
+    pub(super) next: u64,
+    /// Its last segments.
+    pub(super) lines: ComparedLines,
+    /// All of them, where it only grows.
+    pub(super) whole: Option<ListedWhole>,
+}
 
 /// A version of a media playlist.
 #[derive(Debug)]
@@ -58,6 +70,9 @@ pub(super) struct Outline {
     pub(super) lines: ComparedLines,
     pub(super) comparison: Comparison,
     pub(super) is_event: bool,
+    /// All that it lists, where it only grows; and whether what the version before listed is another here.
+    pub(super) whole: Option<ListedWhole>,
+    pub(super) is_other_within: bool,
     /// It lists nothing at all, and has not its end: so it is with what a reader does not understand, too.
     pub(super) is_blank: bool,
     pub(super) etag: HeaderValue,
@@ -66,14 +81,15 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// `known` is the number that the version before was waiting for, and its last segments: what is older in one that goes on has been
-    /// looked at, and to look up its names again is most of what a playlist would cost.
-    pub(super) fn of(names: &ListedNames<'_>, media: &Media, known: Option<(u64, ComparedLines)>, etag: &HeaderValue) -> Self {
+    /// `known` is of the version before: what is older in one that goes on has been looked at, and to look up its names again is most of
+    /// what a playlist would cost.
+    pub(super) fn of(names: &ListedNames<'_>, media: &Media, known: Option<KnownVersion>, etag: &HeaderValue) -> Self {
         let next = media.last_sequence().map_or(media.media_sequence, |last| last.saturating_add(1));
         let lines = lines::of(media);
-        let before = known.as_ref().map(|(_, before)| &**before).unwrap_or_default();
+        let before = known.as_ref().map(|known| &*known.lines).unwrap_or_default();
+        let (whole, is_other_within) = grown(media, known.as_ref().and_then(|known| known.whole));
         let comparison = lines::compare(before, &lines, media.discontinuity_sequence > 0);
-        let known = known.map(|(known, _)| known).filter(|known| next >= *known).unwrap_or(0);
+        let known = known.map(|known| known.next).filter(|known| next >= *known).unwrap_or(0);
         let known = match comparison.continuation {
             Continuation::ByNumber => known,
             Continuation::Renumbered { from, .. } | Continuation::Replaced { from } => known.min(from),
@@ -127,6 +143,8 @@ impl Outline {
             is_blank: media.segments.is_empty() && media.parts.is_empty() && media.skipped == 0 && !media.ended,
             etag: etag.clone(),
             is_event: media.playlist_type == Some(PlaylistType::Event),
+            whole,
+            is_other_within,
             fault: media.faults.first().map(ToString::to_string),
         }
     }

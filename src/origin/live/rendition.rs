@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::GONE_AFTER;
 use super::arrivals::Arrivals;
+use super::grown::ListedWhole;
 use super::lines::{ComparedLines, Continuation};
-use super::outline::{Outline, RECENT};
+use super::outline::{KnownVersion, Outline, RECENT};
 use super::pace::Pace;
 use super::segment::{Arrival, ListedSegment};
 use crate::hls::history::Step;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
-use crate::model::liveness::Standing;
+use crate::model::liveness::{Standing, StandstillLimits};
 
 /// What a target duration is taken for until a playlist has stated one.
 const USUAL: Duration = Duration::from_secs(2);
@@ -42,6 +42,8 @@ pub(super) struct FollowedRendition {
     pub(super) is_unread: bool,
     /// It is of type EVENT.
     pub(super) is_event: bool,
+    /// All that it lists, if so.
+    whole: Option<ListedWhole>,
     /// The media sequence number that the next whole segment will have.
     pub(super) next: u64,
     /// The partial segments of that next one that are there already.
@@ -136,6 +138,7 @@ impl FollowedRendition {
             etag: None,
             is_unread: false,
             is_event: false,
+            whole: None,
             next: 0,
             parts: 0,
             whole_parts: VecDeque::new(),
@@ -253,15 +256,15 @@ impl FollowedRendition {
     }
 
     /// What the next version is held against.
-    pub(super) fn known(&self) -> (u64, ComparedLines) {
-        (self.next, Arc::clone(&self.lines))
+    pub(super) fn known(&self) -> KnownVersion {
+        KnownVersion { next: self.next, lines: Arc::clone(&self.lines), whole: self.whole }
     }
 
     fn take_over(&mut self, version: &Outline, now: Now) {
         self.heard = now.moment;
         self.target = version.target.unwrap_or(self.target);
         self.stated = version.target.or(self.stated);
-        self.is_event = version.is_event;
+        (self.is_event, self.whole) = (version.is_event, version.whole);
         self.lines = Arc::clone(&version.lines);
         self.media_sequence = version.media_sequence;
         (self.next, self.parts) = (version.next, version.parts);
@@ -304,18 +307,9 @@ impl FollowedRendition {
         }
     }
 
-    /// How it stands now. What has stood still for [`GONE_AFTER`] is taken for over. Late: a server has to list the next segment within one and a half target durations (RFC 8216 6.2.1).
-    pub(super) fn stands(&self, now: Moment, stale_after: u32) -> Standing {
-        let age = now.since(self.pulse.last());
-        if self.ended || age > GONE_AFTER.max(self.target * stale_after) {
-            Standing::Ended
-        } else if age > self.target * stale_after {
-            Standing::Stale
-        } else if age > self.target.mul_f64(1.5) {
-            Standing::Late
-        } else {
-            Standing::Live
-        }
+    /// How it stands now.
+    pub(super) fn stands(&self, now: Moment, limits: StandstillLimits) -> Standing {
+        if self.ended { Standing::Ended } else { limits.standing(now.since(self.pulse.last()), self.target) }
     }
 
     /// Bits a second over the segments kept in mind that have come.

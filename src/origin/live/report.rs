@@ -30,6 +30,9 @@ pub struct StreamReport {
     /// The playlists that it names and that are not here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// What is wrong with the multivariant playlist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// The renditions.
     pub renditions: Vec<RenditionReport>,
 }
@@ -95,6 +98,7 @@ impl Live {
             state: worst(&renditions),
             troubles: Vec::new(),
             missing: Vec::new(),
+            fault: None,
             renditions,
         };
         let (masters, lone, manifests) = {
@@ -152,7 +156,8 @@ impl StreamReport {
                 self.state = Standing::Stale;
             }
         }
-        self.troubles.extend(master.fault.is_some().then_some(EventKind::BrokenPlaylist.as_str()));
+        self.fault.clone_from(&master.fault);
+        self.troubles.extend(master.is_unread.then_some(EventKind::BrokenPlaylist.as_str()));
     }
 }
 

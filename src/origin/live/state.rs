@@ -9,8 +9,7 @@ use super::folders::Folders;
 use super::numbered::Templates;
 use super::places::Places;
 use super::rendition::FollowedRendition;
-use super::streams::{Child, StreamTable};
-use crate::hls::playlist::Variables;
+use super::streams::{MasterVersion, StreamTable};
 use crate::model::clock::{Moment, Now, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
@@ -57,6 +56,13 @@ impl Default for LiveState {
     }
 }
 
+/// The kinds of playlists.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Playlists {
+    Media,
+    Multivariant,
+}
+
 /// A name that a playlist lists or announces and that is not here yet.
 #[derive(Debug)]
 pub(super) struct Expected {
@@ -69,18 +75,32 @@ pub(super) struct Expected {
 }
 
 impl LiveState {
-    /// Takes up a multivariant playlist with these children; says since when it has been as it is.
+    /// Takes up a multivariant playlist; says since when its children have been as they are.
     pub(super) fn multivariant(
         &mut self,
-        key: &Key,
-        (children, variables): (Vec<Child>, &Variables),
+        (namespace, key): (&Namespace, &Key),
+        version: MasterVersion<'_>,
         now: Now,
         expires: Moment,
     ) -> WallTime {
-        self.places.written(key, true, children.iter().map(Child::bytes).sum::<usize>() + variables.bytes());
-        let since = self.streams.follow(key, (children, variables), now, expires);
+        self.let_go_others(key, Playlists::Multivariant);
+        self.places.written(key, true, version.bytes());
+        let before = self.streams.get(key).and_then(|master| master.fault.clone());
+        if let Some(fault) = version.fault.as_ref().filter(|fault| before.as_ref() != Some(fault)) {
+            let subject = EventSubject { namespace, stream: key, playlist: key };
+            self.events.tell(now, &subject, EventKind::BrokenPlaylist, fault.clone());
+        }
+        let since = self.streams.follow(key, version, now, expires);
         self.make_room(key);
         since
+    }
+
+    /// What a name was before it is followed as this: one that could not be read at first is taken for a media playlist.
+    pub(super) fn let_go_others(&mut self, key: &Key, playlists: Playlists) {
+        match playlists {
+            Playlists::Media => self.streams.remove(key),
+            Playlists::Multivariant => self.let_go_rendition(key),
+        }
     }
 
     /// Whether it is followed as anything.

@@ -32,13 +32,35 @@ pub(super) struct Master {
     /// What its media playlists may import.
     variables: Option<Arc<Variables>>,
     pub(super) since: WallTime,
-    /// Why its newest version can't be read.
+    /// What is wrong with its newest version.
     pub(super) fault: Option<String>,
+    /// That one can't be read.
+    pub(super) is_unread: bool,
     /// Any of its children was here.
     pub(super) was_here: bool,
     /// Children that are missed.
     pub(super) absent: Vec<Key>,
     pub(super) expires: Moment,
+}
+
+/// What a version of a multivariant playlist says.
+#[derive(Debug)]
+pub(super) struct MasterVersion<'a> {
+    pub(super) children: Vec<Child>,
+    pub(super) variables: &'a Variables,
+    pub(super) fault: Option<String>,
+}
+
+impl<'a> MasterVersion<'a> {
+    pub(super) fn of(object: &ObjectId, playlist: &'a Multivariant) -> Self {
+        let fault = playlist.faults.first().map(ToString::to_string);
+        Self { children: Child::all_of(object, playlist), variables: &playlist.variables, fault }
+    }
+
+    /// Bytes of memory that are kept of it, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.children.iter().map(Child::bytes).sum::<usize>() + self.variables.bytes()
+    }
 }
 
 /// A media playlist that a multivariant one names.
@@ -99,14 +121,9 @@ impl StreamTable {
         self.by_key.contains_key(key)
     }
 
-    /// Takes up a new version with these children; says since when it has been as it is.
-    pub(super) fn follow(
-        &mut self,
-        master: &Key,
-        (children, variables): (Vec<Child>, &Variables),
-        now: Now,
-        expires: Moment,
-    ) -> WallTime {
+    /// Takes up a new version; says since when its children have been as they are.
+    pub(super) fn follow(&mut self, master: &Key, version: MasterVersion<'_>, now: Now, expires: Moment) -> WallTime {
+        let MasterVersion { children, variables, fault } = version;
         let before = self.by_key.get(master);
         let (was_here, absent) = before.map(|before| (before.was_here, before.absent.clone())).unwrap_or_default();
         let since = before.filter(|before| before.children == children).map_or(now.wall, |before| before.since);
@@ -118,13 +135,16 @@ impl StreamTable {
             }
         }
         let variables = (variables.bytes() > 0).then(|| Arc::new(variables.clone()));
-        self.by_key.insert(master.clone(), Master { children, variables, since, fault: None, was_here, absent, expires });
+        let is_unread = false;
+        self.by_key.insert(master.clone(), Master { children, variables, since, fault, is_unread, was_here, absent, expires });
         since
     }
 
-    /// Its newest version can't be read, and that is why; hands over why the one before it could not.
-    pub(super) fn fault(&mut self, master: &Key, fault: &str) -> Option<String> {
-        self.by_key.get_mut(master)?.fault.replace(fault.to_owned())
+    /// Its newest version can't be read, and that is why; hands over what was wrong with the one before it.
+    pub(super) fn unread(&mut self, master: &Key, fault: &str) -> Option<String> {
+        let master = self.by_key.get_mut(master)?;
+        master.is_unread = true;
+        master.fault.replace(fault.to_owned())
     }
 
     /// The media playlists that are named together with this one, itself included.

@@ -17,6 +17,13 @@ pub(in crate::origin) enum Understood {
     Broken(String),
 }
 
+impl Understood {
+    /// Whether it names something by a variable whose value it was not given.
+    pub(in crate::origin) fn lacks_imports(&self) -> bool {
+        matches!(self, Self::Hls(Playlist::Media(media)) if has_unknown(media))
+    }
+}
+
 /// Reads a playlist or MPD. `imports` tells what the multivariant playlist defines that names it; few need that.
 pub(in crate::origin) fn understand(kind: Kind, body: &[u8], imports: impl FnOnce() -> Option<Arc<Variables>>) -> Understood {
     let wide = utf16::decode(body);

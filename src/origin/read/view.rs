@@ -56,7 +56,7 @@ pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), Orig
     if policy.on_stale != OnStale::NotFound {
         return Ok(());
     }
-    let periods = policy.stale_after;
+    let periods = policy.limits.stale_after;
     let liveness = found.meta().liveness.as_ref();
     if liveness.is_some_and(|liveness| liveness.is_stale(reader.hosted.hot.clock().now(), periods)) {
         return Err(OriginError::Stale { periods });

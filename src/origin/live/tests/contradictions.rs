@@ -27,6 +27,14 @@ fn what_contradicts_the_version_before_is_told() {
     assert_eq!(told(&list(1, 1..5), &list(2, 2..6).replace("DURATION:2", "DURATION:7")), ["target-changed"]);
     assert_eq!(told(&event(1, 5), &event(3, 7)), ["event-shortened"]);
     assert_eq!(told(&event(1, 5), &event(1, 9)), [""; 0]);
+    // Far behind the last ones.
+    let long = event(1, 301);
+    assert_eq!(told(&long, &event(1, 304)), [""; 0]);
+    assert_eq!(told(&long, &event(1, 304).replace("s7.ts", "other.ts")), ["segment-changed"]);
+    assert_eq!(told(&long, &event(1, 304).replacen("#EXTINF:2,\ns7.ts\n", "", 1)), ["event-shortened", "sequence-shifted"]);
+    assert_eq!(told(&long, &event(1, 301).replacen("#EXTINF:2,\ns7.ts\n", "", 1)), ["event-shortened", "sequence-shifted"]);
+    assert_eq!(told(&long, &event(1, 304).replace("s299.ts", "other.ts")), ["segment-changed"], "told by its number, and once");
+    assert_eq!(told(&long, &list(1, 1..304)), [""; 0], "what is no EVENT any more is judged as what it is");
     let broken = list(1, 1..5).replace("#EXTINF:2,\ns2", "#EXT-X-DISCONTINUITY\n#EXTINF:2,\ns2");
     assert_eq!(told(&broken, &list(3, 3..7)), ["discontinuity-lost"]);
     let counted = list(3, 3..7).replace("#EXTINF:2,\ns3", "#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXTINF:2,\ns3");
@@ -90,4 +98,70 @@ fn what_players_trip_over_is_a_fault_of_its_playlist() {
         let fault = scene.report()[0].renditions[0].fault.clone().unwrap();
         assert!(fault.contains(said), "{fault}");
     }
+}
+
+#[test]
+fn faults_of_multivariant_playlists_are_told_and_mended() {
+    let good = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en\",URI=\"en.m3u8\"\n\
+                #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"de\",URI=\"de.m3u8\"\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO=\"a\",CLOSED-CAPTIONS=NONE\na/p.m3u8\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=2000,AUDIO=\"a\"\nb/p.m3u8\n";
+    let subtitles = |more: &str| {
+        good.replace("#EXT-X-STREAM", &format!("#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"x\"{more}\n#EXT-X-STREAM"))
+    };
+    for (text, words) in [
+        (good.replace("BANDWIDTH=1000,", ""), "line 5: EXT-X-STREAM-INF has no BANDWIDTH"),
+        (good.replace("a/p.m3u8\n", ""), "line 5: EXT-X-STREAM-INF without a URI"),
+        (good.replace("b/p.m3u8\n", ""), "line 7: EXT-X-STREAM-INF without a URI"),
+        (good.replace("2000,AUDIO=\"a\"", "2000,AUDIO=\"b\""), "line 7: AUDIO names a group"),
+        (good.replace("2000,AUDIO=\"a\"", "2000,VIDEO=\"a\""), "line 7: VIDEO names a group"),
+        (good.replace("2000,AUDIO=\"a\"", "2000,CLOSED-CAPTIONS=\"c\""), "line 7: CLOSED-CAPTIONS names a group"),
+        (good.replace("NAME=\"de\"", "NAME=\"en\""), "line 4: two EXT-X-MEDIA of one group with the same NAME"),
+        (good.replace(",NAME=\"de\"", ""), "line 4: EXT-X-MEDIA has no NAME"),
+        (good.replace("GROUP-ID=\"a\",NAME=\"de\"", "NAME=\"de\""), "line 4: EXT-X-MEDIA has no GROUP-ID"),
+        (subtitles(""), "EXT-X-MEDIA has no URI"),
+        (good.replace("VERSION:6\n", "VERSION:6\n#EXT-X-VERSION:7\n"), "line 3: EXT-X-VERSION for the second time"),
+        (format!("{good}#EXT-X-ENDLIST\n"), "line 9: EXT-X-ENDLIST is a tag of media playlists"),
+        (format!("\n{good}"), "line 1: #EXTM3U does not come first"),
+        (format!("{good}#EXTINF:2,\nx.ts\n"), "line 9: tags of a media playlist and of a multivariant playlist in one"),
+    ] {
+        let mut scene = Scene::new();
+        let fault = |scene: &Scene| {
+            let report = scene.report();
+            report.iter().find(|stream| stream.stream == "m.m3u8").and_then(|stream| stream.fault.clone())
+        };
+        scene.playlist("m.m3u8", good);
+        assert_eq!((scene.look(), fault(&scene)), (vec![], None));
+        let noted = scene.playlist("m.m3u8", &text);
+        assert_eq!(scene.look(), ["broken-playlist m.m3u8"], "{words}");
+        assert!(
+            fault(&scene).unwrap().starts_with(words) || fault(&scene).unwrap().contains(words),
+            "{words}: {:?}",
+            fault(&scene)
+        );
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+        scene.playlist("m.m3u8", &text);
+        assert_eq!(scene.look(), [""; 0], "told once");
+        assert!(
+            scene.live.awaits(scene.clock.both(), &key("b/p.m3u8")).is_some() || words.contains("line 7"),
+            "its children are known"
+        );
+        scene.playlist("m.m3u8", good);
+        assert_eq!((scene.look(), fault(&scene)), (vec![], None), "{words}");
+    }
+}
+
+#[test]
+fn a_name_is_followed_as_what_it_is_now() {
+    let mut scene = Scene::new();
+    scene.playlist("m.m3u8", "<html>");
+    assert_eq!(scene.look(), ["broken-playlist m.m3u8"]);
+    scene.playlist("m.m3u8", crate::hls::texts::MASTER);
+    scene.pass(60.0);
+    assert!(!scene.look().iter().any(|told| told.ends_with(" m.m3u8")), "a multivariant playlist stands as it is");
+    assert_eq!(scene.report().len(), 1);
+    scene.playlist("m.m3u8", &listing(&head(1), "", 1..4));
+    let report = scene.report();
+    assert_eq!((report.len(), report[0].renditions[0].playlist.as_str()), (1, "m.m3u8"));
+    assert!(scene.live.awaits(scene.clock.both(), &key("a/p.m3u8")).is_none(), "it names nothing any more");
 }

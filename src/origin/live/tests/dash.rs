@@ -151,3 +151,149 @@ fn the_next_segment_of_a_live_mpd_is_known_by_its_number() {
     scene.playlist("b/p.mpd", &mpd("dynamic", "$Time$.m4s"));
     assert_eq!((previous(&scene, "a/v-00010.m4s"), previous(&scene, "b/10.m4s")), (None, None));
 }
+
+/// A period with these segments' templates, each of a representation.
+fn period(templates: &[&str], seconds: u32) -> String {
+    let sets: String = templates
+        .iter()
+        .map(|media| {
+            format!(
+                "<AdaptationSet><SegmentTemplate duration=\"{seconds}\" media=\"{media}\"/><Representation id=\"{}\"/></AdaptationSet>",
+                media.split('/').next().unwrap()
+            )
+        })
+        .collect();
+    format!("<Period>{sets}</Period>")
+}
+
+fn dynamic(head: &str, periods: &[String]) -> String {
+    format!("<MPD type=\"dynamic\" {head}>{}</MPD>", periods.concat())
+}
+
+#[test]
+fn a_silent_representation_is_told_in_each_period_and_none_of_another_one() {
+    let mut scene = Scene::new();
+    let content = period(&["v/$Number$", "a/$Number$", "old/$Number$"], 2);
+    let advertisement = period(&["ad/v/$Number$", "ad/a/$Number$"], 2);
+    let later = period(&["v/$Number$", "a/$Number$", "new/$Number$"], 2);
+    let run = |scene: &mut Scene, names: &[&str], from: u32, to: u32| {
+        let mut told = Vec::new();
+        for number in from..to {
+            scene.pass(2.0);
+            names.iter().for_each(|name| scene.came(&format!("{name}/{number}")));
+            told.extend(scene.look());
+        }
+        told.retain(|event| !event.starts_with("started"));
+        told
+    };
+    let none = [""; 0];
+    scene.playlist("p.mpd", &dynamic("", std::slice::from_ref(&content)));
+    assert_eq!(run(&mut scene, &["v", "a", "old"], 0, 10), none);
+    // The next one is announced before it begins, and what is only in the one before it ends with that.
+    scene.playlist("p.mpd", &dynamic("", &[content.clone(), advertisement.clone()]));
+    assert_eq!(run(&mut scene, &["v", "a", "old"], 10, 20), none);
+    assert_eq!(run(&mut scene, &["ad/v", "ad/a"], 20, 40), none);
+    scene.playlist("p.mpd", &dynamic("", &[content.clone(), advertisement.clone(), later.clone()]));
+    assert_eq!(run(&mut scene, &["v", "a", "new"], 40, 60), none);
+    assert_eq!(run(&mut scene, &["v", "a"], 60, 62), none);
+    assert_eq!(run(&mut scene, &["v", "new"], 62, 75), ["rendition-missing p.mpd"], "the sound is in all that the picture is in");
+    assert_eq!(run(&mut scene, &["v", "a", "new"], 75, 80), none);
+    // One of a period of its own.
+    let all = [content, advertisement, later, period(&["ad2/v/$Number$", "ad2/a/$Number$"], 2)];
+    scene.playlist("p.mpd", &dynamic("", &all));
+    assert_eq!(run(&mut scene, &["ad2/v"], 80, 95), ["rendition-missing p.mpd"]);
+}
+
+#[test]
+fn the_longer_segments_of_another_period_are_no_standstill() {
+    let mut scene = Scene::new();
+    let periods = [period(&["v/$Number$"], 10), period(&["ad/$Number$"], 1)];
+    let noted = scene.playlist("p.mpd", &dynamic("", &periods));
+    for number in 0..4 {
+        scene.came(&format!("ad/{number}"));
+        scene.pass(1.0);
+    }
+    for number in 0..4 {
+        scene.pass(9.0);
+        assert!(!scene.look().iter().any(|told| told.starts_with("late") || told.starts_with("stale")));
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+        scene.came(&format!("v/{number}"));
+        scene.pass(1.0);
+    }
+}
+
+#[test]
+fn while_a_period_leads_elsewhere_an_mpd_lives_by_being_written() {
+    let mut scene = Scene::new();
+    let elsewhere = "<Period><BaseURL>https://ads.example/</BaseURL><AdaptationSet><SegmentTemplate duration=\"2\" media=\"$Number$\"/>\
+                     <Representation id=\"1\"/></AdaptationSet></Period>";
+    let text = |version: u32| {
+        dynamic(&format!("minimumUpdatePeriod=\"PT2S\" id=\"{version}\""), &[period(&["v/$Number$"], 2), elsewhere.to_owned()])
+    };
+    for number in 0..5 {
+        scene.came(&format!("v/{number}"));
+        scene.playlist("p.mpd", &text(0));
+        scene.pass(2.0);
+    }
+    for version in 1..20 {
+        let noted = scene.playlist("p.mpd", &text(version));
+        scene.pass(2.0);
+        assert!(!scene.look().iter().any(|told| told.starts_with("stale") || told.starts_with("rendition")), "{version}");
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    }
+    scene.pass(6.0);
+    assert_eq!(scene.look(), ["stale p.mpd"]);
+}
+
+#[test]
+fn what_can_not_be_seen_to_go_on_is_not_told_to_stand_still() {
+    let mut scene = Scene::new();
+    // Segments elsewhere, and never written anew.
+    let base = "<BaseURL>https://cdn.example/</BaseURL>";
+    let noted = scene.playlist("p.mpd", &mpd("", base, "<SegmentTemplate duration=\"2\" media=\"$Number$\"/>"));
+    // It says when it ends.
+    let head = format!("availabilityStartTime=\"{}\" mediaPresentationDuration=\"PT60S\"", scene.clock.wall());
+    let with_end = scene.playlist("q.mpd", &mpd(&head, "", "<SegmentTemplate duration=\"2\" media=\"q/$Number$\"/>"));
+    for number in 0..30 {
+        scene.came(&format!("q/{number}"));
+        scene.pass(2.0);
+        assert!(!scene.look().iter().any(|told| told.starts_with("late") || told.starts_with("stale")));
+    }
+    scene.pass(600.0);
+    assert_eq!(scene.look(), ["ended q.mpd"]);
+    assert_eq!((scene.stands("p.mpd"), scene.stands("q.mpd")), (Standing::Live, Standing::Ended));
+    for noted in [noted, with_end] {
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    }
+}
+
+#[test]
+fn representations_whose_names_can_not_be_told_apart_are_not_missed() {
+    let mut scene = Scene::new();
+    let names: Vec<String> = (0..40).map(|number| format!("seg-$Number$-{number}.m4s")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    scene.playlist("p.mpd", &dynamic("", &[period(&names, 2)]));
+    let _ = scene.look();
+    for number in 0..15 {
+        scene.pass(2.0);
+        for name in &names {
+            scene.came(&name.replace("$Number$", &number.to_string()));
+        }
+        assert_eq!(scene.look(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn one_that_is_late_again_and_again_still_misses_its_initialisation_segment() {
+    let mut scene = Scene::new();
+    scene.playlist("p.mpd", &mpd("", "", &format!("<SegmentTemplate {TEMPLATE} duration=\"2000\" media=\"$Number$\"/>")));
+    let mut told = Vec::new();
+    for number in 0..6 {
+        scene.pass(1.9);
+        told.extend(scene.look());
+        scene.pass(1.9);
+        told.extend(scene.look());
+        scene.came(&number.to_string());
+    }
+    assert!(told.contains(&"init-missing p.mpd".to_owned()), "{told:?}");
+}

@@ -19,10 +19,11 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::liveness::Standing;
+use crate::model::liveness::{Standing, StandstillLimits};
 
 const TTL: Duration = Duration::from_secs(3600);
 const STALE_AFTER: u32 = 3;
+const LIMITS: StandstillLimits = StandstillLimits { stale_after: STALE_AFTER, gone_after: Duration::from_secs(3600) };
 
 /// A namespace with what is stored in it.
 struct Scene {
@@ -100,7 +101,7 @@ impl Scene {
 
     /// What is told now, as `event playlist`.
     fn look(&self) -> Vec<String> {
-        let events = self.live.look(self.clock.both(), STALE_AFTER, |key| self.stored.contains_key(key));
+        let events = self.live.look(self.clock.both(), LIMITS, |key| self.stored.contains_key(key));
         let mut told: Vec<_> =
             events.iter().map(|event| format!("{} {}", event.event, event.playlist.as_ref().unwrap_or(&event.stream))).collect();
         told.sort();
