@@ -104,20 +104,43 @@ pub fn uri(line: &str) -> Option<Range<usize>> {
     quoted_uris(line).find(is_uri)
 }
 
-/// A variant's line without the attributes that name groups of which nothing is left.
+/// A variant's line without the attributes that name groups of which nothing is left, and without the codecs of what was in them: a player
+/// that is told of sound waits for it, or gives the variant up.
 fn without_lost_groups(line: &str, groups: &HashMap<(&str, &str), bool>) -> String {
     let (tag, list) = line.split_once(':').unwrap_or((line, ""));
     let is_lost = |name: &str, value: &str| GROUPS.contains(&name) && groups.get(&(name, value)) == Some(&false);
-    if !attributes(list).any(|(name, value)| is_lost(name, value)) {
+    let lost: Vec<&str> = attributes(list).filter(|(name, value)| is_lost(name, value)).map(|(name, _)| name).collect();
+    if lost.is_empty() {
         return line.to_owned();
     }
     let (mut quoted, is_break) = (false, |c: char, quoted: &mut bool| {
         *quoted ^= c == '"';
         c == ',' && !*quoted
     });
+    let is_gone = |codec: &str| lost.iter().any(|group| is_codec_of(group, codec.trim_ascii()));
     let parts = list.split(|c: char| is_break(c, &mut quoted));
-    let kept: Vec<_> = parts.filter(|part| !attributes(part).any(|(name, value)| is_lost(name, value))).collect();
-    format!("{tag}:{}", kept.join(","))
+    let kept = parts.filter_map(|part| {
+        let (name, value) = attributes(part).next().unwrap_or_default();
+        if is_lost(name, value) {
+            return None;
+        }
+        if !matches!(name, "CODECS" | "SUPPLEMENTAL-CODECS") || !value.split(',').any(is_gone) {
+            return Some(part.to_owned());
+        }
+        let codecs: Vec<_> = value.split(',').filter(|codec| !is_gone(codec)).collect();
+        (!codecs.is_empty()).then(|| format!("{name}=\"{}\"", codecs.join(",")))
+    });
+    format!("{tag}:{}", kept.collect::<Vec<_>>().join(","))
+}
+
+/// Whether a codec (RFC 6381) is one of what such a group has: of sound, or of words. Picture has all others.
+fn is_codec_of(group: &str, codec: &str) -> bool {
+    let beginnings: &[&str] = match group {
+        "AUDIO" => &["mp4a", "ac-3", "ac-4", "ec-3", "alac", "dts", "flac", "opus", "mp3", "vorbis", "mha1", "mhm1", "iamf"],
+        "SUBTITLES" => &["wvtt", "stpp"],
+        _ => &[],
+    };
+    beginnings.iter().any(|beginning| codec.get(..beginning.len()).is_some_and(|codec| codec.eq_ignore_ascii_case(beginning)))
 }
 
 #[cfg(test)]
@@ -166,7 +189,16 @@ mod tests {
         assert!(less.text.contains("NAME=\"URI=x, y\",URI=\"x/en.m3u8?q\""), "{}", less.text);
         assert!(!less.text.contains("SUBTITLES") && !less.text.contains("w.m3u8") && !less.text.contains("I-FRAME"));
         let silent = chosen(&["en.m3u8", "de.m3u8"]).unwrap();
-        assert!(!silent.text.contains("AUDIO") && silent.text.contains("SUBTITLES=\"a\""), "{}", silent.text);
+        assert!(silent.text.contains("BANDWIDTH=1,CODECS=\"avc1\",SUBTITLES=\"a\""), "nor a codec: {}", silent.text);
+        for (codecs, left) in [
+            ("CODECS=\"MP4A.40.2, avc1.42c00b , wvtt\"", ",CODECS=\" avc1.42c00b \""),
+            ("CODECS=\"ec-3\"", ""),
+            ("CODECS=\"hvc1.1.6\"", ",CODECS=\"hvc1.1.6\""),
+        ] {
+            let groups = ["AUDIO", "SUBTITLES"].map(|kind| ((kind, "a"), false)).into();
+            let line = format!("#EXT-X-STREAM-INF:BANDWIDTH=1,{codecs},AUDIO=\"a\",SUBTITLES=\"a\"");
+            assert_eq!(without_lost_groups(&line, &groups), format!("#EXT-X-STREAM-INF:BANDWIDTH=1{left}"));
+        }
         assert_eq!(chosen(&["v.m3u8", "w.m3u8"]), None, "nothing to play");
     }
 

@@ -21,6 +21,7 @@ mod cli;
 mod cloud;
 mod cold;
 mod conformance;
+mod dash;
 mod digest;
 mod doctor;
 mod documents;

@@ -1,5 +1,5 @@
-//! Windows of the past in real players: with a lost segment in one rendition, with a slate, without dates, and one that gets its end while
-//! it is watched.
+//! Windows of the past in real players: with a lost segment in one rendition, with a slate, without dates, without sound, and one that gets
+//! its end while it is watched. And what these players do with windows that are wrong.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -31,11 +31,11 @@ fn encode(folder: &Path) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "from outside there is only real time")]
-fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-fn date(at: f64) -> String {
+pub(crate) fn date(at: f64) -> String {
     let output = program("date").args(["-u", "-d", &format!("@{at:.3}"), "+%Y-%m-%dT%H:%M:%S.%3NZ"]).output();
     String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
@@ -92,6 +92,16 @@ fn players_play_windows_to_their_end() {
             origin.store(&format!("{stream}/{name}.m3u8"), text);
         }
     }
+    // Its sound was of an hour before: the window has none of it, though the encoder names its codec.
+    origin.store("silent/master.m3u8", MASTER);
+    for name in ["v", "a"] {
+        for number in 0..8 {
+            let file = format!("{name}{number}.ts");
+            origin.store(&format!("silent/{file}"), fs::read(files.path().join(&file)).unwrap());
+        }
+    }
+    origin.store("silent/v.m3u8", list(&picture, "v", 8, Some(begins)) + "#EXT-X-ENDLIST\n");
+    origin.store("silent/a.m3u8", list(&sound, "a", 8, Some(begins - 3600.0)) + "#EXT-X-ENDLIST\n");
     // One clip over and over, under one name.
     origin.store("slate/v0.ts", fs::read(files.path().join("v0.ts")).unwrap());
     let once = format!("#EXT-X-DISCONTINUITY\n#EXTINF:{:.6},\nv0.ts\n", picture[0]);
@@ -102,7 +112,7 @@ fn players_play_windows_to_their_end() {
         "closes" => format!("start={since:.3}&end={:.3}", begins + 15.5),
         _ => format!("start={since:.3}"),
     };
-    let streams = ["lost", "undated", "slate", "closes"];
+    let streams = ["lost", "undated", "silent", "slate", "closes"];
     let play = |player: &str, stream: &str| {
         let url = format!("{}?{}", front.url(&format!("{stream}/master.m3u8")), query(stream));
         json!({"player": player, "url": url, "seconds": 40})
@@ -134,5 +144,51 @@ fn players_play_windows_to_their_end() {
     assert!(last[0].contains("#EXT-X-ENDLIST") && last[0].contains("#EXT-X-CUE-OUT:4.000\n"), "{last:?}");
     for (play, stream) in players.finish().iter().zip(streams.iter().chain(&streams)) {
         play.plays_to_the_end(stream, if *stream == "slate" { 50 } else { 90 });
+    }
+}
+
+/// What the test above demands, these players would not do with windows as they must not be: so it can fail.
+#[test]
+fn players_stumble_over_windows_that_are_wrong() {
+    let files = tempfile::tempdir().unwrap();
+    encode(files.path());
+    let origin = Origin::start();
+    let front = Front::start(&origin);
+    let begins = now() - 60.0;
+    let [picture, sound] = ["v", "a"].map(|name| lengths(files.path(), name));
+    // Without the subtitles, which only a window leaves out.
+    let master = MASTER.replace(",SUBTITLES=\"t\"", "");
+    let master: String = master.split_inclusive('\n').filter(|line| !line.contains("never.m3u8")).collect();
+    for stream in ["right", "no-gap", "numbers-differ"] {
+        origin.store(&format!("{stream}/master.m3u8"), master.clone());
+        for file in ["v", "a"].iter().flat_map(|name| (0..8).map(move |number| format!("{name}{number}.ts"))) {
+            if file != "a3.ts" {
+                origin.store(&format!("{stream}/{file}"), fs::read(files.path().join(&file)).unwrap());
+            }
+        }
+    }
+    // What a window says, from the one that is right.
+    origin.store("right/v.m3u8", list(&picture, "v", 8, Some(begins)) + "#EXT-X-ENDLIST\n");
+    origin.store("right/a.m3u8", list(&sound, "a", 8, Some(begins)) + "#EXT-X-ENDLIST\n");
+    let window = |name: &str| front.get(&format!("/right/{name}.m3u8?start={:.3}", begins - 60.0)).text();
+    let [of_picture, of_sound] = ["v", "a"].map(window);
+    assert_eq!(of_sound.matches("#EXT-X-GAP\n").count(), 1, "{of_sound}");
+    origin.store("no-gap/v.m3u8", of_picture.clone());
+    origin.store("no-gap/a.m3u8", of_sound.replace("#EXT-X-GAP\n", ""));
+    origin.store("numbers-differ/v.m3u8", of_picture.clone());
+    origin.store("numbers-differ/a.m3u8", of_sound.replace("DISCONTINUITY-SEQUENCE:0", "DISCONTINUITY-SEQUENCE:1"));
+    let plays = [
+        ("hls.js", "right"),
+        ("shaka-player", "right"),
+        ("hls.js", "no-gap"),
+        ("shaka-player", "no-gap"),
+        ("hls.js", "numbers-differ"),
+    ];
+    let play = |(player, stream): (&str, &str)| {
+        let query = if stream == "right" { format!("?start={:.3}", begins - 60.0) } else { String::new() };
+        json!({"player": player, "url": format!("{}{query}", front.url(&format!("{stream}/master.m3u8"))), "seconds": 30})
+    };
+    for (play, (player, stream)) in Players::start(&plays.map(play)).finish().iter().zip(plays) {
+        assert_eq!(play.is_played_to_the_end(90), stream == "right", "{player}, {stream}: {play:?}");
     }
 }
