@@ -131,7 +131,7 @@ fn look_back(listed: Vec<Listed>) -> Option<String> {
         let _ = history.stretch(Some(start), Some(end));
     }
     let open = Window { start: Some(now), end: None };
-    let asked = |window| CutSpec { window, is_relative: true, beside: 0 };
+    let asked = |window| CutSpec { window, is_relative: true, ..CutSpec::default() };
     let _ = shift::cut(&all, CutSpec { is_relative: false, ..asked(open) }, now, |listed| (listed.sequence % 2 == 0).into());
     let closed = Window { start: None, end: Some(now) };
     shift::cut(&all, asked(closed), now, |_| Presence::Here).ok().map(|cut| cut.text)

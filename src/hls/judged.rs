@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
-use super::history::{History, Listed, Step, StoredBytes};
+use super::history::{History, Juncture, Listed, Step, StoredBytes};
 use super::playlist::{Media, Playlist, parse};
 use super::rules::{self, Rule};
 use super::shift::{CutSpec, Presence, Window, cut};
@@ -30,8 +30,8 @@ struct SegmentFate {
     /// The segment never comes; or it comes so many segments later.
     lost: bool,
     late: u64,
-    /// The version that lists it first is not heard.
-    deaf: bool,
+    /// So many versions are not heard, from that on which lists it first.
+    deaf: u64,
 }
 
 /// What happens in that time.
@@ -45,10 +45,10 @@ struct EncoderTurn {
 }
 
 fn fate() -> impl Strategy<Value = SegmentFate> {
-    (0_u8..20, 1_u64..4, 0_u8..10).prop_map(|(what, late, deaf)| SegmentFate {
+    (0_u8..20, 1_u64..4, 0_u8..10, 1_u64..10).prop_map(|(what, late, deaf, silent)| SegmentFate {
         lost: what == 0,
         late: if what == 1 { late } else { 0 },
-        deaf: deaf == 0,
+        deaf: if deaf == 0 { silent } else { 0 },
     })
 }
 
@@ -70,8 +70,10 @@ struct HeardRendition {
     next: u64,
     made: u64,
     began: bool,
-    /// So many versions running were not heard.
-    deaf: u8,
+    /// So many versions more are not heard: all that they list may have slid out by then.
+    silent: u64,
+    was_silent: bool,
+    is_silent_long: bool,
     live: Vec<(u64, String, u64, u64)>,
     bytes: HashMap<String, u64>,
     on_their_way: Vec<(u64, String)>,
@@ -87,7 +89,9 @@ impl HeardRendition {
             next: 100,
             made: 0,
             began: false,
-            deaf: 0,
+            silent: 0,
+            was_silent: false,
+            is_silent_long: false,
             live: Vec::new(),
             bytes: HashMap::new(),
             on_their_way: Vec::new(),
@@ -95,7 +99,8 @@ impl HeardRendition {
     }
 
     /// The encoder makes its next segment, which begins at this time of the stream, and writes its playlist.
-    fn turn(&mut self, turn: EncoderTurn, fate: SegmentFate, begins: u64, dated: bool, beside: &[&History]) {
+    fn turn(&mut self, turn: EncoderTurn, fate: SegmentFate, begins: u64, dated: bool, other: &Self) {
+        let beside = &[&other.history];
         if turn.restart {
             (self.run, self.next, self.began) = (self.run + 1, 0, true);
             self.live.clear();
@@ -118,12 +123,19 @@ impl HeardRendition {
         self.next += 1;
         let surplus = self.live.len().saturating_sub(LISTED);
         self.live.drain(..surplus);
-        // Whatever happens, both are heard at first, and again before all has slid out of the list.
-        if fate.deaf && self.deaf < 2 && self.made > 1 {
-            self.deaf += 1;
+        // Whatever happens, both are heard at first.
+        // And one of them before all has slid out of the list: what broke while nothing was heard at all nobody can count.
+        let deaf = match other.silent {
+            _ if other.is_silent_long || self.was_silent => 0,
+            0 => fate.deaf,
+            _ => fate.deaf.min(2),
+        };
+        if self.made > 1 && (self.silent > 0 || deaf > 0) {
+            self.is_silent_long |= deaf > 2;
+            (self.silent, self.was_silent) = (self.silent.max(deaf) - 1, true);
             return;
         }
-        self.deaf = 0;
+        (self.was_silent, self.is_silent_long) = (false, false);
         let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:{}\n", self.live[0].0);
         for (_, uri, begins, length) in &self.live {
             if dated {
@@ -139,9 +151,7 @@ impl HeardRendition {
     fn follow(&mut self, media: &Media, step: Step, now: u64, others: &[&History]) {
         let bytes = &self.bytes;
         let stored = |uri: &str| StoredBytes { until: at(u64::MAX / 2), etag: bytes.get(uri).copied() };
-        let beside = |begins: Option<WallTime>, breaks: bool| {
-            others.iter().filter_map(|other| other.goes_with(begins, breaks, at(now))).max()
-        };
+        let beside = |juncture: Juncture| others.iter().filter_map(|other| other.goes_with(juncture, at(now))).max();
         self.history.follow_beside(media, step, at(now), stored, beside);
     }
 
@@ -152,7 +162,7 @@ impl HeardRendition {
             let is_same = !listed.is_listed_again() || found.is_some() && found.copied() == listed.etag();
             Presence::from(found.is_some() && is_same)
         };
-        cut(&stretch, CutSpec { window, is_relative: false, beside }, at(now), presence).ok().map(|cut| cut.text)
+        cut(&stretch, CutSpec { window, is_relative: false, has_late: false, beside }, at(now), presence).ok().map(|cut| cut.text)
     }
 }
 
@@ -175,8 +185,8 @@ proptest! {
         let mut before: HashMap<(usize, usize), String> = HashMap::new();
         for (number, turn) in (0..).zip(&turns) {
             let [picture, sound] = &mut renditions;
-            picture.turn(*turn, turn.fates[0], number * LENGTH, dated, &[&sound.history]);
-            sound.turn(*turn, turn.fates[1], number * LENGTH, dated, &[&picture.history]);
+            picture.turn(*turn, turn.fates[0], number * LENGTH, dated, sound);
+            sound.turn(*turn, turn.fates[1], number * LENGTH, dated, picture);
             // CutSpec for as players do, and once more when the next should have been there.
             for more in [0, LENGTH / 2] {
                 let now = (number + 1) * LENGTH + more;
@@ -186,9 +196,7 @@ proptest! {
                     for (index, text) in texts.iter().enumerate() {
                         let Some(text) = text else { continue };
                         prop_assert_eq!(rules::alone(text), vec![], "{}", text);
-                        // Three target durations after its end nobody follows it: what has come late is there for all.
-                        let is_followed = asked.end.is_none_or(|end| at(now).since(end).as_millis() <= 9_000);
-                        if let Some(old) = before.insert((window, index), text.clone()).filter(|_| is_followed) {
+                        if let Some(old) = before.insert((window, index), text.clone()) {
                             let mut found = rules::after(&old, text);
                             // Without dates the time of what follows a restart is guessed, and may lie before what was there.
                             found.retain(|breach| dated || breach.rule != Rule::Kind);

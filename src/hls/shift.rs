@@ -57,6 +57,9 @@ pub struct Cut {
 /// vector are written anew for each segment that is counted otherwise than it was, and have no other bound.
 const MAX_CUT: usize = 16 << 20;
 
+/// So long after the end of a window somebody may still follow it: who was away asks for it again when he is back.
+pub const FOLLOWED: Duration = Duration::from_secs(3600);
+
 /// So many discontinuities are counted at once: more than an encoder makes while one of its renditions is silent.
 const MAX_BREAKS: u64 = 64;
 
@@ -95,6 +98,8 @@ pub struct CutSpec {
     pub window: Window,
     /// It was counted from now, and is asked for once: it has its end at once.
     pub is_relative: bool,
+    /// What came too late for those who follow it is to be in it too: so who asks does not follow it.
+    pub has_late: bool,
     /// The largest target duration of the renditions beside it, in seconds: all of them state one (RFC 8216 6.2.4).
     pub beside: u64,
 }
@@ -109,11 +114,12 @@ pub struct CutSpec {
 /// # Errors
 /// [`Uncut`].
 pub fn cut(stretch: &Stretch, asked: CutSpec, now: WallTime, presence: impl Fn(&Listed) -> Presence) -> Result<Cut, Uncut> {
-    let CutSpec { window, is_relative, beside } = asked;
+    let CutSpec { window, is_relative, has_late, beside } = asked;
     let slack = Duration::from_secs(stretch.head.target.max(1)).saturating_mul(3);
     // Nobody follows it any more: what has come since then is there for all.
     let ends = window.end.or_else(|| stretch.listed.last().map(|last| last.end()));
-    let is_past = is_relative || ends.is_some_and(|ends| now.since(ends) > slack) && (window.is_closed(now) || stretch.ended);
+    let is_over_long = || ends.is_some_and(|ends| now.since(ends) > FOLLOWED) && (window.is_closed(now) || stretch.ended);
+    let is_past = is_relative || has_late || is_over_long();
     let end = window.end.filter(|_| !is_past);
     let all = end.map_or(&*stretch.listed, |end| until_closed(stretch, end));
     let is_all = all.len() == stretch.listed.len();
@@ -146,10 +152,12 @@ pub fn cut(stretch: &Stretch, asked: CutSpec, now: WallTime, presence: impl Fn(&
     let mut listing = Listing::new();
     let oldest = &all[first];
     let is_whole = first == 0 && window.start.is_some() && !stretch.is_cut_short;
-    if is_whole || ended {
-        listing.open_marks(stretch, oldest);
-    } else {
-        listing.date_ranges(stretch, oldest);
+    // What lies before the beginning, also of what is missing there.
+    let before = || stretch.marked.iter().chain(&all[..first]).map(|marked| &**marked);
+    listing.lines(marks::date_ranges(before(), oldest.at));
+    // A list that loses its beginning as it grows has no cue of its own there: it would have another one each time, and at its end.
+    if is_whole || ended && is_past {
+        listing.lines(marks::opening(before(), oldest));
     }
     for (listed, presence) in all.iter().zip(&found).take(last + 1).skip(first) {
         listing.add(listed, is_here(presence));
@@ -323,17 +331,8 @@ fn is_implied(tag: &str) -> bool {
 }
 
 impl Listing<'_> {
-    /// The date ranges that were said before the first segment and are not over when it begins.
-    fn date_ranges(&mut self, stretch: &Stretch, first: &Listed) {
-        for line in marks::date_ranges(stretch.marked.iter().map(|marked| &**marked), first.at) {
-            let _ = writeln!(self.text, "{line}");
-        }
-    }
-
-    /// The same, and where it begins within a break by cues, a cue that opens it.
-    fn open_marks(&mut self, stretch: &Stretch, first: &Listed) {
-        self.date_ranges(stretch, first);
-        for line in marks::opening(stretch.marked.iter().map(|marked| &**marked), first) {
+    fn lines(&mut self, lines: impl IntoIterator<Item = impl std::fmt::Display>) {
+        for line in lines {
             let _ = writeln!(self.text, "{line}");
         }
     }
@@ -424,9 +423,14 @@ mod tests {
         let end = Window { start: Some(at(0.0)), end: Some(at(20.0)) };
         let closed = cut_of(&history, end, 23.0, |listed| listed.sequence != 9).unwrap();
         assert_eq!(closed.text, format!("{}#EXT-X-ENDLIST\n", open.text));
-        let later = cut_of(&history, end, 100.0, |listed| listed.sequence != 9).unwrap();
+        let at_last = |listed: &Listed| listed.sequence != 9;
+        assert_eq!(cut_of(&history, end, 3600.0, at_last).unwrap().text, closed.text, "also for who comes back to it");
+        let later = cut_of(&history, end, 3621.0, at_last).unwrap();
         assert_eq!(names(&later).len(), 9, "and not for who comes when nobody follows any more");
-        let whole = cut_of(&history, Window { start: Some(at(0.0)), end: None }, 100.0, |_| true).unwrap();
+        let once = CutSpec { window: end, has_late: true, ..CutSpec::default() };
+        let late = cut(&history.stretch(end.start, end.end), once, at(23.0), |listed| at_last(listed).into()).unwrap();
+        assert_eq!((late.text, late.ended), (later.text, true), "nor for who asks once");
+        let whole = cut_of(&history, Window { start: Some(at(0.0)), end: None }, 3621.0, |_| true).unwrap();
         assert_eq!(media(&whole.text).media_sequence, 1);
     }
 

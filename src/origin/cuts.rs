@@ -40,6 +40,10 @@ pub(super) struct AskedWindow {
     pub(super) is_reached: bool,
     /// It was counted from now.
     pub(super) is_relative: bool,
+    /// It has what came late.
+    pub(super) has_late: bool,
+    /// Its end, where something was listed after that: what of it is in the window depends on the moment.
+    pub(super) end: Option<WallTime>,
 }
 
 /// A playlist that was made.
@@ -182,7 +186,15 @@ mod tests {
     use crate::model::clock::Clock;
 
     fn asked(first: u64) -> AskedWindow {
-        let span = SegmentSpan { first, last: 9, listed: 9, ends: WallTime::from_millis(0), is_to_the_last: true };
+        let span = SegmentSpan {
+            first,
+            last: 9,
+            begins: WallTime::from_millis(0),
+            heard: None,
+            listed: 9,
+            ends: WallTime::from_millis(0),
+            is_to_the_last: true,
+        };
         AskedWindow {
             playlist: Key::parse("a.m3u8").unwrap(),
             prefix: None,
@@ -191,6 +203,8 @@ mod tests {
             is_closed: false,
             is_reached: false,
             is_relative: false,
+            has_late: false,
+            end: None,
         }
     }
 

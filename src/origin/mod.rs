@@ -7,6 +7,7 @@ mod before;
 mod cache_control;
 mod cuts;
 mod draining;
+mod editions;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::OriginError;
 use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
+use super::editions::Editions;
 use super::heavy::Heavy;
 use super::live::{FactsReport, Live, StreamReport};
 use super::policy::NamespacePolicy;
@@ -30,13 +31,14 @@ pub(super) struct Hosted {
     pub(super) draining: Draining,
 }
 
-/// What takes its time in a namespace, and what has come of it. Readers and writers wait for their own kind alone.
+/// What takes its time in a namespace, what has come of it, and what it is made from. Readers and writers wait for their own kind alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Work {
     pub(super) of_writers: Heavy,
     pub(super) of_readers: Heavy,
     pub(super) cuts: Arc<Cuts>,
     pub(super) deltas: Arc<Deltas>,
+    pub(super) editions: Arc<Editions>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

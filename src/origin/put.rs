@@ -275,7 +275,12 @@ impl Upload {
         }
         // The stream is alive: what its players start with lives as long as what they have just been given.
         let needs = match noted {
-            Some(noted) => noted.needs,
+            Some(noted) => {
+                if let Some(before) = &published.replaced {
+                    hosted.work.editions.replaced(&object, before, &published.entry);
+                }
+                noted.needs
+            }
             None => {
                 let before = published.replaced.as_deref().or(below.as_deref());
                 let predecessor = before::predecessor(before, &published.entry);

@@ -39,6 +39,7 @@ impl NamespaceHandle {
         hosted.work.cuts.clear();
         if kind.is_rewritten() {
             hosted.live.removed(hosted.hot.clock().both(), &object.key);
+            hosted.work.editions.forget(&object.key);
             // Who waits for its next version is told, now that there will be none.
             hosted.hot.tell_waiting(&object.key);
         }

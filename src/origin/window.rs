@@ -15,6 +15,8 @@ pub struct WindowWords<'a> {
     pub end: Option<&'a str>,
     /// A duration, up to now. Stands alone.
     pub last: Option<&'a str>,
+    /// `1`: with what came too late for those who followed it. Says nothing by itself.
+    pub late: Option<&'a str>,
 }
 
 /// The window of time that is asked for.
@@ -24,6 +26,8 @@ pub struct Shift {
     pub window: Window,
     /// It was counted from now: another moment, another window.
     pub relative: bool,
+    /// It is to have what came too late for those who followed it: so it is asked for once.
+    pub late: bool,
 }
 
 /// Which of the words makes no sense.
@@ -93,7 +97,7 @@ impl WindowWords<'_> {
         if window.start.is_some_and(|start| start > now) {
             return Err(WindowError::new(WindowWord::Start, "lies in the future: nothing of that time is there yet"));
         }
-        Ok(Some(Shift { window, relative: self.last.is_some() }))
+        Ok(Some(Shift { window, relative: self.last.is_some(), late: self.late == Some("1") }))
     }
 }
 
@@ -124,13 +128,19 @@ mod tests {
 
     fn read(start: &str, end: &str, last: &str) -> Result<Option<Shift>, String> {
         let word = |text| Some(text).filter(|text: &&str| !text.is_empty());
-        WindowWords { start: word(start), end: word(end), last: word(last) }.read(NOW).map_err(|error| error.to_string())
+        WindowWords { start: word(start), end: word(end), last: word(last), late: None }
+            .read(NOW)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_point_in_time_has_several_spellings_and_one_meaning() {
         let at = |millis| {
-            Ok(Some(Shift { window: Window { start: Some(WallTime::from_millis(millis)), end: None }, relative: false }))
+            Ok(Some(Shift {
+                window: Window { start: Some(WallTime::from_millis(millis)), end: None },
+                relative: false,
+                late: false,
+            }))
         };
         assert_eq!(read("", "", ""), Ok(None));
         assert_eq!(read("1767384890.5", "", ""), at(1_767_384_890_500));
@@ -138,7 +148,7 @@ mod tests {
         assert_eq!(read("2026-01-02T20:14:50.5Z", "", ""), at(1_767_384_890_500));
         assert_eq!(read("2026-01-02T21:14:50.5+01:00", "", ""), at(1_767_384_890_500));
         let minute = Window { start: Some(WallTime::from_millis(NOW.millis() - 60_000)), end: Some(NOW) };
-        assert_eq!(read("", "", "1m"), Ok(Some(Shift { window: minute, relative: true })));
+        assert_eq!(read("", "", "1m"), Ok(Some(Shift { window: minute, relative: true, late: false })));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(super) struct Target<'a> {
     start: Option<&'a str>,
     end: Option<&'a str>,
     last: Option<&'a str>,
+    late: Option<&'a str>,
 }
 
 /// What a URL names. To WebDAV a folder has a name too.
@@ -58,7 +59,7 @@ impl<'a> Target<'a> {
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
         let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
         let (mut hls_msn, mut hls_part, mut hls_skip) = (None, None, None);
-        let (mut start, mut end, mut last) = (None, None, None);
+        let (mut start, mut end, mut last, mut late) = (None, None, None, None);
         let mut tokens = Vec::new();
         let mut inherit_token = false;
         for (name, value) in parameters(query) {
@@ -72,6 +73,7 @@ impl<'a> Target<'a> {
                 "start" => &mut start,
                 "end" => &mut end,
                 "last" => &mut last,
+                "late" => &mut late,
                 "token" => {
                     tokens.push(value);
                     continue;
@@ -105,7 +107,7 @@ impl<'a> Target<'a> {
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
         let (object, in_query) = (ObjectId { namespace, key }, path_key.is_empty());
-        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, hls_msn, hls_part, hls_skip, start, end, last })
+        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, hls_msn, hls_part, hls_skip, start, end, last, late })
     }
 
     /// The segment, or part of it, that the playlist is to have (RFC 8216bis 6.2.5.2).
@@ -132,7 +134,7 @@ impl<'a> Target<'a> {
         // No form: the plus of an offset stays a plus.
         let word = |text: Option<&'a str>| text.map(decode).transpose();
         let (start, end, last) = (word(self.start)?, word(self.end)?, word(self.last)?);
-        let words = WindowWords { start: start.as_deref(), end: end.as_deref(), last: last.as_deref() };
+        let words = WindowWords { start: start.as_deref(), end: end.as_deref(), last: last.as_deref(), late: self.late };
         words.read(clock.wall()).map_err(|error| Problem::bad_request(error.to_string()))
     }
 

@@ -117,7 +117,7 @@ impl Inside {
 
     /// A playlist as the window has it: of a multivariant one the children are asked for it.
     async fn playlist(&self, url: &Url) -> Result<Bytes, Failed> {
-        let shift = Some(Shift { window: self.window, relative: false });
+        let shift = Some(Shift { window: self.window, relative: false, late: true });
         Ok(self.read(url, Portion::Whole, shift).await?.body().clone())
     }
 

@@ -14,7 +14,8 @@ pub(super) struct HarvestWindow {
 impl HarvestWindow {
     /// What it means now. Without an end it ends now, so that the window is closed.
     pub(super) fn window(&self, now: WallTime) -> Result<Window, WindowError> {
-        let words = WindowWords { start: self.start.as_deref(), end: self.end.as_deref(), last: self.last.as_deref() };
+        let words =
+            WindowWords { start: self.start.as_deref(), end: self.end.as_deref(), last: self.last.as_deref(), late: None };
         let asked = words.read(now)?.map(|shift| shift.window).unwrap_or_default();
         let (start, end) = (asked.start, asked.end.unwrap_or(now));
         let wrong = |word, why| Err(WindowError { word, why });

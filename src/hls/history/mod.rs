@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::listed::{FoundOut, Keys, Listed, StoredBytes};
-pub use self::stretch::{SegmentSpan, Stretch};
+pub use self::stretch::{SegmentSpan, Stretch, Tail};
+pub use self::version::Juncture;
 
 use self::texts::{DATE_RANGE, is_marked};
 use crate::model::clock::WallTime;
@@ -70,6 +71,8 @@ pub struct History {
     ended: bool,
     /// When it was heard last that the encoder began anew.
     broke: Option<WallTime>,
+    /// The discontinuity number of the last segment as the encoder counts them.
+    stated: Option<u64>,
     /// The last date ranges, as they are written.
     date_ranges: VecDeque<Arc<str>>,
     /// Those in it whose tags begin or end something that later ones are in.
@@ -348,6 +351,52 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_long_silence_is_a_hole_where_as_much_time_has_gone_by() {
+        let later = |seconds: u64| WallTime::from_millis(NOW.millis() + seconds * 1000);
+        for (date, next, now, expected) in [
+            (Some(0), 2005, 4010, 2001 + 5),
+            (None, 2005, 4012, 2001 + 5),
+            // Dates alone, and a silence of a day.
+            (Some(0), 2005, 60, 5 + 1),
+            (Some(0), 43_205, 86_410, 5 + 1),
+        ] {
+            let mut history = History::default();
+            history.follow(&numbered(0..=4, date), Step::Unknown, later(10), |_| NOW.into());
+            history.follow(&numbered(next..=next, date.map(|_| next * 2)), Step::On, later(now), |_| NOW.into());
+            assert_eq!(history.listed.len(), expected, "{date:?} {next}");
+            let breaks = history.listed.iter().filter(|listed| listed.discontinuity).count();
+            assert_eq!(breaks, usize::from(expected < 10), "{date:?} {next}");
+        }
+    }
+
+    #[test]
+    fn a_break_in_a_silence_is_counted_by_the_encoder_or_by_others() {
+        let later = |seconds: u64| WallTime::from_millis(NOW.millis() + seconds * 1000);
+        let numbers = |history: &History| history.listed.iter().map(|listed| listed.discontinuities).collect::<Vec<_>>();
+        for date in [None, Some(0)] {
+            // The other one, which was heard all the time, breaks at its eighth.
+            let mut other = History::default();
+            other.follow(&numbered(0..=6, date), Step::Unknown, later(14), |_| NOW.into());
+            let mut broken = numbered(7..=12, date.map(|_| 14));
+            broken.segments[0].discontinuity = true;
+            other.follow(&broken, Step::On, later(26), |_| NOW.into());
+            for says in [0, 1] {
+                let mut history = History::default();
+                history.follow(&numbered(0..=4, date), Step::Unknown, later(10), |_| NOW.into());
+                let mut after = numbered(10..=12, date.map(|_| 20));
+                after.discontinuity_sequence = says;
+                let beside = |juncture| if says == 0 { other.goes_with(juncture, later(26)) } else { None };
+                history.follow_beside(&after, Step::On, later(26), |_| NOW.into(), beside);
+                let expected = match (date, says) {
+                    (Some(_), 0) => [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1],
+                    _ => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
+                };
+                assert_eq!(numbers(&history), expected, "{date:?} {says}");
+            }
+        }
+    }
+
     proptest! {
         /// Against the plain rule: of listings of one name the last one stands, whatever has been forgotten meanwhile.
         #[test]
@@ -393,6 +442,15 @@ mod tests {
                 prop_assert_eq!(&found, &expected);
                 let span = history.span(start, end).map(|span| (span.first, span.last));
                 prop_assert_eq!(span, expected.first().copied().zip(expected.last().copied()));
+                // And from its end on, piece by piece.
+                let (mut backwards, mut before) = (Vec::new(), u64::MAX);
+                loop {
+                    let numbers: Vec<u64> = history.tail(start, end, before, 4).listed.iter().map(|listed| listed.number).collect();
+                    let Some(&oldest) = numbers.last() else { break };
+                    (before, _) = (oldest, backwards.extend(numbers));
+                }
+                backwards.reverse();
+                prop_assert_eq!(&backwards, &expected);
                 prop_assert!(!sorted || history.backwards == 0);
             }
         }

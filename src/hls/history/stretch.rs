@@ -29,6 +29,15 @@ pub struct Stretch {
     pub beyond: Option<(u64, WallTime)>,
 }
 
+/// The last segments of a part of a history, to be looked at without holding it.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    /// Newest first.
+    pub listed: Vec<Arc<Listed>>,
+    /// As in [`Stretch`].
+    pub successors: HashMap<u64, Option<u64>>,
+}
+
 /// Which segments lie between two moments, in numbers: what a window is rounded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentSpan {
@@ -36,6 +45,10 @@ pub struct SegmentSpan {
     pub first: u64,
     /// The number of the last one.
     pub last: u64,
+    /// When the first one begins.
+    pub begins: WallTime,
+    /// When the last one was listed; `None`: before this process began.
+    pub heard: Option<WallTime>,
     /// How many have been listed since the beginning of the history: with another one it is another history.
     pub listed: u64,
     /// When the last one ends.
@@ -50,8 +63,6 @@ impl History {
     pub fn stretch(&self, start: Option<WallTime>, end: Option<WallTime>) -> Stretch {
         let listed: Vec<_> = self.between(start, end).cloned().collect();
         let number = |listed: Option<&Arc<Listed>>| listed.map(|listed| listed.number);
-        let again = listed.iter().filter(|listed| listed.is_listed_again());
-        let newest = |listed: &Arc<Listed>| self.at(*self.names.get(&self.hasher.hash_one(listed.name()))?);
         let first = listed.first().map_or(0, |first| first.number);
         let is_beyond = |listed: &&Arc<Listed>| listed.number > first && end.is_some_and(|end| listed.at >= end);
         let beyond = if self.backwards > 0 { self.listed.iter().find(is_beyond) } else { None };
@@ -60,11 +71,25 @@ impl History {
             is_cut_short: self.has_forgotten && number(listed.first()) == number(self.listed.front()),
             is_to_the_last: number(listed.last()) == number(self.listed.back()),
             marked: self.marked.iter().filter(|marked| marked.number < first).cloned().collect(),
-            successors: again.map(|listed| (listed.number, newest(listed).and_then(|newest| newest.etag()))).collect(),
+            successors: self.successors(&listed),
             listed,
             head: self.head.clone(),
             ended: self.ended,
         }
+    }
+
+    /// The last of them before this number, so many at most. Costs in proportion to that, unless time goes back somewhere.
+    #[must_use]
+    pub fn tail(&self, start: Option<WallTime>, end: Option<WallTime>, before: u64, count: usize) -> Tail {
+        let listed: Vec<_> = self.between_before(start, end, before).rev().take(count).cloned().collect();
+        Tail { successors: self.successors(&listed), listed }
+    }
+
+    /// Of those whose name was listed again, what tells the bytes of the last listing from others.
+    fn successors(&self, listed: &[Arc<Listed>]) -> HashMap<u64, Option<u64>> {
+        let again = listed.iter().filter(|listed| listed.is_listed_again());
+        let newest = |listed: &Arc<Listed>| self.at(*self.names.get(&self.hasher.hash_one(listed.name()))?);
+        again.map(|listed| (listed.number, newest(listed).and_then(|newest| newest.etag()))).collect()
     }
 
     /// Which these are; `None`, when there are none.
@@ -76,6 +101,8 @@ impl History {
         Some(SegmentSpan {
             first: first.number,
             last: last.number,
+            begins: first.at,
+            heard: last.heard,
             listed: self.forgotten + self.listed.len() as u64,
             ends: last.end(),
             is_to_the_last: Some(last.number) == self.listed.back().map(|last| last.number),
@@ -88,6 +115,18 @@ impl History {
         start: Option<WallTime>,
         end: Option<WallTime>,
     ) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
+        self.between_before(start, end, u64::MAX)
+    }
+
+    /// The same of those before this number.
+    fn between_before(
+        &self,
+        start: Option<WallTime>,
+        end: Option<WallTime>,
+        before: u64,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
+        let oldest = self.listed.front().map_or(0, |oldest| oldest.number);
+        let below = usize::try_from(before.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let is_after = move |listed: &Arc<Listed>| start.is_none_or(|start| listed.end() > start);
         let is_before = move |listed: &Arc<Listed>| end.is_none_or(|end| listed.at < end);
         let (mut from, mut to) = (0, self.listed.len());
@@ -95,6 +134,8 @@ impl History {
             from = self.listed.partition_point(|listed| !is_after(listed));
             to = self.listed.partition_point(is_before).max(from);
         }
-        self.listed.range(from..to).filter(move |listed| is_after(listed) && is_before(listed))
+        // Numbers are consecutive.
+        let to = to.min(below);
+        self.listed.range(from.min(to)..to).filter(move |listed| is_after(listed) && is_before(listed))
     }
 }

@@ -15,21 +15,35 @@ use crate::model::clock::WallTime;
 const STEADY_MS: u64 = 3_000;
 /// How far the cuts of renditions may be from each other at the same place: sound is cut where its frames end.
 const CUTS_DIFFER: Duration = Duration::from_millis(250);
-/// So many segments that no version was heard to list are counted as missing; a longer hole is a new beginning.
+/// So many segments that no version was heard to list are counted as missing; a longer hole is a new beginning. The first number is believed
+/// of dates alone, the second one where as much time has gone by here too: some hours.
 const MAX_UNHEARD: u64 = 256;
+const MAX_UNHEARD_LONG: u64 = 8192;
+/// So many discontinuities more than before are taken from what the playlist or another rendition says.
+const MAX_BREAKS: u64 = 64;
 /// So many of the last segments are looked at again for bytes that have come since they were listed.
 const LOOKED_AT_AGAIN: usize = 16;
 /// So many tags of the whole list are remembered.
 const HEAD_TAGS: usize = 16;
 
+/// Where a rendition begins or goes on, as the others are asked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Juncture {
+    /// When that is, in the time of the stream, if dates tell.
+    pub begins: Option<WallTime>,
+    /// It does not play on from what was before it.
+    pub breaks: bool,
+    /// When this rendition was heard last before.
+    pub since: Option<WallTime>,
+}
+
 impl History {
     /// Takes up a version of the playlist; hands over what is new. `stored` tells of a URI what is known of its bytes.
     pub fn follow(&mut self, media: &Media, step: Step, now: WallTime, stored: impl Fn(&str) -> StoredBytes) -> Vec<Arc<Listed>> {
-        self.follow_beside(media, step, now, stored, |_, _| None)
+        self.follow_beside(media, step, now, stored, |_| None)
     }
 
-    /// The same of one of several renditions. `beside` tells which discontinuity number the others have for what begins then, and
-    /// breaks there or not ([`Self::goes_with`]): matching content has matching numbers (RFC 8216 6.2.4), also where one rendition
+    /// The same of one of several renditions. `beside` tells which discontinuity number the others have there ([`Self::goes_with`]): matching content has matching numbers (RFC 8216 6.2.4), also where one rendition
     /// was silent, or came later.
     pub fn follow_beside(
         &mut self,
@@ -37,8 +51,10 @@ impl History {
         step: Step,
         now: WallTime,
         stored: impl Fn(&str) -> StoredBytes,
-        beside: impl Fn(Option<WallTime>, bool) -> Option<u64>,
+        beside: impl Fn(Juncture) -> Option<u64>,
     ) -> Vec<Arc<Listed>> {
+        let since = self.listed.back().and_then(|last| last.heard);
+        let at = |begins: Option<WallTime>, breaks: bool| Juncture { begins, breaks, since };
         let step = match step {
             Step::Unknown => self.judge(media),
             Step::UnknownAndNew if self.judge(media) == Step::On => Step::On,
@@ -67,18 +83,35 @@ impl History {
         let tags = media.segments[..fresh].iter().filter(|segment| segment.discontinuity).count() as u64;
         let mut told = told(&media.segments[..fresh]);
         let mut texts = Texts::new(media, self.listed.back());
+        // What the encoder has counted before the first new one.
+        let counted = media.discontinuity_sequence.saturating_add(tags);
+        let mut crossed = 0;
         if step == Step::On {
             let begins = media.segments[fresh].program_date_time.or(told);
-            let unheard = self.unheard(&media.segments[fresh], begins, now, left);
-            new.extend(unheard.into_iter().map(|listed| self.push(listed)));
+            let unheard = self.unheard(&media.segments[fresh], begins, now, left, &beside);
+            if !unheard.is_empty() {
+                // What broke in the meantime stands in no list any more, but the encoder and the others have counted it.
+                let (before, breaks) =
+                    (self.listed.back().map_or(0, |last| last.discontinuities), media.segments[fresh].discontinuity);
+                let by_encoder = self.stated.map_or(0, |stated| counted.saturating_sub(stated));
+                let by_others = beside(at(begins, breaks)).map_or(0, |number| number.saturating_sub(before + u64::from(breaks)));
+                crossed = by_encoder.max(by_others).min(MAX_BREAKS);
+                let to = before.saturating_add(crossed);
+                let within = |mut listed: Listed| {
+                    listed.discontinuities = listed.discontinuities.min(to);
+                    listed
+                };
+                new.extend(unheard.into_iter().map(|listed| self.push(within(listed))));
+                crossed = to.saturating_sub(self.listed.back().map_or(0, |last| last.discontinuities));
+            }
         }
         let others = &media.verbatim.others;
         // All that the playlist breaks within itself is counted on from its first new segment.
-        let mut base = media.discontinuity_sequence.saturating_add(tags);
+        let mut base = counted;
         if self.listed.is_empty() {
             let begins = media.segments[fresh].program_date_time.or(told);
             let first = media.segments[fresh].discontinuity;
-            base = base.max(beside(begins, false).map_or(0, |number| number.saturating_sub(u64::from(first))));
+            base = base.max(beside(at(begins, false)).map_or(0, |number| number.saturating_sub(u64::from(first))));
         }
         // A date range that is new and stands with what is not: it was said of what is to come.
         let mut late: Vec<_> = others[..media.segments[fresh].others.start]
@@ -94,13 +127,14 @@ impl History {
                     Step::From { breaks, .. } => breaks,
                     _ => last.sequence.saturating_add(1) != segment.sequence,
                 });
-            let discontinuity = segment.discontinuity || breaks;
+            let crossed = if index == fresh { crossed } else { 0 };
+            let discontinuity = segment.discontinuity || breaks || crossed > 0;
             let number = match before {
                 Some(last) if breaks => {
                     let next = last.discontinuities.saturating_add(1);
-                    next.max(beside(told, true).unwrap_or(0))
+                    next.max(beside(at(told, true)).unwrap_or(0)).min(next.saturating_add(MAX_BREAKS))
                 }
-                Some(last) => last.discontinuities.saturating_add(u64::from(discontinuity)),
+                Some(last) => last.discontinuities.saturating_add(crossed + u64::from(segment.discontinuity)),
                 None => base.saturating_add(u64::from(segment.discontinuity)),
             };
             if discontinuity && before.is_some() {
@@ -140,21 +174,26 @@ impl History {
             told = told.map(|at| at + segment.duration);
             new.push(self.push(listed));
         }
+        let breaks = media.segments[fresh..].iter().filter(|segment| segment.discontinuity).count() as u64;
+        self.stated = Some(counted.saturating_add(breaks));
         new
     }
 
-    /// Which discontinuity number another rendition has for what begins at this time of the stream and was heard now: that of this one
-    /// at that time, by their dates; else what comes after its last one, whose own break may just have been heard.
+    /// Which discontinuity number another rendition has for what begins there and was heard now: that of this one at that time, by their
+    /// dates; else what comes after its last one, whose own break may have been heard already.
     #[must_use]
-    pub fn goes_with(&self, begins: Option<WallTime>, breaks: bool, now: WallTime) -> Option<u64> {
+    pub fn goes_with(&self, other: Juncture, now: WallTime) -> Option<u64> {
+        let Juncture { begins, breaks, since } = other;
         let last = self.listed.back()?;
         let begins = begins.filter(|_| last.dated || last.counted).map(|begins| begins + CUTS_DIFFER);
         if let Some(same) = begins.and_then(|begins| self.between(Some(begins), None).find(|listed| listed.at <= begins)) {
             return Some(same.discontinuities);
         }
         let just_now = Duration::from_secs(self.head.target.max(1)).saturating_mul(3);
-        // What lies beyond all that was heard here can be no break that was.
-        let has_broken = begins.is_none() && self.broke.is_some_and(|broke| now.since(broke) <= just_now);
+        // What lies beyond all that was heard here can be no break that was. Without dates it is one that the other has not heard of, if
+        // there is such a one.
+        let is_same = |broke: WallTime| since.is_some_and(|since| broke > since) || now.since(broke) <= just_now;
+        let has_broken = begins.is_none() && self.broke.is_some_and(is_same);
         Some(last.discontinuities.saturating_add(u64::from(breaks && !has_broken)))
     }
 
@@ -189,14 +228,24 @@ impl History {
 
     /// What lies between the last segment and one whose number leaves a hole, if the encoder went on meanwhile and a version was not
     /// heard: as much time has gone by as these played. One that jumps ahead otherwise has begun anew (RFC 8216 6.2.2 allows no hole).
-    /// `left` is how long the new ones play.
-    fn unheard(&self, next: &Segment, begins: Option<WallTime>, now: WallTime, left: Duration) -> Vec<Listed> {
+    /// `left` is how long the new ones play. By dates, each has the discontinuity number that the others have at its time.
+    fn unheard(
+        &self,
+        next: &Segment,
+        begins: Option<WallTime>,
+        now: WallTime,
+        left: Duration,
+        beside: impl Fn(Juncture) -> Option<u64>,
+    ) -> Vec<Listed> {
         let Some(last) = self.listed.back() else { return Vec::new() };
         let count = next.sequence.saturating_sub(last.sequence.saturating_add(1));
-        if count == 0 || count > MAX_UNHEARD || last.duration.is_zero() {
+        let usual = millis(last.duration).saturating_mul(count);
+        // No more are made of a few words than time has made room for.
+        let has_gone_by = || last.heard.is_some_and(|heard| millis(now.since(heard)) >= usual / 2);
+        let is_believed = count <= MAX_UNHEARD || count <= MAX_UNHEARD_LONG && usual >= count * 100 && has_gone_by();
+        if count == 0 || !is_believed || last.duration.is_zero() {
             return Vec::new();
         }
-        let usual = millis(last.duration).saturating_mul(count);
         let dated = begins.filter(|_| last.dated || last.counted);
         let between = dated.map(|begins| begins.millis().saturating_sub(last.end().millis()));
         let went_on = match between {
@@ -210,20 +259,28 @@ impl History {
             return Vec::new();
         }
         let each = Duration::from_millis(between.unwrap_or(usual) / count).min(Duration::from_secs(self.head.target.max(1)));
-        let one = |count: u64| Listed {
-            number: last.number.saturating_add(count),
-            sequence: last.sequence.saturating_add(count),
-            uri: Box::from(NO_URI),
-            duration: each,
-            at: last.end() + each.saturating_mul(u32::try_from(count - 1).unwrap_or(u32::MAX)),
-            dated: false,
-            discontinuity: false,
-            range: None,
-            heard: Some(now),
-            lost: true,
-            tags: None,
-            found_out: FoundOut::default(),
-            ..Listed::clone(last)
+        let (mut discontinuities, is_dated) = (last.discontinuities, begins.is_some() && (last.dated || last.counted));
+        let one = |count: u64| {
+            let at = last.end() + each.saturating_mul(u32::try_from(count - 1).unwrap_or(u32::MAX));
+            let there = if is_dated { beside(Juncture { begins: Some(at), breaks: false, since: None }).unwrap_or(0) } else { 0 };
+            let before = discontinuities;
+            discontinuities = before.max(there);
+            Listed {
+                number: last.number.saturating_add(count),
+                sequence: last.sequence.saturating_add(count),
+                discontinuities,
+                uri: Box::from(NO_URI),
+                duration: each,
+                at,
+                dated: false,
+                discontinuity: discontinuities > before,
+                range: None,
+                heard: Some(now),
+                lost: true,
+                tags: None,
+                found_out: FoundOut::default(),
+                ..Listed::clone(last)
+            }
         };
         (1..=count).map(one).collect()
     }

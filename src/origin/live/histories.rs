@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::ByKey;
 use super::places::Places;
-use crate::hls::history::{History, Listed, SegmentSpan, Step, StoredBytes, Stretch};
+use crate::hls::history::{History, Juncture, Listed, SegmentSpan, Step, StoredBytes, Stretch, Tail};
 use crate::hls::playlist::Media;
 use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace};
@@ -88,10 +88,10 @@ impl Histories {
         stored: impl Fn(&str) -> StoredBytes,
         renditions: impl Fn() -> Vec<Key>,
     ) {
-        let beside = |begins: Option<WallTime>, breaks: bool| {
+        let beside = |juncture: Juncture| {
             let goes_with = |other: &Key| {
                 let kept = self.table.lock().by_playlist.get(other).map(Arc::clone)?;
-                kept.try_lock()?.history.goes_with(begins, breaks, now)
+                kept.try_lock()?.history.goes_with(juncture, now)
             };
             renditions().iter().filter(|other| *other != playlist).filter_map(goes_with).max()
         };
@@ -175,6 +175,19 @@ impl Histories {
         let kept = self.table.lock().by_playlist.get(playlist).map(Arc::clone)?;
         let kept = kept.lock();
         Some(kept.history.stretch(start, end))
+    }
+
+    /// Which segments lie between two moments, and the last of them before this number; nothing, where there are none.
+    pub(super) fn tail(
+        &self,
+        playlist: &Key,
+        (start, end): (Option<WallTime>, Option<WallTime>),
+        before: u64,
+        count: usize,
+    ) -> Option<(SegmentSpan, Tail)> {
+        let kept = self.table.lock().by_playlist.get(playlist).map(Arc::clone)?;
+        let kept = kept.lock();
+        Some((kept.history.span(start, end)?, kept.history.tail(start, end, before, count)))
     }
 
     pub(super) fn remove(&self, playlist: &Key) {

@@ -70,7 +70,7 @@ use self::segment::Arrival;
 use self::state::{LiveState, patience};
 use self::streams::MasterVersion;
 use self::turns::{PlaylistTurn, Turns};
-use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch};
+use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch, Tail};
 use crate::hls::playlist::{Media, Playlist, Variables};
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
@@ -282,10 +282,21 @@ impl Live {
         self.histories.stretch(key, start, end)
     }
 
-    /// The largest target duration of the renditions of its stream, in seconds.
-    pub(super) fn target_of_renditions(&self, key: &Key) -> u64 {
+    /// Which segments lie between two moments, and the last of them before this number; nothing, where there are none.
+    pub(super) fn tail(
+        &self,
+        key: &Key,
+        span: (Option<WallTime>, Option<WallTime>),
+        before: u64,
+        count: usize,
+    ) -> Option<(SegmentSpan, Tail)> {
+        self.histories.tail(key, span, before, count)
+    }
+
+    /// The largest target duration of the renditions of its stream and of these, in seconds.
+    pub(super) fn target_of_renditions(&self, key: &Key, and_of: &[Key]) -> u64 {
         let renditions = self.state.lock().streams.renditions(key);
-        self.histories.target(&renditions)
+        self.histories.target(&renditions).max(self.histories.target(and_of))
     }
 
     /// Which segments lie between two moments, if any; `None` when the playlist has no history. Cancel-safe.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::past::TooFar;
 use super::{Found, Read, ReadSpec, Reader, made};
 use crate::auth::grant::Grant;
 use crate::auth::secret::Secret;
@@ -26,6 +27,8 @@ use crate::origin::{OriginError, Shift, legible};
 const RELATIVE_MAX_AGE: u64 = 1;
 /// A rendition that ends this long before another one stands still, and is not waited for.
 const STANDS_STILL: Duration = Duration::from_secs(30);
+/// So many segments are looked at where that is asked for; what takes more is done elsewhere.
+const LOOKED_AT_HERE: usize = 512;
 /// The longest multivariant playlist that is made, in bytes.
 const MAX_MADE: usize = 16 << 20;
 
@@ -96,53 +99,122 @@ async fn shifted(reader: Reader<'_>, found: Found) -> Result<Found, OriginError>
     let meta = found.meta();
     let (hosted, grant, object) = (Arc::clone(reader.hosted), reader.grant.clone(), reader.object.clone());
     let body = found.body().clone();
-    let work = move || {
-        let text = std::str::from_utf8(&body).ok()?;
-        let Ok(Playlist::Multivariant(_)) = playlist::parse(&body) else { return None };
-        of_its_time(&hosted, &grant, &object, text, shift)
+    let work = move |budget: usize| {
+        let text = std::str::from_utf8(&body).ok().filter(|_| matches!(playlist::parse(&body), Ok(Playlist::Multivariant(_))));
+        text.map_or(Ok(None), |text| {
+            PastMultivariant { hosted: &hosted, grant: &grant, object: &object, shift, budget }.make(text)
+        })
     };
-    let rewritten = reader.hosted.work.of_readers.work(found.body().len(), work).await?;
-    let body = rewritten.ok_or(OriginError::NothingRetained)?;
+    let (heavy, again) = (&reader.hosted.work.of_readers, work.clone());
+    let made = match heavy.work(found.body().len(), move || work(LOOKED_AT_HERE)).await? {
+        Ok(made) => made,
+        // Of much that was listed nothing is there: that takes long to see.
+        Err(TooFar) => heavy.work(usize::MAX, move || again(usize::MAX)).await?.unwrap_or_default(),
+    };
+    let body = made.ok_or(OriginError::NothingRetained)?;
     let max_age = if shift.relative { found.max_age.min(RELATIVE_MAX_AGE) } else { found.max_age };
     let meta = Meta { liveness: meta.liveness.clone(), ..made::describe(reader.hosted, &reader.object.key, found.left) };
     Ok(Found::made(made::playlist(reader.hosted, &reader.object.key, meta, body.into_bytes()), found.left, max_age))
 }
 
-/// The multivariant playlist with what there is of it in a window; `None`: nothing.
-fn of_its_time(hosted: &Hosted, grant: &Grant, object: &ObjectId, text: &str, shift: Shift) -> Option<String> {
-    let mut known: HashMap<Key, Option<WallTime>> = HashMap::new();
-    let mut ends = |uri: &str| {
-        let child = uri::meant(object, uri).map(|meant| match meant {
+/// A multivariant playlist of a window, in the making.
+struct PastMultivariant<'a> {
+    hosted: &'a Hosted,
+    grant: &'a Grant,
+    object: &'a ObjectId,
+    shift: Shift,
+    /// How many segments may still be looked at.
+    budget: usize,
+}
+
+/// Between which moments each media playlist lists something in the window, if there is something.
+type Reaches = HashMap<Key, Option<(WallTime, WallTime)>>;
+
+impl PastMultivariant<'_> {
+    /// The playlist with what there is of it in the window; `None`: nothing. `newest` is what it is now.
+    fn make(&mut self, newest: &str) -> Result<Option<String>, TooFar> {
+        let (mut text, mut known) = (Arc::from(newest), Reaches::new());
+        let editions = self.hosted.work.editions.of(&self.object.key);
+        if !editions.is_empty() {
+            // That which has most of what was then; what grows is what it is now, as long as there is anything of that.
+            let grows = !self.shift.window.is_closed(self.hosted.hot.clock().wall());
+            let mut most = self.length(newest, &mut known)?;
+            for edition in editions.into_iter().rev() {
+                let length = self.length(&edition, &mut known)?;
+                if length > most && (most.is_zero() || !grows) {
+                    (text, most) = (edition, length);
+                }
+            }
+        }
+        self.look_up(&text, &mut known)?;
+        Ok(self.named(&text, &known))
+    }
+
+    fn child(&self, uri: &str) -> Option<Key> {
+        let child = uri::meant(self.object, uri).map(|meant| match meant {
             Meant::Ours(found) | Meant::Under { object: found, .. } => found,
         });
-        let child = child.filter(|child| child.namespace == object.namespace)?;
-        *known.entry(child.key.clone()).or_insert_with(|| hosted.ends(grant, &child, shift.window))
-    };
-    // All that was counted from now has one end, which all have reached but those that stand still: it is there at once.
-    let mut window = shift.window;
-    if shift.relative {
-        let mut all = Vec::new();
+        child.filter(|child| child.namespace == self.object.namespace).map(|child| child.key)
+    }
+
+    /// Looks up what is not known yet of what is named.
+    fn look_up(&mut self, text: &str, known: &mut Reaches) -> Result<(), TooFar> {
+        let mut children = Vec::new();
         let _ = renditions::choose(text, |uri| {
-            all.extend(ends(uri));
+            children.extend(self.child(uri));
             Choice::LeftOut
         });
-        let newest = all.iter().max().copied()?;
-        let reached = all.into_iter().filter(|end| newest.since(*end) <= STANDS_STILL).min();
-        window.end = window.end.min(reached.filter(|end| window.start.is_none_or(|start| *end > start))).or(window.end);
+        for key in children {
+            if !known.contains_key(&key) {
+                let child = ObjectId { namespace: self.object.namespace.clone(), key };
+                let reach = self.hosted.reach(self.grant, &child, self.shift.window, &mut self.budget)?;
+                known.insert(child.key, reach);
+            }
+        }
+        Ok(())
     }
-    let query = window.to_string();
-    let asked = |uri: &str| {
-        let (before, fragment) = uri.split_at(uri.find('#').unwrap_or(uri.len()));
-        let joint = match before.find('?') {
-            None => "?",
-            Some(at) if at + 1 == before.len() => "",
-            Some(_) => "&",
+
+    /// How much of the window the media playlists have that are named there: that of them which has most.
+    fn length(&mut self, text: &str, known: &mut Reaches) -> Result<Duration, TooFar> {
+        self.look_up(text, known)?;
+        let mut most = Duration::ZERO;
+        let _ = renditions::choose(text, |uri| {
+            let reach = self.child(uri).and_then(|child| *known.get(&child)?);
+            most = most.max(reach.map_or(Duration::ZERO, |(begins, ends)| ends.since(begins)));
+            Choice::LeftOut
+        });
+        Ok(most)
+    }
+
+    /// The playlist with its media playlists asked for the window.
+    fn named(&self, text: &str, known: &Reaches) -> Option<String> {
+        let ends = |uri: &str| Some((*known.get(&self.child(uri)?)?)?.1);
+        let Shift { mut window, relative, late } = self.shift;
+        // All that was counted from now has one end, which all have reached but those that stand still: it is there at once.
+        if relative {
+            let mut all = Vec::new();
+            let _ = renditions::choose(text, |uri| {
+                all.extend(ends(uri));
+                Choice::LeftOut
+            });
+            let newest = all.iter().max().copied()?;
+            let reached = all.into_iter().filter(|end| newest.since(*end) <= STANDS_STILL).min();
+            window.end = window.end.min(reached.filter(|end| window.start.is_none_or(|start| *end > start))).or(window.end);
+        }
+        let query = format!("{window}{}", if relative || late { "&late=1" } else { "" });
+        let asked = |uri: &str| {
+            let (before, fragment) = uri.split_at(uri.find('#').unwrap_or(uri.len()));
+            let joint = match before.find('?') {
+                None => "?",
+                Some(at) if at + 1 == before.len() => "",
+                Some(_) => "&",
+            };
+            Choice::Named([before, joint, &query, fragment].concat())
         };
-        Choice::Named([before, joint, &query, fragment].concat())
-    };
-    // What is called by a variable is known to who asks, and not here (RFC 8216bis 4.3).
-    let choice = |uri: &str| if is_unknown(uri) || ends(uri).is_some() { asked(uri) } else { Choice::LeftOut };
-    renditions::choose(text, choice).map(|chosen| chosen.text).filter(|text| text.len() <= MAX_MADE)
+        // What is called by a variable is known to who asks, and not here (RFC 8216bis 4.3).
+        let choice = |uri: &str| if is_unknown(uri) || ends(uri).is_some() { asked(uri) } else { Choice::LeftOut };
+        renditions::choose(text, choice).map(|chosen| chosen.text).filter(|text| text.len() <= MAX_MADE)
+    }
 }
 
 /// Where the reader asks for a delta update, and the packager offers them: the playlist without what lies beyond its skip boundary. Made
