@@ -338,6 +338,16 @@ fn recorded(server: &Server) {
     let files: u64 = first.split(": ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!(second.contains(&format!("{files} files")) && second.contains(&format!("{} were here", files - 1)), "{second}");
     assert_eq!(server.plain("GET", &format!("clips/two/0/{name}"), b"").body, fs::read(commanded.join("0").join(&name)).unwrap());
+    // Its place is given to another one.
+    let place = url("clips/two");
+    let arguments = [&*base, "--playlist", "ch/hi/p.m3u8", "--replace", "--out", &place];
+    let replaced = command(&arguments, &origin.player, &environment);
+    assert!(replaced.status.success(), "{}", String::from_utf8_lossy(&replaced.stderr));
+    assert_eq!(
+        [format!("0/{name}"), "master.m3u8".to_owned()].map(|name| server.plain("GET", &format!("clips/two/{name}"), b"").status),
+        [404; 2]
+    );
+    assert_eq!(server.plain("GET", &format!("clips/two/{name}"), b"").status, 200);
     // What is nobody's harvest is left alone, and what does not answer is a failure.
     let other = command(&[&base, "--playlist", "ch/master.m3u8", "--out", &url("clips")], &origin.player, &environment);
     assert_eq!(other.status.code(), Some(1), "{other:?}");
@@ -541,4 +551,77 @@ fn a_key_in_the_url_is_a_key() {
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && said.contains("…: 401 ") && !said.contains("missing"), "{said}");
     }
+}
+
+#[test]
+fn a_place_is_given_to_another_harvest_when_that_is_said() {
+    let (origin, recordings, folder) = recorder("");
+    (1..=4).for_each(|number| origin.store(&format!("{number}.ts"), format!("media {number}")));
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n";
+    let list =
+        |numbers: [u32; 3]| numbers.iter().fold(head.to_owned(), |text, number| format!("{text}#EXTINF:2,\n{number}.ts\n"));
+    let broken = list([1, 2, 3]).replace("#EXTINF:2,\n1.ts", "#EXT-X-MAP:URI=\"none.mp4\"\n#EXTINF:2,\n1.ts");
+    origin.store("broken.m3u8", broken + "#EXT-X-ENDLIST\n");
+    origin.store("whole.m3u8", list([2, 3, 4]) + "#EXT-X-ENDLIST\n");
+    let out = folder.path().join("clip");
+    let base = format!("http://{}", origin.address);
+    let harvest = |playlist: &str, more: &[&str]| {
+        let arguments = [&[&*base, "--playlist", playlist, "--out", out.to_str().unwrap()], more].concat();
+        let said = command(&arguments, &origin.player, &[]);
+        (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+    };
+    let files = || {
+        let mut names: Vec<_> =
+            fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    let (status, _) = harvest("broken.m3u8", &[]);
+    assert_eq!((status, &*files()), (Some(1), "1.ts 2.ts 3.ts harvest.json"), "as far as it came");
+    // Another one is told what is there, whether that is whole, and what can be done.
+    let (status, said) = harvest("whole.m3u8", &[]);
+    assert_eq!(status, Some(1));
+    for words in ["another harvest", "broken.m3u8, which is not whole", "--replace", "another place"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // What nobody's harvest has written is in the way of it.
+    fs::write(out.join("notes.txt"), "mine").unwrap();
+    let (status, said) = harvest("whole.m3u8", &["--replace"]);
+    assert!(status == Some(1) && said.contains("notes.txt") && said.contains("nothing is deleted"), "{said}");
+    assert_eq!(files(), "1.ts 2.ts 3.ts harvest.json notes.txt");
+    fs::remove_file(out.join("notes.txt")).unwrap();
+    // A file that was cut short by a kill is its own.
+    fs::write(out.join("3.part"), "m").unwrap();
+    fs::write(out.join("2.ts"), "MEDIA 2").unwrap();
+    let (status, said) = harvest("whole.m3u8", &["--replace"]);
+    assert_eq!((status, &*files()), (Some(0), "2.ts 3.ts 4.ts harvest.json playlist.m3u8"), "{said}");
+    assert_eq!(fs::read(out.join("2.ts")).unwrap(), b"media 2", "nothing of the old one is taken for the new one's");
+    let (status, said) = harvest("broken.m3u8", &[]);
+    assert!(status == Some(1) && said.contains("whole.m3u8; order"), "{said}");
+    // By order, and of the same words: it begins anew.
+    let mut what = json!({"namespace": NAMESPACE, "playlist": "broken.m3u8", "out": "a"});
+    assert_eq!(carried_out(&origin, &what)["state"], "failed");
+    what["playlist"] = json!("whole.m3u8");
+    let refused = carried_out(&origin, &what);
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("\"replace\": true")), "{refused}");
+    what["replace"] = json!(true);
+    for _ in 0..2 {
+        let done = carried_out(&origin, &what);
+        assert_eq!((&done["state"], &done["kept"], &done["files"]), (&json!("done"), &json!(0), &json!(3)), "{done}");
+    }
+    assert!(recordings.join("a/4.ts").exists() && !recordings.join("a/1.ts").exists());
+}
+
+#[test]
+fn an_order_names_what_it_leaves_out() {
+    let (origin, _recordings, _folder) = recorder("");
+    origin.store("1.ts", "media");
+    origin.store("v.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n");
+    origin.store("m.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2\nnever.m3u8\n");
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "m.m3u8", "out": "a"}));
+    assert_eq!(
+        (&done["state"], &done["left_out"]),
+        (&json!("done"), &json!(["never.m3u8: nothing of it is in the window"])),
+        "{done}"
+    );
 }

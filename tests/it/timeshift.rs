@@ -249,3 +249,70 @@ fn a_restart_keeps_the_past() {
     let text = ask(&origin, "p.m3u8", window).text();
     assert_eq!((segments(&text).len(), text.contains("#EXT-X-DISCONTINUITY\n")), (9, false), "and it goes on: {text}");
 }
+
+/// Segments of this name, as far as they are told to be.
+fn named(name: &str, numbers: std::ops::RangeInclusive<u64>, date: &str) -> String {
+    let text = media(*numbers.start(), *numbers.end(), date);
+    text.lines().fold(String::new(), |text, line| text + if line.ends_with(".ts") { name } else { "" } + line + "\n")
+}
+
+#[test]
+fn a_window_has_the_multivariant_playlist_of_its_time() {
+    let origin = Origin::start();
+    let master = |run: u32| {
+        format!(
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"sound_w{run}.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1.42c00b,mp4a.40.2\",AUDIO=\"a\"\nlist_w{run}.m3u8\n"
+        )
+    };
+    for run in 1..=3 {
+        for name in ["list", "sound"] {
+            let names = format!("{name}{run}-");
+            (0..4).for_each(|number| origin.store(&format!("{names}{number}.ts"), "media"));
+            let last = if run == 2 { 3 } else { 1 };
+            // The target duration that the picture has needs to be that of the sound.
+            let text = named(&names, 0..=last, &format!("2026-01-01T00:0{run}:00Z"));
+            let text = if name == "list" { text.replace("DURATION:2", "DURATION:4") } else { text };
+            origin.store(&format!("{name}_w{run}.m3u8"), text);
+        }
+        origin.store("m.m3u8", master(run));
+        // Once more, and as most versions come: with nothing new.
+        origin.store("m.m3u8", master(run));
+    }
+    let uris = |query: &str| segments(&ask(&origin, "m.m3u8", query).text()).join(" ");
+    for (window, run) in [
+        ("start=2026-01-01T00:00:00Z&end=2026-01-01T00:01:30Z", 1),
+        ("start=2026-01-01T00:02:00Z&end=2026-01-01T00:02:30Z", 2),
+        ("start=2026-01-01T00:03:00Z&end=2026-01-01T00:03:30Z", 3),
+        // Over all of them, that of which there is most; what grows, that which does.
+        ("start=2026-01-01T00:00:00Z&end=2026-01-01T00:03:30Z", 2),
+        ("start=2026-01-01T00:00:00Z", 3),
+        ("end=2026-01-01T00:01:30Z", 1),
+    ] {
+        let window = window.replace("Z", ".000Z");
+        assert_eq!(uris(&window), format!("list_w{run}.m3u8?{window}"));
+        let lists = ["list", "sound"].map(|name| ask(&origin, &format!("{name}_w{run}.m3u8"), &window).text());
+        assert_eq!(rules::across(&[("list", &lists[0]), ("sound", &lists[1])]), vec![], "{lists:?}");
+    }
+    assert_eq!(ask(&origin, "m.m3u8", "start=2026-01-01T00:04:00Z").status, 404);
+    // Who asks once is told so further down.
+    let once = "start=2026-01-01T00:01:00.000Z&end=2026-01-01T00:01:30.000Z&late=1";
+    assert_eq!(uris(once), format!("list_w1.m3u8?{once}"));
+    // A recording has it too, and says what it leaves out.
+    let out = origin.folder().join("clip");
+    let mut harvest = Command::new(BINARY);
+    harvest.args(["harvest", &format!("http://{}", origin.address), "--playlist", "m.m3u8", "--key", &origin.player]);
+    harvest.args(["--from", "2026-01-01T00:01:00Z", "--to", "2026-01-01T00:01:30Z", "--out"]).arg(&out);
+    let done = harvest.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && out.join("0/sound1-0.ts").exists() && out.join("1/list1-1.ts").exists(), "{done:?}");
+    for name in ["list_w3.m3u8", "sound_w3.m3u8"] {
+        let line = said.lines().find(|line| line.contains("left out") && line.contains(name));
+        assert!(line.is_some_and(|line| line.ends_with("nothing of it is in the window")), "{said}");
+    }
+    // What is deleted has no past.
+    let delete = Request::new("DELETE", origin.path("m.m3u8")).bearer(&origin.encoder).send(origin.address);
+    assert_eq!(delete.status, 204);
+    origin.store("m.m3u8", master(3));
+    assert_eq!(ask(&origin, "m.m3u8", "end=2026-01-01T00:01:30Z").status, 404);
+}

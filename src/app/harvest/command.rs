@@ -55,6 +55,9 @@ pub(in crate::app) struct HarvestRequest {
     /// Copy content keys too. Without it the recording names them where they are.
     #[arg(long)]
     keys: bool,
+    /// Begin anew where an earlier harvest went, and delete what that has copied there.
+    #[arg(long)]
+    replace: bool,
     /// Certificates of authorities to be trusted beside the system's, a PEM file.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -98,10 +101,9 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let harvest = Harvest { source: Source::Server(server), sink, keys: request.keys, counts: Arc::clone(&counts) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let name = runtime.block_on(async {
-        let record = HarvestRecord { playlist: redacted(&entry), asked: asked.words(), window: window.to_string() };
-        let record = resume(&harvest.sink, record).await?;
+        let record = resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace).await?;
         tokio::select! {
-            name = harvest.copy(&entry, &record.window) => name,
+            name = harvest.copy(&entry, record) => name,
             never = draw(&counts) => match never {},
         }
     })?;
@@ -115,7 +117,7 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
         if kept > 0 { format!(", {kept} were here already") } else { String::new() }
     ))?;
     for left_out in counts.left_out.lock().iter() {
-        print(&format!("  left out, for nothing of it is in this window: {left_out}"))?;
+        print(&format!("  left out: {left_out}"))?;
     }
     Ok(())
 }

@@ -68,6 +68,7 @@ struct Job {
     window: Mutex<Window>,
     out: Out,
     keys: bool,
+    replaces: bool,
     at: WallTime,
     counts: Arc<CopyCounts>,
     cancel: CancellationToken,
@@ -193,6 +194,7 @@ impl Inner {
             window: Mutex::new(window),
             out,
             keys: order.keys,
+            replaces: order.replace,
             at: now,
             counts: Arc::default(),
             cancel: self.stop.child_token(),
@@ -273,8 +275,8 @@ impl Inner {
             Out::Bucket(location) => bucket(location, &self.access)?,
         };
         let namespace = &job.entry.namespace;
-        let (playlist, query) = (format!("{namespace}/{}", job.entry.key), job.window.lock().to_string());
-        let record = resume(&sink, HarvestRecord { playlist, asked: job.asked.words(), window: query }).await?;
+        let (playlist, window) = (format!("{namespace}/{}", job.entry.key), *job.window.lock());
+        let record = resume(&sink, HarvestRecord::new(playlist, &job.asked, window), job.replaces).await?;
         let window = window::parse(&record.window).context("harvest.json is damaged: name another place")?;
         *job.window.lock() = window;
         // Who orders may read all of the namespace, and nothing that its playlists name elsewhere.
@@ -287,7 +289,7 @@ impl Inner {
         let inside = Inside { origin: self.origin.clone(), grant, entry: job.entry.clone(), window };
         let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));
         let harvest = Harvest { source, sink, keys: job.keys, counts };
-        let name = harvest.copy(&job.url, &record.window).await?;
+        let name = harvest.copy(&job.url, record).await?;
         Ok(job.out.below(&name))
     }
 }
@@ -349,6 +351,7 @@ impl Job {
             bytes: CopyCounts::read(&counts.bytes),
             missing: CopyCounts::read(&counts.missing),
             missing_files: counts.named.lock().clone(),
+            left_out: counts.left_out.lock().clone(),
             error,
             ordered: self.at.to_string(),
             ended: ended.map(|at| at.to_string()),

@@ -14,7 +14,7 @@ mod sink;
 mod source;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,8 +27,10 @@ use serde::{Deserialize, Serialize};
 use self::recording::{MediaCopy, Piece};
 use self::sink::Sink;
 use self::source::{Failed, Source};
+use self::window::HarvestWindow;
 use super::client::Url;
 use crate::hls::playlist::{self, Surroundings, Variables, substituted};
+use crate::hls::shift::Window;
 use crate::store;
 
 pub(super) use self::command::{HarvestRequest, run};
@@ -36,6 +38,9 @@ pub(super) use self::jobs::Jobs;
 
 /// What is remembered of a harvest, beside what it has copied.
 const RECORD: &str = "harvest.json";
+/// What a recording's own playlists are called.
+const MASTER: &str = "master.m3u8";
+const PLAYLIST: &str = "playlist.m3u8";
 /// How many of the files that are missing are named.
 const NAMED: usize = 20;
 /// How often a playlist that is about to have its end is asked for, and how long at least and at most: it is twice its target duration.
@@ -51,6 +56,30 @@ struct HarvestRecord {
     playlist: String,
     asked: Vec<Option<String>>,
     window: String,
+    /// What it writes here, as far as that is known: nothing else is deleted when another one takes its place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    files: BTreeSet<String>,
+}
+
+impl HarvestRecord {
+    fn new(playlist: String, asked: &HarvestWindow, window: Window) -> Self {
+        Self { playlist, asked: asked.words(), window: window.to_string(), files: BTreeSet::new() }
+    }
+
+    /// What it is of, as whoever ordered it would say it.
+    fn words(&self) -> String {
+        let asked = ["from", "to", "last"].iter().zip(&self.asked);
+        let words: String = asked.filter_map(|(word, text)| Some(format!(", {word} {}", text.as_deref()?))).collect();
+        format!("{}{words}", self.playlist)
+    }
+
+    /// Whether it has written this file, or was about to when it was broken off.
+    fn wrote(&self, name: &str) -> bool {
+        let draft = name.strip_suffix("part");
+        name == RECORD
+            || self.files.contains(name)
+            || draft.is_some_and(|stem| self.files.range(stem.to_owned()..).next().is_some_and(|file| file.starts_with(stem)))
+    }
 }
 
 /// How far a harvest has come. Read from elsewhere while it goes on.
@@ -103,20 +132,38 @@ fn bucket(location: &store::Location, access: &store::Access) -> anyhow::Result<
     Ok(Sink::Bucket { folder, url: location.to_string() })
 }
 
-/// Takes up the harvest that was begun there, or begins one.
-async fn resume(sink: &Sink, record: HarvestRecord) -> anyhow::Result<HarvestRecord> {
+/// Takes up the harvest that was begun there, or begins one. `replaces`: it begins anew in any case, and deletes what an earlier harvest
+/// has copied there, and nothing else.
+async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool) -> anyhow::Result<HarvestRecord> {
     let lengths = sink.lengths().await?;
     // One that has copied nothing, because there was nothing or for want of a right, has not taken its place.
     let is_taken = lengths.keys().any(|name| name != RECORD);
+    let place = sink.name("");
     if let Some(text) = sink.read(RECORD).await?.filter(|_| is_taken) {
         let known: HarvestRecord = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
-        if known.playlist != record.playlist || known.asked != record.asked {
-            bail!("{} holds another harvest: name another place", sink.name(""));
+        if !replaces {
+            if known.playlist != record.playlist || known.asked != record.asked {
+                let is_whole = lengths.contains_key(MASTER) || lengths.contains_key(PLAYLIST);
+                let state = if is_whole { "" } else { ", which is not whole" };
+                bail!(
+                    "{place} holds another harvest: of {}{state}; order the same again to go on with that, replace it (--replace, or \
+                     \"replace\": true in an order), which deletes what it has copied, or name another place",
+                    known.words()
+                );
+            }
+            return Ok(known);
         }
-        return Ok(known);
-    }
-    if is_taken {
-        bail!("{} is not empty and holds no harvest: name another place", sink.name(""));
+        if let Some(foreign) = lengths.keys().filter(|name| !known.wrote(name)).min() {
+            bail!("{place} holds what no harvest has written there, {foreign} for one: nothing is deleted; name another place");
+        }
+        // What names others goes first: what is left is not to be taken for a recording.
+        let mut names: Vec<_> = lengths.keys().filter(|name| *name != RECORD).collect();
+        names.sort_by_key(|name| (!name.ends_with(MASTER), !name.ends_with(PLAYLIST)));
+        for name in names {
+            sink.delete(name).await?;
+        }
+    } else if is_taken {
+        bail!("{place} is not empty and holds no harvest: name another place");
     }
     sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
     Ok(record)
@@ -130,15 +177,17 @@ struct Harvest {
 }
 
 impl Harvest {
-    /// Copies what the playlist at `entry` has in a window, and says the name of the recording's own playlist.
-    async fn copy(&self, entry: &Url, window: &str) -> anyhow::Result<String> {
-        let mut entry = entry.clone();
-        entry.set_query(Some(window));
+    /// Copies what the playlist at this URL has in the window of the record, and says the name of the recording's own playlist.
+    async fn copy(&self, playlist: &Url, mut record: HarvestRecord) -> anyhow::Result<String> {
+        let mut entry = playlist.clone();
+        // It is asked for once: what came too late for those who watched belongs into a recording.
+        entry.set_query(Some(&format!("{}&late=1", record.window)));
         let text = self.playlist(&entry, None).await?;
         let variables = Variables::of(&text, Surroundings::default());
         let is_multivariant = recording::is_multivariant(&text);
         let mut plans = Vec::new();
         if is_multivariant {
+            self.name_left_out(playlist, &text, &entry).await;
             for (number, url) in recording::children(&text, &entry).into_iter().enumerate() {
                 // What another host has may be all there is of it: a second network's copy of what is here is no loss.
                 let is_elsewhere = url.origin() != entry.origin();
@@ -166,6 +215,9 @@ impl Harvest {
         };
         let total = plans.iter().map(|plan| plan.pieces.len()).sum::<usize>();
         CopyCounts::add(&self.counts.total, total as u64);
+        let pieces = plans.iter().flat_map(|plan| &plan.pieces).map(|piece| piece.path.clone());
+        record.files.extend(pieces.chain(plans.iter().map(playlist_of)).chain(master.is_some().then(|| MASTER.to_owned())));
+        self.sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
         let here = self.sink.lengths().await?;
         for plan in &plans {
             for piece in &plan.pieces {
@@ -185,14 +237,30 @@ impl Harvest {
         }
         // Playlists last, and the one that names them all at the very end: what they name is there.
         for plan in plans {
-            let name = if plan.folder.is_empty() { "playlist.m3u8".to_owned() } else { format!("{}/playlist.m3u8", plan.folder) };
-            self.sink.write(&name, Bytes::from(plan.text)).await?;
+            self.sink.write(&playlist_of(&plan), Bytes::from(plan.text)).await?;
         }
-        let name = if master.is_some() { "master.m3u8" } else { "playlist.m3u8" };
+        let name = if master.is_some() { MASTER } else { PLAYLIST };
         if let Some(master) = master {
             self.sink.write(name, Bytes::from(master)).await?;
         }
         Ok(name.to_owned())
+    }
+
+    /// Names what the server has left out of the multivariant playlist of the window, and names in that of now.
+    async fn name_left_out(&self, playlist: &Url, text: &str, entry: &Url) {
+        // Where that is not there, what the window has is all there is.
+        let Ok(now) = self.source.newest(playlist).await else { return };
+        let bare = |mut url: Url| {
+            let words = url.query().unwrap_or_default().split('&');
+            let is_window = |word: &&str| ["start=", "end=", "late="].iter().any(|name| word.starts_with(name));
+            let query = words.filter(|word| !word.is_empty() && !is_window(word)).collect::<Vec<_>>().join("&");
+            url.set_query(Some(&*query).filter(|query| !query.is_empty()));
+            url
+        };
+        let of_window: Vec<Url> = recording::children(text, entry).into_iter().map(bare).collect();
+        for url in recording::children(&now, playlist).into_iter().map(bare).filter(|url| !of_window.contains(url)) {
+            self.counts.leave_out(format!("{}: nothing of it is in the window", self.source.name(&url)));
+        }
     }
 
     /// What is to be copied of a media playlist. One whose end is about to be listed is asked for again: a window that ends now has its
@@ -250,6 +318,11 @@ impl Harvest {
         CopyCounts::add(&self.counts.bytes, length);
         Ok(())
     }
+}
+
+/// Where the playlist of what is planned goes.
+fn playlist_of(plan: &MediaCopy) -> String {
+    if plan.folder.is_empty() { PLAYLIST.to_owned() } else { format!("{}/{PLAYLIST}", plan.folder) }
 }
 
 /// Why a file is not copied.

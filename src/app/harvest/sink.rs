@@ -78,6 +78,14 @@ impl LocalFolder {
         fs::rename(&draft, &path)
     }
 
+    fn delete(&self, name: &str) -> io::Result<()> {
+        self.check()?;
+        match fs::remove_file(self.path().join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn lengths(&self) -> io::Result<HashMap<String, u64>> {
         let (mut lengths, mut folders) = (HashMap::new(), vec![String::new()]);
         while let Some(folder) = folders.pop() {
@@ -157,6 +165,18 @@ impl Sink {
             Self::Bucket { folder, .. } => folder.put(name, bytes, type_of_name(name)).await.map_err(anyhow::Error::from),
         };
         written.with_context(|| format!("can't write {}", self.name(name)))
+    }
+
+    /// Takes a file away, one of those that [`Self::lengths`] has named; it is no error when there is none any more.
+    pub(super) async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        let deleted = match self {
+            Self::Folder(folder) => {
+                let (folder, file) = (folder.clone(), name.to_owned());
+                blocking(move || folder.delete(&file)).await
+            }
+            Self::Bucket { folder, .. } => folder.delete(name).await.map_err(anyhow::Error::from),
+        };
+        deleted.with_context(|| format!("can't delete {}", self.name(name)))
     }
 
     /// What a file is called in a message; the folder itself, without a name.

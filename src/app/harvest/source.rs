@@ -62,6 +62,15 @@ impl Source {
         }
     }
 
+    /// A playlist's text as it is now.
+    pub(super) async fn newest(&self, url: &Url) -> Result<String, Failed> {
+        let body = match self {
+            Self::Server(server) => fetch(server, &by_own_address(server, url).await, None).await?.body,
+            Self::Inside(inside) => inside.read(url, Portion::Whole, None).await?.body().clone(),
+        };
+        String::from_utf8(body.to_vec()).map_err(|_| Failed::Missing("is no HLS playlist".to_owned()))
+    }
+
     /// The bytes of an object, all or those of a range: as many as there have to be.
     pub(super) async fn bytes(&self, url: &Url, range: Option<ByteRange>) -> Result<Bytes, Failed> {
         let (body, announced) = match self {

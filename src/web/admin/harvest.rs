@@ -39,6 +39,9 @@ pub struct Order {
     /// Whether content keys are copied too.
     #[serde(default)]
     pub keys: bool,
+    /// Whether it begins anew where an earlier one went, and deletes what that has copied there.
+    #[serde(default)]
+    pub replace: bool,
     /// Where this server is reached by players: content keys that are not copied are named there.
     pub base: Option<String>,
 }
@@ -72,6 +75,8 @@ pub struct Progress {
     pub missing: u64,
     /// The first of these, each with its reason.
     pub missing_files: Vec<String>,
+    /// The first of the media playlists that are named and have nothing in the window, each with the reason.
+    pub left_out: Vec<String>,
     /// Why it failed.
     pub error: Option<String>,
     /// When it was ordered, RFC 3339.

@@ -44,6 +44,14 @@ impl Folder {
         Ok(self.bucket.get(name, None).await?.map(|fetched| fetched.body))
     }
 
+    /// Takes a file away; it is no error when there is none. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ColdError`].
+    pub async fn delete(&self, name: &str) -> Result<(), ColdError> {
+        self.bucket.delete(name).await
+    }
+
     /// Every file's length, in bytes, by its name. One request for each 1,000 files.
     ///
     /// # Errors
@@ -63,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn files_are_put_read_and_listed() {
+    async fn files_are_put_read_listed_and_deleted() {
         let folder = Folder::open(&Location::memory(), &Access::default(), Duration::from_secs(5)).unwrap();
         assert_eq!(folder.get("a/b.ts").await, Ok(None));
         assert_eq!(folder.lengths().await, Ok(HashMap::new()));
@@ -72,5 +80,8 @@ mod tests {
         folder.put("c.m3u8", Bytes::new(), "application/vnd.apple.mpegurl").await.unwrap();
         assert_eq!(folder.get("a/b.ts").await, Ok(Some(Bytes::from_static(b"newer"))));
         assert_eq!(folder.lengths().await.unwrap(), HashMap::from([("a/b.ts".to_owned(), 5), ("c.m3u8".to_owned(), 0)]));
+        folder.delete("a/b.ts").await.unwrap();
+        folder.delete("a/b.ts").await.unwrap();
+        assert_eq!(folder.lengths().await.unwrap(), HashMap::from([("c.m3u8".to_owned(), 0)]));
     }
 }
