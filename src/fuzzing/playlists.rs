@@ -11,7 +11,7 @@ use crate::hls::mpd;
 use crate::hls::playlist::{Playlist, parse, target_duration};
 use crate::hls::rewrite::{Parameter, inherit, strip};
 use crate::hls::shift::{self, CutSpec, Presence, Window};
-use crate::hls::skip::delta;
+use crate::hls::skip::{KnownDateRanges, delta};
 use crate::hls::uri::resolve;
 use crate::hls::utf16;
 use crate::media::{self, Sniffer};
@@ -73,7 +73,9 @@ pub fn playlist(bytes: &[u8]) {
                 assert!(is_sane(&segment.uri));
             }
             assert!(media.last_sequence() >= media.segments.last().map(|segment| segment.sequence));
-            if let Some(update) = delta(bytes) {
+            let known = KnownDateRanges::default();
+            assert_eq!(delta(bytes, Some(&known)).is_some(), delta(bytes, None).is_some());
+            if let Some(update) = delta(bytes, None) {
                 let Ok(Playlist::Media(update)) = parse(&update) else { unreachable!("an update is a media playlist") };
                 let skipped = usize::try_from(update.skipped).unwrap_or(usize::MAX);
                 assert!(skipped > 0 && skipped + update.segments.len() == media.segments.len());

@@ -1,6 +1,8 @@
 //! Delta updates: a media playlist without what a player has of it already (RFC 8216bis 6.2.5.1).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use super::playlist::attributes::attributes;
@@ -8,17 +10,38 @@ use super::playlist::{self, Media, Playlist, Segment, tag};
 
 /// The protocol version of EXT-X-SKIP (RFC 8216bis 8).
 const VERSION: u64 = 9;
+/// The same where it stands for date ranges as well.
+const VERSION_WITH_DATE_RANGES: u64 = 10;
 /// More key formats than anybody offers at once.
 const KEY_FORMATS: usize = 8;
+
+/// What a player knows of a playlist's date ranges (RFC 8216bis 6.2.5.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownDateRanges {
+    /// The lines that have been in it for longer than its skip boundary, as [`date_range`] has them.
+    pub lines: HashSet<u64>,
+    /// The names of those that have left it since.
+    pub removed: Vec<Box<str>>,
+}
+
+/// A line with a date range, as one number, and its name; `None`: it is another one. The same text is the same number in each process.
+#[must_use]
+pub fn date_range(line: &str) -> Option<(u64, &str)> {
+    let (_, list) = tag(line).filter(|(tag, _)| *tag == "-X-DATERANGE")?;
+    let name = attributes(list).find(|(name, _)| *name == "ID").map_or("", |(_, name)| name);
+    let mut hasher = DefaultHasher::new();
+    line.hash(&mut hasher);
+    Some((hasher.finish(), name))
+}
 
 /// The playlist with EXT-X-SKIP in place of the segments that lie wholly beyond its skip boundary, and of their tags. `None`: it offers
 /// no such thing, or there is nothing to leave out; then it is to be sent as it is.
 ///
 /// What is not skipped stays as it was written. What skipped tags have set for the segments behind them is said once more in front of
 /// the first of those, so that nothing depends on what a player has kept: its initialisation segment and keys, its date, and where its
-/// byte range begins.
+/// byte range begins. Date ranges stay, but those that are `known` where that is said.
 #[must_use]
-pub fn delta(bytes: &[u8]) -> Option<Vec<u8>> {
+pub fn delta(bytes: &[u8], known: Option<&KnownDateRanges>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let Ok(Playlist::Media(media)) = playlist::parse(bytes) else { return None };
     let skipped = skippable(&media);
@@ -29,27 +52,38 @@ pub fn delta(bytes: &[u8]) -> Option<Vec<u8>> {
 
     let end = if text.lines().next().is_some_and(|line| text[line.len()..].starts_with("\r\n")) { "\r\n" } else { "\n" };
     let mut made = String::with_capacity(text.len() / 2 + 256);
+    let least = known.map_or(VERSION, |_| VERSION_WITH_DATE_RANGES);
+    let stays = |line: &PlaylistLine<'_>| {
+        known.is_none_or(|known| date_range(line.text).is_none_or(|(it, _)| !known.lines.contains(&it)))
+    };
     let has_version = lines.iter().any(|line| line.tag == Some("-X-VERSION"));
     for line in &lines[..head] {
         match line.tag {
             Some("-X-VERSION") => {
-                let version = line.value.trim().parse().unwrap_or(0).max(VERSION);
+                let version = line.value.trim().parse().unwrap_or(0).max(least);
                 made.extend(["#EXT-X-VERSION:", &version.to_string(), end]);
             }
-            _ => made.push_str(line.raw),
+            _ if stays(line) => made.push_str(line.raw),
+            _ => {}
         }
         if !has_version && line.tag == Some("M3U") {
-            made.extend(["#EXT-X-VERSION:", &VERSION.to_string(), end]);
+            made.extend(["#EXT-X-VERSION:", &least.to_string(), end]);
         }
     }
     let mut carried = CarriedTags::default();
     for line in &lines[head..cut] {
-        if line.stays() {
+        if line.stays() && stays(line) {
             made.push_str(line.raw);
         }
         carried.take(line);
     }
-    made.extend(["#EXT-X-SKIP:SKIPPED-SEGMENTS=", &skipped.to_string(), end]);
+    made.extend(["#EXT-X-SKIP:SKIPPED-SEGMENTS=", &skipped.to_string()]);
+    if let Some(known) = known {
+        let there: HashSet<&str> = lines.iter().filter_map(|line| date_range(line.text)).map(|(_, name)| name).collect();
+        let removed: Vec<&str> = known.removed.iter().map(|name| &**name).filter(|name| !there.contains(name)).collect();
+        made.extend([",RECENTLY-REMOVED-DATERANGES=\"", &removed.join("\t"), "\""]);
+    }
+    made.push_str(end);
     for tag in carried.tags() {
         made.extend([&*tag, end]);
     }
@@ -61,6 +95,7 @@ pub fn delta(bytes: &[u8]) -> Option<Vec<u8>> {
         let complete = if is_first { with_offset(line, first, &mut has_part) } else { None };
         match complete {
             Some(complete) => made.extend([&*complete, end]),
+            None if !stays(line) => {}
             None => made.push_str(line.raw),
         }
         is_first &= !line.is_uri();
@@ -236,7 +271,7 @@ mod tests {
     const HEAD: &str = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=12\n#EXT-X-MEDIA-SEQUENCE:100\n";
 
     fn of(text: &str) -> Option<String> {
-        delta(text.as_bytes()).map(|made| String::from_utf8(made).unwrap())
+        delta(text.as_bytes(), None).map(|made| String::from_utf8(made).unwrap())
     }
 
     fn media(text: &str) -> Media {
@@ -274,6 +309,26 @@ mod tests {
         ] {
             assert_eq!(of(&text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn date_ranges_that_are_known_are_left_out_wherever_they_stand() {
+        let range = |name: &str| format!("#EXT-X-DATERANGE:ID=\"{name}\",START-DATE=\"2026-01-02T20:00:02Z\"\n");
+        let [head, skipped, kept, new] = ["head", "skipped", "kept", "new"].map(range);
+        let whole =
+            HEAD.to_owned() + &head + &segments(100..110) + &skipped + &segments(110..138) + &kept + &new + &segments(138..140);
+        let known = |names: &[&String]| KnownDateRanges {
+            lines: names.iter().map(|line| date_range(line.trim_end()).unwrap().0).collect(),
+            removed: vec!["gone".into(), "new".into(), "other".into()],
+        };
+        let made = |known: &KnownDateRanges| String::from_utf8(delta(whole.as_bytes(), Some(known)).unwrap()).unwrap();
+        let begins = HEAD.replace("VERSION:6", "VERSION:10");
+        let skip = "#EXT-X-SKIP:SKIPPED-SEGMENTS=34,RECENTLY-REMOVED-DATERANGES=\"gone\tother\"\n";
+        let expected = begins.clone() + skip + &segments(134..138) + &new + &segments(138..140);
+        assert_eq!(made(&known(&[&head, &skipped, &kept])), expected, "and what is there was not removed");
+        let expected = begins + &head + &skipped + skip + &segments(134..138) + &kept + &new + &segments(138..140);
+        assert_eq!(made(&known(&[])), expected);
+        assert!(made(&KnownDateRanges::default()).contains("RECENTLY-REMOVED-DATERANGES=\"\"\n"), "it may be empty, and is said");
     }
 
     #[test]
@@ -371,17 +426,17 @@ mod tests {
             prop_assert_eq!(merge(&whole, &update), all, "{}", made);
             prop_assert_eq!(&dates(&whole)[usize::try_from(update.skipped).unwrap()..], dates(&update), "{}", made);
             prop_assert_eq!((update.media_sequence, &update.parts), (whole.media_sequence, &whole.parts));
-            prop_assert_eq!(delta(made.as_bytes()), None, "there is no delta of a delta");
+            prop_assert_eq!(delta(made.as_bytes(), None), None, "there is no delta of a delta");
         }
 
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>()) {
-            let _ = delta(&bytes);
+            let _ = delta(&bytes, Some(&KnownDateRanges::default()));
         }
 
         #[test]
         fn no_lines_panic(text in "(#EXTM3U\n|#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=2\n|#EXTINF:2,\n|a.ts\n|#EXT-X-KEY:METHOD=NONE\n|#EXT-X-BYTERANGE:5\n|#EXT-X-VERSION:x\n|\u{feff}|\r|#EXT-X-MAP:URI=\"i\"\n)*") {
-            let _ = delta(text.as_bytes());
+            let _ = delta(text.as_bytes(), None);
         }
     }
 }

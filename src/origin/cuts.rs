@@ -63,6 +63,8 @@ type CutOutcome = Result<Made, Uncut>;
 pub(super) struct AskedDelta {
     pub(super) playlist: Key,
     pub(super) etag: HeaderValue,
+    /// Without the date ranges that a player knows.
+    pub(super) skips_date_ranges: bool,
 }
 
 /// The windows of one namespace.

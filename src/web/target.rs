@@ -120,9 +120,14 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether a playlist is to leave out what the player has of it (RFC 8216bis 6.2.5.1). With `v2` date ranges may be left out too.
+    /// Whether a playlist is to leave out what the player has of it (RFC 8216bis 6.2.5.1).
     pub(super) fn skips(&self) -> bool {
         matches!(self.hls_skip, Some("YES" | "v2"))
+    }
+
+    /// Whether it is to leave out date ranges, too.
+    pub(super) fn skips_date_ranges(&self) -> bool {
+        self.hls_skip == Some("v2")
     }
 
     /// The window of time that is asked of a playlist; none of other objects, whose readers may mean anything by these words.

@@ -251,6 +251,41 @@ fn a_reload_can_be_had_without_what_is_known() {
 }
 
 #[test]
+fn a_reload_can_be_had_without_the_date_ranges_that_are_known() {
+    let origin = settings("");
+    let range = |name: &str| format!("#EXT-X-DATERANGE:ID=\"{name}\",START-DATE=\"2026-01-02T20:00:02Z\"\n");
+    let write = |last: u64, offers: &str, names: &[&str]| {
+        let control = format!("#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=5{offers}\n");
+        let ranges: String = names.iter().map(|name| range(name)).collect();
+        origin.store("p.m3u8", media(100, last, 1, &(control + &ranges)));
+    };
+    let ask = |query: &str| {
+        Request::new("GET", format!("{}?{query}", origin.path("p.m3u8"))).bearer(&origin.player).send(origin.address).text()
+    };
+    let offers = ",CAN-SKIP-DATERANGES=YES";
+    write(109, offers, &["first", "second"]);
+    assert!(!ask("_HLS_skip=v2").contains("EXT-X-SKIP"), "nobody knows yet what a player knows");
+    assert!(ask("_HLS_skip=YES").contains("-SEGMENTS=5\n"));
+    let all = eventually(Duration::from_secs(20), || Some(ask("_HLS_skip=v2")).filter(|text| text.contains("EXT-X-SKIP")));
+    let text = all.expect("it was followed for long enough");
+    assert!(
+        text.contains("RECENTLY-REMOVED-DATERANGES=\"\"\n") && !text.contains("EXT-X-DATERANGE") && text.contains("VERSION:10"),
+        "{text}"
+    );
+    // One leaves, one comes, and one is changed.
+    write(110, offers, &["second\",X-A=\"1", "third"]);
+    let text = ask("_HLS_skip=v2");
+    assert!(text.contains("-SEGMENTS=6,RECENTLY-REMOVED-DATERANGES=\"first\"\n"), "{text}");
+    assert!(text.contains(&range("third")) && text.contains(&range("second\",X-A=\"1")), "{text}");
+    let yes = ask("_HLS_skip=YES");
+    assert!(yes.contains(&range("third")) && !yes.contains("REMOVED"), "{yes}");
+    // Where it is not offered, it is as if there were no second form.
+    write(111, "", &["third"]);
+    assert_eq!(ask("_HLS_skip=v2"), ask("_HLS_skip=YES"));
+    assert!(ask("_HLS_skip=v2").contains(&range("third")));
+}
+
+#[test]
 fn who_waits_for_a_playlist_that_is_deleted_is_told_so() {
     let origin = settings("");
     // So that a blocked reload would wait for as long as any may.

@@ -387,6 +387,7 @@ fn server_control(list: &str) -> ServerControl {
             "HOLD-BACK" => control.hold_back = seconds(value),
             "PART-HOLD-BACK" => control.part_hold_back = seconds(value),
             "CAN-SKIP-UNTIL" => control.can_skip_until = seconds(value),
+            "CAN-SKIP-DATERANGES" => control.can_skip_date_ranges = yes(value),
             _ => {}
         }
     }

@@ -147,6 +147,8 @@ pub struct ServerControl {
     pub part_hold_back: Option<Duration>,
     /// Delta updates are offered, for what is older than this.
     pub can_skip_until: Option<Duration>,
+    /// These may leave date ranges out as well.
+    pub can_skip_date_ranges: bool,
 }
 
 /// Whether and how a media playlist may change.

@@ -18,6 +18,7 @@ mod absent;
 mod arrivals;
 mod blocking;
 mod dash;
+mod date_ranges;
 mod event;
 mod folders;
 mod follow;
@@ -73,6 +74,7 @@ use self::turns::{PlaylistTurn, Turns};
 use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch, Tail};
 use crate::hls::playlist::{Media, Playlist, Variables};
 use crate::metrics::NamespaceMetrics;
+use crate::hls::skip::KnownDateRanges;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::extension::Extension;
 use crate::model::id::{Key, Namespace, ObjectId};
@@ -350,6 +352,12 @@ impl Live {
     }
 
     /// What to do with a request for a playlist that has this segment, or this part of it.
+    /// What players know of the date ranges of a playlist, of which this is the version that is stored; `None`: that can't be told.
+    pub(super) fn known_date_ranges(&self, now: Moment, key: &Key, etag: &HeaderValue) -> Option<KnownDateRanges> {
+        let state = self.state.lock();
+        state.renditions.get(key).filter(|rendition| rendition.is_of(etag))?.date_ranges.known(now)
+    }
+
     pub(super) fn reload(&self, key: &Key, msn: u64, part: Option<u64>) -> Reload {
         let state = self.state.lock();
         match state.renditions.get(key) {

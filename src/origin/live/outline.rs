@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::date_ranges::ListedDateRanges;
 use super::grown::{ListedWhole, grown};
 use super::lines::{self, ComparedLines, Comparison, Continuation};
 use super::names::ListedNames;
@@ -69,6 +70,7 @@ pub(super) struct Outline {
     /// What it says of its last segments, and how that stands to what the version before said.
     pub(super) lines: ComparedLines,
     pub(super) comparison: Comparison,
+    pub(super) date_ranges: Option<ListedDateRanges>,
     pub(super) is_event: bool,
     /// All that it lists, where it only grows; and whether what the version before listed is another here.
     pub(super) whole: Option<ListedWhole>,
@@ -142,6 +144,7 @@ impl Outline {
             comparison,
             is_blank: media.segments.is_empty() && media.parts.is_empty() && media.skipped == 0 && !media.ended,
             etag: etag.clone(),
+            date_ranges: ListedDateRanges::of(media),
             is_event: media.playlist_type == Some(PlaylistType::Event),
             whole,
             is_other_within,
@@ -157,7 +160,8 @@ impl Outline {
     /// Bytes of memory that are kept of it, about.
     pub(super) fn bytes(&self) -> usize {
         let names = self.tail.iter().map(|listed| &listed.key).chain(&self.oldest).chain(&self.needs).chain(&self.announced);
-        names.map(|name| super::NAME_BYTES + name.as_str().len()).sum()
+        let names: usize = names.map(|name| super::NAME_BYTES + name.as_str().len()).sum();
+        names + self.date_ranges.as_ref().map_or(0, ListedDateRanges::bytes)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::arrivals::Arrivals;
+use super::date_ranges::DateRanges;
 use super::grown::ListedWhole;
 use super::lines::{ComparedLines, Continuation};
 use super::outline::{KnownVersion, Outline, RECENT};
@@ -42,6 +43,8 @@ pub(super) struct FollowedRendition {
     pub(super) is_unread: bool,
     /// It is of type EVENT.
     pub(super) is_event: bool,
+    /// Its date ranges, where it offers updates without them.
+    pub(super) date_ranges: DateRanges,
     /// All that it lists, if so.
     whole: Option<ListedWhole>,
     /// The media sequence number that the next whole segment will have.
@@ -142,6 +145,7 @@ impl FollowedRendition {
             next: 0,
             parts: 0,
             whole_parts: VecDeque::new(),
+            date_ranges: DateRanges::default(),
             part_target: None,
             blocks: false,
             ended: false,
@@ -257,6 +261,11 @@ impl FollowedRendition {
 
     /// What the next version is held against.
     pub(super) fn known(&self) -> KnownVersion {
+    /// Whether the version that was written last has this entity tag.
+    pub(super) fn is_of(&self, etag: &HeaderValue) -> bool {
+        self.etag.as_ref() == Some(etag)
+    }
+
         KnownVersion { next: self.next, lines: Arc::clone(&self.lines), whole: self.whole }
     }
 
@@ -270,6 +279,7 @@ impl FollowedRendition {
         (self.next, self.parts) = (version.next, version.parts);
         self.whole_parts.clone_from(&version.whole_parts);
         self.part_target = version.part_target;
+        self.date_ranges.follow(version.date_ranges.as_ref(), now.moment);
         (self.blocks, self.ended) = (version.blocks, version.ended);
         self.needs.clone_from(&version.needs);
         self.maps = version.maps;

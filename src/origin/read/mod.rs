@@ -47,6 +47,8 @@ pub struct ReadSpec<'a> {
     pub reload: Option<BlockingReload>,
     /// Whether he wants of a playlist what is new, where its packager offers that.
     pub skips: bool,
+    /// And without the date ranges that he knows.
+    pub skips_date_ranges: bool,
     /// The codings that he takes, as he says it (`Accept-Encoding`): of playlists that are stored in one. `None`: none.
     pub codings: Option<&'a [u8]>,
     /// The window of time he wants of a playlist.

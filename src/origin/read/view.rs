@@ -228,12 +228,23 @@ async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, OriginError>
         return Ok(found);
     }
     let hosted = reader.hosted;
-    let asked = AskedDelta { playlist: reader.object.key.clone(), etag: meta.etag.clone() };
+    let skips_date_ranges = reader.spec.skips_date_ranges;
+    let asked = AskedDelta { playlist: reader.object.key.clone(), etag: meta.etag.clone(), skips_date_ranges };
     let (key, body, of_whole) = (reader.object.key.clone(), found.body().clone(), meta.clone());
     let shared = Arc::clone(hosted);
-    let work = move || skip::delta(&body).map(|update| made::playlist(&shared, &key, of_whole, update));
+    let now = hosted.hot.clock().now();
+    let work = move || {
+        let Ok(Playlist::Media(media)) = playlist::parse(&body) else { return None };
+        let known = if skips_date_ranges && media.server_control.can_skip_date_ranges {
+            // Who can't be told what he knows gets the whole.
+            Some(shared.live.known_date_ranges(now, &key, &of_whole.etag)?)
+        } else {
+            None
+        };
+        skip::delta(&body, known.as_ref()).map(|update| made::playlist(&shared, &key, of_whole, update))
+    };
     let make = hosted.work.of_readers.work(found.body().len(), work);
-    let made = hosted.work.deltas.get(asked, hosted.hot.clock().now(), make).await?;
+    let made = hosted.work.deltas.get(asked, now, make).await?;
     Ok(made.map_or(found.clone(), |update| Found::made(update, found.left, found.max_age)))
 }
 

@@ -42,6 +42,7 @@ pub(in crate::web) async fn get(
         waits: true,
         reload: target.blocking_reload()?,
         skips: target.skips(),
+        skips_date_ranges: target.skips_date_ranges(),
         codings: wanted.codings,
         shift,
         inherit,
