@@ -36,7 +36,7 @@ impl Followed {
         let now = self.clock.both();
         self.live.playlist(now, &object, &understood, (&etag, now.moment + Duration::from_secs(3600)), |_| None);
         let limits = StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(60) };
-        let _ = self.live.look(now, limits, |_| false);
+        let _ = self.live.look(now, limits, |_| false, |_| false);
         if let Ok(missing) = Key::parse("a/missing_7.m4s") {
             let _ = (self.live.awaits(now, &missing), self.live.previous(&missing));
         }

@@ -266,7 +266,8 @@ impl Origin {
             .flat_map(|hosted| {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
-                hosted.live.look(now, hosted.policy.limits, |key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key))
+                let here = |key: &Key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key);
+                hosted.live.look(now, hosted.policy.limits, here, |key| hosted.hot.was_read(key))
             })
             .collect()
     }

@@ -286,6 +286,23 @@ fn a_reload_can_be_had_without_the_date_ranges_that_are_known() {
 }
 
 #[test]
+fn renditions_that_nobody_can_begin_with_are_told() {
+    let origin = settings("");
+    let begun = Instant::now();
+    let told = eventually(Duration::from_secs(60), || {
+        let number = begun.elapsed().as_secs() / 4;
+        for name in ["live/v0/p.m3u8", "live/v1/p.m3u8"] {
+            let seconds = number * 4;
+            let date = format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-02T20:{:02}:{:02}Z\n", seconds / 60, seconds % 60);
+            origin.store(name, media(number, number + 3, 4, &date));
+        }
+        origin.log().into_iter().find(|line| line["event"] == "multivariant-missing")
+    });
+    let told = told.expect("nobody has asked, and it is told");
+    assert!(told["stream"].as_str().is_some_and(|name| name.ends_with("/p.m3u8")), "{told}");
+}
+
+#[test]
 fn who_waits_for_a_playlist_that_is_deleted_is_told_so() {
     let origin = settings("");
     // So that a blocked reload would wait for as long as any may.

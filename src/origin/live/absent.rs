@@ -1,4 +1,4 @@
-//! What a stream needs beside its segments and has not got: initialisation segments, content keys, renditions, a multivariant playlist.
+//! What a stream needs beside its segments and has not got: initialisation segments, content keys, renditions.
 //!
 //! A stream whose segments all come plays nowhere without these.
 
@@ -20,12 +20,6 @@ const GRACE: Duration = Duration::from_secs(2);
 const RENDITION_GRACE: Duration = Duration::from_secs(10);
 /// So many of the newest initialisation segments, and of the keys, are looked for.
 const LOOKED_FOR: usize = 8;
-/// A playlist that is not here has been asked for so often before it is missed: a player asks again at once.
-const ASKED: u32 = 3;
-/// Playlists that are asked for and not here; of more nothing is known.
-const ASKED_NAMES: usize = 64;
-/// Nobody has asked for so long: it is not missed any more.
-const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// A kind of trouble, and what to say of it while it lasts.
 pub(super) type Lasting = (EventKind, Option<String>);
@@ -103,37 +97,4 @@ impl LiveState {
         }
         master.absent = absent;
     }
-
-    /// Notes that somebody has asked for a playlist that is not here.
-    pub(super) fn asked_for(&mut self, key: &Key, now: Moment) {
-        if !key.as_str().ends_with(".m3u8") || self.follows(key) {
-            return;
-        }
-        if let Some((count, last)) = self.asked.get_mut(key) {
-            (*count, *last) = (count.saturating_add(1), now);
-        } else if self.asked.len() < ASKED_NAMES {
-            self.asked.insert(key.clone(), (1, now));
-        }
-    }
-
-    /// The media playlists that no multivariant one names, beside one of their name that is asked for and not here; and that one.
-    pub(super) fn orphans(&mut self, now: Moment, here: impl Fn(&Key) -> bool) -> std::collections::HashMap<Key, Key> {
-        self.asked.retain(|key, (_, last)| now.since(*last) < FORGOTTEN && !here(key));
-        let missed = self.asked.iter().filter(|(_, (count, _))| *count >= ASKED).map(|(key, _)| key);
-        let of = |missed: &Key| {
-            let stem = missed.as_str().trim_end_matches(".m3u8").to_owned();
-            let is_kin =
-                move |name: &Key| name.as_str().strip_prefix(&*stem).is_some_and(|rest| rest.starts_with(['_', '-', '.', '/']));
-            let beside = self.folders.beside(missed).filter(move |name| is_kin(name));
-            beside.filter(|name| self.streams.of(name).is_none()).map(|name| (name.clone(), missed.clone())).collect::<Vec<_>>()
-        };
-        missed.flat_map(of).collect()
-    }
-}
-
-pub(super) fn orphan_words(missed: &Key) -> String {
-    format!(
-        "{missed} is asked for and is not here, and this media playlist is named by no multivariant one: some encoders upload that once, at their \
-         start; look at refused uploads, and start the encoder again"
-    )
 }

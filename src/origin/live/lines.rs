@@ -74,6 +74,15 @@ pub(super) fn duration_since(lines: &[ComparedLine], number: u64) -> Duration {
     Duration::from_millis(new.fold(0, |sum, line| sum.saturating_add(line.millis)))
 }
 
+/// So many segments have to be of the same lengths in two lists.
+const ALIKE: usize = 3;
+
+/// Whether two lists have segments of the same lengths under the same numbers, the last of those that both have.
+pub(super) fn are_the_same_lengths(one: &[ComparedLine], other: &[ComparedLine]) -> bool {
+    let common = common(one, other);
+    common.len() >= ALIKE && common.iter().rev().take(ALIKE).all(|(one, other)| one.millis.abs_diff(other.millis) <= SAME_MS)
+}
+
 /// Holds a version against the one before it. `are_counted`: the version states a discontinuity sequence number.
 pub(super) fn compare(before: &[ComparedLine], after: &[ComparedLine], are_counted: bool) -> Comparison {
     let mut contradictions = Vec::new();

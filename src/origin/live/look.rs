@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::absent::{Lasting, orphan_words};
+use super::absent::Lasting;
 use super::event::{Event, EventSubject, Events};
 use super::rendition::FollowedRendition;
 use super::state::{FOLLOWED, LiveState, patience};
@@ -27,15 +27,21 @@ const APART: u32 = 3;
 
 impl Live {
     /// Judges every stream as of now; hands over what has happened since the last look. `here`
-    /// tells whether a key is stored. The lock is taken for a few streams at a time: uploads and reads go on in between.
-    pub(in crate::origin) fn look(&self, now: Now, limits: StandstillLimits, here: impl Fn(&Key) -> bool) -> Vec<Event> {
+    /// tells whether a key is stored, `is_read` whether what is stored under it was read. The lock is taken for a few streams at a time: uploads and reads go on in between.
+    pub(in crate::origin) fn look(
+        &self,
+        now: Now,
+        limits: StandstillLimits,
+        here: impl Fn(&Key) -> bool,
+        is_read: impl Fn(&Key) -> bool,
+    ) -> Vec<Event> {
         self.histories.forget_expired(now.wall);
         let (renditions, manifests, masters, drifting, orphans) = {
             let mut state = self.state.lock();
             state.forget(&self.namespace, now);
             state.gaps(&self.namespace, now, &here);
             let masters: Vec<Key> = state.streams.iter().map(|(key, _)| key.clone()).collect();
-            let orphans = state.orphans(now.moment, &here);
+            let orphans = state.orphans(now.moment, &here, &is_read);
             (keys(&state.renditions), keys(&state.manifests), masters, state.drifting(), orphans)
         };
         let mut standing = [0; Standing::ALL.len()];
@@ -57,7 +63,7 @@ impl Live {
                 let troubles = [
                     init,
                     content_key,
-                    (EventKind::MultivariantMissing, orphans.get(key).map(orphan_words)),
+                    (EventKind::MultivariantMissing, orphans.get(key).cloned()),
                     (EventKind::Drift, drifting.get(key).cloned()),
                     (EventKind::ClockDrift, rendition.clock_trouble().map(clock_words)),
                     (EventKind::SlowUpload, rendition.upload_ratio().filter(|ratio| *ratio > SLOW_UPLOAD).map(slow_words)),

@@ -30,6 +30,7 @@ mod lines;
 mod look;
 mod names;
 mod numbered;
+mod orphans;
 mod outline;
 mod pace;
 mod places;
@@ -73,8 +74,8 @@ use self::streams::MasterVersion;
 use self::turns::{PlaylistTurn, Turns};
 use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch, Tail};
 use crate::hls::playlist::{Media, Playlist, Variables};
-use crate::metrics::NamespaceMetrics;
 use crate::hls::skip::KnownDateRanges;
+use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::extension::Extension;
 use crate::model::id::{Key, Namespace, ObjectId};
@@ -351,13 +352,13 @@ impl Live {
         Some(state.renditions.get(nearest)?.target)
     }
 
-    /// What to do with a request for a playlist that has this segment, or this part of it.
     /// What players know of the date ranges of a playlist, of which this is the version that is stored; `None`: that can't be told.
     pub(super) fn known_date_ranges(&self, now: Moment, key: &Key, etag: &HeaderValue) -> Option<KnownDateRanges> {
         let state = self.state.lock();
         state.renditions.get(key).filter(|rendition| rendition.is_of(etag))?.date_ranges.known(now)
     }
 
+    /// What to do with a request for a playlist that has this segment, or this part of it.
     pub(super) fn reload(&self, key: &Key, msn: u64, part: Option<u64>) -> Reload {
         let state = self.state.lock();
         match state.renditions.get(key) {

@@ -77,6 +77,10 @@ pub(super) struct FollowedRendition {
     pub(super) absent_since: [Option<Moment>; 2],
     /// It was heard before this process began: how it stands is not told before it changes.
     pub(super) is_past: bool,
+    /// Since when it looks like a rendition of a stream whose multivariant playlist is not here.
+    pub(super) alike_since: Option<Moment>,
+    /// It was read, or another one of that stream was.
+    pub(super) is_read: bool,
     /// Listed segments that never came, the last of them.
     pub(super) lost: VecDeque<Key>,
     /// How far what it lists reaches, against how long it has been listed.
@@ -141,11 +145,11 @@ impl FollowedRendition {
             etag: None,
             is_unread: false,
             is_event: false,
+            date_ranges: DateRanges::default(),
             whole: None,
             next: 0,
             parts: 0,
             whole_parts: VecDeque::new(),
-            date_ranges: DateRanges::default(),
             part_target: None,
             blocks: false,
             ended: false,
@@ -161,6 +165,8 @@ impl FollowedRendition {
             maps: 0,
             absent_since: [None; 2],
             is_past: false,
+            alike_since: None,
+            is_read: false,
             lost: VecDeque::new(),
             pace: Pace::default(),
             announced: Vec::new(),
@@ -255,17 +261,17 @@ impl FollowedRendition {
         (self.is_unread, self.etag) = (true, Some(etag.clone()));
     }
 
+    /// Whether the version that was written last has this entity tag.
+    pub(super) fn is_of(&self, etag: &HeaderValue) -> bool {
+        self.etag.as_ref() == Some(etag)
+    }
+
     fn is_rewritten(&self, etag: &HeaderValue) -> bool {
         self.etag.as_ref().is_some_and(|before| before != etag)
     }
 
     /// What the next version is held against.
     pub(super) fn known(&self) -> KnownVersion {
-    /// Whether the version that was written last has this entity tag.
-    pub(super) fn is_of(&self, etag: &HeaderValue) -> bool {
-        self.etag.as_ref() == Some(etag)
-    }
-
         KnownVersion { next: self.next, lines: Arc::clone(&self.lines), whole: self.whole }
     }
 
@@ -273,13 +279,13 @@ impl FollowedRendition {
         self.heard = now.moment;
         self.target = version.target.unwrap_or(self.target);
         self.stated = version.target.or(self.stated);
+        self.date_ranges.follow(version.date_ranges.as_ref(), now.moment);
         (self.is_event, self.whole) = (version.is_event, version.whole);
         self.lines = Arc::clone(&version.lines);
         self.media_sequence = version.media_sequence;
         (self.next, self.parts) = (version.next, version.parts);
         self.whole_parts.clone_from(&version.whole_parts);
         self.part_target = version.part_target;
-        self.date_ranges.follow(version.date_ranges.as_ref(), now.moment);
         (self.blocks, self.ended) = (version.blocks, version.ended);
         self.needs.clone_from(&version.needs);
         self.maps = version.maps;

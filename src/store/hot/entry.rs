@@ -125,6 +125,11 @@ impl Entry {
         }
     }
 
+    /// Whether it was read lately.
+    pub(super) fn is_visited(&self) -> bool {
+        self.visited.load(Ordering::Relaxed)
+    }
+
     /// Whether it was read since the last call.
     pub(super) fn take_visit(&self) -> bool {
         self.visited.swap(false, Ordering::Relaxed)

@@ -159,6 +159,12 @@ impl HotNamespace {
         self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(self.clock.now()))
     }
 
+    /// Whether somebody has read the version that is there, lately.
+    #[must_use]
+    pub fn was_read(&self, key: &Key) -> bool {
+        self.map.get(key.as_str()).is_some_and(|entry| entry.is_visited())
+    }
+
     /// Whether the map has a version of it, live or not: tells what has just expired from what was never there.
     #[must_use]
     pub fn holds(&self, key: &Key) -> bool {

@@ -7,7 +7,7 @@ mod contradictions;
 mod dash;
 mod unread;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ struct Scene {
     /// The first segment of each playlist.
     firsts: HashMap<String, u64>,
     metrics: Metrics,
+    /// What somebody has read.
+    read: HashSet<Key>,
     /// What is to live on with the last segment.
     renewed: Vec<Key>,
 }
@@ -50,7 +52,7 @@ impl Scene {
         let (clock, metrics) = (Clock::manual(), Metrics::new());
         let namespace = Namespace::parse("live").unwrap();
         let live = Live::new(namespace.clone(), metrics.namespace(&namespace));
-        Self { live, clock, stored: HashMap::new(), firsts: HashMap::new(), metrics, renewed: Vec::new() }
+        Self { live, clock, stored: HashMap::new(), firsts: HashMap::new(), metrics, read: HashSet::new(), renewed: Vec::new() }
     }
 
     fn playlist(&mut self, name: &str, text: &str) -> Noted {
@@ -101,7 +103,8 @@ impl Scene {
 
     /// What is told now, as `event playlist`.
     fn look(&self) -> Vec<String> {
-        let events = self.live.look(self.clock.both(), LIMITS, |key| self.stored.contains_key(key));
+        let events =
+            self.live.look(self.clock.both(), LIMITS, |key| self.stored.contains_key(key), |key| self.read.contains(key));
         let mut told: Vec<_> =
             events.iter().map(|event| format!("{} {}", event.event, event.playlist.as_ref().unwrap_or(&event.stream))).collect();
         told.sort();

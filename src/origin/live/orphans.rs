@@ -1,0 +1,165 @@
+//! Media playlists that no multivariant one names, though one is missing: some encoders upload that once, at their start.
+//!
+//! It is missed where it is asked for, and where what lies side by side are renditions of one stream of which nobody has read anything. Side by
+//! side lie cameras as well, each a stream of its own: renditions of one are those that list the same segments, by number, length and date, to
+//! the millisecond. And what is read has a reader who knows its name, from a multivariant playlist that is somewhere else.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::lines;
+use super::rendition::FollowedRendition;
+use super::state::LiveState;
+use crate::model::clock::Moment;
+use crate::model::id::Key;
+use crate::model::liveness::Standing;
+
+/// A playlist that is not here has been asked for so often before it is missed: a player asks again at once.
+const ASKED: u32 = 3;
+/// Playlists that are asked for and not here; of more nothing is known.
+const ASKED_NAMES: usize = 64;
+/// Nobody has asked for so long: it is not missed any more.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+/// For so long at least renditions have to be alike, and for three target durations: an encoder may name them in a multivariant playlist later.
+const ALIKE_FOR: Duration = Duration::from_secs(10);
+/// With so many that come behind it by name each is compared: renditions have names that are much the same.
+const NEIGHBOURS: usize = 8;
+/// By so many milliseconds dates may be apart that were counted from others.
+const SAME_DATE_MS: u64 = 3;
+
+impl LiveState {
+    /// Notes that somebody has asked for a playlist that is not here.
+    pub(super) fn asked_for(&mut self, key: &Key, now: Moment) {
+        if !key.as_str().ends_with(".m3u8") || self.follows(key) {
+            return;
+        }
+        if let Some((count, last)) = self.asked.get_mut(key) {
+            (*count, *last) = (count.saturating_add(1), now);
+        } else if self.asked.len() < ASKED_NAMES {
+            self.asked.insert(key.clone(), (1, now));
+        }
+    }
+
+    /// The media playlists that miss the multivariant one which should name them, and what to say of each. `is_read` tells whether
+    /// somebody has read what is stored under a key.
+    pub(super) fn orphans(
+        &mut self,
+        now: Moment,
+        here: impl Fn(&Key) -> bool,
+        is_read: impl Fn(&Key) -> bool,
+    ) -> HashMap<Key, String> {
+        self.asked.retain(|key, (_, last)| now.since(*last) < FORGOTTEN && !here(key));
+        let missed = self.asked.iter().filter(|(_, (count, _))| *count >= ASKED).map(|(key, _)| key);
+        let of = |missed: &Key| {
+            let stem = missed.as_str().trim_end_matches(".m3u8").to_owned();
+            let is_kin =
+                move |name: &Key| name.as_str().strip_prefix(&*stem).is_some_and(|rest| rest.starts_with(['_', '-', '.', '/']));
+            let beside = self.folders.beside(missed).filter(move |name| is_kin(name));
+            beside
+                .filter(|name| self.streams.of(name).is_none())
+                .map(|name| (name.clone(), asked_words(missed)))
+                .collect::<Vec<_>>()
+        };
+        let mut orphans: HashMap<Key, String> = missed.flat_map(of).collect();
+        let pairs = self.alike(is_read);
+        for (key, rendition) in &mut self.renditions {
+            rendition.alike_since = pairs.contains_key(key).then(|| rendition.alike_since.unwrap_or(now));
+        }
+        let is_settled = |rendition: &&FollowedRendition| {
+            rendition.alike_since.is_some_and(|since| now.since(since) >= ALIKE_FOR.max(rendition.target * 3))
+        };
+        for (key, other) in &pairs {
+            let Some(rendition) = self.renditions.get(key).filter(is_settled) else { continue };
+            let enough = if rendition.edge.is_some() { 1 } else { ASKED };
+            let is_theirs = |asked: &Key| {
+                let asked = folder(asked.as_str());
+                asked == folder(key.as_str()) || Some(asked) == above(folder(key.as_str()))
+            };
+            let missed = self.asked.iter().find(|(asked, (count, _))| *count >= enough && is_theirs(asked));
+            let words = match missed {
+                Some((missed, _)) => asked_words(missed),
+                None if rendition.edge.is_some() && !rendition.is_read => unasked_words(other),
+                None => continue,
+            };
+            orphans.entry(key.clone()).or_insert(words);
+        }
+        orphans
+    }
+
+    /// Renditions of one stream that no multivariant playlist names, each with another one of it.
+    fn alike(&mut self, is_read: impl Fn(&Key) -> bool) -> HashMap<Key, Key> {
+        let is_lone = |(key, rendition): &(&Key, &FollowedRendition)| {
+            rendition.standing == Standing::Live && !rendition.is_unread && self.streams.of(key).is_none()
+        };
+        let mut lone: Vec<(&Key, &FollowedRendition)> = self.renditions.iter().filter(is_lone).collect();
+        lone.sort_unstable_by_key(|(key, _)| *key);
+        let mut pairs: HashMap<Key, Key> = HashMap::new();
+        let mut read = Vec::new();
+        for (at, (key, rendition)) in lone.iter().enumerate() {
+            let behind = lone[at + 1..].iter().take(NEIGHBOURS);
+            for (other, beside) in behind.filter(|(other, beside)| are_siblings(key, other) && are_alike(rendition, beside)) {
+                // Who reads one has the others from where he has that.
+                if [(key, rendition), (other, beside)].iter().any(|(key, rendition)| rendition.is_read || is_read(key)) {
+                    read.extend([(*key).clone(), (*other).clone()]);
+                }
+                pairs.entry((*key).clone()).or_insert_with(|| (*other).clone());
+                pairs.entry((*other).clone()).or_insert_with(|| (*key).clone());
+            }
+        }
+        for key in read {
+            if let Some(rendition) = self.renditions.get_mut(&key) {
+                rendition.is_read = true;
+            }
+        }
+        pairs
+    }
+}
+
+/// Whether they lie in one folder, or are called alike in folders that do.
+fn are_siblings(one: &Key, other: &Key) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
+    let (of_one, of_other) = (folder(one), folder(other));
+    of_one == of_other
+        || one[of_one.len()..] == other[of_other.len()..] && above(of_one).is_some() && above(of_one) == above(of_other)
+}
+
+/// Whether they list the same segments, by what they say of them.
+fn are_alike(one: &FollowedRendition, other: &FollowedRendition) -> bool {
+    // Where the last one that both list ends.
+    let next = one.next.min(other.next);
+    let date = |rendition: &FollowedRendition| {
+        let behind = u64::try_from(lines::duration_since(&rendition.lines, next).as_millis()).unwrap_or(u64::MAX);
+        rendition.edge.map(|edge| edge.millis().saturating_sub(behind))
+    };
+    let are_of_one_date = match (date(one), date(other)) {
+        (Some(one), Some(other)) => one.abs_diff(other) <= SAME_DATE_MS,
+        (None, None) => true,
+        _ => false,
+    };
+    are_of_one_date && lines::are_the_same_lengths(&one.lines, &other.lines)
+}
+
+/// The folder that a name lies in, with the slash at its end.
+fn folder(name: &str) -> &str {
+    name.rfind('/').map_or("", |slash| &name[..=slash])
+}
+
+/// The folder around a folder.
+fn above(inner: &str) -> Option<&str> {
+    inner.strip_suffix('/').map(folder)
+}
+
+fn asked_words(missed: &Key) -> String {
+    format!(
+        "{missed} is asked for and is not here, and this media playlist is named by no multivariant one: some encoders upload that once, at their \
+         start; look at refused uploads, and start the encoder again"
+    )
+}
+
+fn unasked_words(other: &Key) -> String {
+    format!(
+        "this and {other} are renditions of one stream, by their segments and dates, and no multivariant playlist names them: players have nothing \
+         to begin with. Some encoders upload it once, at their start; look at refused uploads, and start the encoder again. Where it comes from \
+         another server, this ends with the first reader"
+    )
+}
