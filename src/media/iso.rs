@@ -1,7 +1,7 @@
 //! Fragmented MP4 (ISO/IEC 14496-12), box by box: fragments' headers and initialization segments are read, media is passed over.
 
 use crate::model::boxes::{boxes, long, number};
-use crate::model::facts::{Container, Defect, Defects, MOST_TRACKS, Medium, SegmentFacts, Track};
+use crate::model::facts::{Codec, Container, Defect, Defects, MOST_TRACKS, Medium, SegmentFacts, Track};
 
 /// The longest `moof` or `moov` that is read: those of two seconds take a few kilobytes.
 pub(super) const LONGEST: usize = 64 << 10;
@@ -261,10 +261,13 @@ fn declared(moov: &[u8]) -> Vec<Track> {
             Some(b"soun") => Some(Medium::Audio),
             _ => None,
         };
+        let described = [b"minf", b"stbl", b"stsd"].into_iter().try_fold(media, inner);
+        // Behind a version, flags and a count, each with its length: the first one's name (8.5.2.2).
+        let codec = described.and_then(|list| list.get(12..16)?.first_chunk()).map(|name| Codec::new(*name));
         let sample = extends.iter().find(|(_, trex)| number(trex, 4) == Some(id)).and_then(|(_, trex)| number(trex, 12));
         let edits = inner(track, b"edts").and_then(|edits| inner(edits, b"elst"));
         let edit = edits.zip(scale.zip(movie_scale)).map_or(0, |(list, (scale, movie))| edit(list, scale, movie));
-        Some(Track { id, medium, scale, sample: sample.unwrap_or(0), edit, ..Track::default() })
+        Some(Track { id, medium, codec, scale, sample: sample.unwrap_or(0), edit, ..Track::default() })
     });
     tracks.take(MOST_TRACKS).collect()
 }

@@ -182,7 +182,11 @@ mod tests {
     fn a_transport_stream_says_where_it_begins_and_how_long_it_is() {
         let whole = stream((1 << 33) - 18_000, KEY).concat();
         let found = facts(&whole);
-        assert_eq!(found.to_string(), "ts,v256/90000@8589916592+90000k,a257/90000@8589916692+90000", "over the clock's turn");
+        assert_eq!(
+            found.to_string(),
+            "ts,v256=avc1/90000@8589916592+90000k,a257=mp4a/90000@8589916692+90000",
+            "over the clock's turn"
+        );
         assert_eq!(found.lead().unwrap().medium, Some(Medium::Video));
         assert_eq!(defects(&facts(&stream(0, OTHER).concat())), ["no-keyframe"]);
     }
@@ -208,7 +212,9 @@ mod tests {
         changed = whole.clone();
         changed[12 * 188 + 1] |= 0x80;
         assert_eq!(defects(&facts(&changed)), ["continuity", "transport-error"]);
-        assert_eq!(defects(&facts(&packets[..2].concat())), ["no-media"]);
+        let declared = facts(&packets[..2].concat());
+        assert_eq!((&*declared.to_string(), declared.lead()), ("ts,v256=avc1,a257=mp4a,!no-media", None));
+        assert_eq!(defects(&facts(&packets[2..].concat())), ["no-tables"]);
         let inserted = [&whole[..5 * 188], b"a few bytes between", &whole[5 * 188..]].concat();
         assert_eq!(facts(&inserted).tracks, facts(&whole).tracks, "it falls into step again");
     }
@@ -236,7 +242,9 @@ mod tests {
         let header = |kind: &str, scale: u32| boxed(kind, &words(&[0, 0, 0, scale, 0]));
         let track = |id: u32, scale: u32, handler: &[u8; 4], edits: &[u32]| {
             let hdlr = boxed("hdlr", &[&[0; 8][..], handler, &[0; 12]].concat());
-            let mdia = boxed("mdia", &[header("mdhd", scale), hdlr].concat());
+            let described = boxed("stsd", &[&words(&[0, 1])[..], &boxed("avc1", b"as it is")].concat());
+            let minf = boxed("minf", &boxed("stbl", &described));
+            let mdia = boxed("mdia", &[header("mdhd", scale), hdlr, minf].concat());
             boxed("trak", &[header("tkhd", id), boxed("edts", &boxed("elst", &words(edits))), mdia].concat())
         };
         let empty = u32::MAX;
@@ -247,7 +255,7 @@ mod tests {
         let extends = boxed("mvex", &boxed("trex", &words(&[0, 1, 1, 512, 0, 0])));
         let moov = boxed("moov", &[header("mvhd", 1000), tracks.concat(), extends].concat());
         let found = facts(&[boxed("ftyp", b"iso6"), moov].concat());
-        assert_eq!(found.to_string(), "fmp4,v1/12800s512e5376,a2/48000");
+        assert_eq!(found.to_string(), "fmp4,v1=avc1/12800s512e5376,a2=avc1/48000");
     }
 
     #[test]

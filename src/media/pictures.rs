@@ -2,7 +2,7 @@
 
 /// How the pictures are coded, as far as their units are known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codec {
+pub(super) enum PictureCoding {
     /// H.262, MPEG-2 (ISO/IEC 13818-2).
     Mpeg2,
     /// H.264 (ISO/IEC 14496-10 7.4.1).
@@ -14,7 +14,7 @@ pub(super) enum Codec {
 /// Looks for the first picture behind start codes. Keeps nothing but where in one it is.
 #[derive(Debug)]
 pub(super) struct FirstPicture {
-    coding: Codec,
+    coding: PictureCoding,
     /// Zero bytes in a row, as far as they matter: two and a one begin a unit.
     zeros: u8,
     /// Bytes of the unit that have come, and the ones that are needed.
@@ -22,7 +22,7 @@ pub(super) struct FirstPicture {
 }
 
 impl FirstPicture {
-    pub(super) const fn new(coding: Codec) -> Self {
+    pub(super) const fn new(coding: PictureCoding) -> Self {
         Self { coding, zeros: 0, unit: None }
     }
 
@@ -49,20 +49,20 @@ impl FirstPicture {
     fn judge(&self, at: u8, byte: u8) -> Judgement {
         match (self.coding, at) {
             // A picture's start code, its temporal reference of ten bits, then what it is coded from: 1 is from itself alone (6.3.9).
-            (Codec::Mpeg2, 0) if byte == 0 => Judgement::More,
-            (Codec::Mpeg2, 1) => Judgement::More,
-            (Codec::Mpeg2, 2) => Judgement::Found((byte >> 3) & 7 == 1),
-            (Codec::Avc, _) => match byte & 0x1f {
+            (PictureCoding::Mpeg2, 0) if byte == 0 => Judgement::More,
+            (PictureCoding::Mpeg2, 1) => Judgement::More,
+            (PictureCoding::Mpeg2, 2) => Judgement::Found((byte >> 3) & 7 == 1),
+            (PictureCoding::Avc, _) => match byte & 0x1f {
                 5 => Judgement::Found(true),
                 1 | 2 => Judgement::Found(false),
                 _ => Judgement::Other,
             },
-            (Codec::Hevc, _) => match (byte >> 1) & 0x3f {
+            (PictureCoding::Hevc, _) => match (byte >> 1) & 0x3f {
                 16..=21 => Judgement::Found(true),
                 0..=9 => Judgement::Found(false),
                 _ => Judgement::Other,
             },
-            (Codec::Mpeg2, _) => Judgement::Other,
+            (PictureCoding::Mpeg2, _) => Judgement::Other,
         }
     }
 }
@@ -84,16 +84,16 @@ mod tests {
         for (what, coding, units, is_key) in [
             (
                 "IDR behind its headers",
-                Codec::Avc,
+                PictureCoding::Avc,
                 &b"\0\0\0\x01\x09\x10\0\0\0\x01\x67\x42\0\0\x01\x68\0\0\x01\x65\x88"[..],
                 Some(true),
             ),
-            ("a slice of another picture", Codec::Avc, b"\0\0\x01\x41\x9a", Some(false)),
-            ("headers alone", Codec::Avc, b"\0\0\x01\x09\x10\0\0\x01\x67", None),
-            ("CRA", Codec::Hevc, b"\0\0\x01\x46\x01\0\0\x01\x2a\x01", Some(true)),
-            ("a trailing picture", Codec::Hevc, b"\0\0\x01\x02\x01", Some(false)),
-            ("I picture", Codec::Mpeg2, b"\0\0\x01\xb3\x01\0\0\x01\0\x12\x0f", Some(true)),
-            ("P picture", Codec::Mpeg2, b"\0\0\x01\0\x12\x17", Some(false)),
+            ("a slice of another picture", PictureCoding::Avc, b"\0\0\x01\x41\x9a", Some(false)),
+            ("headers alone", PictureCoding::Avc, b"\0\0\x01\x09\x10\0\0\x01\x67", None),
+            ("CRA", PictureCoding::Hevc, b"\0\0\x01\x46\x01\0\0\x01\x2a\x01", Some(true)),
+            ("a trailing picture", PictureCoding::Hevc, b"\0\0\x01\x02\x01", Some(false)),
+            ("I picture", PictureCoding::Mpeg2, b"\0\0\x01\xb3\x01\0\0\x01\0\x12\x0f", Some(true)),
+            ("P picture", PictureCoding::Mpeg2, b"\0\0\x01\0\x12\x17", Some(false)),
         ] {
             for cut in 0..=units.len() {
                 let mut first = FirstPicture::new(coding);

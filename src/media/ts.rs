@@ -1,7 +1,7 @@
 //! A transport stream (ISO/IEC 13818-1), packet by packet.
 
-use super::pictures::{Codec, FirstPicture};
-use crate::model::facts::{Container, Defect, Defects, MOST_TRACKS, Medium, SegmentFacts, Track};
+use super::pictures::{FirstPicture, PictureCoding};
+use crate::model::facts::{Codec, Container, Defect, Defects, MOST_TRACKS, Medium, SegmentFacts, Track};
 
 /// Bytes of a packet.
 pub(super) const PACKET: usize = 188;
@@ -44,6 +44,7 @@ struct Pid {
 #[derive(Debug)]
 struct ElementaryStream {
     medium: Option<Medium>,
+    codec: Option<Codec>,
     /// The first time, and how far the others lie from it: the earliest, the latest, and how many there are.
     begins: u64,
     earliest: i64,
@@ -194,6 +195,7 @@ impl TsReader {
         let (medium, coding) = kind(declared, named);
         let mut stream = ElementaryStream {
             medium,
+            codec: declared.and_then(codec),
             begins: pts,
             earliest: 0,
             latest: 0,
@@ -216,9 +218,19 @@ impl TsReader {
             self.defects.insert(Defect::Truncated);
         }
         let streams = self.pids.iter().filter_map(|pid| Some((pid.id, pid.stream.as_ref()?)));
-        let tracks: Vec<_> = streams.take(MOST_TRACKS).map(|(id, stream)| stream.track(id)).collect();
+        let mut tracks: Vec<_> = streams.take(MOST_TRACKS).map(|(id, stream)| stream.track(id)).collect();
         if tracks.is_empty() {
             self.defects.insert(Defect::NoMedia);
+        }
+        if self.declared.is_empty() {
+            self.defects.insert(Defect::NoTables);
+        }
+        // What is declared and has nothing in it here, or no times.
+        for (id, declared) in self.declared {
+            let id = u32::from(id);
+            if tracks.len() < MOST_TRACKS && tracks.iter().all(|track| track.id != id) {
+                tracks.push(Track { id, medium: kind(Some(declared), 0).0, codec: codec(declared), ..Track::default() });
+            }
         }
         if tracks.iter().any(|track| track.starts_with_keyframe == Some(false)) {
             self.defects.insert(Defect::NoKeyframe);
@@ -242,6 +254,7 @@ impl ElementaryStream {
         Track {
             id: u32::from(id),
             medium: self.medium,
+            codec: self.codec,
             scale: Some(SCALE),
             first: Some(self.begins.wrapping_add_signed(self.earliest) & ((1 << PTS_BITS) - 1)),
             duration: (span + between / 2).checked_div(between).map_or(0, |each| span + each),
@@ -287,14 +300,32 @@ fn declarations(payload: &[u8], declared: &mut Vec<(u16, u8)>) {
 }
 
 /// What a stream is, by its type (2.4.4.9 table 2-34, ATSC A/53, Apple's for sample encryption) or else by its PES packets' name.
-fn kind(declared: Option<u8>, named: u8) -> (Option<Medium>, Option<Codec>) {
+fn kind(declared: Option<u8>, named: u8) -> (Option<Medium>, Option<PictureCoding>) {
     let video = |coding| (Some(Medium::Video), coding);
     match (declared, named) {
-        (Some(0x01 | 0x02), _) => video(Some(Codec::Mpeg2)),
-        (Some(0x1b | 0xdb), _) => video(Some(Codec::Avc)),
-        (Some(0x24), _) => video(Some(Codec::Hevc)),
+        (Some(0x01 | 0x02), _) => video(Some(PictureCoding::Mpeg2)),
+        (Some(0x1b | 0xdb), _) => video(Some(PictureCoding::Avc)),
+        (Some(0x24), _) => video(Some(PictureCoding::Hevc)),
         (_, 0xe0..=0xef) => video(None),
         (Some(0x03 | 0x04 | 0x0f | 0x11 | 0x81 | 0x87 | 0xc1 | 0xc2 | 0xcf), _) | (_, 0xc0..=0xdf) => (Some(Medium::Audio), None),
         _ => (None, None),
     }
+}
+
+/// By what a stream of this type would be called in ISO media.
+fn codec(declared: u8) -> Option<Codec> {
+    let name = match declared {
+        0x01 | 0x02 => b"mp2v",
+        0x1b | 0xdb => b"avc1",
+        0x24 => b"hvc1",
+        0x33 => b"vvc1",
+        0x03 | 0x04 => b".mp3",
+        0x0f | 0x11 | 0xcf => b"mp4a",
+        0x81 | 0xc1 => b"ac-3",
+        0x87 | 0xc2 => b"ec-3",
+        0x15 => b"id3_",
+        0x86 => b"scte",
+        _ => return None,
+    };
+    Some(Codec::new(*name))
 }

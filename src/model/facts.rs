@@ -23,6 +23,25 @@ pub enum Medium {
     Audio,
 }
 
+/// How a track is coded: the four characters by which its sample entry is called (ISO/IEC 14496-12 8.5.2), for streams of a transport
+/// stream the ones they would have there; `id3_` and `scte` are what is no media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codec([u8; 4]);
+
+impl Codec {
+    /// With other characters than letters, digits, dots and hyphens made underscores.
+    #[must_use]
+    pub fn new(name: [u8; 4]) -> Self {
+        Self(name.map(|byte| if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') { byte } else { b'_' }))
+    }
+
+    /// The four characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// What is known of a segment, or of an initialization segment, which has tracks without times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentFacts {
@@ -44,6 +63,8 @@ pub struct Track {
     pub id: u32,
     /// What it is for, where the bytes tell: in a fragment only the initialization segment does.
     pub medium: Option<Medium>,
+    /// How it is coded, where the bytes tell.
+    pub codec: Option<Codec>,
     /// Ticks in a second; `None`: the initialization segment tells.
     pub scale: Option<u32>,
     /// The first presentation time, as a player reads it before any edit list: a PTS of 33 bits, or the decode time of the first
@@ -75,6 +96,7 @@ impl SegmentFacts {
         for track in &mut self.tracks {
             let Some(declared) = initialization.tracks.iter().find(|declared| declared.id == track.id) else { continue };
             track.medium = track.medium.or(declared.medium);
+            track.codec = track.codec.or(declared.codec);
             track.scale = track.scale.or(declared.scale);
             if declared.sample > 0 {
                 track.duration = track.duration.saturating_add(u64::from(track.undated) * u64::from(declared.sample));
@@ -125,6 +147,8 @@ pub enum Defect {
     Empty,
     /// Its container holds no media.
     NoMedia,
+    /// It has no program association or program map table: a player can't begin with it (RFC 8216 3.2).
+    NoTables,
     /// Its last packet or box is not whole.
     Truncated,
     /// The bytes between are no packets or boxes.
@@ -141,9 +165,10 @@ pub enum Defect {
 
 impl Defect {
     /// All of them, worst first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Empty,
         Self::NoMedia,
+        Self::NoTables,
         Self::Truncated,
         Self::Sync,
         Self::Continuity,
@@ -158,6 +183,7 @@ impl Defect {
         match self {
             Self::Empty => "empty",
             Self::NoMedia => "no-media",
+            Self::NoTables => "no-tables",
             Self::Truncated => "truncated",
             Self::Sync => "sync",
             Self::Continuity => "continuity",
@@ -170,18 +196,18 @@ impl Defect {
 
 /// A set of [`Defect`]s.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Defects(u8);
+pub struct Defects(u16);
 
 impl Defects {
     /// Adds one.
     pub fn insert(&mut self, defect: Defect) {
-        self.0 |= 1 << defect as u8;
+        self.0 |= 1 << defect as u16;
     }
 
     /// Whether it is in.
     #[must_use]
     pub const fn contains(self, defect: Defect) -> bool {
-        self.0 & (1 << defect as u8) != 0
+        self.0 & (1 << defect as u16) != 0
     }
 
     /// Whether there is none.
@@ -212,7 +238,7 @@ impl fmt::Debug for Defects {
 
 /// The facts as one word of ASCII, as they are kept beside the object: the container, then each track, then each defect.
 ///
-/// `ts,v256/90000@133500+180000k,a257/90000@133200+179200,!continuity`
+/// `ts,v256=avc1/90000@133500+180000k,a257=mp4a/90000@133200+179200,!continuity`
 impl fmt::Display for SegmentFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.container {
@@ -233,6 +259,7 @@ impl fmt::Display for Track {
             None => 't',
         };
         write!(f, "{medium}{}", self.id)?;
+        self.codec.map_or(Ok(()), |codec| write!(f, "={}", codec.as_str()))?;
         let numbers = [
             ('/', self.scale.map(i128::from)),
             ('@', self.first.map(i128::from)),
@@ -304,6 +331,11 @@ impl Track {
         while let Some(mark) = rest.chars().next() {
             rest = &rest[mark.len_utf8()..];
             match mark {
+                '=' => {
+                    let (name, behind) = rest.as_bytes().split_first_chunk()?;
+                    track.codec = Some(Codec::new(*name)).filter(|codec| codec.as_str().as_bytes() == name);
+                    rest = std::str::from_utf8(behind).ok()?;
+                }
                 '/' => track.scale = Some(u32::try_from(number(&mut rest)?).ok()?),
                 '@' => track.first = Some(u64::try_from(number(&mut rest)?).ok()?),
                 '+' => track.duration = u64::try_from(number(&mut rest)?).ok()?,
@@ -327,24 +359,30 @@ mod tests {
 
     fn track() -> impl Strategy<Value = Track> {
         let medium = prop_oneof![Just(None), Just(Some(Medium::Video)), Just(Some(Medium::Audio))];
-        (any::<(u32, Option<u32>, Option<u64>, u64, u32)>(), any::<(Option<bool>, u32, i64)>(), medium).prop_map(
-            |((id, scale, first, duration, undated), (starts_with_keyframe, sample, edit), medium)| Track {
-                id,
-                medium,
-                scale,
-                first,
-                duration,
-                undated,
-                starts_with_keyframe,
-                sample,
-                edit,
-            },
+        (
+            any::<(u32, Option<u32>, Option<u64>, u64, u32)>(),
+            any::<(Option<bool>, u32, i64)>(),
+            (medium, any::<Option<[u8; 4]>>()),
         )
+            .prop_map(
+                |((id, scale, first, duration, undated), (starts_with_keyframe, sample, edit), (medium, codec))| Track {
+                    id,
+                    medium,
+                    codec: codec.map(Codec::new),
+                    scale,
+                    first,
+                    duration,
+                    undated,
+                    starts_with_keyframe,
+                    sample,
+                    edit,
+                },
+            )
     }
 
     proptest! {
         #[test]
-        fn what_is_kept_is_read_again(tracks in prop::collection::vec(track(), 0..MOST_TRACKS), defects: u8, container in 0..3) {
+        fn what_is_kept_is_read_again(tracks in prop::collection::vec(track(), 0..MOST_TRACKS), defects in 0..1_u16 << 9, container in 0..3) {
             let container = [Container::Ts, Container::Fmp4, Container::Other][container as usize];
             let facts = SegmentFacts { container, tracks, defects: Defects(defects) };
             let word = facts.to_string();
@@ -361,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_word_is_short_and_what_is_unknown_is_left_out() {
-        let word = "ts,v256/90000@133500+180000k,a257/90000@133200+179200,!continuity";
+        let word = "ts,v256=avc1/90000@133500+180000k,a257/90000@133200+179200,!continuity";
         let facts = SegmentFacts::parse(word).unwrap();
         assert_eq!(facts.to_string(), word);
         assert_eq!(SegmentFacts::parse(&format!("{word},!of-tomorrow,x7")), Some(facts));
@@ -370,12 +408,12 @@ mod tests {
 
     #[test]
     fn an_initialization_segment_says_what_fragments_leave_open() {
-        let declared = SegmentFacts::parse("fmp4,v1/12800s512e-1024,a2/48000").unwrap();
+        let declared = SegmentFacts::parse("fmp4,v1=avc1/12800s512e-1024,a2=mp4a/48000").unwrap();
         let fragment = SegmentFacts::parse("fmp4,t1@25600*50k,t2@96000+96256").unwrap();
         let known = fragment.with(&declared);
         let lead = known.lead().unwrap();
         assert_eq!((lead.medium, lead.first_seconds(), lead.duration_seconds()), (Some(Medium::Video), Some(2.0), Some(2.0)));
-        assert_eq!((lead.edit, known.tracks[1].first_seconds()), (-1024, Some(2.0)));
+        assert_eq!((lead.edit, lead.codec, known.tracks[1].first_seconds()), (-1024, Some(Codec::new(*b"avc1")), Some(2.0)));
         assert_eq!(SegmentFacts::parse("fmp4,t1@25600*50k").unwrap().lead().unwrap().duration_seconds(), None);
     }
 }

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use crate::media;
+use crate::model::facts::{Codec, Defect, Track};
+
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFormat {
@@ -67,120 +70,47 @@ fn whole(kind: BodyFormat, holds: String) -> Look {
 }
 
 fn ts(body: &[u8]) -> Look {
-    let mut tables = Tables::default();
+    let facts = media::facts(body);
     let (packets, rest) = body.as_chunks::<PACKET>();
-    for (n, packet) in packets.iter().enumerate() {
-        if packet[0] != SYNC {
-            let wrong = format!(
-                "MPEG-TS packet {n} of {}, at byte {}, does not begin with the sync byte 0x47",
-                packets.len(),
-                n * PACKET
-            );
-            return Look { wrong: Some(wrong), ..whole(BodyFormat::Ts, "MPEG-TS".to_owned()) };
-        }
-        tables.read(packet);
-    }
-    let wrong = if rest.is_empty() {
-        match (&tables.map_pid, &tables.streams[..]) {
-            (None, _) => Some("it has no program association table (PAT): a player can't begin with it".to_owned()),
-            (Some(_), []) => Some("it has no program map table (PMT): a player can't begin with it".to_owned()),
-            _ => None,
-        }
-    } else {
+    let has = |defect| facts.defects.contains(defect);
+    let wrong = if let Some(n) = packets.iter().position(|packet| packet[0] != SYNC) {
+        let (of, at) = (packets.len(), n * PACKET);
+        Some(format!("MPEG-TS packet {n} of {of}, at byte {at}, does not begin with the sync byte 0x47"))
+    } else if !rest.is_empty() {
         Some(format!("it is cut short: {} whole MPEG-TS packets and then {} of 188 bytes", packets.len(), rest.len()))
+    } else if has(Defect::NoTables) {
+        let text = "it has no program association table (PAT) or no program map table (PMT): a player can't begin with it";
+        Some(text.to_owned())
+    } else if has(Defect::NoMedia) {
+        Some("there is no picture and no sound in it".to_owned())
+    } else if has(Defect::Continuity) {
+        Some("MPEG-TS packets are missing in it: their continuity counters jump".to_owned())
+    } else if has(Defect::TransportError) {
+        Some("MPEG-TS packets in it are marked as damaged".to_owned())
+    } else {
+        None
     };
-    let streams = tables.streams.iter().map(|(kind, _)| stream_name(*kind)).collect::<Vec<_>>().join(", ");
+    let streams = facts.tracks.iter().map(|track| stream_name(track.codec)).collect::<Vec<_>>().join(", ");
     let holds = format!("MPEG-TS, {} packets{}{streams}", packets.len(), if streams.is_empty() { "" } else { ": " });
-    Look { kind: BodyFormat::Ts, holds, wrong, span: tables.span() }
+    let span = facts.lead().and_then(Track::duration_seconds).map(Duration::from_secs_f64);
+    // A clock that jumps says nothing of how long it lasts.
+    Look { kind: BodyFormat::Ts, holds, wrong, span: span.filter(|span| *span < Duration::from_secs(3600)) }
 }
 
-/// Names of ISO/IEC 13818-1 table 2-34, and those that others added.
-fn stream_name(kind: u8) -> &'static str {
-    match kind {
-        0x01 | 0x02 => "MPEG-2 video",
-        0x03 | 0x04 => "MPEG audio",
-        0x0F | 0x11 => "AAC",
-        0x15 => "ID3",
-        0x1B => "H.264",
-        0x24 => "H.265",
-        0x81 => "AC-3",
-        0x86 => "SCTE-35",
-        0x87 => "E-AC-3",
+fn stream_name(codec: Option<Codec>) -> &'static str {
+    match codec.as_ref().map_or("", Codec::as_str) {
+        "mp2v" => "MPEG-2 video",
+        "avc1" => "H.264",
+        "hvc1" => "H.265",
+        "vvc1" => "H.266",
+        ".mp3" => "MPEG audio",
+        "mp4a" => "AAC",
+        "ac-3" => "AC-3",
+        "ec-3" => "E-AC-3",
+        "id3_" => "ID3",
+        "scte" => "SCTE-35",
         _ => "other data",
     }
-}
-
-/// What a transport stream says of itself.
-#[derive(Default)]
-struct Tables {
-    map_pid: Option<u16>,
-    /// Type and PID.
-    streams: Vec<(u8, u16)>,
-    /// Presentation times of the first stream: first, last, how many.
-    times: Option<(u64, u64, u32)>,
-}
-
-impl Tables {
-    fn read(&mut self, packet: &[u8; PACKET]) {
-        let begins = packet[1] & 0x40 != 0;
-        let pid = u16::from_be_bytes([packet[1] & 0x1F, packet[2]]);
-        let payload = match packet[3] >> 4 & 3 {
-            1 => packet.get(4..),
-            3 => packet.get(5 + usize::from(packet[4])..),
-            _ => None,
-        };
-        let Some(payload) = payload.filter(|_| begins) else { return };
-        if pid == 0 && self.map_pid.is_none() {
-            self.map_pid = section(payload).and_then(|section| {
-                let programs = section.get(8..section.len().checked_sub(4)?)?.as_chunks::<4>().0;
-                let program = programs.iter().find(|program| program[..2] != [0, 0])?;
-                Some(u16::from_be_bytes([program[2] & 0x1F, program[3]]))
-            });
-        } else if Some(pid) == self.map_pid && self.streams.is_empty() {
-            self.streams = section(payload).and_then(streams).unwrap_or_default();
-        } else if self.streams.first().is_some_and(|(_, first)| *first == pid)
-            && let Some(time) = presentation_time(payload)
-        {
-            let (low, high, count) = self.times.unwrap_or((time, time, 0));
-            self.times = Some((low.min(time), high.max(time), count + 1));
-        }
-    }
-
-    /// From the first picture's beginning to the last one's end. `None` where that can't be told: too few of them, or a clock
-    /// that turned over.
-    fn span(&self) -> Option<Duration> {
-        let (low, high, count) = self.times?;
-        let between = Duration::from_micros((high - low) * 100 / 9);
-        (count > 2 && between < Duration::from_secs(3600)).then(|| between + between / (count - 1))
-    }
-}
-
-/// The table section that begins in a payload, its header and checksum included.
-fn section(payload: &[u8]) -> Option<&[u8]> {
-    let section = payload.get(1 + usize::from(*payload.first()?)..)?;
-    let length = usize::from(u16::from_be_bytes([section.get(1)? & 0x0F, *section.get(2)?]));
-    section.get(..3 + length)
-}
-
-fn streams(section: &[u8]) -> Option<Vec<(u8, u16)>> {
-    let descriptors = usize::from(u16::from_be_bytes([section.get(10)? & 0x0F, *section.get(11)?]));
-    let mut rest = section.get(12 + descriptors..section.len().checked_sub(4)?)?;
-    let mut streams = Vec::new();
-    while let Some((head, tail)) = rest.split_first_chunk::<5>() {
-        streams.push((head[0], u16::from_be_bytes([head[1] & 0x1F, head[2]])));
-        rest = tail.get(usize::from(u16::from_be_bytes([head[3] & 0x0F, head[4]]))..)?;
-    }
-    Some(streams)
-}
-
-/// The presentation time stamp of a PES packet, on its clock of 90 kHz.
-fn presentation_time(payload: &[u8]) -> Option<u64> {
-    let head = payload.first_chunk::<14>()?;
-    if head[..3] != [0, 0, 1] || head[7] & 0x80 == 0 {
-        return None;
-    }
-    let bits = |n: usize| u64::from(head[n]);
-    Some((bits(9) >> 1 & 7) << 30 | bits(10) << 22 | (bits(11) >> 1) << 15 | bits(12) << 7 | bits(13) >> 1)
 }
 
 fn mp4(body: &[u8]) -> Look {
@@ -280,16 +210,18 @@ mod tests {
         packet
     }
 
-    fn picture(time: u64) -> Vec<u8> {
+    fn picture(n: u64, time: u64) -> Vec<u8> {
         let bits = |shift: u64, mask: u64| u8::try_from(time >> shift & mask).unwrap();
         let stamp = [0x21 | bits(30, 7) << 1, bits(22, 0xFF), bits(15, 0x7F) << 1 | 1, bits(7, 0xFF), bits(0, 0x7F) << 1 | 1];
-        packet(0x100, &[&[0, 0, 1, 0xE0, 0, 0, 0x80, 0x80, 5], &stamp[..]].concat())
+        let mut packet = packet(0x100, &[&[0, 0, 1, 0xE0, 0, 0, 0x80, 0x80, 5], &stamp[..]].concat());
+        packet[3] |= u8::try_from(n & 0xF).unwrap();
+        packet
     }
 
     fn segment() -> Vec<u8> {
         let pat = packet(0, &[0, 0, 0xB0, 13, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 1, 2, 3, 4]);
         let pmt = packet(0x1000, &[0, 2, 0xB0, 18, 0, 1, 0xC1, 0, 0, 0xE1, 0, 0xF0, 0, 0x1B, 0xE1, 0, 0xF0, 0, 1, 2, 3, 4]);
-        let pictures = (0..50).flat_map(|n| picture((1 << 32) + n * 3600));
+        let pictures = (0..50).flat_map(|n| picture(n, (1 << 32) + n * 3600));
         [pat, pmt].concat().into_iter().chain(pictures).collect()
     }
 
@@ -313,6 +245,8 @@ mod tests {
         assert!(look(&segment()[PACKET..]).wrong.unwrap().contains("PAT"));
         let without_map = [&segment()[..PACKET], &segment()[PACKET * 2..]].concat();
         assert!(look(&without_map).wrong.unwrap().contains("PMT"));
+        let lost = [&segment()[..PACKET * 9], &segment()[PACKET * 10..]].concat();
+        assert!(look(&lost).wrong.unwrap().contains("are missing"));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct TrackReport {
     pub id: u32,
     /// video, audio, or nothing where neither it nor its initialization segment tells.
     pub medium: Option<&'static str>,
+    /// How it is coded, as ISO media calls it: `avc1`, `mp4a`; nothing where neither tells.
+    pub codec: Option<String>,
     /// The first presentation time, in ticks.
     pub first: Option<u64>,
     /// The same in seconds, where the ticks are known.
@@ -53,6 +55,7 @@ impl TrackReport {
         Self {
             id: track.id,
             medium,
+            codec: track.codec.map(|codec| codec.as_str().to_owned()),
             first: track.first,
             first_s: track.first_seconds(),
             duration_s: track.duration_seconds(),

@@ -96,23 +96,23 @@ impl Encoder {
 
 /// A second of MPEG-TS as far as tables and time stamps go: PAT, PMT, 25 pictures with nothing in them, and padding.
 fn segment(n: u64) -> Vec<u8> {
-    let packet = |pid: u16, payload: &[u8]| {
+    let packet = |pid: u16, counter: u64, payload: &[u8]| {
         let [high, low] = pid.to_be_bytes();
-        let mut packet = vec![0x47, 0x40 | high, low, 0x10];
+        let mut packet = vec![0x47, 0x40 | high, low, 0x10 | u8::try_from(counter % 16).unwrap()];
         packet.extend(payload);
         packet.resize(188, 0xFF);
         packet
     };
-    let mut body = packet(0, &[0, 0, 0xB0, 13, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 1, 2, 3, 4]);
-    body.extend(packet(0x1000, &[0, 2, 0xB0, 18, 0, 1, 0xC1, 0, 0, 0xE1, 0, 0xF0, 0, 0x1B, 0xE1, 0, 0xF0, 0, 1, 2, 3, 4]));
+    let mut body = packet(0, 0, &[0, 0, 0xB0, 13, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 1, 2, 3, 4]);
+    body.extend(packet(0x1000, 0, &[0, 2, 0xB0, 18, 0, 1, 0xC1, 0, 0, 0xE1, 0, 0xF0, 0, 0x1B, 0xE1, 0, 0xF0, 0, 1, 2, 3, 4]));
     for picture in 0..25 {
         let time = n * 90_000 + picture * 3600;
         let bits = |shift: u64, mask: u64| u8::try_from(time >> shift & mask).unwrap();
         let stamp = [0x21 | bits(30, 7) << 1, bits(22, 0xFF), bits(15, 0x7F) << 1 | 1, bits(7, 0xFF), bits(0, 0x7F) << 1 | 1];
-        body.extend(packet(0x100, &[&[0, 0, 1, 0xE0, 0, 0, 0x80, 0x80, 5], &stamp[..]].concat()));
+        body.extend(packet(0x100, picture, &[&[0, 0, 1, 0xE0, 0, 0, 0x80, 0x80, 5], &stamp[..]].concat()));
     }
     for _ in 0..50 {
-        body.extend(packet(0x1FFF, &[]));
+        body.extend(packet(0x1FFF, 0, &[]));
     }
     body
 }
