@@ -352,6 +352,20 @@ mod tests {
     }
 
     #[test]
+    fn a_hole_that_a_restart_of_this_process_leaves_is_none_of_the_encoder() {
+        let later = |seconds: u64| WallTime::from_millis(NOW.millis() + seconds * 1000);
+        for (next, now, breaks) in [(5, 12, 0), (7, 16, 0), (7, 99, 1)] {
+            let mut before = History::default();
+            before.follow(&numbered(0..=4, None), Step::Unknown, later(10), |_| NOW.into());
+            let written = before.listed.iter().map(|listed| Listed { heard: None, ..Listed::clone(listed) }).collect();
+            let mut history = History::default();
+            history.restore(written);
+            history.follow(&numbered(next..=next, None), Step::On, later(now), |_| NOW.into());
+            assert_eq!(history.listed.iter().filter(|listed| listed.discontinuity).count(), breaks, "{next} {now}");
+        }
+    }
+
+    #[test]
     fn a_long_silence_is_a_hole_where_as_much_time_has_gone_by() {
         let later = |seconds: u64| WallTime::from_millis(NOW.millis() + seconds * 1000);
         for (date, next, now, expected) in [

@@ -240,8 +240,10 @@ impl History {
         let Some(last) = self.listed.back() else { return Vec::new() };
         let count = next.sequence.saturating_sub(last.sequence.saturating_add(1));
         let usual = millis(last.duration).saturating_mul(count);
+        // Before this process began: what has no date begins by the clock that heard it.
+        let heard = last.heard.unwrap_or_else(|| last.end());
         // No more are made of a few words than time has made room for.
-        let has_gone_by = || last.heard.is_some_and(|heard| millis(now.since(heard)) >= usual / 2);
+        let has_gone_by = || millis(now.since(heard)) >= usual / 2;
         let is_believed = count <= MAX_UNHEARD || count <= MAX_UNHEARD_LONG && usual >= count * 100 && has_gone_by();
         if count == 0 || !is_believed || last.duration.is_zero() {
             return Vec::new();
@@ -250,10 +252,10 @@ impl History {
         let between = dated.map(|begins| begins.millis().saturating_sub(last.end().millis()));
         let went_on = match between {
             Some(between) => between.abs_diff(usual) <= (usual / 4).max(millis(last.duration)) && between > 0,
-            None => last.heard.is_some_and(|heard| {
+            None => {
                 let usual = usual.saturating_add(millis(left));
                 millis(now.since(heard)).abs_diff(usual) <= (usual / 4).saturating_add(millis(last.duration))
-            }),
+            }
         };
         if !went_on {
             return Vec::new();
