@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     None,
     /// Each call takes this long.
     Slow(Duration),
+    /// Each call waits until there is another fault.
+    Held,
     /// Each call fails.
     Failing,
     /// Each write finds no space.
@@ -64,14 +66,20 @@ impl Memory {
     }
 
     async fn suffer(&self, is_write: bool) -> Result<(), ColdError> {
-        let fault = *self.fault.lock();
+        let fault = loop {
+            let fault = *self.fault.lock();
+            if fault != Fault::Held {
+                break fault;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
         match fault {
             Fault::Slow(span) => tokio::time::sleep(span).await,
             Fault::Failing => return Err(ColdError::Unavailable("it fails".to_owned())),
             Fault::Full if is_write => return Err(ColdError::Full("it is full".to_owned())),
             Fault::Dead => std::future::pending().await,
             Fault::Later if !is_write => return Err(ColdError::Later("its form is 2".to_owned())),
-            Fault::None | Fault::Full | Fault::Wrong | Fault::Gone | Fault::Later => {}
+            Fault::None | Fault::Held | Fault::Full | Fault::Wrong | Fault::Gone | Fault::Later => {}
         }
         Ok(())
     }

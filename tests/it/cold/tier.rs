@@ -156,7 +156,7 @@ async fn what_leaves_memory_is_served_from_below_and_the_live_edge_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_readable_and_only_the_newest_playlist_is_written() {
     let world = World::start(10_000, OPTIONS, Clock::system()).await;
-    world.cold.set_fault(Fault::Slow(Duration::from_millis(200)));
+    world.cold.set_fault(Fault::Held);
     let playlist = key("live/p.m3u8");
     for n in 0..200 {
         world.put(&playlist, format!("version {n}").as_bytes(), Kind::Playlist, 3600);
@@ -369,15 +369,15 @@ async fn what_is_removed_is_gone_at_once_and_below_soon() {
     world.until("all is written", |world| world.cold.len() == 5).await;
     assert!(world.hot.peek(&name).is_none());
     // A read that is on its way when the object is removed must not bring it back.
-    world.cold.set_fault(Fault::Slow(Duration::from_millis(200)));
+    world.cold.set_fault(Fault::Held);
     let (tier, wanted) = (world.tier.clone(), name.clone());
     let read = tokio::spawn(async move { tier.read(&wanted, |_| Want::Whole).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.until("it is being read", |world| world.cold.gets.load(Ordering::SeqCst) == 1).await;
     world.hot.remove(&name, world.hot.stamp());
     assert_eq!(world.read(&name).await, Ok(None));
+    world.cold.set_fault(Fault::None);
     read.await.unwrap().unwrap();
     assert_eq!(world.read(&name).await, Ok(None));
-    world.cold.set_fault(Fault::None);
     world.until("it is removed below", |world| world.cold.len() == 4).await;
     assert_eq!(world.read(&name).await, Ok(None));
 }
