@@ -34,6 +34,7 @@ use self::lines::MAX_ENTRIES;
 pub(super) use self::lines::tag;
 use self::lines::{kind, lines};
 use crate::hls::fault::{Fault, Wrong};
+use crate::hls::utf16;
 
 /// Reads a playlist. Tolerant: what can be understood is kept.
 ///
@@ -52,6 +53,9 @@ pub fn parse(bytes: &[u8]) -> Result<Playlist, Fault> {
 /// # Errors
 /// [`parse`]'s.
 pub fn parse_within(bytes: &[u8], surroundings: Surroundings<'_>) -> Result<Playlist, Fault> {
+    if utf16::decode(bytes).is_some() {
+        return Err(Fault { line: 1, what: Wrong::Utf16 });
+    }
     // Names of objects are UTF-8: what is not names none, and the rest is still read.
     let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
     let not_utf8 = matches!(text, Cow::Owned(_));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::hls::fault::{Fault, Wrong};
 use crate::hls::mpd::{self, Manifest};
 use crate::hls::playlist::{self, Media, Playlist, Surroundings, Variables, is_unknown};
 use crate::hls::utf16;
@@ -26,14 +25,15 @@ impl Understood {
 
 /// Reads a playlist or MPD. `imports` tells what the multivariant playlist defines that names it; few need that.
 pub(in crate::origin) fn understand(kind: Kind, body: &[u8], imports: impl FnOnce() -> Option<Arc<Variables>>) -> Understood {
-    let wide = utf16::decode(body);
     match kind {
-        // XML may be written so.
-        Kind::Manifest => match mpd::parse(wide.as_ref().map_or(body, |(text, _)| text.as_bytes())) {
-            Ok(manifest) => Understood::Dash(manifest),
-            Err(fault) => Understood::Broken(fault.to_string()),
-        },
-        _ if wide.is_some() => Understood::Broken(Fault { line: 1, what: Wrong::Utf16 }.to_string()),
+        Kind::Manifest => {
+            // XML may be written so.
+            let wide = utf16::decode(body);
+            match mpd::parse(wide.as_ref().map_or(body, |(text, _)| text.as_bytes())) {
+                Ok(manifest) => Understood::Dash(manifest),
+                Err(fault) => Understood::Broken(fault.to_string()),
+            }
+        }
         _ => {
             let mut parsed = playlist::parse(body);
             if let Ok(Playlist::Media(media)) = &parsed
