@@ -1,6 +1,8 @@
 //! Playlists that come compressed: they are read, credentials are taken out of them, and who does not unpack gets them in clear.
 
-use crate::harness::Origin;
+use std::time::Duration;
+
+use crate::harness::{Origin, eventually};
 use crate::wire::{Answer, Request};
 
 /// In the gzip format (RFC 1952), as it is: a block without compression (RFC 1951 3.2.4).
@@ -90,6 +92,21 @@ fn no_credential_stays_in_what_is_written_otherwise() {
     }
     store(&origin, "m.m3u8", members(&master(&query)), "gzip");
     assert_eq!(get(&origin, "m.m3u8", "").text(), master(""));
+}
+
+#[test]
+fn a_compressed_playlist_is_updated_like_others() {
+    let origin = Origin::start();
+    let control = "#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=4,CAN-SKIP-DATERANGES=YES\n#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-01-02T20:00:02Z\"\n";
+    let listed: String = (1..9).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    store(&origin, "p.m3u8", packed(&format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{control}{listed}")), "gzip");
+    let ask = |word: &str| {
+        let get = Request::new("GET", format!("{}?_HLS_skip={word}", origin.path("p.m3u8"))).bearer(&origin.player);
+        get.header("Accept-Encoding", "gzip").send(origin.address).text()
+    };
+    assert!(ask("YES").contains("-SEGMENTS=6\n") && ask("YES").contains("DATERANGE:ID=\"a\""), "{}", ask("YES"));
+    let known = eventually(Duration::from_secs(20), || Some(ask("v2")).filter(|text| text.contains("EXT-X-SKIP"))).unwrap();
+    assert!(known.contains("-SEGMENTS=6,RECENTLY-REMOVED-DATERANGES=\"\"\n") && !known.contains("ID=\"a\""), "{known}");
 }
 
 #[test]

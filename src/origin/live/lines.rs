@@ -79,8 +79,15 @@ const ALIKE: usize = 3;
 
 /// Whether two lists have segments of the same lengths under the same numbers, the last of those that both have.
 pub(super) fn are_the_same_lengths(one: &[ComparedLine], other: &[ComparedLine]) -> bool {
-    let common = common(one, other);
-    common.len() >= ALIKE && common.iter().rev().take(ALIKE).all(|(one, other)| one.millis.abs_diff(other.millis) <= SAME_MS)
+    let (Some(last), Some(of_other)) = (one.last(), other.last()) else { return false };
+    let last = last.sequence.min(of_other.sequence);
+    // Numbers follow each other in a list.
+    let up_to = |lines: &'_ [ComparedLine]| lines.iter().rposition(|line| line.sequence <= last).map_or(0, |at| at + 1);
+    let (one, other) = (&one[..up_to(one)], &other[..up_to(other)]);
+    let is_same = |(one, other): (&ComparedLine, &ComparedLine)| {
+        one.sequence == other.sequence && one.millis.abs_diff(other.millis) <= SAME_MS
+    };
+    one.len().min(other.len()) >= ALIKE && one.iter().rev().zip(other.iter().rev()).take(ALIKE).all(is_same)
 }
 
 /// Holds a version against the one before it. `are_counted`: the version states a discontinuity sequence number.
@@ -195,6 +202,22 @@ mod tests {
         ] {
             assert_eq!(told(before, after), (Continuation::ByNumber, vec![]), "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn lists_are_alike_by_the_last_segments_that_both_have() {
+        let list = |first: u64, names: &str| lines(&texts::head(first), names);
+        let alike = |one: (u64, &str), other: (u64, &str)| {
+            let (one, other) = (list(one.0, one.1), list(other.0, other.1));
+            assert_eq!(are_the_same_lengths(&one, &other), are_the_same_lengths(&other, &one));
+            are_the_same_lengths(&one, &other)
+        };
+        assert!(alike((1, "abcd"), (1, "wxyz")) && alike((1, "abcd"), (2, "wxyz")) && alike((1, "abcdefgh"), (1, "abc")));
+        assert!(!alike((1, "abcd"), (3, "wxyz")) && !alike((1, "abcd"), (9, "wxyz")) && !alike((1, "ab"), (1, "ab")));
+        assert!(!alike((1, ""), (1, "abcd")) && !alike((1, ""), (1, "")));
+        let longer = of(&texts::media(&texts::listing(&texts::head(1), "", 1..6).replace("INF:2,\n4", "INF:3,\n4")));
+        assert!(!are_the_same_lengths(&longer, &list(1, "abcde")));
+        assert!(are_the_same_lengths(&longer, &list(1, "abc")), "what only one has does not count");
     }
 
     #[test]

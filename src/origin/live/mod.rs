@@ -352,10 +352,10 @@ impl Live {
         Some(state.renditions.get(nearest)?.target)
     }
 
-    /// What players know of the date ranges of a playlist, of which this is the version that is stored; `None`: that can't be told.
-    pub(super) fn known_date_ranges(&self, now: Moment, key: &Key, etag: &HeaderValue) -> Option<KnownDateRanges> {
-        let state = self.state.lock();
-        state.renditions.get(key).filter(|rendition| rendition.is_of(etag))?.date_ranges.known(now)
+    /// What players know of the date ranges of a playlist; `None`: that can't be told. It holds for any version about as old as the newest:
+    /// what is not known stays in it, and what is in it has not left.
+    pub(super) fn known_date_ranges(&self, now: Moment, key: &Key) -> Option<KnownDateRanges> {
+        self.state.lock().renditions.get(key)?.date_ranges.known(now)
     }
 
     /// What to do with a request for a playlist that has this segment, or this part of it.

@@ -261,11 +261,6 @@ impl FollowedRendition {
         (self.is_unread, self.etag) = (true, Some(etag.clone()));
     }
 
-    /// Whether the version that was written last has this entity tag.
-    pub(super) fn is_of(&self, etag: &HeaderValue) -> bool {
-        self.etag.as_ref() == Some(etag)
-    }
-
     fn is_rewritten(&self, etag: &HeaderValue) -> bool {
         self.etag.as_ref().is_some_and(|before| before != etag)
     }

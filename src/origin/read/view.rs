@@ -237,7 +237,7 @@ async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, OriginError>
         let Ok(Playlist::Media(media)) = playlist::parse(&body) else { return None };
         let known = if skips_date_ranges && media.server_control.can_skip_date_ranges {
             // Who can't be told what he knows gets the whole.
-            Some(shared.live.known_date_ranges(now, &key, &of_whole.etag)?)
+            Some(shared.live.known_date_ranges(now, &key)?)
         } else {
             None
         };
