@@ -98,7 +98,7 @@ fn put(hot: &Arc<HotNamespace>, number: u32) {
     upload.write(Bytes::from_static(&[7; 64])).unwrap();
     let body = upload.body();
     let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), hot.clock(), TTL);
-    upload.publish(body, meta, |_| true).unwrap();
+    upload.publish(body, meta, hot.clock().now(), |_| true).unwrap();
 }
 
 fn store_get(count: u32) {

@@ -35,7 +35,7 @@ fn put(hot: &Arc<HotNamespace>, key: &Key, body: &Bytes) {
     upload.write(body.clone()).unwrap();
     let body = upload.body();
     let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), hot.clock(), TTL);
-    upload.publish(body, meta, |_| true).unwrap();
+    upload.publish(body, meta, hot.clock().now(), |_| true).unwrap();
 }
 
 fn filled(count: u32, capacity: u64, clock: &Clock) -> Arc<HotNamespace> {

@@ -62,9 +62,12 @@
 //!
 //! [`web`] reads the URL and the key from the headers, [`origin`] admits the upload, [`store`] reserves its bytes; only then is
 //! the body touched, and from then on the upload goes on without its client if it has to. Its pieces go into the upload; its end
-//! commits it: one step under the namespace's lock makes it the object and names what has to make room. There is one way to
-//! abort: dropping the upload. The files, in order: `web/connection/{listener, timed}`, `web/{data, envelope, exchange}`,
-//! `web/verbs/put`, `origin/put`, `store/upload`, `store/hot`.
+//! commits it, in three steps. *Prepare*: what is not to be stored is taken out of a playlist, and it is read. *Decide*: of two changes
+//! the one that was begun later wins, and conditions are judged. *Apply*: one step under the namespace's lock makes it the object and
+//! names what has to make room, and the stream behind it takes note; all of that as of the time that came with the decision. A removal
+//! is decided and applied likewise. There is one way to abort: dropping the upload. The files, in order:
+//! `web/connection/{listener, timed}`, `web/{data, envelope, exchange}`, `web/verbs/put`, `origin/{put, prepare, decide, apply}`,
+//! `store/upload`, `store/hot`.
 //!
 //! # One GET
 //!

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::clock::{Clock, Moment, WallTime};
+use super::clock::{Clock, Moment, Now, WallTime};
 use super::facts::SegmentFacts;
 use super::kind::Kind;
 use super::liveness::Liveness;
@@ -126,6 +126,26 @@ impl Outset {
     pub fn plain(kind: Kind, content_type: HeaderValue, ttl: Duration) -> Self {
         Self { kind, rendering: Rendering::of(&content_type), content_type, content_encoding: None, cache_control: None, ttl }
     }
+
+    /// What is known of it when it is committed now. What only its body tells, its tag and date ([`validators`]) among it, is empty.
+    #[must_use]
+    pub fn committed(self, now: Now) -> Meta {
+        let Self { kind, content_type, rendering, content_encoding, cache_control, ttl } = self;
+        Meta {
+            kind,
+            content_type,
+            rendering,
+            content_encoding,
+            cache_control,
+            etag: HeaderValue::from_static(""),
+            last_modified: HeaderValue::from_static(""),
+            modified: now.wall,
+            expires: now.moment + ttl,
+            target_duration: None,
+            facts: None,
+            liveness: None,
+        }
+    }
 }
 
 impl Meta {
@@ -133,20 +153,7 @@ impl Meta {
     /// tag and date ([`validators`]) among it, is empty.
     #[must_use]
     pub fn plain(kind: Kind, content_type: HeaderValue, clock: &Clock, ttl: Duration) -> Self {
-        Self {
-            kind,
-            rendering: Rendering::of(&content_type),
-            content_type,
-            content_encoding: None,
-            cache_control: None,
-            etag: HeaderValue::from_static(""),
-            last_modified: HeaderValue::from_static(""),
-            modified: clock.wall(),
-            expires: clock.now() + ttl,
-            target_duration: None,
-            facts: None,
-            liveness: None,
-        }
+        Outset::plain(kind, content_type, ttl).committed(clock.both())
     }
 
     /// Bytes of the header values that came from its writer, and of what its body told. What every object has is counted as every

@@ -2,10 +2,15 @@
 //!
 //! The web floor hands over words ([`crate::model`]) and a [`Grant`](crate::auth::grant::Grant); it never sees the store. Nothing here can be called without
 //! a grant, so no path can forget to ask.
+//!
+//! A write is prepared ([`prepare`]), decided ([`decide`]) and applied ([`apply`]), and so is a removal that has nothing to prepare. What
+//! is known of the streams ([`live`]) changes by what is applied and by the time that comes with it, and by nothing else.
 
+mod apply;
 mod before;
 mod cache_control;
 mod cuts;
+mod decide;
 mod draining;
 mod editions;
 mod error;
@@ -17,6 +22,7 @@ mod legible;
 mod live;
 mod namespace;
 pub mod policy;
+mod prepare;
 mod put;
 mod rate;
 mod read;

@@ -101,6 +101,11 @@ impl NamespaceHandle {
 }
 
 impl Hosted {
+    /// The object of this key.
+    pub(super) fn object(&self, key: &Key) -> ObjectId {
+        ObjectId { namespace: self.name.clone(), key: key.clone() }
+    }
+
     /// Whether there is such an object, in memory or below it.
     pub(super) fn has(&self, key: &Key) -> bool {
         self.hot.is_readable(key) || self.durable_tier.may_have(key)

@@ -1,4 +1,7 @@
-//! The rules of a write.
+//! The rules of a write: who may, and in which steps it is done.
+//!
+//! An upload that has come whole is prepared ([`super::prepare`]), decided ([`super::decide`]) and applied ([`super::apply`]). One node
+//! does all three in line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::before::{self, VersionBelow};
-use super::legible::Legible;
-use super::live::{Noted, Understood};
+use super::apply::{Decided, Put};
+use super::before::VersionBelow;
+use super::decide::{Candidate, are_met};
 use super::namespace::Hosted;
+use super::prepare::Draft;
 use super::rate::RateClaim;
-use super::read::{known_in_tier, validators};
+use super::read::known_in_tier;
 use super::{NamespaceHandle, OriginError, cache_control, types};
 use crate::auth::grant::{Action, Grant};
-use crate::hls::coding;
-use crate::hls::playlist::Playlist;
 use crate::media::Sniffer;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
@@ -51,6 +53,15 @@ impl PutSpec {
         let keep = |value: Option<HeaderValue>| value.as_ref().and_then(meta::keep);
         let (content_type, content_encoding) = (keep(self.content_type), keep(self.content_encoding));
         Self { content_type, content_encoding, cache_control: keep(self.cache_control), ..self }
+    }
+
+    /// What it makes of an object of this name and kind that is to live this long.
+    fn outset(&self, key: &Key, kind: Kind, ttl: Duration) -> Outset {
+        Outset {
+            content_encoding: self.content_encoding.clone(),
+            cache_control: self.cache_control.as_ref().and_then(cache_control::kept),
+            ..Outset::plain(kind, types::content_type(key, self.content_type.as_ref()), ttl)
+        }
     }
 }
 
@@ -151,7 +162,7 @@ fn admit_upload(
     }
     // Asked again at the commit; asked here too so that nobody uploads 10 MB to be told what was known before.
     let current = hosted.hot.peek(&object.key);
-    if !spec.conditions.allow_write(current.as_ref().map(|entry| &entry.meta).or(durable_tier).map(validators)) {
+    if !are_met(&spec.conditions, current.as_ref().map(|entry| &entry.meta), durable_tier) {
         return Err(OriginError::Precondition);
     }
     let mut upload = hosted.hot.create_for(&object.key, spec.length, begun, writer)?;
@@ -161,19 +172,9 @@ fn admit_upload(
     let kind = Kind::of(&object.key, b"");
     // A playlist is only ever seen whole: half of one would end a stream for its readers.
     if spec.length.is_none() && !kind.is_rewritten() {
-        let content_type = types::content_type(&object.key, spec.content_type.as_ref());
-        upload.readable_as(Outset {
-            content_encoding: spec.content_encoding.clone(),
-            cache_control: spec.cache_control.as_ref().and_then(cache_control::kept),
-            ..Outset::plain(kind, content_type, ttl)
-        });
+        upload.readable_as(spec.outset(&object.key, kind, ttl));
     }
     Ok((upload, ttl))
-}
-
-/// Whether a writer who may write below this prefix may write that.
-fn reaches(prefix: Option<&str>, key: &Key) -> bool {
-    prefix.is_none_or(|prefix| key.as_str().starts_with(prefix))
 }
 
 impl Upload {
@@ -227,114 +228,31 @@ impl Upload {
         let kind = Kind::of(self.inner.key(), &body.bytes);
         // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
         let turn = if kind.is_rewritten() { Some(self.hosted.live.turn(&self.object.key).await) } else { None };
-        let (body, understood) = match turn {
-            Some(_) => {
-                let Legible { body, understood, is_in_clear } = self.understand(kind, body).await?;
-                self.spec.content_encoding.take_if(|_| is_in_clear);
-                (body, Some(understood))
-            }
-            None => (body, None),
-        };
-        let length = body.bytes.len() as u64;
-        if let (Some(gate), Some(Understood::Hls(Playlist::Media(media)))) = (self.hosted.policy.gate, &understood) {
-            self.hosted.gate(&self.object, media, gate, |key| reaches(self.reach.as_deref(), key)).await;
-        }
-        // A stream is not told what its viewers will never see. Its conditions are judged all the same.
-        let understood = understood.filter(|_| !self.inner.is_superseded() && self.is_allowed());
-        let mut meta = self.describe(kind, &body);
-        meta.facts = self.sniffer.take().map(|sniffer| sniffer.end()).filter(SegmentFacts::tells).map(Arc::new);
-        let etag = meta.etag.clone();
-        let hot = Arc::clone(&self.hosted.hot);
-        let noted = match understood {
-            Some(understood) => {
-                if let Understood::Hls(Playlist::Media(media)) = &understood {
-                    meta.target_duration = media.target_duration;
-                }
-                Some(self.note(understood, body.bytes.len(), &meta).await?)
-            }
-            None => None,
-        };
-        meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
-        let expires = meta.expires;
-        let below = if noted.is_none() { self.below.known().await } else { None };
+        // Prepare.
+        let outset = self.spec.outset(&self.object.key, kind, self.ttl);
+        let mut draft = Draft::prepare(&self.hosted, &self.object, body, outset, self.reach.as_deref()).await?;
+        draft.facts = self.sniffer.take().map(|sniffer| sniffer.end()).filter(SegmentFacts::tells).map(Arc::new);
+        let below = self.below.known().await;
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
-        tally.outcome = UploadOutcome::Refused;
-        let allow = |current: Option<&Meta>| spec.conditions.allow_write(current.or(durable_tier.as_ref()).map(validators));
-        let published = match inner.publish(body, meta, allow) {
-            Ok(Some(published)) => published,
-            unstored => {
-                if noted.is_some() {
-                    hosted.take_back(&object);
-                }
-                tally.outcome = if unstored.is_ok() { UploadOutcome::Superseded } else { UploadOutcome::Refused };
-                return unstored.map(|_| Stored { etag: None, length }).map_err(OriginError::from);
+        // Decide.
+        let now = hosted.hot.clock().both();
+        let candidate = Candidate { upload: inner, conditions: spec.conditions, below: durable_tier };
+        let decision = candidate.stands(&hosted.hot, now.moment);
+        // Apply.
+        let length = draft.body.bytes.len() as u64;
+        let applied = match decision {
+            Ok(true) => {
+                let what = Put { candidate, draft, took: now.moment.since(admitted), below, reach };
+                Decided { key: &object.key, now, what }.apply(&hosted).await
             }
+            decision => decision.map(|_| None),
         };
-        if let Some(facts) = &published.entry.meta.facts {
-            hosted.metrics.count_defects(facts.defects);
-        }
-        // The stream is alive: what its players start with lives as long as what they have just been given.
-        let needs = match noted {
-            Some(noted) => {
-                if let Some(before) = &published.replaced {
-                    hosted.work.editions.replaced(&object, before, &published.entry);
-                }
-                noted.needs
-            }
-            None => {
-                let before = published.replaced.as_deref().or(below.as_deref());
-                let predecessor = before::predecessor(before, &published.entry);
-                let took = hot.clock().now().since(admitted);
-                hosted.live.segment(hot.clock().both(), &object.key, (etag.clone(), expires), length, took, predecessor)
-            }
-        };
-        let needs = needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
-        for needed in needs.filter(|needed| hosted.hot.renew(needed, expires)) {
-            hosted.live.renewed(needed, expires);
-        }
+        tally.outcome = if matches!(applied, Ok(None)) { UploadOutcome::Superseded } else { UploadOutcome::Refused };
+        let Some(etag) = applied? else { return Ok(Stored { etag: None, length }) };
         drop(turn);
         hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;
         Ok(Stored { etag: Some(etag), length })
-    }
-
-    /// Whether its conditions hold as things stand: they are judged again when it is stored.
-    fn is_allowed(&self) -> bool {
-        let current = self.hosted.hot.peek(&self.object.key);
-        let current = current.as_ref().map(|entry| &entry.meta).or(self.durable_tier.as_ref());
-        self.spec.conditions.allow_write(current.map(validators))
-    }
-
-    /// Takes out of a playlist or MPD what is not to be stored, and reads it.
-    async fn understand(&self, kind: Kind, body: store::Body) -> Result<Legible, OriginError> {
-        let (hosted, key, said) = (Arc::clone(&self.hosted), self.object.key.clone(), self.spec.content_encoding.clone());
-        // What it unpacks to may be long.
-        let is_packed = coding::of(said.as_ref().map(HeaderValue::as_bytes), &body.bytes).is_some();
-        let length = if is_packed { usize::MAX } else { body.bytes.len() };
-        self.hosted.work.of_writers.work(length, move || Legible::of(&hosted, &key, kind, body, said.as_ref())).await
-    }
-
-    /// Has a playlist or MPD of this length noted.
-    async fn note(&self, understood: Understood, length: usize, meta: &Meta) -> Result<Noted, OriginError> {
-        let (hosted, object, etag, expires) = (Arc::clone(&self.hosted), self.object.clone(), meta.etag.clone(), meta.expires);
-        let stored = |hosted: &Hosted, key: &Key| hosted.hot.peek(key).map(|entry| entry.meta.etag.clone());
-        let now = hosted.hot.clock().both();
-        let work = move || hosted.live.playlist(now, &object, &understood, (&etag, expires), |key| stored(&hosted, key));
-        self.hosted.work.of_writers.work(length, work).await
-    }
-
-    fn describe(&self, kind: Kind, body: &store::Body) -> Meta {
-        let key = self.inner.key();
-        let clock = self.hosted.hot.clock();
-        let plain = Meta::plain(kind, types::content_type(key, self.spec.content_type.as_ref()), clock, self.ttl);
-        let (etag, last_modified) = meta::validators(&meta::etag(body.hash), plain.modified);
-        Meta {
-            content_encoding: self.spec.content_encoding.clone(),
-            cache_control: self.spec.cache_control.as_ref().and_then(cache_control::kept),
-            etag,
-            last_modified,
-            ..plain
-        }
     }
 }
 
@@ -392,10 +310,10 @@ mod tests {
         assert_eq!((rendition().last_sequence, rendition().counts.contradictions), (Some(4), 0));
         // What was noted and lost its race in between: what is stored stands, or nothing.
         let hosted = origin.inner.namespaces.load().get(&name).cloned().unwrap();
-        hosted.take_back(&object);
+        hosted.take_back(&object.key);
         assert_eq!(rendition().last_sequence, Some(4));
         origin.namespace(&name).remove(&grant, &object, origin.stamp()).await.unwrap();
-        hosted.take_back(&object);
+        hosted.take_back(&object.key);
         assert!(origin.streams().is_empty());
     }
 

@@ -9,14 +9,14 @@ use super::legible;
 use super::live::Understood;
 use super::namespace::Hosted;
 use crate::hls::playlist::Playlist;
-use crate::model::id::{Key, ObjectId};
+use crate::model::id::Key;
 use crate::store::Entry;
 
 impl Origin {
     /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
     /// restart the streams are known, and one that stood still before it does so after it.
     pub(super) fn follow_reloaded(&self) {
-        for (namespace, hosted) in self.inner.namespaces.load().iter() {
+        for hosted in self.inner.namespaces.load().values() {
             let mut reloaded: Vec<_> = hosted
                 .hot
                 .take_reloaded()
@@ -38,8 +38,7 @@ impl Origin {
                     understood =
                         legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
                 }
-                let object = ObjectId { namespace: namespace.clone(), key: entry.key.clone() };
-                hosted.hear(&object, &entry, &understood);
+                hosted.hear(&entry, &understood);
             }
         }
     }
@@ -47,25 +46,26 @@ impl Origin {
 
 impl Hosted {
     /// Takes note of a version that is stored, as of when it was written.
-    fn hear(&self, object: &ObjectId, entry: &Arc<Entry>, understood: &Understood) {
+    fn hear(&self, entry: &Arc<Entry>, understood: &Understood) {
+        let object = self.object(&entry.key);
         let stored = |key: &Key| match self.hot.peek(key) {
             Some(there) => Some(there.meta.etag.clone()),
             None => self.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
         };
         let clock = self.hot.clock();
         let at = (clock.past(entry.meta.modified), clock.both());
-        let noted = self.live.kept(at, object, understood, (&entry.meta.etag, entry.meta.expires), stored);
+        let noted = self.live.kept(at, &object, understood, (&entry.meta.etag, entry.meta.expires), stored);
         self.hot.understood(entry, noted.liveness);
     }
 
     /// A version was noted and is not stored after all, because it was removed or replaced at that very moment: what is stored is heard
     /// again, or nothing is known any more.
-    pub(super) fn take_back(&self, object: &ObjectId) {
-        self.live.unnoted(&object.key);
-        if let Some(entry) = self.hot.peek(&object.key) {
+    pub(super) fn take_back(&self, key: &Key) {
+        self.live.unnoted(key);
+        if let Some(entry) = self.hot.peek(key) {
             let meta = &entry.meta;
             let understood = legible::understood(self, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
-            self.hear(object, &entry, &understood);
+            self.hear(&entry, &understood);
         }
     }
 }

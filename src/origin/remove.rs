@@ -1,11 +1,12 @@
 //! The rules of a removal.
 
+use super::apply::Decided;
+use super::decide::Deletion;
 use super::{NamespaceHandle, OriginError};
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
 use crate::model::stamp::Stamp;
-use crate::store::Removal;
 
 /// What came of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,19 +30,12 @@ impl NamespaceHandle {
     pub async fn remove(&self, grant: &Grant, object: &ObjectId, begun: Stamp) -> Result<RemovalOutcome, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         hosted.take_write_rate(0)?;
-        let kind = Kind::of(&object.key, &[]);
-        if !hosted.policy.deletes.takes(kind) {
+        if !hosted.policy.deletes.takes(Kind::of(&object.key, &[])) {
             return Ok(RemovalOutcome::Ignored);
         }
-        if hosted.hot.remove(&object.key, begun) == Removal::Superseded {
+        let deletion = Decided { key: &object.key, now: hosted.hot.clock().both(), what: Deletion { begun } };
+        if !deletion.apply(hosted) {
             return Ok(RemovalOutcome::Superseded);
-        }
-        hosted.work.cuts.clear();
-        if kind.is_rewritten() {
-            hosted.live.removed(hosted.hot.clock().both(), &object.key);
-            hosted.work.editions.forget(&object.key);
-            // Who waits for its next version is told, now that there will be none.
-            hosted.hot.tell_waiting(&object.key);
         }
         hosted.durable_tier.settled(&object.key, false).await?;
         Ok(RemovalOutcome::Done)

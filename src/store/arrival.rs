@@ -73,7 +73,7 @@ mod tests {
         upload.write(Bytes::from_static(b"x")).unwrap();
         assert!(!has_come(&mut mine).await, "nothing of it can be seen yet");
         let body = upload.body();
-        upload.publish(body, meta(&hot), |_| true).unwrap();
+        upload.publish(body, meta(&hot), hot.clock().now(), |_| true).unwrap();
         // Announced before it was polled for the first time.
         assert!(has_come(&mut also_mine).await && has_come(&mut mine).await);
         assert!(!has_come(&mut other).await);
@@ -102,7 +102,7 @@ mod tests {
             let write = tokio::spawn(async move {
                 let mut upload = writer.create(&wanted, Some(0), writer.stamp()).unwrap();
                 let body = upload.body();
-                upload.publish(body, meta(&writer), |_| true).unwrap();
+                upload.publish(body, meta(&writer), writer.clock().now(), |_| true).unwrap();
             });
             let arrival = hot.arrivals(&name);
             if hot.peek(&name).is_none() {

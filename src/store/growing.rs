@@ -214,7 +214,7 @@ mod tests {
 
     fn publish(mut upload: Upload, hot: &HotNamespace) {
         let body = upload.body();
-        upload.publish(body, meta(hot), |_| true).unwrap();
+        upload.publish(body, meta(hot), hot.clock().now(), |_| true).unwrap();
     }
 
     async fn next(reader: &mut GrowingReader) -> Option<Result<Bytes, BrokenOff>> {
@@ -258,7 +258,7 @@ mod tests {
         let got = next(&mut slow).await.unwrap().unwrap();
         assert_eq!(got.as_ptr(), joined[5000..].as_ptr(), "the joined body, and not what came before it");
         assert!(now(&mut slow).await.is_pending() && now(&mut quick).await.is_pending(), "the end comes with the commit");
-        upload.publish(body, meta(&hot), |_| true).unwrap();
+        upload.publish(body, meta(&hot), hot.clock().now(), |_| true).unwrap();
         assert_eq!((next(&mut slow).await, next(&mut quick).await), (None, None));
         assert!(hot.growing(&key("a.ts")).is_none());
         assert_eq!(hot.get(&key("a.ts")).unwrap().body, joined);
@@ -328,7 +328,7 @@ mod tests {
         let mut upload = begin(&hot, "a.ts", b"some");
         let mut reader = hot.growing(&key("a.ts")).unwrap();
         let body = upload.body();
-        assert!(upload.publish(body, meta(&hot), |_| false).is_err());
+        assert!(upload.publish(body, meta(&hot), hot.clock().now(), |_| false).is_err());
         assert_eq!(next(&mut reader).await, Some(Err(BrokenOff)));
     }
 

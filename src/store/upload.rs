@@ -11,6 +11,7 @@ use super::pieces::Pieces;
 use super::pinned::Keeper;
 use super::uploads::Flight;
 use super::{Entry, HotNamespace, Published, StoreError};
+use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::meta::{Meta, Outset};
 use crate::model::stamp::Stamp;
@@ -191,8 +192,8 @@ impl Upload {
         Body { bytes, hash: self.hash.digest128(), kept: Some(kept) }
     }
 
-    /// Makes the body the object, in one step: readers see the old version or this one. `allow` is asked about the live old
-    /// version under the namespace's lock, so its answer still holds when the step is taken. Synchronous: it can't be
+    /// Makes the body the object, in one step: readers see the old version or this one. `allow` is asked about the old version that is
+    /// live at `now` under the namespace's lock, so its answer still holds when the step is taken. Synchronous: it can't be
     /// cancelled half-way. `None`, and nothing has changed, when a version or removal that was begun later is in force.
     ///
     /// # Errors
@@ -201,6 +202,7 @@ impl Upload {
         self,
         body: Body,
         meta: Meta,
+        now: Moment,
         allow: impl FnOnce(Option<&Meta>) -> bool,
     ) -> Result<Option<Published>, StoreError> {
         let (bytes, kept) = match body.kept {
@@ -208,7 +210,7 @@ impl Upload {
             None => self.namespace.lend(body.bytes),
         };
         let entry = Entry::new(self.key.clone(), bytes, meta).kept_by(Some(kept));
-        let published = self.namespace.publish(entry, &self.flight, allow)?;
+        let published = self.namespace.publish(entry, &self.flight, now, allow)?;
         if published.is_some() {
             self.flight.publish();
         }

@@ -255,7 +255,7 @@ impl World {
         let meta = self.meta(kind, ttl);
         let was_live = self.is_live(key.as_str());
         let present = self.hot.get(key).is_some();
-        match upload.publish(whole, meta, |current| !only_if_absent || current.is_none()) {
+        match upload.publish(whole, meta, self.clock.now(), |current| !only_if_absent || current.is_none()) {
             Ok(None) => assert!(self.is_superseded(key, begun), "nothing later is in force"),
             Ok(Some(published)) => {
                 assert!(!self.is_superseded(key, begun), "something later is in force");
@@ -351,7 +351,7 @@ impl World {
             Step::Renew { key: number, ttl } => {
                 let found = self.hot.peek(&key(number));
                 let until = self.clock.now() + Duration::from_secs(u64::from(ttl));
-                assert_eq!(self.hot.renew(&key(number), until), found.is_some());
+                assert_eq!(self.hot.renew(&key(number), until, self.clock.now()), found.is_some());
                 let Some(found) = found else { return };
                 let renewed = self.hot.peek(&key(number)).expect("it lives on");
                 assert_eq!((&renewed.body, &renewed.meta.etag), (&found.body, &found.meta.etag), "the same version");
@@ -369,7 +369,7 @@ impl World {
                     false if was_there => Removal::Removed,
                     false => Removal::Absent,
                 };
-                assert_eq!(self.hot.remove(&key, begun), expected);
+                assert_eq!(self.hot.remove(&key, begun, self.clock.now()), expected);
                 if expected != Removal::Superseded {
                     self.model.remove(key.as_str());
                     self.latest.insert(key.as_str().to_owned(), begun);
@@ -404,7 +404,7 @@ impl World {
         // As one that is whole already and not published yet.
         self.hot.validate();
         assert_eq!(open.upload.is_superseded(), self.is_superseded(&name, open.begun));
-        let published = open.upload.publish(body, self.meta(kind, ttl), |_| true).unwrap();
+        let published = open.upload.publish(body, self.meta(kind, ttl), self.clock.now(), |_| true).unwrap();
         assert_eq!(published.is_none(), self.is_superseded(&name, open.begun), "later means begun later");
         if published.is_none() {
             return;
@@ -559,7 +559,7 @@ fn many_at_once_keep_the_account() {
             let body = upload.body();
             let kind = if n % 9 == 0 { Kind::Playlist } else { Kind::Segment };
             let meta = Meta::plain(kind, HeaderValue::from_static("x"), &clock, Duration::from_millis(n % 50));
-            upload.publish(body, meta, |_| true).unwrap();
+            upload.publish(body, meta, clock.now(), |_| true).unwrap();
         }
     };
     let followed = &AtomicU64::new(0);
@@ -588,7 +588,7 @@ fn many_at_once_keep_the_account() {
                 assert!(read.iter().all(|byte| *byte == read[0]), "a mixed body");
             }
             if n % 50 == 0 {
-                hot.remove(&key(u8::try_from(n % 200).unwrap()), hot.stamp());
+                hot.remove(&key(u8::try_from(n % 200).unwrap()), hot.stamp(), clock.now());
                 hot.validate();
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::absent::Lasting;
 use super::event::{Event, EventSubject, Events};
 use super::rendition::FollowedRendition;
-use super::state::{FOLLOWED, LiveState, patience};
+use super::state::{Expected, FOLLOWED, LiveState, patience};
 use super::{ByKey, Live};
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::Now;
@@ -201,10 +201,12 @@ impl LiveState {
 
     /// What has been listed for a target duration and has not come is a gap: neither into memory nor, by another process, below it.
     fn gaps(&mut self, namespace: &Namespace, now: Now, here: impl Fn(&Key) -> bool) {
-        for (key, expected) in &mut self.expected {
-            if !expected.listed || expected.told || now.moment.since(expected.since) < expected.target || here(key) {
-                continue;
-            }
+        let is_due =
+            |expected: &Expected| expected.listed && !expected.told && now.moment.since(expected.since) >= expected.target;
+        let mut missing: Vec<_> = self.expected.iter_mut().filter(|(key, expected)| is_due(expected) && !here(key)).collect();
+        // In one order on every node: of several of a playlist the first one is told.
+        missing.sort_unstable_by_key(|(key, _)| *key);
+        for (key, expected) in missing {
             expected.told = true;
             if let Some(rendition) = self.renditions.get_mut(&expected.playlist) {
                 rendition.counts.gaps += 1;
@@ -222,7 +224,10 @@ impl LiveState {
     /// The renditions that are far behind the foremost one of their stream, and in which words.
     fn drifting(&self) -> std::collections::HashMap<Key, String> {
         let mut drifting = std::collections::HashMap::new();
-        for (_, master) in self.streams.iter() {
+        let mut masters: Vec<_> = self.streams.iter().collect();
+        // In one order on every node: of several that name a playlist the first one counts.
+        masters.sort_unstable_by_key(|(key, _)| *key);
+        for (_, master) in masters {
             let alive: Vec<(&Key, &FollowedRendition)> = master
                 .children
                 .iter()
@@ -246,7 +251,7 @@ impl LiveState {
                 if let Some(behind) = behind {
                     let words =
                         format!("it is {behind} behind the foremost rendition of its stream: players that switch will jump");
-                    drifting.insert(key.clone(), words);
+                    drifting.entry(key.clone()).or_insert(words);
                 }
             }
         }

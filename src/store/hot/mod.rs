@@ -156,7 +156,13 @@ impl HotNamespace {
     /// The live version of an object, for the house's own use.
     #[must_use]
     pub fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(self.clock.now()))
+        self.peek_at(key, self.clock.now())
+    }
+
+    /// The same for a change that was decided at `now`: what was live then.
+    #[must_use]
+    pub fn peek_at(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
+        self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(now))
     }
 
     /// Whether somebody has read the version that is there, lately.
@@ -200,12 +206,13 @@ impl HotNamespace {
     }
 
     /// Makes an upload's body the object, in one step: a reader sees the old version or this one. `allow` is asked about the
-    /// live version under the lock. `None`, and nothing has changed, when a version or removal that was begun later is in force.
+    /// version that is live at `now` under the lock. `None`, and nothing has changed, when a version or removal that was begun later is in force.
     /// When it is the object, and only then, the upload's reservation has ended with it.
     pub(super) fn publish(
         &self,
         entry: Entry,
         flight: &Flight,
+        now: Moment,
         allow: impl FnOnce(Option<&Meta>) -> bool,
     ) -> Result<Option<Published>, StoreError> {
         let sequence = entry.sequence;
@@ -213,7 +220,6 @@ impl HotNamespace {
         let mut victims = Vec::new();
         let (entry, replaced, reserved) = {
             let mut ledger = self.ledger.lock();
-            let now = self.clock.now();
             let current = self.map.get(entry.key.as_str());
             if !allow(current.as_deref().map(|old| &old.meta).filter(|meta| meta.is_live(now))) {
                 return Err(StoreError::Precondition);
@@ -259,10 +265,10 @@ impl HotNamespace {
         current.is_some_and(|current| current.begun > begun) || ledger.order.latest(key).is_some_and(|latest| latest > begun)
     }
 
-    /// Removes an object, for a request that began then. Nothing is changed when a version or removal that was begun later is in force.
-    pub fn remove(&self, key: &Key, begun: Stamp) -> Removal {
+    /// Removes an object at `now`, for a request that began then. Nothing is changed when a version or removal that was begun later is in
+    /// force.
+    pub fn remove(&self, key: &Key, begun: Stamp, now: Moment) -> Removal {
         let mut ledger = self.ledger.lock();
-        let now = self.clock.now();
         if Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, begun) {
             return Removal::Superseded;
         }

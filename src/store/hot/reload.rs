@@ -52,20 +52,17 @@ impl HotNamespace {
         taken
     }
 
-    /// Keeps a live object until this moment at least, and from eviction as long as anything else is left: a stream that is alive
+    /// Keeps an object that is live at `now` until this moment at least, and from eviction as long as anything else is left: a stream that is alive
     /// needs it. Says whether it is there. Does nothing when little would be gained, so that it may be called at every turn.
-    pub fn renew(&self, key: &Key, until: Moment) -> bool {
-        let is_enough = |entry: &Entry| {
-            let now = self.clock.now();
-            entry.leased && entry.meta.expires.since(now) * 8 >= until.since(now) * 7
-        };
-        match self.peek(key) {
+    pub fn renew(&self, key: &Key, until: Moment, now: Moment) -> bool {
+        let is_enough = |entry: &Entry| entry.leased && entry.meta.expires.since(now) * 8 >= until.since(now) * 7;
+        match self.peek_at(key, now) {
             None => return false,
             Some(entry) if is_enough(&entry) => return true,
             Some(_) => {}
         }
         let mut ledger = self.ledger.lock();
-        let Some(entry) = self.peek(key) else { return false };
+        let Some(entry) = self.peek_at(key, now) else { return false };
         let renewed = Arc::new(entry.renewed(until));
         ledger.strike(&entry);
         self.map.insert(Arc::clone(&renewed));

@@ -76,7 +76,7 @@ async fn a_start_knows_many_objects_at_once() {
         let attributes = attributes(&body.bytes, Kind::Segment);
         let mut meta = attributes.to_meta(hot.clock());
         meta.expires = hot.clock().now() + Duration::from_secs(3600);
-        upload.publish(body, meta, |_| true).unwrap();
+        upload.publish(body, meta, hot.clock().now(), |_| true).unwrap();
     }
     durable_tier.close().await;
     let written = begun.elapsed();

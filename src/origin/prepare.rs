@@ -1,0 +1,69 @@
+//! What is to be stored of a body that has come whole: the first of the three steps of a write.
+//!
+//! Nothing that is stored changes by it, and the time at which it is stored is not in it: that comes with the decision.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::OriginError;
+use super::legible::Legible;
+use super::live::Understood;
+use super::namespace::Hosted;
+use crate::hls::coding;
+use crate::hls::playlist::Playlist;
+use crate::model::facts::SegmentFacts;
+use crate::model::id::{Key, ObjectId};
+use crate::model::meta::Outset;
+use crate::store::Body;
+
+/// A version that is ready to be stored.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// As it is stored: as it came, unless something had to be taken out of it.
+    pub(super) body: Body,
+    pub(super) outset: Outset,
+    /// Of a playlist or MPD: what it says.
+    pub(super) understood: Option<Understood>,
+    /// Of a segment or an initialisation segment: what its bytes say.
+    pub(super) facts: Option<Arc<SegmentFacts>>,
+}
+
+/// Whether a writer who may write below this prefix may write that.
+pub(super) fn reaches(prefix: Option<&str>, key: &Key) -> bool {
+    prefix.is_none_or(|prefix| key.as_str().starts_with(prefix))
+}
+
+impl Draft {
+    /// Takes out of a playlist or MPD what is not to be stored, and reads it. Waits where the namespace has a gate, for the segments it
+    /// lists and its writer `reach`es. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`OriginError::Busy`], when the server is about to end.
+    pub(super) async fn prepare(
+        hosted: &Arc<Hosted>,
+        object: &ObjectId,
+        body: Body,
+        mut outset: Outset,
+        reach: Option<&str>,
+    ) -> Result<Self, OriginError> {
+        if !outset.kind.is_rewritten() {
+            return Ok(Self { body, outset, understood: None, facts: None });
+        }
+        let Legible { body, understood, is_in_clear } = understand(hosted, &object.key, body, &outset).await?;
+        outset.content_encoding.take_if(|_| is_in_clear);
+        if let (Some(gate), Understood::Hls(Playlist::Media(media))) = (hosted.policy.gate, &understood) {
+            hosted.gate(object, media, gate, |key| reaches(reach, key)).await;
+        }
+        Ok(Self { body, outset, understood: Some(understood), facts: None })
+    }
+}
+
+async fn understand(hosted: &Arc<Hosted>, key: &Key, body: Body, outset: &Outset) -> Result<Legible, OriginError> {
+    let (kind, said) = (outset.kind, outset.content_encoding.clone());
+    // What it unpacks to may be long.
+    let is_packed = coding::of(said.as_ref().map(HeaderValue::as_bytes), &body.bytes).is_some();
+    let length = if is_packed { usize::MAX } else { body.bytes.len() };
+    let (of, key) = (Arc::clone(hosted), key.clone());
+    hosted.work.of_writers.work(length, move || Legible::of(&of, &key, kind, body, said.as_ref())).await
+}
