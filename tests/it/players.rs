@@ -121,10 +121,13 @@ impl Players {
 
     /// Waits until all of them show a picture.
     fn wait_until_playing(&mut self) {
-        for _ in 0..self.number {
-            let event = self.next();
-            assert_eq!(event["event"], "playing", "{event}");
-        }
+        (0..self.number).for_each(|_| self.wait_until_one_is_playing());
+    }
+
+    /// Waits until another one of them shows a picture.
+    pub(crate) fn wait_until_one_is_playing(&mut self) {
+        let event = self.next();
+        assert_eq!(event["event"], "playing", "{event}");
     }
 
     /// Waits until they are through.

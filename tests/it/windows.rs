@@ -159,7 +159,7 @@ fn players_stumble_over_windows_that_are_wrong() {
     // Without the subtitles, which only a window leaves out.
     let master = MASTER.replace(",SUBTITLES=\"t\"", "");
     let master: String = master.split_inclusive('\n').filter(|line| !line.contains("never.m3u8")).collect();
-    for stream in ["right", "no-gap", "numbers-differ"] {
+    for stream in ["right", "no-gap", "numbers-differ", "changes"] {
         origin.store(&format!("{stream}/master.m3u8"), master.clone());
         for file in ["v", "a"].iter().flat_map(|name| (0..8).map(move |number| format!("{name}{number}.ts"))) {
             if file != "a3.ts" {
@@ -177,18 +177,33 @@ fn players_stumble_over_windows_that_are_wrong() {
     origin.store("no-gap/a.m3u8", of_sound.replace("#EXT-X-GAP\n", ""));
     origin.store("numbers-differ/v.m3u8", of_picture.clone());
     origin.store("numbers-differ/a.m3u8", of_sound.replace("DISCONTINUITY-SEQUENCE:0", "DISCONTINUITY-SEQUENCE:1"));
+    // As long as it grows it has a gap, and in the end a break in place of that, and all behind it counted anew.
+    let gap = |text: &str| text.replace(",\nv1.ts", ",\n#EXT-X-GAP\nv1.ts").replace("#EXT-X-ENDLIST\n", "");
+    let lines: Vec<_> = of_picture.lines().collect();
+    let at = lines.iter().position(|line| *line == "v1.ts").unwrap();
+    let changed = [&lines[..at - 2], &["#EXT-X-DISCONTINUITY"], &lines[at + 1..]].concat().join("\n") + "\n";
+    assert!(rules::after(&gap(&of_picture), &changed).len() >= 6, "{changed}");
+    let sound_to_its_end = of_sound.replace("#EXT-X-GAP\n", "").replace("a3.ts", "../right/a2.ts");
+    origin.store("changes/v.m3u8", gap(&of_picture));
+    origin.store("changes/a.m3u8", sound_to_its_end.replace("#EXT-X-ENDLIST\n", ""));
     let plays = [
         ("hls.js", "right"),
         ("shaka-player", "right"),
         ("hls.js", "no-gap"),
         ("shaka-player", "no-gap"),
         ("hls.js", "numbers-differ"),
+        ("hls.js", "changes"),
     ];
     let play = |(player, stream): (&str, &str)| {
         let query = if stream == "right" { format!("?start={:.3}", begins - 60.0) } else { String::new() };
         json!({"player": player, "url": format!("{}{query}", front.url(&format!("{stream}/master.m3u8"))), "seconds": 30})
     };
-    for (play, (player, stream)) in Players::start(&plays.map(play)).finish().iter().zip(plays) {
+    let mut players = Players::start(&plays.map(play));
+    // But that of which nothing is ever seen.
+    (1..plays.len()).for_each(|_| players.wait_until_one_is_playing());
+    origin.store("changes/v.m3u8", changed);
+    origin.store("changes/a.m3u8", sound_to_its_end);
+    for (play, (player, stream)) in players.finish().iter().zip(plays) {
         assert_eq!(play.is_played_to_the_end(90), stream == "right", "{player}, {stream}: {play:?}");
     }
 }
