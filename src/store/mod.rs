@@ -15,6 +15,8 @@ mod hot;
 mod in_flight;
 mod pieces;
 mod pinned;
+#[cfg(test)]
+mod shared;
 pub mod tier;
 mod upload;
 mod uploads;

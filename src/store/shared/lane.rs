@@ -1,0 +1,226 @@
+//! One lane at one node: what it is told, what it asks, and what it may answer.
+//!
+//! It has no connections: its owner gives each call that [`Lane::poll`] returns to the engine, tells [`Lane::answered`] what came of it, and
+//! then looks whether what waits here may go on. Cancel-safe by that: what nobody asks for any more is at most a call too many.
+
+use super::barrier::Barriers;
+use super::commit::{Commits, Wish};
+use super::index::{Lookup, NodeIndex};
+use super::members::Members;
+use super::safeguards::{Safeguard, Safeguards};
+use super::session::{Over, Session};
+use super::{Channel, Decision, EngineAnswer, EngineCall, EngineTime, Node, ObjectName, Reply, SharedObject, UploadId, Version};
+
+/// One lane at one node; `P` is how the engine names a primary.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Lane<P> {
+    node: Node,
+    /// Copies beside the primary that make a majority with it.
+    majority: usize,
+    members: Members,
+    index: NodeIndex,
+    barriers: Barriers,
+    commits: Commits,
+    session: Option<Session<P>>,
+    /// Counts sessions: what comes back from an earlier one is not of this one.
+    number: u32,
+    is_following: bool,
+    /// The highest term and the highest commit it has ever been told of.
+    known: Version,
+    safeguards: Safeguards,
+}
+
+/// A read that waits until it is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fresh {
+    /// For this barrier to end.
+    Barrier(u64),
+    /// For the index to follow as far, in this session.
+    Followed { session: u32, commit: u64 },
+}
+
+impl<P: Clone> Lane<P> {
+    /// `copies`: how many there are, with the primary.
+    pub(super) fn new(node: Node, members: Members, copies: usize, safeguards: Safeguards) -> Self {
+        Self {
+            node,
+            majority: copies / 2,
+            members,
+            index: NodeIndex::default(),
+            barriers: Barriers::default(),
+            commits: Commits::default(),
+            session: None,
+            number: 0,
+            is_following: false,
+            known: Version::default(),
+            safeguards,
+        }
+    }
+
+    /// Whether it has to be told of a primary.
+    pub(super) fn needs_primary(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// Its session, with its number.
+    pub(super) fn session(&self) -> Option<(u32, &Session<P>)> {
+        self.session.as_ref().map(|session| (self.number, session))
+    }
+
+    /// A primary has been found: begins a session with it.
+    pub(super) fn found(&mut self, primary: P, line: u32) {
+        self.end_session();
+        self.number += 1;
+        self.session = Some(Session::new(primary, line));
+    }
+
+    /// The session's primary can't be asked any more.
+    pub(super) fn end_session(&mut self) {
+        self.session = None;
+        self.is_following = false;
+        self.barriers.lose();
+        self.commits.lose();
+    }
+
+    /// The calls that are to be made now.
+    pub(super) fn poll(&mut self) -> Vec<(Channel, EngineCall)> {
+        let Some(session) = &mut self.session else { return Vec::new() };
+        let mut calls: Vec<_> =
+            session.next(&self.node, self.known, &self.index).map(|call| (Channel::Control, call)).into_iter().collect();
+        if session.follows() && !self.is_following {
+            self.is_following = true;
+            calls.push((Channel::Follow, EngineCall::Follow { after: self.index.at() }));
+        }
+        if session.is_open() {
+            let term = session.began().term;
+            if self.barriers.begin() {
+                calls.push((Channel::Barrier, EngineCall::Barrier { term, node: Node::clone(&self.node) }));
+            }
+            let commits = self.commits.send(term).into_iter();
+            calls.extend(commits.map(|(upload, call)| (Channel::Commit(upload), call)));
+        }
+        calls
+    }
+
+    /// What came of a call of that session.
+    pub(super) fn answered(&mut self, session: u32, channel: Channel, call: &EngineCall, answered: EngineAnswer) {
+        if session != self.number || self.session.is_none() {
+            return;
+        }
+        let is_safe = !call.is_write() || answered.copies >= self.majority || !self.safeguards.has(Safeguard::Wait);
+        if !is_safe || self.take(channel, answered.reply).is_err() {
+            self.end_session();
+        }
+    }
+
+    fn take(&mut self, channel: Channel, reply: Reply) -> Result<(), Over> {
+        let Some(session) = &mut self.session else { return Err(Over) };
+        match (channel, reply) {
+            (Channel::Control, reply) => {
+                let safe = session.answered(reply, &mut self.index, &mut self.members, self.safeguards)?;
+                self.hear_of(safe);
+            }
+            (Channel::Follow, Reply::Steps(steps)) => {
+                self.is_following = false;
+                session.follow(steps, &mut self.index)?;
+                self.hear_of(None);
+            }
+            (Channel::Barrier, Reply::Barrier { commit, members }) => {
+                self.members.heard_of(&members);
+                self.barriers.end(commit);
+                self.hear_of(Some(commit));
+            }
+            (Channel::Commit(upload), Reply::Committed { verdict, commit }) => {
+                self.commits.decided(upload, verdict, commit);
+                self.hear_of(Some(commit));
+            }
+            _ => return Err(Over),
+        }
+        #[cfg(test)]
+        if !self.safeguards.has(Safeguard::Tombstones) {
+            self.index.forget_removals();
+        }
+        Ok(())
+    }
+
+    /// All up to this commit is on a majority of the copies; and nothing that it has heard of may be forgotten by a later term.
+    fn hear_of(&mut self, safe: Option<u64>) {
+        if let Some(commit) = safe {
+            self.barriers.confirm(commit);
+            self.index.confirm(commit);
+        }
+        let session = self.session.as_ref().map(Session::began).unwrap_or_default();
+        for heard in [session, self.index.at()] {
+            self.known.term = self.known.term.max(heard.term);
+            self.known.commit = self.known.commit.max(heard.commit);
+        }
+    }
+
+    /// Something is to be committed; [`Lane::committed`] tells what became of it.
+    pub(super) fn commit(&mut self, upload: UploadId, wish: Wish) {
+        self.commits.add(upload, wish);
+    }
+
+    /// What to answer to a commit, when that is known.
+    pub(super) fn committed(&mut self, upload: UploadId) -> Option<Decision> {
+        let followed = self.safeguards.has(Safeguard::OwnIndex).then_some(self.index.at().commit);
+        self.commits.take(upload, followed)
+    }
+
+    /// Nobody waits for a commit any more.
+    pub(super) fn give_up(&mut self, upload: UploadId) {
+        self.commits.give_up(upload);
+    }
+
+    /// A read comes. It is served when [`Lane::read`] has an answer.
+    pub(super) fn arrive(&mut self) -> Fresh {
+        Fresh::Barrier(self.barriers.ticket())
+    }
+
+    /// What a read that waits is told, when that is known.
+    pub(super) fn read(&mut self, fresh: &mut Fresh, name: &ObjectName, now: EngineTime) -> Option<Option<SharedObject>> {
+        if !self.session.as_ref().is_some_and(Session::is_open) {
+            return None;
+        }
+        if let Fresh::Followed { session, .. } = *fresh
+            && session != self.number
+        {
+            *fresh = self.arrive();
+        }
+        if let Fresh::Barrier(ticket) = *fresh {
+            let has_barriers = self.safeguards.has(Safeguard::Barrier);
+            let commit = if has_barriers { self.barriers.ended(ticket)? } else { 0 };
+            *fresh = Fresh::Followed { session: self.number, commit };
+        }
+        let Fresh::Followed { commit, .. } = *fresh else { return None };
+        if self.index.at().commit < commit {
+            return None;
+        }
+        match self.index.look(name, now, self.safeguards.has(Safeguard::Confirmed)) {
+            Lookup::Sure(object) => Some(object.cloned()),
+            Lookup::Unconfirmed => {
+                *fresh = self.arrive();
+                None
+            }
+        }
+    }
+
+    /// A sign of life: a barrier for nobody.
+    pub(super) fn sign(&mut self) {
+        self.barriers.ticket();
+    }
+
+    /// At the gate: see who has come meanwhile.
+    pub(super) fn look_at_the_gate(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.look();
+        }
+    }
+
+    /// At the gate, when members had time enough.
+    pub(super) fn wait_no_longer(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.wait_no_longer();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What one copy of a lane holds, and what the engine's functions do to it: the same as the library that is to run in Valkey.
+
+use std::collections::BTreeMap;
+
+use super::super::safeguards::{Safeguard, Safeguards};
+use super::super::{
+    Decision, EngineCall, EngineTime, HeldObject, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition, Reply,
+    SharedObject, Term, UploadId, Version,
+};
+
+/// A copy's contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::store::shared) struct CopyTables {
+    /// Of the term that is in force, and its newest commit.
+    newest: Version,
+    /// The line of the primary on which that term began.
+    line: u32,
+    journal: Vec<Journaled>,
+    index: BTreeMap<ObjectName, Indexed>,
+    verdicts: BTreeMap<UploadId, (ObjectName, Decision)>,
+    members: BTreeMap<Node, u32>,
+}
+
+impl CopyTables {
+    /// Does what a call asks for, as the primary of a line.
+    pub(super) fn perform(
+        &mut self,
+        line: u32,
+        call: &EngineCall,
+        now: EngineTime,
+        kept: usize,
+        safeguards: Safeguards,
+    ) -> Reply {
+        let reply = match call {
+            EngineCall::Takeover { line: asked, known } => self.take_over(*asked, *known),
+            EngineCall::Read { after } => self.read(*after),
+            EngineCall::Follow { after } => Reply::Steps(self.behind(*after).cloned().collect()),
+            EngineCall::Scan => {
+                let index = self.index.iter().map(|(name, indexed)| (ObjectName::clone(name), indexed.clone())).collect();
+                let done = |(upload, (name, verdict)): (&UploadId, &(ObjectName, Decision))| match verdict {
+                    Decision::Done(version) => Some((*upload, ObjectName::clone(name), *version)),
+                    Decision::Unexpected | Decision::Absent => None,
+                };
+                Reply::Index { at: self.newest, index, uploads: self.verdicts.iter().filter_map(done).collect() }
+            }
+            EngineCall::Assert { term, .. }
+            | EngineCall::Gate { term, .. }
+            | EngineCall::Barrier { term, .. }
+            | EngineCall::Commit { term, .. }
+                if *term != self.newest.term =>
+            {
+                Reply::OtherTerm
+            }
+            EngineCall::Assert { held, .. } => self.assert(held, safeguards),
+            EngineCall::Gate { node, .. } => {
+                self.members.insert(Node::clone(node), line);
+                Reply::Gate { commit: self.newest.commit, members: self.members.clone() }
+            }
+            EngineCall::Barrier { .. } => Reply::Barrier { commit: self.newest.commit, members: self.members.clone() },
+            EngineCall::Commit { upload, name, expected, object, .. } => {
+                let verdict = self.commit(*upload, name, expected, object.as_ref(), now, safeguards);
+                Reply::Committed { verdict, commit: self.newest.commit }
+            }
+        };
+        let surplus = self.journal.len().saturating_sub(kept);
+        self.journal.drain(..surplus);
+        reply
+    }
+
+    /// Whether the journal has anything behind that place.
+    pub(super) fn has_news(&self, after: Version) -> bool {
+        self.behind(after).next().is_some()
+    }
+
+    /// Its term, and its newest commit.
+    pub(super) fn newest(&self) -> Version {
+        self.newest
+    }
+
+    /// The line to which a node has last asserted what it held.
+    pub(super) fn asserted_to(&self, node: &Node) -> Option<u32> {
+        self.members.get(node).copied()
+    }
+
+    fn behind(&self, after: Version) -> impl Iterator<Item = &Journaled> {
+        self.journal.iter().filter(move |step| step.at.commit > after.commit)
+    }
+
+    fn read(&self, after: Version) -> Reply {
+        if self.newest != after && !self.journal.iter().any(|step| step.at == after) {
+            return Reply::NoSuchPlace;
+        }
+        Reply::Steps(self.behind(after).cloned().collect())
+    }
+
+    fn take_over(&mut self, line: u32, known: Version) -> Reply {
+        if line != self.line || known.term > self.newest.term {
+            let number = self.newest.term.number.max(known.term.number) + 1;
+            self.newest.term = Term { number, line };
+            self.line = line;
+            self.go_on_from(known.commit);
+        } else if known.commit > self.newest.commit {
+            self.go_on_from(known.commit);
+        }
+        Reply::Taken(self.newest)
+    }
+
+    fn go_on_from(&mut self, commit: u64) {
+        self.newest.commit = self.newest.commit.max(commit) + 1;
+        self.journal.push(Journaled { at: self.newest, news: JournalNews::Term });
+    }
+
+    fn assert(&mut self, held: &[HeldObject], safeguards: Safeguards) -> Reply {
+        for HeldObject { name, indexed, uploads } in held {
+            let there = self.index.get(name).map(|there| there.version);
+            if there.is_none_or(|there| there < indexed.version) {
+                let upload = uploads.iter().find(|(_, version)| *version == indexed.version).map(|(upload, _)| *upload);
+                self.store(name, indexed.clone(), upload);
+            }
+            if there.is_none_or(|there| there <= indexed.version) && safeguards.has(Safeguard::Verdicts) {
+                for (upload, version) in uploads {
+                    self.verdicts.entry(*upload).or_insert((ObjectName::clone(name), Decision::Done(*version)));
+                }
+            }
+        }
+        Reply::HasAsserted
+    }
+
+    fn commit(
+        &mut self,
+        upload: UploadId,
+        name: &ObjectName,
+        expected: &Precondition,
+        object: Option<&SharedObject>,
+        now: EngineTime,
+        safeguards: Safeguards,
+    ) -> Decision {
+        if let Some((_, verdict)) = self.verdicts.get(&upload) {
+            return *verdict;
+        }
+        let there = self.index.get(name).and_then(|indexed| indexed.live(now));
+        let verdict = if !expected.holds(there.map(|object| object.etag)) {
+            Decision::Unexpected
+        } else if object.is_none() && there.is_none() {
+            Decision::Absent
+        } else {
+            let version = Version { commit: self.newest.commit + 1, ..self.newest };
+            self.store(name, Indexed { version, object: object.cloned() }, Some(upload));
+            if object.is_none() && !safeguards.has(Safeguard::Tombstones) {
+                self.index.remove(name);
+            }
+            Decision::Done(version)
+        };
+        if matches!(verdict, Decision::Done(_)) || safeguards.has(Safeguard::Refusals) {
+            self.verdicts.insert(upload, (ObjectName::clone(name), verdict));
+        }
+        verdict
+    }
+
+    fn store(&mut self, name: &ObjectName, indexed: Indexed, upload: Option<UploadId>) {
+        self.newest.commit += 1;
+        self.index.insert(ObjectName::clone(name), indexed.clone());
+        let news = JournalNews::Object { name: ObjectName::clone(name), indexed, upload };
+        self.journal.push(Journaled { at: self.newest, news });
+    }
+}

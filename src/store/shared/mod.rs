@@ -1,0 +1,218 @@
+//! What several nodes share: one order of commits for every lane, kept by an engine that is not ours.
+//!
+//! The engine, Valkey, holds an index, a journal and the bodies on a primary and its replicas. It copies from one to the others in its own
+//! time and may elect any of them: alone it is not consistent. What makes it so is here, for one lane and one node a [`Lane`]: a machine
+//! without input or output that is told what the engine answered and says what to ask it next. Four rules carry it:
+//!
+//! 1. What is answered was on a majority of the copies: each write is followed by a `WAIT` on its own connection ([`EngineAnswer::copies`]).
+//! 2. A read is served when a [`barrier`] that began after it has ended, and the node's [`index`] has followed that far.
+//! 3. After a change of primary each node [asserts](session) again what it holds and the new primary has lost.
+//! 4. Nobody serves from a new primary before all [`members`] have done so: the gate.
+//!
+//! Invariants: linearizable for each key, and an older version is never told after a newer one, whatever single fault there is. A
+//! [`Version`] is of one commit and no other, on whatever primary. Nothing here reads a clock; the engine's is used for expiry alone.
+//!
+//! Built for tests alone: there is no engine yet but the one in memory ([`memory`]), with which the [`model`] shows what these rules are
+//! good for, and that none can be spared. Not here yet: the one that speaks to Valkey, bodies beside the journal, budgets, growing objects.
+
+mod barrier;
+mod commit;
+mod index;
+mod lane;
+mod members;
+mod memory;
+mod model;
+mod safeguards;
+mod session;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// A time in which one primary orders the commits of a lane. Ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Term {
+    /// One more than that of any term its first node knew.
+    number: u32,
+    /// The beginning of the primary's replication id: two primaries that know nothing of each other may come to the same number, and what
+    /// they commit is to differ in version all the same.
+    line: u32,
+}
+
+/// Which commit of a lane: of an object, what tells its versions apart and orders them; of the journal, a place in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Version {
+    term: Term,
+    /// Counts commits, through all terms.
+    commit: u64,
+}
+
+/// A namespace and a key in it, as the engine's index names an object.
+type ObjectName = Arc<str>;
+/// A node, by the name its settings give it.
+type Node = Arc<str>;
+/// Milliseconds since 1970 by the engine's clock.
+type EngineTime = u64;
+
+/// An upload, everywhere and for ever: what makes a commit that is sent again the same commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct UploadId(u128);
+
+/// A version of an object as the engine keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SharedObject {
+    /// The hash of its bytes, which is its entity tag.
+    etag: u128,
+    /// From then on it does not exist.
+    expires: EngineTime,
+    /// What else readers are told of it: no matter of the engine's.
+    described: Bytes,
+}
+
+/// What an index knows of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Indexed {
+    version: Version,
+    /// `None`: it was removed. That is kept for as long as anybody might still hold an older version.
+    object: Option<SharedObject>,
+}
+
+/// What a write asks of the version that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Precondition {
+    /// Nothing.
+    Anything,
+    /// That there is none.
+    Absence,
+    /// That there is one, with one of these tags.
+    OneOf(Vec<u128>),
+}
+
+/// What the engine has made of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Decision {
+    /// It is this version.
+    Done(Version),
+    /// What it expects is not so. Final: whatever of it may still be on its way changes nothing.
+    Unexpected,
+    /// It removes what is not there.
+    Absent,
+}
+
+/// A step of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Journaled {
+    at: Version,
+    news: JournalNews,
+}
+
+/// What a step of the journal says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum JournalNews {
+    /// A term begins, or the count of commits goes on from a higher one.
+    Term,
+    /// A name has got another version: by a commit, or by an assertion. It carries its own version, which in the second case is not the
+    /// step's.
+    Object { name: ObjectName, indexed: Indexed, upload: Option<UploadId> },
+}
+
+/// What a node knows of a name and asserts to a primary.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HeldObject {
+    name: ObjectName,
+    indexed: Indexed,
+    /// The uploads by which the name got this version and earlier ones. Believed only where this version stands: where it came too late,
+    /// another commit has been judged as if they had not been.
+    uploads: Vec<(UploadId, Version)>,
+}
+
+/// What a node asks of a primary: each is one function of the engine's library, and happens there at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EngineCall {
+    /// Begins a term, unless this primary's has begun and is not behind what the caller knows.
+    Takeover { line: u32, known: Version },
+    /// The journal behind a place in it.
+    Read { after: Version },
+    /// The same, once there is something.
+    Follow { after: Version },
+    /// All of the index.
+    Scan,
+    /// Stores what is newer than what is there.
+    Assert { term: Term, held: Vec<HeldObject> },
+    /// Says that this node has asserted what it held, and asks who has.
+    Gate { term: Term, node: Node },
+    /// Asks for the newest commit; a sign of life of this node.
+    Barrier { term: Term, node: Node },
+    /// Makes an object's next version, `None` its removal; or tells again what it made of this upload.
+    Commit { term: Term, upload: UploadId, name: ObjectName, expected: Precondition, object: Option<SharedObject> },
+}
+
+impl EngineCall {
+    /// Whether it changes anything at the engine, and so whether `WAIT` means anything after it. Each function that is one writes in any
+    /// case: `WAIT` after a call that wrote nothing returns at once.
+    fn is_write(&self) -> bool {
+        !matches!(self, Self::Read { .. } | Self::Follow { .. } | Self::Scan)
+    }
+}
+
+/// What a primary says to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reply {
+    /// To a takeover: the term, and its newest commit.
+    Taken(Version),
+    /// To a reading: all there is, in order.
+    Steps(Vec<Journaled>),
+    /// To a reading: that place is not in this journal. It was cut off at its beginning, or it is another primary's.
+    NoSuchPlace,
+    /// To a scan: the index and what uploads became, and the newest commit in it.
+    Index { at: Version, index: Vec<(ObjectName, Indexed)>, uploads: Vec<(UploadId, ObjectName, Version)> },
+    /// To an assertion.
+    HasAsserted,
+    /// To the gate: the newest commit, and for each member the line of the primary to which it has last asserted what it held.
+    Gate { commit: u64, members: BTreeMap<Node, u32> },
+    /// To a barrier: the newest commit.
+    Barrier { commit: u64, members: BTreeMap<Node, u32> },
+    /// To a commit: what was made of it, and the newest commit.
+    Committed { verdict: Decision, commit: u64 },
+    /// The caller's term is not this primary's.
+    OtherTerm,
+}
+
+/// A reply, and on how many copies beside the primary all it rests on was when `WAIT` ended. After a reading: 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EngineAnswer {
+    reply: Reply,
+    copies: usize,
+}
+
+/// Which of a node's connections to a primary. No two calls share one at a time: `WAIT` holds up a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Channel {
+    /// For what begins a session.
+    Control,
+    /// For the journal.
+    Follow,
+    /// For barriers.
+    Barrier,
+    /// For one commit, out of a pool.
+    Commit(UploadId),
+}
+
+impl Precondition {
+    /// Whether it is so of the version that is there, by its tag.
+    fn holds(&self, tag: Option<u128>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Absence => tag.is_none(),
+            Self::OneOf(tags) => tag.is_some_and(|tag| tags.contains(&tag)),
+        }
+    }
+}
+
+impl Indexed {
+    /// The object, as long as it exists.
+    fn live(&self, now: EngineTime) -> Option<&SharedObject> {
+        self.object.as_ref().filter(|object| now < object.expires)
+    }
+}
