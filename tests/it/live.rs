@@ -286,6 +286,34 @@ fn a_reload_can_be_had_without_the_date_ranges_that_are_known() {
 }
 
 #[test]
+fn what_is_wrong_with_a_multivariant_playlist_or_within_a_long_list_is_told() {
+    let origin = settings("");
+    let master = |group: &str| {
+        format!(
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"en\",URI=\"en.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO=\"{group}\"\nv.m3u8\n"
+        )
+    };
+    let stream = |name: &str| {
+        let all = streams(&origin);
+        all["streams"].as_array().unwrap().iter().find(|stream| stream["stream"] == name).cloned().unwrap_or_default()
+    };
+    origin.store("m.m3u8", master("other"));
+    let told = event(&origin, "broken-playlist");
+    assert_eq!((&told["stream"], &told["level"]), (&"m.m3u8".into(), &"WARN".into()), "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("line 3: AUDIO names a group"), "{told}");
+    assert!(stream("m.m3u8")["fault"].as_str().unwrap().contains("names a group"));
+    origin.store("m.m3u8", master("sound"));
+    assert!(stream("m.m3u8")["fault"].is_null());
+    let list = media(0, 299, 2, "#EXT-X-PLAYLIST-TYPE:EVENT\n");
+    origin.store("e.m3u8", list.clone());
+    origin.store("e.m3u8", list.replace("\n7.ts", "\nother.ts") + "#EXTINF:2.0,\n300.ts\n");
+    let told = event(&origin, "segment-changed");
+    assert!(told["stream"] == "e.m3u8" && told["detail"].as_str().unwrap().contains("EVENT"), "{told}");
+    assert_eq!(origin.get("m.m3u8").text(), master("sound"), "all of it is stored as it came");
+}
+
+#[test]
 fn renditions_that_nobody_can_begin_with_are_told() {
     let origin = settings("");
     let begun = Instant::now();
