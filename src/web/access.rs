@@ -63,7 +63,7 @@ pub(super) fn authorize(
     let asked = DigestRequest { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
     let mut judged = Judged { verifier, asked, other: None, first_error: None };
     // One kind is looked for when nothing before it was enough.
-    for value in parts.headers.get_all(AUTHORIZATION).iter().take(OF_ONE_KIND) {
+    for (_, value) in parts.headers.iter().filter(|(name, _)| **name == AUTHORIZATION).take(OF_ONE_KIND) {
         if let Some(grant) = judged.take(from_authorization(value), &allows) {
             return Ok(grant);
         }
