@@ -70,15 +70,18 @@ const CUT: usize = 256;
 /// Tells of a refusal: counts it, keeps what was sent, and writes a line or counts it among those of which a line tells later. Names
 /// the object by its parsed name, and the key where its signature was good, be it expired or revoked.
 pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Problem, received: Option<u64>) {
+    context.record.failed(problem, received);
+    let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) || parts.method == "PROPFIND";
+    if reads && !problem.code.is_about_access() {
+        return;
+    }
     let (name, key_id) = context.record.who_and_what();
-    let side = match (&name, &parts.method) {
-        (Some(Name::Route(_)), _) => Side::Admin,
-        (_, &(Method::GET | Method::HEAD | Method::OPTIONS)) => Side::Read,
-        (_, method) if method == "PROPFIND" => Side::Read,
+    let side = match &name {
+        Some(Name::Route(_)) => Side::Admin,
+        _ if reads => Side::Read,
         // What does not read writes, or means to: some encoders make folders first.
         _ => Side::Upload,
     };
-    context.record.failed(problem, received);
     let is_question = problem.code.retry() == Retry::WithCredentials;
     let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
     let shown_id = key_id.as_ref().map_or("", KeyId::as_str);
