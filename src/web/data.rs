@@ -77,16 +77,15 @@ async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts
     if is_of_all || matches!(parts.uri.path(), "/livez" | "/readyz" | "/time") {
         return Box::pin(aside(probes, exchange, mem::take(body), is_of_all)).await;
     }
-    match answer(&mut exchange, body).await {
-        Ok(Answered::With(response)) => exchange.dress(response),
-        Ok(Answered::Receiving(upload)) => {
-            let namespace = exchange.namespace.take();
-            // It goes on without us.
-            let (parts, body) = (mem::replace(parts, Request::new(()).into_parts().0), mem::take(body));
-            put::receive(web.clone(), context.clone(), parts, namespace, upload, body).await
-        }
-        Err(problem) => refuse(&exchange, problem, mem::take(body)),
-    }
+    let upload = match answer(&mut exchange, body).await {
+        Ok(Answered::With(response)) => return exchange.dress(response),
+        Ok(Answered::Receiving(upload)) => upload,
+        Err(problem) => return refuse(&exchange, problem, mem::take(body)),
+    };
+    // It goes on without us.
+    let (web, context, namespace) = (exchange.web.clone(), exchange.context.clone(), exchange.namespace.take());
+    let (parts, body) = (mem::replace(parts, Request::new(()).into_parts().0), mem::take(body));
+    put::receive(web, context, parts, namespace, upload, body).await
 }
 
 /// Answers what is about an object or a folder, unless that takes the body. What only some requests come to is in a box, so that the
@@ -229,5 +228,33 @@ pub(super) fn readiness(web: &Web) -> Response {
         text.into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n").into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::key::KeyRing;
+    use crate::auth::signing::SigningKey;
+    use crate::auth::verify::Verifier;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::origin::Origin;
+    use crate::web::{ConnectionLimits, Limits};
+
+    #[test]
+    fn a_requests_box_is_of_a_size_that_the_allocator_has_at_hand() {
+        let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::new()));
+        let verifier = Arc::new(Verifier::new(KeyRing::new(&[SigningKey::generate()]).unwrap(), clock.clone()));
+        let limits = Limits { timeouts: Timeouts::default(), drain: Duration::ZERO, connections: ConnectionLimits::default() };
+        let web = Web::new(Origin::new([], 1, clock, &metrics), verifier, metrics, limits, None);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let handling = Data::new(web).answer(peer, Arc::default(), None, Request::new(Body::empty()));
+        // glibc's largest: what is larger is searched for, and given back with a look at its neighbours.
+        let size = size_of_val(&*handling);
+        assert!(
+            size <= 1032,
+            "{size} bytes: box what only some requests come to, and hand on by reference what is there already"
+        );
     }
 }

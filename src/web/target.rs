@@ -27,15 +27,11 @@ pub(super) struct Target<'a> {
     pub(super) inherit_token: bool,
     /// `?ttl_seconds=` as it was written, if it was.
     ttl_seconds: Option<Cow<'a, str>>,
-    /// `_HLS_msn`, `_HLS_part` and `_HLS_skip`, as they were written.
-    hls_msn: Option<&'a str>,
-    hls_part: Option<&'a str>,
-    hls_skip: Option<&'a str>,
-    /// The window of time, as it was written.
-    start: Option<&'a str>,
-    end: Option<&'a str>,
-    last: Option<&'a str>,
-    late: Option<&'a str>,
+    /// The query as it came.
+    query: &'a str,
+    /// Whether there is anything in it that asks for another playlist than the stored one. Few requests do: their words are looked
+    /// for when it is asked what they are.
+    has_words: bool,
 }
 
 /// What a URL names. To WebDAV a folder has a name too.
@@ -58,8 +54,7 @@ impl<'a> Target<'a> {
         let (namespace, path_key) = first_segment(rest);
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
         let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
-        let (mut hls_msn, mut hls_part, mut hls_skip) = (None, None, None);
-        let (mut start, mut end, mut last, mut late) = (None, None, None, None);
+        let mut has_words = false;
         let mut tokens = Vec::new();
         let mut inherit_token = false;
         for (name, value) in parameters(query) {
@@ -67,13 +62,10 @@ impl<'a> Target<'a> {
                 "key" => &mut key,
                 "key_base64" => &mut key_base64,
                 "ttl_seconds" => &mut ttl_seconds,
-                "_HLS_msn" => &mut hls_msn,
-                "_HLS_part" => &mut hls_part,
-                "_HLS_skip" => &mut hls_skip,
-                "start" => &mut start,
-                "end" => &mut end,
-                "last" => &mut last,
-                "late" => &mut late,
+                "_HLS_msn" | "_HLS_part" | "_HLS_skip" | "start" | "end" | "last" | "late" => {
+                    has_words = true;
+                    continue;
+                }
                 "token" => {
                     tokens.push(value);
                     continue;
@@ -107,13 +99,21 @@ impl<'a> Target<'a> {
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let ttl_seconds = ttl_seconds.map(form).transpose()?;
         let (object, in_query) = (ObjectId { namespace, key }, path_key.is_empty());
-        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, hls_msn, hls_part, hls_skip, start, end, last, late })
+        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, query, has_words })
+    }
+
+    /// One of the words that ask for another playlist, as it was written. As with all of them, the first one counts.
+    fn word(&self, name: &str) -> Option<&'a str> {
+        if !self.has_words {
+            return None;
+        }
+        parameters(self.query).find(|(word, _)| *word == name).map(|(_, value)| value)
     }
 
     /// The segment, or part of it, that the playlist is to have (RFC 8216bis 6.2.5.2).
     pub(super) fn blocking_reload(&self) -> Result<Option<BlockingReload>, Problem> {
         let number = |text: &str| text.parse().map_err(|_| Problem::bad_request("_HLS_msn and _HLS_part are whole numbers"));
-        match (self.hls_msn, self.hls_part) {
+        match (self.word("_HLS_msn"), self.word("_HLS_part")) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(Problem::bad_request("_HLS_part needs _HLS_msn beside it (RFC 8216bis 6.2.5.2)")),
             (Some(msn), part) => Ok(Some(BlockingReload { msn: number(msn)?, part: part.map(number).transpose()? })),
@@ -122,24 +122,24 @@ impl<'a> Target<'a> {
 
     /// Whether a playlist is to leave out what the player has of it (RFC 8216bis 6.2.5.1).
     pub(super) fn skips(&self) -> bool {
-        matches!(self.hls_skip, Some("YES" | "v2"))
+        matches!(self.word("_HLS_skip"), Some("YES" | "v2"))
     }
 
     /// Whether it is to leave out date ranges, too.
     pub(super) fn skips_date_ranges(&self) -> bool {
-        self.hls_skip == Some("v2")
+        self.word("_HLS_skip") == Some("v2")
     }
 
     /// The window of time that is asked of a playlist; none of other objects, whose readers may mean anything by these words.
     pub(super) fn shift(&self, clock: &Clock) -> Result<Option<Shift>, Problem> {
-        let is_asked_for = self.start.is_some() || self.end.is_some() || self.last.is_some();
-        if !is_asked_for || Kind::of(&self.object.key, &[]) != Kind::Playlist {
+        let [start, end, last] = ["start", "end", "last"].map(|name| self.word(name));
+        if start.or(end).or(last).is_none() || Kind::of(&self.object.key, &[]) != Kind::Playlist {
             return Ok(None);
         }
         // No form: the plus of an offset stays a plus.
         let word = |text: Option<&'a str>| text.map(decode).transpose();
-        let (start, end, last) = (word(self.start)?, word(self.end)?, word(self.last)?);
-        let words = WindowWords { start: start.as_deref(), end: end.as_deref(), last: last.as_deref(), late: self.late };
+        let (start, end, last) = (word(start)?, word(end)?, word(last)?);
+        let words = WindowWords { start: start.as_deref(), end: end.as_deref(), last: last.as_deref(), late: self.word("late") };
         words.read(clock.wall()).map_err(|error| Problem::bad_request(error.to_string()))
     }
 

@@ -4,8 +4,8 @@
 //! [views](view). A next source (another node's copy, the other encoder's) or view (a gate, a viewer's token) is a file here and a
 //! line in that list. Callers say how much they want and how long they wait, and nothing else.
 //!
-//! Most reads are of what is in memory, as it is stored. So that is looked for here, first, and what else there is lies in a box that
-//! those reads never make: a future is as large as the largest thing it may come to, and is moved as a whole.
+//! Most reads are of what is in memory, as it is stored. So that is [looked for](NamespaceHandle::begin) here, first, and what else
+//! there is lies in a box that those reads never make: a future is as large as the largest thing it may come to.
 
 mod durable_tier;
 mod expected;
@@ -16,6 +16,7 @@ mod past;
 mod view;
 
 use std::ops::Range;
+use std::pin::Pin;
 use std::time::Duration;
 
 pub(super) use self::durable_tier::known_in_tier;
@@ -115,18 +116,38 @@ impl NamespaceHandle {
     /// [`OriginError::NothingRetained`], [`OriginError::TooFarAhead`] and [`OriginError::NotInTime`]. Of a server that is about to end
     /// [`OriginError::Draining`].
     pub async fn read(&self, grant: &Grant, object: &ObjectId, spec: &ReadSpec<'_>) -> Result<Read, OriginError> {
+        // Nothing but the rest is kept while that goes on.
+        let rest = match self.begin(grant, object, spec) {
+            Ok(Begun::Done(found)) => return Ok(Read::Whole(found)),
+            Ok(Begun::GoesOn(rest)) => rest,
+            Err(error) => return Err(error),
+        };
+        rest.await
+    }
+
+    /// As much of a read as is done at once: all of it, when it is of what is in memory and is shown as it is stored.
+    fn begin<'a>(&'a self, grant: &'a Grant, object: &'a ObjectId, spec: &'a ReadSpec<'_>) -> Result<Begun<'a>, OriginError> {
         let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, grant, object, spec };
         let mut payment = Payment::Due;
         if spec.reload.is_some() || spec.shift.is_some() {
-            return Box::pin(of_another_time(reader, payment)).await;
+            return Ok(Begun::GoesOn(Box::pin(of_another_time(reader, payment))));
         }
-        let Some(found) = in_memory(reader, &mut payment)? else { return Box::pin(beyond_memory(reader, payment)).await };
+        let Some(found) = in_memory(reader, &mut payment)? else {
+            return Ok(Begun::GoesOn(Box::pin(beyond_memory(reader, payment))));
+        };
         if view::concern(spec, &found) {
-            return Box::pin(view::all(reader, found)).await;
+            return Ok(Begun::GoesOn(Box::pin(view::all(reader, found))));
         }
         view::refuse_stale(reader, &found)?;
-        Ok(Read::Whole(found))
+        Ok(Begun::Done(found))
     }
+}
+
+/// A read that has begun.
+enum Begun<'a> {
+    Done(Found),
+    /// In a box, of which a read that is done at once makes none.
+    GoesOn(Pin<Box<dyn Future<Output = Result<Read, OriginError>> + Send + 'a>>),
 }
 
 /// Reads a playlist as it will be, or as it was. Cancel-safe.
@@ -145,10 +166,11 @@ async fn of_another_time(reader: Reader<'_>, mut payment: Payment) -> Result<Rea
 
 /// Reads what is not in memory. Cancel-safe.
 async fn beyond_memory(reader: Reader<'_>, payment: Payment) -> Result<Read, OriginError> {
-    match find(reader, payment).await? {
-        Read::Whole(found) => view::all(reader, found).await,
-        read => Ok(read),
-    }
+    let found = match find(reader, payment).await? {
+        Read::Whole(found) => found,
+        read => return Ok(read),
+    };
+    Box::pin(view::all(reader, found)).await
 }
 
 impl Read {
@@ -178,9 +200,9 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
     let Reader { hosted, object: ObjectId { key, .. }, spec, .. } = reader;
     let (mut has_ended, mut has_waited) = (false, false);
     loop {
-        let following = growing::find(reader, &mut payment)?;
-        let has_grown = following.is_some();
-        if let Some(following) = following {
+        let mut has_grown = false;
+        if let Some(following) = growing::find(reader, &mut payment)? {
+            has_grown = true;
             match &spec.arriving {
                 Arriving::Follow => return Ok(Read::Growing(following)),
                 // One upload after the other that breaks off is not waited for.
@@ -208,7 +230,9 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
         }
         let missing = if hosted.hot.holds(key) { OriginError::Expired } else { OriginError::NotFound };
         payment.pay(hosted, 0, RateClaim::Second)?;
-        if let Some(found) = durable_tier::find(reader).await? {
+        if hosted.durable_tier.is_there()
+            && let Some(found) = Box::pin(durable_tier::find(reader)).await?
+        {
             return Ok(Read::Whole(found));
         }
         if has_waited || !spec.waits || !expected::wait(reader).await? {

@@ -1,13 +1,12 @@
 //! GET and HEAD.
 
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
 
 use axum::http::header::{
     ACCEPT_ENCODING, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, Version};
+use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
 
 use super::{inherit, reply};
@@ -31,26 +30,30 @@ pub(in crate::web) async fn get(
     grant: &Grant,
     target: &Target<'_>,
 ) -> Result<Response, Problem> {
-    let (web, parts, record) = (exchange.web, exchange.parts, &*exchange.context.record);
+    let (web, parts) = (exchange.web, exchange.parts);
     let inherit = inherit::query(&web.inner.verifier, target);
-    let inherit = inherit.as_ref();
-    let shift = target.shift(web.inner.origin.clock())?;
-    let wanted = Wanted::by(parts);
-    let spec = ReadSpec {
+    let (wanted, codings) = Wanted::by(parts);
+    let mut spec = ReadSpec {
         portion: wanted.portion(parts),
         arriving: wanted.arriving(parts),
         waits: true,
         reload: target.blocking_reload()?,
         skips: target.skips(),
         skips_date_ranges: target.skips_date_ranges(),
-        codings: wanted.codings,
-        shift,
-        inherit,
-        host: if shift.is_some() || inherit.is_some() { host(parts) } else { None },
+        codings,
+        shift: target.shift(web.inner.origin.clock())?,
+        inherit: inherit.as_ref(),
+        host: None,
     };
-    match kept_waiting(&exchange.context.connection, namespace.read(grant, &target.object, &spec)).await? {
-        Read::Whole(found) => answer(&found, &wanted, record),
-        Read::Growing(following) => grow(following, &wanted, record),
+    if spec.shift.is_some() || spec.inherit.is_some() {
+        spec.host = host(parts);
+    }
+    let read = pin!(namespace.read(grant, &target.object, &spec));
+    let found = kept_waiting(&exchange.context.connection, read).await?;
+    let (parts, record) = (exchange.parts, &*exchange.context.record);
+    match found {
+        Read::Whole(found) => answer(&found, &wanted, parts, record),
+        Read::Growing(following) => grow(following, &wanted, parts, record),
         Read::Part(part) => {
             record.outcome(Outcome::Growing);
             Ok(reply::growing_part(&part))
@@ -60,16 +63,19 @@ pub(in crate::web) async fn get(
 
 /// Reads. When that has to wait, for what is about to arrive or for a tier, it is us who keep the client waiting: none of its time limits
 /// runs, whatever else goes over its connection. Cancel-safe as far as the read is.
-async fn kept_waiting<T>(connection: &ConnectionState, read: impl Future<Output = T>) -> T {
-    let mut read = pin!(read);
-    // Of what is in memory there is nothing to wait for.
-    match std::future::poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
-        Poll::Ready(done) => done,
-        Poll::Pending => {
-            let _waiting = KeptWaiting::begin(connection);
-            read.await
+fn kept_waiting<'a, T>(
+    connection: &'a ConnectionState,
+    mut read: Pin<&'a mut (impl Future<Output = T> + Send)>,
+) -> impl Future<Output = T> + Send {
+    let mut waiting = None;
+    std::future::poll_fn(move |cx| {
+        let polled = read.as_mut().poll(cx);
+        // Of what is in memory there is nothing to wait for.
+        if polled.is_pending() && waiting.is_none() {
+            waiting = Some(KeptWaiting::begin(connection));
         }
-    }
+        polled
+    })
 }
 
 /// As long as this lives, an answer has nothing to send yet.
@@ -95,8 +101,8 @@ fn host(parts: &Parts) -> Option<&str> {
 }
 
 /// Answers with what was found: 200, 206 or 304.
-fn answer(found: &Found, wanted: &Wanted<'_>, record: &Record) -> Result<Response, Problem> {
-    let conditions = &wanted.conditions;
+fn answer(found: &Found, wanted: &Wanted<'_>, parts: &Parts, record: &Record) -> Result<Response, Problem> {
+    let conditions = wanted.conditions(parts);
     if found.is_personal {
         // It has no validators, and comes whole, whatever part was asked for.
         if conditions.if_match.is_some_and(|tags| tags.trim_ascii() != b"*") {
@@ -121,8 +127,8 @@ fn answer(found: &Found, wanted: &Wanted<'_>, record: &Record) -> Result<Respons
 }
 
 /// Answers with an object that is still on its way in, from its first byte on or from that which was asked for.
-fn grow(following: Following, wanted: &Wanted<'_>, record: &Record) -> Result<Response, Problem> {
-    match wanted.conditions.judge_read(following.validators()) {
+fn grow(following: Following, wanted: &Wanted<'_>, parts: &Parts, record: &Record) -> Result<Response, Problem> {
+    match wanted.conditions(parts).judge_read(following.validators()) {
         Verdict::Proceed => {
             record.outcome(Outcome::Growing);
             Ok(reply::growing(following))
@@ -135,38 +141,46 @@ fn grow(following: Following, wanted: &Wanted<'_>, record: &Record) -> Result<Re
     }
 }
 
-/// What a request's headers want of an object.
+/// What a request's headers want of an object. Small: it is kept as long as the read takes.
 #[derive(Debug, Default)]
 struct Wanted<'a> {
-    conditions: Conditions<'a>,
     /// Of a GET: for others Range is not defined (RFC 9110 14.2).
     range: Option<&'a [u8]>,
-    codings: Option<&'a [u8]>,
+    has_if_range: bool,
+    /// Whether there are conditions of any kind.
+    is_conditional: bool,
 }
 
 impl<'a> Wanted<'a> {
-    fn by(parts: &'a Parts) -> Self {
-        let mut wanted = Self::default();
+    /// Beside it, the codings that are taken.
+    fn by(parts: &'a Parts) -> (Self, Option<&'a [u8]>) {
+        let (mut wanted, mut codings) = (Self::default(), None);
         // Most requests carry none of these, and few headers: going through them costs less than looking each one up.
         for (name, value) in &parts.headers {
-            let place = match *name {
-                RANGE if parts.method == Method::GET => &mut wanted.range,
-                ACCEPT_ENCODING => &mut wanted.codings,
-                _ => match condition(name, &mut wanted.conditions) {
-                    Some(place) => place,
-                    None => continue,
-                },
-            };
-            place.get_or_insert(value.as_bytes());
+            match *name {
+                RANGE if parts.method == Method::GET => {
+                    wanted.range.get_or_insert(value.as_bytes());
+                }
+                ACCEPT_ENCODING => {
+                    codings.get_or_insert(value.as_bytes());
+                }
+                IF_RANGE => (wanted.has_if_range, wanted.is_conditional) = (true, true),
+                IF_MATCH | IF_NONE_MATCH | IF_MODIFIED_SINCE | IF_UNMODIFIED_SINCE => wanted.is_conditional = true,
+                _ => {}
+            }
         }
-        wanted
+        (wanted, codings)
+    }
+
+    fn conditions<'b>(&self, parts: &'b Parts) -> Conditions<'b> {
+        if self.is_conditional { conditions(&parts.headers) } else { Conditions::default() }
     }
 
     /// How much of an object is to be read when that costs something. What `If-Range` says of the range is known only afterwards.
     fn portion(&self, parts: &Parts) -> Portion<'a> {
         match self.range {
             _ if parts.method == Method::HEAD => Portion::Nothing,
-            Some(range) if self.conditions.if_range.is_none() => Portion::Range(range),
+            Some(range) if !self.has_if_range => Portion::Range(range),
             _ => Portion::Whole,
         }
     }
@@ -186,10 +200,7 @@ impl<'a> Wanted<'a> {
     /// a condition. Players ask so for the parts of a segment that is being written (EXT-X-PART with BYTERANGE, RFC 8216bis 4.4.4.9),
     /// and without an end for one that is announced without its length (4.4.5.3).
     fn range_ahead(&self) -> Option<AskAhead> {
-        let range = self.range?;
-        let Conditions { if_match, if_none_match, if_modified_since, if_unmodified_since, if_range } = self.conditions;
-        let conditions = [if_match, if_none_match, if_modified_since, if_unmodified_since, if_range];
-        range::parse_ahead(range).filter(|_| conditions.iter().all(Option::is_none))
+        range::parse_ahead(self.range?).filter(|_| !self.is_conditional)
     }
 }
 
@@ -197,21 +208,15 @@ impl<'a> Wanted<'a> {
 pub(super) fn conditions(headers: &HeaderMap) -> Conditions<'_> {
     let mut conditions = Conditions::default();
     for (name, value) in headers {
-        if let Some(place) = condition(name, &mut conditions) {
-            place.get_or_insert(value.as_bytes());
-        }
+        let place = match *name {
+            IF_MATCH => &mut conditions.if_match,
+            IF_NONE_MATCH => &mut conditions.if_none_match,
+            IF_MODIFIED_SINCE => &mut conditions.if_modified_since,
+            IF_UNMODIFIED_SINCE => &mut conditions.if_unmodified_since,
+            IF_RANGE => &mut conditions.if_range,
+            _ => continue,
+        };
+        place.get_or_insert(value.as_bytes());
     }
     conditions
-}
-
-/// Where the value of a header belongs, if it states a condition.
-fn condition<'a, 'b>(name: &HeaderName, conditions: &'b mut Conditions<'a>) -> Option<&'b mut Option<&'a [u8]>> {
-    Some(match *name {
-        IF_MATCH => &mut conditions.if_match,
-        IF_NONE_MATCH => &mut conditions.if_none_match,
-        IF_MODIFIED_SINCE => &mut conditions.if_modified_since,
-        IF_UNMODIFIED_SINCE => &mut conditions.if_unmodified_since,
-        IF_RANGE => &mut conditions.if_range,
-        _ => return None,
-    })
 }
