@@ -24,6 +24,7 @@ use super::connection::state::ConnectionState;
 use super::connection::unwanted;
 use super::envelope::{self, Context, Cors};
 use super::exchange::{Asked, Exchange};
+use super::header_room;
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
@@ -193,8 +194,12 @@ impl Site for Data {
         let begun = begun(&web, &parts.method, accepted);
         let context = envelope::take_in(&web, &parts, peer, connection, begun);
         Box::pin(async move {
-            let handler = pin!(handle(&probes, &web, &context, &mut parts, &mut body));
-            envelope::answer(&context, Cors::OfNamespace, handler).await
+            let response = {
+                let handler = pin!(handle(&probes, &web, &context, &mut parts, &mut body));
+                envelope::answer(&context, Cors::OfNamespace, handler).await
+            };
+            header_room::leave(parts.headers);
+            response
         })
     }
 }

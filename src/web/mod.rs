@@ -21,6 +21,7 @@ mod envelope;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod header_room;
 mod json;
 pub mod problem;
 pub mod record;

@@ -15,6 +15,7 @@ use axum::response::Response;
 
 use self::code::{Code, Retry};
 use super::access::Denied;
+use super::header_room;
 use super::json::{Object, field};
 use crate::auth::digest::{Algorithm, REALM};
 use crate::auth::key::KeyError;
@@ -109,7 +110,7 @@ impl Problem {
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
         let mut text = Vec::new();
         let mut document = Object::begin(&mut text);
-        document.text(field!("type"), &["urn:springhead:problem:", self.code.name()].concat());
+        document.joined(field!("type"), ["urn:springhead:problem:", self.code.name()]);
         document.text(field!("title"), self.code.title());
         document.number(field!("status"), u64::from(self.code.status().as_u16()));
         document.text(field!("detail"), &self.detail);
@@ -121,7 +122,7 @@ impl Problem {
     /// The answer. `cache_control` is the namespace's own word for errors, where the namespace is known.
     pub(super) fn into_response(self, request_id: &str, cache_control: Option<&HeaderValue>) -> Response {
         let body = self.document(request_id);
-        let mut response = Response::new(Body::from(body));
+        let mut response = header_room::response(Body::from(body));
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
         if let Retry::After(seconds @ 1..) = self.code.retry() {

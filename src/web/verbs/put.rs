@@ -27,7 +27,7 @@ use crate::web::exchange::{Exchange, head_length};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 use crate::web::target::Target;
-use crate::web::{Web, refusals};
+use crate::web::{Web, header_room, refusals};
 
 /// What an HTTP/2 stream takes, in bytes, and how long an encoder's head may be that is not counted.
 const STREAM: u64 = 16 << 10;
@@ -120,7 +120,7 @@ async fn take(
     let exchange = Exchange { namespace, ..Exchange::begin(&web, &context, &parts) };
     match store(&exchange, upload, &mut body).await {
         Ok(stored) => {
-            let mut response = Response::new(Body::empty());
+            let mut response = header_room::response(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             if let Some(etag) = stored.etag {
                 response.headers_mut().insert(ETAG, etag);

@@ -16,7 +16,7 @@ use http_body::Frame;
 use crate::model::range::ENDLESS;
 use crate::model::rendering::Rendering;
 use crate::origin::{BrokenOff, FollowedPart, Following, Found};
-use crate::web::Digits;
+use crate::web::{Digits, header_room};
 
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -29,7 +29,7 @@ const LAST_UPDATED: HeaderName = HeaderName::from_static("last-updated");
 pub(super) fn whole(found: &Found) -> Response {
     let body = found.body().clone();
     let is_empty = body.is_empty();
-    let mut response = Response::new(Body::from(body));
+    let mut response = header_room::response(Body::from(body));
     let headers = response.headers_mut();
     describe(headers, found);
     if is_empty {
@@ -42,7 +42,7 @@ pub(super) fn whole(found: &Found) -> Response {
 
 /// 200 with what was made for one reader: it has his key in it, so nothing may keep it.
 pub(super) fn personal(found: &Found) -> Response {
-    let mut response = Response::new(Body::from(found.body().clone()));
+    let mut response = header_room::response(Body::from(found.body().clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, found.meta().content_type.clone());
     headers.insert(CONTENT_LENGTH, found.length().into());
@@ -54,7 +54,7 @@ pub(super) fn personal(found: &Found) -> Response {
 /// 206 with a part of it.
 pub(super) fn part(found: &Found, part: Range<usize>) -> Response {
     let total = found.length();
-    let mut response = Response::new(Body::from(found.part(part.clone())));
+    let mut response = header_room::response(Body::from(found.part(part.clone())));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
     describe(headers, found);
@@ -64,7 +64,7 @@ pub(super) fn part(found: &Found, part: Range<usize>) -> Response {
 
 /// 304: the validators, and what else a cache updates from it (RFC 9110 15.4.5).
 pub(super) fn not_modified(found: &Found) -> Response {
-    let mut response = Response::new(Body::empty());
+    let mut response = header_room::response(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     freshness(response.headers_mut(), found);
     // A cache may have stored it when answers were not guarded yet.
@@ -100,7 +100,7 @@ pub(super) fn growing(following: Following) -> Response {
 pub(super) fn growing_part(part: &FollowedPart) -> Response {
     let (start, outset) = (part.start, &part.outset);
     let last = start + part.body.len() - 1;
-    let mut response = Response::new(Body::from(part.body.clone()));
+    let mut response = header_room::response(Body::from(part.body.clone()));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
     growing_freshness(headers, part.cache_control(), part.max_age);
@@ -115,7 +115,7 @@ pub(super) fn growing_part(part: &FollowedPart) -> Response {
 
 /// 304 to who wanted it only if there was none (`If-None-Match: *`).
 pub(super) fn growing_not_modified(following: &Following) -> Response {
-    let mut response = Response::new(Body::empty());
+    let mut response = header_room::response(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     growing_freshness(response.headers_mut(), following.cache_control(), following.max_age);
     guard(response.headers_mut(), following.outset().rendering);
