@@ -80,9 +80,6 @@ impl NodeIndex {
     ) -> Vec<HeldObject> {
         let there: BTreeMap<ObjectName, Version> =
             index.iter().map(|(name, indexed)| (ObjectName::clone(name), indexed.version)).collect();
-        for (name, indexed) in index {
-            self.take(&name, indexed);
-        }
         let uploads: BTreeMap<_, _> = uploads.into_iter().map(|(upload, name, version)| (upload, (name, version))).collect();
         let mut held = Vec::new();
         for (name, here) in &self.names {
@@ -95,6 +92,9 @@ impl NodeIndex {
             if is_lost {
                 held.push(HeldObject { name: ObjectName::clone(name), indexed: here.clone(), uploads: lost });
             }
+        }
+        for (name, indexed) in index {
+            self.take(&name, indexed);
         }
         // Others of which the engine knows nothing have been overtaken: who sends them again is judged anew.
         let is_held = |upload: &UploadId| held.iter().any(|held| held.uploads.iter().any(|(other, _)| other == upload));
