@@ -121,7 +121,7 @@ pub fn cut(stretch: &Stretch, asked: CutSpec, now: WallTime, presence: impl Fn(&
     let is_over_long = || ends.is_some_and(|ends| now.since(ends) > FOLLOWED) && (window.is_closed(now) || stretch.ended);
     let is_past = is_relative || has_late || is_over_long();
     let end = window.end.filter(|_| !is_past);
-    let all = end.map_or(&*stretch.listed, |end| until_closed(stretch, end));
+    let all = end.map_or(&*stretch.listed, |end| until_told(stretch, end));
     let is_all = all.len() == stretch.listed.len();
     let found = |listed: &Arc<Listed>| match listed.lost {
         true => Presence::Missing,
@@ -148,6 +148,9 @@ pub fn cut(stretch: &Stretch, asked: CutSpec, now: WallTime, presence: impl Fn(&
         let told = if ended { all.len() } else { last };
         let missing = all[..told].iter().zip(&found).filter(|(_, presence)| **presence == Presence::Missing);
         missing.for_each(|(listed, _)| listed.pass_over());
+        if let (Some(end), Some(last), true) = (window.end, all.last(), ended) {
+            last.note_last_until(end);
+        }
     }
     let mut listing = Listing::new();
     let oldest = &all[first];
@@ -201,20 +204,11 @@ fn patience(listed: &Listed) -> Duration {
     listed.duration.saturating_mul(6) / 5
 }
 
-/// What a window with this end has had when it got its end: it does as soon as what reaches beyond it is listed, or what follows is
-/// overdue. What was listed still later is no part of what its followers have (RFC 8216 6.2.1).
-fn until_closed(stretch: &Stretch, end: WallTime) -> &[Arc<Listed>] {
-    let all = &*stretch.listed;
-    let is_closed = |(one, next): &(&Arc<Listed>, &Arc<Listed>)| {
-        let (Some(heard), Some(next_heard)) = (one.heard, next.heard) else { return false };
-        let patience = if one.end() >= end { Duration::ZERO } else { patience(one) };
-        let beyond = stretch.beyond.filter(|(number, _)| one.number < *number && *number < next.number);
-        let closes = beyond.map_or(heard + patience, |(_, beyond)| beyond.min(heard + patience)).max(end);
-        // What was heard together was listed together.
-        next_heard > heard && next_heard >= closes
-    };
-    let closed = all.iter().zip(all.iter().skip(1)).position(|pair| is_closed(&pair));
-    &all[..closed.map_or(all.len(), |last| last + 1)]
+/// What a window with this end had when somebody was told that it is over: what was listed later is no part of it (RFC 8216 6.2.1). Where
+/// nobody was, it is all there is.
+fn until_told(stretch: &Stretch, end: WallTime) -> &[Arc<Listed>] {
+    let last = stretch.listed.iter().position(|listed| listed.is_last_until(end));
+    &stretch.listed[..last.map_or(stretch.listed.len(), |last| last + 1)]
 }
 
 /// Keys as they are in force: their tags, and the media sequence number that those state which need one.
@@ -435,6 +429,26 @@ mod tests {
     }
 
     #[test]
+    fn what_came_late_is_in_a_window_whose_end_nobody_was_told() {
+        // The eighth is listed three seconds late, after the window's end and after it was overdue.
+        let histories = [(); 2].map(|()| {
+            let mut history = History::default();
+            follow(&mut history, 0..=6, 0.0, "a", "");
+            history
+        });
+        let end = Window { start: Some(at(0.0)), end: Some(at(15.0)) };
+        let names_at =
+            |history: &History, now: f64| cut_of(history, end, now, |_| true).map(|cut| (names(&cut).len(), cut.ended));
+        assert_eq!(names_at(&histories[0], 16.9), Some((7, true)), "told to be over");
+        for (mut history, expected) in histories.into_iter().zip([7, 8]) {
+            let text = texts::listing(&texts::head(3), "a", 3..=7);
+            history.follow(&media(&text), Step::On, at(19.0), until);
+            assert_eq!(names_at(&history, 60.0), Some((expected, true)));
+            assert_eq!(names_at(&history, 4000.0), Some((8, true)));
+        }
+    }
+
+    #[test]
     fn what_arrives_is_waited_for() {
         let mut history = History::default();
         follow(&mut history, 0..=9, 0.0, "a", "");
@@ -459,7 +473,7 @@ mod tests {
         let mut history = History::default();
         follow(&mut history, 5..=9, 0.0, "a", "#EXT-X-DISCONTINUITY-SEQUENCE:7\n");
         follow(&mut history, 0..=2, 30.0, "b", "");
-        let cut = cut_of(&history, Window { start: None, end: Some(at(90.0)) }, 100.0, |_| true).unwrap();
+        let cut = cut_of(&history, Window { start: None, end: Some(at(50.0)) }, 60.0, |_| true).unwrap();
         let read = media(&cut.text);
         assert_eq!((read.media_sequence, read.discontinuity_sequence), (5, 7));
         assert_eq!(names(&cut), ["a5.ts", "a6.ts", "a7.ts", "a8.ts", "a9.ts", "b0.ts", "b1.ts", "b2.ts"]);
@@ -496,7 +510,7 @@ mod tests {
                     #EXT-X-KEY:METHOD=NONE\n#EXT-X-BYTERANGE:5@10\n#EXTINF:2,\n11.m4s\n";
         let mut history = History::default();
         history.follow(&media(text), Step::Unknown, at(20.0), until);
-        let cut = cut_of(&history, Window { start: None, end: Some(at(50.0)) }, 100.0, |listed| listed.sequence != 8).unwrap();
+        let cut = cut_of(&history, Window { start: None, end: Some(at(30.0)) }, 35.0, |listed| listed.sequence != 8).unwrap();
         let lines: Vec<_> = cut.text.lines().skip(5).collect();
         assert_eq!(
             lines,

@@ -42,7 +42,7 @@ pub(super) struct AskedWindow {
     pub(super) is_relative: bool,
     /// It has what came late.
     pub(super) has_late: bool,
-    /// Its end, where something was listed after that: what of it is in the window depends on the moment.
+    /// Its end, where something was listed after that: what of it is in the window depends on what was told of that very end.
     pub(super) end: Option<WallTime>,
 }
 

@@ -1,6 +1,6 @@
 //! A segment as a history remembers it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -33,12 +33,19 @@ pub struct FoundOut {
     etag: OnceLock<u64>,
     is_listed_again: AtomicBool,
     is_passed_over: AtomicBool,
+    /// The end of a window of which it was told to be the last, in milliseconds since 1970; 0: of none.
+    last_until: AtomicU64,
 }
 
 impl Clone for FoundOut {
     fn clone(&self) -> Self {
         let copy = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Relaxed));
-        Self { etag: self.etag.clone(), is_listed_again: copy(&self.is_listed_again), is_passed_over: copy(&self.is_passed_over) }
+        Self {
+            etag: self.etag.clone(),
+            is_listed_again: copy(&self.is_listed_again),
+            is_passed_over: copy(&self.is_passed_over),
+            last_until: AtomicU64::new(self.last_until.load(Ordering::Relaxed)),
+        }
     }
 }
 
@@ -135,6 +142,17 @@ impl Listed {
     /// Notes that.
     pub fn pass_over(&self) {
         self.found_out.is_passed_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has been told that a window until then ends with it, so that nothing is added to that any more.
+    #[must_use]
+    pub fn is_last_until(&self, end: WallTime) -> bool {
+        self.found_out.last_until.load(Ordering::Relaxed) == end.millis()
+    }
+
+    /// Notes that; of several windows the first one stands.
+    pub fn note_last_until(&self, end: WallTime) {
+        let _ = self.found_out.last_until.compare_exchange(0, end.millis(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Bytes of memory beside a neighbour with which it may share texts, about. So counted from the one end when it comes and from

@@ -25,8 +25,6 @@ pub struct Stretch {
     pub is_cut_short: bool,
     /// It goes to the last segment there is.
     pub is_to_the_last: bool,
-    /// Where time goes back: the number of the first segment in between that begins after its end, and when that was heard.
-    pub beyond: Option<(u64, WallTime)>,
 }
 
 /// The last segments of a part of a history, to be looked at without holding it.
@@ -64,10 +62,7 @@ impl History {
         let listed: Vec<_> = self.between(start, end).cloned().collect();
         let number = |listed: Option<&Arc<Listed>>| listed.map(|listed| listed.number);
         let first = listed.first().map_or(0, |first| first.number);
-        let is_beyond = |listed: &&Arc<Listed>| listed.number > first && end.is_some_and(|end| listed.at >= end);
-        let beyond = if self.backwards > 0 { self.listed.iter().find(is_beyond) } else { None };
         Stretch {
-            beyond: beyond.and_then(|beyond| Some((beyond.number, beyond.heard?))),
             is_cut_short: self.has_forgotten && number(listed.first()) == number(self.listed.front()),
             is_to_the_last: number(listed.last()) == number(self.listed.back()),
             marked: self.marked.iter().filter(|marked| marked.number < first).cloned().collect(),
