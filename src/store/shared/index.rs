@@ -104,6 +104,12 @@ impl NodeIndex {
         held
     }
 
+    /// Forgets what it knows of names: the engine goes by another history.
+    pub(super) fn forget(&mut self, names: &[ObjectName]) {
+        self.names.retain(|name, _| !names.contains(name));
+        self.uploads.retain(|_, (name, _)| !names.contains(name));
+    }
+
     /// All up to this commit is on a majority of the copies.
     pub(super) fn confirm(&mut self, commit: u64) {
         self.unconfirmed.retain(|_, came| *came > commit);

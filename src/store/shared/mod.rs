@@ -167,8 +167,8 @@ pub(super) enum Reply {
     NoSuchPlace,
     /// To a scan: the index and what uploads became, and the newest commit in it.
     Index { at: Version, index: Vec<(ObjectName, Indexed)>, uploads: Vec<(UploadId, ObjectName, Version)> },
-    /// To an assertion.
-    HasAsserted,
+    /// To an assertion: the names in it that another history has overtaken, as an upload of theirs was judged otherwise in this one.
+    HasAsserted { overtaken: Vec<ObjectName> },
     /// To the gate: the newest commit, and for each member the line of the primary to which it has last asserted what it held.
     Gate { commit: u64, members: BTreeMap<Node, u32> },
     /// To a barrier: the newest commit.

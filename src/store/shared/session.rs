@@ -146,7 +146,11 @@ impl<P> Session<P> {
                 let asserts = safeguards.has(Safeguard::Assertion);
                 self.stage = if asserts { Stage::Asserting(held) } else { Stage::Gate { asks: true } };
             }
-            (Stage::Asserting(_), Reply::HasAsserted) => self.stage = Stage::Gate { asks: true },
+            (Stage::Asserting(_), Reply::HasAsserted { overtaken }) => {
+                index.forget(&overtaken);
+                // What the engine has of those is not here any more.
+                self.stage = if overtaken.is_empty() { Stage::Gate { asks: true } } else { Stage::Scanning };
+            }
             (Stage::Gate { .. }, Reply::Gate { commit, members: there }) => {
                 members.heard_of(&there);
                 if members.have_asserted(&there, self.line) || !safeguards.has(Safeguard::Gate) {

@@ -111,7 +111,15 @@ impl CopyTables {
     }
 
     fn assert(&mut self, held: &[HeldObject], safeguards: Safeguards) -> Reply {
+        let mut overtaken = Vec::new();
         for HeldObject { name, indexed, uploads } in held {
+            let otherwise = |(upload, version): &(UploadId, Version)| {
+                self.verdicts.get(upload).is_some_and(|(_, verdict)| *verdict != Decision::Done(*version))
+            };
+            if uploads.iter().any(otherwise) {
+                overtaken.push(ObjectName::clone(name));
+                continue;
+            }
             let there = self.index.get(name).map(|there| there.version);
             if there.is_none_or(|there| there < indexed.version) {
                 let upload = uploads.iter().find(|(_, version)| *version == indexed.version).map(|(upload, _)| *upload);
@@ -123,7 +131,7 @@ impl CopyTables {
                 }
             }
         }
-        Reply::HasAsserted
+        Reply::HasAsserted { overtaken }
     }
 
     fn commit(
