@@ -150,11 +150,22 @@ enum Begun<'a> {
     GoesOn(Pin<Box<dyn Future<Output = Result<Read, OriginError>> + Send + 'a>>),
 }
 
+/// Waits until what is known here is as new as the reader may ask for: the one place in which a read waits before it looks anywhere.
+/// A node by itself knows of every change by the time that is answered, so it waits only for a playlist that is to have more than it
+/// has, and [a read](NamespaceHandle::begin) that asks for no such thing does not come by here. Cancel-safe.
+///
+/// # Errors
+/// Those of a blocking reload.
+async fn fresh(reader: Reader<'_>) -> Result<(), OriginError> {
+    match reader.spec.reload {
+        Some(reload) => expected::reload(reader, reload).await,
+        None => Ok(()),
+    }
+}
+
 /// Reads a playlist as it will be, or as it was. Cancel-safe.
 async fn of_another_time(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginError> {
-    if let Some(reload) = reader.spec.reload {
-        expected::reload(reader, reload).await?;
-    }
+    fresh(reader).await?;
     if let Some(found) = past::find(reader).await? {
         return view::inherited(reader, found).await.map(Read::Whole);
     }

@@ -148,7 +148,7 @@ impl HotNamespace {
     /// The same, for who has just looked at the clock.
     #[must_use]
     pub fn get_at(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
-        let entry = self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(now))?;
+        let entry = self.peek_at(key, now)?;
         entry.visit();
         Some(entry)
     }
