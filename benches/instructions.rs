@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 /// A piece of work, by name; it is done this many times.
 type Case = (&'static str, fn(u32));
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     ("store_get", store_get),
     ("store_put_over_another", store_put_over_another),
     ("store_put_and_evict", store_put_and_evict),
@@ -47,6 +47,7 @@ const CASES: [Case; 12] = [
     ("get_absent", |count| over_http(count, &["GET /cache/live-origin/show/none.ts HTTP/1.1\r\n"], &[])),
     ("put_playlist", |count| over_http(count, &["PUT /cache/live-origin/show/b.m3u8 HTTP/1.1\r\n"], &playlist())),
     ("put_segment", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n"], &[7; SEGMENT])),
+    ("put_segment_ts", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n"], &transport_stream())),
     ("put_segment_chunked", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n", CHUNKED], &[7; SEGMENT])),
 ];
 
@@ -69,6 +70,23 @@ fn main() {
     };
     let (_, case) = CASES.iter().find(|(known, _)| known == name).unwrap();
     case(count.parse().unwrap());
+}
+
+/// Transport packets as a segment's are: tables, then a picture in each 20 packets.
+fn transport_stream() -> Vec<u8> {
+    const PAT: [u8; 17] = [0, 0, 0xb0, 13, 0, 1, 0xc1, 0, 0, 0, 1, 0xf0, 0, 0, 0, 0, 0];
+    const PMT: [u8; 22] = [0, 2, 0xb0, 18, 0, 1, 0xc1, 0, 0, 0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xf0, 0, 0, 0, 0, 0];
+    const PICTURE: [u8; 19] = [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1, 0, 0, 0, 1, 0x65];
+    let packet = |begins: bool, pid: u16, counter: usize, payload: &[u8]| {
+        let [high, low] = pid.to_be_bytes();
+        let mut packet = vec![0x47, high | if begins { 0x40 } else { 0 }, low, 0x10 | u8::try_from(counter % 16).unwrap()];
+        packet.extend(payload);
+        packet.resize(188, 0xa5);
+        packet
+    };
+    let tables = [packet(true, 0, 0, &PAT), packet(true, 0x1000, 0, &PMT)].concat();
+    let media = (0..SEGMENT / 188 - 2).flat_map(|n| packet(n % 20 == 0, 0x100, n, if n % 20 == 0 { &PICTURE } else { &[] }));
+    tables.into_iter().chain(media).collect()
 }
 
 fn playlist() -> Vec<u8> {
