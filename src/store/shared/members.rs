@@ -1,7 +1,7 @@
 //! Which nodes there are, as far as one of them knows, and whether all have asserted what they hold.
 //!
-//! What the engine says of members can be lost as anything else there. So whom a node has once heard of it waits for at the gate, until
-//! that one has left, or has given no sign of life for so long that what it was told is on all copies.
+//! What the engine says of members can be lost as anything else there. So whom a node has once heard of it waits for at the gate. How
+//! one leaves, or is given up, is not here yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
