@@ -113,6 +113,18 @@ impl TsReader {
         if id == NULL {
             return;
         }
+        // Most packets go on with what the one before them had, and nothing of them but their counter is of interest.
+        let counter = control & 0x0f;
+        if flags & 0x40 == 0
+            && control & 0xf0 == 0x10
+            && let Some(pid) = self.pids.get_mut(self.newest)
+            && pid.id == id
+            && pid.counter.is_some_and(|last| counter == (last + 1) & 0x0f)
+            && pid.stream.as_ref().is_none_or(|stream| stream.first_picture.is_none())
+        {
+            (pid.counter, pid.is_repeated) = (Some(counter), false);
+            return;
+        }
         let (has_adaptation, has_payload) = (control & 0x20 != 0, control & 0x10 != 0);
         let (mut start, mut adaptation) = (4, 0);
         if has_adaptation {
@@ -131,7 +143,6 @@ impl TsReader {
         }
         let is_discontinuous = adaptation & 0x80 != 0;
         let pid = &mut self.pids[at];
-        let counter = control & 0x0f;
         if let Some(last) = pid.counter
             && !is_discontinuous
         {
