@@ -1,9 +1,11 @@
 //! Looks after the live streams: once a second each is judged, and what has changed is told.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::webhooks::Webhooks;
 use crate::origin::{Event, Origin};
+use crate::web::record::shown;
 
 /// How often each live stream is judged.
 const EVERY: Duration = Duration::from_secs(1);
@@ -15,10 +17,22 @@ pub(super) async fn watch(origin: Origin, webhooks: Webhooks) {
     loop {
         ticks.tick().await;
         for event in origin.look().await {
+            let event = without_keys(event);
             log(&event);
             webhooks.send(&event);
         }
     }
+}
+
+/// The event as it may be told: an API key in a playlist's or segment's name goes to no log and to no other server.
+fn without_keys(mut event: Event) -> Event {
+    let Event { stream, playlist, detail, .. } = &mut event;
+    for text in [stream, detail].into_iter().chain(playlist) {
+        if let Cow::Owned(hidden) = shown(text) {
+            *text = hidden;
+        }
+    }
+    event
 }
 
 fn log(event: &Event) {

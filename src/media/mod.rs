@@ -199,6 +199,16 @@ mod tests {
         assert_eq!(defects(&facts(&whole[..whole.len() - 50])), ["truncated"]);
         let without = |at: usize| [&whole[..at * 188], &whole[(at + 1) * 188..]].concat();
         assert_eq!(defects(&facts(&without(8))), ["continuity"]);
+        // Said ahead of it, a jump is none.
+        let mut jump = packet(0x100, 0, false, &[0; 183]);
+        (jump[3], jump[4], jump[5]) = (0x20, 183, 0x80);
+        let announced = [&whole[..8 * 188], &jump, &whole[9 * 188..]].concat();
+        assert_eq!(defects(&facts(&announced)), [""; 0]);
+        let scrambled: Vec<u8> =
+            packets.iter().flat_map(|packet| [&packet[..3], &[packet[3] | 0x80], &packet[4..]].concat()).collect();
+        assert_eq!(defects(&facts(&scrambled)), ["no-tables"], "what is in it is not known");
+        let late = [&packets[2..], &packets[..2]].concat().concat();
+        assert_eq!(facts(&late).tracks[0].codec, facts(&whole).tracks[0].codec, "the tables may stand behind");
         let twice = [&whole[..9 * 188], &whole[8 * 188..]].concat();
         assert_eq!(facts(&twice), facts(&whole), "a packet that is sent twice is none more");
         let thrice = [&whole[..9 * 188], &whole[8 * 188..9 * 188], &whole[8 * 188..]].concat();

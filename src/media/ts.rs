@@ -28,6 +28,8 @@ pub(super) struct TsReader {
     program: Option<u16>,
     /// What the program map says of PIDs.
     declared: Vec<(u16, u8)>,
+    /// Whether some of it can't be read without a key.
+    is_scrambled: bool,
     defects: Defects,
 }
 
@@ -50,6 +52,9 @@ struct ElementaryStream {
     earliest: i64,
     latest: i64,
     count: u32,
+    /// Packets of the newest frames, and of all before them.
+    packets: u64,
+    packets_before: u64,
     first_picture: Option<FirstPicture>,
     starts_with_keyframe: Option<bool>,
 }
@@ -63,6 +68,7 @@ impl Default for TsReader {
             newest: 0,
             program: None,
             declared: Vec::new(),
+            is_scrambled: false,
             defects: Defects::default(),
         }
     }
@@ -123,6 +129,9 @@ impl TsReader {
             && pid.stream.as_ref().is_none_or(|stream| stream.first_picture.is_none())
         {
             (pid.counter, pid.is_repeated) = (Some(counter), false);
+            if let Some(stream) = &mut pid.stream {
+                stream.packets += 1;
+            }
             return;
         }
         let (has_adaptation, has_payload) = (control & 0x20 != 0, control & 0x10 != 0);
@@ -138,11 +147,13 @@ impl TsReader {
             return;
         };
         let Some(at) = self.pid(id) else { return };
-        if !has_payload {
-            return;
-        }
         let is_discontinuous = adaptation & 0x80 != 0;
         let pid = &mut self.pids[at];
+        if !has_payload {
+            // That it jumps may be said ahead of the packet that does (2.4.3.5).
+            pid.counter = pid.counter.filter(|_| !is_discontinuous);
+            return;
+        }
         if let Some(last) = pid.counter
             && !is_discontinuous
         {
@@ -156,9 +167,9 @@ impl TsReader {
             }
         }
         (pid.counter, pid.is_repeated) = (Some(counter), false);
-        let is_scrambled = control & 0xc0 != 0;
         let begins = flags & 0x40 != 0;
-        if is_scrambled {
+        if control & 0xc0 != 0 {
+            self.is_scrambled = true;
             return;
         }
         match (id, self.program) {
@@ -186,8 +197,9 @@ impl TsReader {
         let pid = &mut self.pids[at];
         if !begins {
             // The first picture alone is looked for: behind it this is all that is done of a packet.
-            if let Some(stream) = &mut pid.stream
-                && let Some(first) = &mut stream.first_picture
+            let Some(stream) = &mut pid.stream else { return };
+            stream.packets += 1;
+            if let Some(first) = &mut stream.first_picture
                 && let Some(is_key) = first.take(payload)
             {
                 (stream.first_picture, stream.starts_with_keyframe) = (None, Some(is_key));
@@ -211,6 +223,8 @@ impl TsReader {
             earliest: 0,
             latest: 0,
             count: 1,
+            packets: 1,
+            packets_before: 0,
             first_picture: coding.map(FirstPicture::new),
             starts_with_keyframe: (can_begin && medium == Some(Medium::Video)).then_some(true),
         };
@@ -230,7 +244,7 @@ impl TsReader {
         }
         let streams = self.pids.iter().filter_map(|pid| Some((pid.id, pid.stream.as_ref()?)));
         let mut tracks: Vec<_> = streams.take(MOST_TRACKS).map(|(id, stream)| stream.track(id)).collect();
-        if tracks.is_empty() {
+        if tracks.is_empty() && !self.is_scrambled {
             self.defects.insert(Defect::NoMedia);
         }
         if self.declared.is_empty() {
@@ -239,6 +253,10 @@ impl TsReader {
         // What is declared and has nothing in it here, or no times.
         for (id, declared) in self.declared {
             let id = u32::from(id);
+            // Where the tables stand behind it, too.
+            for track in tracks.iter_mut().filter(|track| track.id == id && track.codec.is_none()) {
+                (track.medium, track.codec) = (track.medium.or(kind(Some(declared), 0).0), codec(declared));
+            }
             if tracks.len() < MOST_TRACKS && tracks.iter().all(|track| track.id != id) {
                 tracks.push(Track { id, medium: kind(Some(declared), 0).0, codec: codec(declared), ..Track::default() });
             }
@@ -256,19 +274,25 @@ impl ElementaryStream {
         self.earliest = self.earliest.min(apart);
         self.latest = self.latest.max(apart);
         self.count = self.count.saturating_add(1);
+        self.packets_before += self.packets;
+        self.packets = 1;
     }
 
-    /// The last of its frames is taken to last as long as those before it on the average.
+    /// The last of its pictures is taken to last as long as those before it on the average. Of sound, several frames lie together, and
+    /// the last ones are as long as there is much of them.
     fn track(&self, id: u16) -> Track {
         let span = (self.latest - self.earliest).unsigned_abs();
-        let between = u64::from(self.count - 1);
+        let (all, last) = match self.medium {
+            Some(Medium::Audio) => (self.packets_before, self.packets),
+            _ => (u64::from(self.count - 1), 1),
+        };
         Track {
             id: u32::from(id),
             medium: self.medium,
             codec: self.codec,
             scale: Some(SCALE),
             first: Some(self.begins.wrapping_add_signed(self.earliest) & ((1 << PTS_BITS) - 1)),
-            duration: (span + between / 2).checked_div(between).map_or(0, |each| span + each),
+            duration: (span * last + all / 2).checked_div(all).map_or(0, |end| span + end),
             starts_with_keyframe: self.starts_with_keyframe,
             ..Track::default()
         }

@@ -21,6 +21,7 @@ use crate::auth::grant::{Action, Grant};
 use crate::media::Sniffer;
 use crate::model::clock::Moment;
 use crate::model::conditions::KeptConditions;
+use crate::model::extension::Extension;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
@@ -231,7 +232,10 @@ impl Upload {
         // Prepare.
         let outset = self.spec.outset(&self.object.key, kind, self.ttl);
         let mut draft = Draft::prepare(&self.hosted, &self.object, body, outset, self.reach.as_deref()).await?;
-        draft.facts = self.sniffer.take().map(|sniffer| sniffer.end()).filter(SegmentFacts::tells).map(Arc::new);
+        let facts = self.sniffer.take().map(|sniffer| sniffer.end()).filter(SegmentFacts::tells);
+        // Other files may be empty.
+        let is_of_media = !draft.body.bytes.is_empty() || Extension::of(&self.object.key.extension()).format.is_media();
+        draft.facts = facts.filter(|_| is_of_media).map(Arc::new);
         let below = self.below.known().await;
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
         // Decide.

@@ -596,6 +596,9 @@ fn a_place_is_given_to_another_harvest_when_that_is_said() {
     let (status, said) = harvest("whole.m3u8", &["--replace"]);
     assert_eq!((status, &*files()), (Some(0), "2.ts 3.ts 4.ts harvest.json playlist.m3u8"), "{said}");
     assert_eq!(fs::read(out.join("2.ts")).unwrap(), b"media 2", "nothing of the old one is taken for the new one's");
+    // Nothing is lost where there is nothing to put in its place.
+    let (status, said) = harvest("none.m3u8", &["--replace"]);
+    assert_eq!((status, &*files()), (Some(1), "2.ts 3.ts 4.ts harvest.json playlist.m3u8"), "{said}");
     let (status, said) = harvest("broken.m3u8", &[]);
     assert!(status == Some(1) && said.contains("whole.m3u8; order"), "{said}");
     // By order, and of the same words: it begins anew.
@@ -610,6 +613,9 @@ fn a_place_is_given_to_another_harvest_when_that_is_said() {
         assert_eq!((&done["state"], &done["kept"], &done["files"]), (&json!("done"), &json!(0), &json!(3)), "{done}");
     }
     assert!(recordings.join("a/4.ts").exists() && !recordings.join("a/1.ts").exists());
+    what["playlist"] = json!("none.m3u8");
+    assert_eq!(carried_out(&origin, &what)["state"], "failed");
+    assert!(recordings.join("a/playlist.m3u8").exists(), "it is there still");
 }
 
 #[test]

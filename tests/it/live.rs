@@ -463,7 +463,8 @@ fn what_stands_under_a_cdns_address_is_ours_if_any_of_it_is_here() {
 
 #[test]
 fn a_stream_that_stands_still_is_told_and_on_request_a_404() {
-    let origin = settings("on_stale = \"404\"\nstale_after = 2\nhold = \"off\"");
+    // Long enough for a busy machine to see it late before it is stale.
+    let origin = settings("on_stale = \"404\"\nstale_after = 5\nhold = \"off\"");
     origin.store("live/master.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\np.m3u8\n");
     origin.store("live/vod.m3u8", media(1, 1, 1, "") + "#EXT-X-ENDLIST\n");
     origin.store("live/1.ts", "one");

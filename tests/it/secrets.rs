@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::harness::{NAMESPACE, Origin};
+use crate::harness::{NAMESPACE, Origin, eventually};
 use crate::programs::{limited, program};
 use crate::wire::{Answer, Request};
 
@@ -214,4 +215,20 @@ fn one_pasted_url_plays() {
 /// What a player said, without the key.
 fn hide(origin: &Origin, said: &[u8]) -> String {
     String::from_utf8_lossy(said).replace(&origin.player, "KEY")
+}
+
+#[test]
+fn a_key_in_a_name_is_told_to_nobody() {
+    let origin = Origin::start();
+    let key = &origin.encoder;
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:1\n";
+    origin.store("p.m3u8", format!("{head}#EXT-X-MAP:URI=\"{key}/i.mp4\"\n#EXTINF:1,\n{key}/1.ts\n#EXTINF:1,\n{key}/2.ts\n"));
+    origin.store(&format!("{key}/own.m3u8"), format!("{head}#EXTINF:1,\n1.ts\n"));
+    let told = |event: &str| origin.log().into_iter().find(|line| line["message"] == "stream" && line["event"] == event);
+    let missing = eventually(Duration::from_secs(15), || told("init-missing")).expect("what is missing is told");
+    assert!(missing["detail"].as_str().unwrap().starts_with("(hidden)/i.mp4 "), "{missing}");
+    let log = origin.log().iter().map(ToString::to_string).collect::<String>();
+    assert!(log.contains("(hidden)/own.m3u8") && !log.contains(&**key), "{log}");
+    let streams = Request::new("GET", "/v1/streams").send(origin.admin).text();
+    assert!(streams.contains("(hidden)/own.m3u8") && !streams.contains(&**key), "{streams}");
 }

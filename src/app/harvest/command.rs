@@ -101,9 +101,9 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let harvest = Harvest { source: Source::Server(server), sink, keys: request.keys, counts: Arc::clone(&counts) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let name = runtime.block_on(async {
-        let record = resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace).await?;
+        let resumed = resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace).await?;
         tokio::select! {
-            name = harvest.copy(&entry, record) => name,
+            name = harvest.copy(&entry, resumed) => name,
             never = draw(&counts) => match never {},
         }
     })?;

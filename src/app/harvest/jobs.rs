@@ -276,8 +276,8 @@ impl Inner {
         };
         let namespace = &job.entry.namespace;
         let (playlist, window) = (format!("{namespace}/{}", job.entry.key), *job.window.lock());
-        let record = resume(&sink, HarvestRecord::new(playlist, &job.asked, window), job.replaces).await?;
-        let window = window::parse(&record.window).context("harvest.json is damaged: name another place")?;
+        let resumed = resume(&sink, HarvestRecord::new(playlist, &job.asked, window), job.replaces).await?;
+        let window = window::parse(&resumed.record.window).context("harvest.json is damaged: name another place")?;
         *job.window.lock() = window;
         // Who orders may read all of the namespace, and nothing that its playlists name elsewhere.
         let grant = Grant {
@@ -289,7 +289,7 @@ impl Inner {
         let inside = Inside { origin: self.origin.clone(), grant, entry: job.entry.clone(), window };
         let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));
         let harvest = Harvest { source, sink, keys: job.keys, counts };
-        let name = harvest.copy(&job.url, record).await?;
+        let name = harvest.copy(&job.url, resumed).await?;
         Ok(job.out.below(&name))
     }
 }

@@ -132,9 +132,16 @@ fn bucket(location: &store::Location, access: &store::Access) -> anyhow::Result<
     Ok(Sink::Bucket { folder, url: location.to_string() })
 }
 
-/// Takes up the harvest that was begun there, or begins one. `replaces`: it begins anew in any case, and deletes what an earlier harvest
-/// has copied there, and nothing else.
-async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool) -> anyhow::Result<HarvestRecord> {
+/// A harvest that has been taken up, or begun.
+struct Resumed {
+    record: HarvestRecord,
+    /// What an earlier one has copied to its place, to be deleted as soon as there is something to copy instead.
+    replaced: Vec<String>,
+}
+
+/// Takes up the harvest that was begun there, or begins one. `replaces`: it begins anew in any case, in place of what an earlier harvest
+/// has copied there, and of nothing else.
+async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool) -> anyhow::Result<Resumed> {
     let lengths = sink.lengths().await?;
     // One that has copied nothing, because there was nothing or for want of a right, has not taken its place.
     let is_taken = lengths.keys().any(|name| name != RECORD);
@@ -151,22 +158,20 @@ async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool) -> anyhow::R
                     known.words()
                 );
             }
-            return Ok(known);
+            return Ok(Resumed { record: known, replaced: Vec::new() });
         }
         if let Some(foreign) = lengths.keys().filter(|name| !known.wrote(name)).min() {
             bail!("{place} holds what no harvest has written there, {foreign} for one: nothing is deleted; name another place");
         }
         // What names others goes first: what is left is not to be taken for a recording.
-        let mut names: Vec<_> = lengths.keys().filter(|name| *name != RECORD).collect();
-        names.sort_by_key(|name| (!name.ends_with(MASTER), !name.ends_with(PLAYLIST)));
-        for name in names {
-            sink.delete(name).await?;
-        }
+        let mut replaced: Vec<_> = lengths.into_keys().filter(|name| name != RECORD).collect();
+        replaced.sort_by_key(|name| (!name.ends_with(MASTER), !name.ends_with(PLAYLIST)));
+        return Ok(Resumed { record, replaced });
     } else if is_taken {
         bail!("{place} is not empty and holds no harvest: name another place");
     }
     sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
-    Ok(record)
+    Ok(Resumed { record, replaced: Vec::new() })
 }
 
 struct Harvest {
@@ -178,7 +183,8 @@ struct Harvest {
 
 impl Harvest {
     /// Copies what the playlist at this URL has in the window of the record, and says the name of the recording's own playlist.
-    async fn copy(&self, playlist: &Url, mut record: HarvestRecord) -> anyhow::Result<String> {
+    async fn copy(&self, playlist: &Url, resumed: Resumed) -> anyhow::Result<String> {
+        let Resumed { mut record, replaced } = resumed;
         let mut entry = playlist.clone();
         // It is asked for once: what came too late for those who watched belongs into a recording.
         entry.set_query(Some(&format!("{}&late=1", record.window)));
@@ -213,6 +219,10 @@ impl Harvest {
                 bail!("there is nothing to play in this window: of no variant is anything there\n  {named}");
             }
         };
+        // What was there goes now, and not before: a server that is away, a wrong key or name or an empty window cost nobody a recording.
+        for name in &replaced {
+            self.sink.delete(name).await?;
+        }
         let total = plans.iter().map(|plan| plan.pieces.len()).sum::<usize>();
         CopyCounts::add(&self.counts.total, total as u64);
         let pieces = plans.iter().flat_map(|plan| &plan.pieces).map(|piece| piece.path.clone());

@@ -10,6 +10,7 @@
 pub mod harvest;
 mod pages;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,10 +38,12 @@ use super::exchange::{Asked, Exchange};
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
+use super::record::shown;
 use super::refusals::refuse;
 use super::{Timeouts, Web};
 use crate::model::clock::Moment;
 use crate::model::stamp::Stamp;
+use crate::origin::{RenditionReport, StreamReport};
 
 /// What the settings say of the admin listener.
 #[derive(Clone, Debug, Default)]
@@ -252,7 +255,7 @@ impl Admin {
                 Route::Live => "alive\n".into_response(),
                 Route::Ready => readiness(web),
                 Route::Metrics => metrics(web, &parts.headers),
-                Route::Streams => json(json!({ "streams": web.inner.origin.streams() }).to_string()),
+                Route::Streams => json(json!({ "streams": streams(web) }).to_string()),
                 Route::Clients => json(web.inner.black_box.clients_json()),
                 Route::Rejected => json(web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread)),
                 Route::Harvests => harvest::recent(&**harvests),
@@ -284,6 +287,25 @@ fn metrics(web: &Web, request: &HeaderMap) -> Response {
         ("text/plain; version=0.0.4; charset=utf-8", web.inner.metrics.render_plain())
     };
     ([(CONTENT_TYPE, content_type)], text).into_response()
+}
+
+/// The streams as they may be shown: an API key that a playlist has in a name is hidden.
+fn streams(web: &Web) -> Vec<StreamReport> {
+    let mut streams = web.inner.origin.streams();
+    let hide = |text: &mut String| {
+        if let Cow::Owned(hidden) = shown(text) {
+            *text = hidden;
+        }
+    };
+    for stream in &mut streams {
+        hide(&mut stream.stream);
+        stream.missing.iter_mut().chain(&mut stream.fault).for_each(hide);
+        for RenditionReport { playlist, last_segment, initialization, fault, .. } in &mut stream.renditions {
+            hide(playlist);
+            [last_segment, initialization, fault].into_iter().flatten().for_each(hide);
+        }
+    }
+    streams
 }
 
 fn json(text: impl Into<Body>) -> Response {

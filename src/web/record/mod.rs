@@ -14,6 +14,7 @@ pub(super) mod body;
 pub(super) mod redact;
 pub mod spans;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,6 +35,12 @@ use super::target::Name;
 use crate::auth::grant::{Grant, KeyId};
 use crate::metrics::{Outcome, Traffic, Verb};
 use crate::origin::{Found, Stored};
+
+/// What is told of objects, their names among it, with what looks like an API key hidden: somebody's playlist may name one.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    redact::name(text)
+}
 
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -26,6 +26,7 @@ use crate::web::envelope::Context;
 use crate::web::exchange::{Exchange, head_length};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
+use crate::web::record::shown;
 use crate::web::target::Target;
 use crate::web::{Web, header_room, refusals};
 
@@ -153,6 +154,7 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
                         let (name, _) = context.record.who_and_what();
                         let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
                         let said = if stored.etag.is_some() { "stored" } else { "superseded by what was begun later" };
+                        let key = &*shown(key);
                         tracing::debug!(namespace, key, size_bytes = stored.length, "{said}");
                     }
                     return Ok(stored);
