@@ -221,11 +221,12 @@ fn hide(origin: &Origin, said: &[u8]) -> String {
 fn a_key_in_a_name_is_told_to_nobody() {
     let origin = Origin::start();
     let key = &origin.encoder;
-    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:1\n";
-    origin.store("p.m3u8", format!("{head}#EXT-X-MAP:URI=\"{key}/i.mp4\"\n#EXTINF:1,\n{key}/1.ts\n#EXTINF:1,\n{key}/2.ts\n"));
-    origin.store(&format!("{key}/own.m3u8"), format!("{head}#EXTINF:1,\n1.ts\n"));
+    // Long segments: what is stale is not missed.
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXT-X-MEDIA-SEQUENCE:1\n";
+    origin.store("p.m3u8", format!("{head}#EXT-X-MAP:URI=\"{key}/i.mp4\"\n#EXTINF:5,\n{key}/1.ts\n#EXTINF:5,\n{key}/2.ts\n"));
+    origin.store(&format!("{key}/own.m3u8"), format!("{head}#EXTINF:5,\n1.ts\n"));
     let told = |event: &str| origin.log().into_iter().find(|line| line["message"] == "stream" && line["event"] == event);
-    let missing = eventually(Duration::from_secs(15), || told("init-missing")).expect("what is missing is told");
+    let missing = eventually(Duration::from_secs(30), || told("init-missing")).expect("what is missing is told");
     assert!(missing["detail"].as_str().unwrap().starts_with("(hidden)/i.mp4 "), "{missing}");
     let log = origin.log().iter().map(ToString::to_string).collect::<String>();
     assert!(log.contains("(hidden)/own.m3u8") && !log.contains(&**key), "{log}");
