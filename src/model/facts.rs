@@ -14,6 +14,21 @@ pub enum Container {
     Other,
 }
 
+impl Container {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Ts, Self::Fmp4, Self::Other];
+
+    /// Its name at `/v1/streams`, and where facts are kept.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ts => "ts",
+            Self::Fmp4 => "fmp4",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What a track is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -241,11 +256,7 @@ impl fmt::Debug for Defects {
 /// `ts,v256=avc1/90000@133500+180000k,a257=mp4a/90000@133200+179200,!continuity`
 impl fmt::Display for SegmentFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.container {
-            Container::Ts => "ts",
-            Container::Fmp4 => "fmp4",
-            Container::Other => "other",
-        })?;
+        f.write_str(self.container.as_str())?;
         self.tracks.iter().try_for_each(|track| write!(f, ",{track}"))?;
         self.defects.iter().try_for_each(|defect| write!(f, ",!{}", defect.as_str()))
     }
@@ -285,12 +296,8 @@ impl SegmentFacts {
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         let mut parts = word.split(',');
-        let container = match parts.next()? {
-            "ts" => Container::Ts,
-            "fmp4" => Container::Fmp4,
-            "other" => Container::Other,
-            _ => return None,
-        };
+        let name = parts.next()?;
+        let container = Container::ALL.into_iter().find(|container| container.as_str() == name)?;
         let mut facts = Self { container, ..Self::default() };
         for part in parts {
             if let Some(name) = part.strip_prefix('!') {
@@ -383,7 +390,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_kept_is_read_again(tracks in prop::collection::vec(track(), 0..MOST_TRACKS), defects in 0..1_u16 << 9, container in 0..3) {
-            let container = [Container::Ts, Container::Fmp4, Container::Other][container as usize];
+            let container = Container::ALL[container as usize];
             let facts = SegmentFacts { container, tracks, defects: Defects(defects) };
             let word = facts.to_string();
             prop_assert!(word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'), "{}", word);

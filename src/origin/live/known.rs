@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::facts::{Container, Defect, Medium, SegmentFacts, Track};
+use crate::model::facts::{Defect, Medium, SegmentFacts, Track};
 
 /// What a segment's bytes say of it.
 #[derive(Clone, Debug, Serialize)]
@@ -36,13 +36,8 @@ pub struct TrackReport {
 
 impl FactsReport {
     pub(in crate::origin) fn of(facts: &SegmentFacts) -> Self {
-        let container = match facts.container {
-            Container::Ts => "ts",
-            Container::Fmp4 => "fmp4",
-            Container::Other => "other",
-        };
         let tracks = facts.tracks.iter().map(TrackReport::of).collect();
-        Self { container, tracks, defects: facts.defects.iter().map(Defect::as_str).collect() }
+        Self { container: facts.container.as_str(), tracks, defects: facts.defects.iter().map(Defect::as_str).collect() }
     }
 }
 
