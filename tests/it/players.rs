@@ -306,7 +306,7 @@ fn hls_js_is_under_three_seconds_behind_a_low_latency_stream() {
             let url = format!("http://{}{}", origin.address, origin.path(kind.playlist()));
             // A browser that started late plays a little faster until it is where the playlist wants it: what counts is what the origin
             // lets a player reach, not how long this machine took to start one.
-            let config = json!({"maxLiveSyncPlaybackRate": 1.5});
+            let config = json!({"maxLiveSyncPlaybackRate": 1.5, "liveSyncOnStallIncrease": 0});
             json!({"player": "hls.js", "url": url, "seconds": 15, "token": origin.player, "config": config})
         });
         let plays = Players::start(&plays).finish();
