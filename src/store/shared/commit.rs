@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, EngineCall, ObjectName, Precondition, SharedObject, Term, UploadId};
+use super::{Decision, EngineCall, ObjectName, Precondition, SharedBody, SharedObject, Term, UploadId};
 
 /// What somebody wants committed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub(super) struct Wish {
     pub(super) expected: Precondition,
     /// What it is to be; `None`: it is to be removed.
     pub(super) object: Option<SharedObject>,
+    /// Its bytes.
+    pub(super) body: SharedBody,
 }
 
 /// The commits of one lane at one node.
@@ -44,8 +46,8 @@ impl Commits {
         waiting
             .map(|(upload, (wish, stand))| {
                 *stand = Stand::Sent;
-                let Wish { name, expected, object } = wish.clone();
-                (*upload, EngineCall::Commit { term, upload: *upload, name, expected, object })
+                let Wish { name, expected, object, body } = wish.clone();
+                (*upload, EngineCall::Commit { term, upload: *upload, name, expected, object, body })
             })
             .collect()
     }

@@ -2,8 +2,12 @@
 //!
 //! Invariant: of each name it has the newest version that it has ever been told of, whatever primary it came from. So what a primary
 //! has lost is still here, until it is asserted.
+//!
+//! Whoever keeps the objects themselves is told of each change, in order: a read is fresh when he has taken it up, not before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
 
 use super::{EngineTime, HeldObject, Indexed, JournalNews, Journaled, ObjectName, SharedObject, UploadId, Version};
 
@@ -17,6 +21,28 @@ pub(super) struct NodeIndex {
     at: Version,
     /// What came last, by the commit it came with, as long as that is not known to be on a majority of the copies.
     unconfirmed: BTreeMap<ObjectName, u64>,
+    /// What has changed and is to be told.
+    news: VecDeque<NameNews>,
+}
+
+/// A change of what a node knows of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct NameNews {
+    pub(super) name: ObjectName,
+    /// It came with this commit.
+    pub(super) commit: u64,
+    pub(super) what: NameChange,
+}
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NameChange {
+    /// It has another version. `upload` made it, where that is known; `is_old`: it was there before this node looked.
+    Version { indexed: Indexed, upload: Option<UploadId>, body: Option<Bytes>, is_old: bool },
+    /// The version that is there lives longer.
+    Renewed { version: Version, expires: EngineTime },
+    /// Nothing is known of it any more.
+    Forgotten,
 }
 
 /// That a step of the journal is missing, or that somebody else's term has begun: only a new session can tell what is there.
@@ -43,32 +69,64 @@ impl NodeIndex {
         self.at == Version::default()
     }
 
+    /// How far whoever keeps the objects has been told of all there is.
+    pub(super) fn told(&self) -> u64 {
+        self.news.front().map_or(self.at.commit, |news| self.at.commit.min(news.commit.saturating_sub(1)))
+    }
+
+    /// The next change to be told.
+    pub(super) fn next_news(&self) -> Option<&NameNews> {
+        self.news.front()
+    }
+
+    /// That one has been.
+    pub(super) fn news_told(&mut self) {
+        self.news.pop_front();
+    }
+
     /// Follows a step of the journal, in a session of this term.
     pub(super) fn apply(&mut self, step: Journaled, session: Version) -> Result<(), OutOfStep> {
+        let is_next = step.at.commit == self.at.commit + 1;
         match step.news {
             JournalNews::Term if step.at.term == session.term || step.at.commit < session.commit => {}
-            JournalNews::Object { .. } if step.at.commit == self.at.commit + 1 => {}
-            JournalNews::Term | JournalNews::Object { .. } => return Err(OutOfStep),
+            JournalNews::Object { .. } | JournalNews::Renewed { .. } if is_next => {}
+            JournalNews::Term | JournalNews::Object { .. } | JournalNews::Renewed { .. } => return Err(OutOfStep),
         }
         self.at = step.at;
-        if let JournalNews::Object { name, indexed, upload } = step.news {
-            if let Some(upload) = upload {
-                self.uploads.insert(upload, (ObjectName::clone(&name), indexed.version));
+        match step.news {
+            JournalNews::Term => {}
+            JournalNews::Object { name, indexed, upload, body } => {
+                if let Some(upload) = upload {
+                    self.uploads.insert(upload, (ObjectName::clone(&name), indexed.version));
+                }
+                if self.take(&name, &indexed) {
+                    let what = NameChange::Version { indexed, upload, body, is_old: false };
+                    self.tell(&name, what);
+                    self.unconfirmed.insert(name, step.at.commit);
+                }
             }
-            if self.take(&name, indexed) {
-                self.unconfirmed.insert(name, step.at.commit);
+            JournalNews::Renewed { name, version, expires } => {
+                let there = self.names.get_mut(&name).filter(|there| there.version == version);
+                if let Some(object) = there.and_then(|there| there.object.as_mut()) {
+                    object.expires = object.expires.max(expires);
+                    self.tell(&name, NameChange::Renewed { version, expires });
+                }
             }
         }
         Ok(())
     }
 
     /// Takes a version that is newer than the one it has; whether it was.
-    fn take(&mut self, name: &ObjectName, indexed: Indexed) -> bool {
+    fn take(&mut self, name: &ObjectName, indexed: &Indexed) -> bool {
         let is_newer = self.names.get(name).is_none_or(|there| there.version < indexed.version);
         if is_newer {
-            self.names.insert(ObjectName::clone(name), indexed);
+            self.names.insert(ObjectName::clone(name), indexed.clone());
         }
         is_newer
+    }
+
+    fn tell(&mut self, name: &ObjectName, what: NameChange) {
+        self.news.push_back(NameNews { name: ObjectName::clone(name), commit: self.at.commit, what });
     }
 
     /// Takes over the engine's index as it was at a commit; what that has lost of what is here.
@@ -78,6 +136,7 @@ impl NodeIndex {
         index: Vec<(ObjectName, Indexed)>,
         uploads: Vec<(UploadId, ObjectName, Version)>,
     ) -> Vec<HeldObject> {
+        self.at = at;
         let there: BTreeMap<ObjectName, Version> =
             index.iter().map(|(name, indexed)| (ObjectName::clone(name), indexed.version)).collect();
         let uploads: BTreeMap<_, _> = uploads.into_iter().map(|(upload, name, version)| (upload, (name, version))).collect();
@@ -90,22 +149,24 @@ impl NodeIndex {
                 None => true,
             };
             if is_lost {
-                held.push(HeldObject { name: ObjectName::clone(name), indexed: here.clone(), uploads: lost });
+                held.push(HeldObject { name: ObjectName::clone(name), indexed: here.clone(), uploads: lost, body: None });
             }
         }
         for (name, indexed) in index {
-            self.take(&name, indexed);
+            if self.take(&name, &indexed) {
+                self.tell(&name, NameChange::Version { indexed, upload: None, body: None, is_old: true });
+            }
         }
         // Others of which the engine knows nothing have been overtaken: who sends them again is judged anew.
         let is_held = |upload: &UploadId| held.iter().any(|held| held.uploads.iter().any(|(other, _)| other == upload));
         self.uploads.retain(|upload, _| is_held(upload));
         self.uploads.extend(uploads);
-        self.at = at;
         held
     }
 
     /// Forgets what it knows of names: the engine goes by another history.
     pub(super) fn forget(&mut self, names: &[ObjectName]) {
+        names.iter().for_each(|name| self.tell(name, NameChange::Forgotten));
         self.names.retain(|name, _| !names.contains(name));
         self.uploads.retain(|_, (name, _)| !names.contains(name));
     }

@@ -5,7 +5,7 @@
 
 use super::barrier::Barriers;
 use super::commit::{Commits, Wish};
-use super::index::{Lookup, NodeIndex};
+use super::index::{Lookup, NameNews, NodeIndex};
 use super::members::Members;
 use super::safeguards::{Safeguard, Safeguards};
 use super::session::{Over, Session};
@@ -107,7 +107,10 @@ impl<P: Clone> Lane<P> {
         if session != self.number || self.session.is_none() {
             return;
         }
-        let is_safe = !call.is_write() || answered.copies >= self.majority || !self.safeguards.has(Safeguard::Wait);
+        // Where there was no room nothing has happened, on any copy.
+        let is_nothing = matches!(answered.reply, Reply::Committed { verdict: Decision::NoRoom, .. });
+        let is_on_majority = answered.copies >= self.majority || !self.safeguards.has(Safeguard::Wait);
+        let is_safe = !call.is_write() || is_on_majority || is_nothing;
         if !is_safe || self.take(channel, answered.reply).is_err() {
             self.end_session();
         }
@@ -129,6 +132,9 @@ impl<P: Clone> Lane<P> {
                 self.members.heard_of(&members);
                 self.barriers.end(commit);
                 self.hear_of(Some(commit));
+            }
+            (Channel::Commit(upload), Reply::Committed { verdict: Decision::NoRoom, .. }) => {
+                self.commits.decided(upload, Decision::NoRoom, 0);
             }
             (Channel::Commit(upload), Reply::Committed { verdict, commit }) => {
                 self.commits.decided(upload, verdict, commit);
@@ -163,7 +169,7 @@ impl<P: Clone> Lane<P> {
 
     /// What to answer to a commit, when that is known.
     pub(super) fn committed(&mut self, upload: UploadId) -> Option<Decision> {
-        let followed = self.safeguards.has(Safeguard::OwnIndex).then_some(self.index.at().commit);
+        let followed = self.safeguards.has(Safeguard::OwnIndex).then_some(self.index.told());
         self.commits.take(upload, followed)
     }
 
@@ -193,7 +199,7 @@ impl<P: Clone> Lane<P> {
             *fresh = Fresh::Followed { session: self.number, commit };
         }
         let Fresh::Followed { commit, .. } = *fresh else { return None };
-        if self.index.at().commit < commit {
+        if self.index.told() < commit {
             return None;
         }
         match self.index.look(name, now, self.safeguards.has(Safeguard::Confirmed)) {
@@ -203,6 +209,16 @@ impl<P: Clone> Lane<P> {
                 None
             }
         }
+    }
+
+    /// The next change that whoever keeps the objects is to be told; it is for its caller to say when it has been.
+    pub(super) fn next_news(&self) -> Option<&NameNews> {
+        self.index.next_news()
+    }
+
+    /// That one has been told.
+    pub(super) fn news_told(&mut self) {
+        self.index.news_told();
     }
 
     /// A sign of life: a barrier for nobody.

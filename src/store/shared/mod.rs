@@ -12,11 +12,13 @@
 //! Invariants: linearizable for each key, and an older version is never told after a newer one, whatever single fault there is. A
 //! [`Version`] is of one commit and no other, on whatever primary. Nothing here reads a clock; the engine's is used for expiry alone.
 //!
-//! Built for tests alone: there is no engine yet but the one in memory ([`memory`]), with which the [`model`] shows what these rules are
-//! good for, and that none can be spared. Not here yet: the one that speaks to Valkey, bodies beside the journal, budgets, growing objects.
+//! Built for tests alone so far: nodes do not hold lanes yet. There are two [engines](engine): the one in [`memory`], with which the [`model`]
+//! shows what these rules are good for, and that none can be spared; and a Valkey server by itself, which is held against that one. Not here
+//! yet: what gives a lane its connections, several copies, budgets, growing objects.
 
 mod barrier;
 mod commit;
+mod engine;
 mod index;
 mod lane;
 mod members;
@@ -26,6 +28,7 @@ mod safeguards;
 mod session;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,11 +62,13 @@ type EngineTime = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct UploadId(u128);
 
-/// A version of an object as the engine keeps it.
+/// A version of an object as the engine keeps it, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SharedObject {
     /// The hash of its bytes, which is its entity tag.
     etag: u128,
+    /// How many these are.
+    length: u64,
     /// From then on it does not exist.
     expires: EngineTime,
     /// What else readers are told of it: no matter of the engine's.
@@ -74,6 +79,8 @@ pub(super) struct SharedObject {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Indexed {
     version: Version,
+    /// When it was committed, by the engine's clock: what follows from it is as of then, on every node.
+    decided: EngineTime,
     /// `None`: it was removed. That is kept for as long as anybody might still hold an older version.
     object: Option<SharedObject>,
 }
@@ -98,6 +105,8 @@ pub(super) enum Decision {
     Unexpected,
     /// It removes what is not there.
     Absent,
+    /// The engine's memory is full. Nothing has happened, and nothing will: it is not remembered either.
+    NoRoom,
 }
 
 /// A step of the journal.
@@ -113,8 +122,18 @@ pub(super) enum JournalNews {
     /// A term begins, or the count of commits goes on from a higher one.
     Term,
     /// A name has got another version: by a commit, or by an assertion. It carries its own version, which in the second case is not the
-    /// step's.
-    Object { name: ObjectName, indexed: Indexed, upload: Option<UploadId> },
+    /// step's. So do the bytes, where whoever committed it [said so](SharedBody::travels).
+    Object { name: ObjectName, indexed: Indexed, upload: Option<UploadId>, body: Option<Bytes> },
+    /// That version of a name lives longer.
+    Renewed { name: ObjectName, version: Version, expires: EngineTime },
+}
+
+/// The bytes of an object that is committed.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct SharedBody {
+    bytes: Bytes,
+    /// Whether they go with the journal, so that each node has them at once. Others are fetched when somebody asks for them.
+    travels: bool,
 }
 
 /// What a node knows of a name and asserts to a primary.
@@ -125,6 +144,8 @@ pub(super) struct HeldObject {
     /// The uploads by which the name got this version and earlier ones. Believed only where this version stands: where it came too late,
     /// another commit has been judged as if they had not been.
     uploads: Vec<(UploadId, Version)>,
+    /// Its bytes, where the node has them.
+    body: Option<Bytes>,
 }
 
 /// What a node asks of a primary: each is one function of the engine's library, and happens there at one moment.
@@ -145,14 +166,25 @@ pub(super) enum EngineCall {
     /// Asks for the newest commit; a sign of life of this node.
     Barrier { term: Term, node: Node },
     /// Makes an object's next version, `None` its removal; or tells again what it made of this upload.
-    Commit { term: Term, upload: UploadId, name: ObjectName, expected: Precondition, object: Option<SharedObject> },
+    Commit {
+        term: Term,
+        upload: UploadId,
+        name: ObjectName,
+        expected: Precondition,
+        object: Option<SharedObject>,
+        body: SharedBody,
+    },
+    /// Lets these versions live until then at least, where they still stand.
+    Renew { term: Term, lives: Vec<(ObjectName, Version, EngineTime)> },
+    /// The bytes of an object, or a part of them.
+    Body { name: ObjectName, part: Option<Range<u64>> },
 }
 
 impl EngineCall {
     /// Whether it changes anything at the engine, and so whether `WAIT` means anything after it. Each function that is one writes in any
     /// case: `WAIT` after a call that wrote nothing returns at once.
     fn is_write(&self) -> bool {
-        !matches!(self, Self::Read { .. } | Self::Follow { .. } | Self::Scan)
+        !matches!(self, Self::Read { .. } | Self::Follow { .. } | Self::Scan | Self::Body { .. })
     }
 }
 
@@ -175,6 +207,10 @@ pub(super) enum Reply {
     Barrier { commit: u64, members: BTreeMap<Node, u32> },
     /// To a commit: what was made of it, and the newest commit.
     Committed { verdict: Decision, commit: u64 },
+    /// To a renewal: the newest commit.
+    Renewed { commit: u64 },
+    /// To a question for bytes: them, and of which version they are; `None`: there are none.
+    Body(Option<(Version, Bytes)>),
     /// The caller's term is not this primary's.
     OtherTerm,
 }
@@ -184,6 +220,8 @@ pub(super) enum Reply {
 pub(super) struct EngineAnswer {
     reply: Reply,
     copies: usize,
+    /// What the engine's clock showed. After a reading: 0.
+    time: EngineTime,
 }
 
 /// Which of a node's connections to a primary. No two calls share one at a time: `WAIT` holds up a connection.
@@ -197,6 +235,12 @@ pub(super) enum Channel {
     Barrier,
     /// For one commit, out of a pool.
     Commit(UploadId),
+}
+
+impl std::fmt::Debug for SharedBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedBody").field("length", &self.bytes.len()).field("travels", &self.travels).finish()
+    }
 }
 
 impl Precondition {

@@ -14,6 +14,10 @@ use super::members::Members;
 use super::safeguards::{Safeguard, Safeguards};
 use super::{EngineCall, HeldObject, Journaled, Node, Reply, Version};
 
+/// Names in one call, and bytes after which there are no more.
+const MOST_ASSERTED: usize = 256;
+const LONG_ASSERTION: u64 = 4 << 20;
+
 /// A session with the primary `P`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Session<P> {
@@ -33,7 +37,11 @@ enum Stage {
     Taking,
     Reading,
     Scanning,
-    Asserting(Vec<HeldObject>),
+    /// A part at a time: `left` is what comes after. Where something was overtaken the index is looked at anew in the end.
+    Asserting {
+        left: Vec<HeldObject>,
+        is_overtaken: bool,
+    },
     /// Asked anew each time that [`Session::look`] says so.
     Gate {
         asks: bool,
@@ -49,6 +57,17 @@ impl From<OutOfStep> for Over {
     fn from(_: OutOfStep) -> Self {
         Self
     }
+}
+
+/// How many of these are asserted in one call: neither many nor long ones hold up the engine.
+fn part(held: &[HeldObject]) -> usize {
+    let mut bytes = 0;
+    let fits = held.iter().take(MOST_ASSERTED).take_while(|held| {
+        let is_in = bytes < LONG_ASSERTION;
+        bytes += held.indexed.object.as_ref().map_or(0, |object| object.length);
+        is_in
+    });
+    fits.count()
 }
 
 impl<P> Session<P> {
@@ -110,7 +129,10 @@ impl<P> Session<P> {
             Stage::Taking => EngineCall::Takeover { line: self.line, known },
             Stage::Reading => EngineCall::Read { after: index.at() },
             Stage::Scanning => EngineCall::Scan,
-            Stage::Asserting(held) => EngineCall::Assert { term, held: std::mem::take(held) },
+            Stage::Asserting { left, .. } => {
+                let count = part(left);
+                EngineCall::Assert { term, held: left.drain(..count).collect() }
+            }
             Stage::Gate { asks: asks @ true } => {
                 *asks = false;
                 EngineCall::Gate { term, node: Node::clone(node) }
@@ -131,7 +153,7 @@ impl<P> Session<P> {
         safeguards: Safeguards,
     ) -> Result<Option<u64>, Over> {
         self.is_asking = false;
-        match (&self.stage, reply) {
+        match (&mut self.stage, reply) {
             (Stage::Taking, Reply::Taken(began)) => {
                 self.began = began;
                 self.stage = if index.is_new() { Stage::Scanning } else { Stage::Reading };
@@ -144,12 +166,18 @@ impl<P> Session<P> {
             (Stage::Scanning, Reply::Index { at, index: there, uploads }) => {
                 let held = index.merge(at, there, uploads);
                 let asserts = safeguards.has(Safeguard::Assertion);
-                self.stage = if asserts { Stage::Asserting(held) } else { Stage::Gate { asks: true } };
+                self.stage =
+                    if asserts { Stage::Asserting { left: held, is_overtaken: false } } else { Stage::Gate { asks: true } };
             }
-            (Stage::Asserting(_), Reply::HasAsserted { overtaken }) => {
+            (Stage::Asserting { left, is_overtaken }, Reply::HasAsserted { overtaken }) => {
                 index.forget(&overtaken);
-                // What the engine has of those is not here any more.
-                self.stage = if overtaken.is_empty() { Stage::Gate { asks: true } } else { Stage::Scanning };
+                *is_overtaken |= !overtaken.is_empty();
+                match (left.is_empty(), *is_overtaken) {
+                    (false, _) => {}
+                    // What the engine has of those is not here any more.
+                    (true, true) => self.stage = Stage::Scanning,
+                    (true, false) => self.stage = Stage::Gate { asks: true },
+                }
             }
             (Stage::Gate { .. }, Reply::Gate { commit, members: there }) => {
                 members.heard_of(&there);

@@ -89,6 +89,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("aws_lc_rs", "auth/signing.rs"),
         ("md5", "auth/digest.rs"),
         ("xxhash_rust", "store/upload.rs"),
+        ("redis", "store/shared/engine/valkey/mod.rs"),
         ("object_store", "store/cold/cloud/bucket.rs"),
         ("prometheus_client", "metrics/mod.rs"),
         ("toml", "app/settings/file.rs"),

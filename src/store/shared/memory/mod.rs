@@ -5,10 +5,12 @@
 //! asks before each whether it may. `WAIT` is as in Valkey: it counts the copies that follow this primary and have what the call's own
 //! connection has written; so a deposed primary, which nobody follows, counts none.
 
+mod engine;
 mod tables;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::engine::MemoryEngine;
 use self::tables::CopyTables;
 use super::safeguards::{Safeguard, Safeguards};
 use super::{EngineAnswer, EngineCall, EngineTime, Node, Reply};
@@ -62,6 +64,7 @@ enum CallProgress {
     Performed {
         reply: Reply,
         on: u8,
+        time: EngineTime,
     },
     /// The connection is gone.
     Reset,
@@ -78,6 +81,11 @@ impl<T: Ord + Copy> Copies<T> {
     /// Beside the primary, what makes a majority with it.
     fn majority(&self) -> usize {
         if self.safeguards.has(Safeguard::Wait) { self.copies.len() / 2 } else { 0 }
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.copies.len()
     }
 
     fn line_of(&self, copy: CopyNumber) -> Option<u32> {
@@ -124,9 +132,10 @@ impl<T: Ord + Copy> Copies<T> {
     pub(super) fn perform(&mut self, tag: T, now: EngineTime) {
         let Some(call) = self.calls.get_mut(&tag) else { return };
         let copy = &mut self.copies[call.to];
-        let CopyRole::Primary { line } = copy.role else { return };
-        let reply = copy.tables.perform(line, &call.call, now, self.kept, self.safeguards);
-        call.stand = CallProgress::Performed { reply, on: 0 };
+        let CopyRole::Primary { .. } = copy.role else { return };
+        let reply = copy.tables.perform(&call.call, now, self.kept, self.safeguards);
+        let time = if call.call.is_write() { now } else { 0 };
+        call.stand = CallProgress::Performed { reply, on: 0, time };
         if call.is_orphan {
             self.calls.remove(&tag);
         }
@@ -149,8 +158,8 @@ impl<T: Ord + Copy> Copies<T> {
     /// It comes.
     pub(super) fn answer(&mut self, tag: T) -> Option<(EngineCall, EngineAnswer)> {
         let call = self.calls.remove(&tag)?;
-        let CallProgress::Performed { reply, on } = call.stand else { return None };
-        Some((call.call, EngineAnswer { reply, copies: on.count_ones() as usize }))
+        let CallProgress::Performed { reply, on, time } = call.stand else { return None };
+        Some((call.call, EngineAnswer { reply, copies: on.count_ones() as usize, time }))
     }
 
     /// Whether a call can come to nothing more: its connection is gone, or too few copies follow its primary.
@@ -177,7 +186,10 @@ impl<T: Ord + Copy> Copies<T> {
     /// The caller goes. What was sent may be performed all the same, at any time.
     pub(super) fn leave(&mut self, tag: T) {
         let Some(call) = self.calls.get_mut(&tag) else { return };
-        let has_effect = matches!(call.call, EngineCall::Commit { .. } | EngineCall::Assert { .. } | EngineCall::Takeover { .. });
+        let has_effect = matches!(
+            call.call,
+            EngineCall::Commit { .. } | EngineCall::Assert { .. } | EngineCall::Takeover { .. } | EngineCall::Renew { .. }
+        );
         if call.stand == CallProgress::Sent && has_effect {
             call.is_orphan = true;
         } else {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::super::safeguards::{Safeguard, Safeguards};
 use super::super::{
     Decision, EngineCall, EngineTime, HeldObject, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition, Reply,
-    SharedObject, Term, UploadId, Version,
+    SharedBody, SharedObject, Term, UploadId, Version,
 };
 
 /// A copy's contents.
@@ -17,20 +19,14 @@ pub(in crate::store::shared) struct CopyTables {
     line: u32,
     journal: Vec<Journaled>,
     index: BTreeMap<ObjectName, Indexed>,
+    bodies: BTreeMap<ObjectName, (Version, Bytes)>,
     verdicts: BTreeMap<UploadId, (ObjectName, Decision)>,
     members: BTreeMap<Node, u32>,
 }
 
 impl CopyTables {
-    /// Does what a call asks for, as the primary of a line.
-    pub(super) fn perform(
-        &mut self,
-        line: u32,
-        call: &EngineCall,
-        now: EngineTime,
-        kept: usize,
-        safeguards: Safeguards,
-    ) -> Reply {
+    /// Does what a call asks for.
+    pub(super) fn perform(&mut self, call: &EngineCall, now: EngineTime, kept: usize, safeguards: Safeguards) -> Reply {
         let reply = match call {
             EngineCall::Takeover { line: asked, known } => self.take_over(*asked, *known),
             EngineCall::Read { after } => self.read(*after),
@@ -39,7 +35,7 @@ impl CopyTables {
                 let index = self.index.iter().map(|(name, indexed)| (ObjectName::clone(name), indexed.clone())).collect();
                 let done = |(upload, (name, verdict)): (&UploadId, &(ObjectName, Decision))| match verdict {
                     Decision::Done(version) => Some((*upload, ObjectName::clone(name), *version)),
-                    Decision::Unexpected | Decision::Absent => None,
+                    Decision::Unexpected | Decision::Absent | Decision::NoRoom => None,
                 };
                 Reply::Index { at: self.newest, index, uploads: self.verdicts.iter().filter_map(done).collect() }
             }
@@ -47,20 +43,30 @@ impl CopyTables {
             | EngineCall::Gate { term, .. }
             | EngineCall::Barrier { term, .. }
             | EngineCall::Commit { term, .. }
+            | EngineCall::Renew { term, .. }
                 if *term != self.newest.term =>
             {
                 Reply::OtherTerm
             }
             EngineCall::Assert { held, .. } => self.assert(held, safeguards),
             EngineCall::Gate { node, .. } => {
-                self.members.insert(Node::clone(node), line);
+                self.members.insert(Node::clone(node), self.line);
                 Reply::Gate { commit: self.newest.commit, members: self.members.clone() }
             }
             EngineCall::Barrier { .. } => Reply::Barrier { commit: self.newest.commit, members: self.members.clone() },
-            EngineCall::Commit { upload, name, expected, object, .. } => {
-                let verdict = self.commit(*upload, name, expected, object.as_ref(), now, safeguards);
+            EngineCall::Commit { upload, name, expected, object, body, .. } => {
+                let verdict = self.commit(*upload, name, expected, (object.as_ref(), body), now, safeguards);
                 Reply::Committed { verdict, commit: self.newest.commit }
             }
+            EngineCall::Renew { lives, .. } => {
+                lives.iter().for_each(|(name, version, expires)| self.renew(name, *version, *expires));
+                Reply::Renewed { commit: self.newest.commit }
+            }
+            EngineCall::Body { name, part } => Reply::Body(self.bodies.get(name).map(|(version, bytes)| {
+                let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let part = part.as_ref().map_or(0..bytes.len(), |part| at(part.start)..at(part.end));
+                (*version, bytes.slice(part))
+            })),
         };
         let surplus = self.journal.len().saturating_sub(kept);
         self.journal.drain(..surplus);
@@ -112,7 +118,7 @@ impl CopyTables {
 
     fn assert(&mut self, held: &[HeldObject], safeguards: Safeguards) -> Reply {
         let mut overtaken = Vec::new();
-        for HeldObject { name, indexed, uploads } in held {
+        for HeldObject { name, indexed, uploads, body } in held {
             let otherwise = |(upload, version): &(UploadId, Version)| {
                 self.verdicts.get(upload).is_some_and(|(_, verdict)| *verdict != Decision::Done(*version))
             };
@@ -123,7 +129,12 @@ impl CopyTables {
             let there = self.index.get(name).map(|there| there.version);
             if there.is_none_or(|there| there < indexed.version) {
                 let upload = uploads.iter().find(|(_, version)| *version == indexed.version).map(|(upload, _)| *upload);
-                self.store(name, indexed.clone(), upload);
+                self.store(name, indexed.clone(), upload, None);
+            }
+            if there.is_none_or(|there| there <= indexed.version)
+                && let Some(body) = body
+            {
+                self.bodies.insert(ObjectName::clone(name), (indexed.version, body.clone()));
             }
             if there.is_none_or(|there| there <= indexed.version) && safeguards.has(Safeguard::Verdicts) {
                 for (upload, version) in uploads {
@@ -139,7 +150,7 @@ impl CopyTables {
         upload: UploadId,
         name: &ObjectName,
         expected: &Precondition,
-        object: Option<&SharedObject>,
+        (object, body): (Option<&SharedObject>, &SharedBody),
         now: EngineTime,
         safeguards: Safeguards,
     ) -> Decision {
@@ -153,7 +164,11 @@ impl CopyTables {
             Decision::Absent
         } else {
             let version = Version { commit: self.newest.commit + 1, ..self.newest };
-            self.store(name, Indexed { version, object: object.cloned() }, Some(upload));
+            let indexed = Indexed { version, decided: now, object: object.cloned() };
+            self.store(name, indexed, Some(upload), body.travels.then(|| body.bytes.clone()));
+            if object.is_some() {
+                self.bodies.insert(ObjectName::clone(name), (version, body.bytes.clone()));
+            }
             if object.is_none() && !safeguards.has(Safeguard::Tombstones) {
                 self.index.remove(name);
             }
@@ -165,10 +180,23 @@ impl CopyTables {
         verdict
     }
 
-    fn store(&mut self, name: &ObjectName, indexed: Indexed, upload: Option<UploadId>) {
-        self.newest.commit += 1;
+    fn store(&mut self, name: &ObjectName, indexed: Indexed, upload: Option<UploadId>, body: Option<Bytes>) {
         self.index.insert(ObjectName::clone(name), indexed.clone());
-        let news = JournalNews::Object { name: ObjectName::clone(name), indexed, upload };
+        self.bodies.remove(name);
+        self.tell(JournalNews::Object { name: ObjectName::clone(name), indexed, upload, body });
+    }
+
+    fn renew(&mut self, name: &ObjectName, version: Version, expires: EngineTime) {
+        let there = self.index.get_mut(name).filter(|indexed| indexed.version == version);
+        let Some(object) = there.and_then(|indexed| indexed.object.as_mut()).filter(|object| object.expires < expires) else {
+            return;
+        };
+        object.expires = expires;
+        self.tell(JournalNews::Renewed { name: ObjectName::clone(name), version, expires });
+    }
+
+    fn tell(&mut self, news: JournalNews) {
+        self.newest.commit += 1;
         self.journal.push(Journaled { at: self.newest, news });
     }
 }

@@ -15,7 +15,7 @@ use crate::store::shared::lane::{Fresh, Lane};
 use crate::store::shared::members::Members;
 use crate::store::shared::memory::{Copies, CopyNumber};
 use crate::store::shared::safeguards::Safeguards;
-use crate::store::shared::{Channel, Decision, EngineTime, Node, ObjectName, Precondition, SharedObject, UploadId};
+use crate::store::shared::{Channel, Decision, EngineTime, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId};
 
 /// Before that nothing has expired.
 const STRIKE: EngineTime = 1;
@@ -284,7 +284,7 @@ impl World {
         let lane = &mut self.lanes[client.node];
         let object = |value: u8, is_short| {
             let expires = if is_short { STRIKE } else { EngineTime::MAX };
-            Some(SharedObject { etag: u128::from(value), expires, described: Bytes::new() })
+            Some(SharedObject { etag: u128::from(value), length: 0, expires, described: Bytes::new() })
         };
         let (expected, object) = match ask {
             Question::Get => {
@@ -299,13 +299,19 @@ impl World {
         };
         let upload = UploadId(u128::from(self.uploads));
         self.uploads += 1;
-        lane.commit(upload, Wish { name: name(key), expected, object });
+        lane.commit(upload, Wish { name: name(key), expected, object, body: SharedBody::default() });
         client.doing = Some((key, Doing::Commit(upload)));
         self.objects[key].asked(client.number, ask);
     }
 
     /// What nodes do at once: they call, and they answer whom they can.
     fn go_on(&mut self) {
+        // Here nobody keeps more than the index.
+        for lane in &mut self.lanes {
+            while lane.next_news().is_some() {
+                lane.news_told();
+            }
+        }
         for client in &mut self.clients {
             let lane = &mut self.lanes[client.node];
             let Some((key, doing)) = &mut client.doing else { continue };
@@ -314,6 +320,7 @@ impl World {
                     Decision::Done(_) => Saying::Done,
                     Decision::Unexpected => Saying::Unexpected,
                     Decision::Absent => Saying::Absent,
+                    Decision::NoRoom => unreachable!("memory has room"),
                 }),
                 Doing::Read(fresh) => {
                     let read = lane.read(fresh, &name(*key), self.now);

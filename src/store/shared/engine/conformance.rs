@@ -1,0 +1,317 @@
+//! What holds for every engine: what it answers is what the one in memory answers, whatever it is asked.
+//!
+//! The real one is started from the program that `SPRINGHEAD_TEST_VALKEY` names; `tests/run` installs it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::valkey::{Valkey, ValkeyAddress};
+use super::{Engine, EngineError, EngineLink};
+use crate::model::clock::Clock;
+use crate::store::shared::memory::MemoryEngine;
+use crate::store::shared::{
+    Decision, EngineAnswer, EngineCall, HeldObject, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition, Reply,
+    SharedBody, SharedObject, Term, UploadId, Version,
+};
+
+/// Sequences of calls that are tried; more with `SPRINGHEAD_MODEL_CASES`.
+const CASES: usize = 300;
+/// The one lane of these tests.
+const LANE: u16 = 3;
+
+/// A server that ends with the test.
+struct ValkeyServer {
+    child: Child,
+    address: ValkeyAddress,
+    _folder: tempfile::TempDir,
+}
+
+impl ValkeyServer {
+    fn start(options: &[&str]) -> Self {
+        let program = std::env::var_os("SPRINGHEAD_TEST_VALKEY")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/valkey-server"), PathBuf::from);
+        assert!(program.exists(), "{} is not there: tests/run installs it", program.display());
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(program);
+        command.arg("--port").arg(port.to_string()).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        let child = command.args(options).current_dir(&folder).stdout(Stdio::null()).spawn().unwrap();
+        let address = ValkeyAddress { host: "127.0.0.1".to_owned(), port, user: None, password: None, prefix: "sh".to_owned() };
+        Self { child, address, _folder: folder }
+    }
+
+    /// The engine, once it answers; with keys of its own.
+    async fn engine(&self, prefix: &str) -> Valkey {
+        let engine = Valkey::new(&ValkeyAddress { prefix: prefix.to_owned(), ..self.address.clone() }).unwrap();
+        for _ in 0..200 {
+            match engine.find(LANE).await {
+                Err(EngineError::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(25)).await,
+                _ => return engine,
+            }
+        }
+        panic!("it does not answer: {:?}", engine.find(LANE).await);
+    }
+}
+
+impl Drop for ValkeyServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A call, with its term and times still open.
+#[derive(Clone, Debug)]
+enum CallPlan {
+    Call(EngineCall),
+    /// One in the term that is in force.
+    InTerm(EngineCall),
+}
+
+fn name() -> impl Strategy<Value = ObjectName> {
+    prop_oneof![Just("n/a.m3u8"), Just("n/\u{e9} b.ts"), Just("m/c")].prop_map(ObjectName::from)
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    let term = (0u32..4, 0u32..4).prop_map(|(number, line)| Term { number, line });
+    (term, 0u64..24).prop_map(|(term, commit)| Version { term, commit })
+}
+
+fn upload() -> impl Strategy<Value = UploadId> {
+    (0u128..9).prop_map(|number| UploadId(number << 100 | 7))
+}
+
+/// Expiries are told from now on, in minutes; a body outlives its object by seconds, and so does what has just expired.
+fn object(now: u64) -> impl Strategy<Value = SharedObject> {
+    let expires = prop_oneof![3 => Just(now + 3_600_000), 1 => Just(now - 500), 1 => Just(now + 7_200_000)];
+    (0u128..4, expires, any::<[u8; 3]>()).prop_map(|(etag, expires, described)| SharedObject {
+        etag: etag << 64,
+        length: 5,
+        expires,
+        described: Bytes::copy_from_slice(&described),
+    })
+}
+
+fn expected() -> impl Strategy<Value = Precondition> {
+    let one_of = vec((0u128..4).prop_map(|tag| tag << 64), 0..3).prop_map(Precondition::OneOf);
+    prop_oneof![3 => Just(Precondition::Anything), 1 => Just(Precondition::Absence), 2 => one_of]
+}
+
+fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
+    let term = Term::default();
+    let body = (prop_oneof![Just(0usize), Just(5), Just(70_000)], any::<bool>());
+    let commit = (upload(), name(), expected(), proptest::option::weighted(0.8, object(now)), body).prop_map(
+        move |(upload, name, expected, object, (length, travels))| {
+            let bytes = Bytes::from(vec![b'x'; if object.is_some() { length } else { 0 }]);
+            let body = SharedBody { travels: travels && length < 70_000 && object.is_some(), bytes };
+            EngineCall::Commit { term, upload, name, expected, object, body }
+        },
+    );
+    let held = (name(), version(), proptest::option::weighted(0.7, object(now)), vec((upload(), version()), 0..3), any::<bool>());
+    let held = held.prop_map(move |(name, version, object, uploads, has_body)| {
+        let body = (has_body && object.is_some()).then(|| Bytes::from_static(b"asserted"));
+        HeldObject { name, indexed: Indexed { version, decided: now, object }, uploads, body }
+    });
+    let assert = vec(held, 0..4).prop_map(move |held| EngineCall::Assert { term, held });
+    let lives = (name(), version(), Just(now + 9_000_000));
+    let renew = vec(lives, 0..3).prop_map(move |lives| EngineCall::Renew { term, lives });
+    let node = || prop_oneof![Just("one"), Just("two")].prop_map(Node::from);
+    let in_term = prop_oneof![
+        8 => commit,
+        2 => assert,
+        2 => renew,
+        1 => node().prop_map(move |node| EngineCall::Gate { term, node }),
+        1 => node().prop_map(move |node| EngineCall::Barrier { term, node }),
+    ];
+    let part = proptest::option::of((0u64..4, 0u64..9).prop_map(|(start, length)| start..start + length));
+    let other = prop_oneof![
+        1 => (0u32..4, version()).prop_map(|(line, known)| EngineCall::Takeover { line, known }),
+        1 => version().prop_map(|after| EngineCall::Read { after }),
+        1 => Just(EngineCall::Scan),
+        2 => (name(), part).prop_map(|(name, part)| EngineCall::Body { name, part }),
+    ];
+    prop_oneof![6 => in_term.clone().prop_map(CallPlan::InTerm), 1 => in_term.prop_map(CallPlan::Call), 3 => other.prop_map(CallPlan::Call)]
+}
+
+/// The call in this term; and about a version that is there, where it has to be.
+fn in_term(call: EngineCall, now: Term, newest: &[(ObjectName, Version)]) -> EngineCall {
+    match call {
+        EngineCall::Commit { upload, name, expected, object, body, .. } => {
+            EngineCall::Commit { term: now, upload, name, expected, object, body }
+        }
+        EngineCall::Assert { held, .. } => EngineCall::Assert { term: now, held },
+        EngineCall::Gate { node, .. } => EngineCall::Gate { term: now, node },
+        EngineCall::Barrier { node, .. } => EngineCall::Barrier { term: now, node },
+        EngineCall::Renew { lives, .. } => {
+            let of = |(name, version, expires): (ObjectName, Version, u64)| {
+                let standing = newest.iter().rev().find(|(of, _)| *of == name).map_or(version, |(_, version)| *version);
+                (name, standing, expires)
+            };
+            EngineCall::Renew { term: now, lives: lives.into_iter().map(of).collect() }
+        }
+        other => other,
+    }
+}
+
+/// Without what differs by nature: what two clocks showed.
+fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
+    let indexed = |indexed: &mut Indexed| indexed.decided = 0;
+    match &mut answered.reply {
+        Reply::Steps(steps) => {
+            for Journaled { news, .. } in steps {
+                if let JournalNews::Object { indexed: of, .. } = news {
+                    indexed(of);
+                }
+            }
+        }
+        Reply::Index { index, uploads, .. } => {
+            index.iter_mut().for_each(|(_, of)| indexed(of));
+            index.sort_by(|one, other| one.0.cmp(&other.0));
+            uploads.sort();
+        }
+        _ => {}
+    }
+    EngineAnswer { time: 0, copies: 0, ..answered }
+}
+
+/// Asks both the same things; each time they answer the same.
+async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPlan>) {
+    let (primary, _) = real.find(LANE).await.unwrap();
+    let mut real = real.link(LANE, &primary).await.unwrap();
+    let mut reference = reference.link(LANE, &0).await.unwrap();
+    let (mut term, mut newest, mut story) = (Term::default(), Vec::new(), Vec::new());
+    let first = EngineCall::Takeover { line: 1, known: Version::default() };
+    let all = EngineCall::Follow { after: Version::default() };
+    for call in [CallPlan::Call(first)].into_iter().chain(calls).chain([CallPlan::Call(EngineCall::Scan), CallPlan::Call(all)]) {
+        let call = match call {
+            CallPlan::Call(call) => call,
+            CallPlan::InTerm(call) => in_term(call, term, &newest),
+        };
+        let expected = timeless(reference.call(&call, 0).await.unwrap());
+        let mut told = timeless(real.call(&call, 0).await.unwrap());
+        if matches!(call, EngineCall::Follow { .. }) {
+            // It comes in parts.
+            while let (Reply::Steps(steps), Reply::Steps(of)) = (&mut told.reply, &expected.reply)
+                && steps.len() < of.len()
+            {
+                let after = steps.last().unwrap().at;
+                let more = timeless(real.call(&EngineCall::Follow { after }, 0).await.unwrap());
+                let Reply::Steps(more) = more.reply else { panic!("{more:?}") };
+                steps.extend(more);
+            }
+        }
+        story.push(format!("{call:?}"));
+        assert_eq!(told, expected, "after\n{}", story.join("\n"));
+        match (&call, &expected.reply) {
+            (_, Reply::Taken(began)) => term = began.term,
+            (EngineCall::Commit { name, .. }, Reply::Committed { verdict: Decision::Done(version), .. }) => {
+                newest.push((ObjectName::clone(name), *version));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn valkey_answers_as_the_engine_in_memory_does() {
+    let server = ValkeyServer::start(&[]);
+    let clock = Clock::system();
+    let cases = std::env::var("SPRINGHEAD_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[15; 32]));
+    for case in 0..cases {
+        let now = clock.wall().millis();
+        let calls = vec(asked(now), 1..40).new_tree(&mut runner).unwrap().current();
+        let real = server.engine(&format!("case{case}")).await;
+        compare(&real, &MemoryEngine::new(1, clock.clone()), calls).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_the_journal_is_told_as_it_comes() {
+    let server = ValkeyServer::start(&[]);
+    let clock = Clock::system();
+    tell(&server.engine("follow").await, &clock).await;
+    tell(&MemoryEngine::new(3, clock.clone()), &clock).await;
+}
+
+async fn tell(engine: &impl Engine, clock: &Clock) {
+    let (primary, line) = engine.find(LANE).await.unwrap();
+    let mut link = engine.link(LANE, &primary).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line, known: Version::default() }, 0).await.unwrap();
+    let Reply::Taken(began) = taken.reply else { panic!("{taken:?}") };
+    let mut follower = engine.link(LANE, &primary).await.unwrap();
+    let follow = tokio::spawn(async move { follower.call(&EngineCall::Follow { after: began }, 0).await });
+    tokio::task::yield_now().await;
+    let object = SharedObject { etag: 1, length: 5, expires: clock.wall().millis() + 60_000, described: Bytes::new() };
+    let (upload, name) = (UploadId(1), ObjectName::from("n/p.m3u8"));
+    let body = SharedBody { bytes: Bytes::from_static(b"lines"), travels: true };
+    let commit = EngineCall::Commit {
+        term: began.term,
+        upload,
+        name: ObjectName::clone(&name),
+        expected: Precondition::Absence,
+        object: Some(object.clone()),
+        body,
+    };
+    let answered = link.call(&commit, 0).await.unwrap();
+    let version = Version { commit: began.commit + 1, ..began };
+    assert_eq!(answered.reply, Reply::Committed { verdict: Decision::Done(version), commit: version.commit });
+    let Reply::Steps(steps) = follow.await.unwrap().unwrap().reply else { panic!("no steps") };
+    let [Journaled { at, news: JournalNews::Object { name: of, indexed, upload: by, body } }] = &*steps else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((*at, of, indexed.version, *by, body.as_deref()), (version, &name, version, Some(upload), Some(&b"lines"[..])));
+    assert!(indexed.decided.abs_diff(clock.wall().millis()) < 5_000, "as of the engine's clock");
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
+    let server = ValkeyServer::start(&["--maxmemory", "3mb"]);
+    let engine = server.engine("full").await;
+    let mut link = engine.link(LANE, &()).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default() }, 0).await.unwrap();
+    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    let expires = Clock::system().wall().millis() + 60_000;
+    let mut stored = 0;
+    let refused = loop {
+        let object = SharedObject { etag: 1, length: 200_000, expires, described: Bytes::new() };
+        let body = SharedBody { bytes: Bytes::from(vec![7; 200_000]), travels: false };
+        let (upload, name) = (UploadId(stored), ObjectName::from(format!("n/{stored}")));
+        let commit = EngineCall::Commit { term, upload, name, expected: Precondition::Anything, object: Some(object), body };
+        match link.call(&commit, 0).await.unwrap().reply {
+            Reply::Committed { verdict: Decision::Done(_), .. } => stored += 1,
+            reply => break reply,
+        }
+        assert!(stored < 100, "it takes everything");
+    };
+    assert_eq!(refused, Reply::Committed { verdict: Decision::NoRoom, commit: 0 });
+    let barrier = link.call(&EngineCall::Barrier { term, node: Node::from("one") }, 0).await.unwrap();
+    assert!(matches!(barrier.reply, Reply::Barrier { .. }), "{barrier:?}");
+    let body = link.call(&EngineCall::Body { name: ObjectName::from("n/0"), part: Some(10..20) }, 0).await.unwrap();
+    assert!(matches!(body.reply, Reply::Body(Some((_, bytes))) if *bytes == [7; 10]));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_as_it_has_to_be_is_refused_with_the_reason() {
+    let evicts = ValkeyServer::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let Err(EngineError::Unfit(said)) = evicts.engine("x").await.find(LANE).await else { panic!("it is taken") };
+    assert!(said.contains("noeviction"), "{said}");
+    let closed = ValkeyServer::start(&["--requirepass", "of-the-engine"]);
+    let unnamed = closed.engine("x").await;
+    let Err(EngineError::Unfit(said)) = unnamed.find(LANE).await else { panic!("it lets anybody in") };
+    assert!(!said.contains("of-the-engine"), "{said}");
+    let wrong = Valkey::new(&ValkeyAddress { password: Some(Arc::from("not-this-one")), ..closed.address.clone() }).unwrap();
+    let Err(EngineError::Unfit(said)) = wrong.find(LANE).await else { panic!("it takes any password") };
+    assert!(!said.contains("not-this-one"), "{said}");
+    let right = Valkey::new(&ValkeyAddress { password: Some(Arc::from("of-the-engine")), ..closed.address.clone() }).unwrap();
+    assert!(right.find(LANE).await.is_ok());
+}

@@ -1,0 +1,231 @@
+-- What the engine does for a lane: each call is one function here, and happens at one moment. What each is to do is told by the tables of the
+-- engine in memory, against which tests hold it; how values are packed, by packed.rs.
+--
+-- KEYS[1] is the lane's first key; the others begin as it does, so that a cluster keeps all of them in one place:
+--   t  the term's number (n) and line (l), the count of commits (c), when the journal was last marked (m)
+--   j  the journal: <commit>-1 -> version v, and of an object: name n, what the index has of it i, upload u, bytes b; of a renewal: name n,
+--      version r, expiry e
+--   i  the index: name -> packed
+--   o:<name>  a version and its bytes
+--   b:<upload>  bytes that were sent ahead of a commit, behind room for a version
+--   u, w  what uploads became, and when that was told
+--   d  when a name may be forgotten
+--   k  commits by time, to cut the journal
+--   a, s  members: to which line each has asserted, and its last sign of life
+local base = string.sub(KEYS[1], 1, -2)
+local T, J, I, D = KEYS[1], base .. 'j', base .. 'i', base .. 'd'
+local U, W, K, A, S = base .. 'u', base .. 'w', base .. 'k', base .. 'a', base .. 's'
+-- For so long removals, expired objects and what became of uploads are remembered; in milliseconds, as all times.
+local REMEMBERED = 120000
+local JOURNAL = 30000
+-- A body outlives its object a little: who has just been told of it can still fetch it.
+local GRACE = 5000
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm')
+local number, line, count = tonumber(told[1] or '0'), tonumber(told[2] or '0'), tonumber(told[3] or '0')
+local marked = tonumber(told[4] or '0')
+
+local function whole(value) return string.format('%.0f', value) end
+local function version() return struct.pack('>I4I4I8', number, line, count) end
+local function time(packed, at) return (struct.unpack('>I8', packed, at)) end
+
+-- What stands in the index.
+local function is_object(packed) return string.byte(packed, 25) == 1 end
+local function expiry(packed) return time(packed, 26) end
+local function is_live(packed) return packed and is_object(packed) and now < expiry(packed) end
+
+-- Appends to the journal, and cuts off what is old.
+local function append(...)
+  count = count + 1
+  redis.call('XADD', J, whole(count) .. '-1', 'v', version(), ...)
+  if now - marked >= 1000 then
+    marked = now
+    redis.call('ZADD', K, whole(now), whole(count))
+    local old = redis.call('ZREVRANGEBYSCORE', K, whole(now - JOURNAL), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if old[1] then
+      redis.call('XTRIM', J, 'MINID', old[1])
+      redis.call('ZREMRANGEBYSCORE', K, '-inf', '(' .. old[2])
+    end
+  end
+end
+
+-- Keeps the term and the count. Always written, for WAIT after a call that wrote nothing returns at once.
+local function keep()
+  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked))
+end
+
+-- Forgets what is due, so many at a time.
+local function sweep(most)
+  local names = redis.call('ZRANGEBYSCORE', D, '-inf', whole(now), 'LIMIT', 0, most)
+  if #names > 0 then
+    redis.call('HDEL', I, unpack(names))
+    redis.call('ZREM', D, unpack(names))
+    for _, name in ipairs(names) do redis.call('UNLINK', base .. 'o:' .. name) end
+  end
+  local uploads = redis.call('ZRANGEBYSCORE', W, '-inf', whole(now - REMEMBERED), 'LIMIT', 0, most)
+  if #uploads > 0 then
+    redis.call('HDEL', U, unpack(uploads))
+    redis.call('ZREM', W, unpack(uploads))
+  end
+end
+
+local function remember(upload, became)
+  redis.call('HSET', U, upload, became)
+  redis.call('ZADD', W, whole(now), upload)
+end
+
+-- Puts a version into the index; body, if it is there, goes with the journal.
+local function store(name, packed, upload, body)
+  redis.call('HSET', I, name, packed)
+  local ended = is_object(packed) and expiry(packed) or time(packed, 17)
+  redis.call('ZADD', D, whole(ended + REMEMBERED), name)
+  local step = { 'n', name, 'i', packed }
+  if upload then step[#step + 1] = 'u' step[#step + 1] = upload end
+  if body then step[#step + 1] = 'b' step[#step + 1] = body end
+  append(unpack(step))
+end
+
+local function keep_body(name, packed, body)
+  redis.call('SET', base .. 'o:' .. name, string.sub(packed, 1, 16) .. body, 'PXAT', whole(expiry(packed) + GRACE))
+end
+
+local calls = {}
+
+function calls.takeover(asked, known_number, known_line, known_count)
+  asked, known_number, known_line, known_count =
+    tonumber(asked), tonumber(known_number), tonumber(known_line), tonumber(known_count)
+  local is_later = known_number > number or (known_number == number and known_line > line)
+  if asked ~= line or is_later then
+    number, line = math.max(number, known_number) + 1, asked
+  elseif known_count <= count then
+    return { version() }
+  end
+  count = math.max(count, known_count)
+  append()
+  return { version() }
+end
+
+-- Its arguments may be more than a function takes.
+function calls.assert()
+  local given, at = ARGV, 3
+  local overtaken = {}
+  while given[at] do
+    local name, packed, has_body, body, uploads = given[at], given[at + 1], given[at + 2], given[at + 3], tonumber(given[at + 4])
+    at = at + 5
+    local became, is_otherwise, maker = {}, false, nil
+    for _ = 1, uploads do
+      local upload, made = given[at], given[at + 1]
+      at = at + 2
+      became[#became + 1] = { upload, 'd' .. made .. name }
+      local known = redis.call('HGET', U, upload)
+      if known and string.sub(known, 1, 17) ~= 'd' .. made then is_otherwise = true end
+      if made == string.sub(packed, 1, 16) and not maker then maker = upload end
+    end
+    if is_otherwise then
+      overtaken[#overtaken + 1] = name
+    else
+      local there = redis.call('HGET', I, name)
+      local standing = there and string.sub(there, 1, 16)
+      local own = string.sub(packed, 1, 16)
+      if not standing or standing < own then
+        redis.call('UNLINK', base .. 'o:' .. name)
+        store(name, packed, maker)
+      end
+      if not standing or standing <= own then
+        if has_body == '1' and is_object(packed) then keep_body(name, packed, body) end
+        for _, one in ipairs(became) do
+          if redis.call('HEXISTS', U, one[1]) == 0 then remember(one[1], one[2]) end
+        end
+      end
+    end
+  end
+  return overtaken
+end
+
+local function members() return redis.call('HGETALL', A) end
+
+function calls.gate(node)
+  redis.call('HSET', A, node, whole(line))
+  redis.call('HSET', S, node, whole(now))
+  return { whole(count), unpack(members()) }
+end
+
+function calls.barrier(node)
+  sweep(64)
+  redis.call('HSET', S, node, whole(now))
+  return { whole(count), unpack(members()) }
+end
+
+-- form: n none, p put here, s sent ahead; travels: whether it goes with the journal.
+function calls.commit(upload, name, object, form, travels, body, expected, ...)
+  sweep(4)
+  local ahead = base .. 'b:' .. upload
+  local known = redis.call('HGET', U, upload)
+  if known then
+    redis.call('UNLINK', ahead)
+    return { string.sub(known, 1, 1), string.sub(known, 2, 17), whole(count) }
+  end
+  local there = redis.call('HGET', I, name)
+  there = is_live(there) and there or nil
+  local is_expected = expected == 'anything' or (expected == 'absence' and not there)
+  if expected == 'one' and there then
+    local tag = string.sub(there, 34, 49)
+    for _, one in ipairs({ ... }) do is_expected = is_expected or one == tag end
+  end
+  if not is_expected or (object == '' and not there) then
+    local verdict = is_expected and 'a' or 'u'
+    redis.call('UNLINK', ahead)
+    remember(upload, verdict .. string.rep('\0', 16) .. name)
+    return { verdict, '', whole(count) }
+  end
+  local own = struct.pack('>I4I4I8', number, line, count + 1)
+  local packed = own .. struct.pack('>I8', now) .. (object == '' and '\0' or '\1' .. object)
+  if object == '' then
+    redis.call('UNLINK', base .. 'o:' .. name)
+  elseif form == 's' then
+    redis.call('SETRANGE', ahead, 0, own)
+    redis.call('RENAME', ahead, base .. 'o:' .. name)
+    redis.call('PEXPIREAT', base .. 'o:' .. name, whole(expiry(packed) + GRACE))
+  else
+    keep_body(name, packed, body)
+  end
+  store(name, packed, upload, travels == '1' and body or nil)
+  remember(upload, 'd' .. own .. name)
+  return { 'd', own, whole(count) }
+end
+
+function calls.renew()
+  local given = ARGV
+  for at = 3, #given, 3 do
+    local name, own, until_then = given[at], given[at + 1], given[at + 2]
+    local there = redis.call('HGET', I, name)
+    if there and string.sub(there, 1, 16) == own and is_object(there) and expiry(there) < tonumber(until_then) then
+      local packed = string.sub(there, 1, 25) .. struct.pack('>I8', tonumber(until_then)) .. string.sub(there, 34)
+      redis.call('HSET', I, name, packed)
+      redis.call('ZADD', D, whole(tonumber(until_then) + REMEMBERED), name)
+      redis.call('PEXPIREAT', base .. 'o:' .. name, whole(tonumber(until_then) + GRACE))
+      append('n', name, 'r', own, 'e', struct.pack('>I8', tonumber(until_then)))
+    end
+  end
+  return { whole(count) }
+end
+
+-- Only reads.
+function calls.read(known_version, known_count)
+  if version() ~= known_version then
+    local at = redis.call('XRANGE', J, known_count .. '-1', known_count .. '-1')
+    if not at[1] or at[1][2][2] ~= known_version then return { 'no such place' } end
+  end
+  return { 'steps', redis.call('XRANGE', J, '(' .. known_count .. '-1', '+') }
+end
+
+local call, term = ARGV[1], ARGV[2]
+if term ~= '' and term ~= string.sub(version(), 1, 8) then
+  if call ~= 'read' then keep() end
+  return { whole(now), 'other term' }
+end
+local reply = (call == 'assert' or call == 'renew') and calls[call]() or calls[call](unpack(ARGV, 3))
+if call ~= 'read' then keep() end
+return { whole(now), 'done', reply }
