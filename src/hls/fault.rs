@@ -2,8 +2,10 @@
 
 use thiserror::Error;
 
-/// How many faults of one playlist are kept: one mistake of an encoder repeats on every line.
+/// How many faults of one playlist are kept.
 const MAX_FAULTS: usize = 16;
+/// How many of one kind: one mistake of an encoder repeats on every line, and must not hide the others.
+const OF_ONE_KIND: usize = 4;
 
 /// A fault and where it stands. Shown, it gives away nothing of the text itself, which may hold a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -88,6 +90,12 @@ pub enum Wrong {
     /// RFC 8216 4.1: LF, or CR LF.
     #[error("its lines end with CR alone, which not all players read: have them end with LF")]
     BareCr,
+    /// RFC 8216 4.3.4.2: a multivariant playlist is there to name them.
+    #[error("no variant is in it (EXT-X-STREAM-INF with a URI below it): players have nothing to play")]
+    NoVariant,
+    /// An MPD of which nothing is to come from elsewhere.
+    #[error("no Representation is in it: players have nothing to play")]
+    NoRepresentation,
     /// Not XML, or no MPD.
     #[error("this is no DASH manifest: not well-formed XML with an MPD element")]
     NoManifest,
@@ -101,8 +109,61 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn note(&mut self, line: usize, what: Wrong) {
-        if self.list.len() < MAX_FAULTS {
+        let of_its_kind = self.list.iter().filter(|fault| fault.what == what).count();
+        if self.list.len() < MAX_FAULTS && of_its_kind < OF_ONE_KIND {
             self.list.push(Fault { line, what });
         }
+    }
+}
+
+/// The kinds of faults, each once, in the order in which they stand.
+#[must_use]
+pub fn kinds(faults: &[Fault]) -> Vec<Wrong> {
+    let mut kinds = Vec::new();
+    for fault in faults {
+        if !kinds.contains(&fault.what) {
+            kinds.push(fault.what);
+        }
+    }
+    kinds
+}
+
+/// All that is wrong in one text: each kind once, with the lines on which it stands. `None`: nothing is.
+#[must_use]
+pub fn words(faults: &[Fault]) -> Option<String> {
+    let of_kind = |kind: &Wrong| {
+        let lines: Vec<_> = faults.iter().filter(|fault| fault.what == *kind).map(|fault| fault.line.to_string()).collect();
+        match &lines[..] {
+            [line] => format!("line {line}: {kind}"),
+            [lines @ .., _] if lines.len() + 1 == OF_ONE_KIND => format!("lines {} and more: {kind}", lines.join(", ")),
+            lines => format!("lines {}: {kind}", lines.join(", ")),
+        }
+    };
+    let all: Vec<_> = kinds(faults).iter().map(of_kind).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_mistake_on_every_line_hides_no_other() {
+        let mut faults = Faults::default();
+        for line in 1..100 {
+            faults.note(line, Wrong::LongerThanTarget);
+        }
+        faults.note(100, Wrong::NoOffset);
+        faults.note(101, Wrong::Value("EXTINF"));
+        faults.note(103, Wrong::Value("EXTINF"));
+        let said = words(&faults.list).unwrap();
+        let expected = [
+            "lines 1, 2, 3 and more: a segment longer",
+            "; line 100: EXT-X-BYTERANGE",
+            "; lines 101, 103: the value of EXTINF does not read",
+        ];
+        assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+        assert_eq!(kinds(&faults.list), [Wrong::LongerThanTarget, Wrong::NoOffset, Wrong::Value("EXTINF")]);
+        assert_eq!((words(&[]), kinds(&[])), (None, vec![]));
     }
 }

@@ -41,6 +41,8 @@ pub struct Manifest {
     pub initializations: Vec<String>,
     /// The representations of all periods, in their order.
     pub representations: Vec<Representation>,
+    /// What is wrong with it, though it reads.
+    pub faults: Vec<Fault>,
 }
 
 /// One encoding of a content.
@@ -147,7 +149,14 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
             _ => {}
         }
     }
-    if is_mpd { Ok(manifest) } else { Err(Fault { line: 1, what: Wrong::NoManifest }) }
+    if !is_mpd {
+        return Err(Fault { line: 1, what: Wrong::NoManifest });
+    }
+    // A period may stand in a document of its own (ISO/IEC 23009-1 5.5).
+    if manifest.representations.is_empty() && !text.contains("xlink:href") {
+        manifest.faults.push(Fault { line: 1, what: Wrong::NoRepresentation });
+    }
+    Ok(manifest)
 }
 
 impl Manifest {

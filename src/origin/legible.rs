@@ -70,7 +70,8 @@ fn with_coding(mut understood: Understood, said: Option<&HeaderValue>) -> Unders
     let faults = match &mut understood {
         Understood::Hls(Playlist::Media(media)) => &mut media.faults,
         Understood::Hls(Playlist::Multivariant(multivariant)) => &mut multivariant.faults,
-        Understood::Dash(_) | Understood::Broken(_) => return understood,
+        Understood::Dash(manifest) => &mut manifest.faults,
+        Understood::Broken(_) => return understood,
     };
     if said.is_none() {
         faults.insert(0, Fault { line: 1, what: Wrong::Unsaid });

@@ -119,3 +119,25 @@ fn a_coding_that_is_not_read_is_told_with_what_to_set_and_is_no_dead_stream() {
     let report = Request::new("GET", "/v1/streams").send(origin.admin).text();
     assert!(report.contains("broken-playlist") && report.contains("NONE or GZIP") && report.contains("\"live\""), "{report}");
 }
+
+#[test]
+fn what_no_player_is_told_to_unpack_is_a_trouble() {
+    let origin = Origin::start();
+    let mpd = "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' media='$Number$.m4s'/><Representation/></AdaptationSet></Period></MPD>";
+    let streams = || -> Vec<serde_json::Value> {
+        let report = Request::new("GET", "/v1/streams").send(origin.admin).text();
+        serde_json::from_str::<serde_json::Value>(&report).unwrap()["streams"].as_array().unwrap().clone()
+    };
+    for (key, text) in [
+        ("p.m3u8", media(1)),
+        ("p.mpd", mpd.to_owned()),
+        ("m.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n".to_owned()),
+    ] {
+        store(&origin, key, packed(&text), "");
+        let stream = streams().into_iter().find(|stream| stream["stream"] == key).unwrap().to_string();
+        assert!(stream.contains("no Content-Encoding says so") && stream.contains("\"broken-playlist\""), "{stream}");
+        store(&origin, key, packed(&text), "gzip");
+        let stream = streams().into_iter().find(|stream| stream["stream"] == key).unwrap().to_string();
+        assert!(!stream.contains("broken-playlist") && !stream.contains("\"fault\""), "{stream}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::access::does_not_reach;
 use super::report::{Finding, Report};
 use crate::app::client::{Response, Server, Unanswered, Url, redacted, short_name};
+use crate::hls::fault;
 use crate::hls::playlist::{
     Media, Multivariant, Playlist, RenditionKind, Surroundings, Variables, is_reference, is_unknown, substituted,
 };
@@ -220,7 +221,7 @@ fn contents(multivariant: &Multivariant) -> Finding {
             the encoder another";
         return Finding::failure(STEP, format!("{text}; a credential stands in its URIs"), advice);
     }
-    if let Some(fault) = multivariant.faults.first() {
+    if let Some(fault) = fault::words(&multivariant.faults) {
         return Finding::warning(STEP, format!("{text}; {fault}"), "players differ in what they forgive: set the encoder right");
     }
     Finding::ok(STEP, text)
@@ -250,7 +251,7 @@ fn describe(child: &MediaPlaylist) -> Finding {
             "RFC 8216 4.3.3.1: players reload too often or stall; set the keyframe interval to divide the segment length",
         );
     }
-    match media.faults.first() {
+    match fault::words(&media.faults) {
         Some(fault) => {
             Finding::warning(STEP, format!("{text}; {fault}"), "players differ in what they forgive: set the encoder right")
         }

@@ -66,6 +66,9 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<
     for (line, attribute) in groups.undeclared() {
         faults.note(line, Wrong::NoGroup(attribute));
     }
+    if multivariant.variants.iter().all(|variant| variant.i_frames_only) {
+        faults.note(1, Wrong::NoVariant);
+    }
     multivariant.faults = faults.list;
     Ok(Playlist::Multivariant(multivariant))
 }
@@ -166,7 +169,8 @@ fn variant(list: &str) -> (Variant, Option<&str>) {
     for (name, value) in attributes(list) {
         let text = || Some(value.to_owned());
         match name {
-            "BANDWIDTH" => variant.bandwidth = number(value),
+            // Nothing takes no bits: players that choose by it choose what they can't play (hls.js, AVPlayer), or divide by it.
+            "BANDWIDTH" => variant.bandwidth = number(value).filter(|bandwidth| *bandwidth > 0),
             "AVERAGE-BANDWIDTH" => variant.average_bandwidth = number(value),
             "RESOLUTION" => variant.resolution = resolution(value),
             "CODECS" => variant.codecs = text(),

@@ -12,6 +12,7 @@ use http::HeaderValue;
 
 use super::names::ListedNames;
 use super::numbered::{Numbered, NumberedTemplate, OLDER, period_bit};
+use crate::hls::fault;
 use crate::hls::mpd::Manifest;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::event::EventKind;
@@ -55,7 +56,7 @@ pub(super) struct Dash {
     sign: Option<u64>,
     /// The entity tag of the version that was written last.
     etag: Option<HeaderValue>,
-    /// Why that one can't be read.
+    /// What is wrong with that one; or why it can't be read.
     pub(super) fault: Option<String>,
     /// Since when an initialisation segment is missed.
     pub(super) absent_since: Option<Moment>,
@@ -96,6 +97,8 @@ pub(super) struct Sketch {
     /// The segments that it lists last, as one number.
     listed: Option<u64>,
     etag: HeaderValue,
+    /// What is wrong with it, though it reads.
+    pub(super) fault: Option<String>,
 }
 
 impl Sketch {
@@ -120,6 +123,7 @@ impl Sketch {
             ends: ends(manifest),
             listed: (count > 0).then(|| listed.finish()),
             etag: etag.clone(),
+            fault: fault::words(&manifest.faults),
         }
     }
 
@@ -186,7 +190,7 @@ impl Dash {
         }
         (self.sign, self.period, self.dynamic) = (sign, period, version.dynamic);
         (self.written, self.needs) = (now.moment, version.needs.clone());
-        (self.etag, self.fault) = (Some(version.etag.clone()), None);
+        (self.etag, self.fault) = (Some(version.etag.clone()), version.fault.clone());
     }
 
     /// A version that can't be read: if it is another than the one before, the encoder is alive.

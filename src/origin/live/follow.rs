@@ -14,6 +14,7 @@ use super::numbered::NumberedTemplate;
 use super::outline::Outline;
 use super::rendition::{FollowedRendition, News};
 use super::state::{Expected, LiveState, Playlists};
+use crate::hls::fault;
 use crate::hls::history::Step;
 use crate::model::clock::{Moment, Now, Pulse};
 use crate::model::event::EventKind;
@@ -50,12 +51,13 @@ impl LiveState {
         let step = if first && is_unlisted() { Step::UnknownAndNew } else { step };
         let stream = self.streams.of(key).cloned().unwrap_or_else(|| key.clone());
         let subject = EventSubject { namespace, stream: &stream, playlist: key };
-        if let Some(fault) = &version.fault
-            && rendition.fault.is_none()
+        let (wrong, words) = (fault::kinds(&version.faults), fault::words(&version.faults));
+        if let Some(words) = &words
+            && wrong.iter().any(|kind| !rendition.wrong.contains(kind))
         {
-            self.events.tell(now, &subject, EventKind::BrokenPlaylist, fault.clone());
+            self.events.tell(now, &subject, EventKind::BrokenPlaylist, words.clone());
         }
-        rendition.fault.clone_from(&version.fault);
+        (rendition.wrong, rendition.fault) = (wrong, words);
         if first {
             let detail = format!("a media playlist of {:.3} s segments", rendition.target.as_secs_f64());
             self.events.announce(now, &subject, EventKind::Started, detail);
@@ -118,6 +120,10 @@ impl LiveState {
             });
             dash.series = series.collect();
             dash.are_seen = dash.series.iter().any(|series| series.is_seen);
+        }
+        if let Some(fault) = version.fault.as_ref().filter(|fault| dash.fault.as_ref() != Some(fault)) {
+            let subject = EventSubject { namespace, stream: key, playlist: key };
+            self.events.tell(now, &subject, EventKind::BrokenPlaylist, fault.clone());
         }
         dash.follow(&version, now);
         if first {

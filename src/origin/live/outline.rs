@@ -13,6 +13,7 @@ use super::grown::{ListedWhole, grown};
 use super::lines::{self, ComparedLines, Comparison, Continuation};
 use super::names::ListedNames;
 use super::segment::ListedSegment;
+use crate::hls::fault::Fault;
 use crate::hls::playlist::{Media, PlaylistType};
 use crate::model::clock::WallTime;
 use crate::model::id::Key;
@@ -79,7 +80,7 @@ pub(super) struct Outline {
     pub(super) is_blank: bool,
     pub(super) etag: HeaderValue,
     /// What is wrong with it.
-    pub(super) fault: Option<String>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl Outline {
@@ -148,7 +149,7 @@ impl Outline {
             is_event: media.playlist_type == Some(PlaylistType::Event),
             whole,
             is_other_within,
-            fault: media.faults.first().map(ToString::to_string),
+            faults: media.faults.clone(),
         }
     }
 

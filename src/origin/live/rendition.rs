@@ -13,6 +13,7 @@ use super::lines::{ComparedLines, Continuation};
 use super::outline::{KnownVersion, Outline, RECENT};
 use super::pace::Pace;
 use super::segment::{Arrival, ListedSegment};
+use crate::hls::fault::Wrong;
 use crate::hls::history::Step;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
 use crate::model::event::EventKind;
@@ -99,7 +100,9 @@ pub(super) struct FollowedRendition {
     /// Troubles that last.
     pub(super) troubles: Vec<EventKind>,
     pub(super) counts: Counts,
+    /// What is wrong with the version written last, in words; and where it could be read, which kinds of faults these are.
     pub(super) fault: Option<String>,
+    pub(super) wrong: Vec<Wrong>,
 }
 
 /// What happened to it so far.
@@ -180,6 +183,7 @@ impl FollowedRendition {
             troubles: Vec::new(),
             counts: Counts::default(),
             fault: None,
+            wrong: Vec::new(),
         }
     }
 
@@ -259,6 +263,7 @@ impl FollowedRendition {
             self.pulse.beat(now.moment);
         }
         (self.is_unread, self.etag) = (true, Some(etag.clone()));
+        self.wrong.clear();
     }
 
     fn is_rewritten(&self, etag: &HeaderValue) -> bool {
@@ -316,6 +321,12 @@ impl FollowedRendition {
         if self.lost.len() > RECENT {
             self.lost.pop_front();
         }
+    }
+
+    /// Whether it lists a segment still that has not come: players stop there, or find nothing to begin with.
+    pub(super) fn lists_what_is_lost(&self) -> bool {
+        let is_lost = |listed: &ListedSegment| listed.arrived.is_none() && self.lost.contains(&listed.key);
+        !self.lost.is_empty() && self.recent.iter().any(|listed| listed.sequence >= self.media_sequence && is_lost(listed))
     }
 
     /// How it stands now.

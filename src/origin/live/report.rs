@@ -138,6 +138,9 @@ impl Live {
     }
 }
 
+/// Of a playlist that reads, and in which is nothing a player could play.
+const NOTHING_LISTED: &str = "it lists no segment and has no end: players have nothing to play, and wait or give up";
+
 /// How many streams are looked at between two times at which others may have the lock.
 const AT_ONCE: usize = 16;
 
@@ -157,7 +160,7 @@ impl StreamReport {
             }
         }
         self.fault.clone_from(&master.fault);
-        self.troubles.extend(master.is_unread.then_some(EventKind::BrokenPlaylist.as_str()));
+        self.troubles.extend(self.fault.is_some().then_some(EventKind::BrokenPlaylist.as_str()));
     }
 }
 
@@ -176,7 +179,8 @@ impl FollowedRendition {
                 .troubles
                 .iter()
                 .copied()
-                .chain(self.is_unread.then_some(EventKind::BrokenPlaylist))
+                .chain((self.is_unread || self.fault.is_some()).then_some(EventKind::BrokenPlaylist))
+                .chain(self.lists_what_is_lost().then_some(EventKind::Gap))
                 .map(EventKind::as_str)
                 .collect(),
             target_duration_s: self.target.as_secs_f64(),
@@ -195,7 +199,7 @@ impl FollowedRendition {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are few")]
             behind_clock_s: self.offset_ms.map(|offset| offset as f64 / 1000.0),
             counts: self.counts,
-            fault: self.fault.clone(),
+            fault: self.fault.clone().or_else(|| self.is_unread.then(|| NOTHING_LISTED.to_owned())),
         }
     }
 }

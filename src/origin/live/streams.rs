@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ByKey;
+use crate::hls::fault;
 use crate::hls::playlist::{Multivariant, RenditionKind, Variables};
 use crate::hls::uri::{Meant, meant};
 use crate::model::clock::{Moment, Now, WallTime};
@@ -34,8 +35,6 @@ pub(super) struct Master {
     pub(super) since: WallTime,
     /// What is wrong with its newest version.
     pub(super) fault: Option<String>,
-    /// That one can't be read.
-    pub(super) is_unread: bool,
     /// Any of its children was here.
     pub(super) was_here: bool,
     /// Children that are missed.
@@ -53,7 +52,7 @@ pub(super) struct MasterVersion<'a> {
 
 impl<'a> MasterVersion<'a> {
     pub(super) fn of(object: &ObjectId, playlist: &'a Multivariant) -> Self {
-        let fault = playlist.faults.first().map(ToString::to_string);
+        let fault = fault::words(&playlist.faults);
         Self { children: Child::all_of(object, playlist), variables: &playlist.variables, fault }
     }
 
@@ -135,16 +134,13 @@ impl StreamTable {
             }
         }
         let variables = (variables.bytes() > 0).then(|| Arc::new(variables.clone()));
-        let is_unread = false;
-        self.by_key.insert(master.clone(), Master { children, variables, since, fault, is_unread, was_here, absent, expires });
+        self.by_key.insert(master.clone(), Master { children, variables, since, fault, was_here, absent, expires });
         since
     }
 
     /// Its newest version can't be read, and that is why; hands over what was wrong with the one before it.
     pub(super) fn unread(&mut self, master: &Key, fault: &str) -> Option<String> {
-        let master = self.by_key.get_mut(master)?;
-        master.is_unread = true;
-        master.fault.replace(fault.to_owned())
+        self.by_key.get_mut(master)?.fault.replace(fault.to_owned())
     }
 
     /// The media playlists that are named together with this one, itself included.

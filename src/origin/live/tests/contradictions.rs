@@ -151,6 +151,90 @@ fn faults_of_multivariant_playlists_are_told_and_mended() {
     }
 }
 
+/// The troubles of the stream of this name, its renditions' among them, and what is said to be wrong with the first that is.
+fn troubles(scene: &Scene, name: &str) -> (Vec<&'static str>, String) {
+    let stream = scene.report().into_iter().find(|stream| stream.stream == name).unwrap();
+    let of_renditions = stream.renditions.iter().flat_map(|rendition| rendition.troubles.clone());
+    let fault = stream.fault.clone().or_else(|| stream.renditions.iter().find_map(|rendition| rendition.fault.clone()));
+    (stream.troubles.iter().copied().chain(of_renditions).collect(), fault.unwrap_or_default())
+}
+
+#[test]
+fn all_faults_of_a_version_are_told_at_once_and_are_troubles_as_long_as_they_are_there() {
+    let mut scene = Scene::new();
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=0\na/p.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"x\"\nb/p.m3u8\n\
+                  #EXT-X-STREAM-INF:RESOLUTION=1x1\nc/p.m3u8\n#EXT-X-ENDLIST\n";
+    scene.playlist("m.m3u8", master);
+    assert_eq!(scene.look(), ["broken-playlist m.m3u8"]);
+    let (found, words) = troubles(&scene, "m.m3u8");
+    assert_eq!(found, ["broken-playlist"]);
+    for part in [
+        "lines 2, 6: EXT-X-STREAM-INF has no BANDWIDTH",
+        "line 8: EXT-X-ENDLIST is a tag of media",
+        "line 4: AUDIO names a group",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+    scene.playlist("m.m3u8", crate::hls::texts::MASTER);
+    assert_eq!(troubles(&scene, "m.m3u8"), (vec![], String::new()));
+    // Of a media playlist, whose lines are others in each version: a kind of fault that is new is told, and no other.
+    let media = |number: u64, length: &str| {
+        listing(&head(number), "s", number..number + 4).replace("#EXTINF:2,", &format!("#EXTINF:{length},"))
+    };
+    let mut told = Vec::new();
+    for (number, text) in [
+        (1, media(1, "2.5")),
+        (2, media(2, "2.5")),
+        (3, format!("\n{}", media(3, "2.5"))),
+        (4, format!("\n{}", media(4, "2.5"))),
+        (5, media(5, "2")),
+    ] {
+        scene.playlist(P, &text);
+        told.extend(scene.look().into_iter().filter(|event| event.starts_with("broken")).map(|event| (number, event)));
+        let is_broken = troubles(&scene, "m.m3u8").0.contains(&"broken-playlist");
+        assert_eq!(is_broken, number < 5, "{number}");
+        scene.pass(31.0);
+    }
+    assert_eq!(told, [1, 3].map(|number| (number, "broken-playlist a/p.m3u8".to_owned())));
+}
+
+#[test]
+fn what_plays_nowhere_is_not_live_without_troubles() {
+    let nothing_listed = format!("{}#EXT-X-PLAYLIST-TYPE:EVENT\n", head(1));
+    for (name, text, words) in [
+        ("m.m3u8", "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"a/p.m3u8\"\n", "no variant is in it"),
+        ("m.m3u8", "#EXTM3U\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"a/p.m3u8\"\n", "no variant is in it"),
+        ("p.mpd", "<MPD type='dynamic' minimumUpdatePeriod='PT2S'><Period/></MPD>", "no Representation is in it"),
+        (P, nothing_listed.as_str(), "it lists no segment"),
+    ] {
+        let mut scene = Scene::new();
+        scene.playlist(name, text);
+        let (found, said) = troubles(&scene, name);
+        assert!(found.contains(&"broken-playlist") && said.contains(words), "{text}: {found:?} {said}");
+    }
+    let mut scene = Scene::new();
+    scene.playlist("p.mpd", "<MPD type='dynamic' minimumUpdatePeriod='PT2S'><Period xlink:href='period.xml'/></MPD>");
+    assert_eq!(troubles(&scene, "p.mpd"), (vec![], String::new()), "what it names stands elsewhere");
+}
+
+#[test]
+fn segments_that_are_listed_and_did_not_come_are_a_trouble_until_they_have_left_the_list() {
+    let mut scene = Scene::new();
+    let mut seen = Vec::new();
+    for number in 1..16 {
+        // Of the playlist's uploads none is refused, of the segments' three are.
+        if !(5..8).contains(&number) {
+            scene.segment(&format!("a/{number}.ts"), "x", 1, std::time::Duration::ZERO);
+        }
+        scene.media(P, number, "");
+        scene.pass(2.0);
+        let _ = scene.look();
+        seen.push((number, troubles(&scene, P).0.contains(&"gap")));
+    }
+    // The list has five. The last of those that are lost is in it until the twelfth.
+    assert_eq!(seen, (1..16).map(|number| (number, (5..12).contains(&number))).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_name_is_followed_as_what_it_is_now() {
     let mut scene = Scene::new();
