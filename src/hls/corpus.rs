@@ -100,7 +100,7 @@ fn what_encoders_write_is_left_alone_and_what_is_put_on_comes_off() {
         let bytes = read(&name);
         let strip = |bytes: &[u8]| rewrite::strip(kind, bytes, true, |it| matches!(&*it.name, "token" | "inherit_token"));
         assert_eq!(strip(&bytes), None, "{name}");
-        let inherited = rewrite::inherit(kind, &bytes, "token=K&inherit_token=1", None);
+        let inherited = rewrite::inherit(kind, &bytes, "token=K&inherit_token=1", None).unwrap();
         assert_ne!(inherited, bytes, "{name}");
         assert_eq!(strip(&inherited), Some(bytes), "{name}");
         files += 1;

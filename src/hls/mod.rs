@@ -11,12 +11,14 @@ mod address;
 pub mod coding;
 #[cfg(test)]
 mod corpus;
+mod definitions;
 pub mod fault;
 pub mod history;
 #[cfg(test)]
 mod judged;
 mod marks;
 pub mod mpd;
+mod parameters;
 pub mod playlist;
 pub mod renditions;
 pub mod rewrite;

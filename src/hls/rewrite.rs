@@ -3,64 +3,73 @@
 //! Both leave every other byte as it was. Taking out goes by the look of the text and not by its grammar, so that nothing is
 //! overlooked in what is not well formed; handing down goes by the grammar, so that a key gets nowhere it need not.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
+use super::definitions::Definitions;
 use super::mpd;
+pub use super::parameters::Parameter;
+use super::parameters::strip_uri;
 use super::playlist::attributes::quoted_uris;
 use super::playlist::{Surroundings, Variables, is_unknown};
 use super::uri::is_scheme;
 use crate::model::kind::Kind;
-use crate::model::percent::decode;
 
 /// The largest answer in which children inherit, in bytes: a playlist of hours, and no multiple of memory for one of a million lines.
 const MAX_INHERITED: usize = 16 << 20;
 
-/// A query parameter of a URI.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter<'a> {
-    /// Its name, decoded.
-    pub name: Cow<'a, str>,
-    /// Its value, decoded as in a form.
-    pub value: Cow<'a, str>,
-    /// The URI names a host or scheme, and a path there that is none of ours: somebody else's, say of a server of content keys.
-    pub elsewhere: bool,
-}
-
 /// The body without the parameters for which `drop` holds and, if `users`, without user and password in URIs (RFC 3986 3.2.1).
 /// `None`: there is nothing to take out, and the body stays as it came to the byte. What it returns has nothing left to take out.
 ///
-/// It looks at URI lines, at every quoted string and at every word of a tag or comment; in XML at every attribute and text.
+/// It looks at URI lines, at every quoted string and at every word of a tag or comment; in XML at every attribute and text. Of a variable
+/// (EXT-X-DEFINE) it looks at what that stands for: a value that is dropped is an empty one, so that what refers to it is as sound as before.
 #[must_use]
 pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>) -> bool) -> Option<Vec<u8>> {
     // No URI without these has anything to take out. A byte range has the second one, but no host.
     let has_users = || users && bytes.contains(&b'@') && bytes.windows(2).any(|two| two == b"//");
-    if !kind.is_rewritten() || !(bytes.contains(&b'?') || has_users()) {
+    let defines = || kind == Kind::Playlist && Definitions::are_in(bytes);
+    if !kind.is_rewritten() || !(bytes.contains(&b'?') || has_users() || defines()) {
         return None;
     }
     let mut edits = Edits::new(bytes);
-    let mut look = |place: Range<usize>| {
-        if let Ok(text) = std::str::from_utf8(&bytes[place.clone()])
-            && let Some(stripped) = strip_uri(text, users, &drop)
-        {
-            edits.replace(place, stripped.as_bytes());
-        }
+    let text = |place: Range<usize>| std::str::from_utf8(&bytes[place]).ok();
+    let stripped = |place: Range<usize>| {
+        let stripped = text(place.clone()).and_then(|text| strip_uri(text, users, &drop));
+        stripped.map(|left| (place, left))
     };
-    match kind {
-        Kind::Playlist => {
-            places(bytes, |byte| matches!(byte, b'\n' | b'\r')).for_each(|line| playlist_places(bytes, line, &mut look));
-        }
-        _ => places(bytes, |byte| matches!(byte, b'"' | b'\'' | b'<' | b'>')).for_each(|place| look(markup_off(bytes, place))),
+    if kind != Kind::Playlist {
+        let all = places(bytes, |byte| matches!(byte, b'"' | b'\'' | b'<' | b'>'));
+        all.filter_map(|place| stripped(markup_off(bytes, place)))
+            .for_each(|(place, left)| edits.replace(place, left.as_bytes()));
+        return edits.finish();
+    }
+    let lines = || places(bytes, |byte| matches!(byte, b'\n' | b'\r')).map(|line| trim(bytes, line));
+    let mut definitions = Definitions::default();
+    if defines() {
+        let mut refer = |place: Range<usize>| text(place).into_iter().for_each(|uri| definitions.referred_to_by(uri));
+        lines().for_each(|line| playlist_places(bytes, line, &mut refer));
+    }
+    for line in lines() {
+        let at = |place: &Range<usize>| line.start + place.start..line.start + place.end;
+        let definition = text(line.clone()).filter(|line| Definitions::is_one(line));
+        let values = definition.map(|line| definitions.values(line, users, &drop)).unwrap_or_default();
+        let mut found: Vec<_> = values.iter().filter_map(|(place, left)| Some((at(place), left.clone()?))).collect();
+        playlist_places(bytes, line.clone(), &mut |place| {
+            let is_value = |(value, _): &(Range<usize>, _)| at(value).start < place.end && place.start < at(value).end;
+            if !values.iter().any(is_value) {
+                found.extend(stripped(place));
+            }
+        });
+        found.sort_by_key(|(place, _)| place.start);
+        found.into_iter().for_each(|(place, left)| edits.replace(place, left.as_bytes()));
     }
     edits.finish()
 }
 
 /// The body with `query` (such as `token=…&inherit_token=1`) added to every URI that leads back to the host the reader asked: to
 /// relative ones, and to absolute ones whose authority is `host`, what the reader's request says it asked. Nothing is added to a
-/// URI of which that is not plain: a key never leaves for another host. What would become larger than [`MAX_INHERITED`] stays as it
-/// is.
+/// URI of which that is not plain: a key never leaves for another host. `None`: it would become larger than [`MAX_INHERITED`].
 #[must_use]
-pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec<u8> {
+pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Option<Vec<u8>> {
     let mut edits = Edits::new(bytes);
     let mut add = |place: Range<usize>, query: &str| {
         if edits.edited.len() > MAX_INHERITED {
@@ -108,8 +117,7 @@ pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Vec
         }
         Kind::Initialization | Kind::Segment => {}
     }
-    let within = edits.edited.len() <= MAX_INHERITED;
-    Some(edits).filter(|_| within).and_then(Edits::finish).unwrap_or_else(|| bytes.to_vec())
+    (edits.edited.len() <= MAX_INHERITED).then(|| edits.finish().unwrap_or_else(|| bytes.to_vec()))
 }
 
 /// Whether a URI leads to the host that the reader asked, by the reading of browsers as well as by the RFC's.
@@ -160,9 +168,8 @@ fn trim(bytes: &[u8], place: Range<usize>) -> Range<usize> {
     end - bytes[place.start..end].trim_ascii_start().len()..end
 }
 
-/// Where URIs may be in a line of a playlist.
+/// Where URIs may be in a line of a playlist, without blanks around it.
 fn playlist_places(bytes: &[u8], line: Range<usize>, look: &mut impl FnMut(Range<usize>)) {
-    let line = trim(bytes, line);
     let text = &bytes[line.clone()];
     if !text.starts_with(b"#") {
         return look(line);
@@ -195,100 +202,6 @@ fn markup_off(bytes: &[u8], place: Range<usize>) -> Range<usize> {
         end -= closed.map_or(0, <[u8]>::len);
     }
     trim(bytes, start..end)
-}
-
-/// A URI without what is to be dropped; `None` when there is none of that.
-fn strip_uri(uri: &str, users: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> Option<String> {
-    if uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
-        return None;
-    }
-    // In XML an escape as in `&#38;` begins no fragment.
-    let is_hash = |at: usize| uri[at..].starts_with('#') && !uri[..at].ends_with('&');
-    let hash = uri.match_indices('#').map(|(at, _)| at).find(|&at| is_hash(at)).unwrap_or(uri.len());
-    let question = uri[..hash].find('?').unwrap_or(hash);
-    let (path, elsewhere) = match without_users(&uri[..question]) {
-        (path, elsewhere) if users => (path, elsewhere),
-        (_, elsewhere) => (Cow::Borrowed(&uri[..question]), elsewhere),
-    };
-    let query = without_parameters(&uri[question..hash], elsewhere, drop);
-    // A fragment stays: no client sends it anywhere.
-    let changed = matches!(path, Cow::Owned(_)) || matches!(query, Cow::Owned(_));
-    // A reference must not become nothing, nor a line a tag, nor a fragment an escape, for want of what stood between.
-    let mark = if question < hash && query.is_empty() && (path.is_empty() || path.ends_with('&')) { "?" } else { "" };
-    changed.then(|| [&path, mark, &query, &uri[hash..]].concat())
-}
-
-/// A path without user and password before any host in it, and whether it leads elsewhere.
-fn without_users(path: &str) -> (Cow<'_, str>, bool) {
-    let is_opaque = |(scheme, rest): (&str, &str)| is_scheme(scheme) && !rest.starts_with("//");
-    let mut elsewhere = path.split_once(':').is_some_and(is_opaque);
-    let (mut kept, mut copied, mut from) = (String::new(), 0, 0);
-    while let Some(slashes) = path[from..].find("//").map(|at| from + at) {
-        from = slashes + 2;
-        let before = &path[..slashes];
-        if !before.is_empty() && !before.ends_with(':') {
-            continue;
-        }
-        let end = path[from..].find('/').map_or(path.len(), |at| from + at);
-        elsewhere |= !path[end..].starts_with("/cache/");
-        // Other schemes give the sign before the host a meaning of their own.
-        let http = ["http:", "https:"].iter().any(|scheme| {
-            before
-                .len()
-                .checked_sub(scheme.len())
-                .and_then(|at| before.get(at..))
-                .is_some_and(|end| end.eq_ignore_ascii_case(scheme))
-        });
-        if (before.is_empty() || http)
-            && let Some(at) = path[from..end].rfind('@')
-        {
-            kept.push_str(&path[copied..from]);
-            copied = from + at + 1;
-        }
-        from = end;
-    }
-    if copied == 0 { (Cow::Borrowed(path), elsewhere) } else { (Cow::Owned(kept + &path[copied..]), elsewhere) }
-}
-
-/// A query, with the sign it begins with, without the parameters that are to be dropped.
-fn without_parameters<'a>(part: &'a str, elsewhere: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> Cow<'a, str> {
-    let Some((mark, parameters)) = part.split_at_checked(1) else { return Cow::Borrowed(part) };
-    let (mut kept, mut dropped, mut separator, mut rest) = (String::new(), false, "", parameters);
-    loop {
-        let end = rest.find('&').unwrap_or(rest.len());
-        let (name, value) = rest[..end].split_once('=').unwrap_or((&rest[..end], ""));
-        // What stands behind a second question mark was put there as a parameter, whoever may read it as one.
-        let name = name.rsplit('?').next().unwrap_or_default();
-        let parameter = Parameter { name: form(name), value: form(value), elsewhere };
-        if end > 0 && drop(&parameter) {
-            dropped = true;
-        } else if end > 0 {
-            if !kept.is_empty() {
-                kept.push_str(separator);
-            }
-            kept.push_str(&rest[..end]);
-        }
-        if end == rest.len() {
-            break;
-        }
-        rest = &rest[end..];
-        separator = ["&amp;", "&#38;", "&#x26;"].into_iter().find(|escape| rest.starts_with(escape)).unwrap_or("&");
-        rest = &rest[separator.len()..];
-    }
-    match (dropped, kept.is_empty()) {
-        (false, _) => Cow::Borrowed(part),
-        (true, true) => Cow::Owned(String::new()),
-        (true, false) => Cow::Owned([mark, &kept].concat()),
-    }
-}
-
-/// A name or value, decoded as in a form; as it stands when that is not UTF-8.
-fn form(text: &str) -> Cow<'_, str> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        return Cow::Owned(decode(&spaced).map(Cow::into_owned).unwrap_or(spaced));
-    }
-    decode(text).unwrap_or(Cow::Borrowed(text))
 }
 
 /// A copy in the making, made only when something changes. Changes come from the front to the back.
@@ -406,7 +319,7 @@ mod tests {
     }
 
     fn inherited(kind: Kind, text: &str) -> String {
-        String::from_utf8(inherit(kind, text.as_bytes(), "token=K&inherit_token=1", Some("h:8080"))).unwrap()
+        String::from_utf8(inherit(kind, text.as_bytes(), "token=K&inherit_token=1", Some("h:8080")).unwrap()).unwrap()
     }
 
     #[test]
@@ -489,7 +402,7 @@ mod tests {
             }
         }
         let text = "#EXTM3U\nhttp://h:8080/a\n";
-        assert_eq!(inherit(Kind::Playlist, text.as_bytes(), "token=K", None), text.as_bytes());
+        assert_eq!(inherit(Kind::Playlist, text.as_bytes(), "token=K", None).as_deref(), Some(text.as_bytes()));
         // Nor into what only looks like a URI.
         for line in ["#EXT-X-X:URI=a", "#EXT-X-X:XURI=\"a\"", "#EXT-X-X:URI=\"a", "# a.ts", "#EXTINF:2,URI=a", ""] {
             let text = format!("#EXTM3U\n{line}\n");
@@ -498,9 +411,11 @@ mod tests {
     }
 
     #[test]
-    fn what_would_become_huge_stays_as_it_is() {
-        let text = format!("#EXTM3U\n{}", "a\n".repeat(MAX_INHERITED / 16));
-        assert_eq!(inherited(Kind::Playlist, &text), text);
+    fn what_would_become_huge_is_not_made() {
+        let lines = |count: usize| format!("#EXTM3U\n{}", "a\n".repeat(count));
+        let made = |text: &str| inherit(Kind::Playlist, text.as_bytes(), "token=K&inherit_token=1", None);
+        assert_eq!(made(&lines(MAX_INHERITED / 16)), None);
+        assert!(made(&lines(MAX_INHERITED / 32)).is_some());
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub enum OriginError {
     /// The window of time that is asked for makes a playlist longer than any that is made.
     #[error("the window makes too long a playlist")]
     WindowTooLong,
+    /// With the reader's key on each of its URIs the playlist is longer than any that is made.
+    #[error("the playlist is too long to hand a key down")]
+    InheritTooLong,
     /// What was listed before the server began is still being read.
     #[error("the histories of playlists are still being read")]
     Starting,

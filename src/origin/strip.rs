@@ -16,7 +16,8 @@ use crate::store::Body;
 ///
 /// Out go, by `strip_credentials`: `_gda_` (Akamai's, for writing), whatever holds a key of ours under any name, and `token`; but
 /// a `token` that is none of ours stays in a URI that leads elsewhere, as to a server of content keys, which asks players for it.
-/// What only refers to a variable says no secret: each reader puts his own there (RFC 8216bis 4.4.2.3).
+/// What only refers to a variable says no secret: each reader puts his own there (RFC 8216bis 4.4.2.3). What a playlist itself gives a variable
+/// as its value is looked at as what it stands for.
 /// And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
 /// one in a CDN.
 pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
@@ -30,7 +31,9 @@ pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
         let says_something = !parameter.value.is_empty() && !is_reference(&parameter.value);
         named && says_something || holds_key(&parameter.value)
     };
-    let is_for_us = |parameter: &Parameter<'_>| !parameter.elsewhere && matches!(&*parameter.name, "ttl_seconds" | "role");
+    let is_for_us = |parameter: &Parameter<'_>| {
+        !parameter.elsewhere && !parameter.is_definition && matches!(&*parameter.name, "ttl_seconds" | "role")
+    };
     let drop = |parameter: &Parameter<'_>| {
         policy.strip_credentials && is_credential(parameter) || policy.strip_parameters && is_for_us(parameter)
     };

@@ -252,7 +252,7 @@ async fn updated(reader: Reader<'_>, found: Found) -> Result<Found, OriginError>
 /// than the stored one, of no use to anybody else. Cancel-safe.
 ///
 /// # Errors
-/// [`OriginError::Busy`], when the server is about to end.
+/// [`OriginError::InheritTooLong`]; [`OriginError::Busy`], when the server is about to end.
 pub(super) async fn inherited(reader: Reader<'_>, found: Found) -> Result<Found, OriginError> {
     let Some(query) = reader.spec.inherit else { return Ok(found) };
     let meta = found.meta();
@@ -263,7 +263,7 @@ pub(super) async fn inherited(reader: Reader<'_>, found: Found) -> Result<Found,
     let (query, host) = (Secret::new(query.expose().to_owned()), reader.spec.host.map(str::to_owned));
     let (kind, body) = (meta.kind, found.body().clone());
     let work = move || rewrite::inherit(kind, &body, query.expose(), host.as_deref());
-    let body = reader.hosted.work.of_readers.work(found.body().len(), work).await?;
+    let body = reader.hosted.work.of_readers.work(found.body().len(), work).await?.ok_or(OriginError::InheritTooLong)?;
     let entry = made::playlist(reader.hosted, &reader.object.key, meta.clone(), body);
     Ok(Found::made(entry, found.left, found.max_age).personal())
 }

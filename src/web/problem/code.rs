@@ -50,6 +50,9 @@ codes! {
     WindowTooLong "window-too-long" 400 Retry::Never, "The window of time is too long":
         "Ask for a shorter time: a playlist of the past has 16 MiB at most. When a few hours are too long, look at the EXT-X-KEY tags \
          that the encoder writes: long ones take most of it."
+    InheritTooLong "inherit-too-long" 400 Retry::Never, "The playlist is too long to hand a key down":
+        "With the key on each of its URIs the playlist would have more than 16 MiB. Have the player, or a CDN before it, send the key in a \
+         header (Authorization: Bearer KEY) in place of inherit_token, or ask for less of the playlist: ?last=1h."
     IncompleteBody "incomplete-body" 400 Retry::After(0), "The upload broke off":
         "The connection broke before the object was whole: look at the encoder's uplink and at proxies in between. When every upload \
          ends so, its Content-Length is wrong or something in between cuts it off."

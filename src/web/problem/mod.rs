@@ -169,6 +169,11 @@ impl From<OriginError> for Problem {
                 Code::WindowTooLong,
                 "a playlist of all that is between start and end would be longer than 16 MiB: ask for a shorter time",
             ),
+            OriginError::InheritTooLong => Self::new(
+                Code::InheritTooLong,
+                "with the key on each of its URIs this playlist would have more than 16 MiB: send the key in a header (Authorization: \
+                     Bearer KEY) in place of inherit_token, or ask for less of the playlist, as with last=1h",
+            ),
             OriginError::Starting => Self::new(
                 Code::Starting,
                 "the server has just started, and what playlists listed before is still being read: ask again in a moment",
