@@ -5,10 +5,13 @@
 use std::env;
 use std::fmt::Write as _;
 
+use crate::model::id::{Key, Namespace};
+use crate::origin::fuzzing::Followed;
+
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 33] = [
+const CASES: [Case; 34] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
@@ -24,6 +27,8 @@ const CASES: [Case; 33] = [
     ("history", super::history, |n| {
         format!("{PLAYLIST}{}{}", "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n", "#EXTINF:2,\na.ts\n".repeat(n))
     }),
+    // Many playlists that lie side by side and list the same: each may be a rendition of a stream with any other.
+    ("look-rounds", look_rounds, |n| numbered(n / 4, "a/{}.m3u8\n")),
     ("templates", super::versions, |n| format!("{MPD}{}{MPD_END}", "<Representation/>".repeat(n))),
     ("manifest", super::manifest, |n| {
         format!("{MPD}{}{MPD_END}", numbered(n, "<Representation id='{}'><BaseURL>a</BaseURL></Representation>"))
@@ -84,6 +89,18 @@ const DEFINE: &str = "#EXT-X-DEFINE:NAME=\"a\",VALUE=\"media/1M\"\n";
 const EMPTY_MEMBER: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const MPD: &str = "<MPD type=\"dynamic\"><Period><AdaptationSet><SegmentTemplate media='m_$RepresentationID$_$Number%02d$.m4s'/>";
 const MPD_END: &str = "</AdaptationSet></Period></MPD>\n";
+
+/// Look-rounds over streams of these names.
+fn look_rounds(names: &[u8]) {
+    let Ok(namespace) = Namespace::parse("live") else { unreachable!("it is a name") };
+    let followed = Followed::new(namespace);
+    let date = "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T20:15:00Z\n";
+    for name in String::from_utf8_lossy(names).lines() {
+        let Ok(key) = Key::parse(name) else { unreachable!("it is a key: {name}") };
+        followed.note(&key, format!("{PLAYLIST}{date}{}", "#EXTINF:2,\na.ts\n".repeat(4)).as_bytes());
+    }
+    (0..32).for_each(|_| followed.look());
+}
 
 fn numbered(count: usize, line: &str) -> String {
     (0..count).fold(String::new(), |mut text, number| {

@@ -30,17 +30,28 @@ impl Followed {
     /// Writes the next version, a moment later, and does what follows: the look-round, and a read of a name that is missing.
     pub(crate) fn write(&self, key: &Key, body: &[u8]) {
         self.clock.advance(Duration::from_millis(700));
+        self.note(key, body);
+        self.look();
+        let now = self.clock.both();
+        if let Ok(missing) = Key::parse("a/missing_7.m4s") {
+            let _ = (self.live.awaits(now, &missing), self.live.previous(&missing));
+        }
+        let _ = self.live.report(now.moment);
+    }
+
+    /// Writes the next version, and nothing else.
+    pub(crate) fn note(&self, key: &Key, body: &[u8]) {
         let object = ObjectId { namespace: self.namespace.clone(), key: key.clone() };
         let understood = understand(Kind::of(key, body), body, || self.live.imports(key));
         let etag = HeaderValue::from(body.len());
         let now = self.clock.both();
         self.live.playlist(now, &object, &understood, (&etag, now.moment + Duration::from_secs(3600)), |_| None);
+    }
+
+    /// The look-round.
+    pub(crate) fn look(&self) {
         let limits = StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(60) };
-        let _ = self.live.look(now, limits, |_| false, |_| false);
-        if let Ok(missing) = Key::parse("a/missing_7.m4s") {
-            let _ = (self.live.awaits(now, &missing), self.live.previous(&missing));
-        }
-        let _ = self.live.report(now.moment);
+        let _ = self.live.look(self.clock.both(), limits, |_| false, |_| false);
     }
 
     /// How many segments a look back at all of it has.

@@ -22,8 +22,6 @@ const OVER_BITRATE: f64 = 1.25;
 const AT_ONCE: usize = 64;
 /// It is told again after this at the earliest that streams are not followed any more.
 const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
-/// By how many target durations renditions may be apart.
-const APART: u32 = 3;
 
 impl Live {
     /// Judges every stream as of now; hands over what has happened since the last look. `here`
@@ -36,14 +34,17 @@ impl Live {
         is_read: impl Fn(&Key) -> bool,
     ) -> Vec<Event> {
         self.histories.forget_expired(now.wall);
-        let (renditions, manifests, masters, drifting, orphans) = {
+        let (mut renditions, manifests, mut masters) = {
             let mut state = self.state.lock();
             state.forget(&self.namespace, now);
             state.gaps(&self.namespace, now, &here);
             let masters: Vec<Key> = state.streams.iter().map(|(key, _)| key.clone()).collect();
-            let orphans = state.orphans(now.moment, &here, &is_read);
-            (keys(&state.renditions), keys(&state.manifests), masters, state.drifting(), orphans)
+            (keys(&state.renditions), keys(&state.manifests), masters)
         };
+        // In one order on every node.
+        renditions.sort_unstable();
+        masters.sort_unstable();
+        let (drifting, orphans) = (self.drifting(&masters), self.orphans(now.moment, &renditions, &here, &is_read));
         let mut standing = [0; Standing::ALL.len()];
         let mut oldest = Duration::ZERO;
         for some in renditions.chunks(AT_ONCE) {
@@ -219,43 +220,6 @@ impl LiveState {
             let subject = EventSubject { namespace, stream: self.streams.of(playlist).unwrap_or(playlist), playlist };
             self.events.tell(now, &subject, EventKind::Gap, detail);
         }
-    }
-
-    /// The renditions that are far behind the foremost one of their stream, and in which words.
-    fn drifting(&self) -> std::collections::HashMap<Key, String> {
-        let mut drifting = std::collections::HashMap::new();
-        let mut masters: Vec<_> = self.streams.iter().collect();
-        // In one order on every node: of several that name a playlist the first one counts.
-        masters.sort_unstable_by_key(|(key, _)| *key);
-        for (_, master) in masters {
-            let alive: Vec<(&Key, &FollowedRendition)> = master
-                .children
-                .iter()
-                // Lists of key frames, pictures and words go at a pace of their own.
-                .filter(|child| matches!(child.kind, "variant" | "audio" | "video"))
-                .filter_map(|child| Some((&child.key, self.renditions.get(&child.key)?)))
-                .filter(|(_, rendition)| rendition.standing == Standing::Live)
-                .collect();
-            let by_date = alive.iter().all(|(_, rendition)| rendition.edge.is_some());
-            let foremost_edge = alive.iter().filter_map(|(_, rendition)| rendition.edge).max();
-            let foremost_lag = alive.iter().filter_map(|(_, rendition)| rendition.pace.lag_ms()).min();
-            for &(key, rendition) in &alive {
-                let behind = if by_date {
-                    foremost_edge.zip(rendition.edge).map(|(foremost, own)| foremost.since(own))
-                } else {
-                    let lags = foremost_lag.zip(rendition.pace.lag_ms());
-                    lags.map(|(foremost, own)| Duration::from_millis(own.saturating_sub(foremost).max(0).cast_unsigned()))
-                };
-                let behind =
-                    behind.filter(|span| *span > rendition.target * APART).map(|span| format!("{:.1} s", span.as_secs_f64()));
-                if let Some(behind) = behind {
-                    let words =
-                        format!("it is {behind} behind the foremost rendition of its stream: players that switch will jump");
-                    drifting.entry(key.clone()).or_insert(words);
-                }
-            }
-        }
-        drifting
     }
 }
 

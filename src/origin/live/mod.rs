@@ -19,6 +19,7 @@ mod arrivals;
 mod blocking;
 mod dash;
 mod date_ranges;
+mod drifting;
 mod event;
 mod folders;
 mod follow;

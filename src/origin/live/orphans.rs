@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::lines;
 use super::rendition::FollowedRendition;
 use super::state::LiveState;
+use super::{Live, lines};
 use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::liveness::Standing;
@@ -24,6 +24,8 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 const ALIKE_FOR: Duration = Duration::from_secs(10);
 /// With so many that come behind it by name each is compared: renditions have names that are much the same.
 const NEIGHBOURS: usize = 8;
+/// How many are looked at between two times at which others may have the lock.
+const AT_ONCE: usize = 64;
 /// By so many milliseconds dates may be apart that were counted from others.
 const SAME_DATE_MS: u64 = 3;
 
@@ -40,14 +42,8 @@ impl LiveState {
         }
     }
 
-    /// The media playlists that miss the multivariant one which should name them, and what to say of each. `is_read` tells whether
-    /// somebody has read what is stored under a key.
-    pub(super) fn orphans(
-        &mut self,
-        now: Moment,
-        here: impl Fn(&Key) -> bool,
-        is_read: impl Fn(&Key) -> bool,
-    ) -> HashMap<Key, String> {
+    /// Those of playlists that were asked for often and are not here, by their names, and what to say of each.
+    fn asked_in_vain(&mut self, now: Moment, here: impl Fn(&Key) -> bool) -> HashMap<Key, String> {
         self.asked.retain(|key, (_, last)| now.since(*last) < FORGOTTEN && !here(key));
         let missed = self.asked.iter().filter(|(_, (count, _))| *count >= ASKED).map(|(key, _)| key);
         let of = |missed: &Key| {
@@ -60,58 +56,87 @@ impl LiveState {
                 .map(|name| (name.clone(), asked_words(missed)))
                 .collect::<Vec<_>>()
         };
-        let mut orphans: HashMap<Key, String> = missed.flat_map(of).collect();
-        let pairs = self.alike(is_read);
-        for (key, rendition) in &mut self.renditions {
-            rendition.alike_since = pairs.contains_key(key).then(|| rendition.alike_since.unwrap_or(now));
-        }
-        let is_settled = |rendition: &&FollowedRendition| {
-            rendition.alike_since.is_some_and(|since| now.since(since) >= ALIKE_FOR.max(rendition.target * 3))
-        };
-        for (key, other) in &pairs {
-            let Some(rendition) = self.renditions.get(key).filter(is_settled) else { continue };
-            let enough = if rendition.edge.is_some() { 1 } else { ASKED };
-            let is_theirs = |asked: &Key| {
-                let asked = folder(asked.as_str());
-                asked == folder(key.as_str()) || Some(asked) == above(folder(key.as_str()))
-            };
-            let missed = self.asked.iter().find(|(asked, (count, _))| *count >= enough && is_theirs(asked));
-            let words = match missed {
-                Some((missed, _)) => asked_words(missed),
-                None if rendition.edge.is_some() && !rendition.is_read => unasked_words(other),
-                None => continue,
-            };
-            orphans.entry(key.clone()).or_insert(words);
-        }
-        orphans
+        missed.flat_map(of).collect()
     }
 
-    /// Renditions of one stream that no multivariant playlist names, each with another one of it.
-    fn alike(&mut self, is_read: impl Fn(&Key) -> bool) -> HashMap<Key, Key> {
-        let is_lone = |(key, rendition): &(&Key, &FollowedRendition)| {
-            rendition.standing == Standing::Live && !rendition.is_unread && self.streams.of(key).is_none()
-        };
-        let mut lone: Vec<(&Key, &FollowedRendition)> = self.renditions.iter().filter(is_lone).collect();
-        lone.sort_unstable_by_key(|(key, _)| *key);
-        let mut pairs: HashMap<Key, Key> = HashMap::new();
-        let mut read = Vec::new();
-        for (at, (key, rendition)) in lone.iter().enumerate() {
-            let behind = lone[at + 1..].iter().take(NEIGHBOURS);
-            for (other, beside) in behind.filter(|(other, beside)| are_siblings(key, other) && are_alike(rendition, beside)) {
-                // Who reads one has the others from where he has that.
-                if [(key, rendition), (other, beside)].iter().any(|(key, rendition)| rendition.is_read || is_read(key)) {
-                    read.extend([(*key).clone(), (*other).clone()]);
+    /// Whether it goes on, and no multivariant playlist names it.
+    fn is_lone(&self, key: &Key) -> bool {
+        let goes_on = |rendition: &FollowedRendition| rendition.standing == Standing::Live && !rendition.is_unread;
+        self.renditions.get(key).is_some_and(goes_on) && self.streams.of(key).is_none()
+    }
+
+    /// Holds the playlist at this place against those behind it, and notes which of them are renditions of one stream.
+    fn compare(&mut self, lone: &[Key], at: usize, is_read: impl Fn(&Key) -> bool, pairs: &mut HashMap<Key, Key>) {
+        let key = &lone[at];
+        for other in lone[at + 1..].iter().take(NEIGHBOURS).filter(|other| are_siblings(key, other)) {
+            let (Some(one), Some(beside)) = (self.renditions.get(key), self.renditions.get(other)) else { continue };
+            if !are_alike(one, beside) {
+                continue;
+            }
+            // Who reads one has the others from where he has that.
+            if one.is_read || beside.is_read || is_read(key) || is_read(other) {
+                for key in [key, other] {
+                    self.renditions.entry(key.clone()).and_modify(|rendition| rendition.is_read = true);
                 }
-                pairs.entry((*key).clone()).or_insert_with(|| (*other).clone());
-                pairs.entry((*other).clone()).or_insert_with(|| (*key).clone());
+            }
+            pairs.entry(key.clone()).or_insert_with(|| other.clone());
+            pairs.entry(other.clone()).or_insert_with(|| key.clone());
+        }
+    }
+
+    /// What to say of a rendition that goes with this other one, if that lasts for as long as it has to. `now`: they do.
+    fn orphaned(&mut self, key: &Key, other: Option<&Key>, now: Moment) -> Option<String> {
+        let rendition = self.renditions.get_mut(key)?;
+        rendition.alike_since = other.map(|_| rendition.alike_since.unwrap_or(now));
+        let (other, since) = (other?, rendition.alike_since?);
+        if now.since(since) < ALIKE_FOR.max(rendition.target * 3) {
+            return None;
+        }
+        let enough = if rendition.edge.is_some() { 1 } else { ASKED };
+        let is_theirs = |asked: &Key| {
+            let asked = folder(asked.as_str());
+            asked == folder(key.as_str()) || Some(asked) == above(folder(key.as_str()))
+        };
+        let missed =
+            self.asked.iter().filter(|(asked, (count, _))| *count >= enough && is_theirs(asked)).map(|(key, _)| key).min();
+        match missed {
+            Some(missed) => Some(asked_words(missed)),
+            None => (rendition.edge.is_some() && !rendition.is_read).then(|| unasked_words(other)),
+        }
+    }
+}
+
+impl Live {
+    /// Of all these, in the order of their names: the media playlists that miss the multivariant one which should name them, and what to say
+    /// of each. `is_read` tells whether somebody has read what is stored under a key. The lock is taken for a few at a time: what is done
+    /// under it at once does not grow with how many there are.
+    pub(super) fn orphans(
+        &self,
+        now: Moment,
+        renditions: &[Key],
+        here: impl Fn(&Key) -> bool,
+        is_read: impl Fn(&Key) -> bool,
+    ) -> HashMap<Key, String> {
+        let mut orphans = self.state.lock().asked_in_vain(now, here);
+        let mut lone: Vec<Key> = Vec::new();
+        for some in renditions.chunks(AT_ONCE) {
+            let state = self.state.lock();
+            lone.extend(some.iter().filter(|key| state.is_lone(key)).cloned());
+        }
+        let mut pairs = HashMap::new();
+        for first in (0..lone.len()).step_by(AT_ONCE) {
+            let mut state = self.state.lock();
+            (first..lone.len().min(first + AT_ONCE)).for_each(|at| state.compare(&lone, at, &is_read, &mut pairs));
+        }
+        for some in renditions.chunks(AT_ONCE) {
+            let mut state = self.state.lock();
+            for key in some {
+                if let Some(words) = state.orphaned(key, pairs.get(key), now) {
+                    orphans.entry(key.clone()).or_insert(words);
+                }
             }
         }
-        for key in read {
-            if let Some(rendition) = self.renditions.get_mut(&key) {
-                rendition.is_read = true;
-            }
-        }
-        pairs
+        orphans
     }
 }
 
