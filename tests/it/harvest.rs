@@ -631,3 +631,28 @@ fn an_order_names_what_it_leaves_out() {
         "{done}"
     );
 }
+
+#[test]
+fn a_recording_says_what_is_missing_in_it() {
+    let (origin, recordings, folder) = recorder("");
+    for number in [0, 1, 4, 5, 7] {
+        origin.store(&format!("v/{number}.ts"), "media");
+    }
+    let listed: String = (0..8).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    let date = "#EXT-X-PROGRAM-DATE-TIME:2026-01-02T20:15:00Z\n";
+    origin.store("v/p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{date}{listed}#EXT-X-ENDLIST\n"));
+    let times = [
+        "playlist.m3u8: 2 segments, 2026-01-02T20:15:04.000Z to 2026-01-02T20:15:08.000Z",
+        "playlist.m3u8: 1 segment, 2026-01-02T20:15:12.000Z to 2026-01-02T20:15:14.000Z",
+    ];
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "v/p.m3u8", "out": "one"}));
+    assert_eq!((&done["state"], &done["gaps"], &done["gap_times"]), (&json!("done"), &json!(3), &json!(times)), "{done}");
+    let copy = fs::read_to_string(recordings.join("one/playlist.m3u8")).unwrap();
+    assert_eq!(copy.matches("#EXT-X-GAP\n").count(), 3, "{copy}");
+    let out = folder.path().join("two");
+    let base = format!("http://{}{}", origin.address, origin.path("v/p.m3u8"));
+    let run = command(&[&base, "--out", out.to_str().unwrap()], &origin.player, &[]);
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert!(run.status.success() && said.contains("5 files") && said.contains("; 3 segments are gaps in it\n"), "{said}");
+    assert!(times.iter().all(|time| said.contains(&format!("  gap: {time}\n"))), "{said}");
+}

@@ -109,13 +109,22 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     })?;
     let (copied, kept, bytes) =
         (CopyCounts::read(&counts.copied), CopyCounts::read(&counts.kept), CopyCounts::read(&counts.bytes));
+    let gaps = CopyCounts::read(&counts.gaps);
     print(&format!(
-        "{}: {} files, {} copied{}",
+        "{}: {} files, {} copied{}{}",
         harvest.sink.name(&name),
         copied + kept,
         Size(bytes),
-        if kept > 0 { format!(", {kept} were here already") } else { String::new() }
+        if kept > 0 { format!(", {kept} were here already") } else { String::new() },
+        match gaps {
+            0 => String::new(),
+            1 => "; 1 segment is a gap in it".to_owned(),
+            _ => format!("; {gaps} segments are gaps in it"),
+        }
     ))?;
+    for gap in counts.gap_times.lock().iter() {
+        print(&format!("  gap: {gap}"))?;
+    }
     for left_out in counts.left_out.lock().iter() {
         print(&format!("  left out: {left_out}"))?;
     }

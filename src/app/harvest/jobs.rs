@@ -259,7 +259,7 @@ impl Inner {
             Some(Ok(playlist)) => {
                 job.end(JobState::Done { at, playlist });
                 let (files, bytes) = (job.counts.done(), CopyCounts::read(&job.counts.bytes));
-                tracing::info!(id = job.id, files, bytes, "harvest done");
+                tracing::info!(id = job.id, files, bytes, gaps = CopyCounts::read(&job.counts.gaps), "harvest done");
             }
             Some(Err(error)) => {
                 let error = format!("{error:#}");
@@ -352,6 +352,8 @@ impl Job {
             missing: CopyCounts::read(&counts.missing),
             missing_files: counts.named.lock().clone(),
             left_out: counts.left_out.lock().clone(),
+            gaps: CopyCounts::read(&counts.gaps),
+            gap_times: counts.gap_times.lock().clone(),
             error,
             ordered: self.at.to_string(),
             ended: ended.map(|at| at.to_string()),

@@ -94,6 +94,9 @@ struct CopyCounts {
     named: Mutex<Vec<String>>,
     /// The first media playlists that were named and have nothing in the window.
     left_out: Mutex<Vec<String>>,
+    /// Segments that the recording marks as missing (EXT-X-GAP), and the first stretches of them: in which playlist, and when.
+    gaps: AtomicU64,
+    gap_times: Mutex<Vec<String>>,
 }
 
 impl CopyCounts {
@@ -114,6 +117,17 @@ impl CopyCounts {
         let mut left_out = self.left_out.lock();
         if left_out.len() < NAMED {
             left_out.push(what);
+        }
+    }
+
+    /// What a playlist of the recording marks as missing.
+    fn mark(&self, plan: &MediaCopy) {
+        let mut times = self.gap_times.lock();
+        for gap in &plan.gaps {
+            Self::add(&self.gaps, gap.segments);
+            if times.len() < NAMED {
+                times.push(format!("{}: {gap}", playlist_of(plan)));
+            }
         }
     }
 
@@ -223,6 +237,7 @@ impl Harvest {
         for name in &replaced {
             self.sink.delete(name).await?;
         }
+        plans.iter().for_each(|plan| self.counts.mark(plan));
         let total = plans.iter().map(|plan| plan.pieces.len()).sum::<usize>();
         CopyCounts::add(&self.counts.total, total as u64);
         let pieces = plans.iter().flat_map(|plan| &plan.pieces).map(|piece| piece.path.clone());

@@ -1,6 +1,8 @@
 //! Playlists as they come from the server -> playlists of files beside them.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::time::Duration;
 
 use anyhow::bail;
 
@@ -9,6 +11,7 @@ use crate::app::client::Url;
 use crate::hls::history::NO_URI;
 use crate::hls::playlist::{self, ByteRange, Media, Playlist};
 use crate::hls::renditions::{Choice, choose, uri};
+use crate::model::clock::WallTime;
 
 /// What is to be copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,48 @@ pub(super) struct MediaCopy {
     pub(super) folder: String,
     pub(super) text: String,
     pub(super) pieces: Vec<Piece>,
+    pub(super) gaps: Vec<GapSpan>,
+}
+
+/// Segments one after the other of which nothing is there (EXT-X-GAP).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GapSpan {
+    pub(super) segments: u64,
+    /// When they begin, where the encoder has said it.
+    begins: Option<WallTime>,
+    /// How far into the recording that is.
+    offset: Duration,
+    length: Duration,
+}
+
+impl fmt::Display for GapSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segments, begins, offset, length } = *self;
+        write!(f, "{segments} segment{}, ", if segments == 1 { "" } else { "s" })?;
+        match begins {
+            Some(begins) => write!(f, "{begins} to {}", begins + length),
+            None => write!(f, "from {:.1} s to {:.1} s into it", offset.as_secs_f64(), (offset + length).as_secs_f64()),
+        }
+    }
+}
+
+/// The gaps that a media playlist states, oldest first.
+fn gaps(media: &Media) -> Vec<GapSpan> {
+    let (mut gaps, mut offset, mut date, mut is_open) = (Vec::<GapSpan>::new(), Duration::ZERO, None, false);
+    for segment in &media.segments {
+        date = segment.program_date_time.or(date);
+        match gaps.last_mut().filter(|_| is_open) {
+            Some(gap) if segment.gap => {
+                (gap.segments, gap.length) = (gap.segments + 1, gap.length.saturating_add(segment.duration))
+            }
+            _ if segment.gap => gaps.push(GapSpan { segments: 1, begins: date, offset, length: segment.duration }),
+            _ => {}
+        }
+        is_open = segment.gap;
+        offset = offset.saturating_add(segment.duration);
+        date = date.map(|date| date + segment.duration);
+    }
+    gaps
 }
 
 /// The line with its `URI="…"` replaced, if there is one and something to put there.
@@ -132,7 +177,7 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
         out += &line;
         out.push('\n');
     }
-    Ok(MediaCopy { url: url.clone(), folder: names.folder, text: out, pieces: names.pieces })
+    Ok(MediaCopy { url: url.clone(), folder: names.folder, text: out, pieces: names.pieces, gaps: gaps(&media) })
 }
 
 /// Names of files, each once in its folder.
@@ -209,6 +254,31 @@ mod tests {
         assert!(super::plan(&text.replace("#EXT-X-ENDLIST\n", ""), &url, String::new(), true).is_err());
         let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n";
         assert!(is_multivariant(master) && !is_multivariant(text));
+    }
+
+    #[test]
+    fn gaps_are_told_by_their_dates_or_by_how_far_into_it_they_are() {
+        let url = Url::parse("http://h/cache/live/p.m3u8").unwrap();
+        let told = |dates: [&str; 6]| {
+            let segment = |(number, date): (usize, &str)| {
+                let date = if date.is_empty() { String::new() } else { format!("#EXT-X-PROGRAM-DATE-TIME:{date}\n") };
+                let gap = if [1, 2, 5].contains(&number) { "#EXT-X-GAP\n" } else { "" };
+                format!("{date}{gap}#EXTINF:2,\n{number}.ts\n")
+            };
+            let listed: String = dates.into_iter().enumerate().map(segment).collect();
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n");
+            let gaps = super::plan(&text, &url, String::new(), false).unwrap().gaps;
+            gaps.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let dated = told(["2026-01-02T20:15:00Z", "", "", "", "2026-01-02T20:16:00Z", ""]);
+        assert_eq!(
+            dated,
+            [
+                "2 segments, 2026-01-02T20:15:02.000Z to 2026-01-02T20:15:06.000Z",
+                "1 segment, 2026-01-02T20:16:02.000Z to 2026-01-02T20:16:04.000Z"
+            ]
+        );
+        assert_eq!(told([""; 6]), ["2 segments, from 2.0 s to 6.0 s into it", "1 segment, from 10.0 s to 12.0 s into it"]);
     }
 
     #[test]

@@ -77,6 +77,10 @@ pub struct Progress {
     pub missing_files: Vec<String>,
     /// The first of the media playlists that are named and have nothing in the window, each with the reason.
     pub left_out: Vec<String>,
+    /// How many segments the recording marks as missing (EXT-X-GAP): nothing was there to be copied.
+    pub gaps: u64,
+    /// The first stretches of these: in which playlist of the recording, and when.
+    pub gap_times: Vec<String>,
     /// Why it failed.
     pub error: Option<String>,
     /// When it was ordered, RFC 3339.
