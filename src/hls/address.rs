@@ -62,3 +62,26 @@ pub(super) fn fill(template: &str, id: &str, bandwidth: u64) -> String {
     }
     filled + rest
 }
+
+/// A template with what changes from segment to segment put in; `None`: it asks for what is not known.
+pub(super) fn seat(template: &str, number: u64, time: Option<u64>) -> Option<String> {
+    let (mut seated, mut rest) = (String::new(), template);
+    while let Some((before, after)) = rest.split_once('$') {
+        seated.push_str(before);
+        // What was `$$` stands alone by now.
+        let Some((identifier, behind)) = after.split_once('$') else {
+            rest = &rest[before.len()..];
+            break;
+        };
+        let (name, format) = identifier.split_once('%').unwrap_or((identifier, "01d"));
+        let width: usize = format.strip_prefix('0')?.strip_suffix('d')?.parse().ok()?;
+        let value = match name {
+            "Number" => number,
+            "Time" => time?,
+            _ => return None,
+        };
+        seated.push_str(&format!("{value:0width$}", width = width.min(32)));
+        rest = behind;
+    }
+    Some(seated + rest)
+}

@@ -20,6 +20,7 @@ mod marks;
 pub mod mpd;
 mod parameters;
 pub mod playlist;
+mod presentation;
 pub mod renditions;
 pub mod rewrite;
 #[cfg(test)]

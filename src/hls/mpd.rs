@@ -1,69 +1,20 @@
 //! DASH manifests (MPD, ISO/IEC 23009-1): what health and leases need of one. The only module that knows `quick_xml`.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::time::Duration;
 
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::address::{AddressRoom, MAX_URI, fill, join};
+use super::address::{AddressRoom, MAX_URI};
 use super::fault::{Fault, Wrong};
-use super::xsd::{MAX_SECONDS, duration};
-use crate::model::clock::WallTime;
+use super::presentation::Inherited;
+pub use super::presentation::{Manifest, Representation};
 
 /// How many representations of one manifest are read, over all its periods.
 const MAX_REPRESENTATIONS: usize = 4096;
 /// How deep periods, adaptation sets and representations are nested in each other at most: three, if all is well.
 const MAX_DEPTH: usize = 8;
-
-/// A manifest.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Manifest {
-    /// It will change: `type="dynamic"`.
-    pub dynamic: bool,
-    /// When the presentation began, or begins.
-    pub availability_start: Option<WallTime>,
-    /// When nothing of it is available any more.
-    pub availability_end: Option<WallTime>,
-    /// How long it is, if that is known by now.
-    pub presentation_duration: Option<Duration>,
-    /// When this version was made.
-    pub publish_time: Option<WallTime>,
-    /// How often players ask for a new version.
-    pub minimum_update_period: Option<Duration>,
-    /// How far back players may go.
-    pub time_shift_buffer_depth: Option<Duration>,
-    /// The longest segment.
-    pub max_segment_duration: Option<Duration>,
-    /// The initialisation segments, each once: URIs relative to the manifest, with every base URL and identifier put in.
-    pub initializations: Vec<String>,
-    /// The representations of all periods, in their order.
-    pub representations: Vec<Representation>,
-    /// What is wrong with it, though it reads.
-    pub faults: Vec<Fault>,
-}
-
-/// One encoding of a content.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Representation {
-    /// Its identifier.
-    pub id: Arc<str>,
-    /// The rate announced, in bits a second.
-    pub bandwidth: Option<u64>,
-    /// The codecs (RFC 6381), its own or its adaptation set's.
-    pub codecs: Option<Arc<str>>,
-    /// The template of its segments' URIs, relative to the manifest; `$Number$` and `$Time$` are left in it. The same text for all
-    /// that have the same one.
-    pub media: Option<Arc<str>>,
-    /// How long a segment is, the longest of those listed: `@duration`, or `S@d` of the timeline (ISO/IEC 23009-1 5.3.9.2, 5.3.9.6).
-    pub segment: Option<Duration>,
-    /// The last segment of a list, for those that are not made of a template, relative to the manifest.
-    pub newest: Option<String>,
-    /// The period it is in, counted from 0.
-    pub period: usize,
-}
 
 /// Reads a manifest. Tolerant: what can be understood is kept.
 ///
@@ -93,7 +44,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
                 match name.as_ref() {
                     "MPD" => {
                         is_mpd = true;
-                        manifest.head(&element);
+                        each_attribute(&element, |name, value| manifest.head(name, value));
                     }
                     "Period" | "AdaptationSet" | "Representation" => {
                         if levels.len() > MAX_DEPTH || manifest.representations.len() >= MAX_REPRESENTATIONS {
@@ -101,7 +52,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
                         }
                         let mut level = levels.last().cloned().unwrap_or_default();
                         level.has_base = false;
-                        level.open(&element);
+                        each_attribute(&element, |name, value| level.open(name, value));
                         if name.as_ref() == "Period" {
                             periods += 1;
                             level.period = periods - 1;
@@ -114,7 +65,9 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
                     }
                     "SegmentTemplate" | "SegmentList" | "SegmentTimeline" | "S" | "SegmentURL" | "Initialization" => {
                         if let Some(level) = levels.last_mut() {
-                            level.segments(name.as_ref(), &element);
+                            level.segments(name.as_ref());
+                            each_attribute(&element, |attribute, value| level.attribute(name.as_ref(), attribute, value));
+                            level.segments_end(name.as_ref());
                         }
                     }
                     "BaseURL" if !is_empty => base = Some(String::new()),
@@ -157,147 +110,6 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Fault> {
         manifest.faults.push(Fault { line: 1, what: Wrong::NoRepresentation });
     }
     Ok(manifest)
-}
-
-impl Manifest {
-    fn head(&mut self, element: &BytesStart<'_>) {
-        each_attribute(element, |name, value| match name {
-            "type" => self.dynamic = value == "dynamic",
-            "availabilityStartTime" => self.availability_start = WallTime::parse(value),
-            "availabilityEndTime" => self.availability_end = WallTime::parse(value),
-            "mediaPresentationDuration" => self.presentation_duration = duration(value),
-            "publishTime" => self.publish_time = WallTime::parse(value),
-            "minimumUpdatePeriod" => self.minimum_update_period = duration(value),
-            "timeShiftBufferDepth" => self.time_shift_buffer_depth = duration(value),
-            "maxSegmentDuration" => self.max_segment_duration = duration(value),
-            _ => {}
-        });
-    }
-}
-
-/// What is in force within an element: its own, and what it has from those around it. Texts are shared with those, for elements are
-/// many and short.
-#[derive(Clone, Debug, Default)]
-struct Inherited {
-    base: Arc<str>,
-    has_base: bool,
-    initialization: Option<Arc<str>>,
-    media: Option<Arc<str>>,
-    id: Arc<str>,
-    bandwidth: Option<u64>,
-    codecs: Option<Arc<str>>,
-    period: usize,
-    /// Of these a second is made.
-    timescale: Option<u64>,
-    /// How many of them a segment lasts.
-    ticks: Option<u64>,
-    /// The same of the longest one that a timeline lists.
-    longest: Option<u64>,
-    /// The last one of a list, as it is written.
-    newest: String,
-}
-
-impl Inherited {
-    fn open(&mut self, element: &BytesStart<'_>) {
-        each_attribute(element, |name, value| match name {
-            "id" if value.len() <= MAX_URI => self.id = value.into(),
-            "bandwidth" => self.bandwidth = value.parse().ok(),
-            "codecs" if value.len() <= MAX_URI => self.codecs = Some(value.into()),
-            _ => {}
-        });
-    }
-
-    /// What an element that tells of segments says: where they are, and how long.
-    fn segments(&mut self, element_name: &str, element: &BytesStart<'_>) {
-        if element_name == "SegmentTimeline" {
-            self.longest = None;
-        }
-        each_attribute(element, |name, value| {
-            let uri = || Some(value).filter(|uri| uri.len() <= MAX_URI);
-            match (element_name, name) {
-                ("SegmentTemplate", "initialization") | ("Initialization", "sourceURL") => {
-                    self.initialization = uri().map(Arc::from);
-                }
-                ("SegmentTemplate", "media") => self.media = uri().map(Arc::from),
-                ("SegmentURL", "media") => {
-                    self.newest.clear();
-                    self.newest.push_str(uri().unwrap_or_default());
-                }
-                ("SegmentTemplate" | "SegmentList", "timescale") => self.timescale = value.parse().ok(),
-                ("SegmentTemplate" | "SegmentList", "duration") => self.ticks = value.parse().ok(),
-                ("S", "d") => self.longest = self.longest.max(value.parse().ok()),
-                _ => {}
-            }
-        });
-    }
-
-    /// How long a segment is.
-    fn segment(&self) -> Option<Duration> {
-        let timescale = self.timescale.unwrap_or(1);
-        #[expect(clippy::cast_precision_loss, reason = "to a few nanoseconds is exact enough")]
-        let seconds = self.longest.or(self.ticks)? as f64 / timescale as f64;
-        (seconds > 0.0 && seconds <= MAX_SECONDS).then(|| Duration::from_secs_f64(seconds))
-    }
-
-    fn set_base(&mut self, base: &str) {
-        if !std::mem::replace(&mut self.has_base, true)
-            && let Some(base) = join(&self.base, base)
-        {
-            self.base = base.into();
-        }
-    }
-
-    fn newest(&self, room: &mut AddressRoom) -> Option<String> {
-        let newest = Some(&self.newest).filter(|newest| !newest.is_empty())?;
-        join(&self.base, newest).filter(|newest| room.take(newest.len()))
-    }
-
-    /// A representation has ended. `room`: this many bytes of addresses may be kept still.
-    fn close(self, manifest: &mut Manifest, room: &mut AddressRoom) {
-        let representation = Representation {
-            id: Arc::clone(&self.id),
-            bandwidth: self.bandwidth,
-            codecs: self.codecs.clone(),
-            media: None,
-            segment: self.segment(),
-            newest: self.newest(room),
-            period: self.period,
-        };
-        // Most have what the one before them had, and it says nothing of themselves: then it is not made again.
-        let of = [Some(&self.base), self.initialization.as_ref(), self.media.as_ref()].map(|text| text.cloned());
-        let names_itself = |uri: &Arc<str>| uri.contains("$RepresentationID") || uri.contains("$Bandwidth");
-        let same = |(one, other): (&Option<Arc<str>>, &Option<Arc<str>>)| match (one, other) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        if room.last.as_ref().is_some_and(|last| last.iter().zip(&of).all(same))
-            && let Some(last) = manifest.representations.last()
-        {
-            let media = last.media.clone();
-            manifest.representations.push(Representation { media, ..representation });
-            return;
-        }
-        let is_same_for_all = !self.initialization.iter().chain(&self.media).any(names_itself);
-        room.last = is_same_for_all.then_some(of);
-        let bandwidth = self.bandwidth.unwrap_or_default();
-        let address = |uri: &Option<Arc<str>>| {
-            uri.as_ref().and_then(|uri| join(&self.base, &fill(uri, &self.id, bandwidth))).filter(|uri| uri.len() <= MAX_URI)
-        };
-        let initialization = address(&self.initialization);
-        // Periods repeat their representations.
-        if let Some(initialization) = initialization
-            && !manifest.initializations.iter().rev().take(64).any(|known| *known == initialization)
-            && room.take(initialization.len())
-        {
-            manifest.initializations.push(initialization);
-        }
-        let last = manifest.representations.last().and_then(|last| last.media.as_ref());
-        let media = address(&self.media).and_then(|media| match last.filter(|last| ***last == *media) {
-            Some(last) => Some(Arc::clone(last)),
-            None => room.take(media.len()).then(|| media.into()),
-        });
-        manifest.representations.push(Representation { media, ..representation });
-    }
 }
 
 fn push(base: Option<&mut String>, piece: &str) {
@@ -408,8 +220,12 @@ pub(super) fn places(bytes: &[u8], own: impl Fn(&str) -> bool) -> Vec<Range<usiz
 
 #[cfg(test)]
 mod tests {
-    use super::super::address::{ROOM_PER_BYTE, SHORTEST_ROOM};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::address::{ROOM_PER_BYTE, SHORTEST_ROOM, fill, join};
     use super::*;
+    use crate::model::clock::WallTime;
     use proptest::prelude::{any, proptest};
 
     const LIVE: &str = r#"<?xml version="1.0" encoding="utf-8"?>

@@ -67,7 +67,7 @@ impl Address {
         let namespace = url.path().strip_prefix("/cache/").and_then(|rest| rest.split('/').next());
         let namespace = namespace.filter(|name| !name.is_empty()).map(str::to_owned);
         let last = url.path().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-        let is_playlist = last.ends_with(".m3u8") || last.ends_with(".m3u");
+        let is_playlist = [".m3u8", ".m3u", ".mpd"].iter().any(|ending| last.ends_with(ending));
         let key = if namespace.is_some() || !is_playlist { take_key(&mut url) } else { None };
         if is_playlist {
             let base = url.join("./").map_err(|error| error.to_string())?;
@@ -246,6 +246,7 @@ mod tests {
                 Some("live"),
             ),
             ("https://h/path/?q=1", "https://h/path/", None, None),
+            ("https://h/cache/live/a.mpd", "https://h/cache/live/", Some("https://h/cache/live/a.mpd"), Some("live")),
             ("https://h/show/INDEX.M3U8", "https://h/show/", Some("https://h/show/INDEX.M3U8"), None),
         ] {
             let address = Address::parse(text).unwrap();

@@ -1,6 +1,6 @@
 //! `springhead doctor`: the way of a stream walked step by step, from the server's name to the live point, then through the CDN.
 //!
-//! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`segments`] and [`media`] what they list,
+//! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`manifest`] an MPD, [`segments`] and [`media`] what they list,
 //! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] what is said. How a
 //! server is asked is [`client`](super::client)'s.
 //!
@@ -9,6 +9,7 @@
 mod access;
 mod cdn;
 mod fitness;
+mod manifest;
 mod media;
 mod reach;
 mod report;
@@ -158,7 +159,9 @@ async fn examine(plan: &Plan, report: &mut Report) {
     let through = match (&plan.cdn, &origin) {
         (Some(cdn), Some(origin)) => examine_cdn(plan, cdn, origin, report).await,
         (Some(cdn), None) => {
-            report.title(&format!("cdn {}: not looked at, because the origin has nothing to compare with", redacted(&cdn.base)));
+            let why =
+                "not looked at: of the origin there is nothing to compare with, or it is an MPD, which is looked at there alone";
+            report.title(&format!("cdn {}: {why}", redacted(&cdn.base)));
             None
         }
         (None, _) => None,
@@ -234,6 +237,10 @@ async fn examine_origin(plan: &Plan, report: &mut Report) -> Option<Stream> {
             return None;
         }
     };
+    if manifest::is_one(&url, &answer) {
+        manifest::examine(server, &url, &answer, plan.watch, report).await;
+        return None;
+    }
     let stream = walk::walk(server, url, answer, report, async |url, answer| walk::withheld(server, url, answer)).await?;
     let mut samples = Vec::new();
     for child in &stream.children {

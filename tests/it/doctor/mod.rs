@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use serde_json::Value;
+use springhead::model::clock::Clock;
 
 use self::proxy::Proxy;
 use self::stream::{Fault, Stream};
@@ -480,5 +481,53 @@ fn what_can_not_be_reached_or_makes_no_sense_is_said() {
         let output = Command::new(BINARY).arg("doctor").args(wrong).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
         assert!(!String::from_utf8(output.stderr).unwrap().contains("pa55word"));
+    }
+}
+
+/// Boxes of ISO media, with nothing in them.
+fn boxes(names: &[&str]) -> Vec<u8> {
+    names.iter().flat_map(|name| [&12_u32.to_be_bytes()[..], name.as_bytes(), &[0; 4]].concat()).collect()
+}
+
+#[test]
+fn an_mpd_is_looked_at_as_far_as_that_goes() {
+    let origin = Origin::start();
+    let base = format!("http://{}", origin.address);
+    // Segments of a second, called by the clock: they begin a hundred seconds ago, and those of the next minute are here already.
+    let begun = Clock::system().wall() - Duration::from_secs(100);
+    let mpd = |name: &str| {
+        format!(
+            "<MPD type='dynamic' availabilityStartTime='{begun}' minimumUpdatePeriod='PT10S'><Period><AdaptationSet>\
+             <SegmentTemplate duration='1' initialization='{name}-init.mp4' media='{name}-$Number$.m4s'/><Representation id='v'/>\
+             </AdaptationSet></Period></MPD>"
+        )
+    };
+    origin.store("ch/whole.mpd", mpd("whole"));
+    origin.store("ch/whole-init.mp4", boxes(&["ftyp", "moov"]));
+    for number in 90..190 {
+        origin.store(&format!("ch/whole-{number}.m4s"), boxes(&["styp", "moof", "mdat"]));
+    }
+    let whole = doctor(&origin.player, &[&format!("{base}/cache/{NAMESPACE}/ch/whole.mpd"), "--watch", "2s"]);
+    for (step, words) in [
+        ("manifest", "an MPD, live (dynamic): 1 representations in 1 periods, segments of 1.000 s"),
+        ("init", "an MP4 initialisation segment, whole"),
+        ("live-point", "fragmented MP4, 1 fragment, whole"),
+        ("advancing", "new segments after 2.0 s, whole-1"),
+    ] {
+        whole.has("origin", step, "ok", words, "");
+    }
+    assert_eq!(whole.exit, 0);
+    origin.store("ch/empty.mpd", mpd("empty"));
+    let empty = doctor(&origin.player, &[&base, "--namespace", NAMESPACE, "--playlist", "ch/empty.mpd", "--watch", "2s"]);
+    empty.has("origin", "init", "failure", "empty-init.mp4 answers 404", "restart the encoder");
+    empty.has("origin", "live-point", "failure", "gap: due by the MPD", "has stopped");
+    empty.has("origin", "advancing", "failure", "stale: empty-1", "has stopped").only(&["init", "live-point", "advancing"]);
+    for (name, body, words) in [
+        ("ch/page.mpd", "<html></html>".to_owned(), "no DASH manifest"),
+        ("ch/nothing.mpd", "<MPD type='static'><Period/></MPD>".to_owned(), "no Representation is in it"),
+    ] {
+        origin.store(name, body);
+        let said = doctor(&origin.player, &[&base, "--namespace", NAMESPACE, "--playlist", name]);
+        said.has("origin", "manifest", "failure", words, "").only(&["manifest"]);
     }
 }
