@@ -133,7 +133,7 @@ fn what_no_player_is_told_to_unpack_is_a_trouble() {
         ("p.mpd", mpd.to_owned()),
         ("m.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n".to_owned()),
     ] {
-        store(&origin, key, packed(&text), "");
+        origin.store(key, packed(&text));
         let stream = streams().into_iter().find(|stream| stream["stream"] == key).unwrap().to_string();
         assert!(stream.contains("no Content-Encoding says so") && stream.contains("\"broken-playlist\""), "{stream}");
         store(&origin, key, packed(&text), "gzip");

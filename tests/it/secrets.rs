@@ -172,6 +172,35 @@ fn children_inherit_the_key_of_one_answer() {
     assert_eq!(at("origin.example"), absolute(""));
 }
 
+#[test]
+fn what_would_be_too_long_with_the_key_is_refused_and_not_given_without() {
+    let origin = Origin::start();
+    let listed: String = (0..80_000).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    origin.store("long.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n"));
+    let query = format!("token={}&inherit_token=1", origin.player);
+    let answer = read(&origin, "long.m3u8", &format!("?{query}"), &[]);
+    let text = answer.text();
+    assert!(answer.status == 400 && text.contains("inherit-too-long") && text.contains("Authorization"), "{text}");
+    assert!(!text.contains(&origin.player));
+    assert_eq!(read(&origin, "long.m3u8", &format!("?token={}", origin.player), &[]).status, 200);
+}
+
+#[test]
+fn a_key_is_no_variables_value_and_references_stay() {
+    let origin = Origin::start();
+    let text = |value: &str| {
+        format!(
+            "#EXTM3U\n#EXT-X-DEFINE:NAME=\"k\",VALUE=\"{value}\"\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXT-X-DEFINE:NAME=\"path\",VALUE=\"media\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1\n{{$path}}/v.m3u8?x={{$k}}\n#EXT-X-STREAM-INF:BANDWIDTH=2\nw.m3u8?token={{$token}}\n"
+        )
+    };
+    for value in [origin.encoder.clone(), format!("x=1&token={}", origin.encoder)] {
+        origin.store("m.m3u8", text(&value));
+        let left = if value.starts_with("x=1") { "x=1" } else { "" };
+        assert_eq!(origin.get("m.m3u8").text(), text(left));
+    }
+}
+
 fn run(limit: u32, command: &str, arguments: &[&str]) -> Output {
     limited(limit, command).args(arguments).output().unwrap()
 }

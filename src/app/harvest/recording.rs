@@ -61,7 +61,7 @@ fn gaps(media: &Media) -> Vec<GapSpan> {
         date = segment.program_date_time.or(date);
         match gaps.last_mut().filter(|_| is_open) {
             Some(gap) if segment.gap => {
-                (gap.segments, gap.length) = (gap.segments + 1, gap.length.saturating_add(segment.duration))
+                (gap.segments, gap.length) = (gap.segments + 1, gap.length.saturating_add(segment.duration));
             }
             _ if segment.gap => gaps.push(GapSpan { segments: 1, begins: date, offset, length: segment.duration }),
             _ => {}
