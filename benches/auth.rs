@@ -17,7 +17,8 @@ fn auth(criterion: &mut Criterion) {
     let signer = [SigningKey::generate()];
     let ring = KeyRing::new(&signer).unwrap();
     let expires = Some(WallTime::from_millis((clock.wall().seconds() + 3600) * 1000));
-    let spec = KeySpec { role: Role::Readonly, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, expires };
+    let spec =
+        KeySpec { role: Role::Readonly, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, is_edge: false, expires };
     let token = ring.issue(&spec, clock.wall()).unwrap().token;
     criterion.bench_function("key, cold", |bencher| bencher.iter(|| ring.open(&token).unwrap()));
     let verifier = Verifier::new(KeyRing::new(&signer).unwrap(), clock);

@@ -147,7 +147,8 @@ fn keys() -> (Verifier, Secret<'static>) {
     let signer = [SigningKey::generate()];
     let ring = KeyRing::new(&signer).unwrap();
     let expires = Some(WallTime::from_millis((clock.wall().seconds() + 3_600) * 1_000));
-    let spec = KeySpec { role: Role::Readwrite, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, expires };
+    let spec =
+        KeySpec { role: Role::Readwrite, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, is_edge: false, expires };
     let token = ring.issue(&spec, clock.wall()).unwrap().token;
     (Verifier::new(ring, clock), token)
 }
@@ -156,7 +157,13 @@ fn key_cold(count: u32) {
     let signer = [SigningKey::generate()];
     let ring = KeyRing::new(&signer).unwrap();
     let clock = Clock::system();
-    let spec = KeySpec { role: Role::Readonly, scope: Scope::parse(["live-origin"]).unwrap(), prefix: None, expires: None };
+    let spec = KeySpec {
+        role: Role::Readonly,
+        scope: Scope::parse(["live-origin"]).unwrap(),
+        prefix: None,
+        is_edge: false,
+        expires: None,
+    };
     let token = ring.issue(&spec, clock.wall()).unwrap().token;
     for _ in 0..count {
         black_box(ring.open(&token)).unwrap();

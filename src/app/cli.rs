@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueSource};
+use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use super::check::CheckArgs;
-use super::settings::{Given, Overrides, SHIPPED, Settings};
-use super::{Failure, check, doctor, harvest, health, keys, print, serve, size};
+use super::place::{PlaceArgs, load, named};
+use super::settings::{Overrides, SHIPPED, Settings};
+use super::{Failure, check, doctor, harvest, health, keys, print, serve, size, token};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -24,6 +25,9 @@ enum Command {
     /// Make, list, inspect and revoke API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Make and inspect viewers' tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Work out segment sizes and the hot capacity a channel needs.
     Size(SizeArgs),
     /// Check and show settings.
@@ -96,17 +100,6 @@ struct SettingsArgs {
     max_in_flight: Option<String>,
 }
 
-/// Where keys are kept: as for `serve`, so that both find the same ones.
-#[derive(Debug, Args)]
-struct PlaceArgs {
-    /// Settings file that names the data directory.
-    #[arg(long, env = "SPRINGHEAD_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Directory with the signing keys and key records.
-    #[arg(long, env = "SPRINGHEAD_DATA_DIR", value_name = "DIR")]
-    data_dir: Option<String>,
-}
-
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     /// Make a key and print it as JSON. It can't be shown again.
@@ -148,6 +141,9 @@ struct CreateArgs {
     /// Only object keys that begin with this.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
+    /// For a CDN that checks viewers' tokens itself, or for who watches over the server: a readonly key that reads without a token.
+    #[arg(long)]
+    edge: bool,
     /// How long it is good: a duration, or never.
     #[arg(long, value_name = "30d|never", default_value = "30d")]
     expires: String,
@@ -286,6 +282,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             json: args.json,
         }),
         Command::Harvest(request) => harvest::run(&request),
+        Command::Token(command) => token::run(command, leaf(&matches)),
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
         Command::Config(ConfigCommand::Check(args)) => check::run(load(Some(&args.file), &Overrides::default())?, &args),
@@ -301,6 +298,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
                     RoleArg::Admin => Role::Admin,
                 },
                 prefix: args.prefix,
+                edge: args.edge,
                 expires: args.expires,
                 label: args.label,
                 out: args.out,
@@ -316,20 +314,6 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
 /// The matches of the innermost subcommand.
 fn leaf(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| leaf(inner))
-}
-
-fn load(path: Option<&std::path::Path>, overrides: &Overrides) -> Result<Settings, Failure> {
-    Settings::load(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
-}
-
-/// The name under which a value was given: the flag's or the variable's.
-fn named(matches: &ArgMatches, id: &str, value: String) -> Given {
-    let words = id.replace('_', "-");
-    let name = match matches.value_source(id) {
-        Some(ValueSource::EnvVariable) => format!("SPRINGHEAD_{}", id.to_uppercase()),
-        _ => format!("--{words}"),
-    };
-    Given { name, value }
 }
 
 impl SettingsArgs {
@@ -359,13 +343,6 @@ impl SettingsArgs {
             namespaces: many("namespace", self.namespace),
         };
         (self.config, overrides)
-    }
-}
-
-impl PlaceArgs {
-    fn load(self, matches: &ArgMatches) -> Result<Settings, Failure> {
-        let data_dir = self.data_dir.map(|value| named(matches, "data_dir", value));
-        load(self.config.as_deref(), &Overrides { data_dir, ..Overrides::default() })
     }
 }
 

@@ -3,6 +3,7 @@
 //! - `signing.key`: one signing key to a line, readable by its owner alone. `SPRINGHEAD_SIGNING_KEY` replaces it.
 //! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
 //!   carry a whole key: see [`crate::auth`].
+//! - `viewer.key`: the keys of viewers' tokens; see [`super::viewer_key`].
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
@@ -48,6 +49,9 @@ pub(super) struct KeyRecord {
     pub(super) namespaces: Vec<String>,
     pub(super) prefix: Option<String>,
     pub(super) role: Role,
+    /// Left out where it is not, so that records of other keys stay as they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) edge: bool,
     pub(super) issued_at: String,
     pub(super) expires_at: Option<String>,
 }

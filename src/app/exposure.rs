@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::data_dir::DataDir;
+use super::viewer_key;
 
 /// Who may write in a folder beside its owner.
 const WRITERS: u32 = 0o022;
@@ -31,6 +32,7 @@ pub(super) fn of(data: &DataDir) -> Vec<String> {
     }
     for (name, why) in [
         ("signing.key", "who has it makes API keys for everything"),
+        (viewer_key::FILE, "who has it makes viewers' tokens for everything"),
         ("webhook.secret", "who has it signs webhooks"),
         ("encoder_api_key.json", "there is an API key in it"),
         ("player_api_key.json", "there is an API key in it"),

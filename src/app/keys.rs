@@ -22,6 +22,7 @@ pub(super) struct KeyRequest {
     pub(super) namespaces: Vec<String>,
     pub(super) role: Role,
     pub(super) prefix: Option<String>,
+    pub(super) edge: bool,
     pub(super) expires: String,
     pub(super) label: Option<String>,
     pub(super) out: Option<PathBuf>,
@@ -90,6 +91,11 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
             "--prefix: object keys begin without a slash, so a prefix has to as well, and not be empty".to_owned(),
         ));
     }
+    if request.edge && request.role != Role::Readonly {
+        return Err(usage(
+            "--edge: is for readonly keys, of CDNs that check viewers' tokens and of those who watch over the server".to_owned(),
+        ));
+    }
     if request.out.as_deref().is_some_and(Path::exists) {
         return Err(usage("--out: the file exists already; a key is not written over another".to_owned()));
     }
@@ -103,7 +109,10 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
     data.create()?;
     let ring = data.key_ring(true)?;
     warn_of_exposure(&data);
-    let key = issue(&data, &ring, request.role, scope, request.prefix, lifetime, request.label)?;
+    let now = Clock::system().wall();
+    let expires = lifetime.map(|lifetime| WallTime::from_seconds(now.seconds() + lifetime.as_secs()));
+    let spec = KeySpec { role: request.role, scope, prefix: request.prefix, is_edge: request.edge, expires };
+    let key = issue(&data, &ring, spec, now, request.label)?;
     let json = key.to_json()?;
     let id = &key.record.key_id;
     match request.out {
@@ -137,28 +146,24 @@ fn complain_of(unread: &[(PathBuf, String)]) {
 pub(super) fn issue(
     data: &DataDir,
     ring: &KeyRing,
-    role: Role,
-    scope: Scope,
-    prefix: Option<String>,
-    lifetime: Option<Duration>,
+    spec: KeySpec,
+    now: WallTime,
     label: Option<String>,
 ) -> anyhow::Result<NewKey> {
-    let now = Clock::system().wall();
-    let expires = lifetime.map(|lifetime| WallTime::from_seconds(now.seconds() + lifetime.as_secs()));
-    let spec = KeySpec { role, scope, prefix, expires };
     let issued = ring.issue(&spec, now)?;
     let record = KeyRecord {
         key_id: issued.key_id.to_string(),
         label,
         namespaces: spec.scope.names(),
         prefix: spec.prefix,
-        role,
+        role: spec.role,
+        edge: spec.is_edge,
         issued_at: rfc3339(issued.issued),
-        expires_at: expires.map(rfc3339),
+        expires_at: spec.expires.map(rfc3339),
     };
     data.record(&record)?;
-    let KeySpec { role, scope, .. } = spec;
-    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone() };
+    let KeySpec { role, scope, is_edge, .. } = spec;
+    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone(), is_edge };
     let ingest = Ingest::of(ring, &grant, ring.signer_id());
     Ok(NewKey { api_key: issued.token.expose().to_owned(), ingest, record })
 }
@@ -246,6 +251,7 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
                 namespaces: grant.scope.names(),
                 prefix: grant.prefix,
                 role: grant.role,
+                edge: grant.is_edge,
                 issued_at: rfc3339(issued),
                 expires_at: expires.map(rfc3339),
             };
@@ -347,6 +353,7 @@ pub(super) fn read_record(record: KeyRecord) -> Option<Verified> {
         role: record.role,
         scope: Scope::parse(record.namespaces.iter().map(String::as_str)).ok()?,
         prefix: record.prefix,
+        is_edge: record.edge,
     };
     let expires = match record.expires_at.as_deref() {
         Some(text) => Some(time(text)?),
@@ -378,6 +385,7 @@ mod tests {
             namespaces: vec!["live".to_owned()],
             prefix: Some("a/".to_owned()),
             role: Role::Readwrite,
+            edge: false,
             issued_at: "2026-01-01T00:00:00Z".to_owned(),
             expires_at: Some("2026-01-31T00:00:00Z".to_owned()),
         };

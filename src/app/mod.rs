@@ -20,6 +20,7 @@ mod key_watch;
 mod keys;
 mod listeners;
 mod machine;
+mod place;
 mod reload;
 mod resources;
 mod serve;
@@ -29,7 +30,9 @@ mod stamp;
 mod streams;
 mod supervisor;
 mod telemetry;
+mod token;
 mod traces;
+mod viewer_key;
 mod webhooks;
 mod welcome;
 

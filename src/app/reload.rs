@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::Failure;
 use super::data_dir::DataDir;
 use super::resources::Resources;
 use super::settings::{SettingChange, Settings};
 use super::telemetry::Logs;
+use super::{Failure, viewer_key};
 use crate::auth::verify::Verifier;
 use crate::origin::Origin;
 use crate::web::{Limits, Web};
@@ -43,6 +43,7 @@ impl Reloader {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.notify_one();
         self.reload_signing_keys();
+        let _ = self.reload_viewer_keys(false);
         let new = match (self.load)() {
             Ok(mut new) => {
                 for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
@@ -62,6 +63,11 @@ impl Reloader {
             }
             Err(Failure::Told) => return,
         };
+        // Before the settings are in force that turn viewers on.
+        if viewer_key::is_needed(&new) && self.web.viewers().key_ids().is_empty() && !self.reload_viewer_keys(true) {
+            tracing::error!("the settings are not reloaded: what was in force stays");
+            return;
+        }
         let changes = new.changes_since(&self.settings);
         self.logs.set_level(new.log_level);
         self.web.set_limits(limits(&new));
@@ -86,6 +92,29 @@ impl Reloader {
         tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");
         // What waits for a restart is compared with what is in force, not with what was read last.
         self.settings.take_live(new);
+    }
+
+    /// Reads the viewer keys again, or makes the first one where that is asked for. Of no use, and nothing changes. Says whether they
+    /// are in force.
+    fn reload_viewer_keys(&self, make: bool) -> bool {
+        let before = self.web.viewers().key_ids();
+        let signing_keys = self.verifier.signing_keys();
+        let keys = match viewer_key::load(&self.data, signing_keys.iter().map(String::as_str), make) {
+            Ok(keys) => keys,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the viewer keys are not reloaded: those that were in force stay");
+                return false;
+            }
+        };
+        let now: Vec<_> = keys.ids().map(str::to_owned).collect();
+        if now != before {
+            self.web.viewers().replace_keys(keys);
+            let gone = before.iter().filter(|id| !now.contains(id)).cloned().collect::<Vec<_>>().join(",");
+            let (from, to) = (before.join(","), now.join(","));
+            tracing::info!(from, to, gone, "the viewer keys have changed: tokens of those that are gone are refused from now on");
+        }
+        true
     }
 
     /// Reads the signing keys again. Of no use, and nothing changes: without keys nobody is let in.

@@ -24,7 +24,9 @@ use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
 use super::webhooks::Webhooks;
-use super::{Failure, access_log, buckets, check, exposure, history_log, machine, print, stamp, streams, supervisor, welcome};
+use super::{
+    Failure, access_log, buckets, check, exposure, history_log, machine, print, stamp, streams, supervisor, viewer_key, welcome,
+};
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -133,6 +135,7 @@ async fn serve(
     hold(&data, settings.reuse_port)?;
     stamp::leave(&data);
     let ring = data.key_ring(true)?;
+    let viewer_keys = viewer_key::load(&data, ring.ids(), viewer_key::is_needed(&settings))?;
     let certificates = Certificates::load(&settings.tls)?;
     let Listeners { clear: listeners, tls: tls_listeners, admin: admin_listener } = Listeners::open(&settings, Sockets::take()?)?;
     // What is pasted into an encoder had better be encrypted, where that is offered.
@@ -168,6 +171,8 @@ async fn serve(
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     web.take_uploads_on(encoders);
+    let viewer_ids = viewer_keys.ids().collect::<Vec<_>>().join(",");
+    web.viewers().replace_keys(viewer_keys);
     if let Some(traces) = traces {
         web.trace_to(traces.spans());
     }
@@ -207,7 +212,7 @@ async fn serve(
     for (namespace, policy) in &settings.namespaces {
         tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "namespace");
     }
-    tracing::info!(version, %admin_address, signing_keys, data_dir = %settings.data_dir.display(), "started");
+    tracing::info!(version, %admin_address, signing_keys, viewer_keys = viewer_ids, data_dir = %settings.data_dir.display(), "started");
     supervisor::ready();
     if let Some(text) = welcome
         && let Err(error) = print(&text)

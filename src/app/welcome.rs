@@ -7,7 +7,8 @@ use super::data_dir::DataDir;
 use super::keys::{self, NewKey};
 use super::settings::Settings;
 use crate::auth::grant::{Role, Scope};
-use crate::auth::key::KeyRing;
+use crate::auth::key::{KeyRing, KeySpec};
+use crate::model::clock::{Clock, WallTime};
 
 /// How long the first keys are good.
 const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
@@ -37,7 +38,10 @@ pub(super) fn first_start(
     let make = |role: Role, name: &str| -> anyhow::Result<NewKey> {
         // An administrator's key reaches no object, so it has no namespaces.
         let scope = Scope::parse(names.iter().copied().filter(|_| role != Role::Admin))?;
-        let key = keys::issue(data, ring, role, scope, None, Some(LIFETIME), Some(name.to_owned()))?;
+        let now = Clock::system().wall();
+        let expires = Some(WallTime::from_seconds(now.seconds()) + LIFETIME);
+        let spec = KeySpec { role, scope, prefix: None, is_edge: false, expires };
+        let key = keys::issue(data, ring, spec, now, Some(name.to_owned()))?;
         keys::write(data, &format!("{name}.json"), &key)?;
         Ok(key)
     };

@@ -57,6 +57,8 @@ pub struct Grant {
     pub scope: Scope,
     /// If set: only keys that begin with this.
     pub prefix: Option<String>,
+    /// Whether its holder checks viewers' tokens itself, as a CDN does, and so reads without one.
+    pub is_edge: bool,
 }
 
 impl Grant {
@@ -72,6 +74,12 @@ impl Grant {
         let inside = collection.prefix.as_str();
         let meets = self.prefix.as_deref().is_none_or(|prefix| inside.starts_with(prefix) || prefix.starts_with(inside));
         self.may(action) && self.sees(&collection.namespace) && meets
+    }
+
+    /// Whether it reads where viewers need tokens: what encoders read back, and what an edge has checked.
+    #[must_use]
+    pub fn reads_without_token(&self) -> bool {
+        self.role == Role::Readwrite || self.role == Role::Readonly && self.is_edge
     }
 
     fn may(&self, action: Action) -> bool {
@@ -167,7 +175,7 @@ mod tests {
 
     fn grant(role: Role, scope: &[&str], prefix: Option<&str>) -> Grant {
         let scope = Scope::parse(scope.iter().copied()).unwrap();
-        Grant { key_id: KeyId::parse("k1").unwrap(), role, scope, prefix: prefix.map(str::to_owned) }
+        Grant { key_id: KeyId::parse("k1").unwrap(), role, scope, prefix: prefix.map(str::to_owned), is_edge: false }
     }
 
     fn object(namespace: &str, key: &str) -> ObjectId {

@@ -26,6 +26,8 @@ pub struct KeySpec {
     pub scope: Scope,
     /// If set: only object keys that begin with this.
     pub prefix: Option<String>,
+    /// Whether it is for a CDN that checks viewers' tokens itself.
+    pub is_edge: bool,
     /// When it ends, if ever.
     pub expires: Option<WallTime>,
 }
@@ -123,6 +125,8 @@ struct Claims {
     ns: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pfx: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    edge: bool,
     iat: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
@@ -172,7 +176,13 @@ impl KeyRing {
     /// [`IssueError::TooLong`] when it would not fit in a CDN's header.
     pub fn issue(&self, spec: &KeySpec, now: WallTime) -> Result<Issued, IssueError> {
         let key_id = KeyId::parse(&hex(&random::<8>())).map_err(|_| IssueError::Signing)?;
-        let grant = Grant { key_id: key_id.clone(), role: spec.role, scope: spec.scope.clone(), prefix: spec.prefix.clone() };
+        let grant = Grant {
+            key_id: key_id.clone(),
+            role: spec.role,
+            scope: spec.scope.clone(),
+            prefix: spec.prefix.clone(),
+            is_edge: spec.is_edge,
+        };
         let issued = WallTime::from_seconds(now.seconds());
         let (signer, key) = &self.signer;
         let token = encode(signer, key, &Verified { grant, issued, expires: spec.expires }).ok_or(IssueError::Signing)?;
@@ -239,6 +249,7 @@ impl KeyRing {
                 role: claims.role,
                 scope: Scope::parse(claims.ns.iter().map(String::as_str)).map_err(malformed)?,
                 prefix: claims.pfx,
+                is_edge: claims.edge,
             },
             issued: WallTime::from_seconds(claims.iat),
             expires: claims.exp.map(WallTime::from_seconds),
@@ -286,6 +297,7 @@ fn encode(signer: &str, secret: &EncodingKey, key: &Verified) -> Option<String> 
         role: key.grant.role,
         ns: key.grant.scope.names(),
         pfx: key.grant.prefix.clone(),
+        edge: key.grant.is_edge,
         iat: key.issued.seconds(),
         exp: key.expires.map(WallTime::seconds),
     };
@@ -309,6 +321,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::parse(["live", "test"]).unwrap(),
             prefix: Some("a/".to_owned()),
+            is_edge: false,
         };
         let at = |seconds: u64| WallTime::from_seconds(seconds);
         Verified { grant, issued: at(1_767_225_600), expires: Some(at(1_767_312_000)) }
@@ -321,6 +334,7 @@ mod tests {
             role: Role::Readonly,
             scope: Scope::parse(["*"]).unwrap(),
             prefix: None,
+            is_edge: true,
             expires: Some(WallTime::from_millis(1_900_000_000_000)),
         };
         for signer in &keys {
@@ -353,7 +367,8 @@ mod tests {
     #[test]
     fn what_has_the_form_of_a_key_is_told_from_what_has_not() {
         let ring = KeyRing::new(&[SigningKey::generate()]).unwrap();
-        let spec = KeySpec { role: Role::Readonly, scope: Scope::parse(["live"]).unwrap(), prefix: None, expires: None };
+        let spec =
+            KeySpec { role: Role::Readonly, scope: Scope::parse(["live"]).unwrap(), prefix: None, is_edge: false, expires: None };
         let token = ring.issue(&spec, WallTime::from_millis(0)).unwrap().token.expose().to_owned();
         let [header, claims, signature] = *token.split('.').collect::<Vec<_>>() else { panic!("three parts") };
         for text in

@@ -7,6 +7,8 @@
 //! Clients that do not send a password before they are asked, and then send only a proof that they have it, use HTTP Digest:
 //! [`digest`] reads and judges that proof, `nonce` is the question, `roster` knows whose password it may be, `search` bounds what it costs to find out.
 //!
+//! Viewers hold tokens of their own, which are no API keys and are never taken for one: [`viewer`].
+//!
 //! Invariants: a key string travels in a [`secret::Secret`], which never shows itself; a cached verdict never outlives an expiry,
 //! a revocation or a change of signing keys.
 
@@ -21,3 +23,4 @@ mod search;
 pub mod secret;
 pub mod signing;
 pub mod verify;
+pub mod viewer;

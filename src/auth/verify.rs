@@ -233,7 +233,7 @@ mod tests {
         fn issue(&self, signer: &SigningKey, ttl: Option<Duration>) -> Issued {
             let expires = ttl.map(|ttl| WallTime::from_seconds(self.clock.wall().seconds() + ttl.as_secs()));
             let scope = Scope::parse(["live"]).unwrap();
-            let spec = KeySpec { role: Role::Readonly, scope, prefix: Some("a/".to_owned()), expires };
+            let spec = KeySpec { role: Role::Readonly, scope, prefix: Some("a/".to_owned()), is_edge: false, expires };
             KeyRing::new(std::slice::from_ref(signer)).unwrap().issue(&spec, self.clock.wall()).unwrap()
         }
     }
@@ -284,7 +284,7 @@ mod tests {
         /// A key as it goes on record.
         fn record(&self, signer: &SigningKey, role: Role, ttl: Option<Duration>) -> (Issued, Verified) {
             let expires = ttl.map(|ttl| WallTime::from_seconds(self.clock.wall().seconds() + ttl.as_secs()));
-            let spec = KeySpec { role, scope: Scope::parse(["live"]).unwrap(), prefix: None, expires };
+            let spec = KeySpec { role, scope: Scope::parse(["live"]).unwrap(), prefix: None, is_edge: false, expires };
             let ring = KeyRing::new(std::slice::from_ref(signer)).unwrap();
             let issued = ring.issue(&spec, self.clock.wall()).unwrap();
             let record = ring.open(&issued.token).unwrap();

@@ -11,7 +11,7 @@ use crate::origin::fuzzing::Followed;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 34] = [
+const CASES: [Case; 35] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
@@ -80,6 +80,7 @@ const CASES: [Case; 34] = [
         let track = format!("\0\0\0\u{10}tfhd\0\0\0\0\0\0\0\u{1}\0\0\0\u{10}tfdt\0\0\0\0\0\0\0\0{run}");
         format!("\0\0\0\u{70}moof\0\0\0\u{68}traf{track}").repeat(n / 8)
     }),
+    ("viewer's token", super::viewer_token, |n| format!("\u{7f}{}", "\u{1}\u{2}".repeat(n))),
     ("index", super::journal, |n| numbered(n, "+\t17\t1767225600000\t1767229200000\ts\ta/{}.ts\n")),
 ];
 

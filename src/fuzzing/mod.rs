@@ -16,6 +16,7 @@ mod settings;
 mod stream_words;
 #[cfg(test)]
 mod twins;
+mod viewers;
 #[cfg(test)]
 mod words;
 
@@ -23,12 +24,13 @@ pub use kept::{attributes, bucket, journal};
 pub use playlists::{coding, history, manifest, numbered, playlist, recording, rewrite, segment, versions};
 pub use requests::{credentials, digest, first_bytes, ranges_and_conditions, redaction, url};
 pub use settings::{certificate, order, records, settings, signing, units};
+pub use viewers::viewer_token;
 
 /// One of the entry points.
 pub type EntryPoint = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [EntryPoint; 24] = [
+pub const TARGETS: [EntryPoint; 25] = [
     ("attributes", attributes),
     ("bucket", bucket),
     ("certificate", certificate),
@@ -53,4 +55,5 @@ pub const TARGETS: [EntryPoint; 24] = [
     ("units", units),
     ("url", url),
     ("versions", versions),
+    ("viewer_token", viewer_token),
 ];

@@ -52,7 +52,7 @@ pub fn credentials(bytes: &[u8]) {
     assert!(ring.open(&Secret::new(text)).is_err(), "a forged key was opened");
 
     let expires = bytes.first().map(|&byte| WallTime::from_millis(u64::from(byte) * 1000));
-    let spec = KeySpec { role: Role::Readonly, scope: Scope::Every, prefix: Some(text.to_owned()), expires };
+    let spec = KeySpec { role: Role::Readonly, scope: Scope::Every, prefix: Some(text.to_owned()), is_edge: false, expires };
     let Ok(issued) = ring.issue(&spec, WallTime::from_millis(7_000)) else { return };
     let token = issued.token.expose();
     for form in [token.to_owned(), format!("Bearer {token}"), format!("Basic {}", STANDARD.encode(format!("any:{token}")))] {
@@ -81,7 +81,7 @@ struct Desk {
 
 static DESK: LazyLock<Option<Desk>> = LazyLock::new(|| {
     let ring = KeyRing::new(&SigningKey::parse_all("c3ByaW5naGVhZC1mdXp6aW5nLW5vdGhpbmctZWxzZSE").ok()?)?;
-    let spec = KeySpec { role: Role::Readwrite, scope: Scope::Every, prefix: None, expires: None };
+    let spec = KeySpec { role: Role::Readwrite, scope: Scope::Every, prefix: None, is_edge: false, expires: None };
     let key = ring.open(&ring.issue(&spec, WallTime::from_millis(7_000)).ok()?.token).ok()?;
     let password = ring.ingest_password(&key.grant, ring.signer_id())?;
     let user = key.grant.key_id.as_str().to_owned();
@@ -179,7 +179,7 @@ pub fn ranges_and_conditions(bytes: &[u8]) {
 /// Whatever a client writes around a key, the key is not told to others; and to WebDAV a URL means the object that it means to others.
 pub fn redaction(bytes: &[u8]) {
     let Some(ring) = &*RING else { unreachable!("the signing key is one") };
-    let spec = KeySpec { role: Role::Readonly, scope: Scope::Every, prefix: None, expires: None };
+    let spec = KeySpec { role: Role::Readonly, scope: Scope::Every, prefix: None, is_edge: false, expires: None };
     let Ok(issued) = ring.issue(&spec, WallTime::from_millis(7_000)) else { unreachable!("it is a key") };
     let token = issued.token.expose();
     let text = String::from_utf8_lossy(bytes);

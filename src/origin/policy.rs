@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 use crate::model::liveness::StandstillLimits;
 use crate::model::meta::{Meta, Outset};
@@ -59,6 +60,55 @@ pub struct NamespacePolicy {
     pub limits: StandstillLimits,
     /// What a deletion takes away.
     pub deletes: Deletes,
+    /// Whether viewers need tokens, and what those are held to.
+    pub viewers: ViewerPolicy,
+}
+
+/// What viewers' tokens are held to in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewerPolicy {
+    /// Whether readers need one.
+    pub mode: ViewerMode,
+    /// What stands before the key in the path by which viewers ask, and tokens say what they open; `{namespace}` is its name.
+    pub base_path: String,
+    /// The longest life of one that is made here.
+    pub max_ttl: Duration,
+    /// By how much the clock of who makes them may be ahead.
+    pub clock_skew: Duration,
+    /// How long after its end one still opens what is no playlist.
+    pub grace: Duration,
+}
+
+/// Whether readers need a viewer's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewerMode {
+    /// There are none: a request with one is refused, or a setting that was mistyped would serve everybody.
+    Off,
+    /// An edge in front asks for them; one that gets here all the same has to be good.
+    Edge,
+    /// No read without one, but by who writes and by who checks tokens itself.
+    Required,
+}
+
+impl Default for ViewerPolicy {
+    fn default() -> Self {
+        Self {
+            mode: ViewerMode::Off,
+            base_path: "/cache/{namespace}".to_owned(),
+            max_ttl: Duration::from_secs(86_400),
+            clock_skew: Duration::from_secs(30),
+            grace: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ViewerPolicy {
+    /// What stands before the key in a path as viewers ask for it, a slash at its end.
+    #[must_use]
+    pub fn base(&self, namespace: &Namespace) -> String {
+        let path = self.base_path.replace("{namespace}", namespace.as_str());
+        format!("{}/", path.trim_end_matches('/'))
+    }
 }
 
 /// How long a read of a name that is about to arrive waits for it.
@@ -142,6 +192,7 @@ impl Default for NamespacePolicy {
             on_stale: OnStale::Serve,
             limits: StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(3_600) },
             deletes: Deletes::Obey,
+            viewers: ViewerPolicy::default(),
         }
     }
 }

@@ -293,7 +293,13 @@ mod tests {
         let (clock, metrics) = (Clock::manual(), Arc::new(Metrics::new()));
         let name = Namespace::parse("one").unwrap();
         let origin = Origin::new([(name.clone(), NamespacePolicy::default())], 1 << 30, clock, &metrics);
-        let grant = Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::Every, prefix: None };
+        let grant = Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::Every,
+            prefix: None,
+            is_edge: false,
+        };
         let object = ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
         let begin = async |spec: PutSpec, body: String| {
             let mut upload = origin.namespace(&name).put(&grant, &object, origin.stamp(), spec).await.unwrap();
@@ -328,7 +334,13 @@ mod tests {
         let names = ["one", "two"].map(|name| Namespace::parse(name).unwrap());
         let policies = names.iter().map(|name| (name.clone(), NamespacePolicy::default()));
         let origin = Origin::new(policies, 1 << 30, clock, &metrics);
-        let grant = Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::Every, prefix: None };
+        let grant = Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::Every,
+            prefix: None,
+            is_edge: false,
+        };
         let object = |name: &Namespace| ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
         let upload = async |name: &Namespace, body: String| {
             let mut upload = origin.namespace(name).put(&grant, &object(name), origin.stamp(), PutSpec::default()).await.unwrap();

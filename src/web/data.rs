@@ -31,6 +31,7 @@ use super::record::body::CountedBody;
 use super::refusals::refuse;
 use super::target::{Naming, Resource};
 use super::verbs::{dav, delete, get, put};
+use super::viewer;
 use super::{Timeouts, Web};
 use crate::auth::grant::Action;
 use crate::model::stamp::Stamp;
@@ -114,11 +115,21 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
             Err(Problem::method_not_allowed())
         };
     };
+    if action == Action::Write && resource.begins_with_token() {
+        return Err(viewer::on_write());
+    }
     let grant = exchange.authorize(Asked::Of(action, &resource))?;
+    if let Some(redirect) = exchange.viewer.as_ref().and_then(|viewer| viewer.redirect(&parts.method)) {
+        return Ok(Answered::With(redirect));
+    }
     let begun = || exchange.context.begun.unwrap_or_else(|| exchange.web.inner.origin.stamp());
     let response = match (parts.method.as_str(), &resource) {
         ("GET" | "HEAD", Resource::Object(target)) => {
-            return Ok(Answered::With(get::get(exchange, &namespace, &grant, target).await?));
+            let mut response = get::get(exchange, &namespace, &grant, target).await?;
+            if let Some(policy) = namespace.policy() {
+                viewer::guard_content_key(policy, &target.object.key, &mut response);
+            }
+            return Ok(Answered::With(response));
         }
         ("PUT" | "POST", Resource::Object(target)) => {
             let upload = Box::pin(put::admit(&namespace, &grant, parts, target, begun())).await?;

@@ -17,10 +17,13 @@ use super::access::{Denied, authorize};
 use super::connection::MAX_HEAD;
 use super::envelope::{Context, narrow};
 use super::problem::Problem;
+use super::problem::code::Code;
 use super::target::Resource;
+use super::viewer::{self, Viewer};
 use crate::auth::grant::{Action, Grant, Role};
 use crate::model::id::ObjectId;
 use crate::origin::NamespaceHandle;
+use crate::origin::policy::{NamespacePolicy, ViewerMode};
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub(super) struct Exchange<'a> {
     pub(super) parts: &'a Parts,
     /// Where what it names lies, once that is known; of a namespace that is not configured, too.
     pub(super) namespace: Option<NamespaceHandle>,
+    /// A viewer who was let in by a token.
+    pub(super) viewer: Option<Box<Viewer>>,
+    /// Whether a header of it may carry a token.
+    pub(super) carries_token: bool,
 }
 
 /// What a key has to be good for.
@@ -51,11 +58,11 @@ pub(super) fn head_length(parts: &Parts) -> usize {
 
 impl<'a> Exchange<'a> {
     pub(super) fn begin(web: &'a Web, context: &'a Context, parts: &'a Parts) -> Self {
-        Self { web, context, parts, namespace: None }
+        Self { web, context, parts, namespace: None, viewer: None, carries_token: false }
     }
 
     /// What no request may be, whatever it asks for.
-    pub(super) fn check(&self) -> Result<(), Problem> {
+    pub(super) fn check(&mut self) -> Result<(), Problem> {
         let Parts { method, uri, .. } = self.parts;
         if head_length(self.parts) > MAX_HEAD as usize {
             return Err(Problem::head_too_large());
@@ -67,7 +74,11 @@ impl<'a> Exchange<'a> {
             ));
         }
         // We go by no Host, but what is in front of us may: a request of two is not one that both of us read alike.
-        let hosts = self.parts.headers.iter().filter(|(name, _)| **name == HOST).count();
+        let mut hosts = 0;
+        for name in self.parts.headers.iter().map(|(name, _)| name) {
+            hosts += usize::from(*name == HOST);
+            self.carries_token |= viewer::may_carry(name);
+        }
         if self.parts.version == Version::HTTP_11 && hosts != 1 {
             return Err(Problem::bad_request("an HTTP/1.1 request takes exactly one Host header (RFC 9112 3.2)"));
         }
@@ -83,14 +94,65 @@ impl<'a> Exchange<'a> {
     }
 
     /// Asks who is there: the grant of a key that is good for what is asked, or at least good; the origin then refuses in its own
-    /// words.
-    pub(super) fn authorize(&self, asked: Asked<'_>) -> Result<Arc<Grant>, Problem> {
+    /// words. Of a read with a viewer's token, or that needs one, it is the token that has to be good.
+    pub(super) fn authorize(&mut self, asked: Asked<'_>) -> Result<Arc<Grant>, Problem> {
+        if let Asked::Of(Action::Read, resource) = asked {
+            if (self.carries_token || resource.may_have_viewer())
+                && let Some(grant) = self.by_token(resource)?
+            {
+                return Ok(grant);
+            }
+            if self.policy().is_some_and(|policy| policy.viewers.mode == ViewerMode::Required) {
+                return self.without_token(asked);
+            }
+        }
+        self.by_key(asked, |_| true)
+    }
+
+    fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
+        self.namespace.as_ref().and_then(NamespaceHandle::policy)
+    }
+
+    /// Lets a viewer in by his token; `None`, when he has none.
+    fn by_token(&mut self, resource: &Resource<'_>) -> Result<Option<Arc<Grant>>, Problem> {
+        let (verifier, now) = (&self.web.inner.viewers, self.web.inner.origin.clock().wall());
+        let judged = viewer::judge(verifier, self.parts, resource, self.policy().map(|policy| &**policy), now);
+        let judged = judged.map_err(|refused| {
+            if let Some(key_id) = &refused.key_id {
+                self.context.record.refused_key(key_id);
+            }
+            refused.problem
+        })?;
+        Ok(judged.map(|viewer| {
+            let grant = Arc::clone(&viewer.grant);
+            self.context.record.authorized(&grant);
+            self.viewer = Some(Box::new(viewer));
+            grant
+        }))
+    }
+
+    /// Lets in who needs no token where others do.
+    fn without_token(&self, asked: Asked<'_>) -> Result<Arc<Grant>, Problem> {
+        let denied = match self.by_key(asked, Grant::reads_without_token) {
+            Ok(grant) if grant.reads_without_token() => return Ok(grant),
+            Ok(_) => return Err(viewer::missing()),
+            Err(denied) => denied,
+        };
+        // An encoder that reads back by Digest has to be asked anew; a viewer has no key.
+        Err(if denied.code == Code::StaleNonce { denied } else { viewer::missing() })
+    }
+
+    /// Asks for a key for which `enough` holds, too.
+    fn by_key(&self, asked: Asked<'_>, enough: impl Fn(&Grant) -> bool) -> Result<Arc<Grant>, Problem> {
         let (verifier, peer) = (&self.web.inner.verifier, self.context.peer.ip());
         let granted = match asked {
             Asked::Of(action, resource) => {
-                authorize(verifier, self.parts, peer, resource.tokens(), resource.in_query(), |grant| match resource {
-                    Resource::Object(target) => grant.allows(action, &target.object),
-                    Resource::Collection { collection, .. } => grant.allows_in(action, collection),
+                authorize(verifier, self.parts, peer, resource.tokens(), resource.in_query(), |grant| {
+                    let allows = match resource {
+                        Resource::Object(target) => grant.allows(action, &target.object),
+                        Resource::Collection { collection, .. } => grant.allows_in(action, collection),
+                    };
+                    allows && enough(grant)
                 })
             }
             Asked::Admin => authorize(verifier, self.parts, peer, &[], false, |grant| grant.role == Role::Admin),
@@ -123,8 +185,11 @@ impl<'a> Exchange<'a> {
 
     /// Has an answer say what its namespace says of all its answers.
     pub(super) fn dress(&self, mut response: Response) -> Response {
-        if let Some(policy) = self.namespace.as_ref().and_then(NamespaceHandle::policy) {
+        if let Some(policy) = self.policy() {
             narrow(&mut response, &policy.cors_origins, &self.parts.headers);
+        }
+        if let Some(viewer) = &self.viewer {
+            viewer.limit(response.headers_mut());
         }
         response
     }

@@ -5,7 +5,7 @@
 //! 2. [`envelope`] gives the request its id and, on the way back, puts on every answer what every answer carries: the id, CORS,
 //!    the count. It is outermost, so that a panic's 500 has them too.
 //! 3. [`data`] is what the data listeners serve: the probes and the time, and every other path is an object's. It reads the URL
-//!    ([`target`]), has the exchange ask who is there ([`access`]) and calls the verb: [`verbs`] has a file for each.
+//!    ([`target`]), has the exchange ask who is there ([`access`], [`viewer`]) and calls the verb: [`verbs`] has a file for each.
 //! 4. [`exchange`] is the request while it is answered. [`record`] goes along and knows at the end what became of it.
 //! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.
 //! 6. [`admin`] is a listener of its own, for who looks after the server.
@@ -29,6 +29,7 @@ mod refusals;
 mod request_id;
 mod target;
 mod verbs;
+mod viewer;
 
 pub use connection::admission::ConnectionLimits;
 pub use connection::stall::KERNEL_UNSENT;
@@ -62,6 +63,7 @@ use self::refusals::challenge::Challenges;
 use self::refusals::thinning::Thinning;
 use self::refusals::unread::UnreadConnections;
 use crate::auth::verify::Verifier;
+use crate::auth::viewer::{ViewerKeys, ViewerVerifier};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 
@@ -115,6 +117,7 @@ pub struct Web {
 struct Inner {
     origin: Origin,
     verifier: Arc<Verifier>,
+    viewers: ViewerVerifier,
     metrics: Arc<Metrics>,
     limits: ArcSwap<Limits>,
     ready: AtomicBool,
@@ -144,12 +147,14 @@ impl Web {
     ) -> Self {
         let clock = origin.clock().clone();
         let challenges = Challenges::new(clock.clone());
+        let viewers = ViewerVerifier::new(ViewerKeys::default(), clock.clone());
         let black_box = BlackBox::new(clock.clone());
         let unread = UnreadConnections::new(clock.clone());
         let crowd = Arc::new(Crowd::new(Arc::clone(&metrics), clock.clone()));
         let inner = Inner {
             origin,
             verifier,
+            viewers,
             metrics,
             limits: ArcSwap::from_pointee(limits),
             ready: AtomicBool::new(false),
@@ -167,6 +172,12 @@ impl Web {
             encoders: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// What tells good tokens of viewers from bad ones; at first it has no keys, so none are good.
+    #[must_use]
+    pub fn viewers(&self) -> &ViewerVerifier {
+        &self.inner.viewers
     }
 
     /// Has each request tell of itself when it is over. Once, before the first one.

@@ -9,6 +9,7 @@ use http::Uri;
 
 use super::problem::Problem;
 use crate::auth::secret::Secret;
+use crate::auth::viewer::has_form;
 use crate::model::clock::Clock;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
@@ -25,20 +26,24 @@ pub(super) struct Target<'a> {
     pub(super) in_query: bool,
     /// `?inherit_token=1`: a playlist's children are to have the token too.
     pub(super) inherit_token: bool,
-    /// `?ttl_seconds=` as it was written, if it was.
-    ttl_seconds: Option<Cow<'a, str>>,
+    /// Whether there is a `ttl_seconds` in the query.
+    has_ttl: bool,
     /// The query as it came.
     query: &'a str,
     /// Whether there is anything in it that asks for another playlist than the stored one. Few requests do: their words are looked
     /// for when it is asked what they are.
     has_words: bool,
+    /// Whether there is a `cat` in it, which may be a viewer's token.
+    has_cat: bool,
+    /// The viewer's token in the path.
+    viewer: Option<Box<Secret<'static>>>,
 }
 
 /// What a URL names. To WebDAV a folder has a name too.
 #[derive(Debug)]
 pub(super) enum Resource<'a> {
     Object(Target<'a>),
-    Collection { collection: Collection, tokens: Vec<Secret<'a>> },
+    Collection { collection: Collection, tokens: Vec<Secret<'a>>, query: &'a str, viewer: Option<Box<Secret<'static>>> },
 }
 
 /// `key_base64` comes URL-safe, with padding or without.
@@ -53,21 +58,28 @@ impl<'a> Target<'a> {
     fn parse_rest(rest: &'a str, query: &'a str) -> Result<Self, Problem> {
         let (namespace, path_key) = first_segment(rest);
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
-        let (mut key, mut key_base64, mut ttl_seconds) = (None, None, None);
-        let mut has_words = false;
+        let (mut key, mut key_base64) = (None, None);
+        let (mut has_words, mut has_cat, mut has_ttl) = (false, false, false);
         let mut tokens = Vec::new();
         let mut inherit_token = false;
         for (name, value) in parameters(query) {
             let place = match name {
                 "key" => &mut key,
                 "key_base64" => &mut key_base64,
-                "ttl_seconds" => &mut ttl_seconds,
+                "ttl_seconds" => {
+                    has_ttl = true;
+                    continue;
+                }
                 "_HLS_msn" | "_HLS_part" | "_HLS_skip" | "start" | "end" | "last" | "late" => {
                     has_words = true;
                     continue;
                 }
                 "token" => {
                     tokens.push(value);
+                    continue;
+                }
+                "cat" => {
+                    has_cat = true;
                     continue;
                 }
                 "inherit_token" => {
@@ -79,9 +91,6 @@ impl<'a> Target<'a> {
             // The first one counts: what a proxy appends does not override what the encoder was given.
             place.get_or_insert(value);
         }
-        let form = |value: &'a str| -> Result<Cow<'a, str>, Problem> {
-            if value.contains('+') { Ok(decode(&value.replace('+', " "))?.into_owned().into()) } else { decode(value) }
-        };
         let key = match (path_key, key, key_base64) {
             ("", Some(key), _) => form(key)?,
             ("", None, Some(key)) => {
@@ -94,12 +103,12 @@ impl<'a> Target<'a> {
             }
             (path_key, _, _) => decode(path_key)?,
         };
-        let key = Key::parse(&key).map_err(bad_name)?;
+        let (viewer, key) = without_viewer(&key).map_or((None, &*key), |(viewer, key)| (Some(viewer), key));
+        let key = Key::parse(key).map_err(bad_name)?;
         // A token that does not even decode is no credential; the request is judged without it.
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
-        let ttl_seconds = ttl_seconds.map(form).transpose()?;
         let (object, in_query) = (ObjectId { namespace, key }, path_key.is_empty());
-        Ok(Self { object, tokens, in_query, inherit_token, ttl_seconds, query, has_words })
+        Ok(Self { object, tokens, in_query, inherit_token, has_ttl, query, has_words, has_cat, viewer })
     }
 
     /// One of the words that ask for another playlist, as it was written. As with all of them, the first one counts.
@@ -145,7 +154,9 @@ impl<'a> Target<'a> {
 
     /// The time to live asked for, in seconds. Only a write asks: readers send the encoder's query along, as playlists list it.
     pub(super) fn ttl_seconds(&self) -> Result<Option<u64>, Problem> {
-        let Some(text) = self.ttl_seconds.as_deref() else { return Ok(None) };
+        let written = || parameters(self.query).find(|(name, _)| *name == "ttl_seconds");
+        let Some((_, text)) = self.has_ttl.then(written).flatten() else { return Ok(None) };
+        let text = form(text)?;
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !digits {
             return Err(Problem::bad_request("ttl_seconds is not a whole number of seconds"));
@@ -211,10 +222,61 @@ impl<'a> Resource<'a> {
 
     fn collection(namespace: &str, path: &str, query: &'a str) -> Result<Self, Problem> {
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
-        let collection = Collection::parse(namespace, &decode(path)?).map_err(bad_name)?;
+        let path = decode(path)?;
+        let (viewer, path) = without_viewer(&path).map_or((None, &*path), |(viewer, path)| (Some(viewer), path));
+        let collection = Collection::parse(namespace, path).map_err(bad_name)?;
         let tokens = parameters(query).filter(|(name, _)| *name == "token");
         let tokens = tokens.filter_map(|(_, token)| decode(token).ok()).map(Secret::new).collect();
-        Ok(Self::Collection { collection, tokens })
+        Ok(Self::Collection { collection, tokens, query, viewer })
+    }
+
+    /// The viewer's token in its path.
+    pub(super) fn viewer(&self) -> Option<&Secret<'static>> {
+        match self {
+            Self::Object(target) => target.viewer.as_deref(),
+            Self::Collection { viewer, .. } => viewer.as_deref(),
+        }
+    }
+
+    /// Whether it begins with a token, or is nothing but one: no object has such a name.
+    pub(super) fn begins_with_token(&self) -> bool {
+        let name = match self {
+            Self::Object(target) => target.object.key.as_str(),
+            Self::Collection { collection, .. } => collection.prefix.trim_end_matches('/'),
+        };
+        self.viewer().is_some() || name.strip_prefix('~').is_some_and(has_form)
+    }
+
+    /// What `?cat=` says, where it is there: the first one counts. Anybody may mean anything by that name.
+    pub(super) fn cat(&self) -> Option<&'a str> {
+        let query = match self {
+            Self::Object(target) if !target.has_cat => return None,
+            Self::Object(target) => target.query,
+            Self::Collection { query, .. } => query,
+        };
+        parameters(query).find(|(name, _)| *name == "cat").map(|(_, value)| value)
+    }
+
+    /// Whether a viewer's token may be in its path or query.
+    pub(super) fn may_have_viewer(&self) -> bool {
+        match self {
+            Self::Object(target) => target.has_cat || target.viewer.is_some(),
+            Self::Collection { .. } => self.viewer().is_some() || self.cat().is_some(),
+        }
+    }
+
+    /// Its query without `cat`.
+    pub(super) fn query_without_cat(&self) -> String {
+        let query = match self {
+            Self::Object(Target { query, .. }) | Self::Collection { query, .. } => query,
+        };
+        let in_query = self.in_query();
+        let others = query.split('&').filter(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            // What named the object is in the path now.
+            !pair.is_empty() && name != "cat" && !(in_query && matches!(name, "key" | "key_base64"))
+        });
+        others.collect::<Vec<_>>().join("&")
     }
 
     pub(super) fn name(&self) -> Name {
@@ -253,6 +315,14 @@ impl<'a> Resource<'a> {
     }
 }
 
+/// What stands before the key of an object as a viewer's token does, `~TOKEN/`, and the key: in every namespace, whether viewers need tokens
+/// there or not, for one URL must not mean two things. Elsewhere in a key it is a name like any other.
+fn without_viewer(key: &str) -> Option<(Box<Secret<'static>>, &str)> {
+    // Of nearly all keys this is the end.
+    let (token, key) = key.strip_prefix('~')?.split_once('/')?;
+    has_form(token).then(|| (Box::new(Secret::new(token.to_owned())), key))
+}
+
 /// What stands before the first slash, and what behind it.
 fn first_segment(path: &str) -> (&str, &str) {
     // A namespace's name is short: the standard library's search begins at a higher price.
@@ -262,6 +332,11 @@ fn first_segment(path: &str) -> (&str, &str) {
 /// The raw name and value of each query parameter.
 fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Decodes the value of a parameter, as in a form.
+fn form(value: &str) -> Result<Cow<'_, str>, Problem> {
+    if value.contains('+') { Ok(decode(&value.replace('+', " "))?.into_owned().into()) } else { decode(value) }
 }
 
 /// Decodes once. What may be read in two ways is not read: a `%` that begins no escape would stand for itself, and so does `%25`.
@@ -380,6 +455,54 @@ mod tests {
         ] {
             let target = Target::parse_rest("live/a", query).unwrap();
             assert_eq!(target.ttl_seconds().ok(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_viewers_token_stands_before_the_key_and_is_no_part_of_it() {
+        let token = format!("2D3RhE-_.{}", "a".repeat(40));
+        let short = "a".repeat(39);
+        for (url, viewer, key) in [
+            (format!("/cache/live/~{token}/a/b.ts"), true, "a/b.ts".to_owned()),
+            (format!("/cache/live/%7E{token}/a.ts"), true, "a.ts".to_owned()),
+            (format!("/cache/live/%7e{token}%2Fa.ts"), true, "a.ts".to_owned()),
+            (format!("/cache/live/~{}/a.ts", token.replace('-', "%2D")), true, "a.ts".to_owned()),
+            (format!("/cache/live?key=~{token}/a.ts"), true, "a.ts".to_owned()),
+            (format!("/cache/live/~{token}/~{token}/a.ts"), true, format!("~{token}/a.ts")),
+            (format!("/cache/live/a/~{token}/a.ts"), false, format!("a/~{token}/a.ts")),
+            (format!("/cache/live/~{token}"), false, format!("~{token}")),
+            (format!("/cache/live/~{short}/a.ts"), false, format!("~{short}/a.ts")),
+            (format!("/cache/live/~{token}=/a.ts"), false, format!("~{token}=/a.ts")),
+            (format!("/cache/live/{token}/a.ts"), false, format!("{token}/a.ts")),
+        ] {
+            let uri: Uri = url.parse().unwrap();
+            let resource = Resource::parse(&uri, Naming::Object).unwrap().unwrap();
+            assert_eq!(resource.viewer().map(Secret::expose), viewer.then_some(&*token), "{url}");
+            assert_eq!(resource.name().key(), key, "{url}");
+        }
+        for url in
+            [format!("/cache/live/~{token}//a.ts"), format!("/cache/live/~{token}/../a.ts"), format!("/cache/live/~{token}/")]
+        {
+            let uri: Uri = url.parse().unwrap();
+            assert!(Resource::parse(&uri, Naming::Object).unwrap().is_err(), "{url}");
+        }
+        let uri: Uri = format!("/cache/live/~{token}/").parse().unwrap();
+        let folder = Resource::parse(&uri, Naming::Both).unwrap().unwrap();
+        assert_eq!((folder.viewer().is_some(), &*folder.path()), (true, "/cache/live/"));
+    }
+
+    #[test]
+    fn what_cat_says_is_the_first_one_and_the_rest_of_the_query_is_kept() {
+        for (url, cat, rest) in [
+            ("/cache/live/a.m3u8?cat=x&_HLS_msn=5&cat=y", Some("x"), "_HLS_msn=5"),
+            ("/cache/live/a.m3u8?start=1&cat=", Some(""), "start=1"),
+            ("/cache/live/a.m3u8?cats=x", None, "cats=x"),
+            ("/cache/live?key=a.m3u8&cat=x&a=b", Some("x"), "a=b"),
+        ] {
+            let uri: Uri = url.parse().unwrap();
+            let resource = Resource::parse(&uri, Naming::Object).unwrap().unwrap();
+            assert_eq!((resource.cat(), &*resource.query_without_cat()), (cat, rest), "{url}");
+            assert_eq!(resource.may_have_viewer(), cat.is_some(), "{url}");
         }
     }
 

@@ -9,6 +9,7 @@ mod handover;
 mod harness;
 mod packager;
 mod programs;
+mod tokens;
 mod webhooks;
 mod wire;
 
@@ -60,5 +61,6 @@ mod traces;
 mod tutorial;
 mod unread;
 mod upkeep;
+mod viewers;
 mod windows;
 mod write;

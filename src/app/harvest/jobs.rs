@@ -285,6 +285,7 @@ impl Inner {
             role: Role::Readonly,
             scope: Scope::Only(vec![namespace.clone()]),
             prefix: None,
+            is_edge: false,
         };
         let inside = Inside { origin: self.origin.clone(), grant, entry: job.entry.clone(), window };
         let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));

@@ -37,6 +37,7 @@ impl SettingChange {
     pub(in crate::app) fn namespace(&self) -> Option<&str> {
         // A name with a dot in it is quoted; a quote is in none.
         let (name, _) = self.key.strip_prefix("namespaces.")?.rsplit_once('.')?;
+        let name = name.strip_suffix(".viewers").unwrap_or(name);
         Some(name.trim_matches('"'))
     }
 

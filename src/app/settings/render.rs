@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
-use crate::origin::policy::{CorsOrigins, Deletes, Hold, OnStale};
+use crate::origin::policy::{CorsOrigins, Deletes, Hold, OnStale, ViewerMode};
 use crate::store::{Ack, Durable, Readers};
 
 pub(super) fn render(settings: &Settings) -> String {
@@ -159,6 +159,18 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
             CorsOrigins::Only(origins) => list(origins.iter().map(show)),
         };
         writeln!(text, "cors_origins = {origins}")?;
+        let viewers = &policy.viewers;
+        let mode = match viewers.mode {
+            ViewerMode::Off => "off",
+            ViewerMode::Edge => "edge",
+            ViewerMode::Required => "required",
+        };
+        writeln!(text, "\n[namespaces.{name}.viewers]")?;
+        writeln!(text, "mode = \"{mode}\"")?;
+        writeln!(text, "base_path = {}", quote(&viewers.base_path))?;
+        writeln!(text, "max_ttl = \"{}\"", Span(viewers.max_ttl))?;
+        writeln!(text, "clock_skew = \"{}\"", Span(viewers.clock_skew))?;
+        writeln!(text, "grace = \"{}\"", Span(viewers.grace))?;
     }
     Ok(())
 }

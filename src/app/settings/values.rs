@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::origin::policy::ViewerMode;
 use crate::store::{Ack, Durable, Location, Readers};
 
 use super::{LogFormat, LogLevel};
@@ -139,6 +140,31 @@ pub(super) fn collector(text: &str) -> Result<Option<String>, String> {
         );
     }
     Ok(Some(text.to_owned()))
+}
+
+pub(super) fn viewer_mode(text: &str) -> Result<ViewerMode, String> {
+    match text {
+        "off" => Ok(ViewerMode::Off),
+        "edge" => Ok(ViewerMode::Edge),
+        "required" => Ok(ViewerMode::Required),
+        _ => Err(format!("{text:?} is no mode; it is off, edge or required")),
+    }
+}
+
+/// The path by which viewers ask for a namespace.
+pub(super) fn base_path(text: &str) -> Result<String, String> {
+    let segments = || text.split('/').skip(1);
+    let is_plain = |segment: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        !matches!(segment, "." | "..") && segment.replace("{namespace}", "n").bytes().all(allowed)
+    };
+    let inner = segments().count().saturating_sub(1);
+    let is_path = text.starts_with('/') && segments().all(is_plain) && !segments().take(inner).any(str::is_empty);
+    is_path.then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "{text:?} is no path; it is like \"/cache/{{namespace}}\", or \"/\" where viewers' URLs do not name the namespace"
+        )
+    })
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {

@@ -114,6 +114,16 @@ fn check_namespace(
     if !(60 * SECOND..=30 * DAY).contains(&policy.limits.gone_after) {
         fault("gone_after", &[], "has to be between 1m and 30d".to_owned());
     }
+    let viewers = &policy.viewers;
+    if !(60 * SECOND..=365 * DAY).contains(&viewers.max_ttl) {
+        fault("viewers.max_ttl", &[], "has to be between 1m and 365d".to_owned());
+    }
+    if viewers.clock_skew > 600 * SECOND {
+        fault("viewers.clock_skew", &[], "has to be 10m at most: what is further off is no clock".to_owned());
+    }
+    if viewers.grace > 3600 * SECOND {
+        fault("viewers.grace", &[], "has to be 1h at most: a token that has ended opens segments for so long".to_owned());
+    }
     if !(2..=10_000).contains(&policy.limits.stale_after) {
         fault("stale_after", &[], "has to be between 2 and 10000 target durations".to_owned());
     }

@@ -302,7 +302,13 @@ mod tests {
 
     fn grant(prefix: Option<&str>) -> Grant {
         let prefix = prefix.map(str::to_owned);
-        Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::parse(["n"]).unwrap(), prefix }
+        Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::parse(["n"]).unwrap(),
+            prefix,
+            is_edge: false,
+        }
     }
 
     fn object(key: &str) -> ObjectId {

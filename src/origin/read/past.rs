@@ -182,7 +182,13 @@ mod tests {
         let name = Namespace::parse("one").unwrap();
         let origin =
             Origin::new([(name.clone(), NamespacePolicy::default())], 1 << 30, Clock::manual(), &Arc::new(Metrics::new()));
-        let grant = Grant { key_id: KeyId::parse("k").unwrap(), role: Role::Readwrite, scope: Scope::Every, prefix: None };
+        let grant = Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::Every,
+            prefix: None,
+            is_edge: false,
+        };
         let object = |key: &str| ObjectId { namespace: name.clone(), key: Key::parse(key).unwrap() };
         let handle = origin.namespace(&name);
         let put = async |key: &str, body: String| {

@@ -226,8 +226,8 @@ impl Admin {
     }
 
     async fn dispatch(&self, context: &Context, parts: Parts, mut body: Body) -> Response {
-        let exchange = Exchange::begin(&self.inner.web, context, &parts);
-        let mut response = match self.serve(&exchange, &mut body).await {
+        let mut exchange = Exchange::begin(&self.inner.web, context, &parts);
+        let mut response = match self.serve(&mut exchange, &mut body).await {
             Ok(response) => response,
             Err(problem) => refuse(&exchange, problem, body),
         };
@@ -235,7 +235,7 @@ impl Admin {
         response
     }
 
-    async fn serve(&self, exchange: &Exchange<'_>, body: &mut Body) -> Result<Response, Problem> {
+    async fn serve(&self, exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Response, Problem> {
         let Inner { web, is_local, rules, harvests, .. } = &*self.inner;
         let parts = exchange.parts;
         let route = Route::of(parts.uri.path());

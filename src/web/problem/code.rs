@@ -56,6 +56,9 @@ codes! {
     IncompleteBody "incomplete-body" 400 Retry::After(0), "The upload broke off":
         "The connection broke before the object was whole: look at the encoder's uplink and at proxies in between. When every upload \
          ends so, its Content-Length is wrong or something in between cuts it off."
+    ViewerTokenOnWrite "viewer-token-on-write" 400 Retry::Never, "A viewer's token writes nothing":
+        "Take the '~...' element out of the destination's path: uploads and deletions take an API key of role readwrite, and no name of an \
+         object may look like a token."
     NoCredentials "no-credentials" 401 Retry::WithCredentials, "An API key is needed":
         "The client sends no credentials. In AWS Elemental MediaLive set CDN settings to HLS Akamai, enter any user name and the \
          readwrite key as the password. With ffmpeg give -headers $'Authorization: Bearer KEY\\r\\n', or http://any:KEY@HOST/... as \
@@ -67,9 +70,25 @@ codes! {
     StaleNonce "stale-nonce" 401 Retry::WithCredentials, "The Digest nonce is too old":
         "Nothing to do: the client is asked to answer a new challenge, and does so by itself. If it never gets further, it does not \
          understand Digest: give it the key as a Basic password."
+    ViewerTokenMissing "viewer-token-missing" 401 Retry::Never, "A viewer's token is needed":
+        "The namespace has viewers.mode = \"required\", and the request has no token: does the player lose it on the way, by an absolute URI \
+         or one from the root? A CDN that checks tokens itself sends a readonly key that was made with --edge."
+    ViewerTokenInvalid "viewer-token-invalid" 401 Retry::Never, "The viewer's token is not accepted":
+        "The token was not made with a viewer key of this server, or was changed or cut off on the way: 'detail' in the log says which. \
+         'springhead token inspect' reads one."
+    ViewerTokenExpired "viewer-token-expired" 401 Retry::Never, "The viewer's token has ended":
+        "The player went on with a token that has ended: have it take a new one after two thirds of a token's life."
+    ViewerTokenNotYet "viewer-token-not-yet" 401 Retry::Never, "The viewer's token is not good yet":
+        "The token's time begins later: compare the clock of who makes tokens with this server's."
     Forbidden "forbidden" 403 Retry::Never, "The API key is not for this":
         "The key is good, but not for this. Uploads and deletions take role readwrite, and the key has to be made for this namespace \
          and, if it has a prefix, for this object: see 'springhead keys inspect'. Is the player's key in the encoder?"
+    ViewerTokenScope "viewer-token-scope" 403 Retry::Never, "The viewer's token is not for this":
+        "The token is good, but for another namespace, path, method or host: compare what it says ('springhead token inspect') with what was \
+         asked for and with the namespace's viewers.base_path."
+    ViewerTokenUnsupported "viewer-token-unsupported" 403 Retry::Never, "The viewer's token can't be judged here":
+        "The token says what this server does not evaluate, which is therefore refused; or the namespace has viewers.mode = \"off\". 'detail' \
+         says which."
     HarvestOff "harvest-off" 403 Retry::Never, "This server takes no such orders":
         "Name a folder or a bucket in [harvest] of the settings, or order it to one that is named there."
     ForeignOrigin "foreign-origin" 403 Retry::Never, "A web page from elsewhere asked":
@@ -186,7 +205,14 @@ impl Code {
     #[must_use]
     pub fn is_about_access(self) -> bool {
         matches!(self, Self::UnknownNamespace | Self::UnknownHost | Self::ForeignOrigin | Self::Forbidden)
+            || self.is_about_viewer()
             || self.status() == http::StatusCode::UNAUTHORIZED
+    }
+
+    /// Whether it is about a viewer's token. No cache may keep such an answer, whatever the namespace says of others.
+    #[must_use]
+    pub fn is_about_viewer(self) -> bool {
+        self.name().starts_with("viewer-")
     }
 
     /// What a person who knows encoders, players and CDNs would say to who has to mend it.

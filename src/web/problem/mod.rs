@@ -71,7 +71,7 @@ impl Problem {
         self
     }
 
-    fn with_inner(mut self, inner: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn with_inner(mut self, inner: impl Into<Cow<'static, str>>) -> Self {
         self.inner = Some(inner.into());
         self
     }
@@ -137,6 +137,7 @@ impl Problem {
             }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let cache_control = cache_control.filter(|_| !self.code.is_about_viewer());
         headers.insert(CACHE_CONTROL, cache_control.cloned().unwrap_or(HeaderValue::from_static("no-store")));
         response
     }

@@ -28,7 +28,7 @@ const SECRET_WORDS: [&str; 13] = [
     "_gda_",
 ];
 /// Names that are secret as a whole, though no part of them says so.
-const SECRET_NAMES: [&str; 5] = ["x-mediapackage-cdnidentifier", "sig", "jwt", "key-pair-id", "policy"];
+const SECRET_NAMES: [&str; 6] = ["x-mediapackage-cdnidentifier", "sig", "jwt", "cat", "key-pair-id", "policy"];
 
 /// The longest run of letters and digits that is taken for a word. An API key's parts are longer, a UUID is not.
 const WORD: usize = 40;
@@ -97,7 +97,7 @@ fn masked_name(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) {
         return Cow::Borrowed(text);
     }
-    hide(text, looks_like_jwt)
+    hide(text, looks_like_token)
 }
 
 fn masked_words(text: &str) -> Cow<'_, str> {
@@ -109,7 +109,8 @@ fn masked_words(text: &str) -> Cow<'_, str> {
         Cow::Borrowed(text) => without_named(text),
         Cow::Owned(text) => without_named(&text).into_owned().into(),
     };
-    let long = |run: &str| looks_like_jwt(run) || run.split(['.', '-', '_', '%']).any(|word| word.len() > WORD) || is_random(run);
+    let long =
+        |run: &str| looks_like_token(run) || run.split(['.', '-', '_', '%']).any(|word| word.len() > WORD) || is_random(run);
     match named {
         Cow::Borrowed(text) => hide(text, long),
         Cow::Owned(text) => hide(&text, long).into_owned().into(),
@@ -138,6 +139,21 @@ fn looks_like_jwt(run: &str) -> bool {
         return false;
     }
     run.contains("eyJ") || run.split('.').filter(|part| part.len() >= 16).count() >= 3 || run.matches("%2E").count() >= 2
+}
+
+/// A signed text of any make: an API key, or a viewer's token.
+fn looks_like_token(run: &str) -> bool {
+    looks_like_jwt(run) || looks_like_cat(run)
+}
+
+/// How a Common Access Token begins: the tags of a CWT and of what is authenticated or signed, in base64url.
+const CAT_BEGINS: [&str; 4] = ["2D3RhE", "2D3ShE", "0YRD", "0oRD"];
+
+/// What stands in a path as a viewer's token does, or begins as a Common Access Token.
+fn looks_like_cat(run: &str) -> bool {
+    run.len() >= WORD
+        && (["~", "%7E", "%7e"].iter().any(|sign| run.split(sign).skip(1).any(|rest| rest.len() >= WORD))
+            || CAT_BEGINS.iter().any(|begin| run.contains(begin)))
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -259,6 +275,28 @@ mod tests {
             name("channel_20260101T000000_720p30_avc_main_0000000000001.ts"),
             "channel_20260101T000000_720p30_avc_main_0000000000001.ts"
         );
+    }
+
+    #[test]
+    fn a_viewers_token_is_hidden_wherever_it_stands() {
+        let token =
+            "2D3RhEOhAQWhBEJ2MVhPpgFqc3ByaW5naGVhZAQacT-zAAdIAQIDBAUGBwgZATYBGQE4oQOhAXgYL2NhY2hlL2xpdmUtb3JpZ2luL3Nob3cv";
+        for text in [
+            format!("/cache/live/~{token}/a.ts"),
+            format!("/cache/live/%7E{token}/a.ts"),
+            format!("/cache/live/a.ts?cat={token}"),
+            format!("CTA-Common-Access-Token={token}; a=b"),
+            format!("https://cdn.example/~{}/a.ts", &token[6..60]),
+            token.to_owned(),
+        ] {
+            let uri: Uri = format!("/cache/live/x?{}", text.replace([' ', '"'], "+")).parse().unwrap();
+            for shown in [words(&text).into_owned(), target(&uri), shown("referer", &text), shown("cookie", &text)] {
+                assert!((0..token.len() - 16).all(|at| !shown.contains(&token[at..at + 16])), "{text} -> {shown}");
+            }
+        }
+        let path: Uri = format!("/cache/live/~{token}/a/b.ts?cat={token}").parse().unwrap();
+        assert_eq!(target(&path), "/cache/live/(hidden)/a/b.ts?cat=(hidden)");
+        assert_eq!(name("a~b/~short/c.ts"), "a~b/~short/c.ts");
     }
 
     #[test]

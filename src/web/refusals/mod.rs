@@ -95,7 +95,9 @@ pub(super) fn tell(web: &Web, context: &Context, parts: &Parts, problem: &Proble
         web.inner.metrics.count_read_refusal(problem.code.name());
     }
     let network = Some(network(context.peer.ip()));
-    let kind = Alike { network, code: problem.code, key_id: key_id.clone(), is_read: side != Side::Upload };
+    // Each viewer has a token of his own: told by those, a crowd would be many kinds.
+    let of_key = key_id.clone().filter(|_| !problem.code.is_about_viewer());
+    let kind = Alike { network, code: problem.code, key_id: of_key, is_read: side != Side::Upload };
     if is_question && (side == Side::Upload || problem.code == Code::StaleNonce) {
         // A question, not yet a refusal: see `challenge` for when it becomes one.
         line(Level::DEBUG, context, parts, side, problem, received);

@@ -37,6 +37,12 @@ fn shown() -> Fields {
     let key: Value = serde_json::from_str(&made).unwrap();
     let key = key["api_key"].as_str().unwrap();
     let mut said = vec![("create", made.clone()), ("inspect", run(&["inspect", key])), ("list", run(&["list", "--json"]))];
+    let edge = run(&["create", "--namespace", "a", "--role", "readonly", "--edge"]);
+    let edge_key: Value = serde_json::from_str(&edge).unwrap();
+    said.push(("inspect", run(&["inspect", edge_key["api_key"].as_str().unwrap()])));
+    let lines = run(&["list", "--json"]);
+    said.extend(lines.lines().map(|line| ("list", line.to_owned())));
+    said.push(("create", edge));
     run(&["revoke", key]);
     said.push(("inspect", run(&["inspect", key])));
     let mut fields = Fields::new();

@@ -69,8 +69,15 @@ fn unknown_settings(_: &str, document: &Document) -> Vec<String> {
                 }
             };
             for (section, inner) in tables {
-                let keys = inner.as_table().into_iter().flat_map(toml::Table::keys);
-                faults.extend(keys.filter(|key| !is_known(section, key)).map(|key| format!("[{section}] {key}")));
+                for (key, value) in inner.as_table().into_iter().flatten() {
+                    // A section within one.
+                    let inner = format!("{section}.{key}");
+                    let keys: Vec<_> = value.as_table().into_iter().flat_map(toml::Table::keys).collect();
+                    let is_section = value.is_table() && shipped.keys().any(|(known, _)| *known == inner);
+                    faults.extend((!is_section && !is_known(section, key)).then(|| format!("[{section}] {key}")));
+                    let unknown = keys.into_iter().filter(|key| is_section && !is_known(&inner, key));
+                    faults.extend(unknown.map(|key| format!("[{inner}] {key}")));
+                }
             }
         }
     }
@@ -95,7 +102,8 @@ fn unknown_settings(_: &str, document: &Document) -> Vec<String> {
 fn settings_that_are_named_exist() {
     hold(unknown_settings);
     let bad = "`timeouts.keep_alife`, `timeouts.keep_alive`, `durabel = \"off\"`, `durable = \"off\"`, `harvest.json`\n\n\
-               ```toml\nlisten = []\nlissten = []\n[tls]\ncert = \"\"\n[namespaces.a]\nttl = \"1h\"\nhold = \"off\"\n```\n";
+               ```toml\nlisten = []\nlissten = []\n[tls]\ncert = \"\"\n[namespaces.a]\nttl = \"1h\"\nhold = \"off\"\n[namespaces.a.viewers]\nmode = \"off\"\nmod = 1\n\
+               [namespaces.a.viewer]\nmode = \"off\"\n```\n";
     let faults = unknown_settings("", &Document::parse(bad));
-    assert_eq!(faults.len(), 5, "{faults:?}");
+    assert_eq!(faults.len(), 7, "{faults:?}");
 }

@@ -1,0 +1,40 @@
+//! Where a command finds keys and settings, as `serve` does.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::args::{ArgMatches, Args, ValueSource};
+use super::settings::{Given, Overrides, Settings};
+
+/// Where keys are kept: as for `serve`, so that both find the same ones.
+#[derive(Debug, Default, Args)]
+pub(super) struct PlaceArgs {
+    /// Settings file that names the data directory.
+    #[arg(long, env = "SPRINGHEAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory with the signing keys and key records.
+    #[arg(long, env = "SPRINGHEAD_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+impl PlaceArgs {
+    pub(super) fn load(self, matches: &ArgMatches) -> Result<Settings, Failure> {
+        let data_dir = self.data_dir.map(|value| named(matches, "data_dir", value));
+        load(self.config.as_deref(), &Overrides { data_dir, ..Overrides::default() })
+    }
+}
+
+/// Reads settings.
+pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Settings, Failure> {
+    Settings::load(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
+}
+
+/// The name under which a value was given: the flag's or the variable's.
+pub(super) fn named(matches: &ArgMatches, id: &str, value: String) -> Given {
+    let words = id.replace('_', "-");
+    let name = match matches.value_source(id) {
+        Some(ValueSource::EnvVariable) => format!("SPRINGHEAD_{}", id.to_uppercase()),
+        _ => format!("--{words}"),
+    };
+    Given { name, value }
+}

@@ -1,0 +1,72 @@
+//! `viewer.key` in the data directory: what viewers' tokens are signed with, one key to a line, in the form of `signing.key` and apart from
+//! it. `SPRINGHEAD_VIEWER_KEY` replaces the file.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use super::data_dir::DataDir;
+use super::settings::Settings;
+use crate::auth::signing::SigningKey;
+use crate::auth::viewer::ViewerKeys;
+use crate::origin::policy::ViewerMode;
+
+/// The file's name.
+pub(super) const FILE: &str = "viewer.key";
+/// The variable that replaces it.
+const VARIABLE: &str = "SPRINGHEAD_VIEWER_KEY";
+
+/// Whether any namespace takes viewers' tokens.
+pub(super) fn is_needed(settings: &Settings) -> bool {
+    settings.namespaces.values().any(|policy| policy.viewers.mode != ViewerMode::Off)
+}
+
+/// The viewer keys: from the environment, or from the file, which is made when there is none and `make` says so. Else there are none.
+///
+/// # Errors
+/// When they can't be read, or one of them signs API keys too: an edge holds viewer keys, and would make itself API keys.
+pub(super) fn load<'a>(
+    data: &DataDir,
+    signing_keys: impl IntoIterator<Item = &'a str>,
+    make: bool,
+) -> anyhow::Result<ViewerKeys> {
+    let keys = match std::env::var(VARIABLE) {
+        Ok(text) => SigningKey::parse_all(&text).with_context(|| format!("{VARIABLE} is of no use"))?,
+        Err(_) => from_file(data, &data.path().join(FILE), make)?,
+    };
+    if let Some(both) = signing_keys.into_iter().find(|id| keys.iter().any(|key| key.id() == *id)) {
+        bail!(
+            "the key {both} is a viewer key and a signing key: whoever checks viewers' tokens could make API keys with it; take it out of \
+             {FILE} (or {VARIABLE}), and have one made that is for viewers alone"
+        );
+    }
+    Ok(ViewerKeys::new(&keys))
+}
+
+/// The keys of another file.
+pub(super) fn read(path: &Path) -> anyhow::Result<ViewerKeys> {
+    let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    let keys = SigningKey::parse_all(&text).with_context(|| format!("{} is of no use", path.display()))?;
+    Ok(ViewerKeys::new(&keys))
+}
+
+fn from_file(data: &DataDir, path: &Path, make: bool) -> anyhow::Result<Vec<SigningKey>> {
+    match fs::read_to_string(path) {
+        Ok(text) => return SigningKey::parse_all(&text).with_context(|| format!("{} is of no use", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
+    }
+    if !make {
+        return Ok(Vec::new());
+    }
+    data.create()?;
+    let key = SigningKey::generate();
+    match data.keep_new(path, &format!("{}\n", key.encode())) {
+        Ok(()) => Ok(vec![key]),
+        // Another process made it first; that one counts.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => from_file(data, path, false),
+        Err(error) => Err(error).with_context(|| format!("can't write {}", path.display())),
+    }
+}

@@ -1,0 +1,397 @@
+//! Common Access Tokens (CTA-5007): CWT claims (RFC 8392) in `COSE_Mac0` (RFC 9052 6.2), under the tag of a CWT or bare, base64url without
+//! padding. The only module that knows coset.
+//!
+//! Total on any bytes. The key that a token names chooses the algorithm, never the token: HMAC-SHA256 (`HMAC 256/256`) it is.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use coset::cbor::value::{Integer, Value};
+use coset::{Algorithm, CborSerializable as _, CoseMac0, CoseMac0Builder, HeaderBuilder, iana};
+
+use super::claims::{Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
+use super::keys::{ViewerKey, ViewerKeys};
+use super::{ViewerError, form};
+use crate::auth::secret::Secret;
+
+/// The longest token that is looked at, in characters and decoded: what the edge takes, too (Amazon CloudFront: 1 KiB).
+pub(super) const LONGEST: usize = 1400;
+const LONGEST_BYTES: usize = 1024;
+
+/// The tag of a CWT (RFC 8392 6), and that of `COSE_Mac0`, as they begin.
+const CWT: [u8; 2] = [0xd8, 61];
+const MAC0: u8 = 0xd1;
+
+/// Checks a token's form and its MAC, and reads its claims. Nothing that changes with time is judged.
+///
+/// # Errors
+/// [`ViewerError::Invalid`] when it is not of ours; [`ViewerError::Unsupported`] when it says what is not understood.
+pub(super) fn open(token: &str, keys: &ViewerKeys) -> Result<ViewerClaims, ViewerError> {
+    let invalid = ViewerError::Invalid;
+    if token.len() > LONGEST {
+        return Err(invalid("it is longer than 1,400 characters"));
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid("it is not base64url without padding"))?;
+    if bytes.len() > LONGEST_BYTES || !form::is_sound(&bytes) {
+        return Err(invalid("it is not one item of CBOR, of definite lengths, without doubled keys, and of 1 KiB at most"));
+    }
+    let bare = bytes.strip_prefix(&CWT).unwrap_or(&bytes);
+    let Some((&MAC0, sealed)) = bare.split_first() else {
+        return Err(invalid("it is no COSE_Mac0 under its tag (17)"));
+    };
+    let sealed = CoseMac0::from_slice(sealed).map_err(|_| invalid("it is no COSE_Mac0"))?;
+    let payload = sealed.payload.as_deref().ok_or(invalid("it has no claims in it"))?;
+    let is_sound = |header: Option<&Vec<u8>>| header.is_none_or(|bytes| bytes.is_empty() || form::is_sound(bytes));
+    if !is_sound(sealed.protected.original_data.as_ref()) || !form::is_sound(payload) {
+        return Err(invalid("its protected header or its claims are no CBOR of a plain form"));
+    }
+    let header = &sealed.protected.header;
+    if header.alg != Some(Algorithm::Assigned(iana::Algorithm::HMAC_256_256)) || sealed.unprotected.alg.is_some() {
+        return Err(invalid("its algorithm is not HMAC 256/256 (5), in the protected header alone"));
+    }
+    if !header.crit.is_empty() || !sealed.unprotected.crit.is_empty() {
+        return Err(invalid("it has critical headers"));
+    }
+    if sealed.unprotected.key_id.is_empty() || !header.key_id.is_empty() {
+        return Err(invalid("it does not name its key (kid), in the unprotected header alone"));
+    }
+    let signer = keys.find(&sealed.unprotected.key_id).ok_or(invalid("no viewer key here has its kid"))?;
+    sealed.verify_payload_tag(
+        &[],
+        || invalid("it has no claims in it"),
+        |tag, text| if signer.mac.is_tag(text, tag) { Ok(()) } else { Err(invalid("its MAC is wrong")) },
+    )?;
+    read(payload).map_err(ViewerError::Unsupported)
+}
+
+/// Writes a token, signed with this key. `None` when it would be longer than any that is read.
+pub(super) fn seal(claims: &ViewerClaims, signer: &ViewerKey) -> Option<Secret<'static>> {
+    let mut payload = Vec::new();
+    coset::cbor::ser::into_writer(&write(claims), &mut payload).ok()?;
+    seal_payload(payload, signer)
+}
+
+/// The same for claims that are written already, whatever they are.
+pub(super) fn seal_payload(payload: Vec<u8>, signer: &ViewerKey) -> Option<Secret<'static>> {
+    let protected = HeaderBuilder::new().algorithm(iana::Algorithm::HMAC_256_256).build();
+    let unprotected = HeaderBuilder::new().key_id(signer.id.clone().into_bytes()).build();
+    let sealed = CoseMac0Builder::new().protected(protected).unprotected(unprotected).payload(payload);
+    let sealed = sealed.create_tag(&[], |text| signer.mac.tag(text)).build().to_vec().ok()?;
+    let mut bytes = CWT.to_vec();
+    bytes.push(MAC0);
+    bytes.extend(sealed);
+    let token = URL_SAFE_NO_PAD.encode(&bytes);
+    (bytes.len() <= LONGEST_BYTES && token.len() <= LONGEST).then(|| Secret::new(token))
+}
+
+fn read(payload: &[u8]) -> Result<ViewerClaims, Unsupported> {
+    let Ok(Value::Map(claims)) = coset::cbor::de::from_reader(payload) else { return Err(Unsupported::Form) };
+    let (mut id, mut expires, mut not_before, mut issued) = (None, None, None, None);
+    let (mut issuer, mut subject, mut audience, mut rules, mut methods) = (None, None, Vec::new(), Vec::new(), None);
+    for (name, value) in claims {
+        let Some(name) = name.as_integer().and_then(|name| i64::try_from(name).ok()) else {
+            return Err(Unsupported::Claim(None));
+        };
+        let wrong = Unsupported::Value(name);
+        match name {
+            key::ISS => issuer = Some(value.into_text().map_err(|_| wrong)?),
+            key::SUB => subject = Some(Secret::new(value.into_text().map_err(|_| wrong)?)),
+            key::AUD => audience = texts(value).ok_or(wrong)?,
+            // Not as a float, which is allowed: the edge reads those otherwise.
+            key::EXP => expires = Some(seconds(&value).ok_or(wrong)?),
+            key::NBF => not_before = Some(seconds(&value).ok_or(wrong)?),
+            key::IAT => issued = Some(seconds(&value).ok_or(wrong)?),
+            key::CTI => id = Some(value.into_bytes().ok().filter(|id| (1..=64).contains(&id.len())).ok_or(wrong)?),
+            key::CATV if is_number(&value, 1) => {}
+            key::CATREPLAY if is_number(&value, 0) => {}
+            // How it is renewed: no restriction.
+            key::CATR => {}
+            key::CATU => rules = uri_rules(value).ok_or(wrong)?,
+            key::CATM => methods = Some(texts(value).ok_or(wrong)?),
+            key::CATV | key::CATREPLAY => return Err(wrong),
+            other => return Err(Unsupported::Claim(Some(other))),
+        }
+    }
+    Ok(ViewerClaims {
+        id: id.ok_or(Unsupported::Missing(key::CTI))?,
+        expires: expires.ok_or(Unsupported::Missing(key::EXP))?,
+        not_before,
+        issued,
+        issuer,
+        subject,
+        audience,
+        rules,
+        methods,
+    })
+}
+
+fn seconds(value: &Value) -> Option<u64> {
+    value.as_integer().and_then(|number| u64::try_from(number).ok())
+}
+
+fn is_number(value: &Value, number: u64) -> bool {
+    seconds(value) == Some(number)
+}
+
+/// A text, or an array of some.
+fn texts(value: Value) -> Option<Vec<String>> {
+    match value {
+        Value::Text(text) => Some(vec![text]),
+        Value::Array(list) if !list.is_empty() => list.into_iter().map(|value| value.into_text().ok()).collect(),
+        _ => None,
+    }
+}
+
+/// The parts of the URI that are compared, and how (CTA-5007, `catu`). Regular expressions, hashes and other parts are not.
+fn uri_rules(value: Value) -> Option<Vec<UriRule>> {
+    let mut rules = Vec::new();
+    for (part, matches) in value.into_map().ok()? {
+        let part = match seconds(&part)? {
+            1 => UriPart::Host,
+            3 => UriPart::Path,
+            _ => return None,
+        };
+        for (matching, value) in matches.into_map().ok()? {
+            let matching = match (seconds(&matching)?, part) {
+                (0, _) => UriMatch::Exact,
+                (1, UriPart::Path) => UriMatch::Prefix,
+                (2, UriPart::Host) => UriMatch::Suffix,
+                _ => return None,
+            };
+            rules.push(UriRule { part, matching, any_of: texts(value)? });
+        }
+    }
+    Some(rules)
+}
+
+fn write(claims: &ViewerClaims) -> Value {
+    let list = |texts: &[String]| match texts {
+        [text] => Value::Text(text.clone()),
+        texts => Value::Array(texts.iter().cloned().map(Value::Text).collect()),
+    };
+    let number = |number: u64| Value::Integer(Integer::from(number));
+    let mut map = Vec::new();
+    let mut put = |name: i64, value: Value| map.push((Value::Integer(name.into()), value));
+    if let Some(issuer) = &claims.issuer {
+        put(key::ISS, Value::Text(issuer.clone()));
+    }
+    if let Some(subject) = &claims.subject {
+        put(key::SUB, Value::Text(subject.expose().to_owned()));
+    }
+    if !claims.audience.is_empty() {
+        put(key::AUD, list(&claims.audience));
+    }
+    put(key::EXP, number(claims.expires));
+    claims.not_before.into_iter().for_each(|time| put(key::NBF, number(time)));
+    claims.issued.into_iter().for_each(|time| put(key::IAT, number(time)));
+    put(key::CTI, Value::Bytes(claims.id.clone()));
+    put(key::CATV, number(1));
+    if !claims.rules.is_empty() {
+        let mut parts: Vec<(Value, Value)> = Vec::new();
+        for (number_of, part) in [(1, UriPart::Host), (3, UriPart::Path)] {
+            let of_part = claims.rules.iter().filter(|rule| rule.part == part);
+            let matches: Vec<_> = of_part.map(|rule| (number(rule.matching as u64), list(&rule.any_of))).collect();
+            if !matches.is_empty() {
+                parts.push((number(number_of), Value::Map(matches)));
+            }
+        }
+        put(key::CATU, Value::Map(parts));
+    }
+    if let Some(methods) = &claims.methods {
+        put(key::CATM, Value::Array(methods.iter().cloned().map(Value::Text).collect()));
+    }
+    Value::Map(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    /// The vector of the facts: made by another library, and read by us.
+    const VECTOR: &str = "2D3RhEOhAQWhBEJ2MVhPpgFqc3ByaW5naGVhZAQacT-zAAdIAQIDBAUGBwgZATYBGQE4oQOhAXgYL2NhY2hlL2xpdmUtb3JpZ2luL3Nob3cvGQE5gmNHRVRkSEVBRFggiQgUQSoGoaKMXx_mqmuAyapH_C0iiFGZDoqa3zMzcB4";
+    const SECRET: [u8; 32] = [
+        0x40, 0x36, 0x97, 0xde, 0x87, 0xaf, 0x64, 0x61, 0x1c, 0x1d, 0x32, 0xa0, 0x5d, 0xab, 0x0f, 0xe1, 0xfc, 0xb7, 0x15, 0xa8,
+        0x6a, 0xb4, 0x35, 0xf1, 0xec, 0x99, 0x19, 0x2d, 0x79, 0x56, 0x93, 0x88,
+    ];
+
+    fn keys() -> ViewerKeys {
+        ViewerKeys::of("v1", &SECRET)
+    }
+
+    fn claims() -> ViewerClaims {
+        ViewerClaims {
+            id: vec![1, 2, 3, 4, 5, 6, 7, 8],
+            expires: 1_900_000_000,
+            not_before: None,
+            issued: None,
+            issuer: Some("springhead".to_owned()),
+            subject: None,
+            audience: Vec::new(),
+            rules: vec![UriRule {
+                part: UriPart::Path,
+                matching: UriMatch::Prefix,
+                any_of: vec!["/cache/live-origin/show/".to_owned()],
+            }],
+            methods: Some(vec!["GET".to_owned(), "HEAD".to_owned()]),
+        }
+    }
+
+    #[test]
+    fn the_vector_reads_and_is_written_to_the_byte() {
+        assert_eq!(open(VECTOR, &keys()), Ok(claims()));
+        assert_eq!(seal(&claims(), keys().signer().unwrap()).unwrap().expose(), VECTOR);
+    }
+
+    fn sealed(payload: &Value, change: impl FnOnce(CoseMac0Builder) -> CoseMac0Builder) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        coset::cbor::ser::into_writer(payload, &mut bytes).unwrap();
+        let builder = CoseMac0Builder::new()
+            .protected(HeaderBuilder::new().algorithm(iana::Algorithm::HMAC_256_256).build())
+            .unprotected(HeaderBuilder::new().key_id(b"v1".to_vec()).build())
+            .payload(bytes);
+        let keys = keys();
+        change(builder).create_tag(&[], |text| keys.signer().unwrap().mac.tag(text)).build().to_vec().unwrap()
+    }
+
+    fn text(prefix: &[u8], bytes: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([prefix, bytes].concat())
+    }
+
+    fn is_invalid(token: &str) -> bool {
+        matches!(open(token, &keys()), Err(ViewerError::Invalid(_)))
+    }
+
+    #[test]
+    fn what_was_not_made_with_the_key_or_in_the_form_is_invalid() {
+        let good = sealed(&write(&claims()), |builder| builder);
+        assert_eq!(open(&text(&[MAC0], &good), &keys()), Ok(claims()), "the tag of a CWT may be left out");
+        assert_eq!(text(&[0xd8, 61, MAC0], &good), VECTOR);
+        for prefix in [&[][..], &[0xd8, 61], &[0xd2], &[0xd8, 61, 0xd2], &[MAC0, MAC0], &[0xd8, 97], &[0xd8, 61, 0xd8, 61, MAC0]]
+        {
+            assert!(is_invalid(&text(prefix, &good)), "{prefix:02x?}");
+        }
+        for changed in
+            [format!("{VECTOR}="), format!("{VECTOR}AA"), format!("~{VECTOR}"), VECTOR[1..].to_owned(), "A".repeat(1401)]
+        {
+            assert!(is_invalid(&changed), "{changed}");
+        }
+        let protected = |header: coset::Header| sealed(&write(&claims()), |builder| builder.protected(header));
+        let unprotected = |header: coset::Header| sealed(&write(&claims()), |builder| builder.unprotected(header));
+        let hs256 = || HeaderBuilder::new().algorithm(iana::Algorithm::HMAC_256_256);
+        let kid = || HeaderBuilder::new().key_id(b"v1".to_vec());
+        for (what, bytes) in [
+            ("another algorithm", protected(HeaderBuilder::new().algorithm(iana::Algorithm::HMAC_256_64).build())),
+            ("that of signatures", protected(HeaderBuilder::new().algorithm(iana::Algorithm::ES256).build())),
+            ("no algorithm", protected(HeaderBuilder::new().build())),
+            ("an algorithm twice", unprotected(kid().algorithm(iana::Algorithm::HMAC_256_256).build())),
+            ("a critical header", protected(hs256().add_critical(iana::HeaderParameter::ContentType).build())),
+            ("no kid", unprotected(HeaderBuilder::new().build())),
+            ("another kid", unprotected(HeaderBuilder::new().key_id(b"v2".to_vec()).build())),
+            ("kid twice", protected(hs256().key_id(b"v1".to_vec()).build())),
+        ] {
+            assert!(is_invalid(&text(&[MAC0], &bytes)), "{what}");
+        }
+        assert!(matches!(open(VECTOR, &ViewerKeys::default()), Err(ViewerError::Invalid(_))), "without keys nothing is good");
+        assert!(matches!(open(VECTOR, &ViewerKeys::of("v1", &[7; 32])), Err(ViewerError::Invalid(_))));
+    }
+
+    #[test]
+    fn what_is_not_understood_refuses() {
+        let with = |name: i64, value: Value| {
+            let Value::Map(mut map) = write(&claims()) else { unreachable!("claims are a map") };
+            map.retain(|(known, _)| *known != Value::Integer(name.into()));
+            map.push((Value::Integer(name.into()), value));
+            open(&text(&[MAC0], &sealed(&Value::Map(map), |builder| builder)), &keys())
+        };
+        let unsupported = |result: Result<ViewerClaims, ViewerError>| match result {
+            Err(ViewerError::Unsupported(what)) => what,
+            other => panic!("{other:?}"),
+        };
+        for name in [8, 282, 309, 311, 314, 315, 316, 317, 318, 319, 320, 321, 322, 324, 401, 404, 9999, -1] {
+            assert_eq!(unsupported(with(name, Value::Bool(true))), Unsupported::Claim(Some(name)));
+        }
+        assert!(unsupported(with(402, Value::Null)).to_string().contains("312"));
+        let map = |part: i64, matching: i64, value: Value| {
+            Value::Map(vec![(Value::Integer(part.into()), Value::Map(vec![(Value::Integer(matching.into()), value)]))])
+        };
+        let slash = || Value::Text("/".to_owned());
+        for (name, value) in [
+            (4, Value::Float(1_900_000_000.0)),
+            (4, Value::Text("1900000000".to_owned())),
+            (4, Value::Integer((-1).into())),
+            (5, Value::Float(1.0)),
+            (6, Value::Null),
+            (7, Value::Text("id".to_owned())),
+            (7, Value::Bytes(Vec::new())),
+            (7, Value::Bytes(vec![0; 65])),
+            (3, Value::Array(Vec::new())),
+            (3, Value::Integer(1.into())),
+            (310, Value::Integer(2.into())),
+            (308, Value::Integer(1.into())),
+            (308, Value::Integer(2.into())),
+            (312, map(3, 4, slash())),
+            (312, map(3, 3, slash())),
+            (312, map(3, 2, slash())),
+            (312, map(3, -1, Value::Bytes(vec![0; 32]))),
+            (312, map(1, 1, slash())),
+            (312, map(0, 0, slash())),
+            (312, map(4, 0, slash())),
+            (312, map(3, 1, Value::Integer(1.into()))),
+            (312, slash()),
+            (313, Value::Array(vec![Value::Integer(1.into())])),
+        ] {
+            assert_eq!(unsupported(with(name, value.clone())), Unsupported::Value(name), "{value:?}");
+        }
+        for name in [key::EXP, key::CTI] {
+            let Value::Map(mut map) = write(&claims()) else { unreachable!("claims are a map") };
+            map.retain(|(known, _)| *known != Value::Integer(name.into()));
+            let opened = open(&text(&[MAC0], &sealed(&Value::Map(map), |builder| builder)), &keys());
+            assert_eq!(unsupported(opened), Unsupported::Missing(name));
+        }
+        let named = Value::Map(vec![(Value::Text("exp".to_owned()), Value::Null)]);
+        assert_eq!(unsupported(open(&text(&[MAC0], &sealed(&named, |builder| builder)), &keys())), Unsupported::Claim(None));
+        assert_eq!(unsupported(open(&text(&[MAC0], &sealed(&Value::Null, |builder| builder)), &keys())), Unsupported::Form);
+        for (name, value) in
+            [(308, Value::Integer(0.into())), (323, Value::Bool(true)), (2, slash()), (6, Value::Integer(1.into()))]
+        {
+            assert!(with(name, value).is_ok(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_token(token in "[A-Za-z0-9_-]{0,300}") {
+            prop_assert!(open(&token, &keys()).is_err());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in any::<Vec<u8>>()) {
+            prop_assert!(open(&text(&[MAC0], &bytes), &keys()).is_err());
+        }
+
+        #[test]
+        fn a_changed_token_is_none(at in 0..VECTOR.len(), other in "[A-Za-z0-9_-]") {
+            let changed = format!("{}{other}{}", &VECTOR[..at], &VECTOR[at + 1..]);
+            prop_assert!(changed == VECTOR || open(&changed, &keys()).is_err());
+            prop_assert!(open(&VECTOR[..at], &keys()).is_err());
+        }
+
+        #[test]
+        fn what_is_written_reads_the_same(
+            id in proptest::collection::vec(any::<u8>(), 1..=16),
+            expires in any::<u64>(),
+            times in any::<[Option<u64>; 2]>(),
+            subject in proptest::option::of("[ -~]{0,20}"),
+            audience in proptest::collection::vec("[a-z]{1,8}", 0..3),
+            paths in proptest::collection::vec("[a-z/]{1,20}", 1..3),
+            methods in proptest::option::of(proptest::collection::vec("[A-Z]{3,4}", 1..3)),
+        ) {
+            let rules = vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: paths }];
+            let [not_before, issued] = times;
+            let subject = subject.map(Secret::new);
+            let claims = ViewerClaims { id, expires, not_before, issued, issuer: None, subject, audience, rules, methods };
+            let token = seal(&claims, keys().signer().unwrap()).unwrap();
+            prop_assert_eq!(open(token.expose(), &keys()), Ok(claims));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a viewer's token says, whatever its form: the claims of CTA-5007 (Common Access Token) that are understood here, and the names
+//! of those that are not. A restriction that is not understood refuses: ignored, it would widen what the token allows.
+
+use std::fmt;
+
+use crate::auth::secret::Secret;
+
+/// Claim keys, as they are registered (IANA, CBOR Web Token claims).
+pub(super) mod key {
+    pub(in crate::auth) const ISS: i64 = 1;
+    pub(in crate::auth) const SUB: i64 = 2;
+    pub(in crate::auth) const AUD: i64 = 3;
+    pub(in crate::auth) const EXP: i64 = 4;
+    pub(in crate::auth) const NBF: i64 = 5;
+    pub(in crate::auth) const IAT: i64 = 6;
+    pub(in crate::auth) const CTI: i64 = 7;
+    pub(in crate::auth) const CATREPLAY: i64 = 308;
+    pub(in crate::auth) const CATV: i64 = 310;
+    pub(in crate::auth) const CATU: i64 = 312;
+    pub(in crate::auth) const CATM: i64 = 313;
+    pub(in crate::auth) const CATR: i64 = 323;
+}
+
+/// The names of all that are registered for such tokens.
+const NAMES: [(i64, &str); 26] = [
+    (1, "iss"),
+    (2, "sub"),
+    (3, "aud"),
+    (4, "exp"),
+    (5, "nbf"),
+    (6, "iat"),
+    (7, "cti"),
+    (8, "cnf"),
+    (282, "geohash"),
+    (308, "catreplay"),
+    (309, "catpor"),
+    (310, "catv"),
+    (311, "catnip"),
+    (312, "catu"),
+    (313, "catm"),
+    (314, "catalpn"),
+    (315, "cath"),
+    (316, "catgeoiso3166"),
+    (317, "catgeocoord"),
+    (318, "catgeoalt"),
+    (319, "cattpk"),
+    (320, "catifdata"),
+    (321, "catdpop"),
+    (322, "catif"),
+    (323, "catr"),
+    (324, "cattprint"),
+];
+
+/// Those that a cloud vendor's page has instead, and that projects copied from there: nobody else reads them.
+const UNREGISTERED: std::ops::RangeInclusive<i64> = 401..=404;
+
+/// What a token says. Times are seconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewerClaims {
+    /// What it is revoked by (`cti`).
+    pub id: Vec<u8>,
+    /// When it ends (`exp`).
+    pub expires: u64,
+    /// From when on it is good (`nbf`).
+    pub not_before: Option<u64>,
+    /// When it was made (`iat`).
+    pub issued: Option<u64>,
+    /// Who made it (`iss`).
+    pub issuer: Option<String>,
+    /// Who holds it (`sub`): nobody's business but its maker's.
+    pub subject: Option<Secret<'static>>,
+    /// The namespaces it is for (`aud`).
+    pub audience: Vec<String>,
+    /// What it is for, of these: each of them has to hold (`catu`).
+    pub rules: Vec<UriRule>,
+    /// What may be done with that (`catm`); `None`: GET and HEAD.
+    pub methods: Option<Vec<String>>,
+}
+
+/// A part of the URI that is asked for, and what it may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UriRule {
+    /// Which part.
+    pub part: UriPart,
+    /// How it is compared.
+    pub matching: UriMatch,
+    /// One of these is enough.
+    pub any_of: Vec<String>,
+}
+
+/// A part of a URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UriPart {
+    /// The host, without its port.
+    Host,
+    /// The path as viewers ask for it, decoded.
+    Path,
+}
+
+/// How a part of a URI is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UriMatch {
+    /// It is this.
+    Exact,
+    /// It begins with this.
+    Prefix,
+    /// It ends in this.
+    Suffix,
+}
+
+impl UriRule {
+    /// Whether a text is what the rule says.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        self.any_of.iter().any(|value| match self.matching {
+            UriMatch::Exact => text == value,
+            UriMatch::Prefix => text.starts_with(value.as_str()),
+            UriMatch::Suffix => text.ends_with(value.as_str()),
+        })
+    }
+}
+
+/// What of a good token is not understood here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// A claim of this key, or of a name instead of a key.
+    Claim(Option<i64>),
+    /// A value of this claim.
+    Value(i64),
+    /// This claim is missing, and no token is taken without it.
+    Missing(i64),
+    /// It is no Common Access Token.
+    Form,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |key: &i64| NAMES.iter().find(|(known, _)| known == key).map_or("claim", |(_, name)| *name);
+        match self {
+            Self::Claim(None) => f.write_str("a claim that has a name and no number is not evaluated here"),
+            Self::Claim(Some(key)) if UNREGISTERED.contains(key) => write!(
+                f,
+                "claim {key} is not registered: for catu, catnip, catm and catr the keys are 312, 311, 313 and 323 (CTA-5007)"
+            ),
+            Self::Claim(Some(key)) => write!(f, "{} ({key}) is not evaluated here", named(key)),
+            Self::Value(key) => write!(f, "{} ({key}) has a value that is not evaluated here", named(key)),
+            Self::Missing(key) => write!(f, "{} ({key}) is missing", named(key)),
+            Self::Form => f.write_str("this is no Common Access Token (CTA-5007)"),
+        }
+    }
+}

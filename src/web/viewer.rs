@@ -1,0 +1,305 @@
+//! Viewers' tokens in requests: where they stand, what becomes of a read that has one or needs one, and what caches may keep of it.
+//!
+//! A token stands in the path (`/cache/NAMESPACE/~TOKEN/KEY`, which relative URIs keep), in `?cat=`, which is answered by a redirect to that
+//! path, in the header of its own, or in a cookie of the same name. Of several the first of these speaks.
+//!
+//! It is never one more alternative to an API key, of which any one is enough (see [`super::access`]): a CDN adds its key to every request,
+//! and would let each forged token through.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, COOKIE, HOST, LOCATION, VARY, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+
+use super::header_room;
+use super::problem::Problem;
+use super::problem::code::Code;
+use super::target::Resource;
+use crate::auth::grant::{Grant, KeyId};
+use crate::auth::secret::Secret;
+use crate::auth::viewer::{AdmittedViewer, Unsupported, ViewerAsked, ViewerError, ViewerVerifier, has_form};
+use crate::model::clock::WallTime;
+use crate::model::extension::{Extension, Format};
+use crate::model::id::Key;
+use crate::model::kind::Kind;
+use crate::model::percent;
+use crate::origin::policy::{NamespacePolicy, ViewerMode, ViewerPolicy};
+
+/// The registered header for such tokens (CTA-5007), and the name of the cookie.
+const TOKEN: HeaderName = HeaderName::from_static("cta-common-access-token");
+const COOKIE_NAME: &str = "CTA-Common-Access-Token";
+/// Instead of the challenges for API keys: at those a browser opens a window for a password.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("CAT realm=\"springhead\"");
+/// An answer that depends on headers that a shared cache does not look at.
+const VARIES: HeaderValue = HeaderValue::from_static("CTA-Common-Access-Token, Cookie");
+
+/// Where a token stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Path,
+    Query,
+    Header,
+    Cookie,
+}
+
+/// A viewer who was let in, and by what.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    /// What his token allows of what he asked for.
+    pub(super) grant: Arc<Grant>,
+    carrier: Carrier,
+    left: Duration,
+    /// Where the token stands in the path, if it came in the query.
+    location: Option<HeaderValue>,
+}
+
+/// A viewer who was not: what he is told, and which token it was, where it was made with one of our keys.
+#[derive(Debug)]
+pub(super) struct RefusedViewer {
+    pub(super) problem: Problem,
+    pub(super) key_id: Option<KeyId>,
+}
+
+impl RefusedViewer {
+    fn by(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Box<Self> {
+        Box::new(Self { problem: problem(error, policy, now), key_id: error.key_id().cloned() })
+    }
+}
+
+/// Whether this header may carry a token.
+pub(super) fn may_carry(name: &HeaderName) -> bool {
+    *name == COOKIE || *name == TOKEN
+}
+
+/// Lets the holder of a token in, if there is one: his grant, and what his answer is to be like. `None`: there is none, and none is needed
+/// of who has this API key.
+///
+/// # Errors
+/// The problem, where there is a token that is not good for what is asked, whatever else the request carries.
+pub(super) fn judge(
+    verifier: &ViewerVerifier,
+    parts: &Parts,
+    resource: &Resource<'_>,
+    policy: Option<&NamespacePolicy>,
+    now: WallTime,
+) -> Result<Option<Viewer>, Box<RefusedViewer>> {
+    let off = ViewerPolicy::default();
+    let policy = policy.map_or(&off, |policy| &policy.viewers);
+    let found = find(parts, resource, policy.mode).map_err(|error| RefusedViewer::by(&error, policy, now))?;
+    let Some((carrier, token)) = found else { return Ok(None) };
+    if policy.mode == ViewerMode::Off {
+        let detail =
+            "viewers hold no tokens for this namespace (viewers.mode is \"off\"): ask without the token, or turn them on";
+        return Err(Box::new(RefusedViewer { problem: Problem::new(Code::ViewerTokenUnsupported, detail), key_id: None }));
+    }
+    let (name, base) = (resource.name(), policy.base(resource.namespace()));
+    let asked = ViewerAsked {
+        namespace: resource.namespace(),
+        base: &base,
+        key: name.key(),
+        method: parts.method.as_str(),
+        host: host(parts),
+        grace: if plays_out(resource) { policy.grace } else { Duration::ZERO },
+        skew: policy.clock_skew,
+    };
+    let admitted = verifier.judge(&token, &asked);
+    let AdmittedViewer { grant, left } = admitted.map_err(|error| RefusedViewer::by(&error, policy, now))?;
+    let location = (carrier == Carrier::Query).then(|| location(&base, &token, resource)).flatten();
+    Ok(Some(Viewer { grant, carrier, left, location }))
+}
+
+/// The token that speaks.
+fn find<'a>(
+    parts: &'a Parts,
+    resource: &'a Resource<'_>,
+    mode: ViewerMode,
+) -> Result<Option<(Carrier, Secret<'a>)>, ViewerError> {
+    if let Some(token) = resource.viewer() {
+        return Ok(Some((Carrier::Path, Secret::new(token.expose()))));
+    }
+    if let Some(token) = resource.cat() {
+        let token = percent::decode(token).unwrap_or(Cow::Borrowed(token));
+        // Where there are no tokens, anything else by this name is somebody's own affair.
+        if mode != ViewerMode::Off || has_form(&token) {
+            return Ok(Some((Carrier::Query, Secret::new(token))));
+        }
+    }
+    let mut headers = parts.headers.get_all(TOKEN).iter();
+    if let Some(token) = headers.next() {
+        let token = token.to_str().ok().filter(|_| headers.next().is_none());
+        let token = token.ok_or(ViewerError::Invalid("it is no text, or there are two of them"))?;
+        return Ok(Some((Carrier::Header, Secret::new(token.trim_ascii()))));
+    }
+    let pairs = parts.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok()).flat_map(|text| text.split(';'));
+    let mut cookies = pairs.filter_map(|pair| pair.trim_ascii().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
+    Ok(cookies.next().map(|(_, token)| (Carrier::Cookie, Secret::new(token.trim_matches('"')))))
+}
+
+/// The host that was asked, without its port.
+fn host(parts: &Parts) -> Option<&str> {
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))?;
+    // An address of IPv6 has colons of its own.
+    Some(if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(host, _)| host) })
+}
+
+/// Whether it is what a player has listed already: that plays out when its token has ended.
+fn plays_out(resource: &Resource<'_>) -> bool {
+    matches!(resource, Resource::Object(target) if !Kind::of(&target.object.key, &[]).is_rewritten())
+}
+
+/// The path with the token in it, for a query that had it.
+fn location(base: &str, token: &Secret<'_>, resource: &Resource<'_>) -> Option<HeaderValue> {
+    let (name, query) = (resource.name(), resource.query_without_cat());
+    let mark = if query.is_empty() { "" } else { "?" };
+    let path = percent::encode_path(name.key());
+    HeaderValue::try_from(format!("{}~{}/{path}{mark}{query}", percent::encode_path(base), token.expose())).ok()
+}
+
+/// No token where one is needed.
+pub(super) fn missing() -> Problem {
+    let detail = "this takes a viewer's token: in the path, as /cache/{namespace}/~TOKEN/{key}, where relative URIs keep it, in ?cat=, in \
+                  the header CTA-Common-Access-Token or in a cookie of that name; an API key does not stand in for one, unless it is a \
+                  readwrite key or one that was made with --edge";
+    Problem::new(Code::ViewerTokenMissing, detail).with_header(WWW_AUTHENTICATE, CHALLENGE)
+}
+
+/// A token where something is written.
+pub(super) fn on_write() -> Problem {
+    let detail = "the path begins with a viewer's token, which writes nothing, and no object may have such a name: take the '~...' element out";
+    Problem::new(Code::ViewerTokenOnWrite, detail)
+}
+
+fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem {
+    let problem = match error {
+        ViewerError::Invalid(why) => {
+            let detail = "the viewer's token is not one of this server's, or was changed or cut off on its way: take a new one";
+            Problem::new(Code::ViewerTokenInvalid, detail).with_inner(*why)
+        }
+        ViewerError::Unsupported(Unsupported::Form) => Problem::new(
+            Code::ViewerTokenUnsupported,
+            "the viewer's token is of a form that is not read here: it takes a Common Access Token (CTA-5007), a CWT with an HMAC",
+        ),
+        ViewerError::Unsupported(what) => {
+            let detail = format!("the viewer's token can't be judged: {what}, and what is not evaluated is refused");
+            Problem::new(Code::ViewerTokenUnsupported, detail)
+        }
+        ViewerError::Expired { at, .. } => {
+            Problem::new(Code::ViewerTokenExpired, format!("the viewer's token ended at {at}, and it is {now}: take a new one"))
+        }
+        ViewerError::NotYet { from, .. } => {
+            let detail = format!(
+                "the viewer's token is good from {from} on, and it is {now}: take a new one; up to viewers.clock_skew is borne, see which \
+                 clock is wrong"
+            );
+            Problem::new(Code::ViewerTokenNotYet, detail)
+        }
+        ViewerError::Scope { beyond, .. } => {
+            let base = &policy.base_path;
+            let detail = format!(
+                "the viewer's token is good, but for another {beyond}: paths in tokens begin with the namespace's viewers.base_path, {base}, \
+                 and aud names the namespace"
+            );
+            Problem::new(Code::ViewerTokenScope, detail)
+        }
+    };
+    if problem.code.status() == StatusCode::UNAUTHORIZED { problem.with_header(WWW_AUTHENTICATE, CHALLENGE) } else { problem }
+}
+
+impl Viewer {
+    /// The answer to a token in the query: where it is in the path, so that what a playlist lists has it too.
+    pub(super) fn redirect(&self, method: &Method) -> Option<Response> {
+        let location = self.location.clone().filter(|_| matches!(*method, Method::GET | Method::HEAD))?;
+        let mut response = header_room::response(axum::body::Body::empty());
+        *response.status_mut() = StatusCode::FOUND;
+        response.headers_mut().insert(LOCATION, location);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
+    }
+
+    /// Has an answer kept by nobody for whom it is not, nor for longer than the token is good.
+    pub(super) fn limit(&self, headers: &mut HeaderMap) {
+        if self.carrier == Carrier::Query {
+            // The URL is a first one, and its token nobody's to keep.
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            return;
+        }
+        let is_shared = self.carrier == Carrier::Path;
+        if let Some(said) = headers.get(CACHE_CONTROL).and_then(|said| said.to_str().ok()) {
+            let limited = limited(said, self.left.as_secs(), is_shared);
+            if let Ok(limited) = HeaderValue::try_from(limited) {
+                headers.insert(CACHE_CONTROL, limited);
+            }
+        }
+        if !is_shared {
+            headers.append(VARY, VARIES);
+        }
+    }
+}
+
+/// What caches are told, for no longer than this many seconds; and shared ones only of what has its token in the path, where the URL is
+/// the viewer's own.
+fn limited(said: &str, left: u64, is_shared: bool) -> String {
+    let mut directives: Vec<Cow<'_, str>> = Vec::new();
+    for directive in said.split(',').map(str::trim_ascii).filter(|directive| !directive.is_empty()) {
+        let (name, value) = directive.split_once('=').map_or((directive, None), |(name, value)| (name, Some(value)));
+        let is = |known: &str| name.trim_ascii().eq_ignore_ascii_case(known);
+        if is("stale-while-revalidate") || is("stale-if-error") || !is_shared && (is("public") || is("private") || is("s-maxage"))
+        {
+            continue;
+        }
+        if is("max-age") || is("s-maxage") {
+            let age = value.and_then(|age| age.trim_matches(['"', ' ']).parse::<u64>().ok()).unwrap_or(0);
+            directives.push(format!("{}={}", name.trim_ascii(), age.min(left)).into());
+        } else {
+            directives.push(directive.into());
+        }
+    }
+    if !is_shared {
+        directives.insert(0, "private".into());
+    }
+    directives.join(", ")
+}
+
+/// Has nobody keep a content key where reads need tokens: who has it once could play for ever.
+pub(super) fn guard_content_key(policy: &NamespacePolicy, key: &Key, response: &mut Response) {
+    if policy.viewers.mode == ViewerMode::Required && Extension::of(&key.extension()).format == Format::ContentKey {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_keep_nothing_for_longer_than_the_token_is_good() {
+        for (said, left, is_shared, expected) in [
+            ("public, max-age=3600", 7200, true, "public, max-age=3600"),
+            ("public, max-age=3600", 60, true, "public, max-age=60"),
+            ("public, max-age=1", 0, true, "public, max-age=0"),
+            ("public, s-maxage=50,max-age=9, stale-while-revalidate=60", 5, true, "public, s-maxage=5, max-age=5"),
+            ("no-store", 5, true, "no-store"),
+            ("max-age=soon", 5, true, "max-age=0"),
+            ("public, max-age=3600", 60, false, "private, max-age=60"),
+            ("private, max-age=3, s-maxage=9, stale-if-error=1", 60, false, "private, max-age=3"),
+            ("no-store", 60, false, "private, no-store"),
+        ] {
+            assert_eq!(limited(said, left, is_shared), expected, "{said} {left}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_told_without_its_port() {
+        for (host, expected) in
+            [("a.example:8080", "a.example"), ("a.example", "a.example"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]")]
+        {
+            let parts = http::Request::builder().header("host", host).body(()).unwrap().into_parts().0;
+            assert_eq!(super::host(&parts), Some(expected));
+        }
+    }
+}
