@@ -28,6 +28,7 @@ mod doctor;
 mod documents;
 mod drain;
 mod durable;
+mod edge;
 mod encoders;
 mod facts;
 mod growing;
