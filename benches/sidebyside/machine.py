@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BINARY = ROOT / "target/release/springhead"
+BINARY = ROOT / "target/dist/springhead"
 LOAD = ROOT / "target/load/release/springhead-load"
 VENV = ROOT / "target/compare/python"
 WEED = VENV / "bin/weed"
@@ -63,7 +63,7 @@ def install():
 
 
 def build():
-    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--profile", "dist", "--locked"], cwd=ROOT, check=True)
     subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", ROOT / "benches/http/Cargo.toml",
                     "--target-dir", ROOT / "target/load"], cwd=ROOT, check=True)
 

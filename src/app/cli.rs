@@ -7,7 +7,7 @@ use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Pa
 use super::check::CheckArgs;
 use super::place::{PlaceArgs, load, named};
 use super::settings::{Overrides, SHIPPED, Settings};
-use super::{Failure, check, doctor, harvest, health, keys, print, serve, size, token};
+use super::{Failure, check, doctor, generate, harvest, health, keys, print, serve, size, token};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -39,6 +39,9 @@ enum Command {
     Harvest(harvest::HarvestRequest),
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
+    /// Write what packages carry beside the program: manual pages, or completions.
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +286,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         }),
         Command::Harvest(request) => harvest::run(&request),
         Command::Token(command) => token::run(command, leaf(&matches)),
+        Command::Generate(args) => Ok(generate::run::<Cli>(&args)?),
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
         Command::Config(ConfigCommand::Check(args)) => check::run(load(Some(&args.file), &Overrides::default())?, &args),

@@ -13,6 +13,7 @@ mod client;
 mod data_dir;
 mod doctor;
 mod exposure;
+mod generate;
 mod harvest;
 mod health;
 mod history_log;

@@ -310,3 +310,29 @@ fn the_environment_may_hold_the_signing_key() {
     assert_eq!(useless.status.code(), Some(1));
     assert!(!text(&useless.stderr).contains("too-short"), "a signing key is not shown, even a useless one");
 }
+
+#[test]
+fn packages_get_their_manual_pages_and_completions_from_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let (man, completions) = (folder.path().join("man"), folder.path().join("completions"));
+    for (what, place) in [("man", &man), ("completions", &completions)] {
+        let made = run(&["generate", what, place.to_str().unwrap()]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    }
+    let help = text(&run(&["--help"]).stdout);
+    assert!(!help.contains("generate"), "it is for those who make packages");
+    for line in help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  ")) {
+        if let Some(command) = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) {
+            let command = command.split_whitespace().next().unwrap();
+            assert!(man.join(format!("springhead-{command}.1")).is_file(), "there is no page of {command}");
+        }
+    }
+    assert!(man.join("springhead.1").is_file() && man.join("springhead-keys-create.1").is_file());
+    let page = fs::read_to_string(man.join("springhead.toml.5")).unwrap();
+    assert!(page.contains("drain_timeout") && page.contains("[namespaces.live-origin]"), "{page}");
+    let bash = fs::read_to_string(completions.join("springhead.bash")).unwrap();
+    assert!(bash.contains("--data-dir"), "{bash}");
+    let refused = run(&["generate", "man", "/dev/null/here"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("/dev/null/here"), "{}", text(&refused.stderr));
+}

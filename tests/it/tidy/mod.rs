@@ -94,6 +94,8 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("prometheus_client", "metrics/mod.rs"),
         ("toml", "app/settings/file.rs"),
         ("clap", "app/args.rs"),
+        ("clap_complete", "app/generate.rs"),
+        ("clap_mangen", "app/generate.rs"),
         ("tracing_subscriber", "app/telemetry.rs"),
         ("tracing_appender", "app/telemetry.rs"),
         ("hyper", "web/connection/listener.rs"),
