@@ -51,7 +51,7 @@ fn too_large(origin: &Origin, request: &Request) {
 }
 
 /// Does everything that is counted, once at least.
-fn exercise(origin: &Origin) {
+pub(crate) fn exercise(origin: &Origin) {
     for name in ["a.ts", "a.m3u8", "a.mpd", "init.key"] {
         origin.store(name, "media");
         origin.get(name);
