@@ -1,0 +1,93 @@
+"""The compose files: valid by the Compose specification, resolved by podman-compose, each mounted file there, each service kept small, the
+settings of Prometheus read by promtool, those of MediaMTX without a word that is misspelt here. Nothing of it is started: the images
+of others are not to be had everywhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "deploy/compose"
+FILES = ["compose.yaml", "ingest.yaml"]
+# What of MediaMTX's settings is used here, by its documentation.
+MEDIAMTX = {
+    "logLevel", "rtmp", "rtmpAddress", "srt", "srtAddress", "rtsp", "rtspAddress", "rtspTransports", "hls", "webrtc", "authMethod",
+    "authInternalUsers", "paths",
+}
+
+
+def run(faults, about, command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, **more)
+    if done.returncode:
+        faults.append(f"{about}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def small(name, service, faults):
+    """What each service has to have given up."""
+    if service.get("cap_drop") != ["ALL"] or "no-new-privileges:true" not in service.get("security_opt", []):
+        faults.append(f"{name} keeps capabilities, or may gain some")
+    if not service.get("read_only") and name != "grafana":
+        faults.append(f"{name} may write its own files")
+    for port in service.get("ports", []):
+        if not str(port).startswith("127.0.0.1:") and (name, port) not in OPEN:
+            faults.append(f"{name}: {port} is open to everyone")
+    for mount in service.get("volumes", []):
+        place, target = str(mount).split(":")[:2]
+        if place.startswith(".") and not (FOLDER / place).exists():
+            faults.append(f"{name}: {place} is not there")
+        if place == "data" and name not in ("origin", "keys"):
+            faults.append(f"{name} sees the data directory, where the signing key is")
+        if target == "/data" and name == "keys" and not str(mount).endswith(":ro"):
+            faults.append("keys could change the data directory")
+
+
+OPEN = {("origin", "8080:8080"), ("mediamtx", "1935:1935"), ("mediamtx", "8890:8890/udp")}
+
+
+def main():
+    faults = []
+    services = {}
+    for file in FILES:
+        run(faults, file, ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", file])
+        services |= yaml.safe_load((FOLDER / file).read_text())["services"]
+    wrong = subprocess.run(
+        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "-"], input='{"services": {"a": {"image": "b", "read_olny": true}}}',
+        capture_output=True, text=True)
+    if not wrong.returncode:
+        faults.append("the schema takes a misspelt key")
+    for name, service in services.items():
+        small(name, service, faults)
+    environment = {**os.environ, "PUBLISH_PASSWORD": "a password"}
+    resolved = run(faults, "podman-compose", ["podman-compose", "-f", FILES[0], "-f", FILES[1], "--profile", "demo", "config"], env=environment)
+    faults += [f"{name} is not in what podman-compose resolves" for name in services if f"{name}:" not in resolved]
+    environment.pop("PUBLISH_PASSWORD")
+    without = subprocess.run(["podman-compose", "-f", FILES[0], "-f", FILES[1], "config"], cwd=FOLDER, env=environment, capture_output=True)
+    if not without.returncode:
+        faults.append("MediaMTX would start without a password")
+    # Its paths are the container's: the rules stand beside it there, and the key is not here.
+    prometheus = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    prometheus["rule_files"] = [str(ROOT / "config/alerts.yaml")]
+    for job in prometheus["scrape_configs"]:
+        job["authorization"]["credentials_file"] = str(Path(__file__))
+    run(faults, "prometheus.yml", ["promtool", "check", "config", "/dev/stdin"], input=yaml.safe_dump(prometheus))
+    if [job["job_name"] for job in prometheus["scrape_configs"]] != ["springhead"]:
+        faults.append('the alerts ask for job="springhead"')
+    mediamtx = yaml.safe_load((FOLDER / "mediamtx.yml").read_text())
+    faults += [f"mediamtx.yml: {key}?" for key in mediamtx if key not in MEDIAMTX]
+    published = {port.split(":")[-1].split("/")[0] for port in services["mediamtx"]["ports"]}
+    if published != {mediamtx["rtmpAddress"].lstrip(":"), mediamtx["srtAddress"].lstrip(":")}:
+        faults.append("MediaMTX listens on other ports than are published")
+    for file in ("datasource.yaml", "dashboards.yaml"):
+        if yaml.safe_load((FOLDER / "grafana" / file).read_text()).get("apiVersion") != 1:
+            faults.append(f"grafana/{file}: no apiVersion")
+    if faults:
+        sys.exit("\n".join(faults))
+    print(f"{len(services)} services of {len(FILES)} compose files are valid, resolved and small")
+
+
+if __name__ == "__main__":
+    main()
