@@ -57,9 +57,22 @@ fn manual<C: CommandFactory>(folder: &Path, date: &str) -> std::io::Result<()> {
     let mut left = vec![grammar];
     while let Some(command) = left.pop() {
         left.extend(command.get_subcommands().filter(|inner| !inner.is_hide_set()).cloned());
-        Man::new(command).date(date).source(&version).manual("Springhead").generate_to(folder)?;
+        let page = Man::new(command).date(date).source(&version).manual("Springhead");
+        let mut text = Vec::new();
+        page.render(&mut text)?;
+        fs::write(folder.join(page.get_filename()), without_idle_breaks(&String::from_utf8_lossy(&text)))?;
     }
     settings_page(SHIPPED, date, &version).to_writer(&mut File::create(folder.join("springhead.toml.5"))?)
+}
+
+/// Leaves out line breaks beside an empty line, which mandoc complains about: they are written around an option's values.
+fn without_idle_breaks(page: &str) -> String {
+    let lines: Vec<&str> = page.lines().collect();
+    let is_idle = |at: usize| {
+        let beside = [at.checked_sub(1), at.checked_add(1)].into_iter().flatten().filter_map(|at| lines.get(at));
+        lines[at] == ".br" && beside.copied().any(str::is_empty)
+    };
+    (0..lines.len()).filter(|&at| !is_idle(at)).map(|at| format!("{}\n", lines[at])).collect()
 }
 
 /// The settings file as a page. Each paragraph of comments explains the keys that stand right below it.
@@ -103,6 +116,11 @@ fn settings_page(text: &str, date: &str, version: &str) -> Roff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_break_beside_an_empty_line_is_left_out() {
+        assert_eq!(without_idle_breaks("a\n.br\n\n.br\nb\n.br\nc\n"), "a\n\nb\n.br\nc\n");
+    }
 
     #[test]
     fn each_setting_stands_on_the_page_with_what_is_said_of_it() {

@@ -104,6 +104,47 @@ fn gstreamer_by_the_encoders_page() {
     assert!(origin.refusals().is_empty());
 }
 
+/// A listener of the page on RTMP and SRT, on a port of its own, until a film that is pushed to it can be played from here.
+fn listens(port: u16, listener: &str, push: &[&str], playlist: &str) {
+    ["ffmpeg", "ffprobe"].into_iter().for_each(assert_is_here);
+    let origin = Origin::start();
+    let listen = blocks_with("docs/rtmp-srt.md", "sh", listener).remove(0);
+    let listen = listen.replace(listener, &listener.replace("0.0.0.0:1935", &format!("127.0.0.1:{port}")));
+    let listen =
+        listen.replace("0.0.0.0:9000", &format!("127.0.0.1:{port}")).replacen("ffmpeg", "exec ffmpeg -v error -nostdin", 1);
+    let _listener = Process(shell(&origin, &listen).spawn().unwrap());
+    let film = "-v error -nostdin -re -f lavfi -i testsrc2=size=160x90:rate=10 -f lavfi -i sine=frequency=440 -t 8 -c:v libx264 \
+                -preset ultrafast -g 20 -pix_fmt yuv420p -c:a aac";
+    // Whoever pushes has to wait until there is a listener.
+    let pushed = eventually(Duration::from_secs(60), || {
+        let mut encoder = program("ffmpeg");
+        encoder.args(film.split_whitespace()).args(push).stderr(Stdio::null()).status().unwrap().success().then_some(())
+    });
+    assert!(pushed.is_some(), "the listener takes a stream");
+    let text = waits_for(&origin, playlist).text();
+    assert!(text.contains("#EXTINF"), "{text}");
+    let url = format!("http://{}{}?token={}&inherit_token=1", origin.address, origin.path(playlist), origin.player);
+    let mut probe = program("ffprobe");
+    probe.args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", &url]);
+    let streams = output(probe);
+    assert!(streams.contains("h264") && streams.contains("aac"), "{streams}");
+    assert!(origin.refusals().is_empty());
+}
+
+#[test]
+fn rtmp_by_the_page_on_it() {
+    let port = free_port();
+    let url = format!("rtmp://127.0.0.1:{port}/live/a-secret-of-yours");
+    listens(port, "rtmp://0.0.0.0:1935", &["-f", "flv", &url], "rtmp.m3u8");
+}
+
+#[test]
+fn srt_by_the_page_on_it() {
+    let port = free_port();
+    let url = format!("srt://127.0.0.1:{port}?mode=caller&passphrase=a-secret-of-yours&latency=200000");
+    listens(port, "srt://0.0.0.0:9000", &["-f", "mpegts", &url], "srt.m3u8");
+}
+
 /// A cache that keeps a segment and asks for it with the key.
 fn caches(origin: &Origin, address: SocketAddr, mut cache: Command) {
     let mut process = Process(cache.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{cache:?}: {error}")));

@@ -38,7 +38,7 @@ fn names(folder: &str, end: &str) -> Vec<String> {
 
 /// Every document, by its path from the root.
 fn documents() -> BTreeMap<String, Document> {
-    let paths = ["", "docs", "benches"].into_iter().flat_map(|folder| names(folder, ".md"));
+    let paths = ["", "docs", "docs/runbooks", "benches"].into_iter().flat_map(|folder| names(folder, ".md"));
     let documents: BTreeMap<_, _> = paths.map(|path| (path.clone(), Document::parse(&read(&path)))).collect();
     assert!(documents.len() > 15 && documents.contains_key("README.md"), "{:?}", documents.keys());
     documents
@@ -83,9 +83,26 @@ fn every_page_is_in_the_index_and_the_readme_is_one_page() {
     let index = Document::parse(&read("docs/README.md")).links();
     for page in names("docs", ".md") {
         let name = page.trim_start_matches("docs/");
-        assert!(name == "README.md" || index.iter().any(|link| link == name), "docs/README.md does not name {name}");
+        assert!(
+            matches!(name, "README.md" | "SUMMARY.md") || index.iter().any(|link| link == name),
+            "docs/README.md does not name {name}"
+        );
     }
     assert!(read("README.md").len() <= 7 << 10, "the README has grown over 7 KB: what it is too long for belongs to docs/");
+}
+
+#[test]
+fn the_japanese_readme_says_what_the_readme_says() {
+    let [english, japanese] = ["README.md", "README.ja.md"].map(|name| Document::parse(&read(name)));
+    assert_eq!(japanese.blocks, english.blocks, "what is to be copied is the same");
+    let links = |document: &Document| {
+        document.links().into_iter().filter(|link| !matches!(&**link, "README.md" | "README.ja.md")).collect::<Vec<_>>()
+    };
+    assert_eq!(links(&japanese), links(&english), "it leads to the same pages, in the same order");
+    for (what, part) in [("headings", "#"), ("rows", "|"), ("points", "- "), ("steps", "1. ")] {
+        let count = |document: &Document| document.prose.iter().filter(|line| line.starts_with(part)).count();
+        assert_eq!(count(&japanese), count(&english), "as many {what}");
+    }
 }
 
 /// Commands that the program would not take.
@@ -116,8 +133,19 @@ fn wrong_commands(_: &str, document: &Document) -> Vec<String> {
 }
 
 /// Flags of other programs that the documents speak of.
-const OTHERS: [&str; 9] =
-    ["only", "no-build", "also", "update", "clear-soft-delete", "stop-timeout", "read-only", "cap-drop", "locked"];
+const OTHERS: [&str; 11] = [
+    "only",
+    "no-build",
+    "also",
+    "update",
+    "clear-soft-delete",
+    "stop-timeout",
+    "read-only",
+    "cap-drop",
+    "locked",
+    "release",
+    "format",
+];
 
 #[test]
 fn commands_are_those_the_program_has() {
