@@ -12,6 +12,9 @@ use crate::hls::playlist::Playlist;
 use crate::model::id::Key;
 use crate::store::Entry;
 
+/// How many of the segments that were written last before this process began are looked through for those of MPDs.
+const LOOKED_BACK: usize = 4096;
+
 impl Origin {
     /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
     /// restart the streams are known, and one that stood still before it does so after it.
@@ -28,6 +31,7 @@ impl Origin {
                 .collect();
             // Those that name others come first: they say what the others import, too.
             reloaded.sort_by_key(|(understood, _)| !matches!(understood, Understood::Hls(Playlist::Multivariant(_))));
+            let has_mpd = reloaded.iter().any(|(understood, _)| matches!(understood, Understood::Dash(_)));
             for (mut understood, entry) in reloaded {
                 // A newer version was heard meanwhile; this one is put in its place only where there was none.
                 if hosted.live.follows(&entry.key) {
@@ -39,6 +43,12 @@ impl Origin {
                         legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
                 }
                 hosted.hear(&entry, &understood);
+            }
+            if has_mpd {
+                let clock = hosted.hot.clock();
+                let newest = hosted.durable_tier.newest_segments(LOOKED_BACK).into_iter();
+                let had_come: Vec<_> = newest.rev().map(|(key, written)| (key, clock.past(written))).collect();
+                hosted.live.had_come(&had_come, clock.both());
             }
         }
     }
@@ -53,8 +63,8 @@ impl Hosted {
             None => self.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
         };
         let clock = self.hot.clock();
-        let at = (clock.past(entry.meta.modified), clock.both());
-        let noted = self.live.kept(at, &object, understood, (&entry.meta.etag, entry.meta.expires), stored);
+        let noted =
+            self.live.kept(clock.past(entry.meta.modified), &object, understood, (&entry.meta.etag, entry.meta.expires), stored);
         self.hot.understood(entry, noted.liveness);
     }
 
@@ -66,6 +76,7 @@ impl Hosted {
             let meta = &entry.meta;
             let understood = legible::understood(self, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
             self.hear(&entry, &understood);
+            self.live.had_come(&[], self.hot.clock().both());
         }
     }
 }

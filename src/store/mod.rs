@@ -39,7 +39,7 @@ pub use tier::{Ack, ColdHit, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
 use crate::metrics::{DurableMetrics, Metrics, NamespaceMetrics};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, WallTime};
 use crate::model::id::{Key, Namespace};
 use crate::model::stamp::{Stamp, Stamps};
 
@@ -211,6 +211,12 @@ impl DurableTier {
     #[must_use]
     pub fn has(&self, key: &Key) -> bool {
         self.0.as_ref().is_some_and(|tier| tier.has(key))
+    }
+
+    /// The segments that were written last, the newest first, so many at most, and when: as far as that is known without asking.
+    #[must_use]
+    pub fn newest_segments(&self, count: usize) -> Vec<(Key, WallTime)> {
+        self.0.as_ref().map(|tier| tier.newest_segments(count)).unwrap_or_default()
     }
 
     /// Waits until it may serve. Cancel-safe.

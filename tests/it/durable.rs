@@ -154,6 +154,28 @@ fn what_a_playlist_imports_is_known_at_once_after_a_restart() {
     assert!(window.text().contains("media/1.m4s") && !window.text().contains("{$"), "{}", window.text());
 }
 
+#[test]
+fn an_mpd_is_as_old_after_a_restart_as_the_last_of_its_segments() {
+    let (mut origin, _folder) = start("durable = \"disk\"\n");
+    origin.store("p.mpd", "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' media='$Number$.m4s'/><Representation/></AdaptationSet></Period></MPD>");
+    origin.store("7.m4s", bytes(7, 1000));
+    let written = Instant::now();
+    let stands = |origin: &Origin| {
+        let report = Request::new("GET", "/v1/streams").send(origin.admin);
+        let report: serde_json::Value = serde_json::from_slice(&report.body).unwrap();
+        report["streams"][0]["renditions"][0].clone()
+    };
+    thread::sleep(Duration::from_secs(2));
+    origin.stop();
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
+    let rendition =
+        eventually(Duration::from_secs(10), || Some(stands(&origin)).filter(|one| one["playlist"] == "p.mpd")).unwrap();
+    let age = rendition["age_s"].as_f64().unwrap();
+    assert!(age >= 2.0 && age <= written.elapsed().as_secs_f64() + 1.0, "{rendition}");
+    assert_eq!(rendition["last_segment"], "7.m4s");
+}
+
 /// Pushes a stream until told to stop: unique segments and a playlist. Notes what was acknowledged, and when.
 pub(crate) fn push(
     origin: &Origin,

@@ -27,6 +27,8 @@ const UNREAD: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(500);
 /// Initialisation segments of one MPD, the last of them: its last period is where it is live.
 const NEEDS: usize = 1024;
+/// After so many segments' time without any it has stood still, and all of it begins anew.
+const STOOD_STILL: u32 = 3;
 /// While its segments come, what an MPD needs is kept alive anew after this at the earliest.
 const RENEWED_AFTER: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,8 @@ pub(super) struct Dash {
     pub(super) troubles: Vec<EventKind>,
     /// It was heard before this process began: how it stands is not told before it changes.
     pub(super) is_past: bool,
+    /// It was heard so, and which of its segments had come is still to be said.
+    pub(super) is_unsettled: bool,
     renewed: Option<Moment>,
 }
 
@@ -166,6 +170,7 @@ impl Dash {
             absent_since: None,
             troubles: Vec::new(),
             is_past: false,
+            is_unsettled: false,
             renewed: None,
         }
     }
@@ -209,6 +214,10 @@ impl Dash {
     pub(super) fn came(&mut self, key: &Key, by: &Arc<Numbered>, now: Now) -> bool {
         if !self.dynamic || self.needs.contains(key) {
             return false;
+        }
+        if now.moment.since(self.pulse.last()) > self.period * STOOD_STILL {
+            // All of it stood still, and the one comes a moment before the other.
+            self.series.iter_mut().for_each(|series| series.last = now.moment);
         }
         self.pulse.beat(now.moment);
         (self.updated, self.last) = (now.wall, Some(key.clone()));

@@ -195,17 +195,18 @@ impl Live {
         }
     }
 
-    /// Notes a playlist or MPD that has been kept since it was `written`, before this process began: as it would have been then.
+    /// Notes a playlist or MPD that has been kept since it was `written`, before this process began: as it would have been then. What had
+    /// come of MPDs is [said](Self::had_come) next.
     pub(super) fn kept(
         &self,
-        (written, now): (Now, Now),
+        written: Now,
         object: &ObjectId,
         understood: &Understood,
         (etag, expires): (&HeaderValue, Moment),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
         let noted = self.playlist(written, object, understood, (etag, expires), stored);
-        self.state.lock().remember_past(&object.key, now);
+        self.state.lock().remember_past(&object.key);
         noted
     }
 

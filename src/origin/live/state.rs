@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::ByKey;
 use super::dash::Dash;
 use super::event::{EventSubject, Events};
 use super::folders::Folders;
@@ -10,6 +9,7 @@ use super::numbered::Templates;
 use super::places::Places;
 use super::rendition::FollowedRendition;
 use super::streams::{MasterVersion, StreamTable};
+use super::{ByKey, Live};
 use crate::model::clock::{Moment, Now, WallTime};
 use crate::model::event::EventKind;
 use crate::model::id::{Key, Namespace};
@@ -20,6 +20,9 @@ use crate::model::liveness::Standing;
 pub(super) const FOLLOWED: usize = 4096;
 /// Bytes of memory that are kept of all of them, histories apart.
 const FOLLOWED_BYTES: usize = 64 << 20;
+/// How many segments are looked at between two times at which others may have the lock.
+const AT_ONCE: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct LiveState {
     pub(super) renditions: ByKey<FollowedRendition>,
@@ -109,17 +112,34 @@ impl LiveState {
     }
 
     /// What this was heard of lies in the past: how it stands now is no news.
-    pub(super) fn remember_past(&mut self, key: &Key, now: Now) {
+    pub(super) fn remember_past(&mut self, key: &Key) {
         if let Some(rendition) = self.renditions.get_mut(key) {
             rendition.is_past = true;
         }
         if let Some(dash) = self.manifests.get_mut(key) {
-            dash.is_past = true;
-            // Its segments may have come until just now, however long ago it was written.
-            if dash.are_seen {
-                dash.pulse.beat(now.moment);
-                dash.series.iter_mut().for_each(|series| series.last = now.moment);
+            (dash.is_past, dash.is_unsettled) = (true, dash.are_seen);
+        }
+    }
+
+    /// A segment of an MPD that was heard of lately had come then.
+    fn had_come(&mut self, key: &Key, then: Now) {
+        for (manifest, by) in self.templates.naming(key) {
+            if let Some(dash) = self.manifests.get_mut(manifest).filter(|dash| dash.is_unsettled) {
+                dash.came(key, by, then);
             }
+        }
+    }
+
+    /// Nothing more is known of what had come before `now`.
+    fn settle(&mut self, now: Now) {
+        for dash in self.manifests.values_mut().filter(|dash| dash.is_unsettled) {
+            dash.is_unsettled = false;
+            // Of one of which no segment is known any may have come until just now, however long ago it was written.
+            if !dash.series.iter().any(|series| series.has_come) {
+                dash.pulse.beat(now.moment);
+            }
+            let unknown = dash.series.iter_mut().filter(|series| !series.has_come);
+            unknown.for_each(|series| series.last = now.moment);
         }
     }
 
@@ -167,6 +187,18 @@ impl LiveState {
         if let Some(dash) = self.manifests.remove(key) {
             self.templates.remove(key, dash.series.iter().map(|series| &series.numbered));
         }
+    }
+}
+
+impl Live {
+    /// Segments that had come before this process began, oldest first, and when: MPDs that were [kept](Self::kept) are alive as of the last of
+    /// theirs. One of which none is among them is taken to be alive as of `now`.
+    pub(in crate::origin) fn had_come(&self, segments: &[(Key, Now)], now: Now) {
+        for some in segments.chunks(AT_ONCE) {
+            let mut state = self.state.lock();
+            some.iter().for_each(|(key, then)| state.had_come(key, *then));
+        }
+        self.state.lock().settle(now);
     }
 }
 

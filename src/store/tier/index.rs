@@ -148,6 +148,11 @@ impl Index {
         self.segments.values().chain(self.protected.values())
     }
 
+    /// Segments and when they were written, the newest first.
+    pub(super) fn newest_segments(&self) -> impl Iterator<Item = (&Key, WallTime)> {
+        self.segments.iter().rev().map(|((modified, _), key)| (key, *modified))
+    }
+
     /// Playlists, manifests and initialisation segments, the newest first.
     pub(super) fn protected(&self) -> impl Iterator<Item = &Key> {
         self.protected.values().rev()
@@ -196,6 +201,8 @@ mod tests {
                     let modified = WallTime::from_millis(modified);
                     index.insert(&key, Slot { length, kind, modified, expires, version: 0, is_certain: true, is_own: false });
                     assert_eq!(index.get(&key).unwrap().length, length);
+                    assert!(index.newest_segments().is_sorted_by(|(_, one), (_, other)| one >= other));
+                    assert_eq!(index.newest_segments().any(|(known, _)| *known == key), kind == Kind::Segment);
                 } else {
                     index.remove(&key);
                     assert!(index.get(&key).is_none());

@@ -50,7 +50,7 @@ use super::cold::{Cold, ColdError};
 use super::hot::Follower;
 use super::{Entry, HotNamespace, StoreError};
 use crate::metrics::DurableMetrics;
-use crate::model::clock::{Clock, Moment, Pulse};
+use crate::model::clock::{Clock, Moment, Pulse, WallTime};
 use crate::model::id::{Key, Namespace};
 
 /// When a write is answered.
@@ -221,6 +221,12 @@ impl Tier {
     #[must_use]
     pub fn has(&self, key: &Key) -> bool {
         matches!(self.shared.state.lock().find(key), Spot::There(_) | Spot::Waiting(_))
+    }
+
+    /// The segments that were written last, the newest first, so many at most, and when: as far as that is known without asking it.
+    #[must_use]
+    pub fn newest_segments(&self, count: usize) -> Vec<(Key, WallTime)> {
+        self.shared.state.lock().newest_segments(count)
     }
 
     /// What somebody who looks after the server should know, if there is anything. No names in it.

@@ -20,7 +20,7 @@ use super::queue::{Change, ChangeEnd, Queue, Turn};
 use super::room::Room;
 use super::{Ack, Options};
 use crate::metrics::DurableMetrics;
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::{Clock, Moment, WallTime};
 use crate::model::id::Key;
 use crate::store::Entry;
 use crate::store::cold::Attributes;
@@ -314,6 +314,11 @@ impl TierState {
         self.metrics.evicted.inc();
         self.evicted.push((key.clone(), slot));
         slot.length + OVERHEAD
+    }
+
+    /// The segments that were written last, the newest first, and when.
+    pub(super) fn newest_segments(&self, count: usize) -> Vec<(Key, WallTime)> {
+        self.index.newest_segments().take(count).map(|(key, written)| (key.clone(), written)).collect()
     }
 
     /// Schedules the removal of some of what has fallen due, and of what is over the capacity.

@@ -20,7 +20,7 @@ impl Scene {
         let now = self.clock.both();
         let written = self.clock.past(now.wall - seconds(before));
         let etag = HeaderValue::from_static("\"kept\"");
-        self.live.kept((written, now), &object, &understood, (&etag, now.moment + TTL), |_| Some(etag.clone()));
+        self.live.kept(written, &object, &understood, (&etag, now.moment + TTL), |_| Some(etag.clone()));
     }
 }
 
@@ -217,6 +217,7 @@ fn old_state_is_no_news() {
     }
     scene.kept("a/p.m3u8", &listing(&head(0), "", 0..3), 60.0);
     scene.kept("p.mpd", "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' media='$Number$'/><Representation/></AdaptationSet></Period></MPD>", 600.0);
+    scene.live.had_come(&[], scene.clock.both());
     assert_eq!(scene.look(), Vec::<String>::new());
     let states: Vec<_> = scene.report().iter().map(|stream| stream.state).collect();
     assert_eq!(states, [Standing::Stale, Standing::Live], "an MPD is not written for each of its segments");
@@ -227,6 +228,36 @@ fn old_state_is_no_news() {
     scene.segment("a/3.ts", "x", 1, seconds(0.1));
     scene.playlist("a/p.m3u8", &listing(&head(0), "", 0..4));
     assert_eq!(scene.look(), ["recovered a/p.m3u8"]);
+}
+
+#[test]
+fn an_mpd_is_as_old_after_a_restart_as_the_last_of_its_segments() {
+    let mpd = |folder: &str| {
+        let set = |name: &str| {
+            format!(
+                "<AdaptationSet><SegmentTemplate duration='2' media='{folder}-{name}$Number$'/><Representation/></AdaptationSet>"
+            )
+        };
+        format!("<MPD type='dynamic'><Period>{}{}</Period></MPD>", set("v"), set("a"))
+    };
+    let mut scene = Scene::new();
+    scene.pass(10_000.0);
+    let ago = |scene: &Scene, before: f64| scene.clock.past(scene.clock.wall() - seconds(before));
+    for name in ["dead", "alive", "unknown"] {
+        scene.kept(&format!("{name}.mpd"), &mpd(name), 3600.0);
+    }
+    let came = [("dead-v1", 500.0), ("dead-a1", 499.0), ("alive-v8", 3.0), ("alive-a8", 2.0), ("other", 1.0)];
+    let came = came.map(|(name, before)| (key(name), ago(&scene, before)));
+    scene.live.had_come(&came, scene.clock.both());
+    assert_eq!(scene.look(), [""; 0], "that is no news");
+    let stands = |scene: &Scene| scene.report().iter().map(|stream| (stream.stream.clone(), stream.state)).collect::<Vec<_>>();
+    let expected = [("alive.mpd", Standing::Live), ("dead.mpd", Standing::Stale), ("unknown.mpd", Standing::Live)];
+    assert_eq!(stands(&scene), expected.map(|(name, state)| (name.to_owned(), state)));
+    // A version that is heard of once more, because the one after it was not stored after all.
+    scene.segment("dead-v2", "x", 1, seconds(0.1));
+    assert_eq!(scene.look(), ["recovered dead.mpd"]);
+    scene.live.had_come(&came, scene.clock.both());
+    assert_eq!(scene.look(), [""; 0]);
 }
 
 #[test]
