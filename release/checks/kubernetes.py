@@ -34,7 +34,7 @@ GOOD = {
         "settings": {"log_format": "json", "drain_timeout": "40s", "timeouts": {"keep_alive": "200s"}, "connections": {"total": 2000}},
         "namespaces": {
             "live-origin": {"hot_capacity": "1GiB", "stale_after": 4, "cors_origins": ["https://player.example.com"], "strip_parameters": True},
-            "second": {"hot_capacity": "200MB", "durable": "off"},
+            "second": {"hot_capacity": "200MB", "durable": "off", "viewers": {"mode": "required", "max_ttl": "6h"}},
         },
         "resources": {"limits": {"memory": "2Gi"}},
         "persistence": {"size": "100Gi", "storageClass": "fast"},
@@ -67,17 +67,23 @@ BAD = {
 
 
 @contextmanager
-def chart():
-    """The chart, loaded without a word: Helm tells each symbolic link (the alerts are one)."""
+def quiet():
+    """Without a word on stderr: Helm tells each symbolic link (the alerts are one) of a chart that it loads."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        loaded = Chart.load(CHART)
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def chart():
+    with quiet():
+        loaded = Chart.load(CHART)
     with loaded:
         yield loaded
 
@@ -91,9 +97,11 @@ def render(values, name="springhead"):
 
 
 def server():
-    """The program that settings are read by: SPRINGHEAD, or what has been built."""
-    places = [os.environ.get("SPRINGHEAD"), *(ROOT / f"target/{kind}/springhead" for kind in ("dist", "release", "debug"))]
-    return next((Path(place) for place in places if place and Path(place).is_file()), None)
+    """The program that settings are read by: SPRINGHEAD, or what was built last."""
+    if given := os.environ.get("SPRINGHEAD"):
+        return Path(given)
+    built = [ROOT / f"target/{kind}/springhead" for kind in ("dist", "release", "debug")]
+    return max((place for place in built if place.is_file()), key=lambda place: place.stat().st_mtime, default=None)
 
 
 def judge(name, values, faults):
@@ -161,7 +169,8 @@ def main():
     if "--update" in sys.argv:
         BASE.write_text(base_text())
     faults = []
-    report = lint(CHART, {}, strict=True, namespace="live", kube_version="v1.30.0")
+    with quiet():
+        report = lint(CHART, {}, strict=True, namespace="live", kube_version="v1.30.0")
     faults += [f"lint: {message['path']}: {message['error']}" for message in report["messages"] if message["severity"] > 1]
     faults += report.get("errors") or []
     for name, values in GOOD.items():

@@ -81,6 +81,7 @@ def start(listener):
     owner = DATA.stat()
 
     def prepare():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(listener.fileno(), 3)
         os.set_inheritable(3, True)
         os.chroot(ROOT)

@@ -81,7 +81,10 @@ fn links_between_documents_lead_somewhere() {
 #[test]
 fn every_page_is_in_the_index_and_the_readme_is_one_page() {
     let index = Document::parse(&read("docs/README.md")).links();
+    let book = Document::parse(&read("docs/SUMMARY.md")).links();
     for page in names("docs", ".md") {
+        let in_book = book.iter().any(|link| Some(&**link) == page.strip_prefix("docs/"));
+        assert!(in_book || page == "docs/SUMMARY.md", "docs/SUMMARY.md, the book's table of contents, does not name {page}");
         let name = page.trim_start_matches("docs/");
         assert!(
             matches!(name, "README.md" | "SUMMARY.md") || index.iter().any(|link| link == name),

@@ -72,7 +72,18 @@ key = "/tls/tls.key"
 
 [namespaces.{{ $name | quote }}]
 {{- range $key, $value := $settings }}
+{{- if not (kindIs "map" $value) }}
 {{ $key }} = {{ include "springhead.setting" $value }}
+{{- end }}
+{{- end }}
+{{- range $table, $inner := $settings }}
+{{- if kindIs "map" $inner }}
+
+[namespaces.{{ $name | quote }}.{{ $table }}]
+{{- range $key, $value := $inner }}
+{{ $key }} = {{ include "springhead.setting" $value }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
