@@ -165,6 +165,7 @@ enum RoleArg {
     Readonly,
     Readwrite,
     Admin,
+    Vendor,
 }
 
 #[derive(Debug, Args)]
@@ -300,6 +301,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
                     RoleArg::Readonly => Role::Readonly,
                     RoleArg::Readwrite => Role::Readwrite,
                     RoleArg::Admin => Role::Admin,
+                    RoleArg::Vendor => Role::Vendor,
                 },
                 prefix: args.prefix,
                 edge: args.edge,

@@ -4,6 +4,7 @@
 //! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
 //!   carry a whole key: see [`crate::auth`].
 //! - `viewer.key`: the keys of viewers' tokens; see [`super::viewer_key`].
+//! - `viewer_revocations.json`: which of those ended before their time; see [`super::viewer_revocations`].
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
@@ -326,6 +327,13 @@ impl DataDir {
             Err(error) => return Err(error),
         }
         Ok(ids)
+    }
+
+    /// Writes a file of this directory in place of what there is, whole or not at all, for the directory's owner.
+    pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        let next = path.with_file_name(format!(".next-{:032x}", u128::from_le_bytes(random())));
+        self.keep_new(&next, text)?;
+        fs::rename(&next, path)
     }
 
     /// Writes a file of this directory, as [`write_new`] does, for the directory's owner.

@@ -162,8 +162,8 @@ pub(super) fn issue(
         expires_at: spec.expires.map(rfc3339),
     };
     data.record(&record)?;
-    let KeySpec { role, scope, is_edge, .. } = spec;
-    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone(), is_edge };
+    let KeySpec { role, scope, is_edge, expires, .. } = spec;
+    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone(), is_edge, ends: expires };
     let ingest = Ingest::of(ring, &grant, ring.signer_id());
     Ok(NewKey { api_key: issued.token.expose().to_owned(), ingest, record })
 }
@@ -348,16 +348,17 @@ pub(super) fn read_record(record: KeyRecord) -> Option<Verified> {
         let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
         Some(WallTime::from_seconds(since_epoch.as_secs()))
     };
+    let expires = match record.expires_at.as_deref() {
+        Some(text) => Some(time(text)?),
+        None => None,
+    };
     let grant = Grant {
         key_id: KeyId::parse(&record.key_id).ok()?,
         role: record.role,
         scope: Scope::parse(record.namespaces.iter().map(String::as_str)).ok()?,
         prefix: record.prefix,
         is_edge: record.edge,
-    };
-    let expires = match record.expires_at.as_deref() {
-        Some(text) => Some(time(text)?),
-        None => None,
+        ends: expires,
     };
     Some(Verified { grant, issued: time(&record.issued_at)?, expires })
 }

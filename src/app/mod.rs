@@ -34,6 +34,7 @@ mod telemetry;
 mod token;
 mod traces;
 mod viewer_key;
+mod viewer_revocations;
 mod webhooks;
 mod welcome;
 

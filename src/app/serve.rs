@@ -23,9 +23,11 @@ use super::settings::Settings;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
+use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
-    Failure, access_log, buckets, check, exposure, history_log, machine, print, stamp, streams, supervisor, viewer_key, welcome,
+    Failure, access_log, buckets, check, exposure, history_log, machine, print, stamp, streams, supervisor, viewer_key,
+    viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -173,6 +175,8 @@ async fn serve(
     web.take_uploads_on(encoders);
     let viewer_ids = viewer_keys.ids().collect::<Vec<_>>().join(",");
     web.viewers().replace_keys(viewer_keys);
+    let revocations = RevocationList::new(data.clone(), clock.clone());
+    web.viewers().revoke(revocations.read().context("can't tell which viewers' tokens are revoked")?);
     if let Some(traces) = traces {
         web.trace_to(traces.spans());
     }
@@ -180,6 +184,7 @@ async fn serve(
     tokio::spawn(sweep(origin.clone()));
     tokio::spawn(streams::watch(origin.clone(), webhooks));
     tokio::spawn(keys.watch());
+    tokio::spawn(revocations.clone().watch(web.clone()));
     let tls = certificates.as_ref().map(Certificates::tls);
     let look_now = Arc::new(Notify::new());
     if let Some(certificates) = certificates {
@@ -199,8 +204,9 @@ async fn serve(
     }
     let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
     let shared = Arc::new(harvests.clone());
+    let revokes = viewer_revocations::running(revocations, web.clone());
     let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone() };
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), rules, shared, stop_admin.clone()));
+    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), rules, shared, revokes, stop_admin.clone()));
     let mut servers = tokio::task::JoinSet::new();
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {

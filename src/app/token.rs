@@ -13,17 +13,18 @@ use super::data_dir::DataDir;
 use super::keys::rfc3339;
 use super::place::PlaceArgs;
 use super::settings::Settings;
+use super::viewer_revocations::RevocationList;
 use super::{Failure, complain, print, viewer_key};
+use crate::auth::grant::KeyId;
 use crate::auth::secret::Secret;
-use crate::auth::signing::random;
-use crate::auth::viewer::{self, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError, ViewerKeys};
+use crate::auth::viewer::{
+    self, Revocation, RevokedTokens, SpecError, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError, ViewerKeys, ViewerSpec,
+};
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
-use crate::model::units::{Span, parse_duration};
+use crate::model::units::parse_duration;
 use crate::origin::policy::ViewerPolicy;
 
-/// How long a token is good where nothing is said, if the namespace allows that.
-const LIFE: Duration = Duration::from_secs(2 * 3600);
 /// How far a point in time can be written as RFC 3339: the end of the year 9999.
 const LAST: u64 = 253_402_300_799;
 
@@ -34,6 +35,8 @@ pub(super) enum TokenCommand {
     Viewer(ViewerArgs),
     /// Say what a token says, and whether a server with this viewer key takes it.
     Inspect(InspectArgs),
+    /// End a token, or all that open a part of a namespace and were made before a moment; a running server refuses them within a second.
+    Revoke(RevokeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +80,27 @@ pub(super) struct InspectArgs {
     /// The viewer key, where it is not in the data directory.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    /// The `token_id` that was printed where it was made, which logs have as `key_id`.
+    #[arg(value_name = "TOKEN_ID", required_unless_present = "prefix", conflicts_with = "prefix")]
+    id: Option<String>,
+    /// Namespace it is for.
+    #[arg(long, value_name = "NAME")]
+    namespace: String,
+    /// All tokens, as far as they open keys that begin with this; '' is all keys.
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// Only those made before this time, as in 2026-01-02T03:04:05Z [default: now].
+    #[arg(long, value_name = "TIME", requires = "prefix")]
+    issued_before: Option<String>,
+    /// When the last of them ends by itself, and this may be forgotten [default: in 400 days].
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -134,8 +158,45 @@ pub(super) fn run(command: TokenCommand, matches: &ArgMatches) -> Result<(), Fai
             let place = std::mem::take(&mut args.place);
             make(&place.load(matches)?, &args)
         }
+        TokenCommand::Revoke(mut args) => {
+            let place = std::mem::take(&mut args.place);
+            revoke(&place.load(matches)?, &args)
+        }
         TokenCommand::Inspect(InspectArgs { token, key_file, place }) => inspect(&place.load(matches)?, token, key_file.as_ref()),
     }
+}
+
+/// Ends tokens.
+fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
+    let namespace = Namespace::parse(&args.namespace).map_err(|error| usage(format!("--namespace: {error}")))?;
+    let clock = Clock::system();
+    let now = clock.wall();
+    let time = |flag: &str, text: &Option<String>| -> Result<Option<WallTime>, Failure> {
+        let Some(text) = text else { return Ok(None) };
+        WallTime::parse(text)
+            .map(Some)
+            .ok_or_else(|| usage(format!("{flag}: {text:?} is no time as 2026-01-02T03:04:05Z is one")))
+    };
+    let what = match &args.id {
+        Some(id) => {
+            let known = KeyId::parse(id).ok().filter(|id| id.as_str().starts_with("v-"));
+            RevokedTokens::Id(known.ok_or_else(|| usage("TOKEN_ID: is \"v-\" and hexadecimal digits"))?)
+        }
+        None => RevokedTokens::Before {
+            prefix: args.prefix.clone().unwrap_or_default(),
+            issued_before: time("--issued-before", &args.issued_before)?.unwrap_or(now).seconds(),
+        },
+    };
+    let until = time("--expires-at", &args.expires_at)?.unwrap_or(now + Duration::from_secs(400 * 86_400));
+    let data = DataDir::new(&settings.data_dir);
+    if !data.exists() {
+        let place = settings.data_dir.display();
+        return Err(
+            anyhow!("there is no data directory {place}, so nothing would heed this: name the server's with --data-dir").into()
+        );
+    }
+    RevocationList::new(data, clock).add(&Revocation { namespace, what, at: now, until })?;
+    Ok(print("revoked; a running server refuses it within a second")?)
 }
 
 fn usage(message: impl Into<String>) -> Failure {
@@ -155,41 +216,30 @@ fn keys(settings: &Settings, file: Option<&PathBuf>, make: bool) -> anyhow::Resu
 fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
     let namespace = Namespace::parse(&args.namespace).map_err(|error| usage(format!("--namespace: {error}")))?;
     let policy = settings.namespaces.get(&namespace).map_or_else(ViewerPolicy::default, |policy| policy.viewers.clone());
-    let life = match args.expires.as_deref() {
-        Some(text) => parse_duration(text).map_err(|error| usage(format!("--expires: {error}")))?,
-        None => LIFE.min(policy.max_ttl),
-    };
-    if life < Duration::from_secs(1) || life > policy.max_ttl {
-        let most = Span(policy.max_ttl);
-        return Err(usage(format!("--expires: takes 1s to {most}, the namespace's viewers.max_ttl")));
-    }
-    let prefix = args.prefix.as_deref().unwrap_or_default();
-    if prefix.starts_with('/') || args.prefix.as_deref() == Some("") {
-        return Err(usage("--prefix: object keys begin without a slash, so a prefix has to as well, and not be empty"));
-    }
-    if !(prefix.is_empty() || prefix.ends_with('/') || args.exact_prefix) {
-        return Err(usage(format!(
-            "--prefix: {prefix:?} would open what begins so in other folders, too: write \"{prefix}/\", or add --exact-prefix"
-        )));
-    }
-    let id = match args.id.as_deref().map(str::as_bytes) {
-        None => random::<8>().to_vec(),
-        Some(id) if (1..=16).contains(&id.len()) => id.to_vec(),
-        Some(_) => return Err(usage("--id: takes 1 to 16 bytes")),
-    };
-    let now = Clock::system().wall().seconds();
+    let life = args.expires.as_deref().map(parse_duration).transpose().map_err(|error| usage(format!("--expires: {error}")))?;
     let base = policy.base(&namespace);
-    let claims = ViewerClaims {
-        id,
-        expires: now + life.as_secs(),
-        not_before: None,
-        issued: Some(now),
-        issuer: None,
-        subject: args.subject.clone().map(Secret::new),
-        audience: vec![namespace.to_string()],
-        rules: vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![format!("{base}{prefix}")] }],
+    let spec = ViewerSpec {
+        namespace: namespace.clone(),
+        base: base.clone(),
+        prefix: args.prefix.clone().unwrap_or_default(),
+        exact_prefix: args.exact_prefix,
+        life,
+        most: policy.max_ttl,
+        id: args.id.clone(),
+        subject: args.subject.clone(),
         methods: None,
     };
+    let now = Clock::system().wall();
+    let claims = spec.claims(now).map_err(|error| {
+        let flag = match error {
+            SpecError::Life(_) => "--expires",
+            SpecError::Slash => "--prefix",
+            SpecError::Open(_) => "--prefix (or --exact-prefix)",
+            SpecError::Id => "--id",
+            SpecError::Methods => "methods",
+        };
+        usage(format!("{flag}: {error}"))
+    })?;
     let data = DataDir::new(&settings.data_dir);
     if args.key_file.is_none() && !data.path().join(viewer_key::FILE).exists() {
         complain(&format!(
@@ -205,7 +255,7 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
         FormArg::Cookie => Some(format!(
             "Set-Cookie: CTA-Common-Access-Token={}; Path={base}; Max-Age={}; Secure; HttpOnly; SameSite=None",
             token.expose(),
-            life.as_secs()
+            claims.expires - now.seconds()
         )),
         FormArg::Path | FormArg::Query => None,
     };

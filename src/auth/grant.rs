@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::clock::WallTime;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 
 /// What a key is for.
@@ -17,6 +18,8 @@ pub enum Role {
     Readwrite,
     /// Uses the admin API, and touches no object.
     Admin,
+    /// Has viewers' tokens made and ended by the admin API, and does nothing else.
+    Vendor,
 }
 
 /// What is asked of an object.
@@ -59,6 +62,8 @@ pub struct Grant {
     pub prefix: Option<String>,
     /// Whether its holder checks viewers' tokens itself, as a CDN does, and so reads without one.
     pub is_edge: bool,
+    /// When it ends, if ever.
+    pub ends: Option<WallTime>,
 }
 
 impl Grant {
@@ -82,10 +87,16 @@ impl Grant {
         self.role == Role::Readwrite || self.role == Role::Readonly && self.is_edge
     }
 
+    /// Whether it has viewers' tokens of this namespace made and ended.
+    #[must_use]
+    pub fn vends(&self, namespace: &Namespace) -> bool {
+        self.role == Role::Admin || self.role == Role::Vendor && self.sees(namespace)
+    }
+
     fn may(&self, action: Action) -> bool {
         match (self.role, action) {
             (Role::Readonly | Role::Readwrite, Action::Read) | (Role::Readwrite, Action::Write) => true,
-            (Role::Readonly, Action::Write) | (Role::Admin, _) => false,
+            (Role::Readonly, Action::Write) | (Role::Admin | Role::Vendor, _) => false,
         }
     }
 
@@ -165,6 +176,7 @@ impl Role {
             Self::Readonly => "readonly",
             Self::Readwrite => "readwrite",
             Self::Admin => "admin",
+            Self::Vendor => "vendor",
         }
     }
 }
@@ -175,7 +187,7 @@ mod tests {
 
     fn grant(role: Role, scope: &[&str], prefix: Option<&str>) -> Grant {
         let scope = Scope::parse(scope.iter().copied()).unwrap();
-        Grant { key_id: KeyId::parse("k1").unwrap(), role, scope, prefix: prefix.map(str::to_owned), is_edge: false }
+        Grant { key_id: KeyId::parse("k1").unwrap(), role, scope, prefix: prefix.map(str::to_owned), is_edge: false, ends: None }
     }
 
     fn object(namespace: &str, key: &str) -> ObjectId {

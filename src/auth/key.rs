@@ -182,6 +182,7 @@ impl KeyRing {
             scope: spec.scope.clone(),
             prefix: spec.prefix.clone(),
             is_edge: spec.is_edge,
+            ends: spec.expires,
         };
         let issued = WallTime::from_seconds(now.seconds());
         let (signer, key) = &self.signer;
@@ -250,6 +251,7 @@ impl KeyRing {
                 scope: Scope::parse(claims.ns.iter().map(String::as_str)).map_err(malformed)?,
                 prefix: claims.pfx,
                 is_edge: claims.edge,
+                ends: claims.exp.map(WallTime::from_seconds),
             },
             issued: WallTime::from_seconds(claims.iat),
             expires: claims.exp.map(WallTime::from_seconds),
@@ -322,6 +324,7 @@ mod tests {
             scope: Scope::parse(["live", "test"]).unwrap(),
             prefix: Some("a/".to_owned()),
             is_edge: false,
+            ends: Some(WallTime::from_seconds(1_767_312_000)),
         };
         let at = |seconds: u64| WallTime::from_seconds(seconds);
         Verified { grant, issued: at(1_767_225_600), expires: Some(at(1_767_312_000)) }

@@ -39,7 +39,7 @@ pub fn viewer_token(bytes: &[u8]) {
         let asked =
             ViewerAsked { namespace: &live, base, key, method, host, grace: Duration::ZERO, skew: Duration::from_secs(30) };
         let now = WallTime::from_seconds(1_800_000_000);
-        let Ok(admitted) = claims.judge(&asked, now) else { continue };
+        let Ok(admitted) = claims.judge(&asked, now, |_| false) else { continue };
         assert!(claims.expires > 1_800_000_000 && claims.audience.iter().any(|name| name == "live"));
         assert!(admitted.grant.prefix.as_deref().is_some_and(|prefix| key.starts_with(prefix)));
         let path = format!("{base}{key}");

@@ -71,6 +71,8 @@ pub struct ViewerPolicy {
     pub mode: ViewerMode,
     /// What stands before the key in the path by which viewers ask, and tokens say what they open; `{namespace}` is its name.
     pub base_path: String,
+    /// Where viewers ask, as `https://cdn.example`; empty: not known.
+    pub public_url: String,
     /// The longest life of one that is made here.
     pub max_ttl: Duration,
     /// By how much the clock of who makes them may be ahead.
@@ -95,6 +97,7 @@ impl Default for ViewerPolicy {
         Self {
             mode: ViewerMode::Off,
             base_path: "/cache/{namespace}".to_owned(),
+            public_url: String::new(),
             max_ttl: Duration::from_secs(86_400),
             clock_skew: Duration::from_secs(30),
             grace: Duration::from_secs(60),

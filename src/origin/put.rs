@@ -299,6 +299,7 @@ mod tests {
             scope: Scope::Every,
             prefix: None,
             is_edge: false,
+            ends: None,
         };
         let object = ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
         let begin = async |spec: PutSpec, body: String| {
@@ -340,6 +341,7 @@ mod tests {
             scope: Scope::Every,
             prefix: None,
             is_edge: false,
+            ends: None,
         };
         let object = |name: &Namespace| ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
         let upload = async |name: &Namespace, body: String| {

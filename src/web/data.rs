@@ -22,6 +22,7 @@ use super::connection::berths::Held;
 use super::connection::site::{Handling, Site};
 use super::connection::state::ConnectionState;
 use super::connection::unwanted;
+use super::entitlement;
 use super::envelope::{self, Context, Cors};
 use super::exchange::{Asked, Exchange};
 use super::header_room;
@@ -76,7 +77,7 @@ async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts
     }
     // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
     let is_of_all = parts.method == Method::OPTIONS && matches!(parts.uri.path(), "*" | "/" | "");
-    if is_of_all || matches!(parts.uri.path(), "/livez" | "/readyz" | "/time") {
+    if is_of_all || matches!(parts.uri.path(), "/livez" | "/readyz" | "/time" | entitlement::PATH) {
         return Box::pin(aside(probes, exchange, mem::take(body), is_of_all)).await;
     }
     let upload = match answer(&mut exchange, body).await {
@@ -155,6 +156,9 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
 async fn aside(probes: &Router, exchange: Exchange<'_>, body: Body, is_of_all: bool) -> Response {
     let Exchange { web, parts, .. } = exchange;
     match parts.method {
+        Method::GET | Method::HEAD if parts.uri.path() == entitlement::PATH => {
+            entitlement::answer(&exchange).unwrap_or_else(|problem| refuse(&exchange, problem, body))
+        }
         Method::OPTIONS if is_of_all => envelope::options_of_all(web.inner.ready.load(Ordering::Acquire)),
         Method::OPTIONS => envelope::preflight(),
         Method::GET | Method::HEAD => match probes.clone().oneshot(Request::from_parts(parts.clone(), body)).await {

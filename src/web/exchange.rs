@@ -21,7 +21,7 @@ use super::problem::code::Code;
 use super::target::Resource;
 use super::viewer::{self, Viewer};
 use crate::auth::grant::{Action, Grant, Role};
-use crate::model::id::ObjectId;
+use crate::model::id::{Namespace, ObjectId};
 use crate::origin::NamespaceHandle;
 use crate::origin::policy::{NamespacePolicy, ViewerMode};
 
@@ -46,6 +46,8 @@ pub(super) enum Asked<'a> {
     Of(Action, &'a Resource<'a>),
     /// To look after the server.
     Admin,
+    /// To have viewers' tokens of this namespace made and ended.
+    Viewers(&'a Namespace),
 }
 
 /// How long a request's line and headers are, in bytes.
@@ -155,6 +157,7 @@ impl<'a> Exchange<'a> {
                     allows && enough(grant)
                 })
             }
+            Asked::Viewers(namespace) => authorize(verifier, self.parts, peer, &[], false, |grant| grant.vends(namespace)),
             Asked::Admin => authorize(verifier, self.parts, peer, &[], false, |grant| grant.role == Role::Admin),
         };
         let grant = granted.map_err(|denied| {
@@ -166,13 +169,14 @@ impl<'a> Exchange<'a> {
             {
                 self.context.record.refused_key(key_id);
             }
-            Problem::denied(&denied, verifier, matches!(asked, Asked::Admin))
+            Problem::denied(&denied, verifier, matches!(asked, Asked::Admin | Asked::Viewers(_)))
         })?;
         self.context.record.authorized(&grant);
         match asked {
             Asked::Of(Action::Write, Resource::Object(target)) => self.web.inner.challenges.answered(peer, &target.object),
             Asked::Admin if grant.role != Role::Admin => return Err(Problem::no_administrator()),
-            Asked::Of(..) | Asked::Admin => {}
+            Asked::Viewers(namespace) if !grant.vends(namespace) => return Err(Problem::no_vendor()),
+            Asked::Of(..) | Asked::Admin | Asked::Viewers(_) => {}
         }
         Ok(grant)
     }

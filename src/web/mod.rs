@@ -17,6 +17,7 @@ mod access;
 pub mod admin;
 pub mod connection;
 mod data;
+mod entitlement;
 mod envelope;
 mod exchange;
 #[cfg(any(test, fuzzing))]

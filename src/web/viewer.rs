@@ -198,6 +198,9 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
             );
             Problem::new(Code::ViewerTokenNotYet, detail)
         }
+        ViewerError::Revoked { .. } => {
+            Problem::new(Code::ViewerTokenRevoked, "the viewer's token was ended before its time: whoever made it says why")
+        }
         ViewerError::Scope { beyond, .. } => {
             let base = &policy.base_path;
             let detail = format!(

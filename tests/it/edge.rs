@@ -3,14 +3,18 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{NAMESPACE, Origin};
+use crate::documents::blocks;
+use crate::front::{free_port, nginx_with};
+use crate::harness::{NAMESPACE, Origin, eventually};
 use crate::programs::program;
-use crate::tokens::{Minter, code, now, rows};
+use crate::tokens::{Cbor, Minter, code, now, rows};
 use crate::wire::Request;
 
 fn file(name: &str) -> PathBuf {
@@ -138,4 +142,102 @@ fn the_edges_verdicts_are_the_origins() {
     assert_eq!(verdict(&missing[0]), (401, "viewer-token-missing".to_owned()));
     let unknown = run(&json!({}), &[event("GET", "/show/a.ts", "path", &good)]);
     assert_eq!(verdict(&unknown[0]), (401, "viewer-token-invalid".to_owned()));
+}
+
+#[test]
+fn the_template_has_the_function_on_every_behaviour() {
+    let template = fs::read_to_string(file("config/cloudfront.yaml")).unwrap();
+    let function = fs::read_to_string(file("config/cloudfront-viewer.js")).unwrap();
+    let (_, code) = template.split_once("FunctionCode: !Sub |\n").expect("the function is in the template");
+    let lines = code.lines().take_while(|line| line.is_empty() || line.starts_with("        "));
+    let code: String = lines.map(|line| line.strip_prefix("        ").unwrap_or(line).to_owned() + "\n").collect();
+    let expected = function.replace("var NAMESPACE = 'live-origin';", "var NAMESPACE = '${Namespace}';");
+    assert!(expected != function && !function.contains("${"), "nothing else is put in");
+    assert_eq!(code.trim_end(), expected.trim_end(), "copy config/cloudfront-viewer.js into config/cloudfront.yaml");
+    let (_, distribution) = template.split_once("Type: AWS::CloudFront::Distribution").unwrap();
+    let behaviours = distribution.matches("TargetOriginId: springhead").count();
+    let checked = distribution.matches("- - EventType: viewer-request\n").count();
+    assert_eq!((behaviours, checked), (5, 5), "one without it is open");
+    // A behaviour is chosen by the path as viewers send it.
+    let pattern = template.split_once("PlaylistPathPattern:").unwrap().1;
+    assert!(pattern.split_once("Default: ").unwrap().1.starts_with("'*playlist_*.m3u8'"));
+}
+
+/// Told to end, and not killed, it ends its workers too.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        if eventually(Duration::from_secs(5), || self.0.try_wait().ok().flatten()).is_none() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// A cache in front, by the page: viewers share one copy, and each is asked about.
+fn shares(kind: &str, start: impl FnOnce(&Origin, &Path, SocketAddr) -> Command) {
+    let origin = Origin::start_with_settings(&format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"edge\"\nbase_path = \"/\"\n"));
+    origin.store("show/a.ts", "segment");
+    let minter = Minter::of(&origin);
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let dir = origin.folder().join(kind);
+    fs::create_dir(&dir).unwrap();
+    let log = fs::File::create(dir.join("out.txt")).unwrap();
+    let mut command = start(&origin, &dir, address);
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let _cache = Ended(command.spawn().unwrap());
+    let token = |number: u64, expires: u64| {
+        let id = Cbor::Bytes(number.to_be_bytes().to_vec());
+        minter.seal(&minter.draft(NAMESPACE, "/show/", expires).claim(7, id))
+    };
+    let get = |path: &str| Request::new("GET", path).try_send(address);
+    let up = eventually(Duration::from_secs(30), || {
+        TcpStream::connect(address).ok()?;
+        get("/show/a.ts").filter(|answer| answer.status == 401)
+    });
+    assert!(up.is_some(), "{kind} does not come up");
+    let reads =
+        || origin.metric(&format!("springhead_http_requests_total{{method=\"GET\",status=\"200\",namespace=\"{NAMESPACE}\"}}"));
+    let before = reads();
+    for number in 0..1000 {
+        let answer = get(&format!("/~{}/show/a.ts", token(number, now() + 600))).expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "segment"), "{kind}: {answer:?}");
+    }
+    let asked = reads() - before;
+    assert!(asked <= 10.0, "{kind}: of 1,000 viewers' reads {asked} went to the origin");
+    let ended = get(&format!("/~{}/show/a.ts", token(1, 1))).unwrap();
+    assert_eq!(ended.status, 401, "{kind}: refused on a hit");
+    let elsewhere = get(&format!("/~{}/other/a.ts", token(1, now() + 600))).unwrap();
+    assert_eq!(elsewhere.status, 403, "{kind}");
+}
+
+#[test]
+fn nginx_shares_one_copy_among_viewers_and_asks_about_each() {
+    let http = blocks("docs/entitlements.md", "nginx").remove(0);
+    shares("nginx", |origin, dir, address| {
+        let http = http
+            .replace("/var/cache/nginx/live", &dir.join("cache").display().to_string())
+            .replace("origin.example.com:8080", &origin.address.to_string())
+            .replace("\"KEY\"", &format!("\"{}\"", origin.player))
+            .replace("listen 80;", &format!("listen {address};"));
+        nginx_with(dir, &http)
+    });
+}
+
+#[test]
+fn varnish_shares_one_copy_among_viewers_and_asks_about_each() {
+    let vcl = blocks("docs/entitlements.md", "vcl").remove(0);
+    shares("varnish", |origin, dir, address| {
+        let vcl = vcl
+            .replace("origin.example.com", "127.0.0.1")
+            .replace("\"8080\"", &format!("\"{}\"", origin.address.port()))
+            .replace("\"KEY\"", &format!("\"{}\"", origin.player));
+        fs::write(dir.join("cdn.vcl"), vcl).unwrap();
+        let mut command = program("varnishd");
+        command.args(["-F", "-j", "none", "-a", &address.to_string(), "-s", "malloc,64m", "-p", "thread_pool_min=5"]);
+        command.arg("-f").arg(dir.join("cdn.vcl")).arg("-n").arg(dir.join("varnish"));
+        command
+    });
 }

@@ -64,6 +64,7 @@ mod traces;
 mod tutorial;
 mod unread;
 mod upkeep;
+mod vending;
 mod viewers;
 mod windows;
 mod write;

@@ -409,8 +409,8 @@ fn the_command_line_makes_tokens_and_reads_them() {
     for (arguments, said) in [
         (&["--prefix", "show"][..], "--exact-prefix"),
         (&["--prefix", "/show/"], "without a slash"),
-        (&["--expires", "25h"], "viewers.max_ttl"),
-        (&["--expires", "0s"], "takes 1s to"),
+        (&["--expires", "25h"], "1s to 1d"),
+        (&["--expires", "0s"], "1s to 1d"),
         (&["--id", "a name that is too long"], "--id"),
         (&["--url", "http://a/b"], "base_path"),
     ] {

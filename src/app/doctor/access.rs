@@ -67,6 +67,7 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
         Some(Role::Readonly) => "readonly",
         Some(Role::Readwrite) => "readwrite",
         Some(Role::Admin) => return Finding::failure(STEP, "this is an admin key: it reaches no objects", make("readonly")),
+        Some(Role::Vendor) => return Finding::failure(STEP, "this is a vendor key: it reaches no objects", make("readonly")),
         None => "of no known role",
     };
     let reaches = claims.ns.iter().any(|name| name == "*" || name == namespace);

@@ -286,6 +286,7 @@ impl Inner {
             scope: Scope::Only(vec![namespace.clone()]),
             prefix: None,
             is_edge: false,
+            ends: None,
         };
         let inside = Inside { origin: self.origin.clone(), grant, entry: job.entry.clone(), window };
         let (source, counts) = (Source::Inside(inside), Arc::clone(&job.counts));

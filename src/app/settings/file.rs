@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
-    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, host_name, number, object_readers, rate,
-    size, size_or, viewer_mode, web_address,
+    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, host_name, number, object_readers,
+    public_url, rate, size, size_or, viewer_mode, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
@@ -193,6 +193,7 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         let viewers = &mut policy.viewers;
         section.text("mode", |text| viewer_mode(text).map(|value| viewers.mode = value));
         section.text("base_path", |text| base_path(text).map(|value| viewers.base_path = value));
+        section.text("public_url", |text| public_url(text).map(|value| viewers.public_url = value));
         section.text("max_ttl", |text| duration(text).map(|value| viewers.max_ttl = value));
         section.text("clock_skew", |text| duration(text).map(|value| viewers.clock_skew = value));
         section.text("grace", |text| duration(text).map(|value| viewers.grace = value));

@@ -168,6 +168,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         writeln!(text, "\n[namespaces.{name}.viewers]")?;
         writeln!(text, "mode = \"{mode}\"")?;
         writeln!(text, "base_path = {}", quote(&viewers.base_path))?;
+        writeln!(text, "public_url = {}", quote(&viewers.public_url))?;
         writeln!(text, "max_ttl = \"{}\"", Span(viewers.max_ttl))?;
         writeln!(text, "clock_skew = \"{}\"", Span(viewers.clock_skew))?;
         writeln!(text, "grace = \"{}\"", Span(viewers.grace))?;

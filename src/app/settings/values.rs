@@ -167,6 +167,20 @@ pub(super) fn base_path(text: &str) -> Result<String, String> {
     })
 }
 
+/// Where viewers ask: a scheme and a host. Empty: that is not said.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let url = web_address(text)?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(
+            "is more than a scheme and a host: write it like https://cdn.example.com, and the rest as base_path".to_owned()
+        );
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
 }

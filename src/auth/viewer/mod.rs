@@ -1,6 +1,6 @@
 //! Viewers' tokens: a text that opens a part of one namespace, for reading, for a while, to whoever holds it. Made by a back end or by the
 //! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens, [`claims`] is what one
-//! says, [`form`] what its bytes may look like.
+//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, and [`revoked`] are those that ended before their time.
 //!
 //! Invariants: what is not understood refuses. A token is judged at each use and remembered nowhere: thousands of viewers would push out
 //! the few API keys that [`super::verify`] remembers. Of a token nothing is shown but the id it is revoked by.
@@ -9,6 +9,8 @@ mod cat;
 mod claims;
 mod form;
 mod keys;
+mod revoked;
+mod spec;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use thiserror::Error;
 
 pub use self::claims::{Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
 pub use self::keys::ViewerKeys;
+use self::revoked::Revocations;
+pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
+pub use self::spec::{SpecError, ViewerSpec};
 use super::grant::{Grant, KeyId, Role, Scope};
 use super::secret::Secret;
 use super::signing::hex;
@@ -62,6 +67,12 @@ pub enum ViewerError {
         /// When it begins.
         from: WallTime,
     },
+    /// Revoked, by its id or with others.
+    #[error("it has been revoked")]
+    Revoked {
+        /// Which token it is.
+        id: KeyId,
+    },
     /// It is for something else.
     #[error("it is for another {beyond}")]
     Scope {
@@ -102,7 +113,7 @@ impl ViewerError {
     pub fn key_id(&self) -> Option<&KeyId> {
         match self {
             Self::Invalid(_) | Self::Unsupported(_) => None,
-            Self::Expired { id, .. } | Self::NotYet { id, .. } | Self::Scope { id, .. } => Some(id),
+            Self::Expired { id, .. } | Self::NotYet { id, .. } | Self::Revoked { id } | Self::Scope { id, .. } => Some(id),
         }
     }
 }
@@ -139,18 +150,36 @@ pub struct AdmittedViewer {
 pub struct ViewerVerifier {
     clock: Clock,
     keys: ArcSwap<ViewerKeys>,
+    revoked: ArcSwap<Revocations>,
 }
 
 impl ViewerVerifier {
     /// One for these keys.
     #[must_use]
     pub fn new(keys: ViewerKeys, clock: Clock) -> Self {
-        Self { clock, keys: ArcSwap::from_pointee(keys) }
+        Self { clock, keys: ArcSwap::from_pointee(keys), revoked: ArcSwap::default() }
     }
 
     /// Puts other keys in force; when this returns, no token of another one is good.
     pub fn replace_keys(&self, keys: ViewerKeys) {
         self.keys.store(Arc::new(keys));
+    }
+
+    /// Puts these revocations in force; when this returns, no token that they name is good.
+    pub fn revoke(&self, all: Vec<Revocation>) {
+        self.revoked.store(Arc::new(Revocations::new(all)));
+    }
+
+    /// What has been revoked in a namespace since then.
+    #[must_use]
+    pub fn revocations(&self, namespace: &Namespace, since: WallTime) -> Vec<Revocation> {
+        self.revoked.load().of_namespace(namespace, since)
+    }
+
+    /// Makes a token, with the key that signs. `None` when there is no key, or the token would be too long to be read.
+    #[must_use]
+    pub fn seal(&self, claims: &ViewerClaims) -> Option<Secret<'static>> {
+        seal(&self.keys.load(), claims)
     }
 
     /// The ids of the keys in force, the one that signs first.
@@ -165,7 +194,8 @@ impl ViewerVerifier {
     /// [`ViewerError`] says why not. What is not understood comes before what is past, and that before what is elsewhere.
     pub fn judge(&self, token: &Secret<'_>, asked: &ViewerAsked<'_>) -> Result<AdmittedViewer, ViewerError> {
         let claims = open(&self.keys.load(), token)?;
-        claims.judge(asked, self.clock.wall())
+        let revoked = self.revoked.load();
+        claims.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, &claims))
     }
 }
 
@@ -210,7 +240,12 @@ impl ViewerClaims {
     ///
     /// # Errors
     /// [`ViewerError`] says why not.
-    pub fn judge(&self, asked: &ViewerAsked<'_>, now: WallTime) -> Result<AdmittedViewer, ViewerError> {
+    pub fn judge(
+        &self,
+        asked: &ViewerAsked<'_>,
+        now: WallTime,
+        is_revoked: impl FnOnce(&KeyId) -> bool,
+    ) -> Result<AdmittedViewer, ViewerError> {
         let id = self.key_id().ok_or(ViewerError::Invalid("its id is none"))?;
         let (begins, ends) = (self.not_before.map(WallTime::from_seconds), WallTime::from_seconds(self.expires));
         if now >= ends + asked.grace {
@@ -218,6 +253,9 @@ impl ViewerClaims {
         }
         if let Some(from) = begins.filter(|from| now + asked.skew < *from) {
             return Err(ViewerError::NotYet { id, from });
+        }
+        if is_revoked(&id) {
+            return Err(ViewerError::Revoked { id });
         }
         if let Some(beyond) = self.beyond(asked) {
             return Err(ViewerError::Scope { id, beyond });
@@ -229,6 +267,7 @@ impl ViewerClaims {
             // Where the path is not said by one prefix, the grant is for nothing but what was judged.
             prefix: Some(self.prefix_below(asked.base).unwrap_or(asked.key).to_owned()),
             is_edge: false,
+            ends: Some(ends),
         };
         Ok(AdmittedViewer { grant: Arc::new(grant), left: ends.since(now) })
     }
@@ -300,7 +339,7 @@ mod tests {
     }
 
     fn judged(claims: &ViewerClaims, asked: &ViewerAsked<'_>, now: u64) -> Result<Grant, ViewerError> {
-        claims.judge(asked, WallTime::from_millis(now)).map(|admitted| Grant::clone(&admitted.grant))
+        claims.judge(asked, WallTime::from_millis(now), |_| false).map(|admitted| Grant::clone(&admitted.grant))
     }
 
     #[test]
@@ -314,7 +353,7 @@ mod tests {
         asked.grace = Duration::from_secs(60);
         assert!(judged(&claims, &asked, (END + 60) * 1000 - 1).is_ok());
         assert_eq!(judged(&claims, &asked, (END + 60) * 1000), expired);
-        let left = |now: u64| claims.judge(&asked, WallTime::from_seconds(now)).unwrap().left.as_secs();
+        let left = |now: u64| claims.judge(&asked, WallTime::from_seconds(now), |_| false).unwrap().left.as_secs();
         assert_eq!((left(END - 90), left(END), left(END + 59)), (90, 0, 0));
 
         let claims = ViewerClaims { not_before: Some(END - 100), ..claims };

@@ -308,6 +308,7 @@ mod tests {
             scope: Scope::parse(["n"]).unwrap(),
             prefix,
             is_edge: false,
+            ends: None,
         }
     }
 

@@ -188,6 +188,7 @@ mod tests {
             scope: Scope::Every,
             prefix: None,
             is_edge: false,
+            ends: None,
         };
         let object = |key: &str| ObjectId { namespace: name.clone(), key: Key::parse(key).unwrap() };
         let handle = origin.namespace(&name);

@@ -9,6 +9,7 @@
 
 pub mod harvest;
 mod pages;
+pub mod viewers;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::harvest::Harvests;
+use self::viewers::Revokes;
 use super::connection::admission::{Admission, ConnectionLimits, Permit, Refused};
 use super::connection::berths::{Berths, Held};
 use super::connection::listener;
@@ -41,7 +43,9 @@ use super::record::body::CountedBody;
 use super::record::shown;
 use super::refusals::refuse;
 use super::{Timeouts, Web};
+use crate::auth::grant::Role;
 use crate::model::clock::Moment;
+use crate::model::id::Namespace;
 use crate::model::stamp::Stamp;
 use crate::origin::{RenditionReport, StreamReport};
 
@@ -63,6 +67,7 @@ pub async fn serve(
     web: Web,
     rules: Rules,
     harvests: Arc<dyn Harvests>,
+    revokes: Arc<dyn Revokes>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let is_local = listener.local_addr()?.ip().is_loopback();
@@ -71,6 +76,7 @@ pub async fn serve(
         is_local,
         rules,
         harvests,
+        revokes,
         admission: Arc::default(),
         berths: Arc::default(),
         told_full: Mutex::default(),
@@ -91,6 +97,7 @@ struct Inner {
     is_local: bool,
     rules: Rules,
     harvests: Arc<dyn Harvests>,
+    revokes: Arc<dyn Revokes>,
     admission: Arc<Admission>,
     berths: Arc<Berths>,
     /// When it was last told that there are no more places.
@@ -115,10 +122,17 @@ enum Route<'a> {
     Rejected,
     Harvests,
     Harvest(&'a str),
+    /// Of the namespace of this name.
+    ViewerTokens(&'a str),
+    ViewerRevocations(&'a str),
 }
 
+/// What belongs to one namespace is below this.
+const NAMESPACES: &str = "/v1/namespaces/";
+
 /// What there is, for who asks for something else.
-const ROUTES: &str = "/metrics, /livez, /readyz, /v1/streams, /v1/ingest/clients, /v1/ingest/rejected and /v1/harvest";
+const ROUTES: &str = "/metrics, /livez, /readyz, /v1/streams, /v1/ingest/clients, /v1/ingest/rejected, /v1/harvest, \
+                      /v1/namespaces/{namespace}/viewer-tokens and /v1/namespaces/{namespace}/viewer-revocations";
 
 impl<'a> Route<'a> {
     fn of(path: &'a str) -> Option<Self> {
@@ -130,6 +144,11 @@ impl<'a> Route<'a> {
             "/v1/ingest/clients" => Self::Clients,
             "/v1/ingest/rejected" => Self::Rejected,
             harvest::PATH => Self::Harvests,
+            _ if path.starts_with(NAMESPACES) => match path[NAMESPACES.len()..].split_once('/')? {
+                (namespace, "viewer-tokens") => Self::ViewerTokens(namespace),
+                (namespace, "viewer-revocations") => Self::ViewerRevocations(namespace),
+                _ => return None,
+            },
             _ => {
                 let id = path.strip_prefix(harvest::PATH)?.strip_prefix('/')?;
                 Self::Harvest(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?)
@@ -148,12 +167,15 @@ impl<'a> Route<'a> {
             Self::Rejected => "/v1/ingest/rejected",
             Self::Harvests => harvest::PATH,
             Self::Harvest(_) => "/v1/harvest/{id}",
+            Self::ViewerTokens(_) => "/v1/namespaces/{namespace}/viewer-tokens",
+            Self::ViewerRevocations(_) => "/v1/namespaces/{namespace}/viewer-revocations",
         }
     }
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Harvests => "GET, HEAD, POST",
+            Self::Harvests | Self::ViewerRevocations(_) => "GET, HEAD, POST",
+            Self::ViewerTokens(_) => "POST",
             Self::Harvest(_) => "GET, HEAD, DELETE",
             _ => "GET, HEAD",
         }
@@ -246,6 +268,9 @@ impl Admin {
         exchange.check()?;
         if !(route.is_probe() || route == Route::Metrics && rules.metrics_open) {
             pages::check(parts, &rules.hosts)?;
+            if let Route::ViewerTokens(name) | Route::ViewerRevocations(name) = route {
+                return self.serve_viewers(exchange, body, route, name).await;
+            }
             if !is_local {
                 exchange.authorize(Asked::Admin)?;
             }
@@ -260,11 +285,44 @@ impl Admin {
                 Route::Rejected => json(web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread)),
                 Route::Harvests => harvest::recent(&**harvests),
                 Route::Harvest(id) => harvest::find(&**harvests, id)?,
+                Route::ViewerTokens(_) | Route::ViewerRevocations(_) => return Err(not_allowed(parts, route)),
             },
             (&Method::POST, Route::Harvests) => harvest::order(&**harvests, &parts.headers, std::mem::take(body)).await?,
             (&Method::DELETE, Route::Harvest(id)) => harvest::cancel(&**harvests, id)?,
             _ => return Err(not_allowed(parts, route)),
         })
+    }
+}
+
+impl Admin {
+    /// Serves what a back end does about viewers' tokens of a namespace. Who comes without a key where none is needed is an administrator; a
+    /// vendor's key is narrowed to what it is for wherever it comes from.
+    async fn serve_viewers(
+        &self,
+        exchange: &mut Exchange<'_>,
+        body: &mut Body,
+        route: Route<'_>,
+        name: &str,
+    ) -> Result<Response, Problem> {
+        let Inner { web, is_local, revokes, .. } = &*self.inner;
+        let parts = exchange.parts;
+        let namespace = Namespace::parse(name).map_err(|error| Problem::bad_request(error.to_string()))?;
+        let grant = if *is_local && !parts.headers.contains_key(AUTHORIZATION) {
+            None
+        } else {
+            Some(exchange.authorize(Asked::Viewers(&namespace))?)
+        };
+        let vendor = grant.as_deref().filter(|grant| grant.role == Role::Vendor);
+        match (&parts.method, route) {
+            (&Method::POST, Route::ViewerTokens(_)) => {
+                viewers::make(web, &namespace, vendor, &parts.headers, std::mem::take(body)).await
+            }
+            (&Method::POST, Route::ViewerRevocations(_)) => {
+                viewers::revoke(web, revokes, &namespace, vendor, &parts.headers, std::mem::take(body)).await
+            }
+            (&(Method::GET | Method::HEAD), Route::ViewerRevocations(_)) => viewers::feed(web, &namespace, parts.uri.query()),
+            _ => Err(not_allowed(parts, route)),
+        }
     }
 }
 

@@ -80,6 +80,8 @@ codes! {
         "The player went on with a token that has ended: have it take a new one after two thirds of a token's life."
     ViewerTokenNotYet "viewer-token-not-yet" 401 Retry::Never, "The viewer's token is not good yet":
         "The token's time begins later: compare the clock of who makes tokens with this server's."
+    ViewerTokenRevoked "viewer-token-revoked" 401 Retry::Never, "The viewer's token was revoked":
+        "Somebody ended the token, or all that opened this and were made before a moment: /v1/namespaces/NAME/viewer-revocations has which."
     Forbidden "forbidden" 403 Retry::Never, "The API key is not for this":
         "The key is good, but not for this. Uploads and deletions take role readwrite, and the key has to be made for this namespace \
          and, if it has a prefix, for this object: see 'springhead keys inspect'. Is the player's key in the encoder?"

@@ -243,6 +243,12 @@ impl Problem {
         Self::new(Code::Forbidden, detail)
     }
 
+    pub(super) fn no_vendor() -> Self {
+        let detail = "the API key is good, but not for this: viewers' tokens are made and ended with a key of role vendor for the namespace \
+                      ('springhead keys create --role vendor --namespace NAME'), or an admin key";
+        Self::new(Code::Forbidden, detail)
+    }
+
     /// Nobody is let in: a challenge of each kind, with a nonce of its own.
     /// `admin`: it is the admin listener that asks.
     pub(super) fn denied(denied: &Denied, verifier: &Verifier, admin: bool) -> Self {

@@ -1,0 +1,210 @@
+//! `viewer_revocations.json` in the data directory: which viewers' tokens ended before their time. Written by the server and by commands, each
+//! time as a whole; put in force within a second, whoever wrote it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use super::data_dir::DataDir;
+use crate::auth::grant::KeyId;
+use crate::auth::viewer::{MOST_REVOCATIONS, Revocation, RevokedTokens};
+use crate::model::clock::{Clock, WallTime};
+use crate::model::id::Namespace;
+use crate::web::Web;
+use crate::web::admin::viewers::Revokes;
+
+const FILE: &str = "viewer_revocations.json";
+/// The form of the file.
+const FORMAT: u32 = 1;
+/// How often it is looked at.
+const EVERY: Duration = Duration::from_millis(400);
+
+#[derive(Default, Serialize, Deserialize)]
+struct RevocationFile {
+    format: u32,
+    revocations: Vec<KeptRevocation>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct KeptRevocation {
+    namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_before: Option<u64>,
+    revoked_at: u64,
+    until: u64,
+}
+
+impl KeptRevocation {
+    fn of(revocation: &Revocation) -> Self {
+        let (id, prefix, issued_before) = match &revocation.what {
+            RevokedTokens::Id(id) => (Some(id.to_string()), None, None),
+            RevokedTokens::Before { prefix, issued_before } => (None, Some(prefix.clone()), Some(*issued_before)),
+        };
+        Self {
+            namespace: revocation.namespace.to_string(),
+            id,
+            prefix,
+            issued_before,
+            revoked_at: revocation.at.seconds(),
+            until: revocation.until.seconds(),
+        }
+    }
+
+    fn read(&self) -> Option<Revocation> {
+        let what = match (&self.id, &self.prefix, self.issued_before) {
+            (Some(id), None, None) => RevokedTokens::Id(KeyId::parse(id).ok()?),
+            (None, Some(prefix), Some(issued_before)) => RevokedTokens::Before { prefix: prefix.clone(), issued_before },
+            _ => return None,
+        };
+        let namespace = Namespace::parse(&self.namespace).ok()?;
+        Some(Revocation {
+            namespace,
+            what,
+            at: WallTime::from_seconds(self.revoked_at),
+            until: WallTime::from_seconds(self.until),
+        })
+    }
+}
+
+/// The file of a data directory.
+#[derive(Clone, Debug)]
+pub(super) struct RevocationList {
+    data: DataDir,
+    clock: Clock,
+}
+
+/// What tells one state of it from another.
+type ListStamp = Option<(u64, u64, i64, i64)>;
+
+impl RevocationList {
+    pub(super) fn new(data: DataDir, clock: Clock) -> Self {
+        Self { data, clock }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.data.path().join(FILE)
+    }
+
+    fn stamp(&self) -> ListStamp {
+        let metadata = fs::metadata(self.path()).ok()?;
+        Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
+    }
+
+    /// What is in force.
+    ///
+    /// # Errors
+    /// When it can't be read: a server that does not know what is revoked does not start.
+    pub(super) fn read(&self) -> anyhow::Result<Vec<Revocation>> {
+        let path = self.path();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
+        };
+        let file: RevocationFile =
+            serde_json::from_str(&text).with_context(|| format!("{} is no list of revocations", path.display()))?;
+        if file.format > FORMAT {
+            bail!("a newer Springhead wrote {}, in form {}: this one can't tell what is revoked", path.display(), file.format);
+        }
+        let now = self.clock.wall();
+        let all = file.revocations.iter().map(|kept| kept.read().context("an entry makes no sense"));
+        let all: anyhow::Result<Vec<_>> = all.collect();
+        let all = all.with_context(|| format!("{} is damaged", path.display()))?;
+        Ok(all.into_iter().filter(|revocation| revocation.until > now).collect())
+    }
+
+    /// Adds one. What is over is forgotten meanwhile.
+    pub(super) fn add(&self, revocation: &Revocation) -> anyhow::Result<Vec<Revocation>> {
+        self.data.create()?;
+        // Two who add one at once do not lose each other's.
+        let lock = self.data.path().join("viewer_revocations.lock");
+        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).context("can't lock the revocations")?;
+        wait_for(&lock)?;
+        let mut all = self.read()?;
+        all.retain(|known| known.what != revocation.what || known.namespace != revocation.namespace);
+        if all.len() >= MOST_REVOCATIONS {
+            bail!(
+                "there are {MOST_REVOCATIONS} revocations, as many as may: end all that were made before a moment (prefix and \
+                 issued_before), or change the viewer key"
+            );
+        }
+        all.push(revocation.clone());
+        let file = RevocationFile { format: FORMAT, revocations: all.iter().map(KeptRevocation::of).collect() };
+        self.data.replace(&self.path(), &serde_json::to_string(&file)?).context("can't write the revocations")?;
+        Ok(all)
+    }
+
+    /// Puts in force what others write, for ever. What can't be read is reported once, and what was known last stays.
+    pub(super) async fn watch(self, web: Web) {
+        let (mut known, mut forgotten) = (self.stamp(), self.clock.now());
+        let mut trouble = false;
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let (list, now) = (self.clone(), self.clock.now());
+            // Once in a while without a change, too: some are over.
+            let is_due = now.since(forgotten) > Duration::from_secs(3600);
+            let looked = tokio::task::spawn_blocking(move || {
+                let stamp = list.stamp();
+                (stamp != known || is_due).then(|| (stamp, list.read()))
+            });
+            match looked.await {
+                Ok(None) => {}
+                Ok(Some((stamp, Ok(all)))) => {
+                    (known, forgotten, trouble) = (stamp, now, false);
+                    web.viewers().revoke(all);
+                }
+                Ok(Some((stamp, Err(error)))) => {
+                    known = stamp;
+                    if !trouble {
+                        let error = format!("{error:#}");
+                        tracing::error!(error, "can't read the revocations of viewers' tokens: new ones are not in force");
+                    }
+                    trouble = true;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn wait_for(lock: &File) -> anyhow::Result<()> {
+    match lock.lock() {
+        // Some file systems have no locks; who shares such a directory is on their own.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        locked => locked.context("can't lock the revocations"),
+    }
+}
+
+/// A running server's list: what is added is in force at once.
+#[derive(Debug)]
+pub(super) struct RunningList {
+    pub(super) list: RevocationList,
+    pub(super) web: Web,
+}
+
+impl Revokes for RunningList {
+    fn revoke(&self, revocation: Revocation) -> Result<(), String> {
+        let all = self.list.add(&revocation).map_err(|error| {
+            let told = format!("{error:#}");
+            tracing::error!(error = told, "a viewer's token is not revoked");
+            "the revocation can't be kept, so it is not in force: the server's log says why".to_owned()
+        })?;
+        self.web.viewers().revoke(all);
+        Ok(())
+    }
+}
+
+/// A running server's list, as the admin listener asks for it.
+pub(super) fn running(list: RevocationList, web: Web) -> Arc<dyn Revokes> {
+    Arc::new(RunningList { list, web })
+}

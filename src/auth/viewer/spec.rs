@@ -1,0 +1,141 @@
+//! What a new token is to be, for whoever makes one: the command line, and back ends by the admin listener.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::claims::{UriMatch, UriPart, UriRule, ViewerClaims};
+use crate::auth::secret::Secret;
+use crate::auth::signing::random;
+use crate::model::clock::WallTime;
+use crate::model::id::Namespace;
+use crate::model::units::Span;
+
+/// How long a token is good where nothing is said, if the namespace allows that.
+const LIFE: Duration = Duration::from_secs(2 * 3600);
+/// The longest id, in bytes: all of it stands in logs.
+const LONGEST_ID: usize = 16;
+
+/// What a new token is to be.
+#[derive(Clone, Debug)]
+pub struct ViewerSpec {
+    /// The namespace it is for.
+    pub namespace: Namespace,
+    /// What stands before the key in a path as viewers ask for it.
+    pub base: String,
+    /// What the keys begin with that it opens; empty: all.
+    pub prefix: String,
+    /// Whether a prefix may end within a name.
+    pub exact_prefix: bool,
+    /// How long it is good.
+    pub life: Option<Duration>,
+    /// The longest it may be good.
+    pub most: Duration,
+    /// What it is revoked by; else a random one.
+    pub id: Option<String>,
+    /// Who holds it.
+    pub subject: Option<String>,
+    /// What may be done; else GET and HEAD.
+    pub methods: Option<Vec<String>>,
+}
+
+/// What of it makes no sense. Each says what would.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SpecError {
+    /// Too short or too long a life.
+    #[error("a token is good for 1s to {} here", Span(*.0))]
+    Life(Duration),
+    /// A prefix that no key begins with.
+    #[error("a prefix begins without a slash, as object keys do")]
+    Slash,
+    /// A prefix that opens more than it seems to.
+    #[error("the prefix {0:?} would open what begins so in other folders, too: end it in a slash, or say that it is exact")]
+    Open(String),
+    /// An id of the wrong length.
+    #[error("an id has 1 to {LONGEST_ID} bytes")]
+    Id,
+    /// Methods that only read.
+    #[error("methods are GET, HEAD and PROPFIND: a token writes nothing")]
+    Methods,
+}
+
+impl ViewerSpec {
+    /// The claims of a token that is made now.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn claims(&self, now: WallTime) -> Result<ViewerClaims, SpecError> {
+        let life = self.life.unwrap_or(LIFE.min(self.most));
+        if life < Duration::from_secs(1) || life > self.most {
+            return Err(SpecError::Life(self.most));
+        }
+        if self.prefix.starts_with('/') {
+            return Err(SpecError::Slash);
+        }
+        if !(self.prefix.is_empty() || self.prefix.ends_with('/') || self.exact_prefix) {
+            return Err(SpecError::Open(self.prefix.clone()));
+        }
+        let id = match self.id.as_deref().map(str::as_bytes) {
+            None => random::<8>().to_vec(),
+            Some(id) if (1..=LONGEST_ID).contains(&id.len()) => id.to_vec(),
+            Some(_) => return Err(SpecError::Id),
+        };
+        let reads = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "PROPFIND");
+        if self.methods.as_ref().is_some_and(|methods| methods.is_empty() || !methods.iter().all(reads)) {
+            return Err(SpecError::Methods);
+        }
+        let path = format!("{}{}", self.base, self.prefix);
+        Ok(ViewerClaims {
+            id,
+            expires: now.seconds() + life.as_secs(),
+            not_before: None,
+            issued: Some(now.seconds()),
+            issuer: None,
+            subject: self.subject.clone().map(Secret::new),
+            audience: vec![self.namespace.to_string()],
+            rules: vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] }],
+            methods: self.methods.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        let spec = ViewerSpec {
+            namespace: Namespace::parse("live").unwrap(),
+            base: "/cache/live/".to_owned(),
+            prefix: "show/".to_owned(),
+            exact_prefix: false,
+            life: None,
+            most: Duration::from_secs(3600),
+            id: None,
+            subject: None,
+            methods: None,
+        };
+        let now = WallTime::from_seconds(1_000);
+        let claims = spec.claims(now).unwrap();
+        assert_eq!((claims.expires, claims.issued, claims.id.len()), (4_600, Some(1_000), 8));
+        assert_eq!(claims.rules[0].any_of, ["/cache/live/show/"]);
+        assert_ne!(spec.claims(now).unwrap().id, claims.id);
+        let wrong = |change: fn(&mut ViewerSpec)| {
+            let mut spec = spec.clone();
+            change(&mut spec);
+            spec.claims(now).unwrap_err()
+        };
+        let hour = SpecError::Life(Duration::from_secs(3600));
+        assert_eq!(wrong(|spec| spec.life = Some(Duration::from_secs(3601))), hour);
+        assert_eq!(wrong(|spec| spec.life = Some(Duration::from_millis(999))), hour);
+        assert_eq!(wrong(|spec| "/show/".clone_into(&mut spec.prefix)), SpecError::Slash);
+        assert_eq!(wrong(|spec| "show".clone_into(&mut spec.prefix)), SpecError::Open("show".to_owned()));
+        assert_eq!(wrong(|spec| spec.id = Some(String::new())), SpecError::Id);
+        assert_eq!(wrong(|spec| spec.id = Some("x".repeat(17))), SpecError::Id);
+        assert_eq!(wrong(|spec| spec.methods = Some(vec!["PUT".to_owned()])), SpecError::Methods);
+        assert_eq!(wrong(|spec| spec.methods = Some(Vec::new())), SpecError::Methods);
+        let exact = ViewerSpec { prefix: "show".to_owned(), exact_prefix: true, ..spec };
+        assert_eq!(exact.claims(now).unwrap().rules[0].any_of, ["/cache/live/show"]);
+    }
+}

@@ -1,0 +1,249 @@
+//! `/v1/namespaces/{namespace}/viewer-tokens` and `…/viewer-revocations` on the admin listener: a back end has viewers' tokens made for those
+//! it has let in, and ends them. It does so with a key of role `vendor`, which is good for nothing else.
+//!
+//! Nothing is kept of a token that is made. A revocation is kept by the floor above ([`Revokes`]).
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::auth::grant::{Grant, KeyId};
+use crate::auth::viewer::{Revocation, RevokedTokens, ViewerSpec};
+use crate::model::clock::WallTime;
+use crate::model::id::Namespace;
+use crate::model::percent;
+use crate::model::units::parse_duration;
+use crate::origin::policy::{ViewerMode, ViewerPolicy};
+use crate::web::Web;
+use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
+use crate::web::record::shown;
+
+/// The longest order, in bytes.
+const LONGEST: usize = 16 << 10;
+/// How many tokens are made at once.
+const MOST_TOKENS: usize = 1000;
+/// How many playlists are named beside a token.
+const MOST_URLS: usize = 16;
+/// How long a revocation is kept of a token whose end is not said: longer than any that anybody makes.
+const KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// What keeps revocations.
+pub trait Revokes: Debug + Send + Sync {
+    /// Puts one more in force, here and after a restart.
+    ///
+    /// # Errors
+    /// What to tell who asked.
+    fn revoke(&self, revocation: Revocation) -> Result<(), String>;
+}
+
+/// An order for tokens, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenOrder {
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    exact_prefix: bool,
+    expires_in: Option<String>,
+    expires_at: Option<String>,
+    id: Option<String>,
+    subject: Option<String>,
+    methods: Option<Vec<String>>,
+    count: Option<usize>,
+}
+
+/// An order to end some, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevocationOrder {
+    id: Option<String>,
+    expires_at: Option<String>,
+    prefix: Option<String>,
+    issued_before: Option<String>,
+}
+
+/// Makes tokens. `vendor`: who orders them, if that is not an administrator.
+pub(super) async fn make(
+    web: &Web,
+    namespace: &Namespace,
+    vendor: Option<&Grant>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let order: TokenOrder = read(headers, body).await?;
+    let policy = policy(web, namespace)?;
+    let now = web.inner.origin.clock().wall();
+    let life = match (&order.expires_in, &order.expires_at) {
+        (None, None) => None,
+        (Some(text), None) => Some(parse_duration(text).map_err(|error| Problem::bad_request(format!("expires_in: {error}")))?),
+        (None, Some(text)) => Some(Duration::from_secs(time("expires_at", text)?.seconds().saturating_sub(now.seconds()))),
+        (Some(_), Some(_)) => return Err(Problem::bad_request("say expires_in or expires_at, not both")),
+    };
+    // Who may mint for an hour more makes no token that outlives that.
+    let most = vendor.and_then(|vendor| vendor.ends).map_or(policy.max_ttl, |ends| policy.max_ttl.min(ends.since(now)));
+    if let Some(wanted) = vendor.and_then(|vendor| vendor.prefix.as_deref())
+        && !order.prefix.starts_with(wanted)
+    {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "the vendor key makes tokens for what begins with its own prefix, and for nothing else",
+        ));
+    }
+    let spec = ViewerSpec {
+        namespace: namespace.clone(),
+        base: policy.base(namespace),
+        prefix: order.prefix,
+        exact_prefix: order.exact_prefix,
+        life,
+        most,
+        id: order.id,
+        subject: order.subject,
+        methods: order.methods,
+    };
+    let count = order.count.unwrap_or(1);
+    if !(1..=MOST_TOKENS).contains(&count) || count > 1 && spec.id.is_some() {
+        return Err(Problem::bad_request("count is 1 to 1000, and several tokens have ids of their own"));
+    }
+    let mut made = Vec::with_capacity(count);
+    let mut ends = now;
+    for _ in 0..count {
+        let claims = spec.claims(now).map_err(|error| Problem::bad_request(error.to_string()))?;
+        let token = web.viewers().seal(&claims);
+        let token = token.ok_or_else(|| Problem::bad_request("the token would be too long: take a shorter prefix or subject"))?;
+        ends = WallTime::from_seconds(claims.expires);
+        let id = claims.key_id().map(|id| id.to_string()).unwrap_or_default();
+        made.push((token.expose().to_owned(), id));
+    }
+    let mut answer = json!({ "namespace": namespace.as_str(), "prefix": spec.prefix, "expires_at": ends.to_string() });
+    if let (None, [(token, id)]) = (order.count, &made[..]) {
+        answer["token"] = json!(token);
+        answer["token_id"] = json!(id);
+        answer["urls"] = json!(urls(web, namespace, &policy, &spec, token));
+    } else {
+        answer["tokens"] = made.iter().map(|(token, id)| json!({ "token": token, "token_id": id })).collect();
+    }
+    Ok(json_response(StatusCode::CREATED, &answer))
+}
+
+/// Where a viewer begins: every stream below the prefix, with the token in its path.
+fn urls(web: &Web, namespace: &Namespace, policy: &ViewerPolicy, spec: &ViewerSpec, token: &str) -> Vec<String> {
+    let streams = web.inner.origin.streams();
+    let below = streams.iter().filter(|report| report.namespace == namespace.as_str() && report.stream.starts_with(&spec.prefix));
+    // A name with a credential in it is told to nobody.
+    let told = below.map(|report| &report.stream).filter(|stream| shown(stream) == stream.as_str()).take(MOST_URLS);
+    let base = percent::encode_path(&spec.base).to_string();
+    told.map(|stream| format!("{}{base}~{token}/{}", policy.public_url, percent::encode_path(stream))).collect()
+}
+
+/// Ends tokens.
+pub(super) async fn revoke(
+    web: &Web,
+    revokes: &Arc<dyn Revokes>,
+    namespace: &Namespace,
+    vendor: Option<&Grant>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let order: RevocationOrder = read(headers, body).await?;
+    policy(web, namespace)?;
+    let now = web.inner.origin.clock().wall();
+    let what = match (order.id, order.prefix, order.issued_before) {
+        (Some(id), None, None) => {
+            RevokedTokens::Id(KeyId::parse(&id).ok().filter(|id| id.as_str().starts_with("v-")).ok_or_else(|| {
+                Problem::bad_request("an id is that of a token: \"v-\" and hexadecimal digits, as token_id where it was made")
+            })?)
+        }
+        (None, Some(prefix), before) => {
+            let narrowed = vendor.and_then(|vendor| vendor.prefix.as_deref());
+            if narrowed.is_some_and(|own| !prefix.starts_with(own)) {
+                return Err(Problem::new(Code::Forbidden, "the vendor key ends tokens for what begins with its own prefix"));
+            }
+            let before = before.map_or(Ok(now), |text| time("issued_before", &text))?;
+            RevokedTokens::Before { prefix, issued_before: before.seconds() }
+        }
+        _ => return Err(Problem::bad_request("say id, or prefix and, if you like, issued_before")),
+    };
+    let until = match order.expires_at {
+        Some(text) => time("expires_at", &text)?,
+        None => now + KEPT,
+    };
+    let revocation = Revocation { namespace: namespace.clone(), what, at: now, until };
+    let told = told(&revocation);
+    // It is written down, which takes its time.
+    let revokes = Arc::clone(revokes);
+    let done = tokio::task::spawn_blocking(move || revokes.revoke(revocation)).await;
+    done.unwrap_or_else(|_| Err("the revocation was not kept".to_owned()))
+        .map_err(|error| Problem::new(Code::Internal, error))?;
+    Ok(json_response(StatusCode::CREATED, &told))
+}
+
+/// What has been revoked, for edges to follow.
+pub(super) fn feed(web: &Web, namespace: &Namespace, query: Option<&str>) -> Result<Response, Problem> {
+    policy(web, namespace)?;
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let since = pairs.into_iter().find(|(name, _)| *name == "since").map(|(_, since)| since);
+    let since = match since.map(|since| percent::decode(since).unwrap_or(since.into())) {
+        None => WallTime::from_seconds(0),
+        Some(text) => time("since", &text)?,
+    };
+    let list: Vec<Value> = web.viewers().revocations(namespace, since).iter().map(told).collect();
+    let now = web.inner.origin.clock().wall().to_string();
+    Ok(json_response(StatusCode::OK, &json!({ "revocations": list, "now": now })))
+}
+
+fn told(revocation: &Revocation) -> Value {
+    let Revocation { what, at, until, .. } = revocation;
+    let mut told = json!({ "revoked_at": at.to_string(), "forgotten_after": until.to_string() });
+    match what {
+        RevokedTokens::Id(id) => told["id"] = json!(id.as_str()),
+        RevokedTokens::Before { prefix, issued_before } => {
+            told["prefix"] = json!(prefix);
+            told["issued_before"] = json!(WallTime::from_seconds(*issued_before).to_string());
+        }
+    }
+    told
+}
+
+fn policy(web: &Web, namespace: &Namespace) -> Result<ViewerPolicy, Problem> {
+    let policy = web.inner.origin.namespace(namespace).policy().cloned();
+    let policy = policy.ok_or_else(|| Problem::from(crate::origin::OriginError::UnknownNamespace))?;
+    if policy.viewers.mode == ViewerMode::Off {
+        let detail = "viewers hold no tokens for this namespace (viewers.mode is \"off\"): turn them on first";
+        return Err(Problem::new(Code::ViewerTokenUnsupported, detail));
+    }
+    Ok(policy.viewers.clone())
+}
+
+fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
+    let seconds = text.parse().ok().map(WallTime::from_seconds);
+    seconds
+        .or_else(|| WallTime::parse(text))
+        .ok_or_else(|| Problem::bad_request(format!("{name} is a time, as in 2026-01-02T03:04:05Z or seconds since 1970")))
+}
+
+async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
+    }
+    let Ok(body) = to_bytes(body, LONGEST).await else {
+        return Err(Problem::new(Code::TooLarge, "an order has 16 KiB at most"));
+    };
+    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+}
+
+fn json_response(status: StatusCode, json: &Value) -> Response {
+    let mut response = Response::new(Body::from(json.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

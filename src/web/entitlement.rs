@@ -1,0 +1,88 @@
+//! `/entitlement`: a reverse proxy in front asks whether a viewer may have what he asks for, and under which name it is to be looked up in its
+//! cache (nginx `auth_request`, forward authentication of Caddy and Traefik, a restart in Varnish).
+//!
+//! It is asked about a token and about nothing else: no API key makes up for one that is missing.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, HOST};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::Response;
+
+use super::Web;
+use super::exchange::Exchange;
+use super::problem::Problem;
+use super::target::{Naming, Resource};
+use super::viewer;
+use crate::model::id::Namespace;
+use crate::model::percent;
+
+/// Where it is.
+pub(super) const PATH: &str = "/entitlement";
+/// How proxies say what was asked of them.
+const URI: [HeaderName; 2] = [HeaderName::from_static("x-original-uri"), HeaderName::from_static("x-forwarded-uri")];
+const METHOD: [HeaderName; 2] = [HeaderName::from_static("x-original-method"), HeaderName::from_static("x-forwarded-method")];
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The path without the token.
+const VIEWER_PATH: HeaderName = HeaderName::from_static("x-viewer-path");
+
+/// 204 where the viewer may have it.
+///
+/// # Errors
+/// What the viewer is to be told.
+pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
+    let (web, parts) = (exchange.web, exchange.parts);
+    let (namespace, uri, base) = asked(web, parts)?;
+    let mut viewer = parts.clone();
+    viewer.method = match one_of(parts, &METHOD) {
+        None => Method::GET,
+        Some(text) => Method::from_bytes(text.as_bytes()).map_err(|_| Problem::bad_request("X-Original-Method is no method"))?,
+    };
+    if let Some(host) = parts.headers.get(FORWARDED_HOST) {
+        viewer.headers.insert(HOST, host.clone());
+    }
+    let resource = Resource::parse(&uri, Naming::Object).unwrap_or_else(|| Err(Problem::no_such_place()))?;
+    let handle = web.inner.origin.namespace(&namespace);
+    let now = web.inner.origin.clock().wall();
+    let judged = viewer::judge(&web.inner.viewers, &viewer, &resource, handle.policy().map(|policy| &**policy), now);
+    let judged = judged.map_err(|refused| {
+        if let Some(key_id) = &refused.key_id {
+            exchange.context.record.refused_key(key_id);
+        }
+        refused.problem
+    })?;
+    let found = judged.ok_or_else(viewer::missing)?;
+    exchange.context.record.authorized(&found.grant);
+    let (name, query) = (resource.name(), resource.query_without_cat());
+    let mark = if query.is_empty() { "" } else { "?" };
+    let path = format!("{}{}{mark}{query}", percent::encode_path(&base), percent::encode_path(name.key()));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let path = HeaderValue::try_from(path).map_err(|_| Problem::bad_request("the path can't stand in a header"))?;
+    response.headers_mut().insert(VIEWER_PATH, path);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn one_of<'a>(parts: &'a Parts, names: &[HeaderName]) -> Option<&'a str> {
+    names.iter().find_map(|name| parts.headers.get(name)).and_then(|value| value.to_str().ok())
+}
+
+/// The namespace that is asked about, what a viewer asks for as we name it, and what stands before the key in his path. The namespace is said in
+/// the query, where viewers' paths do not name it.
+fn asked(web: &Web, parts: &Parts) -> Result<(Namespace, Uri, String), Problem> {
+    let bad = |detail: &'static str| Problem::bad_request(detail);
+    let original = one_of(parts, &URI).ok_or(bad("say what the viewer asked for in X-Original-URI or X-Forwarded-Uri"))?;
+    let (path, query) = original.split_once('?').map_or((original, ""), |(path, query)| (path, query));
+    let said = parts.uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("namespace="));
+    let named = said.or_else(|| path.strip_prefix("/cache/")?.split('/').next());
+    let namespace = named.and_then(|name| Namespace::parse(name).ok());
+    let namespace = namespace.ok_or(bad("the path names no namespace: ask for /entitlement?namespace=NAME"))?;
+    let policy = web.inner.origin.namespace(&namespace).policy().cloned().unwrap_or_default();
+    let base = policy.viewers.base(&namespace);
+    let rest =
+        path.strip_prefix(base.as_str()).ok_or(bad("the viewer's path does not begin with the namespace's viewers.base_path"))?;
+    let mark = if query.is_empty() { "" } else { "?" };
+    let uri = Uri::try_from(format!("/cache/{namespace}/{rest}{mark}{query}")).map_err(|_| bad("the viewer's URI is none"))?;
+    Ok((namespace, uri, base))
+}

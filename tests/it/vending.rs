@@ -1,0 +1,248 @@
+//! A back end's side of viewers' tokens: having them made, ending them, minting by itself; and the page that says how.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::documents::blocks;
+use crate::harness::{BINARY, NAMESPACE, Origin, eventually};
+use crate::programs::program;
+use crate::tokens::{Minter, code, now};
+use crate::wire::{Answer, Request};
+
+const LIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n";
+
+fn origin(more: &str) -> Origin {
+    Origin::start_with_settings(&format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\n{more}"))
+}
+
+fn order(origin: &Origin, what: &str, key: Option<&str>, order: &Value) -> Answer {
+    let request = Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/{what}")).header("Content-Type", "application/json");
+    let request = if let Some(key) = key { request.bearer(key) } else { request };
+    request.body(order.to_string()).send(origin.admin)
+}
+
+fn json_of(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+fn read(origin: &Origin, token: &str, key: &str) -> Answer {
+    Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/{key}")).send(origin.address)
+}
+
+#[test]
+fn a_vendor_has_tokens_made_within_its_own_bounds_and_does_nothing_else() {
+    let origin = origin("public_url = \"https://cdn.example\"\n[namespaces.other]\n");
+    origin.store("show/p.m3u8", LIST);
+    origin.store("b/p.m3u8", LIST);
+    let (vendor, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "vendor", "--prefix", "show/", "--expires", "1h"]);
+    let made = order(&origin, "viewer-tokens", Some(&vendor), &json!({ "prefix": "show/", "expires_in": "10m", "id": "me" }));
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(made.header("cache-control"), "no-store");
+    let made = json_of(&made);
+    let token = made["token"].as_str().unwrap();
+    assert_eq!(made["token_id"], "v-6d65");
+    assert_eq!(made["urls"], json!([format!("https://cdn.example/cache/{NAMESPACE}/~{token}/show/p.m3u8")]));
+    assert_eq!((read(&origin, token, "show/p.m3u8").status, read(&origin, token, "b/p.m3u8").status), (200, 403));
+    let several = json_of(&order(&origin, "viewer-tokens", Some(&vendor), &json!({ "prefix": "show/a/", "count": 3 })));
+    let ids: std::collections::BTreeSet<_> =
+        several["tokens"].as_array().unwrap().iter().map(|made| made["token_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 3);
+
+    for (body, status, said) in [
+        (json!({ "prefix": "b/" }), 403, "its own prefix"),
+        (json!({ "prefix": "" }), 403, "its own prefix"),
+        (json!({ "prefix": "show/", "expires_in": "61m" }), 400, "good for"),
+        (json!({ "prefix": "show/", "expires_at": now() + 7000 }), 400, "can't be read"),
+        (json!({ "prefix": "show/", "expires_at": (now() + 7000).to_string() }), 400, "good for"),
+        (json!({ "prefix": "show/x" }), 400, "exact"),
+        (json!({ "prefix": "show/", "count": 1001 }), 400, "1 to 1000"),
+        (json!({ "prefix": "show/", "methods": ["PUT"] }), 400, "writes nothing"),
+        (json!({ "prefix": "show/", "color": "red" }), 400, "can't be read"),
+    ] {
+        let answer = order(&origin, "viewer-tokens", Some(&vendor), &body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        assert!(answer.text().contains(said), "{body}: {}", answer.text());
+    }
+    // It reads and writes nothing, and sees no other namespace and no figures of its own right.
+    for method in ["GET", "PUT", "DELETE"] {
+        let answer = Request::new(method, "/cache/other/show/p.m3u8").bearer(&vendor).send(origin.address);
+        assert_eq!(answer.status, 403, "{method}");
+    }
+    assert_eq!(Request::new("GET", origin.path("show/p.m3u8")).bearer(&vendor).send(origin.address).status, 401);
+    let elsewhere = Request::new("POST", "/v1/namespaces/other/viewer-tokens")
+        .header("Content-Type", "application/json")
+        .bearer(&vendor)
+        .body("{\"prefix\":\"show/\"}");
+    assert_eq!(elsewhere.send(origin.admin).status, 403);
+    // Other keys make none; who looks after the server may.
+    for (key, status) in [
+        (Some(&*origin.encoder), 403),
+        (Some(&*origin.player), 403),
+        (Some("nonsense"), 401),
+        (Some(&*origin.administrator), 201),
+        (None, 201),
+    ] {
+        assert_eq!(order(&origin, "viewer-tokens", key, &json!({})).status, status, "{key:?}");
+    }
+    // A page in somebody's browser does not, nor does what does not say that it is JSON.
+    let page = Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).body("{}");
+    assert_eq!(page.clone().send(origin.admin).status, 415);
+    assert_eq!(page.header("Origin", "https://elsewhere.example").send(origin.admin).status, 403);
+    let unknown = |name: &str| {
+        let request =
+            Request::new("POST", format!("/v1/namespaces/{name}/viewer-tokens")).header("Content-Type", "application/json");
+        request.body("{}").send(origin.admin)
+    };
+    assert_eq!((unknown("nowhere").status, unknown("other").status), (404, 403), "unknown, and with viewers off");
+    assert_eq!(Request::new("GET", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).send(origin.admin).status, 405);
+}
+
+#[test]
+fn a_revoked_token_is_refused_within_a_second_and_over_a_restart() {
+    // A file that is there at the next start, too.
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    fs::write(settings.path(), format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\n")).unwrap();
+    let mut origin = Origin::start_with(&["--config", settings.path().to_str().unwrap()]);
+    origin.store("show/a.ts", "x");
+    origin.store("b/a.ts", "x");
+    let (vendor, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let make = |origin: &Origin| {
+        let made = json_of(&order(origin, "viewer-tokens", Some(&vendor), &json!({})));
+        (made["token"].as_str().unwrap().to_owned(), made["token_id"].as_str().unwrap().to_owned())
+    };
+    let [first, second, third] = [make(&origin), make(&origin), make(&origin)];
+    // By the API, at once.
+    let revoked = order(&origin, "viewer-revocations", Some(&vendor), &json!({ "id": first.1 }));
+    assert_eq!(revoked.status, 201, "{revoked:?}");
+    let answer = read(&origin, &first.0, "show/a.ts");
+    assert_eq!((answer.status, &*code(&answer)), (401, "viewer-token-revoked"));
+    assert_eq!(read(&origin, &second.0, "show/a.ts").status, 200);
+    // By the command line, within a second.
+    let begun = Instant::now();
+    let done = origin.run(&["token", "revoke", &second.1, "--namespace", NAMESPACE]);
+    assert!(done.status.success(), "{done:?}");
+    let gone = || (read(&origin, &second.0, "show/a.ts").status == 401).then_some(());
+    assert!(eventually(Duration::from_secs(20), gone).is_some());
+    let took = begun.elapsed();
+    // A busy machine may take its time, but not that of another look.
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // Of a part of the namespace, all that were made before a moment.
+    let before = (now() + 1).to_string();
+    let order_before = json!({ "prefix": "show/", "issued_before": before });
+    assert_eq!(order(&origin, "viewer-revocations", None, &order_before).status, 201);
+    assert_eq!((read(&origin, &third.0, "show/a.ts").status, read(&origin, &third.0, "b/a.ts").status), (401, 200));
+    for body in [json!({}), json!({ "id": "me" }), json!({ "id": "v-61", "prefix": "show/" }), json!({ "issued_before": "1" })] {
+        assert_eq!(order(&origin, "viewer-revocations", None, &body).status, 400, "{body}");
+    }
+    let feed = |origin: &Origin, query: &str| {
+        let path = format!("/v1/namespaces/{NAMESPACE}/viewer-revocations{query}");
+        json_of(&Request::new("GET", path).bearer(&vendor).send(origin.admin))["revocations"].as_array().unwrap().clone()
+    };
+    let told = feed(&origin, "");
+    assert!(told.len() == 3 && told[0]["id"] == first.1.as_str() && told[2]["prefix"] == "show/", "{told:?}");
+    assert_eq!(feed(&origin, &format!("?since={}", now() + 100)).len(), 0);
+    origin.stop();
+    origin.launch();
+    assert_eq!(read(&origin, &first.0, "b/a.ts").status, 401);
+    assert_eq!((read(&origin, &third.0, "show/a.ts").status, read(&origin, &third.0, "b/a.ts").status), (401, 200));
+    assert_eq!(feed(&origin, "").len(), 3);
+    // What can't be read is no reason to let anybody in.
+    origin.stop();
+    fs::write(origin.data_dir().join("viewer_revocations.json"), "{").unwrap();
+    let start = crate::programs::limited(20, BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(origin.data_dir())
+        .output()
+        .unwrap();
+    assert!(!start.status.success() && String::from_utf8_lossy(&start.stderr).contains("viewer_revocations.json"), "{start:?}");
+}
+
+#[test]
+fn a_proxy_asks_whether_a_viewer_may_have_it() {
+    let origin = Origin::start_with_settings(&format!(
+        "[namespaces.{NAMESPACE}.viewers]\nmode = \"edge\"\nbase_path = \"/\"\n[namespaces.b.viewers]\nmode = \"edge\"\n"
+    ));
+    let minter = Minter::of(&origin);
+    let good = minter.seal(&minter.draft(NAMESPACE, "/show/", now() + 600));
+    let ask = |uri: &str, headers: &[(&str, &str)]| {
+        let request = Request::new("GET", format!("/entitlement?namespace={NAMESPACE}")).header("X-Original-URI", uri);
+        headers.iter().fold(request, |request, (name, value)| request.header(name, *value)).send(origin.address)
+    };
+    for (uri, headers, path) in [
+        (format!("/~{good}/show/a%20b.ts?_HLS_msn=5"), &[][..], "/show/a%20b.ts?_HLS_msn=5"),
+        (format!("/show/a.ts?x=y&cat={good}"), &[], "/show/a.ts?x=y"),
+        ("/show/a.ts".to_owned(), &[("CTA-Common-Access-Token", &*good)], "/show/a.ts"),
+        (format!("/~{good}/show/a.ts"), &[("X-Original-Method", "HEAD")], "/show/a.ts"),
+    ] {
+        let answer = ask(&uri, headers);
+        assert_eq!((answer.status, answer.header("x-viewer-path")), (204, path), "{uri}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+    let ended = minter.seal(&minter.draft(NAMESPACE, "/show/", 1));
+    for (uri, headers, status, expected) in [
+        ("/show/a.ts".to_owned(), &[][..], 401, "viewer-token-missing"),
+        ("/show/a.ts".to_owned(), &[("Authorization", &*origin.encoder)], 401, "viewer-token-missing"),
+        (format!("/~{ended}/show/a.ts"), &[], 401, "viewer-token-expired"),
+        (format!("/~{good}/other/a.ts"), &[], 403, "viewer-token-scope"),
+        (format!("/~{good}/show/a.ts"), &[("X-Original-Method", "PUT")], 403, "viewer-token-scope"),
+        (format!("/~{good}/show/../a.ts"), &[], 400, "bad-request"),
+        ("nonsense".to_owned(), &[], 400, "bad-request"),
+    ] {
+        let answer = ask(&uri, headers);
+        assert_eq!((answer.status, &*code(&answer)), (status, expected), "{uri}");
+    }
+    // Where the path names it, the namespace need not be said.
+    let other = minter.seal(&minter.draft("b", "/cache/b/", now() + 600));
+    let request = Request::new("GET", "/entitlement").header("X-Forwarded-Uri", format!("/cache/b/~{other}/a.ts"));
+    assert_eq!(request.send(origin.address).header("x-viewer-path"), "/cache/b/a.ts");
+    assert_eq!(Request::new("GET", "/entitlement").send(origin.address).status, 400);
+    assert_eq!(Request::new("POST", "/entitlement").send(origin.address).status, 405);
+}
+
+#[test]
+fn thirty_lines_of_any_language_make_tokens() {
+    let origin = origin("");
+    origin.store("show/a.ts", "x");
+    let key = fs::read_to_string(origin.data_dir().join("viewer.key")).unwrap();
+    let file = |name: &str| format!("{}/docs/mint/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut tried = 0;
+    for (command, name) in [("python3", "mint.py"), ("node", "mint.mjs")] {
+        let path = format!("/cache/{NAMESPACE}/show/");
+        let minted = program(command).args([&file(name), key.trim(), NAMESPACE, &path, "600"]).output().unwrap();
+        assert!(minted.status.success(), "{name}: {}", String::from_utf8_lossy(&minted.stderr));
+        let token = String::from_utf8(minted.stdout).unwrap();
+        assert_eq!(
+            (read(&origin, token.trim(), "show/a.ts").status, read(&origin, token.trim(), "b.ts").status),
+            (200, 403),
+            "{name}"
+        );
+        tried += 1;
+    }
+    assert_eq!(tried, 2);
+}
+
+/// What the page on viewers' tokens says, from nothing to a playing URL.
+#[test]
+fn the_page_leads_from_nothing_to_a_protected_stream_in_six_commands() {
+    let commands = blocks("docs/entitlements.md", "sh").remove(0);
+    let lines = commands.replace("\\\n", " ").lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
+    assert_eq!(lines, 6, "{commands}");
+    let folder = tempfile::tempdir().unwrap();
+    let [data, admin] = [crate::front::free_port(), crate::front::free_port()];
+    let script = commands
+        .replace("localhost:8080", &format!("127.0.0.1:{data}"))
+        .replace("localhost:8081", &format!("127.0.0.1:{admin}"))
+        .replace("springhead serve", &format!("springhead serve --listen 127.0.0.1:{data} --admin-listen 127.0.0.1:{admin}"));
+    let bin = std::path::Path::new(BINARY).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    // The last one plays; what was begun in the background ends with the shell.
+    let script = format!("set -e\ntrap 'kill $(jobs -p)' EXIT\n{script}\n");
+    let run = program("bash").current_dir(folder.path()).env("PATH", path).args(["-c", &script]).output().unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{script}\n{said}\n{complained}");
+    assert!(said.contains("h264"), "{said}\n{complained}");
+    let refused = said.lines().filter(|line| line.trim() == "401").count();
+    assert_eq!(refused, 1, "without a token there is none: {said}");
+}
