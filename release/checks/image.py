@@ -102,7 +102,7 @@ def serves(root, data, faults):
     if "[namespaces.live-origin]" not in server.run("config", "default").stdout:
         faults.append("it does not print its settings")
     with server:
-        faults += server.takes_an_upload()
+        faults += server.takes_an_upload() + server.plays_a_stream()
         if server.run("health").returncode:
             faults.append("it is not healthy")
         body = server.kept

@@ -86,6 +86,18 @@ class Served:
     def still_has(self, body):
         return self.ask("GET", "/cache/live-origin/check.ts", key=self.key("player")) == (200, body)
 
+    def plays_a_stream(self):
+        """The faults of the README's first stream: a test picture by ffmpeg, played as one pasted URL."""
+        url = f"http://127.0.0.1:{self.port}/cache/live-origin/first/playlist.m3u8"
+        push = "ffmpeg -v error -nostdin -re -f lavfi -i testsrc2=size=320x180:rate=30 -re -f lavfi -i sine=frequency=440 -t 8 -c:v libx264 " \
+               "-preset ultrafast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac -f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10"
+        pushed = subprocess.run([*push.split(), "-headers", f"Authorization: Bearer {self.key('encoder')}\r\n", url], capture_output=True, text=True, timeout=120)
+        probe = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", f"{url}?token={self.key('player')}&inherit_token=1"]
+        played = subprocess.run(probe, capture_output=True, text=True, timeout=60)
+        if pushed.returncode or not {"h264", "aac"} <= set(played.stdout.split()):
+            return [f"the first stream does not play: {pushed.stderr}{played.stdout}{played.stderr}"]
+        return []
+
     def end(self):
         """The exit status after SIGTERM, and how long it took."""
         began = time.monotonic()

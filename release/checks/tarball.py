@@ -30,7 +30,7 @@ def judge(archive):
             faults.append(f"it is not static: {linked.stdout}")
         data = Path(folder) / "data"
         with Served([program], data) as server:
-            faults += server.takes_an_upload()
+            faults += server.takes_an_upload() + server.plays_a_stream()
             if server.run("health").returncode:
                 faults.append("it is not healthy")
             # By name: the C library's own resolver is in it, too.
