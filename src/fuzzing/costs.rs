@@ -11,7 +11,7 @@ use crate::origin::fuzzing::Followed;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 35] = [
+const CASES: [Case; 36] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
@@ -29,6 +29,11 @@ const CASES: [Case; 35] = [
     }),
     // Many playlists that lie side by side and list the same: each may be a rendition of a stream with any other.
     ("look-rounds", look_rounds, |n| numbered(n / 4, "a/{}.m3u8\n")),
+    ("normalised", super::normalised, |n| {
+        let line = "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-DATERANGE:ID=\"{}\",START-DATE=\"2026-01-01T00:00:00Z\"\n#EXTINF:2,\nv{}.ts\n";
+        let list = numbered(n / 8, line);
+        format!("{PLAYLIST}{list}--\n{PLAYLIST}{list}--\n{PLAYLIST}{}", numbered(n / 8, "#EXTINF:2,\n{}.ts\n"))
+    }),
     ("templates", super::versions, |n| format!("{MPD}{}{MPD_END}", "<Representation/>".repeat(n))),
     ("manifest", super::manifest, |n| {
         format!("{MPD}{}{MPD_END}", numbered(n, "<Representation id='{}'><BaseURL>a</BaseURL></Representation>"))

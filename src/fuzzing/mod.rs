@@ -21,7 +21,7 @@ mod viewers;
 mod words;
 
 pub use kept::{attributes, bucket, journal};
-pub use playlists::{coding, history, manifest, numbered, playlist, recording, rewrite, segment, versions};
+pub use playlists::{coding, history, manifest, normalised, numbered, playlist, recording, rewrite, segment, versions};
 pub use requests::{credentials, digest, first_bytes, ranges_and_conditions, redaction, url};
 pub use settings::{certificate, order, records, settings, signing, units};
 pub use viewers::viewer_token;
@@ -30,7 +30,7 @@ pub use viewers::viewer_token;
 pub type EntryPoint = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [EntryPoint; 25] = [
+pub const TARGETS: [EntryPoint; 26] = [
     ("attributes", attributes),
     ("bucket", bucket),
     ("certificate", certificate),
@@ -41,6 +41,7 @@ pub const TARGETS: [EntryPoint; 25] = [
     ("history", history),
     ("journal", journal),
     ("manifest", manifest),
+    ("normalised", normalised),
     ("numbered", numbered),
     ("order", order),
     ("playlist", playlist),

@@ -8,6 +8,7 @@ use crate::app::{harvests, look, read_back, written};
 use crate::hls::coding::{self, Coding};
 use crate::hls::history::{History, Listed, Step};
 use crate::hls::mpd;
+use crate::hls::normalise::{self, Named, NamedPlace, SourceVersion, StoredSegment, VersionStanding, cut, names};
 use crate::hls::playlist::{Playlist, parse, target_duration};
 use crate::hls::rewrite::{Parameter, inherit, strip};
 use crate::hls::shift::{self, CutSpec, Presence, Window};
@@ -16,6 +17,7 @@ use crate::hls::uri::resolve;
 use crate::hls::utf16;
 use crate::media::{self, Sniffer};
 use crate::model::clock::WallTime;
+use crate::model::continuity::Continuity;
 use crate::model::facts::{MOST_TRACKS, SegmentFacts};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
@@ -242,5 +244,56 @@ pub fn recording(bytes: &[u8]) {
     }
     if let Some(renamed) = harvests::renamed(text, "v.m3u8") {
         assert!(!renamed.is_empty());
+    }
+}
+
+/// A playlist that is cut is whole again when its pieces are put together. Versions of one (between lines of `--`) make a list of which
+/// nothing changes but at its ends, whatever they say: it reads as what was written, goes on from what is kept of it, and no number goes back.
+pub fn normalised(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut before: Option<(String, String)> = None;
+    for (index, version) in text.split("--\n").take(32).enumerate() {
+        let pieces = cut(version);
+        assert_eq!([pieces.head, &pieces.blocks.concat(), pieces.tail].concat(), version);
+        let Ok(version) = SourceVersion::read(version) else { continue };
+        let at = |seconds: usize| WallTime::from_seconds(1_767_225_600 + seconds as u64 * 3);
+        let find = |uri: &str| {
+            let place = match uri.len() % 4 {
+                0 => NamedPlace::Absent,
+                1 => NamedPlace::Elsewhere,
+                _ => {
+                    let uri = names::tagged(uri, &format!("{index:08x}"));
+                    assert_eq!(names::tag(&uri), Some(&*format!("{index:08x}")));
+                    NamedPlace::Here(StoredSegment { uri, at: at(index), begins: None, ticks: 0 })
+                }
+            };
+            Named { plain: uri.to_owned(), place }
+        };
+        let (now, standing) = (at(index + 1), VersionStanding::New);
+        let step = normalise::ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None };
+        let known = before.as_ref().and_then(|(text, kept)| Some((&**text, Continuity::parse(kept)?)));
+        let Some(composed) = normalise::step(known, &step) else { continue };
+        let Ok(Playlist::Media(now)) = parse(composed.text.as_bytes()) else {
+            unreachable!("it is a media playlist: {}", composed.text)
+        };
+        assert!(now.segments.len() <= version.length() + before.as_ref().map_or(0, |(text, _)| lines(text.as_bytes())));
+        if let Some((text, _)) = &before
+            && let Ok(Playlist::Media(was)) = parse(text.as_bytes())
+        {
+            assert!(
+                now.media_sequence >= was.media_sequence && now.target_duration >= was.target_duration,
+                "{text} {}",
+                composed.text
+            );
+            for segment in &now.segments {
+                let known = was.segments.iter().find(|known| known.sequence == segment.sequence);
+                assert!(
+                    known.is_none_or(|known| known.uri == segment.uri && known.duration == segment.duration),
+                    "{text} {}",
+                    composed.text
+                );
+            }
+        }
+        before = Some((composed.text, composed.continuity.to_string()));
     }
 }

@@ -189,6 +189,7 @@ proptest! {
     #[test]
     fn no_versions_break_a_rule(bytes in pieces(VERSIONS), more in pieces(VERSIONS)) {
         versions(&[&bytes[..], b"--\n", &more].concat());
+        normalised(&[&bytes[..], b"--\n", &more].concat());
     }
 }
 

@@ -104,6 +104,7 @@ pub(super) const POLICY: &[&str] = &[
     "segment_max_age = \"1w\"\n",
     "error_cache_control = \"private=\\\"x\\\", \\\\ \\t \\u00e9\"\n",
     "deletes = \"ignore\"\n",
+    "normalise = [\"live/\"]\n",
     "strip_credentials = false\n",
     "strip_parameters = true\n",
     "cors_origins = [\"*\"]\n",

@@ -19,7 +19,11 @@ use crate::model::clock::WallTime;
 /// The date ranges among these lines that are not over at that moment, oldest first. One without an end goes on until another of its
 /// ID ends it.
 pub(super) fn date_ranges<'a>(marked: impl Iterator<Item = &'a Listed>, at: WallTime) -> Vec<Arc<str>> {
-    let lines = marked.flat_map(|listed| listed.tags.iter().flat_map(|tags| tags.iter()));
+    open_date_ranges(marked.flat_map(|listed| listed.tags.iter().flat_map(|tags| tags.iter())), at)
+}
+
+/// The same among any lines.
+pub(super) fn open_date_ranges<'a>(lines: impl Iterator<Item = &'a Arc<str>>, at: WallTime) -> Vec<Arc<str>> {
     let mut open: Vec<(Option<&str>, &Arc<str>)> = Vec::new();
     for line in lines.filter(|line| line.starts_with(DATE_RANGE)) {
         let list = &line[DATE_RANGE.len()..];

@@ -14,10 +14,12 @@ mod corpus;
 mod definitions;
 pub mod fault;
 pub mod history;
+mod in_force;
 #[cfg(test)]
 mod judged;
 mod marks;
 pub mod mpd;
+pub mod normalise;
 mod parameters;
 pub mod playlist;
 mod presentation;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Listed, Stretch};
+use super::in_force::{InForce, NeededTags};
 use super::marks;
-use super::playlist::attributes::attributes;
 use crate::model::clock::WallTime;
 
 /// A window of time.
@@ -211,28 +211,21 @@ fn until_told(stretch: &Stretch, end: WallTime) -> &[Arc<Listed>] {
     &stretch.listed[..last.map_or(stretch.listed.len(), |last| last + 1)]
 }
 
-/// Keys as they are in force: their tags, and the media sequence number that those state which need one.
-type InForce<'a> = (&'a [Arc<str>], Option<u64>);
-
 /// The lines of segments in the making.
 struct Listing<'a> {
     text: String,
     /// The one before.
     before: Option<&'a Listed>,
-    keys: Option<InForce<'a>>,
-    /// The keys looked at last, and which of their tags leave the initialisation vector to the sequence number.
-    looked_at: Option<(&'a [Arc<str>], Vec<bool>)>,
-    map: Option<(&'a str, bool)>,
+    in_force: InForce<'a>,
     version: u8,
 }
 
 impl<'a> Listing<'a> {
     fn new() -> Self {
-        Self { text: String::new(), before: None, keys: None, looked_at: None, map: None, version: 3 }
+        Self { text: String::new(), before: None, in_force: InForce::default(), version: 3 }
     }
 
     fn add(&mut self, listed: &'a Listed, is_here: bool) {
-        let number = listed.number;
         let is_first = self.before.is_none();
         // One for each that was counted: a rendition may have been silent over several.
         let breaks =
@@ -241,7 +234,10 @@ impl<'a> Listing<'a> {
             self.text.push_str("#EXT-X-DISCONTINUITY\n");
         }
         if is_here {
-            self.protect(listed, number);
+            let map = listed.map.as_ref().map(|map| (&**map, listed.clear_map));
+            let needed = NeededTags { keys: listed.keys.as_deref(), map, numbers: (listed.sequence, listed.number) };
+            self.in_force.state(&mut self.text, needed);
+            self.version = self.version.max(self.in_force.version());
         }
         // What was counted on from a date is stated where nothing before it tells.
         if listed.dated || listed.counted && (is_first || breaks > 0) {
@@ -263,65 +259,6 @@ impl<'a> Listing<'a> {
         self.text.push('\n');
         self.before = Some(listed);
     }
-
-    /// Which of these tags state no initialisation vector.
-    fn implied(&mut self, tags: &'a [Arc<str>]) -> &[bool] {
-        if self.looked_at.as_ref().is_none_or(|(known, _)| !std::ptr::eq(*known, tags)) {
-            self.looked_at = Some((tags, tags.iter().map(|tag| is_implied(tag)).collect()));
-        }
-        self.looked_at.as_ref().map_or(&[], |(_, implied)| implied)
-    }
-
-    /// Writes the tags of its keys and map, where they are not in force already.
-    fn protect(&mut self, listed: &'a Listed, number: u64) {
-        let keys = listed.keys.as_deref().map(|keys| {
-            // A number of its own is stated where one is implied and would be another here.
-            let states = listed.sequence != number && self.implied(keys).contains(&true);
-            (keys, states.then_some(listed.sequence))
-        });
-        let map = listed.map.as_ref().map(|map| (&**map, listed.clear_map));
-        let new_map = map.filter(|map| self.map != Some(*map));
-        if let Some((attributes, true)) = new_map {
-            // Written while no key is in force, or it would be taken for encrypted (RFC 8216bis 4.4.4.5).
-            if self.keys.take().is_some() {
-                self.text.push_str("#EXT-X-KEY:METHOD=NONE\n");
-            }
-            let _ = writeln!(self.text, "#EXT-X-MAP:{attributes}");
-        }
-        if keys != self.keys {
-            // All of them anew: one of a format that is not there any more would stay in force.
-            if self.keys.is_some() {
-                self.text.push_str("#EXT-X-KEY:METHOD=NONE\n");
-            }
-            if let Some((tags, stated)) = keys {
-                let implied = self.implied(tags).to_vec();
-                for (tag, implied) in tags.iter().zip(implied) {
-                    let _ = match stated.filter(|_| implied) {
-                        Some(sequence) => writeln!(self.text, "#EXT-X-KEY:{tag},IV=0x{sequence:032x}"),
-                        None => writeln!(self.text, "#EXT-X-KEY:{tag}"),
-                    };
-                }
-            }
-            self.keys = keys;
-        }
-        if let Some((attributes, false)) = new_map {
-            let _ = writeln!(self.text, "#EXT-X-MAP:{attributes}");
-        }
-        self.map = map.or(self.map);
-        if self.map.is_some() || self.keys.is_some() {
-            self.version = self.version.max(6);
-        }
-    }
-}
-
-/// Whether a key tag states no initialisation vector: then that is the media sequence number (RFC 8216 5.2), of which the segment
-/// may have another one here.
-fn is_implied(tag: &str) -> bool {
-    let mut implied = true;
-    for (name, value) in attributes(tag) {
-        implied &= name != "IV" && (name != "KEYFORMAT" || value == "identity") && (name != "METHOD" || value != "NONE");
-    }
-    implied
 }
 
 impl Listing<'_> {

@@ -11,6 +11,7 @@ use crate::model::facts::{Defect, Defects};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 use crate::model::liveness::Standing;
+use crate::model::mended::Mended;
 
 /// Why an object left before its time, or at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub(super) struct NamespaceFamilies {
     defective: Family<Labels<2>, Count>,
     limited: Family<Labels<2>, Count>,
     stripped: Family<Labels<1>, Count>,
+    normalised: Family<Labels<2>, Count>,
     renditions: Family<Labels<2>, Level>,
     oldest_edge_seconds: Family<Labels<1>, Level>,
     followed: Family<Labels<1>, Level>,
@@ -76,6 +78,8 @@ pub struct NamespaceMetrics {
     pub writes_limited: Count,
     /// Playlists that were stored with something taken out of their URIs.
     pub playlists_stripped: Count,
+    /// What was done to normalised playlists that their encoders did not.
+    normalised: [Count; Mended::ALL.len()],
     /// Media playlists and MPDs by how they stand, in the order of [`Standing::ALL`].
     pub renditions: [Level; Standing::ALL.len()],
     /// The longest time since a new segment, over the renditions that have no end.
@@ -143,6 +147,11 @@ impl NamespaceFamilies {
             new.stripped.clone(),
         );
         registry.register(
+            "normalised",
+            "What was done to normalised playlists that their encoders did not, by what it was (restart, hole, gap and so on)",
+            new.normalised.clone(),
+        );
+        registry.register(
             "renditions",
             "Media playlists and MPDs that are followed, by how they stand (live, late, stale, ended)",
             new.renditions.clone(),
@@ -198,6 +207,10 @@ impl NamespaceFamilies {
             reads_limited: self.limited.get_or_create_owned(&[label(), ("direction", "read".to_owned())]),
             writes_limited: self.limited.get_or_create_owned(&[label(), ("direction", "write".to_owned())]),
             playlists_stripped: self.stripped.get_or_create_owned(&[label()]),
+            normalised: Mended::ALL.map(|what| {
+                let labels = [label(), ("what", what.as_str().to_owned())];
+                self.normalised.get_or_create_owned(&labels)
+            }),
             renditions: Standing::ALL
                 .map(|one| self.renditions.get_or_create_owned(&[label(), ("state", one.as_str().to_owned())])),
             oldest_edge_seconds: self.oldest_edge_seconds.get_or_create_owned(&[label()]),
@@ -216,6 +229,11 @@ impl NamespaceMetrics {
     /// Counts something that was found about a stream.
     pub fn count_event(&self, kind: EventKind) {
         self.events[kind as usize].inc();
+    }
+
+    /// Counts what was done to a normalised playlist.
+    pub fn count_mended(&self, what: Mended) {
+        self.normalised[what as usize].inc();
     }
 
     /// Counts what is wrong with a segment that was stored.

@@ -57,11 +57,15 @@ pub enum EventKind {
     Gone,
     /// Streams without an end had to make room for others: they are not followed any more.
     Unfollowed,
+    /// Two encoders write one playlist.
+    TwoWriters,
+    /// A playlist that was to be normalised is stored as it came.
+    NotNormalised,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -89,6 +93,8 @@ impl EventKind {
         Self::MultivariantMissing,
         Self::Gone,
         Self::Unfollowed,
+        Self::TwoWriters,
+        Self::NotNormalised,
     ];
 
     /// Its name in metrics, logs, the API and webhooks.
@@ -122,6 +128,8 @@ impl EventKind {
             Self::MultivariantMissing => "multivariant-missing",
             Self::Gone => "gone",
             Self::Unfollowed => "unfollowed",
+            Self::TwoWriters => "two-writers",
+            Self::NotNormalised => "not-normalised",
         }
     }
 
@@ -139,6 +147,6 @@ mod tests {
     #[test]
     fn all_are_listed_in_their_order() {
         assert!(EventKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
-        assert_eq!(EventKind::ALL.last(), Some(&EventKind::Unfollowed));
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::NotNormalised));
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::clock::{Clock, Moment, Now, WallTime};
+use super::continuity::Continuity;
 use super::facts::SegmentFacts;
 use super::kind::Kind;
 use super::liveness::Liveness;
@@ -38,6 +39,8 @@ pub struct Meta {
     pub target_duration: Option<Duration>,
     /// For a segment or an initialization segment: what its bytes say of it.
     pub facts: Option<Arc<SegmentFacts>>,
+    /// For a playlist that is composed here: how it goes on.
+    pub continuity: Option<Arc<Continuity>>,
     /// For a playlist or MPD: how the stream behind it stands.
     pub liveness: Option<Arc<Liveness>>,
 }
@@ -120,6 +123,13 @@ pub fn etag_number(etag: &HeaderValue) -> Option<u64> {
     u64::from_str_radix(etag.to_str().ok()?.trim_matches('"').get(..16)?, 16).ok()
 }
 
+/// The first so many hexadecimal digits of such a tag. `None` for a tag of another form.
+#[must_use]
+pub fn etag_digits(etag: &HeaderValue, count: usize) -> Option<&str> {
+    let digits = etag.to_str().ok()?.strip_prefix('"')?.get(..count)?;
+    digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).then_some(digits)
+}
+
 impl Outset {
     /// Of an object that is to live this long, of which its writer said nothing more.
     #[must_use]
@@ -143,6 +153,7 @@ impl Outset {
             expires: now.moment + ttl,
             target_duration: None,
             facts: None,
+            continuity: None,
             liveness: None,
         }
     }

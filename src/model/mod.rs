@@ -5,6 +5,7 @@
 pub mod boxes;
 pub mod clock;
 pub mod conditions;
+pub mod continuity;
 pub mod event;
 pub mod extension;
 pub mod facts;
@@ -12,6 +13,7 @@ pub mod id;
 pub mod initialization;
 pub mod kind;
 pub mod liveness;
+pub mod mended;
 pub mod meta;
 pub mod percent;
 pub mod range;

@@ -59,11 +59,11 @@ impl Decided<'_, Put> {
     /// about to end. Nothing has changed.
     pub(super) async fn apply(self, hosted: &Arc<Hosted>) -> Result<Option<HeaderValue>, OriginError> {
         let Self { key, now, what: Put { candidate, draft, took, below, reach } } = self;
-        let Draft { body, outset, understood, facts } = draft;
+        let Draft { body, outset, understood, facts, continuity } = draft;
         let length = body.bytes.len();
         let mut meta = outset.committed(now);
         (meta.etag, meta.last_modified) = meta::validators(&meta::etag(body.hash), meta.modified);
-        meta.facts = facts;
+        (meta.facts, meta.continuity) = (facts, continuity);
         let (etag, expires) = (meta.etag.clone(), meta.expires);
         // First, for what it says of the stream is stored with it.
         let noted = match understood {
@@ -76,6 +76,7 @@ impl Decided<'_, Put> {
             None => None,
         };
         meta.liveness = noted.as_ref().map(|noted| Arc::clone(&noted.liveness));
+        hosted.keep_public(key, Some(&etag), now.moment);
         let published = match candidate.publish(body, meta, now.moment) {
             Ok(Some(published)) => published,
             not_stored => {
@@ -113,6 +114,7 @@ impl Decided<'_, Deletion> {
     /// Takes the object away, and its stream with it. `false`, and nothing has changed, when something that was begun later is in force.
     pub(super) fn apply(self, hosted: &Hosted) -> bool {
         let Self { key, now, what } = self;
+        hosted.keep_public(key, None, now.moment);
         if !what.remove(&hosted.hot, key, now.moment) {
             return false;
         }
@@ -120,6 +122,7 @@ impl Decided<'_, Deletion> {
         if Kind::of(key, &[]).is_rewritten() {
             hosted.live.removed(now, key);
             hosted.work.editions.forget(key);
+            hosted.work.public.forget(key);
             // Who waits for its next version is told, now that there will be none.
             hosted.hot.tell_waiting(key);
         }
@@ -131,7 +134,9 @@ impl Decided<'_, Renewal> {
     /// Lets the object live on, if there is one.
     fn apply(self, hosted: &Hosted) {
         let Self { key, now, what: Renewal { until } } = self;
-        if hosted.hot.renew(key, until, now.moment) {
+        let is_there = hosted.hot.renew(key, until, now.moment)
+            || hosted.peek_named(key, now.moment).is_some_and(|entry| hosted.hot.renew(&entry.key, until, now.moment));
+        if is_there {
             hosted.live.renewed(key, until);
         }
     }
@@ -149,7 +154,7 @@ async fn note(
     let (of, etag, expires) = (Arc::clone(hosted), meta.etag.clone(), meta.expires);
     let object = hosted.object(key);
     let work = move || {
-        let stored = |key: &Key| of.hot.peek_at(key, now.moment).map(|entry| entry.meta.etag.clone());
+        let stored = |key: &Key| of.peek_named(key, now.moment).map(|entry| entry.meta.etag.clone());
         of.live.playlist(now, &object, &understood, (&etag, expires), stored)
     };
     hosted.work.of_writers.work(length, work).await

@@ -9,6 +9,7 @@
 mod apply;
 mod before;
 mod cache_control;
+mod composing;
 mod cuts;
 mod decide;
 mod draining;
@@ -19,7 +20,9 @@ pub(crate) mod fuzzing;
 mod gate;
 mod heavy;
 mod legible;
+mod listed;
 mod live;
+mod named;
 mod namespace;
 pub mod policy;
 mod prepare;
@@ -272,7 +275,10 @@ impl Origin {
             .flat_map(|hosted| {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
-                let here = |key: &Key| hosted.hot.holds(key) || hosted.durable_tier.may_have(key);
+                hosted.work.public.sweep(now.moment);
+                let here = |key: &Key| {
+                    hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
+                };
                 hosted.live.look(now, hosted.policy.limits, here, |key| hosted.hot.was_read(key))
             })
             .collect()

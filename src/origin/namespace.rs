@@ -7,6 +7,7 @@ use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
 use super::editions::Editions;
 use super::heavy::Heavy;
+use super::listed::Public;
 use super::live::{FactsReport, Live, StreamReport};
 use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
@@ -39,6 +40,7 @@ pub(super) struct Work {
     pub(super) cuts: Arc<Cuts>,
     pub(super) deltas: Arc<Deltas>,
     pub(super) editions: Arc<Editions>,
+    pub(super) public: Arc<Public>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first
@@ -108,7 +110,7 @@ impl Hosted {
 
     /// Whether there is such an object, in memory or below it.
     pub(super) fn has(&self, key: &Key) -> bool {
-        self.hot.is_readable(key) || self.durable_tier.may_have(key)
+        self.hot.is_readable(key) || self.peek_named(key, self.hot.clock().now()).is_some() || self.may_have_below(key)
     }
 
     /// Takes a read, or more bytes of one, out of the allowance.
@@ -161,7 +163,8 @@ impl Rates {
 impl Hosted {
     /// Adds to each rendition what the bytes of its newest segment say, where that is in memory.
     pub(super) fn know_segments(&self, reports: &mut [StreamReport]) {
-        let facts = |key: &str| self.hot.peek(&Key::parse(key).ok()?)?.meta.facts.clone();
+        let now = self.hot.clock().now();
+        let facts = |key: &str| self.peek_named(&Key::parse(key).ok()?, now)?.meta.facts.clone();
         for rendition in reports.iter_mut().flat_map(|report| &mut report.renditions) {
             let Some(of_segment) = rendition.last_segment.as_deref().and_then(facts) else { continue };
             let of_segment = SegmentFacts::clone(&of_segment);

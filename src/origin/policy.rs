@@ -62,6 +62,8 @@ pub struct NamespacePolicy {
     pub deletes: Deletes,
     /// Whether viewers need tokens, and what those are held to.
     pub viewers: ViewerPolicy,
+    /// What the names of media playlists begin with of which legal lists are made, whatever their encoders do.
+    pub normalise: Vec<String>,
 }
 
 /// What viewers' tokens are held to in a namespace.
@@ -196,6 +198,7 @@ impl Default for NamespacePolicy {
             limits: StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(3_600) },
             deletes: Deletes::Obey,
             viewers: ViewerPolicy::default(),
+            normalise: Vec::new(),
         }
     }
 }

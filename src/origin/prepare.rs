@@ -12,6 +12,7 @@ use super::live::Understood;
 use super::namespace::Hosted;
 use crate::hls::coding;
 use crate::hls::playlist::Playlist;
+use crate::model::continuity::Continuity;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::{Key, ObjectId};
 use crate::model::meta::Outset;
@@ -27,6 +28,8 @@ pub(super) struct Draft {
     pub(super) understood: Option<Understood>,
     /// Of a segment or an initialisation segment: what its bytes say.
     pub(super) facts: Option<Arc<SegmentFacts>>,
+    /// Of a playlist that is composed here: how it goes on.
+    pub(super) continuity: Option<Arc<Continuity>>,
 }
 
 /// Whether a writer who may write below this prefix may write that.
@@ -48,14 +51,14 @@ impl Draft {
         reach: Option<&str>,
     ) -> Result<Self, OriginError> {
         if !outset.kind.is_rewritten() {
-            return Ok(Self { body, outset, understood: None, facts: None });
+            return Ok(Self { body, outset, understood: None, facts: None, continuity: None });
         }
         let Legible { body, understood, is_in_clear } = understand(hosted, &object.key, body, &outset).await?;
         outset.content_encoding.take_if(|_| is_in_clear);
         if let (Some(gate), Understood::Hls(Playlist::Media(media))) = (hosted.policy.gate, &understood) {
             hosted.gate(object, media, gate, |key| reaches(reach, key)).await;
         }
-        Ok(Self { body, outset, understood: Some(understood), facts: None })
+        Ok(Self { body, outset, understood: Some(understood), facts: None, continuity: None })
     }
 }
 

@@ -11,6 +11,7 @@ use http::HeaderValue;
 
 use super::apply::{Decided, Put};
 use super::before::VersionBelow;
+use super::composing::TakenUp;
 use super::decide::{Candidate, are_met};
 use super::namespace::Hosted;
 use super::prepare::Draft;
@@ -237,6 +238,18 @@ impl Upload {
         let is_of_media = !draft.body.bytes.is_empty() || Extension::of(&self.object.key.extension()).format.is_media();
         draft.facts = facts.filter(|_| is_of_media).map(Arc::new);
         let below = self.below.known().await;
+        let draft = match self.hosted.normalised(&self.object, draft, self.reach.as_deref()).await? {
+            TakenUp::AsItIs(draft) => draft,
+            TakenUp::Composed(draft) => {
+                // It takes the place of what was composed before, however long this upload took.
+                self.inner = self.hosted.hot.create(&self.object.key, None, self.hosted.hot.stamp())?;
+                draft
+            }
+            TakenUp::Waits => {
+                self.tally.outcome = UploadOutcome::Stored;
+                return Ok(Stored { etag: None, length: self.inner.len() });
+            }
+        };
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
         // Decide.
         let now = hosted.hot.clock().both();
@@ -254,6 +267,12 @@ impl Upload {
         tally.outcome = if matches!(applied, Ok(None)) { UploadOutcome::Superseded } else { UploadOutcome::Refused };
         let Some(etag) = applied? else { return Ok(Stored { etag: None, length }) };
         drop(turn);
+        // A playlist may wait for it.
+        if !hosted.policy.normalise.is_empty()
+            && let Some(playlist) = hosted.work.public.listing(&object.key)
+        {
+            hosted.compose_again(&playlist).await;
+        }
         hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;
         Ok(Stored { etag: Some(etag), length })

@@ -58,9 +58,11 @@ impl Hosted {
     /// Takes note of a version that is stored, as of when it was written.
     fn hear(&self, entry: &Arc<Entry>, understood: &Understood) {
         let object = self.object(&entry.key);
-        let stored = |key: &Key| match self.hot.peek(key) {
+        self.adopt(entry, understood);
+        let now = self.hot.clock().now();
+        let stored = |key: &Key| match self.peek_named(key, now) {
             Some(there) => Some(there.meta.etag.clone()),
-            None => self.durable_tier.may_have(key).then(|| HeaderValue::from_static("")),
+            None => self.may_have_below(key).then(|| HeaderValue::from_static("")),
         };
         let clock = self.hot.clock();
         let noted =

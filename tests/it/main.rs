@@ -40,6 +40,7 @@ mod lip_sync;
 mod live;
 mod migrating;
 mod misbehaving;
+mod normalise;
 mod observability;
 mod order;
 mod packed;

@@ -221,6 +221,29 @@ fn hls_js_plays_from_start_to_end_and_through_an_encoder_restart() {
     assert!(playlist.contains("#EXT-X-DISCONTINUITY\n") && playlist.contains("#EXT-X-ENDLIST"), "{playlist}");
 }
 
+/// Without `append_list` each start counts from 0, over the names of the one before: hls.js stops for good at that, unless the playlist is
+/// normalised.
+#[test]
+fn hls_js_plays_through_encoders_that_count_from_0_where_playlists_are_normalised() {
+    const FLAGS: &str = "-hls_flags independent_segments+program_date_time+omit_endlist";
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nnormalise = [\"\"]\n");
+    let front = Front::start(&origin);
+    let first = push_hls(&ingest(&origin), 1, FLAGS);
+    wait_for_segments(&origin, "playlist_1.m3u8", 4);
+    let mut players = Players::start(&[json!({"player": "hls.js", "url": front.url("playlist.m3u8"), "seconds": 24})]);
+    players.wait_until_playing();
+    thread::sleep(Duration::from_secs(6));
+    drop(first);
+    let second = push_hls(&ingest(&origin), 1, FLAGS);
+    thread::sleep(Duration::from_secs(8));
+    drop(second);
+    let _third = push_hls(&ingest(&origin), 1, FLAGS);
+    let play = players.finish().remove(0);
+    play.goes_on(0);
+    assert!(play.missed.is_empty() && play.broken.is_empty(), "no 404, nor anything else: {play:?}");
+    assert!(origin.metric("springhead_normalised_total{namespace=\"live-origin\",what=\"restart\"}") >= 2.0);
+}
+
 /// Sends what ffmpeg leaves in a folder as MediaLive sends: in order, and again until it is taken.
 fn send_until_taken(folder: &Path, to: &str, done: &AtomicBool) {
     let (mut sent, mut last) = (BTreeSet::new(), String::new());

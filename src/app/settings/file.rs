@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
-    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, host_name, number, object_readers,
-    public_url, rate, size, size_or, viewer_mode, web_address,
+    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, host_name, key_prefix, number,
+    object_readers, public_url, rate, size, size_or, viewer_mode, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
@@ -176,6 +176,10 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
             "ignore" => Deletes::Ignore,
             _ => return Err(format!("{text:?} is none of obey, playlists and ignore")),
         };
+        Ok(())
+    });
+    section.list("normalise", |texts| {
+        policy.normalise = texts.iter().map(|text| key_prefix(text)).collect::<Result<_, _>>()?;
         Ok(())
     });
     section.truth("strip_credentials", |value| policy.strip_credentials = value);

@@ -151,6 +151,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
             Deletes::Ignore => "ignore",
         };
         writeln!(text, "deletes = \"{deletes}\"")?;
+        writeln!(text, "normalise = {}", list(policy.normalise.iter().cloned()))?;
         writeln!(text, "strip_credentials = {}", policy.strip_credentials)?;
         writeln!(text, "strip_parameters = {}", policy.strip_parameters)?;
         writeln!(text, "error_cache_control = {}", quote(&show(&policy.error_cache_control)))?;

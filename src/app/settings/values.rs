@@ -9,6 +9,7 @@ use crate::store::{Ack, Durable, Location, Readers};
 
 use super::{LogFormat, LogLevel};
 use crate::app::client::Url;
+use crate::model::id::Key;
 use crate::model::units::{parse_duration, parse_size};
 
 /// Where access log lines go.
@@ -51,6 +52,12 @@ impl LogLevel {
         let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level);
         found.ok_or_else(|| format!("{text:?} is no log level; it is error, warn, info or debug"))
     }
+}
+
+/// What keys begin with: empty, or the beginning of a key.
+pub(super) fn key_prefix(text: &str) -> Result<String, String> {
+    let is_one = text.is_empty() || Key::parse(text.strip_suffix('/').unwrap_or(text)).is_ok();
+    is_one.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no beginning of an object's key, like \"live/\""))
 }
 
 /// Where objects are kept beside memory.

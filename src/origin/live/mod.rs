@@ -35,6 +35,7 @@ mod orphans;
 mod outline;
 mod pace;
 mod places;
+mod public;
 mod rendition;
 mod report;
 mod segment;

@@ -12,6 +12,7 @@ mod expected;
 mod found;
 mod growing;
 mod made;
+mod named;
 mod past;
 mod view;
 
@@ -202,8 +203,9 @@ impl Read {
 /// 1. whole in memory: what was completed last is the object, whatever is on its way to replace it;
 /// 2. whole below memory: it is the object as well, and a growing one never hides it. That costs a descent, so where it is not known
 ///    what is below, what grows in memory goes first: the live edge does not wait for a disk or a bucket to answer;
-/// 3. still arriving: there is no whole version, but an upload of one that can be read as it comes;
-/// 4. expected at the live edge: none of that, but a playlist lists or announces it. Then it is waited for, and looked for once more.
+/// 3. by a public name, which stands for a version of another one, in memory or below it;
+/// 4. still arriving: there is no whole version, but an upload of one that can be read as it comes;
+/// 5. expected at the live edge: none of that, but a playlist lists or announces it. Then it is waited for, and looked for once more.
 ///
 /// A read is paid for once: what is found in memory or grows, by what it is; what is not, by the second claim, for a flood of names
 /// that are nowhere must not starve those who watch.
@@ -239,11 +241,17 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
         if has_grown {
             continue;
         }
+        if let Some(found) = named::in_memory(reader, &mut payment)? {
+            return Ok(Read::Whole(found));
+        }
         let missing = if hosted.hot.holds(key) { OriginError::Expired } else { OriginError::NotFound };
         payment.pay(hosted, 0, RateClaim::Second)?;
         if hosted.durable_tier.is_there()
             && let Some(found) = Box::pin(durable_tier::find(reader)).await?
         {
+            return Ok(Read::Whole(found));
+        }
+        if let Some(found) = Box::pin(named::below(reader)).await? {
             return Ok(Read::Whole(found));
         }
         if has_waited || !spec.waits || !expected::wait(reader).await? {

@@ -40,10 +40,10 @@ impl Hosted {
     /// A name that was listed again stands for what it stood for then as long as its bytes are the same: what loops is whole.
     fn presence(&self, key: &Key, listed: &Listed, successors: &HashMap<u64, Option<u64>>) -> Presence {
         let stands = |etag: Option<u64>| !listed.is_listed_again() || etag.is_some() && etag == listed.etag();
-        if let Some(entry) = self.hot.peek(key) {
+        if let Some(entry) = self.peek_named(key, self.hot.clock().now()) {
             return Presence::from(stands(etag_number(&entry.meta.etag)));
         }
-        if self.durable_tier.may_have(key) {
+        if self.may_have_below(key) {
             // Its tag there is not known without reading it: it is what was listed last.
             return Presence::from(stands(successors.get(&listed.number).copied().flatten()));
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Blocks, ColdError};
 use crate::model::clock::{Clock, WallTime};
+use crate::model::continuity::Continuity;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
@@ -46,6 +47,8 @@ pub struct Attributes {
     pub target_duration: Option<Duration>,
     /// For a segment: what its bytes say of it.
     pub facts: Option<Arc<SegmentFacts>>,
+    /// For a playlist that is composed here: how it goes on.
+    pub continuity: Option<Arc<Continuity>>,
     /// Hashes of the body's parts, where it is long.
     pub blocks: Blocks,
 }
@@ -78,6 +81,8 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     facts: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    continuity: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     blocks: Option<String>,
 }
 
@@ -97,6 +102,7 @@ impl Attributes {
             expires: clock.wall_of_deadline(meta.modified, meta.expires),
             target_duration: meta.target_duration,
             facts: meta.facts.clone(),
+            continuity: meta.continuity.clone(),
             blocks: Blocks::of(body),
         }
     }
@@ -119,6 +125,7 @@ impl Attributes {
             expires: clock.deadline_of(self.modified, self.expires),
             target_duration: self.target_duration,
             facts: self.facts.clone(),
+            continuity: self.continuity.clone(),
             // Of the live edge, which this is not any more: the next rewrite tells it again.
             liveness: None,
         }
@@ -148,6 +155,7 @@ impl Attributes {
             expires_ms: self.expires.millis(),
             target_duration_ms: self.target_duration.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
             facts: self.facts.as_ref().map(ToString::to_string),
+            continuity: self.continuity.as_ref().map(ToString::to_string),
             blocks: (!self.blocks.is_empty()).then(|| BASE64.encode(self.blocks.to_bytes())),
         };
         ascii(&serde_json::to_string(&written).unwrap_or_default())
@@ -184,6 +192,7 @@ impl Attributes {
             expires: WallTime::from_millis(written.expires_ms),
             target_duration: written.target_duration_ms.map(Duration::from_millis),
             facts: written.facts.as_deref().and_then(SegmentFacts::parse).map(Arc::new),
+            continuity: written.continuity.as_deref().and_then(Continuity::parse).map(Arc::new),
             blocks: written
                 .blocks
                 .and_then(|text| BASE64.decode(text).ok())
@@ -230,6 +239,7 @@ mod tests {
             expires: WallTime::from_millis(1_767_229_200_456),
             target_duration: Some(Duration::from_millis(2_500)),
             facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
+            continuity: Continuity::parse("r1767225600.0.7,w5,a1767225600000,h1767225600000,s0,b1.2.3,t9/90000").map(Arc::new),
             blocks: Blocks::of(&[7; 300_000]),
         }
     }

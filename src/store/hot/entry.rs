@@ -76,6 +76,12 @@ impl Entry {
         self.described(Meta { liveness: Some(liveness), ..self.meta.clone() })
     }
 
+    /// The same version under another name, to live until then.
+    pub(super) fn renamed(&self, key: Key, expires: Moment, begun: Stamp) -> Self {
+        let meta = Meta { expires, ..self.meta.clone() };
+        Self::new(key, self.body.clone(), meta).kept_by(self.kept.clone()).begun(begun)
+    }
+
     /// The same version, described so.
     fn described(&self, meta: Meta) -> Self {
         Self {

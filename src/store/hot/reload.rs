@@ -73,6 +73,32 @@ impl HotNamespace {
         true
     }
 
+    /// Keeps a version under another name until that moment, unless there is one at `now`: what a list names outlives the name it came by.
+    /// Its bytes are there once.
+    pub fn keep(&self, entry: &Entry, key: Key, until: Moment, now: Moment) {
+        let mut victims = Vec::new();
+        {
+            let mut ledger = self.ledger.lock();
+            let current = self.map.get(key.as_str());
+            if current.as_ref().is_some_and(|current| current.meta.is_live(now)) {
+                return;
+            }
+            if let Some(expired) = &current {
+                ledger.strike(expired);
+            }
+            let kept = Arc::new(entry.renamed(key, until, self.stamps.next()));
+            self.map.insert(Arc::clone(&kept));
+            ledger.add(&kept);
+            ledger.pinned = self.pinned.counted();
+            ledger.make_room(now, Some(kept.sequence), &mut victims);
+            self.take_out(&mut ledger, &victims);
+            if let Some(follower) = self.follower.get() {
+                follower.published(&kept);
+            }
+        }
+        self.account(victims);
+    }
+
     /// Playlists and MPDs that have come back since the last call and are there still. Nobody knows yet what they say.
     pub fn take_reloaded(&self) -> Vec<Arc<Entry>> {
         let keys = std::mem::take(&mut *self.reloaded.lock());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use springhead::model::clock::{Clock, WallTime};
+use springhead::model::continuity::Continuity;
 use springhead::model::facts::SegmentFacts;
 use springhead::model::id::Key;
 use springhead::model::kind::Kind;
@@ -35,6 +36,7 @@ pub(crate) fn attributes(body: &Bytes, kind: Kind) -> Attributes {
         expires: clock.now() + Duration::from_secs(3_600),
         target_duration: (kind == Kind::Playlist).then_some(Duration::from_millis(2_500)),
         facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
+        continuity: Continuity::parse("r1767225600.0.7,w5,a1767225600000,h1767225600000,s0").map(Arc::new),
         liveness: None,
     };
     Attributes::of(body, &meta, &clock)

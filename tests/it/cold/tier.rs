@@ -83,6 +83,7 @@ impl World {
             expires: self.clock.now() + Duration::from_secs(ttl),
             target_duration: None,
             facts: None,
+            continuity: None,
             liveness: None,
         };
         let whole = upload.body();

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::HeaderValue;
 
 use crate::model::clock::WallTime;
+use crate::model::continuity::Continuity;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::Key;
 use crate::store::cold::attributes::kind;
@@ -51,6 +52,9 @@ pub(super) fn to_fields(attributes: &Attributes, key: Option<&Key>) -> Result<Fi
     }
     if let Some(span) = attributes.target_duration {
         set("target", span.as_millis().to_string());
+    }
+    if let Some(continuity) = &attributes.continuity {
+        set("continuity", continuity.to_string());
     }
     if let Some(key) = key {
         set("key", BASE64.encode(key.as_str()));
@@ -104,6 +108,7 @@ pub(super) fn from_fields(fields: &Fields, length: u64) -> Result<Option<(Option
         expires: WallTime::from_millis(number("expires")?.ok_or_else(|| damaged("expires"))?),
         target_duration: number("target")?.map(Duration::from_millis),
         facts: text("facts").and_then(SegmentFacts::parse).map(Arc::new),
+        continuity: text("continuity").and_then(Continuity::parse).map(Arc::new),
         blocks: text("blocks")
             .and_then(|text| BASE64.decode(text).ok())
             .map_or_else(Blocks::default, |bytes| Blocks::from_bytes(&bytes)),
@@ -163,6 +168,7 @@ mod tests {
             expires: WallTime::from_millis(1_767_229_200_456),
             target_duration: Some(Duration::from_millis(2_500)),
             facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
+            continuity: Continuity::parse("r1767225600.0.7,w5,a1767225600000,h1767225600000,s0").map(Arc::new),
             blocks: Blocks::of(&[7; 300_000]),
         }
     }

@@ -34,6 +34,7 @@ fn attributes(body: &[u8], stamp: u64) -> Attributes {
         expires: WallTime::from_millis(stamp + 1000),
         target_duration: None,
         facts: None,
+        continuity: None,
         blocks: crate::store::cold::Blocks::default(),
     }
 }

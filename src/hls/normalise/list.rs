@@ -1,0 +1,272 @@
+//! A media playlist as lines that can be taken out of one list and put into another: each with all that is in force for it.
+//!
+//! It is read from a text and written as one; what is written reads as the same list. What it does not know stays where it was.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::blocks::{cut, is_of_head};
+use crate::hls::in_force::{InForce, NeededTags};
+use crate::hls::playlist::attributes::attributes;
+use crate::hls::playlist::{Media, Playlist, PlaylistType, is_mark, parse, tag};
+use crate::model::clock::WallTime;
+
+/// A segment's line, with what is in force for it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SegmentLine {
+    pub(super) uri: String,
+    pub(super) duration: Duration,
+    /// It does not play on from the one before it.
+    pub(super) breaks: bool,
+    /// There is no media for it.
+    pub(super) gap: bool,
+    /// When it begins, as far as it or one before it says so.
+    pub(super) date: Option<WallTime>,
+    /// It says so itself.
+    pub(super) is_dated: bool,
+    /// The attribute list of its map, and whether that is in clear while a key is in force.
+    pub(super) map: Option<(Arc<str>, bool)>,
+    /// Those of its keys.
+    pub(super) keys: Option<Arc<[Arc<str>]>>,
+    /// All its other lines, each with its end.
+    pub(super) words: String,
+}
+
+impl SegmentLine {
+    /// When it ends, if it is known when it begins.
+    pub(super) fn ends(&self) -> Option<WallTime> {
+        Some(self.date? + self.duration)
+    }
+
+    /// Its date ranges.
+    pub(super) fn date_ranges(&self) -> impl Iterator<Item = &str> {
+        self.words.lines().filter(|line| line.starts_with("#EXT-X-DATERANGE:"))
+    }
+}
+
+/// A media playlist.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SegmentList {
+    pub(super) version: u8,
+    /// In whole seconds.
+    pub(super) target: u64,
+    /// The number of its first line.
+    pub(super) first: u64,
+    /// How many breaks lie before its first line, and none that stands there.
+    pub(super) breaks: u64,
+    pub(super) independent: bool,
+    /// Other lines of the head.
+    pub(super) others: Vec<String>,
+    pub(super) lines: Vec<SegmentLine>,
+    pub(super) ended: bool,
+}
+
+/// Why a playlist is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftAlone {
+    /// It can't be read as a media playlist.
+    Unread,
+    /// Its segments are parts of larger objects.
+    Ranges,
+    /// It defines variables, and its lines mean nothing without them (RFC 8216bis 4.4.2.3).
+    Variables,
+    /// It is a delta update.
+    Delta,
+    /// It is of type VOD: it has been whole from its beginning.
+    Vod,
+    /// It lists nothing.
+    Empty,
+}
+
+impl LeftAlone {
+    /// In words that follow "because".
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Unread => "it can't be read as a media playlist",
+            Self::Ranges => "its segments are byte ranges of larger files",
+            Self::Variables => "it defines variables",
+            Self::Delta => "it is a delta update",
+            Self::Vod => "it is of type VOD",
+            Self::Empty => "it lists no segment",
+        }
+    }
+}
+
+/// Tags that are written anew, or are not for the list that is made.
+const WRITTEN_ANEW: [&str; 5] = ["-X-KEY", "-X-MAP", "-X-DISCONTINUITY", "-X-PART", "-X-PRELOAD-HINT"];
+/// Tags of the head that are written anew, or say what is not so of the list that is made: it has no parts.
+const HEAD_WRITTEN_ANEW: [&str; 10] = [
+    "M3U",
+    "-X-VERSION",
+    "-X-TARGETDURATION",
+    "-X-MEDIA-SEQUENCE",
+    "-X-DISCONTINUITY-SEQUENCE",
+    "-X-PLAYLIST-TYPE",
+    "-X-INDEPENDENT-SEGMENTS",
+    "-X-PART-INF",
+    "-X-ENDLIST",
+    "-X-RENDITION-REPORT",
+];
+
+impl SegmentList {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`LeftAlone`].
+    pub(super) fn read(text: &str) -> Result<Self, LeftAlone> {
+        let Ok(Playlist::Media(media)) = parse(text.as_bytes()) else { return Err(LeftAlone::Unread) };
+        let pieces = cut(text);
+        // Line ends that only the reader of playlists knows.
+        if pieces.blocks.len() != media.segments.len() {
+            return Err(LeftAlone::Unread);
+        }
+        if text.contains("#EXT-X-DEFINE") {
+            return Err(LeftAlone::Variables);
+        }
+        if media.skipped > 0 {
+            return Err(LeftAlone::Delta);
+        }
+        if media.playlist_type == Some(PlaylistType::Vod) {
+            return Err(LeftAlone::Vod);
+        }
+        if media.segments.is_empty() {
+            return Err(LeftAlone::Empty);
+        }
+        if media.segments.iter().any(|segment| segment.range.is_some()) {
+            return Err(LeftAlone::Ranges);
+        }
+        let mut others = Vec::new();
+        // What stands among the head and is the first segment's.
+        let mut first_words = String::new();
+        for line in pieces.head.lines().map(str::trim_ascii) {
+            match tag(line.trim_start_matches('\u{feff}')) {
+                Some(("-X-SERVER-CONTROL", list)) => others.extend(server_control(list)),
+                Some((name, _)) if HEAD_WRITTEN_ANEW.contains(&name) || WRITTEN_ANEW.contains(&name) => {}
+                Some((name, _)) if is_of_segment(name) || is_mark(line) => keep(&mut first_words, line),
+                _ if line.is_empty() => {}
+                _ => others.push(line.to_owned()),
+            }
+        }
+        let lines = lines_of(&media, &pieces.blocks, first_words);
+        let first_breaks = u64::from(lines.first().is_some_and(|line| line.breaks));
+        let stated = media.target_duration.map_or(0, rounded_up);
+        Ok(Self {
+            version: media.version,
+            target: lines.iter().map(|line| rounded(line.duration)).fold(stated, u64::max).max(1),
+            first: media.media_sequence,
+            breaks: media.discontinuity_sequence.saturating_add(first_breaks),
+            independent: media.independent,
+            others,
+            lines,
+            ended: media.ended,
+        })
+    }
+
+    /// The number of the line that comes next.
+    pub(super) fn end(&self) -> u64 {
+        self.first.saturating_add(self.lines.len() as u64)
+    }
+
+    /// The line of this number.
+    pub(super) fn at(&self, number: u64) -> Option<&SegmentLine> {
+        self.lines.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// How long all of it plays.
+    pub(super) fn duration(&self) -> Duration {
+        self.lines.iter().map(|line| line.duration).sum()
+    }
+
+    /// As it is written. A break before the first line is counted and does not stand there: what is dropped before it is counted likewise.
+    pub(super) fn text(&self) -> String {
+        let mut in_force = InForce::default();
+        let (mut listed, mut version) = (String::new(), self.version.max(3));
+        for (index, line) in self.lines.iter().enumerate() {
+            let is_first = index == 0;
+            if line.breaks && !is_first {
+                listed.push_str("#EXT-X-DISCONTINUITY\n");
+            }
+            let map = line.map.as_ref().map(|(map, clear)| (&**map, *clear));
+            in_force.state(&mut listed, NeededTags { keys: line.keys.as_deref(), map, numbers: (0, 0) });
+            version = version.max(in_force.version());
+            if let Some(date) = line.date.filter(|_| !line.is_dated && (is_first || line.breaks)) {
+                let _ = writeln!(listed, "#EXT-X-PROGRAM-DATE-TIME:{date}");
+            }
+            listed.push_str(&line.words);
+            listed.push_str(&line.uri);
+            listed.push('\n');
+        }
+        let (target, first, breaks) = (self.target, self.first, self.breaks);
+        let mut text = format!(
+            "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{first}\n\
+             #EXT-X-DISCONTINUITY-SEQUENCE:{breaks}\n"
+        );
+        text.push_str(if self.independent { "#EXT-X-INDEPENDENT-SEGMENTS\n" } else { "" });
+        self.others.iter().for_each(|line| keep(&mut text, line));
+        text.push_str(&listed);
+        text.push_str(if self.ended { "#EXT-X-ENDLIST\n" } else { "" });
+        text
+    }
+}
+
+fn lines_of(media: &Media, blocks: &[&str], first_words: String) -> Vec<SegmentLine> {
+    let shared = |texts: &[String]| -> Vec<Arc<str>> { texts.iter().map(|text| Arc::from(&**text)).collect() };
+    let (maps, keys) = (shared(&media.verbatim.maps), shared(&media.verbatim.keys));
+    let in_force = |protection: &Vec<usize>| -> Arc<[Arc<str>]> { protection.iter().map(|at| Arc::clone(&keys[*at])).collect() };
+    let protections: Vec<Arc<[Arc<str>]>> = media.verbatim.protections.iter().map(in_force).collect();
+    let (mut lines, mut date, mut words) = (Vec::with_capacity(blocks.len()), None, first_words);
+    for (segment, block) in media.segments.iter().zip(blocks) {
+        if segment.discontinuity {
+            date = None;
+        }
+        date = segment.program_date_time.or(date);
+        let own = block.lines().map(str::trim_ascii).filter(|line| line.starts_with('#') && is_kept(line));
+        own.for_each(|line| keep(&mut words, line));
+        lines.push(SegmentLine {
+            uri: segment.uri.clone(),
+            duration: segment.duration,
+            breaks: segment.discontinuity,
+            gap: segment.gap,
+            date,
+            is_dated: segment.program_date_time.is_some(),
+            map: segment.map.map(|at| (Arc::clone(&maps[at]), segment.clear_map)),
+            keys: segment.protection.map(|at| Arc::clone(&protections[at])),
+            words: std::mem::take(&mut words),
+        });
+        date = date.map(|date| date + segment.duration);
+    }
+    lines
+}
+
+/// Whether a line of a segment stays as it is.
+fn is_kept(line: &str) -> bool {
+    tag(line).is_none_or(|(name, _)| !WRITTEN_ANEW.contains(&name) && !is_of_head(name))
+}
+
+/// Whether a tag is for one segment (RFC 8216 4.3.2).
+fn is_of_segment(name: &str) -> bool {
+    matches!(name, "INF" | "-X-PROGRAM-DATE-TIME" | "-X-GAP" | "-X-BITRATE" | "-X-BYTERANGE")
+}
+
+fn keep(words: &mut String, line: &str) {
+    words.push_str(line);
+    words.push('\n');
+}
+
+/// What a packager offers, without what is for parts.
+fn server_control(list: &str) -> Option<String> {
+    let offered = attributes(list).filter(|(name, _)| *name != "PART-HOLD-BACK");
+    let offered: Vec<String> = offered.map(|(name, value)| format!("{name}={value}")).collect();
+    (!offered.is_empty()).then(|| format!("#EXT-X-SERVER-CONTROL:{}", offered.join(",")))
+}
+
+/// To the nearest second, as lengths are compared with the target duration (RFC 8216 4.3.3.1).
+pub(super) fn rounded(span: Duration) -> u64 {
+    (span + Duration::from_millis(500)).as_secs()
+}
+
+fn rounded_up(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}

@@ -1,0 +1,199 @@
+//! A playlist that stays legal whatever its encoder does.
+//!
+//! An encoder that restarts counts from 0 again, reuses names, lets its target duration wander, and loses segments: each of these
+//! stops players for good (RFC 8216 6.2.1, 6.2.2). Here the versions it writes become one list that only grows at its end and goes at
+//! its front. A pure step: what was composed before, a version, what is stored of it and the time -> what is composed now. Nothing is
+//! remembered between steps but the composed playlist and its [`Continuity`], which are kept together.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | [`blocks`] | a playlist cut into pieces whose join it is |
+//! | [`list`] | its lines, each with all that is in force for it |
+//! | [`composer`] | a list that goes on |
+//! | [`fit`] | how a version stands to what was composed before |
+//! | [`names`] | what a segment is called in public |
+//!
+//! Invariants: a line that has been served never changes. The target duration never falls, no number goes back. What is listed was here
+//! when it was listed, or is a gap.
+
+mod blocks;
+mod composer;
+mod fit;
+mod list;
+pub mod names;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::blocks::cut;
+use self::composer::Composer;
+pub use self::list::LeftAlone;
+use self::list::{SegmentLine, SegmentList};
+use super::playlist::attributes::quoted_uris;
+use crate::model::clock::WallTime;
+use crate::model::continuity::{Continuity, MediaTime};
+use crate::model::mended::Mended;
+
+/// What the store knows of a URI in a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// What it is called in public, without its tag.
+    pub plain: String,
+    /// Where it is.
+    pub place: NamedPlace,
+}
+
+/// Where a named object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedPlace {
+    /// Here.
+    Here(StoredSegment),
+    /// It should be here, and is not.
+    Absent,
+    /// On some other server.
+    Elsewhere,
+}
+
+/// A segment that is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSegment {
+    /// What it is called in public, with its tag.
+    pub uri: String,
+    /// When it was stored.
+    pub at: WallTime,
+    /// Where its media begins and how long it is, in ticks, if its bytes tell.
+    pub begins: Option<MediaTime>,
+    /// The same.
+    pub ticks: u64,
+}
+
+/// A version that an encoder has written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceVersion(SegmentList);
+
+impl SourceVersion {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`LeftAlone`].
+    pub fn read(text: &str) -> Result<Self, LeftAlone> {
+        SegmentList::read(text).map(Self)
+    }
+
+    /// The map of its newest segment, as it is written.
+    #[must_use]
+    pub fn newest_map(&self) -> Option<&str> {
+        self.0.lines.last().and_then(|line| uri_of(&line.map.as_ref()?.0))
+    }
+
+    /// How many segments it lists.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.0.lines.len()
+    }
+}
+
+/// What is at hand for a step.
+#[derive(Clone, Copy)]
+pub struct ComposeStep<'a> {
+    /// The version.
+    pub version: &'a SourceVersion,
+    /// When it was written.
+    pub heard: WallTime,
+    /// What has come of it so far.
+    pub standing: VersionStanding,
+    /// What is stored of a URI in it.
+    pub find: &'a dyn Fn(&str) -> Named,
+    /// Now.
+    pub now: WallTime,
+    /// How long after the encoder's end the list has its own; `None`: three target durations.
+    pub end_hold: Option<Duration>,
+}
+
+/// What has come of a version so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionStanding {
+    /// Nothing: it has just been written.
+    New,
+    /// It was passed over. It may be understood when more has come.
+    PassedOver,
+    /// It was believed. It is not judged once more by what has been stored since: names are written over before a playlist says so.
+    Believed,
+}
+
+/// What has come of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Composed {
+    /// The playlist.
+    pub text: String,
+    /// How it goes on.
+    pub continuity: Continuity,
+    /// What was done that the encoder did not.
+    pub mended: Vec<Mended>,
+    /// After this long it is to be looked at again, unless something happens before.
+    pub again: Option<Duration>,
+    /// How many lines were added.
+    pub added: usize,
+    /// What has come of the version.
+    pub standing: VersionStanding,
+}
+
+/// Takes a step. `before` is what was composed before, if it is still there. `None`: there is nothing to be listed yet.
+#[must_use]
+pub fn step(before: Option<(&str, Continuity)>, step: &ComposeStep<'_>) -> Option<Composed> {
+    let version = &step.version.0;
+    let named: Vec<Named> = version.lines.iter().map(|line| step.named(line)).collect();
+    let known = before.and_then(|(text, continuity)| Some((SegmentList::read(text).ok()?, continuity)));
+    let mut composer = match known {
+        Some((list, continuity)) => Composer::on(list, continuity),
+        None => Composer::begin(version, step.now),
+    };
+    composer.take(version, &named, step)?;
+    Some(composer.finish(version, step))
+}
+
+impl std::fmt::Debug for ComposeStep<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ComposeStep").field("heard", &self.heard).field("standing", &self.standing).finish_non_exhaustive()
+    }
+}
+
+impl ComposeStep<'_> {
+    fn is_new(&self) -> bool {
+        self.standing == VersionStanding::New
+    }
+
+    /// What is stored of a line. It is here when its map is, too; one that is a gap needs nothing.
+    fn named(&self, line: &SegmentLine) -> Named {
+        let named = (self.find)(&line.uri);
+        if line.gap {
+            return Named { place: NamedPlace::Elsewhere, ..named };
+        }
+        let map = line.map.as_ref().and_then(|(map, _)| uri_of(map));
+        let lacks_map = map.is_some_and(|uri| (self.find)(uri).place == NamedPlace::Absent);
+        if lacks_map && named.place != NamedPlace::Elsewhere { Named { place: NamedPlace::Absent, ..named } } else { named }
+    }
+
+    /// An attribute list with its URI as it is called in public.
+    fn mapped(&self, list: &Arc<str>) -> Arc<str> {
+        let Some(uri) = uri_of(list) else { return Arc::clone(list) };
+        let named = (self.find)(uri);
+        let public = match named.place {
+            NamedPlace::Here(stored) => stored.uri,
+            NamedPlace::Absent => named.plain,
+            NamedPlace::Elsewhere => return Arc::clone(list),
+        };
+        let at = uri.as_ptr() as usize - list.as_ptr() as usize;
+        Arc::from([&list[..at], &public, &list[at + uri.len()..]].concat())
+    }
+}
+
+/// The URI of an attribute list.
+fn uri_of(list: &str) -> Option<&str> {
+    let tagged = format!("#:{list}");
+    let place = quoted_uris(&tagged).next()?;
+    list.get(place.start - 2..place.end - 2)
+}

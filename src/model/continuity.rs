@@ -1,0 +1,153 @@
+//! What has to be known of a playlist that is composed here, beside its own words, to go on with it: a few numbers, kept with the object.
+
+use std::fmt;
+
+use super::clock::WallTime;
+
+/// How a composed playlist goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Continuity {
+    /// The count that its newest lines have at their source.
+    pub run: CountedRun,
+    /// The one before that: who still writes by it is a second writer.
+    pub before: Option<CountedRun>,
+    /// The most segments that any version of a source has listed.
+    pub window: u64,
+    /// When a line was added last.
+    pub added: WallTime,
+    /// When the newest version was heard that was believed.
+    pub heard: WallTime,
+    /// When the count of its newest lines began: what was stored before that is of an earlier one.
+    pub since: WallTime,
+    /// Since when the source has had its end.
+    pub ended: Option<WallTime>,
+    /// Where the media of the last line ends.
+    pub edge: Option<MediaTime>,
+}
+
+/// A stretch of lines whose numbers at their source follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountedRun {
+    /// The number that its first line has here.
+    pub first: u64,
+    /// The number that line had at the source.
+    pub counted: u64,
+    /// The number that comes next at the source.
+    pub next: u64,
+}
+
+/// A point in time by the clock of the media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaTime {
+    /// In ticks; of a transport stream modulo 2^33 (ISO/IEC 13818-1 2.4.3.7).
+    pub ticks: u64,
+    /// Ticks in a second.
+    pub scale: u32,
+}
+
+impl MediaTime {
+    /// Whether these points are within so many milliseconds of each other. They wrap as a transport stream's do.
+    #[must_use]
+    pub fn is_near(self, other: Self, millis: u64) -> bool {
+        const WRAP: u64 = 1 << 33;
+        let apart = self.ticks.abs_diff(other.ticks);
+        let apart = apart.min(apart.abs_diff(WRAP));
+        self.scale == other.scale && u128::from(apart) * 1000 <= u128::from(self.scale) * u128::from(millis)
+    }
+}
+
+impl CountedRun {
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split('.').map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        let run = Self { first: number()?, counted: number()?, next: number()? };
+        (numbers.next().is_none() && run.counted <= run.next).then_some(run)
+    }
+}
+
+impl fmt::Display for CountedRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.first, self.counted, self.next)
+    }
+}
+
+/// As it is kept: one word for each, which a letter begins.
+impl fmt::Display for Continuity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, before, window, added, heard, since, ended, edge } = self;
+        write!(f, "r{run},w{window},a{},h{},s{}", added.millis(), heard.millis(), since.millis())?;
+        before.iter().try_for_each(|before| write!(f, ",b{before}"))?;
+        ended.iter().try_for_each(|ended| write!(f, ",e{}", ended.millis()))?;
+        edge.iter().try_for_each(|edge| write!(f, ",t{}/{}", edge.ticks, edge.scale))
+    }
+}
+
+impl Continuity {
+    /// Reads what its [`Display`](fmt::Display) wrote. Words that it does not know are passed over: a newer version may have more.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let word = |letter: char| text.split(',').find_map(|word| word.strip_prefix(letter));
+        let number = |letter: char| word(letter)?.parse::<u64>().ok();
+        let time = |letter: char| number(letter).map(WallTime::from_millis);
+        let edge = |text: &str| {
+            let (ticks, scale) = text.split_once('/')?;
+            Some(MediaTime { ticks: ticks.parse().ok()?, scale: scale.parse().ok()? })
+        };
+        Some(Self {
+            run: CountedRun::parse(word('r')?)?,
+            before: word('b').and_then(CountedRun::parse),
+            window: number('w')?,
+            added: time('a')?,
+            heard: time('h')?,
+            since: time('s')?,
+            ended: time('e'),
+            edge: word('t').and_then(edge),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn what_is_kept_reads_back(
+            [first, counted, more, window] in any::<[u32; 4]>(),
+            [added, heard, since] in any::<[u32; 3]>(),
+            ended in any::<Option<u32>>(),
+            edge in any::<Option<(u64, u32)>>(),
+            is_second in any::<bool>(),
+        ) {
+            let run = CountedRun { first: first.into(), counted: counted.into(), next: u64::from(counted) + u64::from(more) };
+            let time = |seconds: u32| WallTime::from_seconds(seconds.into());
+            let continuity = Continuity {
+                run,
+                before: is_second.then_some(run),
+                window: window.into(),
+                added: time(added),
+                heard: time(heard),
+                since: time(since),
+                ended: ended.map(time),
+                edge: edge.map(|(ticks, scale)| MediaTime { ticks, scale }),
+            };
+            let text = continuity.to_string();
+            prop_assert_eq!(Continuity::parse(&text), Some(continuity), "{}", text);
+            prop_assert_eq!(Continuity::parse(&format!("{text},xnew")), Some(continuity), "a newer version's");
+            assert!(text.len() < 200 && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+        }
+
+        #[test]
+        fn no_text_panics(text in "[rwahbet0-9.,/]{0,40}") {
+            let _ = Continuity::parse(&text);
+        }
+    }
+
+    #[test]
+    fn the_clock_of_a_transport_stream_goes_round() {
+        let at = |ticks| MediaTime { ticks, scale: 90_000 };
+        assert!(at(10).is_near(at((1 << 33) - 80), 1) && !at(10).is_near(at((1 << 33) - 81), 1));
+        assert!(!at(0).is_near(MediaTime { ticks: 0, scale: 48_000 }, 1000));
+    }
+}

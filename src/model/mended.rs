@@ -1,0 +1,39 @@
+//! What an origin does to a playlist so that players can go on, in the words in which it is counted.
+
+/// What has been done to a playlist that its encoder did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mended {
+    /// The encoder counts anew: its lines go on under the numbers that come next.
+    Restart,
+    /// It left numbers out: a break stands there.
+    Hole,
+    /// A segment that did not come is a gap.
+    Gap,
+    /// An older version was passed over.
+    Back,
+    /// Two encoders write, and one of them was passed over.
+    TwoWriters,
+    /// A segment is longer than the target duration, which has been raised.
+    Target,
+    /// The same map was stored with other bytes: a break stands there.
+    Map,
+}
+
+impl Mended {
+    /// All of them, in the order of the enumeration.
+    pub const ALL: [Self; 7] = [Self::Restart, Self::Hole, Self::Gap, Self::Back, Self::TwoWriters, Self::Target, Self::Map];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Hole => "hole",
+            Self::Gap => "gap",
+            Self::Back => "back",
+            Self::TwoWriters => "two-writers",
+            Self::Target => "target",
+            Self::Map => "map",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Which names public playlists list, or listed lately; and the newest version of each, as long as something in it is waited for.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+
+use crate::hls::normalise::{SourceVersion, VersionStanding};
+use crate::model::clock::{Moment, WallTime};
+use crate::model::id::Key;
+use crate::model::meta::Outset;
+
+/// Playlists whose newest version is known: as many as are followed.
+const PLAYLISTS: usize = 4096;
+
+/// What is known in a namespace.
+#[derive(Debug, Default)]
+pub(super) struct Public(Mutex<PublicState>);
+
+#[derive(Debug, Default)]
+struct PublicState {
+    versions: HashMap<Key, HeardVersion, RandomState>,
+    /// The playlist whose newest version lists a segment.
+    listing: HashMap<Key, Key, RandomState>,
+    /// Until when a public name has to be kept.
+    names: HashMap<Key, KeptName, RandomState>,
+}
+
+/// How long a public name has to be kept.
+#[derive(Clone, Copy, Debug)]
+enum KeptName {
+    /// It is listed, in a playlist that lives until then; and for so long after it has left the list.
+    Listed(Moment, Duration),
+    /// It has left, and is kept until then.
+    Left(Moment),
+}
+
+/// The newest version of a playlist that an encoder has written.
+#[derive(Clone, Debug)]
+pub(super) struct HeardVersion {
+    pub(super) version: Arc<SourceVersion>,
+    pub(super) heard: WallTime,
+    pub(super) standing: VersionStanding,
+    /// What its writer said of it.
+    pub(super) outset: Outset,
+    /// Where its writer may write.
+    pub(super) reach: Option<String>,
+    pub(super) expires: Moment,
+    /// Which of the looks at it that were put off is still to come.
+    pub(super) look: u64,
+    /// The segments that it lists.
+    pub(super) segments: Vec<Key>,
+}
+
+impl Public {
+    /// A version has been written.
+    pub(super) fn heard(&self, playlist: &Key, version: HeardVersion, now: Moment) {
+        let mut state = self.0.lock();
+        state.forget(playlist);
+        if state.versions.len() >= PLAYLISTS {
+            state.sweep(now);
+        }
+        if state.versions.len() < PLAYLISTS {
+            for segment in &version.segments {
+                state.listing.insert(segment.clone(), playlist.clone());
+            }
+            state.versions.insert(playlist.clone(), version);
+        }
+    }
+
+    /// The newest version.
+    pub(super) fn version(&self, playlist: &Key) -> Option<HeardVersion> {
+        self.0.lock().versions.get(playlist).cloned()
+    }
+
+    /// What has come of the newest version; hands over the number of the look that is put off from now on.
+    pub(super) fn stands(&self, playlist: &Key, standing: VersionStanding) -> u64 {
+        let mut state = self.0.lock();
+        let Some(version) = state.versions.get_mut(playlist) else { return 0 };
+        (version.standing, version.look) = (standing, version.look + 1);
+        version.look
+    }
+
+    /// Whether that look is still to come.
+    pub(super) fn is_due(&self, playlist: &Key, look: u64) -> bool {
+        self.0.lock().versions.get(playlist).is_some_and(|version| version.look == look)
+    }
+
+    /// The playlist whose newest version lists this segment, which has just been stored.
+    pub(super) fn listing(&self, segment: &Key) -> Option<Key> {
+        self.0.lock().listing.get(segment).cloned()
+    }
+
+    /// A public playlist that lives until then lists these names now, and those before; hands over which are new.
+    pub(super) fn lists(&self, names: &[Key], before: &[Key], (expires, now): (Moment, Moment), span: Duration) -> Vec<Key> {
+        let mut state = self.0.lock();
+        let listed: HashSet<&Key> = names.iter().collect();
+        // RFC 8216 6.2.2: its own length and that of the longest list that had it.
+        for gone in before.iter().filter(|name| !listed.contains(name)) {
+            state.names.insert(gone.clone(), KeptName::Left(now + span * 2));
+        }
+        let mut new = Vec::new();
+        for name in names {
+            let known = state.names.insert(name.clone(), KeptName::Listed(expires, span * 2));
+            if !matches!(known, Some(KeptName::Listed(..))) {
+                new.push(name.clone());
+            }
+        }
+        new
+    }
+
+    /// Until when a name has to be kept that is taken away now; `None`: no public playlist has it.
+    pub(super) fn listed_until(&self, name: &Key, now: Moment) -> Option<Moment> {
+        match *self.0.lock().names.get(name)? {
+            KeptName::Listed(expires, span) => Some(now + span * 2).filter(|_| expires > now),
+            KeptName::Left(until) => Some(until).filter(|until| *until > now),
+        }
+    }
+
+    /// A playlist was removed.
+    pub(super) fn forget(&self, playlist: &Key) {
+        self.0.lock().forget(playlist);
+    }
+
+    /// Lets go of what is over. To be called now and then.
+    pub(super) fn sweep(&self, now: Moment) {
+        self.0.lock().sweep(now);
+    }
+}
+
+impl PublicState {
+    fn forget(&mut self, playlist: &Key) {
+        for segment in self.versions.remove(playlist).map(|version| version.segments).unwrap_or_default() {
+            if self.listing.get(&segment) == Some(playlist) {
+                self.listing.remove(&segment);
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Moment) {
+        if self.versions.is_empty() && self.names.is_empty() {
+            return;
+        }
+        let over = self.versions.iter().filter(|(_, version)| version.expires <= now).map(|(key, _)| key.clone());
+        for playlist in over.collect::<Vec<_>>() {
+            self.forget(&playlist);
+        }
+        self.names.retain(|_, kept| match kept {
+            KeptName::Listed(expires, _) => *expires > now,
+            KeptName::Left(until) => *until > now,
+        });
+    }
+}

@@ -1,0 +1,236 @@
+//! Playlists that stay legal whatever their encoder does: what viewers are served, version after version, held against the rules.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::durable;
+use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use crate::programs::program;
+use crate::rules::{self, Rule};
+use crate::wire::Request;
+
+const NORMALISED: &str = "normalise = [\"live/\"]\n";
+
+fn segment(origin: &Origin, number: u64, run: &str) {
+    origin.store(&format!("live/v{number}.ts"), format!("segment {number} of run {run}"));
+}
+
+/// A playlist of the last few of these segments, as ffmpeg writes it.
+fn list(origin: &Origin, first: u64, last: u64) {
+    origin.store("live/p.m3u8", listing(first, last));
+}
+
+fn listing(first: u64, last: u64) -> String {
+    let first = first.max((last + 1).saturating_sub(4));
+    let lines: String = (first..=last).map(|number| format!("#EXTINF:2.000000,\nv{number}.ts\n")).collect();
+    format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n{lines}")
+}
+
+fn push(origin: &Origin, last: u64, run: &str) {
+    segment(origin, last, run);
+    list(origin, 0, last);
+}
+
+/// What a viewer is served, version after version.
+#[derive(Default)]
+struct Viewer {
+    versions: Vec<String>,
+}
+
+impl Viewer {
+    /// Looks; what has changed since the last look is legal, and all that is new in it can be read.
+    fn look(&mut self, origin: &Origin, playlist: &str) -> String {
+        let answer = origin.get(playlist);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let text = answer.text();
+        let before = self.versions.last().cloned().unwrap_or_default();
+        if text == before {
+            return text;
+        }
+        assert_eq!(rules::alone(&text), [], "{text}");
+        if !before.is_empty() {
+            let is_allowed = |rule| rule == Rule::Kind && before.contains("#EXT-X-ENDLIST");
+            let breaches: Vec<_> = rules::after(&before, &text).into_iter().filter(|breach| !is_allowed(breach.rule)).collect();
+            assert_eq!(breaches, [], "{text}\nafter\n{before}");
+        }
+        self.versions.push(text.clone());
+        text
+    }
+
+    /// The segments that it was shown, in their order, without gaps.
+    fn shown(&self) -> Vec<String> {
+        let mut shown: Vec<(u64, String)> = Vec::new();
+        for text in &self.versions {
+            let first =
+                text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:")).unwrap().parse::<u64>().unwrap();
+            for (number, uri) in (first..).zip(text.lines().filter(|line| !line.starts_with('#'))) {
+                if shown.last().is_none_or(|(last, _)| number > *last) {
+                    shown.push((number, uri.to_owned()));
+                }
+            }
+        }
+        shown.into_iter().map(|(_, uri)| uri).collect()
+    }
+}
+
+fn bytes_of(origin: &Origin, uri: &str) -> (u16, String) {
+    let answer = origin.get(&format!("live/{uri}"));
+    (answer.status, answer.text())
+}
+
+#[test]
+fn an_encoder_that_restarts_over_its_own_names_costs_a_discontinuity() {
+    let origin = Origin::start_with_settings(&format!("[namespaces.live-origin]\n{NORMALISED}"));
+    let mut viewer = Viewer::default();
+    for number in 0..6 {
+        push(&origin, number, "one");
+        viewer.look(&origin, "live/p.m3u8");
+    }
+    let before = viewer.look(&origin, "live/p.m3u8");
+    assert!(!before.contains("DISCONTINUITY\n") && before.matches("#EXTINF").count() == 4, "{before}");
+    let old: Vec<String> = before.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    // Its names come again with other bytes; the last of them before a playlist says so.
+    for number in 0..3 {
+        push(&origin, number, "two");
+        viewer.look(&origin, "live/p.m3u8");
+    }
+    segment(&origin, 5, "two");
+    let after = viewer.look(&origin, "live/p.m3u8");
+    assert_eq!(after.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{after}");
+    let (status, body) = bytes_of(&origin, &old[3]);
+    assert_eq!((status, &*body), (200, "segment 5 of run one"), "what was listed is what it was");
+    assert_eq!(bytes_of(&origin, "v5.ts").1, "segment 5 of run two", "the encoder's own name is the encoder's");
+    let head = Request::new("HEAD", origin.path(&format!("live/{}", old[3]))).bearer(&origin.player).send(origin.address);
+    assert_eq!((head.status, head.header("content-length")), (200, "20"));
+    // The encoder takes away what it lists no longer: viewers have not.
+    let listed: Vec<String> = after.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    for number in 0..6 {
+        let delete = Request::new("DELETE", origin.path(&format!("live/v{number}.ts"))).bearer(&origin.encoder);
+        assert_eq!(delete.send(origin.address).status, 204);
+    }
+    for uri in &listed {
+        assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} is listed");
+    }
+    assert_eq!(bytes_of(&origin, "v5.ts").0, 404);
+    let runs: Vec<String> = viewer.shown().iter().map(|uri| bytes_of(&origin, uri).1).collect();
+    let expected = (0..6).map(|number| format!("segment {number} of run one"));
+    let expected: Vec<String> = expected.chain((0..3).map(|number| format!("segment {number} of run two"))).collect();
+    assert_eq!(runs[runs.len() - 5..], expected[4..], "nothing twice, nothing left out");
+    assert!(origin.metric("springhead_normalised_total{namespace=\"live-origin\",what=\"restart\"}") >= 1.0);
+    // Looking back goes by the same names.
+    let window = Request::new("GET", format!("{}?last=10m", origin.path("live/p.m3u8"))).bearer(&origin.player);
+    let window = window.send(origin.address).text();
+    for uri in window.lines().filter(|line| !line.starts_with('#')) {
+        assert!(window.contains("#EXT-X-GAP") || bytes_of(&origin, uri).0 == 200, "{uri} of {window}");
+    }
+    assert!(window.contains(&listed[2]), "{window}");
+}
+
+#[test]
+fn what_comes_after_its_playlist_is_listed_when_it_is_here_and_what_never_comes_is_a_gap() {
+    let origin = Origin::start_with_settings(&format!("[namespaces.live-origin]\n{NORMALISED}"));
+    let mut viewer = Viewer::default();
+    push(&origin, 0, "one");
+    viewer.look(&origin, "live/p.m3u8");
+    list(&origin, 0, 1);
+    let text = viewer.look(&origin, "live/p.m3u8");
+    assert_eq!(text.matches("#EXTINF").count(), 1, "it is not here: {text}");
+    segment(&origin, 1, "one");
+    let text = viewer.look(&origin, "live/p.m3u8");
+    assert_eq!(text.matches("#EXTINF").count(), 2, "now it is, without another version: {text}");
+    // The next one never comes.
+    push(&origin, 3, "one");
+    let gap = || Some(viewer.look(&origin, "live/p.m3u8")).filter(|text| text.contains("#EXT-X-GAP"));
+    let text = eventually(Duration::from_secs(10), gap).expect("a later one is here");
+    assert!(text.ends_with(".ts\n") && text.matches("#EXTINF").count() == 4, "{text}");
+    // An older version changes nothing, and a playlist that can't be normalised is stored as it came.
+    origin.store("live/p.m3u8", listing(0, 1));
+    assert_eq!(viewer.look(&origin, "live/p.m3u8"), text);
+    assert!(origin.metric("springhead_normalised_total{namespace=\"live-origin\",what=\"back\"}") >= 1.0);
+    let ranges = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:5@0\nv0.ts\n";
+    origin.store("live/r.m3u8", ranges);
+    origin.store("other/p.m3u8", listing(0, 3));
+    assert_eq!((origin.get("live/r.m3u8").text(), origin.get("other/p.m3u8").text()), (ranges.to_owned(), listing(0, 3)));
+    let told = || origin.log().iter().any(|line| line["event"] == "not-normalised").then_some(());
+    assert!(eventually(Duration::from_secs(5), told).is_some());
+}
+
+#[test]
+fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
+    let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{NORMALISED}"));
+    let mut viewer = Viewer::default();
+    for number in 0..5 {
+        push(&origin, number, "one");
+        viewer.look(&origin, "live/p.m3u8");
+    }
+    // What is written behind is on the disk by then.
+    let is_written = || (origin.metric("springhead_durable_unwritten_objects{namespace=\"live-origin\"}") < 0.5).then_some(());
+    let _ = eventually(Duration::from_secs(10), is_written);
+    thread::sleep(Duration::from_secs(2));
+    origin.signal("KILL");
+    assert!(!origin.wait().success());
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
+    viewer.look(&origin, "live/p.m3u8");
+    // The encoder has been killed too, and begins again over its own names.
+    for number in 0..6 {
+        push(&origin, number, "two");
+        let text = viewer.look(&origin, "live/p.m3u8");
+        for uri in text.lines().filter(|line| !line.starts_with('#')) {
+            assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} of {text}");
+        }
+    }
+    assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
+}
+
+/// The test picture in real time, with a key frame each second, pushed as people do who count from 0 at each start.
+fn encoder(origin: &Origin, more: &str) -> Process {
+    let mut ffmpeg = program("ffmpeg");
+    ffmpeg.args("-nostdin -v error -re -f lavfi -i testsrc2=size=160x90:rate=10 -c:v libx264 -preset ultrafast".split(' '));
+    ffmpeg.args("-tune zerolatency -g 10 -keyint_min 10 -sc_threshold 0 -threads 1 -pix_fmt yuv420p".split(' '));
+    ffmpeg.args("-f hls -method PUT -hls_time 1 -hls_list_size 5 -hls_flags delete_segments".split(' '));
+    ffmpeg.args(more.split_whitespace());
+    ffmpeg.args(["-headers", &format!("Authorization: Bearer {}\r\n", origin.encoder)]);
+    ffmpeg.arg(format!("http://{}/cache/{NAMESPACE}/live/p.m3u8", origin.address));
+    Process(ffmpeg.stdout(Stdio::null()).spawn().unwrap())
+}
+
+/// Looks for so long, or until so many segments have been shown.
+fn watch(origin: &Origin, viewer: &mut Viewer, shown: usize) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < until && viewer.shown().len() < shown {
+        if origin.get("live/p.m3u8").status == 200 {
+            let text = viewer.look(origin, "live/p.m3u8");
+            let newest = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+            assert_eq!(origin.get(&format!("live/{newest}")).status, 200, "{newest} of {text}");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(viewer.shown().len() >= shown, "{:?}", viewer.versions.last());
+}
+
+#[test]
+fn a_real_encoder_is_killed_and_begins_again_from_its_first_name_in_each_container() {
+    for container in ["", "-hls_segment_type fmp4"] {
+        let origin = Origin::start_with_settings(&format!("[namespaces.live-origin]\n{NORMALISED}"));
+        let mut viewer = Viewer::default();
+        let first = encoder(&origin, container);
+        watch(&origin, &mut viewer, 5);
+        // As kill -9 does it.
+        drop(first);
+        let second = encoder(&origin, &format!("{container} -preset medium"));
+        let known = viewer.shown().len();
+        watch(&origin, &mut viewer, known + 4);
+        // As SIGTERM does it: a short segment and an end, which nobody sees who comes back soon.
+        let id = second.0.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let _third = encoder(&origin, container);
+        let known = viewer.shown().len();
+        watch(&origin, &mut viewer, known + 5);
+        let all = viewer.versions.concat();
+        assert!(!all.contains("#EXT-X-ENDLIST") && all.contains("#EXT-X-DISCONTINUITY\n"), "{all}");
+        let restarts = origin.metric("springhead_normalised_total{namespace=\"live-origin\",what=\"restart\"}");
+        assert!((1.5..2.5).contains(&restarts), "two restarts: {restarts}");
+    }
+}
