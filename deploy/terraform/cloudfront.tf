@@ -15,6 +15,9 @@ locals {
   # Written once: kept by their max-age. Tried in this order.
   segment_patterns = var.fragmented_mp4 ? ["*.ts", "*.mp4", "*.m4s"] : ["*.ts"]
 
+  # On every behaviour: one without it would be open.
+  viewer_functions = var.viewer_tokens ? [aws_cloudfront_function.viewers[0].arn] : []
+
   # Without these CloudFront keeps errors for 10 s whatever the origin says, which can outlast a live buffer.
   client_errors = [400, 403, 404, 405, 414, 416]
   server_errors = [500, 501, 502, 503, 504]
@@ -62,6 +65,23 @@ resource "aws_cloudfront_cache_policy" "playlists" {
   }
 }
 
+# What the function below looks up: viewer keys (k:KID) and revoked tokens (r:ID).
+resource "aws_cloudfront_key_value_store" "viewers" {
+  count   = var.viewer_tokens ? 1 : 0
+  name    = "${var.name}-viewers"
+  comment = "Viewer keys and revocations of Springhead"
+}
+
+resource "aws_cloudfront_function" "viewers" {
+  count                        = var.viewer_tokens ? 1 : 0
+  name                         = "${var.name}-viewers"
+  comment                      = "Checks the tokens of viewers and takes them off"
+  runtime                      = "cloudfront-js-2.0"
+  publish                      = true
+  key_value_store_associations = [aws_cloudfront_key_value_store.viewers[0].arn]
+  code                         = replace(file("${path.module}/../../config/cloudfront-viewer.js"), "NAMESPACE = 'live-origin'", "NAMESPACE = '${var.namespace}'")
+}
+
 resource "aws_cloudfront_distribution" "live" {
   comment         = "Live HLS from Springhead, namespace ${var.namespace}"
   enabled         = true
@@ -101,6 +121,14 @@ resource "aws_cloudfront_distribution" "live" {
     cache_policy_id          = var.cache_playlists ? aws_cloudfront_cache_policy.playlists[0].id : local.caching_disabled
     origin_request_policy_id = aws_cloudfront_origin_request_policy.playlists.id
     compress                 = true
+
+    dynamic "function_association" {
+      for_each = local.viewer_functions
+      content {
+        event_type   = "viewer-request"
+        function_arn = function_association.value
+      }
+    }
   }
 
   dynamic "ordered_cache_behavior" {
@@ -114,6 +142,14 @@ resource "aws_cloudfront_distribution" "live" {
       cache_policy_id          = local.caching_optimized
       origin_request_policy_id = local.forwarded
       compress                 = false
+
+      dynamic "function_association" {
+        for_each = local.viewer_functions
+        content {
+          event_type   = "viewer-request"
+          function_arn = function_association.value
+        }
+      }
     }
   }
 
@@ -126,6 +162,14 @@ resource "aws_cloudfront_distribution" "live" {
     cache_policy_id          = local.caching_disabled
     origin_request_policy_id = local.forwarded
     compress                 = false
+
+    dynamic "function_association" {
+      for_each = local.viewer_functions
+      content {
+        event_type   = "viewer-request"
+        function_arn = function_association.value
+      }
+    }
   }
 
   dynamic "custom_error_response" {
@@ -154,6 +198,11 @@ resource "aws_cloudfront_distribution" "live" {
   viewer_certificate {
     cloudfront_default_certificate = true
   }
+}
+
+output "viewer_store" {
+  description = "Where viewer keys and revocations go"
+  value       = one(aws_cloudfront_key_value_store.viewers[*].arn)
 }
 
 output "playlist_url" {

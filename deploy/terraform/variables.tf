@@ -74,9 +74,9 @@ variable "cache_playlists" {
 }
 
 variable "playlist_path_pattern" {
-  description = "Media playlists. Has to fit the base name in MediaLive's destination URL."
+  description = "Media playlists. Has to fit the base name in MediaLive's destination URL; begins with a star, because CloudFront chooses by the path as viewers ask, a token in it."
   type        = string
-  default     = "playlist_*.m3u8"
+  default     = "*playlist_*.m3u8"
 }
 
 variable "max_playlist_age" {
@@ -87,6 +87,12 @@ variable "max_playlist_age" {
 
 variable "fragmented_mp4" {
   description = "Whether there are behaviours for *.mp4 and *.m4s."
+  type        = bool
+  default     = false
+}
+
+variable "viewer_tokens" {
+  description = "true has each request checked for a viewer's token. player_api_key is then one made with --edge, the namespace has viewers.base_path \"/\", and the viewer key goes into the key-value store (docs/entitlements.md)."
   type        = bool
   default     = false
 }

@@ -13,7 +13,7 @@ FOLDER = ROOT / "deploy/terraform"
 TEMPLATE = ROOT / "config/cloudfront.yaml"
 # CloudFormation's parameters that have another form here.
 RENAMED = {"ForwardViewerHost": "forward_viewer_host", "PlaylistCaching": "cache_playlists", "OriginHttpPort": "origin_http_port",
-           "OriginHttpsPort": "origin_https_port", "FragmentedMp4": "fragmented_mp4"}
+           "OriginHttpsPort": "origin_https_port", "FragmentedMp4": "fragmented_mp4", "ViewerTokens": "viewer_tokens"}
 SAME = {"yes": True, "no": False, "disabled": False}
 
 
@@ -88,6 +88,17 @@ def behaviour(faults, about, template, terraform):
                          ("AllowedMethods", "allowed_methods"), ("CachedMethods", "cached_methods"), ("Compress", "compress"),
                          ("CachePolicyId", "cache_policy_id"), ("OriginRequestPolicyId", "origin_request_policy_id")]:
         equal(faults, f"{about} {theirs}", template[theirs], terraform.get(ours))
+
+
+    checked = [entry["function_association"] for entry in terraform.get("dynamic", []) if "function_association" in entry]
+    match template.get("FunctionAssociations"):
+        case ("If", ["CheckViewers", [{"EventType": event}], _]):
+            asked = [(block["for_each"], one(block["content"])["event_type"]) for block in checked]
+            if asked != [("${local.viewer_functions}", event)]:
+                faults.append(f"{about}: viewers are checked in CloudFormation, and here {checked}")
+        case other:
+            if other or checked:
+                faults.append(f"{about}: viewers are checked by {other} in CloudFormation, by {checked} here")
 
 
 def compare(template, parsed):
@@ -172,6 +183,12 @@ def main():
                 parsed.setdefault(kind, []).extend(entries)
     template = yaml.load(TEMPLATE.read_text(), Tagged)
     faults = compare(template, parsed)
+    (function,) = blocks(parsed, "resource", "aws_cloudfront_function", "viewers")
+    theirs = template["Resources"]["ViewerFunction"]["Properties"]["FunctionConfig"]
+    if function["runtime"] != theirs["Runtime"] or function["comment"] != theirs["Comment"]:
+        faults.append(f"the viewers' function is {function}")
+    if "NAMESPACE = 'live-origin'" not in (ROOT / "config/cloudfront-viewer.js").read_text():
+        faults.append("config/cloudfront-viewer.js has no namespace that could be put in")
     (parameter,) = blocks(parsed, "resource", "aws_ssm_parameter", "encoder_key")
     if f"put-parameter --name {parameter['name']} --type {parameter['type']}" not in (ROOT / "docs/medialive.md").read_text():
         faults.append(f"docs/medialive.md has another parameter than {parameter['name']}")
