@@ -1,5 +1,6 @@
 //! Logs: to stderr, from a thread of their own, so that a terminal or pipe that is stuck never holds up a request.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::PanicHookInfo;
@@ -16,6 +17,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::settings::{LogFormat, LogLevel};
+use crate::web::record::shown_line;
 
 /// Logging, while this or a clone of it lives: lines still queued are written when the last one is dropped.
 #[derive(Clone)]
@@ -73,15 +75,25 @@ impl<'a> MakeWriter<'a> for LogLines {
 
 impl io::Write for LogLine {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let told = told(line);
         if self.priority.is_empty() {
-            return self.writer.write(line);
+            self.writer.write_all(&told)?;
+        } else {
+            self.writer.write_all(&[self.priority.as_bytes(), &told].concat())?;
         }
-        self.writer.write_all(&[self.priority.as_bytes(), line].concat())?;
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+/// A line without any key in it: all floors log, and those below know of names, and of keys that stand in them, nothing.
+fn told(line: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(line).map(shown_line) {
+        Ok(Cow::Owned(hidden)) => Cow::Owned(hidden.into_bytes()),
+        Ok(Cow::Borrowed(_)) | Err(_) => Cow::Borrowed(line),
     }
 }
 
@@ -118,4 +130,19 @@ fn targets(level: LogLevel) -> Targets {
 fn panicked(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(place, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_has_a_key_in_it() {
+        let key = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ.eyJqdGkiOiJrMSIsInNjb3BlIjoiKiJ9.c2lnbmF0dXJlLXRoYXQtaXMtbG9uZw";
+        let line =
+            format!("{{\"level\":\"WARN\",\"message\":\"a durable tier does not take an object\",\"key\":\"live/{key}.ts\"}}\n");
+        let told = told(line.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&told), line.replace(&format!("{key}.ts"), "(hidden)"));
+        assert!(matches!(super::told(b"nothing to hide\n"), Cow::Borrowed(b"nothing to hide\n")));
+    }
 }

@@ -97,14 +97,30 @@ fn masked_name(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) {
         return Cow::Borrowed(text);
     }
-    hide(text, looks_like_token)
+    match without_ingest_passwords(text) {
+        Cow::Borrowed(text) => hide(text, looks_like_token),
+        Cow::Owned(text) => hide(&text, looks_like_token).into_owned().into(),
+    }
+}
+
+/// A line of the log, however long, in which anything may stand that somebody has called an object: keys, viewers' tokens and ingest
+/// credentials are hidden as in a [`name`], but for what only looks a little like one.
+pub(in crate::web) fn line(text: &str) -> Cow<'_, str> {
+    let is_token = |run: &str| run.len() >= JWT && run.contains("eyJ") || looks_like_cat(run);
+    match without_ingest_passwords(text) {
+        Cow::Borrowed(text) => hide(text, is_token),
+        Cow::Owned(text) => hide(&text, is_token).into_owned().into(),
+    }
 }
 
 fn masked_words(text: &str) -> Cow<'_, str> {
     if has_only_short_runs(text) && !text.bytes().any(|byte| matches!(byte, b'=' | b'@')) {
         return Cow::Borrowed(text);
     }
-    let text = without_user_info(text);
+    let text = match without_ingest_passwords(text) {
+        Cow::Borrowed(text) => without_user_info(text),
+        Cow::Owned(text) => without_user_info(&text).into_owned().into(),
+    };
     let named = match text {
         Cow::Borrowed(text) => without_named(text),
         Cow::Owned(text) => without_named(&text).into_owned().into(),
@@ -197,6 +213,31 @@ fn without_named(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// How long the id of a key is, in hexadecimal digits, and its ingest password, in base64url.
+const KEY_ID: usize = 16;
+const INGEST_PASSWORD: usize = 24;
+
+/// Hides the password of each `id:password` as an encoder is given it: typed into one field, it gets into a name or a product's.
+fn without_ingest_passwords(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let is_of_password = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let (mut out, mut copied) = (String::new(), 0);
+    for at in KEY_ID..bytes.len() {
+        let sign = match bytes[at] {
+            b':' => 1,
+            b'%' if bytes.get(at + 1..at + 3).is_some_and(|escape| escape.eq_ignore_ascii_case(b"3a")) => 3,
+            _ => continue,
+        };
+        let begins = at + sign;
+        let length = bytes[begins..].iter().take(INGEST_PASSWORD + 1).take_while(is_of_password).count();
+        if length == INGEST_PASSWORD && bytes[at - KEY_ID..at].iter().all(u8::is_ascii_hexdigit) {
+            out.extend([&text[copied..begins], HIDDEN]);
+            copied = begins + length;
+        }
+    }
+    if copied == 0 { Cow::Borrowed(text) } else { Cow::Owned(out + &text[copied..]) }
 }
 
 /// What user and password in a URL end before, at the latest.
@@ -300,6 +341,44 @@ mod tests {
     }
 
     #[test]
+    fn an_ingest_password_behind_its_id_is_hidden() {
+        let password = "Ab1-cD2_eF3gH4iJ5kL6mN7o";
+        for sign in [":", "%3A", "%3a"] {
+            let pair = format!("e370bb6371da9c5b{sign}{password}");
+            for text in [
+                pair.clone(),
+                format!("live/{pair}/a.ts"),
+                format!("{pair}@origin/a.ts"),
+                format!("\u{e4}{pair}\u{e4}"),
+                format!("{pair} {pair}"),
+            ] {
+                for shown in [words(&text), name(&text), line(&text), shown("user-agent", &text).into()] {
+                    assert!(!shown.contains(&password[1..]) && shown.contains("e370bb6371da9c5b"), "{text} -> {shown}");
+                }
+            }
+        }
+        for text in [
+            format!("e370bb6371da9c5b:{password}x"),
+            format!("e370bb6371da9c5:{password}"),
+            format!("channel-2026-01-02:{password}"),
+            "e370bb6371da9c5b:".to_owned(),
+        ] {
+            assert_eq!(name(&text), text);
+        }
+    }
+
+    #[test]
+    fn no_key_is_in_a_line_and_what_only_looks_like_one_is_left() {
+        let text = format!(
+            "{{\"message\":\"can't write\",\"key\":\"live/{KEY}/a.ts\",\"host\":\"a-long-name-of-a-bucket.a-long-name-of-a-zone.a-long-name-of-a-cloud\"}}"
+        );
+        let expected = text.replace(KEY, HIDDEN);
+        assert_eq!(line(&text), expected);
+        let long = format!("{}{KEY}", "x ".repeat(LONGEST));
+        assert!(line(&long).ends_with(&format!("x {HIDDEN}")), "however long it is");
+    }
+
+    #[test]
     fn every_user_of_a_text_is_hidden_in_one_pass() {
         assert_eq!(words("a://b/ http://u:p@h/x?y=ftp://v:q@i"), "a://b/ http://(hidden)@h/x?y=ftp://(hidden)@i");
         // So many that a call for each, or a copy of the rest for each, would be felt.
@@ -333,7 +412,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(text in any::<String>()) {
-            let _ = (words(&text), name(&text));
+            let _ = (words(&text), name(&text), line(&text));
         }
     }
 }
