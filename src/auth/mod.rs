@@ -9,6 +9,9 @@
 //!
 //! Viewers hold tokens of their own, which are no API keys and are never taken for one: [`viewer`].
 //!
+//! What comes in a header or URL is read in proportion to its length (`tests/costs`: "credentials", "digest"), and texts over a few kilobytes not at
+//! all; how many keys are tried for a proof that names none is rationed ([`verify`]).
+//!
 //! Invariants: a key string travels in a [`secret::Secret`], which never shows itself; a cached verdict never outlives an expiry,
 //! a revocation or a change of signing keys.
 

@@ -11,7 +11,7 @@ use crate::origin::fuzzing::Followed;
 /// What reads the input, and the input of a size.
 type Case = (&'static str, fn(&[u8]), fn(usize) -> String);
 
-const CASES: [Case; 36] = [
+const CASES: [Case; 38] = [
     ("repeated names", super::versions, |n| format!("{PLAYLIST}{}", "#EXTINF:2,\na.ts\n".repeat(n))),
     ("other names", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\n{}.ts\n"))),
     ("names by a cdn", super::versions, |n| format!("{PLAYLIST}{}", numbered(n, "#EXTINF:2,\nhttps://cdn.example/a/{}.ts\n"))),
@@ -42,6 +42,11 @@ const CASES: [Case; 36] = [
     ("digest", super::digest, |n| format!("username=\"e370bb6371da9c5b\", nonce=\"{}\"", "n".repeat(4 * n))),
     ("credentials", super::credentials, |n| "eyJ.".repeat(10 * n)),
     ("rewriting", super::rewrite, |n| format!("#EXTM3U\n{}", "a.ts?token=1&x=2\n".repeat(n / 4))),
+    ("definitions", super::rewrite, |n| {
+        let both = "#EXT-X-DEFINE:NAME=\"v{}\",VALUE=\"a\"\n#EXTINF:2,\na.ts?token={$v{}}&_gda_={$w}\n#EXT-X-DEFINE:NAME=\"w\",VALUE=\"b\"\n";
+        numbered(n / 8, both)
+    }),
+    ("a definition", super::rewrite, |n| format!("#EXT-X-DEFINE:{}\n", "NAME=\"a\",VALUE=\"b?c\",".repeat(n / 4))),
     ("settings", super::settings, |n| numbered(n / 8, "[namespaces.n{}]\nhot_capacity = \"1MiB\"\n")),
     ("recording", super::recording, |n| format!("{PLAYLIST}{}#EXT-X-ENDLIST\n", numbered(n / 4, "#EXTINF:2,\n{}/a.ts\n"))),
     ("media", super::playlist, |n| {

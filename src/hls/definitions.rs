@@ -13,12 +13,13 @@ use super::playlist::attributes::attributes;
 use super::playlist::is_reference;
 
 const TAG: &str = "#EXT-X-DEFINE:";
+/// There is to be one: of more than these nobody takes the last.
+const NAMES: usize = 4;
 
-/// What URIs have variables for.
+/// The variables that URIs have as credentials.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
-    /// The variable, the parameter whose value it is, and whether that leads elsewhere.
-    references: HashSet<(String, String, bool)>,
+    credentials: HashSet<String>,
 }
 
 impl Definitions {
@@ -33,16 +34,17 @@ impl Definitions {
         line.starts_with(TAG)
     }
 
-    /// Takes note of what a URI refers to.
-    pub(super) fn referred_to_by(&mut self, uri: &str) {
+    /// Takes note of the variables that a URI has as the value of a parameter which is dropped, if it says anything.
+    pub(super) fn referred_to_by(&mut self, uri: &str, drop: &impl Fn(&Parameter<'_>) -> bool) {
         if !uri.contains("{$") {
             return;
         }
-        let references = RefCell::new(&mut self.references);
+        let credentials = RefCell::new(&mut self.credentials);
         let note = |parameter: &Parameter<'_>| {
-            if is_reference(&parameter.value) {
-                let variable = parameter.value[2..parameter.value.len() - 1].to_owned();
-                references.borrow_mut().insert((variable, parameter.name.to_string(), parameter.elsewhere));
+            let Some(variable) = parameter.value.strip_prefix("{$").and_then(|name| name.strip_suffix('}')) else { return false };
+            let said = Parameter { value: Cow::Borrowed("x"), is_definition: true, ..parameter.clone() };
+            if is_reference(&parameter.value) && drop(&said) {
+                credentials.borrow_mut().insert(variable.to_owned());
             }
             false
         };
@@ -57,16 +59,14 @@ impl Definitions {
         drop: &impl Fn(&Parameter<'_>) -> bool,
     ) -> Vec<(Range<usize>, Option<String>)> {
         let list = &line[TAG.len()..];
-        let names: Vec<&str> = attributes(list).filter(|(attribute, _)| *attribute == "NAME").map(|(_, name)| name).collect();
+        let names = attributes(list).filter(|(attribute, _)| *attribute == "NAME").map(|(_, name)| name);
+        let names: Vec<&str> = names.take(NAMES).collect();
         let is_secret = |value: &str| {
-            let is = |name: &str, elsewhere: bool| {
-                drop(&Parameter { name: Cow::Borrowed(name), value: form(value), elsewhere, is_definition: true })
+            let is = |name: &str| {
+                drop(&Parameter { name: Cow::Borrowed(name), value: form(value), elsewhere: false, is_definition: true })
             };
-            let is_referred_to = |variable: &str| {
-                let of_it = self.references.iter().filter(|(known, ..)| *known == variable);
-                of_it.into_iter().any(|(_, parameter, elsewhere)| is(parameter, *elsewhere))
-            };
-            names.is_empty() && is("", false) || names.iter().any(|name| is(name, false) || is_referred_to(name))
+            let is_credential = |name: &str| self.credentials.contains(name) && !value.is_empty() && !is_reference(value);
+            names.is_empty() && is("") || names.iter().any(|name| is(name) || is_credential(name))
         };
         let left = |value: &str| {
             let uri = strip_uri(value, users, drop).map_or(Cow::Borrowed(value), Cow::Owned);

@@ -45,7 +45,7 @@ pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>
     let lines = || places(bytes, |byte| matches!(byte, b'\n' | b'\r')).map(|line| trim(bytes, line));
     let mut definitions = Definitions::default();
     if defines() {
-        let mut refer = |place: Range<usize>| text(place).into_iter().for_each(|uri| definitions.referred_to_by(uri));
+        let mut refer = |place: Range<usize>| text(place).into_iter().for_each(|uri| definitions.referred_to_by(uri, &drop));
         lines().for_each(|line| playlist_places(bytes, line, &mut refer));
     }
     for line in lines() {
@@ -53,9 +53,11 @@ pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>
         let definition = text(line.clone()).filter(|line| Definitions::is_one(line));
         let values = definition.map(|line| definitions.values(line, users, &drop)).unwrap_or_default();
         let mut found: Vec<_> = values.iter().filter_map(|(place, left)| Some((at(place), left.clone()?))).collect();
+        let mut rest = values.iter().map(|(place, _)| at(place)).peekable();
         playlist_places(bytes, line.clone(), &mut |place| {
-            let is_value = |(value, _): &(Range<usize>, _)| at(value).start < place.end && place.start < at(value).end;
-            if !values.iter().any(is_value) {
+            // Both come in their order.
+            while rest.next_if(|value| value.end <= place.start).is_some() {}
+            if rest.peek().is_none_or(|value| value.start >= place.end) {
                 found.extend(stripped(place));
             }
         });

@@ -2,7 +2,8 @@
 //! what is broken.
 //!
 //! Invariant: total, and cheap. Any bytes are read once and to their end, in pieces of any size, and what is kept of them meanwhile is
-//! bounded: a packet, or a `moof` or `moov` of at most [`iso::LONGEST`] bytes. The pieces may be cut anywhere: the facts are the same.
+//! bounded: a packet, or a `moof` or `moov` of at most [`iso::LONGEST`] bytes. The pieces may be cut anywhere: the facts are the same. What it takes
+//! is in proportion to the bytes that pass (`tests/costs`: "programs", "fragments"), and no table or box makes it look at any of them again.
 
 mod iso;
 mod pictures;
