@@ -185,6 +185,10 @@ impl KeyWatch {
         if now.records != self.known.records {
             self.verifier.enroll(now.records.iter().map(|known| known.key.clone()));
         }
+        if now.unread != self.known.unread {
+            let stems = now.unread.iter().filter_map(|(file, _)| file.file_stem()?.to_str());
+            self.verifier.know_unread(stems.filter_map(|stem| KeyId::parse(stem).ok()).collect());
+        }
         self.known = now;
     }
 

@@ -79,6 +79,12 @@ pub enum KeyError {
         "the user name is the id of a readwrite key, but the password is not its ingest password: see 'springhead keys inspect'"
     )]
     IngestPassword,
+    /// A password of a key whose record can't be read here. Whether it is good is not known.
+    #[error(
+        "the record of its key can't be read here, so that its ingest password is not known: did a newer Springhead write it? The log says \
+         which file, and why"
+    )]
+    UnreadRecord,
     /// Digest, with the name and password of nobody on record.
     #[error(
         "these Digest credentials fit no key on record here: they take a key id and its ingest password, or an API key that was \

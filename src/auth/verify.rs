@@ -36,6 +36,8 @@ pub struct Verifier {
     ring: ArcSwap<KeyRing>,
     revoked: ArcSwap<HashSet<KeyId>>,
     roster: ArcSwap<Roster>,
+    /// The keys whose records can't be read.
+    unread: ArcSwap<HashSet<KeyId>>,
     // Held while the signing keys or the roster, which is made from them, change.
     changing: Mutex<()>,
     nonces: Nonces,
@@ -67,6 +69,7 @@ impl Verifier {
             ring: ArcSwap::from_pointee(ring),
             revoked: ArcSwap::default(),
             roster: ArcSwap::default(),
+            unread: ArcSwap::default(),
             changing: Mutex::default(),
             epoch: AtomicU64::new(0),
             memory: (0..SHARDS).map(|_| shard()).collect(),
@@ -117,6 +120,7 @@ impl Verifier {
         match self.roster.load().by_password(user, password) {
             Some((key, true)) => self.in_force(key),
             Some((_, false)) => Err(KeyError::IngestPassword),
+            None if self.is_unread(user) => Err(KeyError::UnreadRecord),
             None => Err(KeyError::Malformed),
         }
     }
@@ -143,6 +147,7 @@ impl Verifier {
         let named = roster.by_named_proof(&answer.user, &self.search.proved(&answer.user, asked.peer), &proof);
         let key = match named {
             Some(key) => key,
+            None if self.is_unread(&answer.user) => return Err(KeyError::UnreadRecord),
             None if !self.search.may_try(asked.peer, roster.len()) => return Err(KeyError::StaleNonce),
             None => roster.by_proof(&proof).ok_or(KeyError::UnknownDigest)?,
         };
@@ -182,6 +187,17 @@ impl Verifier {
         let _changing = self.changing.lock();
         self.roster.store(Arc::new(Roster::new(&self.ring.load(), keys)));
         self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// These keys are on record, and their records can't be read: who comes with one's id and a password is told that nobody knows.
+    pub fn know_unread(&self, ids: HashSet<KeyId>) {
+        self.unread.store(Arc::new(ids));
+    }
+
+    /// Whether a user name is the id of such a key, and one that has not been revoked.
+    fn is_unread(&self, user: &str) -> bool {
+        let unread = self.unread.load();
+        !unread.is_empty() && KeyId::parse(user).is_ok_and(|id| unread.contains(&id) && !self.revoked.load().contains(&id))
     }
 
     /// The ids of the signing keys in force, the one that signs first.

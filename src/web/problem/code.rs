@@ -142,6 +142,10 @@ codes! {
         "Turn off compression of uploads in the encoder: a body comes with Content-Length or plain chunked."
     TooManyHarvests "too-many-harvests" 503 Retry::After(30), "Too many harvests wait":
         "Order it again when one of those that run is over."
+    KeyUnread "key-unread" 503 Retry::After(5), "The key's record can't be read":
+        "The client sends a key's id and a password, and the key's record in the data directory can't be read: the log names the file and says \
+         why. One that a newer Springhead has written is good again when that one runs; until then give the client the API key itself, which \
+         needs no record."
     RateLimited "rate-limited" 503 Retry::After(1), "The namespace's rate is used up":
         "The namespace's rate of requests or bytes is used up, and the encoder tries again by itself. If that lasts, raise \
          write_requests_per_second or write_bytes_per_second (read_… for readers) of the namespace, or find out who sends so much: the \
@@ -206,7 +210,7 @@ impl Code {
     /// Whether it says that somebody was not let in, and not that something was not there.
     #[must_use]
     pub fn is_about_access(self) -> bool {
-        matches!(self, Self::UnknownNamespace | Self::UnknownHost | Self::ForeignOrigin | Self::Forbidden)
+        matches!(self, Self::UnknownNamespace | Self::UnknownHost | Self::ForeignOrigin | Self::Forbidden | Self::KeyUnread)
             || self.is_about_viewer()
             || self.status() == http::StatusCode::UNAUTHORIZED
     }

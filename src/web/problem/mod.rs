@@ -271,6 +271,12 @@ impl Problem {
                 "the Digest credentials are right, but made with a nonce that is no longer good: make them anew with that of this answer",
                 Some(error.to_string()),
             ),
+            // Nobody knows, and that passes: never a 4xx, on which encoders give up for good.
+            Denied::Invalid(error @ KeyError::UnreadRecord) => {
+                let detail = "the record of this key can't be read on this server, so that its password is not known: the server's log says \
+                              why. The API key itself needs no record";
+                return Self::new(Code::KeyUnread, detail).with_inner(error.to_string());
+            }
             Denied::Invalid(error) => (
                 Code::BadCredentials,
                 "the API key or password is not accepted: it may be cut off, expired, revoked or from another server; the server's log \
