@@ -104,7 +104,7 @@ impl Unread {
             }
             Self::HeadTooLarge => {
                 "the request has more than 100 headers, or its request line and headers are larger than 32 KiB: a proxy in between may \
-                 add too many or too long ones"
+                 add too many or too long ones; or its Content-Length is a number that no length is"
             }
             Self::ClearInTls => {
                 "the client speaks HTTP in clear on a port of TLS: give it an https:// address, or the port of listen"
