@@ -100,7 +100,7 @@ impl LogSink {
 
 /// A file, and the older ones it has been: `access.log`, `access.log.1`, `access.log.2`, the last the oldest.
 #[derive(Debug)]
-struct Rotated {
+pub(super) struct Rotated {
     path: PathBuf,
     limit: u64,
     keep: u64,
@@ -109,12 +109,14 @@ struct Rotated {
 }
 
 impl Rotated {
-    fn open(path: &Path, limit: u64, keep: u64) -> io::Result<Self> {
+    /// Opens it, to be added to; it is changed for a new one before it is larger than `limit` bytes, and `keep` older ones stay.
+    pub(super) fn open(path: &Path, limit: u64, keep: u64) -> io::Result<Self> {
         let (file, size) = open(path)?;
         Ok(Self { path: path.to_owned(), limit, keep, file, size })
     }
 
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Adds whole lines.
+    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         self.follow()?;
         let mut rest = lines;
         while !rest.is_empty() {
@@ -138,6 +140,25 @@ impl Rotated {
             }
         }
         Ok(())
+    }
+
+    /// The last lines of all files, the newest first.
+    pub(super) fn last_lines(&self, limit: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        for number in 0..=self.keep {
+            let path = if number == 0 { self.path.clone() } else { self.numbered(number) };
+            let text = fs::read_to_string(path).unwrap_or_default();
+            lines.extend(text.lines().rev().take(limit - lines.len()).map(str::to_owned));
+            if lines.len() == limit {
+                break;
+            }
+        }
+        lines
+    }
+
+    /// Waits until what was written is on stable storage.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     fn numbered(&self, number: u64) -> PathBuf {
@@ -201,6 +222,8 @@ mod tests {
         log.write(&[b'x'; 99]).unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(read("access.log"), "x".repeat(99), "a line is not cut, and what is there is added to");
+        assert_eq!(log.last_lines(3), ["x".repeat(99).as_str(), line(14).trim_end(), line(13).trim_end()]);
+        assert_eq!(log.last_lines(100).len(), 7);
         assert_eq!(read("access.log.1"), (12..15).map(line).collect::<String>());
         assert_eq!(read("access.log.2"), (9..12).map(line).collect::<String>());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use super::check::CheckArgs;
-use super::place::{PlaceArgs, load, named};
+use super::place::{PlaceArgs, load, load_all, named};
 use super::settings::{Overrides, SHIPPED, Settings};
-use super::{Failure, check, doctor, generate, harvest, health, keys, print, serve, size, token};
+use super::{Failure, check, console, doctor, generate, harvest, health, keys, print, serve, size, token};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -37,6 +37,11 @@ enum Command {
     Doctor(DoctorArgs),
     /// Copy a window of a stream to a folder or bucket, as a recording that needs no server. Run again, it copies what is missing.
     Harvest(harvest::HarvestRequest),
+    /// Print a link that signs in at the console of the server on this data directory: once, within two minutes.
+    Console {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
     /// Write what packages carry beside the program: manual pages, or completions.
@@ -164,6 +169,8 @@ struct CreateArgs {
 enum RoleArg {
     Readonly,
     Readwrite,
+    Viewer,
+    Operator,
     Admin,
     Vendor,
 }
@@ -268,8 +275,9 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
     match command {
         Command::Serve(ServeArgs { settings }) => {
             let (file, overrides) = settings.read(leaf(&matches));
-            serve::run(Box::new(move || load(file.as_deref(), &overrides)))
+            serve::run(Box::new(move || load_all(file.as_deref(), &overrides)))
         }
+        Command::Console { place } => console::run(&place.load(leaf(&matches))?),
         Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
         Command::Doctor(args) => doctor::run(doctor::DoctorRequest {
             base: args.base,
@@ -300,6 +308,8 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
                 role: match args.role {
                     RoleArg::Readonly => Role::Readonly,
                     RoleArg::Readwrite => Role::Readwrite,
+                    RoleArg::Viewer => Role::Viewer,
+                    RoleArg::Operator => Role::Operator,
                     RoleArg::Admin => Role::Admin,
                     RoleArg::Vendor => Role::Vendor,
                 },

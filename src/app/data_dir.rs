@@ -12,20 +12,25 @@
 //! - `lock`: held by the server that runs on the directory.
 //! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
 //! - `history/`: what playlists have listed; see [`super::history_log`].
+//! - `tickets/<hash>`: an empty file for each printed link that signs in at the console: who can make one may do everything anyway. The
+//!   hash is that of the ticket, so that who reads the folder can't follow a link. The server removes it as it is followed.
+//! - `audit/`: who changed what by the admin API; `events/`: what has happened to streams.
+//! - `namespaces/NAME.toml`: the rules of a namespace that the admin API has made; see [`super::namespaces`].
 //!
 //! Invariant: files here belong to the directory's owner, whoever writes them. A key that root makes beside the service's user works.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::kept;
 use crate::auth::grant::{KeyId, Role};
 use crate::auth::key::KeyRing;
 use crate::auth::signing::{SigningKey, random};
@@ -55,6 +60,9 @@ pub(super) struct KeyRecord {
     pub(super) edge: bool,
     pub(super) issued_at: String,
     pub(super) expires_at: Option<String>,
+    /// When a key that was replaced by another one ends, before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) retires_at: Option<String>,
 }
 
 /// The form of key records. Those of before it was written down have none.
@@ -103,7 +111,8 @@ impl DataDir {
                 )
             })?;
             if directory != self.path {
-                self.hand_over(&File::open(&directory)?).with_context(|| format!("can't make {}", directory.display()))?;
+                kept::hand_over(&self.path, &File::open(&directory)?)
+                    .with_context(|| format!("can't make {}", directory.display()))?;
             }
         }
         Ok(())
@@ -112,24 +121,6 @@ impl DataDir {
     /// Whether there is such a directory.
     pub(super) fn exists(&self) -> bool {
         self.path.is_dir()
-    }
-
-    /// Gives what was written here to the directory's owner.
-    ///
-    /// # Errors
-    /// When that is somebody else and this user may give nothing away.
-    fn hand_over(&self, file: &File) -> io::Result<()> {
-        let (owner, ours) = (fs::metadata(&self.path)?, file.metadata()?);
-        if owner.uid() == ours.uid() {
-            return Ok(());
-        }
-        fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| {
-            let (uid, place) = (owner.uid(), self.path.display());
-            io::Error::new(
-                error.kind(),
-                format!("{place} belongs to the user with the id {uid}: run this as that user, or as root"),
-            )
-        })
     }
 
     /// Takes the directory for this server alone, as long as the file is open, also past a kill. `None` when another server has it.
@@ -174,6 +165,36 @@ impl DataDir {
     /// Where the histories of playlists are kept.
     pub(super) fn histories(&self) -> PathBuf {
         self.path.join("history")
+    }
+
+    /// Where it is written down who changed what.
+    pub(super) fn audit(&self) -> PathBuf {
+        self.path.join("audit")
+    }
+
+    /// Makes a folder for the owner alone.
+    pub(super) fn make_folder(&self, folder: &Path) -> anyhow::Result<()> {
+        kept::make_folder(&self.path, folder).with_context(|| format!("can't make {}", folder.display()))
+    }
+
+    /// Where it is written down what has happened to streams.
+    pub(super) fn events(&self) -> PathBuf {
+        self.path.join("events")
+    }
+
+    /// The record of one key.
+    pub(super) fn record_of(&self, key_id: &str) -> anyhow::Result<KeyRecord> {
+        let path = self.keys().join(format!("{key_id}.json"));
+        read_record(&path)
+            .map_err(|(_, error)| anyhow::anyhow!("{error}"))
+            .with_context(|| format!("can't read {}", path.display()))
+    }
+
+    /// Puts a record in place of the one there is.
+    pub(super) fn put_record(&self, record: &KeyRecord) -> anyhow::Result<()> {
+        let path = self.keys().join(format!("{}.json", record.key_id));
+        let text = serde_json::to_string_pretty(&RecordFile { format: RECORD_FORMAT, record })?;
+        self.replace(&path, &format!("{text}\n")).with_context(|| format!("can't write {}", path.display()))
     }
 
     fn keys(&self) -> PathBuf {
@@ -329,16 +350,14 @@ impl DataDir {
         Ok(ids)
     }
 
-    /// Writes a file of this directory in place of what there is, whole or not at all, for the directory's owner.
-    pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let next = path.with_file_name(format!(".next-{:032x}", u128::from_le_bytes(random())));
-        self.keep_new(&next, text)?;
-        fs::rename(&next, path)
+    /// Writes a file of this directory, whole or not at all, and never over another, for the directory's owner.
+    pub(super) fn keep_new(&self, path: &Path, text: &str) -> io::Result<()> {
+        kept::keep_new(&self.path, path, text)
     }
 
-    /// Writes a file of this directory, as [`write_new`] does, for the directory's owner.
-    pub(super) fn keep_new(&self, path: &Path, text: &str) -> io::Result<()> {
-        write(path, text, |file| self.hand_over(file))
+    /// The same in place of the one there is.
+    pub(super) fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        kept::replace(&self.path, path, text)
     }
 }
 
@@ -359,31 +378,4 @@ fn read_record(path: &Path) -> Result<KeyRecord, (io::ErrorKind, String)> {
         return Ok(record);
     }
     Err(no_record(format!("the record of that key is {name}, and no other file is: remove this one")))
-}
-
-/// Writes a file that only its owner can read, whole or not at all, and never over another.
-pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    write(path, text, |_| Ok(()))
-}
-
-fn write(path: &Path, text: &str, prepare: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    // A random name: process ids are the same in every container that shares a volume.
-    let draft = path.with_file_name(format!(".draft-{:032x}", u128::from_le_bytes(random())));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        prepare(&file)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A link fails where a rename would overwrite; some network file systems have none.
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists || path.exists() => {
-                Err(io::ErrorKind::AlreadyExists.into())
-            }
-            Err(_) => fs::rename(&draft, path),
-            linked => linked,
-        }
-    };
-    let written = write();
-    let _ = fs::remove_file(&draft);
-    written
 }

@@ -25,6 +25,8 @@ const WARN_EVERY: Duration = Duration::from_secs(86_400);
 struct WatchedKey {
     label: Option<String>,
     key: Verified,
+    /// When it ends, because another one has taken its place.
+    retires: Option<WallTime>,
 }
 
 /// What the data directory says of keys.
@@ -37,8 +39,8 @@ struct KeyFiles {
 }
 
 impl KeyFiles {
-    /// Looks again. Records are read only when one has come, gone or changed.
-    fn read(data: &DataDir, known: &Self) -> anyhow::Result<Self> {
+    /// Looks again at `wall`. Records are read only when one has come, gone or changed.
+    fn read(data: &DataDir, known: &Self, wall: WallTime) -> anyhow::Result<Self> {
         // Before the records: one that comes in between is found by the next look.
         let stamp = data.records_stamp()?;
         let (records, unread) = if stamp == known.stamp {
@@ -48,14 +50,25 @@ impl KeyFiles {
             let (mut records, mut unread) = (Vec::new(), found.unread);
             for record in found.read {
                 let (label, id) = (record.label.clone(), record.key_id.clone());
+                let retires = record.retires_at.as_deref().and_then(WallTime::parse);
                 match read_record(record) {
-                    Some(key) => records.push(WatchedKey { label, key }),
+                    Some(key) => records.push(WatchedKey { label, key, retires }),
                     None => unread.push((PathBuf::from(format!("{id}.json")), "it makes no sense".to_owned())),
                 }
             }
             (Arc::new(records), Arc::new(unread))
         };
-        Ok(Self { revoked: data.revoked()?, stamp, records, unread })
+        let mut revoked = data.revoked()?;
+        let is_due = |known: &&WatchedKey| known.retires.is_some_and(|at| at <= wall);
+        for WatchedKey { key, .. } in records.iter().filter(is_due) {
+            let id = &key.grant.key_id;
+            // For good, and for those who only look at the files. Where that can't be written it is refused all the same.
+            if !revoked.contains(id) {
+                let _ = data.revoke(id);
+                revoked.insert(id.clone());
+            }
+        }
+        Ok(Self { revoked, stamp, records, unread })
     }
 
     fn label(&self, id: &KeyId) -> &str {
@@ -170,7 +183,7 @@ impl KeyWatch {
     /// When they can't be read: a server that does not know what is revoked does not start.
     pub(super) fn begin(data: DataDir, verifier: Arc<Verifier>, metrics: Arc<Metrics>, clock: Clock) -> anyhow::Result<Self> {
         let nothing = KeyFiles::default();
-        let known = KeyFiles::read(&data, &nothing)?;
+        let known = KeyFiles::read(&data, &nothing, clock.wall())?;
         known.tell_unread(&nothing);
         let mut new = Self { data, verifier, metrics, clock, known: nothing, announced: Announced::default() };
         new.put_in_force(known);
@@ -196,7 +209,7 @@ impl KeyWatch {
     fn announce(&mut self) {
         let (wall, now) = (self.clock.wall(), self.clock.now());
         let mut shown = Vec::new();
-        for (WatchedKey { label, key }, end) in self.known.ends() {
+        for (WatchedKey { label, key, .. }, end) in self.known.ends() {
             let (key_id, role) = (&key.grant.key_id, key.grant.role.as_str());
             let (label, ends) = (label.as_deref().unwrap_or_default(), rfc3339(end));
             match self.announced.due(key_id, end, wall, now) {
@@ -225,8 +238,8 @@ impl KeyWatch {
         loop {
             self.announce();
             tokio::time::sleep(EVERY).await;
-            let (reader, before) = (self.data.clone(), self.known.clone());
-            match tokio::task::spawn_blocking(move || KeyFiles::read(&reader, &before)).await {
+            let (reader, before, wall) = (self.data.clone(), self.known.clone(), self.clock.wall());
+            match tokio::task::spawn_blocking(move || KeyFiles::read(&reader, &before, wall)).await {
                 Ok(Ok(now)) => {
                     trouble = false;
                     now.tell_changes(&self.known);

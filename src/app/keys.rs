@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::data_dir::{DataDir, KeyRecord, write_new};
+use super::data_dir::{DataDir, KeyRecord};
+use super::kept::write_new;
 use super::settings::Settings;
 use super::{Failure, complain, exposure, print};
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
@@ -74,10 +75,13 @@ struct Inspected {
 /// Makes a key.
 pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage(format!("error: {message}"));
-    if request.namespaces.is_empty() && request.role != Role::Admin {
+    let looks_after = request.role.includes(Role::Viewer);
+    if request.namespaces.is_empty() && !looks_after {
         return Err(usage("name the namespace the key is for with --namespace NAME, or '*' for all".to_owned()));
     }
-    let names = request.namespaces.iter().map(String::as_str);
+    // Who looks on in no namespace in particular does so in all.
+    let all = (request.namespaces.is_empty() && looks_after && request.role != Role::Admin).then_some("*");
+    let names = request.namespaces.iter().map(String::as_str).chain(all);
     let scope = Scope::parse(names).map_err(|error| usage(format!("--namespace: {error}")))?;
     let lifetime = match request.expires.as_str() {
         "never" => None,
@@ -160,6 +164,7 @@ pub(super) fn issue(
         edge: spec.is_edge,
         issued_at: rfc3339(issued.issued),
         expires_at: spec.expires.map(rfc3339),
+        retires_at: None,
     };
     data.record(&record)?;
     let KeySpec { role, scope, is_edge, expires, .. } = spec;
@@ -247,13 +252,14 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
             let ingest = if usable { Ingest::of(&ring, &grant, &signing_key) } else { None };
             let record = KeyRecord {
                 key_id: grant.key_id.to_string(),
-                label: on_record.and_then(|record| record.label),
+                label: on_record.as_ref().and_then(|record| record.label.clone()),
                 namespaces: grant.scope.names(),
                 prefix: grant.prefix,
                 role: grant.role,
                 edge: grant.is_edge,
                 issued_at: rfc3339(issued),
                 expires_at: expires.map(rfc3339),
+                retires_at: on_record.and_then(|record| record.retires_at),
             };
             Inspected { status, reason, ingest, record: Some(record) }
         }
@@ -389,6 +395,7 @@ mod tests {
             edge: false,
             issued_at: "2026-01-01T00:00:00Z".to_owned(),
             expires_at: Some("2026-01-31T00:00:00Z".to_owned()),
+            retires_at: None,
         };
         let read = read_record(record.clone()).unwrap();
         assert_eq!((rfc3339(read.issued), read.expires.map(rfc3339)), (record.issued_at.clone(), record.expires_at.clone()));

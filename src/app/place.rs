@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::args::{ArgMatches, Args, ValueSource};
-use super::settings::{Given, Overrides, Settings};
+use super::settings::{Given, Loaded, Overrides, Settings};
 
 /// Where keys are kept: as for `serve`, so that both find the same ones.
 #[derive(Debug, Default, Args)]
@@ -26,7 +26,12 @@ impl PlaceArgs {
 
 /// Reads settings.
 pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Settings, Failure> {
-    Settings::load(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
+    load_all(path, overrides).map(|loaded| loaded.settings)
+}
+
+/// The same, with where each was said.
+pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Failure> {
+    Settings::load_all(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
 }
 
 /// The name under which a value was given: the flag's or the variable's.

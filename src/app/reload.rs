@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::data_dir::DataDir;
 use super::resources::Resources;
-use super::settings::{SettingChange, Settings};
+use super::settings::{Loaded, MadeNamespaces, SettingChange, SettingPlaces, Settings};
 use super::telemetry::Logs;
 use super::{Failure, viewer_key};
 use crate::auth::verify::Verifier;
@@ -14,12 +14,18 @@ use crate::origin::Origin;
 use crate::web::{Limits, Web};
 
 /// Reads the settings as at the start: the same file, flags and environment.
-pub(super) type Load = Box<dyn Fn() -> Result<Settings, Failure> + Send + Sync>;
+pub(super) type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send + Sync>;
 
 /// The parts that settings reach, and the settings in force.
 pub(super) struct Reloader {
     pub(super) load: Load,
     pub(super) settings: Settings,
+    /// Where each was said.
+    pub(super) places: SettingPlaces,
+    /// The namespaces that the admin API has made.
+    pub(super) made: MadeNamespaces,
+    /// What waits for the next start.
+    pub(super) waiting: Vec<SettingChange>,
     pub(super) origin: Origin,
     pub(super) web: Web,
     pub(super) logs: Logs,
@@ -38,37 +44,43 @@ fn in_both(name: &str, one: &Settings, other: &Settings) -> bool {
 }
 
 impl Reloader {
-    /// Reads the settings again. Wrong ones change nothing at all.
-    pub(super) fn reload(&mut self) {
+    /// Reads the settings again: what differs now. Wrong ones change nothing at all.
+    ///
+    /// # Errors
+    /// What is wrong with them, which is in the log as well.
+    pub(super) fn reload(&mut self) -> Result<Vec<SettingChange>, Vec<String>> {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.notify_one();
         self.reload_signing_keys();
         let _ = self.reload_viewer_keys(false);
         let new = match (self.load)() {
-            Ok(mut new) => {
+            Ok(Loaded { settings: mut new, places, made, .. }) => {
                 for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
                     tracing::warn!("{said}");
                 }
+                (self.places, self.made) = (places, made);
                 new
             }
             Err(Failure::Usage(faults)) => {
                 for fault in faults.lines() {
                     tracing::error!(fault, "the settings are not reloaded: what was in force stays");
                 }
-                return;
+                return Err(faults.lines().map(str::to_owned).collect());
             }
             Err(Failure::Failed(error)) => {
                 tracing::error!(error = format!("{error:#}"), "the settings are not reloaded: what was in force stays");
-                return;
+                return Err(vec![format!("{error:#}")]);
             }
-            Err(Failure::Told) => return,
+            Err(Failure::Told) => return Err(Vec::new()),
         };
         // Before the settings are in force that turn viewers on.
         if viewer_key::is_needed(&new) && self.web.viewers().key_ids().is_empty() && !self.reload_viewer_keys(true) {
             tracing::error!("the settings are not reloaded: what was in force stays");
-            return;
+            return Err(vec!["the viewers' keys can't be read: the log says which".to_owned()]);
         }
         let changes = new.changes_since(&self.settings);
+        let all = changes.clone();
+        self.waiting = changes.iter().filter(|change| !change.is_live()).cloned().collect();
         self.logs.set_level(new.log_level);
         self.web.set_limits(limits(&new));
         self.origin.configure(new.namespaces.clone(), new.max_in_flight);
@@ -92,6 +104,7 @@ impl Reloader {
         tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");
         // What waits for a restart is compared with what is in force, not with what was read last.
         self.settings.take_live(new);
+        Ok(all)
     }
 
     /// Reads the viewer keys again, or makes the first one where that is asked for. Of no use, and nothing changes. Says whether they

@@ -13,13 +13,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
+use super::controls::ServerControls;
 use super::data_dir::DataDir;
+use super::event_log::EventLog;
 use super::harvest::Jobs;
 use super::key_watch::KeyWatch;
 use super::listeners::Listeners;
 use super::reload::{Load, Reloader, limits};
 use super::resources::Resources;
-use super::settings::Settings;
+use super::settings::{Loaded, MADE_FOLDER, Settings};
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
@@ -33,6 +35,7 @@ use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::origin::Origin;
+use crate::web::admin::events::EventRing;
 use crate::web::{Web, admin};
 
 /// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included.
@@ -49,14 +52,15 @@ const HOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(load: Load) -> Result<(), Failure> {
-    let mut settings = load().map_err(|failure| match failure {
+    let mut loaded = load().map_err(|failure| match failure {
         Failure::Usage(faults) => Failure::Usage(format!("{faults}; nothing was started")),
         failed => failed,
     })?;
+    let settings = &mut loaded.settings;
     let logs = Logs::start(settings.log_format, settings.log_level);
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    for said in Resources::read(&settings.data_dir).fit(&mut settings) {
+    for said in Resources::read(&settings.data_dir).fit(settings) {
         tracing::warn!("{said}");
     }
     let traces = Traces::start(settings.otlp_endpoint.as_deref())?;
@@ -67,7 +71,7 @@ pub(super) fn run(load: Load) -> Result<(), Failure> {
     let encoders = encoders.context("can't start the encoders' runtime")?;
     // What goes wrong with the last traces is logged, too.
     let until_the_end = logs.clone();
-    let served = runtime.block_on(serve(settings, load, logs, traces.as_ref(), encoders.handle().clone()));
+    let served = runtime.block_on(serve(loaded, load, logs, traces.as_ref(), encoders.handle().clone()));
     // A stuck file system must not keep a drained server from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     encoders.shutdown_background();
@@ -120,7 +124,7 @@ async fn shrug(mut signal: Signal, name: &'static str) {
 /// Serves until it is told to stop. Says whether everything that was answered is where the settings have it: what is not, and why, is in
 /// the log.
 async fn serve(
-    settings: Settings,
+    loaded: Loaded,
     load: Load,
     logs: Logs,
     traces: Option<&Traces>,
@@ -129,12 +133,19 @@ async fn serve(
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
+    let Loaded { settings, mut places, mut made, declares } = loaded;
     if let Some(said) = check::harvest_folder(&settings) {
         tracing::warn!("{said}");
     }
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
     hold(&data, settings.reuse_port)?;
+    if !declares && keep_built_in(&data, &settings) {
+        // From now on they have a place, where the admin API can change them.
+        if let Ok(again) = load() {
+            (places, made) = (again.places, again.made);
+        }
+    }
     stamp::leave(&data);
     let ring = data.key_ring(true)?;
     let viewer_keys = viewer_key::load(&data, ring.ids(), viewer_key::is_needed(&settings))?;
@@ -155,7 +166,7 @@ async fn serve(
     for exposure in exposure::of(&data) {
         tracing::warn!("{exposure}");
     }
-    let places = data.clone();
+    let folder = data.clone();
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
     let keys = keys.context("can't read the keys and revocations")?;
@@ -182,7 +193,9 @@ async fn serve(
     }
 
     tokio::spawn(sweep(origin.clone()));
-    tokio::spawn(streams::watch(origin.clone(), webhooks));
+    let events = Arc::new(EventRing::default());
+    let event_log = EventLog::start(&folder, Arc::clone(&events))?;
+    tokio::spawn(streams::watch(origin.clone(), webhooks, event_log));
     tokio::spawn(keys.watch());
     tokio::spawn(revocations.clone().watch(web.clone()));
     let tls = certificates.as_ref().map(Certificates::tls);
@@ -199,14 +212,31 @@ async fn serve(
     let admin_address = admin_listener.local_addr()?;
     let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     addresses.push(admin_address);
-    if let Err(error) = places.listens(&addresses) {
+    if let Err(error) = folder.listens(&addresses) {
         tracing::warn!(%error, "can't write down where this server listens: 'springhead health' goes by the settings alone");
     }
     let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
     let shared = Arc::new(harvests.clone());
     let revokes = viewer_revocations::running(revocations, web.clone());
-    let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone() };
-    let admin = tokio::spawn(admin::serve(admin_listener, web.clone(), rules, shared, revokes, stop_admin.clone()));
+    let of = |scheme: &str, listeners: &[TcpListener]| -> Vec<String> {
+        let ports = listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.port()));
+        ports.map(|port| format!("{scheme}://*:{port}")).collect()
+    };
+    // What is pasted into an encoder had better be encrypted, where that is offered.
+    let data_listeners = [of("https", &tls_listeners), of("http", &listeners)].concat();
+    let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone(), data_listeners };
+    let drain = Arc::new(Notify::new());
+    let (controls, mut errands) = ServerControls::new(folder.clone(), Arc::clone(&drain))?;
+    // On a thread of its own: it answers while readers take all processors, and takes none from them.
+    let admin_runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
+    let (admin_socket, admin_web, stopped) = (admin_listener.into_std()?, web.clone(), stop_admin.clone());
+    let behind = admin::Behind { harvests: shared, controls: Arc::new(controls), revokes, events };
+    let admin = tokio::task::spawn_blocking(move || {
+        admin_runtime.block_on(async move {
+            let listener = TcpListener::from_std(admin_socket)?;
+            admin::serve(listener, admin_web, rules, behind, stopped).await
+        })
+    });
     let mut servers = tokio::task::JoinSet::new();
     let secured = tls_listeners.into_iter().map(|listener| (listener, tls.clone()));
     for (listener, tls) in listeners.into_iter().map(|listener| (listener, None)).chain(secured) {
@@ -235,11 +265,14 @@ async fn serve(
     let mut reloader = Reloader {
         load,
         settings,
+        places,
+        made,
+        waiting: Vec::new(),
         origin: origin.clone(),
         web: web.clone(),
         logs,
         certificates: look_now,
-        data: places,
+        data: folder,
         verifier,
     };
     loop {
@@ -247,9 +280,12 @@ async fn serve(
             () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => break,
             _ = signals.hang_up.recv() => {
                 supervisor::reloading();
-                reloader.reload();
+                // What is wrong is in the log.
+                let _ = reloader.reload();
                 supervisor::ready();
             }
+            Some(errand) = errands.recv() => tokio::task::block_in_place(|| errand(&mut reloader)),
+            () = drain.notified() => break,
         }
     }
     tracing::info!("draining: no new connections; requests in flight may end");
@@ -280,7 +316,8 @@ async fn serve(
         None => tracing::warn!(objects, bytes, "told twice: stopping at once; what waits for a durable tier still is not kept"),
     }
     stop_admin.cancel();
-    admin.abort();
+    // It ends by itself, and the process does not wait for it.
+    drop(admin);
     Ok(objects == 0)
 }
 
@@ -308,6 +345,26 @@ fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<()> {
         drop(held);
     });
     Ok(())
+}
+
+/// Writes down the namespaces that are built in, at the first start of a server that has declared none: so they can be changed and
+/// removed, and do not come back then. Whether it was done.
+fn keep_built_in(data: &DataDir, settings: &Settings) -> bool {
+    let folder = settings.data_dir.join(MADE_FOLDER);
+    if folder.is_dir() {
+        return false;
+    }
+    let text = "# Built in; the admin API changes it.\n";
+    let kept = data.make_folder(&folder).and_then(|()| {
+        for name in settings.namespaces.keys() {
+            data.replace(&folder.join(format!("{name}.toml")), text)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = &kept {
+        tracing::warn!(error = format!("{error:#}"), "the built-in namespaces can't be changed by the admin API");
+    }
+    kept.is_ok()
 }
 
 /// Brings back the memory of expired objects, in small steps, so that reads and writes go on in between.

@@ -7,7 +7,8 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::data_dir::{DataDir, write_new};
+use super::data_dir::DataDir;
+use super::kept::write_new;
 
 /// The form of everything in the directory together: raised when any of it takes one that the version before does not read.
 const FORM: u32 = 1;

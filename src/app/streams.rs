@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::event_log::EventLog;
 use super::webhooks::Webhooks;
 use crate::origin::{Event, Origin};
 use crate::web::record::shown;
@@ -11,7 +12,7 @@ use crate::web::record::shown;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Goes on until the runtime ends.
-pub(super) async fn watch(origin: Origin, webhooks: Webhooks) {
+pub(super) async fn watch(origin: Origin, webhooks: Webhooks, events: EventLog) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -20,6 +21,7 @@ pub(super) async fn watch(origin: Origin, webhooks: Webhooks) {
             let event = without_keys(event);
             log(&event);
             webhooks.send(&event);
+            events.tell(&event);
         }
     }
 }

@@ -16,7 +16,11 @@ pub enum Role {
     Readonly,
     /// Reads, writes and deletes objects: for encoders, which read back what they wrote.
     Readwrite,
-    /// Uses the admin API, and touches no object.
+    /// Looks on: sees on the admin listener how the server and its streams are, in the namespaces it is for.
+    Viewer,
+    /// Looks after streams: that, and orders recordings and removes objects there.
+    Operator,
+    /// Looks after the server: that in all namespaces, and changes namespaces, keys and settings.
     Admin,
     /// Has viewers' tokens made and ended by the admin API, and does nothing else.
     Vendor,
@@ -96,7 +100,7 @@ impl Grant {
     fn may(&self, action: Action) -> bool {
         match (self.role, action) {
             (Role::Readonly | Role::Readwrite, Action::Read) | (Role::Readwrite, Action::Write) => true,
-            (Role::Readonly, Action::Write) | (Role::Admin | Role::Vendor, _) => false,
+            (Role::Readonly, Action::Write) | (Role::Viewer | Role::Operator | Role::Admin | Role::Vendor, _) => false,
         }
     }
 
@@ -107,6 +111,24 @@ impl Grant {
             Scope::Every => true,
             Scope::Only(list) => list.contains(namespace),
         }
+    }
+
+    /// Whether the holder looks after this namespace, or looks on.
+    #[must_use]
+    pub fn oversees(&self, namespace: &Namespace) -> bool {
+        self.role == Role::Admin || self.role.includes(Role::Viewer) && self.sees(namespace)
+    }
+
+    /// What who looks after this namespace does there with an object, as one of those who use it would: looking on allows to read,
+    /// operating to write. An object key's prefix holds here as well.
+    #[must_use]
+    pub fn in_person(&self, action: Action, namespace: &Namespace) -> Option<Self> {
+        let (needed, role) = match action {
+            Action::Read => (Role::Viewer, Role::Readonly),
+            Action::Write => (Role::Operator, Role::Readwrite),
+        };
+        let may = self.role.includes(needed) && self.oversees(namespace);
+        may.then(|| Self { role, scope: Scope::Only(vec![namespace.clone()]), ..self.clone() })
     }
 
     fn covers(&self, key: &Key) -> bool {
@@ -175,9 +197,34 @@ impl Role {
         match self {
             Self::Readonly => "readonly",
             Self::Readwrite => "readwrite",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
             Self::Admin => "admin",
             Self::Vendor => "vendor",
         }
+    }
+
+    /// The role of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Readonly, Self::Readwrite, Self::Viewer, Self::Operator, Self::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == name)
+    }
+
+    /// Whether who looks after the server in this role may do what takes the other one. The roles of those who use objects include none
+    /// and are in none.
+    #[must_use]
+    pub const fn includes(self, needed: Self) -> bool {
+        const fn rank(role: Role) -> u8 {
+            match role {
+                Role::Readonly | Role::Readwrite | Role::Vendor => 0,
+                Role::Viewer => 1,
+                Role::Operator => 2,
+                Role::Admin => 3,
+            }
+        }
+        rank(needed) > 0 && rank(self) >= rank(needed)
     }
 }
 
@@ -197,7 +244,13 @@ mod tests {
     #[test]
     fn a_role_limits_the_verb() {
         let object = object("live", "a.ts");
-        for (role, read, write) in [(Role::Readonly, true, false), (Role::Readwrite, true, true), (Role::Admin, false, false)] {
+        for (role, read, write) in [
+            (Role::Readonly, true, false),
+            (Role::Readwrite, true, true),
+            (Role::Viewer, false, false),
+            (Role::Operator, false, false),
+            (Role::Admin, false, false),
+        ] {
             let grant = grant(role, &["live"], None);
             assert_eq!(grant.allows(Action::Read, &object), read, "{role:?}");
             assert_eq!(grant.allows(Action::Write, &object), write, "{role:?}");
@@ -220,5 +273,35 @@ mod tests {
         }
         let every = grant(Role::Readonly, &["one", "*"], None);
         assert!(every.allows(Action::Read, &object("not-made-yet", "a.ts")));
+    }
+
+    #[test]
+    fn who_looks_after_a_namespace_reads_there_and_removes_by_his_role() {
+        let (live, other) = (Namespace::parse("live").unwrap(), Namespace::parse("other").unwrap());
+        for (role, sees, reads, writes) in [
+            (Role::Readonly, false, false, false),
+            (Role::Readwrite, false, false, false),
+            (Role::Vendor, false, false, false),
+            (Role::Viewer, true, true, false),
+            (Role::Operator, true, true, true),
+            (Role::Admin, true, true, true),
+        ] {
+            let grant = grant(role, &["live"], Some("show/"));
+            assert_eq!(grant.oversees(&live), sees, "{role:?}");
+            assert_eq!(grant.oversees(&other), role == Role::Admin, "{role:?}");
+            let may = |action, namespace: &Namespace| {
+                let key = object(namespace.as_str(), "show/a.ts");
+                grant.in_person(action, namespace).is_some_and(|grant| grant.allows(action, &key))
+            };
+            assert_eq!((may(Action::Read, &live), may(Action::Write, &live)), (reads, writes), "{role:?}");
+            assert_eq!(may(Action::Write, &other), role == Role::Admin, "{role:?}");
+            assert!(
+                !grant.in_person(Action::Read, &live).is_some_and(|grant| grant.allows(Action::Read, &object("live", "b.ts")))
+            );
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+        }
+        let roles = [Role::Readonly, Role::Readwrite, Role::Viewer, Role::Operator, Role::Admin];
+        let included = |role: Role| roles.iter().filter(|needed| role.includes(**needed)).count();
+        assert_eq!(roles.map(included), [0, 0, 1, 2, 3]);
     }
 }

@@ -155,7 +155,9 @@ pub(super) enum Purpose {
     Nonce,
 }
 
-pub(super) fn sha256(text: &[u8]) -> [u8; 32] {
+/// SHA-256.
+#[must_use]
+pub fn sha256(text: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, text).as_ref());
     hash
@@ -167,7 +169,8 @@ pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).map(char::from).collect()
 }

@@ -175,6 +175,12 @@ impl Verifier {
         }
     }
 
+    /// Whether a key is on the revocation list.
+    #[must_use]
+    pub fn is_revoked(&self, id: &KeyId) -> bool {
+        self.revoked.load().contains(id)
+    }
+
     /// Puts a new revocation list in force; when this returns, no key on it is accepted any more.
     pub fn revoke(&self, ids: HashSet<KeyId>) {
         self.revoked.store(Arc::new(ids));

@@ -145,7 +145,22 @@ impl Traffic {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn bytes(&self) -> (u64, u64) {
+    /// How many requests were answered, and how many of these with an error.
+    #[must_use]
+    pub fn answered(&self) -> (u64, u64) {
+        let (mut all, mut failed) = (0, 0);
+        for (index, count) in self.requests.iter().enumerate() {
+            let count = count.load(Ordering::Relaxed);
+            let status = STATUSES[index / OUTCOMES.len() % STATUSES.len()];
+            all += count;
+            failed += if status >= 400 { count } else { 0 };
+        }
+        (all, failed)
+    }
+
+    /// Body bytes that were sent, and those that came.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
         (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) deltas: Arc<Deltas>,
     pub(super) editions: Arc<Editions>,
     pub(super) public: Arc<Public>,
+    /// Held by who goes through all of its objects.
+    pub(super) listing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

@@ -13,6 +13,7 @@ pub mod cold;
 mod growing;
 mod hot;
 mod in_flight;
+mod page;
 mod pieces;
 mod pinned;
 #[cfg(test)]
@@ -34,8 +35,9 @@ pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::order::OPENED_WITHIN;
 pub use hot::{HotNamespace, Published, Removal, Usage};
 pub use in_flight::InFlightLimit;
+pub use page::NamePage;
 pub use pinned::is_given_up;
-pub use tier::{Ack, ColdHit, OpenCold, Options, Tier, Want};
+pub use tier::{Ack, ColdHit, KeptBelow, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
 use crate::metrics::{DurableMetrics, Metrics, NamespaceMetrics};
@@ -217,6 +219,31 @@ impl DurableTier {
     #[must_use]
     pub fn newest_segments(&self, count: usize) -> Vec<(Key, WallTime)> {
         self.0.as_ref().map(|tier| tier.newest_segments(count)).unwrap_or_default()
+    }
+
+    /// Shows each object that it is known to hold.
+    pub fn each(&self, see: impl FnMut(&Key, &KeptBelow)) {
+        if let Some(tier) = &self.0 {
+            tier.each(see);
+        }
+    }
+
+    /// What is known of one without asking.
+    #[must_use]
+    pub fn kept(&self, key: &Key) -> Option<KeptBelow> {
+        self.0.as_ref().and_then(|tier| tier.kept(key))
+    }
+
+    /// How many objects it holds, and their bytes.
+    #[must_use]
+    pub fn held(&self) -> (u64, u64) {
+        self.0.as_ref().map_or((0, 0), Tier::held)
+    }
+
+    /// Whether all that it holds is known.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        self.0.as_ref().is_none_or(Tier::knows_all)
     }
 
     /// Waits until it may serve. Cancel-safe.

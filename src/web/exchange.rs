@@ -44,8 +44,8 @@ pub(super) struct Exchange<'a> {
 pub(super) enum Asked<'a> {
     /// To do this with what the URL names.
     Of(Action, &'a Resource<'a>),
-    /// To look after the server.
-    Admin,
+    /// To look after the server, in this role.
+    Oversight(Role),
     /// To have viewers' tokens of this namespace made and ended.
     Viewers(&'a Namespace),
 }
@@ -111,6 +111,16 @@ impl<'a> Exchange<'a> {
         self.by_key(asked, |_| true)
     }
 
+    /// Asks who is there that looks after the server in this role.
+    pub(super) fn oversight(&self, role: Role) -> Result<Arc<Grant>, Problem> {
+        self.by_key(Asked::Oversight(role), |_| true)
+    }
+
+    /// Asks who is there that has viewers' tokens of this namespace made and ended.
+    pub(super) fn vendor(&self, namespace: &Namespace) -> Result<Arc<Grant>, Problem> {
+        self.by_key(Asked::Viewers(namespace), |_| true)
+    }
+
     fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
         self.namespace.as_ref().and_then(NamespaceHandle::policy)
     }
@@ -158,7 +168,7 @@ impl<'a> Exchange<'a> {
                 })
             }
             Asked::Viewers(namespace) => authorize(verifier, self.parts, peer, &[], false, |grant| grant.vends(namespace)),
-            Asked::Admin => authorize(verifier, self.parts, peer, &[], false, |grant| grant.role == Role::Admin),
+            Asked::Oversight(role) => authorize(verifier, self.parts, peer, &[], false, |grant| grant.role.includes(role)),
         };
         let grant = granted.map_err(|denied| {
             if let (Asked::Of(Action::Write, Resource::Object(target)), Denied::NoCredentials) = (asked, &denied) {
@@ -169,14 +179,14 @@ impl<'a> Exchange<'a> {
             {
                 self.context.record.refused_key(key_id);
             }
-            Problem::denied(&denied, verifier, matches!(asked, Asked::Admin | Asked::Viewers(_)))
+            Problem::denied(&denied, verifier, matches!(asked, Asked::Oversight(_) | Asked::Viewers(_)))
         })?;
         self.context.record.authorized(&grant);
         match asked {
             Asked::Of(Action::Write, Resource::Object(target)) => self.web.inner.challenges.answered(peer, &target.object),
-            Asked::Admin if grant.role != Role::Admin => return Err(Problem::no_administrator()),
+            Asked::Oversight(role) if !grant.role.includes(role) => return Err(Problem::lacks_role(role)),
             Asked::Viewers(namespace) if !grant.vends(namespace) => return Err(Problem::no_vendor()),
-            Asked::Of(..) | Asked::Admin | Asked::Viewers(_) => {}
+            Asked::Of(..) | Asked::Oversight(_) | Asked::Viewers(_) => {}
         }
         Ok(grant)
     }

@@ -257,10 +257,10 @@ fn the_admin_listener_speaks_of_itself() {
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port()));
     let administrator = &origin.administrator;
     for (request, status, words) in [
-        (Request::new("GET", "/").bearer(administrator), 404, "/v1/streams"),
-        (Request::new("GET", "/v1/stream").bearer(administrator), 404, "/v1/harvest"),
+        (Request::new("GET", "/nothing").bearer(administrator), 404, "/v1/openapi.json"),
+        (Request::new("GET", "/v1/nothing").bearer(administrator), 404, "/v1/openapi.json"),
         (Request::new("GET", "/metrics"), 401, "admin_api_key.json"),
-        (Request::new("GET", "/metrics").bearer(&origin.player), 403, "role admin"),
+        (Request::new("GET", "/metrics").bearer(&origin.player), 403, "role viewer"),
         (Request::new("POST", "/v1/streams").bearer(administrator), 405, "GET, HEAD"),
     ] {
         let answer = request.send(at);

@@ -14,6 +14,7 @@ mod webhooks;
 mod wire;
 
 mod access;
+mod admin_api;
 mod attacks;
 mod begun_anew;
 mod caches;
@@ -22,6 +23,7 @@ mod cli;
 mod cloud;
 mod cold;
 mod conformance;
+mod console;
 mod dash;
 mod dashboard;
 mod digest;

@@ -66,7 +66,9 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
     let role = match claims.role {
         Some(Role::Readonly) => "readonly",
         Some(Role::Readwrite) => "readwrite",
-        Some(Role::Admin) => return Finding::failure(STEP, "this is an admin key: it reaches no objects", make("readonly")),
+        Some(Role::Viewer | Role::Operator | Role::Admin) => {
+            return Finding::failure(STEP, "this is an admin key: it reaches no objects", make("readonly"));
+        }
         Some(Role::Vendor) => return Finding::failure(STEP, "this is a vendor key: it reaches no objects", make("readonly")),
         None => "of no known role",
     };

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,8 @@ struct Inner {
     turns: Semaphore,
     stop: CancellationToken,
     ordered: AtomicU64,
+    /// Where they run: those who order them have a thread of their own, which is to have time for them.
+    runtime: Option<Handle>,
 }
 
 /// One harvest.
@@ -103,7 +106,8 @@ impl Jobs {
     pub(in crate::app) fn new(origin: Origin, places: HarvestSettings, access: Access) -> Self {
         let turns = Semaphore::new(AT_ONCE);
         let (jobs, stop, ordered) = (Mutex::default(), CancellationToken::new(), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { origin, places, access, jobs, turns, stop, ordered }) }
+        let runtime = Handle::try_current().ok();
+        Self { inner: Arc::new(Inner { origin, places, access, jobs, turns, stop, ordered, runtime }) }
     }
 
     /// Ends all of them. What they have copied stays.
@@ -135,7 +139,11 @@ impl Harvests for Jobs {
             }
         }
         let (inner, ordered) = (Arc::clone(&self.inner), Arc::clone(&job));
-        tokio::spawn(async move { inner.carry_out(&ordered).await });
+        let work = async move { inner.carry_out(&ordered).await };
+        match &self.inner.runtime {
+            Some(runtime) => drop(runtime.spawn(work)),
+            None => drop(tokio::spawn(work)),
+        }
         Ok(job.progress())
     }
 

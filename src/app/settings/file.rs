@@ -122,6 +122,24 @@ pub(super) fn read(text: &str, name: &str, places: &mut SettingPlaces, faults: &
     settings
 }
 
+/// The text of a file that holds the rules of one namespace: its settings, and whether its hot capacity is left to the machine.
+pub(super) fn read_made(
+    text: &str,
+    name: &str,
+    namespace: &Namespace,
+    places: &mut SettingPlaces,
+    faults: &mut Vec<SettingFault>,
+) -> (NamespacePolicy, bool) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let lines = LineStarts::of(text, name);
+    for error in errors {
+        let at = error.span().map_or_else(|| name.to_owned(), |span| lines.place(span.start));
+        faults.push(SettingFault::new(at, error.message()));
+    }
+    let path = format!("namespaces.{namespace}.");
+    policy(Section { path, table: table.get_ref(), known: Vec::new(), lines: &lines, places, faults })
+}
+
 /// A namespace's settings, and whether its hot capacity is left to the machine.
 fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
     let mut policy = NamespacePolicy::default();

@@ -5,6 +5,7 @@
 mod auto;
 mod fault;
 mod file;
+mod made;
 mod overrides;
 mod places;
 mod render;
@@ -19,13 +20,15 @@ use std::time::Duration;
 pub use self::auto::Auto;
 use self::auto::MAX_IN_FLIGHT;
 pub(super) use self::fault::{SettingChange, SettingFault, SettingFaults};
+pub(super) use self::made::{FOLDER as MADE_FOLDER, MadeNamespaces};
 pub(super) use self::overrides::{Given, Overrides};
-use self::places::SettingPlaces;
+pub(super) use self::places::SettingPlaces;
 pub(super) use self::values::AccessLogOutput;
 use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::NamespacePolicy;
 use crate::store::Readers;
+use crate::web::admin::controls::SettingReport;
 use crate::web::{ConnectionLimits, Timeouts};
 
 /// The settings file as shipped: every key with its default.
@@ -74,6 +77,16 @@ pub struct Settings {
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
     /// What is left to the machine: the values are the most it gets.
     pub auto: Auto,
+}
+
+/// Settings, and where they are from.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) settings: Settings,
+    pub(super) places: SettingPlaces,
+    pub(super) made: MadeNamespaces,
+    /// A settings file, a flag or a variable names namespaces.
+    pub(super) declares: bool,
 }
 
 /// TLS listeners and what they present. Without a listener there is no TLS.
@@ -165,8 +178,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the file, if one is named, and lays the overrides over it.
+    /// Reads the settings, as [`Self::load_all`] does.
+    #[cfg(test)]
     pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, SettingFaults> {
+        Self::load_all(path, overrides).map(|loaded| loaded.settings)
+    }
+
+    /// Reads the file, if one is named, and lays the overrides over it; then come the namespaces that were made.
+    pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, SettingFaults> {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
         let mut settings = Self::default();
         if let Some(path) = path {
@@ -177,8 +196,49 @@ impl Settings {
         }
         let from_file = path.is_some();
         settings.lay_over(overrides, from_file, &mut places, &mut faults);
+        let declares = places.get("namespaces").is_some() || !overrides.namespaces.is_empty();
+        let made = settings.take_made(declares, &mut places, &mut faults);
         settings.check_whole(&places, &mut faults);
-        if faults.is_empty() { Ok(settings) } else { Err(SettingFaults(faults)) }
+        if faults.is_empty() { Ok(Loaded { settings, places, made, declares }) } else { Err(SettingFaults(faults)) }
+    }
+
+    /// What is wrong with the text of a settings file, each fault with its line.
+    pub(super) fn faults_of(text: &str) -> Vec<String> {
+        let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
+        file::read(text, "settings", &mut places, &mut faults).check_whole(&places, &mut faults);
+        faults.iter().map(|SettingFault { place, message }| format!("{place}: {message}")).collect()
+    }
+
+    /// What is wrong with the rules of a namespace that is to be made.
+    pub(super) fn faults_of_made(name: &Namespace, text: &str, max_in_flight: u64) -> Vec<String> {
+        let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
+        let (policy, _) = file::read_made(text, "rules", name, &mut places, &mut faults);
+        whole::check_namespace(name, &policy, max_in_flight, &places, &mut faults);
+        faults.iter().map(|SettingFault { place, message }| format!("{place}: {message}")).collect()
+    }
+
+    /// Every rule of a namespace in force, as JSON says it.
+    pub(super) fn rules_of(&self, name: &Namespace) -> serde_json::Map<String, serde_json::Value> {
+        let values = render::values(self);
+        let quoted = [format!("namespaces.{name}."), format!("namespaces.\"{name}\".")];
+        let rules = values.iter().filter_map(|(key, value)| {
+            let rule = quoted.iter().find_map(|of| key.strip_prefix(of.as_str()))?;
+            Some((rule.to_owned(), serde_json::from_str(value).ok()?))
+        });
+        rules.collect()
+    }
+
+    /// Every setting in force.
+    pub(super) fn reports(&self, places: &SettingPlaces) -> Vec<SettingReport> {
+        let (values, defaults) = (render::values(self), render::values(&Self::default()));
+        let report = |(key, value): (String, String)| {
+            let change = SettingChange { key, from: Some(value), to: Some(String::new()) }.masked();
+            let is_live = change.is_live();
+            let SettingChange { key, from, .. } = change;
+            let place = places.get(&key.replace('"', "")).map(str::to_owned);
+            SettingReport { default: defaults.get(&key).cloned(), value: from.unwrap_or_default(), place, is_live, key }
+        };
+        values.into_iter().map(report).collect()
     }
 
     /// What differs from older settings: each key with its old and its new value.

@@ -95,6 +95,7 @@ impl Settings {
             let most = NamespacePolicy::default().hot_capacity;
             match (Namespace::parse(name), capacity.map(|capacity| size_or(capacity, most)).transpose()) {
                 (Ok(name), Ok(bytes)) => {
+                    places.note(format!("namespaces.{name}"), &given.name);
                     if capacity.is_some() {
                         places.note(format!("namespaces.{name}.hot_capacity"), &given.name);
                     }

@@ -26,12 +26,17 @@ impl LineStarts {
 
 /// The place of each setting that was said: a line of the file, a flag, or a variable.
 #[derive(Debug, Default)]
-pub(super) struct SettingPlaces(BTreeMap<String, String>);
+pub(in crate::app) struct SettingPlaces(BTreeMap<String, String>);
 
 impl SettingPlaces {
     /// Takes note of where a setting was said last: a flag lies over the file.
     pub(super) fn note(&mut self, key: impl Into<String>, place: impl Into<String>) {
         self.0.insert(key.into(), place.into());
+    }
+
+    /// Where a setting was said, if it was.
+    pub(in crate::app) fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
     }
 
     /// A fault of a setting, at its place. Where it was not said itself, at that of the first of the others that was: they are what

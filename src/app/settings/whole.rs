@@ -28,7 +28,8 @@ impl Settings {
                 }
             }
         }
-        if self.namespaces.is_empty() {
+        // Where none is declared, all that were made may have been removed again.
+        if self.namespaces.is_empty() && places.get("namespaces").is_some() {
             fault("namespaces", &[], "there is none, so nothing could be stored".to_owned());
         }
         for (key, limit) in
@@ -65,7 +66,7 @@ impl Settings {
     }
 }
 
-fn check_namespace(
+pub(super) fn check_namespace(
     name: &Namespace,
     policy: &NamespacePolicy,
     max_in_flight: u64,

@@ -43,6 +43,7 @@ mod state;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod turns;
 mod understood;
 
@@ -58,6 +59,7 @@ pub use self::event::Event;
 pub use self::histories::HistoryLog;
 pub use self::known::FactsReport;
 pub use self::report::{RenditionReport, StreamReport};
+pub use self::timeline::{RenditionTimeline, SegmentTile};
 
 #[cfg(any(test, fuzzing))]
 pub(super) use self::numbered::found_by;

@@ -12,6 +12,7 @@
 
 pub(super) mod entry;
 mod ledger;
+mod listed;
 mod made;
 mod map;
 pub(super) mod order;

@@ -5,9 +5,11 @@
 //! once in its class's order of age.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use ahash::RandomState;
 
+use super::listed::KeptBelow;
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
@@ -38,6 +40,12 @@ pub(super) struct Slot {
 /// What a version takes in the tier.
 pub(super) fn cost(entry: &Entry) -> u64 {
     entry.body.len() as u64 + OVERHEAD
+}
+
+impl From<&Slot> for KeptBelow {
+    fn from(slot: &Slot) -> Self {
+        Self { length: slot.length, kind: slot.kind, modified: slot.modified, expires: slot.expires }
+    }
 }
 
 /// The index.
@@ -156,6 +164,19 @@ impl Index {
     /// Playlists, manifests and initialisation segments, the newest first.
     pub(super) fn protected(&self) -> impl Iterator<Item = &Key> {
         self.protected.values().rev()
+    }
+
+    /// Some of one class, by age, from behind this place in its order on; each with its own place.
+    pub(super) fn behind(
+        &self,
+        is_protected: bool,
+        after: Option<(WallTime, u64)>,
+        most: usize,
+    ) -> Vec<((WallTime, u64), Key, KeptBelow)> {
+        let class = if is_protected { &self.protected } else { &self.segments };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = class.range((from, Bound::Unbounded)).take(most);
+        some.filter_map(|(at, key)| Some((*at, key.clone(), KeptBelow::from(self.slots.get(key)?)))).collect()
     }
 
     /// Keys that no process has been seen to write since the journal was read.

@@ -24,6 +24,7 @@ pub(crate) mod fuzzing;
 mod given_up;
 mod index;
 mod journal;
+mod listed;
 mod look;
 mod open;
 mod overrun;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::fetch::Fetch;
 pub use self::fetch::{ColdHit, Want};
+pub use self::listed::KeptBelow;
 use self::queue::{Change, ChangeEnd};
 use self::state::{Spot, TierState};
 use super::cold::{Cold, ColdError};

@@ -1,22 +1,23 @@
 //! `/v1/harvest` on the admin listener: recordings that this server makes of its own streams. What making one means, the floor above
 //! knows ([`Harvests`]); here are the words of HTTP for it.
-//!
-//! An order has to say that it is JSON: so a page in the browser of somebody on this machine can't give one (browsers ask before they
-//! send that elsewhere, and nobody answers them here).
 
-use axum::body::{Body, to_bytes};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use std::fmt::Debug;
+
+use axum::body::Body;
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use std::fmt::Debug;
+use serde_json::{Value, json};
 
+use super::schema::Schemas;
+use super::visitor::Visitor;
+use super::{json_response, orders};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
 /// Where they are.
-pub(super) const PATH: &str = "/v1/harvest";
+const PATH: &str = "/v1/harvest";
 /// The longest order, in bytes.
 const LONGEST: usize = 16 << 10;
 
@@ -121,16 +122,16 @@ pub trait Harvests: Debug + Send + Sync {
 }
 
 /// Takes an order.
-pub(super) async fn order(harvests: &dyn Harvests, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
+pub(super) async fn order(
+    harvests: &dyn Harvests,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Response, Value), Problem> {
+    let order: Order = orders::read(headers, body, LONGEST).await?;
+    if !visitor.oversees(&order.namespace) {
+        return Err(Problem::bad_request("\"namespace\": is not configured on this server"));
     }
-    let Ok(body) = to_bytes(body, LONGEST).await else {
-        return Err(Problem::new(Code::TooLarge, "an order has 16 KiB at most"));
-    };
-    let order =
-        serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))?;
     let progress = harvests.order(order).map_err(|refused| match refused {
         OrderRefused::Off(detail) => Problem::new(Code::HarvestOff, detail),
         OrderRefused::Wrong(detail) => Problem::bad_request(detail),
@@ -144,36 +145,73 @@ pub(super) async fn order(harvests: &dyn Harvests, headers: &HeaderMap, body: Bo
         }
     })?;
     let location = HeaderValue::try_from(format!("{PATH}/{}", progress.id));
-    let mut response = json_response(StatusCode::ACCEPTED, &json!(progress));
+    let progress = json!(progress);
+    let mut response = json_response(StatusCode::ACCEPTED, &progress);
     if let Ok(location) = location {
         response.headers_mut().insert(LOCATION, location);
     }
-    Ok(response)
+    Ok((response, progress))
 }
 
 /// The last ones.
-pub(super) fn recent(harvests: &dyn Harvests) -> Response {
-    json_response(StatusCode::OK, &json!({ "harvests": harvests.recent() }))
+pub(super) fn recent(harvests: &dyn Harvests, visitor: &Visitor) -> Response {
+    let mut harvests = harvests.recent();
+    harvests.retain(|harvest| visitor.oversees(&harvest.namespace));
+    json_response(StatusCode::OK, &json!({ "harvests": harvests }))
 }
 
 /// One of them.
-pub(super) fn find(harvests: &dyn Harvests, id: &str) -> Result<Response, Problem> {
-    harvests.find(id).map(|progress| json_response(StatusCode::OK, &json!(progress))).ok_or_else(unknown)
+pub(super) fn find(harvests: &dyn Harvests, visitor: &Visitor, id: &str) -> Result<Response, Problem> {
+    let found = harvests.find(id).filter(|harvest| visitor.oversees(&harvest.namespace));
+    found.map(|progress| json_response(StatusCode::OK, &json!(progress))).ok_or_else(unknown)
 }
 
 /// Ends one.
-pub(super) fn cancel(harvests: &dyn Harvests, id: &str) -> Result<Response, Problem> {
-    harvests.cancel(id).map(|progress| json_response(StatusCode::OK, &json!(progress))).ok_or_else(unknown)
+pub(super) fn cancel(harvests: &dyn Harvests, visitor: &Visitor, id: &str) -> Result<(Response, Value), Problem> {
+    harvests.find(id).filter(|harvest| visitor.oversees(&harvest.namespace)).ok_or_else(unknown)?;
+    let progress = json!(harvests.cancel(id).ok_or_else(unknown)?);
+    Ok((json_response(StatusCode::OK, &progress), progress))
+}
+
+/// What an order looks like.
+pub(super) fn order_schema(all: &mut Schemas) -> Value {
+    let text = || json!({ "type": ["string", "null"] });
+    all.named("HarvestOrder", |_| {
+        json!({
+            "type": "object",
+            "required": ["namespace", "playlist", "out"],
+            "additionalProperties": false,
+            "properties": {
+                "namespace": { "type": "string" }, "playlist": { "type": "string" }, "out": { "type": "string" },
+                "start": text(), "end": text(), "last": text(), "base": text(),
+                "keys": { "type": "boolean" }, "replace": { "type": "boolean" },
+            },
+        })
+    })
+}
+
+/// How one is told of.
+pub(super) fn progress_schema(all: &mut Schemas) -> Value {
+    all.named("Harvest", |_| {
+        json!({
+            "type": "object",
+            "required": ["id", "state", "namespace", "playlist", "out", "total", "files", "kept", "bytes", "missing", "ordered"],
+            "properties": {
+                "id": { "type": "string" },
+                "state": { "enum": ["waiting", "running", "done", "failed", "cancelled"] },
+            },
+            "additionalProperties": true,
+        })
+    })
+}
+
+/// And all of them.
+pub(super) fn list_schema(all: &mut Schemas) -> Value {
+    let item = progress_schema(all);
+    json!({ "type": "object", "required": ["harvests"], "properties": { "harvests": { "type": "array", "items": item } } })
 }
 
 fn unknown() -> Problem {
     let detail = "no harvest of this id is remembered: GET /v1/harvest has those that are, and a restart forgets them all";
     Problem::new(Code::NotFound, detail)
-}
-
-fn json_response(status: StatusCode, json: &serde_json::Value) -> Response {
-    let mut response = Response::new(Body::from(json.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -1,53 +1,75 @@
-//! The admin listener: probes, metrics, the encoders' black box and [`mod@harvest`], apart from the data, with an `admin` key unless only
-//! this machine can reach it. [`pages`] keeps web pages away from it.
+//! The admin listener: probes, metrics, and the API for who looks after the server, apart from the data. [`routes`] is what there is and
+//! who may; [`visitor`] finds out who asks, by a key or a [`session`]; [`pages`] keeps web pages from elsewhere away; [`openapi`] describes it.
 //!
-//! Invariants: without that key nothing is told but whether the server is alive and ready, unless the settings say that figures are
-//! open. What a page in somebody's browser has the browser send is refused before it is asked whose it is. Nothing that is told here
-//! may be kept by a cache.
-//!
-//! No object is served here, and nothing here changes one.
+//! Invariants: without a key nothing is told but whether the server is alive and ready, unless the settings say that figures are
+//! open, or only this machine can reach it: then what looking on and recording take is open, and no more. What a page in somebody's
+//! browser has the browser send is refused before it is asked whose it is. Each change is written down, with who made it. Nothing that is
+//! told here may be kept by a cache.
 
+mod about;
+mod assets;
+mod call;
+mod changes;
+pub mod controls;
+pub mod events;
+mod figures;
 pub mod harvest;
+mod matching;
+mod objects;
+mod openapi;
+mod orders;
+mod overview;
 mod pages;
+mod route;
+mod route_name;
+mod routes;
+pub mod schema;
+mod session;
+mod session_words;
 pub mod viewers;
+mod visitor;
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
-use serde_json::json;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::call::AdminCall;
+use self::controls::Controls;
+use self::events::EventRing;
+use self::figures::Figures;
 use self::harvest::Harvests;
+use self::matching::{FoundRoute, NotFound};
+use self::orders::QueryWords;
+use self::route_name::RouteName;
+use self::session::Sessions;
 use self::viewers::Revokes;
+use self::visitor::{Visitor, Who};
 use super::connection::admission::{Admission, ConnectionLimits, Permit, Refused};
 use super::connection::berths::{Berths, Held};
 use super::connection::listener;
 use super::connection::site::{Handling, Site};
 use super::connection::state::ConnectionState;
-use super::data::readiness;
 use super::envelope::{self, Context, Cors};
-use super::exchange::{Asked, Exchange};
+use super::exchange::Exchange;
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
-use super::record::shown;
 use super::refusals::refuse;
 use super::{Timeouts, Web};
-use crate::auth::grant::Role;
-use crate::model::clock::Moment;
+use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Namespace;
 use crate::model::stamp::Stamp;
-use crate::origin::{RenditionReport, StreamReport};
 
 /// What the settings say of the admin listener.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +78,21 @@ pub struct Rules {
     pub metrics_open: bool,
     /// The names by which clients without a key may call it, beside `localhost` and addresses.
     pub hosts: Vec<String>,
+    /// Where objects are served, as `http://*:8080`: the star stands for the host by which a client reaches it.
+    pub data_listeners: Vec<String>,
+}
+
+/// What is behind the API: what the floor above does for it, and what it tells of.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    /// Makes recordings.
+    pub harvests: Arc<dyn Harvests>,
+    /// Looks after the server's own files and settings.
+    pub controls: Arc<dyn Controls>,
+    /// Keeps which viewers' tokens were ended.
+    pub revokes: Arc<dyn Revokes>,
+    /// What has happened to streams.
+    pub events: Arc<EventRing>,
 }
 
 /// Serves the admin listener until `stop`. On a loopback address nobody is asked for a key.
@@ -66,17 +103,26 @@ pub async fn serve(
     listener: TcpListener,
     web: Web,
     rules: Rules,
-    harvests: Arc<dyn Harvests>,
-    revokes: Arc<dyn Revokes>,
+    behind: Behind,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let is_local = listener.local_addr()?.ip().is_loopback();
+    let address = listener.local_addr()?;
+    let Behind { harvests, controls, revokes, events } = behind;
+    let figures = Arc::new(Figures::default());
+    tokio::spawn(Arc::clone(&figures).run(web.clone(), stop.clone()));
+    let clock = web.inner.origin.clock().clone();
     let inner = Inner {
         web: web.clone(),
-        is_local,
+        is_local: address.ip().is_loopback(),
         rules,
         harvests,
+        controls,
         revokes,
+        events,
+        figures,
+        stop: stop.clone(),
+        begun: clock.wall(),
+        sessions: Sessions::new(clock, address.port()),
         admission: Arc::default(),
         berths: Arc::default(),
         told_full: Mutex::default(),
@@ -97,7 +143,15 @@ struct Inner {
     is_local: bool,
     rules: Rules,
     harvests: Arc<dyn Harvests>,
+    controls: Arc<dyn Controls>,
     revokes: Arc<dyn Revokes>,
+    events: Arc<EventRing>,
+    figures: Arc<Figures>,
+    /// Ends those who listen.
+    stop: CancellationToken,
+    sessions: Sessions,
+    /// When it began to listen.
+    begun: WallTime,
     admission: Arc<Admission>,
     berths: Arc<Berths>,
     /// When it was last told that there are no more places.
@@ -110,81 +164,6 @@ const PLACES: usize = 256;
 const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: PLACES + 64, per_address: PLACES + 64 };
 /// How often it is told that there are no more, at most.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-
-/// What there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route<'a> {
-    Live,
-    Ready,
-    Metrics,
-    Streams,
-    Clients,
-    Rejected,
-    Harvests,
-    Harvest(&'a str),
-    /// Of the namespace of this name.
-    ViewerTokens(&'a str),
-    ViewerRevocations(&'a str),
-}
-
-/// What belongs to one namespace is below this.
-const NAMESPACES: &str = "/v1/namespaces/";
-
-/// What there is, for who asks for something else.
-const ROUTES: &str = "/metrics, /livez, /readyz, /v1/streams, /v1/ingest/clients, /v1/ingest/rejected, /v1/harvest, \
-                      /v1/namespaces/{namespace}/viewer-tokens and /v1/namespaces/{namespace}/viewer-revocations";
-
-impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Option<Self> {
-        Some(match path {
-            "/livez" => Self::Live,
-            "/readyz" => Self::Ready,
-            "/metrics" => Self::Metrics,
-            "/v1/streams" => Self::Streams,
-            "/v1/ingest/clients" => Self::Clients,
-            "/v1/ingest/rejected" => Self::Rejected,
-            harvest::PATH => Self::Harvests,
-            _ if path.starts_with(NAMESPACES) => match path[NAMESPACES.len()..].split_once('/')? {
-                (namespace, "viewer-tokens") => Self::ViewerTokens(namespace),
-                (namespace, "viewer-revocations") => Self::ViewerRevocations(namespace),
-                _ => return None,
-            },
-            _ => {
-                let id = path.strip_prefix(harvest::PATH)?.strip_prefix('/')?;
-                Self::Harvest(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?)
-            }
-        })
-    }
-
-    /// Its name, for those who tell of a request.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Live => "/livez",
-            Self::Ready => "/readyz",
-            Self::Metrics => "/metrics",
-            Self::Streams => "/v1/streams",
-            Self::Clients => "/v1/ingest/clients",
-            Self::Rejected => "/v1/ingest/rejected",
-            Self::Harvests => harvest::PATH,
-            Self::Harvest(_) => "/v1/harvest/{id}",
-            Self::ViewerTokens(_) => "/v1/namespaces/{namespace}/viewer-tokens",
-            Self::ViewerRevocations(_) => "/v1/namespaces/{namespace}/viewer-revocations",
-        }
-    }
-
-    fn methods(self) -> &'static str {
-        match self {
-            Self::Harvests | Self::ViewerRevocations(_) => "GET, HEAD, POST",
-            Self::ViewerTokens(_) => "POST",
-            Self::Harvest(_) => "GET, HEAD, DELETE",
-            _ => "GET, HEAD",
-        }
-    }
-
-    fn is_probe(self) -> bool {
-        matches!(self, Self::Live | Self::Ready)
-    }
-}
 
 impl Site for Admin {
     type Body = CountedBody;
@@ -258,139 +237,71 @@ impl Admin {
     }
 
     async fn serve(&self, exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Response, Problem> {
-        let Inner { web, is_local, rules, harvests, .. } = &*self.inner;
         let parts = exchange.parts;
-        let route = Route::of(parts.uri.path());
-        exchange.context.record.is_about(route.map_or("", Route::name), parts.uri.path().starts_with("/v1"));
-        let Some(route) = route else {
-            return Err(Problem::new(Code::NoSuchPlace, format!("there is nothing at this path: this listener has {ROUTES}")));
+        let path = parts.uri.path();
+        if let Some(shown) = assets::find(path) {
+            exchange.context.record.is_about("/", false);
+            exchange.check()?;
+            // It holds nothing of this server, and links lead to it from anywhere.
+            return if matches!(parts.method, Method::GET | Method::HEAD) { Ok(shown) } else { Err(not_allowed("GET, HEAD")) };
+        }
+        let record = &exchange.context.record;
+        let FoundRoute { route, names } = match matching::find(parts.method.as_str(), path) {
+            Ok(found) => found,
+            Err(NotFound::Method { route, methods }) => {
+                record.is_about(route, path.starts_with("/v1"));
+                // A page from elsewhere is not even told that.
+                exchange.check()?;
+                pages::check(parts, &self.inner.rules.hosts)?;
+                return Err(not_allowed(&methods));
+            }
+            Err(NotFound::Path) => {
+                record.is_about("", path.starts_with("/v1"));
+                let detail = "there is nothing at this path: GET /v1/openapi.json describes what this listener has";
+                return Err(Problem::new(Code::NoSuchPlace, detail));
+            }
         };
+        record.is_about(route.path, route.is_told());
         exchange.check()?;
-        if !(route.is_probe() || route == Route::Metrics && rules.metrics_open) {
-            pages::check(parts, &rules.hosts)?;
-            if let Route::ViewerTokens(name) | Route::ViewerRevocations(name) = route {
-                return self.serve_viewers(exchange, body, route, name).await;
-            }
-            if !is_local {
-                exchange.authorize(Asked::Admin)?;
-            }
-        }
-        Ok(match (&parts.method, route) {
-            (&(Method::GET | Method::HEAD), _) => match route {
-                Route::Live => "alive\n".into_response(),
-                Route::Ready => readiness(web),
-                Route::Metrics => metrics(web, &parts.headers),
-                Route::Streams => json(json!({ "streams": streams(web) }).to_string()),
-                Route::Clients => json(web.inner.black_box.clients_json()),
-                Route::Rejected => json(web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread)),
-                Route::Harvests => harvest::recent(&**harvests),
-                Route::Harvest(id) => harvest::find(&**harvests, id)?,
-                Route::ViewerTokens(_) | Route::ViewerRevocations(_) => return Err(not_allowed(parts, route)),
-            },
-            (&Method::POST, Route::Harvests) => harvest::order(&**harvests, &parts.headers, std::mem::take(body)).await?,
-            (&Method::DELETE, Route::Harvest(id)) => harvest::cancel(&**harvests, id)?,
-            _ => return Err(not_allowed(parts, route)),
-        })
-    }
-}
-
-impl Admin {
-    /// Serves what a back end does about viewers' tokens of a namespace. Who comes without a key where none is needed is an administrator; a
-    /// vendor's key is narrowed to what it is for wherever it comes from.
-    async fn serve_viewers(
-        &self,
-        exchange: &mut Exchange<'_>,
-        body: &mut Body,
-        route: Route<'_>,
-        name: &str,
-    ) -> Result<Response, Problem> {
-        let Inner { web, is_local, revokes, .. } = &*self.inner;
-        let parts = exchange.parts;
-        let namespace = Namespace::parse(name).map_err(|error| Problem::bad_request(error.to_string()))?;
-        let grant = if *is_local && !parts.headers.contains_key(AUTHORIZATION) {
-            None
+        let is_probe = matches!(route.place, RouteName::Live | RouteName::Ready);
+        let visitor = if is_probe || route.place == RouteName::Metrics && self.inner.rules.metrics_open {
+            Visitor::Anybody
         } else {
-            Some(exchange.authorize(Asked::Viewers(&namespace))?)
+            pages::check(parts, &self.inner.rules.hosts)?;
+            match route.who {
+                Who::Vends => {
+                    let name = names.first().map_or("", |name| name);
+                    let namespace = Namespace::parse(name).map_err(|error| Problem::bad_request(error.to_string()))?;
+                    Visitor::vendor(self, exchange, &namespace)?
+                }
+                who => Visitor::let_in(self, exchange, who)?,
+            }
         };
-        let vendor = grant.as_deref().filter(|grant| grant.role == Role::Vendor);
-        match (&parts.method, route) {
-            (&Method::POST, Route::ViewerTokens(_)) => {
-                viewers::make(web, &namespace, vendor, &parts.headers, std::mem::take(body)).await
-            }
-            (&Method::POST, Route::ViewerRevocations(_)) => {
-                viewers::revoke(web, revokes, &namespace, vendor, &parts.headers, std::mem::take(body)).await
-            }
-            (&(Method::GET | Method::HEAD), Route::ViewerRevocations(_)) => viewers::feed(web, &namespace, parts.uri.query()),
-            _ => Err(not_allowed(parts, route)),
-        }
+        let query = QueryWords::parse(&parts.uri, route.query)?;
+        let call = AdminCall { admin: self, exchange, visitor, names, query };
+        call.answer(route, std::mem::take(body)).await
     }
 }
 
-fn not_allowed(parts: &Parts, route: Route<'_>) -> Problem {
-    let methods = route.methods();
-    let problem = if route == Route::Harvests && parts.method != Method::POST {
-        format!("this takes {methods}: POST orders a harvest")
-    } else {
-        format!("this takes {methods}")
-    };
-    Problem::new(Code::MethodNotAllowed, problem).with_header(ALLOW, HeaderValue::from_static(methods))
-}
-
-/// In the format that is asked for: Prometheus itself asks for `OpenMetrics`, a browser, curl and promtool do not.
-fn metrics(web: &Web, request: &HeaderMap) -> Response {
-    let asked = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"));
-    let (content_type, text) = if request.get_all(ACCEPT).iter().any(asked) {
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", web.inner.metrics.render())
-    } else {
-        ("text/plain; version=0.0.4; charset=utf-8", web.inner.metrics.render_plain())
-    };
-    ([(CONTENT_TYPE, content_type)], text).into_response()
-}
-
-/// The streams as they may be shown: an API key that a playlist has in a name is hidden.
-fn streams(web: &Web) -> Vec<StreamReport> {
-    let mut streams = web.inner.origin.streams();
-    let hide = |text: &mut String| {
-        if let Cow::Owned(hidden) = shown(text) {
-            *text = hidden;
-        }
-    };
-    for stream in &mut streams {
-        hide(&mut stream.stream);
-        stream.missing.iter_mut().chain(&mut stream.fault).for_each(hide);
-        for RenditionReport { playlist, last_segment, initialization, fault, .. } in &mut stream.renditions {
-            hide(playlist);
-            [last_segment, initialization, fault].into_iter().flatten().for_each(hide);
-        }
+fn not_allowed(methods: &str) -> Problem {
+    let problem = Problem::new(Code::MethodNotAllowed, format!("this takes {methods}"));
+    match HeaderValue::try_from(methods) {
+        Ok(methods) => problem.with_header(ALLOW, methods),
+        Err(_) => problem,
     }
-    streams
 }
 
-fn json(text: impl Into<Body>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], text.into()).into_response()
+fn ok(value: &impl Serialize) -> Response {
+    json_response(StatusCode::OK, value)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
+    // Of what is answered here nothing can fail to be written as JSON.
+    let mut response = text(serde_json::to_vec(value).unwrap_or_default());
+    *response.status_mut() = status;
+    response
+}
 
-    #[test]
-    fn a_path_has_one_route_or_none() {
-        for (path, route) in [
-            ("/metrics", Some(Route::Metrics)),
-            ("/v1/harvest", Some(Route::Harvests)),
-            ("/v1/harvest/a1", Some(Route::Harvest("a1"))),
-            ("/v1/harvest/", None),
-            ("/v1/harvest/a/b", None),
-            ("/v1/harvests", None),
-            ("/", None),
-            ("/v1/stream", None),
-            ("/cache/live/a.ts", None),
-        ] {
-            assert_eq!(Route::of(path), route, "{path}");
-        }
-        for route in ROUTES.split([' ', ',']).filter(|word| word.starts_with('/')) {
-            assert!(Route::of(route).is_some_and(|known| known.name() == route), "{route}");
-        }
-    }
+fn text(json: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
 }

@@ -18,7 +18,8 @@ use axum::http::{HeaderName, Method};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Where a browser says that a request comes from (Fetch Metadata).
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses what a page may have asked. `hosts`: the names in the settings.
 pub(super) fn check(parts: &Parts, hosts: &[String]) -> Result<(), Problem> {

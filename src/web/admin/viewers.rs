@@ -7,14 +7,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::schema::Schemas;
+use super::{json_response, orders};
 use crate::auth::grant::{Grant, KeyId};
 use crate::auth::viewer::{Revocation, RevokedTokens, ViewerSpec};
 use crate::model::clock::WallTime;
@@ -79,7 +79,7 @@ pub(super) async fn make(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let order: TokenOrder = read(headers, body).await?;
+    let order: TokenOrder = orders::read(headers, body, LONGEST).await?;
     let policy = policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
     let life = match (&order.expires_in, &order.expires_at) {
@@ -153,7 +153,7 @@ pub(super) async fn revoke(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let order: RevocationOrder = read(headers, body).await?;
+    let order: RevocationOrder = orders::read(headers, body, LONGEST).await?;
     policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
     let what = match (order.id, order.prefix, order.issued_before) {
@@ -230,20 +230,40 @@ fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
         .ok_or_else(|| Problem::bad_request(format!("{name} is a time, as in 2026-01-02T03:04:05Z or seconds since 1970")))
 }
 
-async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
-    }
-    let Ok(body) = to_bytes(body, LONGEST).await else {
-        return Err(Problem::new(Code::TooLarge, "an order has 16 KiB at most"));
-    };
-    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+/// What an order for tokens looks like.
+pub(super) fn token_order_schema(all: &mut Schemas) -> Value {
+    let text = || json!({ "type": ["string", "null"] });
+    all.named("ViewerTokenOrder", |_| {
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "prefix": { "type": "string" }, "exact_prefix": { "type": "boolean" },
+                "expires_in": text(), "expires_at": text(), "id": text(), "subject": text(),
+                "methods": { "type": ["array", "null"], "items": { "type": "string" } },
+                "count": { "type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS },
+            },
+        })
+    })
 }
 
-fn json_response(status: StatusCode, json: &Value) -> Response {
-    let mut response = Response::new(Body::from(json.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// And one to end some.
+pub(super) fn revocation_order_schema(all: &mut Schemas) -> Value {
+    let text = || json!({ "type": ["string", "null"] });
+    all.named("ViewerRevocationOrder", |_| {
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "id": text(), "expires_at": text(), "prefix": text(), "issued_before": text() },
+        })
+    })
+}
+
+/// And what was ended.
+pub(super) fn feed_schema(_: &mut Schemas) -> Value {
+    json!({
+        "type": "object",
+        "required": ["revocations", "now"],
+        "properties": { "revocations": { "type": "array", "items": { "type": "object" } }, "now": { "type": "string" } },
+    })
 }

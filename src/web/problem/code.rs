@@ -120,6 +120,10 @@ codes! {
          raise timeouts.upload_idle."
     HarvestTaken "harvest-taken" 409 Retry::Never, "Another harvest goes to this place":
         "Wait for its end, cancel it, or name another place."
+    DeclaredInFile "declared-in-file" 409 Retry::Never, "The settings file says so":
+        "What a settings file, flag or variable declares is changed there, followed by a reload; 'detail' names the place."
+    InUse "in-use" 409 Retry::Never, "It is in use, or not what was expected":
+        "'detail' says what is in the way, and how the order is given all the same."
     LengthRequired "length-required" 411 Retry::Never, "The body's end is unknown":
         "The encoder, or a proxy in between, sends a body and says neither Content-Length nor 'Transfer-Encoding: chunked': turn on \
          either. With curl give -T FILE, or --data-binary @FILE; for an empty object, 'Content-Length: 0'."
@@ -134,6 +138,10 @@ codes! {
         "The range begins behind the object's end: the client takes it for a longer one, or its copy of the playlist is not this one's."
     UnknownHost "unknown-host" 421 Retry::Never, "The admin listener is not known by this name":
         "Call it by localhost or its address, send an admin key, or name the host in admin_hosts of the settings."
+    ConditionRequired "condition-required" 428 Retry::Never, "Say which version is changed":
+        "Read it, change it, and send it with the ETag that it was read with as If-Match: so nobody's change is lost."
+    TooManySignIns "too-many-sign-ins" 429 Retry::Never, "Too many failed sign-ins":
+        "Somebody tries keys at the admin listener's sign-in. Wait a minute; 'springhead console' on the server prints a link that signs in."
     HeadTooLarge "head-too-large" 431 Retry::Never, "The request's headers are too large":
         "The request line and headers are over 32 KiB: see what a proxy in between adds, and shorten it."
     Internal "internal" 500 Retry::Never, "A fault of the server":

@@ -18,6 +18,7 @@ use super::access::Denied;
 use super::header_room;
 use super::json::{Object, field};
 use crate::auth::digest::{Algorithm, REALM};
+use crate::auth::grant::Role;
 use crate::auth::key::KeyError;
 use crate::auth::verify::Verifier;
 use crate::metrics::Outcome;
@@ -236,10 +237,13 @@ impl From<OriginError> for Problem {
 }
 
 impl Problem {
-    /// A good key, but none of an administrator.
-    pub(super) fn no_administrator() -> Self {
-        let detail = "the API key is good, but not for this listener, which takes one of role admin: see admin_api_key.json in the data \
-                      directory, or make one with 'springhead keys create --role admin'";
+    /// A good key, but not of a role that may do this on the admin listener.
+    pub(super) fn lacks_role(needed: Role) -> Self {
+        let needed = needed.as_str();
+        let detail = format!(
+            "the API key is good, but not for this, which takes one of role {needed}: see admin_api_key.json in the data directory, or make \
+             one with 'springhead keys create --role {needed}'"
+        );
         Self::new(Code::Forbidden, detail)
     }
 
@@ -255,7 +259,7 @@ impl Problem {
         let (code, detail, inner) = match denied {
             Denied::NoCredentials if admin => (
                 Code::NoCredentials,
-                "this listener takes an API key of role admin, as 'Authorization: Bearer KEY' or as Basic password: the first start \
+                "this takes an API key of role viewer, operator or admin, as 'Authorization: Bearer KEY' or as Basic password: the first start \
                  writes one to admin_api_key.json in the data directory",
                 None,
             ),

@@ -222,6 +222,11 @@ impl BlackBox {
         change(client);
     }
 
+    /// How many kinds of refusals are remembered.
+    pub(in crate::web) fn refusals(&self) -> usize {
+        self.clients.lock().values().map(|client| client.refusals.len()).sum()
+    }
+
     /// All refusals that are kept here and there, newest first, and what was no request, as JSON.
     pub(in crate::web) fn rejected_json(&self, readers: &Self, unread: &UnreadConnections) -> Vec<u8> {
         let mut shown = Vec::new();

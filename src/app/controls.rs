@@ -1,0 +1,157 @@
+//! What the admin API has done on this floor: tickets, the audit log, keys; and, by the server's own loop, namespaces and settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::access_log::Rotated;
+use super::data_dir::DataDir;
+use super::reload::Reloader;
+use super::settings::{SettingChange, Settings};
+use super::{key_desk, tickets};
+use crate::web::admin::controls::{
+    ChangeReport, Condition, ControlRefused, Controls, Errand, KeyOrder, KeyReport, NamespaceChange, NamespaceReport,
+    NewKeyReport, ReloadReport, RotateOrder, SettingReport,
+};
+use crate::web::problem::code::Code;
+
+/// How long a printed link is good.
+const TICKET: Duration = Duration::from_secs(120);
+/// The audit log's files: so large, and so many older ones.
+const AUDIT: (u64, u64) = (4 << 20, 4);
+/// Errands that wait for the loop.
+const ERRANDS: usize = 64;
+
+/// Something that the server's loop does, where the settings are.
+pub(super) type LoopErrand = Box<dyn FnOnce(&mut Reloader) + Send>;
+
+/// The controls of a running server.
+#[derive(Debug)]
+pub(super) struct ServerControls {
+    data: DataDir,
+    audit: Mutex<Rotated>,
+    errands: mpsc::Sender<LoopErrand>,
+    drain: Arc<Notify>,
+}
+
+impl ServerControls {
+    /// The errands are for the server's loop, and so is the order to end.
+    ///
+    /// # Errors
+    /// When the audit log can't be written: who changes something has to be told of.
+    pub(super) fn new(data: DataDir, drain: Arc<Notify>) -> anyhow::Result<(Self, mpsc::Receiver<LoopErrand>)> {
+        let folder = data.audit();
+        data.make_folder(&folder)?;
+        let path = folder.join("audit.jsonl");
+        let (limit, keep) = AUDIT;
+        let audit = Rotated::open(&path, limit, keep).with_context(|| format!("can't write {}", path.display()))?;
+        let (errands, received) = mpsc::channel(ERRANDS);
+        Ok((Self { data, audit: Mutex::new(audit), errands, drain }, received))
+    }
+
+    /// Has the loop do something.
+    fn ask<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut Reloader) -> Result<T, ControlRefused> + Send + 'static,
+    ) -> Errand<'_, T> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let errand: LoopErrand = Box::new(move |reloader| drop(answer.send(errand(reloader))));
+            let ends = || ControlRefused::new(Code::Draining, "the server is about to end: ask again when it is back");
+            self.errands.send(errand).await.map_err(|_| ends())?;
+            answered.await.map_err(|_| ends())?
+        })
+    }
+
+    /// Does something with files where no request waits for it.
+    fn with_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DataDir) -> Result<T, ControlRefused> + Send + 'static,
+    ) -> Errand<'_, T> {
+        let data = self.data.clone();
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || work(&data)).await {
+                Ok(done) => done,
+                Err(_) => Err(ControlRefused::new(Code::Internal, "this broke off: the log says why")),
+            }
+        })
+    }
+}
+
+impl Controls for ServerControls {
+    fn take_ticket(&self, ticket: &str) -> bool {
+        tickets::take(&self.data, ticket, TICKET)
+    }
+
+    fn note(&self, line: &Value) {
+        let mut audit = self.audit.lock();
+        if let Err(error) = audit.write(format!("{line}\n").as_bytes()).and_then(|()| audit.sync()) {
+            let (action, key_id) = (line["action"].as_str(), line["key_id"].as_str());
+            tracing::error!(%error, action, key_id, "can't write the audit log: this change is told of here alone");
+        }
+    }
+
+    fn noted(&self, limit: usize) -> Vec<Value> {
+        let lines = self.audit.lock().last_lines(limit);
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn namespaces(&self) -> Errand<'_, Vec<NamespaceReport>> {
+        self.ask(|reloader| Ok(reloader.namespaces()))
+    }
+
+    fn change_namespace(
+        &self,
+        name: String,
+        change: NamespaceChange,
+        condition: Condition,
+    ) -> Errand<'_, (Option<NamespaceReport>, Option<NamespaceReport>)> {
+        self.ask(move |reloader| reloader.change_namespace(&name, &change, &condition))
+    }
+
+    fn keys(&self) -> Errand<'_, Vec<KeyReport>> {
+        self.with_files(key_desk::list)
+    }
+
+    fn make_key(&self, order: KeyOrder) -> Errand<'_, NewKeyReport> {
+        self.with_files(move |data| key_desk::make(data, order))
+    }
+
+    fn revoke_key(&self, key_id: String) -> Errand<'_, KeyReport> {
+        self.with_files(move |data| key_desk::revoke(data, &key_id))
+    }
+
+    fn rotate_key(&self, key_id: String, order: RotateOrder) -> Errand<'_, NewKeyReport> {
+        self.with_files(move |data| key_desk::rotate(data, &key_id, &order))
+    }
+
+    fn settings(&self) -> Errand<'_, Vec<SettingReport>> {
+        self.ask(|reloader| Ok(reloader.settings.reports(&reloader.places)))
+    }
+
+    fn check_settings(&self, text: String) -> Vec<String> {
+        Settings::faults_of(&text)
+    }
+
+    fn reload(&self) -> Errand<'_, ReloadReport> {
+        self.ask(|reloader| {
+            let changes = reloader.reload().map_err(|faults| {
+                let detail = format!("the settings are not reloaded, and what was in force stays: {}", faults.join("; "));
+                ControlRefused::new(Code::InUse, detail)
+            })?;
+            let report = |change: SettingChange| {
+                let is_live = change.is_live();
+                ChangeReport { key: change.key, from: change.from, to: change.to, is_live }
+            };
+            Ok(ReloadReport { changes: changes.into_iter().map(report).collect() })
+        })
+    }
+
+    fn drain(&self) {
+        self.drain.notify_one();
+    }
+}

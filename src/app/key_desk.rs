@@ -1,0 +1,145 @@
+//! Keys as the admin API makes, lists, ends and replaces them: the same records and revocations that `springhead keys` writes, which a
+//! running server takes up within a second.
+
+use std::time::Duration;
+
+use super::data_dir::{DataDir, KeyRecord};
+use super::keys::{Ingest, NewKey, issue, read_record, rfc3339};
+use crate::auth::grant::{KeyId, Role, Scope};
+use crate::auth::key::KeySpec;
+use crate::model::clock::{Clock, WallTime};
+use crate::model::units::parse_duration;
+use crate::web::admin::controls::{ControlRefused, KeyOrder, KeyReport, NewKeyReport, RotateOrder};
+use crate::web::problem::code::Code;
+
+/// How long a key is good when nothing is said.
+const USUAL: &str = "30d";
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// How long a rotated key may go on beside the new one.
+const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 86_400);
+
+fn wrong(detail: impl Into<String>) -> ControlRefused {
+    ControlRefused::new(Code::BadRequest, detail)
+}
+
+fn failed(error: &anyhow::Error) -> ControlRefused {
+    ControlRefused::new(Code::Internal, format!("the data directory can't be read or written: {error:#}"))
+}
+
+/// All on record, oldest first.
+pub(super) fn list(data: &DataDir) -> Result<Vec<KeyReport>, ControlRefused> {
+    let records = data.records().map_err(|error| failed(&error))?;
+    let revoked = data.revoked().map_err(|error| failed(&error.into()))?;
+    let now = Clock::system().wall();
+    let report = |record: KeyRecord| {
+        let is_revoked = KeyId::parse(&record.key_id).is_ok_and(|id| revoked.contains(&id));
+        let retires_at = record.retires_at.clone();
+        let is_over = |end: Option<WallTime>| end.is_some_and(|end| end <= now);
+        let ends = read_record(record.clone()).map(|key| key.expires);
+        let status = match ends {
+            _ if is_revoked || is_over(retires_at.as_deref().and_then(WallTime::parse)) => "revoked",
+            Some(end) if !is_over(end) => "good",
+            _ => "expired",
+        };
+        KeyReport {
+            key_id: record.key_id,
+            status,
+            role: record.role.as_str(),
+            namespaces: record.namespaces,
+            prefix: record.prefix,
+            label: record.label,
+            issued_at: record.issued_at,
+            expires_at: record.expires_at,
+            retires_at,
+        }
+    };
+    Ok(records.read.into_iter().map(report).collect())
+}
+
+fn find(data: &DataDir, key_id: &str) -> Result<KeyReport, ControlRefused> {
+    let found = list(data)?.into_iter().find(|key| key.key_id == key_id);
+    found.ok_or_else(|| {
+        ControlRefused::new(Code::NotFound, "no key of this id is on record here: GET /v1/keys has those that are")
+    })
+}
+
+fn lifetime(text: &str) -> Result<Option<Duration>, ControlRefused> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let lifetime = parse_duration(text).map_err(|error| wrong(format!("\"expires\": {error}; or write never")))?;
+    if lifetime < Duration::from_secs(1) || lifetime > LONGEST {
+        return Err(wrong("\"expires\" is a duration from 1s to 36500d, or never"));
+    }
+    Ok(Some(lifetime))
+}
+
+/// Makes one.
+pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, ControlRefused> {
+    let role = Role::parse(&order.role).ok_or_else(|| wrong("\"role\" is readonly, readwrite, viewer, operator or admin"))?;
+    let names = order.namespaces.unwrap_or_default();
+    let looks_after = role.includes(Role::Viewer);
+    if names.is_empty() && !looks_after {
+        return Err(wrong("\"namespaces\" names the namespaces that the key is for, or * for all"));
+    }
+    let all = (names.is_empty() && looks_after && role != Role::Admin).then_some("*");
+    let scope =
+        Scope::parse(names.iter().map(String::as_str).chain(all)).map_err(|error| wrong(format!("\"namespaces\": {error}")))?;
+    let prefix = order.prefix.filter(|prefix| !prefix.is_empty());
+    if prefix.as_deref().is_some_and(|prefix| prefix.starts_with('/')) {
+        return Err(wrong("\"prefix\": object keys begin without a slash, so a prefix has to as well"));
+    }
+    let lifetime = lifetime(order.expires.as_deref().unwrap_or(USUAL))?;
+    let is_edge = order.edge.unwrap_or(false);
+    if is_edge && role != Role::Readonly {
+        return Err(wrong(
+            "\"edge\" is for readonly keys, of CDNs that check viewers' tokens and of those who watch over the server",
+        ));
+    }
+    new(data, role, scope, prefix, is_edge, lifetime, order.label)
+}
+
+fn new(
+    data: &DataDir,
+    role: Role,
+    scope: Scope,
+    prefix: Option<String>,
+    is_edge: bool,
+    lifetime: Option<Duration>,
+    label: Option<String>,
+) -> Result<NewKeyReport, ControlRefused> {
+    let ring = data.key_ring(false).map_err(|error| failed(&error))?;
+    let now = Clock::system().wall();
+    let expires = lifetime.map(|lifetime| WallTime::from_seconds(now.seconds() + lifetime.as_secs()));
+    let spec = KeySpec { role, scope, prefix, is_edge, expires };
+    let NewKey { api_key, ingest, record } = issue(data, &ring, spec, now, label).map_err(|error| failed(&error))?;
+    let (ingest_user, ingest_password) = ingest.map_or((None, None), |Ingest { user, password }| (Some(user), Some(password)));
+    Ok(NewKeyReport { api_key, ingest_user, ingest_password, key: find(data, &record.key_id)? })
+}
+
+/// Ends one.
+pub(super) fn revoke(data: &DataDir, key_id: &str) -> Result<KeyReport, ControlRefused> {
+    let key = find(data, key_id)?;
+    let id = KeyId::parse(key_id).map_err(|error| wrong(error.to_string()))?;
+    data.revoke(&id).map_err(|error| failed(&error))?;
+    Ok(KeyReport { status: "revoked", ..key })
+}
+
+/// Makes another like it, for as long as that one was made for, and writes down when the old one ends.
+pub(super) fn rotate(data: &DataDir, key_id: &str, order: &RotateOrder) -> Result<NewKeyReport, ControlRefused> {
+    let overlap = parse_duration(&order.overlap).map_err(|error| wrong(format!("\"overlap\": {error}")))?;
+    if overlap > LONGEST_OVERLAP {
+        return Err(wrong("\"overlap\" is 90d at most"));
+    }
+    let old = find(data, key_id)?;
+    if old.status != "good" || old.retires_at.is_some() {
+        return Err(ControlRefused::new(Code::InUse, "it is not good any more, or about to end already: make a new one"));
+    }
+    let record = data.record_of(key_id).map_err(|error| failed(&error))?;
+    let key = read_record(record.clone()).ok_or_else(|| wrong("its record makes no sense"))?;
+    let lifetime = key.expires.map(|end| end.since(key.issued));
+    let made = new(data, key.grant.role, key.grant.scope, key.grant.prefix, key.grant.is_edge, lifetime, record.label.clone())?;
+    let retires = WallTime::from_seconds(Clock::system().wall().seconds() + overlap.as_secs());
+    data.put_record(&KeyRecord { retires_at: Some(rfc3339(retires)), ..record }).map_err(|error| failed(&error))?;
+    Ok(made)
+}

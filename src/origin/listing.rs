@@ -1,0 +1,311 @@
+//! What is stored, by name: pages of objects for those who look after a namespace, and the removal of many at once.
+//!
+//! Invariants: no lock is held for longer than over a part of what is there, and one listing of a namespace goes on at a time: those who
+//! look wait, and those who stream do not. What is removed here goes whatever the namespace keeps of what encoders delete.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use serde::Serialize;
+
+use super::apply::Decided;
+use super::decide::Deletion;
+use super::live::RenditionTimeline;
+use super::namespace::Hosted;
+use super::{Origin, OriginError};
+use crate::auth::grant::{Action, Grant};
+use crate::model::id::{Key, Namespace, ObjectId};
+use crate::store::{Entry, KeptBelow, NamePage};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct ListingSpec {
+    /// What the keys begin with.
+    pub prefix: String,
+    /// What has a slash behind the prefix is a folder.
+    pub by_folder: bool,
+    /// The name behind which it begins.
+    pub after: String,
+    /// So many names at most.
+    pub limit: usize,
+}
+
+/// A page of objects.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ObjectListing {
+    /// The objects, in the order of their keys.
+    pub objects: Vec<ObjectSummary>,
+    /// The folders, each with the slash at its end.
+    pub folders: Vec<String>,
+    /// Where the next page begins; null on the last one.
+    pub next: Option<String>,
+    /// Whether all that the durable tier holds is known: it is not, while a start is looking at it.
+    pub is_complete: bool,
+}
+
+/// An object, as far as that is known without reading it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectSummary {
+    /// Its key.
+    pub key: String,
+    /// Bytes of its body.
+    pub length: u64,
+    /// What it is to a stream: playlist, manifest, initialization or segment.
+    pub kind: &'static str,
+    /// When it was stored, RFC 3339.
+    pub modified: String,
+    /// Until when it lives, RFC 3339.
+    pub expires: String,
+    /// Its media type, where it is in memory.
+    pub content_type: Option<String>,
+    /// Its entity tag, where it is in memory.
+    pub etag: Option<String>,
+    /// Whether it is in memory.
+    pub in_memory: bool,
+    /// Whether it is in the durable tier.
+    pub in_tier: bool,
+}
+
+/// What a removal of many has done, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Purged {
+    /// Objects.
+    pub objects: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+}
+
+/// What a namespace holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NamespaceUsage {
+    /// Bytes for objects and uploads together.
+    pub hot_capacity: u64,
+    /// Bytes of whole objects in memory, with keys and overhead.
+    pub hot_stored: u64,
+    /// Bytes of uploads in flight.
+    pub uploading: u64,
+    /// Bytes of bodies that are no object any more, which readers hold.
+    pub pinned: u64,
+    /// Objects in memory.
+    pub hot_objects: u64,
+    /// Bytes in the durable tier.
+    pub durable_stored: u64,
+    /// Objects there.
+    pub durable_objects: u64,
+    /// Writes that wait for the tier.
+    pub unwritten: u64,
+}
+
+impl Origin {
+    /// A page of the objects of a namespace, memory and the tier below it together.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
+    pub async fn list(&self, grant: &Grant, namespace: &Namespace, spec: ListingSpec) -> Result<ObjectListing, OriginError> {
+        let hosted = self.seen(grant, namespace)?;
+        let turn = Arc::clone(&hosted.work.listing).lock_owned().await;
+        let own = grant.prefix.clone();
+        let listed = self
+            .elsewhere(move |_| {
+                let listed = list(&hosted, &spec, own.as_deref());
+                drop(turn);
+                listed
+            })
+            .await;
+        listed.ok_or(OriginError::Busy)
+    }
+
+    /// An object, where it is there, without reading it.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotFound`].
+    pub fn describe(&self, grant: &Grant, object: &ObjectId) -> Result<ObjectSummary, OriginError> {
+        let hosted = self.seen(grant, &object.namespace)?;
+        if !grant.allows(Action::Read, object) {
+            return Err(OriginError::Forbidden);
+        }
+        let mut known = None;
+        if let Some(entry) = hosted.hot.peek(&object.key) {
+            known = Some(ObjectSummary::hot(&hosted, &entry));
+        }
+        if let Some(below) = hosted.durable_tier.kept(&object.key) {
+            ObjectSummary::below(&mut known, &hosted, object.key.as_str(), &below);
+        }
+        known.ok_or(OriginError::NotFound)
+    }
+
+    /// Removes one object, and waits until that is as safe as the namespace's settings ask for.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotDurable`].
+    pub async fn discard(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
+        let hosted = self.seen(grant, &object.namespace)?;
+        if !grant.allows(Action::Write, object) {
+            return Err(OriginError::Forbidden);
+        }
+        self.take_away(&hosted, &object.key);
+        hosted.durable_tier.settled(&object.key, false).await?;
+        Ok(())
+    }
+
+    /// How many objects begin with this.
+    ///
+    /// # Errors
+    /// As [`Self::purge`].
+    pub async fn count(&self, grant: &Grant, namespace: &Namespace, prefix: &str) -> Result<Purged, OriginError> {
+        let hosted = self.seen(grant, namespace)?;
+        let (prefix, own) = (prefix.to_owned(), grant.prefix.clone());
+        let counted = self.elsewhere(move |_| keys_below(&hosted, &prefix, own.as_deref()).1).await;
+        counted.ok_or(OriginError::Busy)
+    }
+
+    /// Removes all objects whose keys begin with this. What is uploaded meanwhile stays.
+    ///
+    /// # Errors
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotDurable`].
+    pub async fn purge(&self, grant: &Grant, namespace: &Namespace, prefix: &str) -> Result<Purged, OriginError> {
+        let hosted = self.seen(grant, namespace)?;
+        let (prefix, own, there) = (prefix.to_owned(), grant.prefix.clone(), Arc::clone(&hosted));
+        let removed = self.elsewhere(move |origin| {
+            let (keys, purged) = keys_below(&there, &prefix, own.as_deref());
+            for key in &keys {
+                origin.take_away(&there, key);
+            }
+            (keys, purged)
+        });
+        let (keys, purged) = removed.await.ok_or(OriginError::Busy)?;
+        for key in &keys {
+            hosted.durable_tier.settled(key, false).await?;
+        }
+        Ok(purged)
+    }
+
+    /// What each namespace holds, in the order of their names.
+    #[must_use]
+    pub fn usage(&self) -> Vec<(Namespace, NamespaceUsage)> {
+        let namespaces = self.inner.namespaces.load();
+        let mut usage: Vec<_> = namespaces.iter().map(|(name, hosted)| (name.clone(), hosted.usage())).collect();
+        usage.sort_by(|(one, _), (other, _)| one.cmp(other));
+        usage
+    }
+
+    /// The last segments of an HLS stream, rendition by rendition; `None` when there is no such stream.
+    #[must_use]
+    pub fn timeline(&self, namespace: &Namespace, stream: &Key) -> Option<Vec<RenditionTimeline>> {
+        let hosted = self.inner.namespaces.load().get(namespace).cloned()?;
+        hosted.live.timeline(stream, &self.inner.clock, |key| hosted.has(key))
+    }
+
+    fn take_away(&self, hosted: &Hosted, key: &Key) {
+        let begun = self.stamp();
+        // What is begun later than this stays.
+        Decided { key, now: hosted.hot.clock().both(), what: Deletion { begun } }.apply(hosted);
+    }
+
+    fn seen(&self, grant: &Grant, namespace: &Namespace) -> Result<Arc<Hosted>, OriginError> {
+        if !grant.sees(namespace) {
+            return Err(OriginError::Forbidden);
+        }
+        self.inner.namespaces.load().get(namespace).cloned().ok_or(OriginError::UnknownNamespace)
+    }
+}
+
+fn list(hosted: &Hosted, spec: &ListingSpec, own: Option<&str>) -> ObjectListing {
+    let mut page = NamePage::new(&spec.prefix, spec.by_folder, &spec.after, spec.limit);
+    let may = |key: &Key| own.is_none_or(|own| key.as_str().starts_with(own));
+    let now = hosted.hot.clock().now();
+    hosted.hot.each(|entry| {
+        if entry.meta.is_live(now) && may(&entry.key) {
+            page.offer(entry.key.as_str(), |known| *known = Some(ObjectSummary::hot(hosted, entry)));
+        }
+    });
+    hosted.durable_tier.each(|key, kept| {
+        if kept.expires > now && may(key) {
+            page.offer(key.as_str(), |known| ObjectSummary::below(known, hosted, key.as_str(), kept));
+        }
+    });
+    let (found, next) = page.end();
+    let mut listing = ObjectListing { next, is_complete: hosted.durable_tier.knows_all(), ..ObjectListing::default() };
+    for (name, known) in found {
+        match known {
+            Some(object) => listing.objects.push(object),
+            None => listing.folders.push(name),
+        }
+    }
+    listing
+}
+
+fn keys_below(hosted: &Hosted, prefix: &str, own: Option<&str>) -> (HashSet<Key>, Purged) {
+    let (mut keys, mut purged) = (HashSet::new(), Purged::default());
+    let now = hosted.hot.clock().now();
+    let is_meant = |key: &Key| key.as_str().starts_with(prefix) && own.is_none_or(|own| key.as_str().starts_with(own));
+    let mut add = |key: &Key, length: u64| {
+        if is_meant(key) && keys.insert(key.clone()) {
+            purged.objects += 1;
+            purged.bytes += length;
+        }
+    };
+    hosted.hot.each(|entry| {
+        if entry.meta.is_live(now) {
+            add(&entry.key, entry.body.len() as u64);
+        }
+    });
+    hosted.durable_tier.each(|key, kept| {
+        if kept.expires > now {
+            add(key, kept.length);
+        }
+    });
+    (keys, purged)
+}
+
+impl ObjectSummary {
+    fn hot(hosted: &Hosted, entry: &Entry) -> Self {
+        let meta = &entry.meta;
+        let text = |value: &HeaderValue| Some(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Self {
+            key: entry.key.to_string(),
+            length: entry.body.len() as u64,
+            kind: meta.kind.as_str(),
+            modified: meta.modified.to_string(),
+            expires: hosted.hot.clock().wall_of(meta.expires).to_string(),
+            content_type: text(&meta.content_type),
+            etag: text(&meta.etag),
+            in_memory: true,
+            in_tier: false,
+        }
+    }
+
+    /// Adds what the tier knows of it.
+    fn below(known: &mut Option<Self>, hosted: &Hosted, key: &str, kept: &KeptBelow) {
+        let object = known.get_or_insert_with(|| Self {
+            key: key.to_owned(),
+            length: kept.length,
+            kind: kept.kind.as_str(),
+            modified: kept.modified.to_string(),
+            expires: hosted.hot.clock().wall_of(kept.expires).to_string(),
+            content_type: None,
+            etag: None,
+            in_memory: false,
+            in_tier: true,
+        });
+        object.in_tier = true;
+    }
+}
+
+impl Hosted {
+    fn usage(&self) -> NamespaceUsage {
+        let hot = self.hot.usage();
+        let (durable_objects, durable_stored) = self.durable_tier.held();
+        NamespaceUsage {
+            hot_capacity: hot.capacity,
+            hot_stored: hot.stored,
+            uploading: hot.in_flight,
+            pinned: hot.pinned,
+            hot_objects: hot.objects as u64,
+            durable_stored,
+            durable_objects,
+            unwritten: self.durable_tier.unwritten().0 as u64,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A request that may be answered: what answers it, and who is told of a change.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::about::{self, About, AuditLines};
+use super::changes::{self, Changed};
+use super::events::{self, REMEMBERED};
+use super::orders::QueryWords;
+use super::route::Route;
+use super::route_name::RouteName;
+use super::visitor::Visitor;
+use super::{Admin, Inner, Rules, harvest, objects, ok, openapi, overview, session_words, text, viewers};
+use crate::auth::grant::Role;
+use crate::model::clock::WallTime;
+use crate::model::id::Namespace;
+use crate::web::Web;
+use crate::web::data::readiness;
+use crate::web::exchange::Exchange;
+use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
+
+/// A request that may be answered.
+pub(super) struct AdminCall<'a> {
+    pub(super) admin: &'a Admin,
+    pub(super) exchange: &'a Exchange<'a>,
+    pub(super) visitor: Visitor,
+    pub(super) names: Vec<Cow<'a, str>>,
+    pub(super) query: QueryWords,
+}
+
+impl AdminCall<'_> {
+    /// Answers it.
+    pub(super) async fn answer(&self, route: &Route, body: Body) -> Result<Response, Problem> {
+        let Inner { web, is_local, rules, harvests, controls, begun, .. } = &*self.admin.inner;
+        let (visitor, headers) = (&self.visitor, &self.exchange.parts.headers);
+        Ok(match route.place {
+            RouteName::Live => "alive\n".into_response(),
+            RouteName::Ready => readiness(web),
+            RouteName::Metrics => metrics(web, headers),
+            RouteName::About => ok(&about(web, rules, *begun)),
+            RouteName::Description => ok(openapi::document()),
+            RouteName::WhoAmI => ok(&session_words::who_am_i(visitor, *is_local)),
+            RouteName::SignIn => session_words::sign_in(self.admin, self.exchange, body).await?,
+            RouteName::SignOut => session_words::sign_out(self.admin, self.exchange),
+            RouteName::Streams => ok(&json!({ "streams": about::streams_of(web, visitor) })),
+            RouteName::Clients if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Operator)),
+            RouteName::Clients => text(web.inner.black_box.clients_json()),
+            RouteName::Rejected => {
+                let rejected = web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread);
+                text(about::seen(rejected, "rejected", visitor))
+            }
+            RouteName::Harvests => harvest::recent(&**harvests, visitor),
+            RouteName::Harvest => harvest::find(&**harvests, visitor, self.name(0))?,
+            RouteName::OrderHarvest => {
+                let (response, progress) = harvest::order(&**harvests, visitor, headers, body).await?;
+                self.note(route, &Value::Null, &progress);
+                response
+            }
+            RouteName::CancelHarvest => {
+                let (response, progress) = harvest::cancel(&**harvests, visitor, self.name(0))?;
+                self.note(route, &Value::Null, &progress);
+                response
+            }
+            RouteName::Noted => {
+                let limit = self.query.number("limit", 100, 1000)?;
+                ok(&AuditLines { lines: controls.noted(limit) })
+            }
+            RouteName::Overview => overview::overview(self.admin, visitor),
+            RouteName::Series => self.series()?,
+            RouteName::Stream => overview::stream(self.admin, visitor, &self.query)?,
+            RouteName::Timeline => overview::timeline(self.admin, visitor, &self.query)?,
+            RouteName::Objects => objects::list(self.admin, visitor, &self.query).await?,
+            RouteName::Object => objects::describe(self.admin, visitor, &self.query)?,
+            RouteName::Preview => objects::preview(self.admin, visitor, self.exchange, [self.name(0), self.name(1)]).await?,
+            RouteName::Events => self.events()?,
+            RouteName::Listen => {
+                let Inner { events, figures, stop, .. } = &*self.admin.inner;
+                events::listen(events, web, figures.subscribe(), stop, visitor.clone(), headers)?
+            }
+            RouteName::RemoveObject => {
+                let (response, before) = objects::remove(self.admin, visitor, &self.query).await?;
+                self.note(route, &before, &Value::Null);
+                response
+            }
+            RouteName::Purge => {
+                let (response, removed) = objects::purge(self.admin, visitor, self.exchange, body).await?;
+                if let Some(removed) = removed {
+                    self.note(route, &removed, &Value::Null);
+                }
+                response
+            }
+            RouteName::Namespaces | RouteName::Namespace | RouteName::Keys | RouteName::Key | RouteName::Settings => {
+                changes::look(self.admin, visitor, route.place, self.name(0)).await?
+            }
+            RouteName::MakeViewerTokens | RouteName::RevokeViewers | RouteName::ViewerRevocations => {
+                self.of_viewers(route, body).await?
+            }
+            place => {
+                let name = self.name(0);
+                let Changed { response, before, after } = match place {
+                    RouteName::PutNamespace | RouteName::PatchNamespace | RouteName::RemoveNamespace => {
+                        changes::change_namespace(self.admin, visitor, place, name, &self.query, headers, body).await?
+                    }
+                    RouteName::MakeKey | RouteName::RevokeKey | RouteName::RotateKey => {
+                        changes::change_key(&**controls, place, name, headers, body).await?
+                    }
+                    _ => changes::change_server(&**controls, place, headers, body).await?,
+                };
+                if place != RouteName::CheckSettings {
+                    self.note(route, &before, &after);
+                }
+                response
+            }
+        })
+    }
+
+    /// What a back end does about viewers' tokens of a namespace.
+    async fn of_viewers(&self, route: &Route, body: Body) -> Result<Response, Problem> {
+        let Inner { web, revokes, .. } = &*self.admin.inner;
+        let parts = self.exchange.parts;
+        let namespace = Namespace::parse(self.name(0)).map_err(|error| Problem::bad_request(error.to_string()))?;
+        let vendor = self.visitor.grant().filter(|grant| grant.role == Role::Vendor).map(|grant| &**grant);
+        let response = match route.place {
+            RouteName::MakeViewerTokens => viewers::make(web, &namespace, vendor, &parts.headers, body).await?,
+            RouteName::RevokeViewers => viewers::revoke(web, revokes, &namespace, vendor, &parts.headers, body).await?,
+            _ => return viewers::feed(web, &namespace, parts.uri.query()),
+        };
+        self.note(route, &Value::Null, &Value::Null);
+        Ok(response)
+    }
+
+    fn series(&self) -> Result<Response, Problem> {
+        let wanted = self.query.get("namespace");
+        if wanted.is_some_and(|namespace| !self.visitor.oversees(namespace)) {
+            return Err(Problem::new(Code::NotFound, "there is no namespace of this name"));
+        }
+        let is_wanted =
+            |name: &Namespace| wanted.is_none_or(|wanted| name.as_str() == wanted) && self.visitor.oversees(name.as_str());
+        Ok(ok(&self.admin.inner.figures.series(is_wanted)))
+    }
+
+    fn events(&self) -> Result<Response, Problem> {
+        let limit = self.query.number("limit", 200, REMEMBERED)?;
+        let only_trouble = self.query.truth("trouble")?;
+        let is_wanted = |event: &Value| {
+            let is = |field: &str| self.query.get(field).is_none_or(|wanted| event[field] == *wanted);
+            is("namespace")
+                && is("stream")
+                && (!only_trouble || event["trouble"] == true)
+                && event["namespace"].as_str().is_some_and(|namespace| self.visitor.oversees(namespace))
+        };
+        Ok(ok(&json!({ "events": self.admin.inner.events.last(limit, is_wanted) })))
+    }
+
+    /// What stands in the path for the name of this number.
+    fn name(&self, number: usize) -> &str {
+        self.names.get(number).map_or("", |name| name)
+    }
+
+    /// Has it written down who changed what.
+    fn note(&self, route: &Route, before: &Value, after: &Value) {
+        let grant = self.visitor.grant();
+        let context = self.exchange.context;
+        self.admin.inner.controls.note(&json!({
+            "time": self.admin.inner.web.inner.origin.clock().wall().to_string(),
+            "key_id": grant.map(|grant| grant.key_id.as_str()),
+            "role": grant.map(|grant| grant.role.as_str()),
+            "way": self.visitor.way(),
+            "peer": context.peer.ip().to_string(),
+            "action": format!("{} {}", route.method, route.path),
+            "target": self.names,
+            "before": before,
+            "after": after,
+            "request_id": context.id(),
+        }));
+    }
+}
+
+fn about(web: &Web, rules: &Rules, begun: WallTime) -> About {
+    About {
+        name: "springhead",
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: begun.to_string(),
+        time: web.inner.origin.clock().wall().to_string(),
+        is_ready: web.inner.ready.load(Ordering::Acquire),
+        degraded: web.inner.origin.trouble(),
+        data_listeners: rules.data_listeners.clone(),
+    }
+}
+
+/// In the format that is asked for: Prometheus itself asks for `OpenMetrics`, a browser, curl and promtool do not.
+fn metrics(web: &Web, request: &HeaderMap) -> Response {
+    let asked = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"));
+    let (content_type, text) = if request.get_all(ACCEPT).iter().any(asked) {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", web.inner.metrics.render())
+    } else {
+        ("text/plain; version=0.0.4; charset=utf-8", web.inner.metrics.render_plain())
+    };
+    ([(CONTENT_TYPE, content_type)], text).into_response()
+}

@@ -1,0 +1,242 @@
+//! `/v1/namespaces`, `/v1/keys` and `/v1/settings`: what the floor above does, in the words of HTTP.
+
+use axum::body::Body;
+use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Map, Value, json};
+
+use super::controls::{
+    Condition, ControlRefused, Controls, KeyOrder, KeyReport, NamespaceChange, NamespaceReport, NewKeyReport, RotateOrder,
+    SettingsOrder,
+};
+use super::orders::{self, LONGEST, QueryWords};
+use super::route_name::RouteName;
+use super::schema::{Described as _, Schemas, described};
+use super::visitor::Visitor;
+use super::{Admin, json_response, objects, ok};
+use crate::auth::grant::Action;
+use crate::origin::NamespaceUsage;
+use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
+
+described! { answer
+    /// What is wrong with a settings file.
+    pub(super) struct SettingFaultsReport {
+        /// Each fault with its line; none when a start with it would read it.
+        pub faults: Vec<String>,
+    }
+}
+
+/// What came of a change, for the audit log.
+pub(super) struct Changed {
+    pub(super) response: Response,
+    pub(super) before: Value,
+    pub(super) after: Value,
+}
+
+impl From<ControlRefused> for Problem {
+    fn from(ControlRefused { code, detail }: ControlRefused) -> Self {
+        Self::new(code, detail)
+    }
+}
+
+fn list(field: &str, item: &Value) -> Value {
+    json!({ "type": "object", "required": [field], "properties": { field: { "type": "array", "items": item } } })
+}
+
+/// What a list of namespaces looks like.
+pub(super) fn namespaces_schema(all: &mut Schemas) -> Value {
+    let item = namespace_schema(all);
+    list("namespaces", &item)
+}
+
+/// One, with what it holds.
+pub(super) fn namespace_schema(all: &mut Schemas) -> Value {
+    all.named("Namespace", |_| {
+        json!({
+            "type": "object",
+            "required": ["name", "source", "is_changeable", "rules", "said", "etag", "usage"],
+            "properties": {
+                "name": { "type": "string" }, "source": { "type": "string" }, "place": { "type": ["string", "null"] },
+                "is_changeable": { "type": "boolean" }, "shadows": { "type": "boolean" },
+                "rules": { "type": "object", "additionalProperties": true },
+                "said": { "type": "array", "items": { "type": "string" } },
+                "pending_restart": { "type": "array", "items": { "type": "string" } },
+                "etag": { "type": "string" }, "usage": { "type": "object", "additionalProperties": { "type": "integer" } },
+            },
+        })
+    })
+}
+
+/// What a namespace's rules look like: the keys of its section in the settings file.
+pub(super) fn rules_schema(all: &mut Schemas) -> Value {
+    all.named("NamespaceRules", |_| {
+        let value = json!({ "anyOf": [{ "type": "string" }, { "type": "boolean" }, { "type": "integer" }, { "type": "null" },
+            { "type": "array", "items": { "type": "string" } }] });
+        json!({ "type": "object", "description": "As in [namespaces.NAME] of the settings file.", "additionalProperties": value })
+    })
+}
+
+pub(super) fn keys_schema(all: &mut Schemas) -> Value {
+    let item = KeyReport::schema(all);
+    list("keys", &item)
+}
+
+pub(super) fn settings_schema(all: &mut Schemas) -> Value {
+    let item = super::controls::SettingReport::schema(all);
+    list("settings", &item)
+}
+
+/// What is only looked at.
+pub(super) async fn look(admin: &Admin, visitor: &Visitor, place: RouteName, name: &str) -> Result<Response, Problem> {
+    let controls = &*admin.inner.controls;
+    Ok(match place {
+        RouteName::Namespaces => {
+            let mut namespaces = controls.namespaces().await?;
+            namespaces.retain(|namespace| visitor.oversees(&namespace.name));
+            let namespaces: Vec<Value> = namespaces.iter().map(|namespace| with_usage(admin, namespace)).collect();
+            ok(&json!({ "namespaces": namespaces }))
+        }
+        RouteName::Namespace => {
+            let namespaces = controls.namespaces().await?;
+            let found = namespaces.into_iter().find(|namespace| namespace.name == name && visitor.oversees(name));
+            namespace(admin, &found.ok_or_else(|| absent("namespace", "namespaces"))?)
+        }
+        RouteName::Keys => ok(&json!({ "keys": controls.keys().await? })),
+        RouteName::Key => {
+            let found = controls.keys().await?.into_iter().find(|key| key.key_id == name);
+            ok(&found.ok_or_else(|| absent("key", "keys"))?)
+        }
+        _ => ok(&json!({ "settings": controls.settings().await? })),
+    })
+}
+
+fn absent(what: &str, list: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no {what} of this name: GET /v1/{list} has those there are"))
+}
+
+fn with_usage(admin: &Admin, namespace: &NamespaceReport) -> Value {
+    let usage = admin.inner.web.inner.origin.usage();
+    let usage =
+        usage.into_iter().find(|(name, _)| name.as_str() == namespace.name).map_or(NamespaceUsage::default(), |(_, usage)| usage);
+    let mut value = json!(namespace);
+    value["usage"] = json!(usage);
+    value
+}
+
+/// A namespace as an answer, with its version.
+fn namespace(admin: &Admin, namespace: &NamespaceReport) -> Response {
+    let mut response = ok(&with_usage(admin, namespace));
+    if let Ok(etag) = HeaderValue::try_from(&namespace.etag) {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    response
+}
+
+/// The condition of a request.
+fn condition(headers: &HeaderMap) -> Condition {
+    let texts = |name| {
+        headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok()).flat_map(|text| text.split(','))
+    };
+    let tags: Vec<String> = texts(IF_MATCH).map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect();
+    if !tags.is_empty() {
+        Condition::Is(tags)
+    } else if texts(IF_NONE_MATCH).any(|tag| tag.trim() == "*") {
+        Condition::IsNew
+    } else {
+        Condition::None
+    }
+}
+
+/// Makes, changes or removes a namespace.
+pub(super) async fn change_namespace(
+    admin: &Admin,
+    visitor: &Visitor,
+    place: RouteName,
+    name: &str,
+    query: &QueryWords,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Changed, Problem> {
+    let change = match place {
+        RouteName::PutNamespace => NamespaceChange::To(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
+        RouteName::PatchNamespace => NamespaceChange::In(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
+        _ => {
+            let streams = admin.inner.web.inner.origin.streams();
+            let is_live =
+                streams.iter().any(|stream| stream.namespace == name && stream.state != crate::model::liveness::Standing::Ended);
+            if is_live && !query.truth("force")? {
+                let detail = "streams are live in it: end them first, or say force=true to remove it all the same";
+                return Err(Problem::new(Code::InUse, detail));
+            }
+            if query.get("objects") == Some("purge") {
+                let (namespace, grant) = objects::stand_in(visitor, Action::Write, name)?;
+                admin.inner.web.inner.origin.purge(&grant, &namespace, "").await.map_err(objects::hidden)?;
+            }
+            NamespaceChange::Removed
+        }
+    };
+    let is_removal = matches!(change, NamespaceChange::Removed);
+    let (before, after) = admin.inner.controls.change_namespace(name.to_owned(), change, condition(headers)).await?;
+    let response = match &after {
+        Some(after) if !is_removal => namespace(admin, after),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    };
+    let rules = |report: Option<&NamespaceReport>| {
+        report.map_or(Value::Null, |report| {
+            let said = report.rules.iter().filter(|(key, _)| report.said.contains(key));
+            json!(said.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>())
+        })
+    };
+    Ok(Changed { response, before: rules(before.as_ref()), after: rules(after.as_ref().filter(|_| !is_removal)) })
+}
+
+/// Makes, ends or replaces a key.
+pub(super) async fn change_key(
+    controls: &dyn Controls,
+    place: RouteName,
+    name: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Changed, Problem> {
+    let made = |new: NewKeyReport| {
+        let after = json!(new.key);
+        Changed { response: json_response(StatusCode::CREATED, &new), before: Value::Null, after }
+    };
+    Ok(match place {
+        RouteName::MakeKey => made(controls.make_key(orders::read::<KeyOrder>(headers, body, LONGEST).await?).await?),
+        RouteName::RotateKey => {
+            let order: RotateOrder = orders::read(headers, body, LONGEST).await?;
+            made(controls.rotate_key(name.to_owned(), order).await?)
+        }
+        _ => {
+            let key = controls.revoke_key(name.to_owned()).await?;
+            Changed { response: ok(&key), before: Value::Null, after: json!(key) }
+        }
+    })
+}
+
+/// Tries a settings file, reads the settings again, or ends the server.
+pub(super) async fn change_server(
+    controls: &dyn Controls,
+    place: RouteName,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Changed, Problem> {
+    let (response, after) = match place {
+        RouteName::CheckSettings => {
+            let SettingsOrder { text } = orders::read(headers, body, LONGEST).await?;
+            (ok(&SettingFaultsReport { faults: controls.check_settings(text) }), Value::Null)
+        }
+        RouteName::Reload => {
+            let report = controls.reload().await?;
+            (ok(&report), json!(report))
+        }
+        _ => {
+            controls.drain();
+            (StatusCode::NO_CONTENT.into_response(), Value::Null)
+        }
+    };
+    Ok(Changed { response, before: Value::Null, after })
+}

@@ -1,0 +1,134 @@
+// Asks the admin API. All that this page knows it has from there, so all of it can be had by curl: `recent` remembers what was asked.
+
+/** What went wrong, as the server says it. */
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail || document.title || `status ${status}`);
+    this.status = status;
+    this.code = (document.type || "").split(":").pop();
+    this.title = document.title;
+  }
+}
+
+const listeners = new Set();
+/** What was asked since the screen changed: method, path and body, each once. */
+export const recent = { calls: [] };
+
+export function forgetCalls() {
+  recent.calls = [];
+}
+
+function remember(method, path, body) {
+  const plain = path.replace(/([?&])after=[^&]*/, "");
+  if (path.startsWith("/v1/session")) return;
+  if (recent.calls.some((call) => call.method === method && call.path === plain)) return;
+  recent.calls = [...recent.calls, { method, path: plain, body }].slice(-12);
+  listeners.forEach((tell) => tell());
+}
+
+/** Tells when something new was asked; returns what ends that. */
+export function onCall(tell) {
+  listeners.add(tell);
+  return () => listeners.delete(tell);
+}
+
+/** The address of this listener. */
+export const here = location.origin;
+
+/** The same as a command, in a shell where KEY is set. */
+export function curl({ method, path, body, headers = {} }) {
+  const quote = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+  const parts = ["curl"];
+  if (method !== "GET") parts.push("-X", method);
+  parts.push('-H "Authorization: Bearer $KEY"');
+  for (const [name, value] of Object.entries(headers)) parts.push("-H", quote(`${name}: ${value}`));
+  if (body !== undefined) parts.push("-H 'Content-Type: application/json' -d", quote(JSON.stringify(body)));
+  parts.push(quote(here + path));
+  return parts.join(" ");
+}
+
+/** How far this browser's clock is behind the server's, in milliseconds. */
+export const clock = { offset: 0, now: () => new Date(Date.now() + clock.offset) };
+
+async function send(method, path, body, headers) {
+  const given = { "X-Requested-With": "springhead-console", Accept: "application/json", ...headers };
+  if (body !== undefined) given["Content-Type"] = "application/json";
+  const response = await fetch(path, { method, headers: given, body: body === undefined ? undefined : JSON.stringify(body) });
+  if (response.ok) return response;
+  const document = await response.json().catch(() => ({}));
+  throw new Problem(response.status, document);
+}
+
+/** Asks for JSON, or has something done. */
+export async function ask(method, path, body, headers) {
+  remember(method, path, body);
+  const response = await send(method, path, body, headers);
+  if (response.status === 204) return null;
+  return response.json();
+}
+
+export const get = (path) => ask("GET", path);
+
+/** A path with a query. */
+export function at(path, query) {
+  const words = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const pairs = words.map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  return pairs.length ? `${path}?${pairs.join("&")}` : path;
+}
+
+/** The address of an object's bytes, for a player. */
+export function preview(namespace, key) {
+  return `/v1/preview/${encodeURIComponent(namespace)}/${key.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/** Reads a text by preview. */
+export async function text(namespace, key) {
+  remember("GET", preview(namespace, key));
+  return (await send("GET", preview(namespace, key))).text();
+}
+
+/**
+ * One connection for all that is told as it happens: figures each second, events, and whether it holds. It is closed half a minute after
+ * the page was hidden, and opened again when it is seen.
+ */
+export const live = {
+  source: null,
+  tell: new Set(),
+  hidden: null,
+  start() {
+    if (live.source) return;
+    const source = new EventSource("/v1/events/live");
+    live.source = source;
+    const say = (kind, data) => live.tell.forEach((tell) => tell(kind, data));
+    source.addEventListener("hello", (event) => {
+      const hello = JSON.parse(event.data);
+      clock.offset = new Date(hello.time) - Date.now();
+      say("open", hello);
+    });
+    for (const kind of ["event", "figures", "reset"]) {
+      source.addEventListener(kind, (event) => say(kind, JSON.parse(event.data)));
+    }
+    source.onerror = () => {
+      say("lost", {});
+      // A refusal ends it for good: who asks again may be signed in by then.
+      if (source.readyState === EventSource.CLOSED) {
+        live.stop();
+        setTimeout(() => document.hidden || live.start(), 3000 + Math.random() * 2000);
+      }
+    };
+  },
+  stop() {
+    live.source?.close();
+    live.source = null;
+  },
+  restart() {
+    live.stop();
+    live.start();
+  },
+};
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(live.hidden);
+  if (document.hidden) live.hidden = setTimeout(live.stop, 30_000);
+  else live.start();
+});

@@ -1,0 +1,273 @@
+//! What has happened to streams, for those who look after them: a list, and a stream of server-sent events (WHATWG HTML 9.2) that goes on
+//! where a client left off.
+//!
+//! An event's id is the process's and a number in it, so that a client that comes back after a restart is told that it missed something
+//! (`reset`). Invariants: who reads slowly is not waited for; what he misses he is told of. So many are remembered, and so many listen at
+//! once. A listener ends with the server, and holds up no drain.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::schema::Schemas;
+use super::visitor::Visitor;
+use crate::auth::signing::random_id;
+use crate::origin::Event;
+use crate::web::Web;
+use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
+
+/// How many are remembered.
+pub const REMEMBERED: usize = 2000;
+/// How many may listen at once.
+const LISTENERS: usize = 64;
+/// How often a listener is told the figures, which shows him that the connection holds.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a client waits before it comes back.
+const RETRY: &str = "retry: 2000\n\n";
+
+/// The events.
+#[derive(Debug)]
+pub struct EventRing {
+    process: String,
+    ring: Mutex<KeptEvents>,
+    news: watch::Sender<u64>,
+    listeners: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct KeptEvents {
+    /// With their numbers; those from before this process have 0.
+    events: VecDeque<(u64, Value)>,
+    last: u64,
+}
+
+impl Default for EventRing {
+    fn default() -> Self {
+        Self { process: random_id(), ring: Mutex::default(), news: watch::Sender::new(0), listeners: AtomicUsize::new(0) }
+    }
+}
+
+impl EventRing {
+    /// Takes up what was written down by a process before, oldest first.
+    pub fn remember(&self, events: impl IntoIterator<Item = Value>) {
+        let mut ring = self.ring.lock();
+        ring.events.extend(events.into_iter().map(|event| (0, event)));
+        while ring.events.len() > REMEMBERED {
+            ring.events.pop_front();
+        }
+    }
+
+    /// Something has happened.
+    pub fn tell(&self, event: &Event) {
+        let last = {
+            let mut ring = self.ring.lock();
+            ring.last += 1;
+            let last = ring.last;
+            ring.events.push_back((last, json!(event)));
+            if ring.events.len() > REMEMBERED {
+                ring.events.pop_front();
+            }
+            last
+        };
+        self.news.send_replace(last);
+    }
+
+    /// The last ones, newest first.
+    pub(super) fn last(&self, limit: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let ring = self.ring.lock();
+        ring.events.iter().rev().map(|(_, event)| event).filter(|event| wanted(event)).take(limit).cloned().collect()
+    }
+
+    /// Those behind a number, and whether some between are forgotten.
+    fn behind(&self, number: u64) -> (Vec<(u64, Value)>, bool) {
+        let ring = self.ring.lock();
+        let oldest = ring.events.iter().map(|(number, _)| *number).find(|number| *number > 0);
+        let has_hole = oldest.is_none_or(|oldest| oldest > number + 1) && ring.last > number;
+        (ring.events.iter().filter(|(at, _)| *at > number).cloned().collect(), has_hole)
+    }
+}
+
+/// What a list of events looks like.
+pub(super) fn list_schema(all: &mut Schemas) -> Value {
+    let item = all.named("Event", |_| {
+        json!({
+            "type": "object",
+            "description": "Something that happened to a stream; docs/metrics.md explains each.",
+            "required": ["time", "namespace", "stream", "event", "trouble", "detail"],
+            "properties": {
+                "time": { "type": "string" }, "namespace": { "type": "string" }, "stream": { "type": "string" },
+                "playlist": { "type": "string" }, "event": { "type": "string" }, "trouble": { "type": "boolean" },
+                "detail": { "type": "string" },
+            },
+        })
+    });
+    json!({ "type": "object", "required": ["events"], "properties": { "events": { "type": "array", "items": item } } })
+}
+
+/// One who listens.
+struct EventListener {
+    events: Arc<EventRing>,
+    web: Web,
+    visitor: Visitor,
+    news: watch::Receiver<u64>,
+    figures: watch::Receiver<Arc<Value>>,
+    told: u64,
+    stop: CancellationToken,
+    /// What is to be said first.
+    first: Option<String>,
+}
+
+impl Drop for EventListener {
+    fn drop(&mut self) {
+        self.events.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Begins to tell what happens from now on, or from behind what the client says that it had.
+pub(super) fn listen(
+    events: &Arc<EventRing>,
+    web: &Web,
+    figures: watch::Receiver<Arc<Value>>,
+    stop: &CancellationToken,
+    visitor: Visitor,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    if events.listeners.fetch_add(1, Ordering::Relaxed) >= LISTENERS {
+        events.listeners.fetch_sub(1, Ordering::Relaxed);
+        let detail = "64 listen to events already: close some of the consoles that are open, or ask /v1/events now and then";
+        return Err(Problem::new(Code::TooManyHeld, detail));
+    }
+    let had = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let (process, number) = had.and_then(|id| id.rsplit_once('-')).unwrap_or_default();
+    let now = *events.news.borrow();
+    let (told, is_reset) = match number.parse() {
+        Ok(number) if process == events.process && !events.behind(number).1 => (number, false),
+        _ => (now, had.is_some()),
+    };
+    let hello = json!({
+        "process": events.process,
+        "time": web.inner.origin.clock().wall().to_string(),
+        "role": visitor.grant().map(|grant| grant.role.as_str()),
+    });
+    let mut first = format!("{RETRY}event: hello\ndata: {hello}\n\n");
+    if is_reset {
+        first.push_str("event: reset\ndata: {}\n\n");
+    }
+    let listener = EventListener {
+        events: Arc::clone(events),
+        web: web.clone(),
+        visitor,
+        news: events.news.subscribe(),
+        figures,
+        told,
+        stop: stop.clone(),
+        first: Some(first),
+    };
+    let stream = futures_util::stream::unfold(listener, |mut listener| async move {
+        let text = listener.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), listener))
+    });
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+    let mut response = (headers, Body::from_stream(stream)).into_response();
+    // A proxy that gathers what passes through it would hold it back.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+impl EventListener {
+    /// What is to be told next; `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        loop {
+            let (events, has_hole) = self.events.behind(self.told);
+            let mut text = String::new();
+            if has_hole {
+                text.push_str("event: reset\ndata: {}\n\n");
+            }
+            if let Some((last, _)) = events.last() {
+                self.told = *last;
+            }
+            for (number, event) in events {
+                if event["namespace"].as_str().is_some_and(|namespace| self.visitor.oversees(namespace)) {
+                    text.push_str(&format!("id: {}-{number}\nevent: event\ndata: {event}\n\n", self.events.process));
+                }
+            }
+            if !text.is_empty() {
+                return Some(text);
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                // A session that has ended, and a key that was revoked, end what was begun with them.
+                () = tokio::time::sleep(EVERY * 30) => return Some(": still here\n\n".to_owned()),
+                changed = self.news.changed() => changed.ok()?,
+                changed = self.figures.changed() => {
+                    changed.ok()?;
+                    let figures = Arc::clone(&self.figures.borrow_and_update());
+                    if !self.is_good() {
+                        return None;
+                    }
+                    if self.visitor.sees_all() {
+                        return Some(format!("event: figures\ndata: {figures}\n\n"));
+                    }
+                    return Some(": still here\n\n".to_owned());
+                }
+            }
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        self.visitor.grant().is_none_or(|grant| !self.web.inner.verifier.is_revoked(&grant.key_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::EventKind;
+
+    fn event(detail: &str) -> Event {
+        Event {
+            time: String::new(),
+            namespace: "n".to_owned(),
+            stream: "s".to_owned(),
+            playlist: None,
+            event: "late",
+            trouble: true,
+            detail: detail.to_owned(),
+            kind: EventKind::ALL[0],
+        }
+    }
+
+    #[test]
+    fn who_comes_back_has_what_came_meanwhile_or_is_told_that_he_has_not() {
+        let events = EventRing::default();
+        events.remember([json!({ "detail": "before" })]);
+        assert!(!events.behind(0).1, "nothing was missed of this process");
+        for number in 0..3 {
+            events.tell(&event(&number.to_string()));
+        }
+        let (behind, has_hole) = events.behind(1);
+        assert!(!has_hole);
+        assert_eq!(behind.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(events.last(10, |_| true).len(), 4);
+        for number in 0..REMEMBERED {
+            events.tell(&event(&number.to_string()));
+        }
+        assert!(events.behind(1).1 && !events.behind(3).1, "what is forgotten is a hole");
+        assert_eq!(events.last(1, |event| event["detail"] == "7").len(), 1);
+    }
+}

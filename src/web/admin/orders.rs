@@ -1,0 +1,148 @@
+//! What comes with a request to the admin listener beside its path: words of the query, and an order as JSON.
+//!
+//! An order has to say that it is JSON: browsers ask before they send that to another site, and nobody answers them here.
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Uri};
+use serde::de::DeserializeOwned;
+
+use crate::model::percent;
+use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
+
+/// A word of a query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueryWord {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// Its JSON type.
+    pub(super) kind: &'static str,
+    pub(super) required: bool,
+}
+
+impl QueryWord {
+    pub(super) const fn needed(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, kind: "string", required: true }
+    }
+
+    pub(super) const fn text(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, kind: "string", required: false }
+    }
+
+    pub(super) const fn truth(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, kind: "boolean", required: false }
+    }
+
+    pub(super) const fn number(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, kind: "integer", required: false }
+    }
+}
+
+/// The longest order, in bytes.
+pub(super) const LONGEST: usize = 64 << 10;
+
+/// Reads an order.
+pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, longest: usize) -> Result<T, Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
+    }
+    let Ok(body) = to_bytes(body, longest).await else {
+        return Err(Problem::new(Code::TooLarge, format!("an order has {} KiB at most", longest >> 10)));
+    };
+    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+}
+
+/// The words of a query, decoded.
+#[derive(Debug)]
+pub(super) struct QueryWords(Vec<(String, String)>);
+
+impl QueryWords {
+    /// Reads them: each is one of these, and none is there twice.
+    pub(super) fn parse(uri: &Uri, known: &[QueryWord]) -> Result<Self, Problem> {
+        let mut words: Vec<(String, String)> = Vec::new();
+        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = (percent::decode(name), percent::decode(value));
+            let (Some(name), Some(value)) = decoded else {
+                return Err(Problem::bad_request("the query is not sound: it is no UTF-8"));
+            };
+            if !percent::is_sound(pair) {
+                return Err(Problem::bad_request("the query is not sound: each % stands before two hexadecimal digits"));
+            }
+            if !known.iter().any(|known| known.name == name) {
+                let names: Vec<_> = known.iter().map(|known| known.name).collect();
+                return Err(Problem::bad_request(match &*names.join(", ") {
+                    "" => "this takes no query".to_owned(),
+                    names => format!("the query takes {names}"),
+                }));
+            }
+            if words.iter().any(|(other, _)| *other == name) {
+                return Err(Problem::bad_request(format!("{name} is in the query twice")));
+            }
+            words.push((name.into_owned(), value.into_owned()));
+        }
+        if let Some(lacks) = known.iter().find(|known| known.required && !words.iter().any(|(name, _)| name == known.name)) {
+            return Err(Problem::bad_request(format!("the query has to say {}: {}", lacks.name, lacks.about)));
+        }
+        Ok(Self(words))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A number, within `1..=most`; what it is when nothing is said.
+    pub(super) fn number(&self, name: &str, usual: usize, most: usize) -> Result<usize, Problem> {
+        let Some(text) = self.get(name) else { return Ok(usual) };
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| Problem::bad_request(format!("{name} is a number from 1 to {most}")))
+    }
+
+    pub(super) fn truth(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(_) => Err(Problem::bad_request(format!("{name} is true or false"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<QueryWords, String> {
+        const KNOWN: [QueryWord; 3] = [
+            QueryWord::needed("key", "whose"),
+            QueryWord::number("limit", "how many"),
+            QueryWord::truth("force", "all the same"),
+        ];
+        let uri = format!("/v1/x?{query}").parse().unwrap();
+        QueryWords::parse(&uri, &KNOWN).map_err(|problem| problem.detail.into_owned())
+    }
+
+    #[test]
+    fn a_query_is_read_by_what_a_route_takes() {
+        let words = parse("key=a%2Fb%20c&limit=7&force").unwrap();
+        assert_eq!(words.get("key"), Some("a/b c"));
+        assert_eq!(words.number("limit", 50, 100).unwrap(), 7);
+        assert!(words.truth("force").unwrap());
+        let words = parse("key=").unwrap();
+        assert_eq!((words.get("key"), words.number("limit", 50, 100).unwrap()), (Some(""), 50));
+        for (query, told) in [
+            ("", "the query has to say key: whose"),
+            ("key=a&other=1", "the query takes key, limit, force"),
+            ("key=a&key=b", "key is in the query twice"),
+            ("key=%", "the query is not sound"),
+            ("key=%ff", "the query is not sound"),
+        ] {
+            assert!(parse(query).unwrap_err().starts_with(told), "{query}");
+        }
+        for limit in ["0", "101", "x", "-1"] {
+            assert!(parse(&format!("key=a&limit={limit}")).unwrap().number("limit", 50, 100).is_err(), "{limit}");
+        }
+        assert!(parse("key=a&force=yes").unwrap().truth("force").is_err());
+    }
+}

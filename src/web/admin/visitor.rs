@@ -1,0 +1,135 @@
+//! Who asks the admin listener, and whether he may.
+//!
+//! A key comes with the request (`Authorization`), or a session's cookie does, or nobody is known: then, on a loopback address, what is
+//! open there is open. A browser sends cookies by itself, whoever has it ask: so a change that comes with one has to say that it is from
+//! a page of this listener ([`super::pages`] judges what it says). On plain HTTP off loopback browsers may say nothing; there a cookie is
+//! good for reading alone.
+
+use std::sync::Arc;
+
+use axum::http::header::{AUTHORIZATION, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method};
+
+use super::Admin;
+use super::pages::SEC_FETCH_SITE;
+use crate::auth::grant::{Grant, Role, Scope};
+use crate::model::id::Namespace;
+use crate::web::exchange::Exchange;
+use crate::web::problem::Problem;
+use crate::web::problem::code::Code;
+
+/// Who may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Everybody, from wherever: nothing is told that a stranger may not know.
+    Everybody,
+    /// Whoever reaches the listener on a loopback address; elsewhere, and by scope, this role.
+    Local(Role),
+    /// This role.
+    Only(Role),
+    /// Who has viewers' tokens of the namespace in the path made and ended; on a loopback address whoever reaches it.
+    Vends,
+}
+
+impl Who {
+    /// The role that is asked for, if any is.
+    pub(super) fn role(self) -> Option<Role> {
+        match self {
+            Self::Everybody => None,
+            Self::Local(role) | Self::Only(role) => Some(role),
+            Self::Vends => Some(Role::Vendor),
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) enum Visitor {
+    /// Somebody on this machine, or somebody of whom nothing has to be known.
+    Anybody,
+    /// The holder of a key that came with the request.
+    Holder(Arc<Grant>),
+    /// Who signed in.
+    SignedIn(Arc<Grant>),
+}
+
+impl Visitor {
+    /// Finds out, and refuses who may not.
+    pub(super) fn let_in(admin: &Admin, exchange: &Exchange<'_>, who: Who) -> Result<Self, Problem> {
+        let inner = &admin.inner;
+        let headers = &exchange.parts.headers;
+        let needed = who.role();
+        let session = || inner.sessions.find(headers, &inner.web.inner.verifier);
+        if headers.contains_key(AUTHORIZATION) && (needed.is_some() || matches!(exchange.parts.method, Method::GET)) {
+            let open = matches!(who, Who::Local(_)) && inner.is_local || needed.is_none();
+            return match exchange.oversight(needed.unwrap_or(Role::Viewer)) {
+                // On loopback nobody is asked; a key that is good for nothing here does no harm.
+                Err(_) if open => Ok(Self::Anybody),
+                granted => granted.map(Self::Holder),
+            };
+        }
+        let Some(needed) = needed else { return Ok(session().map_or(Self::Anybody, Self::SignedIn)) };
+        if let Some(grant) = session() {
+            let is_read = matches!(exchange.parts.method, Method::GET | Method::HEAD);
+            if !is_read && !headers.contains_key(SEC_FETCH_SITE) && !headers.contains_key(ORIGIN) {
+                let detail =
+                    "a change that comes with a cookie has to come from a page of this listener: send an API key instead";
+                return Err(Problem::new(Code::ForeignOrigin, detail));
+            }
+            exchange.context.record.authorized(&grant);
+            if !grant.role.includes(needed) {
+                return Err(Problem::lacks_role(needed));
+            }
+            return Ok(Self::SignedIn(grant));
+        }
+        if matches!(who, Who::Local(_)) && inner.is_local {
+            return Ok(Self::Anybody);
+        }
+        // A browser would ask its user for a name and a password; the console asks for a key.
+        if headers.contains_key(SEC_FETCH_SITE) || headers.contains_key("x-requested-with") || inner.sessions.is_named(headers) {
+            let detail =
+                "nobody is signed in: sign in at the console with an API key, or follow a link that 'springhead console' prints";
+            let challenge = HeaderValue::from_static("Bearer realm=\"springhead\"");
+            return Err(Problem::new(Code::NoCredentials, detail).with_header(WWW_AUTHENTICATE, challenge));
+        }
+        exchange.oversight(needed).map(Self::Holder)
+    }
+
+    /// The same for who deals in viewers' tokens. Who comes without a key where none is needed is an administrator; a vendor's key is
+    /// narrowed to what it is for wherever it comes from.
+    pub(super) fn vendor(admin: &Admin, exchange: &Exchange<'_>, namespace: &Namespace) -> Result<Self, Problem> {
+        let is_keyless = !exchange.parts.headers.contains_key(AUTHORIZATION);
+        let is_signed_in = || admin.inner.sessions.is_named(&exchange.parts.headers);
+        if is_keyless && (admin.inner.is_local || is_signed_in()) {
+            let who = if admin.inner.is_local { Who::Local(Role::Admin) } else { Who::Only(Role::Admin) };
+            return Self::let_in(admin, exchange, who);
+        }
+        exchange.vendor(namespace).map(Self::Holder)
+    }
+
+    pub(super) fn grant(&self) -> Option<&Arc<Grant>> {
+        match self {
+            Self::Anybody => None,
+            Self::Holder(grant) | Self::SignedIn(grant) => Some(grant),
+        }
+    }
+
+    /// Whether he may know of this namespace.
+    pub(super) fn oversees(&self, namespace: &str) -> bool {
+        self.grant().is_none_or(|grant| Namespace::parse(namespace).is_ok_and(|namespace| grant.oversees(&namespace)))
+    }
+
+    /// Whether he sees all namespaces, and what belongs to none.
+    pub(super) fn sees_all(&self) -> bool {
+        self.grant().is_none_or(|grant| grant.role == Role::Admin || grant.scope == Scope::Every)
+    }
+
+    /// How he came, for the audit log.
+    pub(super) fn way(&self) -> &'static str {
+        match self {
+            Self::Anybody => "loopback",
+            Self::Holder(_) => "key",
+            Self::SignedIn(_) => "session",
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// Walks through the console as its user does, from a printed link to a playing stream, and takes pictures of every screen.
+//
+//   node flow.mjs MODULES < {"link": "http://127.0.0.1:8081/#ticket=...", "pictures": "FOLDER"}
+//
+// Says what it has come to as lines of JSON: {"event": "keys", "encoder": "...", "namespace": "..."} when the keys are made, so that
+// whoever started this can start an encoder; {"event": "playing", ...} when the picture moves; {"event": "over", ...} at the end, with
+// what the browser complained of, and requests that went elsewhere. Between, a line on standard input lets it go on.
+
+import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+const modules = resolve(process.argv[2]);
+const { chromium } = createRequire(join(modules, "package.json"))("playwright-core");
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const told = async () => (await lines.next()).value;
+const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+const { link, pictures } = JSON.parse(await told());
+if (pictures) mkdirSync(pictures, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: process.env.SPRINGHEAD_TEST_CHROMIUM || "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required", "--lang=en-US"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-US", colorScheme: "dark" });
+const page = await context.newPage();
+const [complaints, elsewhere] = [[], []];
+const origin = new URL(link).origin;
+page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+page.on("pageerror", (error) => complaints.push(String(error)));
+page.on("request", (request) => {
+  const url = request.url();
+  if (!url.startsWith(origin) && !url.startsWith("blob:") && !url.startsWith("data:")) elsewhere.push(url);
+});
+
+const SCREENS = ["overview", "streams", "events", "ingest", "recordings", "objects", "namespaces", "keys", "settings", "start"];
+
+async function shoot(name) {
+  if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`) });
+}
+
+async function go(path) {
+  await page.goto(`${origin}/#/${path}`);
+  await page.locator("main h1").waitFor();
+}
+
+try {
+  await page.goto(link);
+  await page.locator("nav [aria-current=page]").waitFor();
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
+  say({ event: "signed-in", address: page.url() });
+
+  await go("start");
+  await page.locator("input[name=namespace]").fill("show");
+  await page.locator(".step").first().getByRole("button", { name: "Create" }).click();
+  await page.locator(".step").first().locator("option", { hasText: "show" }).waitFor({ state: "attached" });
+  await page.getByRole("button", { name: "Make both keys" }).click();
+  const encoder = await page.locator("pre[data-key=readwrite]").textContent();
+  const player = await page.locator("pre[data-key=readonly]").textContent();
+  const texts = await page.locator(".step pre").allTextContents();
+  say({ event: "keys", encoder, player, ffmpeg: texts.find((text) => text.startsWith("ffmpeg")) });
+  await shoot("start");
+  // The encoder is started now; the step turns green without a reload.
+  await page.locator(".step.done", { hasText: "The stream is live" }).waitFor({ timeout: 60_000 });
+  await page.locator(".step.done", { hasText: "Point the encoder here" }).waitFor();
+  await page.locator(".step a[href^='#/stream/']").first().click();
+  await page.waitForFunction(() => (document.querySelector("video")?.currentTime ?? 0) > 2, null, { timeout: 60_000 });
+  const frames = () => page.evaluate(() => document.querySelector("video").getVideoPlaybackQuality().totalVideoFrames);
+  const before = await frames();
+  await page.waitForTimeout(2000);
+  const tiles = await page.locator(".tile-segment.on-time").count();
+  say({ event: "playing", frames: (await frames()) - before, tiles, stream: page.url() });
+  const stream = new URL(page.url()).hash.slice(2);
+  await told();
+
+  // The encoder's key is revoked: what it sends is refused, and the cure stands there.
+  await go("keys");
+  const row = page.locator("tr", { hasText: "show encoder" });
+  await row.getByRole("button", { name: "Revoke" }).click();
+  await page.locator("dialog input").fill("show encoder");
+  await page.locator("dialog button.danger").click();
+  await row.locator(".state.revoked").waitFor();
+  await go("ingest");
+  const card = page.locator(".cards li", { hasText: "bad-credentials" }).first();
+  await card.waitFor({ timeout: 20_000 });
+  const advice = await card.locator(".advice").textContent();
+  say({ event: "refused", advice });
+  await go(stream);
+  await page.locator(".verdict-line .state.stale, .verdict-line .state.late").waitFor({ timeout: 30_000 });
+
+  // All that is there is removed, counted first.
+  if (pictures) {
+    for (const theme of ["dark", "light"]) {
+      await page.evaluate((name) => localStorage.setItem("theme", name), theme);
+      for (const [size, width, height] of [["wide", 1280, 800], ["phone", 390, 844]]) {
+        await page.setViewportSize({ width, height });
+        for (const path of [...SCREENS, stream]) {
+          await go(path);
+          await page.reload();
+          await page.locator("main h1").waitFor();
+          await page.waitForTimeout(path === stream ? 2500 : 1200);
+          await shoot(`${path === stream ? "stream" : path}-${theme}-${size}`);
+        }
+      }
+    }
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.evaluate(() => localStorage.setItem("language", "ja"));
+    await go("overview");
+    await page.reload();
+    await page.waitForTimeout(1200);
+    await shoot("overview-ja");
+    await page.evaluate(() => localStorage.setItem("language", "en"));
+    await page.reload();
+  }
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+  await go("objects/show");
+  await page.locator("tr[data-row]").first().waitFor();
+  await page.getByRole("button", { name: "Purge" }).click();
+  await page.locator("dialog input").fill("show");
+  await page.locator("dialog button.danger").click();
+  await page.locator(".empty").waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("heading", { name: "Sign in to see this" }).waitFor();
+  say({ event: "over", complaints, elsewhere, wide });
+} catch (error) {
+  await page.screenshot({ path: join(pictures ?? "/tmp", "failed.png") }).catch(() => {});
+  say({ event: "failed", error: String(error), text: await page.locator("body").innerText().catch(() => ""), complaints });
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+process.exit();

@@ -1,0 +1,356 @@
+//! What the admin API changes, from outside: it is in force at once, there after a kill, read-only where a file declares it, and two who
+//! change one thing do not undo each other.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Origin, eventually};
+use crate::wire::{Answer, Request, Wire};
+
+fn ask(origin: &Origin, method: &str, path: &str, order: Option<&Value>, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::new(method, path).bearer(&origin.administrator);
+    for (name, value) in headers {
+        request = request.header(name, (*value).to_owned());
+    }
+    if let Some(order) = order {
+        request = request.header("Content-Type", "application/json").body(order.to_string());
+    }
+    request.send(origin.admin)
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+fn get(origin: &Origin, path: &str) -> Value {
+    let answer = ask(origin, "GET", path, None, &[]);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    body(&answer)
+}
+
+fn put(origin: &Origin, namespace: &str, key: &str, bearer: &str) -> u16 {
+    Request::new("PUT", format!("/cache/{namespace}/{key}")).bearer(bearer).body("x").send(origin.address).status
+}
+
+fn names(origin: &Origin) -> Vec<String> {
+    let list = get(origin, "/v1/namespaces");
+    list["namespaces"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_namespace_and_a_key_are_in_force_at_once_and_after_a_kill() {
+    let mut origin = Origin::start();
+    let rules = json!({ "hot_capacity": "64MiB", "default_ttl": "5m", "cors_origins": ["https://player.example"] });
+    let made = ask(&origin, "PUT", "/v1/namespaces/show", Some(&rules), &[]);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let etag = made.header("etag").to_owned();
+    assert_eq!(body(&made)["rules"]["default_ttl"], "5m");
+    let order = json!({ "role": "readwrite", "namespaces": ["show"], "label": "encoder" });
+    let key = ask(&origin, "POST", "/v1/keys", Some(&order), &[]);
+    assert_eq!(key.status, 201, "{}", key.text());
+    let (secret, id) = (body(&key)["api_key"].as_str().unwrap().to_owned(), body(&key)["key"]["key_id"].clone());
+    assert_eq!(put(&origin, "show", "a.ts", &secret), 204, "at once");
+    assert!(!get(&origin, "/v1/keys").to_string().contains(&secret) && !get(&origin, "/v1/audit").to_string().contains(&secret));
+    for round in 0..5 {
+        // Acknowledged, and killed in the same moment.
+        let name = format!("/v1/namespaces/killed-{round}");
+        assert_eq!(ask(&origin, "PUT", &name, Some(&json!({})), &[]).status, 200);
+        origin.signal("KILL");
+        let _ = origin.wait();
+        origin.launch();
+        assert!(names(&origin).contains(&format!("killed-{round}")), "{round}");
+    }
+    assert_eq!(put(&origin, "show", "b.ts", &secret), 204);
+    assert_eq!(ask(&origin, "GET", "/v1/namespaces/show", None, &[]).header("etag"), etag, "it is as it was");
+    origin.signal("HUP");
+    assert!(names(&origin).contains(&"show".to_owned()));
+    // The built-in one is one of those that can be changed, and does not come back.
+    let built_in = ask(&origin, "GET", "/v1/namespaces/live-origin", None, &[]);
+    let tag = [("If-Match", built_in.header("etag"))];
+    assert_eq!(ask(&origin, "DELETE", "/v1/namespaces/live-origin", None, &tag).status, 204);
+    assert_eq!(put(&origin, "live-origin", "a.ts", &origin.encoder), 404);
+    origin.stop();
+    origin.launch();
+    assert!(!names(&origin).contains(&"live-origin".to_owned()));
+    // A key ends within a second.
+    assert_eq!(ask(&origin, "DELETE", &format!("/v1/keys/{}", id.as_str().unwrap()), None, &[]).status, 200);
+    let refused = eventually(Duration::from_secs(5), || (put(&origin, "show", "c.ts", &secret) == 401).then_some(()));
+    assert!(refused.is_some());
+}
+
+#[test]
+fn of_two_who_change_one_namespace_one_is_told() {
+    let origin = Origin::start();
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/show", Some(&json!({})), &[]).status, 200);
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/show", Some(&json!({})), &[]).status, 428);
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/show", Some(&json!({})), &[("If-None-Match", "*")]).status, 412);
+    let etag = ask(&origin, "GET", "/v1/namespaces/show", None, &[]).header("etag").to_owned();
+    let (done, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for ttl in ["1m", "2m", "3m", "4m"] {
+            let (origin, etag, done, told) = (&origin, &etag, &done, &told);
+            scope.spawn(move || {
+                let answer =
+                    ask(origin, "PATCH", "/v1/namespaces/show", Some(&json!({ "default_ttl": ttl })), &[("If-Match", etag)]);
+                match answer.status {
+                    200 => done.fetch_add(1, Ordering::SeqCst),
+                    412 => told.fetch_add(1, Ordering::SeqCst),
+                    status => panic!("{status}"),
+                };
+            });
+        }
+    });
+    assert_eq!((done.into_inner(), told.into_inner()), (1, 3));
+    // What is wrong is told by its key, and changes nothing.
+    let now = ask(&origin, "GET", "/v1/namespaces/show", None, &[]);
+    let tag = [("If-Match", now.header("etag"))];
+    for (rules, word) in [
+        (json!({ "default_ttl": "soon" }), "default_ttl"),
+        (json!({ "hot_capacity": "1KiB" }), "hot_capacity"),
+        (json!({ "colour": "red" }), "colour"),
+        (json!({ "a = 1\nb": 1 }), "rule"),
+        (json!({ "hold": { "x": 1 } }), "hold"),
+    ] {
+        let answer = ask(&origin, "PATCH", "/v1/namespaces/show", Some(&rules), &tag);
+        assert!(answer.status == 400 && answer.text().contains(word), "{rules}: {}", answer.text());
+    }
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/no%2Fname", Some(&json!({})), &[]).status, 400);
+    assert_eq!(ask(&origin, "GET", "/v1/namespaces/show", None, &[]).header("etag"), now.header("etag"));
+}
+
+#[test]
+fn what_a_file_declares_is_changed_there_and_comes_first() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "# settings\n[namespaces.filed]\ndefault_ttl = \"2h\"\n").unwrap();
+    let origin = Origin::start_with(&["--config", file.path().to_str().unwrap()]);
+    let filed = ask(&origin, "GET", "/v1/namespaces/filed", None, &[]);
+    let known = body(&filed);
+    assert_eq!((&known["source"], &known["is_changeable"]), (&json!("file"), &json!(false)), "{known}");
+    let tag = [("If-Match", filed.header("etag"))];
+    for (method, order) in [("PUT", Some(json!({}))), ("PATCH", Some(json!({}))), ("DELETE", None)] {
+        let answer = ask(&origin, method, "/v1/namespaces/filed", order.as_ref(), &tag);
+        assert_eq!((answer.status, answer.problem()), (409, "declared-in-file".to_owned()));
+        assert!(answer.text().contains(":2"), "its line: {}", answer.text());
+    }
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/made", Some(&json!({})), &[]).status, 200);
+    assert_eq!(names(&origin), ["filed", "made"]);
+    let settings = get(&origin, "/v1/settings");
+    let of = |key: &str| settings["settings"].as_array().unwrap().iter().find(|one| one["key"] == key).unwrap().clone();
+    assert!(
+        of("namespaces.filed.default_ttl")["place"].as_str().unwrap().ends_with(":3"),
+        "{}",
+        of("namespaces.filed.default_ttl")
+    );
+    assert_eq!(of("admin_listen")["place"], "--admin-listen");
+    assert_eq!((&of("reuse_port")["place"], &of("reuse_port")["is_live"]), (&json!(null), &json!(false)));
+    assert_eq!(body(&ask(&origin, "POST", "/v1/reload", None, &[]))["changes"], json!([]));
+    let check =
+        |text: &str| body(&ask(&origin, "POST", "/v1/settings/check", Some(&json!({ "text": text })), &[]))["faults"].clone();
+    assert_eq!(check("log_level = \"warn\"\n"), json!([]));
+    assert!(check("\nlog_levl = \"warn\"\n")[0].as_str().unwrap().contains(":2"), "{}", check("\nlog_levl = \"warn\"\n"));
+}
+
+#[test]
+fn a_key_that_is_replaced_goes_on_for_the_overlap() {
+    let origin = Origin::start();
+    let order = json!({ "role": "readwrite", "namespaces": ["live-origin"], "prefix": "show/", "label": "encoder" });
+    let old = body(&ask(&origin, "POST", "/v1/keys", Some(&order), &[]));
+    let (secret, id) = (old["api_key"].as_str().unwrap(), old["key"]["key_id"].as_str().unwrap());
+    let path = format!("/v1/keys/{id}/rotate");
+    let answer = ask(&origin, "POST", &path, Some(&json!({ "overlap": "3s" })), &[]);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let new = body(&answer);
+    assert_eq!((&new["key"]["prefix"], &new["key"]["label"]), (&json!("show/"), &json!("encoder")));
+    let new = new["api_key"].as_str().unwrap();
+    assert_eq!((put(&origin, "live-origin", "show/a", secret), put(&origin, "live-origin", "show/b", new)), (204, 204));
+    assert_eq!(ask(&origin, "POST", &path, Some(&json!({ "overlap": "3s" })), &[]).status, 409, "it is about to end");
+    let refused = eventually(Duration::from_secs(10), || (put(&origin, "live-origin", "show/a", secret) == 401).then_some(()));
+    assert!(refused.is_some() && put(&origin, "live-origin", "show/b", new) == 204);
+    for wrong in [
+        json!({ "role": "king" }),
+        json!({ "role": "readonly" }),
+        json!({ "role": "readonly", "namespaces": ["/"] }),
+        json!({ "role": "readonly", "namespaces": ["a"], "expires": "soon" }),
+        json!({ "role": "readonly", "namespaces": ["a"], "prefix": "/x" }),
+        json!({ "role": "readonly", "namespaces": ["a"], "more": 1 }),
+    ] {
+        assert_eq!(ask(&origin, "POST", "/v1/keys", Some(&wrong), &[]).status, 400, "{wrong}");
+    }
+    assert_eq!(ask(&origin, "DELETE", "/v1/keys/nobody", None, &[]).status, 404);
+}
+
+#[test]
+fn objects_are_listed_by_pages_described_and_removed() {
+    let origin = Origin::start_with_settings(
+        "[namespaces.live-origin]\nhot_capacity = \"11MiB\"\nmax_object_size = \"1MiB\"\ndeletes = \"ignore\"\n",
+    );
+    // More than memory holds: what is only in the tier is listed as well.
+    for number in 0..30 {
+        origin.store(&format!("show/{number:02}.ts"), vec![0_u8; 600 << 10]);
+    }
+    origin.store("show/a.m3u8", "#EXTM3U\n");
+    origin.store("other.ts", "x");
+    let page = |query: &str| get(&origin, &format!("/v1/objects?namespace=live-origin{query}"));
+    let keys = |page: &Value| -> Vec<String> {
+        page["objects"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let complete = eventually(Duration::from_secs(10), || {
+        let all = page("&limit=1000");
+        let below = all["objects"].as_array().unwrap().iter().filter(|one| one["in_memory"] == false).count();
+        (keys(&all).len() == 32 && below > 10).then_some(all)
+    });
+    let all = complete.expect("memory and the tier together have all");
+    let mut walked = Vec::new();
+    let mut after = String::new();
+    loop {
+        let some = page(&format!("&limit=7&after={after}"));
+        walked.extend(keys(&some));
+        match some["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(walked, keys(&all));
+    let folders = page("&delimiter=%2F");
+    assert_eq!((&folders["folders"], keys(&folders)), (&json!(["show/"]), vec!["other.ts".to_owned()]));
+    assert_eq!(keys(&page("&prefix=show%2F0")).len(), 10);
+    let one = get(&origin, "/v1/object?namespace=live-origin&key=show%2Fa.m3u8");
+    assert_eq!((&one["kind"], &one["length"]), (&json!("playlist"), &json!(8)));
+    // Removed for good, whatever the namespace makes of what encoders delete.
+    let delete = |path: &str| ask(&origin, "DELETE", path, None, &[]).status;
+    assert_eq!(delete("/v1/object?namespace=live-origin&key=other.ts"), 204);
+    assert_eq!((origin.get("other.ts").status, delete("/v1/object?namespace=live-origin&key=other.ts")), (404, 404));
+    let purge = |order: Value| ask(&origin, "POST", "/v1/purge", Some(&order), &[]);
+    let of = |more: Value| {
+        let mut order = json!({ "namespace": "live-origin", "prefix": "show/" });
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        order
+    };
+    assert_eq!(body(&purge(of(json!({ "dry_run": true }))))["objects"], 31);
+    assert_eq!((purge(of(json!({}))).status, purge(of(json!({ "expect": 3 }))).status), (400, 409));
+    assert_eq!(body(&purge(of(json!({ "expect": 31 }))))["objects"], 31);
+    assert_eq!((origin.get("show/05.ts").status, origin.get("show/a.m3u8").status), (404, 404));
+    assert_eq!(keys(&page("")), Vec::<String>::new());
+    // A viewer of another namespace is told of none of it.
+    let (viewer, _) = origin.make_key(&["--role", "viewer", "--namespace", "other"]);
+    let listed = Request::new("GET", "/v1/objects?namespace=live-origin").bearer(&viewer).send(origin.admin);
+    assert_eq!(listed.status, 404);
+}
+
+#[test]
+fn a_preview_runs_nothing() {
+    let origin = Origin::start();
+    origin.store("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na b.ts\n");
+    origin.store("a%20b.ts", vec![0x47; 188]);
+    let html = Request::new("PUT", origin.path("page.html")).bearer(&origin.encoder).header("Content-Type", "text/html");
+    assert_eq!(html.body("<script>alert(1)</script>").send(origin.address).status, 204);
+    let preview =
+        |key: &str, headers: &[(&str, &str)]| ask(&origin, "GET", &format!("/v1/preview/live-origin/{key}"), None, headers);
+    for (key, kind) in
+        [("a.m3u8", "application/vnd.apple.mpegurl"), ("a%20b.ts", "video/mp2t"), ("page.html", "application/octet-stream")]
+    {
+        let answer = preview(key, &[]);
+        assert_eq!((answer.status, answer.header("content-type")), (200, kind), "{key}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.header("content-security-policy").contains("sandbox") && answer.header("cache-control") == "no-store");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+    }
+    assert_eq!(preview("page.html", &[]).header("content-disposition"), "attachment");
+    assert_eq!(preview("a%20b.ts", &[("Range", "bytes=0-9")]).status, 206);
+    for destination in ["document", "iframe", "script", "worker"] {
+        let headers = [("Sec-Fetch-Dest", destination), ("Sec-Fetch-Site", "same-origin")];
+        assert_eq!(preview("page.html", &headers).status, 403, "{destination}");
+    }
+    assert_eq!(preview("none.ts", &[]).status, 404);
+    assert_eq!(Request::new("GET", "/v1/preview/live-origin/a.m3u8").send(origin.admin).status, 401, "not for a passer-by");
+}
+
+#[test]
+fn events_are_told_as_they_happen_and_again_to_who_comes_back() {
+    let mut origin = Origin::start();
+    let mut listener = Wire::open(origin.admin);
+    listener.write(Request::new("GET", "/v1/events/live").bearer(&origin.administrator).to_bytes());
+    let (status, headers) = listener.head().unwrap();
+    assert_eq!(status, 200);
+    assert!(headers.contains(&("content-type".to_owned(), "text/event-stream".to_owned())));
+    let mut text = String::new();
+    let mut until = |listener: &mut Wire, word: &str| -> String {
+        while !text.contains(word) {
+            text.push_str(&String::from_utf8(listener.chunk().expect("it goes on")).unwrap());
+        }
+        std::mem::take(&mut text)
+    };
+    assert!(until(&mut listener, "event: figures").contains("event: hello"));
+    origin.store("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n");
+    let told = until(&mut listener, "\"started\"");
+    let id = told.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    let again = |id: &str| {
+        let mut listener = Wire::open(origin.admin);
+        let request = Request::new("GET", "/v1/events/live").bearer(&origin.administrator).header("Last-Event-ID", id);
+        listener.write(request.to_bytes());
+        listener.head().unwrap();
+        let mut text = String::new();
+        while !text.contains("event: figures") {
+            text.push_str(&String::from_utf8(listener.chunk().unwrap()).unwrap());
+        }
+        text
+    };
+    let (process, _) = id.split_once('-').unwrap();
+    assert!(again(&format!("{process}-0")).contains("\"started\""), "what came behind that");
+    assert!(!again(&id).contains("\"started\"") && !again(&id).contains("event: reset"), "nothing was missed");
+    assert!(again("another-7").contains("event: reset"), "of another process");
+    let list = get(&origin, "/v1/events?namespace=live-origin");
+    assert!(list["events"].as_array().unwrap().iter().any(|event| event["event"] == "started"), "{list}");
+    // They outlive the process, and who listens does not hold up its end.
+    origin.stop();
+    origin.launch();
+    let list = get(&origin, "/v1/events?stream=a.m3u8");
+    assert!(list["events"].as_array().unwrap().iter().any(|event| event["event"] == "started"), "{list}");
+}
+
+#[test]
+fn a_stream_is_told_of_by_its_segments_and_the_overview_says_what_is_wrong() {
+    let origin = Origin::start();
+    let list = |segments: &[u32]| {
+        let lines: String = segments.iter().map(|number| format!("#EXTINF:1,\n{number}.ts\n")).collect();
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{}\n{lines}", segments[0])
+    };
+    origin.store("0.ts", vec![0x47; 1880]);
+    origin.store("2.ts", vec![0x47; 1880]);
+    origin.store("a.m3u8", list(&[0, 1, 2]));
+    let timeline = get(&origin, "/v1/stream/timeline?namespace=live-origin&key=a.m3u8");
+    let tiles = timeline["renditions"][0]["segments"].as_array().unwrap();
+    let states: Vec<&str> = tiles.iter().map(|tile| tile["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["on-time", "missing", "on-time"], "{timeline}");
+    assert_eq!((&tiles[0]["bytes"], &tiles[1]["arrived"]), (&json!(1880), &json!(null)));
+    let named =
+        |overview: &Value, trouble: &str| overview["troubles"].as_array().unwrap().iter().any(|one| one["trouble"] == trouble);
+    let overview = eventually(Duration::from_secs(15), || {
+        let overview = get(&origin, "/v1/overview");
+        (named(&overview, "gap") || named(&overview, "stale")).then_some(overview)
+    });
+    let overview = overview.expect("a gap, or at last a stream that stands still");
+    assert!(overview["trouble_count"].as_u64().unwrap() > 0 && overview["streams"]["ended"] == 0, "{overview}");
+    let series = get(&origin, "/v1/series?namespace=live-origin");
+    let count = series["times"].as_array().unwrap().len();
+    assert!(count > 0 && series["stored_bytes"].as_array().unwrap().len() == count, "{series}");
+    for path in [
+        "/v1/stream?namespace=live-origin&key=none",
+        "/v1/stream/timeline?namespace=none&key=a.m3u8",
+        "/v1/series?namespace=none",
+    ] {
+        let status = ask(&origin, "GET", path, None, &[]).status;
+        assert!(status == 404 || path.contains("series") && status == 200, "{path}: {status}");
+    }
+    assert_eq!(get(&origin, "/v1/stream?namespace=live-origin&key=a.m3u8")["stream"], "a.m3u8");
+}
+
+#[test]
+fn the_server_ends_by_order() {
+    let mut origin = Origin::start();
+    assert_eq!(Request::new("POST", "/v1/drain").send(origin.admin).status, 401);
+    assert_eq!(ask(&origin, "POST", "/v1/drain", None, &[]).status, 204);
+    assert!(origin.wait().success());
+}

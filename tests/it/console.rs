@@ -1,0 +1,291 @@
+//! The admin listener's door, from outside: who signs in, who may do what, what is written down, and that a hostile page reads and
+//! changes nothing.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Origin, Process, eventually};
+use crate::programs::{assert_is_here, kept, limited};
+use crate::wire::{Answer, Request};
+
+/// What a link's ticket is.
+fn ticket(origin: &Origin) -> String {
+    let printed = origin.run(&["console"]);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let text = String::from_utf8(printed.stdout).unwrap();
+    let link = text.lines().next().unwrap();
+    assert!(link.starts_with(&format!("http://{}/#ticket=", origin.admin)), "{link}");
+    link.split('=').nth(1).unwrap().to_owned()
+}
+
+fn sign_in(origin: &Origin, credentials: &Value) -> Answer {
+    Request::new("POST", "/v1/session")
+        .header("Content-Type", "application/json")
+        .body(credentials.to_string())
+        .send(origin.admin)
+}
+
+fn cookie(answer: &Answer) -> String {
+    assert_eq!(answer.status, 204, "{answer:?}");
+    answer.header("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+/// A request as a page of the listener makes it.
+fn by_page(method: &str, path: &str, cookie: &str) -> Request {
+    Request::new(method, path).header("Cookie", cookie).header("Sec-Fetch-Site", "same-origin")
+}
+
+fn body(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+#[test]
+fn who_signs_in_has_the_role_of_the_key_until_it_is_revoked() {
+    let origin = Origin::start();
+    let (operator, id) = origin.make_key(&["--role", "operator", "--namespace", "live-origin"]);
+    let signed_in = sign_in(&origin, &json!({ "key": operator }));
+    let set = signed_in.header("set-cookie").to_owned();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(set.contains(part), "{set}");
+    }
+    let cookie = cookie(&signed_in);
+    let who = body(&by_page("GET", "/v1/session", &cookie).send(origin.admin));
+    assert_eq!((&who["role"], &who["key_id"], &who["namespaces"]), (&json!("operator"), &json!(id), &json!(["live-origin"])));
+    assert_eq!(by_page("GET", "/v1/audit", &cookie).send(origin.admin).status, 403, "that takes an administrator");
+    // A change with a cookie and without a word of a browser on where it comes from is nobody's.
+    let silent = Request::new("DELETE", "/v1/harvest/x").header("Cookie", cookie.clone()).send(origin.admin);
+    assert_eq!((silent.status, silent.text().contains("foreign-origin")), (403, true));
+    assert_eq!(by_page("DELETE", "/v1/harvest/x", &cookie).send(origin.admin).status, 404, "with it, it is looked for");
+    assert!(origin.run(&["keys", "revoke", &id]).status.success());
+    let ended = eventually(Duration::from_secs(5), || {
+        body(&by_page("GET", "/v1/session", &cookie).send(origin.admin))["role"].is_null().then_some(())
+    });
+    assert!(ended.is_some(), "a session ends with its key");
+    let link = ticket(&origin);
+    let session = self::cookie(&sign_in(&origin, &json!({ "ticket": link })));
+    assert_eq!(by_page("GET", "/v1/audit", &session).send(origin.admin).status, 200);
+    assert_eq!(sign_in(&origin, &json!({ "ticket": link })).status, 401, "a link is followed once");
+    assert_eq!(by_page("DELETE", "/v1/session", &session).send(origin.admin).status, 204);
+    assert_eq!(by_page("GET", "/v1/audit", &session).send(origin.admin).status, 401);
+    // Nothing of a session is told by those who are asked what was sent to them.
+    let sent = Request::new("PUT", origin.path("a.ts")).header("Cookie", session.clone()).send(origin.address);
+    assert_eq!(sent.status, 401);
+    let kept = Request::new("GET", "/v1/ingest/rejected").send(origin.admin).text();
+    assert!(!kept.contains(session.split('=').nth(1).unwrap()), "{kept}");
+}
+
+#[test]
+fn sign_ins_that_fail_are_counted_and_say_nothing() {
+    let origin = Origin::start();
+    let wrong = json!({ "key": "eyJhbGciOiJIUzI1NiJ9.e30.x" });
+    for _ in 0..10 {
+        assert_eq!(sign_in(&origin, &wrong).status, 401);
+    }
+    let limited = sign_in(&origin, &json!({ "key": origin.administrator }));
+    assert_eq!((limited.status, limited.header("retry-after")), (429, "60"));
+    let other = Origin::start();
+    assert_eq!(sign_in(&other, &json!({ "key": other.encoder })).status, 401, "an encoder looks after nothing");
+    assert_eq!(sign_in(&other, &json!({})).status, 400);
+    assert_eq!(sign_in(&other, &json!({ "key": 1 })).status, 400);
+}
+
+#[test]
+fn each_role_may_what_the_description_says() {
+    let origin = Origin::start_with(&["--admin-listen", "0.0.0.0:0"]);
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], origin.admin.port()));
+    let make = |role: &str| origin.make_key(&["--role", role]).0;
+    let keys = [("viewer", make("viewer")), ("operator", make("operator")), ("admin", origin.administrator.clone())];
+    let rank = |role: &str| keys.iter().position(|(known, _)| *known == role);
+    let description = body(&Request::new("GET", "/v1/openapi.json").bearer(&keys[0].1).send(at));
+    let mut tried = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        // These end what the test needs.
+        if path == "/v1/drain" || path.contains("/viewer-") || path.contains("/live") && path.starts_with("/v1/events") {
+            continue;
+        }
+        let address = path.replace(['{', '}'], "");
+        for (method, operation) in operations.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let role = operation["x-role"].as_str();
+            let anonymous = Request::new(&method, &address).send(at).status;
+            assert_eq!(anonymous == 401, role.is_some(), "{method} {path}: {anonymous}");
+            for (number, (name, key)) in keys.iter().enumerate() {
+                let status = Request::new(&method, &address).bearer(key).send(at).status;
+                let is_refused = matches!(status, 401 | 403);
+                let may = role.is_none_or(|role| Some(number) >= rank(role));
+                // A recording may be refused for want of a place, too.
+                assert!(is_refused != may || status == 403 && path.contains("harvest"), "{method} {path} as {name}: {status}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 40, "{tried}");
+    for key in [&origin.encoder, &origin.player] {
+        assert_eq!(Request::new("GET", "/v1/streams").bearer(key).send(at).status, 403);
+    }
+}
+
+#[test]
+fn who_looks_on_in_one_namespace_sees_no_other() {
+    let origin = Origin::start_with(&["--namespace", "one", "--namespace", "two"]);
+    let (viewer, _) = origin.make_key(&["--role", "viewer", "--namespace", "one"]);
+    for namespace in ["one", "two"] {
+        let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n";
+        let put = Request::new("PUT", format!("/cache/{namespace}/{namespace}.m3u8")).bearer(&origin.encoder).body(list);
+        assert_eq!(put.send(origin.address).status, 204);
+    }
+    let all = Request::new("GET", "/v1/streams").send(origin.admin).text();
+    assert!(all.contains("one.m3u8") && all.contains("two.m3u8"), "{all}");
+    let some = Request::new("GET", "/v1/streams").bearer(&viewer).send(origin.admin).text();
+    assert!(some.contains("one.m3u8") && !some.contains("two"), "{some}");
+}
+
+/// Every route, every way in which a page from elsewhere shows, with and without a session: nothing but a refusal.
+#[test]
+fn no_route_answers_a_page_from_elsewhere() {
+    let origin = Origin::start();
+    let session = cookie(&sign_in(&origin, &json!({ "ticket": ticket(&origin) })));
+    let description = body(&Request::new("GET", "/v1/openapi.json").send(origin.admin));
+    let mut tried = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        if !path.starts_with("/v1") && path != "/metrics" {
+            continue;
+        }
+        let address = path.replace(['{', '}'], "");
+        for method in operations.as_object().unwrap().keys() {
+            for (name, value, expected) in [
+                ("Host", "evil.example", 421),
+                ("Host", "127.0.0.1.evil.example:8081", 421),
+                ("Sec-Fetch-Site", "same-site", 403),
+                ("Sec-Fetch-Site", "cross-site", 403),
+                ("Origin", "http://evil.example", 403),
+                ("Origin", "null", 403),
+            ] {
+                for cookie in [None, Some(&session)] {
+                    let mut request = Request::new(&method.to_uppercase(), &*address).header(name, value);
+                    if let Some(cookie) = cookie {
+                        request = request.header("Cookie", cookie.clone());
+                    }
+                    let answer = request.send(origin.admin);
+                    assert_eq!(answer.status, expected, "{method} {path} {name}: {value}");
+                    assert!(!answer.headers.iter().any(|(name, _)| name.starts_with("access-control") || name == "set-cookie"));
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 150, "{tried}");
+}
+
+#[test]
+fn a_hostile_page_in_a_browser_reads_and_changes_nothing() {
+    let origin = Origin::start();
+    let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
+    assert_is_here("chromium");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/hostile.mjs");
+    let order = json!({ "namespace": "live-origin", "playlist": "a.m3u8", "out": "x" }).to_string();
+    let paths = json!([
+        ["GET", "/v1/streams"],
+        ["GET", "/v1/session"],
+        ["GET", "/metrics"],
+        ["GET", "/v1/audit"],
+        ["POST", "/v1/harvest", order],
+        ["POST", "/v1/session", "{\"key\": \"x\"}"],
+        ["DELETE", "/v1/session"],
+        ["DELETE", "/v1/harvest/x"],
+    ]);
+    let given = json!({ "admin": origin.admin.to_string(), "ticket": ticket(&origin), "paths": paths });
+    let mut node = limited(120, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["signed_in"], &said["before"], &said["after"]), (&json!(204), &json!(200), &json!(200)), "{said:#}");
+    assert_eq!(said["again"], 401, "the link was followed once, by its owner");
+    let attempts = said["attempts"].as_array().unwrap();
+    for attempt in attempts {
+        let result = &attempt[4];
+        let is_refused = result == "blocked" || result == 421 || result == 403;
+        assert!(is_refused, "{attempt}");
+    }
+    assert!(attempts.len() > 30, "{attempts:?}");
+    let audit = body(&Request::new("GET", "/v1/audit").bearer(&origin.administrator).send(origin.admin));
+    assert_eq!(audit["lines"], json!([]), "nothing was done");
+}
+
+/// What somebody who walks through the console says.
+struct Walk {
+    node: Process,
+    input: ChildStdin,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Walk {
+    /// From a printed link.
+    fn begin(origin: &Origin) -> Self {
+        let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
+        assert_is_here("chromium");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/flow.mjs");
+        let mut node =
+            limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, lines) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
+        let mut walk = Self { node: Process(node), input, lines };
+        let link = format!("http://{}/#ticket={}", origin.admin, ticket(origin));
+        walk.tell(&json!({ "link": link, "pictures": std::env::var("SPRINGHEAD_TEST_PICTURES").ok() }).to_string());
+        walk
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// The next thing that is said: this.
+    fn said(&mut self, event: &str) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(said["event"], event, "{said:#}");
+        said
+    }
+}
+
+#[test]
+fn from_an_empty_data_directory_to_a_playing_stream_in_a_browser() {
+    let origin = Origin::start();
+    let mut walk = Walk::begin(&origin);
+    let address = walk.said("signed-in")["address"].as_str().unwrap().to_owned();
+    assert!(!address.contains("ticket"), "{address}");
+    let keys = walk.said("keys");
+    let (encoder, player) = (keys["encoder"].as_str().unwrap(), keys["player"].as_str().unwrap());
+    let shown = keys["ffmpeg"].as_str().unwrap();
+    assert!(shown.contains(encoder) && shown.contains("/cache/show/playlist.m3u8"), "{shown}");
+    // The text that the page has made, with this server's address.
+    let command = shown.replace("http://localhost:", "http://127.0.0.1:").replace("ffmpeg -re", "exec ffmpeg -v error -re");
+    assert_is_here("ffmpeg");
+    let mut encoder_process = Command::new("bash");
+    encoder_process.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _encoder_process = Process(encoder_process.spawn().unwrap());
+    let playing = walk.said("playing");
+    assert!(playing["frames"].as_u64().unwrap() > 10 && playing["tiles"].as_u64().unwrap() > 0, "{playing}");
+    let read = Request::new("GET", "/cache/show/playlist.m3u8").bearer(player).send(origin.address);
+    assert_eq!(read.status, 200);
+    walk.tell("go on");
+    let refused = walk.said("refused");
+    assert!(refused["advice"].as_str().unwrap().contains("keys inspect"), "{refused}");
+    let over = walk.said("over");
+    assert_eq!((&over["elsewhere"], &over["wide"]), (&json!([]), &json!(false)), "{over:#}");
+    // What was refused before anybody was signed in, and what is gone, browsers write to their console; policies they were asked to
+    // keep are another matter.
+    let complaints = over["complaints"].as_array().unwrap();
+    let is_own = |complaint: &&Value| !complaint.as_str().unwrap().starts_with("Failed to load resource");
+    assert_eq!(complaints.iter().filter(is_own).collect::<Vec<_>>(), [&json!(null); 0]);
+    assert!(walk.node.0.wait().unwrap().success());
+    let audit = body(&Request::new("GET", "/v1/audit").bearer(&origin.administrator).send(origin.admin));
+    let actions: Vec<&str> = audit["lines"].as_array().unwrap().iter().map(|line| line["action"].as_str().unwrap()).collect();
+    let expected = ["POST /v1/purge", "DELETE /v1/keys/{id}", "POST /v1/keys", "POST /v1/keys", "PUT /v1/namespaces/{name}"];
+    assert_eq!(actions, expected);
+    assert!(!audit.to_string().contains(encoder) && !audit.to_string().contains(player), "no key is written down");
+}
