@@ -7,7 +7,7 @@ use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Pa
 use super::check::CheckArgs;
 use super::place::{PlaceArgs, load, load_all, named};
 use super::settings::{Overrides, SHIPPED, Settings};
-use super::{Failure, check, console, doctor, generate, harvest, health, keys, print, serve, size, token};
+use super::{Failure, check, console, demo, doctor, generate, harvest, health, keys, print, serve, size, token};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -37,6 +37,8 @@ enum Command {
     Doctor(DoctorArgs),
     /// Copy a window of a stream to a folder or bucket, as a recording that needs no server. Run again, it copies what is missing.
     Harvest(harvest::HarvestRequest),
+    /// Serve, and push a stream to it from a built-in encoder: nothing else is needed to see one play.
+    Demo(Box<demo::DemoArgs>),
     /// Print a link that signs in at the console of the server on this data directory: once, within two minutes.
     Console {
         #[command(flatten)]
@@ -277,6 +279,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             let (file, overrides) = settings.read(leaf(&matches));
             serve::run(Box::new(move || load_all(file.as_deref(), &overrides)))
         }
+        Command::Demo(args) => demo::run(&args),
         Command::Console { place } => console::run(&place.load(leaf(&matches))?),
         Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
         Command::Doctor(args) => doctor::run(doctor::DoctorRequest {

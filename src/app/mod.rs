@@ -13,6 +13,7 @@ mod client;
 mod console;
 mod controls;
 mod data_dir;
+mod demo;
 mod doctor;
 mod event_log;
 mod exposure;

@@ -26,6 +26,7 @@ mod conformance;
 mod console;
 mod dash;
 mod dashboard;
+mod demo;
 mod digest;
 mod doctor;
 mod documents;
