@@ -18,7 +18,8 @@ use super::{Failure, complain, print, viewer_key};
 use crate::auth::grant::KeyId;
 use crate::auth::secret::Secret;
 use crate::auth::viewer::{
-    self, Revocation, RevokedTokens, SpecError, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError, ViewerKeys, ViewerSpec,
+    self, Network, Revocation, RevokedTokens, SpecError, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError, ViewerKeys,
+    ViewerSpec,
 };
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
@@ -59,6 +60,12 @@ pub(super) struct ViewerArgs {
     /// Who holds it. Only you read that: no server shows it.
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
+    /// From where it is good; may be given several times. A server that is told of viewers' addresses judges that; others refuse the token.
+    #[arg(long, value_name = "CIDR")]
+    address: Vec<String>,
+    /// In which country it is good, as AT or CH-ZH; may be given several times.
+    #[arg(long, value_name = "CC")]
+    country: Vec<String>,
     /// How it travels: what is printed beside it.
     #[arg(long, value_enum, default_value = "path")]
     form: FormArg,
@@ -149,6 +156,10 @@ struct ShownClaims {
     iat: Option<String>,
     catu: Vec<String>,
     catm: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catnip: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catgeoiso3166: Option<Vec<String>>,
 }
 
 /// Runs one of the commands.
@@ -218,6 +229,12 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
     let policy = settings.namespaces.get(&namespace).map_or_else(ViewerPolicy::default, |policy| policy.viewers.clone());
     let life = args.expires.as_deref().map(parse_duration).transpose().map_err(|error| usage(format!("--expires: {error}")))?;
     let base = policy.base(&namespace);
+    let network = |text: &String| {
+        Network::parse(text)
+            .ok_or_else(|| usage(format!("--address: {text:?} is no network, as 192.0.2.0/24 or 2001:db8::/64 are")))
+    };
+    let addresses: Vec<_> = args.address.iter().map(network).collect::<Result<_, _>>()?;
+    let addresses = (!addresses.is_empty()).then_some(addresses);
     let spec = ViewerSpec {
         namespace: namespace.clone(),
         base: base.clone(),
@@ -228,6 +245,9 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
         id: args.id.clone(),
         subject: args.subject.clone(),
         methods: None,
+        addresses,
+        countries: (!args.country.is_empty()).then(|| args.country.clone()),
+        renewal: None,
     };
     let now = Clock::system().wall();
     let claims = spec.claims(now).map_err(|error| {
@@ -348,5 +368,7 @@ fn shown_claims(claims: &ViewerClaims) -> ShownClaims {
         iat: claims.issued.map(shown_time),
         catu: claims.rules.iter().map(rule).collect(),
         catm: claims.methods.clone().unwrap_or_else(|| vec!["GET".to_owned(), "HEAD".to_owned()]),
+        catnip: claims.addresses.as_ref().map(|networks| networks.iter().map(ToString::to_string).collect()),
+        catgeoiso3166: claims.countries.clone(),
     }
 }

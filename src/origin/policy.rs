@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
+use crate::auth::viewer::Network;
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 use crate::model::liveness::StandstillLimits;
@@ -81,6 +82,12 @@ pub struct ViewerPolicy {
     pub clock_skew: Duration,
     /// How long after its end one still opens what is no playlist.
     pub grace: Duration,
+    /// Who is believed that says where a viewer is.
+    pub trusted_proxies: Vec<Network>,
+    /// In which header they say his address; `None`: they do not.
+    pub client_address_header: Option<HeaderName>,
+    /// In which header they say his country.
+    pub country_header: Option<HeaderName>,
 }
 
 /// Whether readers need a viewer's token.
@@ -103,6 +110,9 @@ impl Default for ViewerPolicy {
             max_ttl: Duration::from_secs(86_400),
             clock_skew: Duration::from_secs(30),
             grace: Duration::from_secs(60),
+            trusted_proxies: Vec::new(),
+            client_address_header: None,
+            country_header: None,
         }
     }
 }

@@ -44,7 +44,14 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     let resource = Resource::parse(&uri, Naming::Object).unwrap_or_else(|| Err(Problem::no_such_place()))?;
     let handle = web.inner.origin.namespace(&namespace);
     let now = web.inner.origin.clock().wall();
-    let judged = viewer::judge(&web.inner.viewers, &viewer, &resource, handle.policy().map(|policy| &**policy), now);
+    let judged = viewer::judge(
+        &web.inner.viewers,
+        &viewer,
+        exchange.context.peer.ip(),
+        &resource,
+        handle.policy().map(|policy| &**policy),
+        now,
+    );
     let judged = judged.map_err(|refused| {
         if let Some(key_id) = &refused.key_id {
             exchange.context.record.refused_key(key_id);

@@ -7,6 +7,7 @@
 //! and would let each forged token through.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use super::problem::code::Code;
 use super::target::Resource;
 use crate::auth::grant::{Grant, KeyId};
 use crate::auth::secret::Secret;
-use crate::auth::viewer::{AdmittedViewer, Unsupported, ViewerAsked, ViewerError, ViewerVerifier, has_form};
+use crate::auth::viewer::{AdmittedViewer, Unsupported, ViewerAsked, ViewerError, ViewerPlace, ViewerVerifier, has_form};
 use crate::model::clock::WallTime;
 use crate::model::extension::{Extension, Format};
 use crate::model::id::Key;
@@ -83,6 +84,7 @@ pub(super) fn may_carry(name: &HeaderName) -> bool {
 pub(super) fn judge(
     verifier: &ViewerVerifier,
     parts: &Parts,
+    peer: IpAddr,
     resource: &Resource<'_>,
     policy: Option<&NamespacePolicy>,
     now: WallTime,
@@ -103,12 +105,15 @@ pub(super) fn judge(
         key: name.key(),
         method: parts.method.as_str(),
         host: host(parts),
+        place: Some(place(parts, peer, policy)),
+        renews: carrier != Carrier::Header && carrier != Carrier::Cookie && is_playlist(resource) && is_read(&parts.method),
         grace: if plays_out(resource) { policy.grace } else { Duration::ZERO },
         skew: policy.clock_skew,
     };
     let admitted = verifier.judge(&token, &asked);
-    let AdmittedViewer { grant, left } = admitted.map_err(|error| RefusedViewer::by(&error, policy, now))?;
-    let location = (carrier == Carrier::Query).then(|| location(&base, &token, resource)).flatten();
+    let (AdmittedViewer { grant, left, .. }, next) = admitted.map_err(|error| RefusedViewer::by(&error, policy, now))?;
+    let is_moved = carrier == Carrier::Query || next.is_some();
+    let location = is_moved.then(|| location(&base, next.as_ref().unwrap_or(&token), resource)).flatten();
     Ok(Some(Viewer { grant, carrier, left, location }))
 }
 
@@ -147,9 +152,44 @@ fn host(parts: &Parts) -> Option<&str> {
     Some(if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(host, _)| host) })
 }
 
+/// Where the viewer is, as far as who asks for him is believed. Who asks for himself is where he is.
+fn place<'a>(parts: &'a Parts, peer: IpAddr, policy: &ViewerPolicy) -> ViewerPlace<'a> {
+    let is_trusted = |address: IpAddr| policy.trusted_proxies.iter().any(|network| network.contains(address));
+    let text = |name: &HeaderName| parts.headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok());
+    let (knows_address, knows_country) = (policy.client_address_header.is_some(), policy.country_header.is_some());
+    if !is_trusted(peer) {
+        return ViewerPlace { knows_address, address: Some(peer), knows_country, country: None };
+    }
+    let said = policy.client_address_header.as_ref().and_then(text).unwrap_or_default();
+    let address =
+        said.rsplit(',').map(|address| without_port(address.trim_ascii())).find(|address| !address.is_some_and(is_trusted));
+    let country = policy.country_header.as_ref().and_then(text).map(str::trim_ascii);
+    ViewerPlace { knows_address, address: address.flatten(), knows_country, country }
+}
+
+/// An address, which may have a port behind it: CloudFront writes that of IPv6 without brackets.
+fn without_port(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(address, _)| address);
+    let without = || bare.rsplit_once(':').and_then(|(address, _)| address.parse().ok());
+    // Of IPv6 with a port all but the last group is the address, where that is whole without it.
+    let groups = bare.matches(':').count();
+    if groups == 1 || groups == 8 || groups > 2 && text.parse::<IpAddr>().is_err() {
+        return without();
+    }
+    bare.parse().ok().or_else(without)
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn is_playlist(resource: &Resource<'_>) -> bool {
+    matches!(resource, Resource::Object(target) if Kind::of(&target.object.key, &[]).is_rewritten())
+}
+
 /// Whether it is what a player has listed already: that plays out when its token has ended.
 fn plays_out(resource: &Resource<'_>) -> bool {
-    matches!(resource, Resource::Object(target) if !Kind::of(&target.object.key, &[]).is_rewritten())
+    matches!(resource, Resource::Object(_)) && !is_playlist(resource)
 }
 
 /// The path with the token in it, for a query that had it.
@@ -182,7 +222,8 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
         }
         ViewerError::Unsupported(Unsupported::Form) => Problem::new(
             Code::ViewerTokenUnsupported,
-            "the viewer's token is of a form that is not read here: it takes a Common Access Token (CTA-5007), a CWT with an HMAC",
+            "the viewer's token is of a form that is not read here: it takes a Common Access Token (CTA-5007), a CWT with an HMAC, or a JWT of \
+             the same claims",
         ),
         ViewerError::Unsupported(what) => {
             let detail = format!("the viewer's token can't be judged: {what}, and what is not evaluated is refused");
@@ -198,6 +239,10 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
             );
             Problem::new(Code::ViewerTokenNotYet, detail)
         }
+        ViewerError::Place { .. } => Problem::new(
+            Code::ViewerTokenPlace,
+            "the viewer's token is good, but not from this address or country: take a new one from here",
+        ),
         ViewerError::Revoked { .. } => {
             Problem::new(Code::ViewerTokenRevoked, "the viewer's token was ended before its time: whoever made it says why")
         }
@@ -216,7 +261,7 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
 impl Viewer {
     /// The answer to a token in the query: where it is in the path, so that what a playlist lists has it too.
     pub(super) fn redirect(&self, method: &Method) -> Option<Response> {
-        let location = self.location.clone().filter(|_| matches!(*method, Method::GET | Method::HEAD))?;
+        let location = self.location.clone().filter(|_| is_read(method))?;
         let mut response = header_room::response(axum::body::Body::empty());
         *response.status_mut() = StatusCode::FOUND;
         response.headers_mut().insert(LOCATION, location);
@@ -294,6 +339,21 @@ mod tests {
         ] {
             assert_eq!(limited(said, left, is_shared), expected, "{said} {left}");
         }
+    }
+
+    #[test]
+    fn an_address_is_read_with_a_port_and_without() {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:46532", "192.0.2.1"),
+            ("2001:db8:0:1:2:3:4:5:46532", "2001:db8:0:1:2:3:4:5"),
+            ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1:2:3:4:5"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            assert_eq!(without_port(text), address.parse().ok(), "{text}");
+        }
+        assert_eq!(without_port("unknown"), None);
     }
 
     #[test]

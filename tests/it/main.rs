@@ -69,6 +69,7 @@ mod tutorial;
 mod unread;
 mod upkeep;
 mod vending;
+mod viewer_players;
 mod viewers;
 mod windows;
 mod write;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use springhead::auth::signing::SigningKey;
 
 use crate::harness::{BINARY, Finally, NAMESPACE, Origin, eventually};
@@ -479,4 +479,98 @@ fn no_part_of_a_token_is_told() {
         }
         assert!(!text.contains("a-person-whom"), "who holds a token is nobody's business");
     }
+}
+
+#[test]
+fn jwts_of_the_same_claims_are_read_too() {
+    let origin = origin("required");
+    origin.store("show/a.ts", "segment");
+    let minter = Minter::of(&origin);
+    let claims = json!({ "exp": now() + 600, "jti": "me", "aud": NAMESPACE, "catu": { "3": { "1": format!("/cache/{NAMESPACE}/show/") } } });
+    let good = minter.jwt(&claims);
+    let of = |name: &str, value: Value| {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        minter.jwt(&claims)
+    };
+    let foreign = Minter { kid: minter.kid.clone(), ..Minter::with(&SigningKey::generate()) }.jwt(&claims);
+    // An API key is a JWT too, and is no viewer's token.
+    for (token, status, expected) in [
+        (good.clone(), 200, ""),
+        (foreign, 401, "viewer-token-invalid"),
+        (origin.player.clone(), 401, "viewer-token-invalid"),
+        (of("exp", json!(now() - 100)), 401, "viewer-token-expired"),
+        (of("aud", json!("other")), 403, "viewer-token-scope"),
+        (of("scope", json!("all")), 403, "viewer-token-unsupported"),
+    ] {
+        for form in FORMS {
+            let answer = read(&origin, form, &token, "show/a.ts", None);
+            assert_eq!(answer.status, status, "{form}");
+            assert!(status == 200 || code(&answer) == expected, "{form}: {answer:?}");
+        }
+    }
+    // And a viewer's token is no API key.
+    assert_eq!(Request::new("GET", origin.path("show/a.ts")).bearer(&good).send(origin.address).status, 401);
+    assert_eq!(Request::new("PUT", origin.path("show/a.ts")).bearer(&good).body("x").send(origin.address).status, 401);
+}
+
+#[test]
+fn where_a_viewer_is_is_believed_of_trusted_proxies_alone() {
+    let trusting = Origin::start_with_settings(&format!(
+        "[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\n\
+         client_address_header = \"x-forwarded-for\"\ncountry_header = \"cloudfront-viewer-country\"\n"
+    ));
+    let plain = origin("required");
+    let bound = ["--address", "192.0.2.0/24", "--address", "2001:db8::1", "--country", "AT"];
+    for origin in [&trusting, &plain] {
+        origin.store("a.ts", "x");
+    }
+    let ask = |origin: &Origin, address: &str, country: &str| {
+        let path = format!("/cache/{NAMESPACE}/~{}/a.ts", token(origin, &bound));
+        let request = Request::new("GET", path).header("X-Forwarded-For", address).header("CloudFront-Viewer-Country", country);
+        let answer = request.send(origin.address);
+        if answer.status == 200 { "good".to_owned() } else { code(&answer) }
+    };
+    for (address, country, expected) in [
+        ("192.0.2.9", "AT", "good"),
+        ("192.0.2.9:4711, 10.1.2.3", "AT", "good"),
+        ("2001:db8::2:3:4", "AT", "good"),
+        ("192.0.2.9", "CH", "viewer-token-place"),
+        ("192.0.3.9", "AT", "viewer-token-place"),
+        ("192.0.2.9, 203.0.113.1", "AT", "viewer-token-place"),
+        ("unknown", "AT", "viewer-token-place"),
+    ] {
+        assert_eq!(ask(&trusting, address, country), expected, "{address} {country}");
+        assert_eq!(ask(&plain, address, country), "viewer-token-unsupported", "what is not known can't be judged");
+    }
+}
+
+#[test]
+fn a_token_that_renews_itself_is_exchanged_on_the_way() {
+    let origin = origin("required");
+    origin.store("show/p.m3u8", LIST);
+    origin.store("show/a5.ts", "x");
+    let deadline = (now() + 3600).to_string();
+    let order = json!({ "prefix": "show/", "expires_in": "5m", "id": "me", "renew": { "extend": "10m", "deadline": deadline } });
+    let request =
+        Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
+    let made = request.body(order.to_string()).send(origin.admin);
+    let made: Value = serde_json::from_slice(&made.body).unwrap();
+    let token = made["token"].as_str().unwrap();
+    let answer = Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/show/p.m3u8?_HLS_msn=5")).send(origin.address);
+    assert_eq!((answer.status, answer.header("cache-control")), (302, "no-store"), "{answer:?}");
+    let location = answer.header("location").to_owned();
+    assert!(location.ends_with("/show/p.m3u8?_HLS_msn=5") && !location.contains(token), "{location}");
+    let next = Request::new("GET", &*location).send(origin.address);
+    assert_eq!((next.status, next.text().as_str()), (200, LIST));
+    // It has the same id, a later end, and segments are read by the one before.
+    let new = location.split('~').nth(1).unwrap().split('/').next().unwrap();
+    let inspected = origin.run(&["token", "inspect", new]);
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert!(inspected["token_id"] == "v-6d65" && inspected["exp"].as_str() > made["expires_at"].as_str(), "{inspected}");
+    assert_eq!(read(&origin, "path", token, "show/a5.ts", None).status, 200);
+    let too_long = json!({ "prefix": "show/", "renew": { "extend": "10m", "deadline": (now() + 90_000).to_string() } });
+    let request =
+        Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
+    assert_eq!(request.body(too_long.to_string()).send(origin.admin).status, 400, "the deadline is an end, too");
 }

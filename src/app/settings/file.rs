@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
-    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, host_name, key_prefix, number,
-    object_readers, public_url, rate, size, size_or, viewer_mode, web_address,
+    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, header_name, host_name, key_prefix,
+    network, number, object_readers, public_url, rate, size, size_or, viewer_mode, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
@@ -219,6 +219,12 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         section.text("max_ttl", |text| duration(text).map(|value| viewers.max_ttl = value));
         section.text("clock_skew", |text| duration(text).map(|value| viewers.clock_skew = value));
         section.text("grace", |text| duration(text).map(|value| viewers.grace = value));
+        section.list("trusted_proxies", |texts| {
+            viewers.trusted_proxies = texts.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        });
+        section.text("client_address_header", |text| header_name(text).map(|value| viewers.client_address_header = value));
+        section.text("country_header", |text| header_name(text).map(|value| viewers.country_header = value));
         section.finish();
     }
     section.finish();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::{AccessLogOutput, LogFormat, LogLevel, Settings};
 use crate::model::units::{Size, Span};
@@ -173,6 +173,10 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         writeln!(text, "max_ttl = \"{}\"", Span(viewers.max_ttl))?;
         writeln!(text, "clock_skew = \"{}\"", Span(viewers.clock_skew))?;
         writeln!(text, "grace = \"{}\"", Span(viewers.grace))?;
+        writeln!(text, "trusted_proxies = {}", list(viewers.trusted_proxies.iter().map(ToString::to_string)))?;
+        let header = |name: &Option<HeaderName>| quote(name.as_ref().map_or("", HeaderName::as_str));
+        writeln!(text, "client_address_header = {}", header(&viewers.client_address_header))?;
+        writeln!(text, "country_header = {}", header(&viewers.country_header))?;
     }
     Ok(())
 }

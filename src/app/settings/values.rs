@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::origin::policy::ViewerMode;
 use crate::store::{Ack, Durable, Location, Readers};
+use http::HeaderName;
 
 use super::{LogFormat, LogLevel};
 use crate::app::client::Url;
+use crate::auth::viewer::Network;
 use crate::model::id::Key;
 use crate::model::units::{parse_duration, parse_size};
 
@@ -186,6 +188,19 @@ pub(super) fn public_url(text: &str) -> Result<String, String> {
         );
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Addresses, as `192.0.2.0/24`.
+pub(super) fn network(text: &str) -> Result<Network, String> {
+    Network::parse(text).ok_or_else(|| format!("{text:?} is no network: write it like 192.0.2.0/24, 2001:db8::/32 or 127.0.0.1"))
+}
+
+/// The name of a header; empty: none.
+pub(super) fn header_name(text: &str) -> Result<Option<HeaderName>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("{text:?} is no header's name"))
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {

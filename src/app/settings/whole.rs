@@ -122,6 +122,12 @@ pub(super) fn check_namespace(
     if viewers.clock_skew > 600 * SECOND {
         fault("viewers.clock_skew", &[], "has to be 10m at most: what is further off is no clock".to_owned());
     }
+    let names_place = viewers.client_address_header.is_some() || viewers.country_header.is_some();
+    if names_place && viewers.trusted_proxies.is_empty() {
+        let message =
+            "names nobody, but client_address_header or country_header is set: from anybody they are not believed".to_owned();
+        fault("viewers.trusted_proxies", &["viewers.client_address_header", "viewers.country_header"], message);
+    }
     if viewers.grace > 3600 * SECOND {
         fault("viewers.grace", &[], "has to be 1h at most: a token that has ended opens segments for so long".to_owned());
     }

@@ -3,13 +3,16 @@
 //!
 //! Total on any bytes. The key that a token names chooses the algorithm, never the token: HMAC-SHA256 (`HMAC 256/256`) it is.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coset::cbor::value::{Integer, Value};
 use coset::{Algorithm, CborSerializable as _, CoseMac0, CoseMac0Builder, HeaderBuilder, iana};
 
-use super::claims::{Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
+use super::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
 use super::keys::{ViewerKey, ViewerKeys};
+use super::place::Network;
 use super::{ViewerError, form};
 use crate::auth::secret::Secret;
 
@@ -87,6 +90,7 @@ fn read(payload: &[u8]) -> Result<ViewerClaims, Unsupported> {
     let Ok(Value::Map(claims)) = coset::cbor::de::from_reader(payload) else { return Err(Unsupported::Form) };
     let (mut id, mut expires, mut not_before, mut issued) = (None, None, None, None);
     let (mut issuer, mut subject, mut audience, mut rules, mut methods) = (None, None, Vec::new(), Vec::new(), None);
+    let (mut addresses, mut countries, mut renewal) = (None, None, None);
     for (name, value) in claims {
         let Some(name) = name.as_integer().and_then(|name| i64::try_from(name).ok()) else {
             return Err(Unsupported::Claim(None));
@@ -103,8 +107,9 @@ fn read(payload: &[u8]) -> Result<ViewerClaims, Unsupported> {
             key::CTI => id = Some(value.into_bytes().ok().filter(|id| (1..=64).contains(&id.len())).ok_or(wrong)?),
             key::CATV if is_number(&value, 1) => {}
             key::CATREPLAY if is_number(&value, 0) => {}
-            // How it is renewed: no restriction.
-            key::CATR => {}
+            key::CATNIP => addresses = Some(networks(value).ok_or(wrong)?),
+            key::CATGEOISO3166 => countries = Some(texts(value).ok_or(wrong)?),
+            key::CATR => renewal = renewal_of(&value),
             key::CATU => rules = uri_rules(value).ok_or(wrong)?,
             key::CATM => methods = Some(texts(value).ok_or(wrong)?),
             key::CATV | key::CATREPLAY => return Err(wrong),
@@ -121,6 +126,9 @@ fn read(payload: &[u8]) -> Result<ViewerClaims, Unsupported> {
         audience,
         rules,
         methods,
+        addresses,
+        countries,
+        renewal,
     })
 }
 
@@ -139,6 +147,34 @@ fn texts(value: Value) -> Option<Vec<String>> {
         Value::Array(list) if !list.is_empty() => list.into_iter().map(|value| value.into_text().ok()).collect(),
         _ => None,
     }
+}
+
+/// Addresses as RFC 9164 has them: a tag for each of the two kinds, an address or a length and what its bytes begin with. Numbers, which are
+/// those of networks under one administration, are not understood.
+fn networks(value: Value) -> Option<Vec<Network>> {
+    let network = |value: Value| {
+        let Value::Tag(tag @ (52 | 54), inner) = value else { return None };
+        let is_v6 = tag == 54;
+        match *inner {
+            Value::Bytes(bytes) if bytes.len() == if is_v6 { 16 } else { 4 } => {
+                Network::from_bytes(is_v6, &bytes, if is_v6 { 128 } else { 32 })
+            }
+            Value::Array(pair) => match &pair[..] {
+                [bits, Value::Bytes(bytes)] => Network::from_bytes(is_v6, bytes, seconds(bits)?.try_into().ok()?),
+                _ => None,
+            },
+            _ => None,
+        }
+    };
+    let list = value.into_array().ok()?;
+    if list.is_empty() { None } else { list.into_iter().map(network).collect() }
+}
+
+/// How it is renewed. No restriction, so what is not understood of it is passed over.
+fn renewal_of(value: &Value) -> Option<TokenRenewal> {
+    let map = value.as_map()?;
+    let number = |name: u64| map.iter().find(|(key, _)| is_number(key, name)).and_then(|(_, value)| seconds(value));
+    TokenRenewal::of(number(0), number(1), number(2))
 }
 
 /// The parts of the URI that are compared, and how (CTA-5007, `catu`). Regular expressions, hashes and other parts are not.
@@ -196,6 +232,26 @@ fn write(claims: &ViewerClaims) -> Value {
         }
         put(key::CATU, Value::Map(parts));
     }
+    if let Some(networks) = &claims.addresses {
+        let network = |network: &Network| {
+            let (tag, mut bytes) = match network.address() {
+                IpAddr::V4(address) => (52, address.octets().to_vec()),
+                IpAddr::V6(address) => (54, address.octets().to_vec()),
+            };
+            bytes.truncate(usize::from(network.bits().div_ceil(8)));
+            // Zeros at its end are left out.
+            bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1));
+            Value::Tag(tag, Box::new(Value::Array(vec![number(network.bits().into()), Value::Bytes(bytes)])))
+        };
+        put(key::CATNIP, Value::Array(networks.iter().map(network).collect()));
+    }
+    if let Some(countries) = &claims.countries {
+        put(key::CATGEOISO3166, Value::Array(countries.iter().cloned().map(Value::Text).collect()));
+    }
+    if let Some(renewal) = &claims.renewal {
+        let pairs = [(0, 3), (1, renewal.extend), (2, renewal.deadline)];
+        put(key::CATR, Value::Map(pairs.map(|(name, value)| (number(name), number(value))).to_vec()));
+    }
     if let Some(methods) = &claims.methods {
         put(key::CATM, Value::Array(methods.iter().cloned().map(Value::Text).collect()));
     }
@@ -233,6 +289,7 @@ mod tests {
                 any_of: vec!["/cache/live-origin/show/".to_owned()],
             }],
             methods: Some(vec!["GET".to_owned(), "HEAD".to_owned()]),
+            ..ViewerClaims::default()
         }
     }
 
@@ -307,7 +364,7 @@ mod tests {
             Err(ViewerError::Unsupported(what)) => what,
             other => panic!("{other:?}"),
         };
-        for name in [8, 282, 309, 311, 314, 315, 316, 317, 318, 319, 320, 321, 322, 324, 401, 404, 9999, -1] {
+        for name in [8, 282, 309, 314, 315, 317, 318, 319, 320, 321, 322, 324, 401, 404, 9999, -1] {
             assert_eq!(unsupported(with(name, Value::Bool(true))), Unsupported::Claim(Some(name)));
         }
         assert!(unsupported(with(402, Value::Null)).to_string().contains("312"));
@@ -338,6 +395,11 @@ mod tests {
             (312, map(4, 0, slash())),
             (312, map(3, 1, Value::Integer(1.into()))),
             (312, slash()),
+            (311, slash()),
+            (311, Value::Array(Vec::new())),
+            (311, Value::Array(vec![Value::Integer(64496.into())])),
+            (311, Value::Array(vec![Value::Tag(52, Box::new(Value::Bytes(vec![1, 2, 3])))])),
+            (316, Value::Integer(1.into())),
             (313, Value::Array(vec![Value::Integer(1.into())])),
         ] {
             assert_eq!(unsupported(with(name, value.clone())), Unsupported::Value(name), "{value:?}");
@@ -385,11 +447,17 @@ mod tests {
             audience in proptest::collection::vec("[a-z]{1,8}", 0..3),
             paths in proptest::collection::vec("[a-z/]{1,20}", 1..3),
             methods in proptest::option::of(proptest::collection::vec("[A-Z]{3,4}", 1..3)),
+            networks in proptest::option::of(proptest::collection::vec(any::<(u8, u8)>(), 1..3)),
+            renews in any::<bool>(),
         ) {
             let rules = vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: paths }];
             let [not_before, issued] = times;
             let subject = subject.map(Secret::new);
-            let claims = ViewerClaims { id, expires, not_before, issued, issuer: None, subject, audience, rules, methods };
+            let addresses = networks.map(|list| list.into_iter().filter_map(|(a, b)| Network::from_bytes(false, &[a, b, 0], 16)).collect::<Vec<_>>());
+            let renewal = renews.then_some(TokenRenewal { extend: 600, deadline: expires });
+            let countries = Some(vec!["AT".to_owned()]);
+            let rest = ViewerClaims { addresses, countries, renewal, ..ViewerClaims::default() };
+            let claims = ViewerClaims { id, expires, not_before, issued, subject, audience, rules, methods, ..rest };
             let token = seal(&claims, keys().signer().unwrap()).unwrap();
             prop_assert_eq!(open(token.expose(), &keys()), Ok(claims));
         }

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
+use super::place::Network;
 use crate::auth::secret::Secret;
+use crate::model::clock::WallTime;
 
 /// Claim keys, as they are registered (IANA, CBOR Web Token claims).
 pub(super) mod key {
@@ -16,8 +18,10 @@ pub(super) mod key {
     pub(in crate::auth) const CTI: i64 = 7;
     pub(in crate::auth) const CATREPLAY: i64 = 308;
     pub(in crate::auth) const CATV: i64 = 310;
+    pub(in crate::auth) const CATNIP: i64 = 311;
     pub(in crate::auth) const CATU: i64 = 312;
     pub(in crate::auth) const CATM: i64 = 313;
+    pub(in crate::auth) const CATGEOISO3166: i64 = 316;
     pub(in crate::auth) const CATR: i64 = 323;
 }
 
@@ -55,7 +59,7 @@ const NAMES: [(i64, &str); 26] = [
 const UNREGISTERED: std::ops::RangeInclusive<i64> = 401..=404;
 
 /// What a token says. Times are seconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewerClaims {
     /// What it is revoked by (`cti`).
     pub id: Vec<u8>,
@@ -75,6 +79,37 @@ pub struct ViewerClaims {
     pub rules: Vec<UriRule>,
     /// What may be done with that (`catm`); `None`: GET and HEAD.
     pub methods: Option<Vec<String>>,
+    /// The addresses from which it is good (`catnip`).
+    pub addresses: Option<Vec<Network>>,
+    /// The countries, or their subdivisions, in which it is good (`catgeoiso3166`).
+    pub countries: Option<Vec<String>>,
+    /// How it is renewed (`catr`).
+    pub renewal: Option<TokenRenewal>,
+}
+
+/// A token that comes to its end is made anew on the way, by a redirect to the same with another token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenRenewal {
+    /// What is added to its end, in seconds: the next one is made when less is left.
+    pub extend: u64,
+    /// Until when, in seconds since the Unix epoch.
+    pub deadline: u64,
+}
+
+impl TokenRenewal {
+    /// By its type: that by redirects (3) is done here. Another is no restriction, and passed over.
+    pub(super) fn of(kind: Option<u64>, extend: Option<u64>, deadline: Option<u64>) -> Option<Self> {
+        let (3, extend, deadline) = (kind?, extend?, deadline?) else { return None };
+        (extend > 0).then_some(Self { extend, deadline })
+    }
+
+    /// When the next one ends, if it is time for that: less is left than is added, and the deadline is not past.
+    pub(super) fn next(self, now: WallTime, ends: WallTime) -> Option<u64> {
+        // Added to what is left, or the next one would be due at once.
+        let next = ends.seconds().max(now.seconds() + 1).saturating_add(self.extend).min(self.deadline);
+        let is_due = ends.since(now).as_secs() < self.extend && now.seconds() < self.deadline;
+        (is_due && WallTime::from_seconds(next) > ends).then_some(next)
+    }
 }
 
 /// A part of the URI that is asked for, and what it may be.

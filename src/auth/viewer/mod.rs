@@ -1,5 +1,5 @@
 //! Viewers' tokens: a text that opens a part of one namespace, for reading, for a while, to whoever holds it. Made by a back end or by the
-//! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens, [`claims`] is what one
+//! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] reads those of another form), [`claims`] is what one
 //! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, and [`revoked`] are those that ended before their time.
 //!
 //! Invariants: what is not understood refuses. A token is judged at each use and remembered nowhere: thousands of viewers would push out
@@ -8,7 +8,9 @@
 mod cat;
 mod claims;
 mod form;
+mod jwt;
 mod keys;
+mod place;
 mod revoked;
 mod spec;
 
@@ -19,8 +21,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
-pub use self::claims::{Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
+use self::claims::key;
+pub use self::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
 pub use self::keys::ViewerKeys;
+pub use self::place::{Network, ViewerPlace};
 use self::revoked::Revocations;
 pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
 pub use self::spec::{SpecError, ViewerSpec};
@@ -73,6 +77,12 @@ pub enum ViewerError {
         /// Which token it is.
         id: KeyId,
     },
+    /// It is for another place.
+    #[error("it is for another place")]
+    Place {
+        /// Which token it is.
+        id: KeyId,
+    },
     /// It is for something else.
     #[error("it is for another {beyond}")]
     Scope {
@@ -113,7 +123,11 @@ impl ViewerError {
     pub fn key_id(&self) -> Option<&KeyId> {
         match self {
             Self::Invalid(_) | Self::Unsupported(_) => None,
-            Self::Expired { id, .. } | Self::NotYet { id, .. } | Self::Revoked { id } | Self::Scope { id, .. } => Some(id),
+            Self::Expired { id, .. }
+            | Self::NotYet { id, .. }
+            | Self::Revoked { id }
+            | Self::Place { id }
+            | Self::Scope { id, .. } => Some(id),
         }
     }
 }
@@ -131,6 +145,10 @@ pub struct ViewerAsked<'a> {
     pub method: &'a str,
     /// The host that was asked, without its port.
     pub host: Option<&'a str>,
+    /// Where he is, if that is known of viewers.
+    pub place: Option<ViewerPlace<'a>>,
+    /// Whether a token that renews itself is renewed by this.
+    pub renews: bool,
     /// How long after its end a token still opens it.
     pub grace: Duration,
     /// By how much the clock of who made the token may be ahead.
@@ -144,6 +162,8 @@ pub struct AdmittedViewer {
     pub grant: Arc<Grant>,
     /// How long it is good still; nothing in the time after its end.
     pub left: Duration,
+    /// He is to go on with one that ends then, in seconds since the Unix epoch.
+    pub renewed: Option<u64>,
 }
 
 /// Tells good tokens from bad ones.
@@ -188,14 +208,20 @@ impl ViewerVerifier {
         self.keys.load().ids().map(str::to_owned).collect()
     }
 
-    /// Lets the holder of a token in, or not.
+    /// Lets the holder of a token in, or not; beside that, the token that he is to go on with, if that is another one.
     ///
     /// # Errors
     /// [`ViewerError`] says why not. What is not understood comes before what is past, and that before what is elsewhere.
-    pub fn judge(&self, token: &Secret<'_>, asked: &ViewerAsked<'_>) -> Result<AdmittedViewer, ViewerError> {
+    pub fn judge(
+        &self,
+        token: &Secret<'_>,
+        asked: &ViewerAsked<'_>,
+    ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
         let claims = open(&self.keys.load(), token)?;
         let revoked = self.revoked.load();
-        claims.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, &claims))
+        let admitted = claims.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, &claims))?;
+        let next = admitted.renewed.and_then(|expires| self.seal(&ViewerClaims { expires, ..claims }));
+        Ok((admitted, next))
     }
 }
 
@@ -211,8 +237,12 @@ impl fmt::Debug for ViewerVerifier {
 /// [`ViewerError::Invalid`] or [`ViewerError::Unsupported`].
 pub fn open(keys: &ViewerKeys, token: &Secret<'_>) -> Result<ViewerClaims, ViewerError> {
     let text = token.expose();
-    if text.contains('.') {
-        return Err(ViewerError::Unsupported(Unsupported::Form));
+    if jwt::is_one(text) {
+        return if text.len() > cat::LONGEST {
+            Err(ViewerError::Invalid("it is longer than 1,400 characters"))
+        } else {
+            jwt::open(text, keys)
+        };
     }
     cat::open(text, keys)
 }
@@ -248,7 +278,8 @@ impl ViewerClaims {
     ) -> Result<AdmittedViewer, ViewerError> {
         let id = self.key_id().ok_or(ViewerError::Invalid("its id is none"))?;
         let (begins, ends) = (self.not_before.map(WallTime::from_seconds), WallTime::from_seconds(self.expires));
-        if now >= ends + asked.grace {
+        let renewed = self.renewal.filter(|_| asked.renews).and_then(|renewal| renewal.next(now, ends));
+        if now >= ends + asked.grace && renewed.is_none() {
             return Err(ViewerError::Expired { id, at: ends });
         }
         if let Some(from) = begins.filter(|from| now + asked.skew < *from) {
@@ -260,6 +291,7 @@ impl ViewerClaims {
         if let Some(beyond) = self.beyond(asked) {
             return Err(ViewerError::Scope { id, beyond });
         }
+        self.is_in_place(asked.place, &id)?;
         let grant = Grant {
             key_id: id,
             role: Role::Readonly,
@@ -269,7 +301,31 @@ impl ViewerClaims {
             is_edge: false,
             ends: Some(ends),
         };
-        Ok(AdmittedViewer { grant: Arc::new(grant), left: ends.since(now) })
+        Ok(AdmittedViewer { grant: Arc::new(grant), left: ends.since(now), renewed })
+    }
+
+    /// Whether he is where the token is good. Where nothing is known of that, such a token can't be judged.
+    fn is_in_place(&self, place: Option<ViewerPlace<'_>>, id: &KeyId) -> Result<(), ViewerError> {
+        let unknown = |key: i64| ViewerError::Unsupported(Unsupported::Claim(Some(key)));
+        if let Some(networks) = &self.addresses {
+            let place = place.filter(|place| place.knows_address).ok_or(unknown(key::CATNIP))?;
+            if !place.address.is_some_and(|address| networks.iter().any(|network| network.contains(address))) {
+                return Err(ViewerError::Place { id: id.clone() });
+            }
+        }
+        if let Some(countries) = &self.countries {
+            let place = place.filter(|place| place.knows_country).ok_or(unknown(key::CATGEOISO3166))?;
+            // A token for a country is good in its subdivisions, and not the other way round.
+            let is_in = |country: &String| {
+                place.country.is_some_and(|here| {
+                    here == country || here.strip_prefix(country.as_str()).is_some_and(|rest| rest.starts_with('-'))
+                })
+            };
+            if !countries.iter().any(is_in) {
+                return Err(ViewerError::Place { id: id.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// What the token is not for.
@@ -319,23 +375,29 @@ mod tests {
         ViewerClaims {
             id: b"viewer".to_vec(),
             expires: END,
-            not_before: None,
-            issued: None,
-            issuer: None,
-            subject: None,
             audience: vec!["live".to_owned()],
             rules: vec![UriRule {
                 part: UriPart::Path,
                 matching: UriMatch::Prefix,
                 any_of: paths.iter().map(|path| (*path).to_owned()).collect(),
             }],
-            methods: None,
+            ..ViewerClaims::default()
         }
     }
 
     fn asked<'a>(namespace: &'a Namespace, key: &'a str) -> ViewerAsked<'a> {
         let (grace, skew) = (Duration::ZERO, Duration::from_secs(30));
-        ViewerAsked { namespace, base: "/cache/live/", key, method: "GET", host: Some("a.example"), grace, skew }
+        ViewerAsked {
+            namespace,
+            base: "/cache/live/",
+            key,
+            method: "GET",
+            host: Some("a.example"),
+            place: None,
+            renews: false,
+            grace,
+            skew,
+        }
     }
 
     fn judged(claims: &ViewerClaims, asked: &ViewerAsked<'_>, now: u64) -> Result<Grant, ViewerError> {
@@ -421,6 +483,65 @@ mod tests {
         let exact = UriRule { part: UriPart::Path, matching: UriMatch::Exact, any_of: vec!["/cache/live/show/a.ts".to_owned()] };
         let grant = judged(&ViewerClaims { rules: vec![exact], ..claims(&[]) }, &asked, 0).unwrap();
         assert_eq!(grant.prefix.as_deref(), Some("show/a.ts"));
+    }
+
+    #[test]
+    fn a_token_for_a_place_opens_nothing_elsewhere_nor_where_places_are_not_known() {
+        let live = Namespace::parse("live").unwrap();
+        let inside = asked(&live, "show/a.ts");
+        let network = Network::parse("192.0.2.0/24");
+        let here = ViewerClaims { addresses: network.map(|network| vec![network]), ..claims(&["/cache/live/"]) };
+        let country = ViewerClaims { countries: Some(vec!["AT".to_owned(), "CH-ZH".to_owned()]), ..claims(&["/cache/live/"]) };
+        let judge = |claims: &ViewerClaims, place| match judged(claims, &ViewerAsked { place, ..inside }, 0) {
+            Ok(_) => "good",
+            Err(ViewerError::Place { .. }) => "place",
+            Err(ViewerError::Unsupported(_)) => "unsupported",
+            Err(other) => panic!("{other:?}"),
+        };
+        let at =
+            |address: &str| Some(ViewerPlace { address: address.parse().ok(), knows_address: true, ..ViewerPlace::default() });
+        for (place, expected) in [
+            (None, "unsupported"),
+            (Some(ViewerPlace::default()), "unsupported"),
+            (at("192.0.2.9"), "good"),
+            (at("192.0.3.9"), "place"),
+            (at(""), "place"),
+        ] {
+            assert_eq!(judge(&here, place), expected, "{place:?}");
+        }
+        let of = |country| Some(ViewerPlace { country, knows_country: true, ..ViewerPlace::default() });
+        for (place, expected) in [
+            (None, "unsupported"),
+            (at("192.0.2.9"), "unsupported"),
+            (of(Some("AT")), "good"),
+            (of(Some("AT-9")), "good"),
+            (of(Some("ATX")), "place"),
+            (of(Some("CH")), "place"),
+            (of(Some("CH-ZH")), "good"),
+            (of(None), "place"),
+        ] {
+            assert_eq!(judge(&country, place), expected, "{place:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_renews_itself_does_so_near_its_end_and_until_its_deadline() {
+        let live = Namespace::parse("live").unwrap();
+        let renewal = Some(TokenRenewal { extend: 600, deadline: END + 1000 });
+        let claims = ViewerClaims { renewal, ..claims(&["/cache/live/"]) };
+        let playlist = ViewerAsked { renews: true, ..asked(&live, "p.m3u8") };
+        let next = |asked: &ViewerAsked<'_>, now: u64| {
+            claims.judge(asked, WallTime::from_seconds(now), |_| false).map(|admitted| admitted.renewed)
+        };
+        assert_eq!(next(&playlist, END - 601), Ok(None), "there is enough left");
+        assert_eq!(next(&playlist, END - 599), Ok(Some(END + 600)));
+        assert_eq!(next(&playlist, END + 300), Ok(Some(END + 901)), "a player asks by its first URL for ever");
+        assert_eq!(next(&playlist, END + 700), Ok(Some(END + 1000)), "and never past the deadline");
+        assert!(next(&playlist, END + 1000).is_err());
+        let segment = ViewerAsked { renews: false, ..playlist };
+        assert!(next(&segment, END - 1) == Ok(None) && next(&segment, END).is_err());
+        let revoked = claims.judge(&playlist, WallTime::from_seconds(END), |_| true);
+        assert!(matches!(revoked, Err(ViewerError::Revoked { .. })));
     }
 
     #[test]

@@ -87,17 +87,7 @@ mod tests {
     #[test]
     fn what_is_revoked_is_so_in_its_namespace_and_no_further() {
         let [live, other] = ["live", "other"].map(|name| Namespace::parse(name).unwrap());
-        let claims = |issued| ViewerClaims {
-            id: b"a".to_vec(),
-            expires: 10,
-            not_before: None,
-            issued,
-            issuer: None,
-            subject: None,
-            audience: Vec::new(),
-            rules: Vec::new(),
-            methods: None,
-        };
+        let claims = |issued| ViewerClaims { id: b"a".to_vec(), expires: 10, issued, ..ViewerClaims::default() };
         let revocation =
             |what| Revocation { namespace: live.clone(), what, at: WallTime::from_seconds(5), until: WallTime::from_seconds(10) };
         let id = claims(None).key_id().unwrap();

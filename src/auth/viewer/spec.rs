@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::claims::{UriMatch, UriPart, UriRule, ViewerClaims};
+use super::claims::{TokenRenewal, UriMatch, UriPart, UriRule, ViewerClaims};
+use super::place::Network;
 use crate::auth::secret::Secret;
 use crate::auth::signing::random;
 use crate::model::clock::WallTime;
@@ -37,6 +38,12 @@ pub struct ViewerSpec {
     pub subject: Option<String>,
     /// What may be done; else GET and HEAD.
     pub methods: Option<Vec<String>>,
+    /// From where; else from anywhere.
+    pub addresses: Option<Vec<Network>>,
+    /// In which countries; else in all.
+    pub countries: Option<Vec<String>>,
+    /// How it is renewed; else not.
+    pub renewal: Option<TokenRenewal>,
 }
 
 /// What of it makes no sense. Each says what would.
@@ -65,8 +72,10 @@ impl ViewerSpec {
     /// # Errors
     /// [`SpecError`].
     pub fn claims(&self, now: WallTime) -> Result<ViewerClaims, SpecError> {
+        // A renewed one outlives itself: the deadline is its end.
+        let last = self.renewal.map_or(0, |renewal| renewal.deadline.saturating_sub(now.seconds()));
         let life = self.life.unwrap_or(LIFE.min(self.most));
-        if life < Duration::from_secs(1) || life > self.most {
+        if life < Duration::from_secs(1) || life > self.most || Duration::from_secs(last) > self.most {
             return Err(SpecError::Life(self.most));
         }
         if self.prefix.starts_with('/') {
@@ -88,13 +97,15 @@ impl ViewerSpec {
         Ok(ViewerClaims {
             id,
             expires: now.seconds() + life.as_secs(),
-            not_before: None,
             issued: Some(now.seconds()),
-            issuer: None,
             subject: self.subject.clone().map(Secret::new),
             audience: vec![self.namespace.to_string()],
             rules: vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] }],
             methods: self.methods.clone(),
+            addresses: self.addresses.clone(),
+            countries: self.countries.clone(),
+            renewal: self.renewal,
+            ..ViewerClaims::default()
         })
     }
 }
@@ -115,6 +126,9 @@ mod tests {
             id: None,
             subject: None,
             methods: None,
+            addresses: None,
+            countries: None,
+            renewal: None,
         };
         let now = WallTime::from_seconds(1_000);
         let claims = spec.claims(now).unwrap();

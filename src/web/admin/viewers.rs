@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::schema::Schemas;
 use super::{json_response, orders};
 use crate::auth::grant::{Grant, KeyId};
-use crate::auth::viewer::{Revocation, RevokedTokens, ViewerSpec};
+use crate::auth::viewer::{Network, Revocation, RevokedTokens, TokenRenewal, ViewerSpec};
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
 use crate::model::percent;
@@ -58,7 +58,18 @@ struct TokenOrder {
     id: Option<String>,
     subject: Option<String>,
     methods: Option<Vec<String>>,
+    addresses: Option<Vec<String>>,
+    countries: Option<Vec<String>>,
+    renew: Option<RenewalOrder>,
     count: Option<usize>,
+}
+
+/// How a token is renewed, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenewalOrder {
+    extend: String,
+    deadline: String,
 }
 
 /// An order to end some, as it is written.
@@ -98,6 +109,20 @@ pub(super) async fn make(
             "the vendor key makes tokens for what begins with its own prefix, and for nothing else",
         ));
     }
+    let addresses = order.addresses.map(|list| {
+        let network = |text: &String| {
+            Network::parse(text)
+                .ok_or_else(|| Problem::bad_request("addresses are like 192.0.2.0/24, 2001:db8::/64 or 192.0.2.7"))
+        };
+        list.iter().map(network).collect::<Result<Vec<_>, _>>()
+    });
+    let renewal = order.renew.map(|renew| {
+        let extend = parse_duration(&renew.extend).map_err(|error| Problem::bad_request(format!("renew.extend: {error}")))?;
+        Ok::<_, Problem>(TokenRenewal {
+            extend: extend.as_secs().max(1),
+            deadline: time("renew.deadline", &renew.deadline)?.seconds(),
+        })
+    });
     let spec = ViewerSpec {
         namespace: namespace.clone(),
         base: policy.base(namespace),
@@ -108,6 +133,9 @@ pub(super) async fn make(
         id: order.id,
         subject: order.subject,
         methods: order.methods,
+        addresses: addresses.transpose()?,
+        countries: order.countries,
+        renewal: renewal.transpose()?,
     };
     let count = order.count.unwrap_or(1);
     if !(1..=MOST_TOKENS).contains(&count) || count > 1 && spec.id.is_some() {

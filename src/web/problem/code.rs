@@ -88,6 +88,9 @@ codes! {
     ViewerTokenScope "viewer-token-scope" 403 Retry::Never, "The viewer's token is not for this":
         "The token is good, but for another namespace, path, method or host: compare what it says ('springhead token inspect') with what was \
          asked for and with the namespace's viewers.base_path."
+    ViewerTokenPlace "viewer-token-place" 403 Retry::Never, "The viewer's token is not for this place":
+        "The token is good for other addresses or countries than the viewer's: phones that leave a Wi-Fi change theirs, and so do IPv6 and IPv4 in \
+         turn. Compare client_address_header and country_header with what the proxy in front sends."
     ViewerTokenUnsupported "viewer-token-unsupported" 403 Retry::Never, "The viewer's token can't be judged here":
         "The token says what this server does not evaluate, which is therefore refused; or the namespace has viewers.mode = \"off\". 'detail' \
          says which."

@@ -1,0 +1,68 @@
+//! Real players with a viewer's token in the one URL that they are given: none of them knows of it, and none loses it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::{NAMESPACE, Origin};
+use crate::players::Players;
+use crate::programs::{limited, program};
+
+const PICTURE: &str =
+    "-hide_banner -v error -f lavfi -i testsrc2=size=320x180:rate=15 -f lavfi -i sine=frequency=440:sample_rate=48000 -t 12";
+const CODECS: &str =
+    "-c:v libx264 -preset ultrafast -g 15 -keyint_min 15 -sc_threshold 0 -pix_fmt yuv420p -c:a aac -b:a 48k -ac 1";
+
+fn make(folder: &Path, output: &str, name: &str) {
+    // The streams of one variant are told from the next by a blank.
+    let all = [PICTURE, output, CODECS].join(" ");
+    let streams = |word: &str| if word.contains("agroup") { word.replace('_', " ") } else { word.to_owned() };
+    let words: Vec<_> = all.split_whitespace().map(streams).collect();
+    let made = program("ffmpeg").current_dir(folder).args(words).arg(name).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn one_url_with_a_token_plays_in_every_player() {
+    let origin = Origin::start_with_settings(&format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\n"));
+    let folder = tempfile::tempdir().unwrap();
+    // Two variants with a group of sound, each with an initialisation segment; an encrypted one; and an MPD.
+    let hls = "-f hls -hls_time 1 -hls_playlist_type vod";
+    let ladder = "-map 0:v -map 0:v -map 1:a -b:v:0 200k -b:v:1 100k -var_stream_map v:0,agroup:a_v:1,agroup:a_a:0,agroup:a";
+    make(folder.path(), &format!("{ladder} {hls} -hls_segment_type fmp4 -master_pl_name master.m3u8"), "media_%v.m3u8");
+    fs::write(folder.path().join("k.key"), "0123456789abcdef").unwrap();
+    fs::write(folder.path().join("info"), "k.key\nk.key\n").unwrap();
+    make(folder.path(), &format!("-map 0:v -map 1:a {hls} -hls_key_info_file info"), "secret.m3u8");
+    make(folder.path(), "-map 0:v -map 1:a -f dash -seg_duration 1 -use_template 1 -use_timeline 1", "a.mpd");
+    for file in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        origin.store(&format!("show/{}", file.file_name().to_str().unwrap()), fs::read(file.path()).unwrap());
+    }
+    let made = origin.run(&["token", "viewer", "--namespace", NAMESPACE, "--prefix", "show/"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let token = made["token"].as_str().unwrap();
+    let url = |name: &str| format!("http://{}/cache/{NAMESPACE}/~{token}/show/{name}", origin.address);
+    let first = format!("http://{}/cache/{NAMESPACE}/show/master.m3u8?cat={token}", origin.address);
+    for name in [url("master.m3u8"), url("secret.m3u8"), url("a.mpd"), first.clone()] {
+        let played = limited(60, "ffmpeg")
+            .args(["-hide_banner", "-v", "error", "-xerror", "-i", &name, "-f", "null", "-"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&played.stderr).replace(token, "TOKEN");
+        assert!(played.status.success() && said.is_empty(), "ffmpeg: {said}");
+    }
+    let plays = [
+        ("hls.js", url("master.m3u8")),
+        ("hls.js", url("secret.m3u8")),
+        ("hls.js", first),
+        ("shaka-player", url("master.m3u8")),
+        ("shaka-player", url("a.mpd")),
+        ("dash.js", url("a.mpd")),
+    ];
+    let asked = plays.clone().map(|(player, url)| json!({ "player": player, "url": url, "seconds": 30 }));
+    for (play, (player, url)) in Players::start(&asked).finish().iter().zip(&plays) {
+        play.plays_to_the_end(&format!("{player} {}", url.replace(token, "TOKEN")), 100);
+    }
+    let refused = origin.metric("springhead_read_refusals_total");
+    assert!(refused.abs() < 0.1, "no read was refused: {refused}");
+}
