@@ -45,7 +45,8 @@ impl VersionJudge<'_> {
         let common = self.common(run);
         let agrees = common.iter().all(|(line, at)| self.is_same(line, *at, !self.is_believed));
         let on = Fit::On { from: usize::try_from(run.next.saturating_sub(first)).unwrap_or(usize::MAX) };
-        if agrees && end >= run.next && (!common.is_empty() || first <= run.next) {
+        let is_anothers = || common.is_empty() && self.continuity.before.is_some_and(|before| self.is_as_it_was(before));
+        if agrees && end >= run.next && (!common.is_empty() || first <= run.next) && !is_anothers() {
             return on;
         }
         if let Some(before) = self.continuity.before
@@ -97,11 +98,23 @@ impl VersionJudge<'_> {
         let is_next = first <= before.next && end >= before.next && end - before.next <= WRITES_ON;
         let span = Duration::from_secs(self.list.target) * 3 / 2;
         let goes_on = self.now.since(self.continuity.added) < span;
-        let before_now = CountedRun {
-            next: before.next.min(before.counted.saturating_add(self.continuity.run.first.saturating_sub(before.first))),
-            ..before
+        is_next && goes_on && self.common(self.until_now(before)).iter().all(|(line, at)| self.is_same(line, *at, false))
+    }
+
+    /// Whether it lists lines of that count, and these are what they were then: nothing of it is of the count that came after.
+    fn is_as_it_was(&self, before: CountedRun) -> bool {
+        let common = self.common(self.until_now(before));
+        let is_old = |at: usize| match &self.named[at].place {
+            NamedPlace::Here(stored) => stored.at <= self.continuity.since,
+            NamedPlace::Absent | NamedPlace::Elsewhere => true,
         };
-        is_next && goes_on && self.common(before_now).iter().all(|(line, at)| self.is_same(line, *at, false))
+        !common.is_empty() && common.iter().all(|(line, at)| is_old(*at) && self.is_same(line, *at, true))
+    }
+
+    /// That count as far as it is listed: up to where the present one began.
+    fn until_now(&self, before: CountedRun) -> CountedRun {
+        let listed = self.continuity.run.first.saturating_sub(before.first);
+        CountedRun { next: before.next.min(before.counted.saturating_add(listed)), ..before }
     }
 
     /// Whether any of its segments has been stored since the newest version was heard, and is not what that brought.

@@ -22,6 +22,8 @@ mod fit;
 mod list;
 pub mod names;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

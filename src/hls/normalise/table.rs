@@ -1,0 +1,162 @@
+//! What an encoder may write, row by row: what is made of it, and that it was needed.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::hls::rules;
+use crate::hls::texts;
+
+/// Segments with their bytes and when they were stored; and what has been composed so far.
+#[derive(Default)]
+struct WrittenRows {
+    now: u64,
+    stored: BTreeMap<String, (u64, u64)>,
+    public: Option<(String, Continuity)>,
+}
+
+impl WrittenRows {
+    /// Segments of a run are stored, a second later.
+    fn store(&mut self, numbers: impl IntoIterator<Item = u64>, run: u64) {
+        self.now += 1;
+        self.stored.extend(numbers.into_iter().map(|number| (format!("v{number}.ts"), (run * 100 + number, self.now))));
+    }
+
+    /// A version is written a second later; says what was done.
+    fn write(&mut self, text: &str) -> Vec<Mended> {
+        self.now += 1;
+        self.look(text, VersionStanding::New).mended
+    }
+
+    fn look(&mut self, text: &str, standing: VersionStanding) -> Composed {
+        let time = |seconds: u64| WallTime::from_seconds(1_767_225_600 + seconds);
+        let find = |uri: &str| {
+            let here = self.stored.get(uri).map(|(bytes, at)| StoredSegment {
+                uri: names::tagged(uri, &format!("{bytes:08x}")),
+                at: time(*at),
+                begins: None,
+                ticks: 0,
+            });
+            Named { plain: uri.to_owned(), place: here.map_or(NamedPlace::Absent, NamedPlace::Here) }
+        };
+        let version = SourceVersion::read(text).unwrap();
+        let now = time(self.now);
+        let before = self.public.as_ref().map(|(text, continuity)| (&**text, *continuity));
+        let composed =
+            step(before, &ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None }).unwrap();
+        if let Some((before, _)) = &self.public {
+            assert_eq!(rules::after(before, &composed.text), [], "{}", composed.text);
+        }
+        self.public = Some((composed.text.clone(), composed.continuity));
+        composed
+    }
+
+    /// What is listed: numbers with their runs, a break before one as `|`, a gap as `-`.
+    fn listed(&self) -> String {
+        let list = texts::media(&self.public.as_ref().unwrap().0);
+        let one = |segment: &crate::hls::playlist::Segment| {
+            let name = names::tag(&segment.uri).map_or("-".to_owned(), |tag| u64::from_str_radix(tag, 16).unwrap().to_string());
+            format!("{}{name}", if segment.discontinuity { "| " } else { "" })
+        };
+        list.segments.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn list(first: u64, last: u64) -> String {
+    texts::listing(&texts::head(first), "v", first..=last)
+}
+
+/// Five segments of the first run, public.
+fn begun() -> WrittenRows {
+    let mut desk = WrittenRows::default();
+    desk.store(0..=4, 1);
+    assert_eq!(desk.write(&list(0, 4)), []);
+    assert_eq!(desk.listed(), "100 101 102 103 104");
+    desk
+}
+
+#[test]
+fn a_version_that_goes_on_is_appended_and_an_older_one_is_passed_over() {
+    let mut desk = begun();
+    desk.store([5], 1);
+    assert_eq!(desk.write(&list(1, 5)), []);
+    assert_eq!(desk.write(&list(0, 4)), [Mended::Back]);
+    assert_eq!(desk.write(&list(1, 5)), []);
+    assert_eq!(desk.listed(), "101 102 103 104 105");
+}
+
+#[test]
+fn a_count_that_begins_anew_goes_on_behind_a_break() {
+    assert!(!rules::after(&list(0, 4), &list(0, 0)).is_empty(), "what the encoder writes is not legal");
+    // With other bytes, and with the same ones.
+    for (run, listed) in [(2, "| 200"), (1, "| 100")] {
+        let mut desk = begun();
+        desk.store([0], run);
+        assert_eq!(desk.write(&list(0, 0)), [Mended::Restart]);
+        assert!(desk.listed().ends_with(listed), "{}", desk.listed());
+        // Its newest name is still that of the run before when the playlist comes: it is waited for.
+        assert_eq!(desk.write(&list(0, 1)), []);
+        assert!(desk.listed().ends_with(listed), "{}", desk.listed());
+        desk.store([1], run);
+        desk.look(&list(0, 1), VersionStanding::Believed);
+        assert!(desk.listed().ends_with(&format!("{listed} {run}01")), "{}", desk.listed());
+    }
+}
+
+#[test]
+fn numbers_that_are_left_out_are_a_break_and_segments_that_do_not_come_are_gaps() {
+    let mut desk = begun();
+    desk.store([9], 1);
+    assert_eq!(desk.write(&list(9, 9)), [Mended::Hole]);
+    assert!(desk.listed().ends_with("104 | 109"), "{}", desk.listed());
+    desk.store([11], 1);
+    assert_eq!(desk.write(&list(9, 11)), [Mended::Gap], "a second after a later one has come");
+    assert!(desk.listed().ends_with("109 - 111"), "{}", desk.listed());
+    desk.store([10], 1);
+    assert_eq!(desk.write(&list(9, 11)), [], "it stays one");
+    assert!(desk.listed().ends_with("109 - 111"), "{}", desk.listed());
+}
+
+#[test]
+fn of_two_writers_the_one_that_began_first_is_passed_over_until_the_other_is_silent() {
+    let mut desk = begun();
+    desk.store([0], 2);
+    assert_eq!(desk.write(&list(0, 0)), [Mended::Restart]);
+    desk.store([5], 1);
+    assert_eq!(desk.write(&list(1, 5)), [Mended::TwoWriters]);
+    assert!(desk.listed().ends_with("| 200"), "{}", desk.listed());
+    desk.now += 10;
+    desk.store([6], 1);
+    assert_eq!(desk.write(&list(2, 6)), [Mended::Hole]);
+    assert!(desk.listed().ends_with("| 200 | 105 106"), "{}", desk.listed());
+}
+
+#[test]
+fn an_end_is_held_until_the_encoder_has_not_come_back() {
+    let mut desk = begun();
+    let end = list(0, 4) + "#EXT-X-ENDLIST\n";
+    desk.now += 1;
+    let composed = desk.look(&end, VersionStanding::New);
+    assert_eq!((composed.again, composed.text.contains("ENDLIST")), (Some(Duration::from_secs(6)), false));
+    desk.now += 5;
+    assert!(!desk.look(&end, VersionStanding::Believed).text.contains("ENDLIST"));
+    desk.now += 1;
+    assert!(desk.look(&end, VersionStanding::Believed).text.ends_with("#EXT-X-ENDLIST\n"));
+}
+
+#[test]
+fn the_target_duration_is_kept_and_raised_where_a_segment_is_longer() {
+    let mut desk = begun();
+    desk.store([5], 1);
+    assert_eq!(desk.write(&list(1, 5).replace("DURATION:2", "DURATION:1")), []);
+    assert!(desk.public.as_ref().unwrap().0.contains("#EXT-X-TARGETDURATION:2\n"));
+    desk.store([6], 1);
+    let longer = list(2, 6).replace("INF:2,\nv6", "INF:3.5,\nv6");
+    let (text, continuity) = desk.public.take().unwrap();
+    let before = text.clone();
+    desk.public = Some((text.replace("DURATION:2", "DURATION:4"), continuity));
+    // As it was raised: the rules allow no change, and players take one.
+    assert_eq!(desk.write(&longer), []);
+    assert!(desk.public.as_ref().unwrap().0.contains("#EXT-X-TARGETDURATION:4\n"));
+    desk.public = None;
+    assert_eq!((desk.write(&longer), rules::alone(&desk.public.unwrap().0), rules::alone(&before)), (vec![], vec![], vec![]));
+}
