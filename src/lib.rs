@@ -80,6 +80,12 @@
 //! `web/verbs/get`, `origin/read/mod`, `store/hot`, and back by `web/verbs/reply`. What is hot never leaves that way: the other
 //! sources and views are behind it, in boxes that are made when they are needed.
 //!
+//! # Several nodes
+//!
+//! Processes that share an engine, a Valkey server, are nodes of one origin: [`store::shared`]. There a write is decided at the engine, and
+//! applied on every node as the engine's journal tells of it, with its time (`origin/shared`); a read waits first until what its node knows is
+//! as new as all that was answered (`origin/read`), and finds what is not in memory at the engine, as if that were a tier.
+//!
 //! # When two rules collide
 //!
 //! Correct bytes > the live edge never stalls > the memory bound > durable > fast > small code.

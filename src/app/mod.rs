@@ -10,6 +10,7 @@ mod certificates;
 mod check;
 mod cli;
 mod client;
+mod cluster;
 mod console;
 mod controls;
 mod data_dir;

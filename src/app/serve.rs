@@ -1,5 +1,6 @@
 //! `springhead serve`: builds the house, opens the doors, and closes them in order.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use super::traces::Traces;
 use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
-    Failure, access_log, buckets, check, exposure, history_log, machine, print, stamp, streams, supervisor, viewer_key,
+    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, print, stamp, streams, supervisor, viewer_key,
     viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
@@ -170,7 +171,10 @@ async fn serve(
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
     let keys = keys.context("can't read the keys and revocations")?;
-    let (namespaces, max_in_flight) = (settings.namespaces.clone(), settings.max_in_flight);
+    let shared = cluster::shared(&settings, port, &clock)?;
+    // Those that are shared are opened when it is known with whom.
+    let namespaces = if shared.is_some() { BTreeMap::new() } else { settings.namespaces.clone() };
+    let max_in_flight = settings.max_in_flight;
     let origin = Origin::with_objects_in(
         data.objects(),
         settings.object_readers,
@@ -180,6 +184,7 @@ async fn serve(
         clock.clone(),
         &metrics,
     );
+    cluster::open(&origin, shared.as_ref(), &settings);
     history_log::start(data.histories(), &origin, &clock).await?;
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
@@ -206,9 +211,18 @@ async fn serve(
 
     // What a restart brings back is known, and playlists are in memory, before the first reader asks.
     origin.opened().await;
+    if let Some(shared) = &shared {
+        tokio::select! {
+            joined = cluster::join(shared) => joined?,
+            () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => return Ok(true),
+        }
+    }
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
     web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+    if let Some(shared) = shared {
+        tokio::spawn(cluster::watch(shared, web.clone(), stop.clone()));
+    }
     let admin_address = admin_listener.local_addr()?;
     let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     addresses.push(admin_address);

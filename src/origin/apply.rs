@@ -103,8 +103,10 @@ impl Decided<'_, Put> {
                 hosted.live.segment(now, key, (etag.clone(), expires), length as u64, took, predecessor)
             }
         };
-        for key in needs.iter().filter(|needed| reaches(reach.as_deref(), needed)) {
-            Decided { key, now, what: Renewal { until: expires } }.apply(hosted);
+        let needs = needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
+        match hosted.durable_tier.shared() {
+            Some(shared) => shared.renew(needs, expires),
+            None => needs.for_each(|key| Decided { key, now, what: Renewal { until: expires } }.apply(hosted)),
         }
         Ok(Some(etag))
     }
@@ -118,15 +120,20 @@ impl Decided<'_, Deletion> {
         if !what.remove(&hosted.hot, key, now.moment) {
             return false;
         }
-        hosted.work.cuts.clear();
-        if Kind::of(key, &[]).is_rewritten() {
-            hosted.live.removed(now, key);
-            hosted.work.editions.forget(key);
-            hosted.work.public.forget(key);
-            // Who waits for its next version is told, now that there will be none.
-            hosted.hot.tell_waiting(key);
-        }
+        forget(hosted, now, key);
         true
+    }
+}
+
+/// An object is there no more: nor is what was known of its stream.
+pub(super) fn forget(hosted: &Hosted, now: Now, key: &Key) {
+    hosted.work.cuts.clear();
+    if Kind::of(key, &[]).is_rewritten() {
+        hosted.live.removed(now, key);
+        hosted.work.editions.forget(key);
+        hosted.work.public.forget(key);
+        // Who waits for its next version is told, now that there will be none.
+        hosted.hot.tell_waiting(key);
     }
 }
 
@@ -143,7 +150,7 @@ impl Decided<'_, Renewal> {
 }
 
 /// Has a playlist or MPD of this length noted.
-async fn note(
+pub(super) async fn note(
     hosted: &Arc<Hosted>,
     now: Now,
     key: &Key,
@@ -154,7 +161,10 @@ async fn note(
     let (of, etag, expires) = (Arc::clone(hosted), meta.etag.clone(), meta.expires);
     let object = hosted.object(key);
     let work = move || {
-        let stored = |key: &Key| of.peek_named(key, now.moment).map(|entry| entry.meta.etag.clone());
+        let stored = |key: &Key| match of.peek_named(key, now.moment) {
+            Some(entry) => Some(entry.meta.etag.clone()),
+            None => Some(of.durable_tier.shared()?.known(key)?.meta.etag),
+        };
         of.live.playlist(now, &object, &understood, (&etag, expires), stored)
     };
     hosted.work.of_writers.work(length, work).await

@@ -79,6 +79,9 @@ pub enum OriginError {
     /// The object is not in memory, and the tier below, which may have it, can't be read.
     #[error("the durable tier can't be read")]
     Unreachable,
+    /// The engine that the nodes share does not answer: whether there is such an object, or whether the write has happened, nobody knows.
+    #[error("the engine that the nodes share does not answer")]
+    Unshared,
     /// What is waited for may come, but not here: the server is about to end.
     #[error("the server is about to end")]
     Draining,
@@ -94,6 +97,7 @@ impl From<StoreError> for OriginError {
             StoreError::Precondition => Self::Precondition,
             StoreError::NotDurable => Self::NotDurable,
             StoreError::Unreachable => Self::Unreachable,
+            StoreError::Unshared => Self::Unshared,
         }
     }
 }

@@ -16,7 +16,7 @@ impl Hosted {
         for key in self.live.missing(object, media, |key| !reaches(key) || self.has(key)) {
             loop {
                 let arrival = self.hot.arrivals(&key);
-                if self.hot.is_readable(&key) {
+                if self.is_here(&key) {
                     break;
                 }
                 if timeout_at(deadline, arrival).await.is_err() {

@@ -13,7 +13,7 @@ use super::apply::Decided;
 use super::decide::Deletion;
 use super::live::RenditionTimeline;
 use super::namespace::Hosted;
-use super::{Origin, OriginError};
+use super::{Origin, OriginError, shared};
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::store::{Entry, KeptBelow, NamePage};
@@ -144,6 +144,9 @@ impl Origin {
         if !grant.allows(Action::Write, object) {
             return Err(OriginError::Forbidden);
         }
+        if let Some(shared) = hosted.durable_tier.shared() {
+            return shared::remove(&hosted, shared, &object.key, self.stamp()).await.map(|_| ());
+        }
         self.take_away(&hosted, &object.key);
         hosted.durable_tier.settled(&object.key, false).await?;
         Ok(())
@@ -169,14 +172,19 @@ impl Origin {
         let (prefix, own, there) = (prefix.to_owned(), grant.prefix.clone(), Arc::clone(&hosted));
         let removed = self.elsewhere(move |origin| {
             let (keys, purged) = keys_below(&there, &prefix, own.as_deref());
-            for key in &keys {
-                origin.take_away(&there, key);
+            if there.durable_tier.shared().is_none() {
+                keys.iter().for_each(|key| origin.take_away(&there, key));
             }
             (keys, purged)
         });
         let (keys, purged) = removed.await.ok_or(OriginError::Busy)?;
         for key in &keys {
-            hosted.durable_tier.settled(key, false).await?;
+            match hosted.durable_tier.shared() {
+                Some(shared) => {
+                    shared::remove(&hosted, shared, key, self.stamp()).await?;
+                }
+                None => hosted.durable_tier.settled(key, false).await?,
+            }
         }
         Ok(purged)
     }

@@ -9,6 +9,7 @@ use super::editions::Editions;
 use super::heavy::Heavy;
 use super::listed::Public;
 use super::live::{FactsReport, Live, StreamReport};
+use super::parked::Parked;
 use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
 use crate::auth::grant::{Action, Grant};
@@ -43,6 +44,7 @@ pub(super) struct Work {
     pub(super) public: Arc<Public>,
     /// Held by who goes through all of its objects.
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) parked: Arc<Parked>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

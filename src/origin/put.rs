@@ -1,7 +1,7 @@
 //! The rules of a write: who may, and in which steps it is done.
 //!
 //! An upload that has come whole is prepared ([`super::prepare`]), decided ([`super::decide`]) and applied ([`super::apply`]). One node
-//! does all three in line.
+//! does all three in line; where several share, the second and third are [`super::shared`]'s.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::namespace::Hosted;
 use super::prepare::Draft;
 use super::rate::RateClaim;
 use super::read::known_in_tier;
-use super::{NamespaceHandle, OriginError, cache_control, types};
+use super::{NamespaceHandle, OriginError, cache_control, shared, types};
 use crate::auth::grant::{Action, Grant};
 use crate::media::Sniffer;
 use crate::model::clock::Moment;
@@ -123,7 +123,12 @@ impl NamespaceHandle {
         let spec = spec.kept();
         let mut tally = Tally { hosted: Arc::clone(hosted), outcome: UploadOutcome::Refused };
         hosted.take_write_rate(spec.length.unwrap_or(0))?;
-        let durable_tier = if spec.conditions.are_there() { known_in_tier(hosted, &object.key).await? } else { None };
+        let durable_tier = if spec.conditions.are_there() {
+            hosted.fresh(&object.key, false).await?;
+            known_in_tier(hosted, &object.key).await?
+        } else {
+            None
+        };
         let (inner, ttl) = admit_upload(hosted, object, begun, &spec, durable_tier.as_ref(), grant.key_id.as_str())?;
         tally.outcome = UploadOutcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
@@ -229,7 +234,9 @@ impl Upload {
         let body = self.inner.body();
         let kind = Kind::of(self.inner.key(), &body.bytes);
         // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
-        let turn = if kind.is_rewritten() { Some(self.hosted.live.turn(&self.object.key).await) } else { None };
+        // Where nodes share, versions of any other object too: which of two was begun later is a matter of this node.
+        let takes_turns = kind.is_rewritten() || self.hosted.durable_tier.shared().is_some();
+        let turn = if takes_turns { Some(self.hosted.live.turn(&self.object.key).await) } else { None };
         // Prepare.
         let outset = self.spec.outset(&self.object.key, kind, self.ttl);
         let mut draft = Draft::prepare(&self.hosted, &self.object, body, outset, self.reach.as_deref()).await?;
@@ -254,15 +261,15 @@ impl Upload {
         // Decide.
         let now = hosted.hot.clock().both();
         let candidate = Candidate { upload: inner, conditions: spec.conditions, below: durable_tier };
-        let decision = candidate.stands(&hosted.hot, now.moment);
-        // Apply.
         let length = draft.body.bytes.len() as u64;
-        let applied = match decision {
-            Ok(true) => {
-                let what = Put { candidate, draft, took: now.moment.since(admitted), below, reach };
-                Decided { key: &object.key, now, what }.apply(&hosted).await
-            }
-            decision => decision.map(|_| None),
+        let what = Put { candidate, draft, took: now.moment.since(admitted), below, reach };
+        let applied = match hosted.durable_tier.shared() {
+            Some(shared) => Box::pin(shared::put(&hosted, shared, &object.key, what)).await,
+            None => match what.candidate.stands(&hosted.hot, now.moment) {
+                // Apply.
+                Ok(true) => Decided { key: &object.key, now, what }.apply(&hosted).await,
+                decision => decision.map(|_| None),
+            },
         };
         tally.outcome = if matches!(applied, Ok(None)) { UploadOutcome::Superseded } else { UploadOutcome::Refused };
         let Some(etag) = applied? else { return Ok(Stored { etag: None, length }) };

@@ -2,7 +2,7 @@
 
 use super::apply::Decided;
 use super::decide::Deletion;
-use super::{NamespaceHandle, OriginError};
+use super::{NamespaceHandle, OriginError, shared};
 use crate::auth::grant::{Action, Grant};
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
@@ -26,12 +26,17 @@ impl NamespaceHandle {
     /// when something that was begun after it is in force, or when the namespace [keeps it](super::policy::Deletes).
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`] or [`OriginError::NotDurable`].
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`], [`OriginError::NotDurable`] or
+    /// [`OriginError::Unshared`].
     pub async fn remove(&self, grant: &Grant, object: &ObjectId, begun: Stamp) -> Result<RemovalOutcome, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         hosted.take_write_rate(0)?;
         if !hosted.policy.deletes.takes(Kind::of(&object.key, &[])) {
             return Ok(RemovalOutcome::Ignored);
+        }
+        if let Some(shared) = hosted.durable_tier.shared() {
+            let is_done = shared::remove(hosted, shared, &object.key, begun).await?;
+            return Ok(if is_done { RemovalOutcome::Done } else { RemovalOutcome::Superseded });
         }
         let deletion = Decided { key: &object.key, now: hosted.hot.clock().both(), what: Deletion { begun } };
         if !deletion.apply(hosted) {

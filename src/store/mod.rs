@@ -16,15 +16,14 @@ mod in_flight;
 mod page;
 mod pieces;
 mod pinned;
-#[cfg(test)]
-mod shared;
+pub mod shared;
 pub mod tier;
 mod upload;
 mod uploads;
 mod waiters;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use arrival::NextNews;
 use cold::DiskTurns;
@@ -32,11 +31,13 @@ pub use cold::cloud::{Access, Folder, Location, LocationError};
 pub use cold::{ColdError, Readers};
 pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
+pub use hot::follow::TakenIn;
 pub use hot::order::OPENED_WITHIN;
 pub use hot::{HotNamespace, Published, Removal, Usage};
 pub use in_flight::InFlightLimit;
 pub use page::NamePage;
 pub use pinned::is_given_up;
+use shared::{SharedNamespace, SharedStore};
 pub use tier::{Ack, ColdHit, KeptBelow, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
@@ -60,6 +61,9 @@ pub enum StoreError {
     /// The tier below can't be read now.
     #[error("the durable tier can't be read")]
     Unreachable,
+    /// The engine that nodes share does not answer: nobody knows what is there, or whether a write has happened.
+    #[error("the engine that the nodes share does not answer")]
+    Unshared,
 }
 
 /// What is below a namespace's memory, by its settings.
@@ -74,9 +78,17 @@ pub enum Durable {
     Bucket(String),
 }
 
-/// What is below a namespace's memory: a tier, or nothing. A cheap handle.
+/// What is below a namespace's memory: a tier, what nodes share, or nothing. A cheap handle.
 #[derive(Clone, Debug, Default)]
-pub struct DurableTier(Option<Tier>);
+pub struct DurableTier(Below);
+
+#[derive(Clone, Debug, Default)]
+enum Below {
+    #[default]
+    Off,
+    Tier(Tier),
+    Shared(SharedNamespace),
+}
 
 /// What all namespaces share: the limit on bytes in flight.
 #[derive(Debug)]
@@ -89,6 +101,7 @@ pub struct Store {
     access: Access,
     /// All namespaces' on the local disk.
     turns: DiskTurns,
+    shared: OnceLock<SharedStore>,
 }
 
 impl Store {
@@ -103,7 +116,19 @@ impl Store {
             objects: None,
             readers: Readers::default(),
             access: Access::default(),
+            shared: OnceLock::new(),
         }
+    }
+
+    /// Has what is opened from now on shared with other nodes: they decide what is the object, and have what is not in memory here.
+    pub fn share(&self, shared: SharedStore) {
+        let _ = self.shared.set(shared);
+    }
+
+    /// What is shared, if anything is.
+    #[must_use]
+    pub fn shared(&self) -> Option<&SharedStore> {
+        self.shared.get()
     }
 
     /// Lets namespaces have a tier below, with its local files in this folder.
@@ -137,7 +162,10 @@ impl Store {
         options: Options,
         metrics: DurableMetrics,
     ) -> DurableTier {
-        let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier(None) };
+        if let Some(shared) = self.shared.get() {
+            return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot)));
+        }
+        let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier::default() };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
         let (access, clock, readers, turns) = (self.access.clone(), self.clock.clone(), self.readers, self.turns.clone());
         let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock, readers, &turns));
@@ -147,7 +175,7 @@ impl Store {
             Durable::Disk | Durable::Off => "disk".to_owned(),
         };
         let journal = objects.join(".index").join(name.as_str()).join(place);
-        DurableTier(Some(Tier::start(name.clone(), hot, open, journal, options, metrics)))
+        DurableTier(Below::Tier(Tier::start(name.clone(), hot, open, journal, options, metrics)))
     }
 
     /// Makes a namespace, empty, with its hot capacity in bytes.
@@ -172,23 +200,34 @@ impl DurableTier {
     /// One that a test has put together.
     #[must_use]
     pub fn new(tier: Tier) -> Self {
-        Self(Some(tier))
+        Self(Below::Tier(tier))
+    }
+
+    fn tier(&self) -> Option<&Tier> {
+        if let Below::Tier(tier) = &self.0 { Some(tier) } else { None }
+    }
+
+    /// What other nodes share with this one, if they do.
+    #[must_use]
+    pub fn shared(&self) -> Option<&SharedNamespace> {
+        if let Below::Shared(shared) = &self.0 { Some(shared) } else { None }
     }
 
     /// Whether there is anything.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        self.0.is_some()
+        !matches!(self.0, Below::Off)
     }
 
     /// Finds an object that is not in memory; `None` when there is none. `want` is told its length. Cancel-safe.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`]: nobody knows.
+    /// [`StoreError::Unreachable`] or [`StoreError::Unshared`]: nobody knows.
     pub async fn read(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
         match &self.0 {
-            Some(tier) => tier.read(key, want).await,
-            None => Ok(None),
+            Below::Tier(tier) => tier.read(key, want).await,
+            Below::Shared(shared) => shared.read(key, want).await,
+            Below::Off => Ok(None),
         }
     }
 
@@ -198,64 +237,79 @@ impl DurableTier {
     /// [`StoreError::NotDurable`].
     pub async fn settled(&self, key: &Key, is_write: bool) -> Result<(), StoreError> {
         match &self.0 {
-            Some(tier) => tier.settled(key, is_write).await,
-            None => Ok(()),
+            Below::Tier(tier) => tier.settled(key, is_write).await,
+            // It is decided where it is kept.
+            Below::Shared(_) | Below::Off => Ok(()),
         }
     }
 
     /// Whether it has an object, or may have one: what is not known counts as yes.
     #[must_use]
     pub fn may_have(&self, key: &Key) -> bool {
-        self.0.as_ref().is_some_and(|tier| tier.may_have(key))
+        match &self.0 {
+            Below::Tier(tier) => tier.may_have(key),
+            Below::Shared(shared) => shared.has(key),
+            Below::Off => false,
+        }
     }
 
     /// Whether it has an object, as far as that is known without asking.
     #[must_use]
     pub fn has(&self, key: &Key) -> bool {
-        self.0.as_ref().is_some_and(|tier| tier.has(key))
+        match &self.0 {
+            Below::Tier(tier) => tier.has(key),
+            Below::Shared(shared) => shared.has(key),
+            Below::Off => false,
+        }
     }
 
     /// The segments that were written last, the newest first, so many at most, and when: as far as that is known without asking.
     #[must_use]
     pub fn newest_segments(&self, count: usize) -> Vec<(Key, WallTime)> {
-        self.0.as_ref().map(|tier| tier.newest_segments(count)).unwrap_or_default()
+        self.tier().map(|tier| tier.newest_segments(count)).unwrap_or_default()
     }
 
     /// Shows each object that it is known to hold.
     pub fn each(&self, see: impl FnMut(&Key, &KeptBelow)) {
-        if let Some(tier) = &self.0 {
-            tier.each(see);
+        match &self.0 {
+            Below::Tier(tier) => tier.each(see),
+            Below::Shared(shared) => shared.each(see),
+            Below::Off => {}
         }
     }
 
     /// What is known of one without asking.
     #[must_use]
     pub fn kept(&self, key: &Key) -> Option<KeptBelow> {
-        self.0.as_ref().and_then(|tier| tier.kept(key))
+        match &self.0 {
+            Below::Tier(tier) => tier.kept(key),
+            Below::Shared(shared) => shared.kept(key),
+            Below::Off => None,
+        }
     }
 
     /// How many objects it holds, and their bytes.
     #[must_use]
     pub fn held(&self) -> (u64, u64) {
-        self.0.as_ref().map_or((0, 0), Tier::held)
+        self.tier().map_or((0, 0), Tier::held)
     }
 
     /// Whether all that it holds is known.
     #[must_use]
     pub fn knows_all(&self) -> bool {
-        self.0.as_ref().is_none_or(Tier::knows_all)
+        self.tier().is_none_or(Tier::knows_all)
     }
 
     /// Waits until it may serve. Cancel-safe.
     pub async fn opened(&self) {
-        if let Some(tier) = &self.0 {
+        if let Some(tier) = self.tier() {
             tier.opened().await;
         }
     }
 
     /// Puts another policy in force.
     pub fn set_options(&self, options: Options) {
-        if let Some(tier) = &self.0 {
+        if let Some(tier) = self.tier() {
             tier.set_options(options);
         }
     }
@@ -263,18 +317,22 @@ impl DurableTier {
     /// What somebody who looks after the server should know. No names in it.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.0.as_ref().and_then(Tier::trouble)
+        match &self.0 {
+            Below::Tier(tier) => tier.trouble(),
+            Below::Shared(shared) => shared.store.trouble().map(|(trouble, _)| trouble),
+            Below::Off => None,
+        }
     }
 
     /// How many writes wait, and their bytes.
     #[must_use]
     pub fn unwritten(&self) -> (usize, u64) {
-        self.0.as_ref().map_or((0, 0), Tier::unwritten)
+        self.tier().map_or((0, 0), Tier::unwritten)
     }
 
     /// Writes what waits, as far as that is possible, and ends.
     pub async fn close(&self) {
-        if let Some(tier) = &self.0 {
+        if let Some(tier) = self.tier() {
             tier.close().await;
         }
     }

@@ -50,7 +50,19 @@ impl Origin {
 
     /// With variables in its environment.
     pub(crate) fn start_in(arguments: &[&str], environment: &[(String, String)]) -> Self {
+        Self::start_from(tempfile::tempdir().unwrap(), arguments, environment)
+    }
+
+    /// With the signing key of another, so that what is good there is good here.
+    pub(crate) fn start_like(other: &Self, arguments: &[&str], environment: &[(String, String)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::copy(other.data_dir().join("signing.key"), data.join("signing.key")).unwrap();
+        Self::start_from(dir, arguments, environment)
+    }
+
+    fn start_from(dir: tempfile::TempDir, arguments: &[&str], environment: &[(String, String)]) -> Self {
         let mut origin = Self {
             address: SocketAddr::from(([0; 4], 0)),
             admin: SocketAddr::from(([0; 4], 0)),

@@ -21,6 +21,7 @@ mod caches;
 mod capacity;
 mod cli;
 mod cloud;
+mod cluster;
 mod cold;
 mod conformance;
 mod console;

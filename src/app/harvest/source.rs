@@ -166,7 +166,7 @@ impl Patience {
     async fn again(&mut self, error: OriginError) -> Result<(), Failed> {
         let (count, limit) = match error {
             OriginError::RateLimited { .. } => (&mut self.gave_way, GIVES_WAY),
-            OriginError::Unreachable => (&mut self.failures, ATTEMPTS),
+            OriginError::Unreachable | OriginError::Unshared => (&mut self.failures, ATTEMPTS),
             _ => return Err(failed(error)),
         };
         *count += 1;
@@ -180,7 +180,7 @@ impl Patience {
 
 fn failed(error: OriginError) -> Failed {
     match error {
-        OriginError::Unreachable | OriginError::RateLimited { .. } | OriginError::UnknownNamespace => {
+        OriginError::Unreachable | OriginError::Unshared | OriginError::RateLimited { .. } | OriginError::UnknownNamespace => {
             Failed::Broken(error.to_string())
         }
         OriginError::Forbidden => Failed::Missing("it is in another namespace".to_owned()),

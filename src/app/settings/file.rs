@@ -6,20 +6,20 @@ use toml::de::{DeTable, DeValue};
 
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
-    ack, address, base_path, bucket, collector, directory, durable, duration, file_name, header_name, host_name, key_prefix,
-    network, number, object_readers, public_url, rate, size, size_or, viewer_mode, web_address,
+    ack, address, base_path, bucket, collector, directory, durable, duration, engine, file_name, header_name, host_name,
+    key_prefix, name, network, number, object_readers, public_url, rate, size, size_or, viewer_mode, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::{CorsOrigins, Deletes, Hold, NamespacePolicy, OnStale};
 
-/// Reads a file's text over the defaults, noting everything that is wrong with it. `name` is the file's, for the faults.
+/// Reads a file's text over the defaults, noting everything that is wrong with it. `file` is its name, for the faults.
 /// Where each key stands is noted in `places`.
-pub(super) fn read(text: &str, name: &str, places: &mut SettingPlaces, faults: &mut Vec<SettingFault>) -> Settings {
+pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &mut Vec<SettingFault>) -> Settings {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let lines = LineStarts::of(text, name);
+    let lines = LineStarts::of(text, file);
     for error in errors {
-        let at = error.span().map_or_else(|| name.to_owned(), |span| lines.place(span.start));
+        let at = error.span().map_or_else(|| file.to_owned(), |span| lines.place(span.start));
         faults.push(SettingFault::new(at, error.message()));
     }
     let mut settings = Settings::default();
@@ -93,6 +93,14 @@ pub(super) fn read(text: &str, name: &str, places: &mut SettingPlaces, faults: &
             harvest.buckets = texts.iter().map(|text| bucket(text)).collect::<Result<_, _>>()?;
             Ok(())
         });
+        section.finish();
+    }
+    if let Some(mut section) = top.section("cluster") {
+        let cluster = &mut settings.cluster;
+        section.text("engine", |text| engine(text).map(|value| cluster.engine = value));
+        section.text("user", |text| name(text).map(|value| cluster.user = value));
+        section.text("password_file", |text| file_name(text).map(|value| cluster.password_file = value));
+        section.text("node", |text| name(text).map(|value| cluster.node = value));
         section.finish();
     }
     if let Some(mut list) = top.section("namespaces") {

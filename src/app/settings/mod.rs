@@ -73,6 +73,8 @@ pub struct Settings {
     pub webhooks: Vec<Url>,
     /// Where recordings that are ordered from the server may go.
     pub harvest: HarvestSettings,
+    /// What this server shares with others.
+    pub cluster: ClusterSettings,
     /// The namespaces.
     pub namespaces: BTreeMap<Namespace, NamespacePolicy>,
     /// What is left to the machine: the values are the most it gets.
@@ -120,6 +122,28 @@ pub struct HarvestSettings {
     pub folder: Option<PathBuf>,
     /// Below these places in buckets, as URLs.
     pub buckets: Vec<String>,
+}
+
+/// What several servers, nodes, share. Without an engine nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// Where the engine is: host and port.
+    pub engine: Option<EngineAddress>,
+    /// As whom to speak to it.
+    pub user: Option<String>,
+    /// A file that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// What this node is called; else its host's name and its port.
+    pub node: Option<String>,
+}
+
+/// Where an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineAddress {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
 }
 
 /// What a log line looks like.
@@ -171,6 +195,7 @@ impl Default for Settings {
             connections: ConnectionLimits::default(),
             webhooks: Vec::new(),
             harvest: HarvestSettings::default(),
+            cluster: ClusterSettings::default(),
             namespaces,
             auto,
         }
@@ -315,9 +340,9 @@ mod tests {
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
-            keep = 0\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
+            keep = 0\n[cluster]\nengine = \"valkey://[::1]:7000\"\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
-            buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\n\
+            buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -375,6 +400,13 @@ mod tests {
             ("[namespaces.a]\ngate = \"31s\"\n", "f.toml:2: namespaces.a.gate: has to be"),
             ("[connections]\n\ntotal = 0\n", "f.toml:3: connections.total: is 0"),
             ("[namespaces]\n", "f.toml:1: namespaces: there is none"),
+            ("[cluster]\nengine = \"valkey://u:SECRET@h\"\n", "f.toml:2: cluster.engine: may hold neither user nor password"),
+            ("[cluster]\nengine = \"valkeys+cluster://h\"\n", "f.toml:2: cluster.engine: is not among what can be shared yet"),
+            ("[cluster]\nengine = \"h:6379\"\n", "f.toml:2: cluster.engine: is no address of an engine"),
+            (
+                "[cluster]\nengine = \"valkey://h\"\n[namespaces.a]\ndurable = \"disk\"\n",
+                "f.toml:4: namespaces.a.durable: has to be off",
+            ),
         ] {
             let told = told(text);
             assert!(told.starts_with(told_as) && told.lines().count() == 1, "{text}: {told}");

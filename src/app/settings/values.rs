@@ -8,7 +8,7 @@ use crate::origin::policy::ViewerMode;
 use crate::store::{Ack, Durable, Location, Readers};
 use http::HeaderName;
 
-use super::{LogFormat, LogLevel};
+use super::{EngineAddress, LogFormat, LogLevel};
 use crate::app::client::Url;
 use crate::auth::viewer::Network;
 use crate::model::id::Key;
@@ -201,6 +201,37 @@ pub(super) fn header_name(text: &str) -> Result<Option<HeaderName>, String> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| format!("{text:?} is no header's name"))
+}
+
+/// Where an engine is; an empty text: nowhere. It is not repeated: there may be a password in it that does not belong there.
+pub(super) fn engine(text: &str) -> Result<Option<EngineAddress>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = "is no address of an engine; write it like valkey://10.0.0.5:6379";
+    let url = Url::parse(text).map_err(|_| wrong.to_owned())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("may hold neither user nor password: write [cluster] user, and password_file".to_owned());
+    }
+    if url.scheme() == "valkeys" || url.scheme().ends_with("+cluster") {
+        return Err("is not among what can be shared yet: one server, without TLS, like valkey://10.0.0.5:6379".to_owned());
+    }
+    let is_whole = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    match url.host_str() {
+        Some(host) if url.scheme() == "valkey" && is_whole && !host.is_empty() => {
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            Ok(Some(EngineAddress { host, port: url.port().unwrap_or(6379) }))
+        }
+        _ => Err(wrong.to_owned()),
+    }
+}
+
+/// What somebody or something is called; empty: nothing.
+pub(super) fn name(text: &str) -> Result<Option<String>, String> {
+    if text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("takes up to 64 letters, digits and signs, without spaces".to_owned());
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {

@@ -60,6 +60,17 @@ impl Settings {
                 fault(key, &[], format!("is {}; it has to be between 100ms and 1d", Span(limit)));
             }
         }
+        if self.cluster.engine.is_some() {
+            for (name, _) in self.namespaces.iter().filter(|(_, policy)| policy.durable != Durable::Off) {
+                let message =
+                    "has to be off where nodes share ([cluster] engine): what is not in a node's memory is at the engine";
+                fault(&format!("namespaces.{name}.durable"), &["cluster.engine"], message.to_owned());
+            }
+            for (name, _) in self.namespaces.iter().filter(|(_, policy)| !policy.normalise.is_empty()) {
+                let message = "has to be empty where nodes share ([cluster] engine): what is composed is known to one node alone";
+                fault(&format!("namespaces.{name}.normalise"), &["cluster.engine"], message.to_owned());
+            }
+        }
         for (name, policy) in &self.namespaces {
             check_namespace(name, policy, self.max_in_flight, places, faults);
         }

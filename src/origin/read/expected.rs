@@ -31,7 +31,7 @@ pub struct BlockingReload {
 pub(super) async fn wait(reader: Reader<'_>) -> Result<bool, OriginError> {
     let Reader { hosted, object, .. } = reader;
     // What came after it was looked for is not expected any more.
-    let Some(span) = hosted.hold(object) else { return Ok(hosted.hot.is_readable(&object.key)) };
+    let Some(span) = hosted.hold(object) else { return Ok(hosted.is_here(&object.key)) };
     let Some(_waiting) = Waiting::begin(hosted) else { return Ok(false) };
     let arrived = hosted.wait(object, span).await?;
     let counter = if arrived { &hosted.metrics.held_arrived } else { &hosted.metrics.held_in_vain };
@@ -75,7 +75,7 @@ impl Hosted {
             Some(target) => Some(target),
             None if self.hot.is_uploading(&object.key) => self.live.target_near(&object.key),
             // The next one of those that an MPD numbers.
-            None => Some(self.live.previous(&object.key).filter(|(previous, _)| self.hot.is_readable(previous))?.1),
+            None => Some(self.live.previous(&object.key).filter(|(previous, _)| self.is_here(previous))?.1),
         };
         Some(self.policy.hold_for(target)).filter(|span| !span.is_zero())
     }
@@ -85,7 +85,7 @@ impl Hosted {
         let deadline = Instant::now() + span;
         loop {
             let arrival = self.hot.arrivals(&object.key);
-            if self.hot.is_readable(&object.key) {
+            if self.is_here(&object.key) {
                 return Ok(true);
             }
             if !self.news(arrival, deadline).await? {

@@ -31,6 +31,8 @@ use super::{NamespaceHandle, OriginError, Shift};
 use crate::auth::grant::{Action, Grant};
 use crate::auth::secret::Secret;
 use crate::model::id::ObjectId;
+use crate::model::kind::Kind;
+use crate::store::shared::Freshness;
 
 /// How long a segment counts as the live edge.
 const LIVE_EDGE: Duration = Duration::from_secs(60);
@@ -130,7 +132,7 @@ impl NamespaceHandle {
     fn begin<'a>(&'a self, grant: &'a Grant, object: &'a ObjectId, spec: &'a ReadSpec<'_>) -> Result<Begun<'a>, OriginError> {
         let reader = Reader { hosted: self.admit(grant, Action::Read, object)?, grant, object, spec };
         let mut payment = Payment::Due;
-        if spec.reload.is_some() || spec.shift.is_some() {
+        if spec.reload.is_some() || spec.shift.is_some() || reader.hosted.durable_tier.shared().is_some() {
             return Ok(Begun::GoesOn(Box::pin(of_another_time(reader, payment))));
         }
         let Some(found) = in_memory(reader, &mut payment)? else {
@@ -153,18 +155,25 @@ enum Begun<'a> {
 
 /// Waits until what is known here is as new as the reader may ask for: the one place in which a read waits before it looks anywhere.
 /// A node by itself knows of every change by the time that is answered, so it waits only for a playlist that is to have more than it
-/// has, and [a read](NamespaceHandle::begin) that asks for no such thing does not come by here. Cancel-safe.
+/// has, and [a read](NamespaceHandle::begin) that asks for no such thing does not come by here. Where nodes share, each read asks for what
+/// others have answered. Cancel-safe.
 ///
 /// # Errors
-/// Those of a blocking reload.
+/// Those of a blocking reload; [`OriginError::Unshared`].
 async fn fresh(reader: Reader<'_>) -> Result<(), OriginError> {
+    let (hosted, key) = (reader.hosted, &reader.object.key);
+    // What is written once may be served as it was known lately; that it is not there is never told by that.
+    let is_written_once = !Kind::of(key, b"").is_rewritten();
+    if hosted.fresh(key, is_written_once).await? == Freshness::Recent && hosted.hot.peek(key).is_none() {
+        hosted.fresh(key, false).await?;
+    }
     match reader.spec.reload {
         Some(reload) => expected::reload(reader, reload).await,
         None => Ok(()),
     }
 }
 
-/// Reads a playlist as it will be, or as it was. Cancel-safe.
+/// Reads a playlist as it will be, or as it was; or what nodes share, as it is. Cancel-safe.
 async fn of_another_time(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginError> {
     fresh(reader).await?;
     if let Some(found) = past::find(reader).await? {

@@ -97,6 +97,12 @@ impl Entry {
         }
     }
 
+    /// The same version, of which is not known what it has replaced: its date alone tells nothing.
+    pub(in crate::store) fn of_unknown_past(self) -> Self {
+        let before = self.before.max(self.meta.modified);
+        Self { before, ..self }
+    }
+
     /// A version that was uploaded before and comes back. It is the first to go when room is needed, after those that came back
     /// before it.
     pub(in crate::store) fn reloaded(key: Key, body: Bytes, meta: Meta) -> Self {

@@ -5,12 +5,12 @@
 //! 2. A write goes through the ledger's lock: map and ledger change together under it, victims are named under it, and dropped
 //!    after it, so that freeing a thousand bodies delays nobody.
 //! 3. Expiry is compared on every read; the sweep only brings the memory back.
-//!
 //! 4. Of two writes or removals of a name the one that was begun later is in force, whichever ends last ([`order`]).
 //!
 //! Invariant: under the ledger's lock, the map and the ledger list the same entries.
 
 pub(super) mod entry;
+pub(super) mod follow;
 mod ledger;
 mod listed;
 mod made;

@@ -5,11 +5,15 @@
 //!
 //! Whoever keeps the objects themselves is told of each change, in order: a read is fresh when he has taken it up, not before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use super::{EngineTime, HeldObject, Indexed, JournalNews, Journaled, ObjectName, SharedObject, UploadId, Version};
+
+/// For so long it is remembered that something was removed, or that it has expired, in milliseconds; by the engine too. Whoever was away for
+/// more than half of it can't tell what he holds from what was removed meanwhile.
+pub(super) const REMEMBERED: u64 = 120_000;
 
 /// The index of one lane at one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,6 +27,17 @@ pub(super) struct NodeIndex {
     unconfirmed: BTreeMap<ObjectName, u64>,
     /// What has changed and is to be told.
     news: VecDeque<NameNews>,
+    swept: Sweep,
+    /// It was not followed for so long that removals may be forgotten: where the engine has anything, that is what there is.
+    is_outdated: bool,
+}
+
+/// When uploads were swept, and how far the journal had been followed then, and the time before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Sweep {
+    at: EngineTime,
+    before: u64,
+    now: u64,
 }
 
 /// A change of what a node knows of a name.
@@ -84,6 +99,11 @@ impl NodeIndex {
         self.news.pop_front();
     }
 
+    /// What is here may have been removed long ago.
+    pub(super) fn is_outdated(&mut self) {
+        self.is_outdated = true;
+    }
+
     /// Follows a step of the journal, in a session of this term.
     pub(super) fn apply(&mut self, step: Journaled, session: Version) -> Result<(), OutOfStep> {
         let is_next = step.at.commit == self.at.commit + 1;
@@ -137,15 +157,23 @@ impl NodeIndex {
         uploads: Vec<(UploadId, ObjectName, Version)>,
     ) -> Vec<HeldObject> {
         self.at = at;
-        let there: BTreeMap<ObjectName, Version> =
-            index.iter().map(|(name, indexed)| (ObjectName::clone(name), indexed.version)).collect();
+        if std::mem::take(&mut self.is_outdated) && !index.is_empty() {
+            let names: Vec<_> = self.names.keys().cloned().collect();
+            self.forget(&names);
+        }
+        let is_bare = |indexed: &Indexed| indexed.object.as_ref().is_some_and(|object| object.is_bare);
+        let there: BTreeMap<ObjectName, (Version, bool)> =
+            index.iter().map(|(name, indexed)| (ObjectName::clone(name), (indexed.version, is_bare(indexed)))).collect();
         let uploads: BTreeMap<_, _> = uploads.into_iter().map(|(upload, name, version)| (upload, (name, version))).collect();
+        let mut lost: BTreeMap<&ObjectName, Vec<(UploadId, Version)>> = BTreeMap::new();
+        for (upload, (name, version)) in self.uploads.iter().filter(|(upload, _)| !uploads.contains_key(*upload)) {
+            lost.entry(name).or_default().push((*upload, *version));
+        }
         let mut held = Vec::new();
         for (name, here) in &self.names {
-            let lost = self.uploads.iter().filter(|(upload, (of, _))| of == name && !uploads.contains_key(*upload));
-            let lost: Vec<_> = lost.map(|(upload, (_, version))| (*upload, *version)).collect();
+            let lost = lost.remove(name).unwrap_or_default();
             let is_lost = match there.get(name) {
-                Some(there) => *there < here.version || *there == here.version && !lost.is_empty(),
+                Some((there, is_bare)) => *there < here.version || *there == here.version && (*is_bare || !lost.is_empty()),
                 None => true,
             };
             if is_lost {
@@ -158,8 +186,8 @@ impl NodeIndex {
             }
         }
         // Others of which the engine knows nothing have been overtaken: who sends them again is judged anew.
-        let is_held = |upload: &UploadId| held.iter().any(|held| held.uploads.iter().any(|(other, _)| other == upload));
-        self.uploads.retain(|upload, _| is_held(upload));
+        let is_held: BTreeSet<UploadId> = held.iter().flat_map(|held| &held.uploads).map(|(upload, _)| *upload).collect();
+        self.uploads.retain(|upload, _| is_held.contains(upload));
         self.uploads.extend(uploads);
         held
     }
@@ -174,6 +202,31 @@ impl NodeIndex {
     /// All up to this commit is on a majority of the copies.
     pub(super) fn confirm(&mut self, commit: u64) {
         self.unconfirmed.retain(|_, came| *came > commit);
+    }
+
+    /// Forgets what need not be [remembered](REMEMBERED) any more.
+    pub(super) fn sweep(&mut self, now: EngineTime) {
+        self.names.retain(|_, indexed| {
+            let ended = indexed.object.as_ref().map_or(indexed.decided, |object| object.expires);
+            now < ended.saturating_add(REMEMBERED)
+        });
+        // What became of uploads is remembered for as long again, at the most: by commits, which have no time of their own.
+        let Sweep { at, before, now: until } = self.swept;
+        if now.abs_diff(at) >= REMEMBERED {
+            self.uploads.retain(|_, (_, version)| version.commit > before);
+            self.swept = Sweep { at: now, before: until, now: self.at.commit };
+        }
+    }
+
+    /// What is known of all names that begin so.
+    pub(super) fn below(&self, prefix: &str) -> Vec<(ObjectName, Indexed)> {
+        let from = self.names.range(ObjectName::from(prefix)..).take_while(|(name, _)| name.starts_with(prefix));
+        from.map(|(name, indexed)| (ObjectName::clone(name), indexed.clone())).collect()
+    }
+
+    /// What is known of a name.
+    pub(super) fn get(&self, name: &str) -> Option<&Indexed> {
+        self.names.get(name)
     }
 
     /// Looks a name up.

@@ -9,7 +9,9 @@ use super::index::{Lookup, NameNews, NodeIndex};
 use super::members::Members;
 use super::safeguards::{Safeguard, Safeguards};
 use super::session::{Over, Session};
-use super::{Channel, Decision, EngineAnswer, EngineCall, EngineTime, Node, ObjectName, Reply, SharedObject, UploadId, Version};
+use super::{
+    Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, Node, ObjectName, Reply, SharedObject, UploadId, Version,
+};
 
 /// One lane at one node; `P` is how the engine names a primary.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,9 @@ pub(super) struct Lane<P> {
     /// Counts sessions: what comes back from an earlier one is not of this one.
     number: u32,
     is_following: bool,
+    /// What is to live longer, and whether that is being asked for.
+    renewals: Vec<(ObjectName, Version, EngineTime)>,
+    is_renewing: bool,
     /// The highest term and the highest commit it has ever been told of.
     known: Version,
     safeguards: Safeguards,
@@ -52,12 +57,15 @@ impl<P: Clone> Lane<P> {
             session: None,
             number: 0,
             is_following: false,
+            renewals: Vec::new(),
+            is_renewing: false,
             known: Version::default(),
             safeguards,
         }
     }
 
     /// Whether it has to be told of a primary.
+    #[cfg(test)]
     pub(super) fn needs_primary(&self) -> bool {
         self.session.is_none()
     }
@@ -78,6 +86,9 @@ impl<P: Clone> Lane<P> {
     pub(super) fn end_session(&mut self) {
         self.session = None;
         self.is_following = false;
+        // What has to live on is found again with the next segment.
+        self.renewals.clear();
+        self.is_renewing = false;
         self.barriers.lose();
         self.commits.lose();
     }
@@ -95,6 +106,10 @@ impl<P: Clone> Lane<P> {
             let term = session.began().term;
             if self.barriers.begin() {
                 calls.push((Channel::Barrier, EngineCall::Barrier { term, node: Node::clone(&self.node) }));
+            }
+            if !self.renewals.is_empty() && !self.is_renewing {
+                self.is_renewing = true;
+                calls.push((Channel::Renewals, EngineCall::Renew { term, lives: std::mem::take(&mut self.renewals) }));
             }
             let commits = self.commits.send(term).into_iter();
             calls.extend(commits.map(|(upload, call)| (Channel::Commit(upload), call)));
@@ -131,6 +146,10 @@ impl<P: Clone> Lane<P> {
             (Channel::Barrier, Reply::Barrier { commit, members }) => {
                 self.members.heard_of(&members);
                 self.barriers.end(commit);
+                self.hear_of(Some(commit));
+            }
+            (Channel::Renewals, Reply::Renewed { commit }) => {
+                self.is_renewing = false;
                 self.hear_of(Some(commit));
             }
             (Channel::Commit(upload), Reply::Committed { verdict: Decision::NoRoom, .. }) => {
@@ -209,6 +228,31 @@ impl<P: Clone> Lane<P> {
                 None
             }
         }
+    }
+
+    /// Objects are to live until then at least, where these versions of them still stand.
+    pub(super) fn renew(&mut self, lives: impl IntoIterator<Item = (ObjectName, Version, EngineTime)>) {
+        self.renewals.extend(lives);
+    }
+
+    /// What is known of a name, however fresh.
+    pub(super) fn known(&self, name: &str) -> Option<&Indexed> {
+        self.index.get(name)
+    }
+
+    /// What is known of all names that begin so.
+    pub(super) fn below(&self, prefix: &str) -> Vec<(ObjectName, Indexed)> {
+        self.index.below(prefix)
+    }
+
+    /// What is here may have been removed long ago, and that been forgotten.
+    pub(super) fn is_outdated(&mut self) {
+        self.index.is_outdated();
+    }
+
+    /// Forgets what need not be remembered any more.
+    pub(super) fn sweep(&mut self, now: EngineTime) {
+        self.index.sweep(now);
     }
 
     /// The next change that whoever keeps the objects is to be told; it is for its caller to say when it has been.

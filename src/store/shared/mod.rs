@@ -12,26 +12,41 @@
 //! Invariants: linearizable for each key, and an older version is never told after a newer one, whatever single fault there is. A
 //! [`Version`] is of one commit and no other, on whatever primary. Nothing here reads a clock; the engine's is used for expiry alone.
 //!
-//! Built for tests alone so far: nodes do not hold lanes yet. There are two [engines](engine): the one in [`memory`], with which the [`model`]
-//! shows what these rules are good for, and that none can be spared; and a Valkey server by itself, which is held against that one. Not here
-//! yet: what gives a lane its connections, several copies, budgets, growing objects.
+//! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): a Valkey
+//! server by itself; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
+//! which the other is held. Not here yet: several copies, budgets, growing objects.
 
 mod barrier;
+mod below;
+mod changes;
 mod commit;
+mod described;
+mod driver;
 mod engine;
 mod index;
 mod lane;
+mod links;
 mod members;
+#[cfg(test)]
 mod memory;
+#[cfg(test)]
 mod model;
 mod safeguards;
 mod session;
+mod share;
+mod time;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use self::below::SharedNamespace;
+pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
+pub use self::described::{DescribedShared, Replaces};
+pub use self::engine::valkey::ValkeyAddress;
+pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
 
 /// A time in which one primary orders the commits of a lane. Ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +84,8 @@ pub(super) struct SharedObject {
     etag: u128,
     /// How many these are.
     length: u64,
+    /// Its bytes are not at the engine: whoever asserted it had them no more. Whoever has them still asserts them too.
+    is_bare: bool,
     /// From then on it does not exist.
     expires: EngineTime,
     /// What else readers are told of it: no matter of the engine's.
@@ -235,6 +252,8 @@ pub(super) enum Channel {
     Barrier,
     /// For one commit, out of a pool.
     Commit(UploadId),
+    /// For renewals.
+    Renewals,
 }
 
 impl std::fmt::Debug for SharedBody {
@@ -244,7 +263,8 @@ impl std::fmt::Debug for SharedBody {
 }
 
 impl Precondition {
-    /// Whether it is so of the version that is there, by its tag.
+    /// Whether it is so of the version that is there, by its tag: what the engine's own functions judge.
+    #[cfg(test)]
     fn holds(&self, tag: Option<u128>) -> bool {
         match self {
             Self::Anything => true,

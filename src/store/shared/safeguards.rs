@@ -12,14 +12,17 @@ pub(super) enum Safeguard {
     /// What the index has beyond what is known to be on a majority is not told before that is known.
     Confirmed,
     /// A removal is remembered.
+    #[cfg(test)]
     Tombstones,
     /// A read waits for a barrier.
     Barrier,
     /// A write is answered when the node's own index has it.
     OwnIndex,
     /// What became of an upload is asserted with what it made.
+    #[cfg(test)]
     Verdicts,
     /// A refusal is remembered.
+    #[cfg(test)]
     Refusals,
 }
 
@@ -42,7 +45,7 @@ impl Safeguard {
 /// Those in force. All of them, but in a test that takes one out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Safeguards {
-    #[cfg(test)]
+    #[cfg(any(test, debug_assertions))]
     without: Option<Safeguard>,
 }
 
@@ -52,13 +55,29 @@ impl Safeguards {
         Self { without: Some(safeguard) }
     }
 
-    #[cfg(test)]
+    /// For tests of the real program, which is built for tests then. Others go by all of them, whatever they are told.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn without_named(name: &str) -> Self {
+        let without = match name {
+            "barrier" => Some(Safeguard::Barrier),
+            "assertion" => Some(Safeguard::Assertion),
+            _ => None,
+        };
+        Self { without }
+    }
+
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn has(self, safeguard: Safeguard) -> bool {
         self.without != Some(safeguard)
     }
 
-    #[cfg(not(test))]
+    #[cfg(not(any(test, debug_assertions)))]
     pub(super) fn has(self, _: Safeguard) -> bool {
         true
+    }
+
+    #[cfg(not(any(test, debug_assertions)))]
+    pub(super) fn without_named(_: &str) -> Self {
+        Self::default()
     }
 }

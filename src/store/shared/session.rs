@@ -81,6 +81,7 @@ impl<P> Session<P> {
     }
 
     /// The beginning of its primary's replication id.
+    #[cfg(test)]
     pub(super) fn line(&self) -> u32 {
         self.line
     }

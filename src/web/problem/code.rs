@@ -171,6 +171,9 @@ codes! {
     TierUnreachable "tier-unreachable" 503 Retry::After(1), "The durable tier can't be read":
         "The object may be in the durable tier, which can't be read at the moment: /readyz and the log say why. Readers try again by \
          themselves."
+    EngineUnreachable "engine-unreachable" 503 Retry::After(1), "The engine that the nodes share does not answer":
+        "Several nodes share one engine ([cluster] engine), and it does not answer this one: /readyz and the log say why. An upload that \
+         was answered like this may or may not have happened; sent again it is the same object. Readers try again by themselves."
     NotInTime "not-in-time" 503 Retry::After(1), "The playlist's next segment has not come":
         "A player waited for a segment that did not come: the encoder may have stopped, see /v1/streams."
     TooManyHeld "too-many-held" 503 Retry::After(1), "As many reads wait as may":

@@ -227,6 +227,10 @@ impl From<OriginError> for Problem {
                 Code::TierUnreachable,
                 "the object is not in memory, and the durable tier can't be read at the moment: ask again in a second",
             ),
+            OriginError::Unshared => Self::new(
+                Code::EngineUnreachable,
+                "the engine that the nodes share does not answer at the moment: ask again, or send it again, in a second",
+            ),
             // Never a 4xx for what passes: encoders give up for good on those.
             OriginError::Busy => Self::new(
                 Code::TooManyBytesInFlight,

@@ -96,6 +96,7 @@ fn object(now: u64) -> impl Strategy<Value = SharedObject> {
     (0u128..4, expires, any::<[u8; 3]>()).prop_map(|(etag, expires, described)| SharedObject {
         etag: etag << 64,
         length: 5,
+        is_bare: false,
         expires,
         described: Bytes::copy_from_slice(&described),
     })
@@ -251,7 +252,8 @@ async fn tell(engine: &impl Engine, clock: &Clock) {
     let mut follower = engine.link(LANE, &primary).await.unwrap();
     let follow = tokio::spawn(async move { follower.call(&EngineCall::Follow { after: began }, 0).await });
     tokio::task::yield_now().await;
-    let object = SharedObject { etag: 1, length: 5, expires: clock.wall().millis() + 60_000, described: Bytes::new() };
+    let object =
+        SharedObject { etag: 1, length: 5, is_bare: false, expires: clock.wall().millis() + 60_000, described: Bytes::new() };
     let (upload, name) = (UploadId(1), ObjectName::from("n/p.m3u8"));
     let body = SharedBody { bytes: Bytes::from_static(b"lines"), travels: true };
     let commit = EngineCall::Commit {
@@ -283,7 +285,7 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let expires = Clock::system().wall().millis() + 60_000;
     let mut stored = 0;
     let refused = loop {
-        let object = SharedObject { etag: 1, length: 200_000, expires, described: Bytes::new() };
+        let object = SharedObject { etag: 1, length: 200_000, is_bare: false, expires, described: Bytes::new() };
         let body = SharedBody { bytes: Bytes::from(vec![7; 200_000]), travels: false };
         let (upload, name) = (UploadId(stored), ObjectName::from(format!("n/{stored}")));
         let commit = EngineCall::Commit { term, upload, name, expected: Precondition::Anything, object: Some(object), body };

@@ -5,7 +5,7 @@
 //! | of | bytes |
 //! | --- | --- |
 //! | a version | 4 the term's number, 4 its line, 8 the commit |
-//! | what an index has of a name | 16 its version, 8 when it was decided, 1: 0 removed, 1 an object; of which 8 its expiry, 16 its tag, 8 its length, and the rest describes it |
+//! | what an index has of a name | 16 its version, 8 when it was decided, 1: 0 removed, 1 an object, 2 one without its bytes; of which 8 its expiry, 16 its tag, 8 its length, and the rest describes it |
 
 use bytes::Bytes;
 
@@ -51,7 +51,7 @@ pub(super) fn object(of: &SharedObject) -> Vec<u8> {
 pub(super) fn indexed(of: &Indexed) -> Vec<u8> {
     let mut packed = version(of.version).to_vec();
     packed.extend_from_slice(&of.decided.to_be_bytes());
-    packed.push(of.object.is_some().into());
+    packed.push(of.object.as_ref().map_or(0, |object| 1 + u8::from(object.is_bare)));
     packed.extend(of.object.iter().flat_map(object));
     packed
 }
@@ -62,10 +62,10 @@ pub(super) fn read_indexed(from: &[u8]) -> Option<Indexed> {
     let (version, decided) = (read_version(version)?, u64::from_be_bytes(take(&mut rest)?));
     let object = match take::<1>(&mut rest)? {
         [0] if rest.is_empty() => None,
-        [1] => {
+        [kind @ (1 | 2)] => {
             let (expires, etag) = (u64::from_be_bytes(take(&mut rest)?), u128::from_be_bytes(take(&mut rest)?));
             let length = u64::from_be_bytes(take(&mut rest)?);
-            Some(SharedObject { etag, length, expires, described: Bytes::copy_from_slice(rest) })
+            Some(SharedObject { etag, length, is_bare: kind == 2, expires, described: Bytes::copy_from_slice(rest) })
         }
         _ => return None,
     };
@@ -97,7 +97,9 @@ mod tests {
             object in proptest::option::of((any::<u128>(), any::<u64>(), any::<u64>(), any::<Vec<u8>>())),
         ) {
             let object = object
-                .map(|(etag, length, expires, described)| SharedObject { etag, length, expires, described: described.into() });
+                .map(|(etag, length, expires, described)| {
+                    SharedObject { etag, length, is_bare: length % 2 == 0, expires, described: described.into() }
+                });
             let whole = Indexed { version: of, decided, object };
             prop_assert_eq!(read_indexed(&indexed(&whole)), Some(whole));
             prop_assert_eq!(read_upload(&upload(UploadId(u128::from(decided)))), Some(UploadId(u128::from(decided))));

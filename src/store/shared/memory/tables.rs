@@ -129,11 +129,17 @@ impl CopyTables {
             let there = self.index.get(name).map(|there| there.version);
             if there.is_none_or(|there| there < indexed.version) {
                 let upload = uploads.iter().find(|(_, version)| *version == indexed.version).map(|(upload, _)| *upload);
-                self.store(name, indexed.clone(), upload, None);
+                let mut indexed = indexed.clone();
+                if let Some(object) = &mut indexed.object {
+                    object.is_bare = true;
+                }
+                self.store(name, indexed, upload, None);
             }
-            if there.is_none_or(|there| there <= indexed.version)
-                && let Some(body) = body
+            let standing = self.index.get_mut(name).filter(|standing| standing.version == indexed.version);
+            if let (Some(standing), Some(body)) = (standing.and_then(|standing| standing.object.as_mut()), body)
+                && standing.is_bare
             {
+                standing.is_bare = false;
                 self.bodies.insert(ObjectName::clone(name), (indexed.version, body.clone()));
             }
             if there.is_none_or(|there| there <= indexed.version) && safeguards.has(Safeguard::Verdicts) {

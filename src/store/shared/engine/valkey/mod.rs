@@ -39,17 +39,20 @@ const STAGED: u64 = 60_000;
 
 /// Where the server is, and as whom to speak to it.
 #[derive(Clone)]
-pub(in crate::store) struct ValkeyAddress {
-    pub(in crate::store) host: String,
-    pub(in crate::store) port: u16,
-    pub(in crate::store) user: Option<String>,
-    pub(in crate::store) password: Option<Arc<str>>,
+pub struct ValkeyAddress {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// As whom, where it has users.
+    pub user: Option<String>,
+    /// By which password, where it asks for one.
+    pub password: Option<Arc<str>>,
     /// What keys begin with.
-    pub(in crate::store) prefix: String,
+    pub prefix: String,
 }
 
 /// One server.
-#[derive(Debug)]
 pub(in crate::store::shared) struct Valkey {
     client: Client,
     prefix: String,
@@ -78,6 +81,13 @@ impl LaneKeys {
 impl std::fmt::Debug for ValkeyAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ValkeyAddress").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Its client knows the password.
+impl std::fmt::Debug for Valkey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Valkey").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 

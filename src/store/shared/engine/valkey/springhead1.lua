@@ -32,7 +32,7 @@ local function version() return struct.pack('>I4I4I8', number, line, count) end
 local function time(packed, at) return (struct.unpack('>I8', packed, at)) end
 
 -- What stands in the index.
-local function is_object(packed) return string.byte(packed, 25) == 1 end
+local function is_object(packed) return string.byte(packed, 25) ~= 0 end
 local function expiry(packed) return time(packed, 26) end
 local function is_live(packed) return packed and is_object(packed) and now < expiry(packed) end
 
@@ -131,10 +131,15 @@ function calls.assert()
       local own = string.sub(packed, 1, 16)
       if not standing or standing < own then
         redis.call('UNLINK', base .. 'o:' .. name)
+        if is_object(packed) then packed = string.sub(packed, 1, 24) .. '\2' .. string.sub(packed, 26) end
         store(name, packed, maker)
+        there = packed
+      end
+      if string.sub(there, 1, 16) == own and has_body == '1' and string.byte(there, 25) == 2 then
+        redis.call('HSET', I, name, string.sub(there, 1, 24) .. '\1' .. string.sub(there, 26))
+        keep_body(name, there, body)
       end
       if not standing or standing <= own then
-        if has_body == '1' and is_object(packed) then keep_body(name, packed, body) end
         for _, one in ipairs(became) do
           if redis.call('HEXISTS', U, one[1]) == 0 then remember(one[1], one[2]) end
         end

@@ -284,7 +284,7 @@ impl World {
         let lane = &mut self.lanes[client.node];
         let object = |value: u8, is_short| {
             let expires = if is_short { STRIKE } else { EngineTime::MAX };
-            Some(SharedObject { etag: u128::from(value), length: 0, expires, described: Bytes::new() })
+            Some(SharedObject { etag: u128::from(value), length: 0, is_bare: false, expires, described: Bytes::new() })
         };
         let (expected, object) = match ask {
             Question::Get => {

@@ -1,0 +1,114 @@
+//! `[cluster]`: what this server shares with others, from the settings to the last request.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio_util::sync::CancellationToken;
+
+use super::settings::Settings;
+use crate::model::clock::Clock;
+use crate::origin::Origin;
+use crate::store::shared::{SharedStore, ValkeyAddress};
+use crate::web::Web;
+
+/// How often it is looked whether the engine answers.
+const LOOK: Duration = Duration::from_millis(250);
+/// What has not answered for so long is told to load balancers.
+const UNREADY: Duration = Duration::from_secs(3);
+/// A rule of the protocol that is not to hold: so that tests see what it is good for. A server that is built to serve does not heed it.
+const WITHOUT: &str = "SPRINGHEAD_TEST_WITHOUT";
+/// What the engine's keys begin with.
+const PREFIX: &str = "sh";
+
+/// What is shared, where the settings name an engine. `port`: where this server listens, for its name.
+pub(super) fn shared(settings: &Settings, port: u16, clock: &Clock) -> anyhow::Result<Option<SharedStore>> {
+    let cluster = &settings.cluster;
+    let Some(engine) = &cluster.engine else { return Ok(None) };
+    let password = cluster.password_file.as_ref().map(|path| {
+        let text = fs::read_to_string(path).with_context(|| format!("can't read the engine's password in {}", path.display()))?;
+        anyhow::Ok(Arc::from(text.trim_end_matches(['\r', '\n'])))
+    });
+    let address = ValkeyAddress {
+        host: engine.host.clone(),
+        port: engine.port,
+        user: cluster.user.clone(),
+        password: password.transpose()?,
+        prefix: PREFIX.to_owned(),
+    };
+    let node = cluster.node.clone().unwrap_or_else(|| {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}:{port}", host.trim())
+    });
+    // Read by what is built for tests alone.
+    let without = std::env::var(WITHOUT).unwrap_or_default();
+    match SharedStore::new(&address, &node, clock.clone(), &without) {
+        Ok(shared) => {
+            tracing::info!(node, host = engine.host, port = engine.port, "this server shares its namespaces");
+            Ok(Some(shared))
+        }
+        Err(error) => bail!("the engine's address makes no sense: {error}"),
+    }
+}
+
+/// Waits until everything is known that other nodes have stored. Cancel-safe.
+///
+/// # Errors
+/// Where the engine is not as it has to be.
+pub(super) async fn join(shared: &SharedStore) -> anyhow::Result<()> {
+    let mut has_said = false;
+    loop {
+        if tokio::time::timeout(UNREADY, shared.opened()).await.is_ok() {
+            return Ok(());
+        }
+        match shared.trouble() {
+            Some((trouble, true)) => bail!("{trouble}"),
+            Some((trouble, false)) if !has_said => {
+                tracing::warn!(trouble, "waiting for the engine that the nodes share");
+                has_said = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Says when the engine does not answer, and lets load balancers know, until `stop`.
+pub(super) async fn watch(shared: SharedStore, web: Web, stop: CancellationToken) {
+    let mut silent: Option<tokio::time::Instant> = None;
+    let mut is_told = false;
+    while !stop.is_cancelled() {
+        match (shared.trouble(), silent) {
+            (None, None) => {}
+            (None, Some(since)) => {
+                tracing::info!(milliseconds = since.elapsed().as_millis(), "the engine that the nodes share answers again");
+                silent = None;
+                if std::mem::take(&mut is_told) && !stop.is_cancelled() {
+                    web.set_ready(true);
+                }
+            }
+            (Some((trouble, _)), None) => {
+                tracing::warn!(trouble, "the engine that the nodes share does not answer: uploads and playlists wait for it");
+                silent = Some(tokio::time::Instant::now());
+            }
+            (Some(_), Some(since)) if since.elapsed() >= UNREADY && !is_told => {
+                is_told = true;
+                web.set_ready(false);
+            }
+            (Some(_), Some(_)) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Opens the namespaces, shared where anything is.
+pub(super) fn open(origin: &Origin, shared: Option<&SharedStore>, settings: &Settings) {
+    if let Some(shared) = shared {
+        origin.share(shared);
+        origin.configure(settings.namespaces.clone(), settings.max_in_flight);
+        origin.follow_shared();
+    }
+}

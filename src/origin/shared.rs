@@ -1,0 +1,296 @@
+//! What several nodes share: a write is decided by the engine, and applied on every node, this one among them, as the engine's journal tells
+//! it.
+//!
+//! A write that waits for its decision is *parked* here with all that it brought. When the journal tells of it, it is taken from there and
+//! applied as a write of a node by itself would be; what other nodes have decided is applied by what the journal says alone. Either way in
+//! the order of the journal, as of the time of the decision.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use super::apply::{Decided, Put, forget, note};
+use super::before;
+use super::decide::are_met;
+use super::live::{Predecessor, Understood};
+use super::namespace::Hosted;
+use super::parked::ApplyParked;
+use super::{Inner, Origin, OriginError, legible};
+use crate::hls::playlist::Playlist;
+use crate::model::clock::Now;
+use crate::model::conditions::KeptConditions;
+use crate::model::id::{Key, Namespace};
+use crate::model::meta::{self, Meta};
+use crate::model::stamp::Stamp;
+use crate::store::shared::{
+    DescribedShared, ExpectedShared, Freshness, KnownShared, NewVersion, Replaces, SharedChange, SharedFollower, SharedNamespace,
+    SharedNews, SharedOutcome, SharedStore, SharedVersion,
+};
+use crate::store::{Body, Entry};
+
+/// So often a write with conditions is judged anew, where others come in between.
+const TRIES: usize = 8;
+
+/// What came of applying a write: its entity tag.
+type Applied = Result<Option<HeaderValue>, OriginError>;
+
+/// A write, and what came of it: one of the two.
+type PutSlot = Arc<Mutex<(Option<Put>, Option<Applied>)>>;
+
+/// What applies a write when it has been decided.
+fn applies(hosted: &Arc<Hosted>, key: &Key, slot: &PutSlot) -> ApplyParked {
+    let (hosted, key, slot) = (Arc::clone(hosted), key.clone(), Arc::clone(slot));
+    Box::new(move |now, expires| {
+        Box::pin(async move {
+            let Some(mut put) = slot.lock().0.take() else { return };
+            put.draft.outset.ttl = expires.since(now.moment);
+            let applied = Decided { key: &key, now, what: put }.apply(&hosted).await;
+            if !matches!(applied, Ok(Some(_))) {
+                hosted.hot.let_go(&key);
+            }
+            slot.lock().1 = Some(applied);
+        })
+    })
+}
+
+/// Has a write decided, and applied here. Hands over its entity tag; `None`, and nothing has changed, when something that was begun later,
+/// on this node, is in force. Dropped, it may or may not happen.
+///
+/// # Errors
+/// [`OriginError::Precondition`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may or may not have.
+pub(super) async fn put(
+    hosted: &Arc<Hosted>,
+    shared: &SharedNamespace,
+    key: &Key,
+    mut put: Put,
+) -> Result<Option<HeaderValue>, OriginError> {
+    let (store, place) = (&shared.store, (&hosted.name, key));
+    // The engine judges them, by the version that this node has judged them by.
+    let conditions = std::mem::take(&mut put.candidate.conditions);
+    put.candidate.below = None;
+    for _ in 0..TRIES {
+        let expected = expected(hosted, shared, key, &conditions).await?;
+        if put.candidate.upload.is_superseded() {
+            return Ok(None);
+        }
+        let Body { bytes, hash, .. } = put.draft.body.clone();
+        let (expires, described) = (hosted.hot.clock().now() + put.draft.outset.ttl, described(hosted, key, &put));
+        let new = NewVersion { body: bytes, hash, expires, described };
+        let (number, slot) = (store.upload(), PutSlot::new(Mutex::new((Some(put), None))));
+        let parking = hosted.work.parked.park(number, applies(hosted, key, &slot));
+        let outcome = store.commit(place, number, expected, Some(new)).await?;
+        drop(parking);
+        let (back, applied) = std::mem::take(&mut *slot.lock());
+        match (outcome, back) {
+            (SharedOutcome::Done, _) => {
+                // Told of by no step of the journal: the index was taken over as a whole, and all that was in it is known.
+                let etag = || HeaderValue::from_str(&meta::etag(hash)).ok();
+                return applied.unwrap_or_else(|| Ok(etag()));
+            }
+            (SharedOutcome::Unexpected, Some(back)) if conditions.are_there() => put = back,
+            (SharedOutcome::Unexpected, _) => return Err(OriginError::Precondition),
+            (SharedOutcome::NoRoom, _) => return Err(OriginError::Busy),
+        }
+    }
+    Err(OriginError::Busy)
+}
+
+/// What the engine is to find: what this node judged the conditions by.
+async fn expected(
+    hosted: &Hosted,
+    shared: &SharedNamespace,
+    key: &Key,
+    conditions: &KeptConditions,
+) -> Result<ExpectedShared, OriginError> {
+    if !conditions.are_there() {
+        return Ok(ExpectedShared::Anything);
+    }
+    shared.store.fresh(&hosted.name, key, false).await?;
+    let there = shared.store.known(&hosted.name, key);
+    if !are_met(conditions, there.as_ref().map(|known| &known.meta), None) {
+        return Err(OriginError::Precondition);
+    }
+    Ok(there.map_or(ExpectedShared::Nothing, |known| ExpectedShared::Bytes(known.hash)))
+}
+
+/// What other nodes are to know of a write.
+fn described(hosted: &Hosted, key: &Key, put: &Put) -> DescribedShared {
+    let Put { draft, took, below, .. } = put;
+    let outset = &draft.outset;
+    let target_duration = match &draft.understood {
+        Some(Understood::Hls(Playlist::Media(media))) => media.target_duration,
+        _ => None,
+    };
+    let replaces = if outset.kind.is_rewritten() {
+        Replaces::Nothing
+    } else {
+        let before = hosted.hot.peek(key);
+        let mut meta = outset.clone().committed(hosted.hot.clock().both());
+        (meta.etag, _) = meta::validators(&meta::etag(draft.body.hash), meta.modified);
+        let entry = Entry::new(key.clone(), draft.body.bytes.clone(), meta);
+        match before::predecessor(before.as_deref().or(below.as_deref()), &entry) {
+            Predecessor::None => Replaces::Nothing,
+            Predecessor::SameMedia => Replaces::SameMedia,
+            Predecessor::OtherMedia => Replaces::OtherMedia,
+        }
+    };
+    DescribedShared {
+        kind: outset.kind,
+        content_type: outset.content_type.clone(),
+        content_encoding: outset.content_encoding.clone(),
+        cache_control: outset.cache_control.clone(),
+        target_duration,
+        facts: draft.facts.clone(),
+        took: *took,
+        replaces,
+    }
+}
+
+/// Has a removal decided, and applied here. `false`, and nothing has changed, when something that was begun later, on this node, is in force.
+///
+/// # Errors
+/// [`OriginError::Unshared`]: it may or may not have happened.
+pub(super) async fn remove(hosted: &Hosted, shared: &SharedNamespace, key: &Key, begun: Stamp) -> Result<bool, OriginError> {
+    let _turn = hosted.live.turn(key).await;
+    if hosted.hot.has_later(key, begun) {
+        return Ok(false);
+    }
+    let store = &shared.store;
+    match store.commit((&hosted.name, key), store.upload(), ExpectedShared::Anything, None).await? {
+        SharedOutcome::NoRoom => Err(OriginError::Busy),
+        SharedOutcome::Done | SharedOutcome::Unexpected => {
+            hosted.hot.pass(key, begun, hosted.hot.clock().now());
+            Ok(true)
+        }
+    }
+}
+
+impl Hosted {
+    /// Whether an object can be read here at once, or from what nodes share.
+    pub(super) fn is_here(&self, key: &Key) -> bool {
+        self.hot.is_readable(key) || self.durable_tier.shared().is_some() && self.durable_tier.has(key)
+    }
+
+    /// Waits until what is known of an object is all that was answered before, on whichever node; a node by itself knows that. What is written
+    /// once may be [recent](Freshness::Recent), where the engine does not answer. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`OriginError::Unshared`].
+    pub(super) async fn fresh(&self, key: &Key, may_be_recent: bool) -> Result<Freshness, OriginError> {
+        match self.durable_tier.shared() {
+            None => Ok(Freshness::Fresh),
+            Some(shared) => Ok(shared.store.fresh(&self.name, key, may_be_recent).await?),
+        }
+    }
+
+    /// A version that was decided is the object from now on.
+    async fn arrived(self: &Arc<Self>, now: Now, key: &Key, of: SharedVersion) {
+        let SharedVersion { known, described, body, is_old, .. } = of;
+        let KnownShared { meta, length, .. } = known.clone();
+        let (etag, expires) = (meta.etag.clone(), meta.expires);
+        if !meta.kind.is_rewritten() {
+            self.hot.let_go(key);
+            if !is_old {
+                let predecessor = match described.replaces {
+                    Replaces::Nothing => Predecessor::None,
+                    Replaces::SameMedia => Predecessor::SameMedia,
+                    Replaces::OtherMedia => Predecessor::OtherMedia,
+                };
+                self.live.segment(now, key, (etag, expires), length, described.took, predecessor);
+            }
+            self.hot.tell_waiting(key);
+            return;
+        }
+        let body = match (body, self.durable_tier.shared()) {
+            (None, Some(shared)) => shared.store.body((&self.name, key), &known, None).await.ok().flatten(),
+            (body, _) => body,
+        };
+        // What can't be had is replaced by now, or will be asked for again by who wants to read it.
+        match body {
+            Some(body) if is_old && !self.live.follows(key) => {
+                self.hot.was_there(key, body, meta);
+            }
+            Some(body) => self.rewritten(now, key, meta, body).await,
+            None => self.hot.let_go(key),
+        }
+        self.hot.tell_waiting(key);
+    }
+
+    /// The same of a playlist or MPD, whose bytes are here.
+    async fn rewritten(self: &Arc<Self>, now: Now, key: &Key, mut meta: Meta, body: Bytes) {
+        let (of, name, bytes, said) = (Arc::clone(self), key.clone(), body.clone(), meta.content_encoding.clone());
+        let kind = meta.kind;
+        let read = move || legible::understood(&of, &name, kind, (&bytes, said.as_ref()));
+        let noted = match self.work.of_writers.work(body.len(), read).await {
+            Ok(understood) => note(self, now, key, understood, body.len(), &meta).await,
+            Err(error) => Err(error),
+        };
+        // Of a server that is about to end.
+        let Ok(noted) = noted else { return self.hot.let_go(key) };
+        meta.liveness = Some(noted.liveness);
+        let taken = self.hot.take_in(self.hot.made(key.clone(), body, meta), || true);
+        if let Some(before) = &taken.replaced {
+            self.work.editions.replaced(&self.object(key), before, &taken.entry);
+        }
+    }
+}
+
+/// Takes up what the engine's journal tells.
+struct JournalFollower(Weak<Inner>);
+
+impl JournalFollower {
+    fn hosted(&self, name: &Namespace) -> Option<Arc<Hosted>> {
+        self.0.upgrade()?.namespaces.load().get(name).cloned()
+    }
+}
+
+impl SharedFollower for JournalFollower {
+    fn take(&self, change: SharedChange) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let SharedChange { namespace, key, now, what } = change;
+            // Of a namespace that is not among the settings here nothing is kept.
+            let Some(hosted) = self.hosted(&namespace) else { return };
+            match what {
+                SharedNews::Version(version) => match version.upload.and_then(|upload| hosted.work.parked.take(upload)) {
+                    Some(apply) => apply(now, version.known.meta.expires).await,
+                    None => hosted.arrived(now, &key, *version).await,
+                },
+                SharedNews::Removed => {
+                    hosted.hot.let_go(&key);
+                    forget(&hosted, now, &key);
+                }
+                SharedNews::Renewed(until) => {
+                    hosted.hot.renew(&key, until, now.moment);
+                    hosted.live.renewed(&key, until);
+                }
+                SharedNews::Forgotten => hosted.hot.let_go(&key),
+            }
+        })
+    }
+
+    fn body(&self, namespace: &Namespace, key: &Key, hash: u128) -> Option<Bytes> {
+        let entry = self.hosted(namespace)?.hot.peek(key)?;
+        (entry.meta.etag == meta::etag(hash)).then(|| entry.body.clone())
+    }
+}
+
+impl Origin {
+    /// Shares all namespaces with other nodes: to be called before there are any.
+    pub fn share(&self, shared: &SharedStore) {
+        self.inner.store.share(shared.clone());
+    }
+
+    /// Begins to follow what other nodes do. To be called once there are namespaces.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn follow_shared(&self) {
+        if let Some(shared) = self.inner.store.shared() {
+            let follower: Arc<dyn SharedFollower> = Arc::new(JournalFollower(Arc::downgrade(&self.inner)));
+            shared.start(&follower);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! All lanes of a node, and the objects in them: what the house knows of what nodes share.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ahash::RandomState;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
+use super::commit::Wish;
+use super::described::DescribedShared;
+use super::driver::{Driver, LaneHandle};
+use super::engine::valkey::{Valkey, ValkeyAddress};
+use super::engine::{EngineError, LaneNumber};
+use super::lane::Lane;
+use super::links::{BodySource, Links};
+use super::members::Members;
+use super::safeguards::Safeguards;
+use super::time::EngineClock;
+use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
+use crate::model::clock::{Clock, Moment};
+use crate::model::id::{Key, Namespace};
+use crate::store::StoreError;
+use crate::store::upload::short_hash;
+
+/// How many lanes there are. All nodes have to agree on it, and what is at the engine was laid out by it.
+const LANES: LaneNumber = 12;
+/// Copies of a lane: one server by itself has what it has.
+const COPIES: usize = 1;
+/// How long a read waits until what is known here is fresh.
+const FRESH_WITHIN: Duration = Duration::from_secs(3);
+/// How long where an older version does no harm, and until when that is.
+const RECENT_WITHIN: Duration = Duration::from_millis(150);
+const STALE_MAX: Duration = Duration::from_secs(5);
+/// How long a write waits for its decision.
+const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+/// A body up to this many bytes goes with the journal, where every node needs it.
+const TRAVELS: usize = 64 << 10;
+/// A renewal that would gain less than an eighth of what is left is not asked for.
+const WORTH: u64 = 8;
+
+/// What nodes share, as one of them has it. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct SharedStore(Arc<Sharing>);
+
+#[derive(Debug)]
+struct Sharing {
+    engine: Arc<Valkey>,
+    lanes: Vec<Arc<LaneHandle>>,
+    clock: Arc<EngineClock>,
+    bodies: OnceLock<Vec<Arc<dyn BodySource>>>,
+    /// What tells uploads of this process from all others, and those apart.
+    uploads: (u64, AtomicU64),
+    flights: Mutex<HashMap<(ObjectName, Version), BodyFlight, RandomState>>,
+}
+
+/// A body on its way, for all who want it.
+type BodyFlight = Arc<OnceCell<Option<Bytes>>>;
+
+/// Whether what is known here is all that was answered before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is.
+    Fresh,
+    /// It was some seconds ago.
+    Recent,
+}
+
+/// What a write asks of the version that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedShared {
+    /// Nothing.
+    Anything,
+    /// That there is none.
+    Nothing,
+    /// That it has these bytes, by their hash.
+    Bytes(u128),
+}
+
+/// A version that is to be the object.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Their hash, of 128 bits.
+    pub hash: u128,
+    /// When it is to expire.
+    pub expires: Moment,
+    /// What else is known of it.
+    pub described: DescribedShared,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedOutcome {
+    /// It is in force, and has been taken up here.
+    Done,
+    /// What it expects is not so.
+    Unexpected,
+    /// The engine has no room.
+    NoRoom,
+}
+
+impl SharedStore {
+    /// Nothing is asked of the engine before [`SharedStore::start`]. `without`: a rule of the protocol that a test takes out.
+    ///
+    /// # Errors
+    /// Why the address makes no sense.
+    pub fn new(address: &ValkeyAddress, node: &str, clock: Clock, without: &str) -> Result<Self, String> {
+        let safeguards = Safeguards::without_named(without);
+        let engine = Arc::new(Valkey::new(address).map_err(|error| error.to_string())?);
+        let clock = Arc::new(EngineClock::new(clock));
+        let node: Node = Node::from(node);
+        let lanes = (0..LANES).map(|number| {
+            let lane = Lane::new(Node::clone(&node), Members::new([Node::clone(&node)]), COPIES, safeguards);
+            Arc::new(LaneHandle::new(number, lane, Arc::clone(&clock)))
+        });
+        let own = std::hash::RandomState::new().hash_one((&*node, clock.now()));
+        Ok(Self(Arc::new(Sharing {
+            engine,
+            lanes: lanes.collect(),
+            clock,
+            bodies: OnceLock::new(),
+            uploads: (own, AtomicU64::new(0)),
+            flights: Mutex::default(),
+        })))
+    }
+
+    /// Begins to share: what changes is told to this one from now on. Once.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn start(&self, follower: &Arc<dyn SharedFollower>) {
+        let mut bodies: Vec<Arc<dyn BodySource>> = Vec::new();
+        for handle in &self.0.lanes {
+            let links = Arc::new(Links::new(handle.number, Arc::clone(&self.0.engine)));
+            let source: Arc<dyn BodySource> = Arc::<Links<Valkey>>::clone(&links);
+            bodies.push(source);
+            let taker = Arc::new(Teller { clock: Arc::clone(&self.0.clock), follower: Arc::clone(follower) });
+            let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
+            tokio::spawn(Driver { handle, engine, links, taker, copies: COPIES / 2 }.drive());
+        }
+        let _ = self.0.bodies.set(bodies);
+    }
+
+    /// Waits until everything is known that there is. Cancel-safe.
+    pub async fn opened(&self) {
+        for lane in &self.0.lanes {
+            lane.opened().await;
+        }
+    }
+
+    /// Why nothing can be shared now, if it can't. `true`: it is for somebody to do something about it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<(String, bool)> {
+        let troubles = self.0.lanes.iter().filter_map(|lane| lane.stands().err());
+        let mut told: Vec<_> = troubles
+            .map(|trouble| match trouble {
+                Some(error) => (error.to_string(), matches!(error, EngineError::Unfit(_))),
+                None => ("the engine is being asked".to_owned(), false),
+            })
+            .collect();
+        told.sort_by_key(|(_, is_unfit)| *is_unfit);
+        told.pop()
+    }
+
+    fn place(&self, namespace: &Namespace, key: &Key) -> (&LaneHandle, usize, ObjectName) {
+        let folder = key.as_str().split_once('/').map_or("", |(folder, _)| folder);
+        let stream = format!("{namespace}/{folder}");
+        let number = usize::try_from(short_hash(stream.as_bytes()) % u64::from(LANES)).unwrap_or_default();
+        (&self.0.lanes[number], number, ObjectName::from(format!("{namespace}/{key}")))
+    }
+
+    /// Waits until what is known here of an object is all that was answered before, on whichever node. `may_be_recent`: where the engine
+    /// does not answer, what was known some seconds ago will do. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`].
+    pub async fn fresh(&self, namespace: &Namespace, key: &Key, may_be_recent: bool) -> Result<Freshness, StoreError> {
+        let (lane, _, name) = self.place(namespace, key);
+        let now = self.0.clock.own().now();
+        let is_recent = may_be_recent && lane.confirmed().is_some_and(|at| now.since(at) <= STALE_MAX);
+        let within = if is_recent { RECENT_WITHIN } else { FRESH_WITHIN };
+        match timeout(within, lane.fresh(&name)).await {
+            Ok(()) => Ok(Freshness::Fresh),
+            Err(_) if is_recent => Ok(Freshness::Recent),
+            Err(_) => Err(StoreError::Unshared),
+        }
+    }
+
+    /// The live version of an object, as far as it is known here.
+    #[must_use]
+    pub fn known(&self, namespace: &Namespace, key: &Key) -> Option<KnownShared> {
+        let (lane, _, name) = self.place(namespace, key);
+        let indexed = lane.known(&name)?;
+        indexed.live(self.0.clock.now())?;
+        Some(known(&indexed, &self.0.clock)?.0)
+    }
+
+    /// All live versions in a namespace, as far as they are known here.
+    pub(super) fn all(&self, namespace: &Namespace) -> Vec<(Key, KnownShared)> {
+        let (now, prefix) = (self.0.clock.now(), format!("{namespace}/"));
+        let mut all = Vec::new();
+        for (name, indexed) in self.0.lanes.iter().flat_map(|lane| lane.below(&prefix)) {
+            let key = name.strip_prefix(&prefix).and_then(|key| Key::parse(key).ok());
+            let known = indexed.live(now).and_then(|_| known(&indexed, &self.0.clock));
+            all.extend(key.zip(known.map(|(known, _)| known)));
+        }
+        all
+    }
+
+    /// Whether there is a live version, as far as is known here.
+    #[must_use]
+    pub fn has(&self, namespace: &Namespace, key: &Key) -> bool {
+        let (lane, _, name) = self.place(namespace, key);
+        lane.known(&name).is_some_and(|indexed| indexed.live(self.0.clock.now()).is_some())
+    }
+
+    /// Whether that version still stands, as far as is known here.
+    #[must_use]
+    pub fn stands(&self, namespace: &Namespace, key: &Key, known: &KnownShared) -> bool {
+        let (lane, _, name) = self.place(namespace, key);
+        lane.known(&name).is_some_and(|indexed| indexed.version == known.version && indexed.object.is_some())
+    }
+
+    /// A number for an upload.
+    #[must_use]
+    pub fn upload(&self) -> UploadNumber {
+        let (own, count) = &self.0.uploads;
+        UploadNumber(u128::from(*own) << 64 | u128::from(count.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Makes a version the object, or removes it, for all nodes. Dropped, it may or may not happen.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`]: it may or may not have happened.
+    pub async fn commit(
+        &self,
+        (namespace, key): (&Namespace, &Key),
+        upload: UploadNumber,
+        expected: ExpectedShared,
+        new: Option<NewVersion>,
+    ) -> Result<SharedOutcome, StoreError> {
+        let (lane, _, name) = self.place(namespace, key);
+        let expected = match expected {
+            ExpectedShared::Anything => Precondition::Anything,
+            ExpectedShared::Nothing => Precondition::Absence,
+            ExpectedShared::Bytes(hash) => Precondition::OneOf(vec![hash]),
+        };
+        let (object, body) = match new {
+            None => (None, SharedBody::default()),
+            Some(NewVersion { body, hash, expires, described }) => {
+                let travels = described.kind.is_rewritten() && body.len() <= TRAVELS;
+                let (length, described, expires) = (body.len() as u64, described.write(), self.0.clock.at(expires));
+                (
+                    Some(SharedObject { etag: hash, length, is_bare: false, expires, described }),
+                    SharedBody { bytes: body, travels },
+                )
+            }
+        };
+        let wish = Wish { name, expected, object, body };
+        match timeout(COMMIT_WITHIN, lane.commit(UploadId(upload.0), wish)).await {
+            Ok(Decision::Done(_) | Decision::Absent) => Ok(SharedOutcome::Done),
+            Ok(Decision::Unexpected) => Ok(SharedOutcome::Unexpected),
+            Ok(Decision::NoRoom) => Ok(SharedOutcome::NoRoom),
+            Err(_) => Err(StoreError::Unshared),
+        }
+    }
+
+    /// Lets objects live until then at least, on all nodes, where that is worth it. Not waited for.
+    pub fn renew<'a>(&self, namespace: &Namespace, keys: impl IntoIterator<Item = &'a Key>, until: Moment) {
+        let (now, until) = (self.0.clock.now(), self.0.clock.at(until));
+        for key in keys {
+            let (lane, _, name) = self.place(namespace, key);
+            let Some(indexed) = lane.known(&name) else { continue };
+            let Some(object) = indexed.live(now) else { continue };
+            let is_worth_it = (object.expires - now) * WORTH < until.saturating_sub(now) * (WORTH - 1);
+            if is_worth_it {
+                lane.renew([(name, indexed.version, until)]);
+            }
+        }
+    }
+
+    /// The bytes of a version, or a part of them; `None`, when they are there no more. One read for all who want the whole. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`].
+    pub async fn body(
+        &self,
+        (namespace, key): (&Namespace, &Key),
+        of: &KnownShared,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (_, number, name) = self.place(namespace, key);
+        let version = of.version;
+        if part.is_some() {
+            return self.fetch(number, name, version, part).await;
+        }
+        let flight = (ObjectName::clone(&name), version);
+        let cell = Arc::clone(self.0.flights.lock().entry(flight.clone()).or_default());
+        let fetched = cell.get_or_try_init(|| self.fetch(number, name, version, None)).await.cloned();
+        self.0.flights.lock().remove(&flight);
+        fetched
+    }
+
+    async fn fetch(
+        &self,
+        lane: usize,
+        name: ObjectName,
+        version: Version,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let source = self.0.bodies.get().and_then(|bodies| bodies.get(lane)).ok_or(StoreError::Unshared)?;
+        match timeout(FRESH_WITHIN, source.body(name, part)).await {
+            Ok(Ok(Some((found, bytes)))) if found == version => Ok(Some(bytes)),
+            Ok(Ok(_)) => Ok(None),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a body can't be fetched");
+                Err(StoreError::Unshared)
+            }
+            Err(_) => Err(StoreError::Unshared),
+        }
+    }
+}
