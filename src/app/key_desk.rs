@@ -76,7 +76,8 @@ fn lifetime(text: &str) -> Result<Option<Duration>, ControlRefused> {
 
 /// Makes one.
 pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, ControlRefused> {
-    let role = Role::parse(&order.role).ok_or_else(|| wrong("\"role\" is readonly, readwrite, viewer, operator or admin"))?;
+    let role =
+        Role::parse(&order.role).ok_or_else(|| wrong("\"role\" is readonly, readwrite, vendor, viewer, operator or admin"))?;
     let names = order.namespaces.unwrap_or_default();
     let looks_after = role.includes(Role::Viewer);
     if names.is_empty() && !looks_after {

@@ -207,7 +207,7 @@ impl Role {
     /// The role of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Readonly, Self::Readwrite, Self::Viewer, Self::Operator, Self::Admin]
+        [Self::Readonly, Self::Readwrite, Self::Vendor, Self::Viewer, Self::Operator, Self::Admin]
             .into_iter()
             .find(|role| role.as_str() == name)
     }

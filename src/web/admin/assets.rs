@@ -174,8 +174,14 @@ mod tests {
         }
         for event in crate::model::event::EventKind::ALL {
             let name = event.as_str();
-            assert!(english.contains(&*format!("event.{name}")), "event.{name}");
-            assert!(!event.is_trouble() || english.contains(&*format!("advice.{name}")), "advice.{name}");
+            assert!(
+                english.contains(&*format!("event.{name}")),
+                "the console's texts (src/web/admin/console/lang) lack event.{name}"
+            );
+            assert!(
+                !event.is_trouble() || english.contains(&*format!("advice.{name}")),
+                "the console's texts lack advice.{name}"
+            );
         }
     }
 

@@ -79,7 +79,7 @@ described! { answer
         pub key_id: String,
         /// `good`, `expired` or `revoked`.
         pub status: &'static str,
-        /// readonly, readwrite, viewer, operator or admin.
+        /// readonly, readwrite, vendor, viewer, operator or admin.
         pub role: &'static str,
         /// The namespaces it is for; `*` is all.
         pub namespaces: Vec<String>,
@@ -145,7 +145,7 @@ described! { order
     pub struct KeyOrder {
         /// The namespaces it is for; `*` is all. May be left out for viewer, operator and admin.
         pub namespaces: Option<Vec<String>>,
-        /// readonly, readwrite, viewer, operator or admin.
+        /// readonly, readwrite, vendor, viewer, operator or admin.
         pub role: String,
         /// Only object keys that begin with this.
         pub prefix: Option<String>,

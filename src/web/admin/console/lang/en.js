@@ -28,6 +28,7 @@ export default {
   "role.admin": "Administrator",
   "role.readwrite.about": "encoders: writes and reads",
   "role.readonly.about": "players and CDNs: reads",
+  "role.vendor.about": "back ends: makes viewers' tokens",
   "role.viewer.about": "looks on",
   "role.operator.about": "records and removes",
   "role.admin.about": "changes everything",
@@ -336,6 +337,10 @@ export default {
   "advice.multivariant-missing": "The multivariant playlist has not been uploaded: restart the encoder's output.",
   "event.broken-playlist": "broken playlist",
   "advice.broken-playlist": "The playlist makes no sense, or says what players trip over: see its text.",
+  "event.two-writers": "two writers",
+  "advice.two-writers": "Two encoders write under one name: let one of them write elsewhere.",
+  "event.not-normalised": "not normalised",
+  "advice.not-normalised": "The playlist is stored as it came: the event says why.",
   "event.unfollowed": "not followed",
   "advice.unfollowed": "There are more playlists than are followed: remove old ones.",
 };

@@ -28,6 +28,7 @@ export default {
   "role.admin": "管理者",
   "role.readwrite.about": "エンコーダー用：書き込みと読み取り",
   "role.readonly.about": "プレーヤーとCDN用：読み取り",
+  "role.vendor.about": "バックエンド用：視聴者トークンの発行",
   "role.viewer.about": "見るだけ",
   "role.operator.about": "録画と削除",
   "role.admin.about": "すべて変更",
@@ -336,6 +337,10 @@ export default {
   "advice.multivariant-missing": "マルチバリアントプレイリストがありません。出力を再起動してください。",
   "event.broken-playlist": "壊れたプレイリスト",
   "advice.broken-playlist": "プレイリストが壊れているか、プレーヤーがつまずく内容です。本文を確認してください。",
+  "event.two-writers": "二重の書き込み",
+  "advice.two-writers": "2台のエンコーダーが同じ名前に書いています。片方を別の名前にしてください。",
+  "event.not-normalised": "正規化されず",
+  "advice.not-normalised": "プレイリストは届いたまま保存されました。理由はイベントにあります。",
   "event.unfollowed": "追跡外",
   "advice.unfollowed": "追跡できる数を超えました。古いものを削除してください。",
 };

@@ -55,7 +55,7 @@ function Make({ onClose, onDone, namespaces }) {
   const change = (name) => (event) => set({ ...order, [name]: event.target.value });
   if (made) return html`<${Dialog} title=${t("key.made")} onClose=${onClose}><${Shown} made=${made} namespace=${order.namespaces[0] === "*" ? namespaces[0] ?? "live-origin" : order.namespaces[0]} origin=${origin} /></${Dialog}>`;
   return html`<${Dialog} title=${t("key.new")} onClose=${onClose}><form onSubmit=${save}>
-    <label>${t("role")}<select value=${order.role} onChange=${change("role")}>${["readwrite", "readonly", "viewer", "operator", "admin"].map((role) => html`<option value=${role}>${role} · ${t(`role.${role}.about`)}</option>`)}</select></label>
+    <label>${t("role")}<select value=${order.role} onChange=${change("role")}>${["readwrite", "readonly", "vendor", "viewer", "operator", "admin"].map((role) => html`<option value=${role}>${role} · ${t(`role.${role}.about`)}</option>`)}</select></label>
     ${order.role !== "admin" && html`<label>${t("namespace")}<select value=${order.namespaces[0]} onChange=${(event) => set({ ...order, namespaces: [event.target.value] })}>${[...namespaces, "*"].map((name) => html`<option value=${name}>${name === "*" ? t("all-namespaces") : name}</option>`)}</select></label>`}
     ${["readwrite", "readonly"].includes(order.role) && html`<label>${t("key.prefix")}<input value=${order.prefix} onInput=${change("prefix")} spellcheck="false" placeholder="show/" /></label>`}
     <label>${t("key.expires")}<input value=${order.expires} onInput=${change("expires")} placeholder="30d" spellcheck="false" /></label>
