@@ -22,8 +22,8 @@ const PLAYS_ON_MS: u64 = 60;
 const FIRST_BREAKS: u64 = 4096;
 const SECONDS_TO_A_BREAK: u64 = 16;
 /// So many date ranges are known apart, and a change of one is looked for in so many lines before the one that is appended.
-const RANGES: usize = 256;
-const LINES_WITH_CHANGES: usize = 64;
+const RANGES: usize = 32;
+const LINES_WITH_CHANGES: usize = 8;
 /// The most lines of one list.
 const MOST_LINES: usize = 20_000;
 
