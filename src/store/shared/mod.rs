@@ -1,7 +1,7 @@
 //! What several nodes share: one order of commits for every lane, kept by an engine that is not ours.
 //!
 //! The engine, Valkey, holds an index, a journal and the bodies on a primary and its replicas. It copies from one to the others in its own
-//! time and may elect any of them: alone it is not consistent. What makes it so is here, for one lane and one node a [`Lane`]: a machine
+//! time and may elect any of them: alone it is not consistent. What makes it so is here, for one lane and one node a `Lane`: a machine
 //! without input or output that is told what the engine answered and says what to ask it next. Four rules carry it:
 //!
 //! 1. What is answered was on a majority of the copies: each write is followed by a `WAIT` on its own connection ([`EngineAnswer::copies`]).

@@ -1,7 +1,7 @@
 //! Engines: where lanes are kept. One that is not ours, [`valkey`], and the one in memory that tests drive.
 //!
 //! An engine answers [`EngineCall`]s, one at a time on each connection. What it is to make of them is told by the tables of the one in
-//! memory, and the [`conformance`] tests hold every engine against those.
+//! memory, and the conformance tests hold every engine against those.
 
 #[cfg(test)]
 mod conformance;
