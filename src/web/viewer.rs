@@ -167,16 +167,13 @@ fn place<'a>(parts: &'a Parts, peer: IpAddr, policy: &ViewerPolicy) -> ViewerPla
     ViewerPlace { knows_address, address: address.flatten(), knows_country, country }
 }
 
-/// An address, which may have a port behind it: CloudFront writes that of IPv6 without brackets.
+/// An address, which may have a port behind it: CloudFront writes that of IPv6 without brackets. What is an address as it stands is one,
+/// for a port behind a shortened address can't be told from its last group.
 fn without_port(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(address, _)| address);
-    let without = || bare.rsplit_once(':').and_then(|(address, _)| address.parse().ok());
-    // Of IPv6 with a port all but the last group is the address, where that is whole without it.
-    let groups = bare.matches(':').count();
-    if groups == 1 || groups == 8 || groups > 2 && text.parse::<IpAddr>().is_err() {
-        return without();
+    if let Some((address, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.parse().ok();
     }
-    bare.parse().ok().or_else(without)
+    text.parse().ok().or_else(|| text.rsplit_once(':').and_then(|(address, _)| address.parse().ok()))
 }
 
 fn is_read(method: &Method) -> bool {

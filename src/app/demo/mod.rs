@@ -5,6 +5,7 @@ mod encoder;
 mod faults;
 mod media;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,14 +73,19 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         let (objects, admin) = (addresses.first().copied(), addresses.last().copied());
         let (Some(objects), Some(admin)) = (objects, admin) else { return Ok(()) };
         let key = read_key(&place.join("encoder_api_key.json").display().to_string())?;
-        let player = read_key(&place.join("player_api_key.json").display().to_string())?;
+        let player = place.join("player_api_key.json").display().to_string();
+        // Kept in no log: there it is said where the key lies.
+        let player = if std::io::stdout().is_terminal() {
+            read_key(&player)?.expose().to_owned()
+        } else {
+            format!("(api_key in {player})")
+        };
         let base = below(&format!("http://{objects}"))?;
         let link = console::link(admin, &tickets::make(&data)?);
         print(&format!(
             "\nThe stream and what is known of it (signs in once, within two minutes; then: springhead console --data-dir {}):\n  \
-             {link}/stream/{named}/demo%2Fstream.m3u8\nIn a player:\n  {base}stream.m3u8?token={}&inherit_token=1\n",
+             {link}/stream/{named}/demo%2Fstream.m3u8\nIn a player:\n  {base}stream.m3u8?token={player}&inherit_token=1\n",
             place.display(),
-            player.expose()
         ))?;
         push(DemoEncoder { base, key, faults })
     };
