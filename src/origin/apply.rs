@@ -71,7 +71,7 @@ impl Decided<'_, Put> {
                 if let Understood::Hls(Playlist::Media(media)) = &understood {
                     meta.target_duration = media.target_duration;
                 }
-                Some(note(hosted, now, key, understood, length, &meta).await?)
+                Some(Box::pin(note(hosted, now, key, understood, length, &meta)).await?)
             }
             None => None,
         };

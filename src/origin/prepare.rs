@@ -47,12 +47,24 @@ impl Draft {
         hosted: &Arc<Hosted>,
         object: &ObjectId,
         body: Body,
-        mut outset: Outset,
+        outset: Outset,
         reach: Option<&str>,
     ) -> Result<Self, OriginError> {
         if !outset.kind.is_rewritten() {
             return Ok(Self { body, outset, understood: None, facts: None, continuity: None });
         }
+        // Boxed: what waits for this is as large for a segment.
+        Box::pin(Self::understood(hosted, object, body, outset, reach)).await
+    }
+
+    /// The same for a playlist or MPD, which is read.
+    async fn understood(
+        hosted: &Arc<Hosted>,
+        object: &ObjectId,
+        body: Body,
+        mut outset: Outset,
+        reach: Option<&str>,
+    ) -> Result<Self, OriginError> {
         let Legible { body, understood, is_in_clear } = understand(hosted, &object.key, body, &outset).await?;
         outset.content_encoding.take_if(|_| is_in_clear);
         if let (Some(gate), Understood::Hls(Playlist::Media(media))) = (hosted.policy.gate, &understood) {

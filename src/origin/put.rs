@@ -245,16 +245,21 @@ impl Upload {
         let is_of_media = !draft.body.bytes.is_empty() || Extension::of(&self.object.key.extension()).format.is_media();
         draft.facts = facts.filter(|_| is_of_media).map(Arc::new);
         let below = self.below.known().await;
-        let draft = match self.hosted.normalised(&self.object, draft, self.reach.as_deref()).await? {
-            TakenUp::AsItIs(draft) => draft,
-            TakenUp::Composed(draft) => {
-                // It takes the place of what was composed before, however long this upload took.
-                self.inner = self.hosted.hot.create(&self.object.key, None, self.hosted.hot.stamp())?;
-                draft
-            }
-            TakenUp::Waits => {
-                self.tally.outcome = UploadOutcome::Stored;
-                return Ok(Stored { etag: None, length: self.inner.len() });
+        // What few uploads need is boxed, here and below: the way of a segment stays small enough to be moved about.
+        let draft = if self.hosted.policy.normalise.is_empty() {
+            draft
+        } else {
+            match Box::pin(self.hosted.normalised(&self.object, draft, self.reach.as_deref())).await? {
+                TakenUp::AsItIs(draft) => draft,
+                TakenUp::Composed(draft) => {
+                    // It takes the place of what was composed before, however long this upload took.
+                    self.inner = self.hosted.hot.create(&self.object.key, None, self.hosted.hot.stamp())?;
+                    draft
+                }
+                TakenUp::Waits => {
+                    self.tally.outcome = UploadOutcome::Stored;
+                    return Ok(Stored { etag: None, length: self.inner.len() });
+                }
             }
         };
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
@@ -278,7 +283,7 @@ impl Upload {
         if !hosted.policy.normalise.is_empty()
             && let Some(playlist) = hosted.work.public.listing(&object.key)
         {
-            hosted.compose_again(&playlist).await;
+            Box::pin(hosted.compose_again(&playlist)).await;
         }
         hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;

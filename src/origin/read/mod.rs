@@ -260,7 +260,9 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
         {
             return Ok(Read::Whole(found));
         }
-        if let Some(found) = Box::pin(named::below(reader)).await? {
+        if !reader.hosted.policy.normalise.is_empty()
+            && let Some(found) = Box::pin(named::below(reader)).await?
+        {
             return Ok(Read::Whole(found));
         }
         if has_waited || !spec.waits || !expected::wait(reader).await? {

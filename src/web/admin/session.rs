@@ -170,6 +170,10 @@ impl Sessions {
         if failures.len() >= NETWORKS {
             failures.retain(|_, (since, _)| now.since(*since) < WITHIN);
         }
+        // From more networks at once than are remembered: a brake and no lock, for keys can't be guessed.
+        if failures.len() >= NETWORKS && !failures.contains_key(&network(peer)) {
+            return;
+        }
         let (since, count) = failures.entry(network(peer)).or_insert((now, 0));
         if now.since(*since) >= WITHIN {
             (*since, *count) = (now, 0);
@@ -286,5 +290,9 @@ mod tests {
         assert!(!bench.sessions.may_try(one) && bench.sessions.may_try(other));
         bench.clock.advance(WITHIN);
         assert!(bench.sessions.may_try(one));
+        for at in 0..NETWORKS + 10 {
+            bench.sessions.failed(IpAddr::from(u32::try_from(at << 8).unwrap().to_be_bytes()));
+        }
+        assert_eq!(bench.sessions.failures.lock().len(), NETWORKS);
     }
 }
