@@ -83,6 +83,11 @@ pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, Cont
     if names.is_empty() && !looks_after {
         return Err(wrong("\"namespaces\" names the namespaces that the key is for, or * for all"));
     }
+    if role == Role::Admin && !names.is_empty() {
+        return Err(wrong(
+            "\"namespaces\": an admin key is good for the whole server; for one namespace make an operator's or a viewer's",
+        ));
+    }
     let all = (names.is_empty() && looks_after && role != Role::Admin).then_some("*");
     let scope =
         Scope::parse(names.iter().map(String::as_str).chain(all)).map_err(|error| wrong(format!("\"namespaces\": {error}")))?;

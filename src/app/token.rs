@@ -195,7 +195,8 @@ fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
         }
         None => RevokedTokens::Before {
             prefix: args.prefix.clone().unwrap_or_default(),
-            issued_before: time("--issued-before", &args.issued_before)?.unwrap_or(now).seconds(),
+            // Those of this second, too.
+            issued_before: time("--issued-before", &args.issued_before)?.map_or(now.seconds() + 1, WallTime::seconds),
         },
     };
     let until = time("--expires-at", &args.expires_at)?.unwrap_or(now + Duration::from_secs(400 * 86_400));

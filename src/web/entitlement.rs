@@ -12,6 +12,7 @@ use axum::response::Response;
 use super::Web;
 use super::exchange::Exchange;
 use super::problem::Problem;
+use super::problem::code::Code;
 use super::target::{Naming, Resource};
 use super::viewer;
 use crate::model::id::Namespace;
@@ -34,14 +35,16 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     let (web, parts) = (exchange.web, exchange.parts);
     let (namespace, uri, base) = asked(web, parts)?;
     let mut viewer = parts.clone();
-    viewer.method = match one_of(parts, &METHOD) {
+    viewer.method = match one_of(parts, &METHOD)? {
         None => Method::GET,
         Some(text) => Method::from_bytes(text.as_bytes()).map_err(|_| Problem::bad_request("X-Original-Method is no method"))?,
     };
-    if let Some(host) = parts.headers.get(FORWARDED_HOST) {
-        viewer.headers.insert(HOST, host.clone());
+    if let Some(host) = one_of(parts, &[FORWARDED_HOST])? {
+        let host = HeaderValue::from_str(host).map_err(|_| refused("X-Forwarded-Host is no host"))?;
+        viewer.headers.insert(HOST, host);
     }
-    let resource = Resource::parse(&uri, Naming::Object).unwrap_or_else(|| Err(Problem::no_such_place()))?;
+    let resource = Resource::parse(&uri, Naming::Object).unwrap_or_else(|| Err(Problem::no_such_place()));
+    let resource = resource.map_err(|_| refused("what the viewer asked for names no object"))?;
     let handle = web.inner.origin.namespace(&namespace);
     let now = web.inner.origin.clock().wall();
     let judged = viewer::judge(
@@ -71,15 +74,30 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn one_of<'a>(parts: &'a Parts, names: &[HeaderName]) -> Option<&'a str> {
-    names.iter().find_map(|name| parts.headers.get(name)).and_then(|value| value.to_str().ok())
+/// What the proxy says in one of these. Where there are two, one of them may be the viewer's own, which the proxy has passed on: which one
+/// nobody can tell.
+fn one_of<'a>(parts: &'a Parts, names: &[HeaderName]) -> Result<Option<&'a str>, Problem> {
+    let mut said = names.iter().flat_map(|name| parts.headers.get_all(name));
+    match (said.next(), said.next()) {
+        (None, _) => Ok(None),
+        (Some(one), None) => Ok(Some(one.to_str().map_err(|_| refused("what the viewer asked for is no text"))?)),
+        (Some(_), Some(_)) => Err(refused(
+            "what the viewer asked for is said twice, in X-Original-... or X-Forwarded-...: have the proxy set one of them, and take the other \
+             one out of what viewers send",
+        )),
+    }
+}
+
+/// What is wrong with what the viewer asked for is 403: proxies that ask pass on that and 401, and make an error of their own of all else.
+fn refused(detail: &'static str) -> Problem {
+    Problem::new(Code::ViewerTokenScope, detail)
 }
 
 /// The namespace that is asked about, what a viewer asks for as we name it, and what stands before the key in his path. The namespace is said in
 /// the query, where viewers' paths do not name it.
 fn asked(web: &Web, parts: &Parts) -> Result<(Namespace, Uri, String), Problem> {
     let bad = |detail: &'static str| Problem::bad_request(detail);
-    let original = one_of(parts, &URI).ok_or(bad("say what the viewer asked for in X-Original-URI or X-Forwarded-Uri"))?;
+    let original = one_of(parts, &URI)?.ok_or(bad("say what the viewer asked for in X-Original-URI or X-Forwarded-Uri"))?;
     let (path, query) = original.split_once('?').map_or((original, ""), |(path, query)| (path, query));
     let said = parts.uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("namespace="));
     let named = said.or_else(|| path.strip_prefix("/cache/")?.split('/').next());
@@ -87,9 +105,11 @@ fn asked(web: &Web, parts: &Parts) -> Result<(Namespace, Uri, String), Problem> 
     let namespace = namespace.ok_or(bad("the path names no namespace: ask for /entitlement?namespace=NAME"))?;
     let policy = web.inner.origin.namespace(&namespace).policy().cloned().unwrap_or_default();
     let base = policy.viewers.base(&namespace);
-    let rest =
-        path.strip_prefix(base.as_str()).ok_or(bad("the viewer's path does not begin with the namespace's viewers.base_path"))?;
+    let rest = path
+        .strip_prefix(base.as_str())
+        .ok_or(refused("the viewer's path does not begin with the namespace's viewers.base_path"))?;
     let mark = if query.is_empty() { "" } else { "?" };
-    let uri = Uri::try_from(format!("/cache/{namespace}/{rest}{mark}{query}")).map_err(|_| bad("the viewer's URI is none"))?;
+    let uri =
+        Uri::try_from(format!("/cache/{namespace}/{rest}{mark}{query}")).map_err(|_| refused("the viewer's URI is none"))?;
     Ok((namespace, uri, base))
 }

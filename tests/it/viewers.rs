@@ -554,7 +554,7 @@ fn a_token_that_renews_itself_is_exchanged_on_the_way() {
     let order = json!({ "prefix": "show/", "expires_in": "5m", "id": "me", "renew": { "extend": "10m", "deadline": deadline } });
     let request =
         Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
-    let made = request.body(order.to_string()).send(origin.admin);
+    let made = request.bearer(&origin.administrator).body(order.to_string()).send(origin.admin);
     let made: Value = serde_json::from_slice(&made.body).unwrap();
     let token = made["token"].as_str().unwrap();
     let answer = Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/show/p.m3u8?_HLS_msn=5")).send(origin.address);
@@ -572,5 +572,6 @@ fn a_token_that_renews_itself_is_exchanged_on_the_way() {
     let too_long = json!({ "prefix": "show/", "renew": { "extend": "10m", "deadline": (now() + 90_000).to_string() } });
     let request =
         Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
-    assert_eq!(request.body(too_long.to_string()).send(origin.admin).status, 400, "the deadline is an end, too");
+    let answer = request.bearer(&origin.administrator).body(too_long.to_string()).send(origin.admin);
+    assert_eq!(answer.status, 400, "the deadline is an end, too");
 }

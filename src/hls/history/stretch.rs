@@ -124,13 +124,18 @@ impl History {
         let below = usize::try_from(before.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let is_after = move |listed: &Arc<Listed>| start.is_none_or(|start| listed.end() > start);
         let is_before = move |listed: &Arc<Listed>| end.is_none_or(|end| listed.at < end);
-        let (mut from, mut to) = (0, self.listed.len());
-        if self.backwards == 0 {
-            from = self.listed.partition_point(|listed| !is_after(listed));
-            to = self.listed.partition_point(is_before).max(from);
-        }
+        let (from, to) = if self.backwards == 0 {
+            let from = self.listed.partition_point(|listed| !is_after(listed));
+            (from, self.listed.partition_point(is_before).max(from))
+        } else {
+            // From the first that lies between to the last, and all that is listed among them: a list without them would leave segments out
+            // and not say so. Times that were guessed go back where a list is pushed faster than it plays.
+            let lies_between = |listed: &Arc<Listed>| is_after(listed) && is_before(listed);
+            let from = self.listed.iter().position(lies_between).unwrap_or(self.listed.len());
+            (from, self.listed.iter().rposition(lies_between).map_or(from, |last| last + 1))
+        };
         // Numbers are consecutive.
         let to = to.min(below);
-        self.listed.range(from.min(to)..to).filter(move |listed| is_after(listed) && is_before(listed))
+        self.listed.range(from.min(to)..to)
     }
 }

@@ -43,6 +43,8 @@ impl AdminCall<'_> {
         Ok(match route.place {
             RouteName::Live => "alive\n".into_response(),
             RouteName::Ready => readiness(web),
+            // They tell of all namespaces.
+            RouteName::Metrics if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Admin)),
             RouteName::Metrics => metrics(web, headers),
             RouteName::About => ok(&about(web, rules, *begun)),
             RouteName::Description => ok(openapi::document()),

@@ -184,19 +184,26 @@ pub(super) async fn revoke(
     let order: RevocationOrder = orders::read(headers, body, LONGEST).await?;
     policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
+    let narrowed = vendor.and_then(|vendor| vendor.prefix.as_deref());
     let what = match (order.id, order.prefix, order.issued_before) {
-        (Some(id), None, None) => {
-            RevokedTokens::Id(KeyId::parse(&id).ok().filter(|id| id.as_str().starts_with("v-")).ok_or_else(|| {
-                Problem::bad_request("an id is that of a token: \"v-\" and hexadecimal digits, as token_id where it was made")
-            })?)
+        // Whose a token is does not stand in its id, and ids that a back end chooses can be guessed.
+        (Some(_), None, None) if narrowed.is_some() => {
+            return Err(Problem::new(Code::Forbidden, "a vendor key for a prefix ends tokens by prefix, not by id"));
         }
+        (Some(id), None, None) => RevokedTokens::Id(KeyId::parse(&id).ok().filter(is_token_id).ok_or_else(|| {
+            Problem::bad_request("an id is that of a token: \"v-\" and hexadecimal digits, as token_id where it was made")
+        })?),
         (None, Some(prefix), before) => {
-            let narrowed = vendor.and_then(|vendor| vendor.prefix.as_deref());
             if narrowed.is_some_and(|own| !prefix.starts_with(own)) {
                 return Err(Problem::new(Code::Forbidden, "the vendor key ends tokens for what begins with its own prefix"));
             }
-            let before = before.map_or(Ok(now), |text| time("issued_before", &text))?;
-            RevokedTokens::Before { prefix, issued_before: before.seconds() }
+            // Tokens say the second in which they were made: those of this one end, too.
+            let this = now.seconds() + 1;
+            let before = before.map_or(Ok(this), |text| time("issued_before", &text).map(WallTime::seconds))?;
+            if before > this {
+                return Err(Problem::bad_request("issued_before is a time that has been: what is made from now on is not ended"));
+            }
+            RevokedTokens::Before { prefix, issued_before: before }
         }
         _ => return Err(Problem::bad_request("say id, or prefix and, if you like, issued_before")),
     };
@@ -204,6 +211,9 @@ pub(super) async fn revoke(
         Some(text) => time("expires_at", &text)?,
         None => now + KEPT,
     };
+    if until <= now {
+        return Err(Problem::bad_request("expires_at is over, and the token with it: there is nothing to end"));
+    }
     let revocation = Revocation { namespace: namespace.clone(), what, at: now, until };
     let told = told(&revocation);
     // It is written down, which takes its time.
@@ -212,6 +222,12 @@ pub(super) async fn revoke(
     done.unwrap_or_else(|_| Err("the revocation was not kept".to_owned()))
         .map_err(|error| Problem::new(Code::Internal, error))?;
     Ok(json_response(StatusCode::CREATED, &told))
+}
+
+/// Whether a token may have this id: `v-`, and some bytes in hexadecimal digits.
+fn is_token_id(id: &KeyId) -> bool {
+    let digits = id.as_str().strip_prefix("v-").unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// What has been revoked, for edges to follow.

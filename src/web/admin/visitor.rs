@@ -27,7 +27,7 @@ pub(super) enum Who {
     Local(Role),
     /// This role.
     Only(Role),
-    /// Who has viewers' tokens of the namespace in the path made and ended; on a loopback address whoever reaches it.
+    /// Who has viewers' tokens of the namespace in the path made and ended.
     Vends,
 }
 
@@ -95,14 +95,12 @@ impl Visitor {
         exchange.oversight(needed).map(Self::Holder)
     }
 
-    /// The same for who deals in viewers' tokens. Who comes without a key where none is needed is an administrator; a vendor's key is
-    /// narrowed to what it is for wherever it comes from.
+    /// The same for who deals in viewers' tokens: an administrator, who may be signed in, or a vendor's key, which is narrowed to what it
+    /// is for. On loopback, too: every user of the machine reaches that, and a token opens what a namespace keeps from them.
     pub(super) fn vendor(admin: &Admin, exchange: &Exchange<'_>, namespace: &Namespace) -> Result<Self, Problem> {
-        let is_keyless = !exchange.parts.headers.contains_key(AUTHORIZATION);
-        let is_signed_in = || admin.inner.sessions.is_named(&exchange.parts.headers);
-        if is_keyless && (admin.inner.is_local || is_signed_in()) {
-            let who = if admin.inner.is_local { Who::Local(Role::Admin) } else { Who::Only(Role::Admin) };
-            return Self::let_in(admin, exchange, who);
+        let headers = &exchange.parts.headers;
+        if !headers.contains_key(AUTHORIZATION) && admin.inner.sessions.is_named(headers) {
+            return Self::let_in(admin, exchange, Who::Only(Role::Admin));
         }
         exchange.vendor(namespace).map(Self::Holder)
     }
