@@ -83,7 +83,7 @@ pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, Cont
     if names.is_empty() && !looks_after {
         return Err(wrong("\"namespaces\" names the namespaces that the key is for, or * for all"));
     }
-    if role == Role::Admin && !names.is_empty() {
+    if role == Role::Admin && names.iter().any(|name| name != "*") {
         return Err(wrong(
             "\"namespaces\": an admin key is good for the whole server; for one namespace make an operator's or a viewer's",
         ));

@@ -79,11 +79,10 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
     if request.namespaces.is_empty() && !looks_after {
         return Err(usage("name the namespace the key is for with --namespace NAME, or '*' for all".to_owned()));
     }
-    if request.role == Role::Admin && !request.namespaces.is_empty() {
-        return Err(usage(
-            "--namespace: an admin key is good for the whole server; for one namespace make an operator's or a viewer's key"
-                .to_owned(),
-        ));
+    if request.role == Role::Admin && request.namespaces.iter().any(|name| name != "*") {
+        complain(
+            "note: an admin key is good for the whole server, whatever --namespace says; for one namespace take --role operator",
+        );
     }
     // Who looks on in no namespace in particular does so in all.
     let all = (request.namespaces.is_empty() && looks_after && request.role != Role::Admin).then_some("*");

@@ -233,9 +233,9 @@ fn a_wrong_revoked_or_expired_ingest_credential_is_refused_and_the_log_says_why(
 #[test]
 fn only_a_key_that_writes_has_an_ingest_credential_and_it_is_shown_to_its_holder_alone() {
     let mut origin = Origin::start();
-    for role in ["readonly", "admin"] {
-        let made = origin.run(&["keys", "create", "--namespace", NAMESPACE, "--role", role]);
-        assert!(made.status.success() && !String::from_utf8(made.stdout).unwrap().contains("ingest"), "{role}");
+    for role in [&["--role", "readonly", "--namespace", NAMESPACE][..], &["--role", "admin"]] {
+        let made = origin.run(&[&["keys", "create"][..], role].concat());
+        assert!(made.status.success() && !String::from_utf8(made.stdout).unwrap().contains("ingest"), "{role:?}");
     }
     let player = std::fs::read_to_string(origin.data_dir().join("player_api_key.json")).unwrap();
     assert!(!player.contains("ingest"));
