@@ -114,14 +114,17 @@ impl Decided<'_, Put> {
 
 impl Decided<'_, Deletion> {
     /// Takes the object away, and its stream with it. `false`, and nothing has changed, when something that was begun later is in force.
-    pub(super) fn apply(self, hosted: &Hosted) -> bool {
+    ///
+    /// # Errors
+    /// [`OriginError::Precondition`]: nothing has changed.
+    pub(super) fn apply(self, hosted: &Hosted) -> Result<bool, OriginError> {
         let Self { key, now, what } = self;
         hosted.keep_public(key, None, now.moment);
-        if !what.remove(&hosted.hot, key, now.moment) {
-            return false;
+        let is_done = what.remove(&hosted.hot, key, now.moment)?;
+        if is_done {
+            forget(hosted, now, key);
         }
-        forget(hosted, now, key);
-        true
+        Ok(is_done)
     }
 }
 
@@ -275,8 +278,8 @@ mod tests {
                     assert!(Decided { key: &key, now, what }.apply(hosted).await.unwrap().is_some());
                 }
                 Step::Remove { key } => {
-                    let (key, what) = (Key::parse(key).unwrap(), Deletion { begun: hot.stamp() });
-                    assert!(Decided { key: &key, now, what }.apply(hosted));
+                    let (key, what) = (Key::parse(key).unwrap(), Deletion::of_anything(hot.stamp()));
+                    assert!(Decided { key: &key, now, what }.apply(hosted).unwrap());
                 }
                 Step::Look => {}
             }

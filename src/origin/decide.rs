@@ -1,6 +1,6 @@
 //! Whether a change comes into force: the second of the three steps of a write or removal.
 //!
-//! One node decides by itself: the conditions of a write are judged against the version that is live, and of two changes of a name the
+//! One node decides by itself: the conditions of a change are judged against the version that is live, and of two changes of a name the
 //! one whose request began later is in force, whichever ends last. Both hold for good only in the step that makes the change, under the
 //! lock of the hot store. So a write is judged twice: before a stream is told of it, and in that step.
 
@@ -23,10 +23,15 @@ pub(super) struct Candidate {
     pub(super) below: Option<Meta>,
 }
 
-/// The removal that a request asks for which began then.
-#[derive(Clone, Copy, Debug)]
+/// The removal that a request asks for.
+#[derive(Debug)]
 pub(super) struct Deletion {
+    /// When the request began.
     pub(super) begun: Stamp,
+    /// On what condition it removes.
+    pub(super) conditions: KeptConditions,
+    /// As of a [`Candidate`].
+    pub(super) below: Option<Meta>,
 }
 
 /// Whether the conditions of a write hold for the version in memory, or else for the one below it.
@@ -60,9 +65,22 @@ impl Candidate {
 }
 
 impl Deletion {
+    /// A removal that is made whatever is there.
+    pub(super) fn of_anything(begun: Stamp) -> Self {
+        Self { begun, conditions: KeptConditions::default(), below: None }
+    }
+
     /// Decides, and removes the object in the same step. `false`, and nothing has changed, when something that was begun later is in
     /// force.
-    pub(super) fn remove(self, hot: &HotNamespace, key: &Key, now: Moment) -> bool {
-        hot.remove(key, self.begun, now) != store::Removal::Superseded
+    ///
+    /// # Errors
+    /// [`OriginError::Precondition`].
+    pub(super) fn remove(self, hot: &HotNamespace, key: &Key, now: Moment) -> Result<bool, OriginError> {
+        let Self { begun, conditions, below } = self;
+        match hot.remove(key, begun, now, |current| are_met(&conditions, current, below.as_ref())) {
+            store::Removal::Disallowed => Err(OriginError::Precondition),
+            store::Removal::Superseded => Ok(false),
+            store::Removal::Removed | store::Removal::Absent => Ok(true),
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::live::RenditionTimeline;
 use super::namespace::Hosted;
 use super::{Origin, OriginError, shared};
 use crate::auth::grant::{Action, Grant};
+use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::store::{Entry, KeptBelow, NamePage};
 
@@ -145,7 +146,7 @@ impl Origin {
             return Err(OriginError::Forbidden);
         }
         if let Some(shared) = hosted.durable_tier.shared() {
-            return shared::remove(&hosted, shared, &object.key, self.stamp()).await.map(|_| ());
+            return shared::remove(&hosted, shared, &object.key, self.stamp(), &KeptConditions::default()).await.map(|_| ());
         }
         self.take_away(&hosted, &object.key);
         hosted.durable_tier.settled(&object.key, false).await?;
@@ -181,7 +182,7 @@ impl Origin {
         for key in &keys {
             match hosted.durable_tier.shared() {
                 Some(shared) => {
-                    shared::remove(&hosted, shared, key, self.stamp()).await?;
+                    shared::remove(&hosted, shared, key, self.stamp(), &KeptConditions::default()).await?;
                 }
                 None => hosted.durable_tier.settled(key, false).await?,
             }
@@ -207,8 +208,8 @@ impl Origin {
 
     fn take_away(&self, hosted: &Hosted, key: &Key) {
         let begun = self.stamp();
-        // What is begun later than this stays.
-        Decided { key, now: hosted.hot.clock().both(), what: Deletion { begun } }.apply(hosted);
+        // What is begun later than this stays; and there is no condition that could fail.
+        let _ = Decided { key, now: hosted.hot.clock().both(), what: Deletion::of_anything(begun) }.apply(hosted);
     }
 
     fn seen(&self, grant: &Grant, namespace: &Namespace) -> Result<Arc<Hosted>, OriginError> {

@@ -354,7 +354,7 @@ mod tests {
         let hosted = origin.inner.namespaces.load().get(&name).cloned().unwrap();
         hosted.take_back(&object.key);
         assert_eq!(rendition().last_sequence, Some(4));
-        origin.namespace(&name).remove(&grant, &object, origin.stamp()).await.unwrap();
+        origin.namespace(&name).remove(&grant, &object, origin.stamp(), KeptConditions::default()).await.unwrap();
         hosted.take_back(&object.key);
         assert!(origin.streams().is_empty());
     }

@@ -2,8 +2,10 @@
 
 use super::apply::Decided;
 use super::decide::Deletion;
+use super::read::known_in_tier;
 use super::{NamespaceHandle, OriginError, shared};
 use crate::auth::grant::{Action, Grant};
+use crate::model::conditions::KeptConditions;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
 use crate::model::stamp::Stamp;
@@ -20,26 +22,35 @@ pub enum RemovalOutcome {
 }
 
 impl NamespaceHandle {
-    /// Removes an object. It is no error when there is none: encoders delete what has expired long ago, and some delete twice.
+    /// Removes an object. It is no error when there is none, unless the conditions ask for it: encoders delete what has expired long ago,
+    /// and some delete twice.
     /// An upload of the same name that is in flight and was begun later is not touched: it can be read from now on, if it can be at
     /// all before it is whole, and is the object when it ends. One that was begun before changes nothing any more. Nor does the removal,
-    /// when something that was begun after it is in force, or when the namespace [keeps it](super::policy::Deletes).
+    /// when something that was begun after it is in force, or when the namespace [keeps it](super::policy::Deletes). Conditions are judged
+    /// first, in the step that removes.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`], [`OriginError::NotDurable`] or
-    /// [`OriginError::Unshared`].
-    pub async fn remove(&self, grant: &Grant, object: &ObjectId, begun: Stamp) -> Result<RemovalOutcome, OriginError> {
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`], [`OriginError::Precondition`],
+    /// [`OriginError::NotDurable`] or [`OriginError::Unshared`].
+    pub async fn remove(
+        &self,
+        grant: &Grant,
+        object: &ObjectId,
+        begun: Stamp,
+        conditions: KeptConditions,
+    ) -> Result<RemovalOutcome, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         hosted.take_write_rate(0)?;
         if !hosted.policy.deletes.takes(Kind::of(&object.key, &[])) {
             return Ok(RemovalOutcome::Ignored);
         }
         if let Some(shared) = hosted.durable_tier.shared() {
-            let is_done = shared::remove(hosted, shared, &object.key, begun).await?;
+            let is_done = shared::remove(hosted, shared, &object.key, begun, &conditions).await?;
             return Ok(if is_done { RemovalOutcome::Done } else { RemovalOutcome::Superseded });
         }
-        let deletion = Decided { key: &object.key, now: hosted.hot.clock().both(), what: Deletion { begun } };
-        if !deletion.apply(hosted) {
+        let below = if conditions.are_there() { known_in_tier(hosted, &object.key).await? } else { None };
+        let deletion = Deletion { begun, conditions, below };
+        if !(Decided { key: &object.key, now: hosted.hot.clock().both(), what: deletion }.apply(hosted)?) {
             return Ok(RemovalOutcome::Superseded);
         }
         hosted.durable_tier.settled(&object.key, false).await?;

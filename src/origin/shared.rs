@@ -152,20 +152,31 @@ fn described(hosted: &Hosted, key: &Key, put: &Put) -> DescribedShared {
 /// Has a removal decided, and applied here. `false`, and nothing has changed, when something that was begun later, on this node, is in force.
 ///
 /// # Errors
-/// [`OriginError::Unshared`]: it may or may not have happened.
-pub(super) async fn remove(hosted: &Hosted, shared: &SharedNamespace, key: &Key, begun: Stamp) -> Result<bool, OriginError> {
+/// [`OriginError::Precondition`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may or may not have happened.
+pub(super) async fn remove(
+    hosted: &Hosted,
+    shared: &SharedNamespace,
+    key: &Key,
+    begun: Stamp,
+    conditions: &KeptConditions,
+) -> Result<bool, OriginError> {
     let _turn = hosted.live.turn(key).await;
-    if hosted.hot.has_later(key, begun) {
-        return Ok(false);
-    }
     let store = &shared.store;
-    match store.commit((&hosted.name, key), store.upload(), ExpectedShared::Anything, None).await? {
-        SharedOutcome::NoRoom => Err(OriginError::Busy),
-        SharedOutcome::Done | SharedOutcome::Unexpected => {
-            hosted.hot.pass(key, begun, hosted.hot.clock().now());
-            Ok(true)
+    for _ in 0..TRIES {
+        let expected = expected(hosted, shared, key, conditions).await?;
+        if hosted.hot.has_later(key, begun) {
+            return Ok(false);
+        }
+        match store.commit((&hosted.name, key), store.upload(), expected, None).await? {
+            SharedOutcome::NoRoom => return Err(OriginError::Busy),
+            SharedOutcome::Unexpected if conditions.are_there() => {}
+            SharedOutcome::Done | SharedOutcome::Unexpected => {
+                hosted.hot.pass(key, begun, hosted.hot.clock().now());
+                return Ok(true);
+            }
         }
     }
+    Err(OriginError::Busy)
 }
 
 impl Hosted {

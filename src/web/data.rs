@@ -139,7 +139,7 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
         }
         ("DELETE", Resource::Object(target)) => {
             let record = &exchange.context.record;
-            let response = Box::pin(delete::delete(&namespace, &grant, target, begun(), record)).await?;
+            let response = Box::pin(delete::delete(&namespace, &grant, &parts.headers, target, begun(), record)).await?;
             exchange.accepted(&target.object);
             response
         }

@@ -83,7 +83,14 @@ fn what_leaves_memory_is_served_until_its_ttl() {
     assert_eq!(origin.get("short.ts").status, 404);
     let path = origin.data_dir().join("objects/live-origin/short.ts");
     eventually(Duration::from_secs(5), || (!path.exists()).then_some(())).expect("its file goes");
-    // And what is deleted is gone.
+    // And what is deleted is gone; not before the version that is meant.
+    let below = Request::new("DELETE", origin.path("live/2.ts")).bearer(&origin.encoder);
+    assert_eq!(below.header("If-Match", "\"other\"").send(origin.address).status, 412);
+    let tag =
+        Request::new("HEAD", origin.path("live/2.ts")).bearer(&origin.player).send(origin.address).header("etag").to_owned();
+    let below = Request::new("DELETE", origin.path("live/2.ts")).bearer(&origin.encoder);
+    assert_eq!(below.header("If-Match", &tag).send(origin.address).status, 204, "it is there, though not in memory");
+    assert_eq!(origin.get("live/2.ts").status, 404);
     assert_eq!(Request::new("DELETE", origin.path("live/1.ts")).bearer(&origin.encoder).send(origin.address).status, 204);
     assert_eq!(origin.get("live/1.ts").status, 404);
 }

@@ -369,7 +369,7 @@ impl World {
                     false if was_there => Removal::Removed,
                     false => Removal::Absent,
                 };
-                assert_eq!(self.hot.remove(&key, begun, self.clock.now()), expected);
+                assert_eq!(self.hot.remove(&key, begun, self.clock.now(), |_| true), expected);
                 if expected != Removal::Superseded {
                     self.model.remove(key.as_str());
                     self.latest.insert(key.as_str().to_owned(), begun);
@@ -588,7 +588,7 @@ fn many_at_once_keep_the_account() {
                 assert!(read.iter().all(|byte| *byte == read[0]), "a mixed body");
             }
             if n % 50 == 0 {
-                hot.remove(&key(u8::try_from(n % 200).unwrap()), hot.stamp(), clock.now());
+                hot.remove(&key(u8::try_from(n % 200).unwrap()), hot.stamp(), clock.now(), |_| true);
                 hot.validate();
             }
         }

@@ -114,6 +114,31 @@ fn conditions_guard_a_write() {
 }
 
 #[test]
+fn conditions_guard_a_removal() {
+    let origin = Origin::start();
+    let delete = |name: &str, value: &str| {
+        Request::new("DELETE", origin.path("a.ts")).bearer(&origin.encoder).header(name, value).send(origin.address)
+    };
+    assert_eq!(delete("If-Match", "*").status, 412, "nothing to remove");
+    origin.store("a.ts", "first");
+    let first = origin.get("a.ts");
+    let tag = first.header("etag").to_owned();
+    let refused = delete("If-Match", "\"other\"");
+    assert_eq!((refused.status, &*refused.problem()), (412, "precondition-failed"));
+    assert_eq!(delete("If-Match", &format!("W/{tag}")).status, 412, "compared strongly");
+    assert_eq!(delete("If-None-Match", &tag).status, 412);
+    assert_eq!(delete("If-Unmodified-Since", "Sun, 09 Sep 2001 01:46:40 GMT").status, 412);
+    origin.store("a.ts", "second");
+    assert_eq!(delete("If-Match", &tag).status, 412, "it was replaced meanwhile");
+    assert_eq!(origin.get("a.ts").text(), "second");
+    assert_eq!(delete("If-Match", origin.get("a.ts").header("etag")).status, 204);
+    assert_eq!(origin.get("a.ts").status, 404);
+    origin.store("a.ts", "third");
+    assert_eq!(delete("If-Unmodified-Since", "Sun, 09 Sep 2100 01:46:40 GMT").status, 204);
+    assert_eq!(origin.get("a.ts").status, 404);
+}
+
+#[test]
 fn of_two_that_create_one_wins() {
     let origin = Origin::start();
     let create = |seed: u64| {

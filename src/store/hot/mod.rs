@@ -18,6 +18,7 @@ mod map;
 pub(super) mod order;
 mod reload;
 mod reserved;
+mod usage;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 use self::entry::Entry;
 use self::ledger::{Ledger, Victim};
 use self::map::EntryMap;
+pub use self::usage::Usage;
 use super::growing::GrowingReader;
 use super::in_flight::Share;
 use super::pinned::{Keeper, Pinned};
@@ -75,21 +77,6 @@ pub(super) trait Follower: std::fmt::Debug + Send + Sync {
     fn keeps(&self, entry: &Entry) -> bool;
 }
 
-/// What a namespace holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// The hot capacity, in bytes.
-    pub capacity: u64,
-    /// Bytes of whole objects: bodies, keys and overhead.
-    pub stored: u64,
-    /// Bytes of uploads in flight.
-    pub in_flight: u64,
-    /// Bytes of bodies that are no object any more, which readers hold.
-    pub pinned: u64,
-    /// Objects, expired ones that were not swept yet included.
-    pub objects: usize,
-}
-
 /// What a removal did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -99,6 +86,8 @@ pub enum Removal {
     Absent,
     /// Nothing: a version or removal that was begun later is in force.
     Superseded,
+    /// Nothing: it is not allowed of what is there.
+    Disallowed,
 }
 
 /// What a commit did.
@@ -266,11 +255,15 @@ impl HotNamespace {
         current.is_some_and(|current| current.begun > begun) || ledger.order.latest(key).is_some_and(|latest| latest > begun)
     }
 
-    /// Removes an object at `now`, for a request that began then. Nothing is changed when a version or removal that was begun later is in
-    /// force.
-    pub fn remove(&self, key: &Key, begun: Stamp, now: Moment) -> Removal {
+    /// Removes an object at `now`, for a request that began then, if that is allowed of what is there: judged under the ledger's lock.
+    /// Nothing is changed when a version or removal that was begun later is in force.
+    pub fn remove(&self, key: &Key, begun: Stamp, now: Moment, allow: impl FnOnce(Option<&Meta>) -> bool) -> Removal {
         let mut ledger = self.ledger.lock();
-        if Self::is_older(&ledger, self.map.get(key.as_str()).as_deref(), key, begun) {
+        let current = self.map.get(key.as_str());
+        if !allow(current.as_deref().map(|there| &there.meta).filter(|meta| meta.is_live(now))) {
+            return Removal::Disallowed;
+        }
+        if Self::is_older(&ledger, current.as_deref(), key, begun) {
             return Removal::Superseded;
         }
         let removed = self.map.remove(key.as_str());
@@ -318,34 +311,6 @@ impl HotNamespace {
         };
         self.account(victims);
         more
-    }
-
-    /// Changes the hot capacity; a smaller one evicts at once.
-    pub fn set_capacity(&self, capacity: u64) {
-        let mut victims = Vec::new();
-        {
-            let mut ledger = self.ledger.lock();
-            self.pinned.set_capacity(capacity);
-            ledger.pinned = self.pinned.counted();
-            ledger.capacity = capacity;
-            self.metrics.capacity_bytes.set(capacity);
-            ledger.make_room(self.clock.now(), None, &mut victims);
-            self.take_out(&mut ledger, &victims);
-        }
-        self.account(victims);
-    }
-
-    /// What the namespace holds now.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        let ledger = self.ledger.lock();
-        Usage {
-            capacity: ledger.capacity,
-            stored: ledger.stored,
-            in_flight: ledger.in_flight,
-            pinned: self.pinned.bytes(),
-            objects: ledger.objects(),
-        }
     }
 
     /// Lends a body to those who will read it: see [`Pinned`].

@@ -75,6 +75,11 @@ fn conditions_are_judged_by_what_is_there_for_all() {
     assert_eq!(if_match(b, &tag, "next"), 204);
     assert_eq!(if_match(a, &tag, "late"), 412);
     assert_eq!(a.get("c/one").text(), "next");
+    let delete = |node: &Origin, tag: &str| request(node, "DELETE", "c/one").header("If-Match", tag).send(node.address).status;
+    assert_eq!(delete(a, &tag), 412);
+    assert_eq!(b.get("c/one").text(), "next");
+    assert_eq!(delete(a, b.get("c/one").header("etag")), 204);
+    assert_eq!((b.get("c/one").status, delete(b, "*")), (404, 412));
     // Of many at once on both nodes one is the first.
     let winners: usize = std::thread::scope(|scope| {
         let writers = [a, b, a, b, a, b].into_iter().enumerate().map(|(number, node)| {

@@ -276,7 +276,7 @@ async fn what_was_given_up_and_is_in_memory_still_is_written_when_there_is_time_
         // The same name again, larger; and one that was removed since, and must not come back.
         world.put(&old, &bytes(7, 6000), Kind::Segment, 3600);
         let (removed, newer) = (key("live/10.ts"), key("live/11.ts"));
-        world.hot.remove(&removed, world.hot.stamp(), world.clock.now());
+        world.hot.remove(&removed, world.hot.stamp(), world.clock.now(), |_| true);
         (100..150).for_each(|n| drop(world.segment(n, 4000)));
         world.put(&newer, b"newer", Kind::Segment, 3600);
         assert!(world.metric("durable_writes_total outcome=\"given_up\"") > 100.0);
@@ -374,7 +374,7 @@ async fn what_is_removed_is_gone_at_once_and_below_soon() {
     let (tier, wanted) = (world.tier.clone(), name.clone());
     let read = tokio::spawn(async move { tier.read(&wanted, |_| Want::Whole).await });
     world.until("it is being read", |world| world.cold.gets.load(Ordering::SeqCst) == 1).await;
-    world.hot.remove(&name, world.hot.stamp(), world.clock.now());
+    world.hot.remove(&name, world.hot.stamp(), world.clock.now(), |_| true);
     assert_eq!(world.read(&name).await, Ok(None));
     world.cold.set_fault(Fault::None);
     read.await.unwrap().unwrap();
@@ -415,7 +415,7 @@ async fn a_restart_knows_everything_whether_or_not_the_stop_was_in_order() {
         let playlist = key("live/p.m3u8");
         world.put(&playlist, b"list", Kind::Playlist, 3600);
         let keys: Vec<Key> = (0..40).map(|n| world.segment(n, 1000)).collect();
-        world.hot.remove(&keys[7], world.hot.stamp(), world.clock.now());
+        world.hot.remove(&keys[7], world.hot.stamp(), world.clock.now(), |_| true);
         let world = world.restart(in_order).await;
         assert!(!in_order || world.hot.peek(&playlist).is_some(), "playlists are in memory before the first reader");
         assert_eq!(world.read(&playlist).await.unwrap().unwrap(), "list");
@@ -453,7 +453,7 @@ async fn an_acknowledgement_waits_for_the_tier_where_that_is_asked_for() {
     world.cold.set_fault(Fault::None);
     assert_eq!(settled.await.unwrap(), Ok(()));
     assert_eq!(world.cold.held(&name).unwrap(), "late");
-    world.hot.remove(&name, world.hot.stamp(), world.clock.now());
+    world.hot.remove(&name, world.hot.stamp(), world.clock.now(), |_| true);
     world.tier.settled(&name, false).await.unwrap();
     assert!(world.cold.held(&name).is_none());
 }
@@ -495,7 +495,7 @@ async fn what_has_left_memory_is_not_overtaken_by_what_was_begun_before_it() {
     let (one, other) = (older(&kept), older(&removed));
     (0..10).for_each(|n| drop(world.segment(n, 4000)));
     world.until("all is written", |world| world.cold.len() == 10).await;
-    world.hot.remove(&removed, world.hot.stamp(), world.clock.now());
+    world.hot.remove(&removed, world.hot.stamp(), world.clock.now(), |_| true);
     assert!(world.hot.peek(&kept).is_none(), "it is below memory now");
     assert!(publish(one).is_none() && publish(other).is_none());
     // Nor by one whose head was read only now.
