@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -59,7 +60,44 @@ def install():
         done = subprocess.run([sys.executable, "-m", "venv", VENV]).returncode == 0 and subprocess.run(
             [VENV / "bin/python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", S3]).returncode == 0
         if not done:
-            say("the S3 server can't be installed: the run goes on without it")
+            say("the S3 server can't be installed")
+
+
+# Rivals by the names that '--without' takes, and what each is started by.
+RIVALS = {"varnish": "varnishd", "ats": "traffic_server", "redis": "redis-server", "iperf3": "iperf3"}
+
+
+def lacking(without):
+    """What a run needs and has not, each as one line that says what to do. A rival may be left out by name; what all figures are of, or
+    are held against, may not."""
+    found = [f"{path.relative_to(ROOT)} is not there: run it without --no-build, or build it ({how})" for path, how in (
+        (BINARY, "cargo build --profile dist"),
+        (LOAD, "cargo build --release --manifest-path benches/http/Cargo.toml --target-dir target/load")) if not path.exists()]
+    found += [f"{name} is not there: install it" for name in ("nginx", "openssl", "taskset") if not which(name)]
+    there = {name: which(program) for name, program in RIVALS.items()} | {"s3": WEED.exists()}
+    return found + [f"{name} is not there: run it without --no-build, or leave it out (--without {name})"
+                    for name, is_there in there.items() if not is_there and name not in without]
+
+
+def file_system(path):
+    """The kind of file system that a path lies on, as the kernel calls it: ext4, tmpfs."""
+    path, best, kind = Path(path).resolve(), -1, "?"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        mount = Path(fields.split()[4].replace("\\040", " "))
+        if path.is_relative_to(mount) and len(mount.parts) >= best:
+            best, kind = len(mount.parts), rest.split()[0]
+    return kind
+
+
+def is_disk(path):
+    """Whether what is written there goes to a disk."""
+    return file_system(path) not in ("tmpfs", "ramfs", "overlay", "?")
+
+
+def cpu_seconds(pids):
+    """User and system time of processes, all their threads together, those that have ended included: the kernel's own clock of each."""
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
 def build():
@@ -120,6 +158,12 @@ def versions():
     if WEED.exists():
         found["S3: SeaweedFS"] = first_line(WEED, "version")
     return {name: re.sub(r"\(varnish-(\S+).*", r"\1", text) for name, text in found.items()}
+
+
+def processor():
+    """What a table of figures belongs to: the processor, and how many cores of it."""
+    about = machine()
+    return f"{about['processor']}, {about['cores']} cores"
 
 
 def machine():

@@ -1,6 +1,7 @@
 """From the figures of a run to RESULTS.md and its plots."""
 
 import datetime
+import re
 
 from . import machine
 from .plots import bars, number_text
@@ -9,6 +10,7 @@ from .workloads import NAMES, added, middle, percentile
 OURS = "Springhead"
 PLAIN = {
     "a": "ms/GiB", "b": "us/request", "c": "ms/GiB", "c2": "ms/GiB", "d": "ms/GiB", "d2": "ms/GiB", "f": "us/request",
+    "l": "ms/GiB", "l2": "ms/GiB", "m": "ms/GiB", "m2": "ms/GiB",
 }
 WORDS = {"ms/GiB": "server CPU, ms per GiB", "us/request": "server CPU, us per request"}
 
@@ -21,8 +23,14 @@ def spread(values, digits=None):
 
 
 class Report:
-    def __init__(self, results):
-        self.rounds, self.notes = results.rounds, results.notes
+    def __init__(self, results, folder):
+        """`folder`: of the plots, as seen from the text."""
+        self.rounds, self.notes, self.wheres, self.abouts = results.rounds, results.notes, results.where, results.abouts
+        self.about, self.folder, self.on = results.about, folder, machine.processor()
+
+    def where(self, workload, name):
+        """In what a row's bytes lie, and what has moved them: figures of another processor are none of these."""
+        return f"{self.wheres.get(f'{workload} {name}', 'memory')}; {self.on}"
 
     def has(self, workload, *names):
         return all(name in self.rounds.get(workload, {}) for name in names)
@@ -51,10 +59,15 @@ class Report:
             found.append((label, f"at most {bar}", text or f"{value:.2f}", value <= bar))
 
         ratio("GET segment: CPU per GiB, over nginx", "a", "nginx", "ms/GiB", 0.50)
-        ratio("GET segment: CPU per GiB, over the bare socket writer", "a", "bare socket writer", "ms/GiB", 1.10)
+        ratio("GET segment: CPU per GiB, over the bare socket writer", "a", "bare socket writer", "ms/GiB", 1.08)
         ratio("GET playlist, key checked: CPU per request, over nginx", "b", "nginx", "us/request", 0.75)
         ratio("PUT segment, length known: CPU per GiB, over nginx", "c", "nginx", "ms/GiB", 0.25)
         ratio("PUT segment, chunked: CPU per GiB, over nginx", "c2", "nginx", "ms/GiB", 0.25)
+        ratio("PUT segment, length known, slow senders: CPU per GiB, over nginx", "l", "nginx", "ms/GiB", 0.25)
+        ratio("PUT segment, chunked, slow senders: CPU per GiB, over nginx", "l2", "nginx", "ms/GiB", 0.25)
+        ratio("PUT segment onto a disk, length known: CPU per GiB, over nginx on it", "m", "nginx", "ms/GiB", 0.35)
+        ratio("PUT segment onto a disk, chunked: CPU per GiB, over nginx on it", "m2", "nginx", "ms/GiB", 0.35)
+        ratio("304: CPU per request, over nginx", "f", "nginx", "us/request", 0.85)
         ratio("GET segment over TLS: CPU per GiB, over nginx", "d", "nginx", "ms/GiB", 0.85)
         for name in (OURS, f"{OURS} at nginx's rate"):
             if self.has("e", name, "nginx"):
@@ -93,26 +106,38 @@ class Report:
         for workload, name in NAMES.items():
             if workload not in self.rounds and workload not in self.notes:
                 continue
-            lines += ["", f"### ({workload[0]}) {name}", ""]
+            lines += ["", f"#### ({workload[0]}) {name}", "", *self.when(workload)]
             if workload in self.rounds:
                 part = {"e": self.live_mix, "g": self.many_objects, "h": self.expiry, "i": self.memory, "j": self.growing,
-                        "k": self.herd}.get(workload)
+                        "k": self.herd, "n": self.features}.get(workload)
                 lines += part() if part else self.plain(workload)
             for note in self.notes.get(workload, []):
                 lines += ["", f"Note: {note}."]
             if workload in PLAIN and self.rounds.get(workload):
-                lines += ["", f"![{name}](plots/{workload}.svg)"]
+                lines += ["", f"![{name}]({self.folder}/{workload}.svg)"]
         return lines
+
+    def missing(self):
+        """What this part has no figures of."""
+        missing = [letter for letter in dict.fromkeys(name[0] for name in NAMES) if not any(name[0] == letter for name in self.rounds)]
+        return [f"Not measured of this build: {', '.join(missing)}.", ""] if missing else []
+
+    def when(self, workload):
+        """Said of what another run than the last has measured."""
+        about = self.abouts.get(workload[0], self.about)
+        if about == self.about:
+            return []
+        return [f"Of another run, `{about['command']}`: {about['rounds']} rounds.", ""]
 
     def plain(self, workload):
         what = PLAIN[workload]
         found = self.rounds[workload]
         order = sorted(found, key=lambda name: middle(self.values(workload, name, what))[0] if self.values(workload, name, what) else 0)
-        lines = [f"| | Springhead's CPU over its | {WORDS[what]} | requests/s | GiB/s | p50, us | p99, us | p99.9, us | its core busy | the load's |",
-                 "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+        lines = [f"| | its bytes lie in; on | Springhead's CPU over its | {WORDS[what]} | requests/s | GiB/s | p50, us | p99, us | p99.9, us | its core busy | the load's |",
+                 "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
         for name in order:
             ratio = "1" if name == OURS else spread(self.ratios(workload, name, what), 2) if OURS in found else "-"
-            cells = [ratio, spread(self.values(workload, name, what))]
+            cells = [self.where(workload, name), ratio, spread(self.values(workload, name, what))]
             if self.values(workload, name, "latency"):
                 cells.append(spread(self.values(workload, name, "per second")))
                 cells.append(spread(self.values(workload, name, "GiB/s")))
@@ -126,24 +151,24 @@ class Report:
         return lines
 
     def live_mix(self):
-        lines = ["| | reads/s | its core busy | the load's | reads p50, ms | p99 | p99.9 | writes p50, ms | p99 | p99.9 |",
-                 "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+        lines = ["| | its bytes lie in; on | reads/s | its core busy | the load's | reads p50, ms | p99 | p99.9 | writes p50, ms | p99 | p99.9 |",
+                 "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
         for name in self.rounds["e"]:
             tails = [f"{self.tail('e', name, what, share) / 1e3:.2f}" for what in ("reads", "writes") for share in (0.5, 0.99, 0.999)]
             busy = " | ".join(f"{100 * middle(self.values('e', name, what))[0]:.0f} %" for what in ("core", "load core"))
-            lines.append(f"| {name} | {spread(self.values('e', name, 'per second'))} | {busy} | {' | '.join(tails)} |")
+            lines.append(f"| {name} | {self.where('e', name)} | {spread(self.values('e', name, 'per second'))} | {busy} | {' | '.join(tails)} |")
         reads, writes = (sum(count for name in (OURS,) for _, count in added(self.values("e", name, what))) for what in ("reads", "writes"))
         return [*lines, "", f"All rounds together: {reads:,} reads and {writes:,} writes of Springhead. Each rendition is a segment of",
                 "850 KiB and then a playlist of 2 KiB every 2 seconds, chunked; the segment that leaves the window is deleted. Readers",
                 "ask for a playlist and then for the newest segment, at times that do not wait for answers."]
 
     def many_objects(self):
-        lines = ["| CPU, us | 1,000 objects | 100,000 | 1,000,000 |", "| --- | --- | --- | --- |"]
+        lines = ["| CPU, us | its bytes lie in; on | 1,000 objects | 100,000 | 1,000,000 |", "| --- | --- | --- | --- | --- |"]
         kinds = dict.fromkeys(name.rsplit(" ", 1)[0] for name in self.rounds["g"])
         for kind in kinds:
             cells = [spread(self.values("g", f"{kind} {size}", "us/request")) if self.has("g", f"{kind} {size}") else "-"
                      for size in (1_000, 100_000, 1_000_000)]
-            lines.append(f"| {kind} | {' | '.join(cells)} |")
+            lines.append(f"| {kind} | {self.where('g', f'{kind} 1000')} | {' | '.join(cells)} |")
         return [*lines, "", "store: in process, without HTTP, by `cargo bench --bench store` (the median's time).",
                 "The rest is the server's CPU time per request over HTTP."]
 
@@ -151,11 +176,11 @@ class Report:
         rows = [f"| {label} | " + " | ".join(f"{self.tail('h', OURS, what, share):,.0f}" for share in (0.5, 0.99, 0.999)) + " |"
                 for label, what in (("quiet", "quiet"), ("while they expire", "during"))]
         count = self.values("h", OURS, "objects")[0]
-        return ["| reads, us | p50 | p99 | p99.9 |", "| --- | --- | --- | --- |", *rows, "",
+        return [f"In memory; on {self.on}.", "", "| reads, us | p50 | p99 | p99.9 |", "| --- | --- | --- | --- |", *rows, "",
                 f"{count:,} objects, 10,000 reads of a playlist a second."]
 
     def memory(self):
-        lines = ["| | Springhead | nginx |", "| --- | --- | --- |"]
+        lines = [f"In memory; on {self.on}.", "", "| | Springhead | nginx |", "| --- | --- | --- |"]
         for label, what, show in (("resident over payload, stored", "stored", "{:.3f}"),
                                   ("resident over payload, turned over ten times", "turned over", "{:.3f}"),
                                   ("bytes per idle connection", "per connection", "{:,.0f}")):
@@ -169,18 +194,26 @@ class Report:
     def growing(self):
         tails = " | ".join(f"{self.tail('j', OURS, 'delay', share) / 1e3:.2f}" for share in (0.5, 0.99, 0.999))
         last = spread([1e3 * value for value in self.values("j", OURS, "last")])
-        return ["| from the writer's socket to a reader's, ms: p50 | p99 | p99.9 | last reader done after the writer, ms | CPU, ms per GiB |",
+        return [f"In memory; on {self.on}.", "", "| from the writer's socket to a reader's, ms: p50 | p99 | p99.9 | last reader done after the writer, ms | CPU, ms per GiB |",
                 "| --- | --- | --- | --- | --- |", f"| {tails} | {last} | {spread(self.values('j', OURS, 'ms/GiB'))} |", "",
                 "60 pieces in 2 seconds."]
 
     def herd(self):
-        lines = ["| the segment is | first byte p50, ms | p99 | whole p50, ms | p99 | server CPU, ms |",
-                 "| --- | --- | --- | --- | --- | --- |"]
+        lines = ["| the segment is | it lies in; on | first byte p50, ms | p99 | whole p50, ms | p99 | server CPU, ms |",
+                 "| --- | --- | --- | --- | --- | --- | --- |"]
         for name in self.rounds["k"]:
-            cells = [f"{self.tail('k', name, what, share) / 1e3:.1f}" for what in ("first_byte", "latency") for share in (0.5, 0.99)]
+            cells = [self.where("k", name)] + [f"{self.tail('k', name, what, share) / 1e3:.1f}" for what in ("first_byte", "latency") for share in (0.5, 0.99)]
             cpu = spread([1e3 * value for value in self.values("k", name, "server_cpu")])
             lines.append(f"| {name} | {' | '.join(cells)} | {cpu} |")
         return lines
+
+    def features(self):
+        lines = [f"In memory; on {self.on}.", "", "| CPU, us a request | with | without | with over without |", "| --- | --- | --- | --- |"]
+        for name in self.rounds["n"]:
+            pairs = list(zip(self.values("n", name, "with"), self.values("n", name, "without")))
+            ratio = spread([mine / plain for mine, plain in pairs], 2)
+            lines.append(f"| {name} | {' | '.join(spread([pair[at] for pair in pairs]) for at in (0, 1))} | {ratio} |")
+        return [*lines, "", "Two servers of one build, asked the same in turn. What the engine takes is not counted: it is on the other core."]
 
     def plots(self):
         """File name and text of each."""
@@ -202,36 +235,60 @@ class Report:
             yield "g", bars(f"(g) {NAMES['g']}", WORDS["us/request"] + ": less is better", sorted(rows))
 
 
-def write(results, out, command, rounds, minutes):
-    report = Report(results)
-    about = machine.machine()
-    plots = out / "plots"
-    plots.mkdir(exist_ok=True)
+def slug(text):
+    """A name for a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def write(results, out):
+    """Writes the part of this processor: into a file that has other processors' parts, in place of the one that was there."""
+    on = machine.processor()
+    folder = f"plots/{slug(on)}"
+    report = Report(results, folder)
+    plots = out / folder
+    plots.mkdir(parents=True, exist_ok=True)
     for old in plots.glob("*.svg"):
         old.unlink()
     for name, text in report.plots():
         (plots / f"{name}.svg").write_text(text)
+    about = results.about
     lines = [
-        "# Results",
+        f"## {on}",
         "",
-        f"Written by `{command}` on {datetime.date.today()}: {rounds} rounds, {minutes:.0f} minutes. Medians over the rounds, with the",
-        "smallest and the largest. Ratios are taken round by round, since both were asked within the same minute. How it is done, and",
-        "what the figures do not say: [README.md](README.md).",
+        f"Written by `{about['command']}` on {datetime.date.today()}: {about['rounds']} rounds, {about['minutes']:.0f} minutes.",
         "",
-        "## Bars",
+        "### Bars",
         "",
         *report.bar_table(),
         "",
-        "## Workloads",
+        *report.missing(),
+        "### Workloads",
         *report.sections(),
         "",
-        "## Where and with what",
+        "### Where and with what",
         "",
         "| | |",
         "| --- | --- |",
-        *[f"| {name} | {text} |" for name, text in {**about, **machine.versions()}.items()],
-        "",
+        *[f"| {name} | {text} |" for name, text in {**machine.machine(), **machine.versions()}.items()],
     ]
-    text = "\n".join(lines)
-    (out / "RESULTS.md").write_text(text)
-    return text
+    path = out / "RESULTS.md"
+    path.write_text(with_part(path.read_text() if path.exists() else "", on, "\n".join(lines)))
+    return "\n".join(lines)
+
+
+HEAD = """# Results
+
+Written by `benches/compare`, a part for each processor: figures of one say nothing of another. Medians over the rounds, with the smallest and
+the largest. Ratios are taken round by round, since both were asked within the same minute. Each row says where its bytes lie and on which
+processor it was taken. How it is done, and what the figures do not say: [README.md](README.md).
+"""
+
+
+def with_part(text, name, part):
+    """The text with this part between its marks, in place of what was there; behind all others when there was none."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    whole = f"{begin}\n\n{part}\n\n{end}\n"
+    if begin in text:
+        before, rest = text.split(begin)
+        return before + whole + rest.split(f"{end}\n")[1]
+    return f"{text or HEAD}\n{whole}"

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .machine import BINARY, LOAD, ROOT, SERVER_CORE, WEED, free_port, tree, which
+from .machine import BINARY, LOAD, ROOT, SERVER_CORE, WEED, file_system, free_port, tree, which
 
 GET, PUT, TLS_GET, TLS_PUT = "get", "put", "tls get", "tls put"
 
@@ -19,6 +19,8 @@ class Server:
     """A process tree that listens. `name` is what it is called in the results."""
     name, does = "", ()
     base, read, write, is_redis, tls_port = "/", {}, {}, False, None
+    # Where the bytes lie that it serves or takes.
+    bytes_in = "memory"
 
     def launch(self, command, folder, environment=None):
         self.folder = folder
@@ -40,7 +42,8 @@ class Server:
             except (OSError, http.client.HTTPException):
                 pass
             time.sleep(0.05)
-        raise RuntimeError(f"{self.name} does not come up:\n{self.log.read_text()[-2000:]}")
+        said = " ".join(self.log.read_text().split())[-400:]
+        raise RuntimeError(f"{self.name} does not come up: {said}")
 
     @property
     def pids(self):
@@ -86,22 +89,23 @@ class Springhead(Server):
     durable tier, which is off unless asked for: the rivals keep nothing either."""
     name, does, base = "Springhead", (GET, PUT, TLS_GET, TLS_PUT), "/cache/live-origin/"
 
-    def __init__(self, folder, capacity="1GiB", certificate=None, durable=False, binary=BINARY):
+    def __init__(self, folder, capacity="1GiB", certificate=None, durable=False, binary=BINARY, settings="", of_namespace=""):
+        """`settings` and `of_namespace`: more lines for its file, before all tables and in the namespace's."""
         folder.mkdir()
-        settings = ""
+        settings = settings and f"{settings}\n"
         if certificate:
             settings += f'[tls]\nlisten = ["127.0.0.1:0"]\ncertificate = "{certificate}"\nkey = "{certificate}"\n'
-        settings += f'[namespaces.live-origin]\nhot_capacity = "{capacity}"\n'
+        settings += f'[namespaces.live-origin]\nhot_capacity = "{capacity}"\n{of_namespace}\n'
         # What is kept on disk is kept on a disk, not in the memory that the rest of a run lives in.
         data = folder / "data"
         if has_durable_tier(binary):
             if durable:
                 self.name = "Springhead, durable"
-                data = ROOT / "target/compare/durable" / folder.name
-                shutil.rmtree(data, ignore_errors=True)
-                data.mkdir(parents=True)
+                data = on_disk(folder.name)
+                self.bytes_in = f"memory and {file_system(data)}"
             else:
-                settings += 'durable = "off"\n'
+                # A table of the namespace's own may have begun since.
+                settings = settings.replace("[namespaces.live-origin]\n", '[namespaces.live-origin]\ndurable = "off"\n')
         (folder / "springhead.toml").write_text(settings)
         self.data = data
         self.launch([binary, "serve", "--config", folder / "springhead.toml", "--data-dir", data, "--listen", "127.0.0.1:0",
@@ -128,20 +132,42 @@ class Springhead(Server):
         found = re.search(pattern + r" ([\d.e+]+)$", text, re.M)
         return float(found[1]) if found else None
 
+    def flushed(self):
+        """Waits until nothing is left to be written to the tier below; says how many writes were given up, because too much waited."""
+        name = r'springhead_durable_{}\{{[^}}]*{}\}}'
+        end = time.monotonic() + 60
+        while self.metric(name.format("waiting_changes", "")) and time.monotonic() < end:
+            time.sleep(0.02)
+        return int(self.metric(name.format("writes_total", 'outcome="given_up"')) or 0)
+
     def stop(self):
         super().stop()
-        if self.data.parts[-2:-1] == ("durable",):
-            shutil.rmtree(self.data, ignore_errors=True)
+        from_disk(self.data)
+
+
+def from_disk(folder):
+    """Removes what `on_disk` has made."""
+    if folder.parts[-2:-1] == ("durable",):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def on_disk(name):
+    """An empty folder on a disk, and not in the memory that the rest of a run lives in."""
+    folder = ROOT / "target/compare/durable" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 class Nginx(Server):
-    """dav and sendfile on tmpfs, one worker. It checks no key. `live`: without the cache of open files, which would show old
+    """dav and sendfile, one worker. It checks no key. `live`: without the cache of open files, which would show old
     playlists for as long as it holds them."""
     name, does = "nginx", (GET, PUT, TLS_GET, TLS_PUT)
 
     def __init__(self, folder, certificate=None, live=False):
         for name in ("root", "temp"):
             (folder / name).mkdir(parents=True)
+        self.bytes_in = file_system(folder)
         self.port = free_port()
         user = "user root;" if os.getuid() == 0 else ""
         cache = "" if live else "open_file_cache max=1000 inactive=60s;"
@@ -165,6 +191,10 @@ class Nginx(Server):
             }}""")
         self.launch([which("nginx"), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"], folder)
         self.until(lambda: self.ask("GET", "/none").status == 404)
+
+    def stop(self):
+        super().stop()
+        from_disk(self.folder)
 
 
 class Varnish(Server):
@@ -230,6 +260,7 @@ class S3(Server):
 
     def __init__(self, folder):
         folder.mkdir()
+        self.bytes_in = file_system(folder)
         ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "s3.port")}
         ports |= {f"{name}.grpc": free_port() for name in ports}
         self.port = ports["s3.port"]

@@ -1,4 +1,4 @@
-"""The workloads (a) to (k): what is asked of whom, and what is taken down of it.
+"""The workloads (a) to (n): what is asked of whom, and what is taken down of it.
 
 Each measurement is one dict; `Results` keeps them by workload and server, one per round.
 """
@@ -10,8 +10,8 @@ import statistics
 import subprocess
 import time
 
-from . import servers
-from .machine import LOAD, LOAD_CORE, ROOT, free_port, resident, say
+from . import features, servers
+from .machine import LOAD, LOAD_CORE, ROOT, cpu_seconds, file_system, free_port, processor, resident, say
 from .servers import GET, PUT, TLS_GET, TLS_PUT
 
 PLAYLIST, SEGMENT = 2048, 850 * 1024
@@ -30,20 +30,72 @@ NAMES = {
     "i": "memory",
     "j": "one growing object, 1,000 readers",
     "k": "herd: 1,000 connections ask at once for an evicted segment",
+    "l": "PUT 850 KiB segment, 8 writers slower than the server, length known",
+    "l2": "PUT 850 KiB segment, 8 writers slower than the server, chunked",
+    "m": "PUT 850 KiB segment onto a disk, length known",
+    "m2": "PUT 850 KiB segment onto a disk, chunked",
+    "n": "what can be switched on, each over without",
 }
+# Who is asked in which workload, beside Springhead and what a workload can't be without: rivals by the names that '--without' takes.
+ASKED = {"a": "varnish ats s3 redis iperf3", "b": "varnish ats s3 redis", "c": "s3 redis", "d": "ats", "f": "varnish ats s3",
+         "l": "s3 redis"}
+# A sender slower than the server: so many bytes each millisecond, as they come from an encoder over a network.
+SLICE = 8 << 10
 
 
 class Results:
     def __init__(self):
-        self.rounds, self.notes = {}, {}
+        self.rounds, self.notes, self.faults, self.where, self.about, self.abouts = {}, {}, [], {}, {}, {}
 
-    def add(self, workload, server, found):
+    def add(self, workload, server, found, where="memory"):
+        """`where`: in what its bytes lie."""
         self.rounds.setdefault(workload, {}).setdefault(server, []).append(found)
+        self.where[f"{workload} {server}"] = where
 
-    def note(self, workload, text):
+    def note(self, workload, text, is_fault=True):
+        """Says something beside the figures. A fault is what makes them less than was asked for."""
         if text not in self.notes.setdefault(workload, []):
             self.notes[workload].append(text)
             say(f"  ({workload}) {text}")
+            if is_fault:
+                self.faults.append(f"({workload}) {text}")
+
+    def to_json(self):
+        abouts = {letter: self.about for letter in {workload[0] for workload in self.rounds}} | self.abouts
+        return {"rounds": self.rounds, "notes": self.notes, "where": self.where, "about": self.about, "abouts": abouts}
+
+    @classmethod
+    def of(cls, found):
+        made = cls()
+        made.rounds, made.notes, made.where = found["rounds"], found["notes"], found["where"]
+        made.about, made.abouts = found["about"], found["abouts"]
+        return made
+
+    def with_newer(self, newer):
+        """These, and in place of what both have measured the newer one's."""
+        letters = {workload[0] for workload in newer.rounds}
+        for mine, its in ((self.rounds, newer.rounds), (self.notes, newer.notes), (self.where, newer.where)):
+            for name in [name for name in mine if name[0] in letters]:
+                del mine[name]
+            mine.update(its)
+        self.abouts.update({letter: newer.about for letter in letters})
+        self.about = newer.about
+        return self
+
+
+def not_measured(results, letters, without):
+    """What was asked for and is not there, each as one line."""
+    rivals = {"varnish": servers.Varnish.name, "ats": servers.TrafficServer.name, "s3": servers.S3.name, "redis": servers.Redis.name,
+              "iperf3": "iperf3"}
+    found = []
+    for letter in letters:
+        asked = ["Springhead", *(rivals[name] for name in ASKED.get(letter, "").split() if name not in without)]
+        asked += ["nginx"] if letter in "abcdefglm" else []
+        there = " ".join(name for workload, by_name in results.rounds.items() if workload[0] == letter for name in by_name)
+        if letter in "kn":
+            asked = [] if there else ["Springhead"]
+        found += [f"({letter}) has no figure of {name}" for name in asked if name not in there]
+    return found
 
 
 def load(command, server, **words):
@@ -88,8 +140,8 @@ def added(histograms):
 class Run:
     """One run of everything: `seconds` per measurement, `rounds` of each."""
 
-    def __init__(self, folder, only, rounds, quick, also=None):
-        self.folder, self.only, self.quick, self.also = folder, only, quick, also
+    def __init__(self, folder, only, rounds, quick, also=None, without=()):
+        self.folder, self.only, self.quick, self.also, self.without = folder, only, quick, also, without
         self.rounds = rounds
         self.seconds = 0.7 if quick else 3.0
         self.results = Results()
@@ -104,24 +156,33 @@ class Run:
         return any(letter in self.only for letter in letters)
 
     def all(self):
-        for letters, part in ((("a", "b", "c", "d", "f"), self.plain), (("e",), self.live_mix), (("g",), self.many_objects),
-                              (("h",), self.expiry), (("i",), self.memory), (("j",), self.growing), (("k",), self.herd)):
+        for letters, part in ((("a", "b", "c", "d", "f", "l"), self.plain), (("e",), self.live_mix), (("g",), self.many_objects),
+                              (("h",), self.expiry), (("i",), self.memory), (("j",), self.growing), (("k",), self.herd),
+                              (("m",), self.onto_disk), (("n",), self.each_feature)):
             if self.wants(*letters):
                 begun = time.monotonic()
                 try:
                     part()
-                except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
                     # Half an hour's other figures are not lost for it.
-                    self.results.note(letters[0], f"broke off: {str(error).strip().splitlines()[0]}")
+                    self.results.note(letters[0], f"broke off: {str(error).strip() or repr(error)}")
                 say(f"== {','.join(letters)}: {time.monotonic() - begun:.0f} s")
         return self.results
 
-    def try_start(self, kind, *arguments, **more):
-        """A rival that is not there or does not start is left out, and that is said."""
+    def try_start(self, name, kind, *arguments, **more):
+        """A rival that does not start is missing in the figures, which is a fault; one that is not wanted is said to be."""
+        letters = [letter for letter in self.only if name in ASKED.get(letter, "").split()]
+        if name in self.without:
+            for letter in letters:
+                self.results.note(letter, f"left out by --without: {kind.name}", is_fault=False)
+            return None
+        if not letters:
+            return None
         try:
             return kind(*arguments, **more)
         except (RuntimeError, OSError, TypeError, subprocess.CalledProcessError) as error:
-            self.results.note("a", f"left out: {kind.name} did not start here ({str(error).splitlines()[0]})")
+            for letter in letters:
+                self.results.note(letter, f"left out: {kind.name} did not start here ({str(error).splitlines()[0]})")
             return None
 
     def other_build(self, **more):
@@ -130,7 +191,7 @@ class Run:
         return other
 
     def plain(self):
-        """(a) to (d) and (f): all servers up at once, each asked in turn."""
+        """(a) to (d), (f) and (l): all servers up at once, each asked in turn."""
         nginx = servers.Nginx(self.place("nginx"), self.certificate)
         fleet = [servers.Springhead(self.place("springhead"), certificate=self.certificate), nginx]
         if self.also:
@@ -140,10 +201,10 @@ class Run:
             durable.does = (PUT,)
             fleet.append(durable)
         fleet += [server for server in (
-            self.try_start(servers.Varnish, self.place("varnish"), nginx),
-            self.try_start(servers.TrafficServer, self.place("ats"), nginx, self.certificate),
-            self.try_start(servers.S3, self.place("s3")),
-            self.try_start(servers.Redis, self.place("redis"))) if server]
+            self.try_start("varnish", servers.Varnish, self.place("varnish"), nginx),
+            self.try_start("ats", servers.TrafficServer, self.place("ats"), nginx, self.certificate),
+            self.try_start("s3", servers.S3, self.place("s3")),
+            self.try_start("redis", servers.Redis, self.place("redis"))) if server]
         writers = {size: servers.Writer(self.place("writer"), size) for size in (PLAYLIST, SEGMENT)}
         segment, playlist = os.urandom(SEGMENT), b"#EXTM3U\n" + b"#" * (PLAYLIST - 8)
         try:
@@ -155,7 +216,7 @@ class Run:
                 # Each goes first in turn.
                 turn = number % len(fleet)
                 for letter in self.only:
-                    if letter in "abcdf":
+                    if letter in "abcdfl":
                         self.plain_round(letter, fleet[turn:] + fleet[:turn], writers)
         finally:
             for server in [*fleet[::-1], *writers.values()]:
@@ -189,13 +250,17 @@ class Run:
                     expect="200,201,204")
         elif letter == "f":
             measure("f", GET, key="a.m3u8", expect=304)
+        elif letter == "l":
+            put = {"method": "PUT", "names": 100, "body": SEGMENT, "connections": 8, "expect": "200,201,204", "slice": SLICE}
+            measure("l", PUT, key="up{}.ts", **put)
+            measure("l2", PUT, key="up{}.ts", chunked=1, **put)
 
     def keep(self, workload, server, found):
         if found["failed"] or not found["requests"]:
             self.results.note(workload, f"{server.name}: {found['failed']} requests failed ({found['complaint']})")
         if not found["requests"]:
             return
-        size = found["requests"] * SEGMENT if workload.startswith("c") or workload == "d2" else found["received"]
+        size = found["requests"] * SEGMENT if workload[0] in "cl" or workload == "d2" else found["received"]
         seconds, latency = found["seconds"], found["latency"]
         self.results.add(workload, server.name, {
             "per second": found["requests"] / seconds,
@@ -205,9 +270,12 @@ class Run:
             "core": found["server_cpu"] / seconds,
             "load core": found["own_cpu"] / seconds,
             "latency": latency,
-        })
+        }, server.bytes_in)
 
     def iperf(self, workload):
+        if "iperf3" in self.without:
+            self.results.note(workload, "left out by --without: iperf3", is_fault=False)
+            return
         port = free_port()
         server = subprocess.Popen(["taskset", "-c", "0", "iperf3", "-s", "-1", "-p", str(port), "-B", "127.0.0.1"],
                                   stdout=subprocess.DEVNULL)
@@ -216,6 +284,7 @@ class Run:
                                "-t", str(max(1, round(self.seconds)))], capture_output=True, text=True)
         server.wait()
         if done.returncode:
+            self.results.note(workload, f"iperf3 failed ({(done.stderr or done.stdout).strip().splitlines()[-1:]})")
             return
         end = json.loads(done.stdout)["end"]
         size, seconds = end["sum_sent"]["bytes"], end["sum_sent"]["seconds"]
@@ -259,7 +328,7 @@ class Run:
                         "load core": found["own_cpu"] / found["seconds"],
                         "reads": found["read_latency"],
                         "writes": found["write_latency"],
-                    })
+                    }, server.bytes_in)
         finally:
             for server in (ours, nginx, other):
                 if server:
@@ -290,7 +359,7 @@ class Run:
                         if one["failed"]:
                             self.results.note("g", f"{server.name}, {size:,} objects: {one['complaint']}")
                         self.results.add("g", f"{server.name} {what} {size}",
-                                         {"us/request": one["server_cpu"] / max(1, one["requests"]) * 1e6})
+                                         {"us/request": one["server_cpu"] / max(1, one["requests"]) * 1e6}, server.bytes_in)
         finally:
             for _, server in fleet:
                 server.stop()
@@ -441,12 +510,49 @@ class Run:
                 for name, one in (("evicted", self.ask_at_once(server, number)), ("in memory", hot)):
                     if one["failed"]:
                         self.results.note("k", f"{name}: {one['failed']} requests failed ({one['complaint']})")
-                    self.results.add("k", name, one)
+                    self.results.add("k", name, one, f"{server.bytes_in.split()[-1]}, its page cache" if name == "evicted" else "memory")
                 answer = server.ask("GET", f"{server.base}herd{number}.ts", headers=server.read)
                 if answer.body != segment:
                     self.results.note("k", "the segment that came back is not the one that was stored")
         finally:
             server.stop()
+
+    def onto_disk(self):
+        """(m): a paced load of names that are not on the disk yet, and then as long as it takes until nothing is left to be written. What the
+        kernel writes back afterwards is nobody's CPU time, for all alike."""
+        rate, count = 100, 100 if self.quick else 400
+        fleet = [servers.Springhead(self.place("springhead"), durable=True),
+                 servers.Springhead(self.place("springhead"), durable=True, of_namespace='ack = "durable"'),
+                 servers.Nginx(servers.on_disk("nginx"))]
+        fleet[0].name, fleet[1].name = "Springhead", "Springhead, ack = durable"
+        try:
+            for number in range(self.rounds):
+                turn = number % len(fleet)
+                for workload, chunked in (("m", 0), ("m2", 1)):
+                    for server in fleet[turn:] + fleet[:turn]:
+                        self.onto_disk_round(workload, server, f"{number}{workload}{{}}.ts", rate, count, chunked)
+        finally:
+            for server in fleet:
+                server.stop()
+
+    def onto_disk_round(self, workload, server, key, rate, count, chunked):
+        cpu, begun = cpu_seconds(server.pids), time.monotonic()
+        found = load("load", server, method="PUT", path=server.base + key, names=count, count=count, rate=rate, body=SEGMENT,
+                     chunked=chunked, connections=8, header=headers(server.write), expect="200,201,204")
+        given_up = server.flushed() if isinstance(server, servers.Springhead) else 0
+        cpu, took = cpu_seconds(server.pids) - cpu, time.monotonic() - begun
+        if found["failed"] or given_up:
+            self.results.note(workload, f"{server.name}: {found['failed']} requests failed ({found['complaint']}), {given_up} writes given up")
+        self.results.add(workload, server.name, {
+            "per second": found["requests"] / took, "GiB/s": count * SEGMENT / GIB / took, "ms/GiB": cpu / (count * SEGMENT) * GIB * 1e3,
+            "core": cpu / took, "load core": found["own_cpu"] / found["seconds"], "latency": found["latency"]}, server.bytes_in)
+        # Kept neither on the disk nor in its cache: the next round is to find what this one found.
+        for at in range(count):
+            server.ask("DELETE", server.base + key.format(f"{at:08}"), headers=server.write)
+
+    def each_feature(self):
+        """(n)"""
+        features.measure(self, load, headers)
 
     def ask_at_once(self, server, number):
         return load("herd", server, path=f"{server.base}herd{number}.ts", connections=1000, header=headers(server.read))

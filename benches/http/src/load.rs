@@ -32,6 +32,36 @@ pub struct Shared {
     pub complaint: RefCell<String>,
     pub latency: RefCell<Histogram>,
     pub received: Rc<Cell<u64>>,
+    /// How a body is sent that comes slower than it could be taken.
+    pub drip: Option<Drip>,
+}
+
+/// A body as an encoder sends it, which makes it while it sends it: so many bytes at a time, each so long after the one before.
+#[derive(Clone, Copy)]
+pub struct Drip {
+    slice: usize,
+    every: Duration,
+}
+
+impl Drip {
+    /// `slice=BYTES every_ms=N`; without a slice a body is sent as fast as it is taken.
+    fn of(args: &Args) -> Result<Option<Self>, Failure> {
+        let slice = args.get("slice", 0)?;
+        let every = Duration::from_millis(args.get("every_ms", 1)?);
+        Ok((slice > 0).then_some(Self { slice, every }))
+    }
+
+    async fn exchange(self, client: &mut Client, head: &[u8], body: &[u8]) -> io::Result<Answer> {
+        let begun = Instant::now();
+        client.send(head, &[]).await?;
+        for (number, slice) in (0..).zip(body.chunks(self.slice)) {
+            sleep_until(begun + self.every * number).await;
+            client.send(slice, &[]).await?;
+        }
+        let answer = client.head().await?;
+        client.body(&answer).await?;
+        Ok(answer)
+    }
 }
 
 /// An open loop: request n is due at a time of its own, however late the answers before it are.
@@ -91,6 +121,7 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
         complaint: RefCell::default(),
         latency: RefCell::default(),
         received: Rc::default(),
+        drip: Drip::of(args)?,
     });
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..connections {
@@ -139,7 +170,10 @@ async fn work(mut client: Client, shared: Rc<Shared>) {
             None => Instant::now(),
         };
         let body = shared.request.write(number, &mut head);
-        let done = exchange(&mut client, &head, body).await;
+        let done = match shared.drip {
+            Some(drip) => drip.exchange(&mut client, &head, body).await,
+            None => exchange(&mut client, &head, body).await,
+        };
         match done {
             Ok(answer) if shared.expected.contains(&answer.status) => {
                 if shared.is_measuring.get() {

@@ -20,7 +20,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// `method=GET path=/a{}.ts names=100 random=1 header=NAME:VALUE body=BYTES chunked=1`; for redis `path` is the key.
+    /// `method=GET path=/a{}.ts names=100 random=1 header=NAME:VALUE body=BYTES chunked=1`; for redis `path` is the key. In place of
+    /// `body`, `text=FILE` sends what is in a file.
     pub fn of(args: &Args) -> Result<Self, Failure> {
         let method = args.text("method").unwrap_or("GET");
         let size: usize = args.get("body", 0)?;
@@ -28,16 +29,22 @@ impl Request {
         let is_redis = args.get("redis", 0u8)? > 0;
         let names = if path.contains("{}") { args.get("names", 1)? } else { 1 };
         let is_random = args.get("random", 0u8)? > 0;
+        let text = args.text("text").map(std::fs::read).transpose()?;
+        let body = text.unwrap_or_else(|| noise(size));
         let mut made = if is_redis {
             Self::redis(method, &path, size)
         } else {
-            Self::http(method, &path, &args.all("header").join("\r\n"), size, args.get("chunked", 0u8)? > 0)
+            Self::with_body(method, &path, &args.all("header").join("\r\n"), body, args.get("chunked", 0u8)? > 0)
         };
         (made.names, made.is_random) = (names, is_random);
         Ok(made)
     }
 
     pub fn http(method: &str, path: &str, headers: &str, size: usize, is_chunked: bool) -> Self {
+        Self::with_body(method, path, headers, noise(size), is_chunked)
+    }
+
+    fn with_body(method: &str, path: &str, headers: &str, mut body: Vec<u8>, is_chunked: bool) -> Self {
         let is_numbered = path.contains("{}");
         let (path, rest) = path.split_once("{}").unwrap_or((path, ""));
         let mut after = format!("{rest} HTTP/1.1\r\nHost: localhost\r\n");
@@ -45,13 +52,12 @@ impl Request {
             after += headers;
             after += "\r\n";
         }
-        let mut body = noise(size);
         if method == "PUT" {
             if is_chunked {
                 body = in_chunks(&body);
                 after += "Transfer-Encoding: chunked\r\n";
             } else {
-                after += &format!("Content-Length: {size}\r\n");
+                after += &format!("Content-Length: {}\r\n", body.len());
             }
         }
         after += "\r\n";
