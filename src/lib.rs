@@ -56,7 +56,7 @@
 //! | 3 | [`store`] | where bytes are: the hot store, uploads in flight, the byte account, the tier below |
 //! | 2 | [`auth`] | pure judgement: a key string <-> what its holder may do |
 //! | 2 | [`hls`] | what playlists and MPDs say, and the few changes an origin makes to them |
-//! | 1 | [`media`] | what a segment's bytes say of it: where it begins, how long it is, what is broken
+//! | 1 | [`media`] | what a segment's bytes say of it: where it begins, how long it is, what is broken |
 //! | 1 | [`metrics`] | every counter and gauge, by name and meaning |
 //! | 0 | [`model`] | words: parsed once, always valid |
 //!
@@ -85,6 +85,18 @@
 //! Processes that share an engine, a Valkey server, are nodes of one origin: [`store::shared`]. There a write is decided at the engine, and
 //! applied on every node as the engine's journal tells of it, with its time (`origin/shared`); a read waits first until what its node knows is
 //! as new as all that was answered (`origin/read`), and finds what is not in memory at the engine, as if that were a tier.
+//!
+//! # Viewers
+//!
+//! Who watches holds no API key but a token, made from a viewer key: [`auth::viewer`] says what one allows, `web/viewer` finds it in a request,
+//! in the name first, before anything asks for an API key, and `web/entitlement` answers the same question for a cache that asks on a
+//! viewer's behalf. `web/admin/viewers` hands tokens out and ends them early.
+//!
+//! # The operator's side
+//!
+//! [`web::admin`] is a listener of its own. A route is a line in `routes` there, with who may; its description, the audit of what it
+//! changed and the console, which does nothing that a route does not do, follow from it. What it changes of settings and keys goes through
+//! [`app`], by the ports in `web/admin/{controls, viewers}`, and is on disk before it is acknowledged.
 //!
 //! # When two rules collide
 //!
