@@ -60,6 +60,14 @@ FILES = of("process_max_fds")
 DROPPED = of("springhead_access_log_lines_dropped_total")
 
 
+ENGINE_UP = of("springhead_cluster_up")
+NODES = of("springhead_cluster_members")
+
+
+def engine_refused(reason):
+    return of("springhead_cluster_refused_total", reason=reason)
+
+
 def renditions(state):
     return of("springhead_renditions", state=state, **LIVE)
 
@@ -97,6 +105,10 @@ CASES = {
     "SpringheadPlaylistsEvicted": ({EVICTED["playlist"]: "0x4 1x40"}, 90, 420, {EVICTED["playlist"]: "3x40", EVICTED["segment"]: "0+1x40"}),
     "SpringheadDurableTierFails": ({TIER_UP: "1x4 0x8 1x8", TIER_WAITS: "0x4 5x8 0x8"}, 150, 240, {TIER_UP: "0x20", TIER_WAITS: "0x20"}),
     "SpringheadDurableTierShortOfSpace": ({BUDGET: "50x40 100x20", DISK: "100x61"}, 400, 660, {BUDGET: "50x18 100x20", DISK: "100x39"}),
+    # A server by itself has no engine that could be away.
+    "SpringheadEngineAway": ({ENGINE_UP: "1x4 0x8 1x8", NODES: "2x21"}, 120, 240, {ENGINE_UP: "0x20", NODES: "0x20"}),
+    "SpringheadEngineFull": (
+        {engine_refused("full"): "0x8 1+1x20 21x40"}, 300, 600, {engine_refused("full"): "3x60", engine_refused("write"): "0+1x60"}),
     "SpringheadObjectsLost": ({LOST: "0x4 1x40"}, 90, 420, {LOST: "3x40"}),
     "SpringheadAlmostFull": ({HELD: "85x60 10x20", COMING: "6x60 0x20", HOT: "100x81"}, 700, 960, {HELD: "85x80", COMING: "5x80", HOT: "100x80"}),
     "SpringheadServerErrors": ({requests("failed"): "0x4 1x40"}, 90, 420, {requests("failed"): "3x40", requests("refused"): "0+1x40"}),

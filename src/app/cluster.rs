@@ -8,9 +8,10 @@ use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
+use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::origin::Origin;
-use crate::store::shared::{SharedStore, ValkeyAddress};
+use crate::store::shared::{NodeIdentity, SharedStore, ValkeyAddress};
 use crate::web::Web;
 
 /// How often it is looked whether the engine answers.
@@ -22,8 +23,15 @@ const WITHOUT: &str = "SPRINGHEAD_TEST_WITHOUT";
 /// What the engine's keys begin with.
 const PREFIX: &str = "sh";
 
-/// What is shared, where the settings name an engine. `port`: where this server listens, for its name.
-pub(super) fn shared(settings: &Settings, port: u16, clock: &Clock) -> anyhow::Result<Option<SharedStore>> {
+/// What is shared, where the settings name an engine. `port`: where this server listens, for its name. `keys`: the ids of those by which it
+/// knows what was signed.
+pub(super) fn shared(
+    settings: &Settings,
+    port: u16,
+    keys: Vec<&str>,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<SharedStore>> {
     let cluster = &settings.cluster;
     let Some(engine) = &cluster.engine else { return Ok(None) };
     let password = cluster.password_file.as_ref().map(|path| {
@@ -43,7 +51,8 @@ pub(super) fn shared(settings: &Settings, port: u16, clock: &Clock) -> anyhow::R
     });
     // Read by what is built for tests alone.
     let without = std::env::var(WITHOUT).unwrap_or_default();
-    match SharedStore::new(&address, &node, clock.clone(), &without) {
+    let identity = NodeIdentity::new(&node, env!("CARGO_PKG_VERSION"), keys);
+    match SharedStore::new(&address, &identity, clock.clone(), metrics.cluster(), &without) {
         Ok(shared) => {
             tracing::info!(node, host = engine.host, port = engine.port, "this server shares its namespaces");
             Ok(Some(shared))
@@ -73,12 +82,20 @@ pub(super) async fn join(shared: &SharedStore) -> anyhow::Result<()> {
     }
 }
 
-/// Says when the engine does not answer, and lets load balancers know, until `stop`.
-pub(super) async fn watch(shared: SharedStore, web: Web, stop: CancellationToken) {
+/// Says when the engine does not answer, and lets load balancers know, until `stop`; and when nodes do not fit together.
+pub(super) async fn watch(shared: SharedStore, web: Web, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut silent: Option<tokio::time::Instant> = None;
     let mut is_told = false;
+    let mut faults = Vec::new();
     while !stop.is_cancelled() {
-        match (shared.trouble(), silent) {
+        let trouble = shared.trouble();
+        metrics.cluster().up.set(u64::from(trouble.is_none()));
+        let now = shared.faults();
+        for fault in now.iter().filter(|fault| !faults.contains(*fault)) {
+            tracing::warn!("{fault}");
+        }
+        faults = now;
+        match (trouble, silent) {
             (None, None) => {}
             (None, Some(since)) => {
                 tracing::info!(milliseconds = since.elapsed().as_millis(), "the engine that the nodes share answers again");
@@ -91,9 +108,9 @@ pub(super) async fn watch(shared: SharedStore, web: Web, stop: CancellationToken
                 tracing::warn!(trouble, "the engine that the nodes share does not answer: uploads and playlists wait for it");
                 silent = Some(tokio::time::Instant::now());
             }
-            (Some(_), Some(since)) if since.elapsed() >= UNREADY && !is_told => {
+            (Some((trouble, _)), Some(since)) if since.elapsed() >= UNREADY && !is_told => {
                 is_told = true;
-                web.set_ready(false);
+                web.set_unready(format!("the engine that the nodes share does not answer: {trouble}"));
             }
             (Some(_), Some(_)) => {}
         }

@@ -171,7 +171,9 @@ async fn serve(
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
     let keys = keys.context("can't read the keys and revocations")?;
-    let shared = cluster::shared(&settings, port, &clock)?;
+    let viewer_ids = viewer_keys.ids().collect::<Vec<_>>().join(",");
+    let key_ids = signing_keys.split(',').chain(viewer_keys.ids()).collect();
+    let shared = cluster::shared(&settings, port, key_ids, &clock, &metrics)?;
     // Those that are shared are opened when it is known with whom.
     let namespaces = if shared.is_some() { BTreeMap::new() } else { settings.namespaces.clone() };
     let max_in_flight = settings.max_in_flight;
@@ -189,7 +191,6 @@ async fn serve(
     let lines = access_log.as_ref().map(|writer| Arc::clone(&writer.log));
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     web.take_uploads_on(encoders);
-    let viewer_ids = viewer_keys.ids().collect::<Vec<_>>().join(",");
     web.viewers().replace_keys(viewer_keys);
     let revocations = RevocationList::new(data.clone(), clock.clone());
     web.viewers().revoke(revocations.read().context("can't tell which viewers' tokens are revoked")?);
@@ -221,7 +222,7 @@ async fn serve(
     web.set_ready(true);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     if let Some(shared) = shared {
-        tokio::spawn(cluster::watch(shared, web.clone(), stop.clone()));
+        tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), stop.clone()));
     }
     let admin_address = admin_listener.local_addr()?;
     let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::cluster::ClusterMetrics;
 use super::histogram::Spread;
 use super::machine::{Machine, MachineReader};
 use super::requests::{Spreads, Traffic};
@@ -15,6 +16,7 @@ pub(super) struct Collected {
     traffic: Mutex<BTreeMap<String, Arc<Traffic>>>,
     pub(super) spreads: Spreads,
     pub(super) machine: OnceLock<MachineReader>,
+    pub(super) cluster: OnceLock<Arc<ClusterMetrics>>,
     pub(super) key_ends: Mutex<Vec<KeyEnd>>,
 }
 
@@ -50,7 +52,13 @@ pub(super) enum Value {
 
 impl Collected {
     pub(super) fn new() -> Self {
-        Self { traffic: Mutex::default(), spreads: Spreads::new(), machine: OnceLock::new(), key_ends: Mutex::default() }
+        Self {
+            traffic: Mutex::default(),
+            spreads: Spreads::new(),
+            machine: OnceLock::new(),
+            cluster: OnceLock::new(),
+            key_ends: Mutex::default(),
+        }
     }
 
     /// The traffic under this name: one that is configured, or none.
@@ -63,6 +71,8 @@ impl Collected {
         let mut families = self.requests();
         families.extend(self.spreads());
         families.push(self.key_ends());
+        let waits = self.cluster.get().into_iter().flat_map(|cluster| cluster.waits());
+        families.extend(waits.map(|(name, help, spread)| one(name, help, Value::Spread(spread))));
         if let Some(machine) = self.machine.get().map(|reader| reader.0()) {
             families.extend(runtime(&machine));
         }

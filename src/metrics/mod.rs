@@ -6,6 +6,7 @@
 //! Invariant: label values come from fixed lists, from the settings or from the key records, never from a request, so that no client
 //! can make series.
 
+mod cluster;
 mod collected;
 mod durable;
 mod histogram;
@@ -29,6 +30,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use cluster::{BodyFetch, ClusterMetrics, SharedRefusal};
 pub use collected::KeyEnd;
 pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
@@ -82,6 +84,7 @@ pub struct Metrics {
     registry: Registry,
     collected: Arc<Collected>,
     namespaces: NamespaceFamilies,
+    cluster: Arc<ClusterMetrics>,
     nowhere: Arc<Traffic>,
     connections_refused: Family<[(&'static str, &'static str); 1], Counter>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
@@ -128,9 +131,12 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("rustc", env!("SPRINGHEAD_RUSTC"))]);
         registry.register("build", "What runs: the server's version and the compiler's", build);
         let namespaces = NamespaceFamilies::register(registry);
+        let cluster = ClusterMetrics::register(registry);
+        let _ = collected.cluster.set(Arc::clone(&cluster));
         let new = Self {
             collected,
             namespaces,
+            cluster,
             nowhere,
             connections_refused: Family::default(),
             refusals: Family::default(),
@@ -226,6 +232,12 @@ impl Metrics {
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> NamespaceMetrics {
         self.namespaces.of(name, self.collected.traffic(name.as_str()))
+    }
+
+    /// The figures of what several nodes share.
+    #[must_use]
+    pub fn cluster(&self) -> &Arc<ClusterMetrics> {
+        &self.cluster
     }
 
     /// The traffic of requests that name no configured namespace.

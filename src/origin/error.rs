@@ -82,6 +82,9 @@ pub enum OriginError {
     /// The engine that the nodes share does not answer: whether there is such an object, or whether the write has happened, nobody knows.
     #[error("the engine that the nodes share does not answer")]
     Unshared,
+    /// The engine that the nodes share has no room. Nothing has changed.
+    #[error("the engine that the nodes share is full")]
+    EngineFull,
     /// What is waited for may come, but not here: the server is about to end.
     #[error("the server is about to end")]
     Draining,

@@ -60,7 +60,7 @@ fn applies(hosted: &Arc<Hosted>, key: &Key, slot: &PutSlot) -> ApplyParked {
 /// on this node, is in force. Dropped, it may or may not happen.
 ///
 /// # Errors
-/// [`OriginError::Precondition`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may or may not have.
+/// [`OriginError::Precondition`], [`OriginError::EngineFull`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may or may not have.
 pub(super) async fn put(
     hosted: &Arc<Hosted>,
     shared: &SharedNamespace,
@@ -92,7 +92,7 @@ pub(super) async fn put(
             }
             (SharedOutcome::Unexpected, Some(back)) if conditions.are_there() => put = back,
             (SharedOutcome::Unexpected, _) => return Err(OriginError::Precondition),
-            (SharedOutcome::NoRoom, _) => return Err(OriginError::Busy),
+            (SharedOutcome::NoRoom, _) => return Err(OriginError::EngineFull),
         }
     }
     Err(OriginError::Busy)
@@ -152,7 +152,8 @@ fn described(hosted: &Hosted, key: &Key, put: &Put) -> DescribedShared {
 /// Has a removal decided, and applied here. `false`, and nothing has changed, when something that was begun later, on this node, is in force.
 ///
 /// # Errors
-/// [`OriginError::Precondition`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may or may not have happened.
+/// [`OriginError::Precondition`], [`OriginError::EngineFull`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may
+/// or may not have happened.
 pub(super) async fn remove(
     hosted: &Hosted,
     shared: &SharedNamespace,
@@ -168,7 +169,7 @@ pub(super) async fn remove(
             return Ok(false);
         }
         match store.commit((&hosted.name, key), store.upload(), expected, None).await? {
-            SharedOutcome::NoRoom => return Err(OriginError::Busy),
+            SharedOutcome::NoRoom => return Err(OriginError::EngineFull),
             SharedOutcome::Unexpected if conditions.are_there() => {}
             SharedOutcome::Done | SharedOutcome::Unexpected => {
                 hosted.hot.pass(key, begun, hosted.hot.clock().now());

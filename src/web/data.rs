@@ -247,7 +247,9 @@ pub(super) fn readiness(web: &Web) -> Response {
         }
         text.into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n").into_response()
+        let why = web.inner.why_unready.load();
+        let why = why.as_ref().map_or("starting or draining", |why| why.as_str());
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
     }
 }
 

@@ -40,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,8 @@ struct Inner {
     metrics: Arc<Metrics>,
     limits: ArcSwap<Limits>,
     ready: AtomicBool,
+    /// Why it is not, where that is neither its beginning nor its end.
+    why_unready: ArcSwapOption<String>,
     uploads: TaskTracker,
     challenges: Challenges,
     admission: Arc<Admission>,
@@ -159,6 +161,7 @@ impl Web {
             metrics,
             limits: ArcSwap::from_pointee(limits),
             ready: AtomicBool::new(false),
+            why_unready: ArcSwapOption::empty(),
             uploads: TaskTracker::new(),
             challenges,
             admission: Arc::default(),
@@ -198,7 +201,14 @@ impl Web {
 
     /// What `/readyz` says: whether this server may get traffic.
     pub fn set_ready(&self, ready: bool) {
+        self.inner.why_unready.store(None);
         self.inner.ready.store(ready, Ordering::Release);
+    }
+
+    /// It may get none, for this reason.
+    pub fn set_unready(&self, why: String) {
+        self.inner.why_unready.store(Some(Arc::new(why)));
+        self.inner.ready.store(false, Ordering::Release);
     }
 
     /// Puts other limits in force for connections from now on.

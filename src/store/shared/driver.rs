@@ -20,9 +20,10 @@ use super::engine::{Engine, EngineError, EngineLink, LaneNumber};
 use super::index::{NameNews, REMEMBERED};
 use super::lane::{Fresh, Lane};
 use super::links::Links;
-use super::session::Session;
+use super::roster::NodeRoster;
 use super::time::EngineClock;
-use super::{Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, ObjectName, UploadId, Version};
+use super::{Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, ObjectName, Reply, UploadId, Version};
+use crate::metrics::ClusterMetrics;
 use crate::model::clock::{Moment, WallTime};
 
 /// How often a node gives a sign of life, at least: members at the gate go by it.
@@ -163,6 +164,8 @@ pub(super) struct Driver<E: Engine> {
     pub(super) engine: Arc<E>,
     pub(super) links: Arc<Links<E>>,
     pub(super) taker: Arc<dyn NewsTaker>,
+    pub(super) roster: Arc<NodeRoster>,
+    pub(super) metrics: Arc<ClusterMetrics>,
     /// Copies beside the primary that an answer needs.
     pub(super) copies: usize,
 }
@@ -221,6 +224,7 @@ impl<E: Engine> Driver<E> {
                 }
                 if now >= sweep {
                     lane.sweep(handle.clock.now());
+                    lane.members_are(&self.roster.living());
                     sweep = now + SWEEP;
                 }
                 (session, lane.poll())
@@ -288,11 +292,28 @@ impl<E: Engine> Driver<E> {
             handle.clock.told(answered.time, asked);
         }
         let began = handle.clock.own().moment_of(asked);
-        let is_open = {
+        match (call, &answered.reply) {
+            (EngineCall::Barrier { .. }, Reply::Barrier { members, .. }) => {
+                let now = handle.clock.own().now();
+                self.roster.heard_of(members.keys(), now);
+                self.metrics.members.set(members.len() as u64);
+                self.metrics.passed_barrier(now.since(began));
+            }
+            (EngineCall::Assert { held, .. }, Reply::HasAsserted { .. }) => {
+                self.metrics.asserted.inc_by(held.len() as u64);
+            }
+            _ => {}
+        }
+        let is_open = |lane: &Lane<()>| lane.session().is_some_and(|(_, session)| session.is_open());
+        let (was_open, is_open) = {
             let mut lane = handle.lane.lock();
+            let was_open = is_open(&lane);
             lane.answered(session, channel, call, answered);
-            lane.session().map(|(_, session)| session).is_some_and(Session::is_open)
+            (was_open, is_open(&lane))
         };
+        if is_open && !was_open {
+            self.metrics.sessions.inc();
+        }
         if channel == Channel::Barrier && is_open {
             *handle.confirmed.lock() = Some(began);
             *handle.trouble.lock() = None;

@@ -3,6 +3,8 @@
 //! It has no connections: its owner gives each call that [`Lane::poll`] returns to the engine, tells [`Lane::answered`] what came of it, and
 //! then looks whether what waits here may go on. Cancel-safe by that: what nobody asks for any more is at most a call too many.
 
+use std::collections::BTreeSet;
+
 use super::barrier::Barriers;
 use super::commit::{Commits, Wish};
 use super::index::{Lookup, NameNews, NodeIndex};
@@ -248,6 +250,11 @@ impl<P: Clone> Lane<P> {
     /// What is here may have been removed long ago, and that been forgotten.
     pub(super) fn is_outdated(&mut self) {
         self.index.is_outdated();
+    }
+
+    /// There are no other nodes than these any more: who is gone is not waited for.
+    pub(super) fn members_are(&mut self, living: &BTreeSet<Node>) {
+        self.members.are(living);
     }
 
     /// Forgets what need not be remembered any more.

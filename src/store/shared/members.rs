@@ -1,7 +1,7 @@
 //! Which nodes there are, as far as one of them knows, and whether all have asserted what they hold.
 //!
-//! What the engine says of members can be lost as anything else there. So whom a node has once heard of it waits for at the gate. How
-//! one leaves, or is given up, is not here yet.
+//! What the engine says of members can be lost as anything else there. So whom a node has once heard of it waits for at the gate, until its
+//! owner says that [it is gone](Members::are).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,11 @@ impl Members {
     /// Takes note of those that the engine knows.
     pub(super) fn heard_of(&mut self, members: &BTreeMap<Node, u32>) {
         self.known.extend(members.keys().cloned());
+    }
+
+    /// There are no others than these any more.
+    pub(super) fn are(&mut self, living: &BTreeSet<Node>) {
+        self.known.retain(|node| living.contains(node));
     }
 
     /// Whether all have asserted what they hold to the primary of this line.

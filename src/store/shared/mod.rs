@@ -31,6 +31,7 @@ mod members;
 mod memory;
 #[cfg(test)]
 mod model;
+mod roster;
 mod safeguards;
 mod session;
 mod share;
@@ -46,6 +47,7 @@ pub use self::below::SharedNamespace;
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
 pub use self::engine::valkey::ValkeyAddress;
+pub use self::roster::NodeIdentity;
 pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
 
 /// A time in which one primary orders the commits of a lane. Ordered.
@@ -68,7 +70,7 @@ pub(super) struct Version {
 
 /// A namespace and a key in it, as the engine's index names an object.
 type ObjectName = Arc<str>;
-/// A node, by the name its settings give it.
+/// A node: one process, and [what it says of itself](NodeIdentity).
 type Node = Arc<str>;
 /// Milliseconds since 1970 by the engine's clock.
 type EngineTime = u64;

@@ -22,9 +22,11 @@ use super::engine::{EngineError, LaneNumber};
 use super::lane::Lane;
 use super::links::{BodySource, Links};
 use super::members::Members;
+use super::roster::{NodeIdentity, NodeRoster};
 use super::safeguards::Safeguards;
 use super::time::EngineClock;
 use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
+use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
@@ -55,6 +57,8 @@ struct Sharing {
     engine: Arc<Valkey>,
     lanes: Vec<Arc<LaneHandle>>,
     clock: Arc<EngineClock>,
+    roster: Arc<NodeRoster>,
+    metrics: Arc<ClusterMetrics>,
     bodies: OnceLock<Vec<Arc<dyn BodySource>>>,
     /// What tells uploads of this process from all others, and those apart.
     uploads: (u64, AtomicU64),
@@ -113,20 +117,28 @@ impl SharedStore {
     ///
     /// # Errors
     /// Why the address makes no sense.
-    pub fn new(address: &ValkeyAddress, node: &str, clock: Clock, without: &str) -> Result<Self, String> {
+    pub fn new(
+        address: &ValkeyAddress,
+        identity: &NodeIdentity,
+        clock: Clock,
+        metrics: &Arc<ClusterMetrics>,
+        without: &str,
+    ) -> Result<Self, String> {
         let safeguards = Safeguards::without_named(without);
         let engine = Arc::new(Valkey::new(address).map_err(|error| error.to_string())?);
         let clock = Arc::new(EngineClock::new(clock));
-        let node: Node = Node::from(node);
+        let own = std::hash::RandomState::new().hash_one((&identity.name, clock.own().now()));
+        let node = identity.to_node(own);
         let lanes = (0..LANES).map(|number| {
             let lane = Lane::new(Node::clone(&node), Members::new([Node::clone(&node)]), COPIES, safeguards);
             Arc::new(LaneHandle::new(number, lane, Arc::clone(&clock)))
         });
-        let own = std::hash::RandomState::new().hash_one((&*node, clock.now()));
         Ok(Self(Arc::new(Sharing {
             engine,
             lanes: lanes.collect(),
             clock,
+            roster: Arc::new(NodeRoster::new(&node)),
+            metrics: Arc::clone(metrics),
             bodies: OnceLock::new(),
             uploads: (own, AtomicU64::new(0)),
             flights: Mutex::default(),
@@ -145,7 +157,8 @@ impl SharedStore {
             bodies.push(source);
             let taker = Arc::new(Teller { clock: Arc::clone(&self.0.clock), follower: Arc::clone(follower) });
             let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
-            tokio::spawn(Driver { handle, engine, links, taker, copies: COPIES / 2 }.drive());
+            let (roster, metrics) = (Arc::clone(&self.0.roster), Arc::clone(&self.0.metrics));
+            tokio::spawn(Driver { handle, engine, links, taker, roster, metrics, copies: COPIES / 2 }.drive());
         }
         let _ = self.0.bodies.set(bodies);
     }
@@ -171,6 +184,12 @@ impl SharedStore {
         told.pop()
     }
 
+    /// What does not fit together among the nodes, for who looks after them.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        self.0.roster.faults()
+    }
+
     fn place(&self, namespace: &Namespace, key: &Key) -> (&LaneHandle, usize, ObjectName) {
         let folder = key.as_str().split_once('/').map_or("", |(folder, _)| folder);
         let stream = format!("{namespace}/{folder}");
@@ -191,7 +210,10 @@ impl SharedStore {
         match timeout(within, lane.fresh(&name)).await {
             Ok(()) => Ok(Freshness::Fresh),
             Err(_) if is_recent => Ok(Freshness::Recent),
-            Err(_) => Err(StoreError::Unshared),
+            Err(_) => {
+                self.0.metrics.count_refused(SharedRefusal::Read);
+                Err(StoreError::Unshared)
+            }
         }
     }
 
@@ -266,11 +288,20 @@ impl SharedStore {
             }
         };
         let wish = Wish { name, expected, object, body };
-        match timeout(COMMIT_WITHIN, lane.commit(UploadId(upload.0), wish)).await {
+        let began = self.0.clock.own().now();
+        let decided = timeout(COMMIT_WITHIN, lane.commit(UploadId(upload.0), wish)).await;
+        self.0.metrics.committed(self.0.clock.own().now().since(began));
+        match decided {
             Ok(Decision::Done(_) | Decision::Absent) => Ok(SharedOutcome::Done),
             Ok(Decision::Unexpected) => Ok(SharedOutcome::Unexpected),
-            Ok(Decision::NoRoom) => Ok(SharedOutcome::NoRoom),
-            Err(_) => Err(StoreError::Unshared),
+            Ok(Decision::NoRoom) => {
+                self.0.metrics.count_refused(SharedRefusal::Full);
+                Ok(SharedOutcome::NoRoom)
+            }
+            Err(_) => {
+                self.0.metrics.count_refused(SharedRefusal::Write);
+                Err(StoreError::Unshared)
+            }
         }
     }
 
@@ -318,14 +349,16 @@ impl SharedStore {
         part: Option<Range<u64>>,
     ) -> Result<Option<Bytes>, StoreError> {
         let source = self.0.bodies.get().and_then(|bodies| bodies.get(lane)).ok_or(StoreError::Unshared)?;
-        match timeout(FRESH_WITHIN, source.body(name, part)).await {
-            Ok(Ok(Some((found, bytes)))) if found == version => Ok(Some(bytes)),
-            Ok(Ok(_)) => Ok(None),
+        let (what, fetched) = match timeout(FRESH_WITHIN, source.body(name, part)).await {
+            Ok(Ok(Some((found, bytes)))) if found == version => (BodyFetch::Fetched, Ok(Some(bytes))),
+            Ok(Ok(_)) => (BodyFetch::Absent, Ok(None)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a body can't be fetched");
-                Err(StoreError::Unshared)
+                (BodyFetch::Failed, Err(StoreError::Unshared))
             }
-            Err(_) => Err(StoreError::Unshared),
-        }
+            Err(_) => (BodyFetch::Failed, Err(StoreError::Unshared)),
+        };
+        self.0.metrics.count_fetch(what);
+        fetched
     }
 }

@@ -174,6 +174,9 @@ codes! {
     EngineUnreachable "engine-unreachable" 503 Retry::After(1), "The engine that the nodes share does not answer":
         "Several nodes share one engine ([cluster] engine), and it does not answer this one: /readyz and the log say why. An upload that \
          was answered like this may or may not have happened; sent again it is the same object. Readers try again by themselves."
+    EngineFull "engine-full" 503 Retry::After(1), "The engine that the nodes share is full":
+        "Nothing was stored: the engine ([cluster] engine) holds as much as its maxmemory allows. Raise that, shorten the TTLs, or delete what is \
+         not needed: removals are done all the same. Uploads go on as soon as something has expired."
     NotInTime "not-in-time" 503 Retry::After(1), "The playlist's next segment has not come":
         "A player waited for a segment that did not come: the encoder may have stopped, see /v1/streams."
     TooManyHeld "too-many-held" 503 Retry::After(1), "As many reads wait as may":

@@ -231,6 +231,10 @@ impl From<OriginError> for Problem {
                 Code::EngineUnreachable,
                 "the engine that the nodes share does not answer at the moment: ask again, or send it again, in a second",
             ),
+            OriginError::EngineFull => Self::new(
+                Code::EngineFull,
+                "the engine that the nodes share has no room for it: send it again in a second; if it lasts, raise the engine's maxmemory",
+            ),
             // Never a 4xx for what passes: encoders give up for good on those.
             OriginError::Busy => Self::new(
                 Code::TooManyBytesInFlight,

@@ -178,6 +178,9 @@ fn a_silent_engine_is_waited_for_and_an_empty_one_is_told_what_there_was() {
     let unready =
         eventually(Duration::from_secs(10), || (Request::new("GET", "/readyz").send(a.admin).status == 503).then_some(()));
     assert!(unready.is_some(), "load balancers are told");
+    let why = Request::new("GET", "/readyz").send(a.address).text();
+    assert!(why.starts_with("the engine that the nodes share does not answer: "), "{why}");
+    assert!(a.metric("springhead_cluster_up") == 0.0 && b.metric("springhead_cluster_refused_total{reason=\"read\"}") > 0.0);
     let forgotten = eventually(Duration::from_secs(10), || (a.get("e/segment-0.ts").status == 503).then_some(()));
     assert!(forgotten.is_some(), "for some seconds, no longer");
     cluster.engine.launch();
@@ -192,6 +195,58 @@ fn a_silent_engine_is_waited_for_and_an_empty_one_is_told_what_there_was() {
     assert!(ready.is_some());
     a.store("e/p.m3u8", playlist(1, 3));
     assert_eq!(b.get("e/p.m3u8").text(), playlist(1, 3));
+    let told = |name: &str| a.metric(name) + b.metric(name);
+    assert!(told("springhead_cluster_asserted_total") >= 3.0 && told("springhead_cluster_up") == 2.0, "{}", a.metrics());
+    assert!(told("springhead_cluster_commit_seconds_count") >= 3.0 && told("springhead_cluster_fetches_total") >= 1.0);
+    assert!(told("springhead_cluster_sessions_total") >= 48.0 && a.metric("springhead_cluster_members") == 2.0);
+}
+
+#[test]
+fn a_full_engine_takes_no_uploads_and_removes_all_the_same() {
+    let cluster = Cluster::start(2, "");
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    assert_eq!(cluster.engine.ask("CONFIG SET maxmemory 6mb").unwrap().lines().next(), Some("+OK"));
+    let mut stored = 0;
+    let refused = loop {
+        let answer = request(a, "PUT", &format!("full/{stored}.ts")).body(bytes(stored, 500_000)).send(a.address);
+        if answer.status != 204 {
+            break answer;
+        }
+        stored += 1;
+        assert!(stored < 50, "it takes everything");
+    };
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{refused:?}");
+    assert!(refused.problem().contains("engine-full"), "{}", refused.problem());
+    assert!(a.metric("springhead_cluster_refused_total{reason=\"full\"}") >= 1.0);
+    assert_eq!(b.get("full/0.ts").body, bytes(0, 500_000), "what is there is served");
+    for number in 0..2 {
+        assert_eq!(request(b, "DELETE", &format!("full/{number}.ts")).send(b.address).status, 204);
+    }
+    assert_eq!(a.get("full/0.ts").status, 404);
+    let again = || Some(request(a, "PUT", "full/again.ts").body("x").send(a.address)).filter(|answer| answer.status == 204);
+    assert!(eventually(Duration::from_secs(10), again).is_some(), "there is room again");
+}
+
+#[test]
+fn nodes_that_do_not_fit_together_are_told() {
+    let cluster = Cluster::start(1, "");
+    let a = &cluster.nodes[0];
+    let folder = tempfile::tempdir().unwrap();
+    let join = |name: &str| {
+        let config = folder.path().join(format!("{name}.toml"));
+        std::fs::write(&config, settings(cluster.engine.address, name, "")).unwrap();
+        // With keys of its own.
+        Origin::start_with(&["--config", config.to_str().unwrap()])
+    };
+    let told = |begins: &str| {
+        let is = |line: &serde_json::Value| line["message"].as_str().is_some_and(|message| message.starts_with(begins));
+        let found = eventually(Duration::from_secs(30), || a.log().iter().any(is).then_some(()));
+        assert!(found.is_some(), "no line that begins with {begins:?}: {:?}", a.log());
+    };
+    let _other = join("another");
+    told("node another has other signing keys or viewer keys than this one");
+    let _twin = join("node-0");
+    told("another process goes by this node's name, node-0");
 }
 
 #[test]

@@ -53,7 +53,11 @@ impl CopyTables {
                 self.members.insert(Node::clone(node), self.line);
                 Reply::Gate { commit: self.newest.commit, members: self.members.clone() }
             }
-            EngineCall::Barrier { .. } => Reply::Barrier { commit: self.newest.commit, members: self.members.clone() },
+            // Who asks in this term has asserted to its primary.
+            EngineCall::Barrier { node, .. } => {
+                self.members.insert(Node::clone(node), self.line);
+                Reply::Barrier { commit: self.newest.commit, members: self.members.clone() }
+            }
             EngineCall::Commit { upload, name, expected, object, body, .. } => {
                 let verdict = self.commit(*upload, name, expected, (object.as_ref(), body), now, safeguards);
                 Reply::Committed { verdict, commit: self.newest.commit }

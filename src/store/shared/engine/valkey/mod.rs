@@ -19,7 +19,7 @@ use redis::{
 use self::told::{answer, array, bytes, index, steps};
 use super::packed;
 use super::{Engine, EngineAnswer, EngineCall, EngineError, EngineLink, LaneNumber};
-use crate::store::shared::{Decision, Precondition, Reply, SharedBody, Term, Version};
+use crate::store::shared::{Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
 
 /// The functions. Under each of two headings: the engine refuses what it has no room for, all but what makes room and what readers need.
 const LIBRARY: &str = include_str!("springhead1.lua");
@@ -221,7 +221,11 @@ impl ValkeyLink {
         loop {
             let [bounded, always] = self.load().await?;
             let mut asked = redis::pipe();
-            let is_bounded = matches!(call, EngineCall::Commit { .. } | EngineCall::Assert { .. });
+            let is_bounded = match call {
+                EngineCall::Commit { object, .. } => object.is_some(),
+                EngineCall::Assert { held, .. } => held.iter().any(|held| held.body.is_some()),
+                _ => false,
+            };
             let mut script = redis::cmd("EVALSHA");
             script.arg(if is_bounded { bounded } else { always }).arg(1).arg(self.keys.of("t"));
             if let EngineCall::Commit { upload, body, .. } = call
@@ -250,8 +254,13 @@ impl ValkeyLink {
                     // It was started anew, or somebody has taken them out.
                     (self.scripts, is_loaded) = (None, false);
                 }
-                Err(EngineError::Unreachable(said)) if said.contains("OOM") && matches!(call, EngineCall::Commit { .. }) => {
-                    return Ok(read(Reply::Committed { verdict: Decision::NoRoom, commit: 0 }));
+                Err(EngineError::Unreachable(said)) if said.contains("OOM") && is_bounded => {
+                    let EngineCall::Assert { term, held } = call else {
+                        return Ok(read(Reply::Committed { verdict: Decision::NoRoom, commit: 0 }));
+                    };
+                    // What there is has to be known, for which there is room always; its bytes stay with who has them.
+                    let held = held.iter().map(|held| HeldObject { body: None, ..held.clone() }).collect();
+                    return Box::pin(self.script(&EngineCall::Assert { term: *term, held }, copies)).await;
                 }
                 Err(error) => return Err(error),
             }

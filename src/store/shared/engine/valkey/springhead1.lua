@@ -20,6 +20,8 @@ local REMEMBERED = 120000
 local JOURNAL = 30000
 -- A body outlives its object a little: who has just been told of it can still fetch it.
 local GRACE = 5000
+-- Who has given no sign of life for so long is no member any more.
+local GONE = 60000
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -149,18 +151,27 @@ function calls.assert()
   return overtaken
 end
 
-local function members() return redis.call('HGETALL', A) end
-
-function calls.gate(node)
+local function members(node)
   redis.call('HSET', A, node, whole(line))
   redis.call('HSET', S, node, whole(now))
-  return { whole(count), unpack(members()) }
+  return redis.call('HGETALL', A)
 end
 
+function calls.gate(node)
+  return { whole(count), unpack(members(node)) }
+end
+
+-- Who asks in this term has asserted to its primary.
 function calls.barrier(node)
   sweep(64)
-  redis.call('HSET', S, node, whole(now))
-  return { whole(count), unpack(members()) }
+  local signs = redis.call('HGETALL', S)
+  for at = 1, #signs, 2 do
+    if now - tonumber(signs[at + 1]) > GONE then
+      redis.call('HDEL', S, signs[at])
+      redis.call('HDEL', A, signs[at])
+    end
+  end
+  return { whole(count), unpack(members(node)) }
 end
 
 -- form: n none, p put here, s sent ahead; travels: whether it goes with the journal.
