@@ -17,11 +17,25 @@ pub enum Mended {
     Target,
     /// The same map was stored with other bytes: a break stands there.
     Map,
+    /// A length could not be read: that of the media stands there, or a gap.
+    Length,
+    /// A source lists more segments than a list has.
+    Long,
 }
 
 impl Mended {
     /// All of them, in the order of the enumeration.
-    pub const ALL: [Self; 7] = [Self::Restart, Self::Hole, Self::Gap, Self::Back, Self::TwoWriters, Self::Target, Self::Map];
+    pub const ALL: [Self; 9] = [
+        Self::Restart,
+        Self::Hole,
+        Self::Gap,
+        Self::Back,
+        Self::TwoWriters,
+        Self::Target,
+        Self::Map,
+        Self::Length,
+        Self::Long,
+    ];
 
     /// Its name in metrics.
     #[must_use]
@@ -34,6 +48,8 @@ impl Mended {
             Self::TwoWriters => "two-writers",
             Self::Target => "target",
             Self::Map => "map",
+            Self::Length => "length",
+            Self::Long => "long",
         }
     }
 }

@@ -284,6 +284,14 @@ impl Hosted {
                     "two encoders write this playlist, and the one that began first is passed over as long as the other goes on: end one \
                      of them, or give each a name of its own",
                 ),
+                Mended::Length => (
+                    EventKind::BrokenPlaylist,
+                    "the length of a segment (EXTINF) is no number of seconds: it is listed with the length of its media, or as \
+                     EXT-X-GAP where its bytes do not tell",
+                ),
+                Mended::Long => {
+                    (EventKind::WindowLost, "the encoder lists more than 20,000 segments: the oldest are left out of what viewers get")
+                }
                 // The public playlist says so, and is followed like any other.
                 Mended::Target | Mended::Map => continue,
             };

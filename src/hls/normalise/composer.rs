@@ -25,7 +25,7 @@ const SECONDS_TO_A_BREAK: u64 = 16;
 const RANGES: usize = 32;
 const LINES_WITH_CHANGES: usize = 8;
 /// The most lines of one list.
-const MOST_LINES: usize = 20_000;
+pub(super) const MOST_LINES: usize = 20_000;
 
 /// A list in the making.
 pub(super) struct Composer {
@@ -124,6 +124,9 @@ impl Composer {
         self.is_believed = true;
         let continuity = &mut self.continuity;
         continuity.heard = continuity.heard.max(step.heard);
+        if version.lines.len() > MOST_LINES && continuity.window < MOST_LINES as u64 {
+            self.mended.push(Mended::Long);
+        }
         continuity.window = continuity.window.max(version.lines.len().min(MOST_LINES) as u64);
         continuity.ended = version.ended.then(|| continuity.ended.unwrap_or(step.now));
         self.list.version = self.list.version.max(version.version);
@@ -137,7 +140,10 @@ impl Composer {
         let is_of_before = |named: &Named| {
             matches!(&named.place, NamedPlace::Here(stored) if stored.at <= since && since <= step.now) && !waits.is_zero()
         };
-        let is_missing = |at: usize| named[at].place == NamedPlace::Absent || is_of_before(&named[at]);
+        let is_missing = |at: usize| {
+            let is_unmeasured = version.lines[at].is_unmeasured && named[at].lasts().is_none();
+            named[at].place == NamedPlace::Absent || is_unmeasured || is_of_before(&named[at])
+        };
         if named.iter().skip(from).any(is_of_before) {
             self.look_again(waits);
         }
@@ -169,6 +175,10 @@ impl Composer {
     /// Appends a line whose segment is here.
     fn line(&mut self, version: &SegmentList, named: &[Named], at: usize, joint: Joint, step: &ComposeStep<'_>) {
         let (mut line, counted, number) = (version.lines[at].clone(), version.first.saturating_add(at as u64), self.list.end());
+        if let Some(lasts) = named[at].lasts().filter(|_| std::mem::take(&mut line.is_unmeasured)) {
+            line.last(lasts);
+            self.mended.push(Mended::Length);
+        }
         let begins = match &named[at].place {
             NamedPlace::Here(stored) => {
                 line.uri.clone_from(&stored.uri);
@@ -226,6 +236,9 @@ impl Composer {
         line.uri.clone_from(&named[at].plain);
         if !std::mem::replace(&mut line.gap, true) {
             line.words.push_str("#EXT-X-GAP\n");
+        }
+        if std::mem::take(&mut line.is_unmeasured) {
+            self.mended.push(Mended::Length);
         }
         // It needs none, and what is in force stays so.
         let last = self.list.lines.last();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::blocks::{cut, is_of_head};
 use crate::hls::in_force::{InForce, NeededTags};
-use crate::hls::playlist::attributes::attributes;
+use crate::hls::playlist::attributes::{attributes, seconds};
 use crate::hls::playlist::{Media, Playlist, PlaylistType, is_mark, parse, tag};
 use crate::model::clock::WallTime;
 
@@ -17,6 +17,8 @@ use crate::model::clock::WallTime;
 pub(super) struct SegmentLine {
     pub(super) uri: String,
     pub(super) duration: Duration,
+    /// Its length could not be read: the target duration stands in for it.
+    pub(super) is_unmeasured: bool,
     /// It does not play on from the one before it.
     pub(super) breaks: bool,
     /// There is no media for it.
@@ -34,6 +36,14 @@ pub(super) struct SegmentLine {
 }
 
 impl SegmentLine {
+    /// Gives it another length, in place of what is stated.
+    pub(super) fn last(&mut self, duration: Duration) {
+        self.duration = duration;
+        let others: String =
+            self.words.split_inclusive('\n').filter(|line| !matches!(tag(line), Some(("INF", _)))).collect();
+        self.words = format!("{others}#EXTINF:{}.{:06},\n", duration.as_secs(), duration.subsec_micros());
+    }
+
     /// When it ends, if it is known when it begins.
     pub(super) fn ends(&self) -> Option<WallTime> {
         Some(self.date? + self.duration)
@@ -149,9 +159,9 @@ impl SegmentList {
                 _ => others.push(line.to_owned()),
             }
         }
-        let lines = lines_of(&media, &pieces.blocks, first_words);
-        let first_breaks = u64::from(lines.first().is_some_and(|line| line.breaks));
         let stated = media.target_duration.map_or(0, rounded_up);
+        let lines = lines_of(&media, &pieces.blocks, first_words, Duration::from_secs(stated.max(1)));
+        let first_breaks = u64::from(lines.first().is_some_and(|line| line.breaks));
         Ok(Self {
             version: media.version,
             target: lines.iter().map(|line| rounded(line.duration)).fold(stated, u64::max).max(1),
@@ -211,7 +221,7 @@ impl SegmentList {
     }
 }
 
-fn lines_of(media: &Media, blocks: &[&str], first_words: String) -> Vec<SegmentLine> {
+fn lines_of(media: &Media, blocks: &[&str], first_words: String, target: Duration) -> Vec<SegmentLine> {
     let shared = |texts: &[String]| -> Vec<Arc<str>> { texts.iter().map(|text| Arc::from(&**text)).collect() };
     let (maps, keys) = (shared(&media.verbatim.maps), shared(&media.verbatim.keys));
     let in_force = |protection: &Vec<usize>| -> Arc<[Arc<str>]> { protection.iter().map(|at| Arc::clone(&keys[*at])).collect() };
@@ -224,9 +234,11 @@ fn lines_of(media: &Media, blocks: &[&str], first_words: String) -> Vec<SegmentL
         date = segment.program_date_time.or(date);
         let own = block.lines().map(str::trim_ascii).filter(|line| line.starts_with('#') && is_kept(line));
         own.for_each(|line| keep(&mut words, line));
-        lines.push(SegmentLine {
+        let is_measured = words.lines().any(|line| matches!(tag(line), Some(("INF", value)) if length(value).is_some()));
+        let mut line = SegmentLine {
             uri: segment.uri.clone(),
             duration: segment.duration,
+            is_unmeasured: !is_measured,
             breaks: segment.discontinuity,
             gap: segment.gap,
             date,
@@ -234,10 +246,19 @@ fn lines_of(media: &Media, blocks: &[&str], first_words: String) -> Vec<SegmentL
             map: segment.map.map(|at| (Arc::clone(&maps[at]), segment.clear_map)),
             keys: segment.protection.map(|at| Arc::clone(&protections[at])),
             words: std::mem::take(&mut words),
-        });
-        date = date.map(|date| date + segment.duration);
+        };
+        if line.is_unmeasured {
+            line.last(target);
+        }
+        date = date.map(|date| date + line.duration);
+        lines.push(line);
     }
     lines
+}
+
+/// The length that a tag of a segment states (RFC 8216 4.3.2.1), if it can be read.
+fn length(value: &str) -> Option<Duration> {
+    seconds(value.split(',').next().unwrap_or_default())
 }
 
 /// Whether a line of a segment stays as it is.

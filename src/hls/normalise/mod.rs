@@ -48,6 +48,15 @@ pub struct Named {
     pub place: NamedPlace,
 }
 
+impl Named {
+    /// How long its media lasts, if its bytes tell.
+    fn lasts(&self) -> Option<Duration> {
+        let NamedPlace::Here(StoredSegment { begins: Some(begins), ticks, .. }) = &self.place else { return None };
+        let micros = u128::from(*ticks) * 1_000_000 / u128::from(begins.scale.max(1));
+        Some(Duration::from_micros(u64::try_from(micros).ok()?)).filter(|lasts| !lasts.is_zero())
+    }
+}
+
 /// Where a named object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedPlace {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::composer::MOST_LINES;
 use super::*;
 use crate::hls::rules;
 use crate::hls::texts;
@@ -12,6 +13,8 @@ struct WrittenRows {
     now: u64,
     stored: BTreeMap<String, (u64, u64)>,
     public: Option<(String, Continuity)>,
+    /// Where media begins that lasts a second and a half, if bytes tell.
+    begins: Option<u64>,
 }
 
 impl WrittenRows {
@@ -33,8 +36,8 @@ impl WrittenRows {
             let here = self.stored.get(uri).map(|(bytes, at)| StoredSegment {
                 uri: names::tagged(uri, &format!("{bytes:08x}")),
                 at: time(*at),
-                begins: None,
-                ticks: 0,
+                begins: self.begins.map(|ticks| MediaTime { ticks, scale: 90_000 }),
+                ticks: 135_000,
             });
             Named { plain: uri.to_owned(), place: here.map_or(NamedPlace::Absent, NamedPlace::Here) }
         };
@@ -141,6 +144,35 @@ fn an_end_is_held_until_the_encoder_has_not_come_back() {
     assert!(!desk.look(&end, VersionStanding::Believed).text.contains("ENDLIST"));
     desk.now += 1;
     assert!(desk.look(&end, VersionStanding::Believed).text.ends_with("#EXT-X-ENDLIST\n"));
+}
+
+#[test]
+fn a_length_that_is_none_is_that_of_the_media_or_a_gap() {
+    let lengths = ["-5", "nan", "1e300", "", "86401", "2;"];
+    for length in lengths {
+        let mut desk = begun();
+        desk.store([5, 6], 1);
+        let broken = list(1, 6).replace("INF:2,\nv5", &format!("INF:{length},\nv5"));
+        desk.now += 2;
+        assert_eq!(desk.write(&broken), [Mended::Length, Mended::Gap]);
+        assert!(desk.listed().ends_with("104 - 106"), "{}", desk.listed());
+        let mut desk = WrittenRows { begins: Some(40), ..begun() };
+        desk.store([5, 6], 1);
+        assert_eq!(desk.write(&broken), [Mended::Length]);
+        assert!(desk.listed().ends_with("104 105 106"), "{}", desk.listed());
+        let text = &desk.public.as_ref().unwrap().0;
+        assert!(text.contains("#EXTINF:1.500000,\nv5~"), "{text}");
+    }
+}
+
+#[test]
+fn of_a_longer_list_than_there_may_be_the_newest_is_kept_and_that_is_told_once() {
+    let most = MOST_LINES as u64;
+    let mut desk = WrittenRows::default();
+    desk.store(0..=most + 1, 1);
+    assert_eq!(desk.write(&list(0, most)), [Mended::Long]);
+    assert_eq!(desk.write(&list(0, most + 1)), []);
+    assert_eq!(desk.listed().split(' ').count(), MOST_LINES);
 }
 
 #[test]
