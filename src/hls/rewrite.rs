@@ -122,6 +122,28 @@ pub fn inherit(kind: Kind, bytes: &[u8], query: &str, host: Option<&str>) -> Opt
     (edits.edited.len() <= MAX_INHERITED).then(|| edits.finish().unwrap_or_else(|| bytes.to_vec()))
 }
 
+/// A playlist with each URI for which there is another in its place; of one that is no playlist nothing is changed. `None`: there is nothing to
+/// change.
+#[must_use]
+pub fn mapped(kind: Kind, bytes: &[u8], map: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
+    if kind != Kind::Playlist {
+        return None;
+    }
+    let mut edits = Edits::new(bytes);
+    for line in places(bytes, |byte| byte == b'\n') {
+        let line = trim(bytes, line);
+        let text = std::str::from_utf8(&bytes[line.clone()]).ok()?;
+        let is_uri = !text.starts_with('#');
+        let all = is_uri.then_some(0..text.len()).into_iter();
+        for uri in all.chain(quoted_uris(text).filter(|_| !is_uri)) {
+            if let Some(other) = map(&text[uri.clone()]) {
+                edits.replace(line.start + uri.start..line.start + uri.end, other.as_bytes());
+            }
+        }
+    }
+    edits.finish()
+}
+
 /// Whether a URI leads to the host that the reader asked, by the reading of browsers as well as by the RFC's.
 fn leads_back(uri: &str, host: Option<&str>) -> bool {
     // Browsers read a backslash as a slash and leave out tabs and line ends: none of that is in an honest URI.

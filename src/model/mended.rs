@@ -25,17 +25,8 @@ pub enum Mended {
 
 impl Mended {
     /// All of them, in the order of the enumeration.
-    pub const ALL: [Self; 9] = [
-        Self::Restart,
-        Self::Hole,
-        Self::Gap,
-        Self::Back,
-        Self::TwoWriters,
-        Self::Target,
-        Self::Map,
-        Self::Length,
-        Self::Long,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Restart, Self::Hole, Self::Gap, Self::Back, Self::TwoWriters, Self::Target, Self::Map, Self::Length, Self::Long];
 
     /// Its name in metrics.
     #[must_use]

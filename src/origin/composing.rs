@@ -1,4 +1,4 @@
-//! A version of an encoder's -> the public playlist, which takes its place.
+//! A version of an encoder's -> the public playlist: in its place, or beside it, where public streams are made of sources.
 //!
 //! The state is the public playlist itself, with the few numbers that are kept with it. Here is known beside it only the newest version,
 //! for what it lists may come later, or be waited for.
@@ -16,24 +16,21 @@ use super::apply::{Decided, Put};
 use super::decide::Candidate;
 use super::legible;
 use super::listed::HeardVersion;
-use super::live::Understood;
+use super::live::{PlaylistTurn, Understood};
 use super::namespace::Hosted;
 use super::prepare::Draft;
+use super::uris::Origins;
 
 use crate::hls::coding;
-use crate::hls::normalise::{
-    self, ComposeStep, Composed, LeftAlone, Named, NamedPlace, SourceVersion, StoredSegment, VersionStanding, names,
-};
+use crate::hls::normalise::{self, ComposeStep, Composed, LeftAlone, SourceVersion, VersionStanding};
 use crate::hls::playlist::{Media, Playlist};
-use crate::hls::uri::{Meant, meant};
+use crate::hls::rewrite::mapped;
+use crate::hls::uri::resolve;
 use crate::model::conditions::KeptConditions;
-use crate::model::continuity::MediaTime;
 use crate::model::event::EventKind;
-use crate::model::facts::SegmentFacts;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::mended::Mended;
-use crate::model::meta::etag_digits;
 use crate::store::{Body, Entry, Want};
 
 /// Of a long version the last so many segments are waited for.
@@ -48,6 +45,17 @@ pub(super) enum TakenUp {
     Composed(Draft),
     /// Nothing yet: nothing that it lists is here.
     Waits,
+    /// It is stored as it is, and when it is, this is to come of it.
+    Beside(Draft, Box<PublishedBeside>),
+}
+
+/// What comes of a source's playlist in public.
+#[derive(Debug)]
+pub(super) enum PublishedBeside {
+    /// A list that goes on.
+    Version(HeardVersion),
+    /// The same for viewers: a multivariant playlist, an MPD, or what can't be composed.
+    Copy(Key, Box<Draft>),
 }
 
 impl Hosted {
@@ -62,41 +70,89 @@ impl Hosted {
         draft: Draft,
         reach: Option<&str>,
     ) -> Result<TakenUp, OriginError> {
+        let Some(public) = self.public_of(&object.key) else { return Ok(TakenUp::AsItIs(draft)) };
         let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
-        if self.policy.normalise.is_empty() || !is_media || !self.normalises(&object.key) {
-            return Ok(TakenUp::AsItIs(draft));
+        let is_beside = public != object.key;
+        if !is_media {
+            return if is_beside { self.copied(object, public, draft).await } else { Ok(TakenUp::AsItIs(draft)) };
         }
         let version = match self.version_of(&draft) {
             Ok(version) => Arc::new(version),
-            Err(LeftAlone::Empty) => return Ok(TakenUp::Waits),
+            Err(LeftAlone::Empty) => return Ok(if is_beside { TakenUp::AsItIs(draft) } else { TakenUp::Waits }),
             Err(left_alone) => {
                 self.work.public.forget(&object.key);
                 let detail = format!("its playlist is stored as it came, because {}: it is not normalised", left_alone.why());
                 self.live.tell(self.hot.clock().both(), &object.key, EventKind::NotNormalised, detail);
-                return Ok(TakenUp::AsItIs(draft));
+                return if is_beside { self.copied(object, public, draft).await } else { Ok(TakenUp::AsItIs(draft)) };
             }
         };
-        let Draft { mut outset, understood, .. } = draft;
+        let (mut outset, understood) = (draft.outset.clone(), &draft.understood);
         // It is composed in clear.
         outset.content_encoding = None;
         let now = self.hot.clock().both();
-        let segments = match &understood {
+        let segments = match understood {
             Some(Understood::Hls(Playlist::Media(media))) => self.keys_of(object, media, WAITED_FOR),
             _ => Vec::new(),
         };
         let heard = HeardVersion {
+            public,
             version,
             heard: now.wall,
             standing: VersionStanding::New,
             expires: now.moment + outset.ttl,
             outset,
-            reach: reach.map(str::to_owned),
+            // What is made of a source lies elsewhere than its writer may write.
+            reach: reach.filter(|_| !is_beside).map(str::to_owned),
             look: 0,
             segments,
         };
+        if is_beside {
+            return Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Version(heard))));
+        }
         let before = self.public_before(&object.key).await;
         self.work.public.heard(&object.key, heard.clone(), now.moment);
         Ok(self.composed(object, heard, before).await?.map_or(TakenUp::Waits, TakenUp::Composed))
+    }
+
+    /// A source's playlist as viewers get it, that is not composed.
+    async fn copied(self: &Arc<Self>, object: &ObjectId, public: Key, draft: Draft) -> Result<TakenUp, OriginError> {
+        let Some(understood) = &draft.understood else { return Ok(TakenUp::AsItIs(draft)) };
+        if matches!(understood, Understood::Broken(_)) {
+            return Ok(TakenUp::AsItIs(draft));
+        }
+        let (hosted, origins) = (Arc::clone(self), Origins { source: object.clone(), public: self.object(&public) });
+        let (body, kind, said) = (draft.body.clone(), draft.outset.kind, draft.outset.content_encoding.clone());
+        let work = move || {
+            let public_uri = |uri: &str| {
+                let named = resolve(&origins.source, uri).filter(|named| named.namespace == origins.source.namespace)?;
+                let made = origins.public_uri(uri, &hosted.public_of(&named.key)?);
+                (made != uri).then_some(made)
+            };
+            let mapped = mapped(kind, &body.bytes, public_uri).filter(|_| said.is_none());
+            let body = mapped.map_or(body, Body::new);
+            let understood = legible::understood(&hosted, &origins.public.key, kind, (&body.bytes, said.as_ref()));
+            (body, understood)
+        };
+        let (body, understood) = self.work.of_writers.work(draft.body.bytes.len(), work).await?;
+        let outset = draft.outset.clone();
+        let copy = Draft { body, outset, understood: Some(understood), facts: None, continuity: None };
+        Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Copy(public, Box::new(copy)))))
+    }
+
+    /// A source's playlist has been stored: makes of it what viewers get. `turn`: the playlist's own.
+    pub(super) async fn publish_beside(self: &Arc<Self>, source: &Key, beside: PublishedBeside, turn: Option<PlaylistTurn>) {
+        match beside {
+            PublishedBeside::Version(heard) => {
+                self.work.public.heard(source, heard, self.hot.clock().now());
+                drop(turn);
+                self.compose_again(source).await;
+            }
+            PublishedBeside::Copy(public, draft) => {
+                let _turn = self.live.turn(&public).await;
+                drop(turn);
+                self.publish(&public, *draft, None).await;
+            }
+        }
     }
 
     fn version_of(&self, draft: &Draft) -> Result<SourceVersion, LeftAlone> {
@@ -120,92 +176,44 @@ impl Hosted {
     /// Takes a step with the newest version. `None`: there is nothing to list yet.
     async fn composed(
         self: &Arc<Self>,
-        object: &ObjectId,
+        source: &ObjectId,
         heard: HeardVersion,
         before: Option<Arc<Entry>>,
     ) -> Result<Option<Draft>, OriginError> {
-        let (hosted, playlist, outset) = (Arc::clone(self), object.clone(), heard.outset.clone());
+        let (hosted, outset) = (Arc::clone(self), heard.outset.clone());
+        let origins = Origins { source: source.clone(), public: self.object(&heard.public) };
+        let is_beside = origins.source != origins.public;
         let length = before.as_ref().map_or(0, |before| before.body.len()).max(heard.version.length() * 128);
         let work = move || {
-            let composed = hosted.step(&playlist, &heard, before.as_deref())?;
+            let composed = hosted.step(&origins, &heard, before.as_deref())?;
             let body = Body::new(composed.text.clone().into_bytes());
-            let understood = legible::understood(&hosted, &playlist.key, Kind::Playlist, (&body.bytes, None));
+            let understood = legible::understood(&hosted, &origins.public.key, Kind::Playlist, (&body.bytes, None));
             if let Understood::Hls(Playlist::Media(media)) = &understood {
-                hosted.note_listed(&playlist, media, before.as_deref(), heard.outset.ttl);
+                hosted.note_listed(&origins.public, media, before.as_deref(), heard.outset.ttl);
             }
             Some((composed, body, understood))
         };
         let Some((composed, body, understood)) = self.work.of_writers.work(length, work).await? else { return Ok(None) };
         let Composed { continuity, mended, again, standing, .. } = composed;
-        self.tell_mended(&object.key, &mended);
-        let look = self.work.public.stands(&object.key, standing);
+        self.tell_mended(&source.key, is_beside, &mended);
+        let look = self.work.public.stands(&source.key, standing);
         if let Some(after) = again {
-            self.look_again(&object.key, look, after);
+            self.look_again(&source.key, look, after);
         }
         Ok(Some(Draft { body, outset, understood: Some(understood), facts: None, continuity: Some(Arc::new(continuity)) }))
     }
 
-    fn step(&self, playlist: &ObjectId, heard: &HeardVersion, before: Option<&Entry>) -> Option<Composed> {
+    fn step(&self, origins: &Origins, heard: &HeardVersion, before: Option<&Entry>) -> Option<Composed> {
         let before =
             before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?)));
-        let initialization = heard.version.newest_map().and_then(|uri| self.entry_of(playlist, uri).1?.meta.facts.clone());
-        let find = |uri: &str| self.find_named(playlist, uri, initialization.as_deref());
+        let initialization = heard.version.newest_map().and_then(|uri| self.facts_of(&origins.source, uri));
+        let find = |uri: &str| self.find_named(origins, uri, initialization.as_deref());
         let (now, standing) = (self.hot.clock().wall(), heard.standing);
+        let end_hold = self.policy.pair_of(origins.public.key.as_str()).and_then(|pair| pair.end_hold);
         normalise::step(
             before,
-            &ComposeStep { version: &heard.version, heard: heard.heard, standing, find: &find, now, end_hold: None },
+            &ComposeStep { version: &heard.version, heard: heard.heard, standing, find: &find, now, end_hold },
         )
-    }
-
-    /// The object of ours that a URI names, if it does, and its version in memory.
-    fn entry_of(&self, playlist: &ObjectId, uri: &str) -> (Option<Key>, Option<Arc<Entry>>) {
-        let (object, is_certain) = match meant(playlist, uri) {
-            Some(Meant::Ours(object)) => (object, true),
-            Some(Meant::Under { object, .. }) => (object, false),
-            None => return (None, None),
-        };
-        if object.namespace != playlist.namespace || !self.normalises(&object.key) {
-            return (None, None);
-        }
-        let entry = self.hot.peek(&object.key);
-        // What stands under another host is ours when it is here.
-        if is_certain || entry.is_some() { (Some(object.key), entry) } else { (None, None) }
-    }
-
-    /// What is known of a URI in a version.
-    fn find_named(&self, playlist: &ObjectId, uri: &str, initialization: Option<&SegmentFacts>) -> Named {
-        let plain = uri.to_owned();
-        let (key, entry) = self.entry_of(playlist, uri);
-        if key.is_none() {
-            return Named { plain, place: NamedPlace::Elsewhere };
-        }
-        let tagged = |entry: &Entry| Some(names::tagged(uri, etag_digits(&entry.meta.etag, names::DIGITS)?));
-        let Some((entry, uri)) = entry.and_then(|entry| Some((Arc::clone(&entry), tagged(&entry)?))) else {
-            return Named { plain, place: NamedPlace::Absent };
-        };
-        let facts = entry.meta.facts.as_deref().map(|facts| match initialization {
-            Some(initialization) => facts.clone().with(initialization),
-            None => facts.clone(),
-        });
-        let lead = facts.as_ref().and_then(SegmentFacts::lead);
-        let begins = lead.and_then(|track| Some(MediaTime { ticks: track.first?, scale: track.scale? }));
-        let ticks = lead.filter(|track| track.undated == 0).map_or(0, |track| track.duration);
-        Named { plain, place: NamedPlace::Here(StoredSegment { uri, at: entry.meta.modified, begins, ticks }) }
-    }
-
-    /// The keys that a version names here, as they are written there: its maps and its last segments.
-    fn keys_of(&self, playlist: &ObjectId, media: &Media, most: usize) -> Vec<Key> {
-        let from = media.segments.len().saturating_sub(most);
-        let maps = media.maps.iter().rev().take(4).map(|map| map.uri.as_str());
-        let uris = media.segments[from..]
-            .iter()
-            .map(|segment| segment.uri.as_str())
-            .chain(maps)
-            .chain(media.keys.iter().map(String::as_str));
-        let ours = |uri: &str| match meant(playlist, uri)? {
-            Meant::Ours(object) | Meant::Under { object, .. } => (object.namespace == self.name).then_some(object.key),
-        };
-        uris.filter_map(ours).collect()
     }
 
     /// Notes what a public playlist lists, and how that came.
@@ -220,8 +228,9 @@ impl Hosted {
         let span = span + media.target_duration.unwrap_or_default();
         let now = self.hot.clock().now();
         for name in self.work.public.lists(&listed, &before, (now + ttl, now), span) {
-            if let Some((plain, _)) = self.meant_by(&name) {
-                self.live.known_as(&plain, &name);
+            let stored = self.peek_named(&name, now).filter(|entry| entry.key != name);
+            if let Some(entry) = stored {
+                self.live.known_as(&entry.key, &name);
             }
         }
     }
@@ -244,25 +253,33 @@ impl Hosted {
         });
     }
 
-    /// Looks at the newest version of a playlist once more, because something that it lists has come or was waited for long enough.
-    pub(super) async fn compose_again(self: &Arc<Self>, playlist: &Key) {
-        let _turn = self.live.turn(playlist).await;
-        let Some(heard) = self.work.public.version(playlist) else { return };
-        let (before, reach) = (self.public_before(playlist).await, heard.reach.clone());
+    /// Looks at the newest version of a source's playlist once more, because something that it lists has come or was waited for long
+    /// enough.
+    pub(super) async fn compose_again(self: &Arc<Self>, source: &Key) {
+        let Some(public) = self.public_of(source) else { return };
+        let _turn = self.live.turn(&public).await;
+        let Some(heard) = self.work.public.version(source) else { return };
+        let (before, reach) = (self.public_before(&public).await, heard.reach.clone());
         let body = before.as_ref().map(|before| before.body.clone());
         // Nothing is lost where it fails: the next version says it again.
-        let Ok(Some(draft)) = self.composed(&self.object(playlist), heard, before).await else { return };
+        let Ok(Some(draft)) = self.composed(&self.object(source), heard, before).await else { return };
         if body.is_some_and(|body| body == draft.body.bytes) {
             return;
         }
-        let Ok(upload) = self.hot.create(playlist, None, self.hot.stamp()) else { return };
-        let candidate = Candidate { upload, conditions: KeptConditions::default(), below: None };
-        let what = Put { candidate, draft, took: Duration::ZERO, below: None, reach };
-        let _ = Decided { key: playlist, now: self.hot.clock().both(), what }.apply(self).await;
+        self.publish(&public, draft, reach).await;
     }
 
-    /// Counts and tells what was done that the encoder did not.
-    fn tell_mended(&self, playlist: &Key, mended: &[Mended]) {
+    /// Makes it the public object.
+    async fn publish(self: &Arc<Self>, public: &Key, draft: Draft, reach: Option<String>) {
+        let Ok(upload) = self.hot.create(public, None, self.hot.stamp()) else { return };
+        let candidate = Candidate { upload, conditions: KeptConditions::default(), below: None };
+        let what = Put { candidate, draft, took: Duration::ZERO, below: None, reach };
+        let _ = Decided { key: public, now: self.hot.clock().both(), what }.apply(self).await;
+    }
+
+    /// Counts and tells what was done that the encoder did not. Of a source's playlist that is followed by itself, `is_beside`, what is found
+    /// by that is not told twice.
+    fn tell_mended(&self, playlist: &Key, is_beside: bool, mended: &[Mended]) {
         let now = self.hot.clock().both();
         for what in mended {
             self.metrics.count_mended(*what);
@@ -289,13 +306,16 @@ impl Hosted {
                     "the length of a segment (EXTINF) is no number of seconds: it is listed with the length of its media, or as \
                      EXT-X-GAP where its bytes do not tell",
                 ),
-                Mended::Long => {
-                    (EventKind::WindowLost, "the encoder lists more than 20,000 segments: the oldest are left out of what viewers get")
-                }
+                Mended::Long => (
+                    EventKind::WindowLost,
+                    "the encoder lists more than 20,000 segments: the oldest are left out of what viewers get",
+                ),
                 // The public playlist says so, and is followed like any other.
                 Mended::Target | Mended::Map => continue,
             };
-            self.live.tell(now, playlist, kind, detail.to_owned());
+            if !is_beside || matches!(what, Mended::TwoWriters | Mended::Long) {
+                self.live.tell(now, playlist, kind, detail.to_owned());
+            }
         }
     }
 }

@@ -64,6 +64,9 @@ pub enum OriginError {
         /// The longest one.
         max: Duration,
     },
+    /// The name is one that viewers read by, and this server alone writes.
+    #[error("the name is a public one: what stands there is made by this server")]
+    PublicName,
     /// A condition of the request does not hold.
     #[error("the stored version does not meet the request's condition")]
     Precondition,

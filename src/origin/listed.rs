@@ -40,6 +40,8 @@ enum KeptName {
 /// The newest version of a playlist that an encoder has written.
 #[derive(Clone, Debug)]
 pub(super) struct HeardVersion {
+    /// The playlist that is made of it.
+    pub(super) public: Key,
     pub(super) version: Arc<SourceVersion>,
     pub(super) heard: WallTime,
     pub(super) standing: VersionStanding,

@@ -36,6 +36,7 @@ mod remove;
 mod shared;
 mod strip;
 mod types;
+mod uris;
 mod window;
 
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
-//! What a public name stands for: `v_00012~1f3a9c0e.ts` is the version of `v_00012.ts` whose entity tag begins so. It is under its own
-//! name only when another version has taken its place there since.
+//! What a public name stands for: `v_00012~1f3a9c0e.ts` is the version of `v_00012.ts` whose entity tag begins so, where playlists are
+//! normalised in place; where they are made of sources, that of `v_00012.ts` below one of these. It is under its own name only when another
+//! version has taken its place there since.
 //!
 //! One rule for all who ask: reads, waiting reads, windows of the past, harvests, and what is known of live streams.
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::OriginError;
 use super::namespace::Hosted;
 
 use crate::hls::normalise::names;
@@ -16,24 +18,54 @@ use crate::model::kind::Kind;
 use crate::model::meta::etag_digits;
 use crate::store::Entry;
 
-/// Whether a version has this entity tag, as names carry it.
-pub(super) fn has_tag(etag: &HeaderValue, tag: &str) -> bool {
-    etag_digits(etag, names::DIGITS) == Some(tag)
+/// What may stand behind a public name.
+#[derive(Debug)]
+pub(super) struct MeantBy<'a> {
+    /// The names that encoders give it, in the order of the sources.
+    pub(super) names: Vec<Key>,
+    /// The tag that its version has to have; `None`: any will do.
+    tag: Option<&'a str>,
+}
+
+impl MeantBy<'_> {
+    /// Whether a version is what is meant.
+    pub(super) fn is(&self, etag: &HeaderValue) -> bool {
+        self.tag.is_none_or(|tag| etag_digits(etag, names::DIGITS) == Some(tag))
+    }
 }
 
 impl Hosted {
-    /// Whether playlists of this name are normalised.
-    pub(super) fn normalises(&self, key: &Key) -> bool {
+    /// Whether playlists of this name are normalised in place.
+    fn normalises(&self, key: &Key) -> bool {
         self.policy.normalise.iter().any(|prefix| key.as_str().starts_with(prefix))
     }
 
-    /// The encoder's name of what a public name stands for, and the tag that it has to have.
-    pub(super) fn meant_by<'a>(&self, key: &'a Key) -> Option<(Key, &'a str)> {
-        if self.policy.normalise.is_empty() || !self.normalises(key) {
+    /// What viewers call what is stored under this name: of a playlist that is normalised in place its own name. `None`: it is not for
+    /// composed playlists.
+    pub(super) fn public_of(&self, key: &Key) -> Option<Key> {
+        if self.normalises(key) {
+            return Some(key.clone());
+        }
+        let (_, public) = self.policy.pairs.iter().find_map(|pair| pair.public_of(key.as_str()))?;
+        Key::parse(&public).ok()
+    }
+
+    /// What a public name stands for.
+    pub(super) fn meant_by<'a>(&self, key: &'a Key) -> Option<MeantBy<'a>> {
+        if !self.policy.composes() {
             return None;
         }
-        let tag = names::tag(key.as_str())?;
-        Some((Key::parse(&names::plain(key.as_str())).ok()?, tag))
+        let (name, tag) = (key.as_str(), names::tag(key.as_str()));
+        let parsed = |name: String| Key::parse(&name).ok();
+        if self.normalises(key) {
+            return Some(MeantBy { names: vec![parsed(names::plain(name).into_owned())?], tag: Some(tag?) });
+        }
+        let pair = self.policy.pair_of(name)?;
+        // Of playlists there is what was made of the sources', and nothing else.
+        if tag.is_none() && Kind::of(key, &[]).is_rewritten() {
+            return None;
+        }
+        Some(MeantBy { names: pair.behind(&names::plain(name)).filter_map(parsed).collect(), tag })
     }
 
     /// The version in memory that has this name, its own or a public one, and was live then.
@@ -41,29 +73,43 @@ impl Hosted {
         if let Some(entry) = self.hot.peek_at(key, now) {
             return Some(entry);
         }
-        let (plain, tag) = self.meant_by(key)?;
-        self.hot.peek_at(&plain, now).filter(|entry| has_tag(&entry.meta.etag, tag))
+        let meant = self.meant_by(key)?;
+        meant.names.iter().filter_map(|name| self.hot.peek_at(name, now)).find(|entry| meant.is(&entry.meta.etag))
     }
 
     /// Whether there may be something below memory by this name, its own or a public one: which tag it has there nobody knows without
     /// reading it.
     pub(super) fn may_have_below(&self, key: &Key) -> bool {
-        self.durable_tier.may_have(key)
-            || self.meant_by(key).is_some_and(|(plain, _)| !self.hot.holds(&plain) && self.durable_tier.may_have(&plain))
+        let is_below = |name: &Key| !self.hot.holds(name) && self.durable_tier.may_have(name);
+        self.durable_tier.may_have(key) || self.meant_by(key).is_some_and(|meant| meant.names.iter().any(is_below))
     }
 
     /// What is about to make way for another version, or for none, is kept under the name that a public playlist lists it by: first, so
     /// that there is no moment in which it is nowhere. `new`: the tag of what comes.
     pub(super) fn keep_public(&self, key: &Key, new: Option<&HeaderValue>, now: Moment) {
-        if self.policy.normalise.is_empty() || Kind::of(key, &[]).is_rewritten() || !self.normalises(key) {
+        if !self.policy.composes() || Kind::of(key, &[]).is_rewritten() {
             return;
         }
+        let Some(public) = self.public_of(key) else { return };
         let Some(before) = self.hot.peek_at(key, now).filter(|before| new != Some(&before.meta.etag)) else { return };
-        let tagged = etag_digits(&before.meta.etag, names::DIGITS).map(|tag| names::tagged(key.as_str(), tag));
+        let tagged = etag_digits(&before.meta.etag, names::DIGITS).map(|tag| names::tagged(public.as_str(), tag));
         let Some(tagged) = tagged.and_then(|tagged| Key::parse(&tagged).ok()) else { return };
         let Some(until) = self.work.public.listed_until(&tagged, now) else { return };
         // What an encoder deletes it does not want to be looked back at.
         let until = if new.is_some() { before.meta.expires } else { before.meta.expires.min(until) };
         self.hot.keep(&before, tagged, until, now);
+    }
+
+    /// Nobody but this server writes what viewers read by a public name: what is made of sources, or is listed with its tag.
+    ///
+    /// # Errors
+    /// [`OriginError::PublicName`].
+    pub(super) fn is_not_public(&self, key: &Key) -> Result<(), OriginError> {
+        if !self.policy.composes() {
+            return Ok(());
+        }
+        let is_listed =
+            || names::tag(key.as_str()).is_some() && self.work.public.listed_until(key, self.hot.clock().now()).is_some();
+        if self.policy.pair_of(key.as_str()).is_some() || is_listed() { Err(OriginError::PublicName) } else { Ok(()) }
     }
 }

@@ -65,6 +65,37 @@ pub struct NamespacePolicy {
     pub viewers: ViewerPolicy,
     /// What the names of media playlists begin with of which legal lists are made, whatever their encoders do.
     pub normalise: Vec<String>,
+    /// Public streams that are made of what is stored under other names.
+    pub pairs: Vec<PairPolicy>,
+}
+
+/// A public stream and its sources, each by what the names of its objects begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PairPolicy {
+    /// What viewers ask for. Nothing is stored there but by this server.
+    pub public: String,
+    /// Where its encoders write.
+    pub sources: Vec<String>,
+    /// How long after the last source's end the public stream has its own; `None`: three target durations.
+    pub end_hold: Option<Duration>,
+}
+
+impl PairPolicy {
+    /// As many sources as a pair may have.
+    pub const MOST_SOURCES: usize = 1;
+
+    /// The public name of what a source has stored under this one, and which of the sources that is.
+    #[must_use]
+    pub(super) fn public_of(&self, key: &str) -> Option<(usize, String)> {
+        let of = |source: &String| Some([&self.public, key.strip_prefix(source.as_str())?].concat());
+        self.sources.iter().enumerate().find_map(|(side, source)| Some((side, of(source)?)))
+    }
+
+    /// The names that stand behind a public one, in the order of the sources.
+    pub(super) fn behind<'a>(&'a self, public: &'a str) -> impl Iterator<Item = String> + 'a {
+        let rest = public.strip_prefix(self.public.as_str());
+        self.sources.iter().filter_map(move |source| Some([source, rest?].concat()))
+    }
 }
 
 /// What viewers' tokens are held to in a namespace.
@@ -209,11 +240,24 @@ impl Default for NamespacePolicy {
             deletes: Deletes::Obey,
             viewers: ViewerPolicy::default(),
             normalise: Vec::new(),
+            pairs: Vec::new(),
         }
     }
 }
 
 impl NamespacePolicy {
+    /// Whether any playlists are composed in it.
+    #[must_use]
+    pub(super) fn composes(&self) -> bool {
+        !(self.normalise.is_empty() && self.pairs.is_empty())
+    }
+
+    /// The public stream whose names begin so that this is one of them.
+    #[must_use]
+    pub fn pair_of(&self, public: &str) -> Option<&PairPolicy> {
+        self.pairs.iter().find(|pair| public.starts_with(pair.public.as_str()))
+    }
+
     /// The policy of the tier below.
     #[must_use]
     pub fn tier_options(&self) -> Options {

@@ -120,6 +120,7 @@ impl NamespaceHandle {
     /// Any [`OriginError`] but `NotFound` and `Expired`.
     pub async fn put(&self, grant: &Grant, object: &ObjectId, begun: Stamp, spec: PutSpec) -> Result<Upload, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
+        hosted.is_not_public(&object.key)?;
         let spec = spec.kept();
         let mut tally = Tally { hosted: Arc::clone(hosted), outcome: UploadOutcome::Refused };
         hosted.take_write_rate(spec.length.unwrap_or(0))?;
@@ -246,11 +247,16 @@ impl Upload {
         draft.facts = facts.filter(|_| is_of_media).map(Arc::new);
         let below = self.below.known().await;
         // What few uploads need is boxed, here and below: the way of a segment stays small enough to be moved about.
-        let draft = if self.hosted.policy.normalise.is_empty() {
+        let mut beside = None;
+        let draft = if !self.hosted.policy.composes() {
             draft
         } else {
             match Box::pin(self.hosted.normalised(&self.object, draft, self.reach.as_deref())).await? {
                 TakenUp::AsItIs(draft) => draft,
+                TakenUp::Beside(draft, what) => {
+                    beside = Some(what);
+                    draft
+                }
                 TakenUp::Composed(draft) => {
                     // It takes the place of what was composed before, however long this upload took.
                     self.inner = self.hosted.hot.create(&self.object.key, None, self.hosted.hot.stamp())?;
@@ -278,12 +284,16 @@ impl Upload {
         };
         tally.outcome = if matches!(applied, Ok(None)) { UploadOutcome::Superseded } else { UploadOutcome::Refused };
         let Some(etag) = applied? else { return Ok(Stored { etag: None, length }) };
-        drop(turn);
-        // A playlist may wait for it.
-        if !hosted.policy.normalise.is_empty()
-            && let Some(playlist) = hosted.work.public.listing(&object.key)
-        {
-            Box::pin(hosted.compose_again(&playlist)).await;
+        if let Some(beside) = beside {
+            Box::pin(hosted.publish_beside(&object.key, *beside, turn)).await;
+        } else {
+            drop(turn);
+            // A playlist may wait for it.
+            if hosted.policy.composes()
+                && let Some(playlist) = hosted.work.public.listing(&object.key)
+            {
+                Box::pin(hosted.compose_again(&playlist)).await;
+            }
         }
         hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;

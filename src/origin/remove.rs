@@ -30,8 +30,8 @@ impl NamespaceHandle {
     /// first, in the step that removes.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::RateLimited`], [`OriginError::Precondition`],
-    /// [`OriginError::NotDurable`] or [`OriginError::Unshared`].
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`], [`OriginError::PublicName`], [`OriginError::RateLimited`],
+    /// [`OriginError::Precondition`], [`OriginError::NotDurable`] or [`OriginError::Unshared`].
     pub async fn remove(
         &self,
         grant: &Grant,
@@ -40,6 +40,7 @@ impl NamespaceHandle {
         conditions: KeptConditions,
     ) -> Result<RemovalOutcome, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
+        hosted.is_not_public(&object.key)?;
         hosted.take_write_rate(0)?;
         if !hosted.policy.deletes.takes(Kind::of(&object.key, &[])) {
             return Ok(RemovalOutcome::Ignored);

@@ -13,7 +13,11 @@ use crate::wire::Request;
 const NORMALISED: &str = "normalise = [\"live/\"]\n";
 
 fn segment(origin: &Origin, number: u64, run: &str) {
-    origin.store(&format!("live/v{number}.ts"), format!("segment {number} of run {run}"));
+    segment_below(origin, "live/", number, run);
+}
+
+fn segment_below(origin: &Origin, folder: &str, number: u64, run: &str) {
+    origin.store(&format!("{folder}v{number}.ts"), format!("segment {number} of run {run}"));
 }
 
 /// A playlist of the last few of these segments, as ffmpeg writes it.
@@ -174,6 +178,112 @@ fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
     origin.wait_for_log("the durable tier is open");
     viewer.look(&origin, "live/p.m3u8");
     // The encoder has been killed too, and begins again over its own names.
+    for number in 0..6 {
+        push(&origin, number, "two");
+        let text = viewer.look(&origin, "live/p.m3u8");
+        for uri in text.lines().filter(|line| !line.starts_with('#')) {
+            assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} of {text}");
+        }
+    }
+    assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
+}
+
+const BESIDE: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\"]\n";
+
+#[test]
+fn what_is_public_is_made_beside_what_the_encoder_writes() {
+    let origin = Origin::start_with_settings(BESIDE);
+    let mut viewer = Viewer::default();
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\np.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2000\n\
+                  /cache/live-origin/live-a/q.m3u8\n";
+    origin.store("live-a/master.m3u8", master);
+    assert_eq!(origin.get("live/master.m3u8").text(), master.replace("/cache/live-origin/live-a/q", "q"));
+    assert_eq!(origin.get("live-a/master.m3u8").text(), master, "the encoder's own is the encoder's");
+    for run in ["one", "two"] {
+        for number in 0..6 {
+            segment_below(&origin, "live-a/", number, run);
+            origin.store("live-a/p.m3u8", listing(0, number));
+            viewer.look(&origin, "live/p.m3u8");
+            assert_eq!(origin.get("live-a/p.m3u8").text(), listing(0, number));
+        }
+    }
+    let runs: Vec<String> = viewer.shown().iter().map(|uri| bytes_of(&origin, uri).1).collect();
+    let expected = |run: &'static str| (0..6).map(move |number| format!("segment {number} of run {run}"));
+    let expected: Vec<String> = expected("one").chain(expected("two")).collect();
+    assert_eq!(runs[4..], expected[4..], "nothing twice, nothing left out");
+    let text = viewer.look(&origin, "live/p.m3u8");
+    assert_eq!(bytes_of(&origin, "v5.ts").1, "segment 5 of run two", "a name without a tag is the newest");
+    let tagged = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+    // The encoder takes away what viewers have.
+    let remove = |key: &str| Request::new("DELETE", origin.path(key)).bearer(&origin.encoder).send(origin.address);
+    assert_eq!(remove("live-a/v5.ts").status, 204);
+    assert_eq!((bytes_of(&origin, tagged).1.as_str(), bytes_of(&origin, "v5.ts").0), ("segment 5 of run two", 404));
+    // Nobody writes there.
+    for key in ["live/p.m3u8", "live/new.ts", &format!("live/{tagged}")] {
+        let put = Request::new("PUT", origin.path(key)).bearer(&origin.encoder).body("x").send(origin.address);
+        assert_eq!((put.status, put.problem(), remove(key).status), (409, "public-name".to_owned(), 409), "{key}");
+        assert!(put.text().contains("live-a/"), "{}", put.text());
+    }
+    // What can't be composed is there as it came.
+    let ranges = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:5@0\nv0.ts\n";
+    origin.store("live-a/r.m3u8", ranges);
+    assert_eq!(origin.get("live/r.m3u8").text(), ranges);
+    // One fault is told once, of the encoder's playlist.
+    let told = || {
+        let told: Vec<_> = origin.log().into_iter().filter(|line| line["event"] == "counter-restart").collect();
+        (!told.is_empty()).then_some(told)
+    };
+    let told = eventually(Duration::from_secs(5), told).unwrap();
+    assert!(told.len() == 1 && told[0].to_string().contains("live-a/p.m3u8"), "{told:?}");
+}
+
+#[test]
+fn a_public_prefix_need_be_no_folder() {
+    let settings = "[[namespaces.live-origin.pairs]]\npublic = \"x/live/ch\"\nsources = [\"in/a-ch\"]\n";
+    let origin = Origin::start_with_settings(settings);
+    origin.store("in/a-ch_1.ts", "one");
+    origin.store("in/a-ch.key", "key");
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"a-ch.key\"\n";
+    origin.store("in/a-ch.m3u8", format!("{head}#EXTINF:2,\na-ch_1.ts?x=1\n"));
+    let text = origin.get("x/live/ch.m3u8").text();
+    let uri = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+    assert!(uri.starts_with("ch_1~") && uri.ends_with(".ts?x=1") && text.contains("URI=\"ch~"), "{text}");
+    assert_eq!(origin.get(&format!("x/live/{}", uri.trim_end_matches("?x=1"))).text(), "one");
+    assert_eq!(origin.get("x/live/ch_1.ts").text(), "one");
+}
+
+#[test]
+fn a_tagged_name_that_is_listed_is_nobodys_to_write_in_place_either() {
+    let origin = Origin::start_with_settings(&format!("[namespaces.live-origin]\n{NORMALISED}"));
+    push(&origin, 0, "one");
+    let text = origin.get("live/p.m3u8").text();
+    let tagged = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+    let put = Request::new("PUT", origin.path(&format!("live/{tagged}"))).bearer(&origin.encoder).body("x");
+    let put = put.send(origin.address);
+    assert_eq!((put.status, put.problem()), (409, "public-name".to_owned()));
+    origin.store("live/v~00000000.ts", "a name of the encoder's that looks like one");
+}
+
+#[test]
+fn a_killed_server_goes_on_with_what_it_makes_of_a_source() {
+    let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{BESIDE}"));
+    let mut viewer = Viewer::default();
+    let push = |origin: &Origin, number: u64, run: &str| {
+        segment_below(origin, "live-a/", number, run);
+        origin.store("live-a/p.m3u8", listing(0, number));
+    };
+    for number in 0..5 {
+        push(&origin, number, "one");
+        viewer.look(&origin, "live/p.m3u8");
+    }
+    let is_written = || (origin.metric("springhead_durable_unwritten_objects{namespace=\"live-origin\"}") < 0.5).then_some(());
+    let _ = eventually(Duration::from_secs(10), is_written);
+    thread::sleep(Duration::from_secs(2));
+    origin.signal("KILL");
+    assert!(!origin.wait().success());
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
+    viewer.look(&origin, "live/p.m3u8");
     for number in 0..6 {
         push(&origin, number, "two");
         let text = viewer.look(&origin, "live/p.m3u8");

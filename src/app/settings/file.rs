@@ -11,7 +11,7 @@ use super::values::{
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
-use crate::origin::policy::{CorsOrigins, Deletes, Hold, NamespacePolicy, OnStale};
+use crate::origin::policy::{CorsOrigins, Deletes, Hold, NamespacePolicy, OnStale, PairPolicy};
 
 /// Reads a file's text over the defaults, noting everything that is wrong with it. `file` is its name, for the faults.
 /// Where each key stands is noted in `places`.
@@ -208,6 +208,20 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         policy.normalise = texts.iter().map(|text| key_prefix(text)).collect::<Result<_, _>>()?;
         Ok(())
     });
+    section.each("pairs", |mut section| {
+        let mut pair = PairPolicy::default();
+        section.text("public", |text| key_prefix(text).map(|value| pair.public = value));
+        section.list("sources", |texts| {
+            pair.sources = texts.iter().map(|text| key_prefix(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        });
+        section.text("end_hold", |text| {
+            pair.end_hold = if text == "auto" { None } else { Some(duration(text)?) };
+            Ok(())
+        });
+        section.finish();
+        policy.pairs.push(pair);
+    });
     section.truth("strip_credentials", |value| policy.strip_credentials = value);
     section.truth("strip_parameters", |value| policy.strip_parameters = value);
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
@@ -316,6 +330,19 @@ impl<'a> Section<'a, '_> {
         };
         let path = format!("{}{key}.", self.path);
         Some(Section { path, table, known: Vec::new(), lines: self.lines, places: &mut *self.places, faults: &mut *self.faults })
+    }
+
+    /// The tables of an array, each under its number.
+    fn each(&mut self, key: &str, mut read: impl FnMut(Section<'a, '_>)) {
+        let Some(value) = self.take(key) else { return };
+        let tables: Option<Vec<_>> =
+            value.get_ref().as_array().and_then(|array| array.iter().map(|item| item.get_ref().as_table()).collect());
+        let Some(tables) = tables else { return self.fault(value.span().start, key, "takes tables: [[…]]") };
+        for (index, table) in tables.into_iter().enumerate() {
+            let path = format!("{}{key}.{}.", self.path, index + 1);
+            let (places, faults) = (&mut *self.places, &mut *self.faults);
+            read(Section { path, table, known: Vec::new(), lines: self.lines, places, faults });
+        }
     }
 
     /// Complains of what has not been taken.

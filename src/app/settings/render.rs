@@ -21,10 +21,13 @@ pub(super) fn render(settings: &Settings) -> String {
 /// Each key, with the sections it is in before it, and its value as rendered.
 pub(super) fn values(settings: &Settings) -> BTreeMap<String, String> {
     let text = render(settings);
-    let mut section = String::new();
+    let (mut section, mut tables) = (String::new(), BTreeMap::new());
     let mut values = BTreeMap::new();
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        if let Some(name) = line.strip_prefix("[[").and_then(|line| line.strip_suffix("]]")) {
+            let number = tables.entry(name).and_modify(|number| *number += 1).or_insert(1);
+            section = format!("{name}.{number}.");
+        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             section = format!("{name}.");
         } else if let Some((key, value)) = line.split_once(" = ") {
             values.insert(format!("{section}{key}"), value.to_owned());
@@ -187,6 +190,12 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         let header = |name: &Option<HeaderName>| quote(name.as_ref().map_or("", HeaderName::as_str));
         writeln!(text, "client_address_header = {}", header(&viewers.client_address_header))?;
         writeln!(text, "country_header = {}", header(&viewers.country_header))?;
+        for pair in &policy.pairs {
+            writeln!(text, "\n[[namespaces.{name}.pairs]]")?;
+            writeln!(text, "public = {}", quote(&pair.public))?;
+            writeln!(text, "sources = {}", list(pair.sources.iter().cloned()))?;
+            writeln!(text, "end_hold = \"{}\"", pair.end_hold.map_or_else(|| "auto".to_owned(), |hold| Span(hold).to_string()))?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::places::SettingPlaces;
 use super::{SettingFault, Settings};
 use crate::model::id::Namespace;
 use crate::model::units::{Size, Span};
-use crate::origin::policy::{Hold, NamespacePolicy};
+use crate::origin::policy::{Hold, NamespacePolicy, PairPolicy};
 use crate::store::{Ack, Durable};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,6 +71,12 @@ impl Settings {
                 fault(&format!("namespaces.{name}.normalise"), &["cluster.engine"], message.to_owned());
             }
         }
+        if self.cluster.engine.is_some() {
+            for (name, _) in self.namespaces.iter().filter(|(_, policy)| !policy.pairs.is_empty()) {
+                let message = "is not there where nodes share ([cluster] engine): what is composed is known to one node alone";
+                fault(&format!("namespaces.{name}.pairs"), &["cluster.engine"], message.to_owned());
+            }
+        }
         for (name, policy) in &self.namespaces {
             check_namespace(name, policy, self.max_in_flight, places, faults);
         }
@@ -126,6 +132,9 @@ pub(super) fn check_namespace(
     if !(60 * SECOND..=30 * DAY).contains(&policy.limits.gone_after) {
         fault("gone_after", &[], "has to be between 1m and 30d".to_owned());
     }
+    for (at, message) in pair_faults(policy) {
+        fault(&at, &["pairs"], message);
+    }
     let viewers = &policy.viewers;
     if !(60 * SECOND..=365 * DAY).contains(&viewers.max_ttl) {
         fault("viewers.max_ttl", &[], "has to be between 1m and 365d".to_owned());
@@ -144,5 +153,66 @@ pub(super) fn check_namespace(
     }
     if !(2..=10_000).contains(&policy.limits.stale_after) {
         fault("stale_after", &[], "has to be between 2 and 10000 target durations".to_owned());
+    }
+}
+
+/// What is wrong with the pairs of a namespace, and where. Of two prefixes none may begin with the other, or one name would be two things.
+fn pair_faults(policy: &NamespacePolicy) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    let mut known: Vec<(String, &str)> = policy.normalise.iter().map(|prefix| ("normalise".to_owned(), &**prefix)).collect();
+    for (index, pair) in policy.pairs.iter().enumerate() {
+        let key = |name: &str| format!("pairs.{}.{name}", index + 1);
+        let most = PairPolicy::MOST_SOURCES;
+        if !(1..=most).contains(&pair.sources.len()) {
+            faults.push((key("sources"), format!("names {} sources; a public stream has 1 to {most}", pair.sources.len())));
+        }
+        if pair.public.is_empty() {
+            faults.push((key("public"), "is not said: what do the names that viewers ask for begin with?".to_owned()));
+            continue;
+        }
+        if pair.end_hold.is_some_and(|hold| hold > 3600 * SECOND) {
+            faults.push((key("end_hold"), "has to be 1h at most".to_owned()));
+        }
+        let prefixes = pair.sources.iter().map(|source| ("sources", &**source)).chain([("public", &*pair.public)]);
+        for (name, prefix) in prefixes {
+            let other = known.iter().find(|(_, other)| other.starts_with(prefix) || prefix.starts_with(other));
+            if let Some((at, other)) = other {
+                let message = format!(
+                    "has {prefix:?}, and {at} has {other:?}: one begins with the other, so that a name would be two things"
+                );
+                faults.push((key(name), message));
+            }
+            known.push((key(name), prefix));
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_told_where_they_would_make_one_name_two_things() {
+        let faults = |text: &str| Settings::faults_of(&format!("[namespaces.live]\n{text}"));
+        let pair =
+            |public: &str, sources: &str| format!("[[namespaces.live.pairs]]\npublic = \"{public}\"\nsources = [{sources}]\n");
+        assert_eq!(faults(&(pair("live/", "\"live-a/\"") + &pair("b", "\"a/b\""))), [""; 0]);
+        for (text, place, why) in [
+            (pair("live/", "\"live/a/\""), "settings:3: namespaces.live.pairs.1.public", "one begins with the other"),
+            (pair("a", "\"b\"") + &pair("c", "\"bc\""), "settings:7: namespaces.live.pairs.2.sources", "pairs.1.sources"),
+            (
+                format!("normalise = [\"li\"]\n{}", pair("live/", "\"a/\"")),
+                "settings:4: namespaces.live.pairs.1.public",
+                "normalise",
+            ),
+            (pair("live/", ""), "settings:4: namespaces.live.pairs.1.sources", "names 0 sources"),
+            (pair("", "\"a/\""), "settings:3: namespaces.live.pairs.1.public", "is not said"),
+            (pair("live//", "\"a/\""), "settings:3: namespaces.live.pairs.1.public", "is no beginning"),
+            (pair("a/", "\"b/\"") + "hold = 1\n", "settings:5: namespaces.live.pairs.1.hold", "is not a setting"),
+        ] {
+            let told = faults(&text);
+            assert!(told.iter().any(|fault| fault.starts_with(place) && fault.contains(why)), "{told:?} of {text}");
+        }
     }
 }

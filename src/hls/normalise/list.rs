@@ -39,8 +39,7 @@ impl SegmentLine {
     /// Gives it another length, in place of what is stated.
     pub(super) fn last(&mut self, duration: Duration) {
         self.duration = duration;
-        let others: String =
-            self.words.split_inclusive('\n').filter(|line| !matches!(tag(line), Some(("INF", _)))).collect();
+        let others: String = self.words.split_inclusive('\n').filter(|line| !matches!(tag(line), Some(("INF", _)))).collect();
         self.words = format!("{others}#EXTINF:{}.{:06},\n", duration.as_secs(), duration.subsec_micros());
     }
 

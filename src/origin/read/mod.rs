@@ -260,7 +260,7 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
         {
             return Ok(Read::Whole(found));
         }
-        if !reader.hosted.policy.normalise.is_empty()
+        if reader.hosted.policy.composes()
             && let Some(found) = Box::pin(named::below(reader)).await?
         {
             return Ok(Read::Whole(found));

@@ -3,31 +3,36 @@
 use super::{Found, Payment, Reader, durable_tier};
 use crate::model::id::ObjectId;
 use crate::origin::OriginError;
-use crate::origin::named::has_tag;
 use crate::origin::rate::RateClaim;
 
 /// In memory.
 pub(super) fn in_memory(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Found>, OriginError> {
     let hosted = reader.hosted;
-    let Some((plain, tag)) = hosted.meant_by(&reader.object.key) else { return Ok(None) };
+    let Some(meant) = hosted.meant_by(&reader.object.key) else { return Ok(None) };
     let now = hosted.hot.clock().now();
-    let Some(entry) = hosted.hot.get_at(&plain, now).filter(|entry| has_tag(&entry.meta.etag, tag)) else { return Ok(None) };
+    let found = meant.names.iter().filter_map(|name| hosted.hot.get_at(name, now)).find(|entry| meant.is(&entry.meta.etag));
+    let Some(entry) = found else { return Ok(None) };
     let found = Found::new(hosted, entry, now);
     payment.pay(hosted, found.length() as u64, RateClaim::First)?;
     Ok(Some(found))
 }
 
-/// Below it. One descent, whatever comes of it. Cancel-safe.
+/// Below it. One descent for each name that it may have there. Cancel-safe.
 ///
 /// # Errors
 /// Those of the [durable tier](durable_tier::find).
 pub(super) async fn below(reader: Reader<'_>) -> Result<Option<Found>, OriginError> {
-    let Some((key, tag)) = reader.hosted.meant_by(&reader.object.key) else { return Ok(None) };
-    // What is in memory has another tag, or it would have been found there.
-    if !reader.hosted.durable_tier.may_have(&key) || reader.hosted.hot.peek(&key).is_some() {
-        return Ok(None);
+    let Some(meant) = reader.hosted.meant_by(&reader.object.key) else { return Ok(None) };
+    for key in &meant.names {
+        // What is in memory has another tag, or it would have been found there.
+        if !reader.hosted.durable_tier.may_have(key) || reader.hosted.hot.peek(key).is_some() {
+            continue;
+        }
+        let object = ObjectId { key: key.clone(), namespace: reader.object.namespace.clone() };
+        let found = durable_tier::find(Reader { object: &object, ..reader }).await?;
+        if let Some(found) = found.filter(|found| meant.is(&found.meta().etag)) {
+            return Ok(Some(found));
+        }
     }
-    let object = ObjectId { key, namespace: reader.object.namespace.clone() };
-    let found = durable_tier::find(Reader { object: &object, ..reader }).await?;
-    Ok(found.filter(|found| has_tag(&found.meta().etag, tag)))
+    Ok(None)
 }

@@ -123,6 +123,9 @@ codes! {
          raise timeouts.upload_idle."
     HarvestTaken "harvest-taken" 409 Retry::Never, "Another harvest goes to this place":
         "Wait for its end, cancel it, or name another place."
+    PublicName "public-name" 409 Retry::Never, "Viewers read by this name, and nobody writes it":
+        "Have each encoder write below a prefix of its own, one of 'sources' of the namespace's pair: 'detail' names them. What is below \
+         'public' is made of that by the server."
     DeclaredInFile "declared-in-file" 409 Retry::Never, "The settings file says so":
         "What a settings file, flag or variable declares is changed there, followed by a reload; 'detail' names the place."
     InUse "in-use" 409 Retry::Never, "It is in use, or not what was expected":

@@ -210,6 +210,11 @@ impl From<OriginError> for Problem {
                 format!("{error} ({limit} bytes): shorten the segments, lower the bitrate or raise the limit"),
             ),
             OriginError::TtlOutOfRange { .. } => Self::new(Code::TtlOutOfRange, error.to_string()),
+            OriginError::PublicName => Self::new(
+                Code::PublicName,
+                "what viewers read by this name is made by this server of what encoders store elsewhere: write below the sources of the \
+                 namespace's pair, and not below what is public; and nothing over a name with '~' and a tag that is listed",
+            ),
             OriginError::Precondition => Self::new(Code::PreconditionFailed, error.to_string()),
             // 503 and not 429: CDNs fail over and serve what they have, encoders try again.
             OriginError::RateLimited { retry_after } => Self::new(

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::refused;
 use crate::auth::grant::Grant;
 use crate::metrics::Outcome;
 use crate::model::conditions::KeptConditions;
@@ -26,7 +27,8 @@ pub(in crate::web) async fn delete(
     record: &Record,
 ) -> Result<Response, Problem> {
     let conditions = KeptConditions::from(conditions(headers));
-    record.outcome(match namespace.remove(grant, &target.object, begun, conditions).await? {
+    let removed = namespace.remove(grant, &target.object, begun, conditions).await;
+    record.outcome(match removed.map_err(|error| refused(error, namespace, &target.object.key))? {
         RemovalOutcome::Done => Outcome::Removed,
         RemovalOutcome::Superseded => Outcome::Superseded,
         RemovalOutcome::Ignored => Outcome::Ignored,

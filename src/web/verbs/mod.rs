@@ -13,3 +13,23 @@ pub(super) mod get;
 mod inherit;
 pub(super) mod put;
 mod reply;
+
+use super::problem::Problem;
+use super::problem::code::Code;
+use crate::model::id::Key;
+use crate::origin::{NamespaceHandle, OriginError};
+
+/// Why a write or removal is not done; below a public prefix with the names of those where encoders write.
+fn refused(error: OriginError, namespace: &NamespaceHandle, key: &Key) -> Problem {
+    let pair = namespace.policy().and_then(|policy| policy.pair_of(key.as_str()));
+    match pair.filter(|_| error == OriginError::PublicName) {
+        Some(pair) => {
+            let (public, sources) = (&pair.public, pair.sources.join("\" or \""));
+            let detail = format!(
+                "what viewers read below \"{public}\" is made by this server of what encoders store below \"{sources}\": write there"
+            );
+            Problem::new(Code::PublicName, detail)
+        }
+        None => error.into(),
+    }
+}

@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
 use super::detached::Detached;
-use super::get;
+use super::{get, refused};
 use crate::auth::grant::Grant;
 use crate::model::conditions::KeptConditions;
 use crate::model::meta::LONGEST_KEPT;
@@ -66,7 +66,8 @@ pub(in crate::web) async fn admit(
         conditions: KeptConditions::from(get::conditions(headers)),
         beside: beside(parts),
     };
-    Ok(namespace.put(grant, &target.object, begun, spec).await?)
+    let admitted = namespace.put(grant, &target.object, begun, spec).await;
+    admitted.map_err(|error| refused(error, namespace, &target.object.key))
 }
 
 /// What a request holds in memory beside its body, more than is counted with each connection. A stream of HTTP/2 has its own tasks and

@@ -9,8 +9,17 @@ use super::{hold, read};
 fn shipped() -> BTreeMap<(String, String), String> {
     let mut section = String::new();
     let mut settings = BTreeMap::new();
-    for line in read("config/springhead.toml").lines().filter(|line| !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    // Tables of which there may be none are shown as comments.
+    let mut is_shown = false;
+    for line in read("config/springhead.toml").lines() {
+        is_shown = line.starts_with("# [[") || is_shown && line.starts_with("# ");
+        let line = if is_shown { &line[2..] } else { line };
+        if line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            name.replace(".live-origin", ".NAME").clone_into(&mut section);
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             name.replace(".live-origin", ".NAME").clone_into(&mut section);
         } else if let Some((key, value)) = line.split_once(" = ") {
             settings.insert((section.clone(), key.to_owned()), value.to_owned());
@@ -70,10 +79,11 @@ fn unknown_settings(_: &str, document: &Document) -> Vec<String> {
             };
             for (section, inner) in tables {
                 for (key, value) in inner.as_table().into_iter().flatten() {
-                    // A section within one.
+                    // A section within one, or several.
                     let inner = format!("{section}.{key}");
-                    let keys: Vec<_> = value.as_table().into_iter().flat_map(toml::Table::keys).collect();
-                    let is_section = value.is_table() && shipped.keys().any(|(known, _)| *known == inner);
+                    let tables = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+                    let keys: Vec<_> = tables.iter().filter_map(toml::Value::as_table).flat_map(toml::Table::keys).collect();
+                    let is_section = !keys.is_empty() && shipped.keys().any(|(known, _)| *known == inner);
                     faults.extend((!is_section && !is_known(section, key)).then(|| format!("[{section}] {key}")));
                     let unknown = keys.into_iter().filter(|key| is_section && !is_known(&inner, key));
                     faults.extend(unknown.map(|key| format!("[{inner}] {key}")));
