@@ -147,10 +147,10 @@ function texts(value) {
 // Restrictions by parts of the URI.
 function rules(value) {
   var found = [];
-  if (!value || !value.map) unsupported();
+  if (!value || !value.map || !value.map.length) unsupported();
   value.map.forEach(function (part) {
     var isPath = part[0] === 3;
-    if (!isPath && part[0] !== 1 || !part[1] || !part[1].map) unsupported();
+    if (!isPath && part[0] !== 1 || !part[1] || !part[1].map || !part[1].map.length) unsupported();
     part[1].map.forEach(function (match) {
       if (match[0] !== 0 && match[0] !== (isPath ? 1 : 2)) unsupported();
       found.push({ isPath: isPath, how: match[0], values: texts(match[1]) });

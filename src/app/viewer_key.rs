@@ -1,5 +1,5 @@
 //! `viewer.key` in the data directory: what viewers' tokens are signed with, one key to a line, in the form of `signing.key` and apart from
-//! it. `SPRINGHEAD_VIEWER_KEY` replaces the file.
+//! it, and the public keys of others who sign some. `SPRINGHEAD_VIEWER_KEY` replaces the file.
 
 use std::fs;
 use std::io;
@@ -33,38 +33,37 @@ pub(super) fn load<'a>(
     make: bool,
 ) -> anyhow::Result<ViewerKeys> {
     let keys = match std::env::var(VARIABLE) {
-        Ok(text) => SigningKey::parse_all(&text).with_context(|| format!("{VARIABLE} is of no use"))?,
+        Ok(text) => ViewerKeys::parse_all(&text).with_context(|| format!("{VARIABLE} is of no use"))?,
         Err(_) => from_file(data, &data.path().join(FILE), make)?,
     };
-    if let Some(both) = signing_keys.into_iter().find(|id| keys.iter().any(|key| key.id() == *id)) {
+    if let Some(both) = signing_keys.into_iter().find(|id| keys.ids().any(|known| known == *id)) {
         bail!(
             "the key {both} is a viewer key and a signing key: whoever checks viewers' tokens could make API keys with it; take it out of \
              {FILE} (or {VARIABLE}), and have one made that is for viewers alone"
         );
     }
-    Ok(ViewerKeys::new(&keys))
+    Ok(keys)
 }
 
 /// The keys of another file.
 pub(super) fn read(path: &Path) -> anyhow::Result<ViewerKeys> {
     let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let keys = SigningKey::parse_all(&text).with_context(|| format!("{} is of no use", path.display()))?;
-    Ok(ViewerKeys::new(&keys))
+    ViewerKeys::parse_all(&text).with_context(|| format!("{} is of no use", path.display()))
 }
 
-fn from_file(data: &DataDir, path: &Path, make: bool) -> anyhow::Result<Vec<SigningKey>> {
+fn from_file(data: &DataDir, path: &Path, make: bool) -> anyhow::Result<ViewerKeys> {
     match fs::read_to_string(path) {
-        Ok(text) => return SigningKey::parse_all(&text).with_context(|| format!("{} is of no use", path.display())),
+        Ok(text) => return ViewerKeys::parse_all(&text).with_context(|| format!("{} is of no use", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
     }
     if !make {
-        return Ok(Vec::new());
+        return Ok(ViewerKeys::default());
     }
     data.create()?;
     let key = SigningKey::generate();
     match data.keep_new(path, &format!("{}\n", key.encode())) {
-        Ok(()) => Ok(vec![key]),
+        Ok(()) => Ok(ViewerKeys::new(&[key])),
         // Another process made it first; that one counts.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => from_file(data, path, false),
         Err(error) => Err(error).with_context(|| format!("can't write {}", path.display())),

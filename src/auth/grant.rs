@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::signing::hex;
 use crate::model::clock::WallTime;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 
@@ -182,6 +183,14 @@ impl KeyId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// That of a viewer's token: what its own id begins with.
+    pub(super) fn of_token(id: &[u8]) -> Option<Self> {
+        (1..=Self::OF_TOKEN).contains(&id.len()).then(|| Self(["v-", &hex(id)].concat()))
+    }
+
+    /// How many bytes of its id a token is known by.
+    pub(super) const OF_TOKEN: usize = 16;
 }
 
 impl fmt::Display for KeyId {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use aws_lc_rs::{constant_time, digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -143,6 +144,47 @@ impl MacKey {
 impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MacKey(hidden)")
+    }
+}
+
+/// A key that tells what its holder signed (ECDSA over P-256 with SHA-256).
+pub(super) struct PublicKey(ParsedPublicKey);
+
+impl PublicKey {
+    /// How long a signature is: two numbers of 32 bytes (RFC 7518 3.4, RFC 9053 2.1).
+    pub(super) const SIGNATURE: usize = 64;
+
+    /// Reads the base64 of either alphabet of a key in its usual wrapping (`SubjectPublicKeyInfo`), as a PEM has it, or bare.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let plain = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        let bytes = URL_SAFE_NO_PAD.decode(plain).ok()?;
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).ok().map(Self)
+    }
+
+    /// Whether the holder signed this text.
+    pub(super) fn is_signature(&self, text: &[u8], signature: &[u8]) -> bool {
+        self.0.verify_sig(text, signature).is_ok()
+    }
+}
+
+/// A key that signs so, for tests alone.
+#[cfg(test)]
+pub(super) struct SignaturePair(aws_lc_rs::signature::EcdsaKeyPair);
+
+#[cfg(test)]
+impl SignaturePair {
+    pub(super) fn generate() -> Self {
+        Self(aws_lc_rs::signature::EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    /// Its public half, as [`PublicKey::parse`] reads it.
+    pub(super) fn public(&self) -> String {
+        use aws_lc_rs::signature::KeyPair as _;
+        URL_SAFE_NO_PAD.encode(self.0.public_key())
+    }
+
+    pub(super) fn sign(&self, text: &[u8]) -> Vec<u8> {
+        self.0.sign(&aws_lc_rs::rand::SystemRandom::new(), text).unwrap().as_ref().to_vec()
     }
 }
 

@@ -152,8 +152,13 @@ impl ViewerPolicy {
     /// What stands before the key in a path as viewers ask for it, a slash at its end.
     #[must_use]
     pub fn base(&self, namespace: &Namespace) -> String {
-        let path = self.base_path.replace("{namespace}", namespace.as_str());
-        format!("{}/", path.trim_end_matches('/'))
+        let path = self.base_path.trim_end_matches('/');
+        // It is put together for each request with a token: the standard library's search for a text begins at a higher price.
+        match path.split_once('{').map(|(before, rest)| (before, rest.strip_prefix("namespace}"))) {
+            None => [path, "/"].concat(),
+            Some((before, Some(after))) if !after.contains('{') => [before, namespace.as_str(), after, "/"].concat(),
+            Some(_) => path.replace("{namespace}", namespace.as_str()) + "/",
+        }
     }
 }
 

@@ -1,17 +1,18 @@
-//! Common Access Tokens (CTA-5007): CWT claims (RFC 8392) in `COSE_Mac0` (RFC 9052 6.2), under the tag of a CWT or bare, base64url without
-//! padding. The only module that knows coset.
+//! Common Access Tokens (CTA-5007): CWT claims (RFC 8392) in `COSE_Mac0` (RFC 9052 6.2) or `COSE_Sign1` (4.2), under the tag of a CWT or bare,
+//! base64url without padding. The only module that knows coset, which writes them; they are read where they lie, for each request brings one.
 //!
-//! Total on any bytes. The key that a token names chooses the algorithm, never the token: HMAC-SHA256 (`HMAC 256/256`) it is.
+//! Total on any bytes. The key that a token names chooses the algorithm, never the token: HMAC-SHA256 (`HMAC 256/256`) or ES256.
 
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coset::cbor::value::{Integer, Value};
-use coset::{Algorithm, CborSerializable as _, CoseMac0, CoseMac0Builder, HeaderBuilder, iana};
+use coset::{CborSerializable as _, CoseMac0Builder, HeaderBuilder, iana};
 
 use super::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
-use super::keys::{ViewerKey, ViewerKeys};
+use super::form::{Item, Items};
+use super::keys::{ViewerKey, ViewerKeys, ViewerProof};
 use super::place::Network;
 use super::{ViewerError, form};
 use crate::auth::secret::Secret;
@@ -19,12 +20,22 @@ use crate::auth::secret::Secret;
 /// The longest token that is looked at, in characters and decoded: what the edge takes, too (Amazon CloudFront: 1 KiB).
 pub(super) const LONGEST: usize = 1400;
 const LONGEST_BYTES: usize = 1024;
+/// What the longest text decodes to, at most.
+const ROOM: usize = LONGEST.div_ceil(4) * 3;
 
-/// The tag of a CWT (RFC 8392 6), and that of `COSE_Mac0`, as they begin.
+/// The tag of a CWT (RFC 8392 6), and those of `COSE_Mac0` and `COSE_Sign1`, as they begin.
 const CWT: [u8; 2] = [0xd8, 61];
 const MAC0: u8 = 0xd1;
+const SIGN1: u8 = 0xd2;
 
-/// Checks a token's form and its MAC, and reads its claims. Nothing that changes with time is judged.
+/// Whether a text begins as every token does: with its tags, and an array of four that begins with bytes.
+pub(super) fn begins_as_one(token: &str) -> bool {
+    let bytes = token.get(..8).and_then(|begin| URL_SAFE_NO_PAD.decode(begin).ok()).unwrap_or_default();
+    let bare = bytes.strip_prefix(&CWT).unwrap_or(&bytes);
+    matches!(bare, [MAC0 | SIGN1, 0x84, 0x40..=0x5b, ..])
+}
+
+/// Checks a token's form and its MAC or signature, and reads its claims. Nothing that changes with time is judged.
 ///
 /// # Errors
 /// [`ViewerError::Invalid`] when it is not of ours; [`ViewerError::Unsupported`] when it says what is not understood.
@@ -33,37 +44,103 @@ pub(super) fn open(token: &str, keys: &ViewerKeys) -> Result<ViewerClaims, Viewe
     if token.len() > LONGEST {
         return Err(invalid("it is longer than 1,400 characters"));
     }
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid("it is not base64url without padding"))?;
-    if bytes.len() > LONGEST_BYTES || !form::is_sound(&bytes) {
+    let mut room = [0; ROOM];
+    let length = URL_SAFE_NO_PAD.decode_slice(token, &mut room);
+    let bytes = length.ok().and_then(|length| room.get(..length)).ok_or(invalid("it is not base64url without padding"))?;
+    if bytes.len() > LONGEST_BYTES || !form::is_sound(bytes) {
         return Err(invalid("it is not one item of CBOR, of definite lengths, without doubled keys, and of 1 KiB at most"));
     }
-    let bare = bytes.strip_prefix(&CWT).unwrap_or(&bytes);
-    let Some((&MAC0, sealed)) = bare.split_first() else {
-        return Err(invalid("it is no COSE_Mac0 under its tag (17)"));
+    let bare = bytes.strip_prefix(&CWT).unwrap_or(bytes);
+    let seal = match bare.split_first() {
+        Some((&MAC0, sealed)) => Seal { context: "MAC0", algorithm: Item::Number(5), parts: sealed },
+        Some((&SIGN1, sealed)) => Seal { context: "Signature1", algorithm: Item::Below(6), parts: sealed },
+        _ => return Err(invalid("it is no COSE_Mac0 or COSE_Sign1 under its tag (17, 18)")),
     };
-    let sealed = CoseMac0::from_slice(sealed).map_err(|_| invalid("it is no COSE_Mac0"))?;
-    let payload = sealed.payload.as_deref().ok_or(invalid("it has no claims in it"))?;
-    let is_sound = |header: Option<&Vec<u8>>| header.is_none_or(|bytes| bytes.is_empty() || form::is_sound(bytes));
-    if !is_sound(sealed.protected.original_data.as_ref()) || !form::is_sound(payload) {
-        return Err(invalid("its protected header or its claims are no CBOR of a plain form"));
+    let claims = seal.open(keys).map_err(invalid)?;
+    read(claims).map_err(ViewerError::Unsupported)
+}
+
+/// What was authenticated, or signed: RFC 9052 6.2 and 4.2.
+struct Seal<'a> {
+    /// What this is called in what was authenticated.
+    context: &'static str,
+    /// The one algorithm that goes with it: HMAC 256/256, or ES256 (-7).
+    algorithm: Item<'static>,
+    parts: &'a [u8],
+}
+
+impl<'a> Seal<'a> {
+    /// Its claims, if one of these keys made it. Else why not.
+    fn open(&self, keys: &ViewerKeys) -> Result<Items<'a>, &'static str> {
+        const FORM: &str = "it is no COSE_Mac0 or COSE_Sign1";
+        let mut parts = Items::sound(self.parts).ok_or(FORM)?;
+        if parts.next() != Some(Item::Array(4)) {
+            return Err(FORM);
+        }
+        let protected = parts.data().ok_or(FORM)?;
+        let unprotected = parts.whole().and_then(SealHeader::read).ok_or(FORM)?;
+        let payload = parts.data().ok_or("it has no claims in it")?;
+        let tag = parts.data().ok_or(FORM)?;
+        let claims = Items::sound(payload);
+        let header =
+            if protected.is_empty() { Some(SealHeader::default()) } else { Items::sound(protected).and_then(SealHeader::read) };
+        let (Some(header), Some(claims)) = (header, claims) else {
+            return Err("its protected header or its claims are no CBOR of a plain form");
+        };
+        if header.algorithm != Some(self.algorithm) || unprotected.algorithm.is_some() {
+            return Err("its algorithm is not the one of its tag (HMAC 256/256, ES256), in the protected header alone");
+        }
+        if header.is_critical || unprotected.is_critical {
+            return Err("it has critical headers");
+        }
+        let (Some(id), None) = (unprotected.key_id, header.key_id) else {
+            return Err("it does not name its key (kid), in the unprotected header alone");
+        };
+        let signer = keys.find(id).ok_or("no viewer key here has its kid")?;
+        let text = authenticated(self.context, protected, payload);
+        let is_good = match (&signer.proof, self.algorithm) {
+            (ViewerProof::Mac(mac), Item::Number(_)) => mac.is_tag(&text, tag),
+            (ViewerProof::Es256(key), Item::Below(_)) => key.is_signature(&text, tag),
+            _ => return Err("its key is one for another algorithm"),
+        };
+        if is_good { Ok(claims) } else { Err("its MAC or signature is wrong") }
     }
-    let header = &sealed.protected.header;
-    if header.alg != Some(Algorithm::Assigned(iana::Algorithm::HMAC_256_256)) || sealed.unprotected.alg.is_some() {
-        return Err(invalid("its algorithm is not HMAC 256/256 (5), in the protected header alone"));
+}
+
+/// What counts of a header (RFC 9052 3.1). Others say nothing that would be heeded here.
+#[derive(Default)]
+struct SealHeader<'a> {
+    algorithm: Option<Item<'a>>,
+    is_critical: bool,
+    key_id: Option<&'a [u8]>,
+}
+
+impl<'a> SealHeader<'a> {
+    fn read(mut items: Items<'a>) -> Option<Self> {
+        let mut header = Self::default();
+        for _ in 0..items.pairs()? {
+            let name = items.whole()?.next()?;
+            let mut value = items.whole()?;
+            match name {
+                Item::Number(1) => header.algorithm = Some(value.next()?),
+                Item::Number(2) => header.is_critical = true,
+                Item::Number(4) => header.key_id = Some(value.data().filter(|id| !id.is_empty())?),
+                _ => {}
+            }
+        }
+        Some(header)
     }
-    if !header.crit.is_empty() || !sealed.unprotected.crit.is_empty() {
-        return Err(invalid("it has critical headers"));
-    }
-    if sealed.unprotected.key_id.is_empty() || !header.key_id.is_empty() {
-        return Err(invalid("it does not name its key (kid), in the unprotected header alone"));
-    }
-    let signer = keys.find(&sealed.unprotected.key_id).ok_or(invalid("no viewer key here has its kid"))?;
-    sealed.verify_payload_tag(
-        &[],
-        || invalid("it has no claims in it"),
-        |tag, text| if signer.mac.is_tag(text, tag) { Ok(()) } else { Err(invalid("its MAC is wrong")) },
-    )?;
-    read(payload).map_err(ViewerError::Unsupported)
+}
+
+/// What the MAC or signature is of (RFC 9052 6.3, 4.4).
+fn authenticated(context: &str, protected: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(context.len() + protected.len() + payload.len() + 16);
+    text.push(0x84);
+    form::put(&mut text, 3, context.as_bytes());
+    form::put(&mut text, 2, protected);
+    form::put(&mut text, 2, &[]);
+    form::put(&mut text, 2, payload);
+    text
 }
 
 /// Writes a token, signed with this key. `None` when it would be longer than any that is read.
@@ -75,10 +152,11 @@ pub(super) fn seal(claims: &ViewerClaims, signer: &ViewerKey) -> Option<Secret<'
 
 /// The same for claims that are written already, whatever they are.
 pub(super) fn seal_payload(payload: Vec<u8>, signer: &ViewerKey) -> Option<Secret<'static>> {
+    let ViewerProof::Mac(mac) = &signer.proof else { return None };
     let protected = HeaderBuilder::new().algorithm(iana::Algorithm::HMAC_256_256).build();
     let unprotected = HeaderBuilder::new().key_id(signer.id.clone().into_bytes()).build();
     let sealed = CoseMac0Builder::new().protected(protected).unprotected(unprotected).payload(payload);
-    let sealed = sealed.create_tag(&[], |text| signer.mac.tag(text)).build().to_vec().ok()?;
+    let sealed = sealed.create_tag(&[], |text| mac.tag(text)).build().to_vec().ok()?;
     let mut bytes = CWT.to_vec();
     bytes.push(MAC0);
     bytes.extend(sealed);
@@ -86,114 +164,107 @@ pub(super) fn seal_payload(payload: Vec<u8>, signer: &ViewerKey) -> Option<Secre
     (bytes.len() <= LONGEST_BYTES && token.len() <= LONGEST).then(|| Secret::new(token))
 }
 
-fn read(payload: &[u8]) -> Result<ViewerClaims, Unsupported> {
-    let Ok(Value::Map(claims)) = coset::cbor::de::from_reader(payload) else { return Err(Unsupported::Form) };
-    let (mut id, mut expires, mut not_before, mut issued) = (None, None, None, None);
-    let (mut issuer, mut subject, mut audience, mut rules, mut methods) = (None, None, Vec::new(), Vec::new(), None);
-    let (mut addresses, mut countries, mut renewal) = (None, None, None);
-    for (name, value) in claims {
-        let Some(name) = name.as_integer().and_then(|name| i64::try_from(name).ok()) else {
-            return Err(Unsupported::Claim(None));
+fn read(mut items: Items<'_>) -> Result<ViewerClaims, Unsupported> {
+    let mut claims = ViewerClaims::default();
+    let (mut has_id, mut has_end) = (false, false);
+    for _ in 0..items.pairs().ok_or(Unsupported::Form)? {
+        let name = match items.next() {
+            Some(Item::Number(name)) => i64::try_from(name).ok(),
+            Some(Item::Below(name)) => i64::try_from(name).ok().map(|name| -1 - name),
+            _ => None,
         };
+        let (Some(name), Some(mut value)) = (name, items.whole()) else { return Err(Unsupported::Claim(None)) };
         let wrong = Unsupported::Value(name);
         match name {
-            key::ISS => issuer = Some(value.into_text().map_err(|_| wrong)?),
-            key::SUB => subject = Some(Secret::new(value.into_text().map_err(|_| wrong)?)),
-            key::AUD => audience = texts(value).ok_or(wrong)?,
+            key::ISS => claims.issuer = Some(value.text().ok_or(wrong)?.to_owned()),
+            key::SUB => claims.subject = Some(Secret::new(value.text().ok_or(wrong)?.to_owned())),
+            key::AUD => claims.audience = texts(&mut value).ok_or(wrong)?,
             // Not as a float, which is allowed: the edge reads those otherwise.
-            key::EXP => expires = Some(seconds(&value).ok_or(wrong)?),
-            key::NBF => not_before = Some(seconds(&value).ok_or(wrong)?),
-            key::IAT => issued = Some(seconds(&value).ok_or(wrong)?),
-            key::CTI => id = Some(value.into_bytes().ok().filter(|id| (1..=64).contains(&id.len())).ok_or(wrong)?),
-            key::CATV if is_number(&value, 1) => {}
-            key::CATREPLAY if is_number(&value, 0) => {}
-            key::CATNIP => addresses = Some(networks(value).ok_or(wrong)?),
-            key::CATGEOISO3166 => countries = Some(texts(value).ok_or(wrong)?),
-            key::CATR => renewal = renewal_of(&value),
-            key::CATU => rules = uri_rules(value).ok_or(wrong)?,
-            key::CATM => methods = Some(texts(value).ok_or(wrong)?),
+            key::EXP => (claims.expires, has_end) = (value.number().ok_or(wrong)?, true),
+            key::NBF => claims.not_before = Some(value.number().ok_or(wrong)?),
+            key::IAT => claims.issued = Some(value.number().ok_or(wrong)?),
+            key::CTI => {
+                let id = value.data().filter(|id| (1..=64).contains(&id.len())).ok_or(wrong)?;
+                (claims.id, has_id) = (id.to_vec(), true);
+            }
+            key::CATV if value.number() == Some(1) => {}
+            key::CATREPLAY if value.number() == Some(0) => {}
+            key::CATNIP => claims.addresses = Some(networks(&mut value).ok_or(wrong)?),
+            key::CATGEOISO3166 => claims.countries = Some(texts(&mut value).ok_or(wrong)?),
+            key::CATR => claims.renewal = renewal_of(value),
+            key::CATU => claims.rules = uri_rules(&mut value).ok_or(wrong)?,
+            key::CATM => claims.methods = Some(texts(&mut value).ok_or(wrong)?),
             key::CATV | key::CATREPLAY => return Err(wrong),
             other => return Err(Unsupported::Claim(Some(other))),
         }
     }
-    Ok(ViewerClaims {
-        id: id.ok_or(Unsupported::Missing(key::CTI))?,
-        expires: expires.ok_or(Unsupported::Missing(key::EXP))?,
-        not_before,
-        issued,
-        issuer,
-        subject,
-        audience,
-        rules,
-        methods,
-        addresses,
-        countries,
-        renewal,
-    })
-}
-
-fn seconds(value: &Value) -> Option<u64> {
-    value.as_integer().and_then(|number| u64::try_from(number).ok())
-}
-
-fn is_number(value: &Value, number: u64) -> bool {
-    seconds(value) == Some(number)
+    let missing = |is_there: bool, key: i64| if is_there { Ok(()) } else { Err(Unsupported::Missing(key)) };
+    missing(has_id, key::CTI)?;
+    missing(has_end, key::EXP)?;
+    Ok(claims)
 }
 
 /// A text, or an array of some.
-fn texts(value: Value) -> Option<Vec<String>> {
-    match value {
-        Value::Text(text) => Some(vec![text]),
-        Value::Array(list) if !list.is_empty() => list.into_iter().map(|value| value.into_text().ok()).collect(),
+fn texts(value: &mut Items<'_>) -> Option<Vec<String>> {
+    match value.next()? {
+        Item::Text(text) => Some(vec![text.to_owned()]),
+        Item::Array(1..) => std::iter::from_fn(|| (!value.is_over()).then(|| value.text().map(str::to_owned))).collect(),
         _ => None,
     }
 }
 
 /// Addresses as RFC 9164 has them: a tag for each of the two kinds, an address or a length and what its bytes begin with. Numbers, which are
 /// those of networks under one administration, are not understood.
-fn networks(value: Value) -> Option<Vec<Network>> {
-    let network = |value: Value| {
-        let Value::Tag(tag @ (52 | 54), inner) = value else { return None };
+fn networks(value: &mut Items<'_>) -> Option<Vec<Network>> {
+    let network = |value: &mut Items<'_>| {
+        let Item::Tag(tag @ (52 | 54)) = value.next()? else { return None };
         let is_v6 = tag == 54;
-        match *inner {
-            Value::Bytes(bytes) if bytes.len() == if is_v6 { 16 } else { 4 } => {
-                Network::from_bytes(is_v6, &bytes, if is_v6 { 128 } else { 32 })
+        match value.next()? {
+            Item::Bytes(bytes) if bytes.len() == if is_v6 { 16 } else { 4 } => {
+                Network::from_bytes(is_v6, bytes, if is_v6 { 128 } else { 32 })
             }
-            Value::Array(pair) => match &pair[..] {
-                [bits, Value::Bytes(bytes)] => Network::from_bytes(is_v6, bytes, seconds(bits)?.try_into().ok()?),
-                _ => None,
-            },
+            Item::Array(2) => {
+                let bits = value.number()?.try_into().ok()?;
+                Network::from_bytes(is_v6, value.data()?, bits)
+            }
             _ => None,
         }
     };
-    let list = value.into_array().ok()?;
-    if list.is_empty() { None } else { list.into_iter().map(network).collect() }
+    let Item::Array(1..) = value.next()? else { return None };
+    std::iter::from_fn(|| (!value.is_over()).then(|| network(value))).collect()
 }
 
 /// How it is renewed. No restriction, so what is not understood of it is passed over.
-fn renewal_of(value: &Value) -> Option<TokenRenewal> {
-    let map = value.as_map()?;
-    let number = |name: u64| map.iter().find(|(key, _)| is_number(key, name)).and_then(|(_, value)| seconds(value));
-    TokenRenewal::of(number(0), number(1), number(2))
+fn renewal_of(mut value: Items<'_>) -> Option<TokenRenewal> {
+    let mut numbers = [None; 3];
+    for _ in 0..value.pairs()? {
+        let (name, number) = (value.whole()?.number(), value.whole()?.number());
+        if let Some(place) = name.and_then(|name| numbers.get_mut(usize::try_from(name).ok()?)) {
+            *place = number;
+        }
+    }
+    let [kind, extend, deadline] = numbers;
+    TokenRenewal::of(kind, extend, deadline)
 }
 
-/// The parts of the URI that are compared, and how (CTA-5007, `catu`). Regular expressions, hashes and other parts are not.
-fn uri_rules(value: Value) -> Option<Vec<UriRule>> {
-    let mut rules = Vec::new();
-    for (part, matches) in value.into_map().ok()? {
-        let part = match seconds(&part)? {
+/// The parts of the URI that are compared, and how (CTA-5007, `catu`). Regular expressions, hashes and other parts are not. A part that
+/// is compared with nothing says nothing that could be held to.
+fn uri_rules(value: &mut Items<'_>) -> Option<Vec<UriRule>> {
+    let mut rules = Vec::with_capacity(1);
+    for _ in 0..value.pairs().filter(|parts| *parts > 0)? {
+        let part = match value.number()? {
             1 => UriPart::Host,
             3 => UriPart::Path,
             _ => return None,
         };
-        for (matching, value) in matches.into_map().ok()? {
-            let matching = match (seconds(&matching)?, part) {
+        for _ in 0..value.pairs().filter(|matches| *matches > 0)? {
+            let matching = match (value.number()?, part) {
                 (0, _) => UriMatch::Exact,
                 (1, UriPart::Path) => UriMatch::Prefix,
                 (2, UriPart::Host) => UriMatch::Suffix,
                 _ => return None,
             };
-            rules.push(UriRule { part, matching, any_of: texts(value)? });
+            rules.push(UriRule { part, matching, any_of: texts(&mut value.whole()?)? });
         }
     }
     Some(rules)
@@ -296,6 +367,9 @@ mod tests {
     #[test]
     fn the_vector_reads_and_is_written_to_the_byte() {
         assert_eq!(open(VECTOR, &keys()), Ok(claims()));
+        assert!(
+            begins_as_one(VECTOR) && !begins_as_one(&VECTOR[1..]) && !begins_as_one("0YR") && !begins_as_one(&"a".repeat(60))
+        );
         assert_eq!(seal(&claims(), keys().signer().unwrap()).unwrap().expose(), VECTOR);
     }
 
@@ -307,7 +381,7 @@ mod tests {
             .unprotected(HeaderBuilder::new().key_id(b"v1".to_vec()).build())
             .payload(bytes);
         let keys = keys();
-        change(builder).create_tag(&[], |text| keys.signer().unwrap().mac.tag(text)).build().to_vec().unwrap()
+        change(builder).create_tag(&[], |text| keys.tag(text)).build().to_vec().unwrap()
     }
 
     fn text(prefix: &[u8], bytes: &[u8]) -> String {
@@ -395,6 +469,8 @@ mod tests {
             (312, map(4, 0, slash())),
             (312, map(3, 1, Value::Integer(1.into()))),
             (312, slash()),
+            (312, Value::Map(Vec::new())),
+            (312, Value::Map(vec![(Value::Integer(3.into()), Value::Map(Vec::new()))])),
             (311, slash()),
             (311, Value::Array(Vec::new())),
             (311, Value::Array(vec![Value::Integer(64496.into())])),

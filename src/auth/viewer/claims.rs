@@ -152,6 +152,17 @@ impl UriRule {
             UriMatch::Suffix => text.ends_with(value.as_str()),
         })
     }
+
+    /// The same of a path that is given in two parts, and not put together for each rule.
+    pub(super) fn holds_of_path(&self, base: &str, key: &str) -> bool {
+        self.any_of.iter().any(|value| match self.matching {
+            UriMatch::Exact => value.strip_prefix(base) == Some(key),
+            UriMatch::Prefix => {
+                base.starts_with(value.as_str()) || value.strip_prefix(base).is_some_and(|rest| key.starts_with(rest))
+            }
+            UriMatch::Suffix => false,
+        })
+    }
 }
 
 /// What of a good token is not understood here.

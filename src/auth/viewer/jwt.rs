@@ -1,5 +1,5 @@
-//! The claims of a Common Access Token as a JWT (RFC 7519), for who signs JWTs already: HS256 and nothing else, with the id of a viewer key as
-//! its `kid`. Claims have their names there; in `catu`, numbers are the names of parts and matches, as in CBOR.
+//! The claims of a Common Access Token as a JWT (RFC 7519), for who signs JWTs already: HS256 or ES256, as the viewer key is that its `kid`
+//! names. Claims have their names there; in `catu`, numbers are the names of parts and matches, as in CBOR.
 //!
 //! Read without the library that API keys are read with: it has a memory of its own names, and lets pass what is not understood.
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::ViewerError;
 use super::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
-use super::keys::ViewerKeys;
+use super::keys::{ViewerKeys, ViewerProof};
 use super::place::Network;
 use crate::auth::secret::Secret;
 
@@ -62,12 +62,17 @@ pub(super) fn open(token: &str, keys: &ViewerKeys) -> Result<ViewerClaims, Viewe
     let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
     let header: JsonMembers = serde_json::from_slice(&header).map_err(|_| invalid("its header is no JSON object"))?;
     let text = |name: &str| header.0.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_str());
-    if text("alg") != Some("HS256") || header.0.iter().any(|(name, _)| name == "crit") {
-        return Err(invalid("its algorithm is not HS256, or it has critical headers"));
+    if header.0.iter().any(|(name, _)| name == "crit") {
+        return Err(invalid("it has critical headers"));
     }
     let kid = text("kid").ok_or(invalid("it does not name its key (kid)"))?;
     let signer = keys.find(kid.as_bytes()).ok_or(invalid("no viewer key here has its kid"))?;
-    if !signer.mac.is_tag(signed.as_bytes(), &signature) {
+    let is_good = match (&signer.proof, text("alg")) {
+        (ViewerProof::Mac(mac), Some("HS256")) => mac.is_tag(signed.as_bytes(), &signature),
+        (ViewerProof::Es256(key), Some("ES256")) => key.is_signature(signed.as_bytes(), &signature),
+        _ => return Err(invalid("its algorithm is not the one that its key is for (HS256, ES256)")),
+    };
+    if !is_good {
         return Err(invalid("its signature is wrong"));
     }
     let claims: JsonMembers = serde_json::from_slice(&payload).map_err(|_| invalid("its claims are no JSON object"))?;
@@ -125,8 +130,8 @@ fn texts(value: &Value) -> Option<Vec<String>> {
 
 fn uri_rules(value: &Value) -> Option<Vec<UriRule>> {
     let mut rules = Vec::new();
-    for (part, matches) in value.as_object()? {
-        for (matching, value) in matches.as_object()? {
+    for (part, matches) in value.as_object().filter(|parts| !parts.is_empty())? {
+        for (matching, value) in matches.as_object().filter(|matches| !matches.is_empty())? {
             let (part, matching) = match (part.as_str(), matching.as_str()) {
                 ("1", "0") => (UriPart::Host, UriMatch::Exact),
                 ("1", "2") => (UriPart::Host, UriMatch::Suffix),
@@ -143,6 +148,7 @@ fn uri_rules(value: &Value) -> Option<Vec<UriRule>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::signing::{MacKey, SignaturePair, SigningKey};
     use proptest::prelude::{prop_assert, proptest};
 
     fn keys() -> ViewerKeys {
@@ -151,8 +157,7 @@ mod tests {
 
     fn signed(header: &str, payload: &str) -> String {
         let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let tag = keys().signer().unwrap().mac.tag(text.as_bytes());
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag))
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(keys().tag(text.as_bytes())))
     }
 
     const HEADER: &str = r#"{"alg":"HS256","typ":"JWT","kid":"v1"}"#;
@@ -199,6 +204,9 @@ mod tests {
             r#"{"exp":1900000000,"jti":"me","scope":"all"}"#,
             r#"{"exp":1900000000,"jti":"me","catu":{"3":{"4":".*"}}}"#,
             r#"{"exp":1900000000,"jti":"me","catu":"/"}"#,
+            r#"{"exp":1900000000,"jti":"me","catu":{}}"#,
+            r#"{"exp":1900000000,"jti":"me","catu":{"3":{}}}"#,
+            r#"{"exp":1900000000,"jti":"me","catu":{"1":{"0":"a"},"3":{}}}"#,
             r#"{"exp":1900000000,"jti":"me","catreplay":1}"#,
             r#"{"exp":1900000000,"jti":"me","catv":2}"#,
             r#"{"exp":1900000000,"jti":"me","catnip":[64496]}"#,
@@ -207,6 +215,33 @@ mod tests {
         }
         let good = signed(HEADER, payload);
         assert!(open(&format!("{}A", &good[..good.len() - 1]), &keys()).is_err() || good.ends_with('A'));
+    }
+
+    #[test]
+    fn a_signature_is_taken_by_its_key_and_by_no_other_way() {
+        let (pair, secret) = (SignaturePair::generate(), SigningKey::generate());
+        let keys = ViewerKeys::parse_all(&format!("{}\nes256:partner:{}", secret.encode(), pair.public())).unwrap();
+        let payload = r#"{"exp":1900000000,"jti":"me","aud":"live"}"#;
+        let text = |header: &str| format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let token = |text: &str, tag: &[u8]| format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag));
+        let signed = |header: &str| token(&text(header), &pair.sign(text(header).as_bytes()));
+        let good = signed(r#"{"alg":"ES256","kid":"partner"}"#);
+        assert_eq!(open(&good, &keys).unwrap().expires, 1_900_000_000);
+        assert_eq!(open(&good, &keys).unwrap().audience, ["live"], "remembered, too");
+        let ours = secret.id();
+        // What has the public key can make a MAC with it: the key is for signatures alone.
+        let by_public = MacKey::new(pair.public().as_bytes());
+        let header = r#"{"alg":"HS256","kid":"partner"}"#;
+        for forged in [
+            token(&text(header), &by_public.tag(text(header).as_bytes())),
+            signed(r#"{"alg":"HS256","kid":"partner"}"#),
+            signed(&format!(r#"{{"alg":"ES256","kid":"{ours}"}}"#)),
+            signed(r#"{"alg":"ES256","kid":"other"}"#),
+            token(&text(r#"{"alg":"ES256","kid":"partner"}"#), &SignaturePair::generate().sign(b"x")),
+            token(&text(r#"{"alg":"ES256","kid":"partner"}"#), &[0; 64]),
+        ] {
+            assert!(matches!(open(&forged, &keys), Err(ViewerError::Invalid(_))), "{forged}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,18 @@
-//! The viewer keys: what tokens of viewers are signed with, apart from the signing keys of API keys. The first one signs, all verify.
+//! The viewer keys: what tokens of viewers are signed with, apart from the signing keys of API keys. The first one signs, all verify. Public
+//! keys of those who sign by themselves (ES256) stand beside them.
 
-use crate::auth::signing::{MacKey, SigningKey};
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use crate::auth::signing::{MacKey, PublicKey, SigningKey, SigningKeyError, sha256};
+
+/// What a line with a public key begins with.
+const PUBLIC: &str = "es256:";
+/// How many places a memory of signatures is divided into, and how many each one keeps.
+const SHARDS: usize = 16;
+const SIGNATURES_PER_SHARD: usize = 1024;
 
 /// The viewer keys, ready to sign and verify. There may be none: then no token is good.
 #[derive(Debug, Default)]
@@ -12,14 +24,63 @@ pub struct ViewerKeys {
 #[derive(Debug)]
 pub(super) struct ViewerKey {
     pub(super) id: String,
-    pub(super) mac: MacKey,
+    pub(super) proof: ViewerProof,
+}
+
+/// How it is told that a token was made with it: the key decides, not the token.
+#[derive(Debug)]
+pub(super) enum ViewerProof {
+    Mac(Box<MacKey>),
+    Es256(SignatureKey),
+}
+
+/// Why a text holds no usable viewer keys. Says nothing of the text itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ViewerKeyError {
+    /// Of the secret ones.
+    #[error(transparent)]
+    Secret(#[from] SigningKeyError),
+    /// A line that begins as one with a public key.
+    #[error(
+        "line {0} is no public key: it takes es256:KID:KEY, KID the kid in the tokens, of 1 to 64 characters of a-z A-Z 0-9 . - _, and KEY the \
+         base64 of a P-256 key as between the BEGIN and END lines of its PEM, in one line"
+    )]
+    Public(usize),
+    /// Of two keys with one kid a token could mean either.
+    #[error("line {0} has the kid of another key")]
+    Doubled(usize),
 }
 
 impl ViewerKeys {
     /// Takes them, in their order.
     #[must_use]
     pub fn new(keys: &[SigningKey]) -> Self {
-        Self { keys: keys.iter().map(|key| ViewerKey { id: key.id().to_owned(), mac: key.mac() }).collect() }
+        let key = |key: &SigningKey| ViewerKey { id: key.id().to_owned(), proof: ViewerProof::Mac(Box::new(key.mac())) };
+        Self { keys: keys.iter().map(key).collect() }
+    }
+
+    /// Reads keys, as [`SigningKey::parse_all`] does; and public ones, `es256:KID:KEY`, which verify and never sign.
+    ///
+    /// # Errors
+    /// [`ViewerKeyError`] names the line.
+    pub fn parse_all(text: &str) -> Result<Self, ViewerKeyError> {
+        let (mut secrets, mut public) = (String::with_capacity(text.len()), Vec::new());
+        for (number, line) in text.split(['\n', ',']).enumerate() {
+            let bare = line.split('#').next().unwrap_or_default().trim();
+            match bare.strip_prefix(PUBLIC) {
+                Some(key) => public.push((number + 1, SignatureKey::parse(key).ok_or(ViewerKeyError::Public(number + 1))?)),
+                None => secrets.push_str(line),
+            }
+            secrets.push('\n');
+        }
+        let mut keys = Self::new(&SigningKey::parse_all(&secrets)?);
+        for (line, (id, key)) in public {
+            if keys.find(id.as_bytes()).is_some() {
+                return Err(ViewerKeyError::Doubled(line));
+            }
+            keys.keys.push(ViewerKey { id, proof: ViewerProof::Es256(key) });
+        }
+        Ok(keys)
     }
 
     /// The ids, the one that signs first.
@@ -38,6 +99,107 @@ impl ViewerKeys {
     /// A key of any name and secret, as others have them.
     #[cfg(test)]
     pub(super) fn of(id: &str, secret: &[u8]) -> Self {
-        Self { keys: vec![ViewerKey { id: id.to_owned(), mac: MacKey::new(secret) }] }
+        Self { keys: vec![ViewerKey { id: id.to_owned(), proof: ViewerProof::Mac(Box::new(MacKey::new(secret))) }] }
+    }
+
+    /// What the one that signs makes of a text.
+    #[cfg(test)]
+    pub(super) fn tag(&self, text: &[u8]) -> Vec<u8> {
+        match self.signer().map(|key| &key.proof) {
+            Some(ViewerProof::Mac(mac)) => mac.tag(text),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A public key, and which signatures were good. To check one costs as much as all else of a request, and a viewer sends the same token with
+/// each; so of those that were good a hash is kept, of a bounded number. What is not good is never kept, and nothing else of a token is: its
+/// claims are read and judged each time.
+pub(super) struct SignatureKey {
+    key: PublicKey,
+    good: Box<[Mutex<HashSet<[u8; 32]>>]>,
+}
+
+impl SignatureKey {
+    /// Reads `KID:KEY`.
+    fn parse(text: &str) -> Option<(String, Self)> {
+        let (id, key) = text.split_once(':')?;
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if !(1..=64).contains(&id.len()) || !id.bytes().all(is_allowed) {
+            return None;
+        }
+        let good = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Some((id.to_owned(), Self { key: PublicKey::parse(key.trim())?, good }))
+    }
+
+    /// Whether its holder signed a text.
+    pub(super) fn is_signature(&self, text: &[u8], signature: &[u8]) -> bool {
+        if signature.len() != PublicKey::SIGNATURE {
+            return false;
+        }
+        let hash = sha256(&[text, signature].concat());
+        let Some(shard) = self.good.get(usize::from(hash[0]) % SHARDS) else { return false };
+        if shard.lock().contains(&hash) {
+            return true;
+        }
+        let is_good = self.key.is_signature(text, signature);
+        if is_good {
+            let mut good = shard.lock();
+            if good.len() >= SIGNATURES_PER_SHARD {
+                good.clear();
+            }
+            good.insert(hash);
+        }
+        is_good
+    }
+}
+
+impl std::fmt::Debug for SignatureKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignatureKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::signing::SignaturePair;
+
+    #[test]
+    fn public_keys_stand_beside_secret_ones_and_never_sign() {
+        let (secret, pair) = (SigningKey::generate(), SignaturePair::generate());
+        let line = format!("es256:partner.1:{}", pair.public());
+        let keys = ViewerKeys::parse_all(&format!("{line}\n{} # ours\n", secret.encode())).unwrap();
+        assert_eq!(keys.ids().collect::<Vec<_>>(), [secret.id(), "partner.1"]);
+        assert!(matches!(keys.signer().unwrap().proof, ViewerProof::Mac(_)));
+        let error = |text: &str| ViewerKeys::parse_all(text).unwrap_err();
+        assert_eq!(error(&line), ViewerKeyError::Secret(SigningKeyError::Empty), "something has to sign");
+        let with = |line: &str| error(&format!("{}\n{line}", secret.encode()));
+        for bad in ["es256:", "es256:a", "es256::AAAA", "es256:a b:AAAA", "es256:a:!!", "es256:a:AAAA"] {
+            assert_eq!(with(bad), ViewerKeyError::Public(2), "{bad}");
+        }
+        assert_eq!(with(&format!("{line}\n{line}")), ViewerKeyError::Doubled(3));
+        assert_eq!(with("nonsense"), ViewerKeyError::Secret(SigningKeyError::Length { line: 2, bytes: 6 }));
+        assert!(!format!("{keys:?}").contains(&pair.public()));
+    }
+
+    #[test]
+    fn a_good_signature_is_remembered_and_a_bad_one_never() {
+        let pair = SignaturePair::generate();
+        let (_, key) = SignatureKey::parse(&format!("a:{}", pair.public())).unwrap();
+        let kept = || key.good.iter().map(|shard| shard.lock().len()).sum::<usize>();
+        let signature = pair.sign(b"text");
+        for _ in 0..2 {
+            assert!(key.is_signature(b"text", &signature));
+            assert!(!key.is_signature(b"texts", &signature) && !key.is_signature(b"text", &signature[1..]));
+            assert!(!key.is_signature(b"text", &pair.sign(b"other")));
+            assert_eq!(kept(), 1);
+        }
+        key.good.iter().for_each(|shard| shard.lock().extend((0..2000u32).map(|n| sha256(&n.to_be_bytes()))));
+        for text in 0..64u32 {
+            let text = text.to_be_bytes();
+            assert!(key.is_signature(&text, &pair.sign(&text)));
+        }
+        assert!(kept() < SHARDS * 2000 && key.is_signature(b"text", &signature));
     }
 }

@@ -2,8 +2,9 @@
 //! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] reads those of another form), [`claims`] is what one
 //! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, and [`revoked`] are those that ended before their time.
 //!
-//! Invariants: what is not understood refuses. A token is judged at each use and remembered nowhere: thousands of viewers would push out
-//! the few API keys that [`super::verify`] remembers. Of a token nothing is shown but the id it is revoked by.
+//! Invariants: what is not understood refuses. A token is read and judged at each use, and none is remembered, but a hash of those that bear a
+//! good signature ([`keys`]): thousands of viewers would push out the few API keys that [`super::verify`] remembers. Of a token nothing is
+//! shown but the id it is revoked by.
 
 mod cat;
 mod claims;
@@ -23,27 +24,30 @@ use thiserror::Error;
 
 use self::claims::key;
 pub use self::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
-pub use self::keys::ViewerKeys;
+pub use self::keys::{ViewerKeyError, ViewerKeys};
 pub use self::place::{Network, ViewerPlace};
 use self::revoked::Revocations;
 pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
 pub use self::spec::{SpecError, ViewerSpec};
 use super::grant::{Grant, KeyId, Role, Scope};
 use super::secret::Secret;
-use super::signing::hex;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
 
 /// How long a text is at least that is taken for a token.
 const SHORTEST: usize = 40;
-/// How much of its id names it.
-const NAMED_BY: usize = 16;
 
 /// Whether a text has the form of a viewer's token, so that it can be nothing else: the name of an object, say.
 #[must_use]
 pub fn has_form(text: &str) -> bool {
     let is_inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (SHORTEST..=cat::LONGEST).contains(&text.len()) && text.bytes().all(is_inside)
+}
+
+/// Whether a text is a Common Access Token by its first bytes, whoever has made it.
+#[must_use]
+pub fn is_cat(text: &str) -> bool {
+    has_form(text) && cat::begins_as_one(text)
 }
 
 /// Why a token does not open what is asked for.
@@ -263,7 +267,7 @@ impl ViewerClaims {
     /// What the token is known by, in logs and to who revokes it: the beginning of its id.
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
-        KeyId::parse(&format!("v-{}", hex(&self.id[..self.id.len().min(NAMED_BY)]))).ok()
+        KeyId::of_token(&self.id[..self.id.len().min(KeyId::OF_TOKEN)])
     }
 
     /// Lets the holder in, or not: see [`ViewerVerifier::judge`].
@@ -340,11 +344,9 @@ impl ViewerClaims {
         if !may {
             return Some(Beyond::Method);
         }
-        let path = [asked.base, asked.key].concat();
-        let host = asked.host.map(str::to_ascii_lowercase).unwrap_or_default();
         let broken = self.rules.iter().find(|rule| match rule.part {
-            UriPart::Path => !rule.holds(&path),
-            UriPart::Host => host.is_empty() || !rule.holds(&host),
+            UriPart::Path => !rule.holds_of_path(asked.base, asked.key),
+            UriPart::Host => !asked.host.is_some_and(|host| !host.is_empty() && rule.holds(&host.to_ascii_lowercase())),
         })?;
         Some(if broken.part == UriPart::Path { Beyond::Path } else { Beyond::Host })
     }
