@@ -220,6 +220,9 @@ struct DoctorArgs {
     /// An API key, a JSON file with it in `api_key`, or - to read either from stdin. Sent to the host of `BASE_URL` only.
     #[arg(long, env = "SPRINGHEAD_KEY", hide_env_values = true, value_name = "KEY_OR_FILE")]
     key: Option<String>,
+    /// A viewer's token, where viewers need one: it is put into the path, here and at the CDN, as viewers have it.
+    #[arg(long, env = "SPRINGHEAD_VIEWER_TOKEN", hide_env_values = true, value_name = "TOKEN", conflicts_with = "write")]
+    viewer_token: Option<String>,
     /// The CDN in front, as `https://HOST`, or the URL of the playlist there. It is asked without a key, as viewers ask.
     #[arg(long, value_name = "URL")]
     cdn: Option<String>,
@@ -286,6 +289,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             base: args.base,
             namespace: args.namespace,
             key: args.key,
+            viewer_token: args.viewer_token,
             cdn: args.cdn,
             playlist: args.playlist,
             write: args.write,

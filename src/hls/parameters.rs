@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::uri::is_scheme;
 use crate::model::percent::decode;
 
-/// A query parameter of a URI.
+/// A query parameter of a URI; or a whole element of its path that begins with a tilde, as a viewer's token does, under that sign as its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter<'a> {
     /// Its name, decoded.
@@ -31,6 +31,7 @@ pub(super) fn strip_uri(uri: &str, users: bool, drop: &impl Fn(&Parameter<'_>) -
         (path, elsewhere) if users => (path, elsewhere),
         (_, elsewhere) => (Cow::Borrowed(&uri[..question]), elsewhere),
     };
+    let path = without_elements(path, elsewhere, drop);
     let query = without_parameters(&uri[question..hash], elsewhere, drop);
     // A fragment stays: no client sends it anywhere.
     let changed = matches!(path, Cow::Owned(_)) || matches!(query, Cow::Owned(_));
@@ -69,6 +70,27 @@ fn without_users(path: &str) -> (Cow<'_, str>, bool) {
         from = end;
     }
     if copied == 0 { (Cow::Borrowed(path), elsewhere) } else { (Cow::Owned(kept + &path[copied..]), elsewhere) }
+}
+
+/// A path without the elements that are to be dropped, each with the slash behind it.
+fn without_elements<'a>(path: Cow<'a, str>, elsewhere: bool, drop: &impl Fn(&Parameter<'_>) -> bool) -> Cow<'a, str> {
+    let is_dropped = |part: &str| {
+        let named = part.strip_suffix('/').and_then(|part| ["~", "%7E", "%7e"].iter().find_map(|sign| part.strip_prefix(sign)));
+        named.is_some_and(|value| {
+            let value = decode(value).unwrap_or(Cow::Borrowed(value));
+            drop(&Parameter { name: Cow::Borrowed("~"), value, elsewhere, is_definition: false })
+        })
+    };
+    // Of nearly all paths this is the end.
+    if !(path.contains('~') || path.contains("%7")) || !path.split_inclusive('/').any(is_dropped) {
+        return path;
+    }
+    let left: String = path.split_inclusive('/').filter(|part| !is_dropped(part)).collect();
+    // A name in a folder must not become nothing, nor one from the root, nor one under a scheme.
+    let first = left.split('/').next().unwrap_or_default();
+    let is_other =
+        left.is_empty() || left.starts_with('/') && !path.starts_with('/') || first.contains(':') && !path.starts_with(first);
+    Cow::Owned(if is_other { format!("./{left}") } else { left })
 }
 
 /// A query, with the sign it begins with, without the parameters that are to be dropped.

@@ -27,7 +27,8 @@ pub fn strip(kind: Kind, bytes: &[u8], users: bool, drop: impl Fn(&Parameter<'_>
     // No URI without these has anything to take out. A byte range has the second one, but no host.
     let has_users = || users && bytes.contains(&b'@') && bytes.windows(2).any(|two| two == b"//");
     let defines = || kind == Kind::Playlist && Definitions::are_in(bytes);
-    if !kind.is_rewritten() || !(bytes.contains(&b'?') || has_users() || defines()) {
+    let has_elements = || bytes.contains(&b'~') || bytes.contains(&b'%');
+    if !kind.is_rewritten() || !(bytes.contains(&b'?') || has_users() || has_elements() || defines()) {
         return None;
     }
     let mut edits = Edits::new(bytes);
@@ -308,6 +309,17 @@ mod tests {
             ("#EXT-X-X:URI=a?token=K,B=c", "#EXT-X-X:URI=a,B=c"),
             ("#EXTINF:2,see http://u:p@h/cache/?token=K there", "#EXTINF:2,see http://h/cache/ there"),
             ("# a.ts?token=K", "# a.ts"),
+            ("~KEY/a.ts", "a.ts"),
+            ("%7EKEY/b/a.ts?token=K", "b/a.ts"),
+            ("/cache/live/~KEY/a.ts", "/cache/live/a.ts"),
+            ("https://u@h/~KEY/a/~KEY/b.ts", "https://h/a/b.ts"),
+            ("a/~KEY", "a/~KEY"),
+            ("~kept/a.ts", "~kept/a.ts"),
+            ("~KEY/", "./"),
+            ("~KEY/#EXT-X-ENDLIST", "./#EXT-X-ENDLIST"),
+            ("~KEY//h/a.ts", ".//h/a.ts"),
+            ("~KEY/http:a.ts", "./http:a.ts"),
+            ("#EXT-X-MAP:URI=\"~KEY/i.mp4\"", "#EXT-X-MAP:URI=\"i.mp4\""),
             ("#EXT-X-SESSION-DATA:URI=\"data:text/plain,a?token=K\"", "#EXT-X-SESSION-DATA:URI=\"data:text/plain,a?token=K\""),
         ] {
             let text = |line: &str| format!("#EXTM3U\r\n#EXTINF:2,a?\r\n  {line}\t\r\nb.ts?x\n\n");
@@ -336,6 +348,7 @@ mod tests {
             ("<?xml version=\"1.0\"?><?token=K?>", "<?xml version=\"1.0\"?><?token=K?>"),
             ("<Title>A & B?</Title><Url>x?a=1&#38;b</Url>", "<Title>A & B?</Title><Url>x?a=1&#38;b</Url>"),
             ("<S media=\"a?token=K", "<S media=\"a"),
+            ("<BaseURL>~KEY/a/</BaseURL>", "<BaseURL>a/</BaseURL>"),
         ] {
             let expected = (text != left).then(|| left.to_owned());
             assert_eq!(stripped(Kind::Manifest, text), expected, "{text}");

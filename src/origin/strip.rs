@@ -5,6 +5,7 @@
 
 use super::namespace::Hosted;
 use crate::auth::key::holds_key;
+use crate::auth::viewer::{has_form, is_cat};
 use crate::hls::playlist::is_reference;
 use crate::hls::rewrite::{self, Parameter};
 use crate::hls::utf16;
@@ -12,13 +13,19 @@ use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::store::Body;
 
+/// Whether it is a viewer's token. Of what leads elsewhere only what can be nothing else.
+fn is_viewers(parameter: &Parameter<'_>) -> bool {
+    let may_stand = matches!(&*parameter.name, "~" | "cat");
+    may_stand && has_form(&parameter.value) && (!parameter.elsewhere || is_cat(&parameter.value))
+}
+
 /// The body as it is to be stored: the very same one, unless its namespace's rules take something out of it.
 ///
 /// Out go, by `strip_credentials`: `_gda_` (Akamai's, for writing), whatever holds a key of ours under any name, and `token`; but
 /// a `token` that is none of ours stays in a URI that leads elsewhere, as to a server of content keys, which asks players for it.
 /// What only refers to a variable says no secret: each reader puts his own there (RFC 8216bis 4.4.2.3). What a playlist itself gives a variable
 /// as its value is looked at as what it stands for.
-/// And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
+/// Viewers' tokens go out of paths and queries, or whoever reads the playlist would have somebody else's. And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
 /// one in a CDN.
 pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
     let policy = &hosted.policy;
@@ -29,7 +36,7 @@ pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
     let is_credential = |parameter: &Parameter<'_>| {
         let named = parameter.name == "_gda_" || parameter.name == "token" && !parameter.elsewhere;
         let says_something = !parameter.value.is_empty() && !is_reference(&parameter.value);
-        named && says_something || holds_key(&parameter.value)
+        named && says_something || holds_key(&parameter.value) || is_viewers(parameter)
     };
     let is_for_us = |parameter: &Parameter<'_>| {
         !parameter.elsewhere && !parameter.is_definition && matches!(&*parameter.name, "ttl_seconds" | "role")

@@ -116,8 +116,11 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
             Err(Problem::method_not_allowed())
         };
     };
-    if action == Action::Write && resource.begins_with_token() {
-        return Err(viewer::on_write());
+    if action == Action::Write {
+        let may_have = exchange.carries_token || resource.may_have_viewer();
+        if resource.begins_with_token() || may_have && viewer::comes_along(parts, &resource) {
+            return Err(viewer::on_write());
+        }
     }
     let grant = exchange.authorize(Asked::Of(action, &resource))?;
     if let Some(redirect) = exchange.viewer.as_ref().and_then(|viewer| viewer.redirect(&parts.method)) {

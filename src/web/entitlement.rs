@@ -63,9 +63,9 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     })?;
     let found = judged.ok_or_else(viewer::missing)?;
     exchange.context.record.authorized(&found.grant);
-    let (name, query) = (resource.name(), resource.query_without_cat());
+    let query = resource.query_without_cat();
     let mark = if query.is_empty() { "" } else { "?" };
-    let path = format!("{}{}{mark}{query}", percent::encode_path(&base), percent::encode_path(name.key()));
+    let path = format!("{}{}{mark}{query}", percent::encode_path(&base), percent::encode_path(resource.key()));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let path = HeaderValue::try_from(path).map_err(|_| Problem::bad_request("the path can't stand in a header"))?;

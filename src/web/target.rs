@@ -282,6 +282,14 @@ impl<'a> Resource<'a> {
         others.collect::<Vec<_>>().join("&")
     }
 
+    /// The object's key, or what the keys of the folder begin with.
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Object(target) => target.object.key.as_str(),
+            Self::Collection { collection, .. } => &collection.prefix,
+        }
+    }
+
     pub(super) fn name(&self) -> Name {
         match self {
             Self::Object(target) => Name::Object(target.object.clone()),
@@ -310,11 +318,7 @@ impl<'a> Resource<'a> {
 
     /// The path of its address.
     pub(super) fn path(&self) -> String {
-        let key = match self {
-            Self::Object(target) => target.object.key.as_str(),
-            Self::Collection { collection, .. } => &collection.prefix,
-        };
-        format!("/cache/{}/{}", self.namespace(), percent::encode_path(key))
+        format!("/cache/{}/{}", self.namespace(), percent::encode_path(self.key()))
     }
 }
 

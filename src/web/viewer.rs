@@ -98,16 +98,17 @@ pub(super) fn judge(
             "viewers hold no tokens for this namespace (viewers.mode is \"off\"): ask without the token, or turn them on";
         return Err(Box::new(RefusedViewer { problem: Problem::new(Code::ViewerTokenUnsupported, detail), key_id: None }));
     }
-    let (name, base) = (resource.name(), policy.base(resource.namespace()));
+    let (base, is_playlist) = (policy.base(resource.namespace()), is_playlist(resource));
     let asked = ViewerAsked {
         namespace: resource.namespace(),
         base: &base,
-        key: name.key(),
+        key: resource.key(),
         method: parts.method.as_str(),
         host: host(parts),
         place: Some(place(parts, peer, policy)),
-        renews: carrier != Carrier::Header && carrier != Carrier::Cookie && is_playlist(resource) && is_read(&parts.method),
-        grace: if plays_out(resource) { policy.grace } else { Duration::ZERO },
+        renews: carrier != Carrier::Header && carrier != Carrier::Cookie && is_playlist && is_read(&parts.method),
+        // What a player has listed already plays out when its token has ended.
+        grace: if is_playlist || matches!(resource, Resource::Collection { .. }) { Duration::ZERO } else { policy.grace },
         skew: policy.clock_skew,
     };
     let admitted = verifier.judge(&token, &asked);
@@ -139,9 +140,20 @@ fn find<'a>(
         let token = token.ok_or(ViewerError::Invalid("it is no text, or there are two of them"))?;
         return Ok(Some((Carrier::Header, Secret::new(token.trim_ascii()))));
     }
-    let pairs = parts.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok()).flat_map(|text| text.split(';'));
-    let mut cookies = pairs.filter_map(|pair| pair.trim_ascii().split_once('=')).filter(|(name, _)| *name == COOKIE_NAME);
-    Ok(cookies.next().map(|(_, token)| (Carrier::Cookie, Secret::new(token.trim_matches('"')))))
+    // As bytes: what else stands among the cookies, in whatever alphabet, hides no token.
+    let pairs = parts.headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));
+    let mut tokens = pairs.filter_map(|pair| {
+        let (name, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+        (name.trim_ascii() == COOKIE_NAME.as_bytes()).then(|| value[1..].trim_ascii())
+    });
+    let Some(token) = tokens.next() else { return Ok(None) };
+    let token = std::str::from_utf8(token).map_err(|_| ViewerError::Invalid("the cookie is no text"))?;
+    Ok(Some((Carrier::Cookie, Secret::new(token.trim_matches('"')))))
+}
+
+/// Whether a token comes with the request, in whatever way: one that writes, and that a token could only narrow.
+pub(super) fn comes_along(parts: &Parts, resource: &Resource<'_>) -> bool {
+    !matches!(find(parts, resource, ViewerMode::Off), Ok(None))
 }
 
 /// The host that was asked, without its port.
@@ -184,16 +196,11 @@ fn is_playlist(resource: &Resource<'_>) -> bool {
     matches!(resource, Resource::Object(target) if Kind::of(&target.object.key, &[]).is_rewritten())
 }
 
-/// Whether it is what a player has listed already: that plays out when its token has ended.
-fn plays_out(resource: &Resource<'_>) -> bool {
-    matches!(resource, Resource::Object(_)) && !is_playlist(resource)
-}
-
 /// The path with the token in it, for a query that had it.
 fn location(base: &str, token: &Secret<'_>, resource: &Resource<'_>) -> Option<HeaderValue> {
-    let (name, query) = (resource.name(), resource.query_without_cat());
+    let query = resource.query_without_cat();
     let mark = if query.is_empty() { "" } else { "?" };
-    let path = percent::encode_path(name.key());
+    let path = percent::encode_path(resource.key());
     HeaderValue::try_from(format!("{}~{}/{path}{mark}{query}", percent::encode_path(base), token.expose())).ok()
 }
 
@@ -207,7 +214,8 @@ pub(super) fn missing() -> Problem {
 
 /// A token where something is written.
 pub(super) fn on_write() -> Problem {
-    let detail = "the path begins with a viewer's token, which writes nothing, and no object may have such a name: take the '~...' element out";
+    let detail = "the request has a viewer's token, in the path ('~...'), in ?cat=, in the header CTA-Common-Access-Token or in a cookie of that \
+                  name: it writes nothing, and no object may have such a name: leave it out";
     Problem::new(Code::ViewerTokenOnWrite, detail)
 }
 
@@ -274,11 +282,10 @@ impl Viewer {
             return;
         }
         let is_shared = self.carrier == Carrier::Path;
-        if let Some(said) = headers.get(CACHE_CONTROL).and_then(|said| said.to_str().ok()) {
-            let limited = limited(said, self.left.as_secs(), is_shared);
-            if let Ok(limited) = HeaderValue::try_from(limited) {
-                headers.insert(CACHE_CONTROL, limited);
-            }
+        if let Some(said) = headers.get(CACHE_CONTROL).and_then(|said| said.to_str().ok())
+            && let Some(limited) = limited(said, self.left.as_secs(), is_shared).and_then(|said| HeaderValue::try_from(said).ok())
+        {
+            headers.insert(CACHE_CONTROL, limited);
         }
         if !is_shared {
             headers.append(VARY, VARIES);
@@ -287,8 +294,12 @@ impl Viewer {
 }
 
 /// What caches are told, for no longer than this many seconds; and shared ones only of what has its token in the path, where the URL is
-/// the viewer's own.
-fn limited(said: &str, left: u64, is_shared: bool) -> String {
+/// the viewer's own. `None`: as they are told already.
+fn limited(said: &str, left: u64, is_shared: bool) -> Option<String> {
+    // As nearly all answers say it while a token lasts.
+    if is_shared && said.strip_prefix("public, max-age=").and_then(|age| age.parse::<u64>().ok()).is_some_and(|age| age <= left) {
+        return None;
+    }
     let mut directives: Vec<Cow<'_, str>> = Vec::new();
     for directive in said.split(',').map(str::trim_ascii).filter(|directive| !directive.is_empty()) {
         let (name, value) = directive.split_once('=').map_or((directive, None), |(name, value)| (name, Some(value)));
@@ -307,7 +318,7 @@ fn limited(said: &str, left: u64, is_shared: bool) -> String {
     if !is_shared {
         directives.insert(0, "private".into());
     }
-    directives.join(", ")
+    Some(directives.join(", "))
 }
 
 /// Has nobody keep a content key where reads need tokens: who has it once could play for ever.
@@ -324,7 +335,7 @@ mod tests {
     #[test]
     fn caches_keep_nothing_for_longer_than_the_token_is_good() {
         for (said, left, is_shared, expected) in [
-            ("public, max-age=3600", 7200, true, "public, max-age=3600"),
+            ("public,max-age=3600", 7200, true, "public, max-age=3600"),
             ("public, max-age=3600", 60, true, "public, max-age=60"),
             ("public, max-age=1", 0, true, "public, max-age=0"),
             ("public, s-maxage=50,max-age=9, stale-while-revalidate=60", 5, true, "public, s-maxage=5, max-age=5"),
@@ -334,8 +345,9 @@ mod tests {
             ("private, max-age=3, s-maxage=9, stale-if-error=1", 60, false, "private, max-age=3"),
             ("no-store", 60, false, "private, no-store"),
         ] {
-            assert_eq!(limited(said, left, is_shared), expected, "{said} {left}");
+            assert_eq!(limited(said, left, is_shared).as_deref(), Some(expected), "{said} {left}");
         }
+        assert_eq!(limited("public, max-age=3600", 3600, true), None);
     }
 
     #[test]

@@ -158,11 +158,46 @@ fn a_token_writes_nothing_whatever_key_comes_with_it() {
                 assert_eq!((answer.status, &*code(&answer)), (400, "viewer-token-on-write"), "{method}");
             }
         }
+        // Wherever else it stands, good or not; what is none of its form in the query is somebody's own affair.
+        for (query, name, value) in [
+            (format!("?cat={token}"), "X-Nothing", String::new()),
+            (String::new(), "CTA-Common-Access-Token", token.clone()),
+            (String::new(), "Cookie", format!("a=b; CTA-Common-Access-Token={token}")),
+        ] {
+            for method in ["PUT", "POST", "DELETE", "MKCOL"] {
+                let path = origin.path(&format!("a.ts{query}"));
+                let answer = Request::new(method, path).bearer(&origin.encoder).header(name, value.as_str()).send(origin.address);
+                assert_eq!((answer.status, &*code(&answer)), (400, "viewer-token-on-write"), "{method} {name}");
+            }
+        }
+        origin.store("b.ts?cat=sports", "x");
         // Deeper in a name it is a part of it; so is what is too short.
         for key in [format!("a/~{token}/a.ts"), format!("~{}/a.ts", &token[..39]), "~a.ts".to_owned()] {
             origin.store(&key, "x");
             assert_eq!(Request::new("GET", origin.path(&key)).bearer(&origin.encoder).send(origin.address).text(), "x");
         }
+    }
+}
+
+#[test]
+fn nothing_beside_it_hides_a_token() {
+    let (off, edge) = (origin("off"), origin("edge"));
+    let forged = "a".repeat(60);
+    for origin in [&off, &edge] {
+        origin.store("a.ts", "segment");
+        for cookies in [
+            format!("n=\u{fc}; CTA-Common-Access-Token={forged}"),
+            format!("CTA-Common-Access-Token={forged}; n=\u{fc}"),
+            format!("n=\u{fc};CTA-Common-Access-Token = \"{forged}\""),
+            format!("CTA-Common-Access-Token=\u{fc}{forged}"),
+        ] {
+            let request = Request::new("GET", origin.path("a.ts")).bearer(&origin.player).header("Cookie", cookies.as_str());
+            let answer = request.send(origin.address);
+            assert!(answer.status == 401 || answer.status == 403, "{cookies}: {answer:?}");
+            assert!(code(&answer).starts_with("viewer-token-"), "{cookies}");
+        }
+        let other = Request::new("GET", origin.path("a.ts")).bearer(&origin.player).header("Cookie", "n=\u{fc}; =; x");
+        assert_eq!(other.send(origin.address).text(), "segment");
     }
 }
 
@@ -574,4 +609,138 @@ fn a_token_that_renews_itself_is_exchanged_on_the_way() {
         Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
     let answer = request.bearer(&origin.administrator).body(too_long.to_string()).send(origin.admin);
     assert_eq!(answer.status, 400, "the deadline is an end, too");
+}
+
+/// What each tool prints and writes: as it is, and with every part of a token that is long enough to be told by.
+fn holds(text: &str, token: &str) -> bool {
+    (0..token.len() - 16).any(|at| text.contains(&token[at..at + 16]))
+}
+
+#[test]
+fn the_tools_go_the_viewers_way_and_tell_no_token() {
+    let origin = origin("required");
+    let packet = [b"\x47".to_vec(), vec![0; 187]].concat();
+    let lines: String = (0..3).map(|n| format!("#EXTINF:2,\n{n}.ts\n")).collect();
+    (0..3).for_each(|n| origin.store(&format!("show/{n}.ts"), packet.clone()));
+    let list = |lines: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:VOD\n{lines}#EXT-X-ENDLIST\n");
+    origin.store("show/p.m3u8", list(&lines));
+    origin.store("show/m.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000\np.m3u8\n");
+    origin.store("show/lost.m3u8", list(&lines.replace("0.ts", &format!("/cache/{NAMESPACE}/show/0.ts"))));
+    let good = token(&origin, &["--prefix", "show/"]);
+    let base = format!("http://{}", origin.address);
+    let doctor = |arguments: &[&str], key: &str| {
+        let output = crate::programs::limited(60, BINARY)
+            .args(["doctor", &base, "--watch", "0s", "--json"])
+            .args(arguments)
+            .env("SPRINGHEAD_KEY", key)
+            .env("NO_PROXY", "*")
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(!holds(&text, &good), "{text}");
+        text
+    };
+    let said = doctor(&["--playlist", "show/m.m3u8", "--viewer-token", &good], "");
+    assert!(said.contains("the viewer's token is accepted (200") && said.contains("the last 3 segments are there"), "{said}");
+    let said = doctor(&["--playlist", "show/lost.m3u8", "--viewer-token", &good], "");
+    assert!(said.contains("child-loses-token"), "{said}");
+    // A key that does not stand in for one is not called a bad key.
+    for key in ["", &origin.player] {
+        let said = doctor(&["--playlist", "show/m.m3u8"], key);
+        assert!(said.contains("viewers need a token here") && said.contains("--edge"), "{said}");
+        assert!(!said.contains("does not accept this key"), "{said}");
+    }
+    let ended = Minter::of(&origin);
+    let ended = ended.seal(&ended.draft(NAMESPACE, "/", now() - 100));
+    let said = doctor(&["--playlist", "show/m.m3u8", "--viewer-token", &ended], "");
+    assert!(said.contains("the viewer's token has ended") && !holds(&said, &ended), "{said}");
+
+    let url = format!("{base}/cache/{NAMESPACE}/~{good}/show/m.m3u8");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("recording");
+    let made = crate::programs::limited(60, BINARY)
+        .args(["harvest", &url, "--last", "1h", "--out", out.to_str().unwrap()])
+        .env("NO_PROXY", "*")
+        .output()
+        .unwrap();
+    let mut told = vec![String::from_utf8_lossy(&made.stdout).into_owned(), String::from_utf8_lossy(&made.stderr).into_owned()];
+    assert!(made.status.success(), "{told:?}");
+    let mut folders = vec![out];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            told.push(entry.display().to_string());
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                told.push(String::from_utf8_lossy(&fs::read(entry).unwrap()).into_owned());
+            }
+        }
+    }
+    assert!(told.iter().any(|text| text.ends_with("harvest.json")) && told.iter().all(|text| !holds(text, &good)), "{told:?}");
+}
+
+#[test]
+fn no_token_is_in_what_is_stored_counted_or_written_down() {
+    let mut origin = origin("required");
+    let other = SigningKey::generate();
+    let (minter, stranger) = (Minter::of(&origin), Minter::with(&other));
+    let base = format!("/cache/{NAMESPACE}/");
+    let good = minter.seal(&minter.draft(NAMESPACE, &base, now() + 600));
+    let forged = stranger.seal(&minter.draft(NAMESPACE, &base, now() + 600));
+    let jwt = minter.jwt(&json!({ "exp": now() + 600, "jti": "me", "aud": NAMESPACE, "sub": "subject-of-this-test" }));
+    let tokens = [&good, &forged, &jwt, &minter.seal(&minter.draft(NAMESPACE, &base, now() - 600))].map(String::clone);
+    // What a packager wrote that was given such a URL itself.
+    let list = |token: &str, query: &str| {
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"{token}i.mp4{query}\"\n#EXTINF:2,\n{token}a.ts{query}\n#EXTINF:2,\n/cache/{NAMESPACE}/{token}b.ts\n"
+        )
+    };
+    for token in &tokens {
+        origin.store("p.m3u8", list(&format!("~{token}/"), &format!("?cat={token}")));
+        assert_eq!(origin.get("p.m3u8").status, 401);
+        let stored = Request::new("GET", origin.path("p.m3u8")).bearer(&origin.encoder).send(origin.address).text();
+        assert_eq!(stored, list("", ""));
+    }
+    origin.store("p.m3u8", list("", "?cat={$cat}"));
+    let kept = Request::new("GET", origin.path("p.m3u8")).bearer(&origin.encoder).send(origin.address).text();
+    assert_eq!(kept, list("", "?cat={$cat}"), "a variable is each viewer's own");
+    for token in &tokens {
+        for form in FORMS {
+            for key in ["p.m3u8", "none.ts", "a//b", "x%zz", &format!("~{token}/a.ts"), &format!("b/{token}.ts")] {
+                let _ = read(&origin, form, token, key, None);
+            }
+        }
+        for method in ["PUT", "POST", "DELETE", "MKCOL", "PROPFIND", "TRACE"] {
+            for path in
+                [format!("~{token}/a.ts"), format!("%7e{token}/a.ts"), format!("a.ts?cat={token}"), format!("b/~{token}/")]
+            {
+                let request = Request::new(method, origin.path(&path)).bearer(&origin.encoder).header("Referer", path.as_str());
+                let request = request.header("User-Agent", format!("player {token}")).header("Cookie", format!("x={token}"));
+                let _ = request.body(token.as_str()).send(origin.address);
+            }
+        }
+        let asked = Request::new("GET", "/entitlement").header("X-Original-URI", format!("{base}~{token}/a.ts"));
+        let _ = asked.send(origin.address);
+    }
+    let admin = |path: &str| Request::new("GET", path).send(origin.admin).text();
+    let (metrics, refusals, streams) = (origin.metrics(), admin("/v1/ingest/rejected"), admin("/v1/streams"));
+    // Then all of it is written down.
+    origin.stop();
+    let log = origin.log().iter().map(ToString::to_string).collect::<String>();
+    let access = fs::read_to_string(origin.access_log_path()).unwrap_or_default();
+    let told = [
+        ("the log", log),
+        ("the access log", access),
+        ("stdout", origin.stdout()),
+        ("metrics", metrics),
+        ("refusals", refusals),
+        ("streams", streams),
+    ];
+    for (what, text) in &told {
+        for token in &tokens {
+            assert!(!holds(text, token), "a token in {what}: {text}");
+        }
+        assert!(!text.contains("subject-of-this-test"), "{what}");
+    }
+    assert!(told.iter().filter(|(_, text)| text.len() > 100).count() >= 4);
 }

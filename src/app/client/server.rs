@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::http::{Call, HttpClient, Response, Unanswered, Url};
 use crate::auth::secret::Secret;
+use crate::auth::viewer::has_form;
 
 /// More than the largest segment that makes sense.
 const MAX_BODY: usize = 64 << 20;
@@ -88,6 +89,38 @@ impl Address {
         let base = self.base.join(&format!("cache/{namespace}/")).map_err(|error| error.to_string())?;
         Ok(Self { base, ..self })
     }
+
+    /// Puts a viewer's token where it travels: behind the namespace, or where the path names none, first of all.
+    pub(in crate::app) fn carry(&mut self, token: &Secret<'_>) -> Result<(), String> {
+        let token = token.expose().trim();
+        let token = token.strip_prefix('~').unwrap_or(token);
+        if !has_form(token) {
+            return Err("is no viewer's token: it takes 'token' as 'springhead token viewer' prints it".to_owned());
+        }
+        for url in std::iter::once(&mut self.base).chain(&mut self.playlist) {
+            if has_viewer(url.path()) {
+                return Err("there is a token in the URL already".to_owned());
+            }
+            let behind =
+                url.path().strip_prefix("/cache/").and_then(|rest| rest.find('/')).map_or(1, |at| "/cache/".len() + at + 1);
+            let (before, rest) = url.path().split_at(behind);
+            let path = format!("{before}~{token}/{rest}");
+            url.set_path(&path);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a path has a viewer's token where it belongs: first of all, or first behind the namespace.
+fn has_viewer(path: &str) -> bool {
+    let rest =
+        path.strip_prefix("/cache/").and_then(|rest| rest.split_once('/')).map_or(path.trim_start_matches('/'), |(_, rest)| rest);
+    rest.split('/').next().is_some_and(is_viewer)
+}
+
+/// Whether a part of a path is a viewer's token.
+fn is_viewer(part: &str) -> bool {
+    ["~", "%7E", "%7e"].iter().any(|sign| part.strip_prefix(sign).is_some_and(has_form))
 }
 
 /// Takes the first `token` that says something out of a URL's query, and with it all others and what goes with them.
@@ -157,6 +190,15 @@ impl Server {
         Some(if is_here { self.own_address(&url).unwrap_or(url) } else { url })
     }
 
+    /// Whether it is asked with a viewer's token; and whether this URL has lost it.
+    pub(in crate::app) fn has_viewer(&self) -> bool {
+        has_viewer(self.base.path())
+    }
+
+    pub(in crate::app) fn loses_viewer(&self, url: &Url) -> bool {
+        self.has_viewer() && !has_viewer(url.path())
+    }
+
     /// Whether requests carry a key.
     pub(in crate::app) fn has_key(&self) -> bool {
         self.key.is_some()
@@ -209,13 +251,18 @@ impl Server {
     }
 }
 
-/// A URL as it may be redacted: values of a query may be keys, so only their names are.
+/// A path as it may be shown: without a viewer's token in it.
+fn redacted_path(path: &str) -> String {
+    path.split('/').map(|part| if is_viewer(part) { "~…" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+/// A URL as it may be shown: values of a query may be keys, so only their names are.
 pub(in crate::app) fn redacted(url: &Url) -> String {
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if let Some(port) = url.port() {
         text += &format!(":{port}");
     }
-    text += url.path();
+    text += &redacted_path(url.path());
     if let Some(query) = url.query() {
         let names: Vec<_> = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default()).collect();
         text += &format!("?{}=…", names.join("=…&"));
@@ -226,7 +273,7 @@ pub(in crate::app) fn redacted(url: &Url) -> String {
 /// What a URL is called for short.
 pub(in crate::app) fn short_name(url: &Url) -> String {
     let name = url.path().rsplit('/').next().unwrap_or_default();
-    if name.is_empty() { url.path().to_owned() } else { name.to_owned() }
+    redacted_path(if name.is_empty() { url.path() } else { name })
 }
 
 #[cfg(test)]
@@ -292,6 +339,28 @@ mod tests {
     fn values_of_a_query_are_not_shown() {
         let url = Url::parse("https://u:p@h:1/a/b.m3u8?token=secret&ttl_seconds=5").unwrap();
         assert_eq!(redacted(&url), "https://h:1/a/b.m3u8?token=…&ttl_seconds=…");
+        for sign in ["~", "%7E", "%7e"] {
+            let with = Url::parse(&format!("https://h/cache/live/{sign}{}/a~b/", "a".repeat(60))).unwrap();
+            assert_eq!(
+                (redacted(&with), short_name(&with)),
+                ("https://h/cache/live/~…/a~b/".to_owned(), "/cache/live/~…/a~b/".to_owned())
+            );
+        }
+        let carried = |text: &str, token: &str| {
+            let mut address = Address::parse(text).unwrap().within("live").unwrap();
+            address
+                .carry(&Secret::new(token.to_owned()))
+                .map(|()| (address.base.to_string(), address.playlist.map(|url| url.to_string())))
+        };
+        let token = "a".repeat(60);
+        assert_eq!(carried("http://h", &token).unwrap().0, format!("http://h/cache/live/~{token}/"));
+        let (base, playlist) = carried("http://h/cache/b/show/p.m3u8", &format!("~{token}")).unwrap();
+        assert_eq!(
+            (base, playlist),
+            (format!("http://h/cache/b/~{token}/show/"), Some(format!("http://h/cache/b/~{token}/show/p.m3u8")))
+        );
+        assert_eq!(carried("http://h/show/p.m3u8", &token).unwrap().0, format!("http://h/~{token}/show/"));
+        assert!(carried("http://h", "short").is_err() && carried(&format!("http://h/cache/b/~{token}/a.m3u8"), &token).is_err());
         assert_eq!((short_name(&url), short_name(&Url::parse("https://h/a/").unwrap())), ("b.m3u8".to_owned(), "/a/".to_owned()));
     }
 }

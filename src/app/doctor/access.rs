@@ -108,7 +108,26 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
 pub(super) fn read(answer: &Response, server: &Server, namespace: &str) -> Finding {
     const STEP: &str = "read";
     let by = answer.from.map_or_else(String::new, |address| format!(" from {address}"));
+    let of_viewer = problem(&answer.body).filter(|code| code.name().starts_with("viewer-"));
     match (answer.status, server.has_key()) {
+        (401, _) if of_viewer == Some(Code::ViewerTokenMissing) => Finding::failure(
+            STEP,
+            if server.has_key() {
+                "401: viewers need a token here (viewers.mode is \"required\"), and this key does not stand in for one"
+            } else {
+                "401: viewers need a token here (viewers.mode is \"required\")"
+            },
+            format!(
+                "give one with --viewer-token, as 'springhead token viewer --namespace {namespace}' makes it; or a key that reads without: \
+                 springhead keys create --namespace {namespace} --role readonly --edge"
+            ),
+        ),
+        (status @ (401 | 403 | 429), _) if let Some(code) = of_viewer => {
+            Finding::failure(STEP, format!("{status}: {}", code.title().to_lowercase()), code.advice())
+        }
+        (status, _) if status < 400 && server.has_viewer() => {
+            Finding::ok(STEP, format!("the viewer's token is accepted ({status}{by})"))
+        }
         (401, false) => Finding::failure(STEP, "401: reading takes a key", "give one with --key KEY, or --key FILE"),
         (401, true) => Finding::failure(
             STEP,
@@ -132,6 +151,10 @@ pub(super) fn read(answer: &Response, server: &Server, namespace: &str) -> Findi
 /// What to do when this server lets a playlist be read, and not what it lists: that is not missing.
 pub(super) fn does_not_reach(server: &Server, url: &Url) -> &'static str {
     match (server.has_key(), url.origin() == server.base.origin()) {
+        _ if server.loses_viewer(url) => {
+            "child-loses-token: it is named by a URI that is absolute, begins with a slash or leaves the folder above all, so the viewer's \
+             token in the path is not kept: have the encoder or packager write relative URIs"
+        }
         _ if server.at == At::Cdn => {
             "the CDN sends no key for it, or a wrong one: set Authorization for each origin and behaviour that is used"
         }

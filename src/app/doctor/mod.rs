@@ -60,6 +60,7 @@ pub(super) struct DoctorRequest {
     pub(super) base: String,
     pub(super) namespace: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) viewer_token: Option<String>,
     pub(super) cdn: Option<String>,
     pub(super) playlist: Option<String>,
     pub(super) write: bool,
@@ -112,8 +113,13 @@ fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
     if address.namespace.as_ref().is_some_and(|named| *named != namespace) {
         return Err(usage("--namespace", "BASE_URL names another one"));
     }
-    let address = address.within(&namespace).map_err(|error| usage("BASE_URL", error))?;
-    let cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
+    let mut address = address.within(&namespace).map_err(|error| usage("BASE_URL", error))?;
+    let mut cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
+    if let Some(token) = request.viewer_token.filter(|text| !text.is_empty()).map(Secret::new) {
+        for address in std::iter::once(&mut address).chain(&mut cdn) {
+            address.carry(&token).map_err(|error| usage("--viewer-token", error))?;
+        }
+    }
     // A variable that is set to nothing gives no key.
     let key =
         request.key.filter(|text| !text.is_empty()).map(|text| read_key(&text)).transpose()?.or_else(|| address.key.clone());

@@ -57,8 +57,8 @@ codes! {
         "The connection broke before the object was whole: look at the encoder's uplink and at proxies in between. When every upload \
          ends so, its Content-Length is wrong or something in between cuts it off."
     ViewerTokenOnWrite "viewer-token-on-write" 400 Retry::Never, "A viewer's token writes nothing":
-        "Take the '~...' element out of the destination's path: uploads and deletions take an API key of role readwrite, and no name of an \
-         object may look like a token."
+        "Take the viewer's token out of what the encoder sends, the '~...' element of the path, cat in the query, the header or the cookie: \
+         uploads and deletions take an API key of role readwrite, and no name of an object may look like a token."
     NoCredentials "no-credentials" 401 Retry::WithCredentials, "An API key is needed":
         "The client sends no credentials. In AWS Elemental MediaLive set CDN settings to HLS Akamai, enter any user name and the \
          readwrite key as the password. With ffmpeg give -headers $'Authorization: Bearer KEY\\r\\n', or http://any:KEY@HOST/... as \
