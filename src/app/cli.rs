@@ -7,7 +7,7 @@ use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Pa
 use super::check::CheckArgs;
 use super::place::{PlaceArgs, load, load_all, named};
 use super::settings::{Overrides, SHIPPED, Settings};
-use super::{Failure, check, console, demo, doctor, generate, harvest, health, keys, print, serve, size, token};
+use super::{Failure, check, cluster_status, console, demo, doctor, generate, harvest, health, keys, print, serve, size, token};
 use crate::auth::grant::Role;
 
 /// Self-hosted HTTP origin for live video: encoders push segments and playlists, CDNs pull them.
@@ -44,6 +44,9 @@ enum Command {
         #[command(flatten)]
         place: PlaceArgs,
     },
+    /// Look after what several nodes share.
+    #[command(subcommand)]
+    Cluster(cluster_status::ClusterCommand),
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
     /// Write what packages carry beside the program: manual pages, or completions.
@@ -300,6 +303,9 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             timeout: args.timeout,
             json: args.json,
         }),
+        Command::Cluster(cluster_status::ClusterCommand::Status { place }) => {
+            cluster_status::status(&place.load(leaf(&matches))?)
+        }
         Command::Harvest(request) => harvest::run(&request),
         Command::Token(command) => token::run(command, leaf(&matches)),
         Command::Generate(args) => Ok(generate::run::<Cli>(&args)?),

@@ -23,6 +23,24 @@ const WITHOUT: &str = "SPRINGHEAD_TEST_WITHOUT";
 /// What the engine's keys begin with.
 const PREFIX: &str = "sh";
 
+/// Where the engine is, where the settings name one.
+pub(super) fn address(settings: &Settings) -> anyhow::Result<Option<ValkeyAddress>> {
+    let cluster = &settings.cluster;
+    let Some(engine) = &cluster.engine else { return Ok(None) };
+    let password = cluster.password_file.as_ref().map(|path| {
+        let text = fs::read_to_string(path).with_context(|| format!("can't read the engine's password in {}", path.display()))?;
+        anyhow::Ok(Arc::from(text.trim_end_matches(['\r', '\n'])))
+    });
+    Ok(Some(ValkeyAddress {
+        servers: engine.servers.clone(),
+        is_cluster: engine.is_cluster,
+        copies: if engine.is_cluster { cluster.copies } else { 1 },
+        user: cluster.user.clone(),
+        password: password.transpose()?,
+        prefix: PREFIX.to_owned(),
+    }))
+}
+
 /// What is shared, where the settings name an engine. `port`: where this server listens, for its name. `keys`: the ids of those by which it
 /// knows what was signed.
 pub(super) fn shared(
@@ -33,18 +51,7 @@ pub(super) fn shared(
     metrics: &Metrics,
 ) -> anyhow::Result<Option<SharedStore>> {
     let cluster = &settings.cluster;
-    let Some(engine) = &cluster.engine else { return Ok(None) };
-    let password = cluster.password_file.as_ref().map(|path| {
-        let text = fs::read_to_string(path).with_context(|| format!("can't read the engine's password in {}", path.display()))?;
-        anyhow::Ok(Arc::from(text.trim_end_matches(['\r', '\n'])))
-    });
-    let address = ValkeyAddress {
-        host: engine.host.clone(),
-        port: engine.port,
-        user: cluster.user.clone(),
-        password: password.transpose()?,
-        prefix: PREFIX.to_owned(),
-    };
+    let (Some(engine), Some(address)) = (&cluster.engine, address(settings)?) else { return Ok(None) };
     let node = cluster.node.clone().unwrap_or_else(|| {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         format!("{}:{port}", host.trim())
@@ -52,13 +59,8 @@ pub(super) fn shared(
     // Read by what is built for tests alone.
     let without = std::env::var(WITHOUT).unwrap_or_default();
     let identity = NodeIdentity::new(&node, env!("CARGO_PKG_VERSION"), keys);
-    match SharedStore::new(&address, &identity, clock.clone(), metrics.cluster(), &without) {
-        Ok(shared) => {
-            tracing::info!(node, host = engine.host, port = engine.port, "this server shares its namespaces");
-            Ok(Some(shared))
-        }
-        Err(error) => bail!("the engine's address makes no sense: {error}"),
-    }
+    tracing::info!(node, %engine, "this server shares its namespaces");
+    Ok(Some(SharedStore::new(&address, &identity, clock.clone(), metrics.cluster(), &without)))
 }
 
 /// Waits until everything is known that other nodes have stored. Cancel-safe.

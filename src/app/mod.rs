@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod client;
 mod cluster;
+mod cluster_status;
 mod console;
 mod controls;
 mod data_dir;

@@ -13,6 +13,7 @@ mod values;
 mod whole;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::NamespacePolicy;
 use crate::store::Readers;
+use crate::store::shared::ServerAddress;
 use crate::web::admin::controls::SettingReport;
 use crate::web::{ConnectionLimits, Timeouts};
 
@@ -125,9 +127,9 @@ pub struct HarvestSettings {
 }
 
 /// What several servers, nodes, share. Without an engine nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
-    /// Where the engine is: host and port.
+    /// Where the engine is.
     pub engine: Option<EngineAddress>,
     /// As whom to speak to it.
     pub user: Option<String>,
@@ -135,15 +137,30 @@ pub struct ClusterSettings {
     pub password_file: Option<PathBuf>,
     /// What this node is called; else its host's name and its port.
     pub node: Option<String>,
+    /// Of an engine that is a cluster: how many copies of everything it keeps, the primary's among them.
+    pub copies: usize,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        Self { engine: None, user: None, password_file: None, node: None, copies: 3 }
+    }
 }
 
 /// Where an engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineAddress {
-    /// Its host.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// Its server; of a cluster those that are asked first.
+    pub servers: Vec<ServerAddress>,
+    /// Whether they are a cluster.
+    pub is_cluster: bool,
+}
+
+impl fmt::Display for EngineAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
+        write!(f, "valkey{}://{}", if self.is_cluster { "+cluster" } else { "" }, servers.join(","))
+    }
 }
 
 /// What a log line looks like.
@@ -340,7 +357,7 @@ mod tests {
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
-            keep = 0\n[cluster]\nengine = \"valkey://[::1]:7000\"\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
+            keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
@@ -402,6 +419,8 @@ mod tests {
             ("[namespaces]\n", "f.toml:1: namespaces: there is none"),
             ("[cluster]\nengine = \"valkey://u:SECRET@h\"\n", "f.toml:2: cluster.engine: may hold neither user nor password"),
             ("[cluster]\nengine = \"valkeys+cluster://h\"\n", "f.toml:2: cluster.engine: is not among what can be shared yet"),
+            ("[cluster]\nengine = \"valkey://h,i\"\n", "f.toml:2: cluster.engine: names several servers"),
+            ("[cluster]\ncopies = 0\n", "f.toml:2: cluster.copies: is 0"),
             ("[cluster]\nengine = \"h:6379\"\n", "f.toml:2: cluster.engine: is no address of an engine"),
             (
                 "[cluster]\nengine = \"valkey://h\"\n[namespaces.a]\ndurable = \"disk\"\n",

@@ -108,15 +108,13 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "\n[harvest]")?;
     writeln!(text, "folder = {}", file(&harvest.folder))?;
     writeln!(text, "buckets = {}", list(harvest.buckets.iter().cloned()))?;
-    let engine = cluster.engine.as_ref().map(|engine| match engine.host.contains(':') {
-        true => format!("valkey://[{}]:{}", engine.host, engine.port),
-        false => format!("valkey://{}:{}", engine.host, engine.port),
-    });
+    let engine = cluster.engine.as_ref().map(ToString::to_string);
     writeln!(text, "\n[cluster]")?;
     writeln!(text, "engine = {}", quote(engine.as_deref().unwrap_or_default()))?;
     writeln!(text, "user = {}", quote(cluster.user.as_deref().unwrap_or_default()))?;
     writeln!(text, "password_file = {}", file(&cluster.password_file))?;
     writeln!(text, "node = {}", quote(cluster.node.as_deref().unwrap_or_default()))?;
+    writeln!(text, "copies = {}", cluster.copies)?;
     for (name, policy) in namespaces {
         let hot_capacity = sized(auto.hot_capacity.contains(name), policy.hot_capacity);
         let bare = !name.as_str().contains('.');

@@ -13,6 +13,7 @@ use crate::app::client::Url;
 use crate::auth::viewer::Network;
 use crate::model::id::Key;
 use crate::model::units::{parse_duration, parse_size};
+use crate::store::shared::ServerAddress;
 
 /// Where access log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,22 +209,33 @@ pub(super) fn engine(text: &str) -> Result<Option<EngineAddress>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let wrong = "is no address of an engine; write it like valkey://10.0.0.5:6379";
-    let url = Url::parse(text).map_err(|_| wrong.to_owned())?;
-    if !url.username().is_empty() || url.password().is_some() {
+    let wrong =
+        "is no address of an engine; write it like valkey://10.0.0.5:6379, or valkey+cluster://10.0.0.5:6379,10.0.0.6:6379";
+    let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
+    if rest.contains('@') {
         return Err("may hold neither user nor password: write [cluster] user, and password_file".to_owned());
     }
-    if url.scheme() == "valkeys" || url.scheme().ends_with("+cluster") {
-        return Err("is not among what can be shared yet: one server, without TLS, like valkey://10.0.0.5:6379".to_owned());
-    }
-    let is_whole = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
-    match url.host_str() {
-        Some(host) if url.scheme() == "valkey" && is_whole && !host.is_empty() => {
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            Ok(Some(EngineAddress { host, port: url.port().unwrap_or(6379) }))
+    let is_cluster = match scheme {
+        "valkey" => false,
+        "valkey+cluster" => true,
+        "valkeys" | "valkeys+cluster" => {
+            return Err("is not among what can be shared yet: without TLS, like valkey://10.0.0.5:6379".to_owned());
         }
-        _ => Err(wrong.to_owned()),
+        _ => return Err(wrong.to_owned()),
+    };
+    let server = |text: &str| {
+        let url = Url::parse(&format!("{scheme}://{text}")).ok()?;
+        let is_whole = url.path().is_empty() && url.query().is_none() && url.fragment().is_none();
+        let host = url.host_str().filter(|host| is_whole && !host.is_empty())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(ServerAddress { host, port: url.port().unwrap_or(6379) })
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let servers: Vec<_> = rest.split(',').map(server).collect::<Option<_>>().ok_or(wrong)?;
+    if servers.len() > 1 && !is_cluster {
+        return Err("names several servers, which only a cluster has: valkey+cluster://...".to_owned());
     }
+    Ok(Some(EngineAddress { servers, is_cluster }))
 }
 
 /// What somebody or something is called; empty: nothing.

@@ -60,6 +60,9 @@ impl Settings {
                 fault(key, &[], format!("is {}; it has to be between 100ms and 1d", Span(limit)));
             }
         }
+        if !(1..=9).contains(&self.cluster.copies) {
+            fault("cluster.copies", &[], format!("is {}; it has to be between 1 and 9", self.cluster.copies));
+        }
         if self.cluster.engine.is_some() {
             for (name, _) in self.namespaces.iter().filter(|(_, policy)| policy.durable != Durable::Off) {
                 let message =

@@ -12,9 +12,9 @@
 //! Invariants: linearizable for each key, and an older version is never told after a newer one, whatever single fault there is. A
 //! [`Version`] is of one commit and no other, on whatever primary. Nothing here reads a clock; the engine's is used for expiry alone.
 //!
-//! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): a Valkey
-//! server by itself; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
-//! which the other is held. Not here yet: several copies, budgets, growing objects.
+//! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): Valkey, a
+//! server by itself or a cluster of them; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
+//! which the other is held. Not here yet: budgets, growing objects.
 
 mod barrier;
 mod below;
@@ -46,9 +46,9 @@ use bytes::Bytes;
 pub use self::below::SharedNamespace;
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
-pub use self::engine::valkey::ValkeyAddress;
+pub use self::engine::valkey::{EngineReport, NodeReport, ServerAddress, ServerReport, ValkeyAddress};
 pub use self::roster::NodeIdentity;
-pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
+pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore, examine};
 
 /// A time in which one primary orders the commits of a lane. Ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

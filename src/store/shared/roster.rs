@@ -20,7 +20,7 @@ pub struct NodeIdentity {
     /// What its settings call it. No spaces.
     pub(super) name: String,
     /// Which Springhead it is.
-    release: String,
+    pub(super) release: String,
     /// Of its signing keys and its keys for viewers' tokens: the same where those are.
     keys: String,
 }

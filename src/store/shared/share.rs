@@ -17,7 +17,7 @@ use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
 use super::commit::Wish;
 use super::described::DescribedShared;
 use super::driver::{Driver, LaneHandle};
-use super::engine::valkey::{Valkey, ValkeyAddress};
+use super::engine::valkey::{EngineReport, Valkey, ValkeyAddress};
 use super::engine::{EngineError, LaneNumber};
 use super::lane::Lane;
 use super::links::{BodySource, Links};
@@ -34,8 +34,6 @@ use crate::store::upload::short_hash;
 
 /// How many lanes there are. All nodes have to agree on it, and what is at the engine was laid out by it.
 const LANES: LaneNumber = 12;
-/// Copies of a lane: one server by itself has what it has.
-const COPIES: usize = 1;
 /// How long a read waits until what is known here is fresh.
 const FRESH_WITHIN: Duration = Duration::from_secs(3);
 /// How long where an older version does no harm, and until when that is.
@@ -43,6 +41,8 @@ const RECENT_WITHIN: Duration = Duration::from_millis(150);
 const STALE_MAX: Duration = Duration::from_secs(5);
 /// How long a write waits for its decision.
 const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+/// How long after a body could not be fetched it is asked for again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// A body up to this many bytes goes with the journal, where every node needs it.
 const TRAVELS: usize = 64 << 10;
 /// A renewal that would gain less than an eighth of what is left is not asked for.
@@ -55,6 +55,8 @@ pub struct SharedStore(Arc<Sharing>);
 #[derive(Debug)]
 struct Sharing {
     engine: Arc<Valkey>,
+    /// Copies of each lane, the primary among them.
+    copies: usize,
     lanes: Vec<Arc<LaneHandle>>,
     clock: Arc<EngineClock>,
     roster: Arc<NodeRoster>,
@@ -112,29 +114,36 @@ pub enum SharedOutcome {
     NoRoom,
 }
 
+/// Looks at the engine and at what it says of its nodes, once.
+///
+/// # Errors
+/// Why it can't be looked at.
+pub async fn examine(address: &ValkeyAddress) -> Result<EngineReport, String> {
+    Valkey::new(address).examine(LANES).await.map_err(|error| error.to_string())
+}
+
 impl SharedStore {
     /// Nothing is asked of the engine before [`SharedStore::start`]. `without`: a rule of the protocol that a test takes out.
-    ///
-    /// # Errors
-    /// Why the address makes no sense.
+    #[must_use]
     pub fn new(
         address: &ValkeyAddress,
         identity: &NodeIdentity,
         clock: Clock,
         metrics: &Arc<ClusterMetrics>,
         without: &str,
-    ) -> Result<Self, String> {
+    ) -> Self {
         let safeguards = Safeguards::without_named(without);
-        let engine = Arc::new(Valkey::new(address).map_err(|error| error.to_string())?);
+        let engine = Arc::new(Valkey::new(address));
         let clock = Arc::new(EngineClock::new(clock));
         let own = std::hash::RandomState::new().hash_one((&identity.name, clock.own().now()));
         let node = identity.to_node(own);
         let lanes = (0..LANES).map(|number| {
-            let lane = Lane::new(Node::clone(&node), Members::new([Node::clone(&node)]), COPIES, safeguards);
+            let lane = Lane::new(Node::clone(&node), Members::new([Node::clone(&node)]), address.copies, safeguards);
             Arc::new(LaneHandle::new(number, lane, Arc::clone(&clock)))
         });
-        Ok(Self(Arc::new(Sharing {
+        Self(Arc::new(Sharing {
             engine,
+            copies: address.copies,
             lanes: lanes.collect(),
             clock,
             roster: Arc::new(NodeRoster::new(&node)),
@@ -142,7 +151,7 @@ impl SharedStore {
             bodies: OnceLock::new(),
             uploads: (own, AtomicU64::new(0)),
             flights: Mutex::default(),
-        })))
+        }))
     }
 
     /// Begins to share: what changes is told to this one from now on. Once.
@@ -158,7 +167,7 @@ impl SharedStore {
             let taker = Arc::new(Teller { clock: Arc::clone(&self.0.clock), follower: Arc::clone(follower) });
             let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
             let (roster, metrics) = (Arc::clone(&self.0.roster), Arc::clone(&self.0.metrics));
-            tokio::spawn(Driver { handle, engine, links, taker, roster, metrics, copies: COPIES / 2 }.drive());
+            tokio::spawn(Driver { handle, engine, links, taker, roster, metrics, copies: self.0.copies / 2 }.drive());
         }
         let _ = self.0.bodies.set(bodies);
     }
@@ -349,13 +358,19 @@ impl SharedStore {
         part: Option<Range<u64>>,
     ) -> Result<Option<Bytes>, StoreError> {
         let source = self.0.bodies.get().and_then(|bodies| bodies.get(lane)).ok_or(StoreError::Unshared)?;
-        let (what, fetched) = match timeout(FRESH_WITHIN, source.body(name, part)).await {
-            Ok(Ok(Some((found, bytes)))) if found == version => (BodyFetch::Fetched, Ok(Some(bytes))),
-            Ok(Ok(_)) => (BodyFetch::Absent, Ok(None)),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a body can't be fetched");
-                (BodyFetch::Failed, Err(StoreError::Unshared))
+        // Another primary may be about to be elected.
+        let found = async {
+            loop {
+                match source.body(ObjectName::clone(&name), part.clone()).await {
+                    Ok(found) => return found,
+                    Err(error) => tracing::debug!(%error, "a body can't be fetched"),
+                }
+                tokio::time::sleep(AGAIN).await;
             }
+        };
+        let (what, fetched) = match timeout(FRESH_WITHIN, found).await {
+            Ok(Some((found, bytes))) if found == version => (BodyFetch::Fetched, Ok(Some(bytes))),
+            Ok(_) => (BodyFetch::Absent, Ok(None)),
             Err(_) => (BodyFetch::Failed, Err(StoreError::Unshared)),
         };
         self.0.metrics.count_fetch(what);

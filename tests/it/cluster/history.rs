@@ -1,10 +1,9 @@
-//! What clients were told under faults, checked: a read says what was answered before it began, or something newer, and never less than an
-//! earlier read.
+//! What nodes tell while everything around them fails, checked ([`super::checker`]).
 //!
-//! One process asks and notes, by one clock. Each object has one writer, which counts; a body says whose it is and how far its writer had
-//! counted, and is checked byte for byte.
+//! One process asks and notes. Playlists are written again and again, each by one writer on all nodes in turn; one is removed in between, one
+//! is short-lived, and one has a writer on each node, who writes under conditions. A body says whose it is and how far was counted, and is
+//! checked byte for byte.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,110 +11,38 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::kit::Cluster;
+use super::checker::{Counted, Note, Saying, Written, faults_of};
+use super::kit::{Cluster, Engine};
 use crate::harness::{Finally, NAMESPACE, bytes, eventually};
-use crate::wire::Request;
+use crate::wire::{Answer, Request};
 
-/// Objects that are written again and again: playlists, which are read fresh.
-const OBJECTS: usize = 5;
-/// One that is written once.
-const QUIET: usize = OBJECTS;
-/// Faults of one round.
+/// Objects that have one writer.
+const OBJECTS: usize = 4;
+/// One that is removed in between, one that expires, one with several writers, and one that is written once.
+const REMOVED: usize = OBJECTS;
+const SHORT: usize = OBJECTS + 1;
+const CONTESTED: usize = OBJECTS + 2;
+const QUIET: usize = OBJECTS + 3;
+const ALL: usize = OBJECTS + 4;
+/// Readers of one node, each of as many objects.
+const READERS: usize = 4;
+/// Faults of one round; other numbers by `SPRINGHEAD_TEST_FAULTS`.
 const FAULTS: usize = 12;
+const FAULTS_OF_SHARDS: usize = 7;
+/// For so long the short-lived one is there.
+const LIVES: Duration = Duration::from_secs(1);
 
-/// What somebody asked and was told.
-#[derive(Clone, Debug)]
-struct Note {
-    object: usize,
-    node: usize,
-    begun: Instant,
-    ended: Instant,
-    what: Saying,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Saying {
-    /// It wrote this, and was told that it is so.
-    Written(u64),
-    /// It wrote this, and was told nothing, or that nobody knows.
-    MayBeWritten(u64),
-    /// It read this.
-    Read(u64),
-    /// It was told that there is nothing.
-    ReadNothing,
-}
-
-fn name(object: usize) -> String {
-    format!("history-{object}/p.m3u8")
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// What its writer writes in the end of its count.
-fn body(object: usize, count: u64) -> String {
+fn body(object: usize, of: Counted) -> String {
+    let Counted { count, writer } = of;
     let filler: String = bytes(count * 31 + object as u64, 400).iter().map(|byte| char::from(b'a' + byte % 26)).collect();
     format!(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{count}\n## {object} {count} {filler}\n#EXTINF:2.0,\nsegment-{count}.ts\n"
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{count}\n## {object} {count} {writer} {filler}\n#EXTINF:2.0,\nsegment-{count}.ts\n"
     )
-}
-
-/// What is wrong with what was told.
-fn faults_of(notes: &[Note]) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut by_object: BTreeMap<usize, Vec<&Note>> = BTreeMap::new();
-    for note in notes {
-        by_object.entry(note.object).or_default().push(note);
-    }
-    for notes in by_object.values() {
-        // In the order in which they ended, what is the highest that a later one has to know.
-        let mut ended: Vec<_> = notes.clone();
-        ended.sort_by_key(|note| note.ended);
-        let mut begun: Vec<_> = notes.clone();
-        begun.sort_by_key(|note| note.begun);
-        let (mut next, mut at_least) = (0, 0);
-        for read in begun {
-            while ended.get(next).is_some_and(|before| before.ended < read.begun) {
-                if let Saying::Written(count) | Saying::Read(count) = ended[next].what {
-                    at_least = at_least.max(count);
-                }
-                next += 1;
-            }
-            let most = notes.iter().filter(|note| note.begun < read.ended).filter_map(|note| match note.what {
-                Saying::Written(count) | Saying::MayBeWritten(count) => Some(count),
-                _ => None,
-            });
-            let most = most.max().unwrap_or(0);
-            match read.what {
-                Saying::Read(count) if count < at_least => {
-                    wrong
-                        .push(format!("node {} tells an older one than was told, {count} after {at_least}: {read:?}", read.node));
-                }
-                Saying::Read(count) if count > most => {
-                    wrong.push(format!("node {} tells one that nobody had written: {read:?}", read.node));
-                }
-                Saying::ReadNothing if at_least > 0 => {
-                    wrong.push(format!("node {} tells of nothing after {at_least}: {read:?}", read.node));
-                }
-                _ => {}
-            }
-        }
-    }
-    wrong
-}
-
-#[test]
-fn the_checker_sees_what_is_wrong() {
-    let start = Instant::now();
-    let at = |millis: u64| start + Duration::from_millis(millis);
-    let note = |begun, ended, what| Note { object: 0, node: 0, begun: at(begun), ended: at(ended), what };
-    let good = [note(0, 5, Saying::Written(1)), note(4, 9, Saying::ReadNothing), note(10, 12, Saying::Read(1))];
-    assert_eq!(faults_of(&[]), [""; 0]);
-    assert!(faults_of(&good[..1]).is_empty() && faults_of(&[good[0].clone(), good[2].clone()]).is_empty());
-    let with = |more: &[Note]| faults_of(&[&good[..], more].concat()).len();
-    assert_eq!(with(&[]), 0, "it began before that was answered");
-    assert_eq!(with(&[note(11, 13, Saying::ReadNothing)]), 1);
-    assert_eq!(with(&[note(20, 22, Saying::Written(2)), note(23, 24, Saying::Read(1))]), 1);
-    assert_eq!(with(&[note(20, 22, Saying::Written(2)), note(21, 24, Saying::Read(1))]), 0);
-    assert_eq!(with(&[note(20, 30, Saying::MayBeWritten(2)), note(21, 22, Saying::Read(2)), note(23, 24, Saying::Read(1))]), 1);
-    assert_eq!(with(&[note(20, 22, Saying::Read(7))]), 1);
 }
 
 /// What goes on while faults happen.
@@ -128,45 +55,90 @@ struct Load {
     is_over: AtomicBool,
 }
 
+/// What came of it.
+struct Told {
+    notes: Vec<Note>,
+    refused: u64,
+    /// When which fault struck.
+    struck: Vec<(Instant, String)>,
+}
+
 impl Load {
-    fn request(&self, node: usize, method: &str, object: usize, body: String) -> Option<(u16, Vec<u8>)> {
+    fn ask(&self, node: usize, method: &str, object: usize, dress: impl FnOnce(Request) -> Request) -> Option<Answer> {
         let key = if method == "GET" { &self.keys.0 } else { &self.keys.1 };
-        let path = format!("/cache/{NAMESPACE}/{}", name(object));
+        let short = if object == SHORT && method == "PUT" { "?ttl_seconds=1" } else { "" };
+        let request = Request::new(method, format!("/cache/{NAMESPACE}/history-{object}/p.m3u8{short}")).bearer(key);
         let address = *self.nodes[node].lock();
-        let answer = Request::new(method, path).bearer(key).body(body).try_send(address)?;
-        Some((answer.status, answer.body))
+        dress(request).try_send(address)
     }
 
+    /// Whether it was told either way.
     fn write(&self, node: usize, object: usize) {
         let count = self.counts[object].fetch_add(1, Ordering::SeqCst) + 1;
+        let of = Counted { count, writer: 0 };
+        let is_removal = object == REMOVED && count.is_multiple_of(3);
         let begun = Instant::now();
-        let told = self.request(node, "PUT", object, body(object, count));
-        let what = match told {
-            Some((204, _)) => Saying::Written(count),
-            told => {
-                assert!(told.as_ref().is_none_or(|(status, _)| *status == 503), "{told:?}");
+        let told = match is_removal {
+            true => self.ask(node, "DELETE", object, |request| request),
+            false => self.ask(node, "PUT", object, |request| request.body(body(object, of))),
+        };
+        let lives = (object == SHORT).then_some(LIVES);
+        self.written(node, object, begun, Written { of, is_removal, lives }, told.as_ref());
+    }
+
+    fn written(&self, node: usize, object: usize, begun: Instant, written: Written, told: Option<&Answer>) {
+        let what = match told.map(|answer| answer.status) {
+            Some(204) => Saying::Written(written),
+            // Final: nothing has happened.
+            Some(412) => return,
+            status => {
+                assert!(status.is_none_or(|status| status == 503), "{told:?}");
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                Saying::MayBeWritten(count)
+                Saying::MayBeWritten(written)
             }
         };
         self.note(node, object, begun, what);
     }
 
-    fn read(&self, node: usize, object: usize) {
+    /// Writes the next version, where nobody else does meanwhile.
+    fn contest(&self, node: usize) {
+        let Some(read) = self.read(node, CONTESTED) else { return };
+        let of = Counted { count: read.as_ref().map_or(0, |(count, _)| *count) + 1, writer: node + 1 };
         let begun = Instant::now();
-        match self.request(node, "GET", object, String::new()) {
-            Some((200, read)) => {
-                let text = String::from_utf8(read).unwrap();
-                let count = text.lines().find_map(|line| line.strip_prefix("## ")?.split(' ').nth(1)?.parse().ok());
-                let count = count.unwrap_or_else(|| panic!("no body of ours: {text}"));
-                assert_eq!(text, body(object, count), "a torn or mixed body");
-                self.note(node, object, begun, Saying::Read(count));
+        let told = self.ask(node, "PUT", CONTESTED, |request| {
+            let request = match &read {
+                Some((_, etag)) => request.header("If-Match", etag.as_str()),
+                None => request.header("If-None-Match", "*"),
+            };
+            request.body(body(CONTESTED, of))
+        });
+        self.counts[CONTESTED].fetch_max(of.count, Ordering::SeqCst);
+        self.written(node, CONTESTED, begun, Written { of, is_removal: false, lives: None }, told.as_ref());
+    }
+
+    /// Which version it read, and its tag; `Some(None)`: there is nothing.
+    fn read(&self, node: usize, object: usize) -> Option<Option<(u64, String)>> {
+        let begun = Instant::now();
+        match self.ask(node, "GET", object, |request| request) {
+            Some(answer) if answer.status == 200 => {
+                let text = answer.text();
+                let mut numbers = text.lines().find_map(|line| line.strip_prefix("## ")).unwrap_or_default().split(' ').skip(1);
+                let (count, writer) = (numbers.next(), numbers.next());
+                let of = count.and_then(|count| Some(Counted { count: count.parse().ok()?, writer: writer?.parse().ok()? }));
+                let of = of.unwrap_or_else(|| panic!("no body of ours: {text}"));
+                assert_eq!(text, body(object, of), "a torn or mixed body");
+                self.note(node, object, begun, Saying::Read(of));
+                Some(Some((of.count, answer.header("etag").to_owned())))
             }
-            Some((404, _)) => self.note(node, object, begun, Saying::ReadNothing),
+            Some(answer) if answer.status == 404 => {
+                self.note(node, object, begun, Saying::ReadNothing);
+                Some(None)
+            }
             told => {
-                assert!(told.as_ref().is_none_or(|(status, _)| *status == 503), "{told:?}");
+                assert!(told.as_ref().is_none_or(|answer| answer.status == 503), "{told:?}");
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(Duration::from_millis(5));
+                None
             }
         }
     }
@@ -174,85 +146,122 @@ impl Load {
     fn note(&self, node: usize, object: usize, begun: Instant, what: Saying) {
         self.notes.lock().push(Note { object, node, begun, ended: Instant::now(), what });
     }
+
+    fn go_on_writing(&self, object: usize) {
+        while !self.is_over.load(Ordering::SeqCst) {
+            let turn = usize::try_from(self.counts[object].load(Ordering::SeqCst)).unwrap();
+            self.write(turn % self.nodes.len(), object);
+            thread::sleep(Duration::from_millis(if object == SHORT { 1_400 } else { 20 }));
+        }
+    }
+
+    fn go_on_contesting(&self, node: usize) {
+        while !self.is_over.load(Ordering::SeqCst) {
+            self.contest(node);
+            thread::sleep(Duration::from_millis(25));
+        }
+    }
+
+    fn go_on_reading(&self, node: usize, reader: usize) {
+        while !self.is_over.load(Ordering::SeqCst) {
+            for object in (reader..ALL).step_by(READERS) {
+                self.read(node, object);
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
 }
 
-/// Writers and readers on two nodes, while one fault after the other happens, each healed before the next.
-fn run(mut cluster: Cluster, seed: u64, faults: usize, mut strike: impl FnMut(&mut Cluster, &Load, u64)) -> (Vec<Note>, u64) {
+/// Writers and readers on all nodes, while one fault after the other happens, each healed before the next.
+fn run<E>(
+    mut cluster: Cluster<E>,
+    seed: u64,
+    faults: usize,
+    mut strike: impl FnMut(&mut Cluster<E>, &Load, u64) -> String,
+) -> Told {
     let load = Load {
         nodes: cluster.nodes.iter().map(|node| Mutex::new(node.address)).collect(),
         keys: (cluster.nodes[0].player.clone(), cluster.nodes[0].encoder.clone()),
         notes: Mutex::default(),
-        counts: (0..=OBJECTS).map(|_| AtomicU64::new(0)).collect(),
+        counts: (0..ALL).map(|_| AtomicU64::new(0)).collect(),
         refused: AtomicU64::new(0),
         is_over: AtomicBool::new(false),
     };
+    let (mut struck, is_whole, nodes) = (Vec::new(), !cluster.is_without_rule(), cluster.nodes.len());
     load.write(0, QUIET);
     thread::scope(|scope| {
-        let _over = Finally(&load.is_over);
-        for object in 0..=OBJECTS {
-            let load = &load;
-            scope.spawn(move || {
-                while object != QUIET && !load.is_over.load(Ordering::SeqCst) {
-                    load.write(usize::try_from(load.counts[object].load(Ordering::SeqCst)).unwrap() % 2, object);
-                    thread::sleep(Duration::from_millis(20));
-                }
-            });
-            for node in 0..2 {
-                scope.spawn(move || {
-                    while !load.is_over.load(Ordering::SeqCst) {
-                        load.read(node, object);
-                        thread::sleep(Duration::from_millis(3));
-                    }
-                });
-            }
+        let (_over, load) = (Finally(&load.is_over), &load);
+        (0..=SHORT).for_each(|object| drop(scope.spawn(move || load.go_on_writing(object))));
+        for node in 0..nodes {
+            scope.spawn(move || load.go_on_contesting(node));
+            (0..READERS).for_each(|reader| drop(scope.spawn(move || load.go_on_reading(node, reader))));
         }
         for fault in 0..faults {
             thread::sleep(Duration::from_millis(300));
             let chance = u64::from_le_bytes(bytes(seed + fault as u64, 8).try_into().unwrap());
-            strike(&mut cluster, &load, chance);
-            let healed = |node: usize, object: usize| {
-                load.request(node, "GET", object, String::new()).is_some_and(|(status, _)| status == 200)
+            let begun = Instant::now();
+            struck.push((begun, strike(&mut cluster, load, chance)));
+            let is_served = |node: usize, object: usize| {
+                let answer = load.ask(node, "GET", object, |request| request);
+                answer.is_some_and(|answer| matches!(answer.status, 200 | 404)).then_some(())
             };
-            for node in 0..2 {
-                for object in 0..=OBJECTS {
-                    if cluster.is_without_rule() {
-                        continue;
-                    }
-                    let is_healed = eventually(Duration::from_secs(20), || healed(node, object).then_some(()));
-                    assert!(is_healed.is_some(), "seed {seed}: node {node} does not come back after fault {fault}");
-                }
+            for (node, object) in (0..nodes).flat_map(|node| (0..ALL).map(move |object| (node, object))).filter(|_| is_whole) {
+                let is_healed = eventually(Duration::from_secs(20), || is_served(node, object));
+                assert!(is_healed.is_some(), "seed {seed}: node {node} does not come back after {:?}", struck.last());
             }
         }
     });
-    if !cluster.is_without_rule() {
+    if is_whole {
         // In the end every node has what was answered last.
-        (0..2).for_each(|node| (0..=OBJECTS).for_each(|object| load.read(node, object)));
+        (0..nodes).for_each(|node| (0..ALL).for_each(|object| drop(load.read(node, object))));
     }
     let notes = std::mem::take(&mut *load.notes.lock());
-    for object in 0..=OBJECTS {
-        let last = notes.iter().filter(|note| note.object == object).filter_map(|note| match note.what {
-            Saying::Written(count) => Some(count),
-            _ => None,
-        });
-        let last = last.max().unwrap_or(0);
-        assert!(last > 0, "seed {seed}: nothing of object {object} was written");
+    for object in 0..ALL {
+        let is_written = |note: &Note| note.object == object && matches!(note.what, Saying::Written(_));
+        assert!(notes.iter().any(is_written), "seed {seed}: nothing of object {object} was written");
     }
-    (notes, load.refused.load(Ordering::Relaxed))
+    Told { notes, refused: load.refused.load(Ordering::Relaxed), struck }
 }
 
-fn restart(cluster: &mut Cluster, load: &Load, node: usize) {
+impl Told {
+    /// How long somebody waited for an answer at most, who asked about when a fault struck.
+    fn longest(&self, struck: Instant) -> Duration {
+        let within = |note: &&Note| note.ended > struck && note.begun < struck + Duration::from_secs(4);
+        self.notes.iter().filter(within).map(|note| note.ended - note.begun).max().unwrap_or_default()
+    }
+
+    fn assert_good(&self, seed: u64) {
+        let wrong = faults_of(&self.notes);
+        let story: Vec<_> = self.struck.iter().map(|(at, what)| format!("{what}: {:?}", self.longest(*at))).collect();
+        let (story, told) = (story.join("\n"), self.notes.len());
+        let some = wrong[..wrong.len().min(8)].join("\n");
+        assert!(wrong.is_empty(), "seed {seed}: {} of {told} are wrong:\n{some}\nafter\n{story}", wrong.len());
+        let faults = self.struck.len();
+        println!(
+            "history: seed {seed}, {faults} faults, {told} told, {} refused, 0 wrong; the longest waited for\n{story}",
+            self.refused
+        );
+        assert!(told > 1_000, "seed {seed}: only {told} were told");
+    }
+}
+
+fn restart<E>(cluster: &mut Cluster<E>, load: &Load, node: usize) {
     cluster.nodes[node].signal("KILL");
     let _ = cluster.nodes[node].wait();
     cluster.nodes[node].launch();
     *load.nodes[node].lock() = cluster.nodes[node].address;
 }
 
+fn seed_and_faults(faults: usize) -> (u64, usize) {
+    let faults = from_environment("SPRINGHEAD_TEST_FAULTS").and_then(|count| usize::try_from(count).ok()).unwrap_or(faults);
+    (from_environment("SPRINGHEAD_TEST_SEED").unwrap_or(14), faults)
+}
+
 #[test]
 fn under_faults_nothing_old_is_told_and_nothing_is_lost() {
-    let seed = std::env::var("SPRINGHEAD_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(14);
-    let mut story = Vec::new();
-    let (notes, refused) = run(Cluster::start(2, ""), seed, FAULTS, |cluster, load, chance| {
-        let node = usize::try_from(chance >> 8 & 1).unwrap();
+    let (seed, faults) = seed_and_faults(FAULTS);
+    let told = run(Cluster::<Engine>::start(3, ""), seed, faults, |cluster, load, chance| {
+        let node = usize::try_from((chance >> 8) % 3).unwrap();
         let pause = Duration::from_millis(100 + (chance >> 16) % 1_200);
         let what = match chance % 5 {
             0 => {
@@ -282,27 +291,70 @@ fn under_faults_nothing_old_is_told_and_nothing_is_lost() {
                 "the engine is killed, and comes back empty"
             }
         };
-        story.push(format!("node {node}, {pause:?}: {what}"));
+        format!("node {node}, {pause:?}: {what}")
     });
-    let wrong = faults_of(&notes);
-    assert!(
-        wrong.is_empty(),
-        "seed {seed}: {} of {} are wrong:\n{}\nafter\n{}",
-        wrong.len(),
-        notes.len(),
-        wrong[..wrong.len().min(8)].join("\n"),
-        story.join("\n")
-    );
-    println!("seed {seed}: {} told, {refused} refused, after\n{}", notes.len(), story.join("\n"));
-    assert!(notes.len() > 1_000, "seed {seed}: only {} were told", notes.len());
+    told.assert_good(seed);
+}
+
+/// A Valkey Cluster whose primary is killed, frozen, emptied, handed over: nobody is sent away, and nothing that was answered is lost.
+#[test]
+fn when_the_engines_primary_fails_another_takes_over() {
+    let (seed, faults) = seed_and_faults(FAULTS_OF_SHARDS);
+    let mut count = 0;
+    let told = run(Cluster::start_on_shards(None, 3), seed, faults, |cluster, load, chance| {
+        let (primary, kind) = (cluster.engine.primary_now(), count % 7);
+        count += 1;
+        let what = match kind {
+            0 | 4 => {
+                cluster.engine.servers[primary].kill();
+                thread::sleep(Duration::from_secs(3));
+                cluster.engine.servers[primary].launch();
+                "the primary is killed, and back later"
+            }
+            1 => {
+                cluster.engine.servers[primary].signal("STOP");
+                thread::sleep(Duration::from_millis(2_500));
+                cluster.engine.servers[primary].signal("CONT");
+                "the primary is frozen, and goes on later"
+            }
+            2 => {
+                cluster.engine.hand_over();
+                "a replica takes over in good order"
+            }
+            3 => {
+                let replica = cluster.engine.replica();
+                cluster.engine.servers[replica].kill();
+                thread::sleep(Duration::from_secs(1));
+                cluster.engine.servers[replica].launch();
+                "a replica is killed, and back later"
+            }
+            5 => {
+                restart(cluster, load, usize::try_from((chance >> 8) % 3).unwrap());
+                "a node is killed"
+            }
+            _ => {
+                cluster.engine.servers[primary].kill();
+                cluster.engine.servers[primary].launch();
+                "the primary is killed, and back at once, empty"
+            }
+        };
+        let is_whole = cluster.engine.is_whole_within(Duration::from_secs(30));
+        assert!(
+            is_whole,
+            "after {what} the engine is not whole again: {}",
+            cluster.engine.servers[3].ask("CLUSTER NODES").unwrap()
+        );
+        what.to_owned()
+    });
+    told.assert_good(seed);
 }
 
 /// What the rules are good for: without one of them the checker has something to say.
 #[test]
 fn without_a_rule_something_old_is_told_or_something_is_lost() {
     for without in ["barrier", "assertion"] {
-        let cluster = Cluster::start_without(Some(without), 2, "");
-        let (notes, _) = run(cluster, 14, 3, |cluster, load, chance| {
+        let cluster = Cluster::<Engine>::start_without(Some(without), 2, "");
+        let told = run(cluster, 14, 3, |cluster, load, chance| {
             if without == "barrier" {
                 let link = &cluster.links[usize::try_from(chance & 1).unwrap()];
                 link.hold();
@@ -316,8 +368,9 @@ fn without_a_rule_something_old_is_told_or_something_is_lost() {
                 restart(cluster, load, 1);
             }
             thread::sleep(Duration::from_millis(700));
+            without.to_owned()
         });
-        let wrong = faults_of(&notes);
-        assert!(!wrong.is_empty(), "without the {without} nothing goes wrong in {} that were told", notes.len());
+        let wrong = faults_of(&told.notes);
+        assert!(!wrong.is_empty(), "without the {without} nothing goes wrong in {} that were told", told.notes.len());
     }
 }

@@ -17,7 +17,7 @@ use crate::programs::kept;
 /// One Valkey server.
 pub(crate) struct Engine {
     pub(crate) address: SocketAddr,
-    options: Vec<String>,
+    pub(super) options: Vec<String>,
     folder: tempfile::TempDir,
     process: Option<Process>,
 }
@@ -51,6 +51,12 @@ impl Engine {
     /// Ends it at once, with all that it has.
     pub(crate) fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.as_ref().unwrap().0.id();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().unwrap().success());
     }
 
     /// Sends a command, and reads what comes at once.
@@ -166,13 +172,13 @@ impl LinkState {
 }
 
 /// Nodes that share one engine, each by a link of its own.
-pub(crate) struct Cluster {
+pub(crate) struct Cluster<E = Engine> {
     pub(crate) nodes: Vec<Origin>,
     pub(crate) links: Vec<Link>,
-    pub(crate) engine: Engine,
-    folder: tempfile::TempDir,
+    pub(crate) engine: E,
+    pub(super) folder: tempfile::TempDir,
     /// A rule that its nodes do not keep.
-    without: Option<&'static str>,
+    pub(super) without: Option<&'static str>,
 }
 
 impl Cluster {
@@ -196,14 +202,27 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn is_without_rule(&self) -> bool {
-        self.without.is_some()
+    /// The settings of a node.
+    pub(crate) fn config(&self, node: usize) -> String {
+        self.folder.path().join(format!("node-{node}.toml")).to_str().unwrap().to_owned()
     }
 
     /// One more.
     pub(crate) fn join(&mut self, more: &str) {
         let link = Link::to(&self.engine);
-        let settings = settings(link.address, &format!("node-{}", self.nodes.len()), more);
+        self.add(&format!("valkey://{}", link.address), more);
+        self.links.push(link);
+    }
+}
+
+impl<E> Cluster<E> {
+    pub(crate) fn is_without_rule(&self) -> bool {
+        self.without.is_some()
+    }
+
+    /// One more, on the engine at this address.
+    pub(super) fn add(&mut self, engine: &str, more: &str) {
+        let settings = settings(engine, &format!("node-{}", self.nodes.len()), more);
         // It is read again when a node is started again.
         let path = self.folder.path().join(format!("node-{}.toml", self.nodes.len()));
         std::fs::write(&path, settings).unwrap();
@@ -215,10 +234,9 @@ impl Cluster {
             None => Origin::start_in(&arguments, &environment),
         };
         self.nodes.push(node);
-        self.links.push(link);
     }
 }
 
-pub(crate) fn settings(engine: SocketAddr, node: &str, more: &str) -> String {
-    format!("[cluster]\nengine = \"valkey://{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}")
+pub(crate) fn settings(engine: &str, node: &str, more: &str) -> String {
+    format!("[cluster]\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}")
 }

@@ -1,7 +1,9 @@
 //! Several nodes that share one engine, from outside: what one has answered, every one serves.
 
+mod checker;
 mod history;
 mod kit;
+mod shards;
 
 use std::process::Command;
 use std::time::Duration;
@@ -234,7 +236,7 @@ fn nodes_that_do_not_fit_together_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let join = |name: &str| {
         let config = folder.path().join(format!("{name}.toml"));
-        std::fs::write(&config, settings(cluster.engine.address, name, "")).unwrap();
+        std::fs::write(&config, settings(&format!("valkey://{}", cluster.engine.address), name, "")).unwrap();
         // With keys of its own.
         Origin::start_with(&["--config", config.to_str().unwrap()])
     };
@@ -250,11 +252,33 @@ fn nodes_that_do_not_fit_together_are_told() {
 }
 
 #[test]
+fn the_command_tells_of_engine_and_nodes_and_what_is_to_be_mended() {
+    let cluster = Cluster::start(2, "");
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    a.store("s/p.m3u8", playlist(0, 1));
+    let status = |node: &Origin| {
+        let ended = node.run(&["cluster", "status", "--config", &cluster.config(0)]);
+        (ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned())
+    };
+    let (code, said) = status(a);
+    assert!(
+        said.contains("primary of 12 lanes, valkey ") && said.contains("node    node-0 ") && said.contains("node    node-1 "),
+        "{said}"
+    );
+    assert!(code == Some(1) && said.contains("its maxmemory is not set"), "{said}");
+    cluster.engine.ask("CONFIG SET maxmemory 100mb").unwrap();
+    let (code, said) = status(b);
+    assert!(code == Some(0) && !said.contains("fault"), "{said}");
+    cluster.engine.ask("CONFIG SET maxmemory-policy allkeys-lru").unwrap();
+    assert!(status(b).1.contains("maxmemory-policy has to be noeviction"));
+}
+
+#[test]
 fn an_engine_that_throws_things_away_is_refused_at_the_start() {
     let engine = Engine::start(&["--maxmemory-policy", "allkeys-lru"]);
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("node.toml");
-    std::fs::write(&config, settings(engine.address, "a", "")).unwrap();
+    std::fs::write(&config, settings(&format!("valkey://{}", engine.address), "a", "")).unwrap();
     let mut command = Command::new(BINARY);
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config"]).arg(&config);
     let ended = command.arg("--data-dir").arg(folder.path().join("data")).output().unwrap();

@@ -14,7 +14,7 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::valkey::{Valkey, ValkeyAddress};
+use super::valkey::{ServerAddress, Valkey, ValkeyAddress};
 use super::{Engine, EngineError, EngineLink};
 use crate::model::clock::Clock;
 use crate::store::shared::memory::MemoryEngine;
@@ -45,13 +45,15 @@ impl ValkeyServer {
         let mut command = Command::new(program);
         command.arg("--port").arg(port.to_string()).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         let child = command.args(options).current_dir(&folder).stdout(Stdio::null()).spawn().unwrap();
-        let address = ValkeyAddress { host: "127.0.0.1".to_owned(), port, user: None, password: None, prefix: "sh".to_owned() };
+        let servers = vec![ServerAddress { host: "127.0.0.1".to_owned(), port }];
+        let address =
+            ValkeyAddress { servers, is_cluster: false, copies: 1, user: None, password: None, prefix: "sh".to_owned() };
         Self { child, address, _folder: folder }
     }
 
     /// The engine, once it answers; with keys of its own.
     async fn engine(&self, prefix: &str) -> Valkey {
-        let engine = Valkey::new(&ValkeyAddress { prefix: prefix.to_owned(), ..self.address.clone() }).unwrap();
+        let engine = Valkey::new(&ValkeyAddress { prefix: prefix.to_owned(), ..self.address.clone() });
         for _ in 0..200 {
             match engine.find(LANE).await {
                 Err(EngineError::Unreachable(_)) => tokio::time::sleep(Duration::from_millis(25)).await,
@@ -279,7 +281,7 @@ async fn tell(engine: &impl Engine, clock: &Clock) {
 async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let server = ValkeyServer::start(&["--maxmemory", "3mb"]);
     let engine = server.engine("full").await;
-    let mut link = engine.link(LANE, &()).await.unwrap();
+    let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
     let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default() }, 0).await.unwrap();
     let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
     let expires = Clock::system().wall().millis() + 60_000;
@@ -311,9 +313,9 @@ async fn a_server_that_is_not_as_it_has_to_be_is_refused_with_the_reason() {
     let unnamed = closed.engine("x").await;
     let Err(EngineError::Unfit(said)) = unnamed.find(LANE).await else { panic!("it lets anybody in") };
     assert!(!said.contains("of-the-engine"), "{said}");
-    let wrong = Valkey::new(&ValkeyAddress { password: Some(Arc::from("not-this-one")), ..closed.address.clone() }).unwrap();
+    let wrong = Valkey::new(&ValkeyAddress { password: Some(Arc::from("not-this-one")), ..closed.address.clone() });
     let Err(EngineError::Unfit(said)) = wrong.find(LANE).await else { panic!("it takes any password") };
     assert!(!said.contains("not-this-one"), "{said}");
-    let right = Valkey::new(&ValkeyAddress { password: Some(Arc::from("of-the-engine")), ..closed.address.clone() }).unwrap();
+    let right = Valkey::new(&ValkeyAddress { password: Some(Arc::from("of-the-engine")), ..closed.address.clone() });
     assert!(right.find(LANE).await.is_ok());
 }

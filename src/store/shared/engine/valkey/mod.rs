@@ -1,10 +1,13 @@
-//! The engine that is not ours: one Valkey or Redis server, as primary and only copy. The only file that knows its client.
+//! The engine that is not ours: Valkey or Redis, one server by itself, or a cluster with copies of each lane. Only these files know its
+//! client.
 //!
 //! Each call of a lane that writes is one script, [`springhead1.lua`](self), and happens there at one moment; behind it, on the same
 //! connection, a `WAIT`. Connections are single ones and each has one call under way: a `WAIT` or a wait for the journal holds up what
 //! is behind it.
 
+mod report;
 mod told;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +16,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, Value, cmd,
+    pipe,
 };
+use tokio::time::timeout;
 
+pub use self::report::{EngineReport, NodeReport, ServerReport};
 use self::told::{answer, array, bytes, index, steps};
+pub use self::topology::ServerAddress;
+use self::topology::Topology;
 use super::packed;
 use super::{Engine, EngineAnswer, EngineCall, EngineError, EngineLink, LaneNumber};
 use crate::store::shared::{Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
@@ -28,6 +36,8 @@ const ALWAYS: &str = "#!lua flags=allow-oom\n";
 /// How long a connection may take, and an answer. Longer than [`WAIT`] and [`BLOCK`].
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_millis(1_500);
+/// How long an answer may take on which all readers wait, where another server can be elected: a frozen one is given up. Longer than [`WAIT`].
+const PATIENCE: Duration = Duration::from_millis(800);
 /// For so long a call waits for copies, in milliseconds.
 const WAIT: u64 = 400;
 /// For so long the journal is waited for in one call, in milliseconds.
@@ -37,13 +47,15 @@ const LONG: usize = 64 << 10;
 /// What was sent ahead and never committed is gone after that, in milliseconds.
 const STAGED: u64 = 60_000;
 
-/// Where the server is, and as whom to speak to it.
+/// Where the engine is, and as whom to speak to it.
 #[derive(Clone)]
 pub struct ValkeyAddress {
-    /// Its host.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// Its server; of a cluster some of them, which tell of the others.
+    pub servers: Vec<ServerAddress>,
+    /// Whether they are a cluster.
+    pub is_cluster: bool,
+    /// How many copies of each lane there are, the primary among them.
+    pub copies: usize,
     /// As whom, where it has users.
     pub user: Option<String>,
     /// By which password, where it asks for one.
@@ -52,9 +64,9 @@ pub struct ValkeyAddress {
     pub prefix: String,
 }
 
-/// One server.
+/// The engine, as it is reached from here.
 pub(in crate::store::shared) struct Valkey {
-    client: Client,
+    topology: Topology,
     prefix: String,
 }
 
@@ -64,6 +76,8 @@ pub(in crate::store::shared) struct ValkeyLink {
     keys: LaneKeys,
     /// The scripts' names there, once they are loaded.
     scripts: Option<[String; 2]>,
+    /// How long readers may wait for its answer.
+    patience: Duration,
 }
 
 /// The names of a lane's keys.
@@ -80,11 +94,11 @@ impl LaneKeys {
 
 impl std::fmt::Debug for ValkeyAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ValkeyAddress").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("ValkeyAddress").field("servers", &self.servers).finish_non_exhaustive()
     }
 }
 
-/// Its client knows the password.
+/// It knows the password.
 impl std::fmt::Debug for Valkey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Valkey").field("prefix", &self.prefix).finish_non_exhaustive()
@@ -108,67 +122,79 @@ fn strange(what: &str) -> EngineError {
 }
 
 impl Valkey {
-    /// # Errors
-    /// [`EngineError::Unfit`], where the address makes no sense.
-    pub(in crate::store::shared) fn new(address: &ValkeyAddress) -> Result<Self, EngineError> {
-        let mut identity = RedisConnectionInfo::default();
-        if let Some(user) = &address.user {
-            identity = identity.set_username(user);
-        }
-        if let Some(password) = &address.password {
-            identity = identity.set_password(password);
-        }
-        let info = (address.host.as_str(), address.port).into_connection_info()?.set_redis_settings(identity);
-        Ok(Self { client: Client::open(info)?, prefix: address.prefix.clone() })
+    pub(in crate::store::shared) fn new(address: &ValkeyAddress) -> Self {
+        Self { topology: Topology::new(address), prefix: address.prefix.clone() }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, EngineError> {
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
-        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+    /// What all keys of a lane have in common: it puts them into one slot.
+    fn tag(&self, lane: LaneNumber) -> String {
+        format!("{}:{lane:02}", self.prefix)
+    }
+}
+
+/// What a server's settings would break; `None`, where they are as they have to be.
+fn unfit(about: &BTreeMap<String, String>, is_cluster: bool) -> Option<&'static str> {
+    let is = |name: &str, value: &str| about.get(name).is_some_and(|is| is.eq_ignore_ascii_case(value));
+    match (is("cluster_enabled", "1"), is_cluster) {
+        (true, false) => Some("it is part of a cluster, and one server by itself was named: write valkey+cluster://"),
+        (false, true) => Some("it is one server by itself, and a cluster was named: write valkey://"),
+        _ if !is("maxmemory_policy", "noeviction") => {
+            Some("its maxmemory-policy has to be noeviction: with any other it throws away what was stored")
+        }
+        _ if is_cluster && is("cluster-allow-replica-migration", "yes") => {
+            Some("its cluster-allow-replica-migration has to be no: a copy that moves makes a majority of what is none")
+        }
+        _ => None,
     }
 }
 
 impl Engine for Valkey {
-    /// There is one.
-    type Primary = ();
+    type Primary = ServerAddress;
     type Link = ValkeyLink;
 
-    async fn find(&self, _: LaneNumber) -> Result<((), u32), EngineError> {
-        let mut connection = self.connect().await?;
-        let told = connection.send_packed_command(redis::cmd("INFO").arg("everything")).await?;
-        let told = bytes(told).ok_or_else(|| strange("information"))?;
-        let told = String::from_utf8_lossy(&told).into_owned();
-        let told: BTreeMap<&str, &str> = told.lines().filter_map(|line| line.split_once(':')).collect();
-        let is = |name: &str, value: &str| told.get(name).is_some_and(|is| is.eq_ignore_ascii_case(value));
-        if is("cluster_enabled", "1") {
-            return Err(EngineError::Unfit("it is part of a cluster, and one server by itself was named".to_owned()));
+    async fn find(&self, lane: LaneNumber) -> Result<(ServerAddress, u32), EngineError> {
+        let primary = self.topology.primary(topology::slot(&self.tag(lane))).await?;
+        let about = self.topology.about(&primary).await?;
+        if let Some(fault) = unfit(&about, self.topology.is_cluster()) {
+            return Err(EngineError::Unfit(fault.to_owned()));
         }
-        if !is("role", "master") {
-            return Err(EngineError::Unreachable("it is no primary".to_owned()));
+        if about.get("role").is_none_or(|role| role != "master") {
+            return Err(EngineError::Unreachable(format!("{primary} is no primary")));
         }
-        if !is("maxmemory_policy", "noeviction") {
-            let message = "its maxmemory-policy has to be noeviction: with any other it throws away what was stored";
-            return Err(EngineError::Unfit(message.to_owned()));
-        }
-        let line = told.get("master_replid").and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok());
-        Ok(((), line.ok_or_else(|| strange("replication id"))?))
+        let line = about.get("master_replid").and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok());
+        Ok((primary, line.ok_or_else(|| strange("replication id"))?))
     }
 
-    async fn link(&self, lane: LaneNumber, (): &()) -> Result<ValkeyLink, EngineError> {
-        let keys = LaneKeys { base: format!("{{{}:{lane:02}}}:", self.prefix) };
-        Ok(ValkeyLink { connection: self.connect().await?, keys, scripts: None })
+    async fn link(&self, lane: LaneNumber, primary: &ServerAddress) -> Result<ValkeyLink, EngineError> {
+        let keys = LaneKeys { base: format!("{{{}}}:", self.tag(lane)) };
+        let patience = if self.topology.is_cluster() { PATIENCE } else { ANSWER };
+        Ok(ValkeyLink { connection: self.topology.connect(primary).await?, keys, scripts: None, patience })
     }
 }
 
 impl EngineLink for ValkeyLink {
     async fn call(&mut self, call: &EngineCall, copies: usize) -> Result<EngineAnswer, EngineError> {
+        let is_waited_for = matches!(
+            call,
+            EngineCall::Takeover { .. } | EngineCall::Read { .. } | EngineCall::Gate { .. } | EngineCall::Barrier { .. }
+        );
+        if !is_waited_for {
+            return self.made(call, copies).await;
+        }
+        let late = || EngineError::Unreachable("it takes too long to answer".to_owned());
+        timeout(self.patience, self.made(call, copies)).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+impl ValkeyLink {
+    async fn made(&mut self, call: &EngineCall, copies: usize) -> Result<EngineAnswer, EngineError> {
         match call {
             EngineCall::Follow { after } => self.follow(*after).await,
             EngineCall::Scan => self.scan().await,
             EngineCall::Body { name, part } => {
                 let name = self.keys.of([b"o:", name.as_bytes()].concat());
-                let header = Cmd::clone(redis::cmd("GETRANGE").arg(&name).arg(0).arg(15));
-                let mut asked = redis::pipe();
+                let header = Cmd::clone(cmd("GETRANGE").arg(&name).arg(0).arg(15));
+                let mut asked = pipe();
                 match part {
                     // GETRANGE takes the last byte too; and from 16 to 15 is none.
                     Some(part) => asked.add_command(header).cmd("GETRANGE").arg(&name).arg(part.start + 16).arg(part.end + 15),
@@ -185,9 +211,7 @@ impl EngineLink for ValkeyLink {
             call => self.script(call, copies).await,
         }
     }
-}
 
-impl ValkeyLink {
     async fn ask(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, EngineError> {
         let count = pipeline.len();
         let told = self.connection.send_packed_commands(pipeline, 0, count).await?;
@@ -205,7 +229,7 @@ impl ValkeyLink {
         if let Some(scripts) = &self.scripts {
             return Ok(scripts.clone());
         }
-        let mut asked = redis::pipe();
+        let mut asked = pipe();
         for heading in [BOUNDED, ALWAYS] {
             asked.cmd("SCRIPT").arg("LOAD").arg([heading, LIBRARY].concat());
         }
@@ -220,13 +244,13 @@ impl ValkeyLink {
         let mut is_loaded = self.scripts.is_some();
         loop {
             let [bounded, always] = self.load().await?;
-            let mut asked = redis::pipe();
+            let mut asked = pipe();
             let is_bounded = match call {
                 EngineCall::Commit { object, .. } => object.is_some(),
                 EngineCall::Assert { held, .. } => held.iter().any(|held| held.body.is_some()),
                 _ => false,
             };
-            let mut script = redis::cmd("EVALSHA");
+            let mut script = cmd("EVALSHA");
             script.arg(if is_bounded { bounded } else { always }).arg(1).arg(self.keys.of("t"));
             if let EngineCall::Commit { upload, body, .. } = call
                 && is_long(body)
@@ -271,7 +295,7 @@ impl ValkeyLink {
     async fn follow(&mut self, after: Version) -> Result<EngineAnswer, EngineError> {
         let (journal, after) = (self.keys.of("j"), format!("{}-1", after.commit));
         loop {
-            let mut asked = redis::cmd("XREAD");
+            let mut asked = cmd("XREAD");
             asked.arg("COUNT").arg(64).arg("BLOCK").arg(BLOCK).arg("STREAMS").arg(&journal).arg(&after);
             match self.connection.send_packed_command(&asked).await? {
                 Value::Nil => {}
@@ -287,7 +311,7 @@ impl ValkeyLink {
 
     /// All of the index, as it is at one moment.
     async fn scan(&mut self) -> Result<EngineAnswer, EngineError> {
-        let mut asked = redis::pipe();
+        let mut asked = pipe();
         asked.atomic();
         asked.cmd("HMGET").arg(self.keys.of("t")).arg(&["n", "l", "c"]);
         for name in ["i", "u"] {

@@ -1,0 +1,297 @@
+//! Where the engine's servers are, and which of them is a lane's primary: one server by itself, or one of a Valkey Cluster, which elects.
+//!
+//! Of a cluster every server that is known is asked what it takes the others for. They may differ: a primary that was cut off or frozen
+//! goes on taking itself for one. Of several that claim a slot the one with the highest epoch was elected last. Whoever was asked in vain
+//! is asked again with the next look; lanes that look at the same time share one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::told::bytes;
+use super::{
+    ANSWER, AsyncConnectionConfig, CONNECT, Client, EngineError, IntoConnectionInfo as _, MultiplexedConnection,
+    RedisConnectionInfo, ValkeyAddress, Value, cmd, strange,
+};
+
+/// For so long a look at the cluster is good.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a server may take to say what it knows: a frozen one is not waited for.
+const SAYS: Duration = Duration::from_millis(300);
+/// How many slots a cluster has.
+const SLOTS: u16 = 16_384;
+
+/// A server's host and port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerAddress {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// All servers.
+pub(super) struct Topology {
+    identity: RedisConnectionInfo,
+    named: Vec<ServerAddress>,
+    /// Of a cluster: how many copies there are to be.
+    copies: Option<usize>,
+    seen: Mutex<ClusterLook>,
+}
+
+/// What was seen at the last look, and all servers ever heard of.
+#[derive(Default)]
+struct ClusterLook {
+    at: Option<Instant>,
+    known: BTreeSet<ServerAddress>,
+    views: Vec<Vec<ClusterServer>>,
+    why_not: Option<String>,
+}
+
+/// A server, as another one sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClusterServer {
+    id: String,
+    address: ServerAddress,
+    is_primary: bool,
+    /// Of a replica: whom it follows.
+    follows: Option<String>,
+    epoch: u64,
+    slots: Vec<RangeInclusive<u16>>,
+}
+
+/// A slot's primary, and how many copies there are of it, itself among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) primary: ServerAddress,
+    pub(super) copies: usize,
+}
+
+impl std::fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Topology {
+    pub(super) fn new(address: &ValkeyAddress) -> Self {
+        let mut identity = RedisConnectionInfo::default();
+        if let Some(user) = &address.user {
+            identity = identity.set_username(user);
+        }
+        if let Some(password) = &address.password {
+            identity = identity.set_password(password);
+        }
+        let seen = ClusterLook { known: address.servers.iter().cloned().collect(), ..ClusterLook::default() };
+        let copies = address.is_cluster.then_some(address.copies);
+        Self { identity, named: address.servers.clone(), copies, seen: Mutex::new(seen) }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.copies.is_some()
+    }
+
+    /// Connects to a server. Cancel-safe.
+    pub(super) async fn connect(&self, server: &ServerAddress) -> Result<MultiplexedConnection, EngineError> {
+        let info = (server.host.as_str(), server.port).into_connection_info()?.set_redis_settings(self.identity.clone());
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
+        Ok(Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+
+    /// The primary of a slot. Cancel-safe.
+    pub(super) async fn primary(&self, slot: u16) -> Result<ServerAddress, EngineError> {
+        let Some(copies) = self.copies else {
+            return self.named.first().cloned().ok_or_else(|| EngineError::Unfit("no server is named".to_owned()));
+        };
+        let mut seen = self.seen.lock().await;
+        if seen.at.is_none_or(|at| at.elapsed() >= LOOK) {
+            self.look(&mut seen).await;
+        }
+        match owner(&seen.views, slot) {
+            // A majority of more than are reckoned with is not one of all.
+            Some(owner) if owner.copies > copies => Err(EngineError::Unfit(format!(
+                "it keeps {} copies, and [cluster] copies says {copies}: with more than that an answer may rest on too few of them",
+                owner.copies
+            ))),
+            Some(owner) => Ok(owner.primary),
+            None => Err(EngineError::Unreachable(match &seen.why_not {
+                Some(why) if seen.views.is_empty() => why.clone(),
+                _ => format!("no server of the cluster is the primary of slot {slot}"),
+            })),
+        }
+    }
+
+    /// All servers that are known.
+    pub(super) async fn servers(&self) -> Vec<ServerAddress> {
+        match self.is_cluster() {
+            false => self.named.clone(),
+            true => {
+                let mut seen = self.seen.lock().await;
+                self.look(&mut seen).await;
+                let listed: BTreeSet<_> = seen.views.iter().flatten().map(|server| server.address.clone()).collect();
+                listed.into_iter().collect()
+            }
+        }
+    }
+
+    /// How many copies there are of what a primary has, itself among them, and how many there are to be; nothing of a server by itself.
+    pub(super) async fn copies_of(&self, primary: &ServerAddress) -> Option<(usize, usize)> {
+        let seen = self.seen.lock().await;
+        let slot = seen.views.iter().flatten().find(|server| server.is_primary && server.address == *primary)?.slots.first()?;
+        Some((owner(&seen.views, *slot.start())?.copies, self.copies?))
+    }
+
+    /// Asks all servers that are known, at the same time.
+    async fn look(&self, seen: &mut ClusterLook) {
+        let asked = seen.known.iter().map(|server| async move {
+            match timeout(SAYS, self.view(server)).await {
+                Ok(view) => view.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("the engine can't be reached: {server} does not answer")),
+            }
+        });
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        (seen.views, seen.why_not) = (Vec::new(), None);
+        let mut heard = BTreeSet::new();
+        while let Some(view) = asked.next().await {
+            match view {
+                Ok(view) => {
+                    heard.extend(view.iter().map(|server| server.address.clone()));
+                    seen.views.push(view);
+                }
+                Err(why) => seen.why_not = Some(why),
+            }
+        }
+        drop(asked);
+        seen.known.extend(heard);
+        seen.at = Some(Instant::now());
+    }
+
+    async fn view(&self, server: &ServerAddress) -> Result<Vec<ClusterServer>, EngineError> {
+        let mut connection = self.connect(server).await?;
+        let mut asked = cmd("CLUSTER");
+        asked.arg("NODES");
+        let told = bytes(connection.send_packed_command(&asked).await?).ok_or_else(|| strange("list of its cluster"))?;
+        Ok(servers(&String::from_utf8_lossy(&told), &server.host))
+    }
+
+    /// What a server says of itself, by name.
+    pub(super) async fn about(&self, server: &ServerAddress) -> Result<BTreeMap<String, String>, EngineError> {
+        let mut connection = self.connect(server).await?;
+        let mut asked = cmd("INFO");
+        asked.arg("everything");
+        let told = bytes(connection.send_packed_command(&asked).await?).ok_or_else(|| strange("information"))?;
+        let told = String::from_utf8_lossy(&told).into_owned();
+        let mut about: BTreeMap<_, _> = pairs(told.lines().filter_map(|line| line.split_once(':')));
+        // Not every service lets it be asked for.
+        let mut asked = cmd("CONFIG");
+        asked.arg("GET").arg("cluster-*");
+        if let Ok(Value::Array(told)) = connection.send_packed_command(&asked).await {
+            let told: Vec<_> =
+                told.into_iter().filter_map(bytes).map(|text| String::from_utf8_lossy(&text).into_owned()).collect();
+            about.extend(pairs(told.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str()))));
+        }
+        Ok(about)
+    }
+}
+
+fn pairs<'a>(of: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    of.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+}
+
+/// Reads what `CLUSTER NODES` says: a line for each server, of id, address, flags, whom it follows, two times, epoch, link, and slots. A
+/// server that does not know its own host was asked at `host`.
+fn servers(text: &str, host: &str) -> Vec<ClusterServer> {
+    let server = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (&id, &address, &flags, &follows, &epoch) =
+            (words.first()?, words.get(1)?, words.get(2)?, words.get(3)?, words.get(6)?);
+        let (name, port) = address.split('@').next()?.rsplit_once(':')?;
+        let flags: BTreeSet<&str> = flags.split(',').collect();
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let name = if name.is_empty() && flags.contains("myself") { host } else { name };
+        let slots = words.iter().skip(8).filter_map(|word| {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        });
+        (!name.is_empty() && !flags.contains("noaddr")).then(|| ClusterServer {
+            id: id.to_owned(),
+            address: ServerAddress { host: name.to_owned(), port },
+            is_primary: flags.contains("master"),
+            follows: (follows != "-").then(|| follows.to_owned()),
+            epoch: epoch.parse().unwrap_or(0),
+            slots: slots.collect(),
+        })
+    };
+    text.lines().filter_map(server).collect()
+}
+
+/// Who has a slot, by all that was said: of several the one that was elected last.
+fn owner(views: &[Vec<ClusterServer>], slot: u16) -> Option<Owner> {
+    let claims = |server: &&ClusterServer| server.is_primary && server.slots.iter().any(|slots| slots.contains(&slot));
+    let newest = views.iter().flatten().filter(claims).max_by_key(|server| server.epoch)?;
+    let follow = |view: &Vec<ClusterServer>| {
+        view.iter().filter(|server| server.follows.as_ref() == Some(&newest.id)).map(|server| server.address.clone()).collect()
+    };
+    let replicas: BTreeSet<_> = views.iter().flat_map(|view| -> Vec<ServerAddress> { follow(view) }).collect();
+    Some(Owner { primary: newest.address.clone(), copies: 1 + replicas.len() })
+}
+
+/// The slot of keys with this hash tag: CRC16 (XMODEM) of it, modulo the number of slots.
+pub(super) fn slot(tag: &str) -> u16 {
+    let step = |crc: u16, bit: u16| if crc & 0x8000 == 0 { crc << 1 | bit } else { (crc << 1 | bit) ^ 0x1021 };
+    let bits = tag.bytes().chain([0, 0]).flat_map(|byte| (0..8).rev().map(move |at| u16::from(byte >> at & 1)));
+    bits.fold(0, step) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> ServerAddress {
+        ServerAddress { host: "127.0.0.1".to_owned(), port }
+    }
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        // Of the cluster specification: CRC16 of 123456789 is 0x31C3.
+        assert_eq!(slot("123456789"), 0x31C3);
+        assert_eq!((slot("foo"), slot("")), (12_182, 0));
+    }
+
+    #[test]
+    fn of_two_primaries_the_one_elected_last_is_believed() {
+        let before = "a 127.0.0.1:1@11 myself,master - 0 0 1 connected 0-99 200\n\
+                      b 127.0.0.1:2@12 slave a 0 0 1 connected\n\
+                      c 127.0.0.1:3@13,host slave a 0 0 1 connected [55->-x]\n\
+                      d :0@0 master,noaddr - 0 0 9 disconnected 0-99\n";
+        let after = "a 127.0.0.1:1@11 master,fail - 0 0 1 connected\n\
+                     b :2@12 myself,master - 0 0 4 connected 0-99 200\n\
+                     c 127.0.0.1:3@13 slave b 0 0 4 connected\n";
+        let (before, after) = (servers(before, "127.0.0.1"), servers(after, "127.0.0.1"));
+        assert_eq!(before.len(), 3, "{before:?}");
+        let first = std::slice::from_ref(&before);
+        assert_eq!(owner(first, 200), Some(Owner { primary: at(1), copies: 3 }));
+        assert_eq!(owner(first, 150), None);
+        for views in [[before.clone(), after.clone()], [after.clone(), before.clone()]] {
+            assert_eq!(owner(&views, 50), Some(Owner { primary: at(2), copies: 2 }));
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_list_that_makes_no_sense_is_believed() {
+        for text in ["", "\n", "a", "a b c d e f g h", "a 127.0.0.1:x@1 master - 0 0 1 connected 0-1"] {
+            assert_eq!(servers(text, "h"), [], "{text}");
+        }
+        let odd = servers("a [::1]:7@8 master - 0 0 x connected 5-x 7", "h");
+        assert_eq!((odd[0].address.to_string().as_str(), odd[0].epoch, &odd[0].slots[..]), ("[::1]:7", 0, &[7..=7][..]));
+    }
+}
