@@ -17,7 +17,7 @@ use super::{Origin, OriginError, shared};
 use crate::auth::grant::{Action, Grant};
 use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, Namespace, ObjectId};
-use crate::store::{Entry, KeptBelow, NamePage};
+use crate::store::{Entry, KeptBelow, NamePage, NameStep};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -220,27 +220,46 @@ impl Origin {
     }
 }
 
+/// What was found under a name.
+#[derive(Default)]
+struct FoundObject {
+    hot: Option<Arc<Entry>>,
+    below: Option<KeptBelow>,
+}
+
+/// Where to go on behind a key that does not begin as all have to.
+fn outside(key: &str, prefix: Option<&str>) -> Option<NameStep> {
+    let prefix = prefix.filter(|prefix| !key.starts_with(prefix))?;
+    Some(if key < prefix { NameStep::From(prefix.to_owned()) } else { NameStep::Enough })
+}
+
 fn list(hosted: &Hosted, spec: &ListingSpec, own: Option<&str>) -> ObjectListing {
-    let mut page = NamePage::new(&spec.prefix, spec.by_folder, &spec.after, spec.limit);
-    let may = |key: &Key| own.is_none_or(|own| key.as_str().starts_with(own));
+    let mut page = NamePage::<FoundObject>::new(&spec.prefix, spec.by_folder, &spec.after, spec.limit);
+    let begin = page.begin().to_owned();
     let now = hosted.hot.clock().now();
-    hosted.hot.each(|entry| {
-        if entry.meta.is_live(now) && may(&entry.key) {
-            page.offer(entry.key.as_str(), |known| *known = Some(ObjectSummary::hot(hosted, entry)));
-        }
+    hosted.hot.in_order(&begin, |entry| {
+        let key = entry.key.as_str();
+        outside(key, own).unwrap_or_else(|| page.offer(key, |found| found.get_or_insert_default().hot = Some(Arc::clone(entry))))
     });
-    hosted.durable_tier.each(|key, kept| {
-        if kept.expires > now && may(key) {
-            page.offer(key.as_str(), |known| ObjectSummary::below(known, hosted, key.as_str(), kept));
+    hosted.durable_tier.in_order(&begin, |key, kept| {
+        if kept.expires <= now {
+            return NameStep::Next;
         }
+        let key = key.as_str();
+        outside(key, own).unwrap_or_else(|| page.offer(key, |found| found.get_or_insert_default().below = Some(*kept)))
     });
     let (found, next) = page.end();
     let mut listing = ObjectListing { next, is_complete: hosted.durable_tier.knows_all(), ..ObjectListing::default() };
-    for (name, known) in found {
-        match known {
-            Some(object) => listing.objects.push(object),
-            None => listing.folders.push(name),
+    for (name, found) in found {
+        let Some(FoundObject { hot, below }) = found else {
+            listing.folders.push(name);
+            continue;
+        };
+        let mut known = hot.map(|entry| ObjectSummary::hot(hosted, &entry));
+        if let Some(kept) = below {
+            ObjectSummary::below(&mut known, hosted, &name, &kept);
         }
+        listing.objects.extend(known);
     }
     listing
 }
@@ -248,23 +267,18 @@ fn list(hosted: &Hosted, spec: &ListingSpec, own: Option<&str>) -> ObjectListing
 fn keys_below(hosted: &Hosted, prefix: &str, own: Option<&str>) -> (HashSet<Key>, Purged) {
     let (mut keys, mut purged) = (HashSet::new(), Purged::default());
     let now = hosted.hot.clock().now();
-    let is_meant = |key: &Key| key.as_str().starts_with(prefix) && own.is_none_or(|own| key.as_str().starts_with(own));
     let mut add = |key: &Key, length: u64| {
-        if is_meant(key) && keys.insert(key.clone()) {
+        if let Some(step) = outside(key.as_str(), Some(prefix)).or_else(|| outside(key.as_str(), own)) {
+            return step;
+        }
+        if keys.insert(key.clone()) {
             purged.objects += 1;
             purged.bytes += length;
         }
+        NameStep::Next
     };
-    hosted.hot.each(|entry| {
-        if entry.meta.is_live(now) {
-            add(&entry.key, entry.body.len() as u64);
-        }
-    });
-    hosted.durable_tier.each(|key, kept| {
-        if kept.expires > now {
-            add(key, kept.length);
-        }
-    });
+    hosted.hot.in_order(prefix, |entry| add(&entry.key, entry.body.len() as u64));
+    hosted.durable_tier.in_order(prefix, |key, kept| if kept.expires > now { add(key, kept.length) } else { NameStep::Next });
     (keys, purged)
 }
 

@@ -35,7 +35,7 @@ pub use hot::follow::TakenIn;
 pub use hot::order::OPENED_WITHIN;
 pub use hot::{HotNamespace, Published, Removal, Usage};
 pub use in_flight::InFlightLimit;
-pub use page::NamePage;
+pub use page::{NamePage, NameStep};
 pub use pinned::is_given_up;
 use shared::{SharedNamespace, SharedStore};
 pub use tier::{Ack, ColdHit, KeptBelow, OpenCold, Options, Tier, Want};
@@ -269,11 +269,13 @@ impl DurableTier {
         self.tier().map(|tier| tier.newest_segments(count)).unwrap_or_default()
     }
 
-    /// Shows each object that it is known to hold.
-    pub fn each(&self, see: impl FnMut(&Key, &KeptBelow)) {
+    /// Shows what it is known to hold, in the order of keys, as [`HotNamespace::in_order`] does; what nodes share in whatever order, all of it.
+    pub fn in_order(&self, from: &str, mut see: impl FnMut(&Key, &KeptBelow) -> NameStep) {
         match &self.0 {
-            Below::Tier(tier) => tier.each(see),
-            Below::Shared(shared) => shared.each(see),
+            Below::Tier(tier) => tier.in_order(from, see),
+            Below::Shared(shared) => shared.each(|key, kept| {
+                see(key, kept);
+            }),
             Below::Off => {}
         }
     }

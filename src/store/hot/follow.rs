@@ -39,7 +39,7 @@ impl HotNamespace {
             if let Some(old) = &current {
                 ledger.strike(old);
             }
-            self.map.insert(Arc::clone(&entry));
+            self.put_in(&mut ledger, &entry);
             ledger.add(&entry);
             ledger.pinned = self.pinned.counted();
             ledger.make_room(now, Some(sequence), &mut victims);
@@ -59,7 +59,7 @@ impl HotNamespace {
     /// Lets go of whatever version is there: it is not the object any more.
     pub fn let_go(&self, key: &Key) {
         let mut ledger = self.ledger.lock();
-        if let Some(entry) = self.map.remove(key.as_str()) {
+        if let Some(entry) = self.take_from(&mut ledger, key.as_str()) {
             ledger.strike(&entry);
             self.show(&ledger);
         }

@@ -13,6 +13,7 @@ use super::entry::{Entry, UPLOADED};
 use super::order::WriteOrder;
 use crate::metrics::Gone;
 use crate::model::clock::Moment;
+use crate::model::id::Key;
 
 /// How many segments eviction looks at, from the oldest, for one that nobody has read lately.
 const LOOK: usize = 16;
@@ -32,6 +33,8 @@ pub(super) struct Ledger {
     due: BTreeSet<(Moment, u64)>,
     /// Which of two writes of a name began later.
     pub(super) order: WriteOrder,
+    /// All names that the map has, in their order.
+    pub(super) names: BTreeSet<Key>,
 }
 
 /// An entry to take out, and why.
@@ -50,6 +53,7 @@ impl Ledger {
             leased: BTreeMap::new(),
             due: BTreeSet::new(),
             order: WriteOrder::default(),
+            names: BTreeSet::new(),
         }
     }
 

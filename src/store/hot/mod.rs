@@ -7,7 +7,7 @@
 //! 3. Expiry is compared on every read; the sweep only brings the memory back.
 //! 4. Of two writes or removals of a name the one that was begun later is in force, whichever ends last ([`order`]).
 //!
-//! Invariant: under the ledger's lock, the map and the ledger list the same entries.
+//! Invariant: under the ledger's lock, the map, the ledger and the order of names list the same entries.
 
 pub(super) mod entry;
 pub(super) mod follow;
@@ -226,7 +226,7 @@ impl HotNamespace {
                 entry.before = entry.before.max(entry.meta.modified);
             }
             let entry = Arc::new(entry);
-            self.map.insert(Arc::clone(&entry));
+            self.put_in(&mut ledger, &entry);
             self.uploads.pass(&entry.key, entry.begun);
             let reserved = flight.reserved.swap(0, Ordering::Relaxed);
             ledger.in_flight -= reserved;
@@ -266,7 +266,7 @@ impl HotNamespace {
         if Self::is_older(&ledger, current.as_deref(), key, begun) {
             return Removal::Superseded;
         }
-        let removed = self.map.remove(key.as_str());
+        let removed = self.take_from(&mut ledger, key.as_str());
         if let Some(entry) = &removed {
             ledger.strike(entry);
         }
@@ -324,24 +324,10 @@ impl HotNamespace {
         &self.clock
     }
 
-    /// Recounts everything and compares map and ledger.
-    ///
-    /// # Panics
-    /// When an invariant is broken. For tests.
-    pub fn validate(&self) {
-        let ledger = self.ledger.lock();
-        ledger.validate();
-        assert_eq!(self.map.len(), ledger.objects(), "map and ledger list the same entries");
-        let mut in_map = 0;
-        self.map.for_each(|entry| in_map += entry.cost());
-        assert_eq!(in_map, ledger.stored, "bytes counted = bytes held");
-        assert_eq!(self.uploads.reserved(), ledger.in_flight, "in flight is the sum of what uploads have reserved");
-    }
-
     /// Removes the named entries from the map; called under the ledger's lock, which is what the ledger argument proves.
     fn take_out(&self, ledger: &mut Ledger, victims: &[Victim]) {
         for (entry, _) in victims {
-            self.map.remove(entry.key.as_str());
+            self.take_from(ledger, entry.key.as_str());
             ledger.order.leave(&entry.key, entry.begun, self.clock.now());
         }
         self.show(ledger);

@@ -24,7 +24,7 @@ impl HotNamespace {
                 entry.meta.is_live(now) && current.as_ref().is_none_or(|current| !current.meta.is_live(now)) && allow();
             if is_wanted && let Some(expired) = &current {
                 ledger.strike(expired);
-                self.map.remove(entry.key.as_str());
+                self.take_from(&mut ledger, entry.key.as_str());
                 ledger.order.leave(&entry.key, expired.begun, now);
             }
             let has_room = is_wanted
@@ -34,7 +34,7 @@ impl HotNamespace {
                     ledger.make_room_for_reload(entry.cost(), &mut victims)
                 };
             if has_room {
-                self.map.insert(Arc::clone(entry));
+                self.put_in(&mut ledger, entry);
                 ledger.add(entry);
                 ledger.pinned = self.pinned.counted();
                 ledger.make_room(now, Some(entry.sequence), &mut victims);
@@ -65,7 +65,7 @@ impl HotNamespace {
         let Some(entry) = self.peek_at(key, now) else { return false };
         let renewed = Arc::new(entry.renewed(until));
         ledger.strike(&entry);
-        self.map.insert(Arc::clone(&renewed));
+        self.put_in(&mut ledger, &renewed);
         ledger.add(&renewed);
         if let Some(follower) = self.follower.get() {
             follower.published(&renewed);
@@ -87,7 +87,7 @@ impl HotNamespace {
                 ledger.strike(expired);
             }
             let kept = Arc::new(entry.renamed(key, until, self.stamps.next()));
-            self.map.insert(Arc::clone(&kept));
+            self.put_in(&mut ledger, &kept);
             ledger.add(&kept);
             ledger.pinned = self.pinned.counted();
             ledger.make_room(now, Some(kept.sequence), &mut victims);
@@ -111,7 +111,7 @@ impl HotNamespace {
         if self.map.get(entry.key.as_str()).is_some_and(|current| Arc::ptr_eq(&current, entry)) {
             let known = Arc::new(entry.understood(liveness));
             ledger.strike(entry);
-            self.map.insert(Arc::clone(&known));
+            self.put_in(&mut ledger, &known);
             ledger.add(&known);
         }
     }

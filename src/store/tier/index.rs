@@ -1,8 +1,8 @@
 //! What the tier below holds, in memory: which keys, until when, how large. So that a miss is known to be one without asking, expiry
 //! needs no listing, and the oldest segment is found at once.
 //!
-//! A pure structure for one thread. Invariants: `bytes` is the sum of its parts, each folder counted once, and every slot is once in the order of expiry and
-//! once in its class's order of age.
+//! A pure structure for one thread. Invariants: `bytes` is the sum of its parts, each folder counted once, and every slot is once in the order of expiry,
+//! once in that of keys, and once in its class's order of age.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -52,6 +52,8 @@ impl From<&Slot> for KeptBelow {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     slots: HashMap<Key, Slot, RandomState>,
+    /// All keys in their order.
+    ordered: BTreeSet<Key>,
     due: BTreeSet<(Moment, u64)>,
     segments: BTreeMap<(WallTime, u64), Key>,
     protected: BTreeMap<(WallTime, u64), Key>,
@@ -78,7 +80,9 @@ impl Index {
 
     /// Puts a version in place of any other of its key; its `version` is given here.
     pub(super) fn insert(&mut self, key: &Key, slot: Slot) {
-        self.remove(key);
+        if self.strike(key).is_none() {
+            self.ordered.insert(key.clone());
+        }
         self.next += 1;
         let slot = Slot { version: self.next, ..slot };
         self.bytes += slot.length + OVERHEAD;
@@ -94,6 +98,13 @@ impl Index {
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Slot> {
+        let slot = self.strike(key)?;
+        self.ordered.remove(key);
+        Some(slot)
+    }
+
+    /// Takes a version off all but the order of keys.
+    fn strike(&mut self, key: &Key) -> Option<Slot> {
         let slot = self.slots.remove(key)?;
         self.bytes -= slot.length + OVERHEAD;
         for folder in self.folders_of(key) {
@@ -166,17 +177,10 @@ impl Index {
         self.protected.values().rev()
     }
 
-    /// Some of one class, by age, from behind this place in its order on; each with its own place.
-    pub(super) fn behind(
-        &self,
-        is_protected: bool,
-        after: Option<(WallTime, u64)>,
-        most: usize,
-    ) -> Vec<((WallTime, u64), Key, KeptBelow)> {
-        let class = if is_protected { &self.protected } else { &self.segments };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let some = class.range((from, Bound::Unbounded)).take(most);
-        some.filter_map(|(at, key)| Some((*at, key.clone(), KeptBelow::from(self.slots.get(key)?)))).collect()
+    /// Some of what there is, in the order of keys.
+    pub(super) fn from(&self, from: Bound<&str>) -> impl Iterator<Item = (&Key, &Slot)> {
+        let keys = self.ordered.range::<str, _>((from, Bound::Unbounded));
+        keys.filter_map(|key| Some((key, self.slots.get(key)?)))
     }
 
     /// Keys that no process has been seen to write since the journal was read.
@@ -192,6 +196,7 @@ impl Index {
         assert_eq!(self.bytes, objects + folders.len() as u64 * FOLDER);
         assert_eq!(self.due.len(), self.slots.len());
         assert_eq!(self.names.len(), self.slots.len());
+        assert!(self.ordered.len() == self.slots.len() && self.slots.keys().all(|key| self.ordered.contains(key)));
         assert_eq!(self.segments.len() + self.protected.len(), self.slots.len());
         for (key, slot) in &self.slots {
             assert!(self.due.contains(&(slot.expires, slot.version)));

@@ -1,12 +1,15 @@
 //! What the tier holds, gone through for those who look after it.
 
+use std::ops::Bound;
+
 use super::Tier;
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
+use crate::store::page::NameStep;
 
 /// How many are looked at between two times at which others may have the lock.
-const AT_ONCE: usize = 512;
+const AT_ONCE: usize = 64;
 
 /// What is known of an object in the tier without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +25,28 @@ pub struct KeptBelow {
 }
 
 impl Tier {
-    /// Shows each object that the index knows, by class and age. What comes or goes meanwhile may be shown or not.
-    pub fn each(&self, mut see: impl FnMut(&Key, &KeptBelow)) {
-        for is_protected in [false, true] {
-            let mut after = None;
-            loop {
-                let some = self.shared.state.lock().index.behind(is_protected, after, AT_ONCE);
-                let Some((last, ..)) = some.last() else { break };
-                after = Some(*last);
-                for (_, key, kept) in &some {
-                    see(key, kept);
+    /// Shows what the index knows and is live, in the order of keys, from this one on, if there is one; `see` says where it goes on. What comes
+    /// or goes meanwhile may be shown or not. `see` is called under the index's lock: it has to be quick and may not call back.
+    pub fn in_order(&self, from: &str, mut see: impl FnMut(&Key, &KeptBelow) -> NameStep) {
+        let now = self.shared.clock.now();
+        let mut from = Bound::Included(from.to_owned());
+        loop {
+            let state = self.shared.state.lock();
+            let (mut left, mut next) = (AT_ONCE, None);
+            for (key, slot) in state.index.from(from.as_ref().map(String::as_str)) {
+                left -= 1;
+                match if slot.expires > now { see(key, &KeptBelow::from(slot)) } else { NameStep::Next } {
+                    NameStep::Next if left > 0 => continue,
+                    NameStep::Next => next = Some(Bound::Excluded(key.as_str().to_owned())),
+                    NameStep::From(name) => next = Some(Bound::Included(name)),
+                    NameStep::Enough => {}
                 }
+                break;
+            }
+            drop(state);
+            match next {
+                Some(next) => from = next,
+                None => return,
             }
         }
     }
