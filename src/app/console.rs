@@ -23,6 +23,11 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     Ok(print(&format!("{link}\nIt signs in once, within two minutes."))?)
 }
 
+/// A page of it, for who signs in by himself.
+pub(super) fn page(listen: SocketAddr, page: &str) -> String {
+    format!("http://{}/#{page}", reachable(listen))
+}
+
 /// The ticket stands in the fragment, which no browser sends: so it gets into no log and no Referer.
 pub(super) fn link(listen: SocketAddr, ticket: &str) -> String {
     format!("http://{}/#ticket={ticket}", reachable(listen))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{BINARY, Process, eventually};
+use crate::harness::{BINARY, Origin, Process, eventually};
 use crate::wire::Request;
 
 struct Demo {
@@ -89,9 +89,21 @@ fn a_stream_of_three_renditions_is_live_and_its_address_is_printed() {
             assert_eq!(Request::new("HEAD", below(segment)).send(demo.objects).status, 200, "{segment}");
         }
     }
-    let link = said.lines().find(|line| line.contains("#ticket=")).unwrap().trim();
-    assert!(link.starts_with(&format!("http://{}/#ticket=", demo.admin)) && link.ends_with("demo%2Fstream.m3u8"), "{link}");
+    let page = format!("  http://{}/#/stream/live-origin/demo%2Fstream.m3u8", demo.admin);
+    assert!(said.lines().any(|line| line == page) && said.contains("springhead console --data-dir"), "{said}");
+    assert!(!said.contains("ticket"), "nor a link that signs in: {said}");
     assert!(Path::new(&demo.folder.path().join("data/signing.key")).exists());
+}
+
+#[test]
+fn why_another_server_refuses_it_is_told() {
+    let origin = Origin::start();
+    let mut command = Command::new(BINARY);
+    command.args(["demo", "--to", &format!("http://{}", origin.address), "--key", &origin.player]);
+    let refused = command.output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!((refused.status.code(), &*refused.stdout), (Some(1), &b""[..]));
+    assert!(said.contains("stream.m3u8 was answered 403: ") && said.contains("readwrite"), "{said}");
 }
 
 #[test]

@@ -51,6 +51,16 @@ struct DemoRun {
 }
 
 impl DemoEncoder {
+    /// Sends the playlist of all renditions, to see whether the server takes anything from it.
+    ///
+    /// # Errors
+    /// When it does not, with what it says.
+    pub(super) async fn begin(&self) -> anyhow::Result<()> {
+        let client = HttpClient::new(TlsRules::default(), Clock::system())?;
+        let sent = self.put(&client, "stream.m3u8", MULTIVARIANT.as_bytes(), "application/vnd.apple.mpegurl").await;
+        sent.map_err(|error| anyhow::anyhow!("the demo's encoder can't push to {}: {error}", self.base))
+    }
+
     /// Pushes for ever. What fails is told once, until it works again.
     pub(super) async fn push(self) -> anyhow::Result<()> {
         let client = HttpClient::new(TlsRules::default(), Clock::system())?;
@@ -150,7 +160,7 @@ impl DemoEncoder {
         let call = Call { method: Method::PUT, url: &url, headers, body, timeout: TIMEOUT, max_body: 64 << 10 };
         match client.ask(call).await {
             Ok(answer) if answer.status == 204 => Ok(()),
-            Ok(answer) => Err(format!("{name} was answered {}", answer.status)),
+            Ok(answer) => Err(refusal(name, answer.status, &answer.body)),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -172,6 +182,14 @@ impl DemoEncoder {
         let sent = [head.as_bytes(), &body[..body.len() / 2]].concat();
         stream.write_all(&sent).await.map_err(|error| error.to_string())
     }
+}
+
+/// Why the server does not take it: a problem says so, and what to do about it.
+fn refusal(name: &str, status: u16, body: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    // What another server says is shown in one line, and no more of it than that takes.
+    let detail = problem["detail"].as_str().map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect::<String>());
+    detail.map_or_else(|| format!("{name} was answered {status}"), |detail| format!("{name} was answered {status}: {detail}"))
 }
 
 /// A rendition's playlist up to the newest segment.
@@ -197,6 +215,12 @@ fn playlist(rendition: &DemoRendition, run: &DemoRun) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_told_with_its_reason() {
+        assert_eq!(refusal("a.ts", 403, br#"{"detail": "the key is\nreadonly"}"#), "a.ts was answered 403: the key isreadonly");
+        assert_eq!(refusal("a.ts", 502, b"<html>"), "a.ts was answered 502");
+    }
 
     #[test]
     fn a_playlist_lists_the_last_segments_and_when_they_began() {

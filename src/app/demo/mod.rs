@@ -18,7 +18,8 @@ use super::client::{Url, usage};
 use super::data_dir::DataDir;
 use super::keys::read_key;
 use super::reload::Load;
-use super::settings::{Given, Overrides, Settings};
+use super::settings::{Given, LogFormat, LogLevel, Overrides, Settings};
+use super::telemetry::Logs;
 use super::{Failure, complain, console, print, serve, tickets};
 use crate::model::id::Namespace;
 
@@ -60,9 +61,12 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         url.map_err(|error| usage("--to", error))
     };
     if let (Some(to), Some(key)) = (&args.to, &args.key) {
-        let base = below(to)?;
-        print(&format!("It plays at {base}stream.m3u8, with a key that may read it."))?;
-        return push(DemoEncoder { base, key: read_key(key)?, faults });
+        let encoder = DemoEncoder { base: below(to)?, key: read_key(key)?, faults };
+        let runtime = runtime()?;
+        runtime.block_on(encoder.begin())?;
+        print(&format!("It plays at {}stream.m3u8, with a key that may read it.", encoder.base))?;
+        let _logs = Logs::start(LogFormat::Text, LogLevel::Info);
+        return Ok(runtime.block_on(encoder.push())?);
     }
     let data = DataDir::new(&args.data_dir);
     // That of a server before says nothing of this one.
@@ -81,11 +85,17 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
             format!("(api_key in {player})")
         };
         let base = below(&format!("http://{objects}"))?;
-        let link = console::link(admin, &tickets::make(&data)?);
+        let page = format!("/stream/{named}/demo%2Fstream.m3u8");
+        let sign_in = format!("springhead console --data-dir {}", place.display());
+        // Whoever reads a link that signs in may do everything: it is shown where a person reads it, and kept nowhere.
+        let (about, link) = if std::io::stdout().is_terminal() {
+            let link = console::link(admin, &tickets::make(&data)?);
+            (format!("signs in once, within two minutes; then: {sign_in}"), format!("{link}{page}"))
+        } else {
+            (format!("a link that signs in: {sign_in}"), console::page(admin, &page))
+        };
         print(&format!(
-            "\nThe stream and what is known of it (signs in once, within two minutes; then: springhead console --data-dir {}):\n  \
-             {link}/stream/{named}/demo%2Fstream.m3u8\nIn a player:\n  {base}stream.m3u8?token={player}&inherit_token=1\n",
-            place.display(),
+            "\nThe stream and what is known of it ({about}):\n  {link}\nIn a player:\n  {base}stream.m3u8?token={player}&inherit_token=1\n",
         ))?;
         push(DemoEncoder { base, key, faults })
     };
@@ -124,6 +134,9 @@ fn wait_for(data: &DataDir) -> anyhow::Result<Vec<std::net::SocketAddr>> {
 }
 
 fn push(encoder: DemoEncoder) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
-    Ok(runtime.block_on(encoder.push())?)
+    Ok(runtime()?.block_on(encoder.push())?)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")
 }
