@@ -32,7 +32,8 @@ impl Reloader {
         let rules = self.settings.rules_of(name);
         let said = rules.keys().filter(|key| self.places.get(&format!("{of}.{key}")).is_some()).cloned().collect();
         let waiting = self.waiting.iter().filter(|change| change.namespace() == Some(name.as_str()));
-        let pending_restart = waiting.filter_map(|change| change.key.rsplit('.').next().map(str::to_owned)).collect();
+        let pending_restart =
+            waiting.filter_map(|change| change.key.strip_prefix(&format!("{of}.")).map(str::to_owned)).collect();
         let version = format!("{source} {}", Value::Object(rules.clone()));
         NamespaceReport {
             name: name.to_string(),
@@ -104,6 +105,12 @@ impl Reloader {
             "# Made by the admin API, which changes it; what the settings file says of this namespace comes first.\n",
         );
         for (key, value) in rules {
+            if let Some((inner, _)) = value.as_object().and_then(|section| section.iter().next()) {
+                let detail = format!(
+                    "what is in a section is written with a dot: \"{key}.{inner}\" instead of \"{key}\": {{\"{inner}\": ...}}"
+                );
+                return Err(ControlRefused::new(Code::BadRequest, detail));
+            }
             let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
             let is_plain = |value: &Value| matches!(value, Value::String(_) | Value::Bool(_) | Value::Number(_));
             let is_value = is_plain(value) || value.as_array().is_some_and(|list| list.iter().all(is_plain));

@@ -112,6 +112,7 @@ fn of_two_who_change_one_namespace_one_is_told() {
         (json!({ "colour": "red" }), "colour"),
         (json!({ "a = 1\nb": 1 }), "rule"),
         (json!({ "hold": { "x": 1 } }), "hold"),
+        (json!({ "viewers": { "mode": "required" } }), "viewers.mode"),
     ] {
         let answer = ask(&origin, "PATCH", "/v1/namespaces/show", Some(&rules), &tag);
         assert!(answer.status == 400 && answer.text().contains(word), "{rules}: {}", answer.text());
@@ -303,6 +304,15 @@ fn events_are_told_as_they_happen_and_again_to_who_comes_back() {
     assert!(again("another-7").contains("event: reset"), "of another process");
     let list = get(&origin, "/v1/events?namespace=live-origin");
     assert!(list["events"].as_array().unwrap().iter().any(|event| event["event"] == "started"), "{list}");
+    // Who listens hears no more once his key is revoked.
+    let (key, key_id) = origin.make_key(&["--role", "viewer"]);
+    let mut stranger = Wire::open(origin.admin);
+    stranger.write(Request::new("GET", "/v1/events/live").bearer(&key).to_bytes());
+    assert_eq!(stranger.head().unwrap().0, 200);
+    assert_eq!(ask(&origin, "DELETE", &format!("/v1/keys/{key_id}"), None, &[]).status, 200);
+    assert!(
+        eventually(Duration::from_secs(10), || stranger.chunk().is_none_or(|piece| piece.is_empty()).then_some(())).is_some()
+    );
     // They outlive the process, and who listens does not hold up its end.
     origin.stop();
     origin.launch();

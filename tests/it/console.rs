@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Origin, Process, eventually};
 use crate::programs::{assert_is_here, kept, limited};
-use crate::wire::{Answer, Request};
+use crate::wire::{Answer, Request, Wire};
 
 /// What a link's ticket is.
 fn ticket(origin: &Origin) -> String {
@@ -68,7 +68,12 @@ fn who_signs_in_has_the_role_of_the_key_until_it_is_revoked() {
     let session = self::cookie(&sign_in(&origin, &json!({ "ticket": link })));
     assert_eq!(by_page("GET", "/v1/audit", &session).send(origin.admin).status, 200);
     assert_eq!(sign_in(&origin, &json!({ "ticket": link })).status, 401, "a link is followed once");
+    let mut listener = Wire::open(origin.admin);
+    listener.write(by_page("GET", "/v1/events/live", &session).to_bytes());
+    assert_eq!(listener.head().unwrap().0, 200);
     assert_eq!(by_page("DELETE", "/v1/session", &session).send(origin.admin).status, 204);
+    let ended = eventually(Duration::from_secs(10), || listener.chunk().is_none_or(|piece| piece.is_empty()).then_some(()));
+    assert!(ended.is_some(), "who signs out hears no more");
     assert_eq!(by_page("GET", "/v1/audit", &session).send(origin.admin).status, 401);
     // Nothing of a session is told by those who are asked what was sent to them.
     let sent = Request::new("PUT", origin.path("a.ts")).header("Cookie", session.clone()).send(origin.address);

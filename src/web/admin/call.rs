@@ -82,10 +82,7 @@ impl AdminCall<'_> {
             RouteName::Object => objects::describe(self.admin, visitor, &self.query)?,
             RouteName::Preview => objects::preview(self.admin, visitor, self.exchange, [self.name(0), self.name(1)]).await?,
             RouteName::Events => self.events()?,
-            RouteName::Listen => {
-                let Inner { events, figures, stop, .. } = &*self.admin.inner;
-                events::listen(events, web, figures.subscribe(), stop, visitor.clone(), headers)?
-            }
+            RouteName::Listen => events::listen(self.admin, visitor.clone(), headers)?,
             RouteName::RemoveObject => {
                 let (response, before) = objects::remove(self.admin, visitor, &self.query).await?;
                 self.note(route, &before, &Value::Null);
@@ -129,12 +126,12 @@ impl AdminCall<'_> {
         let parts = self.exchange.parts;
         let namespace = Namespace::parse(self.name(0)).map_err(|error| Problem::bad_request(error.to_string()))?;
         let vendor = self.visitor.grant().filter(|grant| grant.role == Role::Vendor).map(|grant| &**grant);
-        let response = match route.place {
+        let (response, after) = match route.place {
             RouteName::MakeViewerTokens => viewers::make(web, &namespace, vendor, &parts.headers, body).await?,
             RouteName::RevokeViewers => viewers::revoke(web, revokes, &namespace, vendor, &parts.headers, body).await?,
             _ => return viewers::feed(web, &namespace, parts.uri.query()),
         };
-        self.note(route, &Value::Null, &Value::Null);
+        self.note(route, &Value::Null, &after);
         Ok(response)
     }
 

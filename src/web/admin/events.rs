@@ -3,7 +3,7 @@
 //!
 //! An event's id is the process's and a number in it, so that a client that comes back after a restart is told that it missed something
 //! (`reset`). Invariants: who reads slowly is not waited for; what he misses he is told of. So many are remembered, and so many listen at
-//! once. A listener ends with the server, and holds up no drain.
+//! once. A listener ends with the server, and holds up no drain; and within a second or two with the key or the session that he came with.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,13 +18,12 @@ use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::schema::Schemas;
 use super::visitor::Visitor;
+use super::{Admin, Inner};
 use crate::auth::signing::random_id;
 use crate::origin::Event;
-use crate::web::Web;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
@@ -118,32 +117,26 @@ pub(super) fn list_schema(all: &mut Schemas) -> Value {
 
 /// One who listens.
 struct EventListener {
-    events: Arc<EventRing>,
-    web: Web,
+    admin: Admin,
     visitor: Visitor,
+    /// What the client came with: there the session's cookie is.
+    headers: HeaderMap,
     news: watch::Receiver<u64>,
     figures: watch::Receiver<Arc<Value>>,
     told: u64,
-    stop: CancellationToken,
     /// What is to be said first.
     first: Option<String>,
 }
 
 impl Drop for EventListener {
     fn drop(&mut self) {
-        self.events.listeners.fetch_sub(1, Ordering::Relaxed);
+        self.admin.inner.events.listeners.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Begins to tell what happens from now on, or from behind what the client says that it had.
-pub(super) fn listen(
-    events: &Arc<EventRing>,
-    web: &Web,
-    figures: watch::Receiver<Arc<Value>>,
-    stop: &CancellationToken,
-    visitor: Visitor,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+pub(super) fn listen(admin: &Admin, visitor: Visitor, headers: &HeaderMap) -> Result<Response, Problem> {
+    let Inner { events, figures, web, .. } = &*admin.inner;
     if events.listeners.fetch_add(1, Ordering::Relaxed) >= LISTENERS {
         events.listeners.fetch_sub(1, Ordering::Relaxed);
         let detail = "64 listen to events already: close some of the consoles that are open, or ask /v1/events now and then";
@@ -166,13 +159,12 @@ pub(super) fn listen(
         first.push_str("event: reset\ndata: {}\n\n");
     }
     let listener = EventListener {
-        events: Arc::clone(events),
-        web: web.clone(),
+        admin: admin.clone(),
         visitor,
+        headers: headers.clone(),
         news: events.news.subscribe(),
-        figures,
+        figures: figures.subscribe(),
         told,
-        stop: stop.clone(),
         first: Some(first),
     };
     let stream = futures_util::stream::unfold(listener, |mut listener| async move {
@@ -192,8 +184,10 @@ impl EventListener {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
+        let inner = Arc::clone(&self.admin.inner);
+        let ring = &inner.events;
         loop {
-            let (events, has_hole) = self.events.behind(self.told);
+            let (events, has_hole) = ring.behind(self.told);
             let mut text = String::new();
             if has_hole {
                 text.push_str("event: reset\ndata: {}\n\n");
@@ -203,15 +197,14 @@ impl EventListener {
             }
             for (number, event) in events {
                 if event["namespace"].as_str().is_some_and(|namespace| self.visitor.oversees(namespace)) {
-                    text.push_str(&format!("id: {}-{number}\nevent: event\ndata: {event}\n\n", self.events.process));
+                    text.push_str(&format!("id: {}-{number}\nevent: event\ndata: {event}\n\n", ring.process));
                 }
             }
             if !text.is_empty() {
                 return Some(text);
             }
             tokio::select! {
-                () = self.stop.cancelled() => return None,
-                // A session that has ended, and a key that was revoked, end what was begun with them.
+                () = inner.stop.cancelled() => return None,
                 () = tokio::time::sleep(EVERY * 30) => return Some(": still here\n\n".to_owned()),
                 changed = self.news.changed() => changed.ok()?,
                 changed = self.figures.changed() => {
@@ -229,8 +222,17 @@ impl EventListener {
         }
     }
 
+    /// Whether he may go on: a key that was revoked or is over, and a session that has ended, end what was begun with them.
     fn is_good(&self) -> bool {
-        self.visitor.grant().is_none_or(|grant| !self.web.inner.verifier.is_revoked(&grant.key_id))
+        let Inner { web, sessions, .. } = &*self.admin.inner;
+        match &self.visitor {
+            Visitor::Anybody => true,
+            Visitor::Holder(grant) => {
+                let is_over = grant.ends.is_some_and(|end| end <= web.inner.origin.clock().wall());
+                !is_over && !web.inner.verifier.is_revoked(&grant.key_id)
+            }
+            Visitor::SignedIn(_) => sessions.holds(&self.headers, &web.inner.verifier),
+        }
     }
 }
 

@@ -126,6 +126,15 @@ impl Sessions {
         })
     }
 
+    /// Whether such a request's session is still good; that is no use of it.
+    pub(super) fn holds(&self, headers: &HeaderMap, verifier: &Verifier) -> bool {
+        let now = self.clock.now();
+        self.ids(headers).any(|id| {
+            let opened_with = self.live.lock().get(&id).filter(|session| session.is_live(now)).map(|one| one.opened_with.clone());
+            opened_with.is_some_and(|with| with.grant(verifier).is_some())
+        })
+    }
+
     /// Whether a request brings the name of a session, be it good or not.
     pub(super) fn is_named(&self, headers: &HeaderMap) -> bool {
         self.ids(headers).next().is_some()
@@ -237,9 +246,10 @@ mod tests {
         let bench = bench();
         let (with, id) = bench.key(Role::Viewer, None);
         let revoked = bench.opened(with);
-        assert!(bench.is_in(&revoked));
+        let holds = |headers: &HeaderMap| bench.sessions.holds(headers, &bench.verifier);
+        assert!(bench.is_in(&revoked) && holds(&revoked));
         bench.verifier.revoke(HashSet::from([id]));
-        assert!(!bench.is_in(&revoked));
+        assert!(!holds(&revoked) && !bench.is_in(&revoked));
         let short = bench.opened(bench.key(Role::Admin, Some(60)).0);
         let ticket = bench.opened(OpenedWith::ticket());
         bench.clock.advance(Duration::from_secs(61));
@@ -248,8 +258,9 @@ mod tests {
         for _ in 0..3 {
             bench.clock.advance(IDLE - Duration::from_secs(100));
             assert!(bench.is_in(&ticket), "used, and younger than a day");
+            let _ = holds(&idle);
         }
-        assert!(!bench.is_in(&idle));
+        assert!(!bench.is_in(&idle), "who only listens does not use it");
         bench.clock.advance(Duration::from_secs(600));
         assert!(!bench.is_in(&ticket), "a day is over");
         let closed = bench.opened(OpenedWith::ticket());

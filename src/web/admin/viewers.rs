@@ -33,6 +33,8 @@ const LONGEST: usize = 16 << 10;
 const MOST_TOKENS: usize = 1000;
 /// How many playlists are named beside a token.
 const MOST_URLS: usize = 16;
+/// The ids of so many tokens that were made together are written down; the rest is their number.
+const MOST_NOTED: usize = 100;
 /// How long a revocation is kept of a token whose end is not said: longer than any that anybody makes.
 const KEPT: Duration = Duration::from_secs(400 * 86_400);
 
@@ -82,14 +84,14 @@ struct RevocationOrder {
     issued_before: Option<String>,
 }
 
-/// Makes tokens. `vendor`: who orders them, if that is not an administrator.
+/// Makes tokens, and says what may be written down of them. `vendor`: who orders them, if that is not an administrator.
 pub(super) async fn make(
     web: &Web,
     namespace: &Namespace,
     vendor: Option<&Grant>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<(Response, Value), Problem> {
     let order: TokenOrder = orders::read(headers, body, LONGEST).await?;
     let policy = policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
@@ -152,6 +154,9 @@ pub(super) async fn make(
         made.push((token.expose().to_owned(), id));
     }
     let mut answer = json!({ "namespace": namespace.as_str(), "prefix": spec.prefix, "expires_at": ends.to_string() });
+    let mut noted = answer.clone();
+    noted["count"] = json!(made.len());
+    noted["token_ids"] = made.iter().take(MOST_NOTED).map(|(_, id)| id.as_str()).collect();
     if let (None, [(token, id)]) = (order.count, &made[..]) {
         answer["token"] = json!(token);
         answer["token_id"] = json!(id);
@@ -159,7 +164,7 @@ pub(super) async fn make(
     } else {
         answer["tokens"] = made.iter().map(|(token, id)| json!({ "token": token, "token_id": id })).collect();
     }
-    Ok(json_response(StatusCode::CREATED, &answer))
+    Ok((json_response(StatusCode::CREATED, &answer), noted))
 }
 
 /// Where a viewer begins: every stream below the prefix, with the token in its path.
@@ -172,7 +177,7 @@ fn urls(web: &Web, namespace: &Namespace, policy: &ViewerPolicy, spec: &ViewerSp
     told.map(|stream| format!("{}{base}~{token}/{}", policy.public_url, percent::encode_path(stream))).collect()
 }
 
-/// Ends tokens.
+/// Ends tokens, and says which.
 pub(super) async fn revoke(
     web: &Web,
     revokes: &Arc<dyn Revokes>,
@@ -180,7 +185,7 @@ pub(super) async fn revoke(
     vendor: Option<&Grant>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<(Response, Value), Problem> {
     let order: RevocationOrder = orders::read(headers, body, LONGEST).await?;
     policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
@@ -221,7 +226,7 @@ pub(super) async fn revoke(
     let done = tokio::task::spawn_blocking(move || revokes.revoke(revocation)).await;
     done.unwrap_or_else(|_| Err("the revocation was not kept".to_owned()))
         .map_err(|error| Problem::new(Code::Internal, error))?;
-    Ok(json_response(StatusCode::CREATED, &told))
+    Ok((json_response(StatusCode::CREATED, &told), told))
 }
 
 /// Whether a token may have this id: `v-`, and some bytes in hexadecimal digits.

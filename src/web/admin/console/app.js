@@ -40,9 +40,18 @@ const theme = {
 };
 document.documentElement.dataset.theme = theme.get();
 
+/** What stands in an address; what is no proper escape stands for itself. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function route() {
   const [path, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
-  return { path: path || "overview", rest: rest.map(decodeURIComponent) };
+  return { path: path || "overview", rest: rest.map(decoded) };
 }
 
 function SignIn({ who, onDone }) {
