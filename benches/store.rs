@@ -1,4 +1,4 @@
-//! The hot store in process: get, put, evict and expire, with 1 k, 100 k and 1 M objects in it.
+//! The hot store in process: get, put, evict, expire and a page of names, with 1 k, 100 k and 1 M objects in it.
 //!
 //! `cargo bench --bench store`. Figures are worth comparing within one run only.
 
@@ -15,7 +15,7 @@ use springhead::model::clock::Clock;
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
-use springhead::store::{HotNamespace, OVERHEAD, Store};
+use springhead::store::{HotNamespace, NamePage, OVERHEAD, Store};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
 const TTL: Duration = Duration::from_secs(3600);
@@ -62,6 +62,16 @@ fn store(criterion: &mut Criterion) {
         });
         criterion.bench_with_input(BenchmarkId::new("put over another", size), &size, |bencher, _| {
             bencher.iter_batched(&mut next, |key| put(&hot, &key, &body), BatchSize::SmallInput);
+        });
+        // It costs what it shows, whatever else there is.
+        criterion.bench_with_input(BenchmarkId::new("page of 200 names", size), &size, |bencher, _| {
+            let page = |after: Key| {
+                let mut page = NamePage::new("show/", false, after.as_str(), 200);
+                let begin = page.begin().to_owned();
+                hot.in_order(&begin, |entry| page.offer(entry.key.as_str(), |known| *known = Some(Arc::clone(entry))));
+                page.end()
+            };
+            bencher.iter_batched(|| key(size / 2), page, BatchSize::SmallInput);
         });
         // Full to the brim: each new object pushes out the oldest.
         let brim = u64::from(size) * (OVERHEAD + 64 + 32);

@@ -95,7 +95,8 @@ mod tests {
 
     fn page(hot: &HotNamespace, prefix: &str, by_folder: bool, after: &str, limit: usize) -> (Vec<String>, usize) {
         let (mut page, mut looks) = (NamePage::<()>::new(prefix, by_folder, after, limit), 0);
-        hot.in_order(&page.begin().to_owned(), |entry| {
+        let begin = page.begin().to_owned();
+        hot.in_order(&begin, |entry| {
             looks += 1;
             page.offer(entry.key.as_str(), |_| {})
         });
