@@ -1,21 +1,23 @@
 //! What the admin API has done on this floor: tickets, the audit log, keys; and, by the server's own loop, namespaces and settings.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::access_log::Rotated;
 use super::data_dir::DataDir;
 use super::reload::Reloader;
 use super::settings::{SettingChange, Settings};
-use super::{key_desk, tickets};
+use super::{doctor, key_desk, tickets};
+use crate::model::id::ObjectId;
 use crate::web::admin::controls::{
-    ChangeReport, Condition, ControlRefused, Controls, Errand, KeyOrder, KeyReport, NamespaceChange, NamespaceReport,
-    NewKeyReport, ReloadReport, RotateOrder, SettingReport,
+    ChangeReport, Condition, ControlRefused, Controls, DoctorReport, Errand, KeyOrder, KeyReport, NamespaceChange,
+    NamespaceReport, NewKeyReport, ReloadReport, RotateOrder, SettingReport,
 };
 use crate::web::problem::code::Code;
 
@@ -36,6 +38,10 @@ pub(super) struct ServerControls {
     audit: Mutex<Rotated>,
     errands: mpsc::Sender<LoopErrand>,
     drain: Arc<Notify>,
+    /// Where objects are served in clear, if they are.
+    objects_at: Option<SocketAddr>,
+    /// One stream is walked at a time.
+    walk: Arc<Semaphore>,
 }
 
 impl ServerControls {
@@ -43,14 +49,19 @@ impl ServerControls {
     ///
     /// # Errors
     /// When the audit log can't be written: who changes something has to be told of.
-    pub(super) fn new(data: DataDir, drain: Arc<Notify>) -> anyhow::Result<(Self, mpsc::Receiver<LoopErrand>)> {
+    pub(super) fn new(
+        data: DataDir,
+        objects_at: Option<SocketAddr>,
+        drain: Arc<Notify>,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<LoopErrand>)> {
         let folder = data.audit();
         data.make_folder(&folder)?;
         let path = folder.join("audit.jsonl");
         let (limit, keep) = AUDIT;
         let audit = Rotated::open(&path, limit, keep).with_context(|| format!("can't write {}", path.display()))?;
         let (errands, received) = mpsc::channel(ERRANDS);
-        Ok((Self { data, audit: Mutex::new(audit), errands, drain }, received))
+        let walk = Arc::new(Semaphore::new(1));
+        Ok((Self { data, audit: Mutex::new(audit), errands, drain, objects_at, walk }, received))
     }
 
     /// Has the loop do something.
@@ -148,6 +159,19 @@ impl Controls for ServerControls {
                 ChangeReport { key: change.key, from: change.from, to: change.to, is_live }
             };
             Ok(ReloadReport { changes: changes.into_iter().map(report).collect() })
+        })
+    }
+
+    fn examine(&self, object: ObjectId) -> Errand<'_, DoctorReport> {
+        let (at, walk) = (self.objects_at, Arc::clone(&self.walk));
+        self.with_files(move |data| {
+            let in_use = |detail: &str| ControlRefused::new(Code::InUse, detail);
+            let _turn = walk.try_acquire().map_err(|_| in_use("another stream is being walked: ask again in a moment"))?;
+            let at = at.ok_or_else(|| {
+                in_use("objects are served over TLS alone, by a name that is not known here: run 'springhead doctor https://HOST' instead")
+            })?;
+            doctor::examine_here(data, at, &object)
+                .map_err(|error| ControlRefused::new(Code::Internal, format!("the stream can't be walked: {error:#}")))
         })
     }
 

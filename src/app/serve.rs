@@ -17,7 +17,7 @@ use super::certificates::Certificates;
 use super::controls::ServerControls;
 use super::data_dir::DataDir;
 use super::event_log::EventLog;
-use super::harvest::Jobs;
+use super::harvest::{Jobs, RecordingLog};
 use super::key_watch::KeyWatch;
 use super::listeners::Listeners;
 use super::reload::{Load, Reloader, limits};
@@ -230,7 +230,8 @@ async fn serve(
     if let Err(error) = folder.listens(&addresses) {
         tracing::warn!(%error, "can't write down where this server listens: 'springhead health' goes by the settings alone");
     }
-    let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access());
+    let recordings = RecordingLog::open(&folder)?;
+    let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access(), Some(recordings));
     let shared = Arc::new(harvests.clone());
     let revokes = viewer_revocations::running(revocations, web.clone());
     let of = |scheme: &str, listeners: &[TcpListener]| -> Vec<String> {
@@ -241,7 +242,8 @@ async fn serve(
     let data_listeners = [of("https", &tls_listeners), of("http", &listeners)].concat();
     let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone(), data_listeners };
     let drain = Arc::new(Notify::new());
-    let (controls, mut errands) = ServerControls::new(folder.clone(), Arc::clone(&drain))?;
+    let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let (controls, mut errands) = ServerControls::new(folder.clone(), objects_at, Arc::clone(&drain))?;
     // On a thread of its own: it answers while readers take all processors, and takes none from them.
     let admin_runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
     let (admin_socket, admin_web, stopped) = (admin_listener.into_std()?, web.clone(), stop_admin.clone());

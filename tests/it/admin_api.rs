@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Origin, eventually};
+use crate::programs::program;
 use crate::wire::{Answer, Request, Wire};
 
 fn ask(origin: &Origin, method: &str, path: &str, order: Option<&Value>, headers: &[(&str, &str)]) -> Answer {
@@ -363,4 +364,135 @@ fn the_server_ends_by_order() {
     assert_eq!(Request::new("POST", "/v1/drain").send(origin.admin).status, 401);
     assert_eq!(ask(&origin, "POST", "/v1/drain", None, &[]).status, 204);
     assert!(origin.wait().success());
+}
+
+/// A list that has ended, and a server that records.
+fn recorder() -> (Origin, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, format!("[harvest]\nfolder = \"{}\"\n", folder.path().join("recordings").display())).unwrap();
+    let origin = Origin::start_with(&["--config", settings.to_str().unwrap()]);
+    for number in 0..3 {
+        origin.store(&format!("show/{number}.ts"), vec![0x47; 188 * (number + 1)]);
+    }
+    let list: String = (0..3).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    origin.store("show/a.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"));
+    (origin, folder)
+}
+
+#[test]
+fn an_order_that_is_sent_twice_is_carried_out_once() {
+    let (origin, _folder) = recorder();
+    let once = [("Idempotency-Key", "order-1")];
+    let key = json!({ "role": "readonly", "namespaces": ["live-origin"], "label": "a CDN" });
+    let count = || get(&origin, "/v1/keys")["keys"].as_array().unwrap().len();
+    let before = count();
+    let first = ask(&origin, "POST", "/v1/keys", Some(&key), &once);
+    let again = ask(&origin, "POST", "/v1/keys", Some(&key), &once);
+    assert_eq!((first.status, again.status, again.header("idempotent-replayed")), (201, 201, "true"));
+    assert_eq!((body(&first), count()), (body(&again), before + 1));
+    let other = ask(&origin, "POST", "/v1/keys", Some(&json!({ "role": "viewer" })), &once);
+    assert_eq!((other.status, other.problem(), count()), (422, "order-differs".to_owned(), before + 1));
+    // What failed is tried again; another's key, and another route's, is another.
+    let wrong = json!({ "role": "king" });
+    for _ in 0..2 {
+        assert_eq!(ask(&origin, "POST", "/v1/keys", Some(&wrong), &[("Idempotency-Key", "order-2")]).status, 400);
+    }
+    let order = json!({ "namespace": "live-origin", "playlist": "show/a.m3u8", "out": "clip" });
+    let harvests: Vec<Answer> = (0..2).map(|_| ask(&origin, "POST", "/v1/harvest", Some(&order), &once)).collect();
+    assert_eq!((harvests[0].status, harvests[1].status), (202, 202));
+    assert_eq!(body(&harvests[0])["id"], body(&harvests[1])["id"]);
+    assert_eq!(harvests[0].header("location"), harvests[1].header("location"));
+    // It takes effect where it is described, and nowhere else.
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/x", Some(&json!({})), &once).status, 200);
+    let audit = get(&origin, "/v1/audit")["lines"].as_array().unwrap().len();
+    assert_eq!(audit, 3, "a key, a recording, a namespace");
+}
+
+#[test]
+fn a_recording_is_played_and_downloaded_by_the_api_and_known_after_a_restart() {
+    let (mut origin, folder) = recorder();
+    let order = json!({ "namespace": "live-origin", "playlist": "show/a.m3u8", "out": "clips/one" });
+    let ordered = body(&ask(&origin, "POST", "/v1/harvest", Some(&order), &[]));
+    let path = format!("/v1/harvest/{}", ordered["id"].as_str().unwrap());
+    let state = |origin: &Origin| get(origin, &path);
+    let done = eventually(Duration::from_secs(20), || Some(state(&origin)).filter(|one| one["state"] == "done"));
+    let done = done.unwrap_or_else(|| panic!("{}", state(&origin)));
+    assert_eq!(done["out"], "clips/one/playlist.m3u8");
+    origin.signal("KILL");
+    origin.wait();
+    origin.launch();
+    assert_eq!(state(&origin), done, "as it was");
+    assert_eq!(get(&origin, "/v1/harvest")["harvests"], json!([done]));
+    let file = |name: &str| ask(&origin, "GET", &format!("{path}/files/{name}"), None, &[]);
+    let list = file("playlist.m3u8");
+    assert_eq!((list.status, list.header("content-type")), (200, "application/vnd.apple.mpegurl"));
+    let segments: Vec<String> = list.text().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    assert_eq!(segments.len(), 3, "{}", list.text());
+    let segment = file(&segments[1]);
+    assert_eq!((segment.body.len(), segment.header("x-content-type-options")), (376, "nosniff"));
+    assert!(segment.header("content-security-policy").contains("sandbox"));
+    for name in ["none.ts", "..%2F..%2Fsecret", "%2Fetc%2Fpasswd", ".hidden"] {
+        assert_eq!(file(name).status, 404, "{name}");
+    }
+    let framed = ask(
+        &origin,
+        "GET",
+        &format!("{path}/files/playlist.m3u8"),
+        None,
+        &[("Sec-Fetch-Dest", "iframe"), ("Sec-Fetch-Site", "same-origin")],
+    );
+    assert_eq!(framed.status, 403);
+    // All of it as one file, as every tar reads it.
+    let archive = ask(&origin, "GET", &format!("{path}/archive"), None, &[]);
+    assert!(archive.status == 200 && archive.header("content-disposition").starts_with("attachment"), "{:?}", archive.headers);
+    let place = folder.path().join("recording.tar");
+    std::fs::write(&place, &archive.body).unwrap();
+    let listed = program("tar").arg("-tvf").arg(&place).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(
+        listed.contains("/playlist.m3u8") && segments.iter().all(|name| listed.contains(name)) && listed.contains(" 376 "),
+        "{listed}"
+    );
+    // Of another namespace, nothing; nor for who has not signed in.
+    let (viewer, _) = origin.make_key(&["--role", "viewer", "--namespace", "other"]);
+    for place in ["archive", "files/playlist.m3u8"] {
+        assert_eq!(Request::new("GET", format!("{path}/{place}")).bearer(&viewer).send(origin.admin).status, 404, "{place}");
+        assert_eq!(Request::new("GET", format!("{path}/{place}")).send(origin.admin).status, 401, "{place}");
+        assert_eq!(ask(&origin, "GET", &format!("/v1/harvest/none/{place}"), None, &[]).status, 404, "{place}");
+    }
+}
+
+#[test]
+fn a_stream_is_walked_by_order_and_what_is_wrong_is_told() {
+    let (origin, _folder) = recorder();
+    let walk = |key: &str| ask(&origin, "POST", "/v1/doctor", Some(&json!({ "namespace": "live-origin", "key": key })), &[]);
+    let found = body(&walk("show/a.m3u8"));
+    let steps = found["steps"].as_array().unwrap();
+    assert!(steps.len() > 5 && steps.iter().all(|step| step["step"].is_string() && step["finding"].is_string()), "{found:#}");
+    origin.store("gap.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nnone.ts\n");
+    let found = body(&walk("gap.m3u8"));
+    assert!(found["healthy"] == false && found.to_string().contains("none.ts"), "{found:#}");
+    assert_eq!(body(&walk("absent.m3u8"))["healthy"], false);
+    assert!(!found.to_string().contains("eyJ"), "the key that it walks with is shown to nobody");
+    let (viewer, _) = origin.make_key(&["--role", "viewer"]);
+    let order = Request::new("POST", "/v1/doctor").bearer(&viewer).header("Content-Type", "application/json");
+    assert_eq!(order.body("{\"namespace\":\"live-origin\",\"key\":\"a\"}").send(origin.admin).status, 403, "it makes work");
+}
+
+#[test]
+fn what_is_done_about_viewers_tokens_is_written_down() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin.viewers]\nmode = \"required\"\n");
+    let order = |what: &str, order: Value| ask(&origin, "POST", &format!("/v1/namespaces/live-origin/{what}"), Some(&order), &[]);
+    let made = order("viewer-tokens", json!({ "prefix": "show/", "count": 3 }));
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(order("viewer-revocations", json!({ "prefix": "show/a/" })).status, 201);
+    let audit = get(&origin, "/v1/audit");
+    let (revoked, minted) = (&audit["lines"][0]["after"], &audit["lines"][1]["after"]);
+    assert_eq!((&minted["prefix"], &minted["count"]), (&json!("show/"), &json!(3)), "{audit:#}");
+    assert_eq!(minted["token_ids"].as_array().unwrap().len(), 3);
+    assert_eq!(revoked["prefix"], "show/a/");
+    for token in body(&made)["tokens"].as_array().unwrap() {
+        assert!(!audit.to_string().contains(token["token"].as_str().unwrap()), "no token is");
+    }
 }

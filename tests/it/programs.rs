@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What each machine has that a shell script runs on. Tests that start nothing but these and the server are quick ones.
-pub(crate) const EVERYWHERE: [&str; 8] = ["bash", "chown", "date", "id", "kill", "nice", "sh", "timeout"];
+pub(crate) const EVERYWHERE: [&str; 9] = ["bash", "chown", "date", "id", "kill", "nice", "sh", "tar", "timeout"];
 
 /// What starts this program, which `tests/run` installs.
 pub(crate) fn program(name: &str) -> Command {

@@ -1,7 +1,7 @@
 //! `springhead doctor`: the way of a stream walked step by step, from the server's name to the live point, then through the CDN.
 //!
 //! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`manifest`] an MPD, [`segments`] and [`media`] what they list,
-//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] what is said. How a
+//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] what is said, [`here`] all of it by order of a running server. How a
 //! server is asked is [`client`](super::client)'s.
 //!
 //! Invariant: it changes nothing on the servers it looks at, but for the object that `--write` stores and deletes.
@@ -9,6 +9,7 @@
 mod access;
 mod cdn;
 mod fitness;
+mod here;
 mod manifest;
 mod media;
 mod reach;
@@ -27,6 +28,8 @@ use http::Method;
 use http::header::RANGE;
 
 use self::access::UncheckedClaims;
+pub(super) use self::here::examine_here;
+
 use self::fitness::{RequestContext, ResponseRole};
 use self::report::{Finding, Report, Severity};
 use self::segments::Sample;

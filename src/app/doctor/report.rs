@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::app::client::{At, ProgressLine};
 use crate::auth::secret::Secret;
+use crate::web::admin::controls::{DoctorReport, DoctorStep};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -132,6 +133,26 @@ impl Report {
 
     pub(super) fn has_failed(&self, at: At, step: &str) -> bool {
         self.steps.iter().any(|made| made.at == at && made.step == step && made.verdict == Severity::Failure)
+    }
+
+    /// All of it, for who asked a running server.
+    pub(super) fn into_answer(self) -> DoctorReport {
+        let count = |verdict| self.count(verdict) as u64;
+        let (warnings, failures) = (count(Severity::Warning), count(Severity::Failure));
+        let step = |step: ReportedStep| DoctorStep {
+            step: step.step.to_owned(),
+            about: step.about,
+            verdict: match step.verdict {
+                Severity::Ok => "ok",
+                Severity::Warning => "warning",
+                Severity::Failure => "failure",
+            }
+            .to_owned(),
+            finding: step.finding,
+            advice: step.advice,
+        };
+        let steps = self.steps.into_iter().map(step).collect();
+        DoctorReport { healthy: failures == 0, warnings, failures, steps }
     }
 
     /// The last word.

@@ -38,7 +38,7 @@ impl OrderDesk {
         let namespaces = [(Namespace::parse("live").ok()?, NamespacePolicy::default())];
         let origin = Origin::new(namespaces, 1 << 20, Clock::manual(), &Arc::new(Metrics::new()));
         let places = HarvestSettings { folder: None, buckets: vec!["s3://bucket/vod/".to_owned()] };
-        Some(Self(Jobs::new(origin, places, Access(Vec::new()))))
+        Some(Self(Jobs::new(origin, places, Access(Vec::new()), None)))
     }
 
     /// What an order means that is taken: whose playlist, at which URL, of which window, to where.

@@ -4,7 +4,7 @@
 //! many are remembered. They end with the server and hold up nothing: ordered again, one goes on where it was.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::job::{Job, JobState, Out, is_name};
+use super::remembered::RecordingLog;
 use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
 use super::window::{self, HarvestWindow};
@@ -21,12 +23,10 @@ use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
-use crate::hls::shift::Window;
-use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace, ObjectId};
-use crate::origin::{Origin, WindowWord};
+use crate::origin::{Origin, WindowWord, type_of_name};
 use crate::store::{Access, Location};
-use crate::web::admin::harvest::{Harvests, Order, OrderRefused, Progress};
+use crate::web::admin::harvest::{Harvests, NotKept, Order, OrderRefused, Progress, RecordedFile};
 
 /// How many run at a time: each reads and writes as fast as it can, and a live stream comes first.
 const AT_ONCE: usize = 2;
@@ -34,8 +34,6 @@ const AT_ONCE: usize = 2;
 const WAITING: usize = 8;
 /// How many are remembered, those that are over included.
 const REMEMBERED: usize = 100;
-/// The longest name below the folder, in bytes.
-const LONGEST_NAME: usize = 200;
 /// Stands for this server where nobody has said how it is reached. No host has this name (RFC 6761 6.4).
 pub(super) const NOWHERE: &str = "http://springhead.invalid/";
 
@@ -52,6 +50,8 @@ struct Inner {
     access: Access,
     /// Newest first.
     jobs: Mutex<VecDeque<Arc<Job>>>,
+    /// What is known of those of processes before, and where those of now are written down.
+    log: Option<RecordingLog>,
     turns: Semaphore,
     stop: CancellationToken,
     ordered: AtomicU64,
@@ -59,60 +59,29 @@ struct Inner {
     runtime: Option<Handle>,
 }
 
-/// One harvest.
-#[derive(Debug)]
-struct Job {
-    id: String,
-    entry: ObjectId,
-    /// Of the playlist.
-    url: Url,
-    asked: HarvestWindow,
-    /// What was asked for; when an older harvest is gone on with, what that was.
-    window: Mutex<Window>,
-    out: Out,
-    keys: bool,
-    replaces: bool,
-    at: WallTime,
-    counts: Arc<CopyCounts>,
-    cancel: CancellationToken,
-    state: Mutex<JobState>,
-}
-
-/// Where it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Out {
-    /// To a name below the folder that is set.
-    Folder { root: PathBuf, name: String },
-    /// Into a bucket.
-    Bucket(Location),
-}
-
-#[derive(Clone, Debug)]
-enum JobState {
-    Waiting,
-    Running,
-    Done { at: WallTime, playlist: String },
-    Failed { at: WallTime, error: String },
-    Cancelled { at: WallTime },
-}
-
-impl JobState {
-    const fn is_over(&self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running)
-    }
-}
-
 impl Jobs {
-    pub(in crate::app) fn new(origin: Origin, places: HarvestSettings, access: Access) -> Self {
+    pub(in crate::app) fn new(origin: Origin, places: HarvestSettings, access: Access, log: Option<RecordingLog>) -> Self {
         let turns = Semaphore::new(AT_ONCE);
         let (jobs, stop, ordered) = (Mutex::default(), CancellationToken::new(), AtomicU64::new(0));
         let runtime = Handle::try_current().ok();
-        Self { inner: Arc::new(Inner { origin, places, access, jobs, turns, stop, ordered, runtime }) }
+        Self { inner: Arc::new(Inner { origin, places, access, jobs, log, turns, stop, ordered, runtime }) }
     }
 
     /// Ends all of them. What they have copied stays.
     pub(in crate::app) fn stop(&self) {
         self.inner.stop.cancel();
+    }
+
+    /// Where a recording lies.
+    fn folder(&self, id: &str) -> Result<LocalFolder, NotKept> {
+        let Progress { state, out, .. } = self.find(id).ok_or(NotKept::Unknown)?;
+        // Of one that is done, its playlist is named.
+        let name = if state == "done" { out.rsplit_once('/').map_or("", |(folder, _)| folder) } else { &*out };
+        match &self.inner.places.folder {
+            _ if name.contains("://") => Err(NotKept::Elsewhere),
+            Some(root) if is_name(name) => Ok(LocalFolder::new(root, name)),
+            _ => Err(NotKept::Absent),
+        }
     }
 
     fn job(&self, id: &str) -> Option<Arc<Job>> {
@@ -138,6 +107,7 @@ impl Harvests for Jobs {
                 jobs.remove(oldest);
             }
         }
+        self.inner.note(&job);
         let (inner, ordered) = (Arc::clone(&self.inner), Arc::clone(&job));
         let work = async move { inner.carry_out(&ordered).await };
         match &self.inner.runtime {
@@ -149,23 +119,58 @@ impl Harvests for Jobs {
 
     fn recent(&self) -> Vec<Progress> {
         let jobs: Vec<_> = self.inner.jobs.lock().iter().cloned().collect();
-        jobs.iter().map(|job| job.progress()).collect()
+        jobs.iter().map(|job| job.progress()).chain(self.inner.before().iter().cloned()).take(REMEMBERED).collect()
     }
 
     fn find(&self, id: &str) -> Option<Progress> {
-        self.job(id).map(|job| job.progress())
+        let before = || self.inner.before().iter().find(|progress| progress.id == id).cloned();
+        self.job(id).map(|job| job.progress()).or_else(before)
     }
 
     fn cancel(&self, id: &str) -> Option<Progress> {
-        let job = self.job(id)?;
-        job.cancel.cancel();
-        // Said at once; the task, which ends by itself, finds it so.
-        job.end(JobState::Cancelled { at: self.inner.origin.clock().wall() });
-        Some(job.progress())
+        if let Some(job) = self.job(id) {
+            job.cancel.cancel();
+            // Said at once; the task, which ends by itself, finds it so.
+            self.inner.end(&job, JobState::Cancelled { at: self.inner.origin.clock().wall() });
+        }
+        self.find(id)
+    }
+
+    fn files(&self, id: &str) -> Result<Vec<String>, NotKept> {
+        let lengths = self.folder(id)?.lengths().map_err(|error| NotKept::Unreadable(error.to_string()))?;
+        let files = lengths.into_iter().filter(|(name, length)| *length != u64::MAX && !name.ends_with(".part"));
+        let mut names: Vec<String> = files.map(|(name, _)| name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn file(&self, id: &str, name: &str) -> Result<RecordedFile, NotKept> {
+        match self.folder(id)?.read(name) {
+            Ok(body) => Ok(RecordedFile { content_type: type_of_name(name), body: body.into() }),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(NotKept::Absent),
+            Err(error) => Err(NotKept::Unreadable(error.to_string())),
+        }
     }
 }
 
 impl Inner {
+    fn before(&self) -> &[Progress] {
+        self.log.as_ref().map_or(&[], RecordingLog::before)
+    }
+
+    fn note(&self, job: &Job) {
+        if let Some(log) = &self.log {
+            log.note(&job.progress());
+        }
+    }
+
+    /// One is over, and that is written down.
+    fn end(&self, job: &Job, end: JobState) {
+        if job.end(end) {
+            self.note(job);
+        }
+    }
+
     /// Reads an order: what it means, and whether it is allowed.
     fn read(&self, order: Order) -> Result<Job, OrderRefused> {
         let wrong = |field: &str, error: &dyn std::fmt::Display| OrderRefused::Wrong(format!("\"{field}\": {error}"));
@@ -261,18 +266,18 @@ impl Inner {
         let at = self.origin.clock().wall();
         match result {
             None => {
-                job.end(JobState::Cancelled { at });
+                self.end(job, JobState::Cancelled { at });
                 tracing::info!(id = job.id, "harvest cancelled: ordered again, it goes on where it was");
             }
             Some(Ok(playlist)) => {
-                job.end(JobState::Done { at, playlist });
+                self.end(job, JobState::Done { at, playlist });
                 let (files, bytes) = (job.counts.done(), CopyCounts::read(&job.counts.bytes));
                 tracing::info!(id = job.id, files, bytes, gaps = CopyCounts::read(&job.counts.gaps), "harvest done");
             }
             Some(Err(error)) => {
                 let error = format!("{error:#}");
                 tracing::warn!(id = job.id, error, "harvest failed");
-                job.end(JobState::Failed { at, error });
+                self.end(job, JobState::Failed { at, error });
             }
         }
     }
@@ -304,76 +309,9 @@ impl Inner {
     }
 }
 
-/// A name below the folder: no way out of it, nothing hidden, and nothing that a shell or file system takes for more than a name.
-fn is_name(text: &str) -> bool {
-    let is_part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-    };
-    text.len() <= LONGEST_NAME && text.split('/').all(is_part)
-}
-
-impl Out {
-    /// As it is shown: below the folder, where that is on the server is nobody's business.
-    fn shown(&self) -> String {
-        match self {
-            Self::Folder { name, .. } => name.clone(),
-            Self::Bucket(location) => location.to_string(),
-        }
-    }
-
-    fn below(&self, name: &str) -> String {
-        format!("{}/{name}", self.shown())
-    }
-}
-
-impl Job {
-    /// Once over, it stays as it is.
-    fn end(&self, end: JobState) {
-        let mut state = self.state.lock();
-        if !state.is_over() {
-            *state = end;
-        }
-    }
-
-    fn progress(&self) -> Progress {
-        let state = self.state.lock().clone();
-        let (counts, window) = (&self.counts, *self.window.lock());
-        let (name, out, error, ended) = match state {
-            JobState::Waiting => ("waiting", self.out.shown(), None, None),
-            JobState::Running => ("running", self.out.shown(), None, None),
-            JobState::Done { at, playlist } => ("done", playlist, None, Some(at)),
-            JobState::Failed { at, error } => ("failed", self.out.shown(), Some(error), Some(at)),
-            JobState::Cancelled { at } => ("cancelled", self.out.shown(), None, Some(at)),
-        };
-        let kept = CopyCounts::read(&counts.kept);
-        Progress {
-            id: self.id.clone(),
-            state: name,
-            namespace: self.entry.namespace.to_string(),
-            playlist: self.entry.key.to_string(),
-            start: window.start.map(|start| start.to_string()),
-            end: window.end.map(|end| end.to_string()),
-            out,
-            total: CopyCounts::read(&counts.total),
-            files: CopyCounts::read(&counts.copied) + kept,
-            kept,
-            bytes: CopyCounts::read(&counts.bytes),
-            missing: CopyCounts::read(&counts.missing),
-            missing_files: counts.named.lock().clone(),
-            left_out: counts.left_out.lock().clone(),
-            gaps: CopyCounts::read(&counts.gaps),
-            gap_times: counts.gap_times.lock().clone(),
-            error,
-            ordered: self.at.to_string(),
-            ended: ended.map(|at| at.to_string()),
-        }
-    }
-}
-
 /// What an order means to a server with these places: whose playlist, at which URL, of which window, to where. For `crate::fuzzing`.
 #[cfg(any(test, fuzzing))]
-pub(super) fn meant(jobs: &Jobs, order: Order) -> Option<(ObjectId, Url, Window, String)> {
+pub(super) fn meant(jobs: &Jobs, order: Order) -> Option<(ObjectId, Url, crate::hls::shift::Window, String)> {
     let job = jobs.inner.read(order).ok()?;
     let window = *job.window.lock();
     Some((job.entry, job.url, window, job.out.shown()))
@@ -383,23 +321,4 @@ pub(super) fn meant(jobs: &Jobs, order: Order) -> Option<(ObjectId, Url, Window,
 #[cfg(any(test, fuzzing))]
 pub(super) fn may_be_called(text: &str) -> bool {
     is_name(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_lead_nowhere_else() {
-        for name in ["a", "show/2026-01-02", "A_b.c/d-e"] {
-            assert!(is_name(name), "{name}");
-        }
-        let long = "a".repeat(201);
-        for name in [
-            "", ".", "..", "../a", "a/..", "a/../b", "/a", "a/", "a//b", ".a", "a/.b", "-a", "a\\b", "a b", "a\0", "~", "a%2fb",
-            "c:a", "\u{e4}", &long,
-        ] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
 }

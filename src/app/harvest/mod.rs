@@ -1,15 +1,17 @@
 //! A window of a stream copied to a folder or a bucket, as a recording that needs no server: by the [`command`] from any server, by the
 //! [`jobs`] of a running one from itself.
 //!
-//! [`recording`] is what becomes of playlists, [`source`] where it comes from, [`sink`] where it goes; here is what is copied in which
+//! [`recording`] is what becomes of playlists, [`source`] where it comes from, [`sink`] where it goes, [`remembered`] what there was; here is what is copied in which
 //! order. Invariants: files appear whole or not at all, so that a harvest that was broken off goes on where it was when it is run
 //! again. What names others is written after them, and only when all of them are there. No more than one file is held in memory.
 
 mod command;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod job;
 mod jobs;
 mod recording;
+mod remembered;
 mod sink;
 mod source;
 mod window;
@@ -35,6 +37,7 @@ use crate::store;
 
 pub(super) use self::command::{HarvestRequest, run};
 pub(super) use self::jobs::Jobs;
+pub(super) use self::remembered::RecordingLog;
 
 /// What is remembered of a harvest, beside what it has copied.
 const RECORD: &str = "harvest.json";

@@ -86,7 +86,27 @@ impl LocalFolder {
         }
     }
 
-    fn lengths(&self) -> io::Result<HashMap<String, u64>> {
+    /// A file of it, whole. No link is followed, and no name leads out of the folder.
+    pub(super) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let is_plain = |part: &str| {
+            !part.starts_with('.')
+                && !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        if !name.split('/').all(is_plain) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.check()?;
+        let path = self.path();
+        walk(&path, name.rsplit_once('/').map_or("", |(folders, _)| folders), |path| {
+            if fs::symlink_metadata(path)?.is_dir() { Ok(true) } else { Err(io::ErrorKind::NotFound.into()) }
+        })?;
+        let path = path.join(name);
+        if fs::symlink_metadata(&path)?.is_file() { fs::read(path) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// How long each file is, by its name; what is no file has no length that one has.
+    pub(super) fn lengths(&self) -> io::Result<HashMap<String, u64>> {
         let (mut lengths, mut folders) = (HashMap::new(), vec![String::new()]);
         while let Some(folder) = folders.pop() {
             let entries = match fs::read_dir(self.path().join(&folder)) {
@@ -222,6 +242,15 @@ mod tests {
         assert!(!target.exists() && fs::read_dir(outside.path()).unwrap().next().is_none());
         assert_eq!(fs::read(root.path().join("a/b/0/t.ts")).unwrap(), b"two");
         let lengths = folder("a/b").lengths().unwrap();
+        assert_eq!(folder("a/b").read("0/s.ts").unwrap(), b"one");
+        std::os::unix::fs::symlink(root.path().join("a/b/0/s.ts"), root.path().join("a/b/0/link.ts")).unwrap();
+        for name in
+            ["0/link.ts", "1/s.ts", "../b/0/s.ts", "0/../0/s.ts", "/etc/passwd", "0//s.ts", "", "0", ".", "0/.s", "none.ts"]
+        {
+            assert!(folder("a/b").read(name).is_err(), "{name}");
+        }
+        assert!(folder("out").read("x").is_err());
+        fs::remove_file(root.path().join("a/b/0/link.ts")).unwrap();
         assert_eq!((lengths["0/s.ts"], lengths["0/t.ts"], lengths["1"], lengths.len()), (3, 3, u64::MAX, 3));
     }
 }

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use super::about::{self, About, AuditLines};
 use super::changes::{self, Changed};
 use super::events::{self, REMEMBERED};
-use super::orders::QueryWords;
+use super::once::{IDEMPOTENCY_KEY, Whether};
+use super::orders::{self, LONGEST, QueryWords};
 use super::route::Route;
 use super::route_name::RouteName;
 use super::visitor::Visitor;
-use super::{Admin, Inner, Rules, harvest, objects, ok, openapi, overview, session_words, text, viewers};
+use super::{Admin, Inner, Rules, harvest, objects, ok, openapi, overview, recordings, session_words, text, viewers};
 use crate::auth::grant::Role;
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
@@ -36,8 +37,21 @@ pub(super) struct AdminCall<'a> {
 }
 
 impl AdminCall<'_> {
-    /// Answers it.
+    /// Answers it; an order that was carried out before, as it was answered then.
     pub(super) async fn answer(&self, route: &Route, body: Body) -> Result<Response, Problem> {
+        let Some(key) = self.exchange.parts.headers.get(IDEMPOTENCY_KEY).filter(|_| route.once) else {
+            return self.carry_out(route, body).await;
+        };
+        let body = orders::bytes(body, LONGEST).await?;
+        let who = self.visitor.grant().map_or(self.visitor.way(), |grant| grant.key_id.as_str());
+        let what = format!("{} {}", route.method, self.exchange.parts.uri);
+        match self.admin.inner.repeats.ask(key, who, &what, &body)? {
+            Whether::Done(answer) => Ok(answer),
+            Whether::Do(turn) => Ok(turn.end(self.carry_out(route, Body::from(body)).await?).await),
+        }
+    }
+
+    async fn carry_out(&self, route: &Route, body: Body) -> Result<Response, Problem> {
         let Inner { web, is_local, rules, harvests, controls, begun, .. } = &*self.admin.inner;
         let (visitor, headers) = (&self.visitor, &self.exchange.parts.headers);
         Ok(match route.place {
@@ -70,6 +84,10 @@ impl AdminCall<'_> {
                 self.note(route, &Value::Null, &progress);
                 response
             }
+            RouteName::RecordedFile => recordings::file(harvests, visitor, self.exchange, [self.name(0), self.name(1)]).await?,
+            RouteName::RecordingArchive => recordings::archive(harvests, visitor, self.name(0)).await?,
+            // It changes nothing.
+            RouteName::Examine => changes::examine(&**controls, visitor, headers, body).await?,
             RouteName::Noted => {
                 let limit = self.query.number("limit", 100, 1000)?;
                 ok(&AuditLines { lines: controls.noted(limit) })

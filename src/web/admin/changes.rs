@@ -7,8 +7,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
 use super::controls::{
-    Condition, ControlRefused, Controls, KeyOrder, KeyReport, NamespaceChange, NamespaceReport, NewKeyReport, RotateOrder,
-    SettingsOrder,
+    Condition, ControlRefused, Controls, DoctorOrder, KeyOrder, KeyReport, NamespaceChange, NamespaceReport, NewKeyReport,
+    RotateOrder, SettingsOrder,
 };
 use super::orders::{self, LONGEST, QueryWords};
 use super::route_name::RouteName;
@@ -16,6 +16,7 @@ use super::schema::{Described as _, Schemas, described};
 use super::visitor::Visitor;
 use super::{Admin, json_response, objects, ok};
 use crate::auth::grant::Action;
+use crate::model::id::{Key, ObjectId};
 use crate::origin::NamespaceUsage;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
@@ -53,14 +54,15 @@ pub(super) fn namespaces_schema(all: &mut Schemas) -> Value {
 
 /// One, with what it holds.
 pub(super) fn namespace_schema(all: &mut Schemas) -> Value {
-    all.named("Namespace", |_| {
+    all.named("Namespace", |all| {
+        let rules = rules_schema(all);
         json!({
             "type": "object",
             "required": ["name", "source", "is_changeable", "rules", "said", "etag", "usage"],
             "properties": {
                 "name": { "type": "string" }, "source": { "type": "string" }, "place": { "type": ["string", "null"] },
                 "is_changeable": { "type": "boolean" }, "shadows": { "type": "boolean" },
-                "rules": { "type": "object", "additionalProperties": true },
+                "rules": rules,
                 "said": { "type": "array", "items": { "type": "string" } },
                 "pending_restart": { "type": "array", "items": { "type": "string" } },
                 "etag": { "type": "string" }, "usage": { "type": "object", "additionalProperties": { "type": "integer" } },
@@ -215,6 +217,19 @@ pub(super) async fn change_key(
             Changed { response: ok(&key), before: Value::Null, after: json!(key) }
         }
     })
+}
+
+/// Walks a stream.
+pub(super) async fn examine(
+    controls: &dyn Controls,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let DoctorOrder { namespace, key } = orders::read(headers, body, LONGEST).await?;
+    let (namespace, _) = objects::stand_in(visitor, Action::Read, &namespace)?;
+    let key = Key::parse(&key).map_err(|error| Problem::bad_request(error.to_string()))?;
+    Ok(ok(&controls.examine(ObjectId { namespace, key }).await?))
 }
 
 /// Tries a settings file, reads the settings again, or ends the server.

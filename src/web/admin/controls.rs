@@ -6,6 +6,7 @@ use std::pin::Pin;
 use serde_json::{Map, Value};
 
 use super::schema::described;
+use crate::model::id::ObjectId;
 use crate::web::problem::code::Code;
 
 /// What takes a while.
@@ -127,6 +128,32 @@ described! { answer
         pub changes: Vec<ChangeReport>,
     }
 
+    /// What was found about a stream.
+    pub struct DoctorReport {
+        /// Whether no step failed.
+        pub healthy: bool,
+        /// Steps with something that had better be changed.
+        pub warnings: u64,
+        /// Steps that failed.
+        pub failures: u64,
+        /// Each step, in order.
+        pub steps: Vec<DoctorStep>,
+    }
+
+    /// One step.
+    pub struct DoctorStep {
+        /// Which it is.
+        pub step: String,
+        /// The playlists or segments that it is about.
+        pub about: Vec<String>,
+        /// ok, warning or failure.
+        pub verdict: String,
+        /// What was found.
+        pub finding: String,
+        /// What to do about it.
+        pub advice: Option<String>,
+    }
+
     /// A setting that differs.
     pub struct ChangeReport {
         /// Its name.
@@ -161,6 +188,14 @@ described! { order
     pub struct RotateOrder {
         /// How long the old one is good beside the new one: a duration like `1h`, or `0s`.
         pub overlap: String,
+    }
+
+    /// Which stream is to be walked.
+    pub struct DoctorOrder {
+        /// The namespace.
+        pub namespace: String,
+        /// The key of its multivariant playlist, MPD or lone media playlist.
+        pub key: String,
     }
 
     /// A settings file that may be tried.
@@ -212,6 +247,9 @@ pub trait Controls: Debug + Send + Sync {
 
     /// Reads the settings again.
     fn reload(&self) -> Errand<'_, ReloadReport>;
+
+    /// Walks a stream of this server.
+    fn examine(&self, object: ObjectId) -> Errand<'_, DoctorReport>;
 
     /// Begins to end the server, as SIGTERM does.
     fn drain(&self);

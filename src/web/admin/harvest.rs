@@ -3,11 +3,11 @@
 
 use std::fmt::Debug;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::schema::Schemas;
@@ -47,13 +47,17 @@ pub struct Order {
     pub base: Option<String>,
 }
 
+/// One of the states there are, by its name. The alias keeps serde from borrowing it.
+pub type StateName = &'static str;
+
 /// How a harvest stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// What it is asked for by.
     pub id: String,
     /// `waiting`, `running`, `done`, `failed` or `cancelled`.
-    pub state: &'static str,
+    #[serde(deserialize_with = "known_state")]
+    pub state: StateName,
     /// What was ordered.
     pub namespace: String,
     /// What was ordered.
@@ -90,6 +94,36 @@ pub struct Progress {
     pub ended: Option<String>,
 }
 
+/// The states there are.
+const STATES: [&str; 5] = ["waiting", "running", "done", "failed", "cancelled"];
+
+fn known_state<'de, D: Deserializer<'de>>(given: D) -> Result<&'static str, D::Error> {
+    let state = String::deserialize(given)?;
+    STATES.into_iter().find(|known| *known == state).ok_or_else(|| serde::de::Error::custom("no such state"))
+}
+
+/// A file of a recording.
+#[derive(Clone, Debug)]
+pub struct RecordedFile {
+    /// Its media type, by its name.
+    pub content_type: &'static str,
+    /// All of it.
+    pub body: Bytes,
+}
+
+/// Why a recording's files are not given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// No recording of this id is remembered.
+    Unknown,
+    /// There is no such file.
+    Absent,
+    /// It went into a bucket.
+    Elsewhere,
+    /// Its folder can't be read; why.
+    Unreadable(String),
+}
+
 /// Why an order is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRefused {
@@ -119,6 +153,18 @@ pub trait Harvests: Debug + Send + Sync {
 
     /// Ends one; what it has copied stays. Without effect when it is over. `None` when it is not remembered.
     fn cancel(&self, id: &str) -> Option<Progress>;
+
+    /// The names of a recording's files, where they lie in the server's own folder. Reads the folder, which may take its time.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    fn files(&self, id: &str) -> Result<Vec<String>, NotKept>;
+
+    /// One of them. Reads it, which may take its time.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    fn file(&self, id: &str, name: &str) -> Result<RecordedFile, NotKept>;
 }
 
 /// Takes an order.
@@ -198,7 +244,7 @@ pub(super) fn progress_schema(all: &mut Schemas) -> Value {
             "required": ["id", "state", "namespace", "playlist", "out", "total", "files", "kept", "bytes", "missing", "ordered"],
             "properties": {
                 "id": { "type": "string" },
-                "state": { "enum": ["waiting", "running", "done", "failed", "cancelled"] },
+                "state": { "enum": STATES },
             },
             "additionalProperties": true,
         })
@@ -211,7 +257,7 @@ pub(super) fn list_schema(all: &mut Schemas) -> Value {
     json!({ "type": "object", "required": ["harvests"], "properties": { "harvests": { "type": "array", "items": item } } })
 }
 
-fn unknown() -> Problem {
-    let detail = "no harvest of this id is remembered: GET /v1/harvest has those that are, and a restart forgets them all";
+pub(super) fn unknown() -> Problem {
+    let detail = "no harvest of this id is remembered: GET /v1/harvest has the last ones";
     Problem::new(Code::NotFound, detail)
 }

@@ -16,10 +16,12 @@ mod figures;
 pub mod harvest;
 mod matching;
 mod objects;
+mod once;
 mod openapi;
 mod orders;
 mod overview;
 mod pages;
+mod recordings;
 mod route;
 mod route_name;
 mod routes;
@@ -50,6 +52,7 @@ use self::events::EventRing;
 use self::figures::Figures;
 use self::harvest::Harvests;
 use self::matching::{FoundRoute, NotFound};
+use self::once::Repeats;
 use self::orders::QueryWords;
 use self::route_name::RouteName;
 use self::session::Sessions;
@@ -122,6 +125,7 @@ pub async fn serve(
         figures,
         stop: stop.clone(),
         begun: clock.wall(),
+        repeats: Repeats::new(clock.clone()),
         sessions: Sessions::new(clock, address.port()),
         admission: Arc::default(),
         berths: Arc::default(),
@@ -150,6 +154,7 @@ struct Inner {
     /// Ends those who listen.
     stop: CancellationToken,
     sessions: Sessions,
+    repeats: Arc<Repeats>,
     /// When it began to listen.
     begun: WallTime,
     admission: Arc<Admission>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
@@ -184,11 +184,7 @@ pub(super) async fn preview(
     names: [&str; 2],
 ) -> Result<Response, Problem> {
     let [namespace, key] = names;
-    let destination = exchange.parts.headers.get("sec-fetch-dest").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if RUNS.contains(&destination) {
-        let detail = "what encoders stored is shown as no page and run as no script here: download it, or play it in the console";
-        return Err(Problem::new(Code::ForeignOrigin, detail));
-    }
+    check_destination(&exchange.parts.headers)?;
     let (namespace, grant) = stand_in(visitor, Action::Read, namespace)?;
     let uri: Uri = format!("/cache/{namespace}/{}", percent::encode_path(key))
         .parse()
@@ -199,7 +195,22 @@ pub(super) async fn preview(
     let handle = admin.inner.web.inner.origin.namespace(&namespace);
     let grant = Arc::new(grant);
     let mut response = get::get(exchange, &handle, &grant, &target).await?;
-    let headers = response.headers_mut();
+    make_passive(response.headers_mut());
+    Ok(response)
+}
+
+/// Refuses what a browser would show as a page, or run.
+pub(super) fn check_destination(headers: &HeaderMap) -> Result<(), Problem> {
+    let destination = headers.get("sec-fetch-dest").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if RUNS.contains(&destination) {
+        let detail = "what encoders stored is shown as no page and run as no script here: download it, or play it in the console";
+        return Err(Problem::new(Code::ForeignOrigin, detail));
+    }
+    Ok(())
+}
+
+/// Sees to it that no browser makes more of an answer than bytes, pictures or sound.
+pub(super) fn make_passive(headers: &mut HeaderMap) {
     let is_passive = headers.get(CONTENT_TYPE).is_some_and(|kind| Rendering::of(kind) != Rendering::Active);
     if !is_passive {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -209,7 +220,6 @@ pub(super) async fn preview(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
 }
 
 /// What the origin refuses is what this visitor does not see.

@@ -69,7 +69,13 @@ fn operation(route: &Route, all: &mut Schemas) -> Value {
     let in_query = route.query.iter().map(|QueryWord { name, about, kind, required }| {
         json!({ "name": name, "in": "query", "required": required, "description": about, "schema": { "type": kind } })
     });
-    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    let in_header = route.once.then(|| {
+        json!({
+            "name": "Idempotency-Key", "in": "header", "required": false, "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "description": "Sent again with the same key within ten minutes, the order is not carried out again, and answered as it was.",
+        })
+    });
+    let parameters: Vec<Value> = in_path.chain(in_query).chain(in_header).collect();
     let problem = |says: &str| {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
         json!({ "description": says, "content": { "application/problem+json": { "schema": schema } } })

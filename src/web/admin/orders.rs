@@ -2,7 +2,7 @@
 //!
 //! An order has to say that it is JSON: browsers ask before they send that to another site, and nobody answers them here.
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
@@ -48,10 +48,14 @@ pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, l
     if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
     }
-    let Ok(body) = to_bytes(body, longest).await else {
-        return Err(Problem::new(Code::TooLarge, format!("an order has {} KiB at most", longest >> 10)));
-    };
+    let body = bytes(body, longest).await?;
     serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+}
+
+/// The whole of an order.
+pub(super) async fn bytes(body: Body, longest: usize) -> Result<Bytes, Problem> {
+    let body = to_bytes(body, longest).await;
+    body.map_err(|_| Problem::new(Code::TooLarge, format!("an order has {} KiB at most", longest >> 10)))
 }
 
 /// The words of a query, decoded.

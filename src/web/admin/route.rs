@@ -34,6 +34,8 @@ pub(super) struct Route {
     pub(super) about: &'static str,
     pub(super) query: &'static [QueryWord],
     pub(super) order: Option<Describe>,
+    /// Whether an `Idempotency-Key` is obeyed.
+    pub(super) once: bool,
     pub(super) answers: Answers,
 }
 
@@ -45,7 +47,7 @@ pub(super) const fn route(
     about: &'static str,
     answers: Answers,
 ) -> Route {
-    Route { place, method, path, who, about, query: &[], order: None, answers }
+    Route { place, method, path, who, about, query: &[], order: None, once: false, answers }
 }
 
 impl Route {
@@ -55,6 +57,11 @@ impl Route {
 
     pub(super) const fn takes(self, order: Describe) -> Self {
         Self { order: Some(order), ..self }
+    }
+
+    /// It makes something anew each time: who is not sure whether he was heard may send the same again ([`super::once`]).
+    pub(super) const fn once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     /// Whether it is worth a line in the access log: scrapes and probes are many, and nobody looks for them.

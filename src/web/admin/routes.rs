@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::controls::{KeyOrder, KeyReport, NewKeyReport, ReloadReport, RotateOrder, SettingsOrder};
+use super::controls::{DoctorOrder, DoctorReport, KeyOrder, KeyReport, NewKeyReport, ReloadReport, RotateOrder, SettingsOrder};
 use super::orders::QueryWord;
 use super::route::{Answers, Route, route};
 use super::route_name::RouteName;
@@ -89,7 +89,8 @@ pub(super) const ROUTES: &[Route] = &[
         "Orders a recording.",
         Answers::Json(202, harvest::progress_schema),
     )
-    .takes(harvest::order_schema),
+    .takes(harvest::order_schema)
+    .once(),
     route(
         RouteName::Harvest,
         "GET",
@@ -106,6 +107,31 @@ pub(super) const ROUTES: &[Route] = &[
         "Ends a recording; what it has copied stays.",
         Answers::Json(200, harvest::progress_schema),
     ),
+    route(
+        RouteName::RecordedFile,
+        "GET",
+        "/v1/harvest/{id}/files/{+name}",
+        SEES,
+        "A file of a recording in the server's own folder, for a player on a page of this listener.",
+        Answers::Bytes,
+    ),
+    route(
+        RouteName::RecordingArchive,
+        "GET",
+        "/v1/harvest/{id}/archive",
+        SEES,
+        "All files of a recording in the server's own folder, as a tar archive.",
+        Answers::Bytes,
+    ),
+    route(
+        RouteName::Examine,
+        "POST",
+        "/v1/doctor",
+        REMOVES,
+        "Walks a stream of this server as a player does, step by step, and says what is wrong.",
+        Answers::Json(200, DoctorReport::schema),
+    )
+    .takes(DoctorOrder::schema),
     route(
         RouteName::Noted,
         "GET",
@@ -200,7 +226,8 @@ pub(super) const ROUTES: &[Route] = &[
         "Makes viewers' tokens; nothing is kept of them.",
         Answers::Json(201, serde_json::Map::<String, Value>::schema),
     )
-    .takes(viewers::token_order_schema),
+    .takes(viewers::token_order_schema)
+    .once(),
     route(
         RouteName::RevokeViewers,
         "POST",
@@ -270,7 +297,8 @@ pub(super) const ROUTES: &[Route] = &[
         "Makes a key; it is shown this once.",
         Answers::Json(201, NewKeyReport::schema),
     )
-    .takes(KeyOrder::schema),
+    .takes(KeyOrder::schema)
+    .once(),
     route(RouteName::Key, "GET", "/v1/keys/{id}", ADMINISTERS, "One of them.", Answers::Json(200, KeyReport::schema)),
     route(
         RouteName::RevokeKey,
@@ -288,7 +316,8 @@ pub(super) const ROUTES: &[Route] = &[
         "Makes another like it; the old one ends a while later.",
         Answers::Json(201, NewKeyReport::schema),
     )
-    .takes(RotateOrder::schema),
+    .takes(RotateOrder::schema)
+    .once(),
     route(
         RouteName::Events,
         "GET",

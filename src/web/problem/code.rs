@@ -144,6 +144,8 @@ codes! {
         "The range begins behind the object's end: the client takes it for a longer one, or its copy of the playlist is not this one's."
     UnknownHost "unknown-host" 421 Retry::Never, "The admin listener is not known by this name":
         "Call it by localhost or its address, send an admin key, or name the host in admin_hosts of the settings."
+    OrderDiffers "order-differs" 422 Retry::Never, "Another order was sent under this key":
+        "An Idempotency-Key names one order: take a new one for each, and the same only to send the same again."
     ConditionRequired "condition-required" 428 Retry::Never, "Say which version is changed":
         "Read it, change it, and send it with the ETag that it was read with as If-Match: so nobody's change is lost."
     TooManySignIns "too-many-sign-ins" 429 Retry::Never, "Too many failed sign-ins":
