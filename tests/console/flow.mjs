@@ -1,13 +1,13 @@
-// Walks through the console as its user does, from a printed link to a playing stream, and takes pictures of every screen.
+// Walks through the console as its user does, from a printed link to a playing stream, a fault, a refusal and a recording.
 //
-//   node flow.mjs MODULES < {"link": "http://127.0.0.1:8081/#ticket=...", "pictures": "FOLDER"}
+//   node flow.mjs MODULES < {"link": "http://127.0.0.1:8081/#ticket=..."}
 //
 // Says what it has come to as lines of JSON: {"event": "keys", "encoder": "...", "namespace": "..."} when the keys are made, so that
-// whoever started this can start an encoder; {"event": "playing", ...} when the picture moves; {"event": "over", ...} at the end, with
-// what the browser complained of, and requests that went elsewhere. Between, a line on standard input lets it go on.
+// whoever started this can start an encoder; {"event": "playing", ...} when the picture moves; "finding", once the encoder was held; "clip",
+// when a recording plays; "refused"; {"event": "over", ...} at the end, with what the browser complained of, and requests that went
+// elsewhere. Between, a line on standard input lets it go on.
 
 import { createRequire } from "node:module";
-import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
@@ -16,8 +16,7 @@ const { chromium } = createRequire(join(modules, "package.json"))("playwright-co
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const told = async () => (await lines.next()).value;
 const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
-const { link, pictures } = JSON.parse(await told());
-if (pictures) mkdirSync(pictures, { recursive: true });
+const { link } = JSON.parse(await told());
 
 const browser = await chromium.launch({
   executablePath: process.env.SPRINGHEAD_TEST_CHROMIUM || "/usr/bin/chromium",
@@ -33,12 +32,6 @@ page.on("request", (request) => {
   const url = request.url();
   if (!url.startsWith(origin) && !url.startsWith("blob:") && !url.startsWith("data:")) elsewhere.push(url);
 });
-
-const SCREENS = ["overview", "streams", "events", "ingest", "recordings", "objects", "namespaces", "keys", "settings", "start"];
-
-async function shoot(name) {
-  if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`) });
-}
 
 async function go(path) {
   await page.goto(`${origin}/#/${path}`);
@@ -60,7 +53,6 @@ try {
   const player = await page.locator("pre[data-key=readonly]").textContent();
   const texts = await page.locator(".step pre").allTextContents();
   say({ event: "keys", encoder, player, ffmpeg: texts.find((text) => text.startsWith("ffmpeg")) });
-  await shoot("start");
   // The encoder is started now; the step turns green without a reload.
   await page.locator(".step.done", { hasText: "The stream is live" }).waitFor({ timeout: 60_000 });
   await page.locator(".step.done", { hasText: "Point the encoder here" }).waitFor();
@@ -72,6 +64,34 @@ try {
   const tiles = await page.locator(".tile-segment.on-time").count();
   say({ event: "playing", frames: (await frames()) - before, tiles, stream: page.url() });
   const stream = new URL(page.url()).hash.slice(2);
+  await told();
+
+  // The encoder is held: the screen says what is wrong, and what to do, without a reload.
+  const finding = page.locator("p.advice").first();
+  await page.locator(".verdict-line .state.stale, .verdict-line .state.late").waitFor({ timeout: 60_000 });
+  await finding.waitFor();
+  say({ event: "finding", advice: await finding.textContent() });
+  await told();
+
+  // It goes on; the last minute becomes a clip, which plays here.
+  await page.locator(".verdict-line .state.live").waitFor({ timeout: 60_000 });
+  await page.locator("[data-doctor]").click();
+  await page.locator(".steps li").first().waitFor({ timeout: 60_000 });
+  const steps = await page.locator(".steps li").count();
+  await go("recordings");
+  await page.getByRole("button", { name: "Record" }).click();
+  await page.locator("dialog input[placeholder=clip]").fill("clip");
+  await page.locator("dialog input[placeholder='10m']").fill("1m");
+  await page.locator("dialog button[type=submit]").click();
+  const recording = page.locator("tr", { hasText: "clip" });
+  await recording.locator(".state.done").waitFor({ timeout: 60_000 });
+  await recording.getByRole("button", { name: "Play" }).click();
+  await page.waitForFunction(() => (document.querySelector("dialog video")?.currentTime ?? 0) > 1, null, { timeout: 60_000 });
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.keyboard.press("Escape").then(() => recording.getByRole("link", { name: "Download" }).click()),
+  ]);
+  say({ event: "clip", steps, archive: await download.path() });
   await told();
 
   // The encoder's key is revoked: what it sends is refused, and the cure stands there.
@@ -90,29 +110,6 @@ try {
   await page.locator(".verdict-line .state.stale, .verdict-line .state.late").waitFor({ timeout: 30_000 });
 
   // All that is there is removed, counted first.
-  if (pictures) {
-    for (const theme of ["dark", "light"]) {
-      await page.evaluate((name) => localStorage.setItem("theme", name), theme);
-      for (const [size, width, height] of [["wide", 1280, 800], ["phone", 390, 844]]) {
-        await page.setViewportSize({ width, height });
-        for (const path of [...SCREENS, stream]) {
-          await go(path);
-          await page.reload();
-          await page.locator("main h1").waitFor();
-          await page.waitForTimeout(path === stream ? 2500 : 1200);
-          await shoot(`${path === stream ? "stream" : path}-${theme}-${size}`);
-        }
-      }
-    }
-    await page.setViewportSize({ width: 1280, height: 800 });
-    await page.evaluate(() => localStorage.setItem("language", "ja"));
-    await go("overview");
-    await page.reload();
-    await page.waitForTimeout(1200);
-    await shoot("overview-ja");
-    await page.evaluate(() => localStorage.setItem("language", "en"));
-    await page.reload();
-  }
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
   await go("objects/show");
   await page.locator("tr[data-row]").first().waitFor();
@@ -124,7 +121,6 @@ try {
   await page.getByRole("heading", { name: "Sign in to see this" }).waitFor();
   say({ event: "over", complaints, elsewhere, wide });
 } catch (error) {
-  await page.screenshot({ path: join(pictures ?? "/tmp", "failed.png") }).catch(() => {});
   say({ event: "failed", error: String(error), text: await page.locator("body").innerText().catch(() => ""), complaints });
   process.exitCode = 1;
 } finally {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Origin, Process, eventually};
-use crate::programs::{assert_is_here, kept, limited};
+use crate::programs::{assert_is_here, kept, limited, program};
 use crate::wire::{Answer, Request, Wire};
 
 /// What a link's ticket is.
@@ -19,6 +19,11 @@ fn ticket(origin: &Origin) -> String {
     let link = text.lines().next().unwrap();
     assert!(link.starts_with(&format!("http://{}/#ticket=", origin.admin)), "{link}");
     link.split('=').nth(1).unwrap().to_owned()
+}
+
+/// And the whole link.
+fn link(origin: &Origin) -> String {
+    format!("http://{}/#ticket={}", origin.admin, ticket(origin))
 }
 
 fn sign_in(origin: &Origin, credentials: &Value) -> Answer {
@@ -238,8 +243,7 @@ impl Walk {
             limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, lines) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
         let mut walk = Self { node: Process(node), input, lines };
-        let link = format!("http://{}/#ticket={}", origin.admin, ticket(origin));
-        walk.tell(&json!({ "link": link, "pictures": std::env::var("SPRINGHEAD_TEST_PICTURES").ok() }).to_string());
+        walk.tell(&json!({ "link": link(origin) }).to_string());
         walk
     }
 
@@ -259,7 +263,10 @@ impl Walk {
 
 #[test]
 fn from_an_empty_data_directory_to_a_playing_stream_in_a_browser() {
-    let origin = Origin::start();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, format!("[harvest]\nfolder = \"{}\"\n", folder.path().join("recordings").display())).unwrap();
+    let origin = Origin::start_with(&["--config", settings.to_str().unwrap()]);
     let mut walk = Walk::begin(&origin);
     let address = walk.said("signed-in")["address"].as_str().unwrap().to_owned();
     assert!(!address.contains("ticket"), "{address}");
@@ -272,11 +279,26 @@ fn from_an_empty_data_directory_to_a_playing_stream_in_a_browser() {
     assert_is_here("ffmpeg");
     let mut encoder_process = Command::new("bash");
     encoder_process.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _encoder_process = Process(encoder_process.spawn().unwrap());
+    let encoder_process = Process(encoder_process.spawn().unwrap());
+    let signal = |name: &str| {
+        let pid = encoder_process.0.id().to_string();
+        assert!(program("kill").args(["-s", name, &pid]).status().unwrap().success());
+    };
     let playing = walk.said("playing");
     assert!(playing["frames"].as_u64().unwrap() > 10 && playing["tiles"].as_u64().unwrap() > 0, "{playing}");
     let read = Request::new("GET", "/cache/show/playlist.m3u8").bearer(player).send(origin.address);
     assert_eq!(read.status, 200);
+    signal("STOP");
+    walk.tell("it is held");
+    let finding = walk.said("finding");
+    assert!(finding["advice"].as_str().unwrap().contains("encoder"), "{finding}");
+    signal("CONT");
+    walk.tell("it goes on");
+    let clip = walk.said("clip");
+    assert!(clip["steps"].as_u64().unwrap() > 5, "doctor has walked it: {clip}");
+    let listed = program("tar").arg("-tf").arg(clip["archive"].as_str().unwrap()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("playlist.m3u8") && listed.matches(".ts").count() > 1, "{listed}");
     walk.tell("go on");
     let refused = walk.said("refused");
     assert!(refused["advice"].as_str().unwrap().contains("keys inspect"), "{refused}");
@@ -290,7 +312,54 @@ fn from_an_empty_data_directory_to_a_playing_stream_in_a_browser() {
     assert!(walk.node.0.wait().unwrap().success());
     let audit = body(&Request::new("GET", "/v1/audit").bearer(&origin.administrator).send(origin.admin));
     let actions: Vec<&str> = audit["lines"].as_array().unwrap().iter().map(|line| line["action"].as_str().unwrap()).collect();
-    let expected = ["POST /v1/purge", "DELETE /v1/keys/{id}", "POST /v1/keys", "POST /v1/keys", "PUT /v1/namespaces/{name}"];
+    let expected = [
+        "POST /v1/purge",
+        "DELETE /v1/keys/{id}",
+        "POST /v1/harvest",
+        "POST /v1/keys",
+        "POST /v1/keys",
+        "PUT /v1/namespaces/{name}",
+    ];
     assert_eq!(actions, expected);
     assert!(!audit.to_string().contains(encoder) && !audit.to_string().contains(player), "no key is written down");
+}
+
+/// Pictures of every screen in both themes, wide and on a phone, are kept beside the build.
+#[test]
+fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
+    let origin = Origin::start();
+    let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
+    assert_is_here("chromium");
+    for number in 0..6 {
+        origin.store(&format!("show/{number}.ts"), vec![0x47; 1880]);
+    }
+    let list: String = (0..7).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    origin.store("show/a.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}"));
+    origin.store("other.ts", "x");
+    let refused = Request::new("PUT", origin.path("show/x.ts")).bearer(&origin.player).body("x").send(origin.address);
+    assert_eq!(refused.status, 403);
+    let screens = [
+        "overview",
+        "streams",
+        "stream/live-origin/show%2Fa.m3u8",
+        "events",
+        "ingest",
+        "recordings",
+        "objects",
+        "namespaces",
+        "keys",
+        "settings",
+        "start",
+    ];
+    let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/target/console-pictures");
+    let given = json!({ "link": link(&origin), "screens": screens, "pictures": pictures });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/access.mjs");
+    let mut node = limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{said:#}");
+    assert_eq!(said, json!({ "violations": [], "wide": [], "keyboard": [] }), "{said:#}");
+    let taken = std::fs::read_dir(pictures).unwrap().count();
+    assert!(taken > 4 * screens.len(), "{taken}");
 }

@@ -54,6 +54,21 @@ function route() {
   return { path: path || "overview", rest: rest.map(decoded) };
 }
 
+/** What is wider than it shows is scrolled by keyboard, too: it takes the focus then, and only then. */
+function reach() {
+  for (const region of document.querySelectorAll(".scroll")) {
+    if (region.scrollWidth > region.clientWidth) region.setAttribute("tabindex", "0");
+    else region.removeAttribute("tabindex");
+  }
+}
+let reaching = 0;
+const reachSoon = () => {
+  cancelAnimationFrame(reaching);
+  reaching = requestAnimationFrame(reach);
+};
+new MutationObserver(reachSoon).observe(document.body, { childList: true, subtree: true });
+addEventListener("resize", reachSoon);
+
 function SignIn({ who, onDone }) {
   const [key, type] = useState("");
   const [error, fail] = useState(null);
@@ -164,6 +179,7 @@ function App() {
         }
       } else if (event.key === "j") rows[Math.min(rows.length - 1, row + 1)]?.focus();
       else if (event.key === "k") rows[Math.max(0, row - 1)]?.focus();
+      else if (event.key === "p") document.querySelector("main [data-pause]")?.click();
       else if (event.key === "?") ask_help(true);
     };
     addEventListener("keydown", pressed);

@@ -30,7 +30,7 @@ export function Events() {
     <${Head} title=${t("nav.events")}>
       <input type="search" placeholder=${t("filter")} aria-label=${t("filter")} value=${text} onInput=${(event) => filter(event.target.value)} />
       <label class="check"><input type="checkbox" checked=${only} onChange=${(event) => narrow(event.target.checked)} /> ${t("events.trouble")}</label>
-      <button type="button" aria-pressed=${paused} onClick=${() => (paused ? resume() : pause(true))}>${paused ? t("events.resume", { n: waiting.length }) : t("pause")}</button>
+      <button type="button" data-pause aria-pressed=${paused} onClick=${() => (paused ? resume() : pause(true))}>${paused ? t("events.resume", { n: waiting.length }) : t("pause")}</button>
       <${Download} name="events.json" label=${t("export")} text=${JSON.stringify(found, null, 2)} />
     </${Head}>
     <${Failure} error=${error} />

@@ -57,7 +57,7 @@ export function Overview() {
       ${all === 0 && html` <a href="#/start">${t("overview.begin")}</a>`}</p>
     ${data.degraded.map((text) => html`<p class="failure">${text}</p>`)}
     ${data.troubles.length > 0 && html`<section class="panel"><h2>${t("overview.troubles")} <span class="muted">${data.trouble_count}</span></h2>
-      <table class="rows"><thead><tr><th scope="col">${t("stream")}</th><th scope="col">${t("trouble")}</th><th scope="col">${t("advice")}</th></tr></thead><tbody>
+      <table class="rows stack"><thead><tr><th scope="col">${t("stream")}</th><th scope="col">${t("trouble")}</th><th scope="col">${t("advice")}</th></tr></thead><tbody>
       ${data.troubles.map((trouble) => html`<tr data-row key=${`${trouble.namespace}/${trouble.playlist}/${trouble.trouble}`}>
         <td><a href=${streamLink(trouble.namespace, trouble.stream)}><${Name} of=${trouble.playlist} most=${60} /></a><div class="muted">${trouble.namespace}</div></td>
         <td><span class=${`state ${trouble.trouble === "stale" ? "stale" : "late"}`}><span aria-hidden="true">${trouble.trouble === "stale" ? "■" : "▲"}</span> ${t(`event.${trouble.trouble}`)}</span></td>

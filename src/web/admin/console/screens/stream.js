@@ -1,9 +1,9 @@
 // One stream: a verdict, the picture, a strip of tiles for each rendition, the playlist as it is.
 
-import Hls from "../vendor/hls.min.mjs";
-import { at, clock, get, here, preview, text } from "../api.js";
+import { ask, at, get, here, preview, text } from "../api.js";
 import { Chart } from "../chart.js";
-import { Empty, Failure, Head, Name, Paste, State, bits, bytes, count, html, safe, seconds, t, time, useEffect, useLive, usePoll, useRef, useState } from "../ui.js";
+import { Player } from "../player.js";
+import { Empty, Failure, Head, Name, Paste, State, bits, bytes, count, html, safe, seconds, t, time, useEffect, useLive, usePoll, useState } from "../ui.js";
 
 /** Where a player finds what a playlist names: below the preview, whatever the playlist makes of it. */
 function mapped(url, namespace) {
@@ -15,65 +15,29 @@ function mapped(url, namespace) {
   return `/v1/preview/${encodeURIComponent(namespace)}${target.pathname}`;
 }
 
-function Player({ namespace, stream }) {
-  const video = useRef(null);
-  const [figures, set] = useState({});
+/** What a walk through the stream has found, at the push of a button. */
+function Doctor({ namespace, stream }) {
+  const [found, set] = useState(null);
   const [error, fail] = useState(null);
-  useEffect(() => {
-    if (!Hls.isSupported()) {
-      fail(t("player.unsupported"));
-      return undefined;
+  const [walking, walk] = useState(false);
+  const go = async () => {
+    walk(true);
+    fail(null);
+    try {
+      set(await ask("POST", "/v1/doctor", { namespace, key: stream }));
+    } catch (problem) {
+      fail(problem);
     }
-    const hls = new Hls({
-      workerPath: new URL("../vendor/hls.worker.js", import.meta.url).href,
-      liveDurationInfinity: true,
-      maxBufferLength: 20,
-      xhrSetup: (xhr, url) => {
-        const address = mapped(url, namespace);
-        if (!address) throw new Error(t("player.elsewhere"));
-        xhr.open("GET", address, true);
-      },
-    });
-    hls.on(Hls.Events.ERROR, (_, data) => {
-      if (!data.fatal) return;
-      fail(`${data.details}${data.response?.code ? ` (${data.response.code})` : ""}`);
-      // A live stream comes back: so does the player.
-      setTimeout(() => {
-        if (data.type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
-        else hls.startLoad();
-      }, 2000);
-    });
-    hls.loadSource(preview(namespace, stream));
-    hls.attachMedia(video.current);
-    const timer = setInterval(() => {
-      const player = video.current;
-      if (!player) return;
-      const buffered = player.buffered.length ? player.buffered.end(player.buffered.length - 1) - player.currentTime : 0;
-      const playing = hls.playingDate;
-      const level = hls.levels[hls.currentLevel];
-      if (player.readyState > 2) fail(null);
-      set({
-        latency: playing ? (clock.now() - playing) / 1000 : hls.latency || null,
-        buffered,
-        level: level ? [level.height && `${level.height}p`, level.bitrate && bits(level.bitrate)].filter(Boolean).join(" ") || "–" : "–",
-        dropped: player.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0,
-      });
-    }, 1000);
-    return () => {
-      clearInterval(timer);
-      hls.destroy();
-    };
-  }, [namespace, stream]);
-  return html`<div class="player">
-    <video ref=${video} muted autoplay playsinline controls aria-label=${t("player")}></video>
-    <dl class="figures">
-      <div><dt>${t("player.latency")}</dt><dd>${figures.latency === null || figures.latency === undefined ? "–" : `${figures.latency.toFixed(1)} s`}</dd></div>
-      <div><dt>${t("player.buffer")}</dt><dd>${(figures.buffered ?? 0).toFixed(1)} s</dd></div>
-      <div><dt>${t("player.level")}</dt><dd>${figures.level ?? "–"}</dd></div>
-      <div><dt>${t("player.dropped")}</dt><dd>${count(figures.dropped ?? 0)}</dd></div>
-    </dl>
-    ${error && html`<p class="failure">${error}</p>`}
-  </div>`;
+    walk(false);
+  };
+  const verdicts = { ok: "good", warning: "late", failure: "failed" };
+  return html`<section class="panel"><h2>${t("doctor")}</h2>
+    <p class="muted">${t("doctor.about")}</p>
+    <p><button type="button" onClick=${go} disabled=${walking} data-doctor>${walking ? t("doctor.walking") : t("doctor.go")}</button></p>
+    <${Failure} error=${error} />
+    <div role="status">${found && html`<p><strong>${found.failures ? t("doctor.bad", { n: found.failures }) : t("doctor.good")}</strong> ${t("doctor.counted", { n: found.steps.length, warnings: found.warnings })}</p>`}</div>
+    ${found && html`<ul class="steps">${found.steps.map((one) => html`<li class=${one.verdict}><span class=${`state ${verdicts[one.verdict]}`}>${t(`verdict.${one.verdict}`)}</span> <strong>${one.step}</strong> <span class="muted mono">${safe(one.about.join(", "), 80)}</span> <span class="wrap">${safe(one.finding, 400)}</span>${one.advice && html`<div class="advice">${safe(one.advice, 500)}</div>`}</li>`)}</ul>`}
+  </section>`;
 }
 
 /** A tile for each segment on one axis: as wide as it plays, as high as its bitrate. */
@@ -82,11 +46,22 @@ function Strip({ rendition, onPick, picked }) {
   const rate = (one) => (one.bytes && one.duration_s ? (one.bytes * 8) / one.duration_s : 0);
   const most = Math.max(rendition.announced_bandwidth ?? 0, ...segments.map(rate), 1);
   const troubles = segments.filter((one) => one.state !== "on-time").length;
+  // One of them is on the way of the tab key; arrows lead to the others.
+  const here = Math.max(segments.findIndex((one) => one.key === picked?.key && one.sequence === picked?.sequence), -1);
+  const stop = here < 0 ? segments.length - 1 : here;
+  const walk = (event) => {
+    const to = { ArrowLeft: stop - 1, ArrowRight: stop + 1, Home: 0, End: segments.length - 1 }[event.key];
+    const next = to === undefined ? null : event.currentTarget.children[to];
+    if (!next) return;
+    event.preventDefault();
+    onPick(segments[to]);
+    next.focus();
+  };
   return html`<div class="strip-row">
     <div class="strip-name"><span>${t(`kind.${rendition.kind}`)}</span> <${Name} of=${rendition.playlist.split("/").pop()} most=${40} />
       <span class="muted">${rendition.announced_bandwidth ? bits(rendition.announced_bandwidth) : ""} ${troubles ? t("strip.troubles", { n: troubles }) : ""}</span></div>
-    <div class="strip" role="list" aria-label=${t("strip.label", { name: rendition.playlist, n: segments.length })}>
-      ${segments.map((one) => html`<button type="button" role="listitem" key=${one.sequence}
+    <div class="strip" role="group" onKeyDown=${walk} aria-label=${t("strip.label", { name: rendition.playlist, n: segments.length })}>
+      ${segments.map((one, index) => html`<button type="button" key=${one.sequence} tabindex=${index === stop ? 0 : -1} aria-pressed=${index === here}
         class=${`tile-segment ${one.state} ${one.is_here || one.state === "missing" ? "" : "gone"} ${picked?.key === one.key ? "picked" : ""}`}
         style=${{ flexGrow: one.duration_s || 1 }} onClick=${() => onPick(one)}
         title=${`${one.sequence} · ${t(`tile.${one.state}`)} · ${bits(rate(one))} · ${seconds(one.duration_s)}`}>
@@ -154,7 +129,7 @@ export function Stream({ rest, rank }) {
     ${data.fault && html`<p class="failure">${data.fault}</p>`}
     <${Failure} error=${error} />
     <div class="stream-top">
-      <section class="panel">${rank > 0 && data.format === "hls" ? html`<${Player} namespace=${namespace} stream=${key} />` : html`<${Empty}>${rank > 0 ? t("player.dash") : t("player.sign-in")}</${Empty}>`}</section>
+      <section class="panel">${rank > 0 && data.format === "hls" ? html`<${Player} source=${preview(namespace, key)} mapped=${(url) => mapped(url, namespace)} isLive=${true} />` : html`<${Empty}>${rank > 0 ? t("player.dash") : t("player.sign-in")}</${Empty}>`}</section>
       <section class="panel scroll"><h2>${t("renditions")}</h2><table class="rows compact"><thead><tr><th scope="col">${t("state")}</th><th scope="col">${t("rendition")}</th><th scope="col" class="number">${t("sequence")}</th><th scope="col" class="number">${t("edge")}</th><th scope="col" class="number">${t("bitrate")}</th><th scope="col" class="number">${t("upload-ratio")}</th></tr></thead><tbody>
         ${data.renditions.map((one) => html`<tr key=${one.playlist}><td><${State} is=${one.state} /></td><td><${Name} of=${one.playlist.split("/").pop()} most=${36} /><div class="muted">${t(`kind.${one.kind}`)}${one.resolution ? ` ${one.resolution.join("×")}` : ""}</div></td>
           <td class="number">${count(one.media_sequence)}–${count(one.last_sequence)}</td><td class="number">${seconds(one.age_s)}</td><td class="number">${bits(one.bitrate)}</td><td class="number">${one.upload_ratio ? `${Math.round(one.upload_ratio * 100)} %` : "–"}</td></tr>`)}
@@ -174,6 +149,7 @@ export function Stream({ rest, rank }) {
       <section class="panel"><${Chart} title=${t("chart.bitrate")} times=${arrivals.map((one) => new Date(one.arrived) / 1000)} format=${bits} series=${renditions.filter((one) => one.segments.length === first.length).slice(0, 4).map((one, number) => ({
         label: safe(one.playlist.split("/").pop(), 24), color: ["--accent", "--second", "--warn", "--bad"][number], values: one.segments.filter((_, index) => first[index].arrived).map((segment) => (segment.bytes ? (segment.bytes * 8) / segment.duration_s : null)),
       }))} /></section></div>`}`}
+    ${rank > 1 && html`<${Doctor} key=${`${namespace}/${key}`} namespace=${namespace} stream=${key} />`}
     <div class="stream-top">
       ${rank > 0 && html`<${Playlist} namespace=${namespace} playlists=${[...new Set([key, ...data.renditions.map((one) => one.playlist)])]} missing=${missing} />`}
       <section class="panel"><h2>${t("nav.events")}</h2>${events.length === 0 ? html`<${Empty}>${t("events.none")}</${Empty}>` : html`<ul class="events">${events.map((event) => html`<li class=${event.trouble ? "trouble" : ""}><time>${time(event.time)}</time> <strong>${t(`event.${event.event}`)}</strong> <span class="wrap">${event.detail}</span></li>`)}</ul>`}

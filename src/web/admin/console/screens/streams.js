@@ -22,7 +22,7 @@ export function Streams() {
     <${Head} title=${t("nav.streams")}>
       <input type="search" placeholder=${t("filter")} aria-label=${t("filter")} value=${text} onInput=${(event) => filter(event.target.value)} />
       <select aria-label=${t("state")} value=${state} onChange=${(event) => pick(event.target.value)}><option value="">${t("all-states")}</option>${Object.keys(ORDER).map((name) => html`<option value=${name}>${t(`state.${name}`)}</option>`)}</select>
-      <button type="button" aria-pressed=${!!paused} onClick=${() => pause(paused ? null : data.streams)}>${paused ? t("resume") : t("pause")}</button>
+      <button type="button" data-pause aria-pressed=${!!paused} onClick=${() => pause(paused ? null : data.streams)}>${paused ? t("resume") : t("pause")}</button>
     </${Head}>
     <${Failure} error=${error} />
     ${found.length === 0 ? html`<${Empty}>${streams.length ? t("nothing-found") : t("overview.none")} ${!streams.length && html`<a href="#/start">${t("overview.begin")}</a>`}</${Empty}>` : html`<div class="panel scroll"><table class="rows">

@@ -1,0 +1,67 @@
+// A player for HLS, with what it says of itself.
+
+import Hls from "./vendor/hls.min.mjs";
+import { clock } from "./api.js";
+import { bits, count, html, t, useEffect, useRef, useState } from "./ui.js";
+
+/** Plays a list that lies at `source` on this listener. `mapped` says where what it names is to be had; null for what is elsewhere. */
+export function Player({ source, mapped, isLive }) {
+  const video = useRef(null);
+  const [figures, set] = useState({});
+  const [error, fail] = useState(null);
+  useEffect(() => {
+    if (!Hls.isSupported()) {
+      fail(t("player.unsupported"));
+      return undefined;
+    }
+    const hls = new Hls({
+      workerPath: new URL("./vendor/hls.worker.js", import.meta.url).href,
+      liveDurationInfinity: true,
+      maxBufferLength: 20,
+      xhrSetup: (xhr, url) => {
+        const address = mapped(url);
+        if (!address) throw new Error(t("player.elsewhere"));
+        xhr.open("GET", address, true);
+      },
+    });
+    hls.on(Hls.Events.ERROR, (_, data) => {
+      if (!data.fatal) return;
+      fail(`${data.details}${data.response?.code ? ` (${data.response.code})` : ""}`);
+      // A live stream comes back: so does the player.
+      if (isLive) setTimeout(() => {
+        if (data.type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
+        else hls.startLoad();
+      }, 2000);
+    });
+    hls.loadSource(source);
+    hls.attachMedia(video.current);
+    const timer = setInterval(() => {
+      const player = video.current;
+      if (!player) return;
+      const buffered = player.buffered.length ? player.buffered.end(player.buffered.length - 1) - player.currentTime : 0;
+      const playing = hls.playingDate;
+      const level = hls.levels[hls.currentLevel];
+      if (player.readyState > 2) fail(null);
+      set({
+        latency: playing ? (clock.now() - playing) / 1000 : hls.latency || null,
+        buffered,
+        level: level ? [level.height && `${level.height}p`, level.bitrate && bits(level.bitrate)].filter(Boolean).join(" ") || "–" : "–",
+        dropped: player.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0,
+      });
+    }, 1000);
+    return () => {
+      clearInterval(timer);
+      hls.destroy();
+    };
+  }, [source]);
+  return html`<div class="player">
+    <video ref=${video} muted autoplay playsinline controls aria-label=${t("player")}></video>
+    <dl class="figures">
+      ${isLive && html`<div><dt>${t("player.latency")}</dt><dd>${figures.latency === null || figures.latency === undefined ? "–" : `${figures.latency.toFixed(1)} s`}</dd></div>`}
+      <div><dt>${t("player.buffer")}</dt><dd>${(figures.buffered ?? 0).toFixed(1)} s</dd></div>
+      <div><dt>${t("player.level")}</dt><dd>${figures.level ?? "–"}</dd></div>
+      <div><dt>${t("player.dropped")}</dt><dd>${count(figures.dropped ?? 0)}</dd></div>
+    </dl>
+    ${error && html`<p class="failure">${error}</p>`}
+  </div>`;
+}
