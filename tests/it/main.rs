@@ -28,6 +28,7 @@ mod console;
 mod dash;
 mod dashboard;
 mod demo;
+mod described;
 mod digest;
 mod doctor;
 mod documents;
