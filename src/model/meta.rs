@@ -117,6 +117,12 @@ pub fn etag(hash: u128) -> String {
     format!("\"{hash:032x}\"")
 }
 
+/// The hash in such a tag. `None` for a tag of another form.
+#[must_use]
+pub fn etag_hash(etag: &HeaderValue) -> Option<u128> {
+    etag_digits(etag, 32).filter(|_| etag.len() == 34).and_then(|digits| u128::from_str_radix(digits, 16).ok())
+}
+
 /// The first half of the hash in such a tag: enough to tell versions of one name from each other. `None` for a tag of another form.
 #[must_use]
 pub fn etag_number(etag: &HeaderValue) -> Option<u64> {

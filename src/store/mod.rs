@@ -11,6 +11,7 @@
 mod arrival;
 pub mod cold;
 mod growing;
+mod hash;
 mod hot;
 mod in_flight;
 mod page;
@@ -171,7 +172,7 @@ impl Store {
         let open: OpenCold = Arc::new(move || cold::open(&place, &folder, &namespace, &access, &clock, readers, &turns));
         // By the place, so that what the journal of one says is never believed of another.
         let place = match durable {
-            Durable::Bucket(url) => format!("{:032x}", upload::hash(url.as_bytes())),
+            Durable::Bucket(url) => format!("{:032x}", hash::of_body(url.as_bytes())),
             Durable::Disk | Durable::Off => "disk".to_owned(),
         };
         let journal = objects.join(".index").join(name.as_str()).join(place);

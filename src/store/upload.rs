@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::growing::GrowingBody;
+use super::hash::{self, RunningHash};
 use super::in_flight::BodyWriter;
 use super::pieces::Pieces;
 use super::pinned::Keeper;
@@ -15,6 +15,9 @@ use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::meta::{Meta, Outset};
 use crate::model::stamp::Stamp;
+
+/// How much of a piece is hashed and copied at a time: the first cache of a processor holds it, and where it is copied to.
+const IN_CACHE: usize = 8 << 10;
 
 /// An upload in flight. It has one end that leaves a trace, [`Upload::publish`]; dropping it, at any moment, is the abort.
 ///
@@ -28,7 +31,7 @@ pub struct Upload {
     buffer: Buffer,
     /// What its readers are told while it grows; `None` when it can't be read before it is whole, or is being read already.
     outset: Option<Outset>,
-    hash: Box<Xxh3>,
+    hash: Box<RunningHash>,
     length: u64,
 }
 
@@ -46,7 +49,7 @@ impl Body {
     /// A body that is to take the place of the one that came.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
-        let hash = xxhash_rust::xxh3::xxh3_128(&bytes);
+        let hash = hash::of_body(&bytes);
         Self { bytes: Bytes::from(bytes), hash, kept: None }
     }
 }
@@ -59,16 +62,6 @@ enum Buffer {
     Pieces(Pieces),
     /// The same, shared with those who read it as it grows.
     Shared(Arc<GrowingBody>),
-}
-
-/// XXH3 of a whole body, 128 bits: as in [`Body::hash`].
-pub(super) fn hash(body: &[u8]) -> u128 {
-    xxhash_rust::xxh3::xxh3_128(body)
-}
-
-/// XXH3 of a part of a body, 64 bits.
-pub(super) fn short_hash(part: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(part)
 }
 
 impl HotNamespace {
@@ -108,7 +101,7 @@ impl Upload {
         let flight = namespace.uploads().open(&key, begun, writer);
         // From here on it is an upload like any other: if there is no room for it, it ends like one.
         let buffer = Buffer::Pieces(Pieces::default());
-        let mut upload = Self { namespace, key, flight, buffer, outset: None, hash: Box::new(Xxh3::new()), length: 0 };
+        let mut upload = Self { namespace, key, flight, buffer, outset: None, hash: Box::new(RunningHash::new()), length: 0 };
         upload.namespace.admit(&upload.key, length.unwrap_or(0), &upload.flight)?;
         if let Some(length) = length {
             let mut buffer = Vec::new();
@@ -145,9 +138,24 @@ impl Upload {
             return Ok(());
         }
         self.namespace.reserve(added, &self.flight)?;
-        self.hash.update(&piece);
+        if let Buffer::Exact(buffer) = &mut self.buffer {
+            // Hashed and copied in turns: what was hashed is in the first cache still when it is copied. More than was announced can't come
+            // through HTTP; were it to, it would find its room like any other piece.
+            for part in piece.chunks(IN_CACHE) {
+                self.hash.add(part);
+                buffer.extend_from_slice(part);
+            }
+        } else {
+            self.hash.add(&piece);
+            self.keep(piece);
+        }
+        self.length += added;
+        Ok(())
+    }
+
+    /// Keeps a piece of a body whose length was not announced.
+    fn keep(&mut self, piece: Bytes) {
         match &mut self.buffer {
-            // More than was announced can't come through HTTP; were it to, it would find its room like any other piece.
             Buffer::Exact(buffer) => buffer.extend_from_slice(&piece),
             Buffer::Pieces(pieces) => match self.outset.take_if(|_| pieces.is_empty()) {
                 Some(outset) => {
@@ -160,8 +168,6 @@ impl Upload {
             },
             Buffer::Shared(growing) => growing.push(piece),
         }
-        self.length += added;
-        Ok(())
     }
 
     /// How many bytes have come.
@@ -185,11 +191,11 @@ impl Upload {
             Buffer::Pieces(pieces) => std::mem::take(pieces).join(),
             Buffer::Shared(growing) => {
                 let (bytes, kept) = growing.join(|all| self.namespace.lend(all));
-                return Body { bytes, hash: self.hash.digest128(), kept: Some(kept) };
+                return Body { bytes, hash: self.hash.end(), kept: Some(kept) };
             }
         };
         let (bytes, kept) = self.namespace.lend(bytes);
-        Body { bytes, hash: self.hash.digest128(), kept: Some(kept) }
+        Body { bytes, hash: self.hash.end(), kept: Some(kept) }
     }
 
     /// Makes the body the object, in one step: readers see the old version or this one. `allow` is asked about the old version that is

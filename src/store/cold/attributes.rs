@@ -17,7 +17,7 @@ use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta};
 use crate::model::rendering::Rendering;
-use crate::store::upload::hash;
+use crate::store::hash;
 
 /// The form's version. A reader leaves a later one alone; fields may be added without a new one.
 const VERSION: u32 = 1;
@@ -90,9 +90,12 @@ impl Attributes {
     /// Those of an object in memory.
     #[must_use]
     pub fn of(body: &Bytes, meta: &Meta, clock: &Clock) -> Self {
+        // An entity tag is the hash of its body, taken when that came: what was hashed once is not hashed again.
+        let hash = meta::etag_hash(&meta.etag).unwrap_or_else(|| hash::of_body(body));
+        debug_assert_eq!(hash, hash::of_body(body), "an entity tag is its body's");
         Self {
             length: body.len() as u64,
-            hash: hash(body),
+            hash,
             kind: meta.kind,
             content_type: meta.content_type.clone(),
             content_encoding: meta.content_encoding.clone(),
@@ -134,7 +137,7 @@ impl Attributes {
     /// Whether they describe this body.
     #[must_use]
     pub fn fits(&self, body: &Bytes) -> bool {
-        self.length == body.len() as u64 && self.hash == hash(body)
+        self.length == body.len() as u64 && self.hash == hash::of_body(body)
     }
 
     /// As text in ASCII, on one line. The key goes with them, so that a file's or bucket's own name need not tell it.
@@ -229,7 +232,7 @@ mod tests {
     fn sample() -> Attributes {
         Attributes {
             length: 3,
-            hash: hash(&Bytes::from_static(b"abc")),
+            hash: hash::of_body(&Bytes::from_static(b"abc")),
             kind: Kind::Playlist,
             content_type: HeaderValue::from_static("video/mp2t"),
             content_encoding: Some(HeaderValue::from_bytes(&[b'a', 0xe9, 0xff]).unwrap()),

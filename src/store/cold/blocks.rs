@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::store::upload::short_hash;
+use crate::store::hash;
 
 /// A shorter body has none: it is read whole.
 pub(in crate::store) const SHORTEST: u64 = 256 << 10;
@@ -34,7 +34,7 @@ impl Blocks {
             return Self::default();
         }
         let size = usize::try_from(size(length)).unwrap_or(usize::MAX);
-        Self(body.chunks(size).map(short_hash).collect())
+        Self(body.chunks(size).map(hash::of_part).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,7 +49,7 @@ impl Blocks {
             return None;
         }
         let known = self.0.iter().skip(usize::try_from(start / size).unwrap_or(usize::MAX));
-        let found = part.chunks(usize::try_from(size).unwrap_or(usize::MAX)).map(short_hash);
+        let found = part.chunks(usize::try_from(size).unwrap_or(usize::MAX)).map(hash::of_part);
         Some(found.zip(known).all(|(found, known)| found == *known))
     }
 

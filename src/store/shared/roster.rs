@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::Node;
 use crate::model::clock::Moment;
-use crate::store::upload::short_hash;
+use crate::store::hash;
 
 /// A node that the engine has not named for so long beside others is gone. The engine itself names one for a minute after its last sign.
 const GONE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ impl NodeIdentity {
     #[must_use]
     pub fn new(name: &str, release: &str, mut keys: Vec<&str>) -> Self {
         keys.sort_unstable();
-        let keys = format!("{:016x}", short_hash(keys.join(" ").as_bytes()));
+        let keys = format!("{:016x}", hash::of_part(keys.join(" ").as_bytes()));
         Self { name: name.to_owned(), release: release.to_owned(), keys }
     }
 

@@ -30,7 +30,7 @@ use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
 use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
-use crate::store::upload::short_hash;
+use crate::store::hash;
 
 /// How many lanes there are. All nodes have to agree on it, and what is at the engine was laid out by it.
 const LANES: LaneNumber = 12;
@@ -202,7 +202,7 @@ impl SharedStore {
     fn place(&self, namespace: &Namespace, key: &Key) -> (&LaneHandle, usize, ObjectName) {
         let folder = key.as_str().split_once('/').map_or("", |(folder, _)| folder);
         let stream = format!("{namespace}/{folder}");
-        let number = usize::try_from(short_hash(stream.as_bytes()) % u64::from(LANES)).unwrap_or_default();
+        let number = usize::try_from(hash::of_part(stream.as_bytes()) % u64::from(LANES)).unwrap_or_default();
         (&self.0.lanes[number], number, ObjectName::from(format!("{namespace}/{key}")))
     }
 

@@ -88,7 +88,7 @@ fn a_foreign_crate_is_known_in_one_place() {
         ("jsonwebtoken", "auth/key.rs"),
         ("aws_lc_rs", "auth/signing.rs"),
         ("md5", "auth/digest.rs"),
-        ("xxhash_rust", "store/upload.rs"),
+        ("twox_hash", "store/hash.rs"),
         ("redis", "store/shared/engine/valkey/mod.rs"),
         ("object_store", "store/cold/cloud/bucket.rs"),
         ("prometheus_client", "metrics/mod.rs"),

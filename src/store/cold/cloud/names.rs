@@ -8,7 +8,7 @@
 //! - A key with a segment, a depth or a length that some store refuses goes by its hash, below `%long/`. Its fields hold the key.
 
 use crate::model::id::Key;
-use crate::store::upload::hash;
+use crate::store::hash;
 
 /// The longest segment that keeps its name, in bytes: file systems take 255.
 const LONGEST_SEGMENT: usize = 240;
@@ -43,7 +43,7 @@ pub(super) fn name_of(key: &Key) -> String {
     if fits && depth <= DEEPEST && name.len() <= LONGEST {
         name
     } else {
-        format!("{LONG}{:032x}.bin", hash(key.as_str().as_bytes()))
+        format!("{LONG}{:032x}.bin", hash::of_body(key.as_str().as_bytes()))
     }
 }
 

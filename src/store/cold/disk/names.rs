@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::model::id::Key;
 use crate::store::cold::DEEPEST;
-use crate::store::upload::hash;
+use crate::store::hash;
 
 /// The longest segment that keeps its name, in bytes: 255 is what file systems take, and the attributes' file adds to it.
 const LONGEST: usize = 200;
@@ -41,7 +41,7 @@ impl Names {
                 return path;
             }
         }
-        PathBuf::from(LONG).join(format!("{:032x}.bin", hash(key.as_str().as_bytes())))
+        PathBuf::from(LONG).join(format!("{:032x}.bin", hash::of_body(key.as_str().as_bytes())))
     }
 
     /// The path that an earlier version would have given it, where that was another.
@@ -81,7 +81,7 @@ impl Names {
             let end = (0..=KEPT).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
             name.truncate(end);
             // No escape looks like this.
-            name.push_str(&format!("%~{:032x}", hash(segment.as_bytes())));
+            name.push_str(&format!("%~{:032x}", hash::of_body(segment.as_bytes())));
         }
         if name.contains('.') != is_file {
             name.push('%');

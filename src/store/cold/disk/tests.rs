@@ -13,7 +13,7 @@ use crate::model::clock::WallTime;
 use crate::model::id::{Key, Namespace};
 use crate::model::kind::Kind;
 use crate::store::cold::{Attributes, Care};
-use crate::store::upload::hash;
+use crate::store::hash;
 
 fn key(number: u8) -> Key {
     // A file and a folder of one name among them, and folders that come and go.
@@ -24,7 +24,7 @@ fn key(number: u8) -> Key {
 fn attributes(body: &[u8], stamp: u64) -> Attributes {
     Attributes {
         length: body.len() as u64,
-        hash: hash(body),
+        hash: hash::of_body(body),
         kind: Kind::Segment,
         content_type: HeaderValue::from_static("video/mp2t"),
         content_encoding: None,
