@@ -60,11 +60,7 @@ impl Files {
     pub(super) fn write(&self, path: &Path, bytes: &[u8], sync: bool, readers: Readers) -> io::Result<()> {
         self.step()?;
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(readers.of_files()).open(path)?;
-        // A crash may leave any part of it.
-        let (half, rest) = bytes.split_at(bytes.len() / 2);
-        file.write_all(half)?;
-        self.step()?;
-        file.write_all(rest)?;
+        self.fill(&mut file, bytes)?;
         if sync { file.sync_all() } else { Ok(()) }
     }
 
@@ -97,6 +93,21 @@ impl Files {
     pub(super) fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         File::open(path)?.sync_all()
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "a test stops here")]
+    fn fill(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    /// A crash may leave any part of it.
+    #[cfg(test)]
+    fn fill(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        file.write_all(half)?;
+        self.step()?;
+        file.write_all(rest)
     }
 
     #[cfg(not(test))]

@@ -3,11 +3,12 @@
 //!
 //! Two files and not one with extended attributes: `cp`, `tar`, older NFS and many a backup lose those, and an object without its time
 //! to live is of no use. What two files need is that they change as one. A write takes these steps:
-//! 1. Body and attributes are written to `.new/N.body` and `.new/N.json`; [`Care::Synced`] syncs both.
-//! 2. `.new/N.json` becomes `.new/N.go`. From here on the write counts; a crash before it leaves nothing but waste.
-//! 3. `.new/N.body` goes to its place, then `.new/N.go` to its. [`Care::Synced`] syncs their folders.
+//! 1. The body is written to `.new/N.body`, and then the attributes to `.new/N.go`; [`Care::Synced`] syncs each before the next. As soon
+//!    as all of `.go` is there the write counts; a crash before that leaves nothing but waste, for a part of it does not read.
+//! 2. `.new/N.body` goes to its place, then `.new/N.go` to its. [`Care::Synced`] syncs their folders.
 //!
-//! After a crash [`Cold::recover`] finishes every `.go` and removes the rest. Within the process, a lock keeps readers out of step 3.
+//! After a crash [`Cold::recover`] finishes every `.go` that reads and removes the rest, `.new/N.json` of earlier versions among it, which
+//! became `.go` when it was whole. Within the process, a lock keeps readers out of step 2.
 //!
 //! Invariants: nothing but whole bodies is ever at its place. The attributes are there last and go first: a body alone is waste, and
 //! attributes alone are damage.
@@ -185,27 +186,19 @@ impl Inner {
     fn put(&self, key: &Key, body: &[u8], attributes: &Attributes, care: Care, syncs_body: bool) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let staged = |what: &str| self.staging.join(format!("{:016x}-{number}.{what}", self.process));
-        let (new_body, new_attributes, go) = (staged("body"), staged("json"), staged("go"));
+        let (new_body, go) = (staged("body"), staged("go"));
         let place = self.place(key);
         let sync = care == Care::Synced;
-        let stage = || {
+        let write = || {
             self.files.write(&new_body, body, syncs_body, self.readers)?;
-            self.files.write(&new_attributes, attributes.to_json(key).as_bytes(), sync, Readers::Owner)?;
-            self.make_folders(&place)
-        };
-        if let Err(error) = stage() {
-            // Above all when there is no space, the half that was written has to go.
-            let _ = (self.files.remove(&new_body), self.files.remove(&new_attributes));
-            return Err(error);
-        }
-        let commit = || {
+            self.files.write(&go, attributes.to_json(key).as_bytes(), sync, Readers::Owner)?;
             let _writing = self.stripes[place.stripe].write();
-            self.files.rename(&new_attributes, &go)?;
             self.settle(&new_body, &go, &place)
         };
-        if let Err(error) = commit() {
-            // It was not acknowledged, so it may go; but the attributes first, or a crash would make it count without a body.
-            let _ = (self.files.remove(&go), self.files.remove(&new_attributes), self.files.remove(&new_body));
+        if let Err(error) = write() {
+            // It was not acknowledged, so it may go, above all when there is no space; but the attributes first, or a crash would make it
+            // count without a body.
+            let _ = (self.files.remove(&go), self.files.remove(&new_body));
             return Err(error);
         }
         if sync {
@@ -236,7 +229,7 @@ impl Inner {
             let mut tries = 0..TRIES;
             loop {
                 let renamed = self.files.rename(from, to);
-                // A folder that was empty for a moment has been removed.
+                // Its folder is not there yet; or it was empty for a moment, and has been removed.
                 let retry = matches!(&renamed, Err(error) if error.kind() == io::ErrorKind::NotFound) && tries.next().is_some();
                 if !retry {
                     renamed?;
