@@ -1,14 +1,15 @@
-//! A histogram that costs a request three atomic additions: prometheus-client's own has a lock in it.
+//! A histogram that costs a request two additions to memory that no other thread counts in: prometheus-client's own has a lock in it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use super::stripes::StripedRow;
 
 /// Counts whole numbers (microseconds, milliseconds, bytes) by size.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds: &'static [u64],
-    /// One for each bound, and one for what is larger than all of them.
-    buckets: Box<[AtomicU64]>,
-    sum: AtomicU64,
+    /// One for each bound, one for what is larger than all of them, and the sum.
+    counts: StripedRow,
 }
 
 /// What a histogram held at one moment, in the unit it is shown in.
@@ -23,22 +24,24 @@ pub(super) struct Spread {
 impl Histogram {
     /// `bounds` ascend; each belongs to the bucket it ends.
     pub(super) fn new(bounds: &'static [u64]) -> Self {
-        Self { bounds, buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(), sum: AtomicU64::new(0) }
+        Self { bounds, counts: StripedRow::new(bounds.len() + 2) }
     }
 
     pub(super) fn observe(&self, value: u64) {
         let bucket = self.bounds.partition_point(|&bound| bound < value);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(value, Ordering::Relaxed);
+        let counts = self.counts.mine();
+        counts[bucket].fetch_add(1, Ordering::Relaxed);
+        counts[self.bounds.len() + 1].fetch_add(value, Ordering::Relaxed);
     }
 
     /// What it holds; `unit` is how many of its whole numbers make one of the unit that is shown.
     #[expect(clippy::cast_precision_loss, reason = "a float is what is shown")]
     pub(super) fn read(&self, unit: f64) -> Spread {
-        let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let mut counts = self.counts.sums();
+        let sum = counts.pop().unwrap_or_default();
         let bounds = self.bounds.iter().map(|&bound| bound as f64 / unit).chain([f64::INFINITY]);
         Spread {
-            sum: self.sum.load(Ordering::Relaxed) as f64 / unit,
+            sum: sum as f64 / unit,
             // The sum of what was read, not a counter of its own: the two would disagree under load.
             count: counts.iter().sum(),
             buckets: bounds.zip(counts).collect(),

@@ -13,6 +13,7 @@ mod histogram;
 mod machine;
 mod namespace;
 mod requests;
+mod stripes;
 mod text;
 
 use std::fmt;
@@ -26,7 +27,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{Atomic, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -40,6 +41,7 @@ pub use requests::{Outcome, Traffic, Verb};
 use self::collected::{Collected, Value};
 use self::histogram::Spread;
 use self::namespace::NamespaceFamilies;
+use self::stripes::Striped;
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 
@@ -47,6 +49,40 @@ use crate::model::kind::Kind;
 pub type Count = Counter;
 /// A figure that goes up and down.
 pub type Level = Gauge<u64, AtomicU64>;
+/// The same, of what every request changes: by stripes.
+pub type BusyLevel = Gauge<u64, Striped>;
+
+/// What it was before a change is not known of all stripes, and nobody asks.
+impl Atomic<u64> for Striped {
+    fn inc(&self) -> u64 {
+        self.inc_by(1)
+    }
+
+    fn inc_by(&self, more: u64) -> u64 {
+        self.add(more);
+        0
+    }
+
+    fn dec(&self) -> u64 {
+        self.dec_by(1)
+    }
+
+    fn dec_by(&self, less: u64) -> u64 {
+        self.add(less.wrapping_neg());
+        0
+    }
+
+    fn set(&self, value: u64) -> u64 {
+        let before = self.sum();
+        self.add(value.wrapping_sub(before));
+        before
+    }
+
+    fn get(&self) -> u64 {
+        self.sum()
+    }
+}
+
 /// The labels of one series.
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -98,7 +134,7 @@ pub struct Metrics {
     /// When the certificate in force ends, in seconds since the Unix epoch; 0 without TLS.
     pub tls_expiry_seconds: Level,
     /// Requests that are being answered, bodies on their way included.
-    pub requests_in_flight: Level,
+    pub requests_in_flight: BusyLevel,
     /// Answers given up because their client took nothing of them.
     pub answers_stalled: Counter,
     /// Clients that have taken nothing for a while of what there is for them.
@@ -145,7 +181,7 @@ impl Metrics {
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
-            requests_in_flight: Level::default(),
+            requests_in_flight: BusyLevel::default(),
             answers_stalled: Counter::default(),
             stalled_readers: Level::default(),
             stalled_kernel_bytes: Level::default(),

@@ -1,12 +1,13 @@
 //! Requests, counted by what they asked for and what became of them.
 //!
-//! Invariant: every label comes from the lists here or from the settings. A count is one atomic addition in a table that was
-//! made when the namespace was: nothing is looked up, and nothing grows with what clients send.
+//! Invariant: every label comes from the lists here or from the settings. A count is one atomic addition in a table that the thread has
+//! to itself: nothing is looked up, no two threads write to the same line of a cache, and nothing grows with what clients send.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::histogram::{Histogram, Spread};
+use super::stripes::{Striped, StripedRow};
 use crate::model::kind::Kind;
 
 /// The verbs counted by name.
@@ -111,15 +112,16 @@ impl Outcome {
 #[derive(Debug)]
 pub struct Traffic {
     name: String,
-    requests: Box<[AtomicU64]>,
-    sent: AtomicU64,
-    received: AtomicU64,
+    /// By verb: a namespace that is only read takes no room for the others.
+    requests: [StripedRow; VERBS.len()],
+    sent: Striped,
+    received: Striped,
 }
 
 impl Traffic {
     pub(super) fn new(name: &str) -> Self {
-        let requests = (0..VERBS.len() * STATUSES.len() * OUTCOMES.len()).map(|_| AtomicU64::new(0)).collect();
-        Self { name: name.to_owned(), requests, sent: AtomicU64::new(0), received: AtomicU64::new(0) }
+        let requests = std::array::from_fn(|_| StripedRow::new(STATUSES.len() * OUTCOMES.len()));
+        Self { name: name.to_owned(), requests, sent: Striped::default(), received: Striped::default() }
     }
 
     /// The namespace's name; empty for requests without one.
@@ -132,26 +134,25 @@ impl Traffic {
     pub fn count(&self, verb: Verb, status: Option<u16>, outcome: Outcome) {
         let status = status.unwrap_or(0);
         let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
-        self.requests[(verb.0 * STATUSES.len() + status) * OUTCOMES.len() + outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.requests[verb.0].mine()[status * OUTCOMES.len() + outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts body bytes handed to a client.
     pub fn count_sent(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
+        self.sent.add(bytes);
     }
 
     /// Counts body bytes of uploads.
     pub fn count_received(&self, bytes: u64) {
-        self.received.fetch_add(bytes, Ordering::Relaxed);
+        self.received.add(bytes);
     }
 
     /// How many requests were answered, and how many of these with an error.
     #[must_use]
     pub fn answered(&self) -> (u64, u64) {
         let (mut all, mut failed) = (0, 0);
-        for (index, count) in self.requests.iter().enumerate() {
-            let count = count.load(Ordering::Relaxed);
-            let status = STATUSES[index / OUTCOMES.len() % STATUSES.len()];
+        for (index, count) in self.requests.iter().flat_map(|row| row.sums().into_iter().enumerate()) {
+            let status = STATUSES[index / OUTCOMES.len()];
             all += count;
             failed += if status >= 400 { count } else { 0 };
         }
@@ -161,21 +162,20 @@ impl Traffic {
     /// Body bytes that were sent, and those that came.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
-        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+        (self.sent.sum(), self.received.sum())
     }
 
     /// Method, status, outcome and number of what has happened at all.
     pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, String, &'static str, u64)> {
-        self.requests.iter().enumerate().filter_map(|(index, count)| {
-            let count = count.load(Ordering::Relaxed);
-            let (rest, outcome) = (index / OUTCOMES.len(), index % OUTCOMES.len());
-            let (verb, status) = (rest / STATUSES.len(), STATUSES[rest % STATUSES.len()]);
-            let status = match status {
-                0 => "none".to_owned(),
-                OTHER => "other".to_owned(),
-                number => number.to_string(),
-            };
-            (count > 0).then_some((VERBS[verb], status, OUTCOMES[outcome].1, count))
+        VERBS.into_iter().zip(&self.requests).flat_map(|(verb, row)| {
+            row.sums().into_iter().enumerate().filter(|(_, count)| *count > 0).map(move |(index, count)| {
+                let status = match STATUSES[index / OUTCOMES.len()] {
+                    0 => "none".to_owned(),
+                    OTHER => "other".to_owned(),
+                    number => number.to_string(),
+                };
+                (verb, status, OUTCOMES[index % OUTCOMES.len()].1, count)
+            })
         })
     }
 }

@@ -46,7 +46,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub(super) struct Data {
     web: Web,
-    probes: Router,
+    probes: Arc<Router>,
 }
 
 impl Data {
@@ -56,7 +56,7 @@ impl Data {
             .route("/readyz", get(|State(web): State<Web>| async move { readiness(&web) }))
             .route("/time", get(|State(web): State<Web>| async move { time(&web) }))
             .with_state(web.clone());
-        Self { web, probes }
+        Self { web, probes: Arc::new(probes) }
     }
 }
 
@@ -108,7 +108,7 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
         Some(Err(_)) if parts.method == Method::OPTIONS => return Ok(Answered::With(envelope::preflight())),
         resource => resource.unwrap_or_else(|| Err(Problem::no_such_place()))?,
     };
-    let namespace = exchange.names(&resource);
+    exchange.names(&resource);
     let Some(action) = action else {
         return if parts.method == Method::OPTIONS {
             Ok(Answered::With(envelope::preflight()))
@@ -126,28 +126,30 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
     if let Some(redirect) = exchange.viewer.as_ref().and_then(|viewer| viewer.redirect(&parts.method)) {
         return Ok(Answered::With(redirect));
     }
+    let exchange = &*exchange;
+    let Some(namespace) = &exchange.namespace else { return Err(Problem::no_such_place()) };
     let begun = || exchange.context.begun.unwrap_or_else(|| exchange.web.inner.origin.stamp());
     let response = match (parts.method.as_str(), &resource) {
         ("GET" | "HEAD", Resource::Object(target)) => {
-            let mut response = get::get(exchange, &namespace, &grant, target).await?;
+            let mut response = get::get(exchange, namespace, &grant, target).await?;
             if let Some(policy) = namespace.policy() {
                 viewer::guard_content_key(policy, &target.object.key, &mut response);
             }
             return Ok(Answered::With(response));
         }
         ("PUT" | "POST", Resource::Object(target)) => {
-            let upload = Box::pin(put::admit(&namespace, &grant, parts, target, begun())).await?;
+            let upload = Box::pin(put::admit(namespace, &grant, parts, target, begun())).await?;
             exchange.accepted(&target.object);
             return Ok(Answered::Receiving(Box::new(upload)));
         }
         ("DELETE", Resource::Object(target)) => {
             let record = &exchange.context.record;
-            let response = Box::pin(delete::delete(&namespace, &grant, &parts.headers, target, begun(), record)).await?;
+            let response = Box::pin(delete::delete(namespace, &grant, &parts.headers, target, begun(), record)).await?;
             exchange.accepted(&target.object);
             response
         }
-        ("MKCOL", Resource::Collection { collection, .. }) => dav::make(&namespace, &grant, collection)?,
-        ("PROPFIND", resource) => Box::pin(dav::find(&namespace, &grant, resource)).await?,
+        ("MKCOL", Resource::Collection { collection, .. }) => dav::make(namespace, &grant, collection)?,
+        ("PROPFIND", resource) => Box::pin(dav::find(namespace, &grant, resource)).await?,
         _ => return Err(Problem::method_not_allowed()),
     };
     // It may carry an empty chunked body, as encoders' DELETEs do; left unread, it would break the next request.
@@ -164,7 +166,7 @@ async fn aside(probes: &Router, exchange: Exchange<'_>, body: Body, is_of_all: b
         }
         Method::OPTIONS if is_of_all => envelope::options_of_all(web.inner.ready.load(Ordering::Acquire)),
         Method::OPTIONS => envelope::preflight(),
-        Method::GET | Method::HEAD => match probes.clone().oneshot(Request::from_parts(parts.clone(), body)).await {
+        Method::GET | Method::HEAD => match Router::clone(probes).oneshot(Request::from_parts(parts.clone(), body)).await {
             Ok(response) => response,
             Err(never) => match never {},
         },
@@ -178,6 +180,10 @@ async fn aside(probes: &Router, exchange: Exchange<'_>, body: Body, is_of_all: b
 
 impl Site for Data {
     type Body = CountedBody;
+
+    fn of_connection(&self) -> Self {
+        Self { web: self.web.of_connection(), probes: Arc::new(Router::clone(&self.probes)) }
+    }
 
     fn admit(&self, address: IpAddr) -> Result<Permit, Refused> {
         self.web.inner.admission.admit(address, self.web.inner.limits.load().connections)

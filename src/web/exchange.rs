@@ -88,11 +88,10 @@ impl<'a> Exchange<'a> {
     }
 
     /// The URL names this.
-    pub(super) fn names(&mut self, resource: &Resource<'_>) -> NamespaceHandle {
+    pub(super) fn names(&mut self, resource: &Resource<'_>) {
         let namespace = self.web.inner.origin.namespace(resource.namespace());
         self.context.record.names(resource.name(), namespace.traffic().cloned());
-        self.namespace = Some(namespace.clone());
-        namespace
+        self.namespace = Some(namespace);
     }
 
     /// Asks who is there: the grant of a key that is good for what is asked, or at least good; the origin then refuses in its own

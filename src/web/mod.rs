@@ -36,6 +36,7 @@ pub use connection::admission::ConnectionLimits;
 pub use connection::stall::KERNEL_UNSENT;
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -111,7 +112,20 @@ pub struct Limits {
 /// What every request needs: a cheap handle.
 #[derive(Clone, Debug)]
 pub struct Web {
-    inner: Arc<Inner>,
+    inner: Arc<OwnCount>,
+}
+
+/// What all share, behind a count that not all share: each request has handles, and a count that all processors change goes from one's cache
+/// to the other's each time.
+#[derive(Debug)]
+struct OwnCount(Arc<Inner>);
+
+impl Deref for OwnCount {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 #[derive(Debug)]
@@ -175,7 +189,12 @@ impl Web {
             spans: OnceLock::new(),
             encoders: OnceLock::new(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(OwnCount(Arc::new(inner))) }
+    }
+
+    /// The same, for one connection and what it asks: its copies are counted apart from all others.
+    fn of_connection(&self) -> Self {
+        Self { inner: Arc::new(OwnCount(Arc::clone(&self.inner.0))) }
     }
 
     /// What tells good tokens of viewers from bad ones; at first it has no keys, so none are good.

@@ -229,7 +229,7 @@ where
                 return;
             }
         }
-        let (io, service) = (TokioIo::new(io), service(site, peer, &client.state));
+        let (io, service) = (TokioIo::new(io), service(site.of_connection(), peer, &client.state));
         if detected == Detected::Http2 {
             let streams =
                 StreamTasks { limit: web.inner.limits.load().timeouts.download_idle, metrics: Arc::clone(&web.inner.metrics) };

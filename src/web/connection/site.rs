@@ -23,6 +23,11 @@ pub(in crate::web) trait Site: Clone + Send + Sync + 'static {
     /// An answer's body.
     type Body: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static;
 
+    /// The same, for one connection: its requests' own are copies of this one, and counted apart from those of others.
+    fn of_connection(&self) -> Self {
+        self.clone()
+    }
+
     /// A permit for a connection from this address, or why it is not taken. Each site has limits of its own: a flood on one listener
     /// takes nothing from those who are served on another.
     fn admit(&self, address: IpAddr) -> Result<Permit, Refused>;

@@ -30,7 +30,8 @@ impl Record {
             400.. => Outcome::Refused,
             _ => Outcome::Other,
         });
-        let traffic = Arc::clone(facts.traffic.get_or_insert_with(|| Arc::clone(metrics.nowhere())));
+        // Once it is answered, nobody but its body counts what it is.
+        let traffic = facts.traffic.take().unwrap_or_else(|| Arc::clone(metrics.nowhere()));
         let is_aside = facts.is_aside;
         drop(facts);
         if !is_aside {

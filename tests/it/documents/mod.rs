@@ -136,9 +136,10 @@ fn wrong_commands(_: &str, document: &Document) -> Vec<String> {
 }
 
 /// Flags of other programs that the documents speak of.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "only",
     "no-build",
+    "without",
     "also",
     "update",
     "clear-soft-delete",
