@@ -26,7 +26,7 @@ pub(super) fn another_look(deadline: Instant) -> Option<Instant> {
 ///
 /// # Errors
 /// When the time is over.
-pub(in crate::web) async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+pub(super) async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     match timeout_at(deadline, future.as_mut()).await {
         Err(_) if another_look(deadline).is_some() => timeout(ANOTHER_LOOK, future).await,
@@ -36,7 +36,7 @@ pub(in crate::web) async fn until<F: Future>(deadline: Instant, future: F) -> Re
 
 /// One timer for deadlines that move all the time: on a busy connection they move with every request, and most never come.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub(in crate::web) struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
     /// The deadline that was noticed late, and until when there is another look.
     late: Option<(Instant, Instant)>,
@@ -45,7 +45,7 @@ pub(super) struct Alarm {
 impl Alarm {
     /// Whether the deadline has passed, and not only just been noticed; if not, the task is woken when it does. The timer is set anew
     /// only when it would come too late.
-    pub(super) fn passed(&mut self, asked: Instant, cx: &mut Context<'_>) -> bool {
+    pub(in crate::web) fn passed(&mut self, asked: Instant, cx: &mut Context<'_>) -> bool {
         let mut deadline = match self.late {
             Some((late, until)) if late == asked => until,
             _ => asked,

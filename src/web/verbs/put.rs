@@ -4,6 +4,10 @@
 //! if the client is gone by then: ffmpeg closes without reading the answer. When the client goes before that, the body ends in
 //! an error, the upload is dropped, and nothing has changed.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
 use axum::body::Body;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, TRANSFER_ENCODING,
@@ -11,7 +15,7 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::Response;
-use http_body_util::BodyExt as _;
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::detached::Detached;
@@ -21,7 +25,8 @@ use crate::model::conditions::KeptConditions;
 use crate::model::meta::LONGEST_KEPT;
 use crate::model::stamp::Stamp;
 use crate::origin::{NamespaceHandle, OriginError, PutSpec, Stored, Upload};
-use crate::web::connection::{late, unwanted};
+use crate::web::connection::late::Alarm;
+use crate::web::connection::unwanted;
 use crate::web::envelope::Context;
 use crate::web::exchange::{Exchange, head_length};
 use crate::web::problem::Problem;
@@ -138,16 +143,27 @@ async fn take(
     }
 }
 
+/// No piece has come in time.
+struct TimeIsOver;
+
 /// What went wrong, and after how many bytes, where that says something.
 type PutFailure = (Problem, Option<u64>);
 
 async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body) -> Result<Stored, PutFailure> {
     let (web, context) = (exchange.web, exchange.context);
     let timeouts = web.inner.limits.load().timeouts;
-    let end = Instant::now() + timeouts.upload_total;
+    let mut now = Instant::now();
+    let end = now + timeouts.upload_total;
+    // One timer for all pieces: a segment that an encoder sends as it makes it has a hundred of them.
+    let mut alarm = Alarm::default();
     let problem = loop {
-        let next = Instant::now() + timeouts.upload_idle;
-        match late::until(next.min(end), body.frame()).await {
+        let next = now + timeouts.upload_idle;
+        let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+            Poll::Pending if alarm.passed(next.min(end), cx) => Poll::Ready(Err(TimeIsOver)),
+            Poll::Pending => Poll::Pending,
+        });
+        match frame.await {
             Ok(None) => match commit(exchange, upload).await {
                 Ok(stored) => {
                     context.record.stored(&stored);
@@ -166,7 +182,8 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
                 // Trailers say nothing we keep.
                 let Ok(piece) = frame.into_data() else { continue };
                 // Looked at here, too: bytes that are always there already never let the timer speak.
-                if Instant::now() >= end {
+                now = Instant::now();
+                if now >= end {
                     break too_slow();
                 }
                 if let Err(error) = upload.write(piece) {
@@ -174,8 +191,8 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
                 }
             }
             Ok(Some(Err(_))) => break cut_off(),
-            Err(_) if next < end => break stalled(),
-            Err(_) => break too_slow(),
+            Err(TimeIsOver) if next < end => break stalled(),
+            Err(TimeIsOver) => break too_slow(),
         }
     };
     Err((problem, Some(upload.received())))
