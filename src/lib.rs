@@ -28,7 +28,7 @@
 //! | standing | whether a stream's playlist is live, late, stale or ended |
 //! | event | what was found about a stream, told once: counted, logged, sent to webhooks |
 //! | history | what a playlist has listed, beyond what it lists now; a window is a part of it that a reader asks for |
-//! | normalised | of a media playlist: composed here from the versions that its encoder writes, so that it is legal whatever these are |
+//! | normalised | of a media playlist: composed here from the versions that its encoder writes, so that it is legal whatever these are; a pair is made of two sources, its sides, of which one is active |
 //! | public name | the name of a segment in such a playlist, which carries the segment's content |
 //! | gate | holding a new playlist back until the segments it lists are there |
 //! | harvest | a window of a stream copied to a folder or bucket, as a recording |

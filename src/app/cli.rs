@@ -194,6 +194,9 @@ struct SizeArgs {
     /// The largest object the namespace takes.
     #[arg(long, value_name = "SIZE", default_value = "10MiB")]
     max_object_size: String,
+    /// How many encoders push it: 2 for a pair.
+    #[arg(long, value_name = "1", default_value_t = 1)]
+    sources: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -312,8 +315,8 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
         Command::Config(ConfigCommand::Check(args)) => check::run(load(Some(&args.file), &Overrides::default())?, &args),
-        Command::Size(SizeArgs { bitrates, segment, keep, max_object_size }) => {
-            Ok(print(&size::work_out(&bitrates, &segment, &keep, &max_object_size).map_err(Failure::Usage)?)?)
+        Command::Size(SizeArgs { bitrates, segment, keep, max_object_size, sources }) => {
+            Ok(print(&size::work_out(&bitrates, (&segment, &keep), &max_object_size, sources).map_err(Failure::Usage)?)?)
         }
         Command::Keys(KeysCommand::Create(args)) => {
             let request = keys::KeyRequest {

@@ -36,6 +36,9 @@ pub(super) struct NamespaceFamilies {
     limited: Family<Labels<2>, Count>,
     stripped: Family<Labels<1>, Count>,
     normalised: Family<Labels<2>, Count>,
+    pair_sources_down: Family<Labels<1>, Level>,
+    pair_lent: Family<Labels<1>, Count>,
+    pair_switches: Family<Labels<1>, Count>,
     renditions: Family<Labels<2>, Level>,
     oldest_edge_seconds: Family<Labels<1>, Level>,
     followed: Family<Labels<1>, Level>,
@@ -80,6 +83,12 @@ pub struct NamespaceMetrics {
     pub playlists_stripped: Count,
     /// What was done to normalised playlists that their encoders did not.
     normalised: [Count; Mended::ALL.len()],
+    /// Sources of streams with two that have stopped.
+    pub pair_sources_down: Level,
+    /// Segments that one source of two has lent the other.
+    pub pair_lent: Count,
+    /// How often viewers were given the other source.
+    pub pair_switches: Count,
     /// Media playlists and MPDs by how they stand, in the order of [`Standing::ALL`].
     pub renditions: [Level; Standing::ALL.len()],
     /// The longest time since a new segment, over the renditions that have no end.
@@ -152,6 +161,17 @@ impl NamespaceFamilies {
             new.normalised.clone(),
         );
         registry.register(
+            "pair_sources_down",
+            "Sources of streams with two sources that have stopped: the next failure is seen by viewers",
+            new.pair_sources_down.clone(),
+        );
+        registry.register(
+            "pair_lent",
+            "Segments in public playlists with two sources that the one which is not active has lent",
+            new.pair_lent.clone(),
+        );
+        registry.register("pair_switches", "How often viewers were given the other of two sources", new.pair_switches.clone());
+        registry.register(
             "renditions",
             "Media playlists and MPDs that are followed, by how they stand (live, late, stale, ended)",
             new.renditions.clone(),
@@ -211,6 +231,9 @@ impl NamespaceFamilies {
                 let labels = [label(), ("what", what.as_str().to_owned())];
                 self.normalised.get_or_create_owned(&labels)
             }),
+            pair_sources_down: self.pair_sources_down.get_or_create_owned(&[label()]),
+            pair_lent: self.pair_lent.get_or_create_owned(&[label()]),
+            pair_switches: self.pair_switches.get_or_create_owned(&[label()]),
             renditions: Standing::ALL
                 .map(|one| self.renditions.get_or_create_owned(&[label(), ("state", one.as_str().to_owned())])),
             oldest_edge_seconds: self.oldest_edge_seconds.get_or_create_owned(&[label()]),

@@ -51,7 +51,7 @@ impl Pulse {
 }
 
 /// A point on the wall clock, in milliseconds since the Unix epoch: for headers, key expiry and logs, never for object expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WallTime(u64);
 
 impl WallTime {

@@ -23,6 +23,19 @@ pub struct Continuity {
     pub ended: Option<WallTime>,
     /// Where the media of the last line ends.
     pub edge: Option<MediaTime>,
+    /// Of a list with two sources: how these stand.
+    pub pair: Option<PairStanding>,
+}
+
+/// How the two sources of a list stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairStanding {
+    /// The one whose lines are taken as long as they come: 0 or 1.
+    pub active: usize,
+    /// So many lines one after the other were lent by its twin.
+    pub lent: u32,
+    /// When another became active last.
+    pub switched: WallTime,
 }
 
 /// A stretch of lines whose numbers at their source follow each other.
@@ -56,6 +69,43 @@ impl MediaTime {
     }
 }
 
+impl MediaTime {
+    /// By how many microseconds it is later; the short way round, where both are clocks of transport streams. `None`: further than can be said.
+    #[must_use]
+    pub fn micros_since(self, other: Self) -> Option<i64> {
+        const WRAP: i128 = 1 << 33;
+        if self.scale == 0 || other.scale == 0 {
+            return None;
+        }
+        let (one, other_ticks) = (i128::from(self.ticks), i128::from(other.ticks));
+        let micros = if self.scale == other.scale {
+            let apart = one - other_ticks;
+            let wraps = self.scale == 90_000 && one < WRAP && other_ticks < WRAP;
+            let apart = if wraps { (apart + WRAP * 3 / 2).rem_euclid(WRAP) - WRAP / 2 } else { apart };
+            apart * 1_000_000 / i128::from(self.scale)
+        } else {
+            one * 1_000_000 / i128::from(self.scale) - other_ticks * 1_000_000 / i128::from(other.scale)
+        };
+        i64::try_from(micros).ok()
+    }
+
+    /// So many microseconds later.
+    #[must_use]
+    pub fn plus_micros(self, micros: u64) -> Self {
+        let ticks = u128::from(micros) * u128::from(self.scale) / 1_000_000;
+        Self { ticks: self.ticks.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)), ..self }
+    }
+}
+
+impl PairStanding {
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split('.');
+        let active = words.next()?.parse().ok().filter(|active| *active < 2)?;
+        let (lent, switched) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { active, lent, switched: WallTime::from_millis(switched) })
+    }
+}
+
 impl CountedRun {
     fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('.').map(str::parse);
@@ -74,11 +124,12 @@ impl fmt::Display for CountedRun {
 /// As it is kept: one word for each, which a letter begins.
 impl fmt::Display for Continuity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { run, before, window, added, heard, since, ended, edge } = self;
+        let Self { run, before, window, added, heard, since, ended, edge, pair } = self;
         write!(f, "r{run},w{window},a{},h{},s{}", added.millis(), heard.millis(), since.millis())?;
         before.iter().try_for_each(|before| write!(f, ",b{before}"))?;
         ended.iter().try_for_each(|ended| write!(f, ",e{}", ended.millis()))?;
-        edge.iter().try_for_each(|edge| write!(f, ",t{}/{}", edge.ticks, edge.scale))
+        edge.iter().try_for_each(|edge| write!(f, ",t{}/{}", edge.ticks, edge.scale))?;
+        pair.iter().try_for_each(|pair| write!(f, ",p{}.{}.{}", pair.active, pair.lent, pair.switched.millis()))
     }
 }
 
@@ -102,6 +153,7 @@ impl Continuity {
             since: time('s')?,
             ended: time('e'),
             edge: word('t').and_then(edge),
+            pair: word('p').and_then(PairStanding::parse),
         })
     }
 }
@@ -119,6 +171,7 @@ mod tests {
             ended in any::<Option<u32>>(),
             edge in any::<Option<(u64, u32)>>(),
             is_second in any::<bool>(),
+            pair in any::<Option<(bool, u8)>>(),
         ) {
             let run = CountedRun { first: first.into(), counted: counted.into(), next: u64::from(counted) + u64::from(more) };
             let time = |seconds: u32| WallTime::from_seconds(seconds.into());
@@ -131,6 +184,7 @@ mod tests {
                 since: time(since),
                 ended: ended.map(time),
                 edge: edge.map(|(ticks, scale)| MediaTime { ticks, scale }),
+                pair: pair.map(|(active, lent)| PairStanding { active: active.into(), lent: lent.into(), switched: time(added) }),
             };
             let text = continuity.to_string();
             prop_assert_eq!(Continuity::parse(&text), Some(continuity), "{}", text);
@@ -139,9 +193,21 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "[rwahbet0-9.,/]{0,40}") {
+        fn no_text_panics(text in "[rwahbetp0-9.,/]{0,40}") {
             let _ = Continuity::parse(&text);
         }
+    }
+
+    #[test]
+    fn times_are_told_apart_the_short_way_round() {
+        let at = |ticks, scale| MediaTime { ticks, scale };
+        assert_eq!(at(90_000, 90_000).micros_since(at(45_000, 90_000)), Some(500_000));
+        assert_eq!(at(0, 90_000).micros_since(at((1 << 33) - 90_000, 90_000)), Some(1_000_000));
+        assert_eq!(at((1 << 33) - 90_000, 90_000).micros_since(at(0, 90_000)), Some(-1_000_000));
+        assert_eq!(at(48_000, 48_000).micros_since(at(0, 90_000)), Some(1_000_000));
+        assert_eq!(at(u64::MAX, 1).micros_since(at(0, 1)), None);
+        assert_eq!(at(0, 0).micros_since(at(0, 0)), None);
+        assert_eq!(at(10, 90_000).plus_micros(1_000_000), at(90_010, 90_000));
     }
 
     #[test]

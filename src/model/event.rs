@@ -61,11 +61,17 @@ pub enum EventKind {
     TwoWriters,
     /// A playlist that was to be normalised is stored as it came.
     NotNormalised,
+    /// Viewers of a stream with two sources get the other one.
+    SourceSwitched,
+    /// One of two sources has stopped: nothing takes its place when the other does, too.
+    SourceDegraded,
+    /// It is back.
+    SourceRecovered,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -95,6 +101,9 @@ impl EventKind {
         Self::Unfollowed,
         Self::TwoWriters,
         Self::NotNormalised,
+        Self::SourceSwitched,
+        Self::SourceDegraded,
+        Self::SourceRecovered,
     ];
 
     /// Its name in metrics, logs, the API and webhooks.
@@ -130,13 +139,16 @@ impl EventKind {
             Self::Unfollowed => "unfollowed",
             Self::TwoWriters => "two-writers",
             Self::NotNormalised => "not-normalised",
+            Self::SourceSwitched => "source-switched",
+            Self::SourceDegraded => "source-degraded",
+            Self::SourceRecovered => "source-recovered",
         }
     }
 
     /// Whether an operator should look.
     #[must_use]
     pub const fn is_trouble(self) -> bool {
-        !matches!(self, Self::Started | Self::Recovered | Self::Ended | Self::Gone)
+        !matches!(self, Self::Started | Self::Recovered | Self::Ended | Self::Gone | Self::SourceRecovered)
     }
 }
 
@@ -147,6 +159,6 @@ mod tests {
     #[test]
     fn all_are_listed_in_their_order() {
         assert!(EventKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
-        assert_eq!(EventKind::ALL.last(), Some(&EventKind::NotNormalised));
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::SourceRecovered));
     }
 }

@@ -53,7 +53,7 @@ pub(super) enum TakenUp {
 #[derive(Debug)]
 pub(super) enum PublishedBeside {
     /// A list that goes on.
-    Version(HeardVersion),
+    Version(Box<HeardVersion>),
     /// The same for viewers: a multivariant playlist, an MPD, or what can't be composed.
     Copy(Key, Box<Draft>),
 }
@@ -107,7 +107,7 @@ impl Hosted {
             segments,
         };
         if is_beside {
-            return Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Version(heard))));
+            return Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Version(Box::new(heard)))));
         }
         let before = self.public_before(&object.key).await;
         self.work.public.heard(&object.key, heard.clone(), now.moment);
@@ -143,14 +143,18 @@ impl Hosted {
     pub(super) async fn publish_beside(self: &Arc<Self>, source: &Key, beside: PublishedBeside, turn: Option<PlaylistTurn>) {
         match beside {
             PublishedBeside::Version(heard) => {
-                self.work.public.heard(source, heard, self.hot.clock().now());
+                self.work.public.heard(source, *heard, self.hot.clock().now());
                 drop(turn);
                 self.compose_again(source).await;
             }
             PublishedBeside::Copy(public, draft) => {
                 let _turn = self.live.turn(&public).await;
                 drop(turn);
-                self.publish(&public, *draft, None).await;
+                // Of two sources that of the one that viewers get.
+                let is_ones = self.two_sided(&public).is_none() || self.hot.peek(&public).is_none();
+                if is_ones || self.side_of(source).is_some_and(|side| self.work.pairs.is_active(&public, side)) {
+                    self.publish(&public, *draft, None).await;
+                }
             }
         }
     }
@@ -165,7 +169,7 @@ impl Hosted {
     }
 
     /// The public playlist as it is now. Cancel-safe.
-    async fn public_before(&self, key: &Key) -> Option<Arc<Entry>> {
+    pub(super) async fn public_before(&self, key: &Key) -> Option<Arc<Entry>> {
         let entry = match self.hot.peek(key) {
             Some(entry) => Some(entry),
             None => self.durable_tier.read(key, |_| Want::Whole).await.ok().flatten().map(|hit| hit.entry),
@@ -212,12 +216,12 @@ impl Hosted {
         let end_hold = self.policy.pair_of(origins.public.key.as_str()).and_then(|pair| pair.end_hold);
         normalise::step(
             before,
-            &ComposeStep { version: &heard.version, heard: heard.heard, standing, find: &find, now, end_hold },
+            &ComposeStep { version: &heard.version, heard: heard.heard, standing, find: &find, now, end_hold, least: 0 },
         )
     }
 
     /// Notes what a public playlist lists, and how that came.
-    fn note_listed(&self, playlist: &ObjectId, media: &Media, before: Option<&Entry>, ttl: Duration) {
+    pub(super) fn note_listed(&self, playlist: &ObjectId, media: &Media, before: Option<&Entry>, ttl: Duration) {
         let listed = self.keys_of(playlist, media, usize::MAX);
         let before = before.map(|before| legible::understood(self, &playlist.key, Kind::Playlist, (&before.body, None)));
         let before = match &before {
@@ -257,6 +261,9 @@ impl Hosted {
     /// enough.
     pub(super) async fn compose_again(self: &Arc<Self>, source: &Key) {
         let Some(public) = self.public_of(source) else { return };
+        if self.two_sided(&public).is_some() {
+            return Box::pin(self.compose_pair(&public)).await;
+        }
         let _turn = self.live.turn(&public).await;
         let Some(heard) = self.work.public.version(source) else { return };
         let (before, reach) = (self.public_before(&public).await, heard.reach.clone());
@@ -270,7 +277,7 @@ impl Hosted {
     }
 
     /// Makes it the public object.
-    async fn publish(self: &Arc<Self>, public: &Key, draft: Draft, reach: Option<String>) {
+    pub(super) async fn publish(self: &Arc<Self>, public: &Key, draft: Draft, reach: Option<String>) {
         let Ok(upload) = self.hot.create(public, None, self.hot.stamp()) else { return };
         let candidate = Candidate { upload, conditions: KeptConditions::default(), below: None };
         let what = Put { candidate, draft, took: Duration::ZERO, below: None, reach };
@@ -279,7 +286,7 @@ impl Hosted {
 
     /// Counts and tells what was done that the encoder did not. Of a source's playlist that is followed by itself, `is_beside`, what is found
     /// by that is not told twice.
-    fn tell_mended(&self, playlist: &Key, is_beside: bool, mended: &[Mended]) {
+    pub(super) fn tell_mended(&self, playlist: &Key, is_beside: bool, mended: &[Mended]) {
         let now = self.hot.clock().both();
         for what in mended {
             self.metrics.count_mended(*what);

@@ -25,6 +25,8 @@ mod listing;
 mod live;
 mod named;
 mod namespace;
+mod pairing;
+mod pairs;
 mod parked;
 pub mod policy;
 mod prepare;
@@ -53,6 +55,7 @@ pub use error::OriginError;
 pub use listing::{ListingSpec, NamespaceUsage, ObjectListing, ObjectSummary, Purged};
 pub use live::{Event, FactsReport, HistoryLog, RenditionReport, RenditionTimeline, SegmentTile, StreamReport};
 pub use namespace::NamespaceHandle;
+pub use pairs::{PairReport, PairSourceReport, SwitchReport};
 pub use put::{PutSpec, Stored, Upload};
 pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};
 pub use remove::RemovalOutcome;
@@ -281,6 +284,8 @@ impl Origin {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
                 hosted.work.public.sweep(now.moment);
+                hosted.work.pairs.sweep(|public| hosted.hot.holds(public));
+                hosted.metrics.pair_sources_down.set(hosted.work.pairs.down());
                 let here = |key: &Key| {
                     hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
                 };

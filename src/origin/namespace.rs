@@ -9,6 +9,7 @@ use super::editions::Editions;
 use super::heavy::Heavy;
 use super::listed::Public;
 use super::live::{FactsReport, Live, StreamReport};
+use super::pairs::Pairs;
 use super::parked::Parked;
 use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
@@ -42,6 +43,7 @@ pub(super) struct Work {
     pub(super) deltas: Arc<Deltas>,
     pub(super) editions: Arc<Editions>,
     pub(super) public: Arc<Public>,
+    pub(super) pairs: Arc<Pairs>,
     /// Held by who goes through all of its objects.
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,
     pub(super) parked: Arc<Parked>,

@@ -76,13 +76,15 @@ pub struct PairPolicy {
     pub public: String,
     /// Where its encoders write.
     pub sources: Vec<String>,
+    /// How long the copy of the source that viewers get is waited for when the other's is here; `None`: by the rhythm of both.
+    pub grace: Option<Duration>,
     /// How long after the last source's end the public stream has its own; `None`: three target durations.
     pub end_hold: Option<Duration>,
 }
 
 impl PairPolicy {
     /// As many sources as a pair may have.
-    pub const MOST_SOURCES: usize = 1;
+    pub const MOST_SOURCES: usize = 2;
 
     /// The public name of what a source has stored under this one, and which of the sources that is.
     #[must_use]

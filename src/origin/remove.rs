@@ -54,6 +54,9 @@ impl NamespaceHandle {
         if !(Decided { key: &object.key, now: hosted.hot.clock().both(), what: deletion }.apply(hosted)?) {
             return Ok(RemovalOutcome::Superseded);
         }
+        if !hosted.policy.pairs.is_empty() && Kind::of(&object.key, &[]).is_rewritten() {
+            Box::pin(hosted.side_deleted(&object.key)).await;
+        }
         hosted.durable_tier.settled(&object.key, false).await?;
         Ok(RemovalOutcome::Done)
     }

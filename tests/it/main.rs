@@ -49,6 +49,7 @@ mod normalise;
 mod observability;
 mod order;
 mod packed;
+mod pairs;
 mod players;
 mod power;
 mod read;

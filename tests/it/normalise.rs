@@ -38,13 +38,13 @@ fn push(origin: &Origin, last: u64, run: &str) {
 
 /// What a viewer is served, version after version.
 #[derive(Default)]
-struct Viewer {
-    versions: Vec<String>,
+pub(crate) struct Viewer {
+    pub(crate) versions: Vec<String>,
 }
 
 impl Viewer {
     /// Looks; what has changed since the last look is legal, and all that is new in it can be read.
-    fn look(&mut self, origin: &Origin, playlist: &str) -> String {
+    pub(crate) fn look(&mut self, origin: &Origin, playlist: &str) -> String {
         let answer = origin.get(playlist);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let text = answer.text();
@@ -63,7 +63,7 @@ impl Viewer {
     }
 
     /// The segments that it was shown, in their order, without gaps.
-    fn shown(&self) -> Vec<String> {
+    pub(crate) fn shown(&self) -> Vec<String> {
         let mut shown: Vec<(u64, String)> = Vec::new();
         for text in &self.versions {
             let first =

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::front::{Front, free_port};
 use crate::harness::{Finally, NAMESPACE, Origin, Process, eventually};
 use crate::packager::{self, Parts};
+use crate::pairs;
 use crate::programs::{assert_is_here, kept, limited, program};
 
 /// How a play went; tests/players/play.mjs says what each figure is.
@@ -242,6 +243,31 @@ fn hls_js_plays_through_encoders_that_count_from_0_where_playlists_are_normalise
     play.goes_on(0);
     assert!(play.missed.is_empty() && play.broken.is_empty(), "no 404, nor anything else: {play:?}");
     assert!(origin.metric("springhead_normalised_total{namespace=\"live-origin\",what=\"restart\"}") >= 2.0);
+}
+
+/// Two encoders push the same pictures. One is killed, begins again from 0 over its own names, and then the other is killed: the player
+/// notices none of it.
+#[test]
+fn hls_js_plays_through_the_death_of_either_of_two_encoders() {
+    let origin = Origin::start_with_settings(pairs::PAIR);
+    let front = Front::start(&origin);
+    let live = pairs::LivePair::start();
+    let a = live.encoder(&origin, 0);
+    let b = live.encoder(&origin, 1);
+    pairs::wait_for_pair(&origin, "both are pushed", pairs::is_well);
+    let mut players = Players::start(&[json!({"player": "hls.js", "url": front.url("live/p.m3u8"), "seconds": 40})]);
+    players.wait_until_playing();
+    thread::sleep(Duration::from_secs(4));
+    drop(a);
+    thread::sleep(Duration::from_secs(8));
+    let _again = live.encoder(&origin, 0);
+    pairs::wait_for_pair(&origin, "the first is back", pairs::is_well);
+    drop(b);
+    let play = players.finish().remove(0);
+    play.report();
+    play.goes_on(0);
+    assert!(play.stalls.is_empty() && play.missed.is_empty() && play.broken.is_empty(), "{play:?}");
+    pairs::wait_for_pair(&origin, "the first is shown", |pair| pair["active"] == "a");
 }
 
 /// Sends what ffmpeg leaves in a folder as MediaLive sends: in order, and again until it is taken.

@@ -216,6 +216,10 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
             pair.sources = texts.iter().map(|text| key_prefix(text)).collect::<Result<_, _>>()?;
             Ok(())
         });
+        section.text("grace", |text| {
+            pair.grace = if text == "auto" { None } else { Some(duration(text)?) };
+            Ok(())
+        });
         section.text("end_hold", |text| {
             pair.end_hold = if text == "auto" { None } else { Some(duration(text)?) };
             Ok(())

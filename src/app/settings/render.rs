@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
@@ -192,7 +193,9 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
             writeln!(text, "\n[[namespaces.{name}.pairs]]")?;
             writeln!(text, "public = {}", quote(&pair.public))?;
             writeln!(text, "sources = {}", list(pair.sources.iter().cloned()))?;
-            writeln!(text, "end_hold = \"{}\"", pair.end_hold.map_or_else(|| "auto".to_owned(), |hold| Span(hold).to_string()))?;
+            let auto = |span: Option<Duration>| span.map_or_else(|| "auto".to_owned(), |span| Span(span).to_string());
+            writeln!(text, "grace = \"{}\"", auto(pair.grace))?;
+            writeln!(text, "end_hold = \"{}\"", auto(pair.end_hold))?;
         }
     }
     Ok(())

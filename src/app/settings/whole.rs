@@ -173,6 +173,9 @@ fn pair_faults(policy: &NamespacePolicy) -> Vec<(String, String)> {
             faults.push((key("public"), "is not said: what do the names that viewers ask for begin with?".to_owned()));
             continue;
         }
+        if pair.grace.is_some_and(|grace| grace > 30 * SECOND) {
+            faults.push((key("grace"), "has to be 30s at most".to_owned()));
+        }
         if pair.end_hold.is_some_and(|hold| hold > 3600 * SECOND) {
             faults.push((key("end_hold"), "has to be 1h at most".to_owned()));
         }

@@ -29,8 +29,8 @@ pub(super) const MOST_LINES: usize = 20_000;
 
 /// A list in the making.
 pub(super) struct Composer {
-    list: SegmentList,
-    continuity: Continuity,
+    pub(super) list: SegmentList,
+    pub(super) continuity: Continuity,
     /// There was nothing before.
     is_first: bool,
     mended: Vec<Mended>,
@@ -70,6 +70,7 @@ impl Composer {
             since: WallTime::from_millis(0),
             ended: None,
             edge: None,
+            pair: None,
         };
         Self { is_first: true, ..Self::on(list, continuity) }
     }
@@ -127,7 +128,7 @@ impl Composer {
         if version.lines.len() > MOST_LINES && continuity.window < MOST_LINES as u64 {
             self.mended.push(Mended::Long);
         }
-        continuity.window = continuity.window.max(version.lines.len().min(MOST_LINES) as u64);
+        continuity.window = continuity.window.max(version.lines.len().clamp(step.least, MOST_LINES) as u64);
         continuity.ended = version.ended.then(|| continuity.ended.unwrap_or(step.now));
         self.list.version = self.list.version.max(version.version);
         self.list.independent &= version.independent;
@@ -173,7 +174,7 @@ impl Composer {
     }
 
     /// Appends a line whose segment is here.
-    fn line(&mut self, version: &SegmentList, named: &[Named], at: usize, joint: Joint, step: &ComposeStep<'_>) {
+    pub(super) fn line(&mut self, version: &SegmentList, named: &[Named], at: usize, joint: Joint, step: &ComposeStep<'_>) {
         let (mut line, counted, number) = (version.lines[at].clone(), version.first.saturating_add(at as u64), self.list.end());
         if let Some(lasts) = named[at].lasts().filter(|_| std::mem::take(&mut line.is_unmeasured)) {
             line.last(lasts);
@@ -209,6 +210,7 @@ impl Composer {
                 line.breaks = true;
                 self.mended.push(Mended::Map);
             }
+            line.breaks &= joint != Joint::Lent;
             line.breaks |= joint != Joint::Flush && (is_other_map || !plays_on);
             let follows = last.ends();
             if line.date.is_none() && !line.breaks {
@@ -231,7 +233,7 @@ impl Composer {
     }
 
     /// Appends a gap for a segment that did not come.
-    fn gap(&mut self, version: &SegmentList, named: &[Named], at: usize) {
+    pub(super) fn gap(&mut self, version: &SegmentList, named: &[Named], at: usize) {
         let mut line = version.lines[at].clone();
         line.uri.clone_from(&named[at].plain);
         if !std::mem::replace(&mut line.gap, true) {
@@ -246,7 +248,8 @@ impl Composer {
         line.date = line.date.or_else(|| last.filter(|_| !line.breaks).and_then(SegmentLine::ends));
         self.tell_apart(&version.lines[..at], &mut line);
         self.continuity.run.next = self.continuity.run.next.saturating_add(1);
-        self.continuity.edge = None;
+        let micros = u64::try_from(line.duration.as_micros()).unwrap_or(u64::MAX);
+        self.continuity.edge = self.continuity.edge.filter(|_| !line.breaks).map(|edge| edge.plus_micros(micros));
         self.mended.push(Mended::Gap);
         self.push(line);
     }
@@ -297,7 +300,7 @@ impl Composer {
         line.words.insert_str(0, &carried);
     }
 
-    fn look_again(&mut self, after: Duration) {
+    pub(super) fn look_again(&mut self, after: Duration) {
         self.again = Some(self.again.map_or(after, |again| again.min(after)));
     }
 
@@ -372,7 +375,7 @@ fn moment(line: &str) -> Option<WallTime> {
 
 /// How a line joins on to the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Joint {
+pub(super) enum Joint {
     /// As it does at its source.
     Flush,
     /// It begins a count of its own.
@@ -380,4 +383,6 @@ enum Joint {
         /// The source has left numbers out, and counts on.
         is_hole: bool,
     },
+    /// It is of another source than the one before it, or not the next one there: whether it plays on tell its bytes.
+    Lent,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocks::{cut, is_of_head};
+use super::uri_of;
 use crate::hls::in_force::{InForce, NeededTags};
 use crate::hls::playlist::attributes::{attributes, seconds};
 use crate::hls::playlist::{Media, Playlist, PlaylistType, is_mark, parse, tag};
@@ -46,6 +47,11 @@ impl SegmentLine {
     /// When it ends, if it is known when it begins.
     pub(super) fn ends(&self) -> Option<WallTime> {
         Some(self.date? + self.duration)
+    }
+
+    /// The URI of its map.
+    pub(super) fn map_uri(&self) -> Option<&str> {
+        uri_of(&self.map.as_ref()?.0)
     }
 
     /// Its date ranges.
@@ -120,6 +126,20 @@ const HEAD_WRITTEN_ANEW: [&str; 10] = [
 ];
 
 impl SegmentList {
+    /// One that lists nothing.
+    pub(super) const fn empty() -> Self {
+        Self {
+            version: 3,
+            target: 1,
+            first: 0,
+            breaks: 0,
+            independent: true,
+            others: Vec::new(),
+            lines: Vec::new(),
+            ended: false,
+        }
+    }
+
     /// Reads one.
     ///
     /// # Errors

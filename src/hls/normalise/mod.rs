@@ -12,6 +12,9 @@
 //! | [`composer`] | a list that goes on |
 //! | [`fit`] | how a version stands to what was composed before |
 //! | [`names`] | what a segment is called in public |
+//! | [`pair`] | of two lists, which one's line comes next |
+//! | [`relation`] | how two lists stand to each other |
+//! | [`sides`] | the words of both |
 //!
 //! Invariants: a line that has been served never changes. The target duration never falls, no number goes back. What is listed was here
 //! when it was listed, or is a gap.
@@ -21,6 +24,13 @@ mod composer;
 mod fit;
 mod list;
 pub mod names;
+mod pair;
+#[cfg(test)]
+mod pair_table;
+#[cfg(test)]
+mod pair_tests;
+mod relation;
+mod sides;
 #[cfg(test)]
 mod table;
 #[cfg(test)]
@@ -34,6 +44,9 @@ pub(crate) use self::blocks::cut;
 use self::composer::Composer;
 pub use self::list::LeftAlone;
 use self::list::{SegmentLine, SegmentList};
+pub use self::pair::pair_step;
+pub use self::relation::{FindSegment, Relation, SideSegment};
+pub use self::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch, SwitchReason};
 use super::playlist::attributes::quoted_uris;
 use crate::model::clock::WallTime;
 use crate::model::continuity::{Continuity, MediaTime};
@@ -97,7 +110,13 @@ impl SourceVersion {
     /// The map of its newest segment, as it is written.
     #[must_use]
     pub fn newest_map(&self) -> Option<&str> {
-        self.0.lines.last().and_then(|line| uri_of(&line.map.as_ref()?.0))
+        self.0.lines.last().and_then(SegmentLine::map_uri)
+    }
+
+    /// Whether it has its end.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.0.ended
     }
 
     /// How many segments it lists.
@@ -122,6 +141,8 @@ pub struct ComposeStep<'a> {
     pub now: WallTime,
     /// How long after the encoder's end the list has its own; `None`: three target durations.
     pub end_hold: Option<Duration>,
+    /// So many lines stay at least, where there have been as many.
+    pub least: usize,
 }
 
 /// What has come of a version so far.

@@ -45,7 +45,8 @@ impl WrittenRows {
         let now = time(self.now);
         let before = self.public.as_ref().map(|(text, continuity)| (&**text, *continuity));
         let composed =
-            step(before, &ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None }).unwrap();
+            step(before, &ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None, least: 0 })
+                .unwrap();
         if let Some((before, _)) = &self.public {
             assert_eq!(rules::after(before, &composed.text), [], "{}", composed.text);
         }

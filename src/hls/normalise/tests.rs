@@ -179,8 +179,15 @@ impl World {
             Named { plain: uri.to_owned(), place }
         };
         let now = WallTime::from_millis(now);
-        let step =
-            ComposeStep { version: &version, heard: WallTime::from_millis(heard), standing, find: &find, now, end_hold: None };
+        let step = ComposeStep {
+            version: &version,
+            heard: WallTime::from_millis(heard),
+            standing,
+            find: &find,
+            now,
+            end_hold: None,
+            least: 0,
+        };
         let before = self.public.as_ref().map(|(text, kept)| (&**text, Continuity::parse(kept).unwrap()));
         let Some(composed) = super::step(before, &step) else { return };
         self.newest.as_mut().unwrap().2 = composed.standing;

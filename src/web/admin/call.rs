@@ -17,7 +17,7 @@ use super::orders::{self, LONGEST, QueryWords};
 use super::route::Route;
 use super::route_name::RouteName;
 use super::visitor::Visitor;
-use super::{Admin, Inner, Rules, harvest, objects, ok, openapi, overview, recordings, session_words, text, viewers};
+use super::{Admin, Inner, Rules, harvest, objects, ok, openapi, overview, pairs, recordings, session_words, text, viewers};
 use crate::auth::grant::Role;
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
@@ -66,6 +66,12 @@ impl AdminCall<'_> {
             RouteName::SignIn => session_words::sign_in(self.admin, self.exchange, body).await?,
             RouteName::SignOut => session_words::sign_out(self.admin, self.exchange),
             RouteName::Streams => ok(&json!({ "streams": about::streams_of(web, visitor) })),
+            RouteName::Pairs => pairs::list(web, visitor),
+            RouteName::PinSource => {
+                let (response, after) = pairs::pin(web, visitor, headers, body).await?;
+                self.note(route, &Value::Null, &after);
+                response
+            }
             RouteName::Clients if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Operator)),
             RouteName::Clients => text(web.inner.black_box.clients_json()),
             RouteName::Rejected => {

@@ -21,6 +21,7 @@ mod openapi;
 mod orders;
 mod overview;
 mod pages;
+mod pairs;
 mod recordings;
 mod route;
 mod route_name;

@@ -50,4 +50,6 @@ pub(super) enum RouteName {
     MakeViewerTokens,
     RevokeViewers,
     ViewerRevocations,
+    Pairs,
+    PinSource,
 }

@@ -9,7 +9,7 @@ use super::route::{Answers, Route, route};
 use super::route_name::RouteName;
 use super::schema::Described;
 use super::visitor::Who;
-use super::{about, changes, events, figures, harvest, objects, overview, session_words, viewers};
+use super::{about, changes, events, figures, harvest, objects, overview, pairs, session_words, viewers};
 use crate::auth::grant::Role;
 
 const LOOKS_ON: Who = Who::Local(Role::Viewer);
@@ -64,6 +64,23 @@ pub(super) const ROUTES: &[Route] = &[
         "Every live stream and how it stands.",
         Answers::Json(200, about::streams),
     ),
+    route(
+        RouteName::Pairs,
+        "GET",
+        "/v1/pairs",
+        LOOKS_ON,
+        "Every public playlist with two sources and how these stand.",
+        Answers::Json(200, pairs::schema),
+    ),
+    route(
+        RouteName::PinSource,
+        "POST",
+        "/v1/pairs/pin",
+        OPERATES,
+        "Has viewers get one of two sources.",
+        Answers::Json(200, serde_json::Map::<String, Value>::schema),
+    )
+    .takes(pairs::PinOrder::schema),
     route(
         RouteName::Clients,
         "GET",

@@ -94,13 +94,13 @@ macro_rules! described {
                         $(
                             let says = concat!($($says),+);
                             properties.insert(
-                                stringify!($field).to_owned(),
+                                stringify!($field).trim_start_matches("r#").to_owned(),
                                 $crate::web::admin::schema::field::<$kind>(all, says),
                             );
                             let may_lack = $crate::web::admin::schema::described!(@lacks $way)
                                 && <$kind as $crate::web::admin::schema::Described>::OPTIONAL;
                             if !may_lack {
-                                required.push(stringify!($field));
+                                required.push(stringify!($field).trim_start_matches("r#"));
                             }
                         )+
                         serde_json::json!({

@@ -1,0 +1,389 @@
+//! Two encoders, one list: of which side the next line is.
+//!
+//! Each side is a list of its own already, that goes on ([`super::step`]): lines are only appended to it. Here is decided, line by line,
+//! which of them comes next in public. A pure step, as that of one side: what was composed before, both lists, what is stored of them and
+//! the time -> what is composed now.
+//!
+//! *Active* is the side whose lines are taken as long as they come. The other, its twin, *lends* single segments where both are aligned,
+//! and takes over where the active one is out: then without any mark where they are aligned, else behind a discontinuity.
+//!
+//! Invariants: those of one side. No segment of the same time stands in the list twice, and none that a sound copy was in time for is left out.
+
+use std::time::Duration;
+
+use super::composer::{Composer, Joint};
+use super::list::SegmentList;
+use super::relation::{JOINS, LOOKED_AT, Relation, SideClock, SideLines, TimedLine, relation, skew, timed};
+use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch, SwitchReason};
+use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
+use crate::model::clock::WallTime;
+use crate::model::continuity::{Continuity, PairStanding};
+
+/// The shortest time that the active side's copy is waited for when the twin's is here.
+const LEAST_GRACE: Duration = Duration::from_millis(50);
+/// Two switches are so many target durations apart, unless the active side is out.
+const CALM: u32 = 10;
+/// What lies so far ahead of the public list by the same clock is not what comes next.
+const AHEAD: u32 = 20;
+
+/// Takes a step. `None`: there is nothing to be listed yet.
+#[must_use]
+pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Option<PairComposed> {
+    let known = before.and_then(|(text, continuity)| Some((SegmentList::read(text).ok()?, continuity)));
+    let empty = SegmentList::empty();
+    let list_of = |side: usize| step.sides[side].list.map_or(&empty, |version| &version.0);
+    let first = step.pin.filter(|pin| !list_of(*pin).lines.is_empty());
+    let first = first.or_else(|| (0..2).find(|side| !list_of(*side).lines.is_empty()));
+    let (composer, standing) = match known {
+        Some((list, continuity)) => {
+            let standing = continuity.pair.unwrap_or(PairStanding { active: 0, lent: 0, switched: continuity.added });
+            (Composer::on(list, continuity), standing)
+        }
+        None => {
+            let active = first?;
+            (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched: WallTime::default() })
+        }
+    };
+    let sides = [0, 1].map(|side| SideLines::of(list_of(side), step.find));
+    let span = Duration::from_secs(composer.list.target.max(1));
+    let (own, clock) = relation(&sides[0].times, &sides[1].times, span * 6);
+    let relation = step.others.map_or(own, |others| own.max(others));
+    let mut desk = PairDesk {
+        step,
+        composer,
+        standing,
+        sides,
+        relation,
+        clock,
+        public: Vec::new(),
+        next: [None; 2],
+        last: None,
+        made: StepsMade::default(),
+    };
+    desk.public = timed(&desk.composer.list, step.find).1;
+    desk.next = [0, 1].map(|side| desk.first_of(side));
+    desk.run();
+    desk.finish(own)
+}
+
+/// What a step has done so far.
+#[derive(Default)]
+struct StepsMade {
+    taken: [u64; 2],
+    borrowed: u64,
+    switches: Vec<SideSwitch>,
+}
+
+struct PairDesk<'a, 's> {
+    step: &'s PairStep<'a>,
+    composer: Composer,
+    standing: PairStanding,
+    sides: [SideLines<'s>; 2],
+    relation: Relation,
+    clock: SideClock,
+    /// The newest public lines.
+    public: Vec<TimedLine>,
+    /// Of each side, the place of the first line that was not taken or passed over.
+    next: [Option<usize>; 2],
+    /// The side and place of the line that was taken last, if that is known.
+    last: Option<(usize, usize)>,
+    made: StepsMade,
+}
+
+impl PairDesk<'_, '_> {
+    fn span(&self) -> Duration {
+        Duration::from_secs(self.composer.list.target.max(1))
+    }
+
+    fn is_aligned(&self) -> bool {
+        self.relation == Relation::Aligned
+    }
+
+    /// Where a side goes on: where it stood, or behind the last of its lines that is public.
+    fn first_of(&mut self, side: usize) -> Option<usize> {
+        let list = self.sides[side].version;
+        if let Some(next) = self.step.sides[side].next {
+            let next = usize::try_from(next.saturating_sub(list.first)).unwrap_or(usize::MAX);
+            let is_last = next > 0
+                && self.composer.list.lines.last().zip(list.lines.get(next - 1)).is_some_and(|(one, own)| one.uri == own.uri);
+            if is_last {
+                self.last = Some((side, next - 1));
+            }
+            return Some(next);
+        }
+        let is_public =
+            |uri: &str| self.composer.list.lines.iter().rev().take(LOOKED_AT).any(|line| !line.gap && line.uri == uri);
+        if let Some(at) = list.lines.iter().rposition(|line| !line.gap && is_public(&line.uri)) {
+            if self.composer.list.lines.last().is_some_and(|line| line.uri == list.lines[at].uri) {
+                self.last = Some((side, at));
+            }
+            return Some(at + 1);
+        }
+        let Some(end) = self.public.last() else { return Some(0) };
+        // By the clock, where that is the same.
+        let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
+        let lines = &self.sides[side];
+        let goes_on = |line: &TimedLine| line.after(end, SideClock::Player).is_some_and(|after| after.abs() <= reach);
+        if lines.times.last().is_some_and(goes_on) {
+            let is_next = |line: &TimedLine| !line.is_within(end, SideClock::Player);
+            return Some(lines.from + lines.times.iter().position(is_next).unwrap_or(lines.times.len()));
+        }
+        Some(if side == self.standing.active { 0 } else { list.lines.len() })
+    }
+
+    /// The next line of a side: what public has the time of already is passed over, where both go by one clock.
+    fn next_of(&mut self, side: usize) -> Option<usize> {
+        let mut at = self.next[side]?;
+        if self.relation != Relation::Foreign
+            && let Some(end) = self.public.last()
+        {
+            let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
+            let is_past = |line: &TimedLine| {
+                line.is_within(end, self.clock) && line.after(end, self.clock).is_some_and(|after| after >= -reach)
+            };
+            while self.sides[side].at(at).is_some_and(is_past) {
+                at += 1;
+            }
+            self.next[side] = Some(at);
+        }
+        (at < self.sides[side].version.lines.len()).then_some(at)
+    }
+
+    /// Whether a line is what comes next in public, by the clock that players see.
+    fn is_next(&self, side: usize, at: usize) -> bool {
+        let line = self.sides[side].at(at);
+        line.zip(self.public.last()).is_some_and(|(line, end)| line.follows(end, SideClock::Player))
+    }
+
+    /// Takes a line of a side.
+    fn take(&mut self, side: usize, at: usize) {
+        let is_flush = at.checked_sub(1).map(|before| (side, before)) == self.last && at > 0;
+        let joint = if is_flush { Joint::Flush } else { Joint::Lent };
+        let lines = &self.sides[side];
+        let find = |uri: &str| Named { plain: uri.to_owned(), place: NamedPlace::Elsewhere };
+        let version = SourceVersion(SegmentList::empty());
+        let compose = compose_step(&version, &find, self.step);
+        if lines.is_here(at) {
+            self.composer.line(lines.version, &lines.named, at, joint, &compose);
+            self.made.taken[side] += 1;
+        } else {
+            self.composer.gap(lines.version, &lines.named, at);
+        }
+        if let Some(line) = lines.at(at) {
+            self.public.push(*line);
+        }
+        self.next[side] = Some(at + 1);
+        self.last = Some((side, at));
+    }
+
+    fn switch(&mut self, to: usize, reason: SwitchReason) {
+        self.standing = PairStanding { active: to, lent: 0, switched: self.step.now };
+        self.made.switches.push(SideSwitch { to, reason, number: self.composer.list.end() });
+    }
+
+    fn reason(&self, side: usize) -> SwitchReason {
+        match self.step.sides[side].out {
+            Some(SideOut::Ended) => SwitchReason::Ended,
+            Some(SideOut::Deleted) => SwitchReason::Deleted,
+            None => SwitchReason::Stalled,
+        }
+    }
+
+    /// How long the active side's copy is waited for.
+    fn grace(&self) -> Duration {
+        let rhythm = || {
+            let apart = skew(&self.sides[0].times, &self.sides[1].times, SideClock::Player).unwrap_or_default();
+            (apart * 3 / 2).clamp(LEAST_GRACE, (self.span() / 4).max(LEAST_GRACE))
+        };
+        self.step.grace.unwrap_or_else(rhythm)
+    }
+
+    /// Whether so long has passed since; else it is looked at again then.
+    fn has_passed(&mut self, since: WallTime, wait: Duration) -> bool {
+        let passed = self.step.now.since(since);
+        if passed < wait {
+            self.composer.look_again(wait - passed);
+        }
+        passed >= wait
+    }
+
+    fn run(&mut self) {
+        let wanted = self.step.pin.map(|pin| (pin, SwitchReason::Pinned));
+        let wanted = wanted.or(self.step.together.map(|side| (side, SwitchReason::Together)));
+        if let Some((to, reason)) = wanted.filter(|(to, _)| *to != self.standing.active) {
+            self.go_to(to, reason);
+        }
+        let most = self.sides.iter().map(|side| side.version.lines.len()).sum::<usize>() + 1;
+        for _ in 0..most {
+            if !self.advance() {
+                break;
+            }
+        }
+    }
+
+    /// Goes to a side that is wanted, where that costs no more than it must.
+    fn go_to(&mut self, to: usize, reason: SwitchReason) {
+        if self.step.sides[to].out.is_some() || !self.is_up(to) {
+            return;
+        }
+        if self.is_aligned() {
+            self.switch(to, reason);
+        } else if let Some(at) = self.entry(to) {
+            self.switch(to, reason);
+            self.take(to, at);
+        }
+    }
+
+    /// Appends a line, if there is one to be appended now.
+    fn advance(&mut self) -> bool {
+        let active = self.standing.active;
+        let twin = 1 - active;
+        let (own, lent) = (self.next_of(active), self.next_of(twin));
+        let lent = lent.filter(|at| self.is_aligned() && self.sides[twin].is_here(*at) && self.is_next(twin, *at));
+        if let Some(at) = own.filter(|at| self.sides[active].is_here(*at)) {
+            // It has left something out that the twin has.
+            if let Some(copy) = lent.filter(|_| !self.is_next(active, at)) {
+                self.lend(twin, copy);
+                return true;
+            }
+            let rank = self.sides[active].rank(at);
+            if rank > 0 && self.is_aligned() {
+                match lent {
+                    Some(copy) if self.sides[twin].rank(copy) < rank => {
+                        self.lend(twin, copy);
+                        self.next[active] = Some(at + 1);
+                        return true;
+                    }
+                    Some(_) => {}
+                    // The twin's may come.
+                    None if self.step.sides[twin].out.is_none() && self.is_up(twin) => {
+                        let (came, grace) = (self.sides[active].came(at).unwrap_or(self.step.now), self.grace());
+                        if !self.has_passed(came, grace) {
+                            return false;
+                        }
+                    }
+                    None => {}
+                }
+            }
+            self.take(active, at);
+            self.standing.lent = 0;
+            return true;
+        }
+        if let Some(copy) = lent {
+            // Not here: the active side's may be on its way, unless it did not come in time before.
+            let is_out = self.step.sides[active].out.is_some();
+            let wait = if own.is_some() || is_out || self.standing.lent > 0 { Duration::ZERO } else { self.grace() };
+            let came = self.sides[twin].came(copy).unwrap_or(self.step.now);
+            if !self.has_passed(came, wait) {
+                return false;
+            }
+            self.lend(twin, copy);
+            if let Some(gap) = own {
+                self.next[active] = Some(gap + 1);
+            }
+            let is_calm = self.step.now.since(self.standing.switched) >= self.span() * CALM;
+            let is_pinned = self.step.pin == Some(active) && !is_out;
+            if is_out || self.standing.lent >= 2 && is_calm && !is_pinned {
+                let reason = self.reason(active);
+                self.switch(twin, reason);
+            }
+            return true;
+        }
+        if let Some(gap) = own {
+            self.take(active, gap);
+            return true;
+        }
+        self.take_over(active, twin)
+    }
+
+    /// The active side has nothing, and the twin can't lend: it takes over, when it is time.
+    fn take_over(&mut self, active: usize, twin: usize) -> bool {
+        if self.step.sides[twin].out.is_some() && self.next_of(twin).is_none() || self.sides[twin].version.lines.is_empty() {
+            return false;
+        }
+        let is_out = self.step.sides[active].out.is_some();
+        let last = self.composer.list.lines.last().map_or(self.span(), |line| line.duration);
+        let patience = if self.step.pin == Some(active) { self.span() * 3 } else { self.span() };
+        let due = self.composer.continuity.added;
+        if !is_out && !self.has_passed(due, last + patience) {
+            return false;
+        }
+        let Some(at) = self.entry(twin) else { return false };
+        let reason = self.reason(active);
+        self.switch(twin, reason);
+        self.take(twin, at);
+        true
+    }
+
+    /// The line of a side that public can go on with: the first that begins where public ends, or after, by a clock that both go by; else
+    /// the newest.
+    fn entry(&self, side: usize) -> Option<usize> {
+        let lines = &self.sides[side];
+        let public: Vec<&str> = self.composer.list.lines.iter().rev().take(LOOKED_AT).map(|line| &*line.uri).collect();
+        let is_new = |at: &usize| lines.is_here(*at) && !public.contains(&&*lines.version.lines[*at].uri);
+        let all = || (lines.from..lines.version.lines.len()).filter(is_new);
+        let Some(end) = self.public.last() else { return all().next_back() };
+        let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
+        // It may play on as if nothing were, however little is known of both.
+        if let Some(at) = all().find(|at| lines.at(*at).is_some_and(|line| line.follows(end, SideClock::Player))) {
+            return Some(at);
+        }
+        let late = self.step.now.since(self.composer.continuity.added);
+        if self.relation != Relation::Foreign && late < self.span() * 4 {
+            let after = |at: usize| lines.at(at).and_then(|line| line.after(end, self.clock));
+            if all().any(|at| after(at).is_some_and(|after| after.abs() <= reach)) {
+                // What is not here yet is worth waiting for.
+                return all().find(|at| after(*at).is_some_and(|after| after >= -JOINS));
+            }
+        }
+        // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
+        let rest = if self.relation == Relation::Foreign { Duration::ZERO } else { self.span() * 2 };
+        let newest = all().next_back()?;
+        let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + rest);
+        is_since.then_some(newest)
+    }
+
+    fn lend(&mut self, side: usize, at: usize) {
+        self.take(side, at);
+        self.made.borrowed += 1;
+        self.standing.lent = self.standing.lent.saturating_add(1);
+    }
+
+    /// Whether segments of a side have come of late.
+    fn is_up(&self, side: usize) -> bool {
+        self.sides[side].newest().is_some_and(|came| self.step.now.since(came) <= self.span() * 2)
+    }
+
+    fn finish(mut self, own: Relation) -> Option<PairComposed> {
+        if self.composer.list.lines.is_empty() {
+            return None;
+        }
+        let is_over = |side: &PairSide<'_>| side.out.is_some() || side.list.is_none();
+        let has_end = self.step.sides.iter().any(|side| side.out == Some(SideOut::Ended));
+        let is_ended = self.step.sides.iter().all(is_over) && has_end;
+        let continuity = &mut self.composer.continuity;
+        continuity.ended = is_ended.then(|| continuity.ended.unwrap_or(self.step.now));
+        continuity.window = self.step.sides.iter().map(|side| side.window).fold(continuity.window, u64::max);
+        continuity.heard = self.step.now;
+        continuity.pair = Some(self.standing);
+        let next = [0, 1].map(|side| {
+            let list = self.sides[side].version;
+            let at = self.next[side].filter(|_| self.step.sides[side].list.is_some())?;
+            Some(list.first.saturating_add(at as u64))
+        });
+        let (newest, skew) =
+            ([0, 1].map(|side| self.sides[side].newest()), skew(&self.sides[0].times, &self.sides[1].times, self.clock));
+        let find = |uri: &str| Named { plain: uri.to_owned(), place: NamedPlace::Elsewhere };
+        let version = SourceVersion(SegmentList { ended: is_ended, ..SegmentList::empty() });
+        let Self { step, composer, standing, made, .. } = self;
+        let composed = composer.finish(&version.0, &compose_step(&version, &find, step));
+        let StepsMade { taken, borrowed, switches } = made;
+        Some(PairComposed { composed, next, relation: own, active: standing.active, taken, borrowed, switches, newest, skew })
+    }
+}
+
+/// The names in a side's list are public ones already: nothing is to be found.
+fn compose_step<'a>(version: &'a SourceVersion, find: &'a dyn Fn(&str) -> Named, step: &PairStep<'_>) -> ComposeStep<'a> {
+    let (now, end_hold) = (step.now, step.end_hold);
+    ComposeStep { version, heard: now, standing: VersionStanding::Believed, find, now, end_hold, least: 0 }
+}

@@ -1,0 +1,60 @@
+//! What may become of one of two encoders, row by row.
+
+use super::pair_tests::{Comes, Fate, PairEvent, PairManner, PairWorld};
+
+/// Whole segments of both for so long.
+fn well(world: &mut PairWorld, segments: usize) {
+    for _ in 0..segments {
+        world.segment([Fate { late: 0, comes: Comes::Whole }, Fate { late: 80, comes: Comes::Whole }]);
+    }
+}
+
+fn slots(world: &PairWorld) -> Vec<u64> {
+    world.shown.iter().map(|(_, slot)| *slot).collect()
+}
+
+#[test]
+fn aligned_sides_take_over_from_each_other_without_a_mark() {
+    let mut world = PairWorld::new(PairManner::Aligned);
+    well(&mut world, 8);
+    world.take(PairEvent::Kill(0));
+    well(&mut world, 6);
+    world.take(PairEvent::Begin(0));
+    well(&mut world, 8);
+    world.take(PairEvent::Kill(1));
+    well(&mut world, 6);
+    assert_eq!(slots(&world), (1..=28).collect::<Vec<_>>());
+    assert_eq!(world.switches, 2);
+    assert!(!world.public.unwrap().0.contains("#EXT-X-DISCONTINUITY\n"));
+}
+
+#[test]
+fn of_a_segment_that_is_lost_or_damaged_the_twins_copy_is_listed() {
+    let mut world = PairWorld::new(PairManner::Aligned);
+    well(&mut world, 8);
+    for comes in [Comes::Never, Comes::Damaged] {
+        world.segment([Fate { late: 0, comes }, Fate { late: 60, comes: Comes::Whole }]);
+        well(&mut world, 4);
+    }
+    assert_eq!(slots(&world), (1..=18).collect::<Vec<_>>());
+    let (text, _) = world.public.unwrap();
+    assert!(!text.contains("DISCONTINUITY\n") && !text.contains("GAP"), "{text}");
+    let damaged = text.lines().filter(|line| world.ever.get(*line).is_some_and(|(known, _)| known.rank > 0)).count();
+    assert_eq!(damaged, 0, "{text}");
+}
+
+#[test]
+fn sides_with_other_clocks_take_over_behind_a_discontinuity() {
+    for manner in [PairManner::Offset, PairManner::Shifted, PairManner::Foreign] {
+        let mut world = PairWorld::new(manner);
+        well(&mut world, 8);
+        world.take(PairEvent::Delete(0));
+        well(&mut world, 3);
+        let (text, _) = world.public.as_ref().unwrap();
+        assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{manner:?} {text}");
+        let shown = slots(&world);
+        let lost = if manner == PairManner::Offset { 0 } else { 1 };
+        assert!(shown.len() >= 11 - lost && shown.last() == Some(&11), "{manner:?} {shown:?}");
+        assert_eq!(world.switches, 1);
+    }
+}

@@ -1,0 +1,283 @@
+//! How the two sides of a pair stand to each other: by which clock their segments are the same.
+
+use std::time::Duration;
+
+use super::list::SegmentList;
+use super::{Named, NamedPlace, StoredSegment, names};
+use crate::model::clock::WallTime;
+use crate::model::continuity::MediaTime;
+
+/// How far two clocks of the same media may be apart, in microseconds: less than an audio frame.
+const SAME_CLOCK: i64 = 11_000;
+/// How far a segment may begin from where the one before it ends: how long its last frame is shown some only guess.
+pub(super) const JOINS: i64 = 30_000;
+/// How far two lengths of the same media may be apart: of the last frame some only guess how long it lasts.
+const SAME_LENGTH: i64 = 45_000;
+/// So many of the newest lines are looked at.
+pub(super) const LOOKED_AT: usize = 24;
+/// So many segments have to be the same, one after the other.
+const IN_COMMON: usize = 4;
+
+/// How the sides stand to each other, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Relation {
+    /// The same segments by the clock that players see: one stands for the other.
+    Aligned,
+    /// The same segments, by the clock of the content or by their dates; players see other clocks.
+    Offset,
+    /// One clock, other segments.
+    Shifted,
+    /// Neither, or not known yet.
+    Foreign,
+}
+
+impl Relation {
+    /// Its name in events and `/v1`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aligned => "aligned",
+            Self::Offset => "offset",
+            Self::Shifted => "shifted",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+/// What is known of a segment of a side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SideSegment {
+    /// When it was stored.
+    pub at: WallTime,
+    /// Where its media begins by the clock that players see, if its bytes tell.
+    pub begins: Option<MediaTime>,
+    /// The same by the clock of its content: with what an edit list adds.
+    pub content: Option<MediaTime>,
+    /// How long it is, in ticks; 0: its bytes do not tell.
+    pub ticks: u64,
+    /// What of its container and codecs has to be the same.
+    pub shape: u64,
+    /// How bad its worst defect is; 0: it has none.
+    pub rank: u8,
+}
+
+/// What is stored of a public name, whose initialisation segment is called that.
+pub type FindSegment<'a> = &'a dyn Fn(&str, Option<&str>) -> Option<SideSegment>;
+
+/// A line with its times; of a line that nothing is known of as they follow from the one before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimedLine {
+    pub(super) known: Option<SideSegment>,
+    begins: [Option<SideTime>; SideClock::ALL.len()],
+    micros: i64,
+}
+
+/// A point of time by one of the clocks.
+#[derive(Clone, Copy, Debug)]
+enum SideTime {
+    Media(MediaTime),
+    Date(WallTime),
+}
+
+/// By what segments are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SideClock {
+    Player,
+    Content,
+    Date,
+}
+
+impl SideClock {
+    pub(super) const ALL: [Self; 3] = [Self::Player, Self::Content, Self::Date];
+}
+
+impl SideTime {
+    /// By how many microseconds it is later. Media clocks wrap as a transport stream's do.
+    fn since(self, other: Self) -> Option<i64> {
+        match (self, other) {
+            (Self::Media(one), Self::Media(other)) => one.micros_since(other),
+            (Self::Date(one), Self::Date(other)) => {
+                let millis = i128::from(one.millis()) - i128::from(other.millis());
+                i64::try_from(millis * 1000).ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn plus(self, micros: i64) -> Self {
+        let micros = u64::try_from(micros).unwrap_or(0);
+        match self {
+            Self::Media(at) => Self::Media(at.plus_micros(micros)),
+            Self::Date(at) => Self::Date(at + Duration::from_micros(micros)),
+        }
+    }
+}
+
+impl TimedLine {
+    /// By how much it begins later than the other one.
+    pub(super) fn since(&self, other: &Self, clock: SideClock) -> Option<i64> {
+        self.begins[clock as usize]?.since(other.begins[clock as usize]?)
+    }
+
+    /// By how much it begins later than the other one ends.
+    pub(super) fn after(&self, other: &Self, clock: SideClock) -> Option<i64> {
+        Some(self.since(other, clock)? - other.micros)
+    }
+
+    /// Whether it begins where the other one ends.
+    pub(super) fn follows(&self, other: &Self, clock: SideClock) -> bool {
+        self.after(other, clock).is_some_and(|after| after.abs() <= JOINS)
+    }
+
+    /// Whether it is over when the other one is.
+    pub(super) fn is_within(&self, other: &Self, clock: SideClock) -> bool {
+        self.after(other, clock).is_some_and(|after| after + self.micros <= JOINS)
+    }
+
+    /// Whether it is the same segment.
+    pub(super) fn is_same(&self, other: &Self, clock: SideClock) -> bool {
+        let is_near = self.since(other, clock).is_some_and(|since| since.abs() <= SAME_CLOCK);
+        let has_its_shape = self.known.zip(other.known).is_none_or(|(one, other)| one.shape == other.shape);
+        is_near && has_its_shape && (self.micros - other.micros).abs() <= SAME_LENGTH
+    }
+}
+
+/// A side's lines, and what is stored of the newest of them.
+pub(super) struct SideLines<'a> {
+    pub(super) version: &'a SegmentList,
+    pub(super) named: Vec<Named>,
+    /// The place of the first line whose time is known.
+    pub(super) from: usize,
+    pub(super) times: Vec<TimedLine>,
+}
+
+impl<'a> SideLines<'a> {
+    pub(super) fn of(version: &'a SegmentList, find: FindSegment<'_>) -> Self {
+        let (_, times) = timed(version, find);
+        let from = version.lines.len() - times.len();
+        let named = version.lines.iter().enumerate().map(|(at, line)| {
+            let known = at.checked_sub(from).and_then(|at| times[at].known);
+            let stored = known.map(|known| StoredSegment {
+                uri: line.uri.clone(),
+                at: known.at,
+                begins: known.begins,
+                ticks: known.ticks,
+            });
+            Named { plain: line.uri.clone(), place: stored.map_or(NamedPlace::Elsewhere, NamedPlace::Here) }
+        });
+        Self { version, named: named.collect(), from, times }
+    }
+
+    pub(super) fn at(&self, at: usize) -> Option<&TimedLine> {
+        self.times.get(at.checked_sub(self.from)?)
+    }
+
+    /// Whether there is a segment.
+    pub(super) fn is_here(&self, at: usize) -> bool {
+        self.version.lines.get(at).is_some_and(|line| !line.gap)
+    }
+
+    pub(super) fn rank(&self, at: usize) -> u8 {
+        self.at(at).and_then(|line| line.known).map_or(0, |known| known.rank)
+    }
+
+    pub(super) fn came(&self, at: usize) -> Option<WallTime> {
+        Some(self.at(at)?.known?.at)
+    }
+
+    pub(super) fn newest(&self) -> Option<WallTime> {
+        self.times.iter().filter_map(|line| Some(line.known?.at)).max()
+    }
+}
+
+/// The newest lines of a list with their times; the first of them is that of the number handed over with them.
+pub(super) fn timed(list: &SegmentList, find: FindSegment<'_>) -> (u64, Vec<TimedLine>) {
+    let from = list.lines.len().saturating_sub(LOOKED_AT);
+    let mut times: Vec<TimedLine> = Vec::with_capacity(list.lines.len() - from);
+    for line in &list.lines[from..] {
+        let known = if line.gap || names::tag(&line.uri).is_none() { None } else { find(&line.uri, line.map_uri()) };
+        let stated = i64::try_from(line.duration.as_micros()).unwrap_or(i64::MAX);
+        let ticks = known.filter(|known| known.ticks > 0).and_then(|known| {
+            let scale = i128::from(known.begins?.scale.max(1));
+            i64::try_from(i128::from(known.ticks) * 1_000_000 / scale).ok()
+        });
+        let follows = |clock: SideClock| {
+            let last = times.last().filter(|_| !line.breaks)?;
+            Some(last.begins[clock as usize]?.plus(last.micros))
+        };
+        let media = |own: Option<MediaTime>, clock| {
+            own.map(SideTime::Media).or_else(|| if known.is_none() { follows(clock) } else { None })
+        };
+        let begins = [
+            media(known.and_then(|known| known.begins), SideClock::Player),
+            media(known.and_then(|known| known.content), SideClock::Content),
+            line.date.map(SideTime::Date),
+        ];
+        times.push(TimedLine { known, begins, micros: ticks.unwrap_or(stated) });
+    }
+    (list.first + from as u64, times)
+}
+
+/// How two sides stand to each other, and by which clock.
+pub(super) fn relation(one: &[TimedLine], other: &[TimedLine], reach: Duration) -> (Relation, SideClock) {
+    let reach = i64::try_from(reach.as_micros()).unwrap_or(i64::MAX);
+    for (clock, relation) in
+        [(SideClock::Player, Relation::Aligned), (SideClock::Content, Relation::Offset), (SideClock::Date, Relation::Offset)]
+    {
+        if agree(one, other, clock, reach) {
+            return (relation, clock);
+        }
+    }
+    let is_near = |clock: &SideClock| {
+        let ends = one.last().zip(other.last());
+        ends.and_then(|(one, other)| one.since(other, *clock)).is_some_and(|apart| apart.abs() <= reach)
+    };
+    match SideClock::ALL.into_iter().find(is_near) {
+        Some(clock) => (Relation::Shifted, clock),
+        None => (Relation::Foreign, SideClock::Player),
+    }
+}
+
+/// Whether the newest segments of both are the same by this clock: enough of them, and none that contradicts.
+fn agree(one: &[TimedLine], other: &[TimedLine], clock: SideClock, reach: i64) -> bool {
+    let here = |lines: &'_ [TimedLine]| -> Vec<TimedLine> { lines.iter().copied().filter(|line| line.known.is_some()).collect() };
+    let (one, other) = (here(one), here(other));
+    let (Some(first), Some(last)) = (other.first(), other.last()) else { return false };
+    let is_near = one.last().and_then(|newest| newest.since(last, clock)).is_some_and(|apart| apart.abs() <= reach);
+    if !is_near {
+        return false;
+    }
+    let mut common = 0;
+    for line in one.iter().rev() {
+        if other.iter().any(|own| line.is_same(own, clock)) {
+            common += 1;
+            continue;
+        }
+        let (Some(since), Some(after)) = (line.since(first, clock), line.after(last, clock)) else { return common >= IN_COMMON };
+        let is_ahead = after >= -SAME_CLOCK;
+        let is_before = since + line.micros <= SAME_CLOCK;
+        if is_before {
+            break;
+        }
+        // It lies where the other has something else, unless that lacks it.
+        let overlaps = |own: &TimedLine| {
+            own.since(line, clock).is_some_and(|since| since < line.micros - SAME_CLOCK && since > SAME_CLOCK - own.micros)
+        };
+        if !is_ahead && common < IN_COMMON && other.iter().any(overlaps) {
+            return false;
+        }
+    }
+    common >= IN_COMMON
+}
+
+/// How much later than its twin a segment comes, at the 95th of a hundred: `None`, where none has one.
+pub(super) fn skew(one: &[TimedLine], other: &[TimedLine], clock: SideClock) -> Option<Duration> {
+    let apart = |line: &TimedLine| {
+        let own = other.iter().find(|own| own.known.is_some() && line.is_same(own, clock))?;
+        let (one, other) = (line.known?.at, own.known?.at);
+        Some(one.since(other).max(other.since(one)))
+    };
+    let mut all: Vec<Duration> = one.iter().filter_map(apart).collect();
+    all.sort_unstable();
+    all.get((all.len() * 95 / 100).min(all.len().saturating_sub(1))).copied()
+}

@@ -1,0 +1,122 @@
+//! Two sides of one list, in words: what is at hand for a step, and what comes of it.
+
+use std::time::Duration;
+
+use super::relation::{FindSegment, Relation};
+use super::{Composed, SourceVersion};
+use crate::model::clock::WallTime;
+
+/// A side at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct PairSide<'a> {
+    /// What was [composed](super::step) of its versions; `None`: nothing yet.
+    pub list: Option<&'a SourceVersion>,
+    /// The number of its first line that public has not taken or passed over, if that is known.
+    pub next: Option<u64>,
+    /// The most segments that any of its versions has listed.
+    pub window: u64,
+    /// Whether its encoder has gone, and how.
+    pub out: Option<SideOut>,
+}
+
+/// How an encoder has said that it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SideOut {
+    /// Its playlist has its end.
+    Ended,
+    /// It deleted its playlist.
+    Deleted,
+}
+
+/// What is at hand for a step.
+#[derive(Clone, Copy)]
+pub struct PairStep<'a> {
+    /// Both sides.
+    pub sides: [PairSide<'a>; 2],
+    /// What is stored of a public name.
+    pub find: FindSegment<'a>,
+    /// Now.
+    pub now: WallTime,
+    /// How long the active side's copy is waited for when the twin's is here; `None`: by the rhythm of both.
+    pub grace: Option<Duration>,
+    /// The side that somebody wants.
+    pub pin: Option<usize>,
+    /// The side that the other renditions of the stream have gone to.
+    pub together: Option<usize>,
+    /// The worst that the other renditions of the stream stand to each other.
+    pub others: Option<Relation>,
+    /// How long after the last side's end the list has its own; `None`: three target durations.
+    pub end_hold: Option<Duration>,
+}
+
+impl std::fmt::Debug for PairStep<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PairStep").field("sides", &self.sides).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Why the other side is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SwitchReason {
+    /// Segments did not come.
+    Stalled,
+    /// Its playlist has its end.
+    Ended,
+    /// It deleted its playlist.
+    Deleted,
+    /// Somebody pinned it.
+    Pinned,
+    /// Another rendition of the stream went there.
+    Together,
+}
+
+impl SwitchReason {
+    /// All of them, in the order of the enumeration.
+    pub const ALL: [Self; 5] = [Self::Stalled, Self::Ended, Self::Deleted, Self::Pinned, Self::Together];
+
+    /// Its name in events and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stalled => "stalled",
+            Self::Ended => "ended",
+            Self::Deleted => "deleted",
+            Self::Pinned => "pinned",
+            Self::Together => "together",
+        }
+    }
+}
+
+/// Another side is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SideSwitch {
+    /// The side that is.
+    pub to: usize,
+    /// Why.
+    pub reason: SwitchReason,
+    /// The number of the first line that is taken of it as the active one.
+    pub number: u64,
+}
+
+/// What has come of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairComposed {
+    /// The list, as of one side.
+    pub composed: Composed,
+    /// Of each side, the number of its first line that was not taken.
+    pub next: [Option<u64>; 2],
+    /// How the sides stand to each other.
+    pub relation: Relation,
+    /// The active side.
+    pub active: usize,
+    /// Lines taken of each side.
+    pub taken: [u64; 2],
+    /// Those among them that were lent.
+    pub borrowed: u64,
+    /// The changes of the active side.
+    pub switches: Vec<SideSwitch>,
+    /// When the newest segment of each side was stored.
+    pub newest: [Option<WallTime>; 2],
+    /// How much later than its twin a segment comes.
+    pub skew: Option<Duration>,
+}

@@ -1,0 +1,352 @@
+//! Two sources -> one public playlist. Each side's versions are composed to a list of its own, which is known here alone; of both comes, line
+//! by line, the public one ([`normalise::pair_step`]), which is stored and its own memory.
+//!
+//! The renditions of a stream go to the other side together: where one has gone, the others follow with their next line.
+//!
+//! Invariant: the lists of the sides may be lost at any time. Where each goes on in public is read from that, then.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Origin;
+use super::legible;
+use super::listed::HeardVersion;
+use super::live::Understood;
+use super::namespace::Hosted;
+use super::pairs::{PairMemory, PairReport, SideList, side_name};
+use super::policy::PairPolicy;
+use super::prepare::Draft;
+use super::uris::Origins;
+
+use crate::hls::normalise::{
+    self, ComposeStep, Composed, Named, NamedPlace, PairComposed, PairSide, PairStep, Relation, SideOut, SideSegment,
+    SourceVersion, SwitchReason, VersionStanding,
+};
+use crate::hls::playlist::Playlist;
+use crate::hls::uri::resolve;
+use crate::model::clock::WallTime;
+use crate::model::continuity::MediaTime;
+use crate::model::event::EventKind;
+use crate::model::facts::{Defect, SegmentFacts};
+use crate::model::id::{Key, Namespace, ObjectId};
+use crate::model::kind::Kind;
+use crate::model::mended::Mended;
+use crate::store::{Body, Entry};
+
+/// So many lines of a side are known at least, to see how it stands to the other.
+const LEAST_LINES: usize = 16;
+
+/// What is at hand of a side.
+#[derive(Clone, Debug)]
+struct SideVersion {
+    source: ObjectId,
+    heard: Option<HeardVersion>,
+    /// As it is stored, where nothing was heard since the server began.
+    kept: Option<Arc<Entry>>,
+}
+
+/// What has come of a step.
+struct PairMade {
+    made: PairComposed,
+    memory: PairMemory,
+    body: Body,
+    understood: Understood,
+    mended: [Vec<Mended>; 2],
+    standings: [Option<VersionStanding>; 2],
+    again: Option<Duration>,
+}
+
+impl Origin {
+    /// How every public playlist with two sources stands, in the order of namespaces and names.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<PairReport> {
+        let now = self.inner.clock.now();
+        let mut reports = Vec::new();
+        for hosted in self.inner.namespaces.load().values() {
+            for pair in hosted.policy.pairs.iter().filter(|pair| pair.sources.len() == 2) {
+                let of = (pair.public.as_str(), pair.sources.as_slice());
+                let known = hosted.work.pairs.below(&pair.public);
+                reports.extend(known.iter().filter_map(|public| hosted.work.pairs.report(hosted.name.as_str(), of, public, now)));
+            }
+        }
+        reports.sort_by(|one, other| (&one.namespace, &one.playlist).cmp(&(&other.namespace, &other.playlist)));
+        reports
+    }
+
+    /// Has viewers of a pair get this source for so long, or whichever is well again. `false`: there is no such pair with two sources.
+    /// Cancel-safe.
+    pub async fn pin(&self, namespace: &Namespace, public: &str, side: Option<usize>, span: Duration) -> bool {
+        let Some(hosted) = self.inner.namespaces.load().get(namespace).cloned() else { return false };
+        if !hosted.policy.pairs.iter().any(|pair| pair.public == public && pair.sources.len() == 2) {
+            return false;
+        }
+        hosted.work.pairs.want(public, side.map(|side| (side, hosted.hot.clock().now() + span)));
+        for playlist in hosted.work.pairs.below(public) {
+            hosted.compose_pair(&playlist).await;
+        }
+        true
+    }
+}
+
+impl Hosted {
+    /// The public stream with two sources that a public name belongs to.
+    pub(super) fn two_sided(&self, public: &Key) -> Option<&PairPolicy> {
+        self.policy.pair_of(public.as_str()).filter(|pair| pair.sources.len() == 2)
+    }
+
+    /// A side's encoder has deleted its playlist: it is out now. Cancel-safe.
+    pub(super) async fn side_deleted(self: &Arc<Self>, source: &Key) {
+        let Some(public) = self.public_of(source).filter(|public| self.two_sided(public).is_some()) else { return };
+        let Some(side) = self.side_of(source) else { return };
+        if self.work.pairs.is_known(&public) {
+            let turn = self.live.turn(&public).await;
+            self.work.pairs.out(&public, side, SideOut::Deleted);
+            drop(turn);
+            Box::pin(self.compose_pair(&public)).await;
+        }
+    }
+
+    /// Which of a pair's sources a name belongs to.
+    pub(super) fn side_of(&self, source: &Key) -> Option<usize> {
+        self.policy.pairs.iter().find_map(|pair| pair.public_of(source.as_str())).map(|(side, _)| side)
+    }
+
+    /// Takes a step of a public playlist with two sources. Cancel-safe.
+    pub(super) async fn compose_pair(self: &Arc<Self>, public: &Key) {
+        let turn = self.live.turn(public).await;
+        let Some(pair) = self.two_sided(public).cloned() else { return };
+        let names: Vec<Key> = pair.behind(public.as_str()).filter_map(|name| Key::parse(&name).ok()).collect();
+        let Ok([one, other]) = <[Key; 2]>::try_from(names) else { return };
+        let memory = self.work.pairs.memory(public);
+        let version = |source: Key, side: usize| {
+            let heard = self.work.public.version(&source);
+            let is_unknown = heard.is_none() && memory.sides[side].list.is_none() && memory.sides[side].out.is_none();
+            let kept = if is_unknown { self.hot.peek(&source) } else { None };
+            SideVersion { source: self.object(&source), heard, kept }
+        };
+        let sides = [version(one, 0), version(other, 1)];
+        let newest = sides.iter().filter_map(|side| side.heard.as_ref()).max_by_key(|heard| heard.heard);
+        let Some(outset) = newest.map(|heard| heard.outset.clone()) else { return };
+        let before = self.public_before(public).await;
+        let body = before.as_ref().map(|before| before.body.clone());
+        let length = body.as_ref().map_or(0, |body| body.len()) + 8192;
+        let stream = self.live.stream_of(public);
+        let ladder = self.work.pairs.ladder(&stream, public);
+        let pin = self.work.pairs.pin(&pair.public, self.hot.clock().now());
+        let (hosted, key, ttl) = (Arc::clone(self), public.clone(), outset.ttl);
+        let of = sides.clone();
+        let work = move || {
+            let together = (ladder.active, ladder.others);
+            hosted.pair_step(&PairInput { public: &key, sides: &of, pair: &pair, pin, together, ttl }, memory, before.as_deref())
+        };
+        // Nothing is lost where it fails: the next version says it again.
+        let Ok(Some(done)) = self.work.of_writers.work(length, work).await else { return };
+        let PairMade { made, memory, body: new, understood, mended, standings, again } = done;
+        for (side, mended) in sides.iter().zip(&mended) {
+            self.tell_mended(&side.source.key, true, mended);
+        }
+        for (side, standing) in sides.iter().zip(standings) {
+            if let Some(standing) = standing {
+                self.work.public.stands(&side.source.key, standing);
+            }
+        }
+        let look = self.work.pairs.keep(public, memory);
+        self.tell_pair(public, &stream, &made);
+        if let Some(after) = again {
+            let (hosted, public) = (Arc::clone(self), public.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                if hosted.work.pairs.is_due(&public, look) {
+                    hosted.compose_pair_boxed(&public).await;
+                }
+            });
+        }
+        if body.is_some_and(|body| body == new.bytes) && made.switches.is_empty() {
+            return;
+        }
+        let continuity = Some(Arc::new(made.composed.continuity));
+        self.publish(public, Draft { body: new, outset, understood: Some(understood), facts: None, continuity }, None).await;
+        drop(turn);
+    }
+
+    /// The same, boxed: it comes back to itself by what it puts off.
+    fn compose_pair_boxed<'a>(self: &'a Arc<Self>, public: &'a Key) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.compose_pair(public))
+    }
+
+    fn pair_step(&self, input: &PairInput<'_>, mut memory: PairMemory, before: Option<&Entry>) -> Option<PairMade> {
+        let now = self.hot.clock().wall();
+        let public = self.object(input.public);
+        let (mut mended, mut standings, mut again) = ([Vec::new(), Vec::new()], [None, None], None::<Duration>);
+        for (at, side) in input.sides.iter().enumerate() {
+            let Some((version, heard, standing)) = side.version() else { continue };
+            let own = &mut memory.sides[at];
+            own.window = own.window.max(version.length() as u64);
+            own.out = if version.is_ended() {
+                Some(SideOut::Ended)
+            } else {
+                own.out.filter(|out| *out == SideOut::Deleted && side.heard.is_none())
+            };
+            let origins = Origins { source: side.source.clone(), public: public.clone() };
+            let Some(composed) = self.side_step(&origins, (&version, heard, standing), own.list.as_deref(), now) else {
+                continue;
+            };
+            let Composed { text, continuity, mended: done, again: after, standing, .. } = composed;
+            again = again.into_iter().chain(after).min();
+            (own.list, mended[at], standings[at]) = (Some(Arc::new((text, continuity))), done, Some(standing));
+        }
+        let lists = [0, 1].map(|at| SourceVersion::read(&memory.sides[at].list.as_ref()?.0).ok());
+        let sides = [0, 1].map(|at| {
+            let own = &memory.sides[at];
+            PairSide { list: lists[at].as_ref(), next: own.next, window: own.window, out: own.out }
+        });
+        let initializations = HashMap::<Key, Option<Arc<SegmentFacts>>>::new();
+        let initializations = parking_lot::Mutex::new(initializations);
+        let find = |uri: &str, map: Option<&str>| {
+            let facts = |uri: &str| {
+                let key = resolve(&public, uri)?.key;
+                let found = || self.peek_named(&key, self.hot.clock().now()).and_then(|entry| entry.meta.facts.clone());
+                initializations.lock().entry(key.clone()).or_insert_with(found).clone()
+            };
+            self.side_segment(&resolve(&public, uri)?.key, map.and_then(facts).as_deref())
+        };
+        let (active, others) = input.together;
+        let step = PairStep {
+            sides,
+            find: &find,
+            now,
+            grace: input.pair.grace,
+            pin: input.pin,
+            together: active,
+            others,
+            end_hold: input.pair.end_hold,
+        };
+        let known = before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?)));
+        let made = normalise::pair_step(known, &step)?;
+        for at in 0..2 {
+            memory.sides[at].next = made.next[at];
+        }
+        let again = again.into_iter().chain(made.composed.again).min();
+        let body = Body::new(made.composed.text.clone().into_bytes());
+        let understood = legible::understood(self, input.public, Kind::Playlist, (&body.bytes, None));
+        if let Understood::Hls(Playlist::Media(media)) = &understood {
+            self.note_listed(&public, media, before, input.ttl);
+        }
+        memory.note(&made, now);
+        Some(PairMade { made, memory, body, understood, mended, standings, again })
+    }
+
+    /// Takes a step of one side.
+    fn side_step(
+        &self,
+        origins: &Origins,
+        (version, heard, standing): (&SourceVersion, WallTime, VersionStanding),
+        before: Option<&SideList>,
+        now: WallTime,
+    ) -> Option<Composed> {
+        let initialization = version.newest_map().and_then(|uri| self.facts_of(&origins.source, uri));
+        let find = |uri: &str| {
+            let named = self.find_named(origins, uri, initialization.as_deref());
+            // What no player can do anything with is as if it were not here.
+            let is_unfit =
+                named.place != NamedPlace::Absent && self.facts_of(&origins.source, uri).is_some_and(|facts| is_unfit(&facts));
+            if is_unfit { Named { place: NamedPlace::Absent, ..named } } else { named }
+        };
+        let before = before.map(|(text, continuity)| (&**text, *continuity));
+        let step = ComposeStep { version, heard, standing, find: &find, now, end_hold: Some(Duration::ZERO), least: LEAST_LINES };
+        normalise::step(before, &step)
+    }
+
+    /// What is stored of a public name.
+    fn side_segment(&self, key: &Key, initialization: Option<&SegmentFacts>) -> Option<SideSegment> {
+        let entry = self.peek_named(key, self.hot.clock().now())?;
+        let mut segment = SideSegment { at: entry.meta.modified, ..SideSegment::default() };
+        let Some(facts) = entry.meta.facts.as_deref() else { return Some(segment) };
+        let facts = match initialization {
+            Some(initialization) => facts.clone().with(initialization),
+            None => facts.clone(),
+        };
+        let worst = facts.defects.iter().next().and_then(|worst| Defect::ALL.iter().position(|defect| *defect == worst));
+        segment.rank = worst.and_then(|at| u8::try_from(Defect::ALL.len() - at).ok()).unwrap_or(0);
+        segment.shape = shape(&facts);
+        if let Some(track) = facts.lead()
+            && let Some((first, scale)) = track.first.zip(track.scale)
+        {
+            segment.begins = Some(MediaTime { ticks: first, scale });
+            segment.content = first.checked_add_signed(track.edit).map(|ticks| MediaTime { ticks, scale });
+            segment.ticks = if track.undated == 0 { track.duration } else { 0 };
+        }
+        Some(segment)
+    }
+
+    /// Counts and tells what has come of a step: of one fault once, whichever renditions it concerns.
+    fn tell_pair(self: &Arc<Self>, public: &Key, stream: &Key, made: &PairComposed) {
+        let now = self.hot.clock().both();
+        self.work.pairs.relates(stream, public, made.relation);
+        self.metrics.pair_lent.inc_by(made.borrowed);
+        for switch in &made.switches {
+            if switch.reason == SwitchReason::Together {
+                continue;
+            }
+            self.work.pairs.switched(stream, switch.to);
+            self.metrics.pair_switches.inc();
+            let (to, from, relation) = (side_name(switch.to), side_name(1 - switch.to), made.relation.as_str());
+            let (reason, number) = (switch.reason.as_str(), switch.number);
+            let detail = format!(
+                "viewers get source {to} from segment {number} on, and not {from} any more: {reason}; the sources are {relation}"
+            );
+            self.live.announce(now, stream, EventKind::SourceSwitched, detail);
+        }
+        for side in 0..2 {
+            let Some(is_up) = self.work.pairs.is_up(stream, public, side) else { continue };
+            let (this, other) = (side_name(side), side_name(1 - side));
+            if is_up {
+                let detail = format!("source {this} writes again: either can go now, and viewers will not see it");
+                self.live.announce(now, stream, EventKind::SourceRecovered, detail);
+            } else {
+                let detail = format!(
+                    "source {this} has stopped: if {other} does, too, viewers see it. Look at the encoder that writes {this}"
+                );
+                self.live.announce(now, stream, EventKind::SourceDegraded, detail);
+            }
+        }
+        self.metrics.pair_sources_down.set(self.work.pairs.down());
+    }
+}
+
+/// What a step is taken with.
+struct PairInput<'a> {
+    public: &'a Key,
+    sides: &'a [SideVersion; 2],
+    pair: &'a PairPolicy,
+    pin: Option<usize>,
+    together: (Option<usize>, Option<Relation>),
+    ttl: Duration,
+}
+
+impl SideVersion {
+    fn version(&self) -> Option<(Arc<SourceVersion>, WallTime, VersionStanding)> {
+        if let Some(heard) = &self.heard {
+            return Some((Arc::clone(&heard.version), heard.heard, heard.standing));
+        }
+        let kept = self.kept.as_ref()?;
+        let version = SourceVersion::read(std::str::from_utf8(&kept.body).ok()?).ok()?;
+        Some((Arc::new(version), kept.meta.modified, VersionStanding::Believed))
+    }
+}
+
+fn is_unfit(facts: &SegmentFacts) -> bool {
+    [Defect::Empty, Defect::NoMedia, Defect::NoTables, Defect::Truncated].into_iter().any(|defect| facts.defects.contains(defect))
+}
+
+/// What has to be the same of two segments of which one stands for the other: container, codecs and time scales of their tracks.
+fn shape(facts: &SegmentFacts) -> u64 {
+    let tracks = facts.tracks.iter().flat_map(|track| {
+        let codec = track.codec.map(|codec| codec.as_str().to_owned()).unwrap_or_default();
+        format!("{codec}/{}", track.scale.unwrap_or(0)).into_bytes()
+    });
+    // FNV-1a: it is compared with what this process has made, and with nothing else.
+    let bytes = facts.container.as_str().bytes().chain(tracks);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

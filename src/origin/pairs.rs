@@ -1,0 +1,315 @@
+//! What is known of public playlists with two sources, beside what is stored of them; and of the streams that they belong to.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::hls::normalise::{PairComposed, Relation, SideOut};
+use crate::model::clock::{Moment, WallTime};
+use crate::model::continuity::Continuity;
+use crate::model::id::Key;
+
+/// Switches of a playlist that are known.
+const SWITCHES: usize = 16;
+/// Public playlists with two sources whose memory is kept.
+const PLAYLISTS: usize = 4096;
+
+/// What is known in a namespace.
+#[derive(Debug, Default)]
+pub(super) struct Pairs(Mutex<PairsState>);
+
+#[derive(Debug, Default)]
+struct PairsState {
+    playlists: HashMap<Key, PairMemory, RandomState>,
+    ladders: HashMap<Key, Ladder, RandomState>,
+    /// By the public prefix: the side that somebody wants, and until when.
+    pins: HashMap<String, (usize, Moment), RandomState>,
+}
+
+/// A public playlist.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PairMemory {
+    pub(super) sides: [SideMemory; 2],
+    look: u64,
+    known: Option<PairKnown>,
+    switches: VecDeque<SwitchReport>,
+}
+
+/// What was composed of a side's versions.
+pub(super) type SideList = (String, Continuity);
+
+/// A side of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SideMemory {
+    pub(super) list: Option<Arc<SideList>>,
+    /// The number there of its first line that public has not taken.
+    pub(super) next: Option<u64>,
+    /// The most segments that a version has listed.
+    pub(super) window: u64,
+    pub(super) out: Option<SideOut>,
+    is_up: Option<bool>,
+    lines: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PairKnown {
+    relation: Relation,
+    active: usize,
+    borrowed: u64,
+    newest: [Option<WallTime>; 2],
+    skew: Option<Duration>,
+}
+
+/// The renditions of one stream.
+#[derive(Debug, Default)]
+struct Ladder {
+    /// The side that one of them went to last.
+    active: Option<usize>,
+    relations: HashMap<Key, Relation, RandomState>,
+    /// Those whose source is down, by side.
+    down: [HashSet<Key, RandomState>; 2],
+}
+
+/// What a rendition has to know of the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LadderKnown {
+    pub(super) active: Option<usize>,
+    pub(super) others: Option<Relation>,
+}
+
+/// A public playlist with two sources, as it is told.
+#[derive(Clone, Debug, Serialize)]
+pub struct PairReport {
+    /// The namespace.
+    pub namespace: String,
+    /// The public prefix.
+    pub public: String,
+    /// The playlist.
+    pub playlist: String,
+    /// How the sources stand to each other: aligned, offset, shifted or foreign.
+    pub relation: &'static str,
+    /// The source that viewers get: a or b.
+    pub active: &'static str,
+    /// The one that somebody has pinned.
+    pub pinned: Option<&'static str>,
+    /// How much later than its twin a segment comes, in seconds.
+    pub skew_seconds: Option<f64>,
+    /// Lines that the other source has lent.
+    pub borrowed: u64,
+    /// The sources.
+    pub sources: Vec<PairSourceReport>,
+    /// The last switches, oldest first.
+    pub switches: Vec<SwitchReport>,
+}
+
+/// A source of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PairSourceReport {
+    /// a or b.
+    pub source: &'static str,
+    /// Its prefix.
+    pub prefix: String,
+    /// Whether segments have come of late.
+    pub up: bool,
+    /// Why not, where its encoder has said so: ended or deleted.
+    pub out: Option<&'static str>,
+    /// When its newest segment was stored, RFC 3339.
+    pub newest: Option<String>,
+    /// Public lines that were taken of it since the server began.
+    pub lines: u64,
+}
+
+/// A switch.
+#[derive(Clone, Debug, Serialize)]
+pub struct SwitchReport {
+    /// When, RFC 3339.
+    pub time: String,
+    /// The source that viewers get since.
+    pub to: &'static str,
+    /// Why: stalled, ended, deleted, pinned or together.
+    pub reason: &'static str,
+    /// The media sequence number of the first segment of it.
+    pub sequence: u64,
+}
+
+/// A side by its name.
+pub(super) const fn side_name(side: usize) -> &'static str {
+    if side == 0 { "a" } else { "b" }
+}
+
+impl PairMemory {
+    /// Takes note of what has come of a step.
+    pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) {
+        let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
+        let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
+        let borrowed = self.known.map_or(0, |known| known.borrowed) + made.borrowed;
+        self.known =
+            Some(PairKnown { relation: made.relation, active: made.active, borrowed, newest: made.newest, skew: made.skew });
+        for (at, side) in self.sides.iter_mut().enumerate() {
+            side.lines += made.taken[at];
+            if let Some(newest) = made.newest[at] {
+                side.is_up = Some(side.out.is_none() && now.since(newest) <= patience);
+            }
+        }
+        for switch in &made.switches {
+            let (to, reason) = (side_name(switch.to), switch.reason.as_str());
+            self.switches.push_back(SwitchReport { time: now.to_string(), to, reason, sequence: switch.number });
+        }
+        let over = self.switches.len().saturating_sub(SWITCHES);
+        self.switches.drain(..over);
+    }
+}
+
+impl Pairs {
+    /// What is known of a playlist.
+    pub(super) fn memory(&self, public: &Key) -> PairMemory {
+        self.0.lock().playlists.get(public).cloned().unwrap_or_default()
+    }
+
+    /// Whether anything is.
+    pub(super) fn is_known(&self, public: &Key) -> bool {
+        self.0.lock().playlists.contains_key(public)
+    }
+
+    /// Keeps it; hands over the number of the look that is put off from now on.
+    pub(super) fn keep(&self, public: &Key, memory: PairMemory) -> u64 {
+        let mut state = self.0.lock();
+        let look = memory.look + 1;
+        if state.playlists.len() < PLAYLISTS || state.playlists.contains_key(public) {
+            state.playlists.insert(public.clone(), PairMemory { look, ..memory });
+        }
+        look
+    }
+
+    /// Whether that look is still to come.
+    pub(super) fn is_due(&self, public: &Key, look: u64) -> bool {
+        self.0.lock().playlists.get(public).is_some_and(|memory| memory.look == look)
+    }
+
+    /// A side's encoder has gone.
+    pub(super) fn out(&self, public: &Key, side: usize, out: SideOut) {
+        if let Some(memory) = self.0.lock().playlists.get_mut(public) {
+            memory.sides[side].out = Some(out);
+        }
+    }
+
+    /// What the other renditions of its stream have done.
+    pub(super) fn ladder(&self, stream: &Key, public: &Key) -> LadderKnown {
+        let state = self.0.lock();
+        let ladder = state.ladders.get(stream);
+        let others = |ladder: &Ladder| ladder.relations.iter().filter(|(key, _)| *key != public).map(|(_, own)| *own).max();
+        LadderKnown { active: ladder.and_then(|ladder| ladder.active), others: ladder.and_then(others) }
+    }
+
+    /// How the sources of a rendition stand to each other.
+    pub(super) fn relates(&self, stream: &Key, public: &Key, relation: Relation) {
+        let mut state = self.0.lock();
+        state.ladders.entry(stream.clone()).or_default().relations.insert(public.clone(), relation);
+    }
+
+    /// A rendition has gone to a side: all others follow.
+    pub(super) fn switched(&self, stream: &Key, to: usize) {
+        self.0.lock().ladders.entry(stream.clone()).or_default().active = Some(to);
+    }
+
+    /// Whether a source of a stream has stopped, or is back, since that was asked last: `None`, where nothing has changed.
+    pub(super) fn is_up(&self, stream: &Key, public: &Key, side: usize) -> Option<bool> {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        let is_up = state.playlists.get(public)?.sides[side].is_up?;
+        let down = &mut state.ladders.entry(stream.clone()).or_default().down[side];
+        let was_up = down.is_empty();
+        if is_up {
+            down.remove(public);
+        } else {
+            down.insert(public.clone());
+        }
+        (was_up != down.is_empty()).then_some(is_up)
+    }
+
+    /// How many sources of streams have stopped.
+    pub(super) fn down(&self) -> u64 {
+        let state = self.0.lock();
+        state.ladders.values().flat_map(|ladder| &ladder.down).filter(|down| !down.is_empty()).count() as u64
+    }
+
+    /// The side that somebody wants.
+    pub(super) fn pin(&self, prefix: &str, now: Moment) -> Option<usize> {
+        self.0.lock().pins.get(prefix).filter(|(_, until)| *until > now).map(|(side, _)| *side)
+    }
+
+    /// Wants a side until then, or none any more.
+    pub(super) fn want(&self, prefix: &str, pin: Option<(usize, Moment)>) {
+        let mut state = self.0.lock();
+        match pin {
+            Some(pin) => state.pins.insert(prefix.to_owned(), pin),
+            None => state.pins.remove(prefix),
+        };
+    }
+
+    /// Whether the copy of what is not composed is to be that of this side.
+    pub(super) fn is_active(&self, stream: &Key, side: usize) -> bool {
+        self.0.lock().ladders.get(stream).and_then(|ladder| ladder.active).unwrap_or(0) == side
+    }
+
+    /// The public playlists that are known below a prefix.
+    pub(super) fn below(&self, prefix: &str) -> Vec<Key> {
+        let state = self.0.lock();
+        let mut keys: Vec<Key> = state.playlists.keys().filter(|key| key.as_str().starts_with(prefix)).cloned().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Lets go of playlists that are there no more. To be called now and then.
+    pub(super) fn sweep(&self, is_there: impl Fn(&Key) -> bool) {
+        let mut state = self.0.lock();
+        if state.playlists.is_empty() {
+            return;
+        }
+        state.playlists.retain(|public, _| is_there(public));
+        let PairsState { playlists, ladders, .. } = &mut *state;
+        ladders.retain(|_, ladder| {
+            ladder.relations.retain(|public, _| playlists.contains_key(public));
+            ladder.down.iter_mut().for_each(|down| down.retain(|public| playlists.contains_key(public)));
+            !ladder.relations.is_empty()
+        });
+    }
+
+    /// A playlist as it is told.
+    pub(super) fn report(
+        &self,
+        namespace: &str,
+        (prefix, sources): (&str, &[String]),
+        public: &Key,
+        now: Moment,
+    ) -> Option<PairReport> {
+        let pinned = self.pin(prefix, now).map(side_name);
+        let state = self.0.lock();
+        let memory = state.playlists.get(public)?;
+        let known = memory.known?;
+        let source = |(at, side): (usize, &SideMemory)| PairSourceReport {
+            source: side_name(at),
+            prefix: sources.get(at).cloned().unwrap_or_default(),
+            up: side.is_up.unwrap_or(false),
+            out: side.out.map(|out| if out == SideOut::Ended { "ended" } else { "deleted" }),
+            newest: known.newest[at].map(|newest| newest.to_string()),
+            lines: side.lines,
+        };
+        Some(PairReport {
+            namespace: namespace.to_owned(),
+            public: prefix.to_owned(),
+            playlist: public.to_string(),
+            relation: known.relation.as_str(),
+            active: side_name(known.active),
+            pinned,
+            skew_seconds: known.skew.map(|skew| skew.as_secs_f64()),
+            borrowed: known.borrowed,
+            sources: memory.sides.iter().enumerate().map(source).collect(),
+            switches: memory.switches.iter().cloned().collect(),
+        })
+    }
+}

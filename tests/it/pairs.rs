@@ -1,0 +1,282 @@
+//! Two encoders, one public stream: either may go at any time, and what viewers are served goes on by the rules.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::front::free_port;
+use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use crate::normalise::Viewer;
+use crate::programs::program;
+use crate::wire::Request;
+
+pub(crate) const PAIR: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n";
+
+/// The same pictures, made twice with other losses: segments of a second with the same times, in two folders.
+fn twins(folder: &Path) -> [Vec<PathBuf>; 2] {
+    ["20", "32"].map(|quality| {
+        let own = folder.join(quality);
+        fs::create_dir(&own).unwrap();
+        let mut ffmpeg = program("ffmpeg");
+        ffmpeg.args("-nostdin -v error -f lavfi -i testsrc2=size=160x90:rate=10 -t 40 -c:v libx264 -preset ultrafast".split(' '));
+        ffmpeg.args("-g 10 -keyint_min 10 -sc_threshold 0 -bf 0 -threads 1 -pix_fmt yuv420p -qp".split(' ')).arg(quality);
+        ffmpeg.args("-f hls -hls_time 1 -hls_list_size 0 -hls_segment_filename".split(' ')).arg(own.join("s%05d.ts"));
+        assert!(ffmpeg.arg(own.join("p.m3u8")).status().unwrap().success());
+        (0..40).map(|number| own.join(format!("s{number:05}.ts"))).collect()
+    })
+}
+
+/// An encoder that has these segments: which slot it writes next as which number.
+struct ScriptedSide<'a> {
+    origin: &'a Origin,
+    folder: &'static str,
+    segments: &'a [PathBuf],
+    first: usize,
+    next: usize,
+}
+
+impl ScriptedSide<'_> {
+    /// Writes the segment of this slot, and its playlist.
+    fn push(&mut self, slot: usize) {
+        self.origin.store(&format!("{}v{}.ts", self.folder, self.next), fs::read(&self.segments[slot]).unwrap());
+        self.list();
+    }
+
+    /// Its playlist has one more segment.
+    fn list(&mut self) {
+        self.next += 1;
+        let first = self.first.max(self.next.saturating_sub(5));
+        let lines: String = (first..self.next).map(|number| format!("#EXTINF:1.000000,\nv{number}.ts\n")).collect();
+        let head = format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        self.origin.store(&format!("{}p.m3u8", self.folder), head + &lines);
+    }
+
+    fn begins_anew(&mut self) {
+        (self.first, self.next) = (0, 0);
+    }
+}
+
+fn pairs(origin: &Origin) -> Vec<Value> {
+    let answer = Request::new("GET", "/v1/pairs").send(origin.admin);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let said: Value = serde_json::from_slice(&answer.body).unwrap();
+    said["pairs"].as_array().unwrap().clone()
+}
+
+/// Looks until a segment of this slot is the newest that viewers have, from whichever side.
+fn shows(origin: &Origin, viewer: &mut Viewer, slots: &[Vec<PathBuf>; 2], slot: usize) -> usize {
+    let side = |uri: &str| {
+        let body = origin.get(&format!("live/{uri}"));
+        assert_eq!(body.status, 200, "{uri}");
+        (0..2).find(|side| fs::read(&slots[*side][slot]).unwrap() == body.body)
+    };
+    let newest = || {
+        let text = viewer.look(origin, "live/p.m3u8");
+        side(text.lines().rfind(|line| !line.starts_with('#'))?)
+    };
+    eventually(Duration::from_secs(10), newest)
+        .unwrap_or_else(|| panic!("slot {slot} of {:?}, {:?}", viewer.versions.last(), pairs(origin)))
+}
+
+#[test]
+fn either_of_two_aligned_encoders_goes_and_comes_and_viewers_miss_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = twins(folder.path());
+    let origin = Origin::start_with_settings(PAIR);
+    let mut viewer = Viewer::default();
+    let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 100, next: 100 };
+    let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 500, next: 500 };
+    for slot in 0..6 {
+        a.push(slot);
+        b.push(slot);
+        assert_eq!(shows(&origin, &mut viewer, &slots, slot), 0);
+    }
+    assert_eq!(pairs(&origin)[0]["relation"], "aligned", "{:?}", pairs(&origin));
+    // One that A lists and never sends: B's copy stands there.
+    a.list();
+    b.push(6);
+    assert_eq!(shows(&origin, &mut viewer, &slots, 6), 1);
+    // One that A sends damaged: cut off in a packet.
+    origin.store("live-a/v107.ts", &fs::read(&slots[0][7]).unwrap()[..1000]);
+    a.list();
+    b.push(7);
+    assert_eq!(shows(&origin, &mut viewer, &slots, 7), 1);
+    // A is killed.
+    for slot in 8..14 {
+        b.push(slot);
+        assert_eq!(shows(&origin, &mut viewer, &slots, slot), 1);
+    }
+    assert_eq!(pairs(&origin)[0]["active"], "b");
+    // It begins again, from 0, and the other is killed.
+    a.begins_anew();
+    for slot in 14..20 {
+        a.push(slot);
+        b.push(slot);
+        shows(&origin, &mut viewer, &slots, slot);
+    }
+    for slot in 20..26 {
+        a.push(slot);
+        assert_eq!(shows(&origin, &mut viewer, &slots, slot), 0);
+    }
+    // B is back, and A says that it is over.
+    b.begins_anew();
+    for slot in 26..32 {
+        a.push(slot);
+        b.push(slot);
+        shows(&origin, &mut viewer, &slots, slot);
+    }
+    let delete = Request::new("DELETE", origin.path("live-a/p.m3u8")).bearer(&origin.encoder).send(origin.address);
+    assert_eq!(delete.status, 204);
+    b.push(32);
+    assert_eq!(shows(&origin, &mut viewer, &slots, 32), 1);
+    // Somebody wants A again.
+    for slot in 33..38 {
+        a.push(slot);
+        b.push(slot);
+        shows(&origin, &mut viewer, &slots, slot);
+    }
+    let order = json!({ "namespace": NAMESPACE, "public": "live/", "source": "a", "for": "10m" });
+    let pin = Request::new("POST", "/v1/pairs/pin").bearer(&origin.administrator).header("Content-Type", "application/json");
+    let pin = pin.body(order.to_string()).send(origin.admin);
+    assert_eq!(pin.status, 200, "{}", pin.text());
+    a.push(38);
+    b.push(38);
+    assert_eq!(shows(&origin, &mut viewer, &slots, 38), 0, "{:?}", pairs(&origin));
+    assert_eq!((&pairs(&origin)[0]["pinned"], &pairs(&origin)[0]["active"]), (&json!("a"), &json!("a")));
+    let all = viewer.versions.concat();
+    assert!(!all.contains("#EXT-X-DISCONTINUITY\n") && !all.contains("EXT-X-GAP"), "{}", viewer.versions.last().unwrap());
+    assert_eq!(viewer.shown().len(), 39, "each once: {:?}", viewer.shown());
+    let told = |event: &str| origin.log().iter().filter(|line| line["event"] == event).count();
+    let is_told = || (told("source-switched") >= 2).then_some(());
+    assert!(eventually(Duration::from_secs(10), is_told).is_some(), "{:?}", pairs(&origin));
+    assert!(origin.metric("springhead_pair_switches_total{namespace=\"live-origin\"}") >= 2.0);
+    assert!(origin.metric("springhead_pair_lent_total{namespace=\"live-origin\"}") >= 2.0);
+}
+
+#[test]
+fn a_killed_server_goes_on_with_the_side_that_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = twins(folder.path());
+    let (mut origin, _folder) = crate::durable::start(&format!("default_ttl = \"1h\"\n{PAIR}"));
+    let mut viewer = Viewer::default();
+    let numbers = {
+        let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
+        let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: 0 };
+        for slot in 0..8 {
+            a.push(slot);
+            b.push(slot);
+            shows(&origin, &mut viewer, &slots, slot);
+        }
+        b.next
+    };
+    let is_written = || (origin.metric("springhead_durable_unwritten_objects{namespace=\"live-origin\"}") < 0.5).then_some(());
+    let _ = eventually(Duration::from_secs(10), is_written);
+    thread::sleep(Duration::from_secs(2));
+    origin.signal("KILL");
+    assert!(!origin.wait().success());
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
+    // A is gone with it.
+    let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: numbers };
+    for slot in 8..14 {
+        b.push(slot);
+        assert_eq!(shows(&origin, &mut viewer, &slots, slot), 1);
+    }
+    assert_eq!(viewer.shown().len(), 14, "{:?}", viewer.versions.last());
+    assert!(!viewer.versions.concat().contains("#EXT-X-DISCONTINUITY\n"));
+}
+
+/// A picture with sound that goes to two encoders, a key frame each second: what each makes of it has the same times.
+pub(crate) struct LivePair {
+    _generator: Process,
+    ports: [u16; 2],
+}
+
+impl LivePair {
+    pub(crate) fn start() -> Self {
+        let ports = [free_port(), free_port()];
+        let mut ffmpeg = program("ffmpeg");
+        ffmpeg.args(
+            "-nostdin -v error -re -f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=frequency=440:sample_rate=48000"
+                .split(' '),
+        );
+        ffmpeg.args(
+            "-c:v mpeg2video -g 25 -sc_threshold 1000000000 -qscale:v 3 -c:a mp2 -map 0:v -map 1:a -output_ts_offset 40000"
+                .split(' '),
+        );
+        let to = ports.map(|port| format!("[f=mpegts]udp://127.0.0.1:{port}?pkt_size=1316")).join("|");
+        ffmpeg.args(["-f", "tee", &to]);
+        Self { _generator: Process(ffmpeg.stdout(Stdio::null()).spawn().unwrap()), ports }
+    }
+
+    /// An encoder of one side, which counts from 0 at each start.
+    pub(crate) fn encoder(&self, origin: &Origin, side: usize) -> Process {
+        let (port, quality, folder) = (self.ports[side], ["24", "30"][side], ["live-a", "live-b"][side]);
+        let mut ffmpeg = program("ffmpeg");
+        ffmpeg.args("-nostdin -v error -copyts -fflags nobuffer -i".split(' '));
+        ffmpeg.arg(format!("udp://127.0.0.1:{port}?fifo_size=100000&overrun_nonfatal=1"));
+        ffmpeg.args("-c:v libx264 -preset ultrafast -tune zerolatency -threads 1 -pix_fmt yuv420p -qp".split(' ')).arg(quality);
+        ffmpeg.args(["-g", "1000", "-sc_threshold", "0", "-force_key_frames", "source"]);
+        ffmpeg.args("-c:a aac -b:a 64k -muxdelay 0 -muxpreload 0 -f hls -method PUT -hls_time 1 -hls_list_size 6".split(' '));
+        ffmpeg.args(["-hls_flags", "independent_segments+omit_endlist", "-headers"]);
+        ffmpeg.arg(format!("Authorization: Bearer {}\r\n", origin.encoder));
+        ffmpeg.arg(format!("http://{}/cache/{NAMESPACE}/{folder}/p.m3u8", origin.address));
+        Process(ffmpeg.stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+/// Looks until the pair stands like that.
+pub(crate) fn wait_for_pair(origin: &Origin, what: &str, is_so: impl Fn(&Value) -> bool) {
+    let found = || pairs(origin).iter().any(&is_so).then_some(());
+    assert!(eventually(Duration::from_secs(40), found).is_some(), "{what}: {:?}", pairs(origin));
+}
+
+pub(crate) fn is_well(pair: &Value) -> bool {
+    pair["relation"] == "aligned" && pair["sources"].as_array().unwrap().iter().all(|source| source["up"] == true)
+}
+
+#[test]
+fn real_encoders_are_killed_in_turn_and_what_viewers_get_goes_on_without_a_mark() {
+    let origin = Origin::start_with_settings(PAIR);
+    let live = LivePair::start();
+    let a = live.encoder(&origin, 0);
+    thread::sleep(Duration::from_millis(2300));
+    let b = live.encoder(&origin, 1);
+    wait_for_pair(&origin, "both are pushed", is_well);
+    let mut viewer = Viewer::default();
+    let mut watch = |seconds: u64| {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < until {
+            let text = viewer.look(&origin, "live/p.m3u8");
+            let newest = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+            assert_eq!(origin.get(&format!("live/{newest}")).status, 200, "{newest} of {text}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    watch(4);
+    let active = |origin: &Origin| pairs(origin)[0]["active"].as_str().unwrap().to_owned();
+    let first = active(&origin);
+    let (dies, lives, side) = if first == "a" { (a, b, 0) } else { (b, a, 1) };
+    drop(dies);
+    watch(8);
+    assert_ne!(active(&origin), first, "{:?}", pairs(&origin));
+    let _again = live.encoder(&origin, side);
+    wait_for_pair(&origin, "it is back", is_well);
+    watch(3);
+    drop(lives);
+    watch(8);
+    assert_eq!(active(&origin), first, "{:?}", pairs(&origin));
+    let all = viewer.versions.concat();
+    assert!(!all.contains("#EXT-X-DISCONTINUITY\n"), "{:?} {:?}", viewer.versions.last(), pairs(&origin));
+    let told = |event: &str| origin.log().iter().filter(|line| line["event"] == event).count();
+    let is_told =
+        || (told("source-switched") >= 2 && told("source-degraded") >= 2 && told("source-recovered") >= 1).then_some(());
+    assert!(eventually(Duration::from_secs(10), is_told).is_some(), "{:?}", pairs(&origin));
+    assert!(origin.metric("springhead_pair_sources_down{namespace=\"live-origin\"}") > 0.5);
+    let shown = viewer.shown().len();
+    assert!(shown >= 22, "{shown}: {:?}", viewer.versions.last());
+}
