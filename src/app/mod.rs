@@ -35,6 +35,7 @@ mod reload;
 mod resources;
 mod serve;
 mod settings;
+mod shared_revocations;
 mod size;
 mod stamp;
 mod streams;

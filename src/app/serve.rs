@@ -29,8 +29,8 @@ use super::traces::Traces;
 use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
-    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, print, stamp, streams, supervisor, viewer_key,
-    viewer_revocations, welcome,
+    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, print, shared_revocations, stamp, streams,
+    supervisor, viewer_key, viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -220,9 +220,10 @@ async fn serve(
     }
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
     web.set_ready(true);
-    let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+    let (stop, stop_admin, leave) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     if let Some(shared) = shared {
-        tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), stop.clone()));
+        tokio::spawn(shared_revocations::share(shared.clone(), folder.clone(), revocations.clone(), leave.clone()));
+        tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), leave.clone()));
     }
     let admin_address = admin_listener.local_addr()?;
     let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -305,9 +306,11 @@ async fn serve(
             () = drain.notified() => break,
         }
     }
-    tracing::info!("draining: no new connections; requests in flight may end");
+    leave.cancel();
     web.set_ready(false);
     supervisor::stopping();
+    cluster::leave(&reloader.settings.cluster, stop_signal(&mut signals.terminate, &mut signals.interrupt)).await;
+    tracing::info!("draining: no new connections; requests in flight may end");
     stop.cancel();
     origin.drain();
     harvests.stop();

@@ -123,6 +123,20 @@ impl RevocationList {
         Ok(all.into_iter().filter(|revocation| revocation.until > now).collect())
     }
 
+    /// What is in force, each as other nodes read it, and until when.
+    pub(super) fn texts(&self) -> anyhow::Result<Vec<(String, WallTime)>> {
+        let text = |revocation: &Revocation| Ok((serde_json::to_string(&KeptRevocation::of(revocation))?, revocation.until));
+        self.read()?.iter().map(text).collect()
+    }
+
+    /// Adds what another node has. What makes no sense here is none of this release's.
+    pub(super) fn take(&self, text: &str) -> anyhow::Result<()> {
+        match serde_json::from_str::<KeptRevocation>(text).ok().and_then(|kept| kept.read()) {
+            Some(revocation) => self.add(&revocation).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Adds one. What is over is forgotten meanwhile.
     pub(super) fn add(&self, revocation: &Revocation) -> anyhow::Result<Vec<Revocation>> {
         self.data.create()?;

@@ -45,8 +45,40 @@ impl Front {
                 proxy_set_header Host $http_host;
                 proxy_pass http://origin/cache/live-origin$uri$is_args$args;
             }"#;
-        let child = nginx(&folder, address, origin, locations).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let process = Process(child);
+        let command = nginx(&folder, address, origin, locations);
+        Self::run(folder, address, command)
+    }
+
+    /// The same before several nodes: where one does not answer, or has no time, another one is asked. What is put below `/ingest/` is
+    /// stored, with the encoder's key.
+    pub(crate) fn before(nodes: &[Origin]) -> Self {
+        let folder = nodes[0].folder().join("front");
+        fs::create_dir_all(&folder).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let servers: String = nodes.iter().map(|node| format!("server {} max_fails=1 fail_timeout=1s;", node.address)).collect();
+        let (player, encoder) = (&nodes[0].player, &nodes[0].encoder);
+        let http = format!(
+            "upstream nodes {{ {servers} keepalive 8; }}
+            proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_connect_timeout 300ms;
+            proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 3;
+            server {{
+                listen {address};
+                location /ingest/ {{
+                    proxy_set_header Authorization \"{encoder}\"; proxy_set_header Connection \"\";
+                    proxy_pass http://nodes/cache/live-origin/;
+                }}
+                location / {{
+                    proxy_set_header Authorization \"{player}\"; proxy_set_header Connection \"\";
+                    proxy_pass http://nodes/cache/live-origin$uri$is_args$args;
+                }}
+            }}"
+        );
+        let command = nginx_with(&folder, &http);
+        Self::run(folder, address, command)
+    }
+
+    fn run(folder: std::path::PathBuf, address: SocketAddr, mut command: Command) -> Self {
+        let process = Process(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let up = eventually(Duration::from_secs(10), || std::net::TcpStream::connect(address).ok());
         let errors = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();
         assert!(up.is_some(), "nginx does not come up:\n{}", errors());

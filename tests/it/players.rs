@@ -28,7 +28,7 @@ pub(crate) struct Play {
     player: String,
     startup: Option<f64>,
     frames: Vec<u64>,
-    stalls: Vec<(f64, f64)>,
+    pub(crate) stalls: Vec<(f64, f64)>,
     latency: Vec<f64>,
     requests: usize,
     missed: Vec<(f64, u16, String)>,
@@ -78,7 +78,7 @@ impl Play {
     }
 
     /// The player never gave up, and there were new frames in each two seconds from `from` on.
-    fn goes_on(&self, from: usize) {
+    pub(crate) fn goes_on(&self, from: usize) {
         assert!(self.fatal.is_empty(), "{self:?}");
         let seconds = self.frames.get(from..).unwrap_or(&[]);
         assert!(
@@ -131,7 +131,7 @@ impl Players {
     }
 
     /// Waits until all of them show a picture.
-    fn wait_until_playing(&mut self) {
+    pub(crate) fn wait_until_playing(&mut self) {
         (0..self.number).for_each(|_| self.wait_until_one_is_playing());
     }
 
@@ -179,7 +179,7 @@ fn start(mut command: Command) -> Process {
 
 /// An encoder that pushes one rendition in segments of this many seconds to the origin, or to a folder. One that comes after another
 /// goes on with its playlist, and says that there is a break.
-fn push_hls(to: &str, segment: u32, more: &str) -> Process {
+pub(crate) fn push_hls(to: &str, segment: u32, more: &str) -> Process {
     let mut ffmpeg = ffmpeg(&[TONE, H264, &format!("-f hls -hls_time {segment} -hls_list_size 8"), more]);
     if to.starts_with("http") {
         ffmpeg.args(words("-method PUT -ignore_io_errors 1 -master_pl_name playlist.m3u8"));
@@ -194,7 +194,7 @@ fn ingest(origin: &Origin) -> String {
 }
 
 /// Waits until a playlist lists this many segments.
-fn wait_for_segments(origin: &Origin, playlist: &str, number: usize) {
+pub(crate) fn wait_for_segments(origin: &Origin, playlist: &str, number: usize) {
     let listed = || (origin.get(playlist).text().matches("#EXTINF").count() >= number).then_some(());
     assert!(eventually(Duration::from_secs(30), listed).is_some(), "the stream begins");
 }
@@ -271,7 +271,7 @@ fn hls_js_plays_through_the_death_of_either_of_two_encoders() {
 }
 
 /// Sends what ffmpeg leaves in a folder as MediaLive sends: in order, and again until it is taken.
-fn send_until_taken(folder: &Path, to: &str, done: &AtomicBool) {
+pub(crate) fn send_until_taken(folder: &Path, to: &str, done: &AtomicBool) {
     let (mut sent, mut last) = (BTreeSet::new(), String::new());
     let put = |name: &str| {
         let mut curl = program("curl");

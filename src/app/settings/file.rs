@@ -101,6 +101,7 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
         section.text("user", |text| name(text).map(|value| cluster.user = value));
         section.text("password_file", |text| file_name(text).map(|value| cluster.password_file = value));
         section.text("node", |text| name(text).map(|value| cluster.node = value));
+        section.text("leave_delay", |text| duration(text).map(|value| cluster.leave_delay = value));
         section.number("copies", |value| cluster.copies = usize::try_from(value).unwrap_or(usize::MAX));
         section.finish();
     }

@@ -116,6 +116,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "password_file = {}", file(&cluster.password_file))?;
     writeln!(text, "node = {}", quote(cluster.node.as_deref().unwrap_or_default()))?;
     writeln!(text, "copies = {}", cluster.copies)?;
+    writeln!(text, "leave_delay = \"{}\"", Span(cluster.leave_delay))?;
     for (name, policy) in namespaces {
         let hot_capacity = sized(auto.hot_capacity.contains(name), policy.hot_capacity);
         let bare = !name.as_str().contains('.');

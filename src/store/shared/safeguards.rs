@@ -45,30 +45,33 @@ impl Safeguard {
 /// Those in force. All of them, but in a test that takes one out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Safeguards {
+    /// Those that are not, a bit each.
     #[cfg(any(test, debug_assertions))]
-    without: Option<Safeguard>,
+    without: u16,
 }
 
 impl Safeguards {
     #[cfg(test)]
     pub(super) fn without(safeguard: Safeguard) -> Self {
-        Self { without: Some(safeguard) }
+        Self { without: 1 << safeguard as u16 }
     }
 
-    /// For tests of the real program, which is built for tests then. Others go by all of them, whatever they are told.
+    /// For tests of the real program, which is built for tests then: names, separated by commas. Others go by all of them, whatever they
+    /// are told.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn without_named(name: &str) -> Self {
-        let without = match name {
-            "barrier" => Some(Safeguard::Barrier),
-            "assertion" => Some(Safeguard::Assertion),
-            _ => None,
+    pub(super) fn without_named(names: &str) -> Self {
+        let bit = |name: &str| match name {
+            "barrier" => 1 << Safeguard::Barrier as u16,
+            "assertion" => 1 << Safeguard::Assertion as u16,
+            "wait" => 1 << Safeguard::Wait as u16,
+            _ => 0,
         };
-        Self { without }
+        Self { without: names.split(',').fold(0, |without, name| without | bit(name)) }
     }
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn has(self, safeguard: Safeguard) -> bool {
-        self.without != Some(safeguard)
+        self.without & 1 << safeguard as u16 == 0
     }
 
     #[cfg(not(any(test, debug_assertions)))]

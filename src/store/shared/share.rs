@@ -27,7 +27,7 @@ use super::safeguards::Safeguards;
 use super::time::EngineClock;
 use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
 use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::{Clock, Moment, WallTime};
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
 use crate::store::hash;
@@ -191,6 +191,18 @@ impl SharedStore {
             .collect();
         told.sort_by_key(|(_, is_unfit)| *is_unfit);
         told.pop()
+    }
+
+    /// Adds words to a list that all nodes know, each until a time, and tells all that are in it. To be called again and again: so what one
+    /// node adds comes to all of them. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the engine can't be asked.
+    pub async fn pool(&self, list: &str, own: &[(String, WallTime)]) -> Result<Vec<String>, String> {
+        timeout(FRESH_WITHIN, self.0.engine.pool(list, own))
+            .await
+            .map_err(|_| "the engine does not answer".to_owned())?
+            .map_err(|error| error.to_string())
     }
 
     /// What does not fit together among the nodes, for who looks after them.

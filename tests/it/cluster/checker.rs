@@ -118,7 +118,7 @@ fn faults_of_one(notes: &[&Note]) -> Vec<String> {
                     written.is_removal || written.lives.is_some_and(|lives| read.ended + ABOUT > write.begun + lives)
                 };
                 // What is known of last may be gone, or something newer may have come and gone.
-                if !before.iter().filter(|write| counted(write) >= at_least).any(|write| may_be_gone(write)) {
+                if !before.iter().filter(|write| counted(write) >= at_least).any(may_be_gone) {
                     wrong.push(format!("node {} tells of nothing after {at_least}: {read:?}", read.node));
                 }
             }

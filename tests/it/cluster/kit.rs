@@ -238,5 +238,7 @@ impl<E> Cluster<E> {
 }
 
 pub(crate) fn settings(engine: &str, node: &str, more: &str) -> String {
-    format!("[cluster]\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}")
+    format!(
+        "[cluster]\nleave_delay = \"2s\"\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}"
+    )
 }

@@ -3,13 +3,17 @@
 mod checker;
 mod history;
 mod kit;
+mod players;
 mod shards;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use self::kit::{Cluster, Engine, settings};
-use crate::harness::{BINARY, Origin, bytes, eventually};
+use crate::harness::{BINARY, Finally, NAMESPACE, Origin, bytes, eventually};
 use crate::wire::{Answer, Request};
 
 /// A media playlist of these segments.
@@ -271,6 +275,88 @@ fn the_command_tells_of_engine_and_nodes_and_what_is_to_be_mended() {
     assert!(code == Some(0) && !said.contains("fault"), "{said}");
     cluster.engine.ask("CONFIG SET maxmemory-policy allkeys-lru").unwrap();
     assert!(status(b).1.contains("maxmemory-policy has to be noeviction"));
+}
+
+#[test]
+fn nodes_that_are_rolled_one_by_one_send_nobody_away() {
+    let mut cluster = Cluster::start(2, "");
+    cluster.nodes[0].store("roll/p.m3u8", playlist(0, 1));
+    let (keys, stop) = ((cluster.nodes[0].player.clone(), cluster.nodes[0].encoder.clone()), AtomicBool::new(false));
+    // As a load balancer has it: where to, and whether it is ready.
+    let places: Vec<_> = cluster.nodes.iter().map(|node| Mutex::new((node.address, true))).collect();
+    let asked = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let (_over, places, stop, asked, keys) = (Finally(&stop), &places, &stop, &asked, &keys);
+        scope.spawn(move || {
+            while !stop.load(Ordering::SeqCst) {
+                for place in places {
+                    let address = place.lock().0;
+                    let answer = Request::new("GET", "/readyz").try_send(address);
+                    let mut place = place.lock();
+                    if place.0 == address {
+                        place.1 = answer.is_some_and(|answer| answer.status == 200);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        for client in 0..4_u64 {
+            scope.spawn(move || {
+                let mut count = client;
+                while !stop.load(Ordering::SeqCst) {
+                    count += 1;
+                    let turn = usize::try_from(count).unwrap();
+                    let ready = (0..2).map(|offset| *places[(turn + offset) % 2].lock()).find(|(_, is_ready)| *is_ready);
+                    let Some((address, _)) = ready else { panic!("no node is ready") };
+                    let path = format!("/cache/{NAMESPACE}/roll/p.m3u8");
+                    let request = match client {
+                        0 => Request::new("PUT", path).bearer(&keys.1).body(playlist(count, 1)),
+                        _ => Request::new("GET", path).bearer(&keys.0),
+                    };
+                    let answer = request.send(address);
+                    assert!(matches!(answer.status, 200 | 204), "{answer:?}");
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+        }
+        for (node, place) in cluster.nodes.iter_mut().zip(places) {
+            node.signal("TERM");
+            assert!(node.wait().success());
+            node.launch();
+            *place.lock() = (node.address, false);
+            let is_back = || place.lock().1.then_some(());
+            assert!(eventually(Duration::from_secs(20), is_back).is_some(), "it does not join");
+        }
+    });
+    assert!(asked.load(Ordering::Relaxed) > 200, "only {asked:?} were asked");
+}
+
+#[test]
+fn what_is_revoked_on_one_node_is_refused_on_all() {
+    const VIEWERS: &str = "[namespaces.live-origin.viewers]\nmode = \"edge\"\n";
+    let mut cluster = Cluster::start(2, VIEWERS);
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    let (key, id) = a.make_key(&["--namespace", NAMESPACE, "--role", "readonly"]);
+    let read = |node: &Origin| Request::new("GET", node.path("r/none.ts")).bearer(&key).send(node.address).status;
+    assert_eq!((read(a), read(b)), (404, 404));
+    let revoked = a.run(&["keys", "revoke", &id]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    let is_refused = |node: &Origin| eventually(Duration::from_secs(10), || (read(node) == 401).then_some(()));
+    assert!(is_refused(a).is_some() && is_refused(b).is_some());
+    let order = r#"{"id": "v-0123456789abcdef"}"#;
+    let path = format!("/v1/namespaces/{NAMESPACE}/viewer-revocations");
+    let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let ask = |method: &str| Request::new(method, path.as_str()).bearer(&vendor);
+    let ended = ask("POST").header("Content-Type", "application/json").body(order).send(b.admin);
+    assert_eq!(ended.status, 201, "{}", ended.text());
+    let knows = || ask("GET").send(a.admin).text().contains("0123456789abcdef").then_some(());
+    assert!(eventually(Duration::from_secs(10), knows).is_some(), "the other node has it, too");
+    // What the engine has lost, those tell it who have it.
+    cluster.engine.kill();
+    cluster.engine.launch();
+    cluster.join(VIEWERS);
+    assert!(is_refused(&cluster.nodes[2]).is_some());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! connection, a `WAIT`. Connections are single ones and each has one call under way: a `WAIT` or a wait for the journal holds up what
 //! is behind it.
 
+mod pool;
 mod report;
 mod told;
 mod topology;
@@ -21,6 +22,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use self::pool::PoolConnection;
 pub use self::report::{EngineReport, NodeReport, ServerReport};
 use self::told::{answer, array, bytes, index, steps};
 pub use self::topology::ServerAddress;
@@ -68,6 +70,7 @@ pub struct ValkeyAddress {
 pub(in crate::store::shared) struct Valkey {
     topology: Topology,
     prefix: String,
+    pooled: PoolConnection,
 }
 
 /// A connection to it, for one lane.
@@ -123,7 +126,7 @@ fn strange(what: &str) -> EngineError {
 
 impl Valkey {
     pub(in crate::store::shared) fn new(address: &ValkeyAddress) -> Self {
-        Self { topology: Topology::new(address), prefix: address.prefix.clone() }
+        Self { topology: Topology::new(address), prefix: address.prefix.clone(), pooled: PoolConnection::default() }
     }
 
     /// What all keys of a lane have in common: it puts them into one slot.
