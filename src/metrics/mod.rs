@@ -79,7 +79,8 @@ impl Atomic<u64> for Striped {
     }
 
     fn get(&self) -> u64 {
-        self.sum()
+        // The end of a request may have been seen, and not its beginning: it was counted by another thread, whose stripe was looked at before.
+        i64::try_from(self.sum()).map_or(0, i64::unsigned_abs)
     }
 }
 
