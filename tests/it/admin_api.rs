@@ -366,6 +366,26 @@ fn the_server_ends_by_order() {
     assert!(origin.wait().success());
 }
 
+#[test]
+fn who_hangs_up_has_his_order_done_once_and_written_down() {
+    let origin = Origin::start();
+    let order = |number: usize| json!({ "role": "readonly", "namespaces": ["live-origin"], "label": format!("gone-{number}") });
+    let once = |number: usize| format!("gone-{number}");
+    for number in 0..20 {
+        let request = Request::new("POST", "/v1/keys").bearer(&origin.administrator).header("Idempotency-Key", once(number));
+        let mut wire = Wire::open(origin.admin);
+        wire.write(request.header("Content-Type", "application/json").body(order(number).to_string()).to_bytes());
+        // Gone before there is an answer.
+        drop(wire);
+    }
+    for number in 0..20 {
+        let sent = || ask(&origin, "POST", "/v1/keys", Some(&order(number)), &[("Idempotency-Key", &once(number))]).status;
+        assert!(eventually(Duration::from_secs(10), || (sent() == 201).then_some(())).is_some(), "{number}");
+    }
+    let labels = |text: &Value| text.to_string().matches("\"label\":\"gone-").count();
+    assert_eq!((labels(&get(&origin, "/v1/keys")), labels(&get(&origin, "/v1/audit"))), (20, 20));
+}
+
 /// A list that has ended, and a server that records.
 fn recorder() -> (Origin, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,8 @@
 //!
 //! Invariants: without a key nothing is told but whether the server is alive and ready, unless the settings say that figures are
 //! open, or only this machine can reach it: then what looking on and recording take is open, and no more. What a page in somebody's
-//! browser has the browser send is refused before it is asked whose it is. Each change is written down, with who made it. Nothing that is
+//! browser has the browser send is refused before it is asked whose it is. Each change is written down, with who made it, and goes on
+//! without him once it is begun. Nothing that is
 //! told here may be kept by a cache.
 
 mod about;
@@ -46,6 +47,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::call::AdminCall;
 use self::controls::Controls;
@@ -70,6 +72,7 @@ use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
 use super::refusals::refuse;
+use super::verbs::detached::Detached;
 use super::{Timeouts, Web};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Namespace;
@@ -127,6 +130,7 @@ pub async fn serve(
         stop: stop.clone(),
         begun: clock.wall(),
         repeats: Repeats::new(clock.clone()),
+        changes: TaskTracker::new(),
         sessions: Sessions::new(clock, address.port()),
         admission: Arc::default(),
         berths: Arc::default(),
@@ -156,6 +160,8 @@ struct Inner {
     stop: CancellationToken,
     sessions: Sessions,
     repeats: Arc<Repeats>,
+    /// Changes that are under way.
+    changes: TaskTracker,
     /// When it began to listen.
     begun: WallTime,
     admission: Arc<Admission>,
@@ -209,10 +215,14 @@ impl Site for Admin {
     ) -> Handling<CountedBody> {
         let (parts, body) = request.into_parts();
         let context = envelope::take_in(&self.inner.web, &parts, peer, connection, None);
-        Box::pin(async move {
+        let is_change = !matches!(parts.method, Method::GET | Method::HEAD);
+        let changes = self.inner.changes.clone();
+        let handling = async move {
             let handler = pin!(self.dispatch(&context, parts, body));
             envelope::answer(&context, Cors::None, handler).await
-        })
+        };
+        // What was begun is done, written down and remembered, also when the one who ordered it is gone by then.
+        if is_change { Box::pin(Detached::new(&changes, handling)) } else { Box::pin(handling) }
     }
 }
 

@@ -13,13 +13,13 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TrackedFuture;
 
 /// The work. Dropping it does not end it, unless the runtime itself is ending.
-pub(super) struct Detached<F: Future<Output: Send> + Send + 'static> {
+pub(in crate::web) struct Detached<F: Future<Output: Send> + Send + 'static> {
     work: Option<Pin<Box<TrackedFuture<F>>>>,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Detached<F> {
     /// Begins nothing yet. The tracker counts the work until it is done, wherever that is.
-    pub(super) fn new(tracker: &TaskTracker, work: F) -> Self {
+    pub(in crate::web) fn new(tracker: &TaskTracker, work: F) -> Self {
         Self { work: Some(Box::pin(tracker.track_future(work))) }
     }
 }

@@ -8,7 +8,7 @@
 
 pub(super) mod dav;
 pub(super) mod delete;
-mod detached;
+pub(super) mod detached;
 pub(super) mod get;
 mod inherit;
 pub(super) mod put;
