@@ -121,8 +121,9 @@ impl Reloader {
             }
         };
         let now: Vec<_> = keys.ids().map(str::to_owned).collect();
+        // Others under the same ids, too: public keys, and Akamai's, which have none.
+        self.web.viewers().replace_keys(keys);
         if now != before {
-            self.web.viewers().replace_keys(keys);
             let gone = before.iter().filter(|id| !now.contains(id)).cloned().collect::<Vec<_>>().join(",");
             let (from, to) = (before.join(","), now.join(","));
             tracing::info!(from, to, gone, "the viewer keys have changed: tokens of those that are gone are refused from now on");

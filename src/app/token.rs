@@ -356,6 +356,7 @@ fn shown_claims(claims: &ViewerClaims) -> ShownClaims {
             UriMatch::Exact => "is",
             UriMatch::Prefix => "begins with",
             UriMatch::Suffix => "ends in",
+            UriMatch::Pattern => "is like",
         };
         format!("{part} {matching} {}", rule.any_of.join(" or "))
     };

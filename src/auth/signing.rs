@@ -223,6 +223,13 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// The bytes of hexadecimal digits, of either case.
+pub(super) fn hex_to_bytes(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pair = |pair: &[u8]| if let [high, low] = pair { Some(digit(*high)? << 4 | digit(*low)?) } else { None };
+    text.as_bytes().chunks(2).map(pair).collect()
+}
+
 /// What only a holder of the secret can make of a text: HMAC-SHA256, in hexadecimal.
 #[must_use]
 pub fn hmac_hex(secret: &[u8], text: &[u8]) -> String {

@@ -35,18 +35,9 @@ pub fn viewer_token(bytes: &[u8]) {
     let Ok(live) = Namespace::parse("live") else { unreachable!("it is a name") };
     let prefix = claims.rules.iter().find(|rule| rule.part == UriPart::Path && rule.matching == UriMatch::Prefix);
     for key in ["a.ts", "show/a.ts", "show"] {
-        let (base, method, host) = ("/cache/live/", "GET", Some("a.example"));
-        let asked = ViewerAsked {
-            namespace: &live,
-            base,
-            key,
-            method,
-            host,
-            place: None,
-            renews: false,
-            grace: Duration::ZERO,
-            skew: Duration::from_secs(30),
-        };
+        let base = "/cache/live/";
+        let plain = ViewerAsked::plain(&live, base, key);
+        let asked = ViewerAsked { host: Some("a.example"), skew: Duration::from_secs(30), ..plain };
         let now = WallTime::from_seconds(1_800_000_000);
         let Ok(admitted) = claims.judge(&asked, now, |_| false) else { continue };
         assert!(claims.expires > 1_800_000_000 && claims.audience.iter().any(|name| name == "live"));

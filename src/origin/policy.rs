@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::auth::viewer::Network;
+use crate::auth::viewer::{Network, ViewerLimits};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 use crate::model::liveness::StandstillLimits;
@@ -121,6 +121,11 @@ pub struct ViewerPolicy {
     pub client_address_header: Option<HeaderName>,
     /// In which header they say his country.
     pub country_header: Option<HeaderName>,
+    /// Whether a token in the query is answered as it stands there, for playlists whose children carry it by a variable of their own
+    /// (EXT-X-DEFINE:QUERYPARAM); else by a redirect to the path, which relative URIs keep.
+    pub keeps_query: bool,
+    /// How much one token may be used, where reads need one.
+    pub limits: ViewerLimits,
 }
 
 /// Whether readers need a viewer's token.
@@ -146,6 +151,8 @@ impl Default for ViewerPolicy {
             trusted_proxies: Vec::new(),
             client_address_header: None,
             country_header: None,
+            keeps_query: false,
+            limits: ViewerLimits::default(),
         }
     }
 }

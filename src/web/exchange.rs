@@ -203,6 +203,9 @@ impl<'a> Exchange<'a> {
             narrow(&mut response, &policy.cors_origins, &self.parts.headers);
         }
         if let Some(viewer) = &self.viewer {
+            if self.policy().is_some_and(|policy| viewer::limits(&policy.viewers).is_some()) {
+                viewer.sent(&self.web.inner.viewers, &self.parts.method, response.headers());
+            }
             viewer.limit(response.headers_mut());
         }
         response

@@ -36,7 +36,7 @@ pub(super) struct Target<'a> {
     /// Whether there is anything in it that asks for another playlist than the stored one. Few requests do: their words are looked
     /// for when it is asked what they are.
     has_words: bool,
-    /// Whether there is a `cat` in it, which may be a viewer's token.
+    /// Whether there is a `cat` in it, which may be a viewer's token, or one of Akamai's names for theirs.
     has_cat: bool,
     /// The viewer's token in the path.
     viewer: Option<Box<Secret<'static>>>,
@@ -48,6 +48,9 @@ pub(super) enum Resource<'a> {
     Object(Target<'a>),
     Collection { collection: Collection, tokens: Vec<Secret<'a>>, query: &'a str, viewer: Option<Box<Secret<'static>>> },
 }
+
+/// Akamai's names for tokens, in queries and cookies.
+pub(super) const EDGE_AUTH: [&str; 3] = ["hdnts", "hdnea", "hdntl"];
 
 /// `key_base64` comes URL-safe, with padding or without.
 const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -81,7 +84,7 @@ impl<'a> Target<'a> {
                     tokens.push(value);
                     continue;
                 }
-                "cat" => {
+                "cat" | "hdnts" | "hdnea" | "hdntl" => {
                     has_cat = true;
                     continue;
                 }
@@ -260,15 +263,25 @@ impl<'a> Resource<'a> {
         parameters(query).find(|(name, _)| *name == "cat").map(|(_, value)| value)
     }
 
+    /// What one of Akamai's names for a token says, as it was written: the first one counts.
+    pub(super) fn edge_auth(&self) -> Option<&'a str> {
+        let query = match self {
+            Self::Object(target) if !target.has_cat => return None,
+            Self::Object(target) => target.query,
+            Self::Collection { query, .. } => query,
+        };
+        parameters(query).find(|(name, _)| EDGE_AUTH.contains(name)).map(|(_, value)| value)
+    }
+
     /// Whether a viewer's token may be in its path or query.
     pub(super) fn may_have_viewer(&self) -> bool {
         match self {
             Self::Object(target) => target.has_cat || target.viewer.is_some(),
-            Self::Collection { .. } => self.viewer().is_some() || self.cat().is_some(),
+            Self::Collection { .. } => self.viewer().is_some() || self.cat().or(self.edge_auth()).is_some(),
         }
     }
 
-    /// Its query without `cat`.
+    /// Its query without a viewer's token.
     pub(super) fn query_without_cat(&self) -> String {
         let query = match self {
             Self::Object(Target { query, .. }) | Self::Collection { query, .. } => query,
@@ -277,7 +290,7 @@ impl<'a> Resource<'a> {
         let others = query.split('&').filter(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
             // What named the object is in the path now.
-            !pair.is_empty() && name != "cat" && !(in_query && matches!(name, "key" | "key_base64"))
+            !pair.is_empty() && name != "cat" && !EDGE_AUTH.contains(&name) && !(in_query && matches!(name, "key" | "key_base64"))
         });
         others.collect::<Vec<_>>().join("&")
     }

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{CACHE_CONTROL, COOKIE, HOST, LOCATION, VARY, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, COOKIE, HOST, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
@@ -19,10 +19,13 @@ use axum::response::Response;
 use super::header_room;
 use super::problem::Problem;
 use super::problem::code::Code;
-use super::target::Resource;
+use super::target::{EDGE_AUTH, Resource};
 use crate::auth::grant::{Grant, KeyId};
 use crate::auth::secret::Secret;
-use crate::auth::viewer::{AdmittedViewer, Unsupported, ViewerAsked, ViewerError, ViewerPlace, ViewerVerifier, has_form};
+use crate::auth::viewer::{
+    AdmittedViewer, RenewedBy, Unsupported, ViewerAsked, ViewerError, ViewerLimits, ViewerPlace, ViewerVerifier, has_form,
+    in_path,
+};
 use crate::model::clock::WallTime;
 use crate::model::extension::{Extension, Format};
 use crate::model::id::Key;
@@ -54,8 +57,10 @@ pub(super) struct Viewer {
     pub(super) grant: Arc<Grant>,
     carrier: Carrier,
     left: Duration,
-    /// Where the token stands in the path, if it came in the query.
+    /// Where the token stands in the path, if it came in the query or is another by now.
     location: Option<HeaderValue>,
+    /// The token to go on with, if it is handed over in a header.
+    next: Option<HeaderValue>,
 }
 
 /// A viewer who was not: what he is told, and which token it was, where it was made with one of our keys.
@@ -91,7 +96,8 @@ pub(super) fn judge(
 ) -> Result<Option<Viewer>, Box<RefusedViewer>> {
     let off = ViewerPolicy::default();
     let policy = policy.map_or(&off, |policy| &policy.viewers);
-    let found = find(parts, resource, policy.mode).map_err(|error| RefusedViewer::by(&error, policy, now))?;
+    let takes_edge_auth = policy.mode != ViewerMode::Off && verifier.takes_edge_auth(resource.namespace());
+    let found = find(parts, resource, policy.mode, takes_edge_auth).map_err(|error| RefusedViewer::by(&error, policy, now))?;
     let Some((carrier, token)) = found else { return Ok(None) };
     if policy.mode == ViewerMode::Off {
         let detail =
@@ -99,23 +105,37 @@ pub(super) fn judge(
         return Err(Box::new(RefusedViewer { problem: Problem::new(Code::ViewerTokenUnsupported, detail), key_id: None }));
     }
     let (base, is_playlist) = (policy.base(resource.namespace()), is_playlist(resource));
+    let (here, is_limited) = (place(parts, peer, policy), limits(policy).is_some());
     let asked = ViewerAsked {
         namespace: resource.namespace(),
         base: &base,
         key: resource.key(),
         method: parts.method.as_str(),
         host: host(parts),
-        place: Some(place(parts, peer, policy)),
-        renews: carrier != Carrier::Header && carrier != Carrier::Cookie && is_playlist && is_read(&parts.method),
+        place: Some(here),
+        renews: match carrier {
+            _ if !is_read(&parts.method) => &[],
+            Carrier::Path | Carrier::Query if is_playlist => &[RenewedBy::Redirect, RenewedBy::Header],
+            Carrier::Path | Carrier::Query | Carrier::Header | Carrier::Cookie => &[RenewedBy::Header],
+        },
+        limits: is_limited.then(|| (&policy.limits, here.address.unwrap_or(peer))),
         // What a player has listed already plays out when its token has ended.
         grace: if is_playlist || matches!(resource, Resource::Collection { .. }) { Duration::ZERO } else { policy.grace },
         skew: policy.clock_skew,
     };
     let admitted = verifier.judge(&token, &asked);
-    let (AdmittedViewer { grant, left, .. }, next) = admitted.map_err(|error| RefusedViewer::by(&error, policy, now))?;
-    let is_moved = carrier == Carrier::Query || next.is_some();
-    let location = is_moved.then(|| location(&base, next.as_ref().unwrap_or(&token), resource)).flatten();
-    Ok(Some(Viewer { grant, carrier, left, location }))
+    let (AdmittedViewer { grant, left, renewed }, next) = admitted.map_err(|error| RefusedViewer::by(&error, policy, now))?;
+    let is_by_header = matches!(renewed, Some((RenewedBy::Header, _)));
+    let is_moved = carrier == Carrier::Query && !policy.keeps_query || next.is_some() && !is_by_header;
+    let told = next.as_ref().filter(|_| !is_by_header).unwrap_or(&token);
+    let location = is_moved.then(|| location(&base, told, resource)).flatten();
+    let next = next.filter(|_| is_by_header).and_then(|next| HeaderValue::try_from(next.expose()).ok());
+    Ok(Some(Viewer { grant, carrier, left, location, next }))
+}
+
+/// How much one token may be used, if that is limited: where an edge asks for tokens, it has the requests.
+pub(super) fn limits(policy: &ViewerPolicy) -> Option<&ViewerLimits> {
+    Some(&policy.limits).filter(|limits| policy.mode == ViewerMode::Required && !limits.is_none())
 }
 
 /// The token that speaks.
@@ -123,6 +143,7 @@ fn find<'a>(
     parts: &'a Parts,
     resource: &'a Resource<'_>,
     mode: ViewerMode,
+    takes_edge_auth: bool,
 ) -> Result<Option<(Carrier, Secret<'a>)>, ViewerError> {
     if let Some(token) = resource.viewer() {
         return Ok(Some((Carrier::Path, Secret::new(token.expose()))));
@@ -134,6 +155,9 @@ fn find<'a>(
             return Ok(Some((Carrier::Query, Secret::new(token))));
         }
     }
+    if takes_edge_auth && let Some(token) = resource.edge_auth() {
+        return Ok(Some((Carrier::Query, Secret::new(token))));
+    }
     let mut headers = parts.headers.get_all(TOKEN).iter();
     if let Some(token) = headers.next() {
         let token = token.to_str().ok().filter(|_| headers.next().is_none());
@@ -144,7 +168,9 @@ fn find<'a>(
     let pairs = parts.headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));
     let mut tokens = pairs.filter_map(|pair| {
         let (name, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
-        (name.trim_ascii() == COOKIE_NAME.as_bytes()).then(|| value[1..].trim_ascii())
+        let name = name.trim_ascii();
+        let is_one = name == COOKIE_NAME.as_bytes() || takes_edge_auth && EDGE_AUTH.iter().any(|known| name == known.as_bytes());
+        is_one.then(|| value[1..].trim_ascii())
     });
     let Some(token) = tokens.next() else { return Ok(None) };
     let token = std::str::from_utf8(token).map_err(|_| ViewerError::Invalid("the cookie is no text"))?;
@@ -153,7 +179,7 @@ fn find<'a>(
 
 /// Whether a token comes with the request, in whatever way: one that writes, and that a token could only narrow.
 pub(super) fn comes_along(parts: &Parts, resource: &Resource<'_>) -> bool {
-    !matches!(find(parts, resource, ViewerMode::Off), Ok(None))
+    !matches!(find(parts, resource, ViewerMode::Off, false), Ok(None))
 }
 
 /// The host that was asked, without its port.
@@ -201,7 +227,7 @@ fn location(base: &str, token: &Secret<'_>, resource: &Resource<'_>) -> Option<H
     let query = resource.query_without_cat();
     let mark = if query.is_empty() { "" } else { "?" };
     let path = percent::encode_path(resource.key());
-    HeaderValue::try_from(format!("{}~{}/{path}{mark}{query}", percent::encode_path(base), token.expose())).ok()
+    HeaderValue::try_from(format!("{}~{}/{path}{mark}{query}", percent::encode_path(base), in_path(token))).ok()
 }
 
 /// No token where one is needed.
@@ -251,6 +277,18 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
         ViewerError::Revoked { .. } => {
             Problem::new(Code::ViewerTokenRevoked, "the viewer's token was ended before its time: whoever made it says why")
         }
+        ViewerError::Limit { wait, .. } => {
+            let seconds = wait.as_secs_f64().ceil();
+            let detail = format!(
+                "the viewer's token is used more than one may be here (viewers.requests_per_second, bytes_per_second, sessions): try again in \
+                 {seconds} s; each viewer takes a token of his own"
+            );
+            let problem = Problem::new(Code::ViewerLimit, detail);
+            match HeaderValue::try_from(seconds.to_string()) {
+                Ok(seconds) => problem.with_header(RETRY_AFTER, seconds),
+                Err(_) => problem,
+            }
+        }
         ViewerError::Scope { beyond, .. } => {
             let base = &policy.base_path;
             let detail = format!(
@@ -274,8 +312,22 @@ impl Viewer {
         Some(response)
     }
 
+    /// So many bytes are answered to him, as far as that is known now.
+    pub(super) fn sent(&self, verifier: &ViewerVerifier, method: &Method, headers: &HeaderMap) {
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
+        if let Some(length) = length.filter(|_| *method == Method::GET) {
+            verifier.sent(&self.grant, length);
+        }
+    }
+
     /// Has an answer kept by nobody for whom it is not, nor for longer than the token is good.
     pub(super) fn limit(&self, headers: &mut HeaderMap) {
+        if let Some(next) = &self.next {
+            // It is his.
+            headers.insert(TOKEN, next.clone());
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            return;
+        }
         if self.carrier == Carrier::Query {
             // The URL is a first one, and its token nobody's to keep.
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

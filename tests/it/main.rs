@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "the end of the server's log belongs to a failure")]
 #![expect(clippy::disallowed_types, reason = "from outside there is only real time")]
 
+mod foreign;
 mod front;
 mod handover;
 mod harness;
@@ -72,6 +73,7 @@ mod tutorial;
 mod unread;
 mod upkeep;
 mod vending;
+mod viewer_forms;
 mod viewer_players;
 mod viewers;
 mod windows;

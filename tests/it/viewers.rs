@@ -1,6 +1,7 @@
 //! Viewers' tokens: what they open, by each way they travel, and what is refused.
 
 use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -629,7 +630,7 @@ fn the_tools_go_the_viewers_way_and_tell_no_token() {
     let good = token(&origin, &["--prefix", "show/"]);
     let base = format!("http://{}", origin.address);
     let doctor = |arguments: &[&str], key: &str| {
-        let output = crate::programs::limited(60, BINARY)
+        let output = Command::new(BINARY)
             .args(["doctor", &base, "--watch", "0s", "--json"])
             .args(arguments)
             .env("SPRINGHEAD_KEY", key)
@@ -658,7 +659,7 @@ fn the_tools_go_the_viewers_way_and_tell_no_token() {
     let url = format!("{base}/cache/{NAMESPACE}/~{good}/show/m.m3u8");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("recording");
-    let made = crate::programs::limited(60, BINARY)
+    let made = Command::new(BINARY)
         .args(["harvest", &url, "--last", "1h", "--out", out.to_str().unwrap()])
         .env("NO_PROXY", "*")
         .output()

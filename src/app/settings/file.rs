@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
     ack, address, base_path, bucket, collector, directory, durable, duration, engine, file_name, header_name, host_name,
-    key_prefix, name, network, number, object_readers, public_url, rate, size, size_or, viewer_mode, web_address,
+    key_prefix, name, network, number, object_readers, public_url, rate, size, size_or, viewer_mode, viewer_query, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
@@ -253,6 +253,10 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         });
         section.text("client_address_header", |text| header_name(text).map(|value| viewers.client_address_header = value));
         section.text("country_header", |text| header_name(text).map(|value| viewers.country_header = value));
+        section.text("query", |text| viewer_query(text).map(|value| viewers.keeps_query = value));
+        section.text("requests_per_second", |text| rate(text, number).map(|value| viewers.limits.requests_per_second = value));
+        section.text("bytes_per_second", |text| rate(text, size).map(|value| viewers.limits.bytes_per_second = value));
+        section.text("sessions", |text| rate(text, number).map(|value| viewers.limits.sessions = value));
         section.finish();
     }
     section.finish();

@@ -190,6 +190,10 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         let header = |name: &Option<HeaderName>| quote(name.as_ref().map_or("", HeaderName::as_str));
         writeln!(text, "client_address_header = {}", header(&viewers.client_address_header))?;
         writeln!(text, "country_header = {}", header(&viewers.country_header))?;
+        writeln!(text, "query = \"{}\"", if viewers.keeps_query { "answer" } else { "redirect" })?;
+        writeln!(text, "requests_per_second = \"{}\"", number(viewers.limits.requests_per_second))?;
+        writeln!(text, "bytes_per_second = \"{}\"", bytes(viewers.limits.bytes_per_second))?;
+        writeln!(text, "sessions = \"{}\"", number(viewers.limits.sessions))?;
         for pair in &policy.pairs {
             writeln!(text, "\n[[namespaces.{name}.pairs]]")?;
             writeln!(text, "public = {}", quote(&pair.public))?;

@@ -161,6 +161,15 @@ pub(super) fn viewer_mode(text: &str) -> Result<ViewerMode, String> {
     }
 }
 
+/// What becomes of a token in the query: whether it stays there.
+pub(super) fn viewer_query(text: &str) -> Result<bool, String> {
+    match text {
+        "redirect" => Ok(false),
+        "answer" => Ok(true),
+        _ => Err(format!("{text:?} is neither redirect nor answer")),
+    }
+}
+
 /// The path by which viewers ask for a namespace.
 pub(super) fn base_path(text: &str) -> Result<String, String> {
     let segments = || text.split('/').skip(1);

@@ -154,6 +154,13 @@ pub(super) fn check_namespace(
             "names nobody, but client_address_header or country_header is set: from anybody they are not believed".to_owned();
         fault("viewers.trusted_proxies", &["viewers.client_address_header", "viewers.country_header"], message);
     }
+    if viewers.limits.sessions.is_some_and(|sessions| sessions > 100) {
+        fault(
+            "viewers.sessions",
+            &[],
+            "has to be 100 at most, or unlimited: more are no brake on a token that is handed on".to_owned(),
+        );
+    }
     if viewers.grace > 3600 * SECOND {
         fault("viewers.grace", &[], "has to be 1h at most: a token that has ended opens segments for so long".to_owned());
     }

@@ -320,7 +320,7 @@ fn write(claims: &ViewerClaims) -> Value {
         put(key::CATGEOISO3166, Value::Array(countries.iter().cloned().map(Value::Text).collect()));
     }
     if let Some(renewal) = &claims.renewal {
-        let pairs = [(0, 3), (1, renewal.extend), (2, renewal.deadline)];
+        let pairs = [(0, renewal.by as u64), (1, renewal.extend), (2, renewal.deadline)];
         put(key::CATR, Value::Map(pairs.map(|(name, value)| (number(name), number(value))).to_vec()));
     }
     if let Some(methods) = &claims.methods {
@@ -331,6 +331,7 @@ fn write(claims: &ViewerClaims) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::claims::RenewedBy;
     use super::*;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
@@ -524,13 +525,13 @@ mod tests {
             paths in proptest::collection::vec("[a-z/]{1,20}", 1..3),
             methods in proptest::option::of(proptest::collection::vec("[A-Z]{3,4}", 1..3)),
             networks in proptest::option::of(proptest::collection::vec(any::<(u8, u8)>(), 1..3)),
-            renews in any::<bool>(),
+            renews in proptest::option::of(proptest::sample::select(vec![RenewedBy::Header, RenewedBy::Redirect])),
         ) {
             let rules = vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: paths }];
             let [not_before, issued] = times;
             let subject = subject.map(Secret::new);
             let addresses = networks.map(|list| list.into_iter().filter_map(|(a, b)| Network::from_bytes(false, &[a, b, 0], 16)).collect::<Vec<_>>());
-            let renewal = renews.then_some(TokenRenewal { extend: 600, deadline: expires });
+            let renewal = renews.map(|by| TokenRenewal { by, extend: 600, deadline: expires });
             let countries = Some(vec!["AT".to_owned()]);
             let rest = ViewerClaims { addresses, countries, renewal, ..ViewerClaims::default() };
             let claims = ViewerClaims { id, expires, not_before, issued, subject, audience, rules, methods, ..rest };

@@ -87,20 +87,36 @@ pub struct ViewerClaims {
     pub renewal: Option<TokenRenewal>,
 }
 
-/// A token that comes to its end is made anew on the way, by a redirect to the same with another token.
+/// A token that comes to its end is made anew on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenRenewal {
+    /// How the next one is handed over.
+    pub by: RenewedBy,
     /// What is added to its end, in seconds: the next one is made when less is left.
     pub extend: u64,
     /// Until when, in seconds since the Unix epoch.
     pub deadline: u64,
 }
 
+/// How the next token is handed over (`catr`, its type).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewedBy {
+    /// In a header of the answer, for apps with a loader of their own.
+    Header = 2,
+    /// By a redirect of a playlist to the same with the other token, for players that know nothing of it.
+    Redirect = 3,
+}
+
 impl TokenRenewal {
-    /// By its type: that by redirects (3) is done here. Another is no restriction, and passed over.
+    /// By its type. Those that are not done here are no restriction, and passed over.
     pub(super) fn of(kind: Option<u64>, extend: Option<u64>, deadline: Option<u64>) -> Option<Self> {
-        let (3, extend, deadline) = (kind?, extend?, deadline?) else { return None };
-        (extend > 0).then_some(Self { extend, deadline })
+        let by = match kind? {
+            2 => RenewedBy::Header,
+            3 => RenewedBy::Redirect,
+            _ => return None,
+        };
+        let (extend, deadline) = (extend?, deadline?);
+        (extend > 0).then_some(Self { by, extend, deadline })
     }
 
     /// When the next one ends, if it is time for that: less is left than is added, and the deadline is not past.
@@ -108,7 +124,9 @@ impl TokenRenewal {
         // Added to what is left, or the next one would be due at once.
         let next = ends.seconds().max(now.seconds() + 1).saturating_add(self.extend).min(self.deadline);
         let is_due = ends.since(now).as_secs() < self.extend && now.seconds() < self.deadline;
-        (is_due && WallTime::from_seconds(next) > ends).then_some(next)
+        // A player that reloads its first URL for ever comes with one that has ended; a loader of its own has the next one by then.
+        let is_late = self.by == RenewedBy::Header && now >= ends;
+        (is_due && !is_late && WallTime::from_seconds(next) > ends).then_some(next)
     }
 }
 
@@ -141,6 +159,8 @@ pub enum UriMatch {
     Prefix,
     /// It ends in this.
     Suffix,
+    /// It is like this, in which `*` stands for anything and `?` for one character. No claim says so.
+    Pattern,
 }
 
 impl UriRule {
@@ -150,6 +170,7 @@ impl UriRule {
             UriMatch::Exact => text == value,
             UriMatch::Prefix => text.starts_with(value.as_str()),
             UriMatch::Suffix => text.ends_with(value.as_str()),
+            UriMatch::Pattern => is_like(value.as_bytes(), text.bytes()),
         })
     }
 
@@ -161,7 +182,33 @@ impl UriRule {
                 base.starts_with(value.as_str()) || value.strip_prefix(base).is_some_and(|rest| key.starts_with(rest))
             }
             UriMatch::Suffix => false,
+            UriMatch::Pattern => is_like(value.as_bytes(), base.bytes().chain(key.bytes())),
         })
+    }
+}
+
+/// Whether a text is like a pattern: in a time that grows with both, and never with what could be tried.
+fn is_like(pattern: &[u8], text: impl Iterator<Item = u8> + Clone) -> bool {
+    let (mut at, mut text, mut back) = (0, text, None);
+    loop {
+        let mut rest = text.clone();
+        match (pattern.get(at), rest.next()) {
+            (Some(b'*'), _) => {
+                at += 1;
+                back = Some((at, text.clone()));
+            }
+            (Some(sign), Some(byte)) if *sign == b'?' || *sign == byte => (at, text) = (at + 1, rest),
+            (None, None) => return true,
+            // What the last star stands for is one longer.
+            _ => {
+                let Some((star, mut from)) = back.take() else { return false };
+                if from.next().is_none() {
+                    return false;
+                }
+                (at, text) = (star, from.clone());
+                back = Some((star, from));
+            }
+        }
     }
 }
 
@@ -191,6 +238,41 @@ impl fmt::Display for Unsupported {
             Self::Value(key) => write!(f, "{} ({key}) has a value that is not evaluated here", named(key)),
             Self::Missing(key) => write!(f, "{} ({key}) is missing", named(key)),
             Self::Form => f.write_str("this is no Common Access Token (CTA-5007)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    #[test]
+    fn a_pattern_is_matched_as_a_whole() {
+        for (pattern, text, is_it) in [
+            ("", "", true),
+            ("*", "", true),
+            ("?", "", false),
+            ("/a/*", "/a/", true),
+            ("/a/*", "/a", false),
+            ("/a/*.ts", "/a/b.ts/c.ts", true),
+            ("/a/*.ts", "/a/b.tss", false),
+            ("/?/*b*c", "/x/abcbc", true),
+            ("a", "ab", false),
+            ("*a*a*a*b", &"a".repeat(2000), false),
+        ] {
+            assert_eq!(is_like(pattern.as_bytes(), text.bytes()), is_it, "{pattern}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_star_stands_for_anything(before in "[ab]{0,4}", between in "[ab]{0,4}", after in "[ab]{0,4}", other in "[ab]{0,12}") {
+            let pattern = format!("{before}*{after}");
+            let like = format!("{before}{between}{after}");
+            prop_assert!(is_like(pattern.as_bytes(), like.bytes()));
+            let expected = other.len() >= before.len() + after.len() && other.starts_with(&before) && other.ends_with(&after);
+            prop_assert_eq!(is_like(pattern.as_bytes(), other.bytes()), expected);
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The viewer keys: what tokens of viewers are signed with, apart from the signing keys of API keys. The first one signs, all verify. Public
-//! keys of those who sign by themselves (ES256) stand beside them.
+//! keys of those who sign by themselves (ES256) stand beside them, and keys of Akamai's tokens, each for one namespace.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use super::edgeauth;
 use crate::auth::signing::{MacKey, PublicKey, SigningKey, SigningKeyError, sha256};
+use crate::model::id::Namespace;
 
 /// What a line with a public key begins with.
 const PUBLIC: &str = "es256:";
+/// And one with a key of Akamai's tokens.
+const EDGE_AUTH: &str = "akamai:";
 /// How many places a memory of signatures is divided into, and how many each one keeps.
 const SHARDS: usize = 16;
 const SIGNATURES_PER_SHARD: usize = 1024;
@@ -18,6 +22,7 @@ const SIGNATURES_PER_SHARD: usize = 1024;
 #[derive(Debug, Default)]
 pub struct ViewerKeys {
     keys: Vec<ViewerKey>,
+    edge_auth: Vec<(Namespace, MacKey)>,
 }
 
 /// One of them.
@@ -46,6 +51,9 @@ pub enum ViewerKeyError {
          base64 of a P-256 key as between the BEGIN and END lines of its PEM, in one line"
     )]
     Public(usize),
+    /// A line that begins as one with a key of Akamai's.
+    #[error("line {0} is no key of Akamai's tokens: it takes akamai:NAMESPACE:KEY, KEY in hexadecimal, of 16 to 64 bytes")]
+    EdgeAuth(usize),
     /// Of two keys with one kid a token could mean either.
     #[error("line {0} has the kid of another key")]
     Doubled(usize),
@@ -56,24 +64,30 @@ impl ViewerKeys {
     #[must_use]
     pub fn new(keys: &[SigningKey]) -> Self {
         let key = |key: &SigningKey| ViewerKey { id: key.id().to_owned(), proof: ViewerProof::Mac(Box::new(key.mac())) };
-        Self { keys: keys.iter().map(key).collect() }
+        Self { keys: keys.iter().map(key).collect(), edge_auth: Vec::new() }
     }
 
-    /// Reads keys, as [`SigningKey::parse_all`] does; and public ones, `es256:KID:KEY`, which verify and never sign.
+    /// Reads keys, as [`SigningKey::parse_all`] does; public ones, `es256:KID:KEY`, which verify and never sign; and those of Akamai's tokens,
+    /// `akamai:NAMESPACE:KEY`.
     ///
     /// # Errors
     /// [`ViewerKeyError`] names the line.
     pub fn parse_all(text: &str) -> Result<Self, ViewerKeyError> {
-        let (mut secrets, mut public) = (String::with_capacity(text.len()), Vec::new());
+        let (mut secrets, mut public, mut edge_auth) = (String::with_capacity(text.len()), Vec::new(), Vec::new());
         for (number, line) in text.split(['\n', ',']).enumerate() {
             let bare = line.split('#').next().unwrap_or_default().trim();
-            match bare.strip_prefix(PUBLIC) {
-                Some(key) => public.push((number + 1, SignatureKey::parse(key).ok_or(ViewerKeyError::Public(number + 1))?)),
-                None => secrets.push_str(line),
+            if let Some(key) = bare.strip_prefix(PUBLIC) {
+                public.push((number + 1, SignatureKey::parse(key).ok_or(ViewerKeyError::Public(number + 1))?));
+            } else if let Some(key) = bare.strip_prefix(EDGE_AUTH) {
+                let key =
+                    key.split_once(':').and_then(|(name, key)| Some((Namespace::parse(name).ok()?, edgeauth::key(key.trim())?)));
+                edge_auth.push(key.ok_or(ViewerKeyError::EdgeAuth(number + 1))?);
+            } else {
+                secrets.push_str(line);
             }
             secrets.push('\n');
         }
-        let mut keys = Self::new(&SigningKey::parse_all(&secrets)?);
+        let mut keys = Self { edge_auth, ..Self::new(&SigningKey::parse_all(&secrets)?) };
         for (line, (id, key)) in public {
             if keys.find(id.as_bytes()).is_some() {
                 return Err(ViewerKeyError::Doubled(line));
@@ -96,10 +110,18 @@ impl ViewerKeys {
         self.keys.iter().find(|key| key.id.as_bytes() == id)
     }
 
+    /// The keys of Akamai's tokens for a namespace.
+    pub(super) fn edge_auth(&self, namespace: &Namespace) -> impl Iterator<Item = &MacKey> {
+        self.edge_auth.iter().filter(move |(name, _)| name == namespace).map(|(_, key)| key)
+    }
+
     /// A key of any name and secret, as others have them.
     #[cfg(test)]
     pub(super) fn of(id: &str, secret: &[u8]) -> Self {
-        Self { keys: vec![ViewerKey { id: id.to_owned(), proof: ViewerProof::Mac(Box::new(MacKey::new(secret))) }] }
+        Self {
+            keys: vec![ViewerKey { id: id.to_owned(), proof: ViewerProof::Mac(Box::new(MacKey::new(secret))) }],
+            edge_auth: Vec::new(),
+        }
     }
 
     /// What the one that signs makes of a text.
@@ -179,6 +201,13 @@ mod tests {
             assert_eq!(with(bad), ViewerKeyError::Public(2), "{bad}");
         }
         assert_eq!(with(&format!("{line}\n{line}")), ViewerKeyError::Doubled(3));
+        for bad in ["akamai:", "akamai:live", "akamai:live:00", "akamai:/:00112233445566778899aabbccddeeff"] {
+            assert_eq!(with(bad), ViewerKeyError::EdgeAuth(2), "{bad}");
+        }
+        let akamai =
+            ViewerKeys::parse_all(&format!("{}\nakamai:live:00112233445566778899AABBccddeeff", secret.encode())).unwrap();
+        let of = |name: &str| akamai.edge_auth(&Namespace::parse(name).unwrap()).count();
+        assert_eq!((of("live"), of("other"), akamai.ids().count()), (1, 0, 1));
         assert_eq!(with("nonsense"), ViewerKeyError::Secret(SigningKeyError::Length { line: 2, bytes: 6 }));
         assert!(!format!("{keys:?}").contains(&pair.public()));
     }

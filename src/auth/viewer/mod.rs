@@ -1,6 +1,6 @@
 //! Viewers' tokens: a text that opens a part of one namespace, for reading, for a while, to whoever holds it. Made by a back end or by the
-//! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] reads those of another form), [`claims`] is what one
-//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, and [`revoked`] are those that ended before their time.
+//! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] and [`edgeauth`] read those of other forms), [`claims`] is what one
+//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, [`revoked`] are those that ended before their time, [`refusal`] is why one opens nothing, and [`usage`] is how much one is used.
 //!
 //! Invariants: what is not understood refuses. A token is read and judged at each use, and none is remembered, but a hash of those that bear a
 //! good signature ([`keys`]): thousands of viewers would push out the few API keys that [`super::verify`] remembers. Of a token nothing is
@@ -8,27 +8,34 @@
 
 mod cat;
 mod claims;
+mod edgeauth;
 mod form;
 mod jwt;
 mod keys;
 mod place;
+mod refusal;
 mod revoked;
 mod spec;
+mod usage;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use thiserror::Error;
 
 use self::claims::key;
-pub use self::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
+pub use self::claims::{RenewedBy, TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
 pub use self::keys::{ViewerKeyError, ViewerKeys};
 pub use self::place::{Network, ViewerPlace};
+pub use self::refusal::{Beyond, ViewerError};
 use self::revoked::Revocations;
 pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
 pub use self::spec::{SpecError, ViewerSpec};
+pub use self::usage::ViewerLimits;
+use self::usage::ViewerUsage;
 use super::grant::{Grant, KeyId, Role, Scope};
 use super::secret::Secret;
 use crate::model::clock::{Clock, WallTime};
@@ -50,92 +57,6 @@ pub fn is_cat(text: &str) -> bool {
     has_form(text) && cat::begins_as_one(text)
 }
 
-/// Why a token does not open what is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ViewerError {
-    /// It is none, or not of ours. Which of the two, and why, is for the log.
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// It says what is not understood here.
-    #[error("{0}")]
-    Unsupported(Unsupported),
-    /// Past its end.
-    #[error("it has ended")]
-    Expired {
-        /// Which token it is.
-        id: KeyId,
-        /// When it ended.
-        at: WallTime,
-    },
-    /// Its time has not begun.
-    #[error("its time has not begun")]
-    NotYet {
-        /// Which token it is.
-        id: KeyId,
-        /// When it begins.
-        from: WallTime,
-    },
-    /// Revoked, by its id or with others.
-    #[error("it has been revoked")]
-    Revoked {
-        /// Which token it is.
-        id: KeyId,
-    },
-    /// It is for another place.
-    #[error("it is for another place")]
-    Place {
-        /// Which token it is.
-        id: KeyId,
-    },
-    /// It is for something else.
-    #[error("it is for another {beyond}")]
-    Scope {
-        /// Which token it is.
-        id: KeyId,
-        /// What differs.
-        beyond: Beyond,
-    },
-}
-
-/// What a token is not for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beyond {
-    /// The namespace (`aud`).
-    Namespace,
-    /// The host (`catu`).
-    Host,
-    /// The path (`catu`).
-    Path,
-    /// The method (`catm`).
-    Method,
-}
-
-impl fmt::Display for Beyond {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Namespace => "namespace",
-            Self::Host => "host",
-            Self::Path => "path",
-            Self::Method => "method",
-        })
-    }
-}
-
-impl ViewerError {
-    /// Which token it is, where it was made with one of our keys.
-    #[must_use]
-    pub fn key_id(&self) -> Option<&KeyId> {
-        match self {
-            Self::Invalid(_) | Self::Unsupported(_) => None,
-            Self::Expired { id, .. }
-            | Self::NotYet { id, .. }
-            | Self::Revoked { id }
-            | Self::Place { id }
-            | Self::Scope { id, .. } => Some(id),
-        }
-    }
-}
-
 /// What a viewer asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct ViewerAsked<'a> {
@@ -151,12 +72,23 @@ pub struct ViewerAsked<'a> {
     pub host: Option<&'a str>,
     /// Where he is, if that is known of viewers.
     pub place: Option<ViewerPlace<'a>>,
-    /// Whether a token that renews itself is renewed by this.
-    pub renews: bool,
+    /// By which ways a token that renews itself can be renewed by this.
+    pub renews: &'a [RenewedBy],
+    /// How much a token may be used, and from where it is.
+    pub limits: Option<(&'a ViewerLimits, IpAddr)>,
     /// How long after its end a token still opens it.
     pub grace: Duration,
     /// By how much the clock of who made the token may be ahead.
     pub skew: Duration,
+}
+
+impl<'a> ViewerAsked<'a> {
+    /// A GET of this, with nothing borne and nothing known of the viewer.
+    #[must_use]
+    pub fn plain(namespace: &'a Namespace, base: &'a str, key: &'a str) -> Self {
+        let (method, grace, skew) = ("GET", Duration::ZERO, Duration::ZERO);
+        Self { namespace, base, key, method, host: None, place: None, renews: &[], limits: None, grace, skew }
+    }
 }
 
 /// A viewer who is let in.
@@ -166,8 +98,8 @@ pub struct AdmittedViewer {
     pub grant: Arc<Grant>,
     /// How long it is good still; nothing in the time after its end.
     pub left: Duration,
-    /// He is to go on with one that ends then, in seconds since the Unix epoch.
-    pub renewed: Option<u64>,
+    /// He is to go on with one that ends then, in seconds since the Unix epoch, and is handed over so.
+    pub renewed: Option<(RenewedBy, u64)>,
 }
 
 /// Tells good tokens from bad ones.
@@ -175,13 +107,14 @@ pub struct ViewerVerifier {
     clock: Clock,
     keys: ArcSwap<ViewerKeys>,
     revoked: ArcSwap<Revocations>,
+    usage: ViewerUsage,
 }
 
 impl ViewerVerifier {
     /// One for these keys.
     #[must_use]
     pub fn new(keys: ViewerKeys, clock: Clock) -> Self {
-        Self { clock, keys: ArcSwap::from_pointee(keys), revoked: ArcSwap::default() }
+        Self { clock, keys: ArcSwap::from_pointee(keys), revoked: ArcSwap::default(), usage: ViewerUsage::default() }
     }
 
     /// Puts other keys in force; when this returns, no token of another one is good.
@@ -221,11 +154,39 @@ impl ViewerVerifier {
         token: &Secret<'_>,
         asked: &ViewerAsked<'_>,
     ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
-        let claims = open(&self.keys.load(), token)?;
+        let keys = self.keys.load();
+        let claims = match edgeauth::bare(token.expose()) {
+            None => open(&keys, token)?,
+            Some(bare) => {
+                let not_taken = Err(ViewerError::Unsupported(Unsupported::Form));
+                keys.edge_auth(asked.namespace)
+                    .fold(not_taken, |known, key| known.or_else(|_| edgeauth::open(&bare, key, asked)))?
+            }
+        };
         let revoked = self.revoked.load();
         let admitted = claims.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, &claims))?;
-        let next = admitted.renewed.and_then(|expires| self.seal(&ViewerClaims { expires, ..claims }));
+        if let Some((limits, address)) = asked.limits {
+            let id = &admitted.grant.key_id;
+            let begun = self.usage.begin((asked.namespace, id), address, limits, self.clock.now());
+            begun.map_err(|wait| ViewerError::Limit { id: id.clone(), wait })?;
+        }
+        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims }));
         Ok((admitted, next))
+    }
+
+    /// So many bytes are answered to who has this grant by a token whose use is limited.
+    pub fn sent(&self, grant: &Grant, bytes: u64) {
+        if let Scope::Only(names) = &grant.scope
+            && let [namespace] = &names[..]
+        {
+            self.usage.sent((namespace, &grant.key_id), bytes, self.clock.now());
+        }
+    }
+
+    /// Whether Akamai's tokens are taken for a namespace.
+    #[must_use]
+    pub fn takes_edge_auth(&self, namespace: &Namespace) -> bool {
+        self.keys.load().edge_auth(namespace).next().is_some()
     }
 }
 
@@ -257,6 +218,13 @@ pub fn seal(keys: &ViewerKeys, claims: &ViewerClaims) -> Option<Secret<'static>>
     cat::seal(claims, keys.signer()?)
 }
 
+/// A token as it stands in a path.
+#[must_use]
+pub fn in_path<'a>(token: &'a Secret<'_>) -> Cow<'a, str> {
+    let text = token.expose();
+    if has_form(text) { Cow::Borrowed(text) } else { Cow::Owned(edgeauth::wrapped(text)) }
+}
+
 /// A token of whatever claims, for `crate::fuzzing` alone.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn seal_payload(keys: &ViewerKeys, payload: &[u8]) -> Option<Secret<'static>> {
@@ -282,7 +250,8 @@ impl ViewerClaims {
     ) -> Result<AdmittedViewer, ViewerError> {
         let id = self.key_id().ok_or(ViewerError::Invalid("its id is none"))?;
         let (begins, ends) = (self.not_before.map(WallTime::from_seconds), WallTime::from_seconds(self.expires));
-        let renewed = self.renewal.filter(|_| asked.renews).and_then(|renewal| renewal.next(now, ends));
+        let renewal = self.renewal.filter(|renewal| asked.renews.contains(&renewal.by));
+        let renewed = renewal.and_then(|renewal| Some((renewal.by, renewal.next(now, ends)?)));
         if now >= ends + asked.grace && renewed.is_none() {
             return Err(ViewerError::Expired { id, at: ends });
         }
@@ -396,7 +365,8 @@ mod tests {
             method: "GET",
             host: Some("a.example"),
             place: None,
-            renews: false,
+            renews: &[],
+            limits: None,
             grace,
             skew,
         }
@@ -529,19 +499,26 @@ mod tests {
     #[test]
     fn a_token_that_renews_itself_does_so_near_its_end_and_until_its_deadline() {
         let live = Namespace::parse("live").unwrap();
-        let renewal = Some(TokenRenewal { extend: 600, deadline: END + 1000 });
+        let renewal = Some(TokenRenewal { by: RenewedBy::Redirect, extend: 600, deadline: END + 1000 });
         let claims = ViewerClaims { renewal, ..claims(&["/cache/live/"]) };
-        let playlist = ViewerAsked { renews: true, ..asked(&live, "p.m3u8") };
+        let playlist = ViewerAsked { renews: &[RenewedBy::Header, RenewedBy::Redirect], ..asked(&live, "p.m3u8") };
         let next = |asked: &ViewerAsked<'_>, now: u64| {
-            claims.judge(asked, WallTime::from_seconds(now), |_| false).map(|admitted| admitted.renewed)
+            claims.judge(asked, WallTime::from_seconds(now), |_| false).map(|admitted| admitted.renewed.map(|(_, ends)| ends))
         };
         assert_eq!(next(&playlist, END - 601), Ok(None), "there is enough left");
         assert_eq!(next(&playlist, END - 599), Ok(Some(END + 600)));
         assert_eq!(next(&playlist, END + 300), Ok(Some(END + 901)), "a player asks by its first URL for ever");
         assert_eq!(next(&playlist, END + 700), Ok(Some(END + 1000)), "and never past the deadline");
         assert!(next(&playlist, END + 1000).is_err());
-        let segment = ViewerAsked { renews: false, ..playlist };
+        let segment = ViewerAsked { renews: &[RenewedBy::Header], ..playlist };
         assert!(next(&segment, END - 1) == Ok(None) && next(&segment, END).is_err());
+        // By a header it is handed over while it is good: who comes later has none to show.
+        let renewal = Some(TokenRenewal { by: RenewedBy::Header, extend: 600, deadline: END + 1000 });
+        let by_header = ViewerClaims { renewal, ..claims.clone() };
+        let next = |now: u64| by_header.judge(&segment, WallTime::from_seconds(now), |_| false).map(|admitted| admitted.renewed);
+        assert_eq!(next(END - 601), Ok(None));
+        assert_eq!(next(END - 599), Ok(Some((RenewedBy::Header, END + 600))));
+        assert!(next(END).is_err());
         let revoked = claims.judge(&playlist, WallTime::from_seconds(END), |_| true);
         assert!(matches!(revoked, Err(ViewerError::Revoked { .. })));
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::schema::Schemas;
 use super::{json_response, orders};
 use crate::auth::grant::{Grant, KeyId};
-use crate::auth::viewer::{Network, Revocation, RevokedTokens, TokenRenewal, ViewerSpec};
+use crate::auth::viewer::{Network, RenewedBy, Revocation, RevokedTokens, TokenRenewal, ViewerSpec};
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
 use crate::model::percent;
@@ -72,6 +72,15 @@ struct TokenOrder {
 struct RenewalOrder {
     extend: String,
     deadline: String,
+    by: Option<RenewalWay>,
+}
+
+/// By which way: by redirects, unless it is said.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RenewalWay {
+    Redirect,
+    Header,
 }
 
 /// An order to end some, as it is written.
@@ -121,6 +130,10 @@ pub(super) async fn make(
     let renewal = order.renew.map(|renew| {
         let extend = parse_duration(&renew.extend).map_err(|error| Problem::bad_request(format!("renew.extend: {error}")))?;
         Ok::<_, Problem>(TokenRenewal {
+            by: match renew.by {
+                Some(RenewalWay::Header) => RenewedBy::Header,
+                Some(RenewalWay::Redirect) | None => RenewedBy::Redirect,
+            },
             extend: extend.as_secs().max(1),
             deadline: time("renew.deadline", &renew.deadline)?.seconds(),
         })
@@ -282,6 +295,7 @@ fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
 /// What an order for tokens looks like.
 pub(super) fn token_order_schema(all: &mut Schemas) -> Value {
     let text = || json!({ "type": ["string", "null"] });
+    let texts = || json!({ "type": ["array", "null"], "items": { "type": "string" } });
     all.named("ViewerTokenOrder", |_| {
         json!({
             "type": "object",
@@ -289,7 +303,16 @@ pub(super) fn token_order_schema(all: &mut Schemas) -> Value {
             "properties": {
                 "prefix": { "type": "string" }, "exact_prefix": { "type": "boolean" },
                 "expires_in": text(), "expires_at": text(), "id": text(), "subject": text(),
-                "methods": { "type": ["array", "null"], "items": { "type": "string" } },
+                "methods": texts(), "addresses": texts(), "countries": texts(),
+                "renew": {
+                    "type": ["object", "null"],
+                    "additionalProperties": false,
+                    "required": ["extend", "deadline"],
+                    "properties": {
+                        "extend": { "type": "string" }, "deadline": { "type": "string" },
+                        "by": { "enum": ["redirect", "header", null] },
+                    },
+                },
                 "count": { "type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS },
             },
         })

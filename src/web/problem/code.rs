@@ -150,6 +150,9 @@ codes! {
         "Read it, change it, and send it with the ETag that it was read with as If-Match: so nobody's change is lost."
     TooManySignIns "too-many-sign-ins" 429 Retry::Never, "Too many failed sign-ins":
         "Somebody tries keys at the admin listener's sign-in. Wait a minute; 'springhead console' on the server prints a link that signs in."
+    ViewerLimit "viewer-limit" 429 Retry::Never, "The viewer's token is used too much":
+        "One token is used more, or from more addresses at once, than viewers.requests_per_second, bytes_per_second or sessions allow: was it \
+         handed on? Behind a CDN its addresses count, unless viewers.client_address_header says the viewers'."
     HeadTooLarge "head-too-large" 431 Retry::Never, "The request's headers are too large":
         "The request line and headers are over 32 KiB: see what a proxy in between adds, and shorten it."
     Internal "internal" 500 Retry::Never, "A fault of the server":
