@@ -13,6 +13,8 @@ import kubernetes_validate
 import yaml
 from helm_python.chart import Chart, lint
 
+from built import server
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "deploy/helm/springhead"
 BASE = ROOT / "deploy/kustomize/base/springhead.yaml"
@@ -47,8 +49,8 @@ GOOD = {
         "priorityClassName": "live",
     },
     "sized by itself": {
-        "namespaces": {"live-origin": {}}, "settings": {"max_in_flight": "auto"}, "resources": {}, "metrics": {"open": True, **MONITORED},
-        "networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}, "preStopSeconds": 0,
+        "namespaces": {"live-origin": {}}, "settings": {"max_in_flight": "auto", "drain_delay": "0s"}, "resources": {}, "metrics": {"open": True, **MONITORED},
+        "networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False},
     },
 }
 # Values that can't work, and a part of the sentence that says why.
@@ -94,14 +96,6 @@ def render(values, name="springhead"):
     notes = [text for path, text in rendered.items() if path.endswith("NOTES.txt")]
     manifests = [text for path, text in sorted(rendered.items()) if path.endswith(".yaml")]
     return [one for text in manifests for one in yaml.safe_load_all(text) if one], notes
-
-
-def server():
-    """The program that settings are read by: SPRINGHEAD, or what was built last."""
-    if given := os.environ.get("SPRINGHEAD"):
-        return Path(given)
-    built = [ROOT / f"target/{kind}/springhead" for kind in ("dist", "release", "debug")]
-    return max((place for place in built if place.is_file()), key=lambda place: place.stat().st_mtime, default=None)
 
 
 def judge(name, values, faults):

@@ -105,7 +105,10 @@ struct SettingsArgs {
     /// Which log lines: error, warn, info or debug.
     #[arg(long, env = "SPRINGHEAD_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How long requests in flight may go on after SIGTERM.
+    /// How long connections are still taken after SIGTERM, while /readyz says that the server ends.
+    #[arg(long, env = "SPRINGHEAD_DRAIN_DELAY", value_name = "DURATION")]
+    drain_delay: Option<String>,
+    /// How long requests in flight may go on after that.
     #[arg(long, env = "SPRINGHEAD_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
     /// Bytes of all uploads in flight together.
@@ -370,6 +373,7 @@ impl SettingsArgs {
             otlp_endpoint: one("otlp_endpoint", self.otlp_endpoint),
             log_format: one("log_format", self.log_format),
             log_level: one("log_level", self.log_level),
+            drain_delay: one("drain_delay", self.drain_delay),
             drain_timeout: one("drain_timeout", self.drain_timeout),
             max_in_flight: one("max_in_flight", self.max_in_flight),
             namespaces: many("namespace", self.namespace),

@@ -7,10 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
-use super::settings::{ClusterSettings, Settings};
+use super::settings::Settings;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
-use crate::model::units::Span;
 use crate::origin::Origin;
 use crate::store::shared::{NodeIdentity, SharedStore, ValkeyAddress};
 use crate::web::Web;
@@ -81,18 +80,6 @@ pub(super) async fn join(shared: &SharedStore) -> anyhow::Result<()> {
                 has_said = true;
             }
             _ => {}
-        }
-    }
-}
-
-/// Goes on until load balancers have seen that this node is not ready, or until it is told again to end.
-pub(super) async fn leave(settings: &ClusterSettings, told_again: impl Future<Output = ()>) {
-    if settings.engine.is_some() {
-        let delay = settings.leave_delay;
-        tracing::info!(delay = %Span(delay), "leaving: load balancers are told; requests are taken until they have seen it");
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = told_again => {}
         }
     }
 }

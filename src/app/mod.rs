@@ -36,6 +36,7 @@ mod resources;
 mod serve;
 mod settings;
 mod shared_revocations;
+mod signals;
 mod size;
 mod stamp;
 mod streams;

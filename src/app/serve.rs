@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,7 @@ use super::listeners::Listeners;
 use super::reload::{Load, Reloader, limits};
 use super::resources::Resources;
 use super::settings::{Loaded, MADE_FOLDER, Settings};
+use super::signals::Signals;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
 use super::traces::Traces;
@@ -81,45 +81,6 @@ pub(super) fn run(load: Load) -> Result<(), Failure> {
     }
     drop(until_the_end);
     if served? { Ok(()) } else { Err(Failure::Told) }
-}
-
-/// The signals that are listened for.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    user: [Signal; 2],
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("can't listen for signals");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
-            // Some send them to have a log reopened, and without a handler they end the process on the spot.
-            user: [listen(SignalKind::user_defined1())?, listen(SignalKind::user_defined2())?],
-        })
-    }
-}
-
-/// Waits for a signal to stop. Cancel-safe.
-async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-/// Says that a signal does nothing here, so that whoever sends it looks for what does.
-async fn shrug(mut signal: Signal, name: &'static str) {
-    while signal.recv().await.is_some() {
-        tracing::info!(
-            signal = name,
-            "this signal does nothing here: SIGHUP reloads the settings, and a log file that was moved away is followed by a new one"
-        );
-    }
 }
 
 /// Serves until it is told to stop. Says whether everything that was answered is where the settings have it: what is not, and why, is in
@@ -215,12 +176,12 @@ async fn serve(
     if let Some(shared) = &shared {
         tokio::select! {
             joined = cluster::join(shared) => joined?,
-            () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => return Ok(true),
+            () = signals.end.told() => return Ok(true),
         }
     }
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
     web.set_ready(true);
-    let (stop, stop_admin, leave) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (leave, stop, stop_admin) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     if let Some(shared) = shared {
         tokio::spawn(shared_revocations::share(shared.clone(), folder.clone(), revocations.clone(), leave.clone()));
         tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), leave.clone()));
@@ -277,9 +238,6 @@ async fn serve(
         );
     }
 
-    let [first, second] = signals.user;
-    tokio::spawn(shrug(first, "SIGUSR1"));
-    tokio::spawn(shrug(second, "SIGUSR2"));
     let mut reloader = Reloader {
         load,
         settings,
@@ -293,23 +251,37 @@ async fn serve(
         data: folder,
         verifier,
     };
+    let mut leaves_at = None;
     loop {
         tokio::select! {
-            () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => break,
+            () = signals.end.told() => {}
+            () = drain.notified() => {}
+            () = reached(leaves_at) => {}
             _ = signals.hang_up.recv() => {
                 supervisor::reloading();
                 // What is wrong is in the log.
                 let _ = reloader.reload();
                 supervisor::ready();
+                continue;
             }
-            Some(errand) = errands.recv() => tokio::task::block_in_place(|| errand(&mut reloader)),
-            () = drain.notified() => break,
+            Some(errand) = errands.recv() => {
+                tokio::task::block_in_place(|| errand(&mut reloader));
+                continue;
+            }
         }
+        let delay = reloader.settings.leaves_after();
+        if leaves_at.is_some() || delay.is_zero() {
+            break;
+        }
+        leave.cancel();
+        web.set_ready(false);
+        let milliseconds = delay.as_millis();
+        tracing::info!(milliseconds, "told to end: /readyz says so, and connections are taken until drain_delay is over");
+        leaves_at = Some(tokio::time::Instant::now() + delay);
     }
     leave.cancel();
     web.set_ready(false);
     supervisor::stopping();
-    cluster::leave(&reloader.settings.cluster, stop_signal(&mut signals.terminate, &mut signals.interrupt)).await;
     tracing::info!("draining: no new connections; requests in flight may end");
     stop.cancel();
     origin.drain();
@@ -325,7 +297,7 @@ async fn serve(
     };
     let ended = tokio::select! {
         ended = drained => Some(ended),
-        () = stop_signal(&mut signals.terminate, &mut signals.interrupt) => None,
+        () = signals.end.told() => None,
     };
     let (objects, bytes) = origin.unwritten();
     match ended {
@@ -339,6 +311,14 @@ async fn serve(
     // It ends by itself, and the process does not wait for it.
     drop(admin);
     Ok(objects == 0)
+}
+
+/// Waits for a time, or for ever where there is none. Cancel-safe.
+async fn reached(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Sees to it that the data directory has one server, or, where that is asked for, that this one follows the one there is.

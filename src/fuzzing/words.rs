@@ -79,6 +79,7 @@ pub(super) const TOP: &[&str] = &[
     "data_dir = \"\\u007f\\u0085\\u2028\"\n",
     "log_format = \"json\"\n",
     "log_level = \"error\"\n",
+    "drain_delay = \"1.5s\"\n",
     "drain_timeout = \"0ms\"\n",
     "max_in_flight = \"1.5GiB\"\n",
     "junk\n",

@@ -100,6 +100,39 @@ fn who_waits_for_what_is_to_come_is_told_to_ask_again() {
     assert!(origin.wait().success());
 }
 
+/// Load balancers ask now and then: they have to see it before the port closes. A second signal ends the wait.
+#[test]
+fn for_the_drain_delay_all_goes_on_and_readiness_says_that_it_ends() {
+    let mut origin = Origin::start_with(&["--drain-delay", "1h"]);
+    let mut kept = Wire::open(origin.address);
+    assert_eq!(kept.ask(&Request::new("GET", "/readyz")).status, 200);
+    origin.signal("TERM");
+    origin.wait_for_log("told to end: /readyz says so, and connections are taken until drain_delay is over");
+    for address in [origin.address, origin.admin] {
+        assert_eq!(Request::new("GET", "/readyz").send(address).status, 503);
+        assert_eq!(Request::new("GET", "/livez").send(address).status, 200);
+    }
+    assert_eq!(kept.ask(&Request::new("OPTIONS", "*")).status, 503);
+    let body = bytes(1, 5000);
+    origin.store("a.ts", body.clone());
+    let answer = kept.ask(&Request::new("GET", origin.path("a.ts")).bearer(&origin.player));
+    assert_eq!((answer.status, answer.body), (200, body));
+    assert!(!kept.is_ended(), "who is connected stays so");
+    origin.signal("TERM");
+    origin.wait_for_log("draining: no new connections; requests in flight may end");
+    assert!(kept.is_ended());
+    assert!(origin.wait().success());
+}
+
+#[test]
+fn the_drain_delay_ends_by_itself() {
+    let mut origin = Origin::start_with(&["--drain-delay", "700ms"]);
+    let told = Instant::now();
+    origin.signal("INT");
+    assert!(origin.wait().success());
+    assert!(told.elapsed() >= Duration::from_millis(700));
+}
+
 #[test]
 fn what_does_not_end_is_cut_off_at_the_drain_timeout() {
     let mut origin = Origin::start_with(&["--drain-timeout", "300ms"]);

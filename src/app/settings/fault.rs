@@ -43,7 +43,7 @@ impl SettingChange {
 
     /// Whether a running server takes it up; the rest waits for the next start.
     pub(in crate::app) fn is_live(&self) -> bool {
-        ["log_level", "drain_timeout", "max_in_flight"].contains(&&*self.key)
+        ["log_level", "drain_delay", "drain_timeout", "max_in_flight"].contains(&&*self.key)
             || self.key.starts_with("timeouts.")
             || self.key.starts_with("connections.")
             // Where a namespace that is in use keeps its objects is settled when it is opened.

@@ -40,6 +40,7 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
     top.text("otlp_endpoint", |text| collector(text).map(|value| settings.otlp_endpoint = value));
+    top.text("drain_delay", |text| duration(text).map(|value| settings.drain_delay = value));
     top.text("drain_timeout", |text| duration(text).map(|value| settings.drain_timeout = value));
     top.text("max_in_flight", |text| {
         settings.auto.max_in_flight = text == "auto";

@@ -63,7 +63,9 @@ pub struct Settings {
     pub access_log: AccessLogSettings,
     /// The collector that spans are sent to.
     pub otlp_endpoint: Option<String>,
-    /// How long requests in flight may go on after SIGTERM.
+    /// How long connections are still taken after SIGTERM, while `/readyz` says that the server ends.
+    pub drain_delay: Duration,
+    /// How long requests in flight may go on after that.
     pub drain_timeout: Duration,
     /// Bytes of all uploads in flight together.
     pub max_in_flight: u64,
@@ -208,6 +210,7 @@ impl Default for Settings {
             object_readers: Readers::Owner,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             max_in_flight: MAX_IN_FLIGHT,
             timeouts: Timeouts::default(),
@@ -296,10 +299,16 @@ impl Settings {
         keys.iter().filter_map(change).collect()
     }
 
+    /// How long connections are still taken after the order to end.
+    pub(super) fn leaves_after(&self) -> Duration {
+        if self.cluster.engine.is_some() { self.drain_delay.max(self.cluster.leave_delay) } else { self.drain_delay }
+    }
+
     /// Takes over what a running server takes up ([`SettingChange::is_live`]).
     pub(super) fn take_live(&mut self, new: Self) {
-        let Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, .. } = new;
-        *self = Self { log_level, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, ..self.clone() };
+        let Self { log_level, drain_delay, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, .. } = new;
+        let older = self.clone();
+        *self = Self { log_level, drain_delay, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, ..older };
     }
 
     /// The settings as they may be shown: of the addresses of webhooks, which may hold secrets, the hosts alone.
@@ -358,7 +367,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
-            drain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
+            drain_delay = \"4s\"\ndrain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
             keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nleave_delay = \"0s\"\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\

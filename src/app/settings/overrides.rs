@@ -31,6 +31,7 @@ pub(in crate::app) struct Overrides {
     pub(in crate::app) data_dir: Option<Given>,
     pub(in crate::app) log_format: Option<Given>,
     pub(in crate::app) log_level: Option<Given>,
+    pub(in crate::app) drain_delay: Option<Given>,
     pub(in crate::app) drain_timeout: Option<Given>,
     pub(in crate::app) max_in_flight: Option<Given>,
     pub(in crate::app) namespaces: Vec<Given>,
@@ -67,6 +68,7 @@ impl Settings {
         read("tls.key", &overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
         read("log_format", &overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
         read("log_level", &overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
+        read("drain_delay", &overrides.drain_delay, &mut |text| duration(text).map(|value| self.drain_delay = value));
         read("drain_timeout", &overrides.drain_timeout, &mut |text| duration(text).map(|value| self.drain_timeout = value));
         read("max_in_flight", &overrides.max_in_flight, &mut |text| {
             self.auto.max_in_flight = text == "auto";

@@ -51,6 +51,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         log_format,
         log_level,
         otlp_endpoint,
+        drain_delay,
         drain_timeout,
         max_in_flight,
         timeouts,
@@ -78,6 +79,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "log_format = {}", quote(format))?;
     writeln!(text, "log_level = {}", quote(level))?;
     writeln!(text, "otlp_endpoint = {}", quote(otlp_endpoint.as_deref().unwrap_or_default()))?;
+    writeln!(text, "drain_delay = \"{}\"", Span(*drain_delay))?;
     writeln!(text, "drain_timeout = \"{}\"", Span(*drain_timeout))?;
     writeln!(text, "max_in_flight = \"{}\"", sized(auto.max_in_flight, *max_in_flight))?;
     let file = |path: &Option<PathBuf>| quote(&path.as_ref().map_or_else(String::new, |path| path.display().to_string()));

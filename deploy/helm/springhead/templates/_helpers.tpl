@@ -96,11 +96,12 @@ key = "/tls/tls.key"
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.open) (not .Values.metrics.keySecret.name) -}}
 {{- fail "metrics.serviceMonitor has no way in: /metrics asks for an admin key here. Name a secret with one in metrics.keySecret.name, or set metrics.open and keep the network policy." -}}
 {{- end -}}
+{{- $delay := regexFind "^[0-9]+s$" (toString (default "0s" .Values.settings.drain_delay)) | trimSuffix "s" -}}
 {{- $drain := regexFind "^[0-9]+s$" (toString (default "30s" .Values.settings.drain_timeout)) | trimSuffix "s" -}}
-{{- if $drain -}}
-{{- $least := add (int $drain) (int .Values.preStopSeconds) 10 -}}
+{{- if and $delay $drain -}}
+{{- $least := add (int $delay) (int $drain) 10 -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) (int $least) -}}
-{{- fail (printf "terminationGracePeriodSeconds is %v, and the pod needs %v: settings.drain_timeout, preStopSeconds, and ten seconds for what waits to be written." .Values.terminationGracePeriodSeconds $least) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %v, and the pod needs %v: settings.drain_delay, settings.drain_timeout, and ten seconds for what waits to be written." .Values.terminationGracePeriodSeconds $least) -}}
 {{- end -}}
 {{- end -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources -}}
