@@ -55,13 +55,15 @@ COPY config/springhead.toml config/
 COPY src src
 RUN . /environment && cargo build --profile dist --locked
 
-# Debug information goes to a file of its own: it is larger than the program. Then the program as shipped has to run, where it can,
-# know its version, and accept the settings file it comes with.
+# Debug information goes to a file of its own: it is larger than the program. The crates in it are listed in a section where scanners look,
+# and in a file. Then the program as shipped has to run, where it can, know its version, and accept the settings file it comes with.
 WORKDIR /out
+COPY release/notices.py /build/release/
 RUN . /environment \
+    && python3 /build/release/notices.py --sbom springhead.cdx.json --audit dep-v0 \
     && program=/build/target/$CARGO_BUILD_TARGET/dist/springhead \
     && "$OBJCOPY" --only-keep-debug --compress-debug-sections "$program" springhead.debug \
-    && "$OBJCOPY" --strip-all --add-gnu-debuglink=springhead.debug "$program" springhead \
+    && "$OBJCOPY" --strip-all --add-section .dep-v0=dep-v0 --set-section-flags .dep-v0=noload,readonly --add-gnu-debuglink=springhead.debug "$program" springhead \
     && if [ "${CARGO_BUILD_TARGET%%-*}" = "$(uname -m)" ]; then \
          ./springhead --version && ./springhead config check /build/config/springhead.toml; \
        fi
@@ -101,6 +103,7 @@ FROM debian:bookworm-slim AS debug
 COPY --from=files /image/etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=files --chown=65532:65532 /owned /
 COPY --from=build /out/springhead /usr/local/bin/springhead
+COPY --from=build /out/springhead.cdx.json /usr/share/doc/springhead/
 ENV SPRINGHEAD_DATA_DIR=/data \
     SPRINGHEAD_ADMIN_LISTEN=0.0.0.0:8081
 VOLUME /data
@@ -115,6 +118,7 @@ FROM scratch
 COPY --from=files /image /
 COPY --from=files --chown=65532:65532 /owned /
 COPY --from=build /out/springhead /usr/local/bin/springhead
+COPY --from=build /out/springhead.cdx.json /usr/share/doc/springhead/
 
 ARG VERSION=""
 ARG REVISION=""

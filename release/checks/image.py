@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = Path(os.environ.get("SPRINGHEAD", ROOT / "target/release-work/program/springhead"))
 STORE = ROOT / "target/check-images"
 BUILDAH = ["buildah", "--root", STORE / "root", "--runroot", STORE / "run", "--storage-driver", "vfs"]
-BASE = "docker.io/library/debian:bookworm-slim"
+BASE = "debian:bookworm-slim"
 MOST = 35 * 10**6
 
 
@@ -33,12 +33,13 @@ def context(folder):
     """The Dockerfile with a first stage that only takes the program, and what that needs."""
     text = (ROOT / "Dockerfile").read_text()
     stage = re.compile(r"^FROM \S+ rust:\S+ AS build\n.*?(?=^FROM |^# Not part of the image)", re.M | re.S)
-    text, found = stage.subn("FROM scratch AS build\nCOPY springhead springhead.debug /out/\n\n", text, count=1)
+    text, found = stage.subn("FROM scratch AS build\nCOPY springhead springhead.debug springhead.cdx.json /out/\n\n", text, count=1)
     if not found:
         sys.exit("the Dockerfile has no stage that builds the program any more")
     (folder / "Dockerfile").write_text(text)
     shutil.copy(PROGRAM, folder / "springhead")
     (folder / "springhead.debug").write_bytes(b"")
+    subprocess.run([sys.executable, ROOT / "release/notices.py", "--sbom", folder / "springhead.cdx.json"], check=True)
 
 
 def build(folder):
@@ -87,6 +88,8 @@ def judge_files(root, faults):
     for package in ("libc6", "libgcc-s1"):
         if "Version:" not in (root / f"var/lib/dpkg/status.d/{package}").read_text():
             faults.append(f"no scanner finds {package}")
+    if not json.loads((root / "usr/share/doc/springhead/springhead.cdx.json").read_text())["components"]:
+        faults.append("its list of parts is empty")
     print(f"image: {size / 10**6:.1f} MB of files, of these {(root / 'usr/local/bin/springhead').stat().st_size / 10**6:.1f} MB the program")
     if size > MOST:
         faults.append(f"it has {size} bytes, over {MOST}")

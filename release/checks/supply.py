@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,10 +38,22 @@ def inside(faults):
         faults.append("it is not CycloneDX 1.5")
     names = {(part["name"], part["version"]) for part in bom["components"]}
     locked = {(package["name"], package["version"]) for package in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
-    faults += [f"{name} is not in the lock file" for name in sorted(names - locked)]
+    vendored = [line.split() for line in (ROOT / "src/web/admin/console/vendor/MANIFEST").read_text().splitlines() if line[0] != "#"]
+    scripts = {(name, version) for _, _, name, version, _ in vendored}
+    faults += [f"{name}, which the console brings, is not in the list" for name, _ in sorted(scripts - names)]
+    names -= scripts
     direct = tomllib.loads((ROOT / "Cargo.toml").read_text())
     used = {*direct["dependencies"], "tikv-jemallocator"}
     faults += [f"{name} is missing in the list" for name in sorted(used - {name for name, _ in names})]
+    faults += [f"{name} is not in the lock file" for name in sorted(names - locked)]
+    with tempfile.NamedTemporaryFile() as section:
+        program = ROOT / "target/release-work/program/springhead"
+        subprocess.run(["objcopy", "-O", "binary", "--only-section=.dep-v0", "--set-section-flags", ".dep-v0=alloc", program, section.name], check=True)
+        told = json.loads(zlib.decompress(Path(section.name).read_bytes()))["packages"]
+    found = {(part["name"], part["version"]) for part in told if not part.get("root")}
+    faults += [f"a scanner finds {name} in the program or in the list, and not in both" for name in sorted(found ^ names)]
+    if [part["name"] for part in told if part.get("root")] != [bom["metadata"]["component"]["name"]]:
+        faults.append("the program does not say whose crates these are")
     tests = {"criterion", "proptest", "rcgen", "stateright"} & {name for name, _ in names}
     faults += [f"{name} is only needed for tests" for name in sorted(tests)]
     faults += [f"{part['name']}: no licence or checksum" for part in bom["components"] if "licenses" not in part or "hashes" not in part]
@@ -48,6 +61,7 @@ def inside(faults):
     faults += [f"{one['ref']} needs what is not listed" for one in bom["dependencies"] if not {one["ref"], *one["dependsOn"]} <= refs]
     notices = (ROOT / "target/release-work/beside/THIRD-PARTY.txt").read_text()
     faults += [f"no notice of {name} {version}" for name, version in sorted(names) if f"\n{name} {version}: " not in notices]
+    faults += [f"no notice of {name} {version}" for name, version in sorted(scripts) if f"\n{name} {version}, in the console: " not in notices]
     return len(names)
 
 

@@ -18,6 +18,9 @@ pub struct Cli {
     command: Command,
 }
 
+/// Made by `release/notices.py`, and held against it by `release/check notices`.
+const THIRD_PARTY: &str = include_str!("third-party.txt");
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the origin. With nothing configured it makes its keys and says what to paste where.
@@ -47,6 +50,8 @@ enum Command {
     /// Look after what several nodes share.
     #[command(subcommand)]
     Cluster(cluster_status::ClusterCommand),
+    /// Print what is linked into this program, with the licences of all of it.
+    Licenses,
     /// Ask a running server on this machine whether it is ready; for container health checks.
     Health(HealthArgs),
     /// Write what packages carry beside the program: manual pages, or completions.
@@ -314,6 +319,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         }
         Command::Harvest(request) => harvest::run(&request),
         Command::Token(command) => token::run(command, leaf(&matches)),
+        Command::Licenses => Ok(print(THIRD_PARTY)?),
         Command::Generate(args) => Ok(generate::run::<Cli>(&args)?),
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),

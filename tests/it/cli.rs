@@ -336,3 +336,11 @@ fn packages_get_their_manual_pages_and_completions_from_the_program() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("/dev/null/here"), "{}", text(&refused.stderr));
 }
+
+#[test]
+fn what_is_linked_in_is_told_with_its_licences() {
+    let told = text(&run(&["licenses"]).stdout);
+    for part in ["\ntokio ", "\naws-lc-sys ", "\ntikv-jemalloc-sys ", "\nhls.js ", "Permission is hereby granted", "Apache License"] {
+        assert!(told.contains(part), "{part:?} is not there");
+    }
+}
