@@ -1,13 +1,18 @@
 """The compose files: valid by the Compose specification, resolved by podman-compose, each mounted file there, each service kept small, the
-settings of Prometheus read by promtool, those of MediaMTX without a word that is misspelt here. Nothing of it is started: the images
-of others are not to be had everywhere."""
+settings of Prometheus read by promtool, those of HAProxy by HAProxy, those of the nodes by the server where one is built, those of MediaMTX
+without a word that is misspelt here. Nothing of it is started: the images of others are not to be had everywhere."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import yaml
+
+from built import server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "deploy/compose"
@@ -45,12 +50,48 @@ def small(name, service, faults):
             faults.append("keys could change the data directory")
 
 
-OPEN = {("origin", "8080:8080"), ("mediamtx", "1935:1935"), ("mediamtx", "8890:8890/udp")}
+def several_nodes(faults):
+    """Two nodes, their engine, a proxy and a store: what one of these files says of another is so."""
+    told = yaml.safe_load((FOLDER / CLUSTER).read_text())
+    services = told["services"]
+    for name, service in services.items():
+        small(name, service, faults)
+    secrets = {"SIGNING_KEY": "c" * 43, "S3_SECRET": "a password"}
+    resolved = run(faults, "podman-compose", ["podman-compose", "-f", CLUSTER, "config"], env={**os.environ, **secrets})
+    faults += [f"{name} is not in what podman-compose resolves" for name in services if f"{name}:" not in resolved]
+    for missing in secrets:
+        some = {name: value for name, value in secrets.items() if name != missing}
+        if not subprocess.run(["podman-compose", "-f", CLUSTER, "config"], cwd=FOLDER, env={**os.environ, **some}, capture_output=True).returncode:
+            faults.append(f"the nodes would start without {missing}")
+    haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    run(faults, "haproxy.cfg", [haproxy, "-c", "-f", "cluster/haproxy.cfg"])
+    text = (FOLDER / "cluster/haproxy.cfg").read_text()
+    nodes = {name for name, service in services.items() if service["image"].startswith("springhead:")}
+    if any(set(re.findall(r"server \S+ (\w+):8080", backend)) != nodes for backend in text.split("\nbackend ")[1:]):
+        faults.append(f"HAProxy does not send to {nodes}")
+    settings = tomllib.loads((FOLDER / "cluster/springhead.toml").read_text())
+    if settings["cluster"]["engine"] != "valkey://valkey:6379" or "valkey" not in services:
+        faults.append("the nodes look for their engine elsewhere")
+    waits = sum(int(settings[key].rstrip("s")) for key in ("drain_delay", "drain_timeout")) + 10
+    for name in nodes:
+        if services[name]["hostname"] != name or int(services[name]["stop_grace_period"].rstrip("s")) < waits:
+            faults.append(f"{name}: its name, or the {waits} s that it needs to end")
+        for network in services[name]["networks"]:
+            if network not in told["networks"]:
+                faults.append(f"{name}: there is no network {network}")
+    if program := server():
+        run(faults, "springhead.toml", [program, "config", "check", "cluster/springhead.toml", "--text-only"])
+    return len(services)
+
+
+CLUSTER = "cluster.yaml"
+OPEN = {("proxy", "8080:8080"), ("origin", "8080:8080"), ("mediamtx", "1935:1935"), ("mediamtx", "8890:8890/udp")}
 
 
 def main():
     faults = []
     services = {}
+    run(faults, CLUSTER, ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", CLUSTER])
     for file in FILES:
         run(faults, file, ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", file])
         services |= yaml.safe_load((FOLDER / file).read_text())["services"]
@@ -84,9 +125,10 @@ def main():
     for file in ("datasource.yaml", "dashboards.yaml"):
         if yaml.safe_load((FOLDER / "grafana" / file).read_text()).get("apiVersion") != 1:
             faults.append(f"grafana/{file}: no apiVersion")
+    more = several_nodes(faults)
     if faults:
         sys.exit("\n".join(faults))
-    print(f"{len(services)} services of {len(FILES)} compose files are valid, resolved and small")
+    print(f"{len(services) + more} services of {len(FILES) + 1} compose files are valid, resolved and small")
 
 
 if __name__ == "__main__":

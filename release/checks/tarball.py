@@ -11,7 +11,7 @@ from serving import Served
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WANTED = ["springhead", "springhead.toml", "springhead.service", "springhead.socket", "LICENSE", "CHANGELOG.md", "THIRD-PARTY.txt",
-          "alerts.yaml", "grafana.json", "man/springhead.1", "man/springhead.toml.5", "completions/springhead.bash"]
+          "alerts.yaml", "grafana.json", "grafana-stream.json", "grafana-fleet.json", "man/springhead.1", "man/springhead.toml.5", "completions/springhead.bash"]
 
 
 def judge(archive):

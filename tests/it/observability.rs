@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::dashboard::dashboards;
 use crate::harness::{Finally, Origin, bytes, eventually};
 use crate::programs::program;
 use crate::wire::{Request, Wire};
@@ -197,10 +198,14 @@ fn every_metric_is_explained_and_the_important_ones_are_drawn() {
             assert!(known(word), "{place} names {word}, which the server does not have");
         }
     }
-    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
-    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
-    assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+    let dashboards = dashboards();
+    for (name, dashboard) in &dashboards {
+        let panels = dashboard["panels"].as_array().unwrap();
+        let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids.len(), panels.len(), "{name}: each panel has an id of its own");
+    }
+    let ids: BTreeSet<_> = dashboards.iter().map(|(_, dashboard)| dashboard["uid"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), dashboards.len(), "and so has each dashboard");
     let rules = program("promtool").args(["check", "rules", concat!(env!("CARGO_MANIFEST_DIR"), "/config/alerts.yaml")]).output();
     let rules = rules.unwrap();
     assert!(rules.status.success(), "{}{}", String::from_utf8_lossy(&rules.stdout), String::from_utf8_lossy(&rules.stderr));
