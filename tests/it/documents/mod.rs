@@ -108,6 +108,17 @@ fn the_japanese_readme_says_what_the_readme_says() {
     }
 }
 
+#[test]
+fn the_changelog_has_this_version_and_what_comes_next() {
+    let text = read("CHANGELOG.md");
+    let heads: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let at = |name: &str| heads.iter().position(|head| *head == name).unwrap_or_else(|| panic!("no section {name}: {heads:?}"));
+    assert!(at("Unreleased") < at(env!("CARGO_PKG_VERSION")), "the newest first");
+    for place in ["deploy/helm/springhead/Chart.yaml", "config/openapi.json", "docs/deploying.md"] {
+        assert!(read(place).contains(env!("CARGO_PKG_VERSION")), "{place} is of another version");
+    }
+}
+
 /// Commands that the program would not take.
 fn wrong_commands(_: &str, document: &Document) -> Vec<String> {
     let mut faults = Vec::new();
