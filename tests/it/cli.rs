@@ -340,7 +340,9 @@ fn packages_get_their_manual_pages_and_completions_from_the_program() {
 #[test]
 fn what_is_linked_in_is_told_with_its_licences() {
     let told = text(&run(&["licenses"]).stdout);
-    for part in ["\ntokio ", "\naws-lc-sys ", "\ntikv-jemalloc-sys ", "\nhls.js ", "Permission is hereby granted", "Apache License"] {
+    for part in
+        ["\ntokio ", "\naws-lc-sys ", "\ntikv-jemalloc-sys ", "\nhls.js ", "Permission is hereby granted", "Apache License"]
+    {
         assert!(told.contains(part), "{part:?} is not there");
     }
 }
