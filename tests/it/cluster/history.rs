@@ -242,7 +242,7 @@ impl Told {
         let next = self.struck.iter().map(|(at, _)| *at).filter(|at| *at > struck).min();
         let until = next.unwrap_or(struck + Duration::from_secs(4)).min(struck + Duration::from_secs(4));
         let within = |note: &&Note| note.ended > struck && note.begun < until;
-        self.notes.iter().filter(within).map(|note| note.ended - note.begun.max(struck)).max().unwrap_or_default()
+        self.notes.iter().filter(within).map(|note| note.ended.min(until) - note.begun.max(struck)).max().unwrap_or_default()
     }
 
     fn assert_good(&self, seed: u64) {

@@ -157,7 +157,10 @@ impl Engine for Valkey {
 
     async fn find(&self, lane: LaneNumber) -> Result<(ServerAddress, u32), EngineError> {
         let primary = self.topology.primary(topology::slot(&self.tag(lane))).await?;
-        let about = self.topology.about(&primary).await?;
+        // One that is frozen takes connections, and says nothing: another may be elected meanwhile.
+        let within = if self.topology.is_cluster() { topology::SAYS } else { CONNECT + ANSWER };
+        let told = timeout(within, self.topology.about(&primary)).await;
+        let about = told.unwrap_or_else(|_| Err(EngineError::Unreachable(format!("{primary} does not answer"))))?;
         if let Some(fault) = unfit(&about, self.topology.is_cluster()) {
             return Err(EngineError::Unfit(fault.to_owned()));
         }

@@ -22,7 +22,7 @@ use super::{
 /// For so long a look at the cluster is good.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a server may take to say what it knows: a frozen one is not waited for.
-const SAYS: Duration = Duration::from_millis(300);
+pub(super) const SAYS: Duration = Duration::from_millis(300);
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
 
