@@ -158,6 +158,48 @@ fn either_of_two_aligned_encoders_goes_and_comes_and_viewers_miss_nothing() {
 }
 
 #[test]
+fn the_renditions_of_a_stream_go_to_the_other_side_together_and_that_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = twins(folder.path());
+    let origin = Origin::start_with_settings(PAIR);
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\np.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2000\nq/p.m3u8\n";
+    origin.store("live-a/master.m3u8", master);
+    origin.store("live-b/master.m3u8", master);
+    assert_eq!(origin.get("live/master.m3u8").text(), master);
+    let side =
+        |folder: &'static str, own: usize| ScriptedSide { origin: &origin, folder, segments: &slots[own], first: 0, next: 0 };
+    let mut a = [side("live-a/", 0), side("live-a/q/", 0)];
+    let mut b = [side("live-b/", 1), side("live-b/q/", 1)];
+    let mut viewers = [Viewer::default(), Viewer::default()];
+    let newest = |viewers: &mut [Viewer; 2], slot: usize, own: usize| {
+        for (viewer, folder) in viewers.iter_mut().zip(["live/", "live/q/"]) {
+            let is_shown = || {
+                let text = viewer.look(&origin, &format!("{folder}p.m3u8"));
+                let uri = text.lines().rfind(|line| !line.starts_with('#'))?;
+                let is_it = origin.get(&format!("{folder}{uri}")).body == fs::read(&slots[own][slot]).unwrap();
+                is_it.then_some(())
+            };
+            let shown = eventually(Duration::from_secs(10), is_shown);
+            assert!(shown.is_some(), "slot {slot} in {folder}: {:?}, {:?}", viewer.versions.last(), pairs(&origin));
+        }
+    };
+    for slot in 0..6 {
+        a.iter_mut().chain(&mut b).for_each(|side| side.push(slot));
+        newest(&mut viewers, slot, 0);
+    }
+    for slot in 6..10 {
+        b.iter_mut().for_each(|side| side.push(slot));
+        newest(&mut viewers, slot, 1);
+    }
+    let all = pairs(&origin);
+    assert!(all.len() == 2 && all.iter().all(|pair| pair["active"] == "b" && pair["relation"] == "aligned"), "{all:?}");
+    thread::sleep(Duration::from_millis(1500));
+    let told: Vec<_> = origin.log().into_iter().filter(|line| line["event"] == "source-switched").collect();
+    assert!(told.len() == 1 && told[0].to_string().contains("live/master.m3u8"), "{told:?}");
+    assert!(viewers.iter().all(|viewer| !viewer.versions.concat().contains("#EXT-X-DISCONTINUITY\n")));
+}
+
+#[test]
 fn a_killed_server_goes_on_with_the_side_that_lives() {
     let folder = tempfile::tempdir().unwrap();
     let slots = twins(folder.path());

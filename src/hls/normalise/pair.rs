@@ -329,15 +329,20 @@ impl PairDesk<'_, '_> {
             return Some(at);
         }
         let late = self.step.now.since(self.composer.continuity.added);
-        if self.relation != Relation::Foreign && late < self.span() * 4 {
-            let after = |at: usize| lines.at(at).and_then(|line| line.after(end, self.clock));
+        // Of the other side there may be nothing any more but what is public.
+        let (relation, clock) = match self.relation {
+            Relation::Foreign => relation(&lines.times, &self.public, self.span() * 6),
+            known => (known, self.clock),
+        };
+        if relation != Relation::Foreign && late < self.span() * 4 {
+            let after = |at: usize| lines.at(at).and_then(|line| line.after(end, clock));
             if all().any(|at| after(at).is_some_and(|after| after.abs() <= reach)) {
                 // What is not here yet is worth waiting for.
                 return all().find(|at| after(*at).is_some_and(|after| after >= -JOINS));
             }
         }
         // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
-        let rest = if self.relation == Relation::Foreign { Duration::ZERO } else { self.span() * 2 };
+        let rest = if relation == Relation::Foreign { Duration::ZERO } else { self.span() * 2 };
         let newest = all().next_back()?;
         let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + rest);
         is_since.then_some(newest)

@@ -58,3 +58,18 @@ fn sides_with_other_clocks_take_over_behind_a_discontinuity() {
         assert_eq!(world.switches, 1);
     }
 }
+
+#[test]
+fn the_same_times_of_other_pictures_are_not_taken_for_the_same() {
+    let mut world = PairWorld::new(PairManner::FromZero);
+    world.take(PairEvent::Kill(1));
+    well(&mut world, 1);
+    world.take(PairEvent::Begin(1));
+    well(&mut world, 8);
+    world.take(PairEvent::Kill(0));
+    well(&mut world, 6);
+    let (text, _) = world.public.as_ref().unwrap();
+    // It began with 2960, and one has left it.
+    assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:2961\n") && !text.contains("DISCONTINUITY\n"), "{text}");
+    assert_eq!(slots(&world), (1..=15).collect::<Vec<_>>(), "{text}");
+}

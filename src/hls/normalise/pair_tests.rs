@@ -60,6 +60,8 @@ pub(super) enum PairManner {
     Offset,
     Shifted,
     Foreign,
+    /// Players' clocks begin at 0 with each encoder, and the contents' do not.
+    FromZero,
 }
 
 fn event() -> impl Strategy<Value = PairEvent> {
@@ -137,6 +139,7 @@ impl PairWorld {
     fn begins(&self, side: usize) -> (u64, u64) {
         let content = 50_000 + self.slot * LENGTH;
         match (self.manner, side) {
+            (PairManner::FromZero, _) => (1000 + self.sides[side].next * LENGTH, content),
             (PairManner::Aligned, _) | (_, 0) => (content, content),
             (PairManner::Offset, _) => (content + 7_000_000, content),
             (PairManner::Shifted, _) => (content + 700, content + 700),
@@ -217,7 +220,7 @@ impl PairWorld {
             let (_, slot) =
                 self.ever.get(&segment.uri).unwrap_or_else(|| panic!("{} was never here: {}", segment.uri, context()));
             if self.shown.last().is_none_or(|(number, _)| segment.sequence > *number) {
-                if self.manner == PairManner::Aligned || self.manner == PairManner::Offset {
+                if matches!(self.manner, PairManner::Aligned | PairManner::Offset) {
                     let twice = self.shown.iter().any(|(_, shown)| shown == slot);
                     assert!(!twice, "slot {slot} is shown twice: {}", context());
                 }
@@ -364,7 +367,7 @@ proptest! {
 
     #[test]
     fn whatever_becomes_of_either_encoder_the_list_is_legal_and_goes_on(
-        manner in prop_oneof![3 => Just(PairManner::Aligned), 1 => Just(PairManner::Offset), 1 => Just(PairManner::Shifted), 1 => Just(PairManner::Foreign)],
+        manner in prop_oneof![3 => Just(PairManner::Aligned), 1 => Just(PairManner::Offset), 1 => Just(PairManner::Shifted), 1 => Just(PairManner::Foreign), 1 => Just(PairManner::FromZero)],
         events in vec(event(), 1..50),
         last in any::<bool>(),
     ) {

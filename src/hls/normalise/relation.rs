@@ -124,9 +124,11 @@ impl TimedLine {
         Some(self.since(other, clock)? - other.micros)
     }
 
-    /// Whether it begins where the other one ends.
+    /// Whether it begins where the other one ends; by the players' clock only if by the content's as well, for an encoder of fragmented MP4 may
+    /// count from 0 at each start, and two that do have the same times for other pictures.
     pub(super) fn follows(&self, other: &Self, clock: SideClock) -> bool {
-        self.after(other, clock).is_some_and(|after| after.abs() <= JOINS)
+        let joins = |clock| self.after(other, clock).map(|after: i64| after.abs() <= JOINS);
+        joins(clock) == Some(true) && (clock != SideClock::Player || joins(SideClock::Content) != Some(false))
     }
 
     /// Whether it is over when the other one is.
@@ -134,9 +136,10 @@ impl TimedLine {
         self.after(other, clock).is_some_and(|after| after + self.micros <= JOINS)
     }
 
-    /// Whether it is the same segment.
+    /// Whether it is the same segment, by the content's clock as well.
     pub(super) fn is_same(&self, other: &Self, clock: SideClock) -> bool {
-        let is_near = self.since(other, clock).is_some_and(|since| since.abs() <= SAME_CLOCK);
+        let is_at = |clock| self.since(other, clock).map(|since: i64| since.abs() <= SAME_CLOCK);
+        let is_near = is_at(clock) == Some(true) && (clock != SideClock::Player || is_at(SideClock::Content) != Some(false));
         let has_its_shape = self.known.zip(other.known).is_none_or(|(one, other)| one.shape == other.shape);
         is_near && has_its_shape && (self.micros - other.micros).abs() <= SAME_LENGTH
     }
