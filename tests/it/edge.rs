@@ -241,3 +241,23 @@ fn varnish_shares_one_copy_among_viewers_and_asks_about_each() {
         command
     });
 }
+
+#[test]
+fn haproxy_shares_one_copy_among_viewers_and_asks_about_each() {
+    let [lua, settings] = ["lua", "haproxy"].map(|kind| blocks("docs/entitlements.md", kind).remove(0));
+    shares("haproxy", |origin, dir, address| {
+        let origin_address = origin.address.to_string();
+        let script = dir.join("viewers.lua");
+        fs::write(&script, lua.replace("origin.example.com:8080", &origin_address)).unwrap();
+        let settings = settings
+            .replace("/etc/haproxy/viewers.lua", &script.display().to_string())
+            .replace("origin.example.com:8080", &origin_address)
+            .replace("Authorization KEY", &format!("Authorization {}", origin.player))
+            .replace("bind :80", &format!("bind {address}"));
+        fs::write(dir.join("haproxy.cfg"), settings).unwrap();
+        let mut command = program("haproxy");
+        // Room for as many connections as there may be file descriptors would take its time.
+        command.args(["-db", "-n", "2000", "-f"]).arg(dir.join("haproxy.cfg"));
+        command
+    });
+}
