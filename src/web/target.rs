@@ -290,7 +290,9 @@ impl<'a> Resource<'a> {
         let others = query.split('&').filter(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
             // What named the object is in the path now.
-            !pair.is_empty() && name != "cat" && !EDGE_AUTH.contains(&name) && !(in_query && matches!(name, "key" | "key_base64"))
+            let is_token = name == "cat" || EDGE_AUTH.contains(&name);
+            let is_place = in_query && matches!(name, "key" | "key_base64");
+            !(pair.is_empty() || is_token || is_place)
         });
         others.collect::<Vec<_>>().join("&")
     }

@@ -44,8 +44,11 @@ impl ViewerLimits {
 #[derive(Default)]
 pub(super) struct ViewerUsage {
     hasher: RandomState,
-    shards: [Mutex<HashMap<(Namespace, KeyId), Used, RandomState>>; SHARDS],
+    shards: [Mutex<UsedTokens>; SHARDS],
 }
+
+/// By namespace and token.
+type UsedTokens = HashMap<(Namespace, KeyId), Used, RandomState>;
 
 struct Used {
     requests: f64,
