@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::composer::{Composer, Joint};
 use super::list::SegmentList;
-use super::relation::{JOINS, LOOKED_AT, Relation, SideClock, SideLines, TimedLine, relation, skew, timed};
+use super::relation::{AHEAD, JOINS, LOOKED_AT, Relation, SideClock, SideLines, TimedLine, relation, skew, timed};
 use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch, SwitchReason};
 use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
 use crate::model::clock::WallTime;
@@ -23,8 +23,6 @@ use crate::model::continuity::{Continuity, PairStanding};
 const LEAST_GRACE: Duration = Duration::from_millis(50);
 /// Two switches are so many target durations apart, unless the active side is out.
 const CALM: u32 = 10;
-/// What lies so far ahead of the public list by the same clock is not what comes next.
-const AHEAD: u32 = 20;
 
 /// Takes a step. `None`: there is nothing to be listed yet.
 #[must_use]
@@ -137,11 +135,8 @@ impl PairDesk<'_, '_> {
         if self.relation != Relation::Foreign
             && let Some(end) = self.public.last()
         {
-            let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
-            let is_past = |line: &TimedLine| {
-                line.is_within(end, self.clock) && line.after(end, self.clock).is_some_and(|after| after >= -reach)
-            };
-            while self.sides[side].at(at).is_some_and(is_past) {
+            let by = (self.relation, self.clock);
+            while self.sides[side].at(at).is_some_and(|line| line.is_past(end, by, self.span())) {
                 at += 1;
             }
             self.next[side] = Some(at);

@@ -15,6 +15,8 @@ pub(super) const JOINS: i64 = 30_000;
 const SAME_LENGTH: i64 = 45_000;
 /// So many of the newest lines are looked at.
 pub(super) const LOOKED_AT: usize = 24;
+/// What lies so many target durations from the end of the public list by the same clock is not what comes next, nor what was before.
+pub(super) const AHEAD: u32 = 20;
 /// So many segments have to be the same, one after the other.
 const IN_COMMON: usize = 4;
 
@@ -134,6 +136,23 @@ impl TimedLine {
     /// Whether it is over when the other one is.
     pub(super) fn is_within(&self, other: &Self, clock: SideClock) -> bool {
         self.after(other, clock).is_some_and(|after| after + self.micros <= JOINS)
+    }
+
+    /// Whether it lies before where the public list ends, `end`, by the clock of two sides that stand to each other like that. `span`: the
+    /// target duration.
+    pub(super) fn is_past(&self, end: &Self, (relation, clock): (Relation, SideClock), span: Duration) -> bool {
+        let reach = i64::try_from((span * AHEAD).as_micros()).unwrap_or(i64::MAX);
+        if !self.is_within(end, clock) || self.after(end, clock).is_none_or(|after| after < -reach) {
+            return false;
+        }
+        if relation <= Relation::Offset {
+            return true;
+        }
+        // Clocks that are merely near may both begin at 0 with each start. Then the contents' say otherwise; or else what is made now is of
+        // the past by them for longer than any side is late.
+        let by_content = self.after(end, SideClock::Content).is_none() || self.is_within(end, SideClock::Content);
+        let came = |line: &Self| line.known.map(|known| known.at);
+        by_content && came(self).zip(came(end)).is_none_or(|(own, end)| own.since(end) <= span * 2)
     }
 
     /// Whether it is the same segment, by the content's clock as well.
