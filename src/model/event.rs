@@ -67,11 +67,13 @@ pub enum EventKind {
     SourceDegraded,
     /// It is back.
     SourceRecovered,
+    /// A playlist names what it lists by URIs that leave out a viewer's token in its own path.
+    ChildLosesToken,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -104,6 +106,7 @@ impl EventKind {
         Self::SourceSwitched,
         Self::SourceDegraded,
         Self::SourceRecovered,
+        Self::ChildLosesToken,
     ];
 
     /// Its name in metrics, logs, the API and webhooks.
@@ -142,6 +145,7 @@ impl EventKind {
             Self::SourceSwitched => "source-switched",
             Self::SourceDegraded => "source-degraded",
             Self::SourceRecovered => "source-recovered",
+            Self::ChildLosesToken => "child-loses-token",
         }
     }
 
@@ -159,6 +163,6 @@ mod tests {
     #[test]
     fn all_are_listed_in_their_order() {
         assert!(EventKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
-        assert_eq!(EventKind::ALL.last(), Some(&EventKind::SourceRecovered));
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::ChildLosesToken));
     }
 }

@@ -284,7 +284,7 @@ mod tests {
                 Step::Look => {}
             }
             let here = |key: &Key| hot.peek_at(key, now.moment).is_some();
-            let told = hosted.live.look(now, hosted.policy.limits, here, |_| false);
+            let told = hosted.live.look(now, hosted.policy.limits, false, here, |_| false);
             let mut told: Vec<_> = told.iter().map(|event| format!("{event:?}")).collect();
             told.sort();
             told

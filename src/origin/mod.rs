@@ -289,7 +289,8 @@ impl Origin {
                 let here = |key: &Key| {
                     hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
                 };
-                hosted.live.look(now, hosted.policy.limits, here, |key| hosted.hot.was_read(key))
+                let has_viewers = hosted.policy.viewers.mode != policy::ViewerMode::Off;
+                hosted.live.look(now, hosted.policy.limits, has_viewers, here, |key| hosted.hot.was_read(key))
             })
             .collect()
     }

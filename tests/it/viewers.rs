@@ -745,3 +745,14 @@ fn no_token_is_in_what_is_stored_counted_or_written_down() {
     }
     assert!(told.iter().filter(|(_, text)| text.len() > 100).count() >= 4);
 }
+
+#[test]
+fn a_playlist_that_loses_tokens_is_told_of() {
+    let origin = origin("required");
+    let lines: String = (5..7).map(|n| format!("#EXTINF:2,\n/cache/{NAMESPACE}/a{n}.ts\n")).collect();
+    (5..7).for_each(|n| origin.store(&format!("a{n}.ts"), "x"));
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:5\n{lines}"));
+    let told = || origin.log().into_iter().find(|line| line["event"] == "child-loses-token");
+    let told = eventually(Duration::from_secs(30), told).expect("it is told");
+    assert!(told["detail"].as_str().unwrap().contains("relative URIs"), "{told}");
+}

@@ -25,11 +25,12 @@ const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 
 impl Live {
     /// Judges every stream as of now; hands over what has happened since the last look. `here`
-    /// tells whether a key is stored, `is_read` whether what is stored under it was read. The lock is taken for a few streams at a time: uploads and reads go on in between.
+    /// tells whether a key is stored, `has_viewers` whether there are viewers' tokens, `is_read` whether what is stored under it was read. The lock is taken for a few streams at a time: uploads and reads go on in between.
     pub(in crate::origin) fn look(
         &self,
         now: Now,
         limits: StandstillLimits,
+        has_viewers: bool,
         here: impl Fn(&Key) -> bool,
         is_read: impl Fn(&Key) -> bool,
     ) -> Vec<Event> {
@@ -70,6 +71,7 @@ impl Live {
                     (EventKind::SlowUpload, rendition.upload_ratio().filter(|ratio| *ratio > SLOW_UPLOAD).map(slow_words)),
                     (EventKind::BitrateOver, over_words(rendition, announced)),
                     (EventKind::WindowLost, window),
+                    (EventKind::ChildLosesToken, rendition.away.as_deref().filter(|_| has_viewers).map(away_words)),
                 ];
                 // What was so before this process began is no news.
                 let said = Now { is_past: std::mem::take(&mut rendition.is_past), ..now };
@@ -276,6 +278,13 @@ fn words(kind: EventKind, age: Duration, period: Duration) -> String {
         EventKind::Recovered => "new segments again".to_owned(),
         _ => "it has its end".to_owned(),
     }
+}
+
+fn away_words(uri: &str) -> String {
+    format!(
+        "the playlist names {uri}: a URI that is absolute or begins with a slash leaves out the viewer's token in the playlist's own path, and a \
+         player that follows it is refused; have the encoder or packager write relative URIs"
+    )
 }
 
 fn clock_words(moved: i64) -> String {

@@ -19,22 +19,34 @@ pub(super) struct ListedNames<'a> {
     playlist: &'a ObjectId,
     /// Hosts whose root is the namespace.
     ours: Vec<&'a str>,
+    /// A URI of what is here by which a player leaves what stands before the key in the playlist's own path, as a viewer's token does.
+    away: Option<&'a str>,
 }
 
 impl<'a> ListedNames<'a> {
     /// Those of a playlist with these URIs, the newest first.
     pub(super) fn of(playlist: &'a ObjectId, uris: impl Iterator<Item = &'a str>, is_here: impl Fn(&Key) -> bool) -> Self {
-        let mut ours: Vec<&'a str> = Vec::new();
+        let (mut ours, mut away): (Vec<&'a str>, _) = (Vec::new(), None);
         for uri in uris.take(LOOKED_AT).filter(|uri| leads_away(uri)) {
-            if let Some(Meant::Under { host, object }) = meant(playlist, uri)
-                && ours.len() < HOSTS
-                && !ours.iter().any(|known| known.eq_ignore_ascii_case(host))
-                && is_here(&object.key)
-            {
-                ours.push(host);
+            match meant(playlist, uri) {
+                Some(Meant::Under { host, object })
+                    if ours.len() < HOSTS
+                        && !ours.iter().any(|known| known.eq_ignore_ascii_case(host))
+                        && is_here(&object.key) =>
+                {
+                    ours.push(host);
+                    away = away.or(Some(uri));
+                }
+                Some(Meant::Ours(object)) if object.namespace == playlist.namespace => away = away.or(Some(uri)),
+                _ => {}
             }
         }
-        Self { playlist, ours }
+        Self { playlist, ours, away }
+    }
+
+    /// A URI of what is here that is absolute or begins at the root: a relative one keeps what stands before the key.
+    pub(super) fn away(&self) -> Option<&'a str> {
+        self.away
     }
 
     /// Those of a media playlist.
@@ -72,6 +84,16 @@ mod tests {
         let key = |uri: &str| names.key(uri).map(|key| key.to_string());
         assert_eq!(key("https://cdn.example/live/never.ts"), Some("live/never.ts".to_owned()), "missing, and ours");
         assert_eq!(key("b.ts"), Some("live/b.ts".to_owned()));
+        assert_eq!(names.away(), Some(uris[1]));
+        for (uri, is_away) in [
+            ("/cache/n/live/1.ts", true),
+            ("b.ts", false),
+            ("../b.ts", false),
+            ("https://other.example/k", false),
+            ("/cache/m/1.ts", false),
+        ] {
+            assert_eq!(ListedNames::of(&playlist, [uri].into_iter(), |_| false).away().is_some(), is_away, "{uri}");
+        }
         for other in ["https://other.example/live/1.ts", "/live/1.ts", "https://cdn.example:444/live/1.ts", "/cache/m/1.ts"] {
             assert_eq!(key(other), None, "{other}");
         }

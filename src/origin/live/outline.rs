@@ -81,6 +81,8 @@ pub(super) struct Outline {
     pub(super) etag: HeaderValue,
     /// What is wrong with it.
     pub(super) faults: Vec<Fault>,
+    /// A URI in it that leaves out a viewer's token in its own path.
+    pub(super) away: Option<String>,
 }
 
 impl Outline {
@@ -150,6 +152,7 @@ impl Outline {
             whole,
             is_other_within,
             faults: media.faults.clone(),
+            away: names.away().map(|uri| uri.split(['?', '#']).next().unwrap_or_default().to_owned()),
         }
     }
 

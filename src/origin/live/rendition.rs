@@ -70,6 +70,8 @@ pub(super) struct FollowedRendition {
     pub(super) oldest: Option<Key>,
     /// When the version was written of which the oldest segment was first missed, as long as it is.
     pub(super) missed: Option<Moment>,
+    /// A URI in it that leaves out a viewer's token in its own path.
+    pub(super) away: Option<String>,
     /// Initialisation segments and content keys.
     pub(super) needs: Vec<Key>,
     /// The first of these are the initialisation segments, the newest one first.
@@ -164,6 +166,7 @@ impl FollowedRendition {
             recent: VecDeque::new(),
             oldest: None,
             missed: None,
+            away: None,
             needs: Vec::new(),
             maps: 0,
             absent_since: [None; 2],
@@ -288,6 +291,7 @@ impl FollowedRendition {
         self.part_target = version.part_target;
         (self.blocks, self.ended) = (version.blocks, version.ended);
         self.needs.clone_from(&version.needs);
+        self.away.clone_from(&version.away);
         self.maps = version.maps;
         self.oldest.clone_from(&version.oldest);
         self.edge = version.edge;

@@ -25,6 +25,26 @@ impl Scene {
 }
 
 #[test]
+fn a_token_is_lost_by_uris_that_are_not_relative_where_there_are_any() {
+    let told = |scene: &mut Scene, base: &str, last: u64| {
+        scene.segment(&format!("a/{last}.ts"), &last.to_string(), 10, seconds(0.1));
+        scene.playlist("a/p.m3u8", &listing(&head(0), base, 0..=last));
+        scene.pass(2.0);
+        scene.look().into_iter().filter(|told| told.starts_with("child")).collect::<Vec<_>>()
+    };
+    let lost = ["child-loses-token a/p.m3u8"];
+    for (base, is_lost) in [("/cache/live/a/", true), ("https://cdn.example/a/", true), ("", false), ("../a/", false)] {
+        let mut scene = Scene::new();
+        assert!(told(&mut scene, base, 0).is_empty(), "without viewers' tokens that is nobody's trouble: {base}");
+        scene.has_viewers = true;
+        assert_eq!(told(&mut scene, base, 1) == lost, is_lost, "{base}");
+        assert!(told(&mut scene, base, 2).is_empty(), "told once: {base}");
+        assert_eq!(!scene.troubles("a/p.m3u8").is_empty(), is_lost, "{base}");
+        assert!(told(&mut scene, "", 3).is_empty() && scene.troubles("a/p.m3u8").is_empty(), "{base}");
+    }
+}
+
+#[test]
 fn an_initialisation_segment_and_a_key_that_are_named_have_to_be_here() {
     let mut scene = Scene::new();
     let named = format!("{}#EXT-X-MAP:URI=\"i.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n", head(0));
@@ -267,7 +287,7 @@ fn what_another_process_has_stored_is_no_gap() {
     scene.pass(1.0);
     scene.media("a/p.m3u8", 2, "");
     scene.pass(2.0);
-    let events = scene.live.look(scene.clock.both(), LIMITS, |_| true, |_| false);
+    let events = scene.live.look(scene.clock.both(), LIMITS, false, |_| true, |_| false);
     assert!(!events.iter().any(|event| event.event == "gap"));
     assert_eq!(scene.report()[0].renditions[0].counts.gaps, 0);
 }

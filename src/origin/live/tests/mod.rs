@@ -37,6 +37,8 @@ struct Scene {
     read: HashSet<Key>,
     /// What is to live on with the last segment.
     renewed: Vec<Key>,
+    /// Whether there are viewers' tokens.
+    has_viewers: bool,
 }
 
 fn key(text: &str) -> Key {
@@ -52,7 +54,8 @@ impl Scene {
         let (clock, metrics) = (Clock::manual(), Metrics::new());
         let namespace = Namespace::parse("live").unwrap();
         let live = Live::new(namespace.clone(), metrics.namespace(&namespace));
-        Self { live, clock, stored: HashMap::new(), firsts: HashMap::new(), metrics, read: HashSet::new(), renewed: Vec::new() }
+        let (stored, firsts, read, renewed) = (HashMap::new(), HashMap::new(), HashSet::new(), Vec::new());
+        Self { live, clock, stored, firsts, metrics, read, renewed, has_viewers: false }
     }
 
     fn playlist(&mut self, name: &str, text: &str) -> Noted {
@@ -103,8 +106,13 @@ impl Scene {
 
     /// What is told now, as `event playlist`.
     fn look(&self) -> Vec<String> {
-        let events =
-            self.live.look(self.clock.both(), LIMITS, |key| self.stored.contains_key(key), |key| self.read.contains(key));
+        let events = self.live.look(
+            self.clock.both(),
+            LIMITS,
+            self.has_viewers,
+            |key| self.stored.contains_key(key),
+            |key| self.read.contains(key),
+        );
         let mut told: Vec<_> =
             events.iter().map(|event| format!("{} {}", event.event, event.playlist.as_ref().unwrap_or(&event.stream))).collect();
         told.sort();

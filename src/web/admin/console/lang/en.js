@@ -358,6 +358,8 @@ export default {
   "advice.source-recovered": "Nothing to do: either encoder can go now.",
   "event.not-normalised": "not normalised",
   "advice.not-normalised": "The playlist is stored as it came: the event says why.",
+  "event.child-loses-token": "token lost",
+  "advice.child-loses-token": "URIs from the root or with a host leave out viewers' tokens. Have the encoder write relative ones.",
   "event.unfollowed": "not followed",
   "advice.unfollowed": "There are more playlists than are followed: remove old ones.",
 };
