@@ -20,13 +20,14 @@ use springhead::auth::key::{KeyRing, KeySpec};
 use springhead::auth::secret::Secret;
 use springhead::auth::signing::SigningKey;
 use springhead::auth::verify::Verifier;
+use springhead::auth::viewer::{self, ViewerKeys, ViewerSpec};
 use springhead::metrics::Metrics;
 use springhead::model::clock::{Clock, WallTime};
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
 use springhead::model::meta::Meta;
 use springhead::origin::Origin;
-use springhead::origin::policy::NamespacePolicy;
+use springhead::origin::policy::{NamespacePolicy, ViewerMode};
 use springhead::store::{HotNamespace, OVERHEAD, Store};
 use springhead::web::{ConnectionLimits, Limits, Timeouts, Web};
 use tokio_util::sync::CancellationToken;
@@ -35,12 +36,14 @@ use tokio_util::sync::CancellationToken;
 /// A piece of work, by name; it is done this many times.
 type Case = (&'static str, fn(u32));
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 15] = [
     ("store_get", store_get),
     ("store_put_over_another", store_put_over_another),
     ("store_put_and_evict", store_put_and_evict),
     ("key_cold", key_cold),
     ("key_warm", key_warm),
+    ("viewer_token", viewer_token),
+    ("get_segment_by_token", |count| over_http(count, &[BY_TOKEN], &[])),
     ("get_playlist", |count| over_http(count, &[GET_PLAYLIST], &[])),
     ("get_segment", |count| over_http(count, &[GET_SEGMENT], &[])),
     ("get_not_modified", |count| over_http(count, &[GET_PLAYLIST, "If-None-Match: *\r\n"], &[])),
@@ -53,6 +56,8 @@ const CASES: [Case; 13] = [
 
 const GET_PLAYLIST: &str = "GET /cache/live-origin/show/a.m3u8 HTTP/1.1\r\n";
 const GET_SEGMENT: &str = "GET /cache/live-origin/show/a.ts HTTP/1.1\r\n";
+/// The token is put in.
+const BY_TOKEN: &str = "GET /cache/live-origin/~TOKEN/show/a.ts HTTP/1.1\r\n";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 /// What fits into a loopback socket's buffers at once, so that the number of reads and writes is the same in each run.
 const SEGMENT: usize = 64 << 10;
@@ -177,11 +182,42 @@ fn key_warm(count: u32) {
     }
 }
 
+/// Viewer keys, and a token as back ends have them made.
+fn viewer() -> (ViewerKeys, Secret<'static>) {
+    let keys = ViewerKeys::new(&[SigningKey::generate()]);
+    let spec = ViewerSpec {
+        namespace: Namespace::parse("live-origin").unwrap(),
+        base: "/cache/live-origin/".to_owned(),
+        prefix: "show/".to_owned(),
+        exact_prefix: false,
+        life: None,
+        most: Duration::from_secs(86_400),
+        id: None,
+        subject: None,
+        methods: None,
+        addresses: None,
+        countries: None,
+        renewal: None,
+    };
+    let token = viewer::seal(&keys, &spec.claims(Clock::system().wall()).unwrap()).unwrap();
+    (keys, token)
+}
+
+fn viewer_token(count: u32) {
+    let (keys, token) = viewer();
+    for _ in 0..count {
+        black_box(viewer::open(&keys, &token)).unwrap();
+    }
+}
+
 /// Sends a request `count` times, one after the other, to a server on this thread.
 fn over_http(count: u32, head: &[&str], body: &[u8]) {
     let (verifier, token) = keys();
     let metrics = Arc::new(Metrics::new());
-    let namespaces = [(Namespace::parse("live-origin").unwrap(), NamespacePolicy::default())];
+    let mut policy = NamespacePolicy::default();
+    let by_token = head.contains(&BY_TOKEN);
+    policy.viewers.mode = if by_token { ViewerMode::Required } else { ViewerMode::Off };
+    let namespaces = [(Namespace::parse("live-origin").unwrap(), policy)];
     let origin = Origin::new(namespaces, 512 << 20, Clock::system(), &metrics);
     let limits = Limits {
         timeouts: Timeouts::default(),
@@ -191,7 +227,13 @@ fn over_http(count: u32, head: &[&str], body: &[u8]) {
     let web = Web::new(origin, Arc::new(verifier), metrics, limits, None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let authorization = format!("Host: localhost\r\nAuthorization: Bearer {}\r\n", token.expose());
-    let request = request(&[head, &[&authorization]].concat(), body);
+    let (viewer_keys, viewer_token) = viewer();
+    web.viewers().replace_keys(viewer_keys);
+    let credential = if by_token { "Host: localhost\r\n" } else { &authorization };
+    let mut request = request(&[head, &[credential]].concat(), body);
+    if by_token {
+        request = String::from_utf8(request).unwrap().replace("TOKEN", viewer_token.expose()).into_bytes();
+    }
     let seeds =
         [request_for_seed("a.m3u8", &authorization, &playlist()), request_for_seed("a.ts", &authorization, &[7; SEGMENT])];
     runtime.block_on(async {
