@@ -313,6 +313,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             ca: args.ca,
             timeout: args.timeout,
             json: args.json,
+            stays: false,
         }),
         Command::Cluster(cluster_status::ClusterCommand::Status { place }) => {
             cluster_status::status(&place.load(leaf(&matches))?)

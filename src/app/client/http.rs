@@ -67,6 +67,9 @@ pub(in crate::app) enum Unanswered {
     /// What came was not HTTP, or the connection broke.
     #[error("no proper answer: {0}")]
     Broken(String),
+    /// It was not asked: it is not the server that may be ([`RequestOptions::stays`](super::RequestOptions)).
+    #[error("not looked at: another host")]
+    Elsewhere,
 }
 
 /// How TLS is to be done.

@@ -40,6 +40,7 @@ pub(in crate::app) struct Server {
     client: HttpClient,
     web_origin: String,
     timeout: Duration,
+    stays: bool,
 }
 
 /// What an address means.
@@ -143,6 +144,9 @@ pub(in crate::app) struct RequestOptions {
     /// As which web site a browser would ask.
     pub(in crate::app) web_origin: String,
     pub(in crate::app) timeout: Duration,
+    /// Whether no host is asked but that of the base URL, however playlists and redirects may point: who writes a playlist
+    /// must not have a server ask what only that server reaches.
+    pub(in crate::app) stays: bool,
 }
 
 impl Server {
@@ -154,8 +158,8 @@ impl Server {
         options: RequestOptions,
     ) -> Self {
         let Address { base, playlist, .. } = address;
-        let RequestOptions { client, web_origin, timeout } = options;
-        Self { at, base, playlist, ours, key, client, web_origin, timeout }
+        let RequestOptions { client, web_origin, timeout, stays } = options;
+        Self { at, base, playlist, ours, key, client, web_origin, timeout, stays }
     }
 
     /// The URL of an object by its name.
@@ -222,6 +226,9 @@ impl Server {
     ) -> Result<Response, Unanswered> {
         let mut url = url.clone();
         for _ in 0..REDIRECTS {
+            if self.stays && url.origin() != self.base.origin() {
+                return Err(Unanswered::Elsewhere);
+            }
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_str(&self.web_origin) {
                 headers.insert(ORIGIN, value);
@@ -323,7 +330,7 @@ mod tests {
     fn what_a_cdn_calls_by_its_root_has_an_address_of_its_own() {
         let server = |base: &str| {
             let client = HttpClient::new(crate::app::client::TlsRules::default(), crate::model::clock::Clock::system()).unwrap();
-            let options = RequestOptions { client, web_origin: String::new(), timeout: Duration::from_secs(1) };
+            let options = RequestOptions { client, web_origin: String::new(), timeout: Duration::from_secs(1), stays: false };
             Server::new(At::Origin, Address::parse(base).unwrap(), true, None, options)
         };
         let own = |base: &str, url: &str| server(base).own_address(&Url::parse(url).unwrap()).map(|own| own.to_string());

@@ -1,5 +1,7 @@
 //! The same steps by order of a running server, for a stream of its own: what a player finds at its data listener, with a key that is made for
 //! it, is shown to nobody and ends by itself.
+//!
+//! Invariant: no host is asked but that listener, whatever a playlist names.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -55,6 +57,8 @@ pub(in crate::app) fn examine_here(data: &DataDir, at: SocketAddr, object: &Obje
         ca: None,
         timeout: TIMEOUT.to_owned(),
         json: true,
+        // A playlist is written by whoever may store one, and this machine reaches more than he does.
+        stays: true,
     };
     let mut plan = plan(request).map_err(|failure| match failure {
         Failure::Failed(error) => error,

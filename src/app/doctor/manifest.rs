@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::access::does_not_reach;
 use super::media::{BodyFormat, look};
-use super::report::{Finding, Report};
+use super::report::{Finding, Report, unanswered};
 use crate::app::client::{Response, Server, Url, redacted, short_name};
 use crate::hls::fault;
 use crate::hls::mpd::{Manifest, Representation, parse};
@@ -109,7 +109,7 @@ fn newest(manifest: &Manifest, clock: &Clock) -> Vec<(String, Duration)> {
 async fn init(server: &Server, url: &Url) -> Finding {
     const STEP: &str = "init";
     match server.get(url).await {
-        Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
+        Err(error) => unanswered(STEP, &error, "the server's log has the reason"),
         Ok(answer) if matches!(answer.status, 401 | 403) => {
             let text = format!("named, but it answers {}: nothing can be played without it", answer.status);
             Finding::failure(STEP, text, does_not_reach(server, url))
@@ -143,7 +143,7 @@ async fn live_point(server: &Server, url: &Url, length: Duration) -> Finding {
         answer = server.get(url).await;
     }
     match answer {
-        Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
+        Err(error) => unanswered(STEP, &error, "the server's log has the reason"),
         Ok(answer) if matches!(answer.status, 401 | 403) => {
             let text = format!("due by the MPD, but it answers {}", answer.status);
             Finding::failure(STEP, text, does_not_reach(server, url))
@@ -181,7 +181,7 @@ async fn advancing(
 ) -> Finding {
     const STEP: &str = "advancing";
     let manifest = match server.get(url).await {
-        Err(error) => return Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
+        Err(error) => return unanswered(STEP, &error, "the server's log has the reason"),
         Ok(answer) if answer.status != 200 => {
             let advice = "it was there a moment ago: withheld because stale, expired, or deleted by the encoder";
             return Finding::failure(STEP, format!("it answers {} now", answer.status), advice);

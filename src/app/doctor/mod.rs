@@ -73,6 +73,8 @@ pub(super) struct DoctorRequest {
     pub(super) ca: Option<PathBuf>,
     pub(super) timeout: String,
     pub(super) json: bool,
+    /// Whether nothing is asked but the server of `base`.
+    pub(super) stays: bool,
 }
 
 /// The same, understood.
@@ -134,7 +136,7 @@ fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
     let web_origin = request.web_origin.unwrap_or_else(|| WEB_ORIGIN.to_owned());
     let rules = TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() };
     let client = HttpClient::new(rules, Clock::system()).context("TLS is not possible here; name authorities with --ca FILE")?;
-    let options = RequestOptions { client, web_origin: web_origin.clone(), timeout };
+    let options = RequestOptions { client, web_origin: web_origin.clone(), timeout, stays: request.stays };
     Ok(Plan {
         origin: Arc::new(Server::new(At::Origin, address, ours, key.clone(), options.clone())),
         // No key: viewers have none, and whether the CDN puts one in is the question.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::app::client::{At, ProgressLine};
+use crate::app::client::{At, ProgressLine, Unanswered};
 use crate::auth::secret::Secret;
 use crate::web::admin::controls::{DoctorReport, DoctorStep};
 
@@ -40,6 +40,18 @@ impl Finding {
 
     pub(super) fn failure(step: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { step, verdict: Severity::Failure, text: text.into(), advice: Some(advice.into()) }
+    }
+}
+
+/// That there was no answer, and what to do about it; or that nobody was asked, which is no fault of the stream's.
+pub(super) fn unanswered(step: &'static str, error: &Unanswered, advice: &str) -> Finding {
+    match error {
+        Unanswered::Elsewhere => Finding::warning(
+            step,
+            error.to_string(),
+            "a server that walks its own streams asks itself alone: from a machine of your own run 'springhead doctor' with the playlist's URL",
+        ),
+        _ => Finding::failure(step, error.to_string(), advice),
     }
 }
 

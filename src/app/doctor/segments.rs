@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::access::does_not_reach;
 use super::media::{BodyFormat, Look, look};
-use super::report::{Finding, Report};
+use super::report::{Finding, Report, unanswered};
 use super::walk::MediaPlaylist;
 use crate::app::client::{Response, Server, Unanswered, Url, short_name};
 use crate::hls::playlist::{ByteRange, Segment, is_unknown};
@@ -55,7 +55,7 @@ pub(super) async fn live_point(
     }
     let answer = match answer {
         Err(error) => {
-            report.add_about(server.at, &about, Finding::failure(STEP, error.to_string(), "the server's log has the reason"));
+            report.add_about(server.at, &about, unanswered(STEP, &error, "the server's log has the reason"));
             return None;
         }
         Ok(answer) if !matches!(answer.status, 200 | 206) => {
@@ -151,7 +151,7 @@ async fn init(server: &Server, child: &MediaPlaylist, segment: &Segment, seen: &
     };
     let Some(url) = server.locate(&child.url, &map.uri) else { return };
     let finding = match get(server, &url, map.range).await {
-        Err(error) => Finding::failure(STEP, error.to_string(), "the server's log has the reason"),
+        Err(error) => unanswered(STEP, &error, "the server's log has the reason"),
         Ok(answer) if matches!(answer.status, 401 | 403) => {
             let text = format!("listed, but it answers {}: nothing can be played without it", answer.status);
             Finding::failure(STEP, text, does_not_reach(server, &url))
@@ -210,6 +210,9 @@ pub(super) async fn listed(server: &Arc<Server>, child: &MediaPlaylist, count: u
             tasks.spawn(async move { ask(&server, &url, &segment).await });
         }
         all.extend(tasks.join_all().await);
+    }
+    if let Some(elsewhere) = all.extract_if(.., |listed| matches!(listed.status, Err(Unanswered::Elsewhere))).last() {
+        report.add_about(server.at, &[&child.name, &elsewhere.name], unanswered(STEP, &Unanswered::Elsewhere, ""));
     }
     let gaps: Vec<&Checked> = all.iter().filter(|listed| !matches!(listed.status, Ok(200 | 206))).collect();
     let marked = last.iter().filter(|segment| segment.gap).count();

@@ -1,7 +1,7 @@
 //! From the first URL to every media playlist, as a player goes.
 
 use super::access::does_not_reach;
-use super::report::{Finding, Report};
+use super::report::{Finding, Report, unanswered};
 use crate::app::client::{Response, Server, Unanswered, Url, redacted, short_name};
 use crate::hls::fault;
 use crate::hls::playlist::{
@@ -110,7 +110,7 @@ pub(super) async fn walk(
     for wanted in listed(server, &entry, &multivariant) {
         let about = vec![short_name(&wanted.url)];
         let finding = match server.get(&wanted.url).await {
-            Err(error) => Finding::failure("playlist", error.to_string(), "the server's log, or the CDN's, has the reason"),
+            Err(error) => unanswered("playlist", &error, "the server's log, or the CDN's, has the reason"),
             Ok(answer) if answer.status != 200 => explain(&wanted.url, &answer).await,
             Ok(answer) => match read_within(&answer, Surroundings { imports: Some(&variables), query: wanted.url.query() }) {
                 Err(finding) => finding,

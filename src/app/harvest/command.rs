@@ -90,7 +90,7 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let roots = authorities(request.ca.as_deref())?;
     let client = HttpClient::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
     let named = address.playlist.clone();
-    let options = RequestOptions { client, web_origin: String::new(), timeout };
+    let options = RequestOptions { client, web_origin: String::new(), timeout, stays: false };
     let server = Server::new(At::Origin, address, true, key, options);
     let entry = match (&request.playlist, named) {
         (Some(name), _) => server.url(name).ok_or_else(|| usage("--playlist", "is no name"))?,

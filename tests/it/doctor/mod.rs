@@ -16,6 +16,7 @@ use self::stream::{Fault, Stream};
 use crate::front::Front;
 use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
 use crate::programs::program;
+use crate::wire::Request;
 
 /// What doctor said, and how it ended.
 struct Said {
@@ -530,4 +531,48 @@ fn an_mpd_is_looked_at_as_far_as_that_goes() {
         let said = doctor(&origin.player, &[&base, "--namespace", NAMESPACE, "--playlist", name]);
         said.has("origin", "manifest", "failure", words, "").only(&["manifest"]);
     }
+}
+
+#[test]
+fn a_server_that_walks_its_own_stream_asks_no_other_host() {
+    let origin = Origin::start();
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let there = trap.local_addr().unwrap();
+    let begun = Clock::system().wall() - Duration::from_secs(100);
+    origin.store("ch/here.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhere.ts\n#EXT-X-ENDLIST\n");
+    origin.store("ch/here.ts", vec![0x47; 1880]);
+    let list = |map: &str, first: &str, last: &str| {
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n{map}#EXTINF:1,\n{first}\n#EXTINF:1,\n{last}\n#EXT-X-ENDLIST\n")
+    };
+    let map = format!("#EXT-X-MAP:URI=\"http://{there}/init.mp4\"\n");
+    let multivariant = format!(
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9000000\nhttp://{there}/v.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=9000001\nhere.m3u8\n"
+    );
+    let mpd = format!(
+        "<MPD type='dynamic' availabilityStartTime='{begun}' minimumUpdatePeriod='PT10S'><BaseURL>http://{there}/</BaseURL><Period>\
+         <AdaptationSet><SegmentTemplate duration='1' initialization='i.mp4' media='$Number$.m4s'/><Representation id='v'/>\
+         </AdaptationSet></Period></MPD>"
+    );
+    for (name, body, step) in [
+        ("ch/a.m3u8", multivariant, "playlist"),
+        ("ch/b.m3u8", list("", &format!("http://{there}/0.ts"), &format!("//{there}/1.ts")), "live-point"),
+        ("ch/c.m3u8", list("", &format!("http://{there}/0.ts"), "here.ts"), "listed"),
+        ("ch/d.m3u8", list(&map, "here.ts", "here.ts"), "init"),
+        ("ch/e.mpd", mpd, "live-point"),
+    ] {
+        origin.store(name, body);
+        let order = serde_json::json!({ "namespace": NAMESPACE, "key": name }).to_string();
+        let order = Request::new("POST", "/v1/doctor").header("Content-Type", "application/json").body(order);
+        let answer = order.bearer(&origin.administrator).send(origin.admin);
+        let found: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let away = |one: &&serde_json::Value| one["finding"] == "not looked at: another host";
+        let steps: Vec<_> = found["steps"].as_array().unwrap().iter().filter(away).collect();
+        assert!(steps.iter().any(|one| one["step"] == step && one["verdict"] == "warning"), "{name}: {found:#}");
+        assert!(!found.to_string().contains("gap:"), "nobody knows: {found:#}");
+        assert!(trap.accept().is_err(), "{name}: nobody was asked");
+    }
+    // Who runs it himself goes where the playlist leads.
+    doctor(&origin.player, &[&format!("http://{}{}", origin.address, origin.path("ch/b.m3u8")), "--timeout", "300ms"]);
+    assert!(trap.accept().is_ok());
 }
