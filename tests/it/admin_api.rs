@@ -516,3 +516,81 @@ fn what_is_done_about_viewers_tokens_is_written_down() {
         assert!(!audit.to_string().contains(token["token"].as_str().unwrap()), "no token is");
     }
 }
+
+#[test]
+fn a_viewers_token_in_the_name_that_is_ordered_is_refused_and_kept_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let recordings = folder.path().join("recordings");
+    let viewers = "[namespaces.live-origin.viewers]\nmode = \"required\"\n";
+    let origin = Origin::start_with_settings(&format!("[harvest]\nfolder = \"{}\"\n{viewers}", recordings.display()));
+    let at = |what: &str| format!("/v1/namespaces/live-origin/{what}");
+    let made = ask(&origin, "POST", &at("viewer-tokens"), Some(&json!({ "prefix": "show/" })), &[]);
+    let token = body(&made)["token"].as_str().unwrap().to_owned();
+    let before = get(&origin, "/v1/audit");
+    let harvest = |name: &str| ("/v1/harvest".to_owned(), json!({ "namespace": "live-origin", "playlist": name, "out": "x" }));
+    let revocation = |prefix: &str| (at("viewer-revocations"), json!({ "prefix": prefix }));
+    let names = [
+        format!("~{token}/show/p.m3u8"),
+        format!("%7E{token}/show/p.m3u8"),
+        format!("/cache/live-origin/~{token}/show/p.m3u8"),
+        format!("show/p.m3u8?cat={token}"),
+        format!("show/p.m3u8?x=1&other={token}"),
+    ];
+    for name in &names {
+        for (path, order) in [
+            harvest(name),
+            revocation(name),
+            (at("viewer-tokens"), json!({ "prefix": name })),
+            ("/v1/purge".to_owned(), json!({ "namespace": "live-origin", "prefix": name, "expect": 0 })),
+            ("/v1/keys".to_owned(), json!({ "role": "readonly", "namespaces": ["live-origin"], "prefix": name })),
+        ] {
+            let answer = ask(&origin, "POST", &path, Some(&order), &[]);
+            assert_eq!((answer.status, answer.text().contains(&token)), (400, false), "{path} {name}");
+        }
+    }
+    for (path, order) in [harvest("show/p.m3u8?last=1m"), revocation("show/?x=1")] {
+        let answer = ask(&origin, "POST", &path, Some(&order), &[]);
+        assert_eq!((answer.status, answer.text().contains("x=1")), (400, false), "{path}");
+    }
+    assert_eq!(get(&origin, "/v1/audit"), before, "nothing was done");
+    assert_eq!(get(&origin, "/v1/harvest")["harvests"], json!([]));
+    let log: Vec<String> = origin.log().iter().map(Value::to_string).collect();
+    assert!(!log.iter().any(|line| line.contains(&token)), "no token is told");
+    // What only looks a little like one is a name like any other.
+    let (path, order) = harvest("~show/p.m3u8");
+    assert_eq!(ask(&origin, "POST", &path, Some(&order), &[]).status, 202);
+}
+
+#[test]
+fn on_loopback_a_key_does_no_more_than_elsewhere_and_what_viewers_get_takes_one() {
+    let (origin, _folder) = recorder();
+    assert!(origin.admin.ip().is_loopback());
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/other", Some(&json!({})), &[]).status, 200);
+    let key = |role: &str| origin.make_key(&["--role", role, "--namespace", "other"]).0;
+    let (viewer, operator) = (key("viewer"), key("operator"));
+    let send = |method: &str, path: &str, order: &Value, key: &str| {
+        let request = Request::new(method, path).header("Content-Type", "application/json").body(order.to_string());
+        if key.is_empty() { request.send(origin.admin) } else { request.bearer(key).send(origin.admin) }
+    };
+    let order = |out: &str| json!({ "namespace": "live-origin", "playlist": "show/a.m3u8", "out": out });
+    let taken = send("POST", "/v1/harvest", &order("a"), "");
+    assert_eq!(taken.status, 202, "recordings are taken without a key: {}", taken.text());
+    let path = format!("/v1/harvest/{}", body(&taken)["id"].as_str().unwrap());
+    for (name, key, ordered, cancelled) in [
+        ("viewer", &*viewer, 403, 403),
+        ("operator elsewhere", &operator, 400, 404),
+        ("encoder", &origin.encoder, 403, 403),
+        ("none", "x", 401, 401),
+    ] {
+        assert_eq!(send("POST", "/v1/harvest", &order("b"), key).status, ordered, "{name}");
+        assert_eq!(send("DELETE", &path, &json!(null), key).status, cancelled, "{name}");
+    }
+    assert_eq!(get(&origin, "/v1/harvest")["harvests"].as_array().unwrap().len(), 1);
+    assert_ne!(get(&origin, &path)["state"], "cancelled");
+    // Who reads is not asked: a key that is good for nothing here does no harm.
+    assert_eq!(send("GET", "/v1/harvest", &json!(null), &origin.encoder).status, 200);
+    let pin = json!({ "namespace": "live-origin", "public": "live/", "source": "a" });
+    for (key, status) in [("", 401), (&*viewer, 403), (&*operator, 404), (&*origin.administrator, 404)] {
+        assert_eq!(send("POST", "/v1/pairs/pin", &pin, key).status, status, "there is no such pair");
+    }
+}

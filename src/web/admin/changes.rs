@@ -207,7 +207,11 @@ pub(super) async fn change_key(
         Changed { response: json_response(StatusCode::CREATED, &new), before: Value::Null, after }
     };
     Ok(match place {
-        RouteName::MakeKey => made(controls.make_key(orders::read::<KeyOrder>(headers, body, LONGEST).await?).await?),
+        RouteName::MakeKey => {
+            let order: KeyOrder = orders::read(headers, body, LONGEST).await?;
+            orders::without_token("prefix", order.prefix.as_deref().unwrap_or_default())?;
+            made(controls.make_key(order).await?)
+        }
         RouteName::RotateKey => {
             let order: RotateOrder = orders::read(headers, body, LONGEST).await?;
             made(controls.rotate_key(name.to_owned(), order).await?)

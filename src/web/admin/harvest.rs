@@ -175,6 +175,7 @@ pub(super) async fn order(
     body: Body,
 ) -> Result<(Response, Value), Problem> {
     let order: Order = orders::read(headers, body, LONGEST).await?;
+    orders::without_query("playlist", &order.playlist)?;
     if !visitor.oversees(&order.namespace) {
         return Err(Problem::bad_request("\"namespace\": is not configured on this server"));
     }

@@ -150,6 +150,7 @@ pub(super) async fn purge(
     body: Body,
 ) -> Result<(Response, Option<Value>), Problem> {
     let order: PurgeOrder = orders::read(&exchange.parts.headers, body, LONGEST).await?;
+    orders::without_token("prefix", &order.prefix)?;
     let (namespace, grant) = stand_in(visitor, Action::Write, &order.namespace)?;
     let origin = &admin.inner.web.inner.origin;
     let is_dry = order.dry_run.unwrap_or(false);

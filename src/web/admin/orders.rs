@@ -7,6 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 
+use crate::auth::viewer::has_form;
 use crate::model::percent;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
@@ -56,6 +57,30 @@ pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, l
 pub(super) async fn bytes(body: Body, longest: usize) -> Result<Bytes, Problem> {
     let body = to_bytes(body, longest).await;
     body.map_err(|_| Problem::new(Code::TooLarge, format!("an order has {} KiB at most", longest >> 10)))
+}
+
+/// Refuses a name with a viewer's token in it, as in a URL that was copied from a player: what is ordered is kept, told and written down. The
+/// name is not repeated.
+pub(super) fn without_token(field: &str, name: &str) -> Result<(), Problem> {
+    let (path, query) = name.split_once('?').unwrap_or((name, ""));
+    let is_token = |part: &str| ["~", "%7E", "%7e"].iter().any(|sign| part.strip_prefix(sign).is_some_and(has_form));
+    if path.split('/').any(is_token) || query.split(['&', '=']).any(has_form) {
+        let detail =
+            format!("\"{field}\": there is a viewer's token in it: say the object's key, which stands behind \"~TOKEN/\"");
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(())
+}
+
+/// The same where a query has been taken for a part of the name: nobody knows what is in it.
+pub(super) fn without_query(field: &str, name: &str) -> Result<(), Problem> {
+    without_token(field, name)?;
+    if name.contains('?') {
+        return Err(Problem::bad_request(format!(
+            "\"{field}\": takes a key as it is stored, without a \"?\" and what follows it"
+        )));
+    }
+    Ok(())
 }
 
 /// The words of a query, decoded.

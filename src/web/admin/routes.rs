@@ -76,7 +76,7 @@ pub(super) const ROUTES: &[Route] = &[
         RouteName::PinSource,
         "POST",
         "/v1/pairs/pin",
-        OPERATES,
+        REMOVES,
         "Has viewers get one of two sources.",
         Answers::Json(200, serde_json::Map::<String, Value>::schema),
     )

@@ -102,6 +102,7 @@ pub(super) async fn make(
     body: Body,
 ) -> Result<(Response, Value), Problem> {
     let order: TokenOrder = orders::read(headers, body, LONGEST).await?;
+    orders::without_token("prefix", &order.prefix)?;
     let policy = policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
     let life = match (&order.expires_in, &order.expires_at) {
@@ -200,6 +201,7 @@ pub(super) async fn revoke(
     body: Body,
 ) -> Result<(Response, Value), Problem> {
     let order: RevocationOrder = orders::read(headers, body, LONGEST).await?;
+    orders::without_query("prefix", order.prefix.as_deref().unwrap_or_default())?;
     policy(web, namespace)?;
     let now = web.inner.origin.clock().wall();
     let narrowed = vendor.and_then(|vendor| vendor.prefix.as_deref());
