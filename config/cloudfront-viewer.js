@@ -175,8 +175,7 @@ async function judge(claims, path, method, host) {
       case 1: case 2: if (!isText(value)) unsupported(); break;
       case 3: said.audience = texts(value); break;
       case 4: if (!isSeconds(value)) unsupported(); said.expires = value; break;
-      case 5: if (!isSeconds(value)) unsupported(); said.begins = value; break;
-      case 6: if (!isSeconds(value)) unsupported(); break;
+      case 5: case 6: if (!isSeconds(value)) unsupported(); if (!(value <= said.begins)) said.begins = value; break;
       case 7: if (!isBytes(value) || !value.length || value.length > 64) unsupported(); said.id = value; break;
       case 308: if (value !== 0) unsupported(); break;
       case 310: if (value !== 1) unsupported(); break;

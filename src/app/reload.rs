@@ -84,6 +84,7 @@ impl Reloader {
         self.logs.set_level(new.log_level);
         self.web.set_limits(limits(&new));
         self.origin.configure(new.namespaces.clone(), new.max_in_flight);
+        viewer_key::warn_of_strays(self.web.viewers(), &new);
         let old = &self.settings;
         for (namespace, policy) in new.namespaces.iter().filter(|(name, _)| !old.namespaces.contains_key(*name)) {
             tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "a namespace is new");

@@ -153,6 +153,7 @@ async fn serve(
     let web = Web::new(origin.clone(), Arc::clone(&verifier), Arc::clone(&metrics), limits(&settings), lines);
     web.take_uploads_on(encoders);
     web.viewers().replace_keys(viewer_keys);
+    viewer_key::warn_of_strays(web.viewers(), &settings);
     let revocations = RevocationList::new(data.clone(), clock.clone());
     web.viewers().revoke(revocations.read().context("can't tell which viewers' tokens are revoked")?);
     if let Some(traces) = traces {

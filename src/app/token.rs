@@ -23,7 +23,7 @@ use crate::auth::viewer::{
 };
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
-use crate::model::units::parse_duration;
+use crate::model::units::{Span, parse_duration};
 use crate::origin::policy::ViewerPolicy;
 
 /// How far a point in time can be written as RFC 3339: the end of the year 9999.
@@ -140,6 +140,8 @@ struct InspectedToken {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     #[serde(flatten)]
     claims: Option<ShownClaims>,
 }
@@ -180,6 +182,11 @@ pub(super) fn run(command: TokenCommand, matches: &ArgMatches) -> Result<(), Fai
 /// Ends tokens.
 fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
     let namespace = Namespace::parse(&args.namespace).map_err(|error| usage(format!("--namespace: {error}")))?;
+    if !settings.namespaces.contains_key(&namespace) {
+        return Err(usage(format!(
+            "--namespace: there is no {namespace} in these settings, and nothing is revoked: name the server's with --config"
+        )));
+    }
     let clock = Clock::system();
     let now = clock.wall();
     let time = |flag: &str, text: &Option<String>| -> Result<Option<WallTime>, Failure> {
@@ -190,8 +197,10 @@ fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
     };
     let what = match &args.id {
         Some(id) => {
-            let known = KeyId::parse(id).ok().filter(|id| id.as_str().starts_with("v-"));
-            RevokedTokens::Id(known.ok_or_else(|| usage("TOKEN_ID: is \"v-\" and hexadecimal digits"))?)
+            let known = KeyId::parse_token(id).ok_or_else(|| {
+                usage("TOKEN_ID: is \"v-\" and 2 to 32 hexadecimal digits, as token_id where it was made; nothing is revoked")
+            });
+            RevokedTokens::Id(known?)
         }
         None => RevokedTokens::Before {
             prefix: args.prefix.clone().unwrap_or_default(),
@@ -322,16 +331,26 @@ fn inspect(settings: &Settings, token: String, key_file: Option<&PathBuf>) -> Re
     let keys = keys(settings, key_file, false)?;
     let now = Clock::system().wall();
     let inspected = match viewer::open(&keys, &token) {
-        Err(error) => InspectedToken { status: status(&error), reason: Some(error.to_string()), claims: None },
+        Err(error) => InspectedToken { status: status(&error), reason: Some(error.to_string()), note: None, claims: None },
         Ok(claims) => {
-            let past = now >= WallTime::from_seconds(claims.expires);
-            let early = claims.not_before.is_some_and(|begin| now < WallTime::from_seconds(begin));
-            let (status, reason) = match (past, early) {
-                (true, _) => ("expired", Some("it has ended: take a new one".to_owned())),
-                (_, true) => ("not-yet", Some("its time has not begun".to_owned())),
-                _ => ("good", None),
+            let of = |name: &String| settings.namespaces.get(&Namespace::parse(name).ok()?).map(|policy| policy.viewers.clone());
+            let policy = claims.audience.iter().find_map(of).unwrap_or_default();
+            let is_ahead = |time: Option<u64>| time.is_some_and(|time| now + policy.clock_skew < WallTime::from_seconds(time));
+            let (status, reason) = if now >= WallTime::from_seconds(claims.expires) {
+                ("expired", Some("it has ended: take a new one"))
+            } else if is_ahead(claims.issued) {
+                ("not-yet", Some("it says that it is made at a time to come (iat, in seconds, not milliseconds)"))
+            } else if is_ahead(claims.not_before) {
+                ("not-yet", Some("its time has not begun"))
+            } else {
+                ("good", None)
             };
-            InspectedToken { status, reason, claims: Some(shown_claims(&claims)) }
+            let is_long = WallTime::from_seconds(claims.expires) > now + policy.max_ttl + policy.clock_skew;
+            let note = is_long.then(|| {
+                let most = Span(policy.max_ttl);
+                format!("it is good for longer than the {most} that one made here is (max_ttl): is its exp in seconds, not milliseconds?")
+            });
+            InspectedToken { status, reason: reason.map(str::to_owned), note, claims: Some(shown_claims(&claims)) }
         }
     };
     print(&serde_json::to_string_pretty(&inspected).context("can't write JSON")?)?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use super::data_dir::DataDir;
 use super::settings::Settings;
 use crate::auth::signing::SigningKey;
-use crate::auth::viewer::ViewerKeys;
+use crate::auth::viewer::{ViewerKeys, ViewerVerifier};
 use crate::origin::policy::ViewerMode;
 
 /// The file's name.
@@ -21,6 +21,17 @@ const VARIABLE: &str = "SPRINGHEAD_VIEWER_KEY";
 /// Whether any namespace takes viewers' tokens.
 pub(super) fn is_needed(settings: &Settings) -> bool {
     settings.namespaces.values().any(|policy| policy.viewers.mode != ViewerMode::Off)
+}
+
+/// Says of each namespace that has a key of Akamai's tokens and does not exist that nothing comes of that. Never the key.
+pub(super) fn warn_of_strays(viewers: &ViewerVerifier, settings: &Settings) {
+    for namespace in viewers.edge_auth_namespaces().iter().filter(|name| !settings.namespaces.contains_key(*name)) {
+        tracing::warn!(
+            %namespace,
+            "a key of Akamai's tokens is for a namespace that does not exist, so none of them is good: mend its name in the line akamai:NAMESPACE:KEY of \
+             {FILE} (or {VARIABLE}), or take the line out, and reload"
+        );
+    }
 }
 
 /// The viewer keys: from the environment, or from the file, which is made when there is none and `make` says so. Else there are none.

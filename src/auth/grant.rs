@@ -189,6 +189,14 @@ impl KeyId {
         (1..=Self::OF_TOKEN).contains(&id.len()).then(|| Self(["v-", &hex(id)].concat()))
     }
 
+    /// The same as it is written. `None` for what no token can have: who ends that has ended nothing.
+    #[must_use]
+    pub fn parse_token(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let digits = text.strip_prefix("v-").filter(|digits| digits.len() % 2 == 0 && digits.bytes().all(is_digit))?;
+        (1..=Self::OF_TOKEN).contains(&(digits.len() / 2)).then(|| Self(text.to_owned()))
+    }
+
     /// How many bytes of its id a token is known by.
     pub(super) const OF_TOKEN: usize = 16;
 }

@@ -5,7 +5,7 @@
 
 use super::namespace::Hosted;
 use crate::auth::key::holds_key;
-use crate::auth::viewer::{has_form, is_cat};
+use crate::auth::viewer::{EDGE_AUTH_NAMES, has_form, is_cat, is_edge_auth};
 use crate::hls::playlist::is_reference;
 use crate::hls::rewrite::{self, Parameter};
 use crate::hls::utf16;
@@ -15,8 +15,10 @@ use crate::store::Body;
 
 /// Whether it is a viewer's token. Of what leads elsewhere only what can be nothing else.
 fn is_viewers(parameter: &Parameter<'_>) -> bool {
-    let may_stand = matches!(&*parameter.name, "~" | "cat");
-    may_stand && has_form(&parameter.value) && (!parameter.elsewhere || is_cat(&parameter.value))
+    let (name, value) = (&*parameter.name, &*parameter.value);
+    let may_stand = matches!(name, "~" | "cat") && has_form(value) && (!parameter.elsewhere || is_cat(value));
+    // Of these names, too, what says something else is somebody's own affair.
+    may_stand || (name == "~" || EDGE_AUTH_NAMES.contains(&name)) && is_edge_auth(value)
 }
 
 /// The body as it is to be stored: the very same one, unless its namespace's rules take something out of it.
@@ -25,7 +27,7 @@ fn is_viewers(parameter: &Parameter<'_>) -> bool {
 /// a `token` that is none of ours stays in a URI that leads elsewhere, as to a server of content keys, which asks players for it.
 /// What only refers to a variable says no secret: each reader puts his own there (RFC 8216bis 4.4.2.3). What a playlist itself gives a variable
 /// as its value is looked at as what it stands for.
-/// Viewers' tokens go out of paths and queries, or whoever reads the playlist would have somebody else's. And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
+/// Viewers' tokens, Akamai's among them, go out of paths and queries, or whoever reads the playlist would have somebody else's. And user and password before any host. By `strip_parameters`: what encoders say to us alone, and what makes two objects of
 /// one in a CDN.
 pub(super) fn credentials(hosted: &Hosted, key: &Key, body: Body) -> Body {
     let policy = &hosted.policy;

@@ -118,7 +118,7 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
     };
     if action == Action::Write {
         let may_have = exchange.carries_token || resource.may_have_viewer();
-        if resource.begins_with_token() || may_have && viewer::comes_along(parts, &resource) {
+        if resource.begins_with_token() || may_have && viewer::comes_along(exchange.web.viewers(), parts, &resource) {
             return Err(viewer::on_write());
         }
     }

@@ -12,7 +12,7 @@ use http::Uri;
 
 use super::problem::Problem;
 use crate::auth::secret::Secret;
-use crate::auth::viewer::has_form;
+use crate::auth::viewer::{EDGE_AUTH_NAMES, has_form};
 use crate::model::clock::Clock;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
@@ -48,9 +48,6 @@ pub(super) enum Resource<'a> {
     Object(Target<'a>),
     Collection { collection: Collection, tokens: Vec<Secret<'a>>, query: &'a str, viewer: Option<Box<Secret<'static>>> },
 }
-
-/// Akamai's names for tokens, in queries and cookies.
-pub(super) const EDGE_AUTH: [&str; 3] = ["hdnts", "hdnea", "hdntl"];
 
 /// `key_base64` comes URL-safe, with padding or without.
 const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -270,7 +267,7 @@ impl<'a> Resource<'a> {
             Self::Object(target) => target.query,
             Self::Collection { query, .. } => query,
         };
-        parameters(query).find(|(name, _)| EDGE_AUTH.contains(name)).map(|(_, value)| value)
+        parameters(query).find(|(name, _)| EDGE_AUTH_NAMES.contains(name)).map(|(_, value)| value)
     }
 
     /// Whether a viewer's token may be in its path or query.
@@ -290,7 +287,7 @@ impl<'a> Resource<'a> {
         let others = query.split('&').filter(|pair| {
             let name = pair.split('=').next().unwrap_or_default();
             // What named the object is in the path now.
-            let is_token = name == "cat" || EDGE_AUTH.contains(&name);
+            let is_token = name == "cat" || EDGE_AUTH_NAMES.contains(&name);
             let is_place = in_query && matches!(name, "key" | "key_base64");
             !(pair.is_empty() || is_token || is_place)
         });

@@ -19,12 +19,12 @@ use axum::response::Response;
 use super::header_room;
 use super::problem::Problem;
 use super::problem::code::Code;
-use super::target::{EDGE_AUTH, Resource};
+use super::target::Resource;
 use crate::auth::grant::{Grant, KeyId};
 use crate::auth::secret::Secret;
 use crate::auth::viewer::{
-    AdmittedViewer, RenewedBy, Unsupported, ViewerAsked, ViewerError, ViewerLimits, ViewerPlace, ViewerVerifier, has_form,
-    in_path,
+    AdmittedViewer, EDGE_AUTH_NAMES, RenewedBy, Unsupported, ViewerAsked, ViewerError, ViewerLimits, ViewerPlace, ViewerVerifier,
+    has_form, in_path,
 };
 use crate::model::clock::WallTime;
 use crate::model::extension::{Extension, Format};
@@ -96,7 +96,8 @@ pub(super) fn judge(
 ) -> Result<Option<Viewer>, Box<RefusedViewer>> {
     let off = ViewerPolicy::default();
     let policy = policy.map_or(&off, |policy| &policy.viewers);
-    let takes_edge_auth = policy.mode != ViewerMode::Off && verifier.takes_edge_auth(resource.namespace());
+    // Where they are turned off, too: with a key for them such a parameter is a token, and none is passed over.
+    let takes_edge_auth = verifier.takes_edge_auth(resource.namespace());
     let found = find(parts, resource, policy.mode, takes_edge_auth).map_err(|error| RefusedViewer::by(&error, policy, now))?;
     let Some((carrier, token)) = found else { return Ok(None) };
     if policy.mode == ViewerMode::Off {
@@ -169,7 +170,8 @@ fn find<'a>(
     let mut tokens = pairs.filter_map(|pair| {
         let (name, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
         let name = name.trim_ascii();
-        let is_one = name == COOKIE_NAME.as_bytes() || takes_edge_auth && EDGE_AUTH.iter().any(|known| name == known.as_bytes());
+        let is_one =
+            name == COOKIE_NAME.as_bytes() || takes_edge_auth && EDGE_AUTH_NAMES.iter().any(|known| name == known.as_bytes());
         is_one.then(|| value[1..].trim_ascii())
     });
     let Some(token) = tokens.next() else { return Ok(None) };
@@ -178,8 +180,8 @@ fn find<'a>(
 }
 
 /// Whether a token comes with the request, in whatever way: one that writes, and that a token could only narrow.
-pub(super) fn comes_along(parts: &Parts, resource: &Resource<'_>) -> bool {
-    !matches!(find(parts, resource, ViewerMode::Off, false), Ok(None))
+pub(super) fn comes_along(verifier: &ViewerVerifier, parts: &Parts, resource: &Resource<'_>) -> bool {
+    !matches!(find(parts, resource, ViewerMode::Off, verifier.takes_edge_auth(resource.namespace())), Ok(None))
 }
 
 /// The host that was asked, without its port.
@@ -241,7 +243,8 @@ pub(super) fn missing() -> Problem {
 /// A token where something is written.
 pub(super) fn on_write() -> Problem {
     let detail = "the request has a viewer's token, in the path ('~...'), in ?cat=, in the header CTA-Common-Access-Token or in a cookie of that \
-                  name: it writes nothing, and no object may have such a name: leave it out";
+                  name, or one of Akamai's (hdnts, hdnea, hdntl), in the query or a cookie: it writes nothing, and no object may have such a \
+                  name: leave it out";
     Problem::new(Code::ViewerTokenOnWrite, detail)
 }
 
@@ -266,7 +269,7 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
         ViewerError::NotYet { from, .. } => {
             let detail = format!(
                 "the viewer's token is good from {from} on, and it is {now}: take a new one; up to viewers.clock_skew is borne, see which \
-                 clock is wrong"
+                 clock is wrong, and that nbf and iat are seconds, not milliseconds"
             );
             Problem::new(Code::ViewerTokenNotYet, detail)
         }

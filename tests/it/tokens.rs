@@ -196,6 +196,12 @@ pub(crate) fn rows(minter: &Minter, base: &str) -> Vec<Row> {
         401,
         "viewer-token-not-yet",
     );
+    // A time to come at which it was made would outlive what is revoked by a prefix.
+    for (name, made) in [("made later", now() + 300), ("made in milliseconds", now() * 1000)] {
+        let later = good.clone().claim(5, Cbor::Number(1)).claim(6, Cbor::Number(i64::try_from(made).unwrap()));
+        row(name, seal(later), 401, "viewer-token-not-yet");
+    }
+    row("made a little later", seal(good.clone().claim(6, Cbor::Number(i64::try_from(now() + 5).unwrap()))), 200, "");
     row("another namespace", seal(good.clone().claim(3, Cbor::text("other"))), 403, "viewer-token-scope");
     row("no namespace", seal(good.clone().without(3)), 403, "viewer-token-scope");
     row(

@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use springhead::auth::signing::hmac_hex;
+use springhead::auth::signing::{SigningKey, hmac_hex};
 
 use crate::harness::{NAMESPACE, Origin, eventually};
 use crate::tokens::{Cbor, Minter, code, now};
@@ -81,6 +83,78 @@ fn akamais_tokens_open_what_they_say_in_the_namespace_whose_key_made_them() {
         (answer.status == 401).then(|| code(&answer))
     };
     assert_eq!(eventually(Duration::from_secs(10), gone).as_deref(), Some("viewer-token-revoked"));
+}
+
+fn add_key(origin: &Origin, namespace: &str) {
+    let file = origin.data_dir().join("viewer.key");
+    let keys = fs::read_to_string(&file).unwrap_or_else(|_| format!("{}\n", SigningKey::generate().encode()));
+    fs::write(&file, format!("{keys}akamai:{namespace}:{}\n", "52a1".repeat(8))).unwrap();
+    origin.signal("HUP");
+}
+
+#[test]
+fn akamais_tokens_write_nothing_and_are_not_passed_over_where_tokens_are_off() {
+    for mode in ["off", "required"] {
+        let origin = Origin::start_with_settings(&format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"{mode}\"\n"));
+        let send = |method: &str, query: &str, cookie: &str| {
+            let request = Request::new(method, origin.path(&format!("a.ts{query}"))).bearer(&origin.encoder);
+            request.header("Cookie", cookie).send(origin.address)
+        };
+        let good = edge_auth(&format!("exp={}~acl=/*", now() + 600));
+        let forged = format!("exp={}~acl=/*~hmac=00", now() + 600);
+        // Without a key for them these are somebody else's.
+        assert!(send("PUT", &format!("?hdnts={good}"), &format!("hdnea={good}")).status < 300, "{mode}");
+        assert_eq!(send("GET", "?hdnts=garbage", "hdntl=garbage").status, 200, "{mode}");
+        add_key(&origin, NAMESPACE);
+        let heeded = || (send("PUT", "?hdnts=garbage", "").status == 400).then_some(());
+        assert!(eventually(Duration::from_secs(20), heeded).is_some(), "{mode}");
+        for token in [&*good, &*forged, "garbage"] {
+            for name in ["hdnts", "hdnea", "hdntl"] {
+                let said = format!("{name}={token}");
+                for (query, cookie) in [(format!("?{said}"), String::new()), (String::new(), format!("a=b; {said}"))] {
+                    for method in ["PUT", "POST", "DELETE"] {
+                        let answer = send(method, &query, &cookie);
+                        assert_eq!((answer.status, &*code(&answer)), (400, "viewer-token-on-write"), "{mode} {method} {name}");
+                    }
+                    let answer = send("GET", &query, &cookie);
+                    if mode == "off" {
+                        assert_eq!((answer.status, &*code(&answer)), (403, "viewer-token-unsupported"), "{name}");
+                    } else if token != good {
+                        assert_ne!(answer.status, 200, "{name}");
+                    }
+                }
+            }
+        }
+        assert_eq!(send("GET", "", "a=b").status, 200, "nothing was written or removed by those");
+    }
+}
+
+#[test]
+fn akamais_tokens_go_out_of_playlists_that_are_stored() {
+    let origin = origin("");
+    let token = edge_auth(&format!("exp={}~acl=/cache/{NAMESPACE}/show/*", now() + 600));
+    let list = |query: &str| {
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key{query}\"\n#EXTINF:2,\na.ts{query}\n#EXTINF:2,\n\
+             https://cdn.example/show/b.ts{query}\n#EXT-X-ENDLIST\n"
+        )
+    };
+    let stored = |text: String| {
+        origin.store("show/q.m3u8", text);
+        Request::new("GET", origin.path("show/q.m3u8")).bearer(&origin.encoder).send(origin.address).text()
+    };
+    for name in ["hdnts", "hdnea", "hdntl"] {
+        for token in [&token, &token.replace('/', "%2F"), &token.replace('~', "%7e")] {
+            assert_eq!(stored(list(&format!("?{name}={token}"))), list(""), "{name}");
+            assert_eq!(stored(list(&format!("?x=1&{name}={token}"))), list("?x=1"), "{name}");
+        }
+        for kept in [format!("?{name}={{${name}}}"), format!("?{name}=sports"), format!("?other={token}")] {
+            assert_eq!(stored(list(&kept)), list(&kept));
+        }
+    }
+    let path = format!("~{}/", URL_SAFE_NO_PAD.encode(&token));
+    let at = |path: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{path}a.ts\n#EXT-X-ENDLIST\n");
+    assert_eq!(stored(at(&path)), at(""));
 }
 
 #[test]

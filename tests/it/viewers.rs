@@ -442,6 +442,27 @@ fn the_command_line_makes_tokens_and_reads_them() {
     assert_eq!(inspect(&minter.seal(&draft(1))), (false, "expired".to_owned()));
     assert_eq!(inspect(&minter.seal(&draft(1).claim(8, Cbor::Number(1)))), (false, "unsupported".to_owned()));
     assert_eq!(inspect(&Minter::with(&SigningKey::generate()).seal(&draft(1))), (false, "refused".to_owned()));
+    let milliseconds = i64::try_from(now() * 1000).unwrap();
+    let made_later = minter.seal(&draft(now() + 60).claim(6, Cbor::Number(milliseconds)));
+    assert_eq!(inspect(&made_later), (false, "not-yet".to_owned()));
+    assert!(String::from_utf8_lossy(&origin.run(&["token", "inspect", &made_later]).stdout).contains("not milliseconds"));
+    for (expires, is_noted) in [(now() * 1000, true), (now() + 600, false)] {
+        let token = minter.seal(&draft(expires));
+        assert_eq!(inspect(&token), (true, "good".to_owned()));
+        let inspected: Value = serde_json::from_slice(&origin.run(&["token", "inspect", &token]).stdout).unwrap();
+        assert_eq!(inspected["note"].as_str().is_some_and(|note| note.contains("milliseconds")), is_noted, "{inspected}");
+    }
+    for (namespace, id, said) in [
+        ("nope", "v-00", "there is no nope"),
+        (NAMESPACE, "v-zz", "hexadecimal"),
+        (NAMESPACE, "v-", "hexadecimal"),
+        (NAMESPACE, "v-000", "hexadecimal"),
+        (NAMESPACE, "0123", "hexadecimal"),
+    ] {
+        let output = origin.run(&["token", "revoke", id, "--namespace", namespace]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{id}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{output:?}");
+    }
     for (arguments, said) in [
         (&["--prefix", "show"][..], "--exact-prefix"),
         (&["--prefix", "/show/"], "without a slash"),
@@ -536,6 +557,8 @@ fn jwts_of_the_same_claims_are_read_too() {
         (foreign, 401, "viewer-token-invalid"),
         (origin.player.clone(), 401, "viewer-token-invalid"),
         (of("exp", json!(now() - 100)), 401, "viewer-token-expired"),
+        (of("iat", json!(now() * 1000)), 401, "viewer-token-not-yet"),
+        (of("iat", json!(now() - 5)), 200, ""),
         (of("aud", json!("other")), 403, "viewer-token-scope"),
         (of("scope", json!("all")), 403, "viewer-token-unsupported"),
     ] {

@@ -14,6 +14,8 @@ use super::{ViewerAsked, ViewerError};
 use crate::auth::signing::{MacKey, hex_to_bytes, sha256};
 use crate::model::percent;
 
+/// By which names one comes, in queries and cookies.
+pub const NAMES: [&str; 3] = ["hdnts", "hdnea", "hdntl"];
 /// What stands before the MAC.
 const MAC: &str = "~hmac=";
 /// How many paths one names at most.

@@ -115,6 +115,11 @@ impl ViewerKeys {
         self.edge_auth.iter().filter(move |(name, _)| name == namespace).map(|(_, key)| key)
     }
 
+    /// The namespaces that have a key of Akamai's tokens.
+    pub fn edge_auth_namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.edge_auth.iter().map(|(name, _)| name)
+    }
+
     /// A key of any name and secret, as others have them.
     #[cfg(test)]
     pub(super) fn of(id: &str, secret: &[u8]) -> Self {

@@ -19,6 +19,7 @@ mod spec;
 mod usage;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use arc_swap::ArcSwap;
 
 use self::claims::key;
 pub use self::claims::{RenewedBy, TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
+pub use self::edgeauth::NAMES as EDGE_AUTH_NAMES;
 pub use self::keys::{ViewerKeyError, ViewerKeys};
 pub use self::place::{Network, ViewerPlace};
 pub use self::refusal::{Beyond, ViewerError};
@@ -55,6 +57,12 @@ pub fn has_form(text: &str) -> bool {
 #[must_use]
 pub fn is_cat(text: &str) -> bool {
     has_form(text) && cat::begins_as_one(text)
+}
+
+/// Whether a text is one of Akamai's tokens by its MAC's name, bare or as it stands in a path, whoever has made it.
+#[must_use]
+pub fn is_edge_auth(text: &str) -> bool {
+    edgeauth::bare(text).is_some()
 }
 
 /// What a viewer asks for.
@@ -183,6 +191,12 @@ impl ViewerVerifier {
         }
     }
 
+    /// The namespaces that have a key of Akamai's tokens, each once.
+    #[must_use]
+    pub fn edge_auth_namespaces(&self) -> BTreeSet<Namespace> {
+        self.keys.load().edge_auth_namespaces().cloned().collect()
+    }
+
     /// Whether Akamai's tokens are taken for a namespace.
     #[must_use]
     pub fn takes_edge_auth(&self, namespace: &Namespace) -> bool {
@@ -238,6 +252,12 @@ impl ViewerClaims {
         KeyId::of_token(&self.id[..self.id.len().min(KeyId::OF_TOKEN)])
     }
 
+    /// From when on it is good. Never before it was made: one that says a time to come would outlive what is revoked by a prefix.
+    #[must_use]
+    pub fn begins(&self) -> Option<u64> {
+        self.not_before.max(self.issued)
+    }
+
     /// Lets the holder in, or not: see [`ViewerVerifier::judge`].
     ///
     /// # Errors
@@ -249,7 +269,7 @@ impl ViewerClaims {
         is_revoked: impl FnOnce(&KeyId) -> bool,
     ) -> Result<AdmittedViewer, ViewerError> {
         let id = self.key_id().ok_or(ViewerError::Invalid("its id is none"))?;
-        let (begins, ends) = (self.not_before.map(WallTime::from_seconds), WallTime::from_seconds(self.expires));
+        let (begins, ends) = (self.begins().map(WallTime::from_seconds), WallTime::from_seconds(self.expires));
         let renewal = self.renewal.filter(|renewal| asked.renews.contains(&renewal.by));
         let renewed = renewal.and_then(|renewal| Some((renewal.by, renewal.next(now, ends)?)));
         if now >= ends + asked.grace && renewed.is_none() {

@@ -210,8 +210,8 @@ pub(super) async fn revoke(
         (Some(_), None, None) if narrowed.is_some() => {
             return Err(Problem::new(Code::Forbidden, "a vendor key for a prefix ends tokens by prefix, not by id"));
         }
-        (Some(id), None, None) => RevokedTokens::Id(KeyId::parse(&id).ok().filter(is_token_id).ok_or_else(|| {
-            Problem::bad_request("an id is that of a token: \"v-\" and hexadecimal digits, as token_id where it was made")
+        (Some(id), None, None) => RevokedTokens::Id(KeyId::parse_token(&id).ok_or_else(|| {
+            Problem::bad_request("an id is that of a token: \"v-\" and 2 to 32 hexadecimal digits, as token_id where it was made")
         })?),
         (None, Some(prefix), before) => {
             if narrowed.is_some_and(|own| !prefix.starts_with(own)) {
@@ -242,12 +242,6 @@ pub(super) async fn revoke(
     done.unwrap_or_else(|_| Err("the revocation was not kept".to_owned()))
         .map_err(|error| Problem::new(Code::Internal, error))?;
     Ok((json_response(StatusCode::CREATED, &told), told))
-}
-
-/// Whether a token may have this id: `v-`, and some bytes in hexadecimal digits.
-fn is_token_id(id: &KeyId) -> bool {
-    let digits = id.as_str().strip_prefix("v-").unwrap_or_default();
-    !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// What has been revoked, for edges to follow.
