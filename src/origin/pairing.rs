@@ -302,7 +302,10 @@ impl Hosted {
             let Some(is_up) = self.work.pairs.is_up(stream, public, side) else { continue };
             let (this, other) = (side_name(side), side_name(1 - side));
             if is_up {
-                let detail = format!("source {this} writes again: either can go now, and viewers will not see it");
+                let seen =
+                    if made.relation == Relation::Aligned { "viewers will not see it" } else { "viewers get a discontinuity" };
+                let relation = made.relation.as_str();
+                let detail = format!("source {this} writes again: either can go now, and {seen}; the sources are {relation}");
                 self.live.announce(now, stream, EventKind::SourceRecovered, detail);
             } else {
                 let detail = format!(

@@ -7,7 +7,7 @@
 //! *Active* is the side whose lines are taken as long as they come. The other, its twin, *lends* single segments where both are aligned,
 //! and takes over where the active one is out: then without any mark where they are aligned, else behind a discontinuity.
 //!
-//! Invariants: those of one side. No segment of the same time stands in the list twice, and none that a sound copy was in time for is left out.
+//! Invariants: those of one side. No segment stands in the list twice, and none that a sound copy was in time for is left out.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
 use crate::model::clock::WallTime;
 use crate::model::continuity::{Continuity, PairStanding};
 
-/// The shortest time that the active side's copy is waited for when the twin's is here.
+/// So long the active side's copy is waited for at least when the twin's is here.
 const LEAST_GRACE: Duration = Duration::from_millis(50);
 /// Two switches are so many target durations apart, unless the active side is out.
 const CALM: u32 = 10;
@@ -132,10 +132,13 @@ impl PairDesk<'_, '_> {
     /// The next line of a side: what public has the time of already is passed over, where both go by one clock.
     fn next_of(&mut self, side: usize) -> Option<usize> {
         let mut at = self.next[side]?;
-        if self.relation != Relation::Foreign
-            && let Some(end) = self.public.last()
-        {
-            let by = (self.relation, self.clock);
+        // The other side may be known by nothing but what is public.
+        let by = match self.relation {
+            Relation::Foreign => relation(&self.sides[side].times, &self.public, self.span() * 6),
+            known => (known, self.clock),
+        };
+        let tells = by.0 <= Relation::Offset || self.relation == Relation::Shifted;
+        if tells && let Some(end) = self.public.last() {
             while self.sides[side].at(at).is_some_and(|line| line.is_past(end, by, self.span())) {
                 at += 1;
             }
@@ -276,8 +279,9 @@ impl PairDesk<'_, '_> {
             if let Some(gap) = own {
                 self.next[active] = Some(gap + 1);
             }
-            let is_calm = self.step.now.since(self.standing.switched) >= self.span() * CALM;
-            let is_pinned = self.step.pin == Some(active) && !is_out;
+            let is_silent = self.is_silent(active);
+            let is_calm = is_silent || self.step.now.since(self.standing.switched) >= self.span() * CALM;
+            let is_pinned = self.step.pin == Some(active) && !is_silent;
             if is_out || self.standing.lent >= 2 && is_calm && !is_pinned {
                 let reason = self.reason(active);
                 self.switch(twin, reason);
@@ -299,8 +303,7 @@ impl PairDesk<'_, '_> {
         let is_out = self.step.sides[active].out.is_some();
         let last = self.composer.list.lines.last().map_or(self.span(), |line| line.duration);
         let patience = if self.step.pin == Some(active) { self.span() * 3 } else { self.span() };
-        let due = self.composer.continuity.added;
-        if !is_out && !self.has_passed(due, last + patience) {
+        if !is_out && !self.is_silent(active) && !self.has_passed(self.composer.continuity.added, last + patience) {
             return false;
         }
         let Some(at) = self.entry(twin) else { return false };
@@ -315,7 +318,10 @@ impl PairDesk<'_, '_> {
     fn entry(&self, side: usize) -> Option<usize> {
         let lines = &self.sides[side];
         let public: Vec<&str> = self.composer.list.lines.iter().rev().take(LOOKED_AT).map(|line| &*line.uri).collect();
-        let is_new = |at: &usize| lines.is_here(*at) && !public.contains(&&*lines.version.lines[*at].uri);
+        // What fits by the clock and is old is of the past: encoders that count from 0 have the same times again and again.
+        let ended = self.public.last().and_then(|line| Some(line.known?.at));
+        let is_of_now = |at: usize| lines.came(at).zip(ended).is_none_or(|(came, ended)| ended.since(came) <= self.span() * 2);
+        let is_new = |at: &usize| lines.is_here(*at) && is_of_now(*at) && !public.contains(&&*lines.version.lines[*at].uri);
         let all = || (lines.from..lines.version.lines.len()).filter(is_new);
         let Some(end) = self.public.last() else { return all().next_back() };
         let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
@@ -347,6 +353,11 @@ impl PairDesk<'_, '_> {
         self.take(side, at);
         self.made.borrowed += 1;
         self.standing.lent = self.standing.lent.saturating_add(1);
+    }
+
+    /// Whether nothing of a side has come for longer than it is waited for, wanted or not.
+    fn is_silent(&self, side: usize) -> bool {
+        self.sides[side].newest().is_some_and(|came| self.step.now.since(came) >= self.span() * 4)
     }
 
     /// Whether segments of a side have come of late.

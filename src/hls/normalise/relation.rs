@@ -17,6 +17,8 @@ const SAME_LENGTH: i64 = 45_000;
 pub(super) const LOOKED_AT: usize = 24;
 /// What lies so many target durations from the end of the public list by the same clock is not what comes next, nor what was before.
 pub(super) const AHEAD: u32 = 20;
+/// Of the time by which newest segments may be apart, copies of one segment may come this part of it after each other.
+const LATENESS: i64 = 3;
 /// So many segments have to be the same, one after the other.
 const IN_COMMON: usize = 4;
 
@@ -155,6 +157,12 @@ impl TimedLine {
         by_content && came(self).zip(came(end)).is_none_or(|(own, end)| own.since(end) <= span * 2)
     }
 
+    /// Whether both were stored within so many microseconds.
+    fn came_with(&self, other: &Self, reach: i64) -> bool {
+        let apart = |(one, other): (SideSegment, SideSegment)| one.at.since(other.at).max(other.at.since(one.at));
+        self.known.zip(other.known).map(apart).is_none_or(|apart| apart.as_micros() <= u128::from(reach.unsigned_abs()))
+    }
+
     /// Whether it is the same segment, by the content's clock as well.
     pub(super) fn is_same(&self, other: &Self, clock: SideClock) -> bool {
         let is_at = |clock| self.since(other, clock).map(|since: i64| since.abs() <= SAME_CLOCK);
@@ -271,8 +279,9 @@ fn agree(one: &[TimedLine], other: &[TimedLine], clock: SideClock, reach: i64) -
     }
     let mut common = 0;
     for line in one.iter().rev() {
-        if other.iter().any(|own| line.is_same(own, clock)) {
-            common += 1;
+        if let Some(own) = other.iter().find(|own| line.is_same(own, clock)) {
+            // Sides that count from 0 have the same times, too, at other times.
+            common += usize::from(line.came_with(own, reach / LATENESS));
             continue;
         }
         let (Some(since), Some(after)) = (line.since(first, clock), line.after(last, clock)) else { return common >= IN_COMMON };
