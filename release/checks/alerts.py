@@ -57,6 +57,7 @@ COMING = of("springhead_hot_uploading_bytes", **LIVE)
 HOT = of("springhead_hot_capacity_bytes", **LIVE)
 OPEN = of("process_open_fds")
 FILES = of("process_max_fds")
+ONE_SOURCE = of("springhead_pair_sources_down", **LIVE)
 DROPPED = of("springhead_access_log_lines_dropped_total")
 
 
@@ -96,6 +97,8 @@ CASES = {
     "SpringheadReadsLimited": ({LIMITED: "0x8 1+1x20 21x40"}, 420, 600, {LIMITED: "0x8 1x60"}),
     "SpringheadStreamIsStale": ({renditions("stale"): "0x4 1x4 0x8"}, 120, 180, {renditions("stale"): "0x20", renditions("late"): "1x20"}),
     "SpringheadStreamTrouble": ({event("gap"): "0x4 1x30"}, 90, 240, {event("gap"): "3x30", event("late"): "0+1x30"}),
+    # An encoder that begins again is back within the minute.
+    "SpringheadOneSourceOnly": ({ONE_SOURCE: "0x4 1x12 0x8"}, 180, 300, {ONE_SOURCE: "0x4 1x2 0x14"}),
     "SpringheadPlaylistsAreOld": (
         {ages("10.0"): "0x90", ages("60.0"): "0+1x40 40x49", ages("+Inf"): "0+1x40 40x49"}, 300, 810,
         {ages("10.0"): "0+0.2x80", ages("60.0"): "0+1x80", ages("+Inf"): "0+1x80"}),
