@@ -80,6 +80,15 @@
 //! `web/verbs/get`, `origin/read/mod`, `store/hot`, and back by `web/verbs/reply`. What is hot never leaves that way: the other
 //! sources and views are behind it, in boxes that are made when they are needed.
 //!
+//! # Two sources, one stream
+//!
+//! What the encoders of a [pair](origin) write is stored as it came, each under its own name. When a version of a side's playlist has been
+//! stored, it is composed (`origin/{listed, composing}`) to a list of that side alone, by the rules of [`hls::normalise`]; of both lists comes,
+//! line by line, the public one (`origin/pairing`): a line that was served never changes, and the next is the active side's, or the other's
+//! where that one is out, late or broken. The public playlist is stored like an object, carries its own memory and is all that is read at a
+//! restart. A GET of it is a GET; a segment that it names is looked for by the content its name carries (`origin/named`), wherever that lies.
+//! What the two sides are to each other, and who is told of a switch, is in `origin/pairs`.
+//!
 //! # Several nodes
 //!
 //! Processes that share an engine, a Valkey server, are nodes of one origin: [`store::shared`]. There a write is decided at the engine, and

@@ -221,3 +221,33 @@ fn nothing_is_left_open() {
         }
     }
 }
+
+/// The names in a table of `Cargo.toml`, of all tables whose heading ends so.
+fn named_in_manifest(manifest: &str, heading: &str) -> BTreeSet<String> {
+    let mut is_in = false;
+    let mut names = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_in = line == format!("[{heading}]") || line.ends_with(&format!(".{heading}]"));
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| is_in && !name.starts_with(['#', ' '])) {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+/// What a lock file says that this crate needs.
+fn locked(lock: &str) -> BTreeSet<String> {
+    let own = lock.split("[[package]]").find(|package| package.contains("\nname = \"springhead\"\n")).unwrap();
+    let (_, needs) = own.split_once("dependencies = [").unwrap();
+    needs.lines().filter_map(|line| Some(line.trim().strip_prefix('"')?.split(['"', ' ']).next()?.to_owned())).collect()
+}
+
+/// Nothing builds the fuzzer every day, so nothing else would say that its lock file is behind.
+#[test]
+fn the_fuzzers_lock_file_knows_all_that_the_program_needs() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let needed = named_in_manifest(&read("Cargo.toml"), "dependencies");
+    assert!(needed.len() > 30, "they are found");
+    assert_eq!(needed, locked(&read("fuzz/Cargo.lock")), "(cd fuzz && cargo update -w)");
+}
