@@ -94,7 +94,7 @@ fn store(criterion: &mut Criterion) {
                 hot
             };
             let sweep = |hot: Arc<HotNamespace>| {
-                while hot.sweep() {}
+                while hot.sweep() > 0 {}
                 hot
             };
             bencher.iter_batched(fill, sweep, BatchSize::PerIteration);

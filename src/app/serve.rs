@@ -39,7 +39,8 @@ use crate::origin::Origin;
 use crate::web::admin::events::EventRing;
 use crate::web::{Web, admin};
 
-/// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included.
+/// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included, unless a great
+/// many fall due at once.
 const SWEEP_EVERY: Duration = Duration::from_millis(200);
 /// One thread for uploads to this many processors: a thread takes in more than a network card of 10 Gbit/s brings.
 const ENCODERS_SHARE: usize = 4;
@@ -368,14 +369,12 @@ fn keep_built_in(data: &DataDir, settings: &Settings) -> bool {
     kept.is_ok()
 }
 
-/// Brings back the memory of expired objects, in small steps, so that reads and writes go on in between.
+/// Brings back the memory of expired objects.
 async fn sweep(origin: Origin) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        while origin.sweep() {
-            tokio::task::yield_now().await;
-        }
+        origin.sweep().await;
     }
 }

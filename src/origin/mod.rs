@@ -37,6 +37,7 @@ mod reloaded;
 mod remove;
 mod shared;
 mod strip;
+mod sweeping;
 mod types;
 mod uris;
 mod window;
@@ -256,17 +257,6 @@ impl Origin {
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> NamespaceHandle {
         NamespaceHandle::new(self.inner.namespaces.load().get(name).cloned())
-    }
-
-    /// Takes a bounded number of expired objects out of memory; says whether more are due now. To be called a few times a
-    /// second, and again at once while it says so.
-    #[must_use]
-    pub fn sweep(&self) -> bool {
-        let mut more = false;
-        for hosted in self.inner.namespaces.load().values() {
-            more |= hosted.hot.sweep();
-        }
-        more
     }
 
     /// Judges every live stream; hands over what has happened since the last look. To be called once a second. Cancel-safe, but what

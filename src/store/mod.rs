@@ -34,7 +34,7 @@ pub use growing::{BrokenOff, GrowingReader};
 pub use hot::entry::{Entry, OVERHEAD};
 pub use hot::follow::TakenIn;
 pub use hot::order::OPENED_WITHIN;
-pub use hot::{HotNamespace, Published, Removal, Usage};
+pub use hot::{HotNamespace, Published, Removal, SWEPT_AT_ONCE, Usage};
 pub use in_flight::InFlightLimit;
 pub use page::{NamePage, NameStep};
 pub use pinned::is_given_up;

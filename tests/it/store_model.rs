@@ -379,7 +379,7 @@ impl World {
                 self.seconds += u64::from(seconds);
                 self.clock.advance(Duration::from_secs(u64::from(seconds)));
             }
-            Step::Sweep => while self.hot.sweep() {},
+            Step::Sweep => while self.hot.sweep() > 0 {},
         }
     }
 
@@ -478,7 +478,7 @@ impl World {
         let usage = self.hot.usage();
         let live: u64 = self.model.iter().map(|(name, known)| stored(name, known.body.len())).sum();
         assert!(usage.stored >= live, "everything live is counted");
-        while self.hot.sweep() {}
+        while self.hot.sweep() > 0 {}
         assert_eq!(self.hot.usage().stored, live, "and nothing else, once the expired are swept");
         let there: BTreeSet<u64> = self.model.values().map(|known| known.written).collect();
         let gone: BTreeMap<u64, usize> = self
@@ -528,7 +528,7 @@ proptest! {
         assert_eq!(usage.in_flight, 0);
         assert!(usage.stored <= CAPACITY);
         world.clock.advance(Duration::from_secs(3600));
-        while world.hot.sweep() {}
+        while world.hot.sweep() > 0 {}
         assert_eq!((world.hot.usage().stored, world.hot.usage().objects), (0, 0), "in the end everything has gone");
         world.hot.validate();
     }
@@ -600,7 +600,7 @@ fn many_at_once_keep_the_account() {
         }
         scope.spawn(|| {
             for _ in 0..2000 {
-                while hot.sweep() {}
+                while hot.sweep() > 0 {}
                 std::thread::yield_now();
             }
         });

@@ -149,11 +149,6 @@ impl Ledger {
         self.segments.len() + self.protected.len() + self.leased.len()
     }
 
-    /// The first moment at which something falls due.
-    pub(super) fn next_due(&self) -> Option<Moment> {
-        self.due.first().map(|&(due, _)| due)
-    }
-
     /// Recounts everything.
     pub(super) fn validate(&self) {
         let listed = || self.segments.values().chain(self.protected.values()).chain(self.leased.values());

@@ -44,7 +44,7 @@ use crate::model::stamp::{Stamp, Stamps};
 
 /// How many expired entries the sweep takes out before it lets go of the lock, and of the processor: each takes 1 to 2 us, and
 /// on one core a read waits for all of them.
-const SWEEP_BATCH: usize = 32;
+pub const SWEPT_AT_ONCE: usize = 32;
 
 /// One namespace in memory.
 #[derive(Debug)]
@@ -291,26 +291,24 @@ impl HotNamespace {
         self.stamps.next()
     }
 
-    /// Takes out some of what has expired; says whether there is more to do now. Short, so that a sweep of half a million
-    /// objects lets writers in between.
-    pub fn sweep(&self) -> bool {
+    /// Takes out some of what has expired, and says how much: with less than [`SWEPT_AT_ONCE`] nothing is due any more. Short, so that a sweep
+    /// of half a million objects lets writers in between.
+    pub fn sweep(&self) -> usize {
         let mut victims = Vec::new();
-        let more = {
+        {
             let mut ledger = self.ledger.lock();
-            let now = self.clock.now();
-            ledger.expire(now, SWEEP_BATCH, &mut victims);
+            ledger.expire(self.clock.now(), SWEPT_AT_ONCE, &mut victims);
             if victims.is_empty() {
-                return false;
+                return 0;
             }
             self.take_out(&mut ledger, &victims);
-            let more = ledger.next_due().is_some_and(|due| due <= now);
             if ledger.objects() == 0 {
                 self.map.shrink();
             }
-            more
-        };
+        }
+        let taken = victims.len();
         self.account(victims);
-        more
+        taken
     }
 
     /// Lends a body to those who will read it: see [`Pinned`].
