@@ -4,72 +4,18 @@ process behind it is told to end and followed by the new one. Counts what an enc
     live_upgrade.py ROOT PROGRAM COMMAND...    PROGRAM serves in ROOT; each COMMAND puts another version of it in place
 """
 
-import http.client
 import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
+from streaming import Stream
+
 ROOT, PROGRAM, *COMMANDS = sys.argv[1:]
 DATA = Path(ROOT) / "var/lib/springhead"
-SEGMENT = bytes([0x47]) + bytes(187)
-SEGMENTS_A_SECOND = 5
-
-
-class Stream:
-    """An encoder that writes a segment and its playlist, and a reader that follows; every answer that is no success is a fault, and so is a
-    playlist that has nothing new for three seconds."""
-
-    def __init__(self, port, encoder, player):
-        self.port, self.keys = port, {"PUT": encoder, "GET": player}
-        self.faults, self.counts, self.ended = [], {"PUT": 0, "GET": 0}, False
-        self.threads = [threading.Thread(target=self.guarded, args=(part,), daemon=True) for part in (self.encoder, self.reader, self.reader)]
-
-    def guarded(self, part):
-        try:
-            part()
-        except Exception as error:  # Whatever it is: a client has seen it.
-            self.faults.append(f"{part.__name__}: {error!r}")
-
-    def ask(self, verb, path, body=None):
-        # A connection for each, as ffmpeg does without -http_persistent: none is kept over the restart.
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(verb, f"/cache/live-origin/{path}", body, {"Authorization": f"Bearer {self.keys[verb]}"})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        self.counts[verb] += 1
-        if answer.status not in (200, 204):
-            self.faults.append(f"{verb} {path}: {answer.status} {text[:200]!r}")
-        return text
-
-    def encoder(self):
-        number = 0
-        while not self.ended:
-            self.ask("PUT", f"{number}.ts", SEGMENT)
-            first = max(0, number - 9)
-            lines = [f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n"]
-            lines += [f"#EXTINF:{1 / SEGMENTS_A_SECOND},\n{n}.ts\n" for n in range(first, number + 1)]
-            self.ask("PUT", "live.m3u8", "".join(lines))
-            number += 1
-            time.sleep(1 / SEGMENTS_A_SECOND)
-
-    def reader(self):
-        newest, since = None, time.monotonic()
-        time.sleep(1)
-        while not self.ended:
-            last = self.ask("GET", "live.m3u8").decode().split()[-1]
-            if last != newest:
-                self.ask("GET", last)
-                newest, since = last, time.monotonic()
-            elif time.monotonic() - since > 3:
-                self.faults.append(f"nothing new after {newest} for 3 s")
-                since = time.monotonic()
-            time.sleep(0.1)
 
 
 def start(listener):
@@ -114,8 +60,7 @@ def main():
         time.sleep(0.1)
     keys = {name: json.loads(file.read_text())["api_key"] for name, file in files.items()}
     stream = Stream(port, keys["encoder"], keys["player"])
-    for thread in stream.threads:
-        thread.start()
+    stream.start()
     time.sleep(4)
     for command in COMMANDS:
         done = subprocess.run(["chroot", ROOT, "/bin/sh", "-c", command], capture_output=True, text=True,
@@ -130,13 +75,11 @@ def main():
         child = start(listener)
         print(f"{command}: away for {time.monotonic() - began:.1f} s")
         time.sleep(5)
-    stream.ended = True
-    for thread in stream.threads:
-        thread.join(30)
+    faults = stream.end()
     os.kill(child, 15)
     os.waitpid(child, 0)
-    if stream.faults or min(stream.counts.values()) < 50:
-        sys.exit("\n".join([f"{stream.counts}", *stream.faults[:20]]))
+    if faults:
+        sys.exit("\n".join([f"{stream.counts}", *faults[:20]]))
     print(f"{stream.counts['PUT']} uploads and {stream.counts['GET']} reads over {len(COMMANDS)} changes of version, none failed, no stall")
 
 

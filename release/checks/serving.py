@@ -1,4 +1,4 @@
-"""A program that is to serve: started in a folder of its own, given an upload, read from, asked for its health, told to end."""
+"""A server that is tried: given an upload and a stream, read from; and a program that is started for that, asked for its health, told to end."""
 
 import json
 import os
@@ -16,40 +16,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
-class Served:
-    """A server. `command` starts the program; `inside` is the data directory as it sees it, `data` as we do."""
+class Reached:
+    """A server, on a port of 127.0.0.1, whose first keys are in files in `data`."""
 
-    def __init__(self, command, data, inside=None, extra=None):
-        self.command, self.data = command, data
-        self.port, self.admin = free_port(), free_port()
-        self.environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "SPRINGHEAD_LISTEN": f"127.0.0.1:{self.port}",
-            "SPRINGHEAD_ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
-            "SPRINGHEAD_DATA_DIR": str(inside or data),
-            "SPRINGHEAD_NAMESPACE": "live-origin=64MiB",
-            **(extra or {}),
-        }
-        self.process = None
-
-    def run(self, *arguments):
-        return subprocess.run([*self.command, *arguments], env=self.environment, capture_output=True, text=True, timeout=60)
-
-    def __enter__(self):
-        self.process = subprocess.Popen([*self.command, "serve"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        limit = time.monotonic() + 60
-        while self.status("GET", "/readyz") != 200:
-            if self.process.poll() is not None or time.monotonic() > limit:
-                self.process.kill()
-                raise SystemExit(f"it does not come up: {self.process.stderr.read()}")
-            time.sleep(0.1)
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.process.stderr.close()
+    def __init__(self, port, data):
+        self.port, self.data = port, data
 
     def key(self, name):
         return json.loads((self.data / f"{name}_api_key.json").read_text())["api_key"]
@@ -97,6 +68,42 @@ class Served:
         if pushed.returncode or not {"h264", "aac"} <= set(played.stdout.split()):
             return [f"the first stream does not play: {pushed.stderr}{played.stdout}{played.stderr}"]
         return []
+
+
+class Served(Reached):
+    """A server that is started. `command` starts the program; `inside` is the data directory as it sees it, `data` as we do."""
+
+    def __init__(self, command, data, inside=None, extra=None):
+        super().__init__(free_port(), data)
+        self.command, self.admin = command, free_port()
+        self.environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "SPRINGHEAD_LISTEN": f"127.0.0.1:{self.port}",
+            "SPRINGHEAD_ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
+            "SPRINGHEAD_DATA_DIR": str(inside or data),
+            "SPRINGHEAD_NAMESPACE": "live-origin=64MiB",
+            **(extra or {}),
+        }
+        self.process = None
+
+    def run(self, *arguments):
+        return subprocess.run([*self.command, *arguments], env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def __enter__(self):
+        self.process = subprocess.Popen([*self.command, "serve"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        limit = time.monotonic() + 60
+        while self.status("GET", "/readyz") != 200:
+            if self.process.poll() is not None or time.monotonic() > limit:
+                self.process.kill()
+                raise SystemExit(f"it does not come up: {self.process.stderr.read()}")
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stderr.close()
 
     def end(self):
         """The exit status after SIGTERM, and how long it took."""
