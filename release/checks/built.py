@@ -11,4 +11,5 @@ def server():
     if given := os.environ.get("SPRINGHEAD"):
         return Path(given)
     built = [ROOT / f"target/{kind}/springhead" for kind in ("dist", "release", "debug")]
+    built.append(ROOT / "target/release-work/program/springhead")
     return max((place for place in built if place.is_file()), key=lambda place: place.stat().st_mtime, default=None)

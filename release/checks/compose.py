@@ -1,6 +1,6 @@
 """The compose files: valid by the Compose specification, resolved by podman-compose, each mounted file there, each service kept small, the
 settings of Prometheus read by promtool, those of HAProxy by HAProxy, those of the nodes by the server where one is built, those of MediaMTX
-without a word that is misspelt here. Nothing of it is started: the images of others are not to be had everywhere."""
+without a word that is misspelt here. Nothing of it is started here: release/checks/composed.py does that."""
 
 import os
 import re

@@ -12,8 +12,8 @@ class Stream:
     """An encoder that writes a segment and its playlist, and a reader that follows; every answer that is no success is a fault, and so is a
     playlist that has nothing new for three seconds."""
 
-    def __init__(self, port, encoder, player):
-        self.port, self.keys = port, {"PUT": encoder, "GET": player}
+    def __init__(self, port, encoder, player, host="127.0.0.1"):
+        self.host, self.port, self.keys = host, port, {"PUT": encoder, "GET": player}
         self.faults, self.counts, self.ended = [], {"PUT": 0, "GET": 0}, False
         self.threads = [threading.Thread(target=self.guarded, args=(part,), daemon=True) for part in (self.encoder, self.reader, self.reader)]
 
@@ -25,7 +25,7 @@ class Stream:
 
     def ask(self, verb, path, body=None):
         # A connection for each, as ffmpeg does without -http_persistent: none is kept over the restart.
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
         connection.request(verb, f"/cache/live-origin/{path}", body, {"Authorization": f"Bearer {self.keys[verb]}"})
         answer = connection.getresponse()
         text = answer.read()
