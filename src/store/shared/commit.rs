@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, EngineCall, ObjectName, Precondition, SharedBody, SharedObject, Term, UploadId};
+use super::{Decision, EngineCall, Node, ObjectName, Precondition, SharedBody, SharedObject, Term, UploadId};
 
 /// What somebody wants committed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,14 +40,14 @@ impl Commits {
         self.under_way.insert(upload, (wish, Stand::Waits));
     }
 
-    /// What is to be sent in a session of this term.
-    pub(super) fn send(&mut self, term: Term) -> Vec<(UploadId, EngineCall)> {
+    /// What is to be sent by this node in a session of this term.
+    pub(super) fn send(&mut self, term: Term, node: &Node) -> Vec<(UploadId, EngineCall)> {
         let waiting = self.under_way.iter_mut().filter(|(_, (_, stand))| *stand == Stand::Waits);
         waiting
             .map(|(upload, (wish, stand))| {
                 *stand = Stand::Sent;
                 let Wish { name, expected, object, body } = wish.clone();
-                (*upload, EngineCall::Commit { term, upload: *upload, name, expected, object, body })
+                (*upload, EngineCall::Commit { term, node: Node::clone(node), upload: *upload, name, expected, object, body })
             })
             .collect()
     }

@@ -26,7 +26,7 @@ use super::{Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, Ob
 use crate::metrics::ClusterMetrics;
 use crate::model::clock::{Moment, WallTime};
 
-/// How often a node gives a sign of life, at least: members at the gate go by it.
+/// How often a node gives a sign of life, at least: the engine tells by it who is a member, and of those who come with it.
 const SIGN: Duration = Duration::from_millis(250);
 /// How long members have to assert what they hold.
 const GATE: Duration = Duration::from_millis(700);
@@ -224,7 +224,6 @@ impl<E: Engine> Driver<E> {
                 }
                 if now >= sweep {
                     lane.sweep(handle.clock.now());
-                    lane.members_are(&self.roster.living());
                     sweep = now + SWEEP;
                 }
                 (session, lane.poll())

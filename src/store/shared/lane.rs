@@ -3,8 +3,6 @@
 //! It has no connections: its owner gives each call that [`Lane::poll`] returns to the engine, tells [`Lane::answered`] what came of it, and
 //! then looks whether what waits here may go on. Cancel-safe by that: what nobody asks for any more is at most a call too many.
 
-use std::collections::BTreeSet;
-
 use super::barrier::Barriers;
 use super::commit::{Commits, Wish};
 use super::index::{Lookup, NameNews, NodeIndex};
@@ -91,6 +89,7 @@ impl<P: Clone> Lane<P> {
         // What has to live on is found again with the next segment.
         self.renewals.clear();
         self.is_renewing = false;
+        self.members.lose();
         self.barriers.lose();
         self.commits.lose();
     }
@@ -113,7 +112,7 @@ impl<P: Clone> Lane<P> {
                 self.is_renewing = true;
                 calls.push((Channel::Renewals, EngineCall::Renew { term, lives: std::mem::take(&mut self.renewals) }));
             }
-            let commits = self.commits.send(term).into_iter();
+            let commits = self.commits.send(term, &self.node).into_iter();
             calls.extend(commits.map(|(upload, call)| (Channel::Commit(upload), call)));
         }
         calls
@@ -146,7 +145,7 @@ impl<P: Clone> Lane<P> {
                 self.hear_of(None);
             }
             (Channel::Barrier, Reply::Barrier { commit, members }) => {
-                self.members.heard_of(&members);
+                self.members.are(commit, members);
                 self.barriers.end(commit);
                 self.hear_of(Some(commit));
             }
@@ -176,6 +175,7 @@ impl<P: Clone> Lane<P> {
             self.barriers.confirm(commit);
             self.index.confirm(commit);
         }
+        self.members.followed(self.index.at().commit);
         let session = self.session.as_ref().map(Session::began).unwrap_or_default();
         for heard in [session, self.index.at()] {
             self.known.term = self.known.term.max(heard.term);
@@ -250,11 +250,6 @@ impl<P: Clone> Lane<P> {
     /// What is here may have been removed long ago, and that been forgotten.
     pub(super) fn is_outdated(&mut self) {
         self.index.is_outdated();
-    }
-
-    /// There are no other nodes than these any more: who is gone is not waited for.
-    pub(super) fn members_are(&mut self, living: &BTreeSet<Node>) {
-        self.members.are(living);
     }
 
     /// Forgets what need not be remembered any more.

@@ -180,13 +180,15 @@ pub(super) enum EngineCall {
     Scan,
     /// Stores what is newer than what is there.
     Assert { term: Term, held: Vec<HeldObject> },
-    /// Says that this node has asserted what it held, and asks who has.
+    /// Says that this node has asserted what it held, and asks who has: it is a member from then on.
     Gate { term: Term, node: Node },
-    /// Asks for the newest commit; a sign of life of this node.
+    /// Asks for the newest commit, and who the members are; a sign of life of this node. Refused as [`EngineCall::Commit`] is.
     Barrier { term: Term, node: Node },
-    /// Makes an object's next version, `None` its removal; or tells again what it made of this upload.
+    /// Makes an object's next version, `None` its removal; or tells again what it made of this upload. Refused to who is no member any more, as
+    /// if the term were another one.
     Commit {
         term: Term,
+        node: Node,
         upload: UploadId,
         name: ObjectName,
         expected: Precondition,
@@ -220,7 +222,8 @@ pub(super) enum Reply {
     Index { at: Version, index: Vec<(ObjectName, Indexed)>, uploads: Vec<(UploadId, ObjectName, Version)> },
     /// To an assertion: the names in it that another history has overtaken, as an upload of theirs was judged otherwise in this one.
     HasAsserted { overtaken: Vec<ObjectName> },
-    /// To the gate: the newest commit, and for each member the line of the primary to which it has last asserted what it held.
+    /// To the gate: the newest commit, and for each member the line of the primary to which it has last asserted what it held; another line, as
+    /// long as it has not been told that this one has come.
     Gate { commit: u64, members: BTreeMap<Node, u32> },
     /// To a barrier: the newest commit.
     Barrier { commit: u64, members: BTreeMap<Node, u32> },

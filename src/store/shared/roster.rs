@@ -1,5 +1,4 @@
-//! Which nodes there are and what each says of itself: for people, who see what does not fit together; and for lanes, which
-//! wait at the gate for no node that is gone.
+//! Which nodes there are and what each says of itself: for people, who see what does not fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,8 +9,11 @@ use super::Node;
 use crate::model::clock::Moment;
 use crate::store::hash;
 
-/// A node that the engine has not named for so long beside others is gone. The engine itself names one for a minute after its last sign.
-const GONE: Duration = Duration::from_secs(60);
+/// A node that the engine has not named for so long beside others is gone.
+const GONE: Duration = Duration::from_secs(2);
+/// Who has been named for less long may be gone without the engine knowing it yet: a process that was killed is named a little longer, beside
+/// the one that was started in its place.
+pub(super) const SURE: Duration = Duration::from_secs(4);
 
 /// What a node says of itself. In the engine it stands as one text, and is the node's name there: each process is a member of its own,
 /// for what one of them has asserted says nothing of another one of the same name.
@@ -51,7 +53,8 @@ impl NodeIdentity {
 #[derive(Debug)]
 pub(super) struct NodeRoster {
     own: Node,
-    named: Mutex<BTreeMap<Node, Moment>>,
+    /// When the engine has first and last named them.
+    named: Mutex<BTreeMap<Node, (Moment, Moment)>>,
 }
 
 impl NodeRoster {
@@ -62,16 +65,19 @@ impl NodeRoster {
     /// The engine has named these.
     pub(super) fn heard_of<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>, now: Moment) {
         let mut named = self.named.lock();
-        named.extend(nodes.into_iter().map(|node| (Node::clone(node), now)));
+        for node in nodes {
+            named.entry(Node::clone(node)).or_insert((now, now)).1 = now;
+        }
     }
 
-    /// Those that are there still. While the engine names nobody, nobody goes.
-    pub(super) fn living(&self) -> BTreeSet<Node> {
+    /// Those that are there for sure. While the engine names nobody, nobody goes.
+    fn living(&self) -> BTreeSet<Node> {
         let mut named = self.named.lock();
-        if let Some(newest) = named.values().max().copied() {
-            named.retain(|_, at| newest.since(*at) < GONE);
+        if let Some(newest) = named.values().map(|(_, last)| *last).max() {
+            named.retain(|_, (_, last)| newest.since(*last) < GONE);
         }
-        named.keys().cloned().chain([Node::clone(&self.own)]).collect()
+        let sure = named.iter().filter(|(_, (first, last))| last.since(*first) >= SURE);
+        sure.map(|(node, _)| Node::clone(node)).chain([Node::clone(&self.own)]).collect()
     }
 
     /// What does not fit together, in words for who looks after the nodes.
@@ -89,10 +95,8 @@ pub(super) fn faults(own: &str, nodes: &BTreeSet<Node>) -> Vec<String> {
             continue;
         }
         if other.name == own.name {
-            faults.insert(format!(
-                "another process goes by this node's name, {}: give each a [cluster] node of its own. Right after a restart it is the one before",
-                own.name
-            ));
+            faults
+                .insert(format!("another process goes by this node's name, {}: give each a [cluster] node of its own", own.name));
         } else if other.keys != own.keys {
             faults.insert(format!(
                 "node {} has other signing keys or viewer keys than this one: what one of them signed the other refuses. Copy signing.key and \
@@ -136,6 +140,11 @@ mod tests {
         let clock = Clock::manual();
         let (own, other) = (node("a", 1, "k"), node("b", 2, "k"));
         let roster = NodeRoster::new(&own);
+        roster.heard_of([&own, &other], clock.now());
+        clock.advance(SURE - Duration::from_millis(1));
+        roster.heard_of([&own, &other], clock.now());
+        assert_eq!(roster.living().len(), 1, "it may have been killed meanwhile");
+        clock.advance(Duration::from_millis(1));
         roster.heard_of([&own, &other], clock.now());
         clock.advance(GONE);
         assert_eq!(roster.living().len(), 2, "the engine names nobody");

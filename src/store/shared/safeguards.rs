@@ -24,12 +24,15 @@ pub(super) enum Safeguard {
     /// A refusal is remembered.
     #[cfg(test)]
     Refusals,
+    /// Whoever the engine took for gone has to come through the gate again before it commits anything.
+    #[cfg(test)]
+    Membership,
 }
 
 #[cfg(test)]
 impl Safeguard {
     /// All of them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Wait,
         Self::Gate,
         Self::Assertion,
@@ -39,6 +42,7 @@ impl Safeguard {
         Self::OwnIndex,
         Self::Verdicts,
         Self::Refusals,
+        Self::Membership,
     ];
 }
 

@@ -2,7 +2,9 @@
 //!
 //! The real one is started from the program that `SPRINGHEAD_TEST_VALKEY` names; `tests/run` installs it.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -112,11 +114,12 @@ fn expected() -> impl Strategy<Value = Precondition> {
 fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
     let term = Term::default();
     let body = (prop_oneof![Just(0usize), Just(5), Just(70_000)], any::<bool>());
-    let commit = (upload(), name(), expected(), proptest::option::weighted(0.8, object(now)), body).prop_map(
-        move |(upload, name, expected, object, (length, travels))| {
+    let node = || prop_oneof![3 => Just("one"), 1 => Just("two")].prop_map(Node::from);
+    let commit = (node(), upload(), name(), expected(), proptest::option::weighted(0.8, object(now)), body).prop_map(
+        move |(node, upload, name, expected, object, (length, travels))| {
             let bytes = Bytes::from(vec![b'x'; if object.is_some() { length } else { 0 }]);
             let body = SharedBody { travels: travels && length < 70_000 && object.is_some(), bytes };
-            EngineCall::Commit { term, upload, name, expected, object, body }
+            EngineCall::Commit { term, node, upload, name, expected, object, body }
         },
     );
     let held = (name(), version(), proptest::option::weighted(0.7, object(now)), vec((upload(), version()), 0..3), any::<bool>());
@@ -127,7 +130,6 @@ fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
     let assert = vec(held, 0..4).prop_map(move |held| EngineCall::Assert { term, held });
     let lives = (name(), version(), Just(now + 9_000_000));
     let renew = vec(lives, 0..3).prop_map(move |lives| EngineCall::Renew { term, lives });
-    let node = || prop_oneof![Just("one"), Just("two")].prop_map(Node::from);
     let in_term = prop_oneof![
         8 => commit,
         2 => assert,
@@ -148,8 +150,8 @@ fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
 /// The call in this term; and about a version that is there, where it has to be.
 fn in_term(call: EngineCall, now: Term, newest: &[(ObjectName, Version)]) -> EngineCall {
     match call {
-        EngineCall::Commit { upload, name, expected, object, body, .. } => {
-            EngineCall::Commit { term: now, upload, name, expected, object, body }
+        EngineCall::Commit { node, upload, name, expected, object, body, .. } => {
+            EngineCall::Commit { term: now, node, upload, name, expected, object, body }
         }
         EngineCall::Assert { held, .. } => EngineCall::Assert { term: now, held },
         EngineCall::Gate { node, .. } => EngineCall::Gate { term: now, node },
@@ -194,7 +196,9 @@ async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPl
     let (mut term, mut newest, mut story) = (Term::default(), Vec::new(), Vec::new());
     let first = EngineCall::Takeover { line: 1, known: Version::default() };
     let all = EngineCall::Follow { after: Version::default() };
-    for call in [CallPlan::Call(first)].into_iter().chain(calls).chain([CallPlan::Call(EngineCall::Scan), CallPlan::Call(all)]) {
+    let mut calls: VecDeque<_> =
+        [CallPlan::Call(first)].into_iter().chain(calls).chain([CallPlan::Call(EngineCall::Scan), CallPlan::Call(all)]).collect();
+    while let Some(call) = calls.pop_front() {
         let call = match call {
             CallPlan::Call(call) => call,
             CallPlan::InTerm(call) => in_term(call, term, &newest),
@@ -215,7 +219,11 @@ async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPl
         story.push(format!("{call:?}"));
         assert_eq!(told, expected, "after\n{}", story.join("\n"));
         match (&call, &expected.reply) {
-            (_, Reply::Taken(began)) => term = began.term,
+            (_, Reply::Taken(began)) => {
+                term = began.term;
+                // Nobody else commits anything in it.
+                calls.push_front(CallPlan::InTerm(EngineCall::Gate { term, node: Node::from("one") }));
+            }
             (EngineCall::Commit { name, .. }, Reply::Committed { verdict: Decision::Done(version), .. }) => {
                 newest.push((ObjectName::clone(name), *version));
             }
@@ -251,6 +259,8 @@ async fn tell(engine: &impl Engine, clock: &Clock) {
     let mut link = engine.link(LANE, &primary).await.unwrap();
     let taken = link.call(&EngineCall::Takeover { line, known: Version::default() }, 0).await.unwrap();
     let Reply::Taken(began) = taken.reply else { panic!("{taken:?}") };
+    let node = Node::from("one");
+    link.call(&EngineCall::Gate { term: began.term, node: Node::clone(&node) }, 0).await.unwrap();
     let mut follower = engine.link(LANE, &primary).await.unwrap();
     let follow = tokio::spawn(async move { follower.call(&EngineCall::Follow { after: began }, 0).await });
     tokio::task::yield_now().await;
@@ -260,6 +270,7 @@ async fn tell(engine: &impl Engine, clock: &Clock) {
     let body = SharedBody { bytes: Bytes::from_static(b"lines"), travels: true };
     let commit = EngineCall::Commit {
         term: began.term,
+        node,
         upload,
         name: ObjectName::clone(&name),
         expected: Precondition::Absence,
@@ -277,6 +288,55 @@ async fn tell(engine: &impl Engine, clock: &Clock) {
     assert!(indexed.decided.abs_diff(clock.wall().millis()) < 5_000, "as of the engine's clock");
 }
 
+/// By the clock of the real one, whose records of signs are set back.
+#[tokio::test]
+async fn who_is_silent_is_a_member_no_more_and_has_to_come_again() {
+    let server = ValkeyServer::start(&[]);
+    let engine = server.engine("signs").await;
+    let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line: 7, known: Version::default() }, 0).await.unwrap();
+    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    let [one, two, twin] = ["a 1 0.9 k", "b 2 0.9 k", "a 3 0.9 k"];
+    let members = |reply: Reply| match reply {
+        Reply::Gate { members, .. } | Reply::Barrier { members, .. } => {
+            members.into_iter().map(|(node, line)| format!("{node}: {line}")).collect::<Vec<_>>().join(", ")
+        }
+        reply => format!("{reply:?}"),
+    };
+    let was_silent = |node: &str, millis: u64| {
+        let at = Clock::system().wall().millis() - millis;
+        let mut stream = TcpStream::connect(("127.0.0.1", server.address.servers[0].port)).unwrap();
+        write!(stream, "HSET {{signs:03}}:s \"{node}\" {at}\r\nQUIT\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with(":0"), "{said}");
+    };
+    let mut ask = async |asks: &str, node: &str| {
+        let node = Node::from(node);
+        let call = match asks {
+            "gate" => EngineCall::Gate { term, node },
+            _ => EngineCall::Barrier { term, node },
+        };
+        members(link.call(&call, 0).await.unwrap().reply)
+    };
+    assert_eq!(ask("barrier", one).await, "OtherTerm", "it has not come through the gate");
+    assert_eq!(ask("gate", one).await, "a 1 0.9 k: 7");
+    assert_eq!(ask("gate", two).await, "a 1 0.9 k: 0, b 2 0.9 k: 7", "the one has not been told of the other");
+    assert_eq!(ask("barrier", one).await, "a 1 0.9 k: 7, b 2 0.9 k: 7");
+    assert_eq!(ask("gate", two).await, "a 1 0.9 k: 7, b 2 0.9 k: 7");
+    // Another process of that name, while the first one lives; and when it does no more.
+    assert_eq!(ask("gate", twin).await, "a 1 0.9 k: 0, a 3 0.9 k: 7, b 2 0.9 k: 0");
+    assert!(ask("barrier", twin).await.contains("a 1 0.9 k"));
+    was_silent(one, 1_500);
+    was_silent(two, 1_500);
+    assert_eq!(ask("barrier", twin).await, "a 3 0.9 k: 7, b 2 0.9 k: 7");
+    assert_eq!(ask("barrier", one).await, "OtherTerm");
+    was_silent(two, 6_000);
+    assert_eq!(ask("barrier", twin).await, "a 3 0.9 k: 7");
+    assert_eq!(ask("barrier", two).await, "OtherTerm");
+    assert_eq!(ask("gate", two).await, "a 3 0.9 k: 0, b 2 0.9 k: 7");
+}
+
 #[tokio::test]
 async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let server = ValkeyServer::start(&["--maxmemory", "3mb"]);
@@ -284,13 +344,16 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
     let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default() }, 0).await.unwrap();
     let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    let node = Node::from("one");
+    link.call(&EngineCall::Gate { term, node: Node::clone(&node) }, 0).await.unwrap();
     let expires = Clock::system().wall().millis() + 60_000;
     let mut stored = 0;
     let refused = loop {
         let object = SharedObject { etag: 1, length: 200_000, is_bare: false, expires, described: Bytes::new() };
         let body = SharedBody { bytes: Bytes::from(vec![7; 200_000]), travels: false };
         let (upload, name) = (UploadId(stored), ObjectName::from(format!("n/{stored}")));
-        let commit = EngineCall::Commit { term, upload, name, expected: Precondition::Anything, object: Some(object), body };
+        let (expected, node) = (Precondition::Anything, Node::clone(&node));
+        let commit = EngineCall::Commit { term, node, upload, name, expected, object: Some(object), body };
         match link.call(&commit, 0).await.unwrap().reply {
             Reply::Committed { verdict: Decision::Done(_), .. } => stored += 1,
             reply => break reply,

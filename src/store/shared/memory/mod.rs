@@ -202,10 +202,15 @@ impl<T: Ord + Copy> Copies<T> {
         self.calls[&tag].is_orphan
     }
 
-    /// Whether all of these nodes have asserted what they hold, as this copy knows: what a question at the gate would tell.
-    pub(super) fn have_asserted(&self, copy: CopyNumber, mut nodes: impl Iterator<Item = Node>) -> bool {
+    /// Whether all of these nodes have asserted what they hold, as this copy knows: what a question at the gate would tell one of them.
+    pub(super) fn have_asserted(&self, copy: CopyNumber, whom: &Node, mut nodes: impl Iterator<Item = Node>) -> bool {
         let line = self.line_of(copy);
-        nodes.all(|node| line.is_some() && self.copies[copy].tables.asserted_to(&node) == line)
+        nodes.all(|node| line.is_some() && self.copies[copy].tables.asserted_to(&node, whom) == line)
+    }
+
+    /// A node has given no sign for so long that this copy takes it for gone.
+    pub(super) fn forget_member(&mut self, copy: CopyNumber, node: &Node) {
+        self.copies[copy].tables.forget_member(node);
     }
 
     // What copies do.

@@ -21,7 +21,19 @@ pub(in crate::store::shared) struct CopyTables {
     index: BTreeMap<ObjectName, Indexed>,
     bodies: BTreeMap<ObjectName, (Version, Bytes)>,
     verdicts: BTreeMap<UploadId, (ObjectName, Decision)>,
-    members: BTreeMap<Node, u32>,
+    members: BTreeMap<Node, CopiedMember>,
+    /// How many members have come.
+    comings: u64,
+}
+
+/// A member, as a copy knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct CopiedMember {
+    /// To which line it has asserted what it held.
+    line: u32,
+    /// When it has come, and of which coming it has been told.
+    came: u64,
+    told: u64,
 }
 
 impl CopyTables {
@@ -50,13 +62,20 @@ impl CopyTables {
             }
             EngineCall::Assert { held, .. } => self.assert(held, safeguards),
             EngineCall::Gate { node, .. } => {
-                self.members.insert(Node::clone(node), self.line);
-                Reply::Gate { commit: self.newest.commit, members: self.members.clone() }
+                let came = self.sign(node);
+                let shown = |(node, member): (&Node, &CopiedMember)| {
+                    (Node::clone(node), if member.told >= came { member.line } else { 0 })
+                };
+                Reply::Gate { commit: self.newest.commit, members: self.members.iter().map(shown).collect() }
+            }
+            EngineCall::Barrier { node, .. } | EngineCall::Commit { node, .. } if !self.is_member(node, safeguards) => {
+                Reply::OtherTerm
             }
             // Who asks in this term has asserted to its primary.
             EngineCall::Barrier { node, .. } => {
-                self.members.insert(Node::clone(node), self.line);
-                Reply::Barrier { commit: self.newest.commit, members: self.members.clone() }
+                self.sign(node);
+                let members = self.members.iter().map(|(node, member)| (Node::clone(node), member.line)).collect();
+                Reply::Barrier { commit: self.newest.commit, members }
             }
             EngineCall::Commit { upload, name, expected, object, body, .. } => {
                 let verdict = self.commit(*upload, name, expected, (object.as_ref(), body), now, safeguards);
@@ -87,9 +106,29 @@ impl CopyTables {
         self.newest
     }
 
-    /// The line to which a node has last asserted what it held.
-    pub(super) fn asserted_to(&self, node: &Node) -> Option<u32> {
-        self.members.get(node).copied()
+    /// The line to which a node has last asserted what it held; `None` too, as long as it has not been told that `whom` has come.
+    pub(super) fn asserted_to(&self, node: &Node, whom: &Node) -> Option<u32> {
+        let came = self.members.get(whom).map_or(0, |member| member.came);
+        self.members.get(node).filter(|member| member.told >= came).map(|member| member.line)
+    }
+
+    /// It has been silent for so long that it is no member any more.
+    pub(super) fn forget_member(&mut self, node: &Node) {
+        self.members.remove(node);
+    }
+
+    fn is_member(&self, node: &Node, safeguards: Safeguards) -> bool {
+        self.members.get(node).is_some_and(|member| member.line == self.line) || !safeguards.has(Safeguard::Membership)
+    }
+
+    /// A sign of life, by which it is told of all who have come; when it has come itself.
+    fn sign(&mut self, node: &Node) -> u64 {
+        let came = self.members.get(node).map(|member| member.came).unwrap_or_else(|| {
+            self.comings += 1;
+            self.comings
+        });
+        self.members.insert(Node::clone(node), CopiedMember { line: self.line, came, told: self.comings });
+        came
     }
 
     fn behind(&self, after: Version) -> impl Iterator<Item = &Journaled> {

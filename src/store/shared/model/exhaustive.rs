@@ -43,7 +43,16 @@ impl Model for Setting {
 fn plan(asks: [Vec<Question>; 2], fault: FaultKind, safeguards: Safeguards) -> Setting {
     let on_one_key = |asks: Vec<Question>| asks.into_iter().map(|ask| (0, ask)).collect();
     let clients = asks.into_iter().enumerate().map(|(node, asks)| (node, on_one_key(asks))).collect();
-    Setting { clients, faults: vec![fault], fault_count: 1, journal: 8, is_coarse: true, heals: false, safeguards }
+    Setting {
+        clients,
+        faults: vec![fault],
+        fault_count: 1,
+        journal: 8,
+        is_coarse: true,
+        heals: false,
+        safeguards,
+        forgotten: None,
+    }
 }
 
 fn put(value: u8) -> Question {
@@ -78,6 +87,16 @@ fn a_small_world_is_linearizable_in_every_order() {
         println!("{asks:?} {fault:?}: {states} states");
         assert!(states > 1_000, "{asks:?} {fault:?}: {states} states are too few to be all");
     }
+}
+
+/// The node that writes was held up, and the engine takes it for gone; the other does not wait for it any more.
+#[test]
+fn who_is_taken_for_gone_is_not_waited_for_and_commits_nothing_that_is_lost() {
+    let asks = || [vec![put(1)], vec![Question::Get]];
+    let of = |safeguards| Setting { forgotten: Some(0), ..plan(asks(), FaultKind::Death, safeguards) };
+    let (states, found) = look_at_all(of(Safeguards::default()));
+    assert!(found.is_none() && states > 1_000, "{found:?}, {states} states");
+    assert!(look_at_all(of(Safeguards::without(Safeguard::Membership))).1.is_some());
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn worlds() -> impl Strategy<Value = (Setting, Vec<u16>)> {
                 *value = values.next().unwrap_or_default();
             }
         }
-        Setting { clients, faults, fault_count, journal, is_coarse, heals: true, safeguards: Safeguards::default() }
+        let safeguards = Safeguards::default();
+        Setting { clients, faults, fault_count, journal, is_coarse, heals: true, safeguards, forgotten: None }
     });
     (plan, vec(any::<u16>(), 0..600))
 }
@@ -106,8 +107,11 @@ fn what_is_told_is_linearizable_whatever_happens() {
     }
 }
 
+/// Clients, each with its node and what it asks.
+type NodeClients = Vec<(usize, Vec<Question>)>;
+
 /// For whom a safeguard is there: clients, each at a node, against which fault, and with how long a journal.
-fn who_needs(safeguard: Safeguard) -> (FaultKind, usize, Vec<(usize, Vec<Question>)>) {
+fn who_needs(safeguard: Safeguard) -> (FaultKind, usize, NodeClients) {
     let (get, put) = (|| Question::Get, |value| Question::Put { value, is_short: false });
     match safeguard {
         Safeguard::Wait => (FaultKind::Split, 8, vec![(0, vec![put(1)]), (1, vec![get()])]),
@@ -121,6 +125,8 @@ fn who_needs(safeguard: Safeguard) -> (FaultKind, usize, Vec<(usize, Vec<Questio
             let if_absent = vec![Question::PutIfAbsent { value: 1 }];
             (FaultKind::Link, 8, vec![(0, if_absent), (1, vec![put(2), Question::Delete, get()])])
         }
+        // Of the first node, which the engine takes for gone.
+        Safeguard::Membership => (FaultKind::Death, 8, vec![(0, vec![put(1)]), (1, vec![get()])]),
     }
 }
 
@@ -131,7 +137,9 @@ fn no_safeguard_can_be_spared() {
         let on_one_key = |asks: Vec<Question>| asks.into_iter().map(|ask| (0, ask)).collect();
         let clients = clients.into_iter().map(|(node, asks)| (node, on_one_key(asks))).collect();
         let safeguards = Safeguards::without(safeguard);
-        let plan = Setting { clients, faults: vec![fault], fault_count: 1, journal, is_coarse: true, heals: false, safeguards };
+        let forgotten = (safeguard == Safeguard::Membership).then_some(0);
+        let (faults, fault_count) = (vec![fault], 1);
+        let plan = Setting { clients, faults, fault_count, journal, is_coarse: true, heals: false, safeguards, forgotten };
         let found = search((Just(plan), vec(any::<u16>(), 60)), 10_000, 0);
         let Err((looked_at, story)) = found else { panic!("without {safeguard:?} nothing goes wrong") };
         println!("without {safeguard:?}, in the {looked_at}th world:\n{story}");

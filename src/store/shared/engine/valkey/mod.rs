@@ -364,8 +364,8 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
         EngineCall::Barrier { term: of, node } => {
             script.arg("barrier").arg(term(of)).arg(node.as_bytes());
         }
-        EngineCall::Commit { term: of, upload, name, expected, object, body } => {
-            script.arg("commit").arg(term(of)).arg(&packed::upload(*upload)).arg(name.as_bytes());
+        EngineCall::Commit { term: of, node, upload, name, expected, object, body } => {
+            script.arg("commit").arg(term(of)).arg(node.as_bytes()).arg(&packed::upload(*upload)).arg(name.as_bytes());
             script.arg(object.as_ref().map(packed::object).unwrap_or_default());
             let (form, given) = if is_long(body) { ("s", &[][..]) } else { ("p", &*body.bytes) };
             script.arg(form).arg(u8::from(body.travels)).arg(given);

@@ -11,12 +11,15 @@ use crate::store::shared::roster::{NodeIdentity, faults};
 /// Used to that share of what it may, in percent, it is told.
 const NEARLY_FULL: u64 = 90;
 
+/// Who has been silent for so long does no harm by what does not fit: signs come four times a second.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct EngineReport {
     /// All servers that are known.
     pub servers: Vec<ServerReport>,
-    /// All nodes that the engine has heard of in the last minute.
+    /// All nodes that the engine has heard of in the last minute; of processes of one name the one it has heard of last.
     pub nodes: Vec<NodeReport>,
     /// What is not as it has to be, and what to do about it.
     pub faults: Vec<String>,
@@ -93,9 +96,10 @@ impl Valkey {
             let why = report.faults.pop().unwrap_or_else(|| "no server is named".to_owned());
             return Err(EngineError::Unreachable(why));
         }
-        report.faults.extend(node_faults(heard.keys()));
+        report.faults.extend(node_faults(heard.iter().filter(|(_, silent)| **silent < SILENT).map(|(node, _)| node)));
         report.nodes = heard.into_iter().filter_map(|(node, silent)| node_report(&node, silent)).collect();
-        report.nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        report.nodes.sort_by(|one, other| (&one.name, one.silent).cmp(&(&other.name, other.silent)));
+        report.nodes.dedup_by(|one, other| one.name == other.name);
         Ok(report)
     }
 

@@ -2,7 +2,7 @@
 -- engine in memory, against which tests hold it; how values are packed, by packed.rs.
 --
 -- KEYS[1] is the lane's first key; the others begin as it does, so that a cluster keeps all of them in one place:
---   t  the term's number (n) and line (l), the count of commits (c), when the journal was last marked (m)
+--   t  the term's number (n) and line (l), the count of commits (c), when the journal was last marked (m), how many have come (e)
 --   j  the journal: <commit>-1 -> version v, and of an object: name n, what the index has of it i, upload u, bytes b; of a renewal: name n,
 --      version r, expiry e
 --   i  the index: name -> packed
@@ -11,23 +11,28 @@
 --   u, w  what uploads became, and when that was told
 --   d  when a name may be forgotten
 --   k  commits by time, to cut the journal
---   a, s  members: to which line each has asserted, and its last sign of life
+--   a, s  members: to which line each has asserted, and the last sign of life of who has been one lately
+--   h  members: when each has come, and of whose coming it has been told; both counted in t (e)
 local base = string.sub(KEYS[1], 1, -2)
 local T, J, I, D = KEYS[1], base .. 'j', base .. 'i', base .. 'd'
-local U, W, K, A, S = base .. 'u', base .. 'w', base .. 'k', base .. 'a', base .. 's'
+local U, W, K, A, S, H = base .. 'u', base .. 'w', base .. 'k', base .. 'a', base .. 's', base .. 'h'
 -- For so long removals, expired objects and what became of uploads are remembered; in milliseconds, as all times.
 local REMEMBERED = 120000
 local JOURNAL = 30000
 -- A body outlives its object a little: who has just been told of it can still fetch it.
 local GRACE = 5000
--- Who has given no sign of life for so long is no member any more.
-local GONE = 60000
+-- Who has given no sign of life for so long beside others is no member any more; one beside whom another process goes by its name, sooner. What
+-- it commits is refused then, until it has come through the gate again.
+local GONE = 5000
+local REPLACED = 1000
+-- The sign of who is gone is kept for so long, for people.
+local SHOWN = 60000
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm')
+local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm', 'e')
 local number, line, count = tonumber(told[1] or '0'), tonumber(told[2] or '0'), tonumber(told[3] or '0')
-local marked = tonumber(told[4] or '0')
+local marked, comings = tonumber(told[4] or '0'), tonumber(told[5] or '0')
 
 local function whole(value) return string.format('%.0f', value) end
 local function version() return struct.pack('>I4I4I8', number, line, count) end
@@ -55,7 +60,7 @@ end
 
 -- Keeps the term and the count. Always written, for WAIT after a call that wrote nothing returns at once.
 local function keep()
-  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked))
+  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked), 'e', whole(comings))
 end
 
 -- Forgets what is due, so many at a time.
@@ -151,31 +156,62 @@ function calls.assert()
   return overtaken
 end
 
-local function members(node)
+-- When a member has come, and of which coming it has been told; of another release, which does not say: long ago, and of all.
+local function heard(node)
+  local packed = redis.call('HGET', H, node)
+  if not packed then return 0, math.huge end
+  local came, told = string.match(packed, '^(%d+) (%d+)$')
+  return tonumber(came), tonumber(told)
+end
+
+-- A sign of life, by which it is told of all who have come. When it has come itself.
+local function sign(node)
+  local came = heard(node)
+  if redis.call('HEXISTS', A, node) == 0 then
+    comings = comings + 1
+    came = comings
+  end
   redis.call('HSET', A, node, whole(line))
   redis.call('HSET', S, node, whole(now))
-  return redis.call('HGETALL', A)
+  redis.call('HSET', H, node, whole(came) .. ' ' .. whole(comings))
+  return came
 end
 
+-- Whoever has not been told that this one has come is shown as if it had asserted nothing: else a gate might open that does not wait for it.
 function calls.gate(node)
-  return { whole(count), unpack(members(node)) }
+  local came = sign(node)
+  local shown = redis.call('HGETALL', A)
+  for at = 1, #shown, 2 do
+    local _, told = heard(shown[at])
+    if told < came then shown[at + 1] = '0' end
+  end
+  return { whole(count), unpack(shown) }
 end
 
--- Who asks in this term has asserted to its primary.
+local function is_member(node) return redis.call('HGET', A, node) == whole(line) end
+
+-- Who asks and has come through the gate in this term has asserted to its primary.
 function calls.barrier(node)
+  if not is_member(node) then return nil end
   sweep(64)
+  sign(node)
+  local name = string.match(node, '^(%S+) ')
   local signs = redis.call('HGETALL', S)
   for at = 1, #signs, 2 do
-    if now - tonumber(signs[at + 1]) > GONE then
-      redis.call('HDEL', S, signs[at])
-      redis.call('HDEL', A, signs[at])
+    local other, silent = signs[at], now - tonumber(signs[at + 1])
+    local is_replaced = name and silent > REPLACED and string.match(other, '^(%S+) ') == name
+    if silent > GONE or is_replaced then
+      redis.call('HDEL', A, other)
+      redis.call('HDEL', H, other)
     end
+    if silent > SHOWN or is_replaced then redis.call('HDEL', S, other) end
   end
-  return { whole(count), unpack(members(node)) }
+  return { whole(count), unpack(redis.call('HGETALL', A)) }
 end
 
 -- form: n none, p put here, s sent ahead; travels: whether it goes with the journal.
-function calls.commit(upload, name, object, form, travels, body, expected, ...)
+function calls.commit(node, upload, name, object, form, travels, body, expected, ...)
+  if not is_member(node) then return nil end
   sweep(4)
   local ahead = base .. 'b:' .. upload
   local known = redis.call('HGET', U, upload)
@@ -242,6 +278,8 @@ if term ~= '' and term ~= string.sub(version(), 1, 8) then
   if call ~= 'read' then keep() end
   return { whole(now), 'other term' }
 end
-local reply = (call == 'assert' or call == 'renew') and calls[call]() or calls[call](unpack(ARGV, 3))
+local reply
+if call == 'assert' or call == 'renew' then reply = calls[call]() else reply = calls[call](unpack(ARGV, 3)) end
 if call ~= 'read' then keep() end
+if not reply then return { whole(now), 'other term' } end
 return { whole(now), 'done', reply }

@@ -100,6 +100,12 @@ impl World {
             have_signed: false,
         };
         world.settle_in();
+        if let Some(gone) = plan.forgotten {
+            (0..COPIES).for_each(|copy| world.copies.forget_member(copy, &node(gone)));
+            world.lanes.iter_mut().enumerate().filter(|(number, _)| *number != gone).for_each(|(_, lane)| lane.sign());
+            world.go_on();
+            world.settle_in();
+        }
         world
     }
 
@@ -113,6 +119,7 @@ impl World {
             is_coarse: false,
             heals: false,
             safeguards: Safeguards::default(),
+            forgotten: None,
         };
         for _ in 0..200 {
             let Some(next) = self.by_itself().into_iter().next() else { return };
@@ -245,6 +252,7 @@ impl World {
                 self.lanes.iter_mut().enumerate().filter_map(others).for_each(Lane::end_session);
             }
             FaultKind::Link => self.lanes[whom].end_session(),
+            FaultKind::Silence => self.copies.forget_member(self.primary, &node(whom)),
             FaultKind::NodeDeath => {
                 self.lanes[whom] = lane(whom, self.lanes.len(), plan.safeguards);
                 self.lives[whom] += 1;

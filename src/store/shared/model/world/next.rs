@@ -37,7 +37,7 @@ impl World {
                 let whom = match kind {
                     FaultKind::Death | FaultKind::Split | FaultKind::Emptied => self.primary..self.primary + 1,
                     FaultKind::ReplicaDeath => 0..COPIES,
-                    FaultKind::Link | FaultKind::Zone | FaultKind::NodeDeath => 0..self.lanes.len(),
+                    FaultKind::Link | FaultKind::Zone | FaultKind::NodeDeath | FaultKind::Silence => 0..self.lanes.len(),
                     FaultKind::Impatience => 0..self.clients.len(),
                 };
                 let may = |whom: &usize| match kind {
@@ -69,7 +69,7 @@ impl World {
                 possible.extend(primaries.filter(|copy| self.reaches(number, *copy)).map(|copy| Happening::Find(number, copy)));
             } else if let Some((_, session)) = lane.session()
                 && session.wants_a_look()
-                && self.copies.have_asserted(session.primary, (0..self.lanes.len()).map(node))
+                && self.copies.have_asserted(session.primary, &node(number), (0..self.lanes.len()).map(node))
             {
                 possible.push(Happening::Look(number));
             }

@@ -22,6 +22,8 @@ pub(in crate::store::shared::model) struct Setting {
     /// Whether what is cut off or dead may come back.
     pub(in crate::store::shared::model) heals: bool,
     pub(in crate::store::shared::model) safeguards: Safeguards,
+    /// A node that the engine takes for gone when all begins, which it is not; the others have heard that.
+    pub(in crate::store::shared::model) forgotten: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +42,8 @@ pub(in crate::store::shared::model) enum FaultKind {
     Zone,
     /// A node dies and is there again, knowing nothing.
     NodeDeath,
+    /// The engine has not heard of a node for so long that it takes it for gone. It is not: it was held up.
+    Silence,
     /// A client is told that it took too long, or tires of waiting. What it asked may have happened, or happen yet.
     Impatience,
 }
@@ -79,8 +83,17 @@ pub(in crate::store::shared::model) enum Happening {
 
 impl FaultKind {
     /// Every one.
-    pub(in crate::store::shared::model) const ALL: [Self; 8] =
-        [Self::Death, Self::Split, Self::Emptied, Self::ReplicaDeath, Self::Link, Self::Zone, Self::NodeDeath, Self::Impatience];
+    pub(in crate::store::shared::model) const ALL: [Self; 9] = [
+        Self::Death,
+        Self::Split,
+        Self::Emptied,
+        Self::ReplicaDeath,
+        Self::Link,
+        Self::Zone,
+        Self::NodeDeath,
+        Self::Silence,
+        Self::Impatience,
+    ];
 }
 
 impl Happening {
