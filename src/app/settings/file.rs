@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
-    ack, address, base_path, bucket, collector, directory, durable, duration, engine, file_name, header_name, host_name,
+    ack, address, base_path, bucket, collector, delay, directory, durable, duration, engine, file_name, header_name, host_name,
     key_prefix, name, network, number, object_readers, public_url, rate, size, size_or, viewer_mode, viewer_query, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
     top.text("log_format", |text| LogFormat::parse(text).map(|value| settings.log_format = value));
     top.text("log_level", |text| LogLevel::parse(text).map(|value| settings.log_level = value));
     top.text("otlp_endpoint", |text| collector(text).map(|value| settings.otlp_endpoint = value));
-    top.text("drain_delay", |text| duration(text).map(|value| settings.drain_delay = value));
+    top.text("drain_delay", |text| delay(text).map(|value| settings.drain_delay = value));
     top.text("drain_timeout", |text| duration(text).map(|value| settings.drain_timeout = value));
     top.text("max_in_flight", |text| {
         settings.auto.max_in_flight = text == "auto";
@@ -102,7 +102,8 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
         section.text("user", |text| name(text).map(|value| cluster.user = value));
         section.text("password_file", |text| file_name(text).map(|value| cluster.password_file = value));
         section.text("node", |text| name(text).map(|value| cluster.node = value));
-        section.text("leave_delay", |text| duration(text).map(|value| cluster.leave_delay = value));
+        section
+            .text("leave_delay", |_| Err("is drain_delay now, at the top of the file, where it is for all servers".to_owned()));
         section.number("copies", |value| cluster.copies = usize::try_from(value).unwrap_or(usize::MAX));
         section.finish();
     }

@@ -63,8 +63,9 @@ pub struct Settings {
     pub access_log: AccessLogSettings,
     /// The collector that spans are sent to.
     pub otlp_endpoint: Option<String>,
-    /// How long connections are still taken after SIGTERM, while `/readyz` says that the server ends.
-    pub drain_delay: Duration,
+    /// How long connections are still taken after SIGTERM, while `/readyz` says that the server ends. `None`: for as long as there are others that
+    /// load balancers can go to, and need to notice it.
+    pub drain_delay: Option<Duration>,
     /// How long requests in flight may go on after that.
     pub drain_timeout: Duration,
     /// Bytes of all uploads in flight together.
@@ -141,13 +142,14 @@ pub struct ClusterSettings {
     pub node: Option<String>,
     /// Of an engine that is a cluster: how many copies of everything it keeps, the primary's among them.
     pub copies: usize,
-    /// How long a node that was told to end goes on taking requests, until load balancers have seen that it is not ready.
-    pub leave_delay: Duration,
 }
+
+/// By then load balancers have noticed that a node is about to end.
+const LEAVES_AFTER: Duration = Duration::from_secs(5);
 
 impl Default for ClusterSettings {
     fn default() -> Self {
-        Self { engine: None, user: None, password_file: None, node: None, copies: 3, leave_delay: Duration::from_secs(5) }
+        Self { engine: None, user: None, password_file: None, node: None, copies: 3 }
     }
 }
 
@@ -210,7 +212,7 @@ impl Default for Settings {
             object_readers: Readers::Owner,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
-            drain_delay: Duration::ZERO,
+            drain_delay: None,
             drain_timeout: Duration::from_secs(30),
             max_in_flight: MAX_IN_FLIGHT,
             timeouts: Timeouts::default(),
@@ -301,7 +303,7 @@ impl Settings {
 
     /// How long connections are still taken after the order to end.
     pub(super) fn leaves_after(&self) -> Duration {
-        if self.cluster.engine.is_some() { self.drain_delay.max(self.cluster.leave_delay) } else { self.drain_delay }
+        self.drain_delay.unwrap_or(if self.cluster.engine.is_some() { LEAVES_AFTER } else { Duration::ZERO })
     }
 
     /// Takes over what a running server takes up ([`SettingChange::is_live`]).
@@ -368,7 +370,7 @@ mod tests {
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_delay = \"4s\"\ndrain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
-            keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nleave_delay = \"0s\"\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
+            keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
@@ -408,6 +410,18 @@ mod tests {
     #[test]
     fn what_is_wrong_beside_others_is_told_with_its_line_or_theirs() {
         let told = |text: &str| read(text).1.join("\n");
+    #[test]
+    fn a_node_that_shares_leaves_after_some_seconds_unless_it_is_said_otherwise() {
+        let leaves = |text: &str| read(text).0.leaves_after().as_secs();
+        let engine = "[cluster]\nengine = \"valkey://a:6379\"\n[namespaces.n]\ndurable = \"off\"\n";
+        assert_eq!((leaves(""), leaves(engine)), (0, 5));
+        for (said, seconds) in [("0s", 0), ("2s", 2), ("auto", 5)] {
+            assert_eq!(leaves(&format!("drain_delay = \"{said}\"\n{engine}")), seconds, "{said}");
+        }
+        let (_, faults) = read("[cluster]\nleave_delay = \"2s\"\n");
+        assert!(faults.len() == 1 && faults[0].starts_with("f.toml:2: cluster.leave_delay: is drain_delay now"), "{faults:?}");
+    }
+
         assert_eq!(
             told("[namespaces.a]\nmax_ttl = \"1h\"\ndefault_ttl = \"2h\"\n"),
             "f.toml:3: namespaces.a.default_ttl: is 2h; it has to be between 1s and max_ttl, 1h"

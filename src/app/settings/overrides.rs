@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::auto::MAX_IN_FLIGHT;
 use super::places::SettingPlaces;
-use super::values::{address, collector, directory, duration, file_name, size_or, truth};
+use super::values::{address, collector, delay, directory, duration, file_name, size_or, truth};
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
 use crate::origin::policy::NamespacePolicy;
@@ -68,7 +68,7 @@ impl Settings {
         read("tls.key", &overrides.tls_key, &mut |text| file_name(text).map(|value| self.tls.key = value));
         read("log_format", &overrides.log_format, &mut |text| LogFormat::parse(text).map(|value| self.log_format = value));
         read("log_level", &overrides.log_level, &mut |text| LogLevel::parse(text).map(|value| self.log_level = value));
-        read("drain_delay", &overrides.drain_delay, &mut |text| duration(text).map(|value| self.drain_delay = value));
+        read("drain_delay", &overrides.drain_delay, &mut |text| delay(text).map(|value| self.drain_delay = value));
         read("drain_timeout", &overrides.drain_timeout, &mut |text| duration(text).map(|value| self.drain_timeout = value));
         read("max_in_flight", &overrides.max_in_flight, &mut |text| {
             self.auto.max_in_flight = text == "auto";

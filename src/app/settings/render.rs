@@ -79,7 +79,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "log_format = {}", quote(format))?;
     writeln!(text, "log_level = {}", quote(level))?;
     writeln!(text, "otlp_endpoint = {}", quote(otlp_endpoint.as_deref().unwrap_or_default()))?;
-    writeln!(text, "drain_delay = \"{}\"", Span(*drain_delay))?;
+    let delay = drain_delay.map_or_else(|| "auto".to_owned(), |delay| Span(delay).to_string());
+    writeln!(text, "drain_delay = \"{delay}\"")?;
     writeln!(text, "drain_timeout = \"{}\"", Span(*drain_timeout))?;
     writeln!(text, "max_in_flight = \"{}\"", sized(auto.max_in_flight, *max_in_flight))?;
     let file = |path: &Option<PathBuf>| quote(&path.as_ref().map_or_else(String::new, |path| path.display().to_string()));
@@ -118,7 +119,6 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "password_file = {}", file(&cluster.password_file))?;
     writeln!(text, "node = {}", quote(cluster.node.as_deref().unwrap_or_default()))?;
     writeln!(text, "copies = {}", cluster.copies)?;
-    writeln!(text, "leave_delay = \"{}\"", Span(cluster.leave_delay))?;
     for (name, policy) in namespaces {
         let hot_capacity = sized(auto.hot_capacity.contains(name), policy.hot_capacity);
         let bare = !name.as_str().contains('.');

@@ -259,6 +259,11 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).map_err(|error| error.to_string())
 }
 
+/// A duration, or `auto`: then none is said.
+pub(super) fn delay(text: &str) -> Result<Option<Duration>, String> {
+    if text == "auto" { Ok(None) } else { duration(text).map(Some) }
+}
+
 /// A size, or `auto`: then the most that it may become.
 pub(super) fn size_or(text: &str, most: u64) -> Result<u64, String> {
     if text == "auto" { Ok(most) } else { size(text) }

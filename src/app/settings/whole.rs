@@ -63,9 +63,6 @@ impl Settings {
         if !(1..=9).contains(&self.cluster.copies) {
             fault("cluster.copies", &[], format!("is {}; it has to be between 1 and 9", self.cluster.copies));
         }
-        if self.cluster.leave_delay > Duration::from_secs(60) {
-            fault("cluster.leave_delay", &[], format!("is {}; it has to be 1m at most", Span(self.cluster.leave_delay)));
-        }
         if self.cluster.engine.is_some() {
             for (name, _) in self.namespaces.iter().filter(|(_, policy)| policy.durable != Durable::Off) {
                 let message =

@@ -239,6 +239,6 @@ impl<E> Cluster<E> {
 
 pub(crate) fn settings(engine: &str, node: &str, more: &str) -> String {
     format!(
-        "[cluster]\nleave_delay = \"2s\"\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}"
+        "drain_delay = \"2s\"\n[cluster]\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}"
     )
 }
