@@ -11,10 +11,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::access_log::Rotated;
 use super::data_dir::DataDir;
-use super::reload::Reloader;
+use super::reload::{LoopErrand, Reloader};
 use super::settings::{SettingChange, Settings};
+use super::shared_made::SharedMade;
 use super::{doctor, key_desk, tickets};
 use crate::model::id::ObjectId;
+use crate::store::shared::SharedStore;
 use crate::web::admin::controls::{
     ChangeReport, Condition, ControlRefused, Controls, DoctorReport, Errand, KeyOrder, KeyReport, NamespaceChange,
     NamespaceReport, NewKeyReport, ReloadReport, RotateOrder, SettingReport,
@@ -28,9 +30,6 @@ const AUDIT: (u64, u64) = (4 << 20, 4);
 /// Errands that wait for the loop.
 const ERRANDS: usize = 64;
 
-/// Something that the server's loop does, where the settings are.
-pub(super) type LoopErrand = Box<dyn FnOnce(&mut Reloader) + Send>;
-
 /// The controls of a running server.
 #[derive(Debug)]
 pub(super) struct ServerControls {
@@ -38,6 +37,8 @@ pub(super) struct ServerControls {
     audit: Mutex<Rotated>,
     errands: mpsc::Sender<LoopErrand>,
     drain: Arc<Notify>,
+    /// What was made, where nodes share it.
+    made: Option<SharedMade>,
     /// Where objects are served in clear, if they are.
     objects_at: Option<SocketAddr>,
     /// One stream is walked at a time.
@@ -51,6 +52,7 @@ impl ServerControls {
     /// When the audit log can't be written: who changes something has to be told of.
     pub(super) fn new(
         data: DataDir,
+        shared: Option<&SharedStore>,
         objects_at: Option<SocketAddr>,
         drain: Arc<Notify>,
     ) -> anyhow::Result<(Self, mpsc::Receiver<LoopErrand>)> {
@@ -61,7 +63,13 @@ impl ServerControls {
         let audit = Rotated::open(&path, limit, keep).with_context(|| format!("can't write {}", path.display()))?;
         let (errands, received) = mpsc::channel(ERRANDS);
         let walk = Arc::new(Semaphore::new(1));
-        Ok((Self { data, audit: Mutex::new(audit), errands, drain, objects_at, walk }, received))
+        let made = shared.map(|shared| SharedMade::new(shared.clone(), data.clone(), errands.clone()));
+        Ok((Self { data, audit: Mutex::new(audit), errands, drain, made, objects_at, walk }, received))
+    }
+
+    /// What was made, where nodes share it.
+    pub(super) fn shared(&self) -> Option<SharedMade> {
+        self.made.clone()
     }
 
     /// Has the loop do something.
@@ -121,7 +129,10 @@ impl Controls for ServerControls {
         change: NamespaceChange,
         condition: Condition,
     ) -> Errand<'_, (Option<NamespaceReport>, Option<NamespaceReport>)> {
-        self.ask(move |reloader| reloader.change_namespace(&name, &change, &condition))
+        match &self.made {
+            Some(made) => Box::pin(made.change_namespace(name, change, condition)),
+            None => self.ask(move |reloader| reloader.change_namespace(&name, &change, &condition)),
+        }
     }
 
     fn keys(&self) -> Errand<'_, Vec<KeyReport>> {

@@ -35,6 +35,7 @@ mod reload;
 mod resources;
 mod serve;
 mod settings;
+mod shared_made;
 mod shared_revocations;
 mod signals;
 mod size;

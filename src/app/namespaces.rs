@@ -1,17 +1,27 @@
 //! Namespaces that are made, changed and removed while the server runs: a file each below the data directory, written before it is in
 //! force, and put back when it can't be. One writer: all of it goes through the [`Reloader`].
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::{Map, Value};
 
 use super::kept;
 use super::reload::Reloader;
-use super::settings::{MADE_FOLDER, Settings};
+use super::settings::MADE_FOLDER;
 use crate::auth::signing::{hex, sha256};
 use crate::model::id::Namespace;
 use crate::web::admin::controls::{Condition, ControlRefused, NamespaceChange, NamespaceReport};
 use crate::web::problem::code::Code;
+
+/// A change that may be made.
+pub(super) struct JudgedChange {
+    pub(super) name: Namespace,
+    /// How it is.
+    pub(super) before: Option<NamespaceReport>,
+    /// Its rules, as they are to be written down; `None`: it is to be removed.
+    pub(super) text: Option<String>,
+}
 
 impl Reloader {
     /// Every namespace.
@@ -55,15 +65,25 @@ impl Reloader {
         change: &NamespaceChange,
         condition: &Condition,
     ) -> Result<(Option<NamespaceReport>, Option<NamespaceReport>), ControlRefused> {
+        let JudgedChange { name, before, text } = self.judge(name, change, condition)?;
+        let after = self.put_namespace(&name, text.as_deref())?;
+        Ok((before, after))
+    }
+
+    /// What a change comes to, where it may be made. Nothing is changed by it.
+    pub(super) fn judge(
+        &self,
+        name: &str,
+        change: &NamespaceChange,
+        condition: &Condition,
+    ) -> Result<JudgedChange, ControlRefused> {
         let wrong = |detail: String| ControlRefused::new(Code::BadRequest, detail);
         let name = Namespace::parse(name).map_err(|error| wrong(error.to_string()))?;
-        let before = self.settings.namespaces.contains_key(&name).then(|| self.report(&name));
+        let before = self.report_of(&name);
         allow(before.as_ref(), change, condition)?;
-        let path = self.settings.data_dir.join(MADE_FOLDER).join(format!("{name}.toml"));
-        let old = fs::read_to_string(&path).ok();
-        let written = match change {
-            NamespaceChange::Removed => kept::remove(&path),
-            NamespaceChange::To(rules) => self.write_rules(&name, rules)?,
+        let text = match change {
+            NamespaceChange::Removed => None,
+            NamespaceChange::To(rules) => Some(self.written(&name, rules)?),
             NamespaceChange::In(rules) => {
                 let Some(before) = &before else {
                     return Err(ControlRefused::new(Code::NotFound, "there is no namespace of this name: PUT makes one"));
@@ -77,10 +97,29 @@ impl Reloader {
                         merged.insert(key.clone(), value.clone())
                     };
                 }
-                self.write_rules(&name, &merged)?
+                Some(self.written(&name, &merged)?)
             }
         };
-        written.map_err(|error| {
+        Ok(JudgedChange { name, before, text })
+    }
+
+    /// Writes the rules of one down, or removes them, and puts that in force: how it is.
+    pub(super) fn put_namespace(
+        &mut self,
+        name: &Namespace,
+        text: Option<&str>,
+    ) -> Result<Option<NamespaceReport>, ControlRefused> {
+        let folder = self.settings.data_dir.join(MADE_FOLDER);
+        let path = folder.join(format!("{name}.toml"));
+        let old = fs::read_to_string(&path).ok();
+        let put = |text: Option<&str>| match text {
+            None => kept::remove(&path),
+            Some(text) => {
+                self.data.make_folder(&folder).map_err(|error| std::io::Error::other(format!("{error:#}")))?;
+                self.data.replace(&path, text)
+            }
+        };
+        put(text).map_err(|error| {
             let detail = format!(
                 "the data directory can't be written ({error}): nothing is changed; declare it in the settings file instead"
             );
@@ -95,12 +134,44 @@ impl Reloader {
             let detail = format!("nothing is changed, for the settings can't be read as they are: {}", faults.join("; "));
             return Err(ControlRefused::new(Code::InUse, detail));
         }
-        let after = self.settings.namespaces.contains_key(&name).then(|| self.report(&name));
-        Ok((before, after))
+        Ok(self.report_of(name))
     }
 
-    /// Writes the rules down; what they say is wrong is told by its key.
-    fn write_rules(&self, name: &Namespace, rules: &Map<String, Value>) -> Result<std::io::Result<()>, ControlRefused> {
+    /// The rules of those that were made here, by name.
+    pub(super) fn made_here(&self) -> Vec<(Namespace, String)> {
+        let folder = self.settings.data_dir.join(MADE_FOLDER);
+        let text = |name: &Namespace| Some((name.clone(), fs::read_to_string(folder.join(format!("{name}.toml"))).ok()?));
+        self.made.keys().filter_map(text).collect()
+    }
+
+    /// How one is, if there is one of this name.
+    pub(super) fn report_of(&self, name: &Namespace) -> Option<NamespaceReport> {
+        self.settings.namespaces.contains_key(name).then(|| self.report(name))
+    }
+
+    /// Brings those that were made here to what all nodes have, by name. What is of no use here is left out, and in the log.
+    pub(super) fn make_as(&mut self, all: &BTreeMap<Namespace, String>) {
+        let folder = self.settings.data_dir.join(MADE_FOLDER);
+        let text_of = |name: &Namespace| fs::read_to_string(folder.join(format!("{name}.toml"))).ok();
+        let gone: Vec<_> = self.made.keys().filter(|name| !all.contains_key(*name)).map(|name| (name.clone(), None)).collect();
+        let new = all.iter().filter(|(name, text)| text_of(name).as_ref() != Some(*text));
+        let changes: Vec<_> = gone.into_iter().chain(new.map(|(name, text)| (name.clone(), Some(text.as_str())))).collect();
+        for (namespace, text) in changes {
+            match self.put_namespace(&namespace, text) {
+                Ok(_) => {
+                    tracing::info!(%namespace, "a namespace is as the admin API of one of the nodes has made or changed it, or gone");
+                }
+                Err(ControlRefused { detail, .. }) => tracing::error!(
+                    %namespace,
+                    detail,
+                    "a namespace that the admin API of a node has made, changed or removed is not so here"
+                ),
+            }
+        }
+    }
+
+    /// The rules, as they are written down; what they say is wrong is told by its key.
+    fn written(&self, name: &Namespace, rules: &Map<String, Value>) -> Result<String, ControlRefused> {
         let mut text = String::from(
             "# Made by the admin API, which changes it; what the settings file says of this namespace comes first.\n",
         );
@@ -122,15 +193,11 @@ impl Reloader {
             // JSON's strings, numbers and lists of strings are TOML's as well, but for one character.
             text.push_str(&format!("{key} = {}\n", value.to_string().replace('\u{7f}', "\\u007F")));
         }
-        let faults = Settings::faults_of_made(name, &text, self.settings.max_in_flight);
+        let faults = self.settings.faults_of_made(name, &text);
         if !faults.is_empty() {
             return Err(ControlRefused::new(Code::BadRequest, faults.join("; ")));
         }
-        let folder = self.settings.data_dir.join(MADE_FOLDER);
-        if let Err(error) = self.data.make_folder(&folder) {
-            return Ok(Err(std::io::Error::other(format!("{error:#}"))));
-        }
-        Ok(self.data.replace(&folder.join(format!("{name}.toml")), &text))
+        Ok(text)
     }
 }
 

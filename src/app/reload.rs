@@ -16,6 +16,9 @@ use crate::web::{Limits, Web};
 /// Reads the settings as at the start: the same file, flags and environment.
 pub(super) type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send + Sync>;
 
+/// Something that the server's loop does, where the settings are.
+pub(super) type LoopErrand = Box<dyn FnOnce(&mut Reloader) + Send>;
+
 /// The parts that settings reach, and the settings in force.
 pub(super) struct Reloader {
     pub(super) load: Load,

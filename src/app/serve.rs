@@ -182,9 +182,13 @@ async fn serve(
         }
     }
     // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
-    web.set_ready(true);
+    web.set_ready(shared.is_none());
     let (leave, stop, stop_admin) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    if let Some(shared) = shared {
+    let drain = Arc::new(Notify::new());
+    let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let (controls, mut errands) = ServerControls::new(folder.clone(), shared.as_ref(), objects_at, Arc::clone(&drain))?;
+    if let (Some(shared), Some(made)) = (shared, controls.shared()) {
+        tokio::spawn(made.share(web.clone(), leave.clone()));
         tokio::spawn(shared_revocations::share(shared.clone(), folder.clone(), revocations.clone(), leave.clone()));
         tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), leave.clone()));
     }
@@ -205,9 +209,6 @@ async fn serve(
     // What is pasted into an encoder had better be encrypted, where that is offered.
     let data_listeners = [of("https", &tls_listeners), of("http", &listeners)].concat();
     let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone(), data_listeners };
-    let drain = Arc::new(Notify::new());
-    let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
-    let (controls, mut errands) = ServerControls::new(folder.clone(), objects_at, Arc::clone(&drain))?;
     // On a thread of its own: it answers while readers take all processors, and takes none from them.
     let admin_runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
     let (admin_socket, admin_web, stopped) = (admin_listener.into_std()?, web.clone(), stop_admin.clone());

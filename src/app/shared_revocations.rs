@@ -12,8 +12,8 @@ use crate::auth::grant::KeyId;
 use crate::model::clock::WallTime;
 use crate::store::shared::SharedStore;
 
-/// How often others are asked: with what it takes to read the data directory, a revocation is in force on all nodes within a second.
-const EVERY: Duration = Duration::from_millis(400);
+/// How often others are asked: twice that, and what it takes to read the data directory, and a revocation is in force on all nodes.
+const EVERY: Duration = Duration::from_millis(200);
 /// The lists, as the engine names them.
 const KEYS: &str = "keys";
 const VIEWERS: &str = "viewers";

@@ -258,11 +258,14 @@ impl Settings {
         faults.iter().map(|SettingFault { place, message }| format!("{place}: {message}")).collect()
     }
 
-    /// What is wrong with the rules of a namespace that is to be made.
-    pub(super) fn faults_of_made(name: &Namespace, text: &str, max_in_flight: u64) -> Vec<String> {
+    /// What would be wrong with the rules of a namespace that is to be made beside these.
+    pub(super) fn faults_of_made(&self, name: &Namespace, text: &str) -> Vec<String> {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
         let (policy, _) = file::read_made(text, "rules", name, &mut places, &mut faults);
-        whole::check_namespace(name, &policy, max_in_flight, &places, &mut faults);
+        whole::check_namespace(name, &policy, self.max_in_flight, &places, &mut faults);
+        if self.cluster.engine.is_some() {
+            whole::check_shared(name, &policy, &places, &mut faults);
+        }
         faults.iter().map(|SettingFault { place, message }| format!("{place}: {message}")).collect()
     }
 
@@ -408,9 +411,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_beside_others_is_told_with_its_line_or_theirs() {
-        let told = |text: &str| read(text).1.join("\n");
-    #[test]
     fn a_node_that_shares_leaves_after_some_seconds_unless_it_is_said_otherwise() {
         let leaves = |text: &str| read(text).0.leaves_after().as_secs();
         let engine = "[cluster]\nengine = \"valkey://a:6379\"\n[namespaces.n]\ndurable = \"off\"\n";
@@ -422,6 +422,9 @@ mod tests {
         assert!(faults.len() == 1 && faults[0].starts_with("f.toml:2: cluster.leave_delay: is drain_delay now"), "{faults:?}");
     }
 
+    #[test]
+    fn what_is_wrong_beside_others_is_told_with_its_line_or_theirs() {
+        let told = |text: &str| read(text).1.join("\n");
         assert_eq!(
             told("[namespaces.a]\nmax_ttl = \"1h\"\ndefault_ttl = \"2h\"\n"),
             "f.toml:3: namespaces.a.default_ttl: is 2h; it has to be between 1s and max_ttl, 1h"

@@ -63,26 +63,29 @@ impl Settings {
         if !(1..=9).contains(&self.cluster.copies) {
             fault("cluster.copies", &[], format!("is {}; it has to be between 1 and 9", self.cluster.copies));
         }
-        if self.cluster.engine.is_some() {
-            for (name, _) in self.namespaces.iter().filter(|(_, policy)| policy.durable != Durable::Off) {
-                let message =
-                    "has to be off where nodes share ([cluster] engine): what is not in a node's memory is at the engine";
-                fault(&format!("namespaces.{name}.durable"), &["cluster.engine"], message.to_owned());
-            }
-            for (name, _) in self.namespaces.iter().filter(|(_, policy)| !policy.normalise.is_empty()) {
-                let message = "has to be empty where nodes share ([cluster] engine): what is composed is known to one node alone";
-                fault(&format!("namespaces.{name}.normalise"), &["cluster.engine"], message.to_owned());
-            }
-        }
-        if self.cluster.engine.is_some() {
-            for (name, _) in self.namespaces.iter().filter(|(_, policy)| !policy.pairs.is_empty()) {
-                let message = "is not there where nodes share ([cluster] engine): what is composed is known to one node alone";
-                fault(&format!("namespaces.{name}.pairs"), &["cluster.engine"], message.to_owned());
-            }
-        }
         for (name, policy) in &self.namespaces {
             check_namespace(name, policy, self.max_in_flight, places, faults);
+            if self.cluster.engine.is_some() {
+                check_shared(name, policy, places, faults);
+            }
         }
+    }
+}
+
+/// What nodes that share an engine can't do in a namespace.
+pub(super) fn check_shared(name: &Namespace, policy: &NamespacePolicy, places: &SettingPlaces, faults: &mut Vec<SettingFault>) {
+    let one_alone = "where nodes share ([cluster] engine): what is composed is known to one node alone";
+    let held = [
+        (
+            policy.durable == Durable::Off,
+            "durable",
+            "has to be off where nodes share ([cluster] engine): what is not in a node's memory is at the engine".to_owned(),
+        ),
+        (policy.normalise.is_empty(), "normalise", format!("has to be empty {one_alone}")),
+        (policy.pairs.is_empty(), "pairs", format!("is not there {one_alone}")),
+    ];
+    for (_, key, message) in held.into_iter().filter(|(is_so, ..)| !is_so) {
+        faults.push(places.fault(&format!("namespaces.{name}.{key}"), &["cluster.engine"], message));
     }
 }
 

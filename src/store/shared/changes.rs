@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 
 use super::described::DescribedShared;
 use super::driver::NewsTaker;
@@ -104,10 +105,15 @@ pub(super) fn known(indexed: &Indexed, clock: &EngineClock) -> Option<(KnownShar
     Some((KnownShared { meta, length: object.length, hash: object.etag, version: indexed.version }, described))
 }
 
+/// What the names of [texts](super::texts) begin with. No namespace is called so.
+pub(super) const MARK: char = '%';
+
 /// Tells a follower, in his words, what a lane is told.
 pub(super) struct Teller {
     pub(super) clock: Arc<EngineClock>,
     pub(super) follower: Arc<dyn SharedFollower>,
+    /// To be told when a text has changed.
+    pub(super) text_news: Arc<Notify>,
 }
 
 /// The namespace and key of a name.
@@ -119,6 +125,10 @@ fn object(name: &str) -> Option<(Namespace, Key)> {
 impl NewsTaker for Teller {
     fn take(&self, news: NameNews) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            if news.name.starts_with(MARK) {
+                self.text_news.notify_one();
+                return;
+            }
             let Some((namespace, key)) = object(&news.name) else { return };
             let clock = &self.clock;
             let (decided, what) = match news.what {
@@ -142,6 +152,9 @@ impl NewsTaker for Teller {
     }
 
     fn body(&self, name: &ObjectName, indexed: &Indexed) -> Option<Bytes> {
+        if name.starts_with(MARK) {
+            return Some(Bytes::new());
+        }
         let (namespace, key) = object(name)?;
         self.follower.body(&namespace, &key, indexed.object.as_ref()?.etag)
     }

@@ -32,8 +32,8 @@ const SIGN: Duration = Duration::from_millis(250);
 const GATE: Duration = Duration::from_millis(700);
 /// How often who waits at the gate looks who has.
 const LOOK: Duration = Duration::from_millis(20);
-/// Between two tries to begin a session.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries to begin a session: a part of what everybody waits for while another primary is elected.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How often what need not be remembered is forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
 

@@ -14,7 +14,7 @@
 //!
 //! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): Valkey, a
 //! server by itself or a cluster of them; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
-//! which the other is held. Not here yet: budgets, growing objects.
+//! which the other is held. Beside objects there are [texts]. Not here yet: budgets, growing objects.
 
 mod barrier;
 mod below;
@@ -35,6 +35,7 @@ mod roster;
 mod safeguards;
 mod session;
 mod share;
+mod texts;
 mod time;
 
 use std::collections::BTreeMap;

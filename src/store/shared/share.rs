@@ -10,7 +10,7 @@ use std::time::Duration;
 use ahash::RandomState;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 use tokio::time::timeout;
 
 use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
@@ -35,12 +35,12 @@ use crate::store::hash;
 /// How many lanes there are. All nodes have to agree on it, and what is at the engine was laid out by it.
 const LANES: LaneNumber = 12;
 /// How long a read waits until what is known here is fresh.
-const FRESH_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const FRESH_WITHIN: Duration = Duration::from_secs(3);
 /// How long where an older version does no harm, and until when that is.
 const RECENT_WITHIN: Duration = Duration::from_millis(150);
 const STALE_MAX: Duration = Duration::from_secs(5);
 /// How long a write waits for its decision.
-const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(8);
 /// How long after a body could not be fetched it is asked for again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// A body up to this many bytes goes with the journal, where every node needs it.
@@ -50,14 +50,14 @@ const WORTH: u64 = 8;
 
 /// What nodes share, as one of them has it. A cheap handle.
 #[derive(Clone, Debug)]
-pub struct SharedStore(Arc<Sharing>);
+pub struct SharedStore(pub(super) Arc<Sharing>);
 
 #[derive(Debug)]
-struct Sharing {
+pub(super) struct Sharing {
     engine: Arc<Valkey>,
     /// Copies of each lane, the primary among them.
     copies: usize,
-    lanes: Vec<Arc<LaneHandle>>,
+    pub(super) lanes: Vec<Arc<LaneHandle>>,
     clock: Arc<EngineClock>,
     roster: Arc<NodeRoster>,
     metrics: Arc<ClusterMetrics>,
@@ -65,6 +65,8 @@ struct Sharing {
     /// What tells uploads of this process from all others, and those apart.
     uploads: (u64, AtomicU64),
     flights: Mutex<HashMap<(ObjectName, Version), BodyFlight, RandomState>>,
+    /// Told when a text has changed.
+    pub(super) text_news: Arc<Notify>,
 }
 
 /// A body on its way, for all who want it.
@@ -151,6 +153,7 @@ impl SharedStore {
             bodies: OnceLock::new(),
             uploads: (own, AtomicU64::new(0)),
             flights: Mutex::default(),
+            text_news: Arc::default(),
         }))
     }
 
@@ -164,7 +167,8 @@ impl SharedStore {
             let links = Arc::new(Links::new(handle.number, Arc::clone(&self.0.engine)));
             let source: Arc<dyn BodySource> = Arc::<Links<Valkey>>::clone(&links);
             bodies.push(source);
-            let taker = Arc::new(Teller { clock: Arc::clone(&self.0.clock), follower: Arc::clone(follower) });
+            let (clock, text_news) = (Arc::clone(&self.0.clock), Arc::clone(&self.0.text_news));
+            let taker = Arc::new(Teller { clock, follower: Arc::clone(follower), text_news });
             let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
             let (roster, metrics) = (Arc::clone(&self.0.roster), Arc::clone(&self.0.metrics));
             tokio::spawn(Driver { handle, engine, links, taker, roster, metrics, copies: self.0.copies / 2 }.drive());

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::front::free_port;
 use crate::harness::{NAMESPACE, Origin, Process, eventually};
 use crate::programs::kept;
+use crate::wire::Request;
 
 /// One Valkey server.
 pub(crate) struct Engine {
@@ -233,6 +234,8 @@ impl<E> Cluster<E> {
             Some(first) => Origin::start_like(first, &arguments, &environment),
             None => Origin::start_in(&arguments, &environment),
         };
+        let ready = || (Request::new("GET", "/readyz").send(node.admin).status == 200).then_some(());
+        assert!(eventually(Duration::from_secs(20), ready).is_some(), "it does not join: {:?}", node.log());
         self.nodes.push(node);
     }
 }

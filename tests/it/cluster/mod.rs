@@ -3,6 +3,7 @@
 mod checker;
 mod history;
 mod kit;
+mod made;
 mod players;
 mod shards;
 

@@ -1,0 +1,71 @@
+//! Texts that all nodes have beside objects: each under a name, made, changed and removed by the rules of objects, and known to every node as
+//! these are. A text stands in the index itself, so whoever has that has all of them.
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::changes::MARK;
+use super::commit::Wish;
+use super::driver::LaneHandle;
+use super::share::{COMMIT_WITHIN, FRESH_WITHIN, SharedStore};
+use super::{Decision, EngineTime, ObjectName, Precondition, SharedBody, SharedObject, UploadId};
+use crate::store::{StoreError, hash};
+
+/// They do not expire: for as long as the engine can say.
+const FOR_GOOD: EngineTime = 1 << 53;
+
+fn own_name(name: &str) -> ObjectName {
+    ObjectName::from(format!("{MARK}{name}"))
+}
+
+impl SharedStore {
+    /// All of them live in one lane: their changes have one order.
+    fn texts_lane(&self) -> &LaneHandle {
+        &self.0.lanes[0]
+    }
+
+    /// All texts that are there, with their names, as far as that is known here.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(String, String)> {
+        let text = |object: &SharedObject| String::from_utf8_lossy(&object.described).into_owned();
+        let all = self.texts_lane().below(&MARK.to_string()).into_iter();
+        all.filter_map(|(name, indexed)| Some((name[MARK.len_utf8()..].to_owned(), text(indexed.object.as_ref()?)))).collect()
+    }
+
+    /// Waits until what is known here of a text is all that was answered before, on whichever node. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`].
+    pub async fn fresh_text(&self, name: &str) -> Result<(), StoreError> {
+        timeout(FRESH_WITHIN, self.texts_lane().fresh(&own_name(name))).await.map_err(|_| StoreError::Unshared)
+    }
+
+    /// Makes a text another one, where it is as it was; `None`: there is none. `false`, and nothing has changed: it is not. Dropped, it may
+    /// or may not happen.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`]: it may or may not have happened. [`StoreError::Busy`]: the engine has no room, and nothing has changed.
+    pub async fn change_text(&self, name: &str, before: Option<&str>, after: Option<&str>) -> Result<bool, StoreError> {
+        let tag = |text: &str| hash::of_body(text.as_bytes());
+        let expected = before.map_or(Precondition::Absence, |text| Precondition::OneOf(vec![tag(text)]));
+        let object = after.map(|text| SharedObject {
+            etag: tag(text),
+            length: 0,
+            is_bare: false,
+            expires: FOR_GOOD,
+            described: Bytes::copy_from_slice(text.as_bytes()),
+        });
+        let wish = Wish { name: own_name(name), expected, object, body: SharedBody::default() };
+        match timeout(COMMIT_WITHIN, self.texts_lane().commit(UploadId(self.upload().0), wish)).await {
+            Ok(Decision::Done(_) | Decision::Absent) => Ok(true),
+            Ok(Decision::Unexpected) => Ok(false),
+            Ok(Decision::NoRoom) => Err(StoreError::Busy),
+            Err(_) => Err(StoreError::Unshared),
+        }
+    }
+
+    /// Waits until a text has changed since this was last asked. Cancel-safe.
+    pub async fn text_changed(&self) {
+        self.0.text_news.notified().await;
+    }
+}
