@@ -30,6 +30,7 @@ mod keys;
 mod listeners;
 mod machine;
 mod namespaces;
+mod node_peers;
 mod place;
 mod reload;
 mod resources;

@@ -29,8 +29,8 @@ use super::traces::Traces;
 use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
-    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, print, shared_revocations, stamp, streams,
-    supervisor, viewer_key, viewer_revocations, welcome,
+    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, shared_revocations, stamp,
+    streams, supervisor, viewer_key, viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -188,6 +188,8 @@ async fn serve(
     let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
     let (controls, mut errands) = ServerControls::new(folder.clone(), shared.as_ref(), objects_at, Arc::clone(&drain))?;
     if let (Some(shared), Some(made)) = (shared, controls.shared()) {
+        let reached = node_peers::address(&settings.cluster, objects_at);
+        node_peers::start(&shared, reached, folder.clone(), clock.clone(), stop.clone());
         tokio::spawn(made.share(web.clone(), leave.clone()));
         tokio::spawn(shared_revocations::share(shared.clone(), folder.clone(), revocations.clone(), leave.clone()));
         tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), leave.clone()));

@@ -36,7 +36,7 @@ pub enum SharedRefusal {
 pub struct ClusterMetrics {
     /// 1 while the engine answers.
     pub up: Level,
-    /// Nodes that the engine has heard of in the last minute, this one among them.
+    /// Nodes that the engine takes for alive, this one among them.
     pub members: Level,
     /// Sessions that were begun with the engine, by all lanes.
     pub sessions: Count,
@@ -72,7 +72,7 @@ impl ClusterMetrics {
         registry.register("cluster_up", "1 while the engine that the nodes share answers this one", new.up.clone());
         registry.register(
             "cluster_members",
-            "Nodes that the engine has heard of in the last minute, this one among them; 0 on a server by itself",
+            "Nodes that the engine takes for alive, this one among them; 0 on a server by itself",
             new.members.clone(),
         );
         registry.register("cluster_sessions", "Sessions begun with the engine, by all lanes", new.sessions.clone());

@@ -33,6 +33,8 @@ mod prepare;
 mod put;
 mod rate;
 mod read;
+mod relay;
+mod relays;
 mod reloaded;
 mod remove;
 mod shared;

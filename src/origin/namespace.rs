@@ -13,6 +13,7 @@ use super::pairs::Pairs;
 use super::parked::Parked;
 use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
+use super::relays::Relays;
 use crate::auth::grant::{Action, Grant};
 use crate::metrics::{NamespaceMetrics, Traffic};
 use crate::model::clock::Moment;
@@ -47,6 +48,7 @@ pub(super) struct Work {
     /// Held by who goes through all of its objects.
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,
     pub(super) parked: Arc<Parked>,
+    pub(super) relays: Arc<Relays>,
 }
 
 /// A namespace as one request knows it: looked up once, by [`Origin::namespace`](super::Origin::namespace), and carried from the first

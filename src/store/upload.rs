@@ -223,6 +223,11 @@ impl Upload {
         Ok(published)
     }
 
+    /// The body has become an object on the node that took it: readers come to its end. It is none here by that.
+    pub fn end_elsewhere(self) {
+        self.flight.publish();
+    }
+
     /// Whether a version or removal that was begun later is in force, so that this one will not be the object.
     #[must_use]
     pub fn is_superseded(&self) -> bool {

@@ -19,6 +19,9 @@ use crate::model::kind::Kind;
 use crate::model::percent;
 use crate::origin::{BlockingReload, Shift, WindowWords};
 
+/// By this parameter a node asks another one, which then asks no third.
+const FROM_A_NODE: &str = "springhead_node";
+
 /// What a URL under `/cache/` means.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
@@ -73,7 +76,7 @@ impl<'a> Target<'a> {
                     has_ttl = true;
                     continue;
                 }
-                "_HLS_msn" | "_HLS_part" | "_HLS_skip" | "start" | "end" | "last" | "late" => {
+                "_HLS_msn" | "_HLS_part" | "_HLS_skip" | "start" | "end" | "last" | "late" | FROM_A_NODE => {
                     has_words = true;
                     continue;
                 }
@@ -130,6 +133,11 @@ impl<'a> Target<'a> {
             (None, Some(_)) => Err(Problem::bad_request("_HLS_part needs _HLS_msn beside it (RFC 8216bis 6.2.5.2)")),
             (Some(msn), part) => Ok(Some(BlockingReload { msn: number(msn)?, part: part.map(number).transpose()? })),
         }
+    }
+
+    /// Whether another node asks, which has asked all others itself.
+    pub(super) fn is_from_a_node(&self) -> bool {
+        self.word(FROM_A_NODE).is_some()
     }
 
     /// Whether a playlist is to leave out what the player has of it (RFC 8216bis 6.2.5.1).

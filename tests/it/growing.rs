@@ -20,13 +20,13 @@ fn cost(key: &str, length: usize) -> f64 {
 }
 
 /// An upload in chunks, sent when the test says so.
-struct Writer {
+pub(crate) struct Writer {
     wire: Wire,
     sent: Vec<u8>,
 }
 
 impl Writer {
-    fn begin(origin: &Origin, key: &str) -> Self {
+    pub(crate) fn begin(origin: &Origin, key: &str) -> Self {
         Self::begin_with(origin, key, "")
     }
 
@@ -40,20 +40,20 @@ impl Writer {
         Self { wire, sent: Vec::new() }
     }
 
-    fn send(&mut self, piece: &[u8]) {
+    pub(crate) fn send(&mut self, piece: &[u8]) {
         let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
         self.wire.write(chunk);
         self.sent.extend(piece);
     }
 
     /// Ends it as it should end.
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         assert_eq!(self.wire.write("0\r\n\r\n").answer_to("PUT").status, 204);
     }
 }
 
 /// A reader who takes what has come.
-struct Reader {
+pub(crate) struct Reader {
     wire: Wire,
     headers: Vec<(String, String)>,
     read: Vec<u8>,
@@ -61,7 +61,7 @@ struct Reader {
 
 impl Reader {
     /// Begins to read; the first bytes of the object may be on their way to the server still.
-    fn begin(origin: &Origin, key: &str) -> Self {
+    pub(crate) fn begin(origin: &Origin, key: &str) -> Self {
         let request = Request::new("GET", origin.path(key)).bearer(&origin.player);
         let begun = eventually(Duration::from_secs(20), || {
             let mut wire = Wire::open(origin.address);
@@ -78,7 +78,7 @@ impl Reader {
     }
 
     /// Reads until this many bytes have come, and not one more.
-    fn read_to(&mut self, length: usize) {
+    pub(crate) fn read_to(&mut self, length: usize) {
         while self.read.len() < length {
             let chunk = self.wire.chunk().expect("the answer goes on");
             assert!(!chunk.is_empty(), "the answer has ended");
@@ -88,7 +88,7 @@ impl Reader {
     }
 
     /// Reads to the clean end of the answer; `None` when it breaks off.
-    fn read_to_end(mut self) -> Option<Vec<u8>> {
+    pub(crate) fn read_to_end(mut self) -> Option<Vec<u8>> {
         loop {
             let chunk = self.wire.chunk()?;
             if chunk.is_empty() {

@@ -52,6 +52,24 @@ pub(in crate::app) struct Response {
     pub(in crate::app) took: Duration,
 }
 
+/// An answer whose body is read as it comes.
+#[derive(Debug)]
+pub(in crate::app) struct OpenedResponse {
+    pub(in crate::app) status: u16,
+    pub(in crate::app) headers: HeaderMap,
+    rest: reqwest::Response,
+}
+
+impl OpenedResponse {
+    /// The next bytes of the body; `None` at its end. Cancel-safe.
+    ///
+    /// # Errors
+    /// When it broke off before its end.
+    pub(in crate::app) async fn piece(&mut self) -> Result<Option<Bytes>, Unanswered> {
+        self.rest.chunk().await.map_err(|error| unanswered(&error))
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, Error)]
 pub(in crate::app) enum Unanswered {
@@ -108,6 +126,16 @@ impl HttpClient {
         // A machine without authorities of its own (a bare container) can still speak to those that are given.
         let http = built.or_else(|_| builder().tls_certs_only(roots).build()).map_err(|error| anyhow::anyhow!(reason(&error)))?;
         Ok(Self { http, clock })
+    }
+
+    /// Asks for what is read as it comes, for as long as that takes. Cancel-safe: dropped, it ends its connection, and so does what it hands over.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(in crate::app) async fn open(&self, url: Url, headers: HeaderMap) -> Result<OpenedResponse, Unanswered> {
+        let mut rest = self.http.get(url).headers(headers).send().await.map_err(|error| unanswered(&error))?;
+        let (status, headers) = (rest.status().as_u16(), std::mem::take(rest.headers_mut()));
+        Ok(OpenedResponse { status, headers, rest })
     }
 
     /// Asks once. Cancel-safe: a dropped call ends its connection.

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-pub(super) use self::http::{Call, HttpClient, Response, TlsRules, Unanswered, Url};
+pub(super) use self::http::{Call, HttpClient, OpenedResponse, Response, TlsRules, Unanswered, Url};
 pub(super) use self::progress::ProgressLine;
 pub(super) use self::server::{Address, At, RequestOptions, Server, redacted, short_name};
 

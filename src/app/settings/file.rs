@@ -104,6 +104,10 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
         section.text("node", |text| name(text).map(|value| cluster.node = value));
         section
             .text("leave_delay", |_| Err("is drain_delay now, at the top of the file, where it is for all servers".to_owned()));
+        section.text("advertise", |text| {
+            cluster.advertise = if text.is_empty() { None } else { Some(web_address(text)?) };
+            Ok(())
+        });
         section.number("copies", |value| cluster.copies = usize::try_from(value).unwrap_or(usize::MAX));
         section.finish();
     }

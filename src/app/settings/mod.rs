@@ -140,6 +140,8 @@ pub struct ClusterSettings {
     pub password_file: Option<PathBuf>,
     /// What this node is called; else its host's name and its port.
     pub node: Option<String>,
+    /// Where other nodes reach this one; else where it listens in clear.
+    pub advertise: Option<Url>,
     /// Of an engine that is a cluster: how many copies of everything it keeps, the primary's among them.
     pub copies: usize,
 }
@@ -149,7 +151,7 @@ const LEAVES_AFTER: Duration = Duration::from_secs(5);
 
 impl Default for ClusterSettings {
     fn default() -> Self {
-        Self { engine: None, user: None, password_file: None, node: None, copies: 3 }
+        Self { engine: None, user: None, password_file: None, node: None, advertise: None, copies: 3 }
     }
 }
 
@@ -373,7 +375,7 @@ mod tests {
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_delay = \"4s\"\ndrain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
-            keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
+            keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\nadvertise = \"http://10.0.0.21:8080/\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";

@@ -118,6 +118,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "user = {}", quote(cluster.user.as_deref().unwrap_or_default()))?;
     writeln!(text, "password_file = {}", file(&cluster.password_file))?;
     writeln!(text, "node = {}", quote(cluster.node.as_deref().unwrap_or_default()))?;
+    writeln!(text, "advertise = {}", quote(cluster.advertise.as_ref().map_or("", |url| url.as_str())))?;
     writeln!(text, "copies = {}", cluster.copies)?;
     for (name, policy) in namespaces {
         let hot_capacity = sized(auto.hot_capacity.contains(name), policy.hot_capacity);

@@ -47,6 +47,8 @@ pub struct ReadSpec<'a> {
     pub arriving: Arriving,
     /// Whether he waits, as long as the namespace's rules say, for a name that is about to arrive.
     pub waits: bool,
+    /// Whether other nodes are asked for an object that is on its way in there, where nodes share.
+    pub asks_nodes: bool,
     /// What the playlist is to have first.
     pub reload: Option<BlockingReload>,
     /// Whether he wants of a playlist what is new, where its packager offers that.
@@ -213,14 +215,14 @@ impl Read {
 /// 2. whole below memory: it is the object as well, and a growing one never hides it. That costs a descent, so where it is not known
 ///    what is below, what grows in memory goes first: the live edge does not wait for a disk or a bucket to answer;
 /// 3. by a public name, which stands for a version of another one, in memory or below it;
-/// 4. still arriving: there is no whole version, but an upload of one that can be read as it comes;
+/// 4. still arriving: there is no whole version, but an upload of one that can be read as it comes, here or on another node;
 /// 5. expected at the live edge: none of that, but a playlist lists or announces it. Then it is waited for, and looked for once more.
 ///
 /// A read is paid for once: what is found in memory or grows, by what it is; what is not, by the second claim, for a flood of names
 /// that are nowhere must not starve those who watch.
 async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginError> {
     let Reader { hosted, object: ObjectId { key, .. }, spec, .. } = reader;
-    let (mut has_ended, mut has_waited) = (false, false);
+    let (mut has_ended, mut has_waited, mut has_asked) = (false, false, !spec.asks_nodes);
     loop {
         let mut has_grown = false;
         if let Some(following) = growing::find(reader, &mut payment)? {
@@ -264,6 +266,9 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
             && let Some(found) = Box::pin(named::below(reader)).await?
         {
             return Ok(Read::Whole(found));
+        }
+        if !std::mem::replace(&mut has_asked, true) && Box::pin(hosted.grows_elsewhere(key)).await {
+            continue;
         }
         if has_waited || !spec.waits || !expected::wait(reader).await? {
             return Err(missing);

@@ -14,7 +14,7 @@
 //!
 //! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): Valkey, a
 //! server by itself or a cluster of them; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
-//! which the other is held. Beside objects there are [texts]. Not here yet: budgets, growing objects.
+//! which the other is held. Beside objects there are [texts]. What still grows on another node is asked of [that one](peers). Not here yet: budgets.
 
 mod barrier;
 mod below;
@@ -31,6 +31,7 @@ mod members;
 mod memory;
 #[cfg(test)]
 mod model;
+mod peers;
 mod roster;
 mod safeguards;
 mod session;
@@ -48,6 +49,7 @@ pub use self::below::SharedNamespace;
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
 pub use self::engine::valkey::{EngineReport, NodeReport, ServerAddress, ServerReport, ValkeyAddress};
+pub use self::peers::{PeerBody, Peers};
 pub use self::roster::NodeIdentity;
 pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore, examine};
 

@@ -22,12 +22,13 @@ use super::engine::{EngineError, LaneNumber};
 use super::lane::Lane;
 use super::links::{BodySource, Links};
 use super::members::Members;
+use super::peers::Peers;
 use super::roster::{NodeIdentity, NodeRoster};
 use super::safeguards::Safeguards;
 use super::time::EngineClock;
 use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
 use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
-use crate::model::clock::{Clock, Moment, WallTime};
+use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
 use crate::store::hash;
@@ -54,7 +55,7 @@ pub struct SharedStore(pub(super) Arc<Sharing>);
 
 #[derive(Debug)]
 pub(super) struct Sharing {
-    engine: Arc<Valkey>,
+    pub(super) engine: Arc<Valkey>,
     /// Copies of each lane, the primary among them.
     copies: usize,
     pub(super) lanes: Vec<Arc<LaneHandle>>,
@@ -65,6 +66,7 @@ pub(super) struct Sharing {
     /// What tells uploads of this process from all others, and those apart.
     uploads: (u64, AtomicU64),
     flights: Mutex<HashMap<(ObjectName, Version), BodyFlight, RandomState>>,
+    pub(super) peers: OnceLock<Arc<dyn Peers>>,
     /// Told when a text has changed.
     pub(super) text_news: Arc<Notify>,
 }
@@ -153,6 +155,7 @@ impl SharedStore {
             bodies: OnceLock::new(),
             uploads: (own, AtomicU64::new(0)),
             flights: Mutex::default(),
+            peers: OnceLock::new(),
             text_news: Arc::default(),
         }))
     }
@@ -197,16 +200,15 @@ impl SharedStore {
         told.pop()
     }
 
-    /// Adds words to a list that all nodes know, each until a time, and tells all that are in it. To be called again and again: so what one
-    /// node adds comes to all of them. Cancel-safe.
-    ///
-    /// # Errors
-    /// Why the engine can't be asked.
-    pub async fn pool(&self, list: &str, own: &[(String, WallTime)]) -> Result<Vec<String>, String> {
-        timeout(FRESH_WITHIN, self.0.engine.pool(list, own))
-            .await
-            .map_err(|_| "the engine does not answer".to_owned())?
-            .map_err(|error| error.to_string())
+    /// Says how other nodes are asked. Once.
+    pub fn ask_by(&self, peers: Arc<dyn Peers>) {
+        let _ = self.0.peers.set(peers);
+    }
+
+    /// By whom other nodes are asked, if they are.
+    #[must_use]
+    pub fn peers(&self) -> Option<&Arc<dyn Peers>> {
+        self.0.peers.get()
     }
 
     /// What does not fit together among the nodes, for who looks after them.

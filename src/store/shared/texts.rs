@@ -1,5 +1,6 @@
 //! Texts that all nodes have beside objects: each under a name, made, changed and removed by the rules of objects, and known to every node as
-//! these are. A text stands in the index itself, so whoever has that has all of them.
+//! these are. A text stands in the index itself, so whoever has that has all of them. And words, of less weight: whoever has one says so again and
+//! again, until it is over.
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -9,6 +10,7 @@ use super::commit::Wish;
 use super::driver::LaneHandle;
 use super::share::{COMMIT_WITHIN, FRESH_WITHIN, SharedStore};
 use super::{Decision, EngineTime, ObjectName, Precondition, SharedBody, SharedObject, UploadId};
+use crate::model::clock::WallTime;
 use crate::store::{StoreError, hash};
 
 /// They do not expire: for as long as the engine can say.
@@ -62,6 +64,18 @@ impl SharedStore {
             Ok(Decision::NoRoom) => Err(StoreError::Busy),
             Err(_) => Err(StoreError::Unshared),
         }
+    }
+
+    /// Adds words to a list that all nodes know, each until a time, and tells all that are in it. To be called again and again: so what one
+    /// node adds comes to all of them. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the engine can't be asked.
+    pub async fn pool(&self, list: &str, own: &[(String, WallTime)]) -> Result<Vec<String>, String> {
+        timeout(FRESH_WITHIN, self.0.engine.pool(list, own))
+            .await
+            .map_err(|_| "the engine does not answer".to_owned())?
+            .map_err(|error| error.to_string())
     }
 
     /// Waits until a text has changed since this was last asked. Cancel-safe.

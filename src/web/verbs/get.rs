@@ -37,6 +37,7 @@ pub(in crate::web) async fn get(
         portion: wanted.portion(parts),
         arriving: wanted.arriving(parts),
         waits: true,
+        asks_nodes: !target.is_from_a_node(),
         reload: target.blocking_reload()?,
         skips: target.skips(),
         skips_date_ranges: target.skips_date_ranges(),

@@ -1,6 +1,7 @@
 //! Several nodes that share one engine, from outside: what one has answered, every one serves.
 
 mod checker;
+mod growing;
 mod history;
 mod kit;
 mod made;
