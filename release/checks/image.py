@@ -1,6 +1,7 @@
 """The container image, as the Dockerfile makes it but for its first stage: the program is what release/build has made. Built by buildah without
 a daemon and without a registry, on a Debian root in place of the base image. Small, without a shell, not root, read-only; it serves as the
-README's command has it, is healthy, unhealthy when it is told to end, and its volume is found again."""
+README's command has it, is healthy, unhealthy when it is told to end, and its volume is found again. The one to look around in has a shell,
+and else the same."""
 
 import json
 import os
@@ -49,20 +50,25 @@ def build(folder):
     # Whom this machine believes, where the way to Debian's archive needs that.
     buildah("copy", base, "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt")
     buildah("commit", "--rm", base, BASE)
-    buildah("bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--format", "docker", "--build-arg", "VERSION=check",
-            "-t", "springhead:check", folder)
+    for tag, target in (("check", []), ("debug", ["--target", "debug"])):
+        buildah("bud", "--layers", "--isolation", "chroot", "--network", "host", "--pull-never", "--format", "docker", "--build-arg", "VERSION=check",
+                *target, "-t", f"springhead:{tag}", folder)
 
 
-def judge_config(faults):
-    told = json.loads(buildah("inspect", "--type", "image", "springhead:check"))
+def judge_config(tag, faults):
+    told = json.loads(buildah("inspect", "--type", "image", f"springhead:{tag}"))
     config = told["Docker"]["config"]
     wanted = {
         "User": "65532:65532", "Entrypoint": ["springhead"], "Cmd": ["serve"], "WorkingDir": "/data", "Volumes": {"/data": {}},
-        "ExposedPorts": {"8080/tcp": {}, "8081/tcp": {}}, "StopSignal": "SIGTERM",
+        "ExposedPorts": {"8080/tcp": {}, "8081/tcp": {}},
     }
-    faults += [f"{key} is {config.get(key)}" for key, value in wanted.items() if config.get(key) != value]
+    faults += [f"{tag}: {key} is {config.get(key)}" for key, value in wanted.items() if config.get(key) != value]
     if (config.get("Healthcheck") or {}).get("Test") != ["CMD", "springhead", "health"]:
-        faults.append(f"the health check is {config.get('Healthcheck')}")
+        faults.append(f"{tag}: the health check is {config.get('Healthcheck')}")
+    if tag == "debug":
+        return
+    if config.get("StopSignal") != "SIGTERM":
+        faults.append(f"it is told to end by {config.get('StopSignal')}")
     for label in ("title", "licenses", "version", "revision", "created", "source", "base.name"):
         if f"org.opencontainers.image.{label}" not in config["Labels"]:
             faults.append(f"there is no label {label}")
@@ -125,6 +131,19 @@ def serves(root, data, faults):
         pass
 
 
+def looks_around(faults):
+    """The image with a shell: as its user, that shell finds the program."""
+    container = buildah("from", "--pull-never", "springhead:debug")
+    try:
+        root = buildah("mount", container)
+        shell = ["chroot", "--userspec=65532:65532", root, "/bin/sh", "-c", "cd /data && test -w . && springhead --version && springhead config default"]
+        told = subprocess.run(shell, capture_output=True, text=True, env={"PATH": "/usr/local/bin:/usr/bin:/usr/sbin:/bin"})
+        if told.returncode or "[namespaces.live-origin]" not in told.stdout:
+            faults.append(f"the image with a shell: {told.stdout[-500:]}{told.stderr}")
+    finally:
+        buildah("rm", container)
+
+
 def main():
     if os.getuid() != 0:
         sys.exit("run it as root: it mounts and changes its root")
@@ -140,7 +159,9 @@ def main():
         context(Path(folder))
         build(folder)
         print(f"built by buildah in {time.monotonic() - began:.0f} s")
-    judge_config(faults)
+    for tag in ("check", "debug"):
+        judge_config(tag, faults)
+    looks_around(faults)
     container = buildah("from", "--pull-never", "springhead:check")
     try:
         root = Path(buildah("mount", container))
