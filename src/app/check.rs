@@ -9,7 +9,7 @@ use super::args::Args;
 use super::certificates::Certificates;
 use super::resources::{Resources, is_writable};
 use super::settings::{AccessLogOutput, Settings};
-use super::{Failure, buckets, complain, print};
+use super::{Failure, buckets, complain, print, viewer_key};
 use crate::model::clock::Clock;
 use crate::store::{Durable, cold};
 
@@ -69,6 +69,9 @@ fn look(settings: &Settings, found: &mut CheckResult) {
         }
         Err(error) => found.faults.push(format!("tls: {error:#}")),
     }
+    let (faults, warnings) = viewer_key::check(settings);
+    found.faults.extend(faults);
+    found.warnings.extend(warnings);
     let data_dir = &settings.data_dir;
     if data_dir.exists() && !data_dir.is_dir() {
         found.faults.push(format!("data_dir: {} is no folder", data_dir.display()));

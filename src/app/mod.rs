@@ -46,6 +46,7 @@ mod supervisor;
 mod telemetry;
 mod tickets;
 mod token;
+mod token_report;
 mod traces;
 mod viewer_key;
 mod viewer_revocations;

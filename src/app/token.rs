@@ -1,4 +1,4 @@
-//! `springhead token`: viewers' tokens, made and read with the viewer key in the data directory. A server knows them by that key, and keeps
+//! `springhead token`: viewers' tokens, made with the viewer key in the data directory, and ended. A server knows them by that key, and keeps
 //! nothing of them.
 
 use std::path::PathBuf;
@@ -10,24 +10,18 @@ use serde::Serialize;
 use super::args::{ArgMatches, Args, Subcommand, ValueEnum};
 use super::client::Url;
 use super::data_dir::DataDir;
-use super::keys::rfc3339;
 use super::place::PlaceArgs;
 use super::settings::Settings;
+use super::token_report::{InspectArgs, shown_time};
 use super::viewer_revocations::RevocationList;
-use super::{Failure, complain, print, viewer_key};
+use super::{Failure, complain, print, token_report, viewer_key};
 use crate::auth::grant::KeyId;
 use crate::auth::secret::Secret;
-use crate::auth::viewer::{
-    self, Network, Revocation, RevokedTokens, SpecError, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError, ViewerKeys,
-    ViewerSpec,
-};
+use crate::auth::viewer::{self, Network, Revocation, RevokedTokens, SpecError, ViewerSpec, opens_something};
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
-use crate::model::units::{Span, parse_duration};
+use crate::model::units::parse_duration;
 use crate::origin::policy::ViewerPolicy;
-
-/// How far a point in time can be written as RFC 3339: the end of the year 9999.
-const LAST: u64 = 253_402_300_799;
 
 /// What is done with viewers' tokens.
 #[derive(Debug, Subcommand)]
@@ -80,18 +74,6 @@ pub(super) struct ViewerArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct InspectArgs {
-    /// The token, or - to read it from stdin.
-    #[arg(value_name = "TOKEN")]
-    token: String,
-    /// The viewer key, where it is not in the data directory.
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    #[command(flatten)]
-    place: PlaceArgs,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
     /// The `token_id` that was printed where it was made, which logs have as `key_id`.
     #[arg(value_name = "TOKEN_ID", required_unless_present = "prefix", conflicts_with = "prefix")]
@@ -134,36 +116,6 @@ struct NewToken {
     header: Option<String>,
 }
 
-/// What a token says, as printed.
-#[derive(Serialize)]
-struct InspectedToken {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-    #[serde(flatten)]
-    claims: Option<ShownClaims>,
-}
-
-/// The claims by their names.
-#[derive(Serialize)]
-struct ShownClaims {
-    token_id: String,
-    iss: Option<String>,
-    sub: Option<String>,
-    aud: Vec<String>,
-    exp: String,
-    nbf: Option<String>,
-    iat: Option<String>,
-    catu: Vec<String>,
-    catm: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    catnip: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    catgeoiso3166: Option<Vec<String>>,
-}
-
 /// Runs one of the commands.
 pub(super) fn run(command: TokenCommand, matches: &ArgMatches) -> Result<(), Failure> {
     match command {
@@ -175,7 +127,10 @@ pub(super) fn run(command: TokenCommand, matches: &ArgMatches) -> Result<(), Fai
             let place = std::mem::take(&mut args.place);
             revoke(&place.load(matches)?, &args)
         }
-        TokenCommand::Inspect(InspectArgs { token, key_file, place }) => inspect(&place.load(matches)?, token, key_file.as_ref()),
+        TokenCommand::Inspect(mut args) => {
+            let place = std::mem::take(&mut args.place);
+            token_report::inspect(&place.load(matches)?, args)
+        }
     }
 }
 
@@ -203,7 +158,7 @@ fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
             RevokedTokens::Id(known?)
         }
         None => RevokedTokens::Before {
-            prefix: args.prefix.clone().unwrap_or_default(),
+            prefix: beginning(args.prefix.as_deref().unwrap_or_default())?,
             // Those of this second, too.
             issued_before: time("--issued-before", &args.issued_before)?.map_or(now.seconds() + 1, WallTime::seconds),
         },
@@ -220,18 +175,14 @@ fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
     Ok(print("revoked; a running server refuses it within a second")?)
 }
 
-fn usage(message: impl Into<String>) -> Failure {
-    Failure::Usage(format!("error: {}", message.into()))
+/// What keys begin with, if some can.
+fn beginning(prefix: &str) -> Result<String, Failure> {
+    opens_something(prefix).map_err(|error| usage(format!("--prefix: {error}")))?;
+    Ok(prefix.to_owned())
 }
 
-/// The keys, from a file that is named or from the data directory.
-fn keys(settings: &Settings, file: Option<&PathBuf>, make: bool) -> anyhow::Result<ViewerKeys> {
-    if let Some(file) = file {
-        return viewer_key::read(file);
-    }
-    let data = DataDir::new(&settings.data_dir);
-    let signing: Vec<String> = data.key_ring(false).map(|ring| ring.ids().map(str::to_owned).collect()).unwrap_or_default();
-    viewer_key::load(&data, signing.iter().map(String::as_str), make)
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::Usage(format!("error: {}", message.into()))
 }
 
 fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
@@ -266,6 +217,9 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
             SpecError::Slash => "--prefix",
             SpecError::Open(_) => "--prefix (or --exact-prefix)",
             SpecError::Id => "--id",
+            SpecError::Nothing(_) | SpecError::Token => "--prefix",
+            SpecError::Nowhere(_) => "--address or --country",
+            SpecError::Country(_) => "--country",
             SpecError::Methods => "methods",
         };
         usage(format!("{flag}: {error}"))
@@ -277,7 +231,7 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
             settings.data_dir.display()
         ));
     }
-    let keys = keys(settings, args.key_file.as_ref(), true)?;
+    let keys = viewer_key::named(settings, args.key_file.as_deref(), true)?;
     let token = viewer::seal(&keys, &claims).context("the token would be too long: name a shorter prefix, subject or id")?;
     let url = args.url.as_deref().map(|url| with_token(url, &base, &token, args.form)).transpose().map_err(usage)?;
     let header = match args.form {
@@ -317,79 +271,4 @@ fn with_token(url: &str, base: &str, token: &Secret<'_>, form: FormArg) -> Resul
         FormArg::Header | FormArg::Cookie => {}
     }
     Ok(url.to_string())
-}
-
-fn inspect(settings: &Settings, token: String, key_file: Option<&PathBuf>) -> Result<(), Failure> {
-    let token = if token == "-" {
-        let text = std::io::read_to_string(std::io::stdin()).context("can't read stdin")?;
-        text.trim().to_owned()
-    } else {
-        token
-    };
-    // As it stands in a path, too.
-    let token = Secret::new(token.trim_start_matches('~').trim_end_matches('/').to_owned());
-    let keys = keys(settings, key_file, false)?;
-    let now = Clock::system().wall();
-    let inspected = match viewer::open(&keys, &token) {
-        Err(error) => InspectedToken { status: status(&error), reason: Some(error.to_string()), note: None, claims: None },
-        Ok(claims) => {
-            let of = |name: &String| settings.namespaces.get(&Namespace::parse(name).ok()?).map(|policy| policy.viewers.clone());
-            let policy = claims.audience.iter().find_map(of).unwrap_or_default();
-            let is_ahead = |time: Option<u64>| time.is_some_and(|time| now + policy.clock_skew < WallTime::from_seconds(time));
-            let (status, reason) = if now >= WallTime::from_seconds(claims.expires) {
-                ("expired", Some("it has ended: take a new one"))
-            } else if is_ahead(claims.issued) {
-                ("not-yet", Some("it says that it is made at a time to come (iat, in seconds, not milliseconds)"))
-            } else if is_ahead(claims.not_before) {
-                ("not-yet", Some("its time has not begun"))
-            } else {
-                ("good", None)
-            };
-            let is_long = WallTime::from_seconds(claims.expires) > now + policy.max_ttl + policy.clock_skew;
-            let note = is_long.then(|| {
-                let most = Span(policy.max_ttl);
-                format!("it is good for longer than the {most} that one made here is (max_ttl): is its exp in seconds, not milliseconds?")
-            });
-            InspectedToken { status, reason: reason.map(str::to_owned), note, claims: Some(shown_claims(&claims)) }
-        }
-    };
-    print(&serde_json::to_string_pretty(&inspected).context("can't write JSON")?)?;
-    match inspected.reason {
-        None => Ok(()),
-        Some(reason) => Err(anyhow!("the token is not good: {reason}").into()),
-    }
-}
-
-fn status(error: &ViewerError) -> &'static str {
-    if matches!(error, ViewerError::Unsupported(_)) { "unsupported" } else { "refused" }
-}
-
-fn shown_time(seconds: u64) -> String {
-    rfc3339(WallTime::from_seconds(seconds.min(LAST)))
-}
-
-fn shown_claims(claims: &ViewerClaims) -> ShownClaims {
-    let rule = |rule: &UriRule| {
-        let part = if rule.part == UriPart::Path { "path" } else { "host" };
-        let matching = match rule.matching {
-            UriMatch::Exact => "is",
-            UriMatch::Prefix => "begins with",
-            UriMatch::Suffix => "ends in",
-            UriMatch::Pattern => "is like",
-        };
-        format!("{part} {matching} {}", rule.any_of.join(" or "))
-    };
-    ShownClaims {
-        token_id: claims.key_id().map(|id| id.to_string()).unwrap_or_default(),
-        iss: claims.issuer.clone(),
-        sub: claims.subject.as_ref().map(|subject| subject.expose().to_owned()),
-        aud: claims.audience.clone(),
-        exp: shown_time(claims.expires),
-        nbf: claims.not_before.map(shown_time),
-        iat: claims.issued.map(shown_time),
-        catu: claims.rules.iter().map(rule).collect(),
-        catm: claims.methods.clone().unwrap_or_else(|| vec!["GET".to_owned(), "HEAD".to_owned()]),
-        catnip: claims.addresses.as_ref().map(|networks| networks.iter().map(ToString::to_string).collect()),
-        catgeoiso3166: claims.countries.clone(),
-    }
 }

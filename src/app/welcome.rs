@@ -9,6 +9,7 @@ use super::settings::Settings;
 use crate::auth::grant::{Role, Scope};
 use crate::auth::key::{KeyRing, KeySpec};
 use crate::model::clock::{Clock, WallTime};
+use crate::origin::policy::ViewerMode;
 
 /// How long the first keys are good.
 const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
@@ -53,7 +54,8 @@ pub(super) fn first_start(
     let ends = encoder.record.expires_at.as_deref().and_then(|end| end.split('T').next()).unwrap_or_default().to_owned();
     // What the namespace gives where nothing is asked: within its limits in any case.
     let ttl = settings.namespaces.values().next().map_or(3600, |policy| policy.default_ttl.as_secs());
-    Ok(Some(text(&names, ttl, &ends, listener, &data.path().display().to_string(), &shown)))
+    let needs_token = settings.namespaces.values().next().is_some_and(|policy| policy.viewers.mode == ViewerMode::Required);
+    Ok(Some(text(&names, ttl, needs_token, &ends, listener, &data.path().display().to_string(), &shown)))
 }
 
 /// How the keys appear.
@@ -106,7 +108,8 @@ impl Shown {
     }
 }
 
-fn text(names: &[&str], ttl: u64, ends: &str, listener: Listener, data_dir: &str, shown: &Shown) -> String {
+/// `needs_token`: the first namespace is read by viewers' tokens, which the player's key does not stand in for.
+fn text(names: &[&str], ttl: u64, needs_token: bool, ends: &str, listener: Listener, data_dir: &str, shown: &Shown) -> String {
     let Shown { remark, encoder, player, ingest, encoder_in_shell, player_in_shell, before } = shown;
     let Listener { secure, port } = listener;
     let scheme = if secure { "https" } else { "http" };
@@ -114,6 +117,14 @@ fn text(names: &[&str], ttl: u64, ends: &str, listener: Listener, data_dir: &str
     let local = if secure { "HOST" } else { "127.0.0.1" };
     let protocol = if secure { "HTTPS only" } else { "HTTP only" };
     let namespace = names.first().copied().unwrap_or("live-origin");
+    let (reads, of_viewers) = if needs_token {
+        let more = "\nViewers need a token here (viewers.mode = \"required\"), and the readonly key does not stand in for one: who writes may read it back, as above.\n  \
+                    'springhead token viewer' makes tokens; a CDN that checks them itself takes a key that was made with \
+                    'springhead keys create --role readonly --edge'.\n";
+        (encoder_in_shell, more)
+    } else {
+        (player_in_shell, "")
+    };
     let opens = match names {
         [one] => format!("the namespace {one}"),
         all => format!("all {} namespaces ({})", all.len(), all.join(", ")),
@@ -149,8 +160,8 @@ Amazon CloudFront, origin
     {scheme}://{local}:{port}/cache/{namespace}/playlist.m3u8
 
 See what arrived
-  curl "{scheme}://{local}:{port}/cache/{namespace}/playlist.m3u8?token={player_in_shell}"
-"#
+  curl "{scheme}://{local}:{port}/cache/{namespace}/playlist.m3u8?token={reads}"
+{of_viewers}"#
     )
 }
 
@@ -162,10 +173,13 @@ mod tests {
     fn it_says_what_the_keys_open_and_until_when() {
         let shown = Shown::by_file(Path::new("/data"));
         let listener = Listener { secure: false, port: 8080 };
-        let one = text(&["a"], 600, "2026-12-28", listener, "/data", &shown);
+        let one = text(&["a"], 600, false, "2026-12-28", listener, "/data", &shown);
         assert!(one.contains("for the namespace a.\n") && one.contains("end on 2026-12-28"), "{one}");
-        let many = text(&["a", "b", "c"], 600, "2026-12-28", listener, "/data", &shown);
+        let many = text(&["a", "b", "c"], 600, false, "2026-12-28", listener, "/data", &shown);
         assert!(one.contains("playlist.m3u8?ttl_seconds=600&role=origin"), "{one}");
+        let required = text(&["a"], 600, true, "2026-12-28", listener, "/data", &shown);
+        assert!(one.contains("?token=$PLAYER_KEY\"") && !one.contains("Viewers need"), "{one}");
+        assert!(required.contains("?token=$ENCODER_KEY\"") && required.contains("springhead token viewer"), "{required}");
         assert!(many.contains("for all 3 namespaces (a, b, c).\n") && many.contains("--namespace a --role readwrite"), "{many}");
     }
 }

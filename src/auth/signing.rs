@@ -68,22 +68,26 @@ impl SigningKey {
     /// # Errors
     /// [`SigningKeyError`] names the line.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, SigningKeyError> {
-        let mut keys = Vec::new();
-        for (number, line) in text.split(['\n', ',']).enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let secret = URL_SAFE_NO_PAD.decode(line.trim_end_matches('=')).map_err(|_| SigningKeyError::Encoding(number + 1))?;
-            if secret.len() != SECRET {
-                return Err(SigningKeyError::Length { line: number + 1, bytes: secret.len() });
-            }
-            if secret.iter().collect::<HashSet<_>>().len() < DIFFERENT {
-                return Err(SigningKeyError::Guessable(number + 1));
-            }
-            keys.push(Self::from_secret(secret));
-        }
+        let lines = text.split(['\n', ',']).enumerate();
+        let keys: Vec<_> =
+            lines.filter_map(|(number, line)| Self::parse_line(number + 1, line).transpose()).collect::<Result<_, _>>()?;
         if keys.is_empty() { Err(SigningKeyError::Empty) } else { Ok(keys) }
+    }
+
+    /// Reads the line of this number, counted from 1; there need not be a key on it.
+    pub(super) fn parse_line(number: usize, line: &str) -> Result<Option<Self>, SigningKeyError> {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let secret = URL_SAFE_NO_PAD.decode(line.trim_end_matches('=')).map_err(|_| SigningKeyError::Encoding(number))?;
+        if secret.len() != SECRET {
+            return Err(SigningKeyError::Length { line: number, bytes: secret.len() });
+        }
+        if secret.iter().collect::<HashSet<_>>().len() < DIFFERENT {
+            return Err(SigningKeyError::Guessable(number));
+        }
+        Ok(Some(Self::from_secret(secret)))
     }
 
     /// The key as [`SigningKey::parse_all`] reads it. Only for its file.

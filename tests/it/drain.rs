@@ -366,15 +366,21 @@ fn the_first_start_says_what_to_paste_where() {
     for secret in [&*origin.encoder, &*origin.player, &*origin.administrator, key["ingest_password"].as_str().unwrap()] {
         assert!(!said.contains(secret), "a key stands in\n{said}");
     }
-    // What is to be pasted works.
-    origin.store("playlist.m3u8", "#EXTM3U\n");
-    let commands: Vec<_> = said
-        .lines()
-        .map(str::trim)
-        .filter(|line| ["ENCODER_KEY=", "PLAYER_KEY=", "curl "].iter().any(|w| line.starts_with(w)))
-        .collect();
-    let pasted = std::process::Command::new("bash").arg("-c").arg(commands.join("\n")).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&pasted.stdout), "#EXTM3U\n", "{commands:?}");
+    // What is to be pasted works: also where viewers need tokens, which the player's key does not stand in for.
+    let required = Origin::start_with_settings("[namespaces.live-origin.viewers]\nmode = \"required\"\n");
+    let of_required =
+        eventually(Duration::from_secs(5), || Some(required.stdout()).filter(|text| text.contains("curl"))).unwrap();
+    assert!(of_required.contains("springhead token viewer") && !said.contains("springhead token viewer"), "{of_required}");
+    for (origin, said) in [(&origin, &said), (&required, &of_required)] {
+        origin.store("playlist.m3u8", "#EXTM3U\n");
+        let commands: Vec<_> = said
+            .lines()
+            .map(str::trim)
+            .filter(|line| ["ENCODER_KEY=", "PLAYER_KEY=", "curl "].iter().any(|w| line.starts_with(w)))
+            .collect();
+        let pasted = std::process::Command::new("bash").arg("-c").arg(commands.join("\n")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&pasted.stdout), "#EXTM3U\n", "{commands:?}");
+    }
     use std::os::unix::fs::PermissionsExt as _;
     for name in ["signing.key", "encoder_api_key.json", "player_api_key.json"] {
         let mode = std::fs::metadata(origin.data_dir().join(name)).unwrap().permissions().mode();

@@ -383,6 +383,36 @@ fn a_check_opens_what_a_start_opens() {
     }
     let (code, said) = check("[access_log]\noutput = \"nowhere/a.log\"\n[harvest]\nfolder = \"recordings\"\n", &[]);
     assert!(code == Some(1) && said.contains("no folder nowhere") && said.contains("harvest.folder: there is no"), "{said}");
+    // The viewers' keys are read: each line that is of no use with its number and what would be, and none of it shown.
+    fs::create_dir(place("data")).unwrap();
+    let viewers = "data_dir = \"data\"\n[namespaces.a.viewers]\nmode = \"required\"\n";
+    assert_eq!(check(viewers, &[]).0, Some(0), "a start makes one");
+    let good = springhead::auth::signing::SigningKey::generate();
+    let key_file = |text: &str| fs::write(place("data/viewer.key"), text).unwrap();
+    key_file(&format!(
+        "{}\nes256:partner:c2VjcmV0LW9mLXNvbWVib2R5\n# ours\nakamai:a:secret-of-another\ntoo-short\n",
+        good.encode()
+    ));
+    let (code, said) = check(viewers, &[]);
+    for part in ["viewer.key: line 2 is no public key", "viewer.key: line 4 is no key of Akamai's", "on line 5 has", "would fail"]
+    {
+        assert!(code == Some(1) && said.contains(part), "{part}: {said}");
+    }
+    let secret = good.encode();
+    assert!(!["secret-of", "c2VjcmV0", "too-short", &secret[..12]].iter().any(|part| said.contains(part)), "{said}");
+    assert_eq!(check(viewers, &["--text-only"]).0, Some(0));
+    key_file(&format!("{secret}\nakamai:b:{}\n", "52a1".repeat(8)));
+    let (code, said) = check(viewers, &[]);
+    assert!(code == Some(0) && said.contains("namespace b, which does not exist"), "{said}");
+    fs::write(place("data/signing.key"), format!("{secret}\n")).unwrap();
+    let (code, said) = check(viewers, &[]);
+    assert!(code == Some(1) && said.contains("viewer key and a signing key") && !said.contains(&secret), "{said}");
+    // No name begins with what is read as a token.
+    let token = format!("~{}", "a".repeat(60));
+    for pair in [format!("public = \"{token}/\"\nsources = [\"x/\"]"), format!("public = \"p/\"\nsources = [\"{token}/b/\"]")] {
+        let (code, said) = check(&format!("[namespaces.a]\n[[namespaces.a.pairs]]\n{pair}\n"), &[]);
+        assert!(code == Some(2) && said.contains("viewer's token") && !said.contains(&token), "{code:?} {said}");
+    }
     // Nobody listens there: without being asked to, nobody is asked either.
     let bucket = "[namespaces.a]\ndurable = \"s3://bucket/prefix\"\n";
     assert_eq!(check(bucket, &[]).0, Some(0));

@@ -60,10 +60,31 @@ fn a_vendor_has_tokens_made_within_its_own_bounds_and_does_nothing_else() {
         (json!({ "prefix": "show/", "count": 1001 }), 400, "1 to 1000"),
         (json!({ "prefix": "show/", "methods": ["PUT"] }), 400, "writes nothing"),
         (json!({ "prefix": "show/", "color": "red" }), 400, "can't be read"),
+        // What would open nothing is refused, and says why.
+        (json!({ "prefix": "show//" }), 400, "open nothing"),
+        (json!({ "prefix": "show/../" }), 400, "open nothing"),
+        (json!({ "prefix": "show/", "addresses": ["192.0.2.0/24"] }), 400, "client_address_header"),
+        (json!({ "prefix": "show/", "countries": ["AT"] }), 400, "country_header"),
+        (json!({ "prefix": "show/", "addresses": [] }), 400, "addresses"),
+        (json!({ "prefix": "show/", "methods": [] }), 400, "GET, HEAD"),
     ] {
         let answer = order(&origin, "viewer-tokens", Some(&vendor), &body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
         assert!(answer.text().contains(said), "{body}: {}", answer.text());
+    }
+    let nothing = order(&origin, "viewer-revocations", Some(&vendor), &json!({ "prefix": "show//" }));
+    assert!(nothing.status == 400 && nothing.text().contains("begins so"), "{}", nothing.text());
+    let told = Origin::start_with_settings(&format!(
+        "[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ntrusted_proxies = [\"10.0.0.0/8\"]\nclient_address_header = \"x-forwarded-for\"\n\
+         country_header = \"x-country\"\n"
+    ));
+    for (body, status) in [
+        (json!({ "addresses": ["192.0.2.0/24"], "countries": ["AT", "CH-ZH"] }), 201),
+        (json!({ "countries": [] }), 400),
+        (json!({ "countries": ["Austria"] }), 400),
+        (json!({ "countries": ["at"] }), 400),
+    ] {
+        assert_eq!(order(&told, "viewer-tokens", Some(&told.administrator), &body).status, status, "{body}");
     }
     // It reads and writes nothing, and sees no other namespace and no figures of its own right.
     for method in ["GET", "PUT", "DELETE"] {

@@ -130,6 +130,57 @@ fn akamais_tokens_write_nothing_and_are_not_passed_over_where_tokens_are_off() {
 }
 
 #[test]
+fn a_line_of_akamais_that_is_wrong_is_told_of_at_a_reload_and_the_keys_in_force_stay() {
+    let origin = origin("");
+    let good = edge_auth(&format!("exp={}~acl=/cache/{NAMESPACE}/*", now() + 600));
+    let read = |token: &str| get(&origin, &format!("/cache/{NAMESPACE}/show/a.ts?hdnts={token}")).status;
+    add_key(&origin, NAMESPACE);
+    assert!(eventually(Duration::from_secs(20), || (read(&good) == 302).then_some(())).is_some());
+    // For a namespace that is none: nothing comes of it, which is said, and not with what key.
+    add_key(&origin, "live-orgin");
+    let stray = origin.wait_for_log("for a namespace that does not exist");
+    assert_eq!((&stray["level"], &stray["namespace"]), (&json!("WARN"), &json!("live-orgin")));
+    // No key at all: its line is named, and what was in force stays.
+    let file = origin.data_dir().join("viewer.key");
+    let keys = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{keys}akamai:{NAMESPACE}:no-key-at-all\n")).unwrap();
+    origin.signal("HUP");
+    let refused = origin.wait_for_log("the viewer keys are not reloaded");
+    assert!(refused["error"].as_str().unwrap().contains("line 4 is no key of Akamai's"), "{refused}");
+    assert_eq!(read(&good), 302);
+    let told = origin.log().iter().map(Value::to_string).collect::<String>();
+    assert!(!told.contains("no-key-at-all") && !told.contains("52a152a1"), "no key is shown");
+    // With a salt, which is never sent.
+    fs::write(&file, format!("{keys}akamai:{NAMESPACE}:{}:grain%2Cof\n", "52a1".repeat(8))).unwrap();
+    origin.signal("HUP");
+    let said = format!("exp={}~acl=/cache/{NAMESPACE}/*", now() + 600);
+    let salted = format!("{said}~hmac={}", hmac_hex(&AKAMAI, format!("{said}~salt=grain,of").as_bytes()));
+    assert!(eventually(Duration::from_secs(20), || (read(&salted) == 302).then_some(())).is_some());
+    assert_eq!(read(&good), 302, "and without, by the other key");
+    // The command line reads them as well.
+    let inspect = |more: &[&str]| {
+        let output = origin.run(&[&["token", "inspect"], more].concat());
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.success(), json["status"] == "good", "{json}");
+        json
+    };
+    for token in [&good, &salted] {
+        let found = inspect(&[token]);
+        assert_eq!((&found["status"], &found["aud"]), (&json!("good"), &json!([NAMESPACE])), "{found}");
+        assert_eq!(found["catu"][0], format!("path begins with /cache/{NAMESPACE}/"));
+    }
+    assert_eq!(inspect(&[&edge_auth("exp=5~acl=/*")])["status"], "expired");
+    assert_eq!(inspect(&[&format!("{said}~hmac=00")])["status"], "refused");
+    let path = format!("/cache/{NAMESPACE}/show/a.ts");
+    let end = format!("exp={}", now() + 600);
+    let of_one = format!("{end}~hmac={}", hmac_hex(&AKAMAI, format!("{end}~url={path}").as_bytes()));
+    assert_eq!(
+        (&inspect(&[&of_one])["status"], &inspect(&[&of_one, "--path", &path])["status"]),
+        (&json!("refused"), &json!("good"))
+    );
+}
+
+#[test]
 fn akamais_tokens_go_out_of_playlists_that_are_stored() {
     let origin = origin("");
     let token = edge_auth(&format!("exp={}~acl=/cache/{NAMESPACE}/show/*", now() + 600));

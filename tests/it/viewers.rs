@@ -679,17 +679,31 @@ fn the_tools_go_the_viewers_way_and_tell_no_token() {
     let said = doctor(&["--playlist", "show/m.m3u8", "--viewer-token", &ended], "");
     assert!(said.contains("the viewer's token has ended") && !holds(&said, &ended), "{said}");
 
-    let url = format!("{base}/cache/{NAMESPACE}/~{good}/show/m.m3u8");
+    // As a URL with the token in its query leads on to the path, so do they: what is listed is beside that.
+    let by_query = format!("{base}/cache/{NAMESPACE}/show/m.m3u8?cat={good}");
+    for arguments in [&[&*by_query][..], &[&format!("{base}/?cat={good}"), "--playlist", "show/m.m3u8"]] {
+        let output = Command::new(BINARY)
+            .args([&["doctor", "--watch", "0s", "--json"], arguments].concat())
+            .env("NO_PROXY", "*")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(said.contains("the viewer's token is accepted (200") && said.contains("the last 3 segments are there"), "{said}");
+        assert!(!holds(&said, &good), "{said}");
+    }
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("recording");
-    let made = Command::new(BINARY)
-        .args(["harvest", &url, "--last", "1h", "--out", out.to_str().unwrap()])
-        .env("NO_PROXY", "*")
-        .output()
-        .unwrap();
-    let mut told = vec![String::from_utf8_lossy(&made.stdout).into_owned(), String::from_utf8_lossy(&made.stderr).into_owned()];
-    assert!(made.status.success(), "{told:?}");
-    let mut folders = vec![out];
+    let (mut told, mut folders) = (Vec::new(), Vec::new());
+    for (name, url) in [("by-path", format!("{base}/cache/{NAMESPACE}/~{good}/show/m.m3u8")), ("by-query", by_query)] {
+        let out = folder.path().join(name);
+        let made = Command::new(BINARY)
+            .args(["harvest", &url, "--last", "1h", "--out", out.to_str().unwrap()])
+            .env("NO_PROXY", "*")
+            .output()
+            .unwrap();
+        told.extend([made.stdout, made.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()));
+        assert!(made.status.success(), "{told:?}");
+        folders.push(out);
+    }
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             told.push(entry.display().to_string());

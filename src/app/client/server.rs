@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::http::{Call, HttpClient, Response, Unanswered, Url};
 use crate::auth::secret::Secret;
-use crate::auth::viewer::has_form;
+use crate::auth::viewer::{has_form, in_path, is_edge_auth};
 
 /// More than the largest segment that makes sense.
 const MAX_BODY: usize = 64 << 20;
@@ -51,6 +51,8 @@ pub(in crate::app) struct Address {
     pub(in crate::app) namespace: Option<String>,
     /// The key that stood in its query as `token`, where it is a Springhead's address; it stands there no more.
     pub(in crate::app) key: Option<Secret<'static>>,
+    /// The viewer's token that stood in the query of an address that is no playlist's: that of a playlist leads to its place by itself.
+    viewer: Option<Secret<'static>>,
 }
 
 impl Address {
@@ -73,29 +75,38 @@ impl Address {
         let key = if namespace.is_some() || !is_playlist { take_key(&mut url) } else { None };
         if is_playlist {
             let base = url.join("./").map_err(|error| error.to_string())?;
-            return Ok(Self { base, playlist: Some(url), namespace, key });
+            return Ok(Self { base, playlist: Some(url), namespace, key, viewer: None });
         }
+        let viewer = url.query_pairs().find(|(name, _)| name == "cat").map(|(_, token)| Secret::new(token.into_owned()));
         url.set_query(None);
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        Ok(Self { base: url, playlist: None, namespace, key })
+        Ok(Self { base: url, playlist: None, namespace, key, viewer })
     }
 
     /// The folder of this namespace, where the address is a server's alone.
-    pub(in crate::app) fn within(self, namespace: &str) -> Result<Self, String> {
-        if self.playlist.is_some() || self.namespace.is_some() {
-            return Ok(self);
+    pub(in crate::app) fn within(mut self, namespace: &str) -> Result<Self, String> {
+        if self.playlist.is_none() && self.namespace.is_none() {
+            self.base = self.base.join(&format!("cache/{namespace}/")).map_err(|error| error.to_string())?;
         }
-        let base = self.base.join(&format!("cache/{namespace}/")).map_err(|error| error.to_string())?;
-        Ok(Self { base, ..self })
+        self.with_own_viewer()
+    }
+
+    /// The same address, with the viewer's token that stood in its query where it travels.
+    pub(in crate::app) fn with_own_viewer(mut self) -> Result<Self, String> {
+        if let Some(token) = self.viewer.take() {
+            self.carry(&token)?;
+        }
+        Ok(self)
     }
 
     /// Puts a viewer's token where it travels: behind the namespace, or where the path names none, first of all.
     pub(in crate::app) fn carry(&mut self, token: &Secret<'_>) -> Result<(), String> {
         let token = token.expose().trim();
-        let token = token.strip_prefix('~').unwrap_or(token);
-        if !has_form(token) {
+        let token = Secret::new(token.strip_prefix('~').unwrap_or(token));
+        let token = if is_edge_auth(token.expose()) { in_path(&token) } else { token.expose().into() };
+        if !has_form(&token) {
             return Err("is no viewer's token: it takes 'token' as 'springhead token viewer' prints it".to_owned());
         }
         for url in std::iter::once(&mut self.base).chain(&mut self.playlist) {
@@ -162,6 +173,18 @@ impl Server {
         Self { at, base, playlist, ours, key, client, web_origin, timeout, stays }
     }
 
+    /// Goes where the playlist's address leads on its own host, as `?cat=TOKEN` does to a path with the token in it: what the playlist lists lies
+    /// beside that (RFC 3986 5.1.3), and so does what is asked for by name. Another host is not gone to here.
+    pub(in crate::app) async fn settle(&mut self) {
+        for _ in 0..REDIRECTS {
+            let Some(playlist) = self.playlist.clone() else { return };
+            let Ok(answer) = self.once(Method::GET, &playlist, &[], Bytes::new()).await else { return };
+            let next = redirect(&playlist, &answer).filter(|next| next.origin() == self.base.origin());
+            let Some((next, base)) = next.and_then(|next| Some((next.clone(), next.join("./").ok()?))) else { return };
+            (self.playlist, self.base) = (Some(next), base);
+        }
+    }
+
     /// The URL of an object by its name.
     pub(in crate::app) fn url(&self, name: &str) -> Option<Url> {
         // As a relative path: a name with a colon in it would else be taken for a scheme.
@@ -226,36 +249,44 @@ impl Server {
     ) -> Result<Response, Unanswered> {
         let mut url = url.clone();
         for _ in 0..REDIRECTS {
-            if self.stays && url.origin() != self.base.origin() {
-                return Err(Unanswered::Elsewhere);
-            }
-            let mut headers = HeaderMap::new();
-            if let Ok(value) = HeaderValue::from_str(&self.web_origin) {
-                headers.insert(ORIGIN, value);
-            }
-            for (name, value) in more {
-                if let Ok(value) = HeaderValue::from_str(value) {
-                    headers.insert(name, value);
-                }
-            }
-            if url.origin() == self.base.origin()
-                && let Some(key) = &self.key
-                && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-            {
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
-            }
-            let (method, body) = (method.clone(), body.clone());
-            let call = Call { method, url: &url, headers, body, timeout: self.timeout, max_body: MAX_BODY };
-            let answer = self.client.ask(call).await?;
-            let next = (300..400).contains(&answer.status).then(|| url.join(answer.header("location")).ok()).flatten();
-            match next.filter(|next| *next != url) {
+            let answer = self.once(method.clone(), &url, more, body.clone()).await?;
+            match redirect(&url, &answer) {
                 Some(next) => url = next,
                 None => return Ok(answer),
             }
         }
         Err(Unanswered::Broken(format!("more than {REDIRECTS} redirects")))
     }
+
+    /// The same, and no redirect is followed.
+    async fn once(&self, method: Method, url: &Url, more: &[(HeaderName, &str)], body: Bytes) -> Result<Response, Unanswered> {
+        if self.stays && url.origin() != self.base.origin() {
+            return Err(Unanswered::Elsewhere);
+        }
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_str(&self.web_origin) {
+            headers.insert(ORIGIN, value);
+        }
+        for (name, value) in more {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        if url.origin() == self.base.origin()
+            && let Some(key) = &self.key
+            && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+        {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        self.client.ask(Call { method, url, headers, body, timeout: self.timeout, max_body: MAX_BODY }).await
+    }
+}
+
+/// Where an answer leads, if it leads elsewhere.
+fn redirect(url: &Url, answer: &Response) -> Option<Url> {
+    let next = (300..400).contains(&answer.status).then(|| url.join(answer.header("location")).ok()).flatten();
+    next.filter(|next| next != url)
 }
 
 /// A path as it may be shown: without a viewer's token in it.
@@ -367,6 +398,12 @@ mod tests {
             (format!("http://h/cache/b/~{token}/show/"), Some(format!("http://h/cache/b/~{token}/show/p.m3u8")))
         );
         assert_eq!(carried("http://h/show/p.m3u8", &token).unwrap().0, format!("http://h/~{token}/show/"));
+        let of = |text: &str| Address::parse(text).unwrap().within("live").map(|address| address.base.to_string());
+        assert_eq!(of(&format!("http://h/?cat={token}")), Ok(format!("http://h/cache/live/~{token}/")));
+        assert_eq!(of(&format!("http://h/cache/b?x=1&cat={token}")), Ok(format!("http://h/cache/b/~{token}/")));
+        assert!(of("http://h/?cat=short").is_err());
+        let akamai = "exp=1~acl=/*~hmac=00112233445566778899aabbccddeeff";
+        assert!(carried("http://h", akamai).unwrap().0.starts_with("http://h/cache/live/~ZXhwPTF-"));
         assert!(carried("http://h", "short").is_err() && carried(&format!("http://h/cache/b/~{token}/a.m3u8"), &token).is_err());
         assert_eq!((short_name(&url), short_name(&Url::parse("https://h/a/").unwrap())), ("b.m3u8".to_owned(), "/a/".to_owned()));
     }

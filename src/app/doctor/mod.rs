@@ -96,10 +96,16 @@ struct Plan {
 /// Runs all steps and reports them. A failure among them is a failure of the command.
 pub(super) fn run(request: DoctorRequest) -> Result<(), Failure> {
     let json = request.json;
-    let plan = plan(request)?;
+    let mut plan = plan(request)?;
     let mut report = Report::new(json, plan.key.as_ref());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
-    runtime.block_on(examine(&plan, &mut report));
+    runtime.block_on(async {
+        // Nobody else holds them yet.
+        for server in std::iter::once(&mut plan.origin).chain(&mut plan.cdn).filter_map(Arc::get_mut) {
+            server.settle().await;
+        }
+        examine(&plan, &mut report).await;
+    });
     report.end()?;
     match report.count(Severity::Failure) {
         0 => Ok(()),
@@ -119,7 +125,10 @@ fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
         return Err(usage("--namespace", "BASE_URL names another one"));
     }
     let mut address = address.within(&namespace).map_err(|error| usage("BASE_URL", error))?;
-    let mut cdn = request.cdn.map(|text| Address::parse(&text).map_err(|error| usage("--cdn", error))).transpose()?;
+    let mut cdn = request
+        .cdn
+        .map(|text| Address::parse(&text).and_then(Address::with_own_viewer).map_err(|error| usage("--cdn", error)))
+        .transpose()?;
     if let Some(token) = request.viewer_token.filter(|text| !text.is_empty()).map(Secret::new) {
         for address in std::iter::once(&mut address).chain(&mut cdn) {
             address.carry(&token).map_err(|error| usage("--viewer-token", error))?;

@@ -89,17 +89,17 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let key = request.key.as_deref().filter(|text| !text.is_empty()).map(read_key).transpose()?.or_else(|| address.key.clone());
     let roots = authorities(request.ca.as_deref())?;
     let client = HttpClient::new(TlsRules { extra_roots: roots.as_deref(), ..TlsRules::default() }, clock)?;
-    let named = address.playlist.clone();
     let options = RequestOptions { client, web_origin: String::new(), timeout, stays: false };
-    let server = Server::new(At::Origin, address, true, key, options);
-    let entry = match (&request.playlist, named) {
+    let mut server = Server::new(At::Origin, address, true, key, options);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
+    runtime.block_on(server.settle());
+    let entry = match (&request.playlist, server.playlist.clone()) {
         (Some(name), _) => server.url(name).ok_or_else(|| usage("--playlist", "is no name"))?,
         (None, Some(url)) => url,
         (None, None) => return Err(usage("--playlist", "is needed, or the playlist's URL in BASE_URL")),
     };
     let counts = Arc::new(CopyCounts::default());
     let harvest = Harvest { source: Source::Server(server), sink, keys: request.keys, counts: Arc::clone(&counts) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start")?;
     let name = runtime.block_on(async {
         let resumed = resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace).await?;
         tokio::select! {

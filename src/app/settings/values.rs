@@ -10,7 +10,7 @@ use http::HeaderName;
 
 use super::{EngineAddress, LogFormat, LogLevel};
 use crate::app::client::Url;
-use crate::auth::viewer::Network;
+use crate::auth::viewer::{Network, SpecError, opens_something};
 use crate::model::id::Key;
 use crate::model::units::{parse_duration, parse_size};
 use crate::store::shared::ServerAddress;
@@ -59,6 +59,12 @@ impl LogLevel {
 
 /// What keys begin with: empty, or the beginning of a key.
 pub(super) fn key_prefix(text: &str) -> Result<String, String> {
+    // It is not repeated: there may be a good one in it.
+    if matches!(opens_something(text), Err(SpecError::Token)) {
+        return Err("begins with what is read as a viewer's token in a path (\"~\" and 40 letters or more), so no object can be written or read there: take \
+                    another name"
+            .to_owned());
+    }
     let is_one = text.is_empty() || Key::parse(text.strip_suffix('/').unwrap_or(text)).is_ok();
     is_one.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no beginning of an object's key, like \"live/\""))
 }

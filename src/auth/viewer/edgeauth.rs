@@ -3,6 +3,7 @@
 //!
 //! One is for the namespace whose key it was made with. In a path it stands in base64url, for its own signs mean something there.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -21,9 +22,29 @@ const MAC: &str = "~hmac=";
 /// How many paths one names at most.
 const PATHS: usize = 16;
 
-/// A key that such tokens are made with, as it is written there: hexadecimal, of 16 to 64 bytes.
-pub(super) fn key(text: &str) -> Option<MacKey> {
-    hex_to_bytes(text).filter(|bytes| (16..=64).contains(&bytes.len())).map(|bytes| MacKey::new(&bytes))
+/// A key that such tokens are made with, and the salt that is added before the MAC is made, if there is one.
+pub(super) struct EdgeAuthKey {
+    mac: MacKey,
+    /// As it ends the text of the MAC: `~salt=` and what it is.
+    salt: String,
+}
+
+impl EdgeAuthKey {
+    /// Reads `KEY` or `KEY:SALT`: the key as it is written there, hexadecimal, of 16 to 64 bytes; the salt escaped as in a URL, for some
+    /// signs end a line.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (key, salt) = text.split_once(':').map_or((text, None), |(key, salt)| (key, Some(salt)));
+        let mac = hex_to_bytes(key.trim()).filter(|bytes| (16..=64).contains(&bytes.len())).map(|bytes| MacKey::new(&bytes))?;
+        let Some(salt) = salt.map(str::trim) else { return Some(Self { mac, salt: String::new() }) };
+        let salt = percent::decode(salt).filter(|decoded| !decoded.is_empty() && percent::is_sound(salt))?;
+        Some(Self { mac, salt: format!("~salt={salt}") })
+    }
+}
+
+impl fmt::Debug for EdgeAuthKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EdgeAuthKey(hidden)")
+    }
 }
 
 /// A token as it was made, if that is what a text is, wrapped for a path or bare.
@@ -48,20 +69,21 @@ pub(super) fn wrapped(token: &str) -> String {
 ///
 /// # Errors
 /// As of a CAT.
-pub(super) fn open(token: &str, key: &MacKey, asked: &ViewerAsked<'_>) -> Result<ViewerClaims, ViewerError> {
+pub(super) fn open(token: &str, key: &EdgeAuthKey, asked: &ViewerAsked<'_>) -> Result<ViewerClaims, ViewerError> {
     let invalid = ViewerError::Invalid;
     let decoded = percent::decode(token).unwrap_or_default();
     // Its paths may have been escaped before the MAC was made, or all of it on its way.
     [token, &*decoded].into_iter().find_map(|text| verified(text, key, asked)).ok_or(invalid("its hmac is wrong"))?
 }
 
-fn verified(token: &str, key: &MacKey, asked: &ViewerAsked<'_>) -> Option<Result<ViewerClaims, ViewerError>> {
+fn verified(token: &str, key: &EdgeAuthKey, asked: &ViewerAsked<'_>) -> Option<Result<ViewerClaims, ViewerError>> {
     let (said, mac) = token.rsplit_once(MAC)?;
     let mac = hex_to_bytes(mac)?;
     let has_paths = said.split('~').any(|field| field.starts_with("acl="));
     // Without a list of paths it is for one that is not sent along.
-    let text = if has_paths { said.to_owned() } else { format!("{said}~url={}{}", asked.base, asked.key) };
-    let is_good = key.is_tag(text.as_bytes(), &mac);
+    let mut text = if has_paths { said.to_owned() } else { format!("{said}~url={}{}", asked.base, asked.key) };
+    text.push_str(&key.salt);
+    let is_good = key.mac.is_tag(text.as_bytes(), &mac);
     is_good.then(|| read(said, token, asked).map_err(ViewerError::Unsupported))
 }
 
@@ -121,12 +143,12 @@ mod tests {
 
     const KEY: &str = "52a152a152a152a152a152a152a1";
 
-    fn key() -> MacKey {
-        super::key(&KEY.repeat(2)).unwrap()
+    fn key() -> EdgeAuthKey {
+        EdgeAuthKey::parse(&KEY.repeat(2)).unwrap()
     }
 
     fn made(said: &str, more: &str) -> String {
-        format!("{said}{MAC}{}", hex(&key().tag(format!("{said}{more}").as_bytes())))
+        format!("{said}{MAC}{}", hex(&key().mac.tag(format!("{said}{more}").as_bytes())))
     }
 
     fn opened(token: &str) -> Result<ViewerClaims, ViewerError> {
@@ -174,8 +196,21 @@ mod tests {
             assert!(matches!(opened(&made(said, "")), Err(ViewerError::Unsupported(_))), "{said}");
         }
         for text in ["", "zz", "52a1", &"0".repeat(130)] {
-            assert!(super::key(text).is_none(), "{text}");
+            assert!(EdgeAuthKey::parse(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_salt_is_part_of_what_is_signed_and_never_sent() {
+        let live = Namespace::parse("live").unwrap();
+        let asked = ViewerAsked::plain(&live, "/cache/live/", "show/a.ts");
+        let salted = EdgeAuthKey::parse(&format!("{}:gr%2Ca:in", KEY.repeat(2))).unwrap();
+        for (said, url) in [("exp=5~acl=/show/*", ""), ("exp=5", "~url=/cache/live/show/a.ts")] {
+            let token = made(said, &format!("{url}~salt=gr,a:in"));
+            assert!(open(&token, &salted, &asked).is_ok() && open(&token, &key(), &asked).is_err(), "{said}");
+            assert!(open(&made(said, url), &salted, &asked).is_err(), "{said}");
+        }
+        assert!(!format!("{salted:?}").contains("gr"));
     }
 
     proptest! {

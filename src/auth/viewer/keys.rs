@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::edgeauth;
+use super::edgeauth::EdgeAuthKey;
 use crate::auth::signing::{MacKey, PublicKey, SigningKey, SigningKeyError, sha256};
 use crate::model::id::Namespace;
 
@@ -22,7 +22,7 @@ const SIGNATURES_PER_SHARD: usize = 1024;
 #[derive(Debug, Default)]
 pub struct ViewerKeys {
     keys: Vec<ViewerKey>,
-    edge_auth: Vec<(Namespace, MacKey)>,
+    edge_auth: Vec<(Namespace, EdgeAuthKey)>,
 }
 
 /// One of them.
@@ -52,7 +52,10 @@ pub enum ViewerKeyError {
     )]
     Public(usize),
     /// A line that begins as one with a key of Akamai's.
-    #[error("line {0} is no key of Akamai's tokens: it takes akamai:NAMESPACE:KEY, KEY in hexadecimal, of 16 to 64 bytes")]
+    #[error(
+        "line {0} is no key of Akamai's tokens: it takes akamai:NAMESPACE:KEY or akamai:NAMESPACE:KEY:SALT, KEY in hexadecimal, of 16 to 64 bytes, and \
+         SALT with each comma, number sign and per cent sign as %2C, %23 and %25"
+    )]
     EdgeAuth(usize),
     /// Of two keys with one kid a token could mean either.
     #[error("line {0} has the kid of another key")]
@@ -68,33 +71,56 @@ impl ViewerKeys {
     }
 
     /// Reads keys, as [`SigningKey::parse_all`] does; public ones, `es256:KID:KEY`, which verify and never sign; and those of Akamai's tokens,
-    /// `akamai:NAMESPACE:KEY`.
+    /// `akamai:NAMESPACE:KEY` or `akamai:NAMESPACE:KEY:SALT`.
     ///
     /// # Errors
     /// [`ViewerKeyError`] names the line.
     pub fn parse_all(text: &str) -> Result<Self, ViewerKeyError> {
-        let (mut secrets, mut public, mut edge_auth) = (String::with_capacity(text.len()), Vec::new(), Vec::new());
-        for (number, line) in text.split(['\n', ',']).enumerate() {
+        let (keys, faults) = Self::read(text);
+        faults.into_iter().next().map_or(Ok(keys), Err)
+    }
+
+    /// All that is wrong with a text that is to hold such keys, in the order of its lines, for who is to mend it.
+    #[must_use]
+    pub fn faults(text: &str) -> Vec<ViewerKeyError> {
+        Self::read(text).1
+    }
+
+    /// What can be read, and what can't.
+    fn read(text: &str) -> (Self, Vec<ViewerKeyError>) {
+        let (mut secrets, mut public, mut edge_auth, mut faults) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (before, line) in text.split(['\n', ',']).enumerate() {
+            let number = before + 1;
             let bare = line.split('#').next().unwrap_or_default().trim();
             if let Some(key) = bare.strip_prefix(PUBLIC) {
-                public.push((number + 1, SignatureKey::parse(key).ok_or(ViewerKeyError::Public(number + 1))?));
+                match SignatureKey::parse(key) {
+                    Some(key) => public.push((number, key)),
+                    None => faults.push(ViewerKeyError::Public(number)),
+                }
             } else if let Some(key) = bare.strip_prefix(EDGE_AUTH) {
-                let key =
-                    key.split_once(':').and_then(|(name, key)| Some((Namespace::parse(name).ok()?, edgeauth::key(key.trim())?)));
-                edge_auth.push(key.ok_or(ViewerKeyError::EdgeAuth(number + 1))?);
+                match key.split_once(':').and_then(|(name, key)| Some((Namespace::parse(name).ok()?, EdgeAuthKey::parse(key)?))) {
+                    Some(key) => edge_auth.push(key),
+                    None => faults.push(ViewerKeyError::EdgeAuth(number)),
+                }
             } else {
-                secrets.push_str(line);
+                match SigningKey::parse_line(number, line) {
+                    Ok(key) => secrets.extend(key),
+                    Err(error) => faults.push(error.into()),
+                }
             }
-            secrets.push('\n');
         }
-        let mut keys = Self { edge_auth, ..Self::new(&SigningKey::parse_all(&secrets)?) };
+        if secrets.is_empty() && faults.is_empty() {
+            faults.push(SigningKeyError::Empty.into());
+        }
+        let mut keys = Self { edge_auth, ..Self::new(&secrets) };
         for (line, (id, key)) in public {
             if keys.find(id.as_bytes()).is_some() {
-                return Err(ViewerKeyError::Doubled(line));
+                faults.push(ViewerKeyError::Doubled(line));
+            } else {
+                keys.keys.push(ViewerKey { id, proof: ViewerProof::Es256(key) });
             }
-            keys.keys.push(ViewerKey { id, proof: ViewerProof::Es256(key) });
         }
-        Ok(keys)
+        (keys, faults)
     }
 
     /// The ids, the one that signs first.
@@ -111,8 +137,13 @@ impl ViewerKeys {
     }
 
     /// The keys of Akamai's tokens for a namespace.
-    pub(super) fn edge_auth(&self, namespace: &Namespace) -> impl Iterator<Item = &MacKey> {
+    pub(super) fn edge_auth(&self, namespace: &Namespace) -> impl Iterator<Item = &EdgeAuthKey> {
         self.edge_auth.iter().filter(move |(name, _)| name == namespace).map(|(_, key)| key)
+    }
+
+    /// All keys of Akamai's tokens, each with its namespace.
+    pub(super) fn all_edge_auth(&self) -> impl Iterator<Item = &(Namespace, EdgeAuthKey)> {
+        self.edge_auth.iter()
     }
 
     /// The namespaces that have a key of Akamai's tokens.
@@ -206,9 +237,16 @@ mod tests {
             assert_eq!(with(bad), ViewerKeyError::Public(2), "{bad}");
         }
         assert_eq!(with(&format!("{line}\n{line}")), ViewerKeyError::Doubled(3));
-        for bad in ["akamai:", "akamai:live", "akamai:live:00", "akamai:/:00112233445566778899aabbccddeeff"] {
-            assert_eq!(with(bad), ViewerKeyError::EdgeAuth(2), "{bad}");
+        let good = "00112233445566778899aabbccddeeff";
+        for bad in ["", "live", "live:00", &format!("/:{good}"), &format!("live:{good}:"), &format!("live:{good}:%zz")] {
+            assert_eq!(with(&format!("akamai:{bad}")), ViewerKeyError::EdgeAuth(2), "{bad}");
         }
+        let several = format!("es256:a\n# a comment\n{}\nshort\nakamai:live:secret-of-somebody", secret.encode());
+        let faults = ViewerKeys::faults(&several);
+        let length = ViewerKeyError::Secret(SigningKeyError::Encoding(4));
+        assert_eq!(faults[..], [ViewerKeyError::Public(1), length, ViewerKeyError::EdgeAuth(5)]);
+        assert!(!faults.iter().any(|fault| fault.to_string().contains("secret-of")), "{faults:?}");
+        assert_eq!(ViewerKeys::faults("\n# nothing"), [ViewerKeyError::Secret(SigningKeyError::Empty)]);
         let akamai =
             ViewerKeys::parse_all(&format!("{}\nakamai:live:00112233445566778899AABBccddeeff", secret.encode())).unwrap();
         let of = |name: &str| akamai.edge_auth(&Namespace::parse(name).unwrap()).count();

@@ -35,7 +35,7 @@ pub use self::place::{Network, ViewerPlace};
 pub use self::refusal::{Beyond, ViewerError};
 use self::revoked::Revocations;
 pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
-pub use self::spec::{SpecError, ViewerSpec};
+pub use self::spec::{SpecError, ViewerSpec, opens_something};
 pub use self::usage::ViewerLimits;
 use self::usage::ViewerUsage;
 use super::grant::{Grant, KeyId, Role, Scope};
@@ -224,6 +224,20 @@ pub fn open(keys: &ViewerKeys, token: &Secret<'_>) -> Result<ViewerClaims, Viewe
         };
     }
     cat::open(text, keys)
+}
+
+/// The same of one of Akamai's tokens, by the keys of any namespace; `path` is that by which a viewer asks, which the MAC of one without a
+/// list of paths is made with. `None`: it is none of those.
+///
+/// # Errors
+/// As [`open`]'s.
+pub fn open_edge_auth(keys: &ViewerKeys, token: &Secret<'_>, path: &str) -> Option<Result<ViewerClaims, ViewerError>> {
+    let bare = edgeauth::bare(token.expose())?;
+    let mut opened = Err(ViewerError::Invalid("no key of Akamai's tokens (akamai:NAMESPACE:KEY) is among the viewer keys"));
+    for (namespace, key) in keys.all_edge_auth() {
+        opened = opened.or_else(|_| edgeauth::open(&bare, key, &ViewerAsked::plain(namespace, "", path)));
+    }
+    Some(opened)
 }
 
 /// Makes a token, with the key that signs. `None` when there is no key, or the token would be too long to be read.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::claims::{TokenRenewal, UriMatch, UriPart, UriRule, ViewerClaims};
+use super::has_form;
 use super::place::Network;
 use crate::auth::secret::Secret;
 use crate::auth::signing::random;
 use crate::model::clock::WallTime;
-use crate::model::id::Namespace;
+use crate::model::id::{IdError, Key, Namespace};
 use crate::model::units::Span;
 
 /// How long a token is good where nothing is said, if the namespace allows that.
@@ -64,6 +65,40 @@ pub enum SpecError {
     /// Methods that only read.
     #[error("methods are GET, HEAD and PROPFIND: a token writes nothing")]
     Methods,
+    /// A prefix that no key begins with.
+    #[error("no object's key begins so, and the token would open nothing: {0}")]
+    Nothing(IdError),
+    /// A prefix that is read as a token where it stands in a path.
+    #[error("the prefix begins with a viewer's token, which no object's key does: say what stands behind \"~TOKEN/\"")]
+    Token,
+    /// Nobody is nowhere.
+    #[error("of {0} none is named, so the token would be good nowhere: name some, or leave it out")]
+    Nowhere(&'static str),
+    /// A country that no header names so.
+    #[error("{0:?} is no country as ISO 3166 has them: AT, or with a subdivision CH-ZH")]
+    Country(String),
+}
+
+/// Whether some object's key can begin so.
+///
+/// # Errors
+/// Why none can.
+pub fn opens_something(prefix: &str) -> Result<(), SpecError> {
+    let first = prefix.split('/').next().unwrap_or_default();
+    if first.strip_prefix('~').is_some_and(has_form) {
+        return Err(SpecError::Token);
+    }
+    Key::parse(&format!("{prefix}x")).map(drop).map_err(SpecError::Nothing)
+}
+
+/// Whether a text is a country, or a subdivision of one, as the headers of CDNs have it (ISO 3166-1 alpha-2, ISO 3166-2).
+fn is_country(text: &str) -> bool {
+    let (country, part) = text.split_once('-').map_or((text, None), |(country, part)| (country, Some(part)));
+    let is_code = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_code
+        && part.is_none_or(|part| {
+            (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        })
 }
 
 impl ViewerSpec {
@@ -83,6 +118,17 @@ impl ViewerSpec {
         }
         if !(self.prefix.is_empty() || self.prefix.ends_with('/') || self.exact_prefix) {
             return Err(SpecError::Open(self.prefix.clone()));
+        }
+        opens_something(&self.prefix)?;
+        if self.addresses.as_ref().is_some_and(Vec::is_empty) {
+            return Err(SpecError::Nowhere("the addresses"));
+        }
+        let countries = self.countries.as_deref();
+        if countries.is_some_and(<[String]>::is_empty) {
+            return Err(SpecError::Nowhere("the countries"));
+        }
+        if let Some(unknown) = countries.unwrap_or_default().iter().find(|country| !is_country(country)) {
+            return Err(SpecError::Country(unknown.clone()));
         }
         let id = match self.id.as_deref().map(str::as_bytes) {
             None => random::<8>().to_vec(),
@@ -149,6 +195,21 @@ mod tests {
         assert_eq!(wrong(|spec| spec.id = Some("x".repeat(17))), SpecError::Id);
         assert_eq!(wrong(|spec| spec.methods = Some(vec!["PUT".to_owned()])), SpecError::Methods);
         assert_eq!(wrong(|spec| spec.methods = Some(Vec::new())), SpecError::Methods);
+        for (prefix, reason) in [("a//", "begins so"), ("../", "begins so"), ("a/./", "begins so"), ("a\n/", "begins so")] {
+            let error = ViewerSpec { prefix: prefix.to_owned(), ..spec.clone() }.claims(now).unwrap_err();
+            assert!(error.to_string().contains(reason), "{prefix:?}: {error}");
+        }
+        let token = format!("~{}/", "a".repeat(60));
+        let error = ViewerSpec { prefix: token.clone(), ..spec.clone() }.claims(now).unwrap_err();
+        assert!(error == SpecError::Token && !error.to_string().contains(&token));
+        assert_eq!(wrong(|spec| spec.addresses = Some(Vec::new())), SpecError::Nowhere("the addresses"));
+        assert_eq!(wrong(|spec| spec.countries = Some(Vec::new())), SpecError::Nowhere("the countries"));
+        for (country, is_one) in
+            [("AT", true), ("CH-ZH", true), ("US-9", true), ("at", false), ("Austria", false), ("CH-", false)]
+        {
+            let countries = Some(vec![country.to_owned()]);
+            assert_eq!(ViewerSpec { countries, ..spec.clone() }.claims(now).is_ok(), is_one, "{country}");
+        }
         let exact = ViewerSpec { prefix: "show".to_owned(), exact_prefix: true, ..spec };
         assert_eq!(exact.claims(now).unwrap().rules[0].any_of, ["/cache/live/show"]);
     }

@@ -98,12 +98,12 @@ fn operation(route: &Route, all: &mut Schemas) -> Value {
             Who::Everybody => json!(null),
             who => json!(who.role().map(crate::auth::grant::Role::as_str)),
         },
-        "x-open-on-loopback": !matches!(route.who, Who::Only(_)),
+        "x-open-on-loopback": matches!(route.who, Who::Everybody | Who::Local(_)),
     });
     operation["security"] = match route.who {
         Who::Everybody => json!([]),
-        Who::Local(_) | Who::Vends => json!([{}, { "key": [] }, { "session": [] }]),
-        Who::Only(_) => json!([{ "key": [] }, { "session": [] }]),
+        Who::Local(_) => json!([{}, { "key": [] }, { "session": [] }]),
+        Who::Only(_) | Who::Vends => json!([{ "key": [] }, { "session": [] }]),
     };
     if let Some(order) = route.order {
         let schema = order(all);

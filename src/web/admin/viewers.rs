@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::schema::Schemas;
 use super::{json_response, orders};
 use crate::auth::grant::{Grant, KeyId};
-use crate::auth::viewer::{Network, RenewedBy, Revocation, RevokedTokens, TokenRenewal, ViewerSpec};
+use crate::auth::viewer::{Network, RenewedBy, Revocation, RevokedTokens, TokenRenewal, ViewerSpec, opens_something};
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
 use crate::model::percent;
@@ -139,6 +139,7 @@ pub(super) async fn make(
             deadline: time("renew.deadline", &renew.deadline)?.seconds(),
         })
     });
+    told_where(&policy, addresses.is_some(), order.countries.is_some())?;
     let spec = ViewerSpec {
         namespace: namespace.clone(),
         base: policy.base(namespace),
@@ -214,6 +215,7 @@ pub(super) async fn revoke(
             Problem::bad_request("an id is that of a token: \"v-\" and 2 to 32 hexadecimal digits, as token_id where it was made")
         })?),
         (None, Some(prefix), before) => {
+            opens_something(&prefix).map_err(|error| Problem::bad_request(error.to_string()))?;
             if narrowed.is_some_and(|own| !prefix.starts_with(own)) {
                 return Err(Problem::new(Code::Forbidden, "the vendor key ends tokens for what begins with its own prefix"));
             }
@@ -279,6 +281,22 @@ fn policy(web: &Web, namespace: &Namespace) -> Result<ViewerPolicy, Problem> {
         return Err(Problem::new(Code::ViewerTokenUnsupported, detail));
     }
     Ok(policy.viewers.clone())
+}
+
+/// Refuses a token that is bound to a place where this server is told of none: it would be refused wherever it is shown.
+fn told_where(policy: &ViewerPolicy, by_address: bool, by_country: bool) -> Result<(), Problem> {
+    // An address is known without anybody's word, where it is asked for at all; a country is only ever said by a proxy.
+    let knows_country = policy.country_header.is_some() && !policy.trusted_proxies.is_empty();
+    let lacking = [
+        (by_address && policy.client_address_header.is_none(), "addresses", "viewers.client_address_header"),
+        (by_country && !knows_country, "countries", "viewers.trusted_proxies and viewers.country_header"),
+    ];
+    let found = lacking.into_iter().find(|(lacks, ..)| *lacks);
+    found.map_or(Ok(()), |(_, what, settings)| {
+        Err(Problem::bad_request(format!(
+            "{what}: this namespace is not told where viewers are, so such a token would open nothing: set {settings} first, or leave {what} out"
+        )))
+    })
 }
 
 fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
