@@ -1,6 +1,6 @@
 //! The TLS certificate's files: read at start, and again when they change, without a restart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +8,13 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 
 use super::keys::rfc3339;
-use super::settings::TlsSettings;
+use super::settings::{AdminTlsSettings, TlsSettings};
 use crate::metrics::Metrics;
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, WallTime};
 use crate::web::connection::tls::{Pem, Tls};
 
+/// The section of those that viewers and encoders see.
+const TLS: &str = "tls";
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long before its end a certificate is warned of, and how often.
@@ -22,9 +24,18 @@ const WARN_EVERY: Duration = Duration::from_secs(86_400);
 /// The certificate in force and the files it came from.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    settings: TlsSettings,
+    files: CertificateFiles,
     tls: Arc<Tls>,
     seen: Vec<FileState>,
+}
+
+/// Where a certificate is, and in which section of the settings that is said.
+#[derive(Clone, Debug)]
+struct CertificateFiles {
+    section: &'static str,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
 }
 
 /// What tells one state of a file from another: its time of change and its length. Follows links, so that a mounted secret whose
@@ -37,9 +48,23 @@ impl Certificates {
         if settings.listen.is_empty() {
             return Ok(None);
         }
-        let seen = stamps(settings);
-        let tls = Arc::new(Tls::new(&read(settings)?).context("TLS can't be offered")?);
-        Ok(Some(Self { settings: settings.clone(), tls, seen }))
+        let TlsSettings { certificate, key, client_ca, .. } = settings.clone();
+        Self::open(CertificateFiles { section: TLS, certificate, key, client_ca }).map(Some)
+    }
+
+    /// Reads the files of the admin listener, if it has some.
+    pub(super) fn of_admin(settings: &AdminTlsSettings) -> anyhow::Result<Option<Self>> {
+        let AdminTlsSettings { certificate, key } = settings.clone();
+        if certificate.is_none() {
+            return Ok(None);
+        }
+        Self::open(CertificateFiles { section: "admin_tls", certificate, key, client_ca: None }).map(Some)
+    }
+
+    fn open(files: CertificateFiles) -> anyhow::Result<Self> {
+        let seen = stamps(&files);
+        let tls = Arc::new(Tls::new(&read(&files)?).with_context(|| format!("{}: TLS can't be offered", files.section))?);
+        Ok(Self { files, tls, seen })
     }
 
     pub(super) fn tls(&self) -> Arc<Tls> {
@@ -50,23 +75,35 @@ impl Certificates {
     /// because certificate and key are written one after the other; who rings `look_now` has written both.
     pub(super) async fn watch(mut self, metrics: Arc<Metrics>, look_now: Arc<Notify>) {
         let clock = Clock::system();
+        let section = self.files.section;
         let mut warned = None;
         let mut changing = None;
-        metrics.tls_expiry_seconds.set(self.tls.expires().seconds());
+        // That of who looks after the server is no viewer's trouble, and has its warning.
+        let show = |expires: WallTime| {
+            if section == TLS {
+                metrics.tls_expiry_seconds.set(expires.seconds());
+            }
+        };
+        show(self.tls.expires());
         loop {
             let left = Duration::from_secs(self.tls.expires().seconds().saturating_sub(clock.wall().seconds()));
             if left < WARN_BEFORE && warned.is_none_or(|warned| clock.now().since(warned) >= WARN_EVERY) {
                 let ends = rfc3339(self.tls.expires());
                 if left.is_zero() {
-                    tracing::error!(ends, "the TLS certificate has ended: clients refuse it; replace its files");
+                    tracing::error!(section, ends, "the TLS certificate has ended: clients refuse it; replace its files");
                 } else {
-                    tracing::warn!(ends, days_left = left.as_secs() / 86_400, "the TLS certificate ends soon: replace its files");
+                    tracing::warn!(
+                        section,
+                        ends,
+                        days_left = left.as_secs() / 86_400,
+                        "the TLS certificate ends soon: replace its files"
+                    );
                 }
                 warned = Some(clock.now());
             }
             let told = tokio::time::timeout(EVERY, look_now.notified()).await.is_ok();
-            let settings = self.settings.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || stamps(&settings)).await else { return };
+            let files = self.files.clone();
+            let Ok(now) = tokio::task::spawn_blocking(move || stamps(&files)).await else { return };
             if now == self.seen && !told {
                 changing = None;
             } else if changing.as_ref() != Some(&now) && !told {
@@ -74,16 +111,16 @@ impl Certificates {
             } else {
                 self.seen = now;
                 changing = None;
-                match read(&self.settings).and_then(|pem| Ok(self.tls.replace(&pem)?)) {
+                match read(&self.files).and_then(|pem| Ok(self.tls.replace(&pem)?)) {
                     Ok(()) => {
-                        let expires = self.tls.expires().seconds();
-                        metrics.tls_expiry_seconds.set(expires);
+                        show(self.tls.expires());
                         warned = None;
                         let expires = rfc3339(self.tls.expires());
-                        tracing::info!(%expires, "a new TLS certificate is in force");
+                        tracing::info!(section, %expires, "a new TLS certificate is in force");
                     }
                     Err(error) => {
                         tracing::error!(
+                            section,
                             error = format!("{error:#}"),
                             "the new TLS certificate is refused; the old one stays in force"
                         );
@@ -94,22 +131,23 @@ impl Certificates {
     }
 }
 
-fn stamps(settings: &TlsSettings) -> Vec<FileState> {
+fn stamps(files: &CertificateFiles) -> Vec<FileState> {
     let stamp = |path: &Path| {
         let meta = std::fs::metadata(path).ok()?;
         Some((meta.modified().ok()?, meta.len()))
     };
-    [&settings.certificate, &settings.key, &settings.client_ca].into_iter().flatten().map(|path| stamp(path)).collect()
+    [&files.certificate, &files.key, &files.client_ca].into_iter().flatten().map(|path| stamp(path)).collect()
 }
 
-fn read(settings: &TlsSettings) -> anyhow::Result<Pem> {
+fn read(files: &CertificateFiles) -> anyhow::Result<Pem> {
     let file = |name: &str, path: Option<&Path>| {
-        let path = path.with_context(|| format!("{name} names no file"))?;
-        std::fs::read(path).with_context(|| format!("can't read {name}, {}", path.display()))
+        let section = files.section;
+        let path = path.with_context(|| format!("{section}.{name} names no file"))?;
+        std::fs::read(path).with_context(|| format!("can't read {section}.{name}, {}", path.display()))
     };
     Ok(Pem {
-        certificate: file("tls.certificate", settings.certificate.as_deref())?,
-        key: file("tls.key", settings.key.as_deref())?,
-        client_ca: settings.client_ca.as_deref().map(|path| file("tls.client_ca", Some(path))).transpose()?,
+        certificate: file("certificate", files.certificate.as_deref())?,
+        key: file("key", files.key.as_deref())?,
+        client_ca: files.client_ca.as_deref().map(|path| file("client_ca", Some(path))).transpose()?,
     })
 }

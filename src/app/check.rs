@@ -69,6 +69,15 @@ fn look(settings: &Settings, found: &mut CheckResult) {
         }
         Err(error) => found.faults.push(format!("tls: {error:#}")),
     }
+    match Certificates::of_admin(&settings.admin_tls) {
+        Ok(None) => {}
+        Ok(Some(certificates)) => {
+            if certificates.tls().expires() <= Clock::system().wall() {
+                found.warnings.push("admin_tls.certificate has ended: browsers and scripts refuse it".to_owned());
+            }
+        }
+        Err(error) => found.faults.push(format!("admin_tls: {error:#}")),
+    }
     let (faults, warnings) = viewer_key::check(settings);
     found.faults.extend(faults);
     found.warnings.extend(warnings);

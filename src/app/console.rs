@@ -19,16 +19,17 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
             anyhow!("no server has listened on the data directory {place}: start one, or name its own with --data-dir").into()
         );
     };
-    let link = link(address, &tickets::make(&data)?);
+    let link = link(address, data.admin_has_tls(), &tickets::make(&data)?);
     Ok(print(&format!("{link}\nIt signs in once, within two minutes."))?)
 }
 
-/// A page of it, for who signs in by himself.
+/// A page of it in clear, for who signs in by himself.
 pub(super) fn page(listen: SocketAddr, page: &str) -> String {
     format!("http://{}/#{page}", reachable(listen))
 }
 
 /// The ticket stands in the fragment, which no browser sends: so it gets into no log and no Referer.
-pub(super) fn link(listen: SocketAddr, ticket: &str) -> String {
-    format!("http://{}/#ticket={ticket}", reachable(listen))
+pub(super) fn link(listen: SocketAddr, has_tls: bool, ticket: &str) -> String {
+    let scheme = if has_tls { "https" } else { "http" };
+    format!("{scheme}://{}/#ticket={ticket}", reachable(listen))
 }

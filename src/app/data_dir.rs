@@ -36,6 +36,8 @@ use crate::auth::key::KeyRing;
 use crate::auth::signing::{SigningKey, random};
 
 /// The variable that replaces `signing.key`.
+/// The line that says so, where it is written down where a server listens.
+const ADMIN_HAS_TLS: &str = "admin over TLS";
 pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
 
 /// A file's name, size, and when it was last changed, its owner and mode included: seconds and nanoseconds.
@@ -137,11 +139,17 @@ impl DataDir {
         }
     }
 
-    /// Writes down where the server listens, in the order in which it is best asked for its health.
-    pub(super) fn listens(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+    /// Writes down where the server listens, in the order in which it is best asked for its health; and whether the last one, the admin
+    /// listener, speaks TLS.
+    pub(super) fn listens(&self, addresses: &[SocketAddr], admin_has_tls: bool) -> io::Result<()> {
         let (path, draft) =
             (self.path.join("listening"), self.path.join(format!(".draft-{:032x}", u128::from_le_bytes(random()))));
-        let lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        let mut lines: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        if admin_has_tls {
+            // Who reads addresses alone passes it over.
+            lines.push_str(ADMIN_HAS_TLS);
+            lines.push('\n');
+        }
         let written = fs::write(&draft, lines).and_then(|()| fs::rename(&draft, path));
         let _ = fs::remove_file(&draft);
         written
@@ -151,6 +159,12 @@ impl DataDir {
     pub(super) fn listening(&self) -> Vec<SocketAddr> {
         let text = fs::read_to_string(self.path.join("listening")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Whether the admin listener of that server speaks TLS.
+    pub(super) fn admin_has_tls(&self) -> bool {
+        let text = fs::read_to_string(self.path.join("listening")).unwrap_or_default();
+        text.lines().any(|line| line == ADMIN_HAS_TLS)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -9,18 +9,27 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::client::{Call, HttpClient, TlsRules, Url};
 use super::data_dir::DataDir;
 use super::settings::Settings;
 use super::{Failure, print};
+use crate::model::clock::Clock;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// Fails unless `/readyz` answers 200 on the first listener that answers at all.
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     // Behind TLS one would need a certificate of the right name, or one of one's own.
     let configured = if settings.listen.is_empty() { vec![settings.admin_listen] } else { settings.listen.clone() };
-    let real = DataDir::new(&settings.data_dir).listening();
+    let data = DataDir::new(&settings.data_dir);
+    let real = data.listening();
+    let admin_has_tls = settings.admin_tls.certificate.is_some() || data.admin_has_tls();
+    let admin = [Some(settings.admin_listen), real.last().copied()].map(|address| address.map(reachable));
     let mut tried = Vec::new();
     for address in configured.into_iter().filter(|address| address.port() != 0).chain(real).map(reachable) {
-        match ask(address) {
+        let answer = if admin_has_tls && admin.contains(&Some(address)) { ask_over_tls(address) } else { ask(address) };
+        match answer {
             Ok(Readiness::Ready) => return Ok(print(&format!("ready at {address}"))?),
             Ok(Readiness::Other(what)) => return Err(anyhow!("the server at {address} is not ready: it answers {what}").into()),
             Err(error) => tried.push(format!("{address}: {error}")),
@@ -47,12 +56,26 @@ pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+/// Whatever certificate is shown: it is this machine's own, and nothing is told to who shows it.
+///
+/// # Errors
+/// When nobody answers.
+fn ask_over_tls(address: SocketAddr) -> std::io::Result<Readiness> {
+    let client = HttpClient::new(TlsRules { believe_anyone: true, ..TlsRules::default() }, Clock::system());
+    let client = client.map_err(std::io::Error::other)?;
+    let url = Url::parse(&format!("https://{address}/readyz")).map_err(std::io::Error::other)?;
+    let (headers, body) = (http::HeaderMap::new(), bytes::Bytes::new());
+    let call = Call { method: http::Method::GET, url: &url, headers, body, timeout: LIMIT, max_body: 4096 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(client.ask(call)).map_err(std::io::Error::other)?;
+    Ok(if answer.status == 200 { Readiness::Ready } else { Readiness::Other(answer.status.to_string()) })
+}
+
 /// # Errors
 /// When nobody answers.
 fn ask(address: SocketAddr) -> std::io::Result<Readiness> {
-    let limit = Duration::from_secs(3);
-    let mut stream = TcpStream::connect_timeout(&address, limit)?;
-    stream.set_read_timeout(Some(limit))?;
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;

@@ -32,7 +32,8 @@ pub(super) struct Reloader {
     pub(super) origin: Origin,
     pub(super) web: Web,
     pub(super) logs: Logs,
-    pub(super) certificates: Arc<Notify>,
+    /// Have the certificates looked at.
+    pub(super) certificates: [Arc<Notify>; 2],
     pub(super) data: DataDir,
     pub(super) verifier: Arc<Verifier>,
 }
@@ -53,7 +54,7 @@ impl Reloader {
     /// What is wrong with them, which is in the log as well.
     pub(super) fn reload(&mut self) -> Result<Vec<SettingChange>, Vec<String>> {
         // Files may stay the same and their content not; the watch finds out.
-        self.certificates.notify_one();
+        self.certificates.iter().for_each(|watch| watch.notify_one());
         self.reload_signing_keys();
         let _ = self.reload_viewer_keys(false);
         let new = match (self.load)() {

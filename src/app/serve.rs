@@ -113,6 +113,7 @@ async fn serve(
     let ring = data.key_ring(true)?;
     let viewer_keys = viewer_key::load(&data, ring.ids(), viewer_key::is_needed(&settings))?;
     let certificates = Certificates::load(&settings.tls)?;
+    let of_admin = Certificates::of_admin(&settings.admin_tls)?;
     let Listeners { clear: listeners, tls: tls_listeners, admin: admin_listener } = Listeners::open(&settings, Sockets::take()?)?;
     // What is pasted into an encoder had better be encrypted, where that is offered.
     let port = tls_listeners.first().or(listeners.first()).context("there is no listener")?.local_addr()?.port();
@@ -168,9 +169,12 @@ async fn serve(
     tokio::spawn(keys.watch());
     tokio::spawn(revocations.clone().watch(web.clone()));
     let tls = certificates.as_ref().map(Certificates::tls);
-    let look_now = Arc::new(Notify::new());
-    if let Some(certificates) = certificates {
-        tokio::spawn(certificates.watch(Arc::clone(&metrics), Arc::clone(&look_now)));
+    let admin_tls = of_admin.as_ref().map(Certificates::tls);
+    let look_now: [Arc<Notify>; 2] = Default::default();
+    for (certificates, look_now) in [certificates, of_admin].into_iter().zip(&look_now) {
+        if let Some(certificates) = certificates {
+            tokio::spawn(certificates.watch(Arc::clone(&metrics), Arc::clone(look_now)));
+        }
     }
 
     // What a restart brings back is known, and playlists are in memory, before the first reader asks.
@@ -197,7 +201,7 @@ async fn serve(
     let admin_address = admin_listener.local_addr()?;
     let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     addresses.push(admin_address);
-    if let Err(error) = folder.listens(&addresses) {
+    if let Err(error) = folder.listens(&addresses, admin_tls.is_some()) {
         tracing::warn!(%error, "can't write down where this server listens: 'springhead health' goes by the settings alone");
     }
     let recordings = RecordingLog::open(&folder)?;
@@ -218,7 +222,7 @@ async fn serve(
     let admin = tokio::task::spawn_blocking(move || {
         admin_runtime.block_on(async move {
             let listener = TcpListener::from_std(admin_socket)?;
-            admin::serve(listener, admin_web, rules, behind, stopped).await
+            admin::serve(listener, admin_tls, admin_web, rules, behind, stopped).await
         })
     });
     let mut servers = tokio::task::JoinSet::new();

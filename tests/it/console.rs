@@ -1,6 +1,7 @@
 //! The admin listener's door, from outside: who signs in, who may do what, what is written down, and that a hostile page reads and
 //! changes nothing.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -362,4 +363,68 @@ fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
     assert_eq!(said, json!({ "violations": [], "wide": [], "keyboard": [] }), "{said:#}");
     let taken = std::fs::read_dir(pictures).unwrap().count();
     assert!(taken > 4 * screens.len(), "{taken}");
+}
+
+/// What a line for a shell asks for, as [method, path, body].
+fn command(line: &str, origin: &str) -> [String; 3] {
+    // Nothing in these tests has a quotation mark in it but JSON's.
+    let words: Vec<&str> = line.split('\'').collect();
+    let method = line.split(" -X ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("GET");
+    let path = words.iter().rev().find_map(|word| word.strip_prefix(origin)).unwrap_or_default();
+    let body = words.iter().position(|word| word.ends_with(" -d ")).map_or("", |at| words[at + 1]);
+    [method.to_owned(), path.to_owned(), body.to_owned()]
+}
+
+#[test]
+fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, format!("[harvest]\nfolder = \"{}\"\n", folder.path().join("recordings").display())).unwrap();
+    let origin = Origin::start_with(&["--config", settings.to_str().unwrap()]);
+    let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
+    assert_is_here("chromium");
+    (0..3).for_each(|number| origin.store(&format!("show/{number}.ts"), vec![0x47; 1880]));
+    let list: String = (0..3).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    origin.store("show/a.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"));
+    origin.store("z.ts", "x");
+    let given = json!({ "link": link(&origin), "stream": "live-origin/show%2Fa.m3u8" });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/curls.mjs");
+    let mut node = limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{said:#}");
+    let here = format!("http://{}", origin.admin);
+    let (mut screens, mut changes) = (0, BTreeSet::new());
+    for (screen, found) in said.as_object().unwrap() {
+        screens += 1;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let shown: Vec<String> = found["shown"].as_array().unwrap().iter().map(text).collect();
+        let commands: Vec<_> = shown.iter().map(|line| command(line, &here)).collect();
+        for asked in found["asked"].as_array().unwrap() {
+            let [method, path, body] = [text(&asked[0]), text(&asked[1]), text(&asked[2])];
+            // Signing in is the key's part there; and what a player asks for begins with what is shown.
+            let of_player = ["/v1/preview/", "/v1/harvest/"].iter().any(|begin| path.starts_with(begin)) && method == "GET";
+            if path == "/v1/session" || of_player && path.contains("files/") || of_player && path.ends_with(".ts") {
+                continue;
+            }
+            let is_shown = commands.contains(&[method.clone(), path.clone(), body.clone()]);
+            assert!(is_shown, "{screen}: {method} {path} {body} is no command among {shown:#?}");
+            if method != "GET" {
+                changes.insert(format!("{method} {}", path.split('?').next().unwrap()));
+            }
+        }
+        for (line, [method, path, _]) in shown.iter().zip(&commands) {
+            // What is gone by now is gone by curl, too; what is told as it happens does not end.
+            if method != "GET" || path.ends_with("/live") || path.contains("/preview/") {
+                continue;
+            }
+            let line = line.replacen("curl", "curl -sf -o /dev/null", 1);
+            let done = program("bash").arg("-c").arg(&line).env("KEY", &origin.administrator).status().unwrap();
+            assert!(done.success(), "{screen}: {line}");
+        }
+    }
+    assert_eq!(screens, 11, "{said:#}");
+    assert!(changes.len() >= 12, "{changes:#?}");
+    assert!(!said.to_string().contains("eyJ"), "no key stands in a command");
 }

@@ -16,6 +16,7 @@ mod wire;
 
 mod access;
 mod admin_api;
+mod admin_looks;
 mod attacks;
 mod begun_anew;
 mod caches;

@@ -95,6 +95,11 @@ impl Play {
         assert!(self.is_played_to_the_end(frames), "{stream}: {self:?}");
     }
 
+    /// Whatever it missed, it was none of it refused.
+    pub(crate) fn is_refused_nothing(&self) -> bool {
+        !self.missed.iter().any(|(_, status, _)| matches!(status, 401 | 403))
+    }
+
     /// The same, whatever it missed on the way.
     pub(crate) fn is_played_to_the_end(&self, frames: u64) -> bool {
         // The last, begun second is left out.

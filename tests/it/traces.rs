@@ -121,6 +121,50 @@ fn each_request_is_a_span_without_any_key_in_it() {
 }
 
 #[test]
+fn no_span_tells_a_viewers_token() {
+    let collector = Collector::start();
+    let viewers = "[namespaces.live-origin.viewers]\nmode = \"required\"\n";
+    let mut origin = Origin::start_with_settings(&format!("otlp_endpoint = \"{}\"\n{viewers}", collector.url()));
+    origin.store("show/p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n");
+    let made =
+        origin.run(&["token", "viewer", "--namespace", "live-origin", "--prefix", "show/", "--subject", "somebody-by-name"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let token = made["token"].as_str().unwrap();
+    // The last letter is of the MAC: one that was made up.
+    let forged = format!("{}{}", &token[..token.len() - 2], if token.ends_with("AA") { "BB" } else { "AA" });
+    for token in [token, &forged] {
+        for path in [
+            format!("~{token}/show/p.m3u8"),
+            format!("show/p.m3u8?cat={token}"),
+            format!("show/~{token}/x.ts"),
+            format!("~{token}/o/p.ts"),
+        ] {
+            for method in ["GET", "HEAD", "PUT", "DELETE", "PROPFIND", "BREW"] {
+                let request = Request::new(method, origin.path(&path)).header("Referer", path.as_str());
+                let request = request.header("User-Agent", format!("player {token}")).bearer(&origin.encoder);
+                let _ = request.send(origin.address);
+            }
+        }
+        let header = Request::new("GET", origin.path("show/p.m3u8")).header("CTA-Common-Access-Token", token);
+        let _ = header.send(origin.address);
+        let cookie = Request::new("GET", origin.path("show/p.m3u8")).header("Cookie", format!("CTA-Common-Access-Token={token}"));
+        let _ = cookie.send(origin.address);
+        let _ = Request::new("GET", "/entitlement")
+            .header("X-Original-URI", format!("/cache/live-origin/~{token}/a.ts"))
+            .send(origin.address);
+    }
+    origin.stop();
+    let got = collector.got.lock();
+    let all: Vec<u8> = got.iter().flat_map(|(_, body)| body.clone()).collect();
+    assert!(holds(&all, "show/p.m3u8") && holds(&all, "GET /cache/{namespace}/{key}"), "there are spans to look through");
+    for token in [token, &forged] {
+        let told = (0..token.len() - 16).find(|at| holds(&all, &token[*at..at + 16]));
+        assert_eq!(told, None, "a part of a token stands in a span");
+    }
+    assert!(!holds(&all, "somebody-by-name"));
+}
+
+#[test]
 fn a_collector_that_is_not_there_harms_nobody() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut origin = Origin::start_with(&["--otlp-endpoint", &format!("http://{nobody}")]);

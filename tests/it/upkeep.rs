@@ -394,8 +394,12 @@ fn a_check_opens_what_a_start_opens() {
         good.encode()
     ));
     let (code, said) = check(viewers, &[]);
-    for part in ["viewer.key: line 2 is no public key", "viewer.key: line 4 is no key of Akamai's", "on line 5 has", "would fail"]
-    {
+    for part in [
+        "viewer.key: line 2 is no public key",
+        "viewer.key: line 4 is no key of Akamai's",
+        "viewer.key: line 5 is not a signing key",
+        "would fail",
+    ] {
         assert!(code == Some(1) && said.contains(part), "{part}: {said}");
     }
     let secret = good.encode();

@@ -131,7 +131,11 @@ fn akamais_tokens_write_nothing_and_are_not_passed_over_where_tokens_are_off() {
 
 #[test]
 fn a_line_of_akamais_that_is_wrong_is_told_of_at_a_reload_and_the_keys_in_force_stay() {
-    let origin = origin("");
+    // A file that stays: what can't be read again is not in force.
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    fs::write(settings.path(), format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\n")).unwrap();
+    let origin = Origin::start_with(&["--config", settings.path().to_str().unwrap()]);
+    origin.store("show/a.ts", "segment");
     let good = edge_auth(&format!("exp={}~acl=/cache/{NAMESPACE}/*", now() + 600));
     let read = |token: &str| get(&origin, &format!("/cache/{NAMESPACE}/show/a.ts?hdnts={token}")).status;
     add_key(&origin, NAMESPACE);

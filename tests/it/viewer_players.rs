@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{NAMESPACE, Origin};
-use crate::players::Players;
+use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use crate::players::{Players, push_hls};
 use crate::programs::{limited, program};
+use crate::tokens::now;
+use crate::wire::Request;
 
 const PICTURE: &str =
     "-hide_banner -v error -f lavfi -i testsrc2=size=320x180:rate=15 -f lavfi -i sine=frequency=440:sample_rate=48000 -t 12";
@@ -63,6 +67,71 @@ fn one_url_with_a_token_plays_in_every_player() {
     for (play, (player, url)) in Players::start(&asked).finish().iter().zip(&plays) {
         play.plays_to_the_end(&format!("{player} {}", url.replace(token, "TOKEN")), 100);
     }
+    let refused = origin.metric("springhead_read_refusals_total");
+    assert!(refused.abs() < 0.1, "no read was refused: {refused}");
+}
+
+/// For how long: some lives of a token. More by `SPRINGHEAD_TEST_PLAY_SECONDS=30 tests/run --test it viewer_players`.
+fn seconds() -> u64 {
+    std::env::var("SPRINGHEAD_TEST_PLAY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(14)
+}
+
+#[test]
+fn players_play_on_while_their_tokens_end_and_are_renewed() {
+    let viewers = format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ngrace = \"6s\"\n");
+    let origin = Origin::start_with_settings(&viewers);
+    let to = format!("http://momento:{}@{}/cache/{NAMESPACE}/show", origin.encoder, origin.address);
+    let _hls = push_hls(&to, 1, "");
+    // And an MPD of the same, beside it.
+    let mut dash = program("ffmpeg");
+    dash.args(["-re"])
+        .args(PICTURE.trim_end_matches("-t 12").split_whitespace())
+        .args(CODECS.split_whitespace())
+        .stdin(Stdio::null());
+    dash.args("-f dash -method PUT -seg_duration 1 -use_template 1 -use_timeline 1 -window_size 8 -http_persistent 1".split(' '));
+    let _dash = Process(dash.arg(format!("{to}/a.mpd")).spawn().unwrap());
+    let read = |key: &str| Request::new("GET", origin.path(key)).bearer(&origin.encoder).send(origin.address).text();
+    let begun =
+        || (read("show/playlist_1.m3u8").matches("#EXTINF").count() > 2 && read("show/a.mpd").contains("<S ")).then_some(());
+    assert!(eventually(Duration::from_secs(40), begun).is_some(), "both are live");
+    let ends = (now() + 600).to_string();
+    let order = json!({ "prefix": "show/", "expires_in": "5s", "renew": { "extend": "8s", "deadline": ends } });
+    let made =
+        Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
+    let made = made.bearer(&origin.administrator).body(order.to_string()).send(origin.admin);
+    let made: Value = serde_json::from_slice(&made.body).unwrap();
+    let token = made["token"].as_str().unwrap().to_owned();
+    let url = |name: &str| format!("http://{}/cache/{NAMESPACE}/~{token}/show/{name}", origin.address);
+    let seconds = seconds();
+    let players = [("hls.js", "playlist.m3u8"), ("shaka-player", "playlist.m3u8"), ("dash.js", "a.mpd")];
+    let plays = players.map(|(player, name)| json!({ "player": player, "url": url(name), "seconds": seconds }));
+    let players = Players::start(&plays);
+    let played = limited(120, "ffmpeg")
+        .args([
+            "-hide_banner",
+            "-v",
+            "error",
+            "-xerror",
+            "-i",
+            &url("playlist.m3u8"),
+            "-t",
+            &seconds.to_string(),
+            "-f",
+            "null",
+            "-",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&played.stderr).replace(&token, "TOKEN");
+    assert!(played.status.success() && !said.contains("401") && !said.contains("403"), "ffmpeg: {said}");
+    for play in players.finish() {
+        play.goes_on(usize::try_from(seconds / 2).unwrap());
+        assert!(play.is_refused_nothing(), "{play:?}");
+    }
+    // The token that they were given has ended long since, and opens no playlist by itself any more.
+    let expired = origin.run(&["token", "inspect", &token]);
+    let expired: Value = serde_json::from_slice(&expired.stdout).unwrap();
+    assert_eq!(expired["status"], "expired");
     let refused = origin.metric("springhead_read_refusals_total");
     assert!(refused.abs() < 0.1, "no read was refused: {refused}");
 }

@@ -89,7 +89,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         let sign_in = format!("springhead console --data-dir {}", place.display());
         // Whoever reads a link that signs in may do everything: it is shown where a person reads it, and kept nowhere.
         let (about, link) = if std::io::stdout().is_terminal() {
-            let link = console::link(admin, &tickets::make(&data)?);
+            let link = console::link(admin, false, &tickets::make(&data)?);
             (format!("signs in once, within two minutes; then: {sign_in}"), format!("{link}{page}"))
         } else {
             (format!("a link that signs in: {sign_in}"), console::page(admin, &page))

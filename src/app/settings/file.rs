@@ -58,6 +58,12 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
         tls.text("client_ca", |text| file_name(text).map(|value| place.client_ca = value));
         tls.finish();
     }
+    if let Some(mut tls) = top.section("admin_tls") {
+        let place = &mut settings.admin_tls;
+        tls.text("certificate", |text| file_name(text).map(|value| place.certificate = value));
+        tls.text("key", |text| file_name(text).map(|value| place.key = value));
+        tls.finish();
+    }
     if let Some(mut timeouts) = top.section("timeouts") {
         let limits = &mut settings.timeouts;
         timeouts.text("request_head", |text| duration(text).map(|value| limits.request_head = value));

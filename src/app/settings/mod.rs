@@ -47,6 +47,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where probes and metrics are served.
     pub admin_listen: SocketAddr,
+    /// What the admin listener presents, where it is reached over TLS.
+    pub admin_tls: AdminTlsSettings,
     /// By which names who has no key may call the admin listener, beside addresses and names without a dot.
     pub admin_hosts: Vec<String>,
     /// Whether `/metrics` asks nobody for a key, wherever it listens.
@@ -107,6 +109,15 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
     /// If set, a PEM file: clients have to present a certificate that one of these has signed.
     pub client_ca: Option<PathBuf>,
+}
+
+/// What the admin listener presents. With neither it speaks in clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdminTlsSettings {
+    /// The certificate and its chain, a PEM file.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's key, a PEM file.
+    pub key: Option<PathBuf>,
 }
 
 /// One line for each request: where they go.
@@ -206,6 +217,7 @@ impl Default for Settings {
             reuse_port: false,
             tls: TlsSettings::default(),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_tls: AdminTlsSettings::default(),
             admin_hosts: Vec::new(),
             metrics_open: false,
             access_log: AccessLogSettings { output: AccessLogOutput::Off, rotate_size: 100 << 20, keep: 5 },
@@ -376,7 +388,7 @@ mod tests {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_delay = \"4s\"\ndrain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
             keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\nadvertise = \"http://10.0.0.21:8080/\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
-            certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[harvest]\nfolder = \"/var/a b\"\n\
+            certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[admin_tls]\ncertificate = \"d\"\nkey = \"e\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
         let (settings, faults) = read(text);
@@ -439,6 +451,7 @@ mod tests {
         for (text, told_as) in [
             ("listen = []\n", "f.toml:1: listen: names no address"),
             ("[tls]\nlisten = [\"[::1]:0\"]\nkey = \"k\"\n", "f.toml:2: tls.certificate: names no file"),
+            ("[admin_tls]\ncertificate = \"c\"\n", "f.toml:2: admin_tls.key: names no file"),
             (
                 "max_in_flight = \"1MiB\"\n",
                 "f.toml:1: namespaces.live-origin.max_object_size: is larger than max_in_flight, 1MiB",

@@ -43,6 +43,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         reuse_port,
         tls,
         admin_listen,
+        admin_tls,
         admin_hosts,
         metrics_open,
         access_log,
@@ -89,6 +90,9 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "certificate = {}", file(&tls.certificate))?;
     writeln!(text, "key = {}", file(&tls.key))?;
     writeln!(text, "client_ca = {}", file(&tls.client_ca))?;
+    writeln!(text, "\n[admin_tls]")?;
+    writeln!(text, "certificate = {}", file(&admin_tls.certificate))?;
+    writeln!(text, "key = {}", file(&admin_tls.key))?;
     writeln!(text, "\n[timeouts]")?;
     writeln!(text, "request_head = \"{}\"", Span(timeouts.request_head))?;
     writeln!(text, "keep_alive = \"{}\"", Span(timeouts.keep_alive))?;

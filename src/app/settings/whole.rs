@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::places::SettingPlaces;
-use super::{SettingFault, Settings};
+use super::{AdminTlsSettings, SettingFault, Settings};
 use crate::model::id::Namespace;
 use crate::model::units::{Size, Span};
 use crate::origin::policy::{Hold, NamespacePolicy, PairPolicy};
@@ -26,6 +26,15 @@ impl Settings {
                 if file.is_none() {
                     fault(key, &["tls.listen"], "names no file, and tls.listen needs one".to_owned());
                 }
+            }
+        }
+        let AdminTlsSettings { certificate, key } = &self.admin_tls;
+        for (name, lacks, other) in [
+            ("admin_tls.certificate", certificate.is_none() && key.is_some(), "admin_tls.key"),
+            ("admin_tls.key", key.is_none() && certificate.is_some(), "admin_tls.certificate"),
+        ] {
+            if lacks {
+                fault(name, &[other], format!("names no file, and {other} does: both are needed, or neither"));
             }
         }
         // Where none is declared, all that were made may have been removed again.

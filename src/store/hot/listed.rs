@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::HotNamespace;
 use super::entry::Entry;
 use super::ledger::Ledger;
+use crate::model::clock::Moment;
 use crate::store::page::NameStep;
 
 /// How many names are looked at between two times at which a writer may have the lock: some microseconds' worth.
@@ -33,29 +34,33 @@ impl HotNamespace {
     /// goes meanwhile may be shown or not. `see` is called under the ledger's lock: it has to be quick and may not call back.
     pub fn in_order(&self, from: &str, mut see: impl FnMut(&Arc<Entry>) -> NameStep) {
         let now = self.clock.now();
-        let mut from = Bound::Included(from.to_owned());
-        loop {
-            let ledger = self.ledger.lock();
-            let start = from.as_ref().map(String::as_str);
-            let mut left = AT_ONCE;
-            let mut next = None;
-            for key in ledger.names.range::<str, _>((start, Bound::Unbounded)) {
-                let entry = self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(now));
-                left -= 1;
-                match entry.map_or(NameStep::Next, |entry| see(&entry)) {
-                    NameStep::Next if left > 0 => continue,
-                    NameStep::Next => next = Some(Bound::Excluded(key.as_str().to_owned())),
-                    NameStep::From(name) => next = Some(Bound::Included(name)),
-                    NameStep::Enough => {}
-                }
-                break;
-            }
-            drop(ledger);
-            match next {
-                Some(next) => from = next,
-                None => return,
+        let mut next = Some(Bound::Included(from.to_owned()));
+        while let Some(from) = next {
+            next = self.some_in_order(&from, now, &mut see);
+        }
+    }
+
+    /// The same for so many as one hold of the lock is for; where the next one goes on.
+    fn some_in_order(
+        &self,
+        from: &Bound<String>,
+        now: Moment,
+        see: &mut impl FnMut(&Arc<Entry>) -> NameStep,
+    ) -> Option<Bound<String>> {
+        let ledger = self.ledger.lock();
+        let start = from.as_ref().map(String::as_str);
+        let mut left = AT_ONCE;
+        for key in ledger.names.range::<str, _>((start, Bound::Unbounded)) {
+            let entry = self.map.get(key.as_str()).filter(|entry| entry.meta.is_live(now));
+            left -= 1;
+            match entry.map_or(NameStep::Next, |entry| see(&entry)) {
+                NameStep::Next if left > 0 => {}
+                NameStep::Next => return Some(Bound::Excluded(key.as_str().to_owned())),
+                NameStep::From(name) => return Some(Bound::Included(name)),
+                NameStep::Enough => return None,
             }
         }
+        None
     }
 
     /// Recounts everything and compares map and ledger.
@@ -117,6 +122,26 @@ mod tests {
         assert_eq!((names.len(), names[0].as_str(), looks), (200, "show1/03004.ts", 202));
         assert_eq!(page(&hot, "show1/", true, "", 5).1, 6);
         assert_eq!(page(&hot, "show3", false, "", 5), (Vec::new(), 0));
+    }
+
+    /// Reads never take that lock, and writers wait for no more than this.
+    #[test]
+    fn no_hold_of_the_lock_is_for_more_names_than_some_microseconds_take() {
+        let hot = namespace();
+        hot.set_capacity(64 << 20);
+        (0..5_000).for_each(|number| put(&hot, &format!("{number:05}.ts")));
+        let (mut holds, mut all) = (0, 0);
+        let mut next = Some(Bound::Included(String::new()));
+        while let Some(from) = next {
+            let mut looked = 0;
+            next = hot.some_in_order(&from, hot.clock.now(), &mut |_| {
+                looked += 1;
+                NameStep::Next
+            });
+            assert!(looked <= AT_ONCE && hot.ledger.try_lock().is_some(), "a writer has its turn");
+            (holds, all) = (holds + 1, all + looked);
+        }
+        assert_eq!((all, holds), (5_000, 5_000_usize.div_ceil(AT_ONCE)));
     }
 
     proptest! {

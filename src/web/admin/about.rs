@@ -4,11 +4,25 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use super::orders::{QueryWord, QueryWords};
 use super::schema::{Schemas, described};
 use super::visitor::Visitor;
+use crate::model::liveness::Standing;
 use crate::origin::{RenditionReport, StreamReport};
 use crate::web::Web;
+use crate::web::problem::Problem;
 use crate::web::record::shown;
+
+/// How many streams a page has at most, where it says how many it takes.
+const MOST_STREAMS: usize = 1000;
+/// What a list of streams is narrowed by.
+pub(super) const STREAM_WORDS: [QueryWord; 5] = [
+    QueryWord::text("namespace", "only in this one"),
+    QueryWord::text("state", "only those that stand so: live, late, stale or ended"),
+    QueryWord::text("q", "only those whose NAMESPACE/KEY has this in it, in capitals or small"),
+    QueryWord::text("after", "the name behind which the page begins: next of the page before"),
+    QueryWord::number("limit", "how many, 1 to 1000; all of them when it is not said"),
+];
 
 described! { answer
     /// Which server this is.
@@ -44,7 +58,11 @@ fn list(all: &mut Schemas, field: &str, of: &'static str, says: &str, required: 
 
 pub(super) fn streams(all: &mut Schemas) -> Value {
     let says = "A multivariant playlist and its children, a lone media playlist, or an MPD.";
-    list(all, "streams", "Stream", says, &["namespace", "stream", "format", "state", "troubles", "renditions"])
+    let mut page = list(all, "streams", "Stream", says, &["namespace", "stream", "format", "state", "troubles", "renditions"]);
+    page["properties"]["next"] =
+        json!({ "type": ["string", "null"], "description": "What to give as `after` for the next page; null on the last." });
+    page["required"] = json!(["streams", "next"]);
+    page
 }
 
 /// What one of them looks like.
@@ -70,22 +88,59 @@ pub(super) fn rejected(all: &mut Schemas) -> Value {
 
 /// The streams as they may be shown to this visitor: an API key that a playlist has in a name is hidden.
 pub(super) fn streams_of(web: &Web, visitor: &Visitor) -> Vec<StreamReport> {
+    let mut streams = seen_streams(web, visitor);
+    streams.iter_mut().for_each(mask);
+    streams
+}
+
+/// Those that this visitor sees, as they are: not to be shown.
+pub(super) fn seen_streams(web: &Web, visitor: &Visitor) -> Vec<StreamReport> {
     let mut streams = web.inner.origin.streams();
     streams.retain(|stream| visitor.oversees(&stream.namespace));
+    streams
+}
+
+/// Hides what of a stream's names is a credential.
+pub(super) fn mask(stream: &mut StreamReport) {
     let hide = |text: &mut String| {
         if let Cow::Owned(hidden) = shown(text) {
             *text = hidden;
         }
     };
-    for stream in &mut streams {
-        hide(&mut stream.stream);
-        stream.missing.iter_mut().chain(&mut stream.fault).for_each(hide);
-        for RenditionReport { playlist, last_segment, initialization, fault, .. } in &mut stream.renditions {
-            hide(playlist);
-            [last_segment, initialization, fault].into_iter().flatten().for_each(hide);
-        }
+    hide(&mut stream.stream);
+    stream.missing.iter_mut().chain(&mut stream.fault).for_each(hide);
+    for RenditionReport { playlist, last_segment, initialization, fault, .. } in &mut stream.renditions {
+        hide(playlist);
+        [last_segment, initialization, fault].into_iter().flatten().for_each(hide);
     }
-    streams
+}
+
+/// A page of them, in the order of `NAMESPACE/STREAM`: what comes or goes between two pages moves none of the others. Names are compared as they
+/// are shown, so that nobody finds out letter by letter what is hidden in one.
+pub(super) fn stream_page(web: &Web, visitor: &Visitor, query: &QueryWords) -> Result<Value, Problem> {
+    let state = query.get("state").map(|word| {
+        let found = Standing::ALL.iter().find(|standing| standing.as_str() == word);
+        found.copied().ok_or_else(|| {
+            let words: Vec<_> = Standing::ALL.iter().map(|standing| standing.as_str()).collect();
+            Problem::bad_request(format!("state is one of {}", words.join(", ")))
+        })
+    });
+    let state = state.transpose()?;
+    let most = query.number("limit", usize::MAX, MOST_STREAMS)?;
+    let within = query.get("q").unwrap_or_default().to_lowercase();
+    let name = |stream: &StreamReport| format!("{}/{}", stream.namespace, stream.stream);
+    let mut streams = streams_of(web, visitor);
+    streams.retain(|stream| {
+        query.get("namespace").is_none_or(|namespace| stream.namespace == namespace)
+            && state.is_none_or(|state| stream.state == state)
+            && (within.is_empty() || name(stream).to_lowercase().contains(&within))
+            && query.get("after").is_none_or(|after| *name(stream) > *after)
+    });
+    streams.sort_by_cached_key(name);
+    let is_more = streams.len() > most;
+    streams.truncate(most);
+    let next = streams.last().filter(|_| is_more).map(name);
+    Ok(json!({ "streams": streams, "next": next }))
 }
 
 /// A list as JSON text, without what belongs to namespaces that this visitor does not see.

@@ -55,7 +55,10 @@ static CONSOLE: LazyLock<Console> = LazyLock::new(|| {
     }})
     .to_string();
     let hash = STANDARD.encode(sha256(imports.as_bytes()));
+    // All that the first screen needs is asked for at once, and not as one module names the next.
+    let preload: Vec<_> = FILES.iter().map(|(name, _)| *name).filter(|name| is_needed_first(name)).map(preload(&base)).collect();
     let index = INDEX.replace("{base}", base.trim_end_matches('/')).replace("{importmap}", &imports);
+    let index = index.replace("{preload}", &preload.join("\n"));
     let policy = format!(
         "default-src 'none'; script-src 'self' 'sha256-{hash}'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
          media-src 'self' blob:; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,6 +66,17 @@ static CONSOLE: LazyLock<Console> = LazyLock::new(|| {
     let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
     Console { base, index: index.into(), policy }
 });
+
+/// Whether a file is a module that is loaded with the page. The libraries that play and draw come when there is something to be played or
+/// drawn: they are nine tenths of all.
+fn is_needed_first(name: &str) -> bool {
+    let is_module = name.ends_with(".js") && !name.starts_with("vendor/") || name.ends_with(".mjs");
+    is_module && name != "vendor/hls.min.mjs"
+}
+
+fn preload(base: &str) -> impl Fn(&str) -> String {
+    move |name| format!("<link rel=\"modulepreload\" href=\"{base}{name}\">")
+}
 
 /// What is shown at a path, if anything is.
 pub(super) fn find(path: &str) -> Option<Response> {
@@ -183,6 +197,42 @@ mod tests {
                 "the console's texts lack advice.{name}"
             );
         }
+    }
+
+    /// What a module names at its top, and what these name.
+    fn reached(name: &str, found: &mut BTreeSet<String>) {
+        if !found.insert(name.to_owned()) || name.starts_with("vendor/") {
+            return;
+        }
+        for (_, rest) in
+            text(name).lines().filter(|line| line.starts_with("import ")).filter_map(|line| line.split_once(" from \""))
+        {
+            let named = rest.trim_end_matches("\";");
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let next = match named.split_once("./") {
+                Some(("", below)) if folder.is_empty() => below.to_owned(),
+                Some(("", below)) => format!("{folder}/{below}"),
+                Some((".", above)) => above.to_owned(),
+                _ => match named {
+                    "preact/hooks" => "vendor/hooks.mjs".to_owned(),
+                    library => format!("vendor/{library}.mjs"),
+                },
+            };
+            reached(&next, found);
+        }
+    }
+
+    #[test]
+    fn the_first_screen_waits_for_no_library_that_plays_or_draws_and_all_else_is_asked_for_at_once() {
+        let mut first = BTreeSet::new();
+        reached("app.js", &mut first);
+        let preloaded: BTreeSet<String> =
+            FILES.iter().map(|(name, _)| (*name).to_owned()).filter(|name| is_needed_first(name)).collect();
+        assert_eq!(first, preloaded);
+        let size: usize = first.iter().map(|name| text(name).len()).sum();
+        assert!(size < 250_000, "{size} bytes are read before anything is shown");
+        let index = std::str::from_utf8(&CONSOLE.index).unwrap();
+        assert!(first.iter().all(|name| index.contains(&format!("modulepreload\" href=\"{}{name}\"", CONSOLE.base))), "{index}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use super::about::{self, About, AuditLines};
 use super::changes::{self, Changed};
 use super::events::{self, REMEMBERED};
+use super::figures::Step;
 use super::once::{IDEMPOTENCY_KEY, Whether};
 use super::orders::{self, LONGEST, QueryWords};
 use super::route::Route;
@@ -21,11 +23,16 @@ use super::{Admin, Inner, Rules, harvest, objects, ok, openapi, overview, pairs,
 use crate::auth::grant::Role;
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
+use crate::model::units::parse_duration;
 use crate::web::Web;
 use crate::web::data::readiness;
 use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
+
+/// How much of the past is told in figures, when nothing is said and at most.
+const QUARTER: Duration = Duration::from_secs(15 * 60);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A request that may be answered.
 pub(super) struct AdminCall<'a> {
@@ -65,7 +72,7 @@ impl AdminCall<'_> {
             RouteName::WhoAmI => ok(&session_words::who_am_i(visitor, *is_local)),
             RouteName::SignIn => session_words::sign_in(self.admin, self.exchange, body).await?,
             RouteName::SignOut => session_words::sign_out(self.admin, self.exchange),
-            RouteName::Streams => ok(&json!({ "streams": about::streams_of(web, visitor) })),
+            RouteName::Streams => ok(&about::stream_page(web, visitor, &self.query)?),
             RouteName::Pairs => pairs::list(web, visitor),
             RouteName::PinSource => {
                 let (response, after) = pairs::pin(web, visitor, headers, body).await?;
@@ -166,17 +173,34 @@ impl AdminCall<'_> {
         }
         let is_wanted =
             |name: &Namespace| wanted.is_none_or(|wanted| name.as_str() == wanted) && self.visitor.oversees(name.as_str());
-        Ok(ok(&self.admin.inner.figures.series(is_wanted)))
+        let past = match self.query.get("last") {
+            None => QUARTER,
+            Some(text) => {
+                parse_duration(text).ok().filter(|past| (Duration::from_secs(1)..=DAY).contains(past)).ok_or_else(|| {
+                    Problem::bad_request("last is a duration from 1s to 24h: up to 15m in seconds, more in minutes")
+                })?
+            }
+        };
+        let (step, most) = Step::of(past);
+        Ok(ok(&self.admin.inner.figures.series(step, most, is_wanted)))
     }
 
     fn events(&self) -> Result<Response, Problem> {
         let limit = self.query.number("limit", 200, REMEMBERED)?;
         let only_trouble = self.query.truth("trouble")?;
+        let (since, until) = (self.query.time("since")?, self.query.time("until")?);
+        let is_within = |event: &Value| {
+            let at = || event["time"].as_str().and_then(WallTime::parse);
+            // What does not say when is in no time that is asked for.
+            since.is_none_or(|since| at().is_some_and(|at| at >= since))
+                && until.is_none_or(|until| at().is_some_and(|at| at < until))
+        };
         let is_wanted = |event: &Value| {
             let is = |field: &str| self.query.get(field).is_none_or(|wanted| event[field] == *wanted);
             is("namespace")
                 && is("stream")
                 && (!only_trouble || event["trouble"] == true)
+                && is_within(event)
                 && event["namespace"].as_str().is_some_and(|namespace| self.visitor.oversees(namespace))
         };
         Ok(ok(&json!({ "events": self.admin.inner.events.last(limit, is_wanted) })))

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::orders::QueryWord;
 use super::schema::Schemas;
 use super::visitor::Visitor;
 use super::{Admin, Inner};
@@ -33,6 +34,17 @@ pub const REMEMBERED: usize = 2000;
 const LISTENERS: usize = 64;
 /// How often a listener is told the figures, which shows him that the connection holds.
 const EVERY: Duration = Duration::from_secs(1);
+/// What a list of events is narrowed by.
+pub(super) const WORDS: [QueryWord; 6] = [
+    QueryWord::text("namespace", "only in this one"),
+    QueryWord::text("stream", "only of this one, by its key"),
+    QueryWord::truth("trouble", "only what an operator should look at"),
+    QueryWord::text("since", "only from this moment on, RFC 3339 or seconds since 1970"),
+    QueryWord::text("until", "only before this moment"),
+    QueryWord::number("limit", "how many, 1 to 2000; 200 when it is not said"),
+];
+/// What shows that the connection holds, where there is nothing to be told.
+const STILL_HERE: Bytes = Bytes::from_static(b": still here\n\n");
 /// How long a client waits before it comes back.
 const RETRY: &str = "retry: 2000\n\n";
 
@@ -122,7 +134,7 @@ struct EventListener {
     /// What the client came with: there the session's cookie is.
     headers: HeaderMap,
     news: watch::Receiver<u64>,
-    figures: watch::Receiver<Arc<Value>>,
+    figures: watch::Receiver<Bytes>,
     told: u64,
     /// What is to be said first.
     first: Option<String>,
@@ -169,7 +181,7 @@ pub(super) fn listen(admin: &Admin, visitor: Visitor, headers: &HeaderMap) -> Re
     };
     let stream = futures_util::stream::unfold(listener, |mut listener| async move {
         let text = listener.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), listener))
+        Some((Ok::<_, Infallible>(text), listener))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, Body::from_stream(stream)).into_response();
@@ -180,9 +192,9 @@ pub(super) fn listen(admin: &Admin, visitor: Visitor, headers: &HeaderMap) -> Re
 
 impl EventListener {
     /// What is to be told next; `None` at the end.
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
-            return Some(first);
+            return Some(first.into());
         }
         let inner = Arc::clone(&self.admin.inner);
         let ring = &inner.events;
@@ -201,22 +213,22 @@ impl EventListener {
                 }
             }
             if !text.is_empty() {
-                return Some(text);
+                return Some(text.into());
             }
             tokio::select! {
                 () = inner.stop.cancelled() => return None,
-                () = tokio::time::sleep(EVERY * 30) => return Some(": still here\n\n".to_owned()),
+                () = tokio::time::sleep(EVERY * 30) => return Some(STILL_HERE),
                 changed = self.news.changed() => changed.ok()?,
                 changed = self.figures.changed() => {
                     changed.ok()?;
-                    let figures = Arc::clone(&self.figures.borrow_and_update());
+                    let figures = self.figures.borrow_and_update().clone();
                     if !self.is_good() {
                         return None;
                     }
                     if self.visitor.sees_all() {
-                        return Some(format!("event: figures\ndata: {figures}\n\n"));
+                        return Some(figures);
                     }
-                    return Some(": still here\n\n".to_owned());
+                    return Some(STILL_HERE);
                 }
             }
         }

@@ -66,6 +66,7 @@ use super::connection::berths::{Berths, Held};
 use super::connection::listener;
 use super::connection::site::{Handling, Site};
 use super::connection::state::ConnectionState;
+use super::connection::tls::Tls;
 use super::envelope::{self, Context, Cors};
 use super::exchange::Exchange;
 use super::problem::Problem;
@@ -102,12 +103,13 @@ pub struct Behind {
     pub events: Arc<EventRing>,
 }
 
-/// Serves the admin listener until `stop`. On a loopback address nobody is asked for a key.
+/// Serves the admin listener until `stop`, over TLS where that is given. On a loopback address nobody is asked for a key.
 ///
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     web: Web,
     rules: Rules,
     behind: Behind,
@@ -131,13 +133,13 @@ pub async fn serve(
         begun: clock.wall(),
         repeats: Repeats::new(clock.clone()),
         changes: TaskTracker::new(),
-        sessions: Sessions::new(clock, address.port()),
+        sessions: Sessions::new(clock, address.port(), tls.is_some()),
         admission: Arc::default(),
         berths: Arc::default(),
         told_full: Mutex::default(),
     };
     let site = Admin { inner: Arc::new(inner) };
-    listener::serve(listener, None, web, site, stop).await;
+    listener::serve(listener, tls, web, site, stop).await;
     Ok(())
 }
 

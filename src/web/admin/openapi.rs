@@ -55,7 +55,7 @@ fn make() -> Value {
                 "key": { "type": "http", "scheme": "bearer", "description": "An API key of role viewer, operator or admin." },
                 "session": {
                     "type": "apiKey", "in": "cookie", "name": "springhead-session-8081",
-                    "description": "What POST /v1/session sets; the number is the listener's port.",
+                    "description": "What POST /v1/session sets; the number is the listener's port, and over TLS __Host- stands before the name.",
                 },
             },
         },

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::auth::viewer::has_form;
+use crate::model::clock::WallTime;
 use crate::model::percent;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
@@ -83,6 +84,14 @@ pub(super) fn without_query(field: &str, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A time as orders and queries have it.
+pub(super) fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
+    let seconds = text.parse().ok().map(WallTime::from_seconds);
+    seconds
+        .or_else(|| WallTime::parse(text))
+        .ok_or_else(|| Problem::bad_request(format!("{name} is a time, as in 2026-01-02T03:04:05Z or seconds since 1970")))
+}
+
 /// The words of a query, decoded.
 #[derive(Debug)]
 pub(super) struct QueryWords(Vec<(String, String)>);
@@ -127,6 +136,11 @@ impl QueryWords {
         let Some(text) = self.get(name) else { return Ok(usual) };
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         number.ok_or_else(|| Problem::bad_request(format!("{name} is a number from 1 to {most}")))
+    }
+
+    /// A time, if one is said.
+    pub(super) fn time(&self, name: &str) -> Result<Option<WallTime>, Problem> {
+        self.get(name).map(|text| time(name, text)).transpose()
     }
 
     pub(super) fn truth(&self, name: &str) -> Result<bool, Problem> {

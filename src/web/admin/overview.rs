@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::about::streams_of;
+use super::about::{mask, seen_streams, streams_of};
 use super::orders::QueryWords;
 use super::schema::Schemas;
 use super::visitor::Visitor;
@@ -61,13 +61,20 @@ pub(super) fn timeline_schema(all: &mut Schemas) -> Value {
 /// The overview.
 pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Response {
     let web = &admin.inner.web;
-    let streams = streams_of(web, visitor);
+    let mut streams = seen_streams(web, visitor);
     let count = |standing: Standing| streams.iter().filter(|stream| stream.state == standing).count();
     let by_state: serde_json::Map<String, Value> =
         Standing::ALL.iter().map(|standing| (standing.as_str().to_owned(), json!(count(*standing)))).collect();
+    // Of a thousand streams most are well: names are looked through for what is to be hidden where they are shown, and the worst streams, each with
+    // a trouble at least, are as many as troubles are.
+    let worst = |stream: &StreamReport| troubles_of(stream).iter().map(|(rank, _)| *rank).max();
+    let total: usize = streams.iter().map(|stream| troubles_of(stream).len()).sum();
+    streams.retain(|stream| worst(stream).is_some());
+    streams.sort_by_cached_key(|stream| std::cmp::Reverse(worst(stream)));
+    streams.truncate(TROUBLES);
+    streams.iter_mut().for_each(mask);
     let mut troubles: Vec<(u8, Value)> = streams.iter().flat_map(troubles_of).collect();
     troubles.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-    let total = troubles.len();
     troubles.truncate(TROUBLES);
     let mut figures = admin.inner.figures.now(web);
     if let Some(namespaces) = figures["namespaces"].as_array_mut() {

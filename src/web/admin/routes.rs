@@ -61,9 +61,10 @@ pub(super) const ROUTES: &[Route] = &[
         "GET",
         "/v1/streams",
         LOOKS_ON,
-        "Every live stream and how it stands.",
+        "Every live stream and how it stands; by pages, where a limit is said.",
         Answers::Json(200, about::streams),
-    ),
+    )
+    .query(&about::STREAM_WORDS),
     route(
         RouteName::Pairs,
         "GET",
@@ -171,10 +172,13 @@ pub(super) const ROUTES: &[Route] = &[
         "GET",
         "/v1/series",
         LOOKS_ON,
-        "The last quarter of an hour in figures, a sample each second.",
+        "The last quarter of an hour in figures, a sample each second; or more of the last day, one each minute.",
         Answers::Json(200, figures::series_schema),
     )
-    .query(&[QueryWord::text("namespace", "of this one; of all together when it is not said")]),
+    .query(&[
+        QueryWord::text("namespace", "of this one; of all together when it is not said"),
+        QueryWord::text("last", "how much of the past, 1s to 24h; 15m when it is not said"),
+    ]),
     route(RouteName::Stream, "GET", "/v1/stream", LOOKS_ON, "One stream.", Answers::Json(200, about::stream_schema))
         .query(&STREAM),
     route(
@@ -343,12 +347,7 @@ pub(super) const ROUTES: &[Route] = &[
         "What has happened to streams, newest first.",
         Answers::Json(200, events::list_schema),
     )
-    .query(&[
-        QueryWord::text("namespace", "only in this one"),
-        QueryWord::text("stream", "only of this one, by its key"),
-        QueryWord::truth("trouble", "only what an operator should look at"),
-        QueryWord::number("limit", "how many, 1 to 2000; 200 when it is not said"),
-    ]),
+    .query(&events::WORDS),
     route(
         RouteName::Listen,
         "GET",

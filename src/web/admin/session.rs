@@ -41,6 +41,9 @@ pub(super) struct Sessions {
     clock: Clock,
     /// The cookie's name.
     cookie: String,
+    /// Whether the listener speaks TLS: then no cookie of it goes anywhere in clear, and nobody else of the host can set one of the name
+    /// (RFC 6265bis 4.1.3.2).
+    is_secure: bool,
     live: Mutex<HashMap<[u8; 32], OpenSession>>,
     failures: Mutex<HashMap<IpAddr, (Moment, u32)>>,
 }
@@ -90,8 +93,9 @@ impl OpenedWith {
 
 impl Sessions {
     /// `port`: the listener's, so that two servers of one host do not sign each other's visitors out.
-    pub(super) fn new(clock: Clock, port: u16) -> Self {
-        Self { clock, cookie: format!("springhead-session-{port}"), live: Mutex::default(), failures: Mutex::default() }
+    pub(super) fn new(clock: Clock, port: u16, is_secure: bool) -> Self {
+        let cookie = format!("{}springhead-session-{port}", if is_secure { "__Host-" } else { "" });
+        Self { clock, cookie, is_secure, live: Mutex::default(), failures: Mutex::default() }
     }
 
     /// Opens one; the cookie that carries it.
@@ -160,7 +164,9 @@ impl Sessions {
     /// No script reads it, no other site's page sends it along, and no path but all has it.
     fn set_cookie(&self, id: &str, lasts: Option<u64>) -> Option<HeaderValue> {
         let ends = lasts.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
-        let mut value = HeaderValue::try_from(format!("{}={id}; Path=/; HttpOnly; SameSite=Strict{ends}", self.cookie)).ok()?;
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let mut value =
+            HeaderValue::try_from(format!("{}={id}; Path=/; HttpOnly; SameSite=Strict{secure}{ends}", self.cookie)).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
@@ -215,7 +221,7 @@ mod tests {
         let clock = Clock::manual();
         let keys = [SigningKey::generate()];
         let verifier = Verifier::new(KeyRing::new(&keys).unwrap(), clock.clone());
-        Bench { ring: KeyRing::new(&keys).unwrap(), verifier, sessions: Sessions::new(clock.clone(), 8081), clock }
+        Bench { ring: KeyRing::new(&keys).unwrap(), verifier, sessions: Sessions::new(clock.clone(), 8081, false), clock }
     }
 
     impl Bench {

@@ -108,7 +108,9 @@ pub(super) async fn make(
     let life = match (&order.expires_in, &order.expires_at) {
         (None, None) => None,
         (Some(text), None) => Some(parse_duration(text).map_err(|error| Problem::bad_request(format!("expires_in: {error}")))?),
-        (None, Some(text)) => Some(Duration::from_secs(time("expires_at", text)?.seconds().saturating_sub(now.seconds()))),
+        (None, Some(text)) => {
+            Some(Duration::from_secs(orders::time("expires_at", text)?.seconds().saturating_sub(now.seconds())))
+        }
         (Some(_), Some(_)) => return Err(Problem::bad_request("say expires_in or expires_at, not both")),
     };
     // Who may mint for an hour more makes no token that outlives that.
@@ -136,7 +138,7 @@ pub(super) async fn make(
                 Some(RenewalWay::Redirect) | None => RenewedBy::Redirect,
             },
             extend: extend.as_secs().max(1),
-            deadline: time("renew.deadline", &renew.deadline)?.seconds(),
+            deadline: orders::time("renew.deadline", &renew.deadline)?.seconds(),
         })
     });
     told_where(&policy, addresses.is_some(), order.countries.is_some())?;
@@ -221,7 +223,7 @@ pub(super) async fn revoke(
             }
             // Tokens say the second in which they were made: those of this one end, too.
             let this = now.seconds() + 1;
-            let before = before.map_or(Ok(this), |text| time("issued_before", &text).map(WallTime::seconds))?;
+            let before = before.map_or(Ok(this), |text| orders::time("issued_before", &text).map(WallTime::seconds))?;
             if before > this {
                 return Err(Problem::bad_request("issued_before is a time that has been: what is made from now on is not ended"));
             }
@@ -230,7 +232,7 @@ pub(super) async fn revoke(
         _ => return Err(Problem::bad_request("say id, or prefix and, if you like, issued_before")),
     };
     let until = match order.expires_at {
-        Some(text) => time("expires_at", &text)?,
+        Some(text) => orders::time("expires_at", &text)?,
         None => now + KEPT,
     };
     if until <= now {
@@ -253,7 +255,7 @@ pub(super) fn feed(web: &Web, namespace: &Namespace, query: Option<&str>) -> Res
     let since = pairs.into_iter().find(|(name, _)| *name == "since").map(|(_, since)| since);
     let since = match since.map(|since| percent::decode(since).unwrap_or(since.into())) {
         None => WallTime::from_seconds(0),
-        Some(text) => time("since", &text)?,
+        Some(text) => orders::time("since", &text)?,
     };
     let list: Vec<Value> = web.viewers().revocations(namespace, since).iter().map(told).collect();
     let now = web.inner.origin.clock().wall().to_string();
@@ -297,13 +299,6 @@ fn told_where(policy: &ViewerPolicy, by_address: bool, by_country: bool) -> Resu
             "{what}: this namespace is not told where viewers are, so such a token would open nothing: set {settings} first, or leave {what} out"
         )))
     })
-}
-
-fn time(name: &str, text: &str) -> Result<WallTime, Problem> {
-    let seconds = text.parse().ok().map(WallTime::from_seconds);
-    seconds
-        .or_else(|| WallTime::parse(text))
-        .ok_or_else(|| Problem::bad_request(format!("{name} is a time, as in 2026-01-02T03:04:05Z or seconds since 1970")))
 }
 
 /// What an order for tokens looks like.

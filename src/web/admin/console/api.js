@@ -13,18 +13,26 @@ export class Problem extends Error {
 const listeners = new Set();
 /** What was asked since the screen changed: method, path and body, each once. */
 export const recent = { calls: [] };
+const MOST = 24;
 
 export function forgetCalls() {
   recent.calls = [];
+  // It goes on from screen to screen.
+  if (live.source) asked(LIVE);
 }
 
-function remember(method, path, body) {
+function remember(method, path, body, headers) {
   const plain = path.replace(/([?&])after=[^&]*/, "");
   if (path.startsWith("/v1/session")) return;
-  if (recent.calls.some((call) => call.method === method && call.path === plain)) return;
-  recent.calls = [...recent.calls, { method, path: plain, body }].slice(-12);
+  const of = (call) => JSON.stringify([call.method, call.path, call.body, call.headers]);
+  const call = { method, path: plain, body, headers };
+  if (recent.calls.some((known) => of(known) === of(call))) return;
+  recent.calls = [...recent.calls, call].slice(-MOST);
   listeners.forEach((tell) => tell());
 }
+
+/** Says that something else of this page asks for this: a player, a link. */
+export const asked = (path) => remember("GET", path);
 
 /** Tells when something new was asked; returns what ends that. */
 export function onCall(tell) {
@@ -32,13 +40,15 @@ export function onCall(tell) {
   return () => listeners.delete(tell);
 }
 
+const LIVE = "/v1/events/live";
 /** The address of this listener. */
 export const here = location.origin;
 
 /** The same as a command, in a shell where KEY is set. */
 export function curl({ method, path, body, headers = {} }) {
   const quote = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
-  const parts = ["curl"];
+  // What is told as it happens is shown as it comes.
+  const parts = [path === LIVE ? "curl -N" : "curl"];
   if (method !== "GET") parts.push("-X", method);
   parts.push('-H "Authorization: Bearer $KEY"');
   for (const [name, value] of Object.entries(headers)) parts.push("-H", quote(`${name}: ${value}`));
@@ -61,13 +71,27 @@ async function send(method, path, body, headers) {
 
 /** Asks for JSON, or has something done. */
 export async function ask(method, path, body, headers) {
-  remember(method, path, body);
+  remember(method, path, body, headers);
   const response = await send(method, path, body, headers);
   if (response.status === 204) return null;
   return response.json();
 }
 
-export const get = (path) => ask("GET", path);
+// What was asked for before the screen is there that shows it.
+const ahead = new Map();
+
+/** Asks before anybody wants it: who asks next for the same has this answer. */
+export function prime(path) {
+  ahead.set(path, send("GET", path).then((response) => response.json()).catch(() => null));
+}
+
+export async function get(path) {
+  const early = ahead.get(path);
+  ahead.delete(path);
+  if (early) remember("GET", path);
+  // What went wrong then is asked for again, and told by whoever shows it.
+  return (await early) ?? ask("GET", path);
+}
 
 /** A path with a query. */
 export function at(path, query) {
@@ -97,8 +121,9 @@ export const live = {
   hidden: null,
   start() {
     if (live.source) return;
-    const source = new EventSource("/v1/events/live");
+    const source = new EventSource(LIVE);
     live.source = source;
+    asked(LIVE);
     const say = (kind, data) => live.tell.forEach((tell) => tell(kind, data));
     source.addEventListener("hello", (event) => {
       const hello = JSON.parse(event.data);

@@ -1,7 +1,7 @@
 // The page: who is signed in, which screen is shown, and what holds everywhere.
 
 import { render } from "preact";
-import { ask, get, live } from "./api.js";
+import { ask, get, live, prime } from "./api.js";
 import { Curls, Failure, html, useEffect, useLive, useRef, useState } from "./ui.js";
 import { language, onLanguage, speak, t } from "./text.js";
 import { Overview } from "./screens/overview.js";
@@ -68,6 +68,12 @@ const reachSoon = () => {
 };
 new MutationObserver(reachSoon).observe(document.body, { childList: true, subtree: true });
 addEventListener("resize", reachSoon);
+
+// While the page is put together, what it shows first is on its way. Who comes by a link that signs in has to do that first.
+if (!location.hash.startsWith("#ticket=")) {
+  prime("/v1/session");
+  if (route().path === "overview") prime("/v1/overview");
+}
 
 function SignIn({ who, onDone }) {
   const [key, type] = useState("");

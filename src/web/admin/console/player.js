@@ -1,7 +1,6 @@
 // A player for HLS, with what it says of itself.
 
-import Hls from "./vendor/hls.min.mjs";
-import { clock } from "./api.js";
+import { asked, clock } from "./api.js";
 import { bits, count, html, t, useEffect, useRef, useState } from "./ui.js";
 
 /** Plays a list that lies at `source` on this listener. `mapped` says where what it names is to be had; null for what is elsewhere. */
@@ -9,7 +8,14 @@ export function Player({ source, mapped, isLive }) {
   const video = useRef(null);
   const [figures, set] = useState({});
   const [error, fail] = useState(null);
+  const [Hls, load] = useState(null);
+  useEffect(() => asked(source), [source]);
+  // The library is larger than all the rest of the page: it comes when something is played, and no screen waits for it.
   useEffect(() => {
+    import("./vendor/hls.min.mjs").then((library) => load(() => library.default), fail);
+  }, []);
+  useEffect(() => {
+    if (!Hls) return undefined;
     if (!Hls.isSupported()) {
       fail(t("player.unsupported"));
       return undefined;
@@ -53,7 +59,7 @@ export function Player({ source, mapped, isLive }) {
       clearInterval(timer);
       hls.destroy();
     };
-  }, [source]);
+  }, [source, Hls]);
   return html`<div class="player">
     <video ref=${video} muted autoplay playsinline controls aria-label=${t("player")}></video>
     <dl class="figures">
@@ -62,6 +68,6 @@ export function Player({ source, mapped, isLive }) {
       <div><dt>${t("player.level")}</dt><dd>${figures.level ?? "–"}</dd></div>
       <div><dt>${t("player.dropped")}</dt><dd>${count(figures.dropped ?? 0)}</dd></div>
     </dl>
-    ${error && html`<p class="failure">${error}</p>`}
+    ${error && html`<p class="failure">${String(error)}</p>`}
   </div>`;
 }

@@ -1,7 +1,7 @@
 // What is stored: folders, objects, what is known of one; removing one or many.
 
-import { ask, at, curl, preview } from "../api.js";
-import { Ago, Destroy, Dialog, Empty, Failure, Head, Name, Paste, bytes, count, html, safe, t, time, usePoll, useState } from "../ui.js";
+import { ask, asked, at, curl, preview } from "../api.js";
+import { Ago, Destroy, Dialog, Empty, Failure, Head, Name, Paste, bytes, count, html, safe, t, time, useEffect, usePoll, useState } from "../ui.js";
 
 function Purge({ namespace, prefix, onClose, onDone }) {
   const [counted, set] = useState(null);
@@ -18,6 +18,7 @@ function One({ namespace, object, rank, onClose, onDone }) {
   const [removing, remove] = useState(false);
   const path = at("/v1/object", { namespace, key: object.key });
   const address = preview(namespace, object.key);
+  useEffect(() => asked(address), [address]);
   const isPicture = /^image\/(png|jpe?g|webp|avif|gif)/.test(object.content_type ?? "");
   if (removing) return html`<${Destroy} title=${t("remove")} name=${object.key.split("/").pop()} action=${t("remove")} call=${{ method: "DELETE", path }} onDone=${onDone} onClose=${onClose} about=${html`<p>${t("object.remove", { name: safe(object.key) })}</p>`} />`;
   const facts = [["object.kind", t(`kind.${object.kind}`)], ["size", `${count(object.length)} B`], ["type", object.content_type ?? "–"], ["ETag", object.etag ?? "–"], ["object.modified", time(object.modified, true)], ["object.expires", time(object.expires, true)], ["object.where", [object.in_memory && t("memory"), object.in_tier && t("durable")].filter(Boolean).join(", ")]];

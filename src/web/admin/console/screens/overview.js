@@ -5,8 +5,8 @@ import { Chart } from "../chart.js";
 import { Ago, Budget, Empty, Failure, Head, Name, bits, bytes, count, html, streamLink, t, useLive, usePoll, useRef, useState } from "../ui.js";
 
 /** The series of a figure, with the newest second added as it comes. */
-export function useSeries(namespace) {
-  const { data } = usePoll(at("/v1/series", { namespace }), 60_000);
+export function useSeries(namespace, last) {
+  const { data } = usePoll(at("/v1/series", { namespace, last }), 60_000);
   const [series, set] = useState(null);
   const known = useRef(null);
   if (data && known.current !== data) {
@@ -18,11 +18,13 @@ export function useSeries(namespace) {
     const of = figures.namespaces.filter((one) => !namespace || one.namespace === namespace);
     const sum = (field) => of.reduce((all, one) => all + (one[field] ?? 0), 0);
     set((before) => {
-      if (!before) return before;
+      // By minutes it is asked for again.
+      if (!before || before.step_s > 1) return before;
       const now = Math.round(new Date(figures.time) / 1000);
       if (before.times.at(-1) >= now) return before;
       const next = (list, value) => [...list.slice(-899), value];
       return {
+        step_s: 1,
         times: next(before.times, now),
         sent_bits_per_second: next(before.sent_bits_per_second, sum("sent_bits_per_second")),
         received_bits_per_second: next(before.received_bits_per_second, sum("received_bits_per_second")),
@@ -41,7 +43,8 @@ export function Overview() {
   const { data, error } = usePoll("/v1/overview", 3000);
   const [figures, set] = useState(null);
   useLive((kind, told) => kind === "figures" && told?.namespaces && set(told));
-  const series = useSeries();
+  const [last, reach] = useState("15m");
+  const series = useSeries(undefined, last);
   if (!data) return html`<${Head} title=${t("nav.overview")} /><${Failure} error=${error} />${!error && html`<${Empty}>${t("loading")}</${Empty}>`}`;
   const now = figures ?? data.figures;
   const namespaces = now.namespaces ?? [];
@@ -71,7 +74,8 @@ export function Overview() {
       <${Tile} label=${t("overview.connections")} value=${count(now.connections)} about=${t("overview.flight", { n: count(now.requests_in_flight) })} href="#/settings" />
       <${Tile} label=${t("overview.refused")} value=${count(data.refused)} about=${t("overview.refused.about")} href="#/ingest" level=${data.refused ? "warn" : ""} />
     </div>
-    ${series && html`<div class="charts">
+    ${series && html`<p class="inline"><label>${t("chart.span")}<select value=${last} onChange=${(event) => reach(event.target.value)}>${["15m", "1h", "6h", "24h"].map((span) => html`<option value=${span}>${t(`chart.${span}`)}</option>`)}</select></label></p>
+    <div class="charts">
       <section class="panel"><${Chart} title=${t("chart.traffic")} times=${series.times} format=${bits} series=${[
         { label: t("chart.out"), color: "--accent", values: series.sent_bits_per_second, fill: true },
         { label: t("chart.in"), color: "--second", values: series.received_bits_per_second },
