@@ -27,9 +27,9 @@ page.on("request", (request) => {
 const found = {};
 
 async function screen(path, act = async () => {}) {
-  // A screen begins with its address; what another one still asked for is no part of it.
-  await page.goto(`${origin}/#/none`);
+  // What the screen before still asked for is no part of this one.
   await page.goto("about:blank");
+  await page.waitForTimeout(500);
   asked = [];
   await page.goto(`${origin}/#/${path}`);
   await page.locator("main h1").waitFor();
@@ -73,7 +73,8 @@ try {
     await page.waitForTimeout(1000);
     await page.keyboard.press("Escape");
   });
-  await screen("objects/live-origin", async () => {
+  // Last of all: it removes what the others show.
+  const removing = () => screen("objects/live-origin", async () => {
     await page.locator("tr[data-row] a").last().click();
     await dialog.waitFor();
     const name = (await dialog.locator("h2").textContent()).split("/").pop();
@@ -121,6 +122,7 @@ try {
     await button("Make both keys").click();
     await page.locator("pre[data-key=readwrite]").waitFor();
   });
+  await removing();
   process.stdout.write(JSON.stringify(found));
 } catch (error) {
   const text = await page.locator("body").innerText().catch(() => "");

@@ -95,9 +95,9 @@ impl Play {
         assert!(self.is_played_to_the_end(frames), "{stream}: {self:?}");
     }
 
-    /// Whatever it missed, it was none of it refused.
-    pub(crate) fn is_refused_nothing(&self) -> bool {
-        !self.missed.iter().any(|(_, status, _)| matches!(status, 401 | 403))
+    /// How much of what it asked for was refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.missed.iter().filter(|(_, status, _)| matches!(status, 401 | 403)).count()
     }
 
     /// The same, whatever it missed on the way.

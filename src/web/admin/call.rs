@@ -113,7 +113,7 @@ impl AdminCall<'_> {
             RouteName::Object => objects::describe(self.admin, visitor, &self.query)?,
             RouteName::Preview => objects::preview(self.admin, visitor, self.exchange, [self.name(0), self.name(1)]).await?,
             RouteName::Events => self.events()?,
-            RouteName::Listen => events::listen(self.admin, visitor.clone(), headers)?,
+            RouteName::Listen => events::listen(self.admin, visitor.clone(), self.exchange)?,
             RouteName::RemoveObject => {
                 let (response, before) = objects::remove(self.admin, visitor, &self.query).await?;
                 self.note(route, &before, &Value::Null);

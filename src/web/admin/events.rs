@@ -3,7 +3,8 @@
 //!
 //! An event's id is the process's and a number in it, so that a client that comes back after a restart is told that it missed something
 //! (`reset`). Invariants: who reads slowly is not waited for; what he misses he is told of. So many are remembered, and so many listen at
-//! once. A listener ends with the server, and holds up no drain; and within a second or two with the key or the session that he came with.
+//! once. A listener ends with the server, and holds up no drain; and within a second or two with his connection, and with the key or the session
+//! that he came with.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,8 +26,10 @@ use super::visitor::Visitor;
 use super::{Admin, Inner};
 use crate::auth::signing::random_id;
 use crate::origin::Event;
+use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
+use crate::web::record::Record;
 
 /// How many are remembered.
 pub const REMEMBERED: usize = 2000;
@@ -133,6 +136,7 @@ struct EventListener {
     visitor: Visitor,
     /// What the client came with: there the session's cookie is.
     headers: HeaderMap,
+    record: Arc<Record>,
     news: watch::Receiver<u64>,
     figures: watch::Receiver<Bytes>,
     told: u64,
@@ -147,7 +151,8 @@ impl Drop for EventListener {
 }
 
 /// Begins to tell what happens from now on, or from behind what the client says that it had.
-pub(super) fn listen(admin: &Admin, visitor: Visitor, headers: &HeaderMap) -> Result<Response, Problem> {
+pub(super) fn listen(admin: &Admin, visitor: Visitor, exchange: &Exchange<'_>) -> Result<Response, Problem> {
+    let headers = &exchange.parts.headers;
     let Inner { events, figures, web, .. } = &*admin.inner;
     if events.listeners.fetch_add(1, Ordering::Relaxed) >= LISTENERS {
         events.listeners.fetch_sub(1, Ordering::Relaxed);
@@ -174,6 +179,7 @@ pub(super) fn listen(admin: &Admin, visitor: Visitor, headers: &HeaderMap) -> Re
         admin: admin.clone(),
         visitor,
         headers: headers.clone(),
+        record: Arc::clone(&exchange.context.record),
         news: events.news.subscribe(),
         figures: figures.subscribe(),
         told,
@@ -234,9 +240,13 @@ impl EventListener {
         }
     }
 
-    /// Whether he may go on: a key that was revoked or is over, and a session that has ended, end what was begun with them.
+    /// Whether he is there and may go on: what can't be written any more is passed over on the way of an answer, for an upload may still be
+    /// read there, and this answer has no end by which it would be found out; and a key that was revoked or is over, and a session that has ended, end what was begun with them.
     fn is_good(&self) -> bool {
         let Inner { web, sessions, .. } = &*self.admin.inner;
+        if self.record.is_nobody_there() {
+            return false;
+        }
         match &self.visitor {
             Visitor::Anybody => true,
             Visitor::Holder(grant) => {

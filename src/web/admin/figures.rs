@@ -283,15 +283,15 @@ mod tests {
     fn each_minute_is_the_mean_of_its_seconds_and_a_day_of_them_is_kept() {
         let figures = Figures::default();
         let name = Namespace::parse("a").unwrap();
-        // A day and a minute, beside a namespace that comes an hour before the end.
-        for second in 0..(MINUTES as u64 + 1) * 60 {
+        // A day and two minutes, beside a namespace that comes an hour before the end. A minute ends with the first second of the next.
+        for second in 0..(MINUTES as u64 + 2) * 60 {
             let mut series = figures.series.lock();
             series.times.push_back(second);
             while series.times.len() > KEPT {
                 series.times.pop_front();
             }
             let count = series.times.len();
-            let sent = if second % 2 == 0 { 10.0 } else { 30.0 };
+            let sent = if second % 2 == 1 { 10.0 } else { 30.0 };
             series.of.entry(name.clone()).or_default().take(rates(sent), count);
             if second >= MINUTES as u64 * 60 - 3600 {
                 series.of.entry(Namespace::parse("b").unwrap()).or_default().take(rates(5.0), count);
@@ -310,7 +310,7 @@ mod tests {
             (Some(160.0), Some(200.0)),
             "20 bytes a second, and 5 of the other"
         );
-        assert_eq!(minutes["stored_bytes"][0], 10.0, "of what is stored the last");
+        assert_eq!(minutes["stored_bytes"][0], 30.0, "of what is stored the last");
         assert_eq!(all(Step::Second, 60)["times"].as_array().unwrap().len(), 60);
         assert_eq!(all(Step::Second, KEPT)["sent_bits_per_second"].as_array().unwrap().len(), KEPT);
         assert_eq!(Step::of(Duration::from_secs(900)), (Step::Second, 900));

@@ -101,7 +101,8 @@ impl QueryWords {
     pub(super) fn parse(uri: &Uri, known: &[QueryWord]) -> Result<Self, Problem> {
         let mut words: Vec<(String, String)> = Vec::new();
         for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // A word that stands by itself is true.
+            let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
             let decoded = (percent::decode(name), percent::decode(value));
             let (Some(name), Some(value)) = decoded else {
                 return Err(Problem::bad_request("the query is not sound: it is no UTF-8"));
@@ -146,7 +147,7 @@ impl QueryWords {
     pub(super) fn truth(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
             None | Some("false") => Ok(false),
-            Some("true" | "") => Ok(true),
+            Some("true") => Ok(true),
             Some(_) => Err(Problem::bad_request(format!("{name} is true or false"))),
         }
     }
@@ -186,6 +187,8 @@ mod tests {
         for limit in ["0", "101", "x", "-1"] {
             assert!(parse(&format!("key=a&limit={limit}")).unwrap().number("limit", 50, 100).is_err(), "{limit}");
         }
-        assert!(parse("key=a&force=yes").unwrap().truth("force").is_err());
+        for no_truth in ["yes", ""] {
+            assert!(parse(&format!("key=a&force={no_truth}")).unwrap().truth("force").is_err(), "{no_truth}");
+        }
     }
 }

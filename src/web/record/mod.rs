@@ -127,6 +127,11 @@ impl Record {
         self.request_id.to_str().unwrap_or_default()
     }
 
+    /// Whether the client is known to have gone.
+    pub(in crate::web) fn is_nobody_there(&self) -> bool {
+        self.connection.is_broken()
+    }
+
     /// The URL names this; of a namespace that is configured, its requests are counted there.
     pub(super) fn names(&self, name: Name, traffic: Option<Arc<Traffic>>) {
         let mut facts = self.facts.lock();
