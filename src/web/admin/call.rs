@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::about::{self, About, AuditLines};
 use super::changes::{self, Changed};
 use super::events::{self, REMEMBERED};
-use super::figures::Step;
+use super::figures::SampleStep;
 use super::once::{IDEMPOTENCY_KEY, Whether};
 use super::orders::{self, LONGEST, QueryWords};
 use super::route::Route;
@@ -181,7 +181,7 @@ impl AdminCall<'_> {
                 })?
             }
         };
-        let (step, most) = Step::of(past);
+        let (step, most) = SampleStep::of(past);
         Ok(ok(&self.admin.inner.figures.series(step, most, is_wanted)))
     }
 

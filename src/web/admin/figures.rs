@@ -56,12 +56,12 @@ struct NamespaceSeries {
 
 /// Which samples are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum SampleStep {
     Second,
     Minute,
 }
 
-impl Step {
+impl SampleStep {
     /// The finest one in which this much of the past is known, and how many samples that is.
     pub(super) fn of(past: Duration) -> (Self, usize) {
         let seconds = usize::try_from(past.as_secs()).unwrap_or(usize::MAX).max(1);
@@ -216,13 +216,13 @@ impl Figures {
     }
 
     /// The last samples of one namespace, or of all together: times, and a list for each figure.
-    pub(super) fn series(&self, step: Step, most: usize, wanted: impl Fn(&Namespace) -> bool) -> Value {
+    pub(super) fn series(&self, step: SampleStep, most: usize, wanted: impl Fn(&Namespace) -> bool) -> Value {
         let series = self.series.lock();
-        let times = if step == Step::Second { &series.times } else { &series.minutes };
+        let times = if step == SampleStep::Second { &series.times } else { &series.minutes };
         let count = times.len();
         let mut sums = vec![SecondRates::default(); count];
         for (_, known) in series.of.iter().filter(|(name, _)| wanted(name)) {
-            let samples = if step == Step::Second { &known.rates } else { &known.minutes };
+            let samples = if step == SampleStep::Second { &known.rates } else { &known.minutes };
             let from = count - samples.len().min(count);
             for (sum, rates) in sums[from..].iter_mut().zip(samples) {
                 sum.add(*rates);
@@ -232,7 +232,7 @@ impl Figures {
         let sums = &sums[from..];
         let list = |of: fn(&SecondRates) -> f32| sums.iter().map(|rates| f64::from(of(rates).round())).collect::<Vec<_>>();
         json!({
-            "step_s": if step == Step::Second { 1 } else { 60 },
+            "step_s": if step == SampleStep::Second { 1 } else { 60 },
             "times": times.range(from..).collect::<Vec<_>>(),
             "sent_bits_per_second": list(|rates| rates.sent * 8.0),
             "received_bits_per_second": list(|rates| rates.received * 8.0),
@@ -299,7 +299,7 @@ mod tests {
             series.end_minute(second);
         }
         let all = |step, most| figures.series(step, most, |_| true);
-        let minutes = all(Step::Minute, MINUTES);
+        let minutes = all(SampleStep::Minute, MINUTES);
         let sent = minutes["sent_bits_per_second"].as_array().unwrap();
         assert_eq!(
             (sent.len(), minutes["step_s"].as_u64(), minutes["times"].as_array().unwrap().len()),
@@ -311,10 +311,10 @@ mod tests {
             "20 bytes a second, and 5 of the other"
         );
         assert_eq!(minutes["stored_bytes"][0], 30.0, "of what is stored the last");
-        assert_eq!(all(Step::Second, 60)["times"].as_array().unwrap().len(), 60);
-        assert_eq!(all(Step::Second, KEPT)["sent_bits_per_second"].as_array().unwrap().len(), KEPT);
-        assert_eq!(Step::of(Duration::from_secs(900)), (Step::Second, 900));
-        assert_eq!(Step::of(Duration::from_secs(901)), (Step::Minute, 16));
-        assert_eq!(figures.series(Step::Minute, 5, |name| name.as_str() == "b")["sent_bits_per_second"][4], 40.0);
+        assert_eq!(all(SampleStep::Second, 60)["times"].as_array().unwrap().len(), 60);
+        assert_eq!(all(SampleStep::Second, KEPT)["sent_bits_per_second"].as_array().unwrap().len(), KEPT);
+        assert_eq!(SampleStep::of(Duration::from_secs(900)), (SampleStep::Second, 900));
+        assert_eq!(SampleStep::of(Duration::from_secs(901)), (SampleStep::Minute, 16));
+        assert_eq!(figures.series(SampleStep::Minute, 5, |name| name.as_str() == "b")["sent_bits_per_second"][4], 40.0);
     }
 }
