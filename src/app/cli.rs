@@ -315,9 +315,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             json: args.json,
             stays: false,
         }),
-        Command::Cluster(cluster_status::ClusterCommand::Status { place }) => {
-            cluster_status::status(&place.load(leaf(&matches))?)
-        }
+        Command::Cluster(command) => cluster_status::run(command, leaf(&matches)),
         Command::Harvest(request) => harvest::run(&request),
         Command::Token(command) => token::run(command, leaf(&matches)),
         Command::Licenses => Ok(print(THIRD_PARTY)?),

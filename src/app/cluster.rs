@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::origin::Origin;
-use crate::store::shared::{NodeIdentity, SharedStore, ValkeyAddress};
+use crate::store::shared::{EngineTls, NodeIdentity, SharedStore, ValkeyAddress};
 use crate::web::Web;
 
 /// How often it is looked whether the engine answers.
@@ -31,9 +31,16 @@ pub(super) fn address(settings: &Settings) -> anyhow::Result<Option<ValkeyAddres
         let text = fs::read_to_string(path).with_context(|| format!("can't read the engine's password in {}", path.display()))?;
         anyhow::Ok(Arc::from(text.trim_end_matches(['\r', '\n'])))
     });
+    let authorities = cluster.ca.as_ref().map(|path| {
+        let pem = fs::read(path)
+            .with_context(|| format!("can't read the authorities of the engine's certificate in {}", path.display()))?;
+        anyhow::Ok(Arc::from(pem))
+    });
+    let authorities = authorities.transpose()?;
     Ok(Some(ValkeyAddress {
         servers: engine.servers.clone(),
         is_cluster: engine.is_cluster,
+        tls: engine.is_tls.then_some(EngineTls { authorities }),
         copies: if engine.is_cluster { cluster.copies } else { 1 },
         user: cluster.user.clone(),
         password: password.transpose()?,

@@ -1,15 +1,16 @@
-//! `springhead cluster status`: the engine that the nodes share and which nodes there are, and what is not as it has to be.
+//! `springhead cluster`: the engine that the nodes share and which nodes there are, and what is not as it has to be; and its primaries, spread
+//! over the machines.
 
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
 
-use super::args::Subcommand;
+use super::args::{ArgMatches, Subcommand};
 use super::place::PlaceArgs;
 use super::settings::Settings;
 use super::{Failure, cluster, print};
 use crate::model::units::{Size, Span};
-use crate::store::shared::{EngineReport, examine};
+use crate::store::shared::{self, EngineReport, PrimaryMove, ValkeyAddress, examine};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClusterCommand {
@@ -18,13 +19,46 @@ pub(super) enum ClusterCommand {
         #[command(flatten)]
         place: PlaceArgs,
     },
+    /// Hand primaries over to replicas on other machines, until none has more than it has to.
+    Balance {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+/// Hands primaries over, and prints which.
+fn balance(settings: &Settings) -> Result<(), Failure> {
+    let address = engine(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let mut moved = 0;
+    let told = |PrimaryMove { from, to }: &PrimaryMove| {
+        moved += 1;
+        // Who reads no more has it done all the same.
+        let _ = print(&format!("moved   {from} -> {to}\n"));
+    };
+    runtime.block_on(shared::balance(&address, told)).map_err(|error| anyhow!("{error}"))?;
+    if moved == 0 {
+        print("nothing to move: no machine has two primaries more than another that could have one of them\n")?;
+    }
+    Ok(())
+}
+
+fn engine(settings: &Settings) -> Result<ValkeyAddress, Failure> {
+    let none = || Failure::Usage("the settings name no engine ([cluster] engine): this server is by itself".to_owned());
+    cluster::address(settings)?.ok_or_else(none)
+}
+
+/// Does what is asked for.
+pub(super) fn run(command: ClusterCommand, matches: &ArgMatches) -> Result<(), Failure> {
+    match command {
+        ClusterCommand::Status { place } => status(&place.load(matches)?),
+        ClusterCommand::Balance { place } => balance(&place.load(matches)?),
+    }
 }
 
 /// Prints what there is. Fails where something is not as it has to be.
-pub(super) fn status(settings: &Settings) -> Result<(), Failure> {
-    let Some(address) = cluster::address(settings)? else {
-        return Err(Failure::Usage("the settings name no engine ([cluster] engine): this server is by itself".to_owned()));
-    };
+fn status(settings: &Settings) -> Result<(), Failure> {
+    let address = engine(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let report = runtime.block_on(examine(&address)).map_err(|error| anyhow!("{error}"))?;
     print(&written(&report))?;

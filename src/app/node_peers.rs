@@ -183,8 +183,10 @@ mod tests {
     #[test]
     fn where_a_node_is_reached_is_said_or_follows_from_where_it_listens() {
         let servers = vec![ServerAddress { host: "127.0.0.1".to_owned(), port: 6379 }];
-        let mut cluster =
-            ClusterSettings { engine: Some(EngineAddress { servers, is_cluster: false }), ..ClusterSettings::default() };
+        let mut cluster = ClusterSettings {
+            engine: Some(EngineAddress { servers, is_cluster: false, is_tls: false }),
+            ..ClusterSettings::default()
+        };
         let told = |cluster: &ClusterSettings, listens: Option<&str>| {
             address(cluster, listens.map(|listens| listens.parse().unwrap())).map(|url| url.to_string())
         };

@@ -107,6 +107,7 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
         section.text("engine", |text| engine(text).map(|value| cluster.engine = value));
         section.text("user", |text| name(text).map(|value| cluster.user = value));
         section.text("password_file", |text| file_name(text).map(|value| cluster.password_file = value));
+        section.text("ca", |text| file_name(text).map(|value| cluster.ca = value));
         section.text("node", |text| name(text).map(|value| cluster.node = value));
         section
             .text("leave_delay", |_| Err("is drain_delay now, at the top of the file, where it is for all servers".to_owned()));

@@ -149,6 +149,8 @@ pub struct ClusterSettings {
     pub user: Option<String>,
     /// A file that holds the password.
     pub password_file: Option<PathBuf>,
+    /// The authorities that are believed of it, a PEM file; else the system's.
+    pub ca: Option<PathBuf>,
     /// What this node is called; else its host's name and its port.
     pub node: Option<String>,
     /// Where other nodes reach this one; else where it listens in clear.
@@ -162,7 +164,7 @@ const LEAVES_AFTER: Duration = Duration::from_secs(5);
 
 impl Default for ClusterSettings {
     fn default() -> Self {
-        Self { engine: None, user: None, password_file: None, node: None, advertise: None, copies: 3 }
+        Self { engine: None, user: None, password_file: None, ca: None, node: None, advertise: None, copies: 3 }
     }
 }
 
@@ -173,12 +175,15 @@ pub struct EngineAddress {
     pub servers: Vec<ServerAddress>,
     /// Whether they are a cluster.
     pub is_cluster: bool,
+    /// Whether they are spoken to over TLS.
+    pub is_tls: bool,
 }
 
 impl fmt::Display for EngineAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
-        write!(f, "valkey{}://{}", if self.is_cluster { "+cluster" } else { "" }, servers.join(","))
+        let (tls, cluster) = (if self.is_tls { "s" } else { "" }, if self.is_cluster { "+cluster" } else { "" });
+        write!(f, "valkey{tls}{cluster}://{}", servers.join(","))
     }
 }
 
@@ -387,7 +392,7 @@ mod tests {
     fn what_is_rendered_reads_back() {
         let text = "listen = [\"[::]:80\", \"127.0.0.1:0\"]\nobject_readers = \"group\"\nlog_format = \"json\"\nlog_level = \"debug\"\notlp_endpoint = \"https://c:4318/x\"\n\
             drain_delay = \"4s\"\ndrain_timeout = \"1500ms\"\nmetrics_open = true\nadmin_hosts = [\"origin\", \"a.example\"]\n[access_log]\noutput = \"/var/log/a b.log\"\n\
-            keep = 0\n[cluster]\nengine = \"valkey+cluster://[::1]:7000,b:6379\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\nadvertise = \"http://10.0.0.21:8080/\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
+            keep = 0\n[cluster]\nengine = \"valkeys+cluster://[::1]:7000,b:6379\"\nca = \"e.pem\"\ncopies = 1\nuser = \"u\"\npassword_file = \"p w\"\nnode = \"n-1\"\nadvertise = \"http://10.0.0.21:8080/\"\n[timeouts]\nkeep_alive = \"3m\"\n[tls]\nlisten = [\"0.0.0.0:443\"]\n\
             certificate = \"a b.pem\"\nkey = \"k\"\nclient_ca = \"c\"\n[admin_tls]\ncertificate = \"d\"\nkey = \"e\"\n[harvest]\nfolder = \"/var/a b\"\n\
             buckets = [\"s3://bucket/vod/\", \"az://other\"]\n[namespaces.a]\nhot_capacity = \"33MB\"\ndurable = \"off\"\n\
             playlist_max_age = \"2s\"\ncors_origins = [\"https://player.example\"]\nerror_cache_control = \"max-age=1\"\n";
@@ -461,7 +466,10 @@ mod tests {
             ("[connections]\n\ntotal = 0\n", "f.toml:3: connections.total: is 0"),
             ("[namespaces]\n", "f.toml:1: namespaces: there is none"),
             ("[cluster]\nengine = \"valkey://u:SECRET@h\"\n", "f.toml:2: cluster.engine: may hold neither user nor password"),
-            ("[cluster]\nengine = \"valkeys+cluster://h\"\n", "f.toml:2: cluster.engine: is not among what can be shared yet"),
+            (
+                "[cluster]\nca = \"a.pem\"\nengine = \"valkey://h\"\n[namespaces.n]\ndurable = \"off\"\n",
+                "f.toml:2: cluster.ca: is for an engine",
+            ),
             ("[cluster]\nengine = \"valkey://h,i\"\n", "f.toml:2: cluster.engine: names several servers"),
             ("[cluster]\ncopies = 0\n", "f.toml:2: cluster.copies: is 0"),
             ("[cluster]\nengine = \"h:6379\"\n", "f.toml:2: cluster.engine: is no address of an engine"),

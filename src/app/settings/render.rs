@@ -121,6 +121,7 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
     writeln!(text, "engine = {}", quote(engine.as_deref().unwrap_or_default()))?;
     writeln!(text, "user = {}", quote(cluster.user.as_deref().unwrap_or_default()))?;
     writeln!(text, "password_file = {}", file(&cluster.password_file))?;
+    writeln!(text, "ca = {}", file(&cluster.ca))?;
     writeln!(text, "node = {}", quote(cluster.node.as_deref().unwrap_or_default()))?;
     writeln!(text, "advertise = {}", quote(cluster.advertise.as_ref().map_or("", |url| url.as_str())))?;
     writeln!(text, "copies = {}", cluster.copies)?;

@@ -224,18 +224,16 @@ pub(super) fn engine(text: &str) -> Result<Option<EngineAddress>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let wrong =
-        "is no address of an engine; write it like valkey://10.0.0.5:6379, or valkey+cluster://10.0.0.5:6379,10.0.0.6:6379";
+    let wrong = "is no address of an engine; write it like valkey://10.0.0.5:6379, or valkey+cluster://10.0.0.5:6379,10.0.0.6:6379; over TLS valkeys";
     let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
     if rest.contains('@') {
         return Err("may hold neither user nor password: write [cluster] user, and password_file".to_owned());
     }
-    let is_cluster = match scheme {
-        "valkey" => false,
-        "valkey+cluster" => true,
-        "valkeys" | "valkeys+cluster" => {
-            return Err("is not among what can be shared yet: without TLS, like valkey://10.0.0.5:6379".to_owned());
-        }
+    let (is_tls, is_cluster) = match scheme {
+        "valkey" => (false, false),
+        "valkey+cluster" => (false, true),
+        "valkeys" => (true, false),
+        "valkeys+cluster" => (true, true),
         _ => return Err(wrong.to_owned()),
     };
     let server = |text: &str| {
@@ -250,7 +248,7 @@ pub(super) fn engine(text: &str) -> Result<Option<EngineAddress>, String> {
     if servers.len() > 1 && !is_cluster {
         return Err("names several servers, which only a cluster has: valkey+cluster://...".to_owned());
     }
-    Ok(Some(EngineAddress { servers, is_cluster }))
+    Ok(Some(EngineAddress { servers, is_cluster, is_tls }))
 }
 
 /// What somebody or something is called; empty: nothing.

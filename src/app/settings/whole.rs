@@ -69,6 +69,10 @@ impl Settings {
                 fault(key, &[], format!("is {}; it has to be between 100ms and 1d", Span(limit)));
             }
         }
+        if self.cluster.ca.is_some() && self.cluster.engine.as_ref().is_none_or(|engine| !engine.is_tls) {
+            let message = "is for an engine that is spoken to over TLS: valkeys:// or valkeys+cluster://".to_owned();
+            fault("cluster.ca", &["cluster.engine"], message);
+        }
         if !(1..=9).contains(&self.cluster.copies) {
             fault("cluster.copies", &[], format!("is {}; it has to be between 1 and 9", self.cluster.copies));
         }

@@ -38,6 +38,7 @@ mod session;
 mod share;
 mod texts;
 mod time;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -48,10 +49,11 @@ use bytes::Bytes;
 pub use self::below::SharedNamespace;
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
-pub use self::engine::valkey::{EngineReport, NodeReport, ServerAddress, ServerReport, ValkeyAddress};
+pub use self::engine::valkey::{EngineReport, EngineTls, NodeReport, PrimaryMove, ServerAddress, ServerReport, ValkeyAddress};
 pub use self::peers::{PeerBody, Peers};
 pub use self::roster::NodeIdentity;
-pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore, examine};
+pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
+pub use self::upkeep::{balance, examine};
 
 /// A time in which one primary orders the commits of a lane. Ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,7 +17,7 @@ use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
 use super::commit::Wish;
 use super::described::DescribedShared;
 use super::driver::{Driver, LaneHandle};
-use super::engine::valkey::{EngineReport, Valkey, ValkeyAddress};
+use super::engine::valkey::{Valkey, ValkeyAddress};
 use super::engine::{EngineError, LaneNumber};
 use super::lane::Lane;
 use super::links::{BodySource, Links};
@@ -34,7 +34,7 @@ use crate::store::StoreError;
 use crate::store::hash;
 
 /// How many lanes there are. All nodes have to agree on it, and what is at the engine was laid out by it.
-const LANES: LaneNumber = 12;
+pub(super) const LANES: LaneNumber = 12;
 /// How long a read waits until what is known here is fresh.
 pub(super) const FRESH_WITHIN: Duration = Duration::from_secs(3);
 /// How long where an older version does no harm, and until when that is.
@@ -116,14 +116,6 @@ pub enum SharedOutcome {
     Unexpected,
     /// The engine has no room.
     NoRoom,
-}
-
-/// Looks at the engine and at what it says of its nodes, once.
-///
-/// # Errors
-/// Why it can't be looked at.
-pub async fn examine(address: &ValkeyAddress) -> Result<EngineReport, String> {
-    Valkey::new(address).examine(LANES).await.map_err(|error| error.to_string())
 }
 
 impl SharedStore {

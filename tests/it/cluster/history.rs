@@ -315,8 +315,11 @@ fn under_faults_nothing_old_is_told_and_nothing_is_lost() {
 #[test]
 fn when_the_engines_primary_fails_another_takes_over() {
     let (seed, faults) = seed_and_faults(FAULTS_OF_SHARDS);
-    let mut count = 0;
-    let told = run(Cluster::start_on_shards(None, 3), seed, faults, |cluster, load, chance| {
+    let (mut count, cluster) = (0, Cluster::start_on_shards(None, 3));
+    // All of it is on one machine.
+    let balanced = cluster.nodes[0].run(&["cluster", "balance", "--config", &cluster.config(0)]);
+    assert!(balanced.status.success() && balanced.stdout.starts_with(b"nothing to move"), "{balanced:?}");
+    let told = run(cluster, seed, faults, |cluster, load, chance| {
         let (primary, kind) = (cluster.engine.primary_now(), count % 7);
         count += 1;
         let what = match kind {

@@ -203,11 +203,6 @@ impl Cluster {
         cluster
     }
 
-    /// The settings of a node.
-    pub(crate) fn config(&self, node: usize) -> String {
-        self.folder.path().join(format!("node-{node}.toml")).to_str().unwrap().to_owned()
-    }
-
     /// One more.
     pub(crate) fn join(&mut self, more: &str) {
         let link = Link::to(&self.engine);
@@ -217,6 +212,11 @@ impl Cluster {
 }
 
 impl<E> Cluster<E> {
+    /// The settings of a node.
+    pub(crate) fn config(&self, node: usize) -> String {
+        self.folder.path().join(format!("node-{node}.toml")).to_str().unwrap().to_owned()
+    }
+
     pub(crate) fn is_without_rule(&self) -> bool {
         self.without.is_some()
     }

@@ -5,6 +5,7 @@ mod growing;
 mod history;
 mod kit;
 mod made;
+mod over_tls;
 mod players;
 mod shards;
 

@@ -48,8 +48,15 @@ impl ValkeyServer {
         command.arg("--port").arg(port.to_string()).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         let child = command.args(options).current_dir(&folder).stdout(Stdio::null()).spawn().unwrap();
         let servers = vec![ServerAddress { host: "127.0.0.1".to_owned(), port }];
-        let address =
-            ValkeyAddress { servers, is_cluster: false, copies: 1, user: None, password: None, prefix: "sh".to_owned() };
+        let address = ValkeyAddress {
+            servers,
+            is_cluster: false,
+            tls: None,
+            copies: 1,
+            user: None,
+            password: None,
+            prefix: "sh".to_owned(),
+        };
         Self { child, address, _folder: folder }
     }
 

@@ -5,6 +5,7 @@
 //! connection, a `WAIT`. Connections are single ones and each has one call under way: a `WAIT` or a wait for the journal holds up what
 //! is behind it.
 
+mod balance;
 mod pool;
 mod report;
 mod told;
@@ -17,16 +18,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, Value, cmd,
-    pipe,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError,
+    TlsCertificates, Value, cmd, pipe,
 };
 use tokio::time::timeout;
 
+pub use self::balance::PrimaryMove;
 use self::pool::PoolConnection;
 pub use self::report::{EngineReport, NodeReport, ServerReport};
 use self::told::{answer, array, bytes, index, steps};
-pub use self::topology::ServerAddress;
 use self::topology::Topology;
+pub use self::topology::{EngineTls, ServerAddress};
 use super::packed;
 use super::{Engine, EngineAnswer, EngineCall, EngineError, EngineLink, LaneNumber};
 use crate::store::shared::{Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
@@ -56,6 +58,8 @@ pub struct ValkeyAddress {
     pub servers: Vec<ServerAddress>,
     /// Whether they are a cluster.
     pub is_cluster: bool,
+    /// How it is spoken to over TLS, if it is.
+    pub tls: Option<EngineTls>,
     /// How many copies of each lane there are, the primary among them.
     pub copies: usize,
     /// As whom, where it has users.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -15,8 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use super::told::bytes;
 use super::{
-    ANSWER, AsyncConnectionConfig, CONNECT, Client, EngineError, IntoConnectionInfo as _, MultiplexedConnection,
-    RedisConnectionInfo, ValkeyAddress, Value, cmd, strange,
+    ANSWER, AsyncConnectionConfig, CONNECT, Client, ConnectionAddr, EngineError, IntoConnectionInfo as _, MultiplexedConnection,
+    RedisConnectionInfo, TlsCertificates, ValkeyAddress, Value, cmd, strange,
 };
 
 /// For so long a look at the cluster is good.
@@ -25,6 +26,13 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) const SAYS: Duration = Duration::from_millis(300);
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
+
+/// How an engine is spoken to over TLS.
+#[derive(Clone, Debug, Default)]
+pub struct EngineTls {
+    /// The authorities that are believed, in PEM; else the system's.
+    pub authorities: Option<Arc<[u8]>>,
+}
 
 /// A server's host and port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +46,7 @@ pub struct ServerAddress {
 /// All servers.
 pub(super) struct Topology {
     identity: RedisConnectionInfo,
+    tls: Option<EngineTls>,
     named: Vec<ServerAddress>,
     /// Of a cluster: how many copies there are to be.
     copies: Option<usize>,
@@ -56,13 +65,13 @@ struct ClusterLook {
 /// A server, as another one sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClusterServer {
-    id: String,
-    address: ServerAddress,
-    is_primary: bool,
+    pub(super) id: String,
+    pub(super) address: ServerAddress,
+    pub(super) is_primary: bool,
     /// Of a replica: whom it follows.
-    follows: Option<String>,
+    pub(super) follows: Option<String>,
     epoch: u64,
-    slots: Vec<RangeInclusive<u16>>,
+    pub(super) slots: Vec<RangeInclusive<u16>>,
 }
 
 /// A slot's primary, and how many copies there are of it, itself among them.
@@ -92,7 +101,8 @@ impl Topology {
         }
         let seen = ClusterLook { known: address.servers.iter().cloned().collect(), ..ClusterLook::default() };
         let copies = address.is_cluster.then_some(address.copies);
-        Self { identity, named: address.servers.clone(), copies, seen: Mutex::new(seen) }
+        let (tls, named) = (address.tls.clone(), address.servers.clone());
+        Self { identity, tls, named, copies, seen: Mutex::new(seen) }
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -101,9 +111,20 @@ impl Topology {
 
     /// Connects to a server. Cancel-safe.
     pub(super) async fn connect(&self, server: &ServerAddress) -> Result<MultiplexedConnection, EngineError> {
-        let info = (server.host.as_str(), server.port).into_connection_info()?.set_redis_settings(self.identity.clone());
+        let (host, port) = (server.host.clone(), server.port);
+        let address = match self.tls {
+            Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+            None => ConnectionAddr::Tcp(host, port),
+        };
+        let info = address.into_connection_info()?.set_redis_settings(self.identity.clone());
+        let client = match self.tls.as_ref().and_then(|tls| tls.authorities.as_ref()) {
+            Some(authorities) => {
+                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(authorities.to_vec()) })?
+            }
+            None => Client::open(info)?,
+        };
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER));
-        Ok(Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?)
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
     /// The primary of a slot. Cancel-safe.
@@ -147,6 +168,17 @@ impl Topology {
         let seen = self.seen.lock().await;
         let slot = seen.views.iter().flatten().find(|server| server.is_primary && server.address == *primary)?.slots.first()?;
         Some((owner(&seen.views, *slot.start())?.copies, self.copies?))
+    }
+
+    /// What one of them says of the cluster.
+    pub(super) async fn any_view(&self) -> Result<Vec<ClusterServer>, EngineError> {
+        if !self.is_cluster() {
+            return Err(EngineError::Unfit("it is one server by itself, which has no replicas".to_owned()));
+        }
+        let mut seen = self.seen.lock().await;
+        self.look(&mut seen).await;
+        let why = || EngineError::Unreachable(seen.why_not.clone().unwrap_or_else(|| "no server answers".to_owned()));
+        seen.views.first().cloned().ok_or_else(why)
     }
 
     /// Asks all servers that are known, at the same time.
@@ -208,7 +240,7 @@ fn pairs<'a>(of: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, S
 
 /// Reads what `CLUSTER NODES` says: a line for each server, of id, address, flags, whom it follows, two times, epoch, link, and slots. A
 /// server that does not know its own host was asked at `host`.
-fn servers(text: &str, host: &str) -> Vec<ClusterServer> {
+pub(super) fn servers(text: &str, host: &str) -> Vec<ClusterServer> {
     let server = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (&id, &address, &flags, &follows, &epoch) =
