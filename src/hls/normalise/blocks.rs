@@ -2,7 +2,7 @@
 //!
 //! Nothing is lost by it: put together again they are the text, byte for byte.
 
-use crate::hls::playlist::tag;
+use crate::hls::playlist::{is_of_head, tag};
 
 /// The pieces of a media playlist.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,32 +13,6 @@ pub(crate) struct CutList<'a> {
     pub(crate) blocks: Vec<&'a str>,
     /// What follows the last URI.
     pub(crate) tail: &'a str,
-}
-
-/// Tags that are for the whole list, or for its reader.
-const OF_HEAD: [&str; 17] = [
-    "M3U",
-    "-X-VERSION",
-    "-X-TARGETDURATION",
-    "-X-MEDIA-SEQUENCE",
-    "-X-DISCONTINUITY-SEQUENCE",
-    "-X-PLAYLIST-TYPE",
-    "-X-INDEPENDENT-SEGMENTS",
-    "-X-I-FRAMES-ONLY",
-    "-X-IMAGES-ONLY",
-    "-X-SERVER-CONTROL",
-    "-X-PART-INF",
-    "-X-START",
-    "-X-DEFINE",
-    "-X-ALLOW-CACHE",
-    "-X-SKIP",
-    "-X-ENDLIST",
-    "-X-RENDITION-REPORT",
-];
-
-/// Whether a tag is for the whole list.
-pub(super) fn is_of_head(name: &str) -> bool {
-    OF_HEAD.contains(&name)
 }
 
 /// Whether a line names a segment.

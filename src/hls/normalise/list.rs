@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blocks::{cut, is_of_head};
+use super::blocks::cut;
 use super::uri_of;
 use crate::hls::in_force::{InForce, NeededTags};
 use crate::hls::playlist::attributes::{attributes, seconds};
-use crate::hls::playlist::{Media, Playlist, PlaylistType, is_mark, parse, tag};
+use crate::hls::playlist::{Media, Playlist, PlaylistType, is_mark, is_of_head, is_written_anew, parse, tag};
 use crate::model::clock::WallTime;
 
 /// A segment's line, with what is in force for it.
@@ -111,19 +111,6 @@ impl LeftAlone {
 
 /// Tags that are written anew, or are not for the list that is made.
 const WRITTEN_ANEW: [&str; 5] = ["-X-KEY", "-X-MAP", "-X-DISCONTINUITY", "-X-PART", "-X-PRELOAD-HINT"];
-/// Tags of the head that are written anew, or say what is not so of the list that is made: it has no parts.
-const HEAD_WRITTEN_ANEW: [&str; 10] = [
-    "M3U",
-    "-X-VERSION",
-    "-X-TARGETDURATION",
-    "-X-MEDIA-SEQUENCE",
-    "-X-DISCONTINUITY-SEQUENCE",
-    "-X-PLAYLIST-TYPE",
-    "-X-INDEPENDENT-SEGMENTS",
-    "-X-PART-INF",
-    "-X-ENDLIST",
-    "-X-RENDITION-REPORT",
-];
 
 impl SegmentList {
     /// One that lists nothing.
@@ -172,7 +159,7 @@ impl SegmentList {
         for line in pieces.head.lines().map(str::trim_ascii) {
             match tag(line.trim_start_matches('\u{feff}')) {
                 Some(("-X-SERVER-CONTROL", list)) => others.extend(server_control(list)),
-                Some((name, _)) if HEAD_WRITTEN_ANEW.contains(&name) || WRITTEN_ANEW.contains(&name) => {}
+                Some((name, _)) if is_written_anew(name) || WRITTEN_ANEW.contains(&name) => {}
                 Some((name, _)) if is_of_segment(name) || is_mark(line) => keep(&mut first_words, line),
                 _ if line.is_empty() => {}
                 _ => others.push(line.to_owned()),

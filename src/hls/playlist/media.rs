@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::attributes::{attributes, byte_range, number, seconds, yes};
+use super::head::is_of_head;
 use super::lines::{MAX_ENTRIES, kind, tag};
 use super::words::{ByteRange, HintKind, Map, Media, Part, Playlist, PlaylistType, PreloadHint, Segment, ServerControl};
 use crate::hls::fault::{Fault, Faults, Wrong};
@@ -344,22 +345,6 @@ impl MediaReader {
         self.media.faults = self.faults.list;
         self.media
     }
-}
-
-/// Whether a tag is for the whole list (RFC 8216 4.3.3).
-fn is_of_head(tag: &str) -> bool {
-    const TAGS: [&str; 9] = [
-        "-X-VERSION",
-        "-X-TARGETDURATION",
-        "-X-MEDIA-SEQUENCE",
-        "-X-DISCONTINUITY-SEQUENCE",
-        "-X-PLAYLIST-TYPE",
-        "-X-INDEPENDENT-SEGMENTS",
-        "-X-I-FRAMES-ONLY",
-        "-X-IMAGES-ONLY",
-        "-X-SERVER-CONTROL",
-    ];
-    TAGS.contains(&tag)
 }
 
 /// Whether a line marks a moment of the stream: a date range, or a cue in any dialect.

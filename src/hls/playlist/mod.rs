@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`words`] | what a playlist says: the types |
 //! | [`mod@lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
+//! | [`mod@head`] | which tags are for the whole list |
 //! | [`variables`] | what stands for something else |
 //! | [`media`], [`multivariant`] | a reader for each kind |
 //!
@@ -11,6 +12,7 @@
 //! the reading. Nothing here writes a playlist: that is for [`rewrite`](super::rewrite) and [`shift`](super::shift).
 
 pub(super) mod attributes;
+mod head;
 mod lines;
 mod media;
 mod multivariant;
@@ -22,6 +24,7 @@ mod words;
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub(super) use self::head::{is_of_head, is_written_anew};
 pub(super) use self::media::is_mark;
 pub use self::variables::{Surroundings, Variables, is_reference, is_unknown, substituted};
 pub use self::words::{
