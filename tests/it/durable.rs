@@ -15,10 +15,31 @@ const SMALL: &str = "hot_capacity = \"4MiB\"\nmax_object_size = \"1MiB\"\n";
 
 /// A server with these settings of its namespace, in a file that is there for its restarts.
 pub(crate) fn start(settings: &str) -> (Origin, tempfile::TempDir) {
+    start_with(settings, &[])
+}
+
+/// The same, at an address that stays.
+pub(crate) fn start_at(listen: &str, settings: &str) -> (Origin, tempfile::TempDir) {
+    let (mut origin, folder) = start_with(settings, &["--listen", listen]);
+    origin.address = listen.parse().unwrap();
+    (origin, folder)
+}
+
+fn start_with(settings: &str, arguments: &[&str]) -> (Origin, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("springhead.toml");
     fs::write(&file, format!("[namespaces.live-origin]\n{settings}")).unwrap();
-    (Origin::start_with(&["--config", file.to_str().unwrap()]), folder)
+    (Origin::start_with(&[&["--config", file.to_str().unwrap()], arguments].concat()), folder)
+}
+
+/// Kills the server when all that it writes behind is on the disk, and starts it again: the tier is open then.
+pub(crate) fn kill_and_start(origin: &mut Origin) {
+    let is_written = || (origin.metric("springhead_durable_waiting_changes") == 0.0).then_some(());
+    eventually(Duration::from_secs(20), is_written).expect("all is written behind");
+    origin.signal("KILL");
+    assert!(!origin.wait().success());
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
 }
 
 /// Every file below a folder.

@@ -16,6 +16,9 @@ use crate::wire::{Answer, Request};
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_springhead");
 pub(crate) const NAMESPACE: &str = "live-origin";
 
+/// Where each metric is explained.
+const METRICS: &str = include_str!("../../docs/metrics.md");
+
 const LOOPBACK_ADMIN: [&str; 2] = ["--admin-listen", "127.0.0.1:0"];
 
 /// A running server.
@@ -252,6 +255,9 @@ impl Origin {
             (name.to_owned(), labels)
         };
         let (name, wanted) = parts(series);
+        // What is not there counts as 0: a name that is misspelt would be 0 for ever.
+        let known = ["_sum", "_count", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        assert!(METRICS.contains(known), "{name} is no metric of docs/metrics.md");
         let text = self.metrics();
         let values = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;

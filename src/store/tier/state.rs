@@ -117,6 +117,7 @@ impl TierState {
                 self.give_up(&key);
             }
         }
+        self.metrics.waiting_changes.set(self.queue.len() as u64);
     }
 
     /// The object was removed.
@@ -127,6 +128,7 @@ impl TierState {
         if may_be_there {
             let now = self.clock.now();
             self.queue.push(key, Change::Remove, now, now);
+            self.metrics.waiting_changes.set(self.queue.len() as u64);
         }
     }
 
