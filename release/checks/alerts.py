@@ -57,7 +57,7 @@ COMING = of("springhead_hot_uploading_bytes", **LIVE)
 HOT = of("springhead_hot_capacity_bytes", **LIVE)
 OPEN = of("process_open_fds")
 FILES = of("process_max_fds")
-ONE_SOURCE = of("springhead_pair_sources_down", **LIVE)
+ONE_SOURCE = of("springhead_pair_sources_down", source="a", **LIVE)
 DROPPED = of("springhead_access_log_lines_dropped_total")
 
 

@@ -243,6 +243,9 @@ struct DoctorArgs {
     /// The playlist that players are given [default: playlist.m3u8, index.m3u8, master.m3u8 or live.m3u8].
     #[arg(long, value_name = "NAME")]
     playlist: Option<String>,
+    /// Another encoder's playlist of the same stream, in the same namespace: are they aligned, as a pair wants them, and if not, why?
+    #[arg(long, value_name = "NAME")]
+    twin: Option<String>,
     /// Also store a small object that ends after 5 s, read it back and delete it: may the key be used for ingest?
     #[arg(long)]
     write: bool,
@@ -306,6 +309,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             viewer_token: args.viewer_token,
             cdn: args.cdn,
             playlist: args.playlist,
+            twin: args.twin,
             write: args.write,
             watch: args.watch,
             segments: args.segments,

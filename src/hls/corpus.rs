@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::normalise::{self, ComposeStep, Named, NamedPlace, SourceVersion, StoredSegment, VersionStanding, names};
+use super::playlist::attributes::quoted_uris;
 use super::playlist::{self, Playlist};
 use super::{mpd, rewrite};
+use crate::model::clock::WallTime;
 use crate::model::kind::Kind;
 
 fn read(name: &str) -> Vec<u8> {
@@ -106,4 +110,70 @@ fn what_encoders_write_is_left_alone_and_what_is_put_on_comes_off() {
         files += 1;
     }
     assert_eq!(files, 14, "each of them is read above");
+}
+
+/// What is composed of a playlist whose segments are all here, without what it states by itself: numbers and kinds of the head.
+fn composed(text: &str) -> Option<Vec<Vec<String>>> {
+    let version = SourceVersion::read(text).ok()?;
+    let now = WallTime::from_seconds(1_767_225_600);
+    let find = |uri: &str| {
+        let stored = StoredSegment { uri: names::tagged(uri, TAG), at: now, begins: None, ticks: 0 };
+        Named { plain: uri.to_owned(), place: NamedPlace::Here(stored) }
+    };
+    let (standing, end_hold) = (VersionStanding::New, Some(Duration::ZERO));
+    let step = ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold, least: 0 };
+    let made = normalise::step(None, &step).unwrap();
+    assert_eq!(made.mended, [], "nothing is found");
+    Some(own_lines(&made.text))
+}
+
+const TAG: &str = "0badcafe";
+
+/// The lines that are not stated anew, by segment and in any order; a key without its vector, for one that is implied is written out. A
+/// discontinuity before all of them is counted, and stands nowhere.
+fn own_lines(text: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+    let lines = lines.filter(|line| playlist::tag(line).is_none_or(|(name, _)| !playlist::is_written_anew(name)));
+    let lines: Vec<String> = lines.map(|line| line.split(",IV=").next().unwrap_or(line).to_owned()).collect();
+    let mut blocks: Vec<Vec<String>> = lines.split_inclusive(|line| !line.starts_with('#')).map(<[String]>::to_vec).collect();
+    blocks[0].retain(|line| line != "#EXT-X-DISCONTINUITY");
+    blocks.iter_mut().for_each(|block| block.sort());
+    blocks
+}
+
+/// Where nothing is to be mended, what is normalised differs from what was written by the tags in its names, and by numbers.
+#[test]
+fn what_is_well_is_as_it_was_but_for_names_and_numbers() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let (mut left, mut same) = (Vec::new(), 0);
+    for name in names.filter(|name| name.ends_with(".m3u8")) {
+        let bytes = read(&name);
+        let text = std::str::from_utf8(&bytes).unwrap();
+        if !matches!(playlist::parse(&bytes), Ok(Playlist::Media(_))) {
+            continue;
+        }
+        let Some(made) = composed(text) else {
+            left.push(name);
+            continue;
+        };
+        let public = |line: String| {
+            let uri = if line.starts_with('#') { quoted_uris(&line).next() } else { Some(0..line.len()) };
+            let Some(place) = uri else { return line };
+            let tagged = names::tagged(&line[place.clone()], TAG);
+            format!("{}{tagged}{}", &line[..place.start], &line[place.end..])
+        };
+        let block = |lines: Vec<String>| {
+            let mut lines: Vec<String> = lines.into_iter().map(public).collect();
+            lines.sort();
+            lines
+        };
+        let written: Vec<Vec<String>> = own_lines(text).into_iter().map(block).collect();
+        assert_eq!(made, written, "{name}");
+        same += 1;
+    }
+    left.sort();
+    // Byte ranges, and one of type VOD.
+    assert_eq!(left, ["ffmpeg-byte-ranges.m3u8", "ffmpeg-fmp4.m3u8", "shaka-i-frames.m3u8"]);
+    assert!(same >= 5, "{same}");
 }

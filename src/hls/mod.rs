@@ -19,6 +19,7 @@ mod definitions;
 pub mod fault;
 pub mod history;
 mod in_force;
+pub mod interchange;
 #[cfg(test)]
 mod judged;
 mod marks;

@@ -68,6 +68,23 @@ pub struct Numbering {
     period_start: Option<Duration>,
 }
 
+impl Numbering {
+    /// What the count begins with, and when.
+    pub(super) const fn start(&self) -> (u64, Option<Duration>) {
+        (self.first, self.period_start)
+    }
+
+    /// Whether its segments are listed.
+    pub(super) const fn is_listed(&self) -> bool {
+        self.timeline.is_some()
+    }
+
+    /// How long the last one is, in ticks, where they are.
+    pub(super) fn ticks(&self) -> Option<u64> {
+        self.timeline.map(|listed| listed.ends - listed.last)
+    }
+}
+
 /// The segments that a timeline lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ListedTimes {

@@ -11,7 +11,7 @@ use crate::model::facts::{Defect, Defects};
 use crate::model::id::Namespace;
 use crate::model::kind::Kind;
 use crate::model::liveness::Standing;
-use crate::model::mended::Mended;
+use crate::model::mended::{Mended, SwitchReason};
 
 /// Why an object left before its time, or at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,10 @@ pub(super) struct NamespaceFamilies {
     limited: Family<Labels<2>, Count>,
     stripped: Family<Labels<1>, Count>,
     normalised: Family<Labels<2>, Count>,
-    pair_sources_down: Family<Labels<1>, Level>,
-    pair_lent: Family<Labels<1>, Count>,
-    pair_switches: Family<Labels<1>, Count>,
+    pair_sources_down: Family<Labels<2>, Level>,
+    pair_lines: Family<Labels<2>, Count>,
+    pair_lent: Family<Labels<2>, Count>,
+    pair_switches: Family<Labels<3>, Count>,
     renditions: Family<Labels<2>, Level>,
     oldest_edge_seconds: Family<Labels<1>, Level>,
     followed: Family<Labels<1>, Level>,
@@ -83,12 +84,14 @@ pub struct NamespaceMetrics {
     pub playlists_stripped: Count,
     /// What was done to normalised playlists that their encoders did not.
     normalised: [Count; Mended::ALL.len()],
-    /// Sources of streams with two that have stopped.
-    pub pair_sources_down: Level,
-    /// Segments that one source of two has lent the other.
-    pub pair_lent: Count,
-    /// How often viewers were given the other source.
-    pub pair_switches: Count,
+    /// By the first and the second source of streams with two: how many have stopped.
+    pub pair_sources_down: [Level; 2],
+    /// Segments of each that viewers were given.
+    pub pair_lines: [Count; 2],
+    /// Those among them that it has lent the other.
+    pub pair_lent: [Count; 2],
+    /// How often viewers were given each, where they had the other, by [`SwitchReason`].
+    pub pair_switches: [[Count; SwitchReason::ALL.len()]; 2],
     /// Media playlists and MPDs by how they stand, in the order of [`Standing::ALL`].
     pub renditions: [Level; Standing::ALL.len()],
     /// The longest time since a new segment, over the renditions that have no end.
@@ -162,15 +165,24 @@ impl NamespaceFamilies {
         );
         registry.register(
             "pair_sources_down",
-            "Sources of streams with two sources that have stopped: the next failure is seen by viewers",
+            "Sources of streams with two sources that have stopped, by source (a, b): the next failure is seen by viewers",
             new.pair_sources_down.clone(),
         );
         registry.register(
+            "pair_lines",
+            "Segments in public playlists with two sources, by the source that they are of (a, b)",
+            new.pair_lines.clone(),
+        );
+        registry.register(
             "pair_lent",
-            "Segments in public playlists with two sources that the one which is not active has lent",
+            "Segments in public playlists with two sources that the one which is not active has lent, by that source (a, b)",
             new.pair_lent.clone(),
         );
-        registry.register("pair_switches", "How often viewers were given the other of two sources", new.pair_switches.clone());
+        registry.register(
+            "pair_switches",
+            "How often viewers were given the other of two sources, by the one that they got (a, b) and why (stalled, ended, deleted and so on)",
+            new.pair_switches.clone(),
+        );
         registry.register(
             "renditions",
             "Media playlists and MPDs that are followed, by how they stand (live, late, stale, ended)",
@@ -199,6 +211,7 @@ impl NamespaceFamilies {
     /// The handles of one namespace's figures.
     pub(super) fn of(&self, name: &Namespace, traffic: Arc<Traffic>) -> NamespaceMetrics {
         let label = || ("namespace", name.to_string());
+        let source = |side: &str| ("source", side.to_owned());
         let gone = |reason: &str| {
             Kind::ALL.map(|kind| {
                 let labels = [label(), ("reason", reason.to_owned()), ("kind", kind.as_str().to_owned())];
@@ -231,9 +244,14 @@ impl NamespaceFamilies {
                 let labels = [label(), ("what", what.as_str().to_owned())];
                 self.normalised.get_or_create_owned(&labels)
             }),
-            pair_sources_down: self.pair_sources_down.get_or_create_owned(&[label()]),
-            pair_lent: self.pair_lent.get_or_create_owned(&[label()]),
-            pair_switches: self.pair_switches.get_or_create_owned(&[label()]),
+            pair_sources_down: ["a", "b"].map(|side| self.pair_sources_down.get_or_create_owned(&[label(), source(side)])),
+            pair_lines: ["a", "b"].map(|side| self.pair_lines.get_or_create_owned(&[label(), source(side)])),
+            pair_lent: ["a", "b"].map(|side| self.pair_lent.get_or_create_owned(&[label(), source(side)])),
+            pair_switches: ["a", "b"].map(|side| {
+                SwitchReason::ALL.map(|why| {
+                    self.pair_switches.get_or_create_owned(&[label(), source(side), ("reason", why.as_str().to_owned())])
+                })
+            }),
             renditions: Standing::ALL
                 .map(|one| self.renditions.get_or_create_owned(&[label(), ("state", one.as_str().to_owned())])),
             oldest_edge_seconds: self.oldest_edge_seconds.get_or_create_owned(&[label()]),

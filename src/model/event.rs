@@ -67,13 +67,15 @@ pub enum EventKind {
     SourceDegraded,
     /// It is back.
     SourceRecovered,
+    /// The segments of two sources can't stand for each other.
+    SourcesApart,
     /// A playlist names what it lists by URIs that leave out a viewer's token in its own path.
     ChildLosesToken,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -106,6 +108,7 @@ impl EventKind {
         Self::SourceSwitched,
         Self::SourceDegraded,
         Self::SourceRecovered,
+        Self::SourcesApart,
         Self::ChildLosesToken,
     ];
 
@@ -145,6 +148,7 @@ impl EventKind {
             Self::SourceSwitched => "source-switched",
             Self::SourceDegraded => "source-degraded",
             Self::SourceRecovered => "source-recovered",
+            Self::SourcesApart => "sources-apart",
             Self::ChildLosesToken => "child-loses-token",
         }
     }

@@ -44,3 +44,38 @@ impl Mended {
         }
     }
 }
+
+/// Why viewers of a stream with two sources are given the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SwitchReason {
+    /// Segments did not come.
+    Stalled,
+    /// Its playlist has its end.
+    Ended,
+    /// It deleted its playlist.
+    Deleted,
+    /// Somebody pinned it.
+    Pinned,
+    /// Another rendition of the stream went there.
+    Together,
+    /// It is preferred, and has been well again for long enough.
+    Returned,
+}
+
+impl SwitchReason {
+    /// All of them, in the order of the enumeration.
+    pub const ALL: [Self; 6] = [Self::Stalled, Self::Ended, Self::Deleted, Self::Pinned, Self::Together, Self::Returned];
+
+    /// Its name in events and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stalled => "stalled",
+            Self::Ended => "ended",
+            Self::Deleted => "deleted",
+            Self::Pinned => "pinned",
+            Self::Together => "together",
+            Self::Returned => "returned",
+        }
+    }
+}

@@ -86,6 +86,9 @@ impl Decided<'_, Put> {
                 return not_stored.map(|_| None);
             }
         };
+        if hosted.policy.composes() {
+            hosted.work.below.strike(key);
+        }
         if let Some(facts) = &published.entry.meta.facts {
             hosted.metrics.count_defects(facts.defects);
         }
@@ -131,6 +134,9 @@ impl Decided<'_, Deletion> {
 /// An object is there no more: nor is what was known of its stream.
 pub(super) fn forget(hosted: &Hosted, now: Now, key: &Key) {
     hosted.work.cuts.clear();
+    if hosted.policy.composes() {
+        hosted.work.below.strike(key);
+    }
     if Kind::of(key, &[]).is_rewritten() {
         hosted.live.removed(now, key);
         hosted.work.editions.forget(key);

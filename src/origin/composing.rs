@@ -17,6 +17,7 @@ use super::decide::Candidate;
 use super::legible;
 use super::listed::HeardVersion;
 use super::live::{PlaylistTurn, Understood};
+use super::manifests::ManifestPair;
 use super::namespace::Hosted;
 use super::prepare::Draft;
 use super::uris::Origins;
@@ -55,7 +56,7 @@ pub(super) enum PublishedBeside {
     /// A list that goes on.
     Version(Box<HeardVersion>),
     /// The same for viewers: a multivariant playlist, an MPD, or what can't be composed.
-    Copy(Key, Box<Draft>),
+    Copy(Key, Box<Draft>, ManifestPair),
 }
 
 impl Hosted {
@@ -131,12 +132,13 @@ impl Hosted {
             let mapped = mapped(kind, &body.bytes, public_uri).filter(|_| said.is_none());
             let body = mapped.map_or(body, Body::new);
             let understood = legible::understood(&hosted, &origins.public.key, kind, (&body.bytes, said.as_ref()));
-            (body, understood)
+            let compared = hosted.compared(&origins.source.key, &origins.public.key, &understood);
+            (body, understood, compared)
         };
-        let (body, understood) = self.work.of_writers.work(draft.body.bytes.len(), work).await?;
+        let (body, understood, compared) = self.work.of_writers.work(draft.body.bytes.len(), work).await?;
         let outset = draft.outset.clone();
         let copy = Draft { body, outset, understood: Some(understood), facts: None, continuity: None };
-        Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Copy(public, Box::new(copy)))))
+        Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Copy(public, Box::new(copy), compared))))
     }
 
     /// A source's playlist has been stored: makes of it what viewers get. `turn`: the playlist's own.
@@ -147,12 +149,10 @@ impl Hosted {
                 drop(turn);
                 self.compose_again(source).await;
             }
-            PublishedBeside::Copy(public, draft) => {
+            PublishedBeside::Copy(public, draft, compared) => {
                 let _turn = self.live.turn(&public).await;
                 drop(turn);
-                // Of two sources that of the one that viewers get.
-                let is_ones = self.two_sided(&public).is_none() || self.hot.peek(&public).is_none();
-                if is_ones || self.side_of(source).is_some_and(|side| self.work.pairs.is_active(&public, side)) {
+                if self.is_shown(&public, source, draft.understood.as_ref(), &compared) {
                     self.publish(&public, *draft, None).await;
                 }
             }
@@ -184,6 +184,7 @@ impl Hosted {
         heard: HeardVersion,
         before: Option<Arc<Entry>>,
     ) -> Result<Option<Draft>, OriginError> {
+        self.look_below(heard.segments.iter().cloned()).await;
         let (hosted, outset) = (Arc::clone(self), heard.outset.clone());
         let origins = Origins { source: source.clone(), public: self.object(&heard.public) };
         let is_beside = origins.source != origins.public;

@@ -8,6 +8,7 @@
 
 mod apply;
 mod before;
+mod below;
 mod cache_control;
 mod composing;
 mod cuts;
@@ -23,6 +24,7 @@ mod legible;
 mod listed;
 mod listing;
 mod live;
+mod manifests;
 mod named;
 mod namespace;
 mod pairing;
@@ -276,8 +278,9 @@ impl Origin {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
                 hosted.work.public.sweep(now.moment);
+                hosted.work.below.sweep(now.moment);
                 hosted.work.pairs.sweep(|public| hosted.hot.holds(public));
-                hosted.metrics.pair_sources_down.set(hosted.work.pairs.down());
+                hosted.tell_down();
                 let here = |key: &Key| {
                     hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
                 };

@@ -65,7 +65,14 @@ impl Hosted {
         if tag.is_none() && Kind::of(key, &[]).is_rewritten() {
             return None;
         }
-        Some(MeantBy { names: pair.behind(&names::plain(name)).filter_map(parsed).collect(), tag })
+        let mut names: Vec<Key> = pair.behind(&names::plain(name)).filter_map(parsed).collect();
+        if tag.is_none()
+            && names.len() == 2
+            && let Some(side) = self.work.pairs.only(&pair.public)
+        {
+            names.swap_remove(1 - side);
+        }
+        Some(MeantBy { names, tag })
     }
 
     /// The version in memory that has this name, its own or a public one, and was live then.
@@ -75,6 +82,14 @@ impl Hosted {
         }
         let meant = self.meant_by(key)?;
         meant.names.iter().filter_map(|name| self.hot.peek_at(name, now)).find(|entry| meant.is(&entry.meta.etag))
+    }
+
+    /// What is known of the version that has this public name: that of this side first, for both may have stored the same bytes, at other times.
+    pub(super) fn known_named(&self, key: &Key, side: Option<usize>, now: Moment) -> Option<Arc<Entry>> {
+        let meant = self.meant_by(key)?;
+        let is_meant = |name: &Key| self.known_at(name, now).filter(|entry| meant.is(&entry.meta.etag));
+        let own = side.and_then(|side| is_meant(meant.names.get(side)?));
+        own.or_else(|| self.known_at(key, now)).or_else(|| meant.names.iter().find_map(is_meant))
     }
 
     /// Whether there may be something below memory by this name, its own or a public one: which tag it has there nobody knows without

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::OriginError;
+use super::below::KnownBelow;
 use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
 use super::editions::Editions;
@@ -45,6 +46,7 @@ pub(super) struct Work {
     pub(super) editions: Arc<Editions>,
     pub(super) public: Arc<Public>,
     pub(super) pairs: Arc<Pairs>,
+    pub(super) below: Arc<KnownBelow>,
     /// Held by who goes through all of its objects.
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,
     pub(super) parked: Arc<Parked>,

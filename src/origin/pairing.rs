@@ -14,26 +14,27 @@ use super::legible;
 use super::listed::HeardVersion;
 use super::live::Understood;
 use super::namespace::Hosted;
-use super::pairs::{PairMemory, PairReport, SideList, side_name};
+use super::pairs::{LadderKnown, PairMemory, PairReport, SideList, side_name};
 use super::policy::PairPolicy;
 use super::prepare::Draft;
 use super::uris::Origins;
 
 use crate::hls::normalise::{
     self, ComposeStep, Composed, Named, NamedPlace, PairComposed, PairSide, PairStep, Relation, SideOut, SideSegment,
-    SourceVersion, SwitchReason, VersionStanding,
+    SourceVersion, VersionStanding,
 };
 use crate::hls::playlist::Playlist;
 use crate::hls::uri::resolve;
 use crate::model::clock::WallTime;
-use crate::model::continuity::MediaTime;
 use crate::model::event::EventKind;
 use crate::model::facts::{Defect, SegmentFacts};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::mended::Mended;
+use crate::model::mended::{Mended, SwitchReason};
 use crate::store::{Body, Entry};
 
+/// Of so many lines of a list what is below memory is known.
+const LOOKED_BELOW: usize = 32;
 /// So many lines of a side are known at least, to see how it stands to the other.
 const LEAST_LINES: usize = 16;
 
@@ -129,6 +130,7 @@ impl Hosted {
         let newest = sides.iter().filter_map(|side| side.heard.as_ref()).max_by_key(|heard| heard.heard);
         let Some(outset) = newest.map(|heard| heard.outset.clone()) else { return };
         let before = self.public_before(public).await;
+        self.look_below_pair(public, &sides, &memory, before.as_deref()).await;
         let body = before.as_ref().map(|before| before.body.clone());
         let length = body.as_ref().map_or(0, |body| body.len()) + 8192;
         let stream = self.live.stream_of(public);
@@ -137,8 +139,7 @@ impl Hosted {
         let (hosted, key, ttl) = (Arc::clone(self), public.clone(), outset.ttl);
         let of = sides.clone();
         let work = move || {
-            let together = (ladder.active, ladder.others);
-            hosted.pair_step(&PairInput { public: &key, sides: &of, pair: &pair, pin, together, ttl }, memory, before.as_deref())
+            hosted.pair_step(&PairInput { public: &key, sides: &of, pair: &pair, pin, ladder, ttl }, memory, before.as_deref())
         };
         // Nothing is lost where it fails: the next version says it again.
         let Ok(Some(done)) = self.work.of_writers.work(length, work).await else { return };
@@ -168,6 +169,30 @@ impl Hosted {
         let continuity = Some(Arc::new(made.composed.continuity));
         self.publish(public, Draft { body: new, outset, understood: Some(understood), facts: None, continuity }, None).await;
         drop(turn);
+    }
+
+    /// Has what the sides list known, as far as it is below memory; and what is public, where a side is found by that.
+    async fn look_below_pair(&self, public: &Key, sides: &[SideVersion; 2], memory: &PairMemory, before: Option<&Entry>) {
+        if !self.durable_tier.is_there() {
+            return;
+        }
+        for side in sides {
+            let Some((version, ..)) = side.version() else { continue };
+            self.look_below(self.keys_in(&side.source, &version)).await;
+        }
+        let is_new = memory.sides.iter().any(|side| side.list.is_none());
+        let text = before.filter(|_| is_new).and_then(|before| std::str::from_utf8(&before.body).ok());
+        if let Some(version) = text.and_then(|text| SourceVersion::read(text).ok()) {
+            let listed = self.keys_in(&self.object(public), &version);
+            let meant = listed.iter().filter_map(|name| self.meant_by(name)).flat_map(|meant| meant.names);
+            self.look_below(meant.chain(listed.iter().cloned()).collect::<Vec<_>>()).await;
+        }
+    }
+
+    /// The newest of what a version names here.
+    fn keys_in(&self, playlist: &ObjectId, version: &SourceVersion) -> Vec<Key> {
+        let named = version.names(LOOKED_BELOW).filter_map(|uri| resolve(playlist, uri));
+        named.filter(|object| object.namespace == self.name).map(|object| object.key).collect()
     }
 
     /// The same, boxed: it comes back to itself by what it puts off.
@@ -203,21 +228,23 @@ impl Hosted {
         });
         let initializations = HashMap::<Key, Option<Arc<SegmentFacts>>>::new();
         let initializations = parking_lot::Mutex::new(initializations);
-        let find = |uri: &str, map: Option<&str>| {
+        let find = |side: Option<usize>, uri: &str, map: Option<&str>| {
             let facts = |uri: &str| {
                 let key = resolve(&public, uri)?.key;
-                let found = || self.peek_named(&key, self.hot.clock().now()).and_then(|entry| entry.meta.facts.clone());
+                let found = || self.known_named(&key, side, self.hot.clock().now()).and_then(|entry| entry.meta.facts.clone());
                 initializations.lock().entry(key.clone()).or_insert_with(found).clone()
             };
-            self.side_segment(&resolve(&public, uri)?.key, map.and_then(facts).as_deref())
+            self.side_segment(&resolve(&public, uri)?.key, side, map.and_then(facts).as_deref())
         };
-        let (active, others) = input.together;
+        let LadderKnown { active, others, well_since } = input.ladder;
+        let is_well = |side: &usize| well_since[*side].is_some_and(|since| now.since(since) >= input.pair.return_after);
         let step = PairStep {
             sides,
             find: &find,
             now,
             grace: input.pair.grace,
             pin: input.pin,
+            back: input.pair.prefers_first.then_some(0).filter(is_well),
             together: active,
             others,
             end_hold: input.pair.end_hold,
@@ -258,39 +285,39 @@ impl Hosted {
         normalise::step(before, &step)
     }
 
-    /// What is stored of a public name.
-    fn side_segment(&self, key: &Key, initialization: Option<&SegmentFacts>) -> Option<SideSegment> {
-        let entry = self.peek_named(key, self.hot.clock().now())?;
-        let mut segment = SideSegment { at: entry.meta.modified, ..SideSegment::default() };
-        let Some(facts) = entry.meta.facts.as_deref() else { return Some(segment) };
-        let facts = match initialization {
-            Some(initialization) => facts.clone().with(initialization),
-            None => facts.clone(),
-        };
-        let worst = facts.defects.iter().next().and_then(|worst| Defect::ALL.iter().position(|defect| *defect == worst));
-        segment.rank = worst.and_then(|at| u8::try_from(Defect::ALL.len() - at).ok()).unwrap_or(0);
-        segment.shape = shape(&facts);
-        if let Some(track) = facts.lead()
-            && let Some((first, scale)) = track.first.zip(track.scale)
-        {
-            segment.begins = Some(MediaTime { ticks: first, scale });
-            segment.content = first.checked_add_signed(track.edit).map(|ticks| MediaTime { ticks, scale });
-            segment.ticks = if track.undated == 0 { track.duration } else { 0 };
-        }
-        Some(segment)
+    /// What is stored of a public name; of a side by itself what that has stored, if it has.
+    fn side_segment(&self, key: &Key, side: Option<usize>, initialization: Option<&SegmentFacts>) -> Option<SideSegment> {
+        let entry = self.known_named(key, side, self.hot.clock().now())?;
+        let at = entry.meta.modified;
+        let Some(facts) = entry.meta.facts.as_deref() else { return Some(SideSegment { at, ..SideSegment::default() }) };
+        Some(match initialization {
+            Some(initialization) => SideSegment::of(&facts.clone().with(initialization), at),
+            None => SideSegment::of(facts, at),
+        })
+    }
+
+    /// How many sources have stopped is shown.
+    pub(super) fn tell_down(&self) {
+        let down = self.work.pairs.down();
+        self.metrics.pair_sources_down.iter().zip(down).for_each(|(level, down)| {
+            level.set(down);
+        });
     }
 
     /// Counts and tells what has come of a step: of one fault once, whichever renditions it concerns.
     fn tell_pair(self: &Arc<Self>, public: &Key, stream: &Key, made: &PairComposed) {
         let now = self.hot.clock().both();
         self.work.pairs.relates(stream, public, made.relation);
-        self.metrics.pair_lent.inc_by(made.borrowed);
+        for side in 0..2 {
+            self.metrics.pair_lines[side].inc_by(made.taken[side]);
+            self.metrics.pair_lent[side].inc_by(made.borrowed[side]);
+        }
         for switch in &made.switches {
             if switch.reason == SwitchReason::Together {
                 continue;
             }
             self.work.pairs.switched(stream, switch.to);
-            self.metrics.pair_switches.inc();
+            self.metrics.pair_switches[switch.to][switch.reason as usize].inc();
             let (to, from, relation) = (side_name(switch.to), side_name(1 - switch.to), made.relation.as_str());
             let (reason, number) = (switch.reason.as_str(), switch.number);
             let detail = format!(
@@ -314,7 +341,7 @@ impl Hosted {
                 self.live.announce(now, stream, EventKind::SourceDegraded, detail);
             }
         }
-        self.metrics.pair_sources_down.set(self.work.pairs.down());
+        self.tell_down();
     }
 }
 
@@ -324,7 +351,7 @@ struct PairInput<'a> {
     sides: &'a [SideVersion; 2],
     pair: &'a PairPolicy,
     pin: Option<usize>,
-    together: (Option<usize>, Option<Relation>),
+    ladder: LadderKnown,
     ttl: Duration,
 }
 
@@ -341,15 +368,4 @@ impl SideVersion {
 
 fn is_unfit(facts: &SegmentFacts) -> bool {
     [Defect::Empty, Defect::NoMedia, Defect::NoTables, Defect::Truncated].into_iter().any(|defect| facts.defects.contains(defect))
-}
-
-/// What has to be the same of two segments of which one stands for the other: container, codecs and time scales of their tracks.
-fn shape(facts: &SegmentFacts) -> u64 {
-    let tracks = facts.tracks.iter().flat_map(|track| {
-        let codec = track.codec.map(|codec| codec.as_str().to_owned()).unwrap_or_default();
-        format!("{codec}/{}", track.scale.unwrap_or(0)).into_bytes()
-    });
-    // FNV-1a: it is compared with what this process has made, and with nothing else.
-    let bytes = facts.container.as_str().bytes().chain(tracks);
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

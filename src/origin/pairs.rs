@@ -8,7 +8,9 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::hls::normalise::{PairComposed, Relation, SideOut};
+use super::manifests::ManifestPair;
+
+use crate::hls::normalise::{Apart, PairComposed, Relation, SideOut};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::continuity::Continuity;
 use crate::model::id::Key;
@@ -26,6 +28,8 @@ pub(super) struct Pairs(Mutex<PairsState>);
 struct PairsState {
     playlists: HashMap<Key, PairMemory, RandomState>,
     ladders: HashMap<Key, Ladder, RandomState>,
+    /// Public MPDs whose sources' names do not mean the same.
+    apart: HashSet<Key, RandomState>,
     /// By the public prefix: the side that somebody wants, and until when.
     pins: HashMap<String, (usize, Moment), RandomState>,
 }
@@ -52,12 +56,15 @@ pub(super) struct SideMemory {
     pub(super) window: u64,
     pub(super) out: Option<SideOut>,
     is_up: Option<bool>,
+    /// Since when it has had all of its segments, and sound.
+    well_since: Option<WallTime>,
     lines: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct PairKnown {
     relation: Relation,
+    apart: Option<Apart>,
     active: usize,
     borrowed: u64,
     newest: [Option<WallTime>; 2],
@@ -79,6 +86,8 @@ struct Ladder {
 pub(super) struct LadderKnown {
     pub(super) active: Option<usize>,
     pub(super) others: Option<Relation>,
+    /// Since when all of them have had all of a side's segments, and sound.
+    pub(super) well_since: [Option<WallTime>; 2],
 }
 
 /// A public playlist with two sources, as it is told.
@@ -92,6 +101,8 @@ pub struct PairReport {
     pub playlist: String,
     /// How the sources stand to each other: aligned, offset, shifted or foreign.
     pub relation: &'static str,
+    /// Why they are not aligned, and what to do about it.
+    pub apart: Option<String>,
     /// The source that viewers get: a or b.
     pub active: &'static str,
     /// The one that somebody has pinned.
@@ -130,7 +141,7 @@ pub struct SwitchReport {
     pub time: String,
     /// The source that viewers get since.
     pub to: &'static str,
-    /// Why: stalled, ended, deleted, pinned or together.
+    /// Why: stalled, ended, deleted, pinned, together or returned.
     pub reason: &'static str,
     /// The media sequence number of the first segment of it.
     pub sequence: u64,
@@ -146,11 +157,12 @@ impl PairMemory {
     pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) {
         let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
         let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
-        let borrowed = self.known.map_or(0, |known| known.borrowed) + made.borrowed;
-        self.known =
-            Some(PairKnown { relation: made.relation, active: made.active, borrowed, newest: made.newest, skew: made.skew });
+        let borrowed = self.known.map_or(0, |known| known.borrowed) + made.borrowed.iter().sum::<u64>();
+        let (relation, apart, active) = (made.relation, made.apart, made.active);
+        self.known = Some(PairKnown { relation, apart, active, borrowed, newest: made.newest, skew: made.skew });
         for (at, side) in self.sides.iter_mut().enumerate() {
             side.lines += made.taken[at];
+            side.well_since = side.well_since.or(Some(now)).filter(|_| made.well[at]);
             if let Some(newest) = made.newest[at] {
                 side.is_up = Some(side.out.is_none() && now.since(newest) <= patience);
             }
@@ -202,7 +214,15 @@ impl Pairs {
         let state = self.0.lock();
         let ladder = state.ladders.get(stream);
         let others = |ladder: &Ladder| ladder.relations.iter().filter(|(key, _)| *key != public).map(|(_, own)| *own).max();
-        LadderKnown { active: ladder.and_then(|ladder| ladder.active), others: ladder.and_then(others) }
+        let well_since = |side: usize| {
+            let since = |public: &Key| state.playlists.get(public)?.sides[side].well_since;
+            ladder?.relations.keys().map(since).collect::<Option<Vec<_>>>()?.into_iter().max()
+        };
+        LadderKnown {
+            active: ladder.and_then(|ladder| ladder.active),
+            others: ladder.and_then(others),
+            well_since: [0, 1].map(well_since),
+        }
     }
 
     /// How the sources of a rendition stand to each other.
@@ -231,10 +251,10 @@ impl Pairs {
         (was_up != down.is_empty()).then_some(is_up)
     }
 
-    /// How many sources of streams have stopped.
-    pub(super) fn down(&self) -> u64 {
+    /// Of how many streams each source has stopped.
+    pub(super) fn down(&self) -> [u64; 2] {
         let state = self.0.lock();
-        state.ladders.values().flat_map(|ladder| &ladder.down).filter(|down| !down.is_empty()).count() as u64
+        [0, 1].map(|side| state.ladders.values().filter(|ladder| !ladder.down[side].is_empty()).count() as u64)
     }
 
     /// The side that somebody wants.
@@ -256,6 +276,23 @@ impl Pairs {
         self.0.lock().ladders.get(stream).and_then(|ladder| ladder.active).unwrap_or(0) == side
     }
 
+    /// What the sources of a public MPD say of each other; hands over whether that is news.
+    pub(super) fn apart(&self, public: &Key, compared: &ManifestPair) -> bool {
+        let mut state = self.0.lock();
+        match compared {
+            ManifestPair::One => false,
+            ManifestPair::Alike => state.apart.remove(public),
+            ManifestPair::Apart(_) => state.apart.len() < PLAYLISTS && state.apart.insert(public.clone()),
+        }
+    }
+
+    /// The side alone whose names are meant below a prefix, where the other's do not mean the same.
+    pub(super) fn only(&self, prefix: &str) -> Option<usize> {
+        let state = self.0.lock();
+        let public = state.apart.iter().find(|public| public.as_str().starts_with(prefix))?;
+        Some(state.ladders.get(public).and_then(|ladder| ladder.active).unwrap_or(0))
+    }
+
     /// The public playlists that are known below a prefix.
     pub(super) fn below(&self, prefix: &str) -> Vec<Key> {
         let state = self.0.lock();
@@ -267,15 +304,16 @@ impl Pairs {
     /// Lets go of playlists that are there no more. To be called now and then.
     pub(super) fn sweep(&self, is_there: impl Fn(&Key) -> bool) {
         let mut state = self.0.lock();
+        state.apart.retain(|public| is_there(public));
         if state.playlists.is_empty() {
             return;
         }
         state.playlists.retain(|public, _| is_there(public));
         let PairsState { playlists, ladders, .. } = &mut *state;
-        ladders.retain(|_, ladder| {
+        ladders.retain(|stream, ladder| {
             ladder.relations.retain(|public, _| playlists.contains_key(public));
             ladder.down.iter_mut().for_each(|down| down.retain(|public| playlists.contains_key(public)));
-            !ladder.relations.is_empty()
+            !ladder.relations.is_empty() || is_there(stream)
         });
     }
 
@@ -304,6 +342,7 @@ impl Pairs {
             public: prefix.to_owned(),
             playlist: public.to_string(),
             relation: known.relation.as_str(),
+            apart: known.apart.map(|apart| apart.to_string()),
             active: side_name(known.active),
             pinned,
             skew_seconds: known.skew.map(|skew| skew.as_secs_f64()),

@@ -70,7 +70,7 @@ pub struct NamespacePolicy {
 }
 
 /// A public stream and its sources, each by what the names of its objects begin with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairPolicy {
     /// What viewers ask for. Nothing is stored there but by this server.
     pub public: String,
@@ -80,6 +80,23 @@ pub struct PairPolicy {
     pub grace: Option<Duration>,
     /// How long after the last source's end the public stream has its own; `None`: three target durations.
     pub end_hold: Option<Duration>,
+    /// Whether viewers go back to the first source, where that costs nothing.
+    pub prefers_first: bool,
+    /// When it has been well for so long.
+    pub return_after: Duration,
+}
+
+impl Default for PairPolicy {
+    fn default() -> Self {
+        Self {
+            public: String::new(),
+            sources: Vec::new(),
+            grace: None,
+            end_hold: None,
+            prefers_first: false,
+            return_after: Duration::from_secs(60),
+        }
+    }
 }
 
 impl PairPolicy {

@@ -51,7 +51,7 @@ fn relative(from: &Key, to: &Key) -> String {
 }
 
 impl Hosted {
-    /// What a URI names, if that is ours: its key as it is written, what viewers call it, and its version in memory.
+    /// What a URI names, if that is ours: its key as it is written, what viewers call it, and what is known of its version.
     fn named(&self, playlist: &ObjectId, uri: &str) -> Option<(Key, Option<Arc<Entry>>)> {
         let (object, is_certain) = match meant(playlist, uri)? {
             Meant::Ours(object) => (object, true),
@@ -61,7 +61,7 @@ impl Hosted {
             return None;
         }
         let public = self.public_of(&object.key)?;
-        let entry = self.hot.peek(&object.key);
+        let entry = self.known_at(&object.key, self.hot.clock().now());
         // What stands under another host is ours when it is here.
         (is_certain || entry.is_some()).then_some((public, entry))
     }

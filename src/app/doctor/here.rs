@@ -50,6 +50,7 @@ pub(in crate::app) fn examine_here(data: &DataDir, at: SocketAddr, object: &Obje
         viewer_token: None,
         cdn: None,
         playlist: None,
+        twin: None,
         write: false,
         watch: Some("0s".to_owned()),
         segments: SEGMENTS,

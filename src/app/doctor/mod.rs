@@ -1,7 +1,7 @@
 //! `springhead doctor`: the way of a stream walked step by step, from the server's name to the live point, then through the CDN.
 //!
 //! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`manifest`] an MPD, [`segments`] and [`media`] what they list,
-//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`report`] what is said, [`here`] all of it by order of a running server. How a
+//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`twin`] another encoder's copy, [`report`] what is said, [`here`] all of it by order of a running server. How a
 //! server is asked is [`client`](super::client)'s.
 //!
 //! Invariant: it changes nothing on the servers it looks at, but for the object that `--write` stores and deletes.
@@ -15,6 +15,7 @@ mod media;
 mod reach;
 mod report;
 mod segments;
+mod twin;
 mod walk;
 mod watch;
 
@@ -66,6 +67,7 @@ pub(super) struct DoctorRequest {
     pub(super) viewer_token: Option<String>,
     pub(super) cdn: Option<String>,
     pub(super) playlist: Option<String>,
+    pub(super) twin: Option<String>,
     pub(super) write: bool,
     pub(super) watch: Option<String>,
     pub(super) segments: usize,
@@ -84,6 +86,7 @@ struct Plan {
     key: Option<Secret<'static>>,
     namespace: String,
     playlist: Option<String>,
+    twin: Option<String>,
     write: bool,
     watch: Option<Duration>,
     segments: usize,
@@ -153,6 +156,7 @@ fn plan(request: DoctorRequest) -> Result<Plan, Failure> {
         key,
         namespace,
         playlist: request.playlist,
+        twin: request.twin,
         write: request.write,
         watch,
         segments: request.segments,
@@ -176,6 +180,9 @@ impl Plan {
 
 async fn examine(plan: &Plan, report: &mut Report) {
     let origin = examine_origin(plan, report).await;
+    if let (Some(name), Some(stream)) = (&plan.twin, &origin) {
+        twin::compare(&plan.origin, name, &stream.children, report).await;
+    }
     let through = match (&plan.cdn, &origin) {
         (Some(cdn), Some(origin)) => examine_cdn(plan, cdn, origin, report).await,
         (Some(cdn), None) => {

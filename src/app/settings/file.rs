@@ -238,6 +238,15 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
             pair.end_hold = if text == "auto" { None } else { Some(duration(text)?) };
             Ok(())
         });
+        section.text("prefer", |text| {
+            pair.prefers_first = match text {
+                "none" => false,
+                "first" => true,
+                _ => return Err(format!("{text:?} is neither none nor first")),
+            };
+            Ok(())
+        });
+        section.text("return_after", |text| duration(text).map(|span| pair.return_after = span));
         section.finish();
         policy.pairs.push(pair);
     });

@@ -209,6 +209,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
             let auto = |span: Option<Duration>| span.map_or_else(|| "auto".to_owned(), |span| Span(span).to_string());
             writeln!(text, "grace = \"{}\"", auto(pair.grace))?;
             writeln!(text, "end_hold = \"{}\"", auto(pair.end_hold))?;
+            writeln!(text, "prefer = \"{}\"", if pair.prefers_first { "first" } else { "none" })?;
+            writeln!(text, "return_after = \"{}\"", Span(pair.return_after))?;
         }
     }
     Ok(())

@@ -202,6 +202,12 @@ fn pair_faults(policy: &NamespacePolicy) -> Vec<(String, String)> {
         if pair.end_hold.is_some_and(|hold| hold > 3600 * SECOND) {
             faults.push((key("end_hold"), "has to be 1h at most".to_owned()));
         }
+        if pair.return_after > 24 * 3600 * SECOND {
+            faults.push((key("return_after"), "has to be 24h at most".to_owned()));
+        }
+        if pair.prefers_first && pair.sources.len() < 2 {
+            faults.push((key("prefer"), "is \"first\", and there is one source alone".to_owned()));
+        }
         let prefixes = pair.sources.iter().map(|source| ("sources", &**source)).chain([("public", &*pair.public)]);
         for (name, prefix) in prefixes {
             let other = known.iter().find(|(_, other)| other.starts_with(prefix) || prefix.starts_with(other));

@@ -14,11 +14,13 @@
 //! | [`names`] | what a segment is called in public |
 //! | [`pair`] | of two lists, which one's line comes next |
 //! | [`relation`] | how two lists stand to each other |
+//! | [`apart`] | why they are not aligned, for who has to mend it |
 //! | [`sides`] | the words of both |
 //!
 //! Invariants: a line that has been served never changes. The target duration never falls, no number goes back. What is listed was here
 //! when it was listed, or is a gap.
 
+mod apart;
 mod blocks;
 mod composer;
 mod fit;
@@ -30,6 +32,8 @@ mod pair_table;
 #[cfg(test)]
 mod pair_tests;
 mod relation;
+#[cfg(test)]
+mod relation_tests;
 mod sides;
 #[cfg(test)]
 mod table;
@@ -39,6 +43,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::apart::{Apart, stands};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::blocks::cut;
 use self::composer::Composer;
@@ -46,7 +51,7 @@ pub use self::list::LeftAlone;
 use self::list::{SegmentLine, SegmentList};
 pub use self::pair::pair_step;
 pub use self::relation::{FindSegment, Relation, SideSegment};
-pub use self::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch, SwitchReason};
+pub use self::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch};
 use super::playlist::attributes::quoted_uris;
 use crate::model::clock::WallTime;
 use crate::model::continuity::{Continuity, MediaTime};
@@ -111,6 +116,12 @@ impl SourceVersion {
     #[must_use]
     pub fn newest_map(&self) -> Option<&str> {
         self.0.lines.last().and_then(SegmentLine::map_uri)
+    }
+
+    /// What its last few lines name: segments and their maps.
+    pub fn names(&self, most: usize) -> impl Iterator<Item = &str> {
+        let lines = &self.0.lines[self.0.lines.len().saturating_sub(most)..];
+        lines.iter().flat_map(|line| [Some(line.uri.as_str()), line.map_uri()]).flatten()
     }
 
     /// Whether it has its end.

@@ -73,3 +73,48 @@ fn the_same_times_of_other_pictures_are_not_taken_for_the_same() {
     assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:2961\n") && !text.contains("DISCONTINUITY\n"), "{text}");
     assert_eq!(slots(&world), (1..=15).collect::<Vec<_>>(), "{text}");
 }
+
+/// Where that costs nothing, and not sooner than ten target durations after the last switch.
+#[test]
+fn a_preferred_side_is_gone_back_to() {
+    for (manner, returns) in [(PairManner::Aligned, true), (PairManner::Offset, false)] {
+        let mut world = PairWorld::new(manner);
+        well(&mut world, 8);
+        world.take(PairEvent::Kill(0));
+        well(&mut world, 4);
+        world.take(PairEvent::Begin(0));
+        (world.back, world.switches) = (Some(0), 0);
+        well(&mut world, 6);
+        assert_eq!(world.switches, 0, "{manner:?}: not yet");
+        well(&mut world, 8);
+        assert_eq!(world.switches, usize::from(returns), "{manner:?}");
+        assert_eq!(slots(&world), (1..=26).collect::<Vec<_>>(), "{manner:?}");
+    }
+}
+
+/// An encoder that is told to end makes a short segment, and may or may not say that it is over: its twin's whole one is shown.
+#[test]
+fn of_a_segment_that_is_cut_off_by_the_end_of_its_encoder_the_twins_copy_is_shown() {
+    for ends in [true, false] {
+        let mut world = PairWorld::new(PairManner::Aligned);
+        well(&mut world, 8);
+        world.cut_off = Some(0);
+        well(&mut world, 1);
+        world.cut_off = None;
+        world.take(if ends { PairEvent::End(0) } else { PairEvent::Kill(0) });
+        well(&mut world, 6);
+        let (text, _) = world.public.as_ref().unwrap();
+        assert!(!text.contains("#EXT-X-DISCONTINUITY\n") && !text.contains("EXTINF:0.6"), "{text}");
+        assert_eq!(slots(&world), (1..=15).collect::<Vec<_>>(), "{text}");
+    }
+}
+
+/// Nobody knows what of the other's segments has been seen, but by when they came.
+#[test]
+fn a_side_that_has_nothing_in_common_goes_on_with_what_came_since() {
+    let mut world = PairWorld::new(PairManner::Foreign);
+    well(&mut world, 8);
+    world.take(PairEvent::Kill(0));
+    well(&mut world, 5);
+    assert_eq!(slots(&world), (1..=13).collect::<Vec<_>>(), "none is left out, and none shown twice");
+}

@@ -54,8 +54,9 @@ pub(super) enum Comes {
 }
 
 /// How the two stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PairManner {
+    #[default]
     Aligned,
     Offset,
     Shifted,
@@ -102,6 +103,7 @@ struct SimulatedSide {
     out: Option<SideOut>,
 }
 
+#[derive(Default)]
 pub(super) struct PairWorld {
     now: u64,
     manner: PairManner,
@@ -113,6 +115,10 @@ pub(super) struct PairWorld {
     pub(super) ever: HashMap<String, (SideSegment, u64)>,
     pub(super) public: Option<(String, String)>,
     pin: Option<usize>,
+    /// The side whose segments are shorter than they should be.
+    pub(super) cut_off: Option<usize>,
+    /// The side that is preferred and is said to be well.
+    pub(super) back: Option<usize>,
     again: Option<u64>,
     /// The slots that viewers have been shown, in their order.
     pub(super) shown: Vec<(u64, u64)>,
@@ -123,20 +129,7 @@ pub(super) struct PairWorld {
 impl PairWorld {
     pub(super) fn new(manner: PairManner) -> Self {
         let side = |run| SimulatedSide { run, ..SimulatedSide::default() };
-        Self {
-            now: T0,
-            manner,
-            sides: [side(0), side(1)],
-            runs: 1,
-            slot: 0,
-            ever: HashMap::new(),
-            public: None,
-            pin: None,
-            again: None,
-            shown: Vec::new(),
-            switches: 0,
-            uris: HashSet::new(),
-        }
+        Self { now: T0, manner, sides: [side(0), side(1)], runs: 1, ..Self::default() }
     }
 
     /// Where a side's segment begins: by the player's clock and by the content's, in milliseconds.
@@ -190,8 +183,18 @@ impl PairWorld {
             window: self.sides[at].newest.as_ref().map_or(0, |(version, ..)| version.length() as u64),
             out: self.sides[at].out,
         });
-        let find = |uri: &str, _: Option<&str>| self.ever.get(uri).map(|(known, _)| *known);
-        let step = PairStep { sides, find: &find, now, grace: None, pin: self.pin, together: None, others: None, end_hold: None };
+        let find = |_: Option<usize>, uri: &str, _: Option<&str>| self.ever.get(uri).map(|(known, _)| *known);
+        let step = PairStep {
+            sides,
+            find: &find,
+            now,
+            grace: None,
+            pin: self.pin,
+            back: self.back,
+            together: None,
+            others: None,
+            end_hold: None,
+        };
         let before = self.public.as_ref().map(|(text, kept)| (&**text, Continuity::parse(kept).unwrap()));
         let Some(made) = pair_step(before, &step) else { return };
         let again = made.composed.again.map(|after| self.now + u64::try_from(after.as_millis()).unwrap());
@@ -299,10 +302,11 @@ impl PairWorld {
             let due = begun + late;
             self.pass(due.saturating_sub(self.now));
             let (begins, content) = self.begins(side);
+            let length = if self.cut_off == Some(side) { 600 } else { LENGTH };
             let own = &mut self.sides[side];
             let (name, bytes) = (format!("v{}.ts", own.next), side as u64 * 0x1000_0000 + own.run * 0x1000 + own.next);
             own.next += 1;
-            let line = format!("#EXTINF:2.000,\n{name}\n");
+            let line = format!("#EXTINF:{}.{:03},\n{name}\n", length / 1000, length % 1000);
             own.lines.push(line);
             if own.lines.len() > 5 {
                 own.lines.remove(0);
@@ -314,7 +318,7 @@ impl PairWorld {
                     at: WallTime::from_millis(self.now),
                     begins: time(begins),
                     content: time(content),
-                    ticks: LENGTH * 90,
+                    ticks: length * 90,
                     shape: 1,
                     rank: u8::from(comes == Comes::Damaged),
                 };

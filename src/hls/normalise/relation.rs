@@ -6,21 +6,22 @@ use super::list::SegmentList;
 use super::{Named, NamedPlace, StoredSegment, names};
 use crate::model::clock::WallTime;
 use crate::model::continuity::MediaTime;
+use crate::model::facts::{Defect, SegmentFacts};
 
 /// How far two clocks of the same media may be apart, in microseconds: less than an audio frame.
-const SAME_CLOCK: i64 = 11_000;
+pub(super) const SAME_CLOCK: i64 = 11_000;
 /// How far a segment may begin from where the one before it ends: how long its last frame is shown some only guess.
 pub(super) const JOINS: i64 = 30_000;
 /// How far two lengths of the same media may be apart: of the last frame some only guess how long it lasts.
-const SAME_LENGTH: i64 = 45_000;
+pub(super) const SAME_LENGTH: i64 = 45_000;
 /// So many of the newest lines are looked at.
 pub(super) const LOOKED_AT: usize = 24;
 /// What lies so many target durations from the end of the public list by the same clock is not what comes next, nor what was before.
 pub(super) const AHEAD: u32 = 20;
 /// Of the time by which newest segments may be apart, copies of one segment may come this part of it after each other.
-const LATENESS: i64 = 3;
+pub(super) const LATENESS: i64 = 3;
 /// So many segments have to be the same, one after the other.
-const IN_COMMON: usize = 4;
+pub(super) const IN_COMMON: usize = 4;
 
 /// How the sides stand to each other, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,15 +66,44 @@ pub struct SideSegment {
     pub rank: u8,
 }
 
-/// What is stored of a public name, whose initialisation segment is called that.
-pub type FindSegment<'a> = &'a dyn Fn(&str, Option<&str>) -> Option<SideSegment>;
+impl SideSegment {
+    /// What the bytes of a segment tell, with those of its initialisation segment; stored then.
+    #[must_use]
+    pub fn of(facts: &SegmentFacts, at: WallTime) -> Self {
+        let worst = facts.defects.iter().next().and_then(|worst| Defect::ALL.iter().position(|defect| *defect == worst));
+        let rank = worst.and_then(|at| u8::try_from(Defect::ALL.len() - at).ok()).unwrap_or(0);
+        let mut segment = Self { at, rank, shape: shape(facts), ..Self::default() };
+        if let Some(track) = facts.lead()
+            && let Some((first, scale)) = track.first.zip(track.scale)
+        {
+            segment.begins = Some(MediaTime { ticks: first, scale });
+            segment.content = first.checked_add_signed(track.edit).map(|ticks| MediaTime { ticks, scale });
+            segment.ticks = if track.undated == 0 { track.duration } else { 0 };
+        }
+        segment
+    }
+}
+
+/// What has to be the same of two segments of which one stands for the other: container, codecs and time scales of their tracks.
+fn shape(facts: &SegmentFacts) -> u64 {
+    let tracks = facts.tracks.iter().flat_map(|track| {
+        let codec = track.codec.map(|codec| codec.as_str().to_owned()).unwrap_or_default();
+        format!("{codec}/{}", track.scale.unwrap_or(0)).into_bytes()
+    });
+    // FNV-1a: it is compared with what this process has made, and with nothing else.
+    let bytes = facts.container.as_str().bytes().chain(tracks);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// What is stored of a public name in the list of a side, or in that of viewers; whose initialisation segment is called that.
+pub type FindSegment<'a> = &'a dyn Fn(Option<usize>, &str, Option<&str>) -> Option<SideSegment>;
 
 /// A line with its times; of a line that nothing is known of as they follow from the one before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimedLine {
     pub(super) known: Option<SideSegment>,
     begins: [Option<SideTime>; SideClock::ALL.len()],
-    micros: i64,
+    pub(super) micros: i64,
 }
 
 /// A point of time by one of the clocks.
@@ -158,7 +188,7 @@ impl TimedLine {
     }
 
     /// Whether both were stored within so many microseconds.
-    fn came_with(&self, other: &Self, reach: i64) -> bool {
+    pub(super) fn came_with(&self, other: &Self, reach: i64) -> bool {
         let apart = |(one, other): (SideSegment, SideSegment)| one.at.since(other.at).max(other.at.since(one.at));
         self.known.zip(other.known).map(apart).is_none_or(|apart| apart.as_micros() <= u128::from(reach.unsigned_abs()))
     }
@@ -182,8 +212,8 @@ pub(super) struct SideLines<'a> {
 }
 
 impl<'a> SideLines<'a> {
-    pub(super) fn of(version: &'a SegmentList, find: FindSegment<'_>) -> Self {
-        let (_, times) = timed(version, find);
+    pub(super) fn of(version: &'a SegmentList, side: usize, find: FindSegment<'_>) -> Self {
+        let (_, times) = timed(version, Some(side), find);
         let from = version.lines.len() - times.len();
         let named = version.lines.iter().enumerate().map(|(at, line)| {
             let known = at.checked_sub(from).and_then(|at| times[at].known);
@@ -211,6 +241,14 @@ impl<'a> SideLines<'a> {
         self.at(at).and_then(|line| line.known).map_or(0, |known| known.rank)
     }
 
+    /// By how much a segment is shorter than the few before it.
+    pub(super) fn lacks(&self, at: usize) -> Duration {
+        let Some(line) = self.at(at) else { return Duration::ZERO };
+        let before = (at.saturating_sub(IN_COMMON)..at).filter_map(|at| Some(self.at(at)?.micros)).max().unwrap_or(0);
+        let lacks = u64::try_from(before - line.micros).unwrap_or(0);
+        if line.micros + SAME_LENGTH < before { Duration::from_micros(lacks) } else { Duration::ZERO }
+    }
+
     pub(super) fn came(&self, at: usize) -> Option<WallTime> {
         Some(self.at(at)?.known?.at)
     }
@@ -221,11 +259,11 @@ impl<'a> SideLines<'a> {
 }
 
 /// The newest lines of a list with their times; the first of them is that of the number handed over with them.
-pub(super) fn timed(list: &SegmentList, find: FindSegment<'_>) -> (u64, Vec<TimedLine>) {
+pub(super) fn timed(list: &SegmentList, side: Option<usize>, find: FindSegment<'_>) -> (u64, Vec<TimedLine>) {
     let from = list.lines.len().saturating_sub(LOOKED_AT);
     let mut times: Vec<TimedLine> = Vec::with_capacity(list.lines.len() - from);
     for line in &list.lines[from..] {
-        let known = if line.gap || names::tag(&line.uri).is_none() { None } else { find(&line.uri, line.map_uri()) };
+        let known = if line.gap || names::tag(&line.uri).is_none() { None } else { find(side, &line.uri, line.map_uri()) };
         let stated = i64::try_from(line.duration.as_micros()).unwrap_or(i64::MAX);
         let ticks = known.filter(|known| known.ticks > 0).and_then(|known| {
             let scale = i128::from(known.begins?.scale.max(1));
@@ -290,9 +328,14 @@ fn agree(one: &[TimedLine], other: &[TimedLine], clock: SideClock, reach: i64) -
         if is_before {
             break;
         }
+        // The newest of either may be cut off, by an encoder that ends.
+        let is_newest = |own: &TimedLine| line.since(&one[one.len() - 1], clock) == Some(0) || own.since(last, clock) == Some(0);
+        let is_cut_off =
+            |own: &TimedLine| own.since(line, clock).is_some_and(|since| since.abs() <= SAME_CLOCK) && is_newest(own);
         // It lies where the other has something else, unless that lacks it.
         let overlaps = |own: &TimedLine| {
             own.since(line, clock).is_some_and(|since| since < line.micros - SAME_CLOCK && since > SAME_CLOCK - own.micros)
+                && !is_cut_off(own)
         };
         if !is_ahead && common < IN_COMMON && other.iter().any(overlaps) {
             return false;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::apart::Apart;
 use super::relation::{FindSegment, Relation};
 use super::{Composed, SourceVersion};
 use crate::model::clock::WallTime;
+use crate::model::mended::SwitchReason;
 
 /// A side at this moment.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub struct PairStep<'a> {
     pub grace: Option<Duration>,
     /// The side that somebody wants.
     pub pin: Option<usize>,
+    /// The side that is preferred and has been well for long enough to be gone back to.
+    pub back: Option<usize>,
     /// The side that the other renditions of the stream have gone to.
     pub together: Option<usize>,
     /// The worst that the other renditions of the stream stand to each other.
@@ -52,38 +56,6 @@ pub struct PairStep<'a> {
 impl std::fmt::Debug for PairStep<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PairStep").field("sides", &self.sides).field("now", &self.now).finish_non_exhaustive()
-    }
-}
-
-/// Why the other side is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SwitchReason {
-    /// Segments did not come.
-    Stalled,
-    /// Its playlist has its end.
-    Ended,
-    /// It deleted its playlist.
-    Deleted,
-    /// Somebody pinned it.
-    Pinned,
-    /// Another rendition of the stream went there.
-    Together,
-}
-
-impl SwitchReason {
-    /// All of them, in the order of the enumeration.
-    pub const ALL: [Self; 5] = [Self::Stalled, Self::Ended, Self::Deleted, Self::Pinned, Self::Together];
-
-    /// Its name in events and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stalled => "stalled",
-            Self::Ended => "ended",
-            Self::Deleted => "deleted",
-            Self::Pinned => "pinned",
-            Self::Together => "together",
-        }
     }
 }
 
@@ -107,16 +79,20 @@ pub struct PairComposed {
     pub next: [Option<u64>; 2],
     /// How the sides stand to each other.
     pub relation: Relation,
+    /// Why they are not aligned.
+    pub apart: Option<Apart>,
     /// The active side.
     pub active: usize,
     /// Lines taken of each side.
     pub taken: [u64; 2],
-    /// Those among them that were lent.
-    pub borrowed: u64,
+    /// Those among them that it has lent.
+    pub borrowed: [u64; 2],
     /// The changes of the active side.
     pub switches: Vec<SideSwitch>,
     /// When the newest segment of each side was stored.
     pub newest: [Option<WallTime>; 2],
     /// How much later than its twin a segment comes.
     pub skew: Option<Duration>,
+    /// Whether each side has all of its last few segments, and sound.
+    pub well: [bool; 2],
 }

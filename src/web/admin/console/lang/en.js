@@ -363,6 +363,8 @@ export default {
   "advice.source-recovered": "Nothing to do: either encoder can go now.",
   "event.not-normalised": "not normalised",
   "advice.not-normalised": "The playlist is stored as it came: the event says why.",
+  "event.sources-apart": "sources apart",
+  "advice.sources-apart": "Segments of one encoder can't stand for the other's: have both count alike (epoch locking). The detail says what differs.",
   "event.child-loses-token": "token lost",
   "advice.child-loses-token": "URIs from the root or with a host leave out viewers' tokens. Have the encoder write relative ones.",
   "event.unfollowed": "not followed",

@@ -363,6 +363,8 @@ export default {
   "advice.source-recovered": "対応は不要です。どちらが止まっても視聴は続きます。",
   "event.not-normalised": "正規化されず",
   "advice.not-normalised": "プレイリストは届いたまま保存されました。理由はイベントにあります。",
+  "event.sources-apart": "ソースの不一致",
+  "advice.sources-apart": "2台のセグメントは互いに代用できません。両方の番号付けを揃えてください（エポックロック）。",
   "event.child-loses-token": "トークンの脱落",
   "advice.child-loses-token": "絶対 URI では視聴者トークンが失われます。相対 URI を書かせてください。",
   "event.unfollowed": "追跡外",

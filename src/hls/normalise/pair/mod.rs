@@ -7,17 +7,26 @@
 //! *Active* is the side whose lines are taken as long as they come. The other, its twin, *lends* single segments where both are aligned,
 //! and takes over where the active one is out: then without any mark where they are aligned, else behind a discontinuity.
 //!
+//! | file | duty |
+//! | --- | --- |
+//! | here | line by line |
+//! | [`takeover`] | with which line another side goes on |
+//!
 //! Invariants: those of one side. No segment stands in the list twice, and none that a sound copy was in time for is left out.
+
+mod takeover;
 
 use std::time::Duration;
 
+use super::apart::apart;
 use super::composer::{Composer, Joint};
 use super::list::SegmentList;
-use super::relation::{AHEAD, JOINS, LOOKED_AT, Relation, SideClock, SideLines, TimedLine, relation, skew, timed};
-use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch, SwitchReason};
+use super::relation::{AHEAD, IN_COMMON, LOOKED_AT, Relation, SideClock, SideLines, TimedLine, relation, skew, timed};
+use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch};
 use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
 use crate::model::clock::WallTime;
 use crate::model::continuity::{Continuity, PairStanding};
+use crate::model::mended::SwitchReason;
 
 /// So long the active side's copy is waited for at least when the twin's is here.
 const LEAST_GRACE: Duration = Duration::from_millis(50);
@@ -42,7 +51,7 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
             (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched: WallTime::default() })
         }
     };
-    let sides = [0, 1].map(|side| SideLines::of(list_of(side), step.find));
+    let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.find));
     let span = Duration::from_secs(composer.list.target.max(1));
     let (own, clock) = relation(&sides[0].times, &sides[1].times, span * 6);
     let relation = step.others.map_or(own, |others| own.max(others));
@@ -58,7 +67,7 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
         last: None,
         made: StepsMade::default(),
     };
-    desk.public = timed(&desk.composer.list, step.find).1;
+    desk.public = timed(&desk.composer.list, None, step.find).1;
     desk.next = [0, 1].map(|side| desk.first_of(side));
     desk.run();
     desk.finish(own)
@@ -68,7 +77,7 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
 #[derive(Default)]
 struct StepsMade {
     taken: [u64; 2],
-    borrowed: u64,
+    borrowed: [u64; 2],
     switches: Vec<SideSwitch>,
 }
 
@@ -187,6 +196,11 @@ impl PairDesk<'_, '_> {
         }
     }
 
+    /// How bad a line is: of one that is shorter than those before it an encoder may have made no more, because it was told to end.
+    fn rank(&self, side: usize, at: usize) -> u8 {
+        self.sides[side].rank(at).max(u8::from(!self.sides[side].lacks(at).is_zero()))
+    }
+
     /// How long the active side's copy is waited for.
     fn grace(&self) -> Duration {
         let rhythm = || {
@@ -210,25 +224,14 @@ impl PairDesk<'_, '_> {
         let wanted = wanted.or(self.step.together.map(|side| (side, SwitchReason::Together)));
         if let Some((to, reason)) = wanted.filter(|(to, _)| *to != self.standing.active) {
             self.go_to(to, reason);
+        } else if self.step.pin.is_none() {
+            self.go_back();
         }
         let most = self.sides.iter().map(|side| side.version.lines.len()).sum::<usize>() + 1;
         for _ in 0..most {
             if !self.advance() {
                 break;
             }
-        }
-    }
-
-    /// Goes to a side that is wanted, where that costs no more than it must.
-    fn go_to(&mut self, to: usize, reason: SwitchReason) {
-        if self.step.sides[to].out.is_some() || !self.is_up(to) {
-            return;
-        }
-        if self.is_aligned() {
-            self.switch(to, reason);
-        } else if let Some(at) = self.entry(to) {
-            self.switch(to, reason);
-            self.take(to, at);
         }
     }
 
@@ -244,10 +247,10 @@ impl PairDesk<'_, '_> {
                 self.lend(twin, copy);
                 return true;
             }
-            let rank = self.sides[active].rank(at);
+            let rank = self.rank(active, at);
             if rank > 0 && self.is_aligned() {
                 match lent {
-                    Some(copy) if self.sides[twin].rank(copy) < rank => {
+                    Some(copy) if self.rank(twin, copy) < rank => {
                         self.lend(twin, copy);
                         self.next[active] = Some(at + 1);
                         return true;
@@ -256,7 +259,9 @@ impl PairDesk<'_, '_> {
                     // The twin's may come.
                     None if self.step.sides[twin].out.is_none() && self.is_up(twin) => {
                         let (came, grace) = (self.sides[active].came(at).unwrap_or(self.step.now), self.grace());
-                        if !self.has_passed(came, grace) {
+                        // One that is short is early by what it lacks.
+                        let wait = grace + self.sides[active].lacks(at).min(self.span());
+                        if !self.has_passed(came, wait) {
                             return false;
                         }
                     }
@@ -295,63 +300,9 @@ impl PairDesk<'_, '_> {
         self.take_over(active, twin)
     }
 
-    /// The active side has nothing, and the twin can't lend: it takes over, when it is time.
-    fn take_over(&mut self, active: usize, twin: usize) -> bool {
-        if self.step.sides[twin].out.is_some() && self.next_of(twin).is_none() || self.sides[twin].version.lines.is_empty() {
-            return false;
-        }
-        let is_out = self.step.sides[active].out.is_some();
-        let last = self.composer.list.lines.last().map_or(self.span(), |line| line.duration);
-        let patience = if self.step.pin == Some(active) { self.span() * 3 } else { self.span() };
-        if !is_out && !self.is_silent(active) && !self.has_passed(self.composer.continuity.added, last + patience) {
-            return false;
-        }
-        let Some(at) = self.entry(twin) else { return false };
-        let reason = self.reason(active);
-        self.switch(twin, reason);
-        self.take(twin, at);
-        true
-    }
-
-    /// The line of a side that public can go on with: the first that begins where public ends, or after, by a clock that both go by; else
-    /// the newest.
-    fn entry(&self, side: usize) -> Option<usize> {
-        let lines = &self.sides[side];
-        let public: Vec<&str> = self.composer.list.lines.iter().rev().take(LOOKED_AT).map(|line| &*line.uri).collect();
-        // What fits by the clock and is old is of the past: encoders that count from 0 have the same times again and again.
-        let ended = self.public.last().and_then(|line| Some(line.known?.at));
-        let is_of_now = |at: usize| lines.came(at).zip(ended).is_none_or(|(came, ended)| ended.since(came) <= self.span() * 2);
-        let is_new = |at: &usize| lines.is_here(*at) && is_of_now(*at) && !public.contains(&&*lines.version.lines[*at].uri);
-        let all = || (lines.from..lines.version.lines.len()).filter(is_new);
-        let Some(end) = self.public.last() else { return all().next_back() };
-        let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
-        // It may play on as if nothing were, however little is known of both.
-        if let Some(at) = all().find(|at| lines.at(*at).is_some_and(|line| line.follows(end, SideClock::Player))) {
-            return Some(at);
-        }
-        let late = self.step.now.since(self.composer.continuity.added);
-        // Of the other side there may be nothing any more but what is public.
-        let (relation, clock) = match self.relation {
-            Relation::Foreign => relation(&lines.times, &self.public, self.span() * 6),
-            known => (known, self.clock),
-        };
-        if relation != Relation::Foreign && late < self.span() * 4 {
-            let after = |at: usize| lines.at(at).and_then(|line| line.after(end, clock));
-            if all().any(|at| after(at).is_some_and(|after| after.abs() <= reach)) {
-                // What is not here yet is worth waiting for.
-                return all().find(|at| after(*at).is_some_and(|after| after >= -JOINS));
-            }
-        }
-        // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
-        let rest = if relation == Relation::Foreign { Duration::ZERO } else { self.span() * 2 };
-        let newest = all().next_back()?;
-        let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + rest);
-        is_since.then_some(newest)
-    }
-
     fn lend(&mut self, side: usize, at: usize) {
         self.take(side, at);
-        self.made.borrowed += 1;
+        self.made.borrowed[side] += 1;
         self.standing.lent = self.standing.lent.saturating_add(1);
     }
 
@@ -363,6 +314,13 @@ impl PairDesk<'_, '_> {
     /// Whether segments of a side have come of late.
     fn is_up(&self, side: usize) -> bool {
         self.sides[side].newest().is_some_and(|came| self.step.now.since(came) <= self.span() * 2)
+    }
+
+    /// Whether a side has neither lost nor damaged one of its last few segments.
+    fn is_well(&self, side: usize) -> bool {
+        let (lines, known) = (&self.sides[side], self.sides[side].version.lines.len());
+        let is_sound = |at: usize| lines.is_here(at) && lines.rank(at) == 0;
+        known >= IN_COMMON && (known - IN_COMMON..known).all(is_sound) && self.is_up(side) && self.step.sides[side].out.is_none()
     }
 
     fn finish(mut self, own: Relation) -> Option<PairComposed> {
@@ -384,12 +342,26 @@ impl PairDesk<'_, '_> {
         });
         let (newest, skew) =
             ([0, 1].map(|side| self.sides[side].newest()), skew(&self.sides[0].times, &self.sides[1].times, self.clock));
+        let well = [0, 1].map(|side| self.is_well(side));
+        let apart = apart(&self.sides[0].times, &self.sides[1].times, (own, self.clock), self.span() * 6);
         let find = |uri: &str| Named { plain: uri.to_owned(), place: NamedPlace::Elsewhere };
         let version = SourceVersion(SegmentList { ended: is_ended, ..SegmentList::empty() });
         let Self { step, composer, standing, made, .. } = self;
         let composed = composer.finish(&version.0, &compose_step(&version, &find, step));
         let StepsMade { taken, borrowed, switches } = made;
-        Some(PairComposed { composed, next, relation: own, active: standing.active, taken, borrowed, switches, newest, skew })
+        Some(PairComposed {
+            composed,
+            next,
+            relation: own,
+            apart,
+            active: standing.active,
+            taken,
+            borrowed,
+            switches,
+            newest,
+            skew,
+            well,
+        })
     }
 }
 

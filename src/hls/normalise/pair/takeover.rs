@@ -1,0 +1,95 @@
+//! With which line another side goes on: where that costs nothing, or as little as can be.
+
+use std::time::Duration;
+
+use super::super::relation::{AHEAD, JOINS, LOOKED_AT, Relation, SideClock, relation};
+use super::{CALM, PairDesk};
+use crate::model::mended::SwitchReason;
+
+impl PairDesk<'_, '_> {
+    /// Goes to a side that is wanted, where that costs no more than it must.
+    pub(super) fn go_to(&mut self, to: usize, reason: SwitchReason) {
+        if self.step.sides[to].out.is_some() || !self.is_up(to) {
+            return;
+        }
+        if self.is_aligned() {
+            self.switch(to, reason);
+        } else if let Some(at) = self.entry(to, false) {
+            self.switch(to, reason);
+            self.take(to, at);
+        }
+    }
+
+    /// Goes back to the side that is preferred and has been well for long enough, where that costs nothing.
+    pub(super) fn go_back(&mut self) {
+        let is_calm = self.step.now.since(self.standing.switched) >= self.span() * CALM;
+        if let Some(to) = self.step.back.filter(|to| *to != self.standing.active && self.is_aligned() && is_calm) {
+            self.go_to(to, SwitchReason::Returned);
+        }
+    }
+
+    /// The active side has nothing, and the twin can't lend: it takes over, when it is time.
+    pub(super) fn take_over(&mut self, active: usize, twin: usize) -> bool {
+        if self.step.sides[twin].out.is_some() && self.next_of(twin).is_none() || self.sides[twin].version.lines.is_empty() {
+            return false;
+        }
+        let is_out = self.step.sides[active].out.is_some();
+        let last = self.composer.list.lines.last().map_or(self.span(), |line| line.duration);
+        let patience = if self.step.pin == Some(active) { self.span() * 3 } else { self.span() };
+        if !is_out && !self.is_silent(active) && !self.has_passed(self.composer.continuity.added, last + patience) {
+            return false;
+        }
+        let Some(at) = self.entry(twin, true) else { return false };
+        let reason = self.reason(active);
+        self.switch(twin, reason);
+        self.take(twin, at);
+        true
+    }
+
+    /// The line of a side that public can go on with: the first that begins where public ends, or after, by a clock that both go by; else
+    /// the newest. `is_late`: there is nothing of the other side any more.
+    fn entry(&self, side: usize, is_late: bool) -> Option<usize> {
+        let lines = &self.sides[side];
+        let public: Vec<&str> = self.composer.list.lines.iter().rev().take(LOOKED_AT).map(|line| &*line.uri).collect();
+        // What fits by the clock and is old is of the past: encoders that count from 0 have the same times again and again.
+        let ended = self.public.last().and_then(|line| Some(line.known?.at));
+        let is_of_now = |at: usize| lines.came(at).zip(ended).is_none_or(|(came, ended)| ended.since(came) <= self.span() * 2);
+        let is_new = |at: &usize| lines.is_here(*at) && is_of_now(*at) && !public.contains(&&*lines.version.lines[*at].uri);
+        let all = || (lines.from..lines.version.lines.len()).filter(is_new);
+        let Some(end) = self.public.last() else { return all().next_back() };
+        let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
+        // It may play on as if nothing were, however little is known of both.
+        if let Some(at) = all().find(|at| lines.at(*at).is_some_and(|line| line.follows(end, SideClock::Player))) {
+            return Some(at);
+        }
+        let late = self.step.now.since(self.composer.continuity.added);
+        // Of the other side there may be nothing any more but what is public.
+        let (relation, clock) = match self.relation {
+            Relation::Foreign => relation(&lines.times, &self.public, self.span() * 6),
+            known => (known, self.clock),
+        };
+        if relation != Relation::Foreign && late < self.span() * 4 {
+            let after = |at: usize| lines.at(at).and_then(|line| line.after(end, clock));
+            if all().any(|at| after(at).is_some_and(|after| after.abs() <= reach)) {
+                // What is not here yet is worth waiting for.
+                return all().find(|at| after(*at).is_some_and(|after| after >= -JOINS));
+            }
+        }
+        // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
+        let rest = if relation == Relation::Foreign { Duration::ZERO } else { self.span() * 2 };
+        if relation == Relation::Foreign && is_late {
+            return all().find(|at| self.is_since_end(side, *at));
+        }
+        let newest = all().next_back()?;
+        let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + rest);
+        is_since.then_some(newest)
+    }
+
+    /// Of a side that has nothing in common with what is public nobody knows what of a line was shown before but by when it came: of one that
+    /// came when public ended, all; of one that came when the next would have, nothing.
+    fn is_since_end(&self, side: usize, at: usize) -> bool {
+        let lines = &self.sides[side];
+        let half = lines.version.lines[at].duration / 2;
+        lines.came(at).is_none_or(|came| came >= self.composer.continuity.added + half)
+    }
+}
