@@ -1,5 +1,7 @@
 //! Playlists that stay legal whatever their encoder does: what viewers are served, version after version, held against the rules.
 
+use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -168,14 +170,7 @@ fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
         push(&origin, number, "one");
         viewer.look(&origin, "live/p.m3u8");
     }
-    // What is written behind is on the disk by then.
-    let is_written = || (origin.metric("springhead_durable_unwritten_objects{namespace=\"live-origin\"}") < 0.5).then_some(());
-    let _ = eventually(Duration::from_secs(10), is_written);
-    thread::sleep(Duration::from_secs(2));
-    origin.signal("KILL");
-    assert!(!origin.wait().success());
-    origin.launch();
-    origin.wait_for_log("the durable tier is open");
+    durable::kill_and_start(&mut origin);
     viewer.look(&origin, "live/p.m3u8");
     // The encoder has been killed too, and begins again over its own names.
     for number in 0..6 {
@@ -186,6 +181,25 @@ fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
         }
     }
     assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
+}
+
+/// Beside what is normalised, whatever encoders write is stored as it came, byte for byte.
+#[test]
+fn what_is_not_normalised_is_what_was_written() {
+    let origin =
+        Origin::start_with_settings(&format!("[namespaces.live-origin]\n{NORMALISED}{}", BESIDE.replace("live/", "pub/")));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let (name, body) = (entry.as_ref().unwrap().file_name().into_string().unwrap(), fs::read(entry.unwrap().path()).unwrap());
+        // Twice: as the first version, and as one that follows another.
+        for key in [format!("other/{name}"), format!("live-a/{name}"), format!("live-a/{name}")] {
+            origin.store(&key, &body[..]);
+            assert!(origin.get(&key).body == body, "{key}");
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
 }
 
 const BESIDE: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\"]\n";
@@ -276,13 +290,7 @@ fn a_killed_server_goes_on_with_what_it_makes_of_a_source() {
         push(&origin, number, "one");
         viewer.look(&origin, "live/p.m3u8");
     }
-    let is_written = || (origin.metric("springhead_durable_unwritten_objects{namespace=\"live-origin\"}") < 0.5).then_some(());
-    let _ = eventually(Duration::from_secs(10), is_written);
-    thread::sleep(Duration::from_secs(2));
-    origin.signal("KILL");
-    assert!(!origin.wait().success());
-    origin.launch();
-    origin.wait_for_log("the durable tier is open");
+    durable::kill_and_start(&mut origin);
     viewer.look(&origin, "live/p.m3u8");
     for number in 0..6 {
         push(&origin, number, "two");

@@ -19,26 +19,27 @@ use serde_json::{Value, json};
 use crate::front::{Front, free_port};
 use crate::harness::{Finally, NAMESPACE, Origin, Process, eventually};
 use crate::packager::{self, Parts};
-use crate::pairs;
 use crate::programs::{assert_is_here, kept, limited, program};
 
 /// How a play went; tests/players/play.mjs says what each figure is.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Play {
-    player: String,
+    pub(crate) player: String,
     startup: Option<f64>,
     frames: Vec<u64>,
     pub(crate) stalls: Vec<(f64, f64)>,
     latency: Vec<f64>,
     requests: usize,
-    missed: Vec<(f64, u16, String)>,
-    broken: Vec<(f64, String, String)>,
-    fatal: Vec<String>,
+    pub(crate) missed: Vec<(f64, u16, String)>,
+    pub(crate) broken: Vec<(f64, String, String)>,
+    pub(crate) fatal: Vec<String>,
     ended: bool,
     #[serde(default)]
     pub(crate) flashes: Vec<f64>,
     #[serde(default)]
     pub(crate) beeps: Vec<f64>,
+    #[serde(default)]
+    pub(crate) numbers: Vec<(u32, u32)>,
 }
 
 /// Infinite where nothing was measured.
@@ -60,7 +61,7 @@ impl Play {
     }
 
     /// The figures of a play, for who runs the test to see.
-    fn report(&self) {
+    pub(crate) fn report(&self) {
         let stood: f64 = self.stalls.iter().map(|(_, seconds)| seconds).sum::<f64>() + 0.0;
         eprintln!(
             "{}: {} frames in {} s, started after {:.1} s, {:.2} s behind (median), {} stalls ({stood:.1} s), \
@@ -248,31 +249,6 @@ fn hls_js_plays_through_encoders_that_count_from_0_where_playlists_are_normalise
     play.goes_on(0);
     assert!(play.missed.is_empty() && play.broken.is_empty(), "no 404, nor anything else: {play:?}");
     assert!(origin.metric("springhead_normalised_total{namespace=\"live-origin\",what=\"restart\"}") >= 2.0);
-}
-
-/// Two encoders push the same pictures. One is killed, begins again from 0 over its own names, and then the other is killed: the player
-/// notices none of it.
-#[test]
-fn hls_js_plays_through_the_death_of_either_of_two_encoders() {
-    let origin = Origin::start_with_settings(pairs::PAIR);
-    let front = Front::start(&origin);
-    let live = pairs::LivePair::start();
-    let a = live.encoder(&origin, 0);
-    let b = live.encoder(&origin, 1);
-    pairs::wait_for_pair(&origin, "both are pushed", pairs::is_well);
-    let mut players = Players::start(&[json!({"player": "hls.js", "url": front.url("live/p.m3u8"), "seconds": 40})]);
-    players.wait_until_playing();
-    thread::sleep(Duration::from_secs(4));
-    drop(a);
-    thread::sleep(Duration::from_secs(8));
-    let _again = live.encoder(&origin, 0);
-    pairs::wait_for_pair(&origin, "the first is back", pairs::is_well);
-    drop(b);
-    let play = players.finish().remove(0);
-    play.report();
-    play.goes_on(0);
-    assert!(play.stalls.is_empty() && play.missed.is_empty() && play.broken.is_empty(), "{play:?}");
-    pairs::wait_for_pair(&origin, "the first is shown", |pair| pair["active"] == "a");
 }
 
 /// Sends what ffmpeg leaves in a folder as MediaLive sends: in order, and again until it is taken.

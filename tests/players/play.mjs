@@ -3,10 +3,12 @@
 //   node play.mjs MODULES < plays.json
 //
 // MODULES is the folder with node_modules. plays.json is a list, all played at once:
-//   {"player": "hls.js" | "dash.js" | "shaka-player", "url": "http://…", "seconds": 20,   at most so long, from the first frame on
+//   {"player": "hls.js" | "dash.js" | "shaka-player" | "browser", "url": "http://…", "seconds": 20,   at most so long, from the first
+//                              frame on; "browser" is what it plays by itself
 //    "token": "KEY",            added to the query of each request, when there is one
 //    "config": {…},             settings of the player, over its defaults
-//    "sync": true}              says when it flashes and beeps
+//    "sync": true,              says when it flashes and beeps
+//    "numbers": true}           says which frames it showed, by the numbers in their pictures
 // A play is over before its time when the stream ends. On standard output a line of JSON for each that happens:
 //   {"event": "playing", "play": 0}
 //   {"event": "over", "play": 0, …} with
@@ -19,6 +21,7 @@
 //     fatal       what the player could not go on after
 //     ended       whether the stream came to its end
 //     flashes     where a black picture turns white, in seconds of what the player plays, as far as both frames were shown
+//     numbers     of the frames that were painted, in their order: [number, frames so far], for a busy machine does not paint all
 //     beeps       where silence ends, by the same clock: what the player put into the browser as sound, decoded
 
 import { createServer } from "node:http";
@@ -104,6 +107,24 @@ function see() {
   video.requestVideoFrameCallback(shown);
 }
 
+// Runs in the page: keeps in `window.numbers` which frames are shown. A picture has its number in its first line of twelve squares, the lowest bit
+// first, white for 1 (tests/it/pairs/encoders.rs).
+function count() {
+  const video = document.querySelector("video");
+  const squares = new OffscreenCanvas(144, 12).getContext("2d", { willReadFrequently: true });
+  window.numbers = [];
+  const shown = () => {
+    squares.drawImage(video, 0, 0, 144, 12, 0, 0, 144, 12);
+    const { data } = squares.getImageData(0, 6, 144, 1);
+    let number = 0;
+    for (let bit = 0; bit < 12; bit++) number += (data[(bit * 12 + 6) * 4] > 128) << bit;
+    const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+    if (number !== window.numbers.at(-1)?.[0]) window.numbers.push([number, frames]);
+    video.requestVideoFrameCallback(shown);
+  };
+  video.requestVideoFrameCallback(shown);
+}
+
 // Runs in the page when all is over: where the sound that was kept begins after silence.
 async function beeps() {
   const box = (bytes, path) => {
@@ -171,6 +192,11 @@ function begin({ player, url, token, config }) {
     dash.on(dashjs.MediaPlayer.events.PLAYBACK_ERROR, (event) => play.fatal.push(String(event.error?.message ?? event.error)));
     latency = () => dash.getCurrentLiveLatency();
     dash.initialize(video, url, true);
+  } else if (player === "browser") {
+    video.addEventListener("error", () => play.fatal.push(`${video.error.code} ${video.error.message}`));
+    // Or its frames could not be looked at.
+    video.crossOrigin = "anonymous";
+    video.src = with_token(url);
   } else {
     shaka.polyfill.installAll();
     const shown = new shaka.Player();
@@ -228,7 +254,7 @@ async function new_window() {
 }
 
 async function run(play, number) {
-  const page = await (play.sync ? new_window() : browser.newPage());
+  const page = await (play.sync || play.numbers ? new_window() : browser.newPage());
   const [answered, missed, broken] = [[], [], []];
   const is_stream = (request) => request.url().startsWith("http") && !request.url().startsWith(page_origin);
   const path = (request) => new URL(request.url()).pathname;
@@ -242,10 +268,11 @@ async function run(play, number) {
     if (is_stream(request) && reason !== "net::ERR_ABORTED") broken.push([Date.now(), reason, path(request)]);
   });
   await page.goto(page_origin);
-  await page.addScriptTag({ url: `${page_origin}/${play.player}` });
+  if (play.player in scripts) await page.addScriptTag({ url: `${page_origin}/${play.player}` });
   if (play.sync) await page.evaluate(hear);
   await page.evaluate(begin, play);
   if (play.sync) await page.evaluate(see);
+  if (play.numbers) await page.evaluate(count);
   const begun = Date.now();
   let state;
   for (;;) {
@@ -268,6 +295,7 @@ async function run(play, number) {
     requests: answered.length,
     missed: since(missed),
     broken: since(broken),
+    ...(play.numbers && { numbers: await page.evaluate(() => window.numbers) }),
     ...(play.sync && { flashes: await page.evaluate(() => window.flashes), beeps: await page.evaluate(beeps) }),
   });
 }

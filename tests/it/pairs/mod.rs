@@ -2,17 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::front::free_port;
-use crate::harness::{NAMESPACE, Origin, Process, eventually};
+use self::encoders::{LivePair, PairClocks};
+use crate::durable;
+use crate::harness::{NAMESPACE, Origin, eventually};
 use crate::normalise::Viewer;
 use crate::programs::program;
 use crate::wire::Request;
+
+pub(crate) mod encoders;
+mod lives;
+mod manifests;
+mod screens;
+mod sent;
+mod shown;
 
 pub(crate) const PAIR: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n";
 
@@ -60,11 +67,19 @@ impl ScriptedSide<'_> {
     }
 }
 
-fn pairs(origin: &Origin) -> Vec<Value> {
+pub(crate) fn pairs(origin: &Origin) -> Vec<Value> {
     let answer = Request::new("GET", "/v1/pairs").send(origin.admin);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let said: Value = serde_json::from_slice(&answer.body).unwrap();
     said["pairs"].as_array().unwrap().clone()
+}
+
+/// Wants a source, or none any more.
+fn pin(origin: &Origin, source: Option<&str>) {
+    let order = json!({ "namespace": NAMESPACE, "public": "live/", "source": source, "for": "10m" });
+    let pin = Request::new("POST", "/v1/pairs/pin").bearer(&origin.administrator).header("Content-Type", "application/json");
+    let pin = pin.body(order.to_string()).send(origin.admin);
+    assert_eq!(pin.status, 200, "{}", pin.text());
 }
 
 /// Looks until a segment of this slot is the newest that viewers have, from whichever side.
@@ -139,10 +154,7 @@ fn either_of_two_aligned_encoders_goes_and_comes_and_viewers_miss_nothing() {
         b.push(slot);
         shows(&origin, &mut viewer, &slots, slot);
     }
-    let order = json!({ "namespace": NAMESPACE, "public": "live/", "source": "a", "for": "10m" });
-    let pin = Request::new("POST", "/v1/pairs/pin").bearer(&origin.administrator).header("Content-Type", "application/json");
-    let pin = pin.body(order.to_string()).send(origin.admin);
-    assert_eq!(pin.status, 200, "{}", pin.text());
+    pin(&origin, Some("a"));
     a.push(38);
     b.push(38);
     assert_eq!(shows(&origin, &mut viewer, &slots, 38), 0, "{:?}", pairs(&origin));
@@ -203,7 +215,7 @@ fn the_renditions_of_a_stream_go_to_the_other_side_together_and_that_is_told_onc
 fn a_killed_server_goes_on_with_the_side_that_lives() {
     let folder = tempfile::tempdir().unwrap();
     let slots = twins(folder.path());
-    let (mut origin, _folder) = crate::durable::start(&format!("default_ttl = \"1h\"\n{PAIR}"));
+    let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{PAIR}"));
     let mut viewer = Viewer::default();
     let numbers = {
         let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
@@ -215,13 +227,7 @@ fn a_killed_server_goes_on_with_the_side_that_lives() {
         }
         b.next
     };
-    let is_written = || (origin.metric("springhead_durable_unwritten_objects{namespace=\"live-origin\"}") < 0.5).then_some(());
-    let _ = eventually(Duration::from_secs(10), is_written);
-    thread::sleep(Duration::from_secs(2));
-    origin.signal("KILL");
-    assert!(!origin.wait().success());
-    origin.launch();
-    origin.wait_for_log("the durable tier is open");
+    durable::kill_and_start(&mut origin);
     // A is gone with it.
     let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: numbers };
     for slot in 8..14 {
@@ -230,45 +236,6 @@ fn a_killed_server_goes_on_with_the_side_that_lives() {
     }
     assert_eq!(viewer.shown().len(), 14, "{:?}", viewer.versions.last());
     assert!(!viewer.versions.concat().contains("#EXT-X-DISCONTINUITY\n"));
-}
-
-/// A picture with sound that goes to two encoders, a key frame each second: what each makes of it has the same times.
-pub(crate) struct LivePair {
-    _generator: Process,
-    ports: [u16; 2],
-}
-
-impl LivePair {
-    pub(crate) fn start() -> Self {
-        let ports = [free_port(), free_port()];
-        let mut ffmpeg = program("ffmpeg");
-        ffmpeg.args(
-            "-nostdin -v error -re -f lavfi -i testsrc2=size=320x180:rate=25 -f lavfi -i sine=frequency=440:sample_rate=48000"
-                .split(' '),
-        );
-        ffmpeg.args(
-            "-c:v mpeg2video -g 25 -sc_threshold 1000000000 -qscale:v 3 -c:a mp2 -map 0:v -map 1:a -output_ts_offset 40000"
-                .split(' '),
-        );
-        let to = ports.map(|port| format!("[f=mpegts]udp://127.0.0.1:{port}?pkt_size=1316")).join("|");
-        ffmpeg.args(["-f", "tee", &to]);
-        Self { _generator: Process(ffmpeg.stdout(Stdio::null()).spawn().unwrap()), ports }
-    }
-
-    /// An encoder of one side, which counts from 0 at each start.
-    pub(crate) fn encoder(&self, origin: &Origin, side: usize) -> Process {
-        let (port, quality, folder) = (self.ports[side], ["24", "30"][side], ["live-a", "live-b"][side]);
-        let mut ffmpeg = program("ffmpeg");
-        ffmpeg.args("-nostdin -v error -copyts -fflags nobuffer -i".split(' '));
-        ffmpeg.arg(format!("udp://127.0.0.1:{port}?fifo_size=100000&overrun_nonfatal=1"));
-        ffmpeg.args("-c:v libx264 -preset ultrafast -tune zerolatency -threads 1 -pix_fmt yuv420p -qp".split(' ')).arg(quality);
-        ffmpeg.args(["-g", "1000", "-sc_threshold", "0", "-force_key_frames", "source"]);
-        ffmpeg.args("-c:a aac -b:a 64k -muxdelay 0 -muxpreload 0 -f hls -method PUT -hls_time 1 -hls_list_size 6".split(' '));
-        ffmpeg.args(["-hls_flags", "independent_segments+omit_endlist", "-headers"]);
-        ffmpeg.arg(format!("Authorization: Bearer {}\r\n", origin.encoder));
-        ffmpeg.arg(format!("http://{}/cache/{NAMESPACE}/{folder}/p.m3u8", origin.address));
-        Process(ffmpeg.stdout(Stdio::null()).spawn().unwrap())
-    }
 }
 
 /// Looks until the pair stands like that.
@@ -284,7 +251,7 @@ pub(crate) fn is_well(pair: &Value) -> bool {
 #[test]
 fn real_encoders_are_killed_in_turn_and_what_viewers_get_goes_on_without_a_mark() {
     let origin = Origin::start_with_settings(PAIR);
-    let live = LivePair::start();
+    let live = LivePair::start(PairClocks::Aligned);
     let a = live.encoder(&origin, 0);
     thread::sleep(Duration::from_millis(2300));
     let b = live.encoder(&origin, 1);
