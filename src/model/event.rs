@@ -59,6 +59,8 @@ pub enum EventKind {
     Unfollowed,
     /// Two encoders write one playlist.
     TwoWriters,
+    /// A composed playlist states a longer target duration from now on.
+    TargetRaised,
     /// A playlist that was to be normalised is stored as it came.
     NotNormalised,
     /// Viewers of a stream with two sources get the other one.
@@ -75,7 +77,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -104,6 +106,7 @@ impl EventKind {
         Self::Gone,
         Self::Unfollowed,
         Self::TwoWriters,
+        Self::TargetRaised,
         Self::NotNormalised,
         Self::SourceSwitched,
         Self::SourceDegraded,
@@ -144,6 +147,7 @@ impl EventKind {
             Self::Gone => "gone",
             Self::Unfollowed => "unfollowed",
             Self::TwoWriters => "two-writers",
+            Self::TargetRaised => "target-raised",
             Self::NotNormalised => "not-normalised",
             Self::SourceSwitched => "source-switched",
             Self::SourceDegraded => "source-degraded",

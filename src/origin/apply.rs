@@ -167,14 +167,14 @@ pub(super) async fn note(
     length: usize,
     meta: &Meta,
 ) -> Result<Noted, OriginError> {
-    let (of, etag, expires) = (Arc::clone(hosted), meta.etag.clone(), meta.expires);
+    let (of, etag, expires, is_composed) = (Arc::clone(hosted), meta.etag.clone(), meta.expires, meta.continuity.is_some());
     let object = hosted.object(key);
     let work = move || {
         let stored = |key: &Key| match of.peek_named(key, now.moment) {
             Some(entry) => Some(entry.meta.etag.clone()),
             None => Some(of.durable_tier.shared()?.known(key)?.meta.etag),
         };
-        of.live.playlist(now, &object, &understood, (&etag, expires), stored)
+        of.live.playlist(now, &object, &understood, (&etag, expires, is_composed), stored)
     };
     hosted.work.of_writers.work(length, work).await
 }

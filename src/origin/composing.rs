@@ -17,8 +17,8 @@ use super::decide::Candidate;
 use super::legible;
 use super::listed::HeardVersion;
 use super::live::{PlaylistTurn, Understood};
-use super::manifests::ManifestPair;
 use super::namespace::Hosted;
+use super::pairs::ManifestPair;
 use super::prepare::Draft;
 use super::uris::Origins;
 
@@ -185,7 +185,7 @@ impl Hosted {
         before: Option<Arc<Entry>>,
     ) -> Result<Option<Draft>, OriginError> {
         self.look_below(heard.segments.iter().cloned()).await;
-        let (hosted, outset) = (Arc::clone(self), heard.outset.clone());
+        let (hosted, outset, public) = (Arc::clone(self), heard.outset.clone(), heard.public.clone());
         let origins = Origins { source: source.clone(), public: self.object(&heard.public) };
         let is_beside = origins.source != origins.public;
         let length = before.as_ref().map_or(0, |before| before.body.len()).max(heard.version.length() * 128);
@@ -201,6 +201,7 @@ impl Hosted {
         let Some((composed, body, understood)) = self.work.of_writers.work(length, work).await? else { return Ok(None) };
         let Composed { continuity, mended, again, standing, .. } = composed;
         self.tell_mended(&source.key, is_beside, &mended);
+        self.tell_raised(&public, &mended);
         let look = self.work.public.stands(&source.key, standing);
         if let Some(after) = again {
             self.look_again(&source.key, look, after);
@@ -285,6 +286,15 @@ impl Hosted {
         let _ = Decided { key: public, now: self.hot.clock().both(), what }.apply(self).await;
     }
 
+    /// Tells that a public playlist states a longer target duration from now on.
+    pub(super) fn tell_raised(&self, public: &Key, mended: &[Mended]) {
+        if mended.contains(&Mended::Target) {
+            let detail = "a segment is longer than the target duration that viewers were told: they are told the longer one from now on, and \
+                          players buffer by it. Give the encoder segments of one length, by key frames at equal distances";
+            self.live.tell(self.hot.clock().both(), public, EventKind::TargetRaised, detail.to_owned());
+        }
+    }
+
     /// Counts and tells what was done that the encoder did not. Of a source's playlist that is followed by itself, `is_beside`, what is found
     /// by that is not told twice.
     pub(super) fn tell_mended(&self, playlist: &Key, is_beside: bool, mended: &[Mended]) {
@@ -318,7 +328,7 @@ impl Hosted {
                     EventKind::WindowLost,
                     "the encoder lists more than 20,000 segments: the oldest are left out of what viewers get",
                 ),
-                // The public playlist says so, and is followed like any other.
+                // The first is told of the public playlist; the other shows there as a discontinuity.
                 Mended::Target | Mended::Map => continue,
             };
             if !is_beside || matches!(what, Mended::TwoWriters | Mended::Long) {

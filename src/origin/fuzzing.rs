@@ -45,7 +45,7 @@ impl Followed {
         let understood = understand(Kind::of(key, body), body, || self.live.imports(key));
         let etag = HeaderValue::from(body.len());
         let now = self.clock.both();
-        self.live.playlist(now, &object, &understood, (&etag, now.moment + Duration::from_secs(3600)), |_| None);
+        self.live.playlist(now, &object, &understood, (&etag, now.moment + Duration::from_secs(3600), false), |_| None);
     }
 
     /// The look-round.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::legible;
 use super::live::Understood;
 use super::namespace::Hosted;
-use super::pairs::side_name;
+use super::pairs::{ManifestPair, side_name};
 
 use crate::hls::interchange::apart;
 use crate::hls::mpd::Manifest;
@@ -22,17 +22,6 @@ use crate::model::mended::SwitchReason;
 const PATIENCE: u32 = 3;
 /// An MPD that says nothing of its updates has one so often.
 const UPDATES: Duration = Duration::from_secs(2);
-
-/// What two sources' MPDs say of each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ManifestPair {
-    /// There is one alone, or it is no MPD.
-    One,
-    /// Names mean the same in both.
-    Alike,
-    /// They do not, and why.
-    Apart(String),
-}
 
 /// How long after its last version a source's MPD stands.
 fn patience(manifest: &Manifest) -> Duration {

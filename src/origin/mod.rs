@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod gate;
 mod heavy;
+mod known;
 mod legible;
 mod listed;
 mod listing;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::OriginError;
-use super::below::KnownBelow;
 use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
 use super::editions::Editions;
 use super::heavy::Heavy;
+use super::known::KnownBelow;
 use super::listed::Public;
 use super::live::{FactsReport, Live, StreamReport};
 use super::pairs::Pairs;

@@ -152,6 +152,7 @@ impl Hosted {
                 self.work.public.stands(&side.source.key, standing);
             }
         }
+        self.tell_raised(public, &made.composed.mended);
         let look = self.work.pairs.keep(public, memory);
         self.tell_pair(public, &stream, &made);
         if let Some(after) = again {

@@ -8,9 +8,7 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::manifests::ManifestPair;
-
-use crate::hls::normalise::{Apart, PairComposed, Relation, SideOut};
+use crate::hls::normalise::{PairComposed, Relation, SideOut, WhyApart};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::continuity::Continuity;
 use crate::model::id::Key;
@@ -64,11 +62,22 @@ pub(super) struct SideMemory {
 #[derive(Clone, Copy, Debug)]
 struct PairKnown {
     relation: Relation,
-    apart: Option<Apart>,
+    apart: Option<WhyApart>,
     active: usize,
     borrowed: u64,
     newest: [Option<WallTime>; 2],
     skew: Option<Duration>,
+}
+
+/// What two sources' MPDs say of each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ManifestPair {
+    /// There is one alone, or it is no MPD.
+    One,
+    /// Names mean the same in both.
+    Alike,
+    /// They do not, and why.
+    Apart(String),
 }
 
 /// The renditions of one stream.

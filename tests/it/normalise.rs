@@ -183,6 +183,40 @@ fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
     assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
 }
 
+#[test]
+fn a_segment_longer_than_the_target_duration_raises_that_once_and_it_is_told_once() {
+    let origin = Origin::start_with_settings(BESIDE);
+    let list = |target: u64, last: u64| {
+        let lines: String =
+            (0..=last).map(|number| format!("#EXTINF:{}.0,\nv{number}.ts\n", if number == 3 { 4 } else { 2 })).collect();
+        format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:0\n{lines}")
+    };
+    let target = || {
+        let text = origin.get("live/p.m3u8").text();
+        text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")).map(str::to_owned)
+    };
+    let mut stated = Vec::new();
+    for (number, target_of_encoder) in [(0, 2), (1, 1), (2, 2), (3, 4), (4, 2)] {
+        segment_below(&origin, "live-a/", number, "one");
+        origin.store("live-a/p.m3u8", list(target_of_encoder, number));
+        stated.extend(target());
+    }
+    assert_eq!(stated, ["2", "2", "2", "4", "4"], "it neither wanders nor goes back");
+    let told = |event: &str| {
+        let lines = || -> Vec<String> {
+            origin.log().into_iter().filter(|line| line["event"] == event).map(|line| line.to_string()).collect()
+        };
+        eventually(Duration::from_secs(5), || Some(lines()).filter(|lines| !lines.is_empty())).unwrap_or_default()
+    };
+    let raised = told("target-raised");
+    assert!(raised.len() == 1 && raised[0].contains("\"live/p.m3u8\""), "{raised:?}");
+    let changed = told("target-changed");
+    assert!(
+        !changed.is_empty() && changed.iter().all(|line| line.contains("\"live-a/p.m3u8\"")),
+        "of the encoder's own: {changed:?}"
+    );
+}
+
 /// Beside what is normalised, whatever encoders write is stored as it came, byte for byte.
 #[test]
 fn what_is_not_normalised_is_what_was_written() {

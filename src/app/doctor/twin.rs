@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::report::{Finding, Report, unanswered};
 use super::walk::{self, EntryPlaylist, MediaPlaylist};
 use crate::app::client::Server;
-use crate::hls::normalise::{Apart, Relation, SideSegment, stands};
+use crate::hls::normalise::{Relation, SideSegment, WhyApart, stands};
 use crate::media;
 use crate::model::clock::WallTime;
 use crate::model::facts::SegmentFacts;
@@ -40,7 +40,7 @@ pub(super) async fn compare(server: &Arc<Server>, name: &str, children: &[MediaP
     }
 }
 
-fn judge(found: Option<(Relation, Option<Apart>)>) -> Finding {
+fn judge(found: Option<(Relation, Option<WhyApart>)>) -> Finding {
     let Some((relation, apart)) = found else {
         let advice = "pairs are composed of live media playlists of whole segments: see the page on normalised playlists for what is left as it came";
         return Finding::warning(STEP, "one of them can't be compared", advice);
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_is_not_aligned_is_said_with_the_reason() {
         assert_eq!(judge(Some((Relation::Aligned, None))).verdict, Severity::Ok);
-        let shifted = judge(Some((Relation::Shifted, Some(Apart::OtherCuts(600_000)))));
+        let shifted = judge(Some((Relation::Shifted, Some(WhyApart::OtherCuts(600_000)))));
         assert_eq!(shifted.verdict, Severity::Warning);
         assert!(shifted.text.starts_with("shifted: they are cut at other places, the nearest 0.600 s apart"), "{}", shifted.text);
         assert_eq!(judge(None).verdict, Severity::Warning);

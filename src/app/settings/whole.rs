@@ -244,6 +244,17 @@ mod tests {
             (pair("live/", ""), "settings:4: namespaces.live.pairs.1.sources", "names 0 sources"),
             (pair("", "\"a/\""), "settings:3: namespaces.live.pairs.1.public", "is not said"),
             (pair("live//", "\"a/\""), "settings:3: namespaces.live.pairs.1.public", "is no beginning"),
+            (pair("a/", "\"b/\"") + "prefer = \"first\"\n", "settings:5: namespaces.live.pairs.1.prefer", "one source alone"),
+            (
+                pair("a/", "\"b/\", \"c/\"") + "prefer = \"b\"\n",
+                "settings:5: namespaces.live.pairs.1.prefer",
+                "neither none nor first",
+            ),
+            (
+                pair("a/", "\"b/\"") + "return_after = \"25h\"\n",
+                "settings:5: namespaces.live.pairs.1.return_after",
+                "24h at most",
+            ),
             (pair("a/", "\"b/\"") + "hold = 1\n", "settings:5: namespaces.live.pairs.1.hold", "is not a setting"),
         ] {
             let told = faults(&text);

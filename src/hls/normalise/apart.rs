@@ -11,7 +11,7 @@ use super::relation::{
 
 /// Why two sides are not aligned. Times in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Apart {
+pub enum WhyApart {
     /// Of one of them there is nothing.
     Missing,
     /// The bytes of their segments do not tell when they begin.
@@ -36,7 +36,7 @@ fn seconds(micros: i64) -> f64 {
     Duration::from_micros(micros.unsigned_abs()).as_secs_f64()
 }
 
-impl fmt::Display for Apart {
+impl fmt::Display for WhyApart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Missing => write!(f, "one of them has no segments: see that both encoders push"),
@@ -92,7 +92,7 @@ impl fmt::Display for Apart {
 /// How two encoders' playlists stand to each other, by what is known of their segments by side and URI, and why they are not aligned. `None`: one of
 /// them is nothing that a pair is composed of.
 #[must_use]
-pub fn stands(playlists: [&str; 2], find: &dyn Fn(usize, &str) -> Option<SideSegment>) -> Option<(Relation, Option<Apart>)> {
+pub fn stands(playlists: [&str; 2], find: &dyn Fn(usize, &str) -> Option<SideSegment>) -> Option<(Relation, Option<WhyApart>)> {
     let mut lists = [SegmentList::read(playlists[0]).ok()?, SegmentList::read(playlists[1]).ok()?];
     // What is public has a tag.
     lists.iter_mut().flat_map(|list| &mut list.lines).for_each(|line| line.uri = names::tagged(&line.uri, "00000000"));
@@ -109,42 +109,42 @@ pub(super) fn apart(
     other: &[TimedLine],
     (relation, clock): (Relation, SideClock),
     reach: Duration,
-) -> Option<Apart> {
+) -> Option<WhyApart> {
     if relation == Relation::Aligned {
         return None;
     }
     let reach = i64::try_from(reach.as_micros()).unwrap_or(i64::MAX);
     let here = |lines: &[TimedLine]| -> Vec<TimedLine> { lines.iter().copied().filter(|line| line.known.is_some()).collect() };
     let (one, other) = (here(one), here(other));
-    let Some((newest, last)) = one.last().zip(other.last()) else { return Some(Apart::Missing) };
+    let Some((newest, last)) = one.last().zip(other.last()) else { return Some(WhyApart::Missing) };
     if relation == Relation::Offset {
         let same = one.iter().rev().find_map(|line| Some((line, other.iter().find(|own| line.is_same(own, clock))?)));
         let between = same.and_then(|(line, own)| line.since(own, SideClock::Player));
-        return Some(between.map_or(Apart::Timeless, Apart::OtherClocks));
+        return Some(between.map_or(WhyApart::Timeless, WhyApart::OtherClocks));
     }
-    let Some(between) = newest.since(last, SideClock::Player) else { return Some(Apart::Timeless) };
+    let Some(between) = newest.since(last, SideClock::Player) else { return Some(WhyApart::Timeless) };
     if between.abs() > reach {
-        return Some(Apart::Far(between));
+        return Some(WhyApart::Far(between));
     }
     let pairs = || one.iter().rev().flat_map(|line| other.iter().rev().map(move |own| (line, own)));
     let begins = |(line, own): &(&TimedLine, &TimedLine)| line.since(own, SideClock::Player).map(i64::abs);
     let is_alike = |pair: &(&TimedLine, &TimedLine)| begins(pair).is_some_and(|since| since <= SAME_CLOCK);
-    let Some(nearest) = pairs().filter_map(|pair| begins(&pair)).min() else { return Some(Apart::Timeless) };
+    let Some(nearest) = pairs().filter_map(|pair| begins(&pair)).min() else { return Some(WhyApart::Timeless) };
     if nearest > SAME_CLOCK {
         // Of one that begins behind the other's newest nobody knows yet.
-        return Some(Apart::OtherCuts(nearest));
+        return Some(WhyApart::OtherCuts(nearest));
     }
     let alike = || pairs().filter(is_alike);
     let lengths = |(line, own): (&TimedLine, &TimedLine)| (line.micros - own.micros).abs();
     let shapes =
         |(line, own): &(&TimedLine, &TimedLine)| line.known.map(|known| known.shape) == own.known.map(|known| known.shape);
     Some(if let Some(other) = alike().map(lengths).find(|lengths| *lengths > SAME_LENGTH) {
-        Apart::OtherLengths(other)
+        WhyApart::OtherLengths(other)
     } else if !alike().all(|pair| shapes(&pair)) {
-        Apart::OtherCodecs
+        WhyApart::OtherCodecs
     } else if alike().any(|(line, own)| !line.came_with(own, reach / LATENESS)) {
-        Apart::OtherTimes
+        WhyApart::OtherTimes
     } else {
-        Apart::Few(alike().count().min(IN_COMMON - 1))
+        WhyApart::Few(alike().count().min(IN_COMMON - 1))
     })
 }

@@ -43,7 +43,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::apart::{Apart, stands};
+pub use self::apart::{WhyApart, stands};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::blocks::cut;
 use self::composer::Composer;

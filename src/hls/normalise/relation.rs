@@ -187,6 +187,12 @@ impl TimedLine {
         by_content && came(self).zip(came(end)).is_none_or(|(own, end)| own.since(end) <= span * 2)
     }
 
+    /// Whether it begins well before where the public list ends, `end`, for players.
+    pub(super) fn is_over(&self, end: &Self, span: Duration) -> bool {
+        let reach = i64::try_from((span * AHEAD).as_micros()).unwrap_or(i64::MAX);
+        self.after(end, SideClock::Player).is_some_and(|after| (-reach..-SAME_LENGTH).contains(&after))
+    }
+
     /// Whether both were stored within so many microseconds.
     pub(super) fn came_with(&self, other: &Self, reach: i64) -> bool {
         let apart = |(one, other): (SideSegment, SideSegment)| one.at.since(other.at).max(other.at.since(one.at));
@@ -306,10 +312,18 @@ pub(super) fn relation(one: &[TimedLine], other: &[TimedLine], reach: Duration) 
     }
 }
 
+/// The lines of which something is known, from where the clock went back last: what an encoder has made before it began again says nothing of what
+/// it makes now.
+fn newest_run(lines: &[TimedLine], clock: SideClock) -> Vec<TimedLine> {
+    let here: Vec<TimedLine> = lines.iter().copied().filter(|line| line.known.is_some()).collect();
+    let goes_back = |two: &[TimedLine]| two[0].since(&two[1], clock).is_some_and(|since| since > SAME_CLOCK);
+    let from = here.windows(2).rposition(goes_back).map_or(0, |at| at + 1);
+    here[from..].to_vec()
+}
+
 /// Whether the newest segments of both are the same by this clock: enough of them, and none that contradicts.
 fn agree(one: &[TimedLine], other: &[TimedLine], clock: SideClock, reach: i64) -> bool {
-    let here = |lines: &'_ [TimedLine]| -> Vec<TimedLine> { lines.iter().copied().filter(|line| line.known.is_some()).collect() };
-    let (one, other) = (here(one), here(other));
+    let (one, other) = (newest_run(one, clock), newest_run(other, clock));
     let (Some(first), Some(last)) = (other.first(), other.last()) else { return false };
     let is_near = one.last().and_then(|newest| newest.since(last, clock)).is_some_and(|apart| apart.abs() <= reach);
     if !is_near {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::apart::{Apart, apart};
+use super::apart::{WhyApart, apart};
 use super::list::SegmentList;
 use super::names;
 use super::relation::{Relation, SideClock, SideLines, SideSegment, TimedLine, relation, timed};
@@ -79,7 +79,7 @@ fn lines(rows: &[Row]) -> Vec<TimedLine> {
 }
 
 /// How they stand to each other, and why they are not aligned.
-fn stand(one: &[Row], other: &[Row]) -> (Relation, Option<Apart>) {
+fn stand(one: &[Row], other: &[Row]) -> (Relation, Option<WhyApart>) {
     let (one, other) = (lines(one), lines(other));
     let by = relation(&one, &other, REACH);
     (by.0, apart(&one, &other, by, REACH))
@@ -88,9 +88,9 @@ fn stand(one: &[Row], other: &[Row]) -> (Relation, Option<Apart>) {
 #[test]
 fn four_segments_have_to_be_the_same() {
     assert_eq!(stand(&rows(4), &rows(4)), (Relation::Aligned, None));
-    assert_eq!(stand(&rows(3), &rows(3)), (Relation::Shifted, Some(Apart::Few(3))));
+    assert_eq!(stand(&rows(3), &rows(3)), (Relation::Shifted, Some(WhyApart::Few(3))));
     assert_eq!(stand(&rows(8), &rows(8)[2..6]).0, Relation::Aligned, "one may be ahead, and the other know of less");
-    assert_eq!(stand(&rows(8), &[]), (Relation::Foreign, Some(Apart::Missing)));
+    assert_eq!(stand(&rows(8), &[]), (Relation::Foreign, Some(WhyApart::Missing)));
 }
 
 #[test]
@@ -98,11 +98,11 @@ fn clocks_and_lengths_may_differ_by_what_nobody_hears() {
     let later = |millis| each(&rows(6), |row| row.begins += millis);
     let later = |millis| each(&later(millis), |row| row.content = row.begins);
     assert_eq!(stand(&rows(6), &later(11)).0, Relation::Aligned);
-    assert_eq!(stand(&rows(6), &later(12)), (Relation::Shifted, Some(Apart::OtherCuts(12_000))));
+    assert_eq!(stand(&rows(6), &later(12)), (Relation::Shifted, Some(WhyApart::OtherCuts(12_000))));
     let longer = |millis| each(&rows(6), |row| row.lasts += millis);
     assert_eq!(stand(&rows(6), &longer(45)).0, Relation::Aligned);
-    assert_eq!(stand(&rows(6), &longer(46)), (Relation::Shifted, Some(Apart::OtherLengths(46_000))));
-    assert_eq!(stand(&rows(6), &each(&rows(6), |row| row.shape = 2)), (Relation::Shifted, Some(Apart::OtherCodecs)));
+    assert_eq!(stand(&rows(6), &longer(46)), (Relation::Shifted, Some(WhyApart::OtherLengths(46_000))));
+    assert_eq!(stand(&rows(6), &each(&rows(6), |row| row.shape = 2)), (Relation::Shifted, Some(WhyApart::OtherCodecs)));
 }
 
 #[test]
@@ -125,21 +125,31 @@ fn of_one_that_is_cut_off_by_its_encoders_end_nothing_is_concluded() {
 #[test]
 fn what_players_see_is_another_clock_with_an_edit_list() {
     let offset = each(&rows(6), |row| row.begins += 7_000_000);
-    assert_eq!(stand(&rows(6), &offset), (Relation::Offset, Some(Apart::OtherClocks(-7_000_000_000))));
+    assert_eq!(stand(&rows(6), &offset), (Relation::Offset, Some(WhyApart::OtherClocks(-7_000_000_000))));
 }
 
 #[test]
 fn clocks_are_one_within_six_target_durations() {
     let later = |millis| each(&rows(6), |row| (row.begins, row.content) = (row.begins + millis, row.begins + millis));
     assert_eq!(stand(&rows(6), &later(11_900)).0, Relation::Shifted);
-    assert_eq!(stand(&rows(6), &later(12_100)), (Relation::Foreign, Some(Apart::Far(-12_100_000))));
+    assert_eq!(stand(&rows(6), &later(12_100)), (Relation::Foreign, Some(WhyApart::Far(-12_100_000))));
 }
 
 #[test]
 fn the_same_times_at_moments_two_target_durations_apart_are_others() {
     let late = |millis| each(&rows(6), |row| row.came += millis);
     assert_eq!(stand(&rows(6), &late(4000)).0, Relation::Aligned);
-    assert_eq!(stand(&rows(6), &late(4001)), (Relation::Shifted, Some(Apart::OtherTimes)));
+    assert_eq!(stand(&rows(6), &late(4001)), (Relation::Shifted, Some(WhyApart::OtherTimes)));
+}
+
+#[test]
+fn what_an_encoder_made_before_it_began_again_says_nothing_of_now() {
+    let again =
+        |count: u64| -> Vec<Row> { (0..count).map(|at| Row { came: 300_000 + at * 2000, ..row(100_000 + at * 2000) }).collect() };
+    // It has come near the times that the other one ended with.
+    let both: Vec<Row> = rows(8).into_iter().chain(again(6)).collect();
+    assert_eq!(stand(&both, &rows(8)), (Relation::Shifted, Some(WhyApart::OtherTimes)));
+    assert_eq!(stand(&both, &again(6)), (Relation::Aligned, None));
 }
 
 /// Of a list that ends at 102 s, which came then.
@@ -158,6 +168,13 @@ fn what_is_past_by_one_clock_ends_within_twenty_target_durations_before_the_list
 }
 
 #[test]
+fn what_begins_well_before_the_end_of_the_list_lies_over_it() {
+    let is_over = |begins| lines(&[row(begins)])[0].is_over(&lines(&[row(100_000)])[0], SPAN);
+    assert!(is_over(101_954) && !is_over(101_955) && !is_over(103_000));
+    assert!(is_over(62_000) && !is_over(61_999), "within twenty target durations");
+}
+
+#[test]
 fn where_clocks_are_merely_near_what_comes_two_target_durations_later_is_new() {
     let came = |came| Row { came, ..row(100_000) };
     for relation in [Relation::Shifted, Relation::Foreign] {
@@ -171,19 +188,19 @@ fn where_clocks_are_merely_near_what_comes_two_target_durations_later_is_new() {
 #[test]
 fn why_sides_are_apart_is_told_with_what_to_do() {
     for (apart, part) in [
-        (Apart::Missing, "see that both encoders push"),
-        (Apart::Timeless, "EXT-X-PROGRAM-DATE-TIME"),
-        (Apart::Few(2), "2 of their newest segments"),
-        (Apart::OtherClocks(-7_000_000_000), "7000.000 s apart"),
-        (Apart::Far(30_000_000_000), "30000.000 s apart: have both keep the time stamps"),
-        (Apart::OtherCuts(600_000), "0.600 s apart: have both cut"),
-        (Apart::OtherLengths(46_000), "0.046 s"),
-        (Apart::OtherCodecs, "the same settings"),
-        (Apart::OtherTimes, "counts from its own start"),
+        (WhyApart::Missing, "see that both encoders push"),
+        (WhyApart::Timeless, "EXT-X-PROGRAM-DATE-TIME"),
+        (WhyApart::Few(2), "2 of their newest segments"),
+        (WhyApart::OtherClocks(-7_000_000_000), "7000.000 s apart"),
+        (WhyApart::Far(30_000_000_000), "30000.000 s apart: have both keep the time stamps"),
+        (WhyApart::OtherCuts(600_000), "0.600 s apart: have both cut"),
+        (WhyApart::OtherLengths(46_000), "0.046 s"),
+        (WhyApart::OtherCodecs, "the same settings"),
+        (WhyApart::OtherTimes, "counts from its own start"),
     ] {
         assert!(apart.to_string().contains(part), "{apart}");
     }
     let nothing: Vec<TimedLine> = timed(&list(&rows(6)), None, &|_, _, _| Some(SideSegment::default())).1;
     let by = relation(&nothing, &nothing, REACH);
-    assert_eq!((by.0, apart(&nothing, &nothing, by, REACH)), (Relation::Foreign, Some(Apart::Timeless)));
+    assert_eq!((by.0, apart(&nothing, &nothing, by, REACH)), (Relation::Foreign, Some(WhyApart::Timeless)));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::apart::Apart;
+use super::apart::WhyApart;
 use super::relation::{FindSegment, Relation};
 use super::{Composed, SourceVersion};
 use crate::model::clock::WallTime;
@@ -80,7 +80,7 @@ pub struct PairComposed {
     /// How the sides stand to each other.
     pub relation: Relation,
     /// Why they are not aligned.
-    pub apart: Option<Apart>,
+    pub apart: Option<WhyApart>,
     /// The active side.
     pub active: usize,
     /// Lines taken of each side.

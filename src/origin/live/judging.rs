@@ -56,6 +56,7 @@ impl FollowedRendition {
         }
         if let (Some(before), Some(after)) = (self.stated, version.target)
             && before != after
+            && !version.is_composed
         {
             let (before, after) = (before.as_secs_f64(), after.as_secs_f64());
             let detail = format!(

@@ -155,7 +155,7 @@ impl Live {
         now: Now,
         object: &ObjectId,
         understood: &Understood,
-        (etag, expires): (&HeaderValue, Moment),
+        (etag, expires, is_composed): (&HeaderValue, Moment, bool),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
         let (namespace, key) = (&self.namespace, &object.key);
@@ -170,7 +170,7 @@ impl Live {
                 let known = self.state.lock().renditions.get(key).map(FollowedRendition::known);
                 let names =
                     ListedNames::of_media(object, media, |key| stored(key).is_some() || self.arrivals.lock().get(key).is_some());
-                let version = Outline::of(&names, media, known, etag);
+                let version = Outline { is_composed, ..Outline::of(&names, media, known, etag) };
                 let (noted, step) = {
                     let mut state = self.state.lock();
                     state.media((namespace, key), version, now, expires, &mut self.arrivals.lock(), &stored)
@@ -209,7 +209,7 @@ impl Live {
         (etag, expires): (&HeaderValue, Moment),
         stored: impl Fn(&Key) -> Option<HeaderValue>,
     ) -> Noted {
-        let noted = self.playlist(written, object, understood, (etag, expires), stored);
+        let noted = self.playlist(written, object, understood, (etag, expires, false), stored);
         self.state.lock().remember_past(&object.key);
         noted
     }

@@ -42,6 +42,8 @@ pub(super) struct KnownVersion {
 #[derive(Debug)]
 pub(super) struct Outline {
     pub(super) target: Option<Duration>,
+    /// It was composed here: what is done to it is told as it is done.
+    pub(super) is_composed: bool,
     pub(super) media_sequence: u64,
     /// The media sequence number that the next whole segment will have.
     pub(super) next: u64,
@@ -128,6 +130,7 @@ impl Outline {
         needs.dedup();
         Self {
             target: media.target_duration,
+            is_composed: false,
             media_sequence: media.media_sequence,
             next,
             parts: media.parts.len() as u64,

@@ -148,7 +148,12 @@ impl PairDesk<'_, '_> {
         };
         let tells = by.0 <= Relation::Offset || self.relation == Relation::Shifted;
         if tells && let Some(end) = self.public.last() {
-            while self.sides[side].at(at).is_some_and(|line| line.is_past(end, by, self.span())) {
+            // Of what is public already a damaged copy may begin or end elsewhere.
+            let is_damaged_copy = |at: usize, line: &TimedLine| {
+                self.is_aligned() && self.sides[side].rank(at) > 0 && line.is_over(end, self.span())
+            };
+            let is_past = |at: usize, line: &TimedLine| line.is_past(end, by, self.span()) || is_damaged_copy(at, line);
+            while self.sides[side].at(at).is_some_and(|line| is_past(at, line)) {
                 at += 1;
             }
             self.next[side] = Some(at);

@@ -67,7 +67,7 @@ impl Scene {
         text.hash(&mut hasher);
         let etag = HeaderValue::from(hasher.finish());
         let now = self.clock.both();
-        let noted = self.live.playlist(now, &object, &understood, (&etag, now.moment + TTL), stored);
+        let noted = self.live.playlist(now, &object, &understood, (&etag, now.moment + TTL, false), stored);
         self.stored.insert(object.key, HeaderValue::from_static("\"playlist\""));
         noted
     }

@@ -361,6 +361,8 @@ export default {
   "advice.source-degraded": "One of two encoders has stopped: the next failure is seen by viewers. Start it again.",
   "event.source-recovered": "both sources",
   "advice.source-recovered": "Nothing to do: either encoder can go now.",
+  "event.target-raised": "target duration raised",
+  "advice.target-raised": "A segment was longer than viewers were told: set the segment length and the keyframe interval to fit.",
   "event.not-normalised": "not normalised",
   "advice.not-normalised": "The playlist is stored as it came: the event says why.",
   "event.sources-apart": "sources apart",

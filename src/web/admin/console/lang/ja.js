@@ -361,6 +361,8 @@ export default {
   "advice.source-degraded": "2台のエンコーダーの片方が止まりました。次の障害は視聴者に見えます。再起動してください。",
   "event.source-recovered": "両ソース復旧",
   "advice.source-recovered": "対応は不要です。どちらが止まっても視聴は続きます。",
+  "event.target-raised": "目標長の引き上げ",
+  "advice.target-raised": "予告より長いセグメントがありました。セグメント長とキーフレーム間隔を合わせてください。",
   "event.not-normalised": "正規化されず",
   "advice.not-normalised": "プレイリストは届いたまま保存されました。理由はイベントにあります。",
   "event.sources-apart": "ソースの不一致",
