@@ -156,7 +156,7 @@ pub(super) struct PublicKey(ParsedPublicKey);
 
 impl PublicKey {
     /// How long a signature is: two numbers of 32 bytes (RFC 7518 3.4, RFC 9053 2.1).
-    pub(super) const SIGNATURE: usize = 64;
+    const SIGNATURE: usize = 64;
 
     /// Reads the base64 of either alphabet of a key in its usual wrapping (`SubjectPublicKeyInfo`), as a PEM has it, or bare.
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -167,7 +167,13 @@ impl PublicKey {
 
     /// Whether the holder signed this text.
     pub(super) fn is_signature(&self, text: &[u8], signature: &[u8]) -> bool {
-        self.0.verify_sig(text, signature).is_ok()
+        signature.len() == Self::SIGNATURE && self.0.verify_sig(text, signature).is_ok()
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKey")
     }
 }
 

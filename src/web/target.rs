@@ -42,14 +42,14 @@ pub(super) struct Target<'a> {
     /// Whether there is a `cat` in it, which may be a viewer's token, or one of Akamai's names for theirs.
     has_cat: bool,
     /// The viewer's token in the path.
-    viewer: Option<Box<Secret<'static>>>,
+    viewer: Option<Box<Secret<'a>>>,
 }
 
 /// What a URL names. To WebDAV a folder has a name too.
 #[derive(Debug)]
 pub(super) enum Resource<'a> {
     Object(Target<'a>),
-    Collection { collection: Collection, tokens: Vec<Secret<'a>>, query: &'a str, viewer: Option<Box<Secret<'static>>> },
+    Collection { collection: Collection, tokens: Vec<Secret<'a>>, query: &'a str, viewer: Option<Box<Secret<'a>>> },
 }
 
 /// `key_base64` comes URL-safe, with padding or without.
@@ -109,8 +109,8 @@ impl<'a> Target<'a> {
             }
             (path_key, _, _) => decode(path_key)?,
         };
-        let (viewer, key) = without_viewer(&key).map_or((None, &*key), |(viewer, key)| (Some(viewer), key));
-        let key = Key::parse(key).map_err(bad_name)?;
+        let (viewer, key) = without_viewer(key);
+        let key = Key::parse(&key).map_err(bad_name)?;
         // A token that does not even decode is no credential; the request is judged without it.
         let tokens = tokens.into_iter().filter_map(|token| form(token).ok()).map(Secret::new).collect();
         let (object, in_query) = (ObjectId { namespace, key }, path_key.is_empty());
@@ -231,18 +231,17 @@ impl<'a> Resource<'a> {
         Some(if is_folder { Self::collection(namespace, path, query) } else { Target::parse_rest(rest, query).map(Self::Object) })
     }
 
-    fn collection(namespace: &str, path: &str, query: &'a str) -> Result<Self, Problem> {
+    fn collection(namespace: &str, path: &'a str, query: &'a str) -> Result<Self, Problem> {
         let namespace = Namespace::parse(&decode(namespace)?).map_err(bad_name)?;
-        let path = decode(path)?;
-        let (viewer, path) = without_viewer(&path).map_or((None, &*path), |(viewer, path)| (Some(viewer), path));
-        let collection = Collection::parse(namespace, path).map_err(bad_name)?;
+        let (viewer, path) = without_viewer(decode(path)?);
+        let collection = Collection::parse(namespace, &path).map_err(bad_name)?;
         let tokens = parameters(query).filter(|(name, _)| *name == "token");
         let tokens = tokens.filter_map(|(_, token)| decode(token).ok()).map(Secret::new).collect();
         Ok(Self::Collection { collection, tokens, query, viewer })
     }
 
     /// The viewer's token in its path.
-    pub(super) fn viewer(&self) -> Option<&Secret<'static>> {
+    pub(super) fn viewer(&self) -> Option<&Secret<'a>> {
         match self {
             Self::Object(target) => target.viewer.as_deref(),
             Self::Collection { viewer, .. } => viewer.as_deref(),
@@ -344,10 +343,20 @@ impl<'a> Resource<'a> {
 
 /// What stands before the key of an object as a viewer's token does, `~TOKEN/`, and the key: in every namespace, whether viewers need tokens
 /// there or not, for one URL must not mean two things. Elsewhere in a key it is a name like any other.
-fn without_viewer(key: &str) -> Option<(Box<Secret<'static>>, &str)> {
+fn without_viewer(key: Cow<'_, str>) -> (Option<Box<Secret<'_>>>, Cow<'_, str>) {
     // Of nearly all keys this is the end.
-    let (token, key) = key.strip_prefix('~')?.split_once('/')?;
-    has_form(token).then(|| (Box::new(Secret::new(token.to_owned())), key))
+    if !key.starts_with('~') {
+        return (None, key);
+    }
+    let split = |key: &str| {
+        let token = first_segment(key).0.len();
+        (token < key.len() && key.get(1..token).is_some_and(has_form)).then_some(token)
+    };
+    let Some(token) = split(&key) else { return (None, key) };
+    match key {
+        Cow::Borrowed(key) => (Some(Box::new(Secret::new(&key[1..token]))), Cow::Borrowed(&key[token + 1..])),
+        Cow::Owned(key) => (Some(Box::new(Secret::new(key[1..token].to_owned()))), Cow::Owned(key[token + 1..].to_owned())),
+    }
 }
 
 /// What stands before the first slash, and what behind it.

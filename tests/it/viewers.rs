@@ -409,6 +409,55 @@ fn viewer_keys_are_changed_without_a_request_that_is_refused() {
 }
 
 #[test]
+fn a_token_that_was_good_before_is_judged_as_one_that_is_new() {
+    let settings = format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ngrace = \"0s\"\n");
+    let origin = Origin::start_with_settings(&settings);
+    for key in ["show/a.ts", "b/a.ts"] {
+        origin.store(key, "x");
+    }
+    let ends = now() + 3;
+    let minter = Minter::of(&origin);
+    let short = minter.seal(&minter.draft(NAMESPACE, &format!("/cache/{NAMESPACE}/"), ends));
+    let [ended, lasting] = [made(&origin, &["--prefix", "show/"]), made(&origin, &["--prefix", "show/"])];
+    let text = |made: &Value| made["token"].as_str().unwrap().to_owned();
+    let status = |token: &str, key: &str| read(&origin, "path", token, key, None).status;
+    for (form, token) in FORMS.iter().flat_map(|form| [(form, text(&ended)), (form, text(&lasting)), (form, text(&lasting))]) {
+        assert_eq!(read(&origin, form, &token, "show/a.ts", None).status, 200, "{form}");
+        assert_eq!(read(&origin, form, &token, "b/a.ts", None).status, 403, "{form}");
+    }
+    // One that differs anywhere is another one, whatever is known of this one.
+    let lasting = text(&lasting);
+    for at in (0..lasting.len()).step_by(7).chain([lasting.len() - 1]) {
+        let other = if lasting.as_bytes()[at] == b'A' { "Q" } else { "A" };
+        let forged = [&lasting[..at], other, &lasting[at + 1..]].concat();
+        assert_eq!(status(&forged, "show/a.ts"), 401, "{at}");
+        assert_eq!(status(&lasting[..lasting.len() - 1], "show/a.ts"), 401);
+        assert_eq!(status(&lasting, "show/a.ts"), 200);
+    }
+    let done = origin.run(&["token", "revoke", ended["token_id"].as_str().unwrap(), "--namespace", NAMESPACE]);
+    assert!(done.status.success(), "{done:?}");
+    let refused = |token: &str, reason: &str| {
+        let is_so = || {
+            let answer = read(&origin, "path", token, "show/a.ts", None);
+            (answer.status == 401 && code(&answer) == reason).then_some(())
+        };
+        assert!(eventually(Duration::from_secs(20), is_so).is_some(), "{reason}");
+    };
+    refused(&text(&ended), "viewer-token-revoked");
+    // To its last second, and no further.
+    while now() < ends {
+        let seen = status(&short, "show/a.ts");
+        assert!(seen == 200 || now() >= ends, "{seen}");
+    }
+    assert_eq!(status(&short, "show/a.ts"), 401);
+    refused(&short, "viewer-token-expired");
+    assert_eq!(status(&lasting, "show/a.ts"), 200);
+    fs::write(origin.data_dir().join("viewer.key"), SigningKey::generate().encode()).unwrap();
+    origin.signal("HUP");
+    refused(&lasting, "viewer-token-invalid");
+}
+
+#[test]
 fn the_command_line_makes_tokens_and_reads_them() {
     let origin = origin("required");
     origin.store("show/p.m3u8", LIST);

@@ -1,22 +1,16 @@
 //! The viewer keys: what tokens of viewers are signed with, apart from the signing keys of API keys. The first one signs, all verify. Public
 //! keys of those who sign by themselves (ES256) stand beside them, and keys of Akamai's tokens, each for one namespace.
 
-use std::collections::HashSet;
-
-use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::edgeauth::EdgeAuthKey;
-use crate::auth::signing::{MacKey, PublicKey, SigningKey, SigningKeyError, sha256};
+use crate::auth::signing::{MacKey, PublicKey, SigningKey, SigningKeyError};
 use crate::model::id::Namespace;
 
 /// What a line with a public key begins with.
 const PUBLIC: &str = "es256:";
 /// And one with a key of Akamai's tokens.
 const EDGE_AUTH: &str = "akamai:";
-/// How many places a memory of signatures is divided into, and how many each one keeps.
-const SHARDS: usize = 16;
-const SIGNATURES_PER_SHARD: usize = 1024;
 
 /// The viewer keys, ready to sign and verify. There may be none: then no token is good.
 #[derive(Debug, Default)]
@@ -36,7 +30,7 @@ pub(super) struct ViewerKey {
 #[derive(Debug)]
 pub(super) enum ViewerProof {
     Mac(Box<MacKey>),
-    Es256(SignatureKey),
+    Es256(PublicKey),
 }
 
 /// Why a text holds no usable viewer keys. Says nothing of the text itself.
@@ -93,7 +87,7 @@ impl ViewerKeys {
             let number = before + 1;
             let bare = line.split('#').next().unwrap_or_default().trim();
             if let Some(key) = bare.strip_prefix(PUBLIC) {
-                match SignatureKey::parse(key) {
+                match public_key(key) {
                     Some(key) => public.push((number, key)),
                     None => faults.push(ViewerKeyError::Public(number)),
                 }
@@ -170,52 +164,14 @@ impl ViewerKeys {
     }
 }
 
-/// A public key, and which signatures were good. To check one costs as much as all else of a request, and a viewer sends the same token with
-/// each; so of those that were good a hash is kept, of a bounded number. What is not good is never kept, and nothing else of a token is: its
-/// claims are read and judged each time.
-pub(super) struct SignatureKey {
-    key: PublicKey,
-    good: Box<[Mutex<HashSet<[u8; 32]>>]>,
-}
-
-impl SignatureKey {
-    /// Reads `KID:KEY`.
-    fn parse(text: &str) -> Option<(String, Self)> {
-        let (id, key) = text.split_once(':')?;
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if !(1..=64).contains(&id.len()) || !id.bytes().all(is_allowed) {
-            return None;
-        }
-        let good = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Some((id.to_owned(), Self { key: PublicKey::parse(key.trim())?, good }))
+/// Reads `KID:KEY`.
+fn public_key(text: &str) -> Option<(String, PublicKey)> {
+    let (id, key) = text.split_once(':')?;
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if !(1..=64).contains(&id.len()) || !id.bytes().all(is_allowed) {
+        return None;
     }
-
-    /// Whether its holder signed a text.
-    pub(super) fn is_signature(&self, text: &[u8], signature: &[u8]) -> bool {
-        if signature.len() != PublicKey::SIGNATURE {
-            return false;
-        }
-        let hash = sha256(&[text, signature].concat());
-        let Some(shard) = self.good.get(usize::from(hash[0]) % SHARDS) else { return false };
-        if shard.lock().contains(&hash) {
-            return true;
-        }
-        let is_good = self.key.is_signature(text, signature);
-        if is_good {
-            let mut good = shard.lock();
-            if good.len() >= SIGNATURES_PER_SHARD {
-                good.clear();
-            }
-            good.insert(hash);
-        }
-        is_good
-    }
-}
-
-impl std::fmt::Debug for SignatureKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SignatureKey")
-    }
+    Some((id.to_owned(), PublicKey::parse(key.trim())?))
 }
 
 #[cfg(test)]
@@ -253,25 +209,5 @@ mod tests {
         assert_eq!((of("live"), of("other"), akamai.ids().count()), (1, 0, 1));
         assert_eq!(with("nonsense"), ViewerKeyError::Secret(SigningKeyError::Length { line: 2, bytes: 6 }));
         assert!(!format!("{keys:?}").contains(&pair.public()));
-    }
-
-    #[test]
-    fn a_good_signature_is_remembered_and_a_bad_one_never() {
-        let pair = SignaturePair::generate();
-        let (_, key) = SignatureKey::parse(&format!("a:{}", pair.public())).unwrap();
-        let kept = || key.good.iter().map(|shard| shard.lock().len()).sum::<usize>();
-        let signature = pair.sign(b"text");
-        for _ in 0..2 {
-            assert!(key.is_signature(b"text", &signature));
-            assert!(!key.is_signature(b"texts", &signature) && !key.is_signature(b"text", &signature[1..]));
-            assert!(!key.is_signature(b"text", &pair.sign(b"other")));
-            assert_eq!(kept(), 1);
-        }
-        key.good.iter().for_each(|shard| shard.lock().extend((0..2000u32).map(|n| sha256(&n.to_be_bytes()))));
-        for text in 0..64u32 {
-            let text = text.to_be_bytes();
-            assert!(key.is_signature(&text, &pair.sign(&text)));
-        }
-        assert!(kept() < SHARDS * 2000 && key.is_signature(b"text", &signature));
     }
 }

@@ -1,10 +1,9 @@
 //! Viewers' tokens: a text that opens a part of one namespace, for reading, for a while, to whoever holds it. Made by a back end or by the
-//! command line with a viewer key, and never kept: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] and [`edgeauth`] read those of other forms), [`claims`] is what one
-//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, [`revoked`] are those that ended before their time, [`refusal`] is why one opens nothing, and [`usage`] is how much one is used.
+//! command line with a viewer key, and on no record: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] and [`edgeauth`] read those of other forms), [`claims`] is what one
+//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, [`known`] are those that were good lately, [`revoked`] are those that ended before their time, [`refusal`] is why one opens nothing, and [`usage`] is how much one is used.
 //!
-//! Invariants: what is not understood refuses. A token is read and judged at each use, and none is remembered, but a hash of those that bear a
-//! good signature ([`keys`]): thousands of viewers would push out the few API keys that [`super::verify`] remembers. Of a token nothing is
-//! shown but the id it is revoked by.
+//! Invariants: what is not understood refuses. A token is judged at each use; what it says is remembered, apart from the API keys that
+//! [`super::verify`] remembers, for thousands of viewers would push those few out. Of a token nothing is shown but the id it is revoked by.
 
 mod cat;
 mod claims;
@@ -12,6 +11,7 @@ mod edgeauth;
 mod form;
 mod jwt;
 mod keys;
+mod known;
 mod place;
 mod refusal;
 mod revoked;
@@ -31,6 +31,7 @@ use self::claims::key;
 pub use self::claims::{RenewedBy, TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
 pub use self::edgeauth::NAMES as EDGE_AUTH_NAMES;
 pub use self::keys::{ViewerKeyError, ViewerKeys};
+use self::known::{KnownTokens, OpenedToken};
 pub use self::place::{Network, ViewerPlace};
 pub use self::refusal::{Beyond, ViewerError};
 use self::revoked::Revocations;
@@ -113,21 +114,34 @@ pub struct AdmittedViewer {
 /// Tells good tokens from bad ones.
 pub struct ViewerVerifier {
     clock: Clock,
-    keys: ArcSwap<ViewerKeys>,
+    keys: ArcSwap<KeysInForce>,
     revoked: ArcSwap<Revocations>,
     usage: ViewerUsage,
+}
+
+/// Viewer keys, and the tokens that were found to be made with them: other keys begin with none.
+struct KeysInForce {
+    keys: ViewerKeys,
+    known: KnownTokens,
+}
+
+impl KeysInForce {
+    fn new(keys: ViewerKeys) -> Self {
+        Self { keys, known: KnownTokens::new() }
+    }
 }
 
 impl ViewerVerifier {
     /// One for these keys.
     #[must_use]
     pub fn new(keys: ViewerKeys, clock: Clock) -> Self {
-        Self { clock, keys: ArcSwap::from_pointee(keys), revoked: ArcSwap::default(), usage: ViewerUsage::default() }
+        let keys = ArcSwap::from_pointee(KeysInForce::new(keys));
+        Self { clock, keys, revoked: ArcSwap::default(), usage: ViewerUsage::default() }
     }
 
     /// Puts other keys in force; when this returns, no token of another one is good.
     pub fn replace_keys(&self, keys: ViewerKeys) {
-        self.keys.store(Arc::new(keys));
+        self.keys.store(Arc::new(KeysInForce::new(keys)));
     }
 
     /// Puts these revocations in force; when this returns, no token that they name is good.
@@ -144,13 +158,13 @@ impl ViewerVerifier {
     /// Makes a token, with the key that signs. `None` when there is no key, or the token would be too long to be read.
     #[must_use]
     pub fn seal(&self, claims: &ViewerClaims) -> Option<Secret<'static>> {
-        seal(&self.keys.load(), claims)
+        seal(&self.keys.load().keys, claims)
     }
 
     /// The ids of the keys in force, the one that signs first.
     #[must_use]
     pub fn key_ids(&self) -> Vec<String> {
-        self.keys.load().ids().map(str::to_owned).collect()
+        self.keys.load().keys.ids().map(str::to_owned).collect()
     }
 
     /// Lets the holder of a token in, or not; beside that, the token that he is to go on with, if that is another one.
@@ -162,23 +176,41 @@ impl ViewerVerifier {
         token: &Secret<'_>,
         asked: &ViewerAsked<'_>,
     ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
-        let keys = self.keys.load();
-        let claims = match edgeauth::bare(token.expose()) {
-            None => open(&keys, token)?,
+        let (in_force, text) = (self.keys.load(), token.expose());
+        if let Some(known) = in_force.known.find(text)
+            && let Some(known) = &*known
+        {
+            return self.judge_opened(known, asked);
+        }
+        match edgeauth::bare(text) {
+            None => {
+                let opened = OpenedToken::new(open(&in_force.keys, token)?)?;
+                self.judge_opened(&in_force.known.keep(text, opened), asked)
+            }
+            // What such a one is for is a part of what was authenticated: it is read for what is asked.
             Some(bare) => {
                 let not_taken = Err(ViewerError::Unsupported(Unsupported::Form));
-                keys.edge_auth(asked.namespace)
-                    .fold(not_taken, |known, key| known.or_else(|_| edgeauth::open(&bare, key, asked)))?
+                let keys = in_force.keys.edge_auth(asked.namespace);
+                let claims = keys.fold(not_taken, |known, key| known.or_else(|_| edgeauth::open(&bare, key, asked)))?;
+                self.judge_opened(&OpenedToken::new(claims)?, asked)
             }
-        };
-        let revoked = self.revoked.load();
-        let admitted = claims.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, &claims))?;
+        }
+    }
+
+    /// What is judged at each use of a token, however well it is known.
+    fn judge_opened(
+        &self,
+        token: &OpenedToken,
+        asked: &ViewerAsked<'_>,
+    ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
+        let (revoked, claims) = (self.revoked.load(), &token.claims);
+        let admitted = token.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, claims))?;
         if let Some((limits, address)) = asked.limits {
             let id = &admitted.grant.key_id;
             let begun = self.usage.begin((asked.namespace, id), address, limits, self.clock.now());
             begun.map_err(|wait| ViewerError::Limit { id: id.clone(), wait })?;
         }
-        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims }));
+        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims.clone() }));
         Ok((admitted, next))
     }
 
@@ -194,19 +226,19 @@ impl ViewerVerifier {
     /// The namespaces that have a key of Akamai's tokens, each once.
     #[must_use]
     pub fn edge_auth_namespaces(&self) -> BTreeSet<Namespace> {
-        self.keys.load().edge_auth_namespaces().cloned().collect()
+        self.keys.load().keys.edge_auth_namespaces().cloned().collect()
     }
 
     /// Whether Akamai's tokens are taken for a namespace.
     #[must_use]
     pub fn takes_edge_auth(&self, namespace: &Namespace) -> bool {
-        self.keys.load().edge_auth(namespace).next().is_some()
+        self.keys.load().keys.edge_auth(namespace).next().is_some()
     }
 }
 
 impl fmt::Debug for ViewerVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ViewerVerifier").field("keys", &self.keys.load()).finish_non_exhaustive()
+        f.debug_struct("ViewerVerifier").field("keys", &self.keys.load().keys).finish_non_exhaustive()
     }
 }
 
@@ -283,32 +315,56 @@ impl ViewerClaims {
         is_revoked: impl FnOnce(&KeyId) -> bool,
     ) -> Result<AdmittedViewer, ViewerError> {
         let id = self.key_id().ok_or(ViewerError::Invalid("its id is none"))?;
+        let (left, renewed) = self.admit(&id, asked, now, is_revoked)?;
+        Ok(AdmittedViewer { grant: Arc::new(self.grant(&id, asked)), left, renewed })
+    }
+
+    /// Whether the holder is let in: for how long the token is good still, and with which one he is to go on.
+    fn admit(
+        &self,
+        id: &KeyId,
+        asked: &ViewerAsked<'_>,
+        now: WallTime,
+        is_revoked: impl FnOnce(&KeyId) -> bool,
+    ) -> Result<(Duration, Option<(RenewedBy, u64)>), ViewerError> {
         let (begins, ends) = (self.begins().map(WallTime::from_seconds), WallTime::from_seconds(self.expires));
         let renewal = self.renewal.filter(|renewal| asked.renews.contains(&renewal.by));
         let renewed = renewal.and_then(|renewal| Some((renewal.by, renewal.next(now, ends)?)));
         if now >= ends + asked.grace && renewed.is_none() {
-            return Err(ViewerError::Expired { id, at: ends });
+            return Err(ViewerError::Expired { id: id.clone(), at: ends });
         }
         if let Some(from) = begins.filter(|from| now + asked.skew < *from) {
-            return Err(ViewerError::NotYet { id, from });
+            return Err(ViewerError::NotYet { id: id.clone(), from });
         }
-        if is_revoked(&id) {
-            return Err(ViewerError::Revoked { id });
+        if is_revoked(id) {
+            return Err(ViewerError::Revoked { id: id.clone() });
         }
         if let Some(beyond) = self.beyond(asked) {
-            return Err(ViewerError::Scope { id, beyond });
+            return Err(ViewerError::Scope { id: id.clone(), beyond });
         }
-        self.is_in_place(asked.place, &id)?;
-        let grant = Grant {
-            key_id: id,
+        self.is_in_place(asked.place, id)?;
+        Ok((ends.since(now), renewed))
+    }
+
+    /// What it allows of what is asked for.
+    fn grant(&self, id: &KeyId, asked: &ViewerAsked<'_>) -> Grant {
+        Grant {
+            key_id: id.clone(),
             role: Role::Readonly,
             scope: Scope::Only(vec![asked.namespace.clone()]),
             // Where the path is not said by one prefix, the grant is for nothing but what was judged.
             prefix: Some(self.prefix_below(asked.base).unwrap_or(asked.key).to_owned()),
             is_edge: false,
-            ends: Some(ends),
-        };
-        Ok(AdmittedViewer { grant: Arc::new(grant), left: ends.since(now), renewed })
+            ends: Some(WallTime::from_seconds(self.expires)),
+        }
+    }
+
+    /// How many texts and networks it holds.
+    fn parts(&self) -> usize {
+        let some = |list: &Option<Vec<String>>| list.as_ref().map_or(0, Vec::len);
+        let rules = self.rules.iter().map(|rule| rule.any_of.len()).sum::<usize>();
+        let networks = self.addresses.as_ref().map_or(0, Vec::len);
+        self.audience.len() + some(&self.methods) + some(&self.countries) + rules + networks
     }
 
     /// Whether he is where the token is good. Where nothing is known of that, such a token can't be judged.
@@ -592,7 +648,107 @@ mod tests {
         assert!(!format!("{verifier:?}").contains(&new.encode()));
     }
 
+    /// What is done to a verifier, and what is asked of it.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Puts these of three keys in force.
+        Keys(u8),
+        /// Ends this token, or no more.
+        Revoke(Option<usize>),
+        /// Ends what was made before, in a part of the namespace.
+        Close(u64),
+        Wait(u64),
+        /// Asks with this token, of which this byte is another than it was, if any: where, for what, with which method.
+        Ask(usize, Option<usize>, bool, usize, bool),
+    }
+
+    /// These revocations, in force in one of the namespaces.
+    fn of(what: &[RevokedTokens]) -> Vec<Revocation> {
+        let (namespace, at) = (Namespace::parse("live").unwrap(), WallTime::from_seconds(0));
+        let until = WallTime::from_seconds(u64::MAX);
+        what.iter().map(|what| Revocation { namespace: namespace.clone(), what: what.clone(), at, until }).collect()
+    }
+
+    fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+        use proptest::prelude::{Strategy as _, prop_oneof};
+        let ask = (0..9usize, proptest::option::weighted(0.2, 0..300usize), any::<bool>(), 0..3usize, any::<bool>());
+        let step = prop_oneof![
+            1 => (1..8u8).prop_map(Step::Keys),
+            1 => proptest::option::of(0..9usize).prop_map(Step::Revoke),
+            1 => (0..40u64).prop_map(Step::Close),
+            1 => (0..60u64).prop_map(Step::Wait),
+            8 => ask.prop_map(|(token, byte, here, key, get)| Step::Ask(token, byte, here, key, get)),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
     proptest! {
+        /// Through a warm memory each verdict is the one that it would be without: over other keys, revocations, the end of a token and
+        /// forgeries.
+        #[test]
+        fn what_is_remembered_changes_no_verdict(steps in steps()) {
+            use crate::auth::signing::SigningKey;
+            let clock = Clock::manual();
+            let all: Vec<_> = (0..3).map(|_| SigningKey::generate()).collect();
+            let ring = |which: u8| {
+                let chosen = all.iter().enumerate().filter(|(number, _)| which >> number & 1 == 1);
+                ViewerKeys::new(&chosen.map(|(_, key)| key.clone()).collect::<Vec<_>>())
+            };
+            let begin = clock.wall().seconds();
+            let tokens: Vec<_> = (0..9usize).map(|number| {
+                let path = ["/cache/live/", "/cache/live/show/", "/cache/"][number % 3].to_owned();
+                let rules = [vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] }], Vec::new()];
+                let claims = ViewerClaims {
+                    id: vec![u8::try_from(number).unwrap(); 8],
+                    expires: begin + 40 * (number as u64 + 1),
+                    issued: (number % 2 == 0).then_some(begin + number as u64),
+                    audience: ["live", "other"][..number % 2 + 1].iter().map(|&name| name.to_owned()).collect(),
+                    rules: rules[number / 8].clone(),
+                    ..ViewerClaims::default()
+                };
+                (seal(&ring(1 << (number / 3)), &claims).unwrap(), claims.key_id().unwrap())
+            }).collect();
+            let [live, other] = ["live", "other"].map(|name| Namespace::parse(name).unwrap());
+            let verifier = ViewerVerifier::new(ring(7), clock.clone());
+            let (mut which, mut revocations) = (7, Vec::new());
+            for step in steps {
+                match step {
+                    Step::Keys(keys) => {
+                        which = keys;
+                        verifier.replace_keys(ring(keys));
+                    }
+                    Step::Revoke(None) => revocations.clear(),
+                    Step::Revoke(Some(token)) => revocations.push(RevokedTokens::Id(tokens[token].1.clone())),
+                    Step::Close(before) => {
+                        let issued_before = begin + before;
+                        revocations.push(RevokedTokens::Before { prefix: "show/".to_owned(), issued_before });
+                    }
+                    Step::Wait(seconds) => clock.advance(Duration::from_secs(seconds)),
+                    Step::Ask(token, byte, here, key, is_get) => {
+                        let mut text = tokens[token].0.expose().to_owned();
+                        if let Some(at) = byte.filter(|at| *at < text.len()) {
+                            let changed = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
+                            text.replace_range(at..=at, changed);
+                        }
+                        let (namespace, base) = if here { (&live, "/cache/live/") } else { (&other, "/cache/other/") };
+                        let key = ["a.ts", "show/a.ts", "show"][key];
+                        let plain = ViewerAsked::plain(namespace, base, key);
+                        let asked = ViewerAsked { method: if is_get { "GET" } else { "PROPFIND" }, ..plain };
+                        let text = Secret::new(text);
+                        let judged = verifier.judge(&text, &asked).map(|(admitted, _)| (Grant::clone(&admitted.grant), admitted.left));
+                        let afresh = open(&ring(which), &text).and_then(|claims| {
+                            let revoked = Revocations::new(of(&revocations));
+                            claims.judge(&asked, clock.wall(), |id| revoked.hold(namespace, key, id, &claims))
+                        });
+                        let afresh = afresh.map(|admitted| (Grant::clone(&admitted.grant), admitted.left));
+                        prop_assert_eq!(judged, afresh);
+                        continue;
+                    }
+                }
+                verifier.revoke(of(&revocations));
+            }
+        }
+
         #[test]
         fn whatever_is_admitted_lies_below_its_prefix(prefix in "[a-c/]{0,4}", key in "[a-c/]{1,6}", exact in any::<bool>()) {
             let live = Namespace::parse("live").unwrap();
