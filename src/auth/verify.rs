@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use super::digest::{Answer, DigestRequest};
@@ -48,12 +48,24 @@ pub struct Verifier {
     memory: Box<[ArcSwap<Shard>]>,
 }
 
-type Shard = HashMap<Box<str>, Arc<KeptVerdict>, RandomState>;
+type Shard = HashMap<Arc<str>, Arc<KeptVerdict>, RandomState>;
 
 struct KeptVerdict {
+    text: Arc<str>,
     grant: Arc<Grant>,
     expires: Option<WallTime>,
     epoch: u64,
+}
+
+/// The key that a connection has come with, for its next requests: neither looked up again, nor with a count that other connections change.
+#[derive(Default)]
+pub struct FamiliarKey(ArcSwapOption<KnownKey>);
+
+struct KnownKey {
+    hash: u64,
+    kept: Arc<KeptVerdict>,
+    /// This connection's own.
+    grant: Arc<Grant>,
 }
 
 impl Verifier {
@@ -82,7 +94,38 @@ impl Verifier {
     /// # Errors
     /// Why the key is not good.
     pub fn verify(&self, token: &Secret<'_>) -> Result<Arc<Grant>, KeyError> {
+        let kept = self.judge(token, self.epoch.load(Ordering::SeqCst))?;
+        in_time(kept.expires, &kept.grant, self.clock.wall()).map(|()| Arc::clone(&kept.grant))
+    }
+
+    /// The same at this time, of a key that comes with many requests of one connection. Of several it is the first that is familiar, for as
+    /// long as it is in force.
+    ///
+    /// # Errors
+    /// As of [`Self::verify`].
+    pub fn verify_again(&self, token: &Secret<'_>, familiar: &FamiliarKey, now: WallTime) -> Result<Arc<Grant>, KeyError> {
         let epoch = self.epoch.load(Ordering::SeqCst);
+        // Compared first: how long it takes to compare the texts tells nothing to who does not have the key.
+        let hash = self.hasher.hash_one(token.expose());
+        let known = familiar.0.load();
+        let known = known.as_ref().filter(|known| known.kept.epoch == epoch);
+        if let Some(known) = known
+            && known.hash == hash
+            && *known.kept.text == *token.expose()
+        {
+            return in_time(known.kept.expires, &known.grant, now).map(|()| Arc::clone(&known.grant));
+        }
+        let kept = self.judge(token, epoch)?;
+        in_time(kept.expires, &kept.grant, now)?;
+        let grant = if known.is_none() { Arc::new(Grant::clone(&kept.grant)) } else { Arc::clone(&kept.grant) };
+        if known.is_none() {
+            familiar.0.store(Some(Arc::new(KnownKey { hash, kept, grant: Arc::clone(&grant) })));
+        }
+        Ok(grant)
+    }
+
+    /// The verdict on a key: the one that is remembered from this epoch, or a new one. Whether it has ended is for who asks.
+    fn judge(&self, token: &Secret<'_>, epoch: u64) -> Result<Arc<KeptVerdict>, KeyError> {
         let text = token.expose();
         // A key ends in its signature: the tail of it is spread as well as all of it.
         let tail = &text.as_bytes()[text.len().saturating_sub(8)..];
@@ -90,21 +133,20 @@ impl Verifier {
         if let Some(kept) = shard.load().get(text)
             && kept.epoch == epoch
         {
-            return self.in_time(kept.expires, &kept.grant).map(|()| Arc::clone(&kept.grant));
+            return Ok(Arc::clone(kept));
         }
         let Verified { grant, expires, .. } = self.ring.load().open(token)?;
         if self.revoked.load().contains(&grant.key_id) {
             return Err(KeyError::Revoked(grant.key_id));
         }
-        self.in_time(expires, &grant)?;
-        let kept = Arc::new(KeptVerdict { grant: Arc::new(grant), expires, epoch });
-        let grant = Arc::clone(&kept.grant);
+        in_time(expires, &grant, self.clock.wall())?;
+        let kept = Arc::new(KeptVerdict { text: text.into(), grant: Arc::new(grant), expires, epoch });
         shard.rcu(|old| {
             let mut new = if old.len() >= KEYS_PER_SHARD { HashMap::with_hasher(self.hasher.clone()) } else { Shard::clone(old) };
-            new.insert(text.into(), Arc::clone(&kept));
+            new.insert(Arc::clone(&kept.text), Arc::clone(&kept));
             new
         });
-        Ok(grant)
+        Ok(kept)
     }
 
     /// What the holder may do who sent a user name and a password: an API key with any name, or a key's id and its ingest
@@ -165,14 +207,7 @@ impl Verifier {
         if self.revoked.load().contains(&key.grant.key_id) {
             return Err(KeyError::Revoked(key.grant.key_id.clone()));
         }
-        self.in_time(key.key.expires, &key.grant).map(|()| Arc::clone(&key.grant))
-    }
-
-    fn in_time(&self, expires: Option<WallTime>, grant: &Grant) -> Result<(), KeyError> {
-        match expires {
-            Some(end) if self.clock.wall() >= end => Err(KeyError::Expired(grant.key_id.clone())),
-            _ => Ok(()),
-        }
+        in_time(key.key.expires, &key.grant, self.clock.wall()).map(|()| Arc::clone(&key.grant))
     }
 
     /// Whether a key is on the revocation list.
@@ -218,6 +253,20 @@ impl Verifier {
         self.roster.store(Arc::new(self.roster.load().under(&ring)));
         self.ring.store(Arc::new(ring));
         self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether a key has not ended.
+fn in_time(expires: Option<WallTime>, grant: &Grant, now: WallTime) -> Result<(), KeyError> {
+    match expires {
+        Some(end) if now >= end => Err(KeyError::Expired(grant.key_id.clone())),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for FamiliarKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FamiliarKey")
     }
 }
 
@@ -297,6 +346,39 @@ mod tests {
         bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
         assert_eq!(bench.verifier.verify(&first.token), Err(KeyError::Revoked(first.key_id.clone())));
         assert_eq!(bench.verifier.verify(&second.token), Err(KeyError::UnknownSigningKey));
+    }
+
+    #[test]
+    fn a_familiar_key_is_judged_as_any_other() {
+        let bench = bench();
+        let familiar = FamiliarKey::default();
+        let again = |issued: &Issued| {
+            let verdict = bench.verifier.verify_again(&issued.token, &familiar, bench.clock.wall());
+            assert_eq!(verdict, bench.verifier.verify(&issued.token));
+            verdict.map(|grant| grant.key_id.clone())
+        };
+        let ends = bench.issue(&bench.keys[0], Some(Duration::from_secs(60)));
+        let [lasting, other] = [0, 1].map(|n: usize| bench.issue(&bench.keys[n], None));
+        let forged = Issued {
+            token: Secret::new(format!("{}x", lasting.token.expose())),
+            key_id: lasting.key_id.clone(),
+            ..lasting.clone()
+        };
+        for _ in 0..2 {
+            for key in [&ends, &lasting, &other] {
+                assert_eq!(again(key).as_ref(), Ok(&key.key_id));
+            }
+            assert!(again(&forged).is_err());
+        }
+        bench.clock.advance(Duration::from_millis(59_999));
+        assert!(again(&ends).is_ok());
+        bench.clock.advance(Duration::from_millis(1));
+        assert_eq!(again(&ends), Err(KeyError::Expired(ends.key_id.clone())));
+        bench.verifier.revoke(HashSet::from([lasting.key_id.clone()]));
+        assert_eq!(again(&lasting), Err(KeyError::Revoked(lasting.key_id.clone())));
+        assert!(again(&other).is_ok() && again(&other).is_ok());
+        bench.verifier.replace_ring(KeyRing::new(&bench.keys[..1]).unwrap());
+        assert_eq!(again(&other), Err(KeyError::UnknownSigningKey));
     }
 
     const PUT: DigestRequest<'_> =

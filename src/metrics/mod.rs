@@ -37,6 +37,7 @@ pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
 pub use namespace::{Gone, NamespaceMetrics};
 pub use requests::{Outcome, Traffic, Verb};
+pub use stripes::{CountedApart, StripedArc};
 
 use self::collected::{Collected, Value};
 use self::histogram::Spread;

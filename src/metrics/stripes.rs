@@ -5,8 +5,9 @@
 //! moment or the next, as it is with any counter that goes on meanwhile.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// So many threads have a stripe alone; more share them.
 pub(super) const STRIPES: usize = 16;
@@ -32,6 +33,41 @@ pub(super) fn mine() -> usize {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
+
+/// What many threads take and let go of all the time, with a count of those who have it for each stripe: one count for all is written by
+/// each of them, however little they do with it.
+#[derive(Debug)]
+pub struct CountedApart<T>([StripedArc<T>; STRIPES]);
+
+/// A handle of it.
+#[derive(Debug)]
+pub struct StripedArc<T>(Arc<Apart<Arc<T>>>);
+
+impl<T> CountedApart<T> {
+    /// One for each stripe.
+    pub fn new(shared: &Arc<T>) -> Self {
+        Self(std::array::from_fn(|_| StripedArc(Arc::new(Apart(Arc::clone(shared))))))
+    }
+
+    /// The handle of the thread that asks.
+    pub fn take(&self) -> StripedArc<T> {
+        self.0[mine()].clone()
+    }
+}
+
+impl<T> Clone for StripedArc<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for StripedArc<T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        &self.0.0
+    }
+}
 
 /// One number. It may be counted up by one thread and down by another: a stripe alone means nothing, and may be below zero.
 #[derive(Debug, Default)]
@@ -100,6 +136,26 @@ mod tests {
         assert_eq!((number.sum(), row.sums()), (threads * 1000, vec![0, threads * 2000, 0]));
         number.add((threads * 1000 - 7).wrapping_neg());
         assert_eq!(number.sum(), 7, "counted up there and down here");
+    }
+
+    #[test]
+    fn who_takes_a_handle_changes_no_count_of_another_thread() {
+        let shared = Arc::new(7);
+        let apart = CountedApart::new(&shared);
+        let of_all = Arc::strong_count(&shared);
+        let counts = || -> Vec<usize> { apart.0.iter().map(|stripe| Arc::strong_count(&stripe.0)).collect() };
+        let (mine, again) = (apart.take(), apart.take());
+        assert_eq!(counts().iter().filter(|count| **count != 1).collect::<Vec<_>>(), [&3]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let theirs = apart.take().clone();
+                assert_eq!(counts().iter().filter(|count| **count == 1).count(), STRIPES - 2);
+                assert_eq!(**theirs, 7);
+            });
+        });
+        assert_eq!((**mine, Arc::strong_count(&shared)), (7, of_all));
+        drop((mine, again, apart));
+        assert_eq!(Arc::strong_count(&shared), 1, "nothing is kept");
     }
 
     #[test]

@@ -251,9 +251,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Moment {
         match &self.0 {
-            TimeSource::System { started } => {
-                Moment(BEFORE_START.saturating_add(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)))
-            }
+            TimeSource::System { started } => moment_after(started.elapsed()),
             TimeSource::Manual { elapsed } => Moment(elapsed.load(Ordering::SeqCst)),
         }
     }
@@ -275,6 +273,16 @@ impl Clock {
     #[must_use]
     pub fn both(&self) -> Now {
         Now { moment: self.now(), wall: self.wall(), is_past: false }
+    }
+
+    /// The same instant by both, where the system's monotonic clock has been read already: to read a clock takes as long as much of a read.
+    #[must_use]
+    pub fn both_at(&self, instant: StdInstant) -> Now {
+        let moment = match &self.0 {
+            TimeSource::System { started } => moment_after(instant.saturating_duration_since(*started)),
+            TimeSource::Manual { .. } => self.now(),
+        };
+        Now { moment, wall: self.wall(), is_past: false }
     }
 
     /// The instant at which something was written that has been kept since before this process began.
@@ -317,6 +325,11 @@ impl Clock {
             elapsed.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
         }
     }
+}
+
+/// The moment that is so long after a system clock was started.
+fn moment_after(span: Duration) -> Moment {
+    Moment(BEFORE_START.saturating_add(whole_millis(span)))
 }
 
 impl fmt::Debug for Clock {
@@ -390,6 +403,16 @@ mod tests {
         fn no_date_panics(text in any::<String>(), like in "[0-9T:.Z+-]{0,40}") {
             let _ = (WallTime::parse(&text), WallTime::parse(&like));
         }
+    }
+
+    #[test]
+    fn an_instant_is_the_same_moment_as_now() {
+        let (system, manual) = (Clock::system(), Clock::manual());
+        manual.advance(Duration::from_secs(7));
+        assert_eq!(manual.both_at(StdInstant::now()), manual.both());
+        let before = system.both();
+        let (at, after) = (system.both_at(StdInstant::now()), system.both());
+        assert!(before.moment <= at.moment && at.moment <= after.moment && before.wall <= at.wall && !at.is_past);
     }
 
     #[test]

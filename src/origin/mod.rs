@@ -74,7 +74,7 @@ use self::draining::Draining;
 use self::live::Live;
 use self::namespace::{Hosted, Rates, Work};
 use self::policy::NamespacePolicy;
-use crate::metrics::Metrics;
+use crate::metrics::{CountedApart, Metrics};
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 use crate::model::stamp::Stamp;
@@ -90,6 +90,8 @@ pub struct Origin {
 struct Inner {
     // Replaced whole when the settings change; requests in flight keep what they began with.
     namespaces: ArcSwap<Namespaces>,
+    /// The same, for requests.
+    handles: ArcSwap<NamespaceHandles>,
     store: Store,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -100,6 +102,7 @@ struct Inner {
 }
 
 type Namespaces = HashMap<Namespace, Arc<Hosted>, RandomState>;
+type NamespaceHandles = HashMap<Namespace, CountedApart<Hosted>, RandomState>;
 
 impl Origin {
     /// An origin with these namespaces, in memory only. `max_in_flight` bounds the bytes of all uploads in flight together.
@@ -144,6 +147,7 @@ impl Origin {
         let origin = Self {
             inner: Arc::new(Inner {
                 namespaces: ArcSwap::default(),
+                handles: ArcSwap::default(),
                 store,
                 metrics: Arc::clone(metrics),
                 clock,
@@ -192,7 +196,9 @@ impl Origin {
         }
         let gone: Vec<_> =
             before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.durable_tier.clone()).collect();
+        let handles = after.iter().map(|(name, hosted)| (name.clone(), CountedApart::new(hosted))).collect();
         self.inner.namespaces.store(Arc::new(after));
+        self.inner.handles.store(Arc::new(handles));
         let mut closing = self.inner.closing.lock();
         closing.retain(|durable_tier| durable_tier.unwritten().0 > 0);
         for durable_tier in gone.into_iter().filter(DurableTier::is_there) {
@@ -261,7 +267,7 @@ impl Origin {
     /// counters and objects hang on it.
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> NamespaceHandle {
-        NamespaceHandle::new(self.inner.namespaces.load().get(name).cloned())
+        NamespaceHandle::new(self.inner.handles.load().get(name).map(CountedApart::take))
     }
 
     /// Judges every live stream; hands over what has happened since the last look. To be called once a second. Cancel-safe, but what

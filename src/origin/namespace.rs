@@ -16,7 +16,7 @@ use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
 use super::relays::Relays;
 use crate::auth::grant::{Action, Grant};
-use crate::metrics::{NamespaceMetrics, Traffic};
+use crate::metrics::{NamespaceMetrics, StripedArc, Traffic};
 use crate::model::clock::Moment;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::{Collection, Key, Namespace, ObjectId};
@@ -59,7 +59,7 @@ pub(super) struct Work {
 /// There is one for every name, configured or not, so that nothing can be told from having it: whether a namespace is unknown, only
 /// the calls that take a [`Grant`] tell, and only a grant that may see it.
 #[derive(Clone, Debug)]
-pub struct NamespaceHandle(Option<Arc<Hosted>>);
+pub struct NamespaceHandle(Option<StripedArc<Hosted>>);
 
 /// A namespace's allowances.
 #[derive(Debug)]
@@ -71,20 +71,24 @@ pub(super) struct Rates {
 }
 
 impl NamespaceHandle {
-    pub(super) fn new(hosted: Option<Arc<Hosted>>) -> Self {
+    pub(super) fn new(hosted: Option<StripedArc<Hosted>>) -> Self {
         Self(hosted)
+    }
+
+    fn hosted(&self) -> Option<&Arc<Hosted>> {
+        self.0.as_deref()
     }
 
     /// The rules, of one that is configured. They say how to answer, not what is stored, so no grant is asked for.
     #[must_use]
     pub fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
-        self.0.as_ref().map(|hosted| &hosted.policy)
+        self.hosted().map(|hosted| &hosted.policy)
     }
 
     /// Where its requests are counted, of one that is configured.
     #[must_use]
     pub fn traffic(&self) -> Option<&Arc<Traffic>> {
-        self.0.as_ref().map(|hosted| &hosted.metrics.traffic)
+        self.hosted().map(|hosted| &hosted.metrics.traffic)
     }
 
     /// Whether the holder of the grant may do this in a collection. There is nothing to find or to make: objects bring their
@@ -108,7 +112,7 @@ impl NamespaceHandle {
         if !grant.sees(name) {
             return Err(OriginError::Forbidden);
         }
-        self.0.as_ref().filter(|hosted| hosted.name == *name).ok_or(OriginError::UnknownNamespace)
+        self.hosted().filter(|hosted| hosted.name == *name).ok_or(OriginError::UnknownNamespace)
     }
 }
 

@@ -17,7 +17,8 @@ use crate::auth::digest::{Answer, DigestRequest};
 use crate::auth::grant::Grant;
 use crate::auth::key::KeyError;
 use crate::auth::secret::Secret;
-use crate::auth::verify::Verifier;
+use crate::auth::verify::{FamiliarKey, Verifier};
+use crate::model::clock::WallTime;
 
 /// The header AWS Elemental MediaPackage has CDNs identify themselves with; taken so that they need not be set up anew.
 const CDN_IDENTIFIER: HeaderName = HeaderName::from_static("x-mediapackage-cdnidentifier");
@@ -49,19 +50,29 @@ pub(super) enum Credential<'a> {
     Digest(Answer<'a>),
 }
 
+/// Who judges the credentials of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyJudge<'a> {
+    pub(super) verifier: &'a Verifier,
+    /// The key that its connection has come with before.
+    pub(super) familiar: &'a FamiliarKey,
+    pub(super) peer: IpAddr,
+    /// When it began.
+    pub(super) now: WallTime,
+}
+
 /// The grant for which `allows` holds; or, when the credentials are good for something else, one for which it does not, for the
 /// origin to refuse in its own words. `in_query`: the query names what is asked for.
 pub(super) fn authorize(
-    verifier: &Verifier,
+    judge: KeyJudge<'_>,
     parts: &Parts,
-    peer: IpAddr,
     tokens: &[Secret<'_>],
     in_query: bool,
     allows: impl Fn(&Grant) -> bool,
 ) -> Result<Arc<Grant>, Denied> {
     let query = parts.uri.query().filter(|_| in_query);
-    let asked = DigestRequest { method: parts.method.as_str(), path: parts.uri.path(), query, peer };
-    let mut judged = Judged { verifier, asked, other: None, first_error: None };
+    let asked = DigestRequest { method: parts.method.as_str(), path: parts.uri.path(), query, peer: judge.peer };
+    let mut judged = Judged { judge, asked, other: None, first_error: None };
     // One kind is looked for when nothing before it was enough.
     for (_, value) in parts.headers.iter().filter(|(name, _)| **name == AUTHORIZATION).take(OF_ONE_KIND) {
         if let Some(grant) = judged.take(from_authorization(value), &allows) {
@@ -88,7 +99,7 @@ pub(super) fn authorize(
 
 /// What has come of the credentials that have been looked at.
 struct Judged<'a> {
-    verifier: &'a Verifier,
+    judge: KeyJudge<'a>,
     asked: DigestRequest<'a>,
     other: Option<Arc<Grant>>,
     first_error: Option<KeyError>,
@@ -98,9 +109,9 @@ impl Judged<'_> {
     /// Looks at one more; its grant, if that is enough.
     fn take(&mut self, credential: Result<Credential<'_>, KeyError>, allows: &impl Fn(&Grant) -> bool) -> Option<Arc<Grant>> {
         let verified = credential.and_then(|credential| match credential {
-            Credential::Token(token) => self.verifier.verify(&token),
-            Credential::Basic { user, password } => self.verifier.verify_password(user.expose(), &password),
-            Credential::Digest(answer) => self.verifier.verify_digest(&answer, &self.asked),
+            Credential::Token(token) => self.judge.verifier.verify_again(&token, self.judge.familiar, self.judge.now),
+            Credential::Basic { user, password } => self.judge.verifier.verify_password(user.expose(), &password),
+            Credential::Digest(answer) => self.judge.verifier.verify_digest(&answer, &self.asked),
         });
         match verified {
             Ok(grant) if allows(&grant) => return Some(grant),

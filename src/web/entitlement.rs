@@ -46,7 +46,7 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     let resource = Resource::parse(&uri, Naming::Object).unwrap_or_else(|| Err(Problem::no_such_place()));
     let resource = resource.map_err(|_| refused("what the viewer asked for names no object"))?;
     let handle = web.inner.origin.namespace(&namespace);
-    let now = web.inner.origin.clock().wall();
+    let now = exchange.context.record.now.wall;
     let judged = viewer::judge(
         &web.inner.viewers,
         &viewer,

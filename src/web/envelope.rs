@@ -15,6 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use http_body::Body as _;
+use tokio::time::Instant;
 
 use super::Web;
 use super::connection::state::ConnectionState;
@@ -65,7 +66,10 @@ pub(super) fn take_in(
     connection: Arc<ConnectionState>,
     begun: Option<Stamp>,
 ) -> Context {
-    let record = Record::begin(web, parts, peer, request_id::take_or_make(&parts.headers), Arc::clone(&connection));
+    let instant = Instant::now();
+    let now = web.inner.origin.clock().both_at(instant.into_std());
+    let request_id = request_id::take_or_make(&parts.headers, now.wall);
+    let record = Record::begin(web, parts, peer, request_id, Arc::clone(&connection), (instant, now));
     Context { peer, connection, record, begun }
 }
 

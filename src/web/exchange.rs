@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::Web;
-use super::access::{Denied, authorize};
+use super::access::{Denied, KeyJudge, authorize};
 use super::connection::MAX_HEAD;
 use super::envelope::{Context, narrow};
 use super::problem::Problem;
@@ -90,7 +90,7 @@ impl<'a> Exchange<'a> {
     /// The URL names this.
     pub(super) fn names(&mut self, resource: &Resource<'_>) {
         let namespace = self.web.inner.origin.namespace(resource.namespace());
-        self.context.record.names(resource.name(), namespace.traffic().cloned());
+        self.context.record.names(resource.name(), namespace.clone());
         self.namespace = Some(namespace);
     }
 
@@ -126,7 +126,7 @@ impl<'a> Exchange<'a> {
 
     /// Lets a viewer in by his token; `None`, when he has none.
     fn by_token(&mut self, resource: &Resource<'_>) -> Result<Option<Arc<Grant>>, Problem> {
-        let (verifier, now) = (&self.web.inner.viewers, self.web.inner.origin.clock().wall());
+        let (verifier, now) = (&self.web.inner.viewers, self.context.record.now.wall);
         let judged =
             viewer::judge(verifier, self.parts, self.context.peer.ip(), resource, self.policy().map(|policy| &**policy), now);
         let judged = judged.map_err(|refused| {
@@ -156,19 +156,18 @@ impl<'a> Exchange<'a> {
 
     /// Asks for a key for which `enough` holds, too.
     fn by_key(&self, asked: Asked<'_>, enough: impl Fn(&Grant) -> bool) -> Result<Arc<Grant>, Problem> {
-        let (verifier, peer) = (&self.web.inner.verifier, self.context.peer.ip());
+        let (verifier, peer) = (&*self.web.inner.verifier, self.context.peer.ip());
+        let judge = KeyJudge { verifier, familiar: &self.web.inner.key, peer, now: self.context.record.now.wall };
         let granted = match asked {
-            Asked::Of(action, resource) => {
-                authorize(verifier, self.parts, peer, resource.tokens(), resource.in_query(), |grant| {
-                    let allows = match resource {
-                        Resource::Object(target) => grant.allows(action, &target.object),
-                        Resource::Collection { collection, .. } => grant.allows_in(action, collection),
-                    };
-                    allows && enough(grant)
-                })
-            }
-            Asked::Viewers(namespace) => authorize(verifier, self.parts, peer, &[], false, |grant| grant.vends(namespace)),
-            Asked::Oversight(role) => authorize(verifier, self.parts, peer, &[], false, |grant| grant.role.includes(role)),
+            Asked::Of(action, resource) => authorize(judge, self.parts, resource.tokens(), resource.in_query(), |grant| {
+                let allows = match resource {
+                    Resource::Object(target) => grant.allows(action, &target.object),
+                    Resource::Collection { collection, .. } => grant.allows_in(action, collection),
+                };
+                allows && enough(grant)
+            }),
+            Asked::Viewers(namespace) => authorize(judge, self.parts, &[], false, |grant| grant.vends(namespace)),
+            Asked::Oversight(role) => authorize(judge, self.parts, &[], false, |grant| grant.role.includes(role)),
         };
         let grant = granted.map_err(|denied| {
             if let (Asked::Of(Action::Write, Resource::Object(target)), Denied::NoCredentials) = (asked, &denied) {

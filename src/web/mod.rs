@@ -64,7 +64,7 @@ use self::refusals::black_box::BlackBox;
 use self::refusals::challenge::Challenges;
 use self::refusals::thinning::Thinning;
 use self::refusals::unread::UnreadConnections;
-use crate::auth::verify::Verifier;
+use crate::auth::verify::{FamiliarKey, Verifier};
 use crate::auth::viewer::{ViewerKeys, ViewerVerifier};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
@@ -118,13 +118,16 @@ pub struct Web {
 /// What all share, behind a count that not all share: each request has handles, and a count that all processors change goes from one's cache
 /// to the other's each time.
 #[derive(Debug)]
-struct OwnCount(Arc<Inner>);
+struct OwnCount {
+    shared: Arc<Inner>,
+    key: FamiliarKey,
+}
 
 impl Deref for OwnCount {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
-        &self.0
+        &self.shared
     }
 }
 
@@ -189,12 +192,12 @@ impl Web {
             spans: OnceLock::new(),
             encoders: OnceLock::new(),
         };
-        Self { inner: Arc::new(OwnCount(Arc::new(inner))) }
+        Self { inner: Arc::new(OwnCount { shared: Arc::new(inner), key: FamiliarKey::default() }) }
     }
 
-    /// The same, for one connection and what it asks: its copies are counted apart from all others.
+    /// The same, for one connection and what it asks: its copies are counted apart from all others, and the key that it comes with is known.
     fn of_connection(&self) -> Self {
-        Self { inner: Arc::new(OwnCount(Arc::clone(&self.inner.0))) }
+        Self { inner: Arc::new(OwnCount { shared: Arc::clone(&self.inner.shared), key: FamiliarKey::default() }) }
     }
 
     /// What tells good tokens of viewers from bad ones; at first it has no keys, so none are good.

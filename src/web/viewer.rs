@@ -124,7 +124,7 @@ pub(super) fn judge(
         grace: if is_playlist || matches!(resource, Resource::Collection { .. }) { Duration::ZERO } else { policy.grace },
         skew: policy.clock_skew,
     };
-    let admitted = verifier.judge(&token, &asked);
+    let admitted = verifier.judge(&token, &asked, now);
     let (AdmittedViewer { grant, left, renewed }, next) = admitted.map_err(|error| RefusedViewer::by(&error, policy, now))?;
     let is_by_header = matches!(renewed, Some((RenewedBy::Header, _)));
     let is_moved = carrier == Carrier::Query && !policy.keeps_query || next.is_some() && !is_by_header;

@@ -167,7 +167,7 @@ impl ViewerVerifier {
         self.keys.load().keys.ids().map(str::to_owned).collect()
     }
 
-    /// Lets the holder of a token in, or not; beside that, the token that he is to go on with, if that is another one.
+    /// Lets the holder of a token in, or not, at this time; beside that, the token that he is to go on with, if that is another one.
     ///
     /// # Errors
     /// [`ViewerError`] says why not. What is not understood comes before what is past, and that before what is elsewhere.
@@ -175,24 +175,25 @@ impl ViewerVerifier {
         &self,
         token: &Secret<'_>,
         asked: &ViewerAsked<'_>,
+        now: WallTime,
     ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
         let (in_force, text) = (self.keys.load(), token.expose());
         if let Some(known) = in_force.known.find(text)
             && let Some(known) = &*known
         {
-            return self.judge_opened(known, asked);
+            return self.judge_opened(known, asked, now);
         }
         match edgeauth::bare(text) {
             None => {
                 let opened = OpenedToken::new(open(&in_force.keys, token)?)?;
-                self.judge_opened(&in_force.known.keep(text, opened), asked)
+                self.judge_opened(&in_force.known.keep(text, opened), asked, now)
             }
             // What such a one is for is a part of what was authenticated: it is read for what is asked.
             Some(bare) => {
                 let not_taken = Err(ViewerError::Unsupported(Unsupported::Form));
                 let keys = in_force.keys.edge_auth(asked.namespace);
                 let claims = keys.fold(not_taken, |known, key| known.or_else(|_| edgeauth::open(&bare, key, asked)))?;
-                self.judge_opened(&OpenedToken::new(claims)?, asked)
+                self.judge_opened(&OpenedToken::new(claims)?, asked, now)
             }
         }
     }
@@ -202,9 +203,10 @@ impl ViewerVerifier {
         &self,
         token: &OpenedToken,
         asked: &ViewerAsked<'_>,
+        now: WallTime,
     ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
         let (revoked, claims) = (self.revoked.load(), &token.claims);
-        let admitted = token.judge(asked, self.clock.wall(), |id| revoked.hold(asked.namespace, asked.key, id, claims))?;
+        let admitted = token.judge(asked, now, |id| revoked.hold(asked.namespace, asked.key, id, claims))?;
         if let Some((limits, address)) = asked.limits {
             let id = &admitted.grant.key_id;
             let begun = self.usage.begin((asked.namespace, id), address, limits, self.clock.now());
@@ -636,7 +638,7 @@ mod tests {
         let ring = |keys: &[&SigningKey]| ViewerKeys::new(&keys.iter().map(|&key| key.clone()).collect::<Vec<_>>());
         let token = |key: &SigningKey| seal(&ring(&[key]), &claims(&["/cache/live/"])).unwrap();
         let verifier = ViewerVerifier::new(ring(&[&old]), Clock::manual());
-        let good = |key: &SigningKey| verifier.judge(&token(key), &asked(&live, "a.ts")).is_ok();
+        let good = |key: &SigningKey| verifier.judge(&token(key), &asked(&live, "a.ts"), WallTime::from_seconds(0)).is_ok();
         assert!(good(&old) && !good(&new));
         for keys in [&[&old, &new], &[&new, &old]] {
             verifier.replace_keys(ring(keys));
@@ -735,7 +737,7 @@ mod tests {
                         let plain = ViewerAsked::plain(namespace, base, key);
                         let asked = ViewerAsked { method: if is_get { "GET" } else { "PROPFIND" }, ..plain };
                         let text = Secret::new(text);
-                        let judged = verifier.judge(&text, &asked).map(|(admitted, _)| (Grant::clone(&admitted.grant), admitted.left));
+                        let judged = verifier.judge(&text, &asked, clock.wall()).map(|(admitted, _)| (Grant::clone(&admitted.grant), admitted.left));
                         let afresh = open(&ring(which), &text).and_then(|claims| {
                             let revoked = Revocations::new(of(&revocations));
                             claims.judge(&asked, clock.wall(), |id| revoked.hold(namespace, key, id, &claims))

@@ -25,7 +25,7 @@ pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginErro
     hosted.take_read_rate(0, hit.entry.body.len() as u64, RateClaim::Second)?;
     let length = usize::try_from(hit.length).unwrap_or(usize::MAX);
     let begin = hit.part.map_or(0, |part| usize::try_from(part.start).unwrap_or(usize::MAX));
-    Ok(Some(Found::new(hosted, hit.entry, hosted.hot.clock().now()).read_below(begin, length)))
+    Ok(Some(Found::new(hosted, hit.entry, hosted.hot.clock().both()).read_below(begin, length)))
 }
 
 /// How much has to be read of an object of this length.

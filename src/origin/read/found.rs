@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::model::clock::{Moment, WallTime};
+use crate::model::clock::{Now, WallTime};
 use crate::model::conditions::Validators;
 use crate::model::meta::{self, Meta};
 use crate::origin::cache_control;
@@ -36,10 +36,10 @@ pub struct Found {
 
 impl Found {
     /// A version, and what a reader is told of it now.
-    pub(super) fn new(hosted: &Hosted, entry: Arc<Entry>, now: Moment) -> Self {
-        let left = Duration::from_secs(entry.meta.expires.since(now).as_secs());
+    pub(super) fn new(hosted: &Hosted, entry: Arc<Entry>, now: Now) -> Self {
+        let left = Duration::from_secs(entry.meta.expires.since(now.moment).as_secs());
         let max_age = hosted.policy.max_age(&entry.meta, left);
-        let wall = hosted.hot.clock().wall();
+        let wall = now.wall;
         let age = wall.since(entry.meta.modified);
         let ahead_of = (entry.meta.modified > wall).then_some(wall);
         Self { entry, from_tier: None, left, max_age, age, ahead_of, is_personal: false, varies: false }

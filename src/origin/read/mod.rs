@@ -30,6 +30,7 @@ use super::rate::RateClaim;
 use super::{NamespaceHandle, OriginError, Shift};
 use crate::auth::grant::{Action, Grant};
 use crate::auth::secret::Secret;
+use crate::model::clock::Now;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
 use crate::store::shared::Freshness;
@@ -41,6 +42,8 @@ const LIVE_EDGE: Duration = Duration::from_secs(60);
 /// way in.
 #[derive(Debug, Default)]
 pub struct ReadSpec<'a> {
+    /// When he asked, where that is but now: what is done at once goes by it. `None`: a clock is asked.
+    pub now: Option<&'a Now>,
     /// How much of it.
     pub portion: Portion<'a>,
     /// What he makes of an object that is still on its way in.
@@ -137,7 +140,8 @@ impl NamespaceHandle {
         if spec.reload.is_some() || spec.shift.is_some() || reader.hosted.durable_tier.shared().is_some() {
             return Ok(Begun::GoesOn(Box::pin(of_another_time(reader, payment))));
         }
-        let Some(found) = in_memory(reader, &mut payment)? else {
+        let now = spec.now.copied().unwrap_or_else(|| reader.hosted.hot.clock().both());
+        let Some(found) = in_memory_at(reader, &mut payment, now)? else {
             return Ok(Begun::GoesOn(Box::pin(beyond_memory(reader, payment))));
         };
         if view::concern(spec, &found) {
@@ -282,9 +286,13 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
 
 /// The first source: the whole version in memory, if there is a live one. Eviction takes note.
 fn in_memory(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Found>, OriginError> {
+    in_memory_at(reader, payment, reader.hosted.hot.clock().both())
+}
+
+/// The same at this time.
+fn in_memory_at(reader: Reader<'_>, payment: &mut Payment, now: Now) -> Result<Option<Found>, OriginError> {
     let Reader { hosted, object, .. } = reader;
-    let now = hosted.hot.clock().now();
-    let Some(entry) = hosted.hot.get_at(&object.key, now) else { return Ok(None) };
+    let Some(entry) = hosted.hot.get_at(&object.key, now.moment) else { return Ok(None) };
     let found = Found::new(hosted, entry, now);
     if hosted.rates.limit_reads() {
         // Playlists, what players can't start without, and segments of the last minute are the live edge.

@@ -9,8 +9,9 @@ use crate::origin::rate::RateClaim;
 pub(super) fn in_memory(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Found>, OriginError> {
     let hosted = reader.hosted;
     let Some(meant) = hosted.meant_by(&reader.object.key) else { return Ok(None) };
-    let now = hosted.hot.clock().now();
-    let found = meant.names.iter().filter_map(|name| hosted.hot.get_at(name, now)).find(|entry| meant.is(&entry.meta.etag));
+    let now = hosted.hot.clock().both();
+    let found =
+        meant.names.iter().filter_map(|name| hosted.hot.get_at(name, now.moment)).find(|entry| meant.is(&entry.meta.etag));
     let Some(entry) = found else { return Ok(None) };
     let found = Found::new(hosted, entry, now);
     payment.pay(hosted, found.length() as u64, RateClaim::First)?;

@@ -10,6 +10,7 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::Record;
 use crate::metrics::{Outcome, Traffic};
+use crate::origin::NamespaceHandle;
 
 /// A body goes to an HTTP/2 stream in pieces of this size, at most, where the next one is asked for only when this one has found
 /// room in the client's window: a client that takes one of these within `download_idle` is slow, and not stalled. An HTTP/1
@@ -31,14 +32,19 @@ impl Record {
             _ => Outcome::Other,
         });
         // Once it is answered, nobody but its body counts what it is.
-        let traffic = facts.traffic.take().unwrap_or_else(|| Arc::clone(metrics.nowhere()));
+        let namespace = facts.namespace.take();
         let is_aside = facts.is_aside;
         drop(facts);
         if !is_aside {
             metrics.answered(self.verb, after);
-            traffic.count(self.verb, Some(status), outcome);
+            self.traffic(namespace.as_ref()).count(self.verb, Some(status), outcome);
         }
-        CountedBody::new(body, traffic, Arc::clone(self))
+        CountedBody::new(body, namespace, Arc::clone(self))
+    }
+
+    /// Where a request to this namespace is counted.
+    fn traffic<'a>(&'a self, namespace: Option<&'a NamespaceHandle>) -> &'a Traffic {
+        namespace.and_then(NamespaceHandle::traffic).unwrap_or(self.web.inner.metrics.nowhere())
     }
 }
 
@@ -49,15 +55,15 @@ pub(in crate::web) struct CountedBody {
     rest: Bytes,
     /// Bytes that are in the traffic's count.
     counted: u64,
-    traffic: Arc<Traffic>,
+    namespace: Option<NamespaceHandle>,
     record: Arc<Record>,
     /// The client has taken all there is so far, and more is to come.
     starved: bool,
 }
 
 impl CountedBody {
-    fn new(body: Body, traffic: Arc<Traffic>, record: Arc<Record>) -> Self {
-        Self { body, rest: Bytes::new(), counted: 0, traffic, record, starved: false }
+    fn new(body: Body, namespace: Option<NamespaceHandle>, record: Arc<Record>) -> Self {
+        Self { body, rest: Bytes::new(), counted: 0, namespace, record, starved: false }
     }
 
     /// Has the connection know whether it is the client or the server who keeps the other waiting.
@@ -71,7 +77,7 @@ impl CountedBody {
     /// Counts what has gone since the last time.
     fn count(&mut self) {
         let sent = self.record.sent();
-        self.traffic.count_sent(sent.saturating_sub(self.counted));
+        self.record.traffic(self.namespace.as_ref()).count_sent(sent.saturating_sub(self.counted));
         self.counted = self.counted.max(sent);
     }
 }
@@ -82,8 +88,8 @@ impl Drop for CountedBody {
         self.count();
         let connection = &self.record.connection;
         if self.rest.is_empty() && connection.unsent() > 0 && !connection.is_multiplexed() && !connection.is_broken() {
-            let (traffic, record) = (Arc::clone(&self.traffic), Arc::clone(&self.record));
-            connection.keep_until_sent(Box::new(UnsentTail { counted: self.counted, traffic, record }));
+            let (namespace, record) = (self.namespace.take(), Arc::clone(&self.record));
+            connection.keep_until_sent(Box::new(UnsentTail { counted: self.counted, namespace, record }));
         }
     }
 }
@@ -94,13 +100,13 @@ impl Drop for CountedBody {
 struct UnsentTail {
     /// Bytes that are in the traffic's count.
     counted: u64,
-    traffic: Arc<Traffic>,
+    namespace: Option<NamespaceHandle>,
     record: Arc<Record>,
 }
 
 impl Drop for UnsentTail {
     fn drop(&mut self) {
-        self.traffic.count_sent(self.record.sent().saturating_sub(self.counted));
+        self.record.traffic(self.namespace.as_ref()).count_sent(self.record.sent().saturating_sub(self.counted));
     }
 }
 

@@ -33,8 +33,9 @@ use super::json::{Object, field};
 use super::problem::Problem;
 use super::target::Name;
 use crate::auth::grant::{Grant, KeyId};
-use crate::metrics::{Outcome, Traffic, Verb};
-use crate::origin::{Found, Stored};
+use crate::metrics::{Outcome, Verb};
+use crate::model::clock::Now;
+use crate::origin::{Found, NamespaceHandle, Stored};
 
 /// What is told of objects, their names among it, with what looks like an API key hidden: somebody's playlist may name one.
 #[must_use]
@@ -56,6 +57,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) struct Record {
     web: Web,
     begun: Instant,
+    /// The same by the clocks that the floors below go by. What is done at once goes by it: each look at a clock costs.
+    pub(super) now: Now,
     pub(super) method: Method,
     verb: Verb,
     peer: std::net::SocketAddr,
@@ -69,7 +72,7 @@ pub(super) struct Record {
 
 #[derive(Debug, Default)]
 struct Facts {
-    traffic: Option<Arc<Traffic>>,
+    namespace: Option<NamespaceHandle>,
     name: Option<Name>,
     /// It is not counted with the traffic.
     is_aside: bool,
@@ -104,11 +107,13 @@ impl Record {
         peer: std::net::SocketAddr,
         request_id: HeaderValue,
         connection: Arc<ConnectionState>,
+        (begun, now): (Instant, Now),
     ) -> Arc<Self> {
         web.inner.metrics.requests_in_flight.inc();
         Arc::new(Self {
             web: web.clone(),
-            begun: Instant::now(),
+            begun,
+            now,
             method: parts.method.clone(),
             verb: Verb::of(parts.method.as_str()),
             peer,
@@ -133,9 +138,9 @@ impl Record {
     }
 
     /// The URL names this; of a namespace that is configured, its requests are counted there.
-    pub(super) fn names(&self, name: Name, traffic: Option<Arc<Traffic>>) {
+    pub(super) fn names(&self, name: Name, namespace: NamespaceHandle) {
         let mut facts = self.facts.lock();
-        facts.traffic = traffic;
+        facts.namespace = Some(namespace);
         facts.name = Some(name);
     }
 
@@ -286,7 +291,8 @@ impl Drop for Record {
         }
         if facts.status.is_none() && !facts.is_aside {
             // The client went before it was answered; an upload may have come to its end all the same.
-            let traffic = facts.traffic.as_ref().unwrap_or(metrics.nowhere());
+            let namespace = facts.namespace.as_ref();
+            let traffic = namespace.and_then(NamespaceHandle::traffic).unwrap_or(metrics.nowhere());
             traffic.count(self.verb, None, facts.outcome.unwrap_or(Outcome::Broken));
         }
         if facts.is_untold {

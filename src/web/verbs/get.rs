@@ -34,6 +34,7 @@ pub(in crate::web) async fn get(
     let inherit = inherit::query(&web.inner.verifier, target);
     let (wanted, codings) = Wanted::by(parts);
     let mut spec = ReadSpec {
+        now: Some(&exchange.context.record.now),
         portion: wanted.portion(parts),
         arriving: wanted.arriving(parts),
         waits: true,

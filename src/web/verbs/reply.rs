@@ -1,8 +1,10 @@
 //! An object -> its headers and bytes.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread::LocalKey;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -180,8 +182,9 @@ fn freshness(headers: &mut HeaderMap, found: &Found) {
         }
     }
     // Past memory it is a hit all the same: nobody else was asked (RFC 9211 2.1). The detail is ours (2.8).
-    let detail = if found.is_from_below() { "; detail=durable" } else { "" };
-    headers.insert(CACHE_STATUS, with_number("springhead; hit; ttl=", found.left.as_secs(), detail));
+    let (words, left) = ("springhead; hit; ttl=", found.left.as_secs());
+    let status = if found.is_from_below() { with_number(words, left, "; detail=durable") } else { numbered(&TTL, words, left) };
+    headers.insert(CACHE_STATUS, status);
 }
 
 /// What caches are told: what the encoder said, where that is less, or for how long.
@@ -190,13 +193,35 @@ fn cache_control(said: Option<HeaderValue>, max_age: u64) -> HeaderValue {
         Some(said) => said,
         // `public`, because the request carried Authorization: without it a shared cache keeps nothing (RFC 9111 3.5). Never
         // `immutable`: encoders restart their counters and use names again.
-        None => with_number("public, max-age=", max_age, ""),
+        None => numbered(&MAX_AGE, "public, max-age=", max_age),
     }
 }
 
 fn content_range(range: std::fmt::Arguments<'_>) -> HeaderValue {
     // Numbers and fixed words are always a header's value.
     HeaderValue::try_from(range.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Values of a header that differ by a number alone, by that number. Answers that follow each other say the same for a second, and those of objects
+/// that were stored together, too: what was written for one of them serves for the others of its thread.
+struct NumberedValues([Option<(u64, HeaderValue)>; 32]);
+
+thread_local! {
+    static TTL: RefCell<NumberedValues> = const { RefCell::new(NumberedValues([const { None }; 32])) };
+    static MAX_AGE: RefCell<NumberedValues> = const { RefCell::new(NumberedValues([const { None }; 32])) };
+}
+
+/// One of these, always of the same words.
+fn numbered(known: &'static LocalKey<RefCell<NumberedValues>>, before: &str, number: u64) -> HeaderValue {
+    known.with_borrow_mut(|known| {
+        let Some(place) = usize::try_from(number % 32).ok().and_then(|at| known.0.get_mut(at)) else {
+            return with_number(before, number, "");
+        };
+        match place {
+            Some((said, value)) if *said == number => value.clone(),
+            place => place.insert((number, with_number(before, number, ""))).1.clone(),
+        }
+    })
 }
 
 /// A header value that two words and a number make up: written on the stack, copied once.
