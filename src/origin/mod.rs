@@ -190,9 +190,11 @@ impl Origin {
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
+            let viewer_base = policy.viewers.base(&name);
             let (policy, draining) = (Arc::new(policy), self.inner.draining.clone());
-            after
-                .insert(name.clone(), Arc::new(Hosted { name, policy, hot, durable_tier, live, metrics, rates, work, draining }));
+            let hosted =
+                Hosted { name: name.clone(), policy, viewer_base, hot, durable_tier, live, metrics, rates, work, draining };
+            after.insert(name, Arc::new(hosted));
         }
         let gone: Vec<_> =
             before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.durable_tier.clone()).collect();

@@ -27,6 +27,7 @@ use crate::store::{DurableTier, HotNamespace};
 pub(super) struct Hosted {
     pub(super) name: Namespace,
     pub(super) policy: Arc<NamespacePolicy>,
+    pub(super) viewer_base: String,
     pub(super) hot: Arc<HotNamespace>,
     pub(super) durable_tier: DurableTier,
     pub(super) live: Arc<Live>,
@@ -83,6 +84,13 @@ impl NamespaceHandle {
     #[must_use]
     pub fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
         self.hosted().map(|hosted| &hosted.policy)
+    }
+
+    /// What stands before the key in a path as its viewers ask for it ([`ViewerPolicy::base`](super::policy::ViewerPolicy::base)), of one that is
+    /// configured.
+    #[must_use]
+    pub fn viewer_base(&self) -> Option<&str> {
+        self.hosted().map(|hosted| &*hosted.viewer_base)
     }
 
     /// Where its requests are counted, of one that is configured.

@@ -47,14 +47,7 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     let resource = resource.map_err(|_| refused("what the viewer asked for names no object"))?;
     let handle = web.inner.origin.namespace(&namespace);
     let now = exchange.context.record.now.wall;
-    let judged = viewer::judge(
-        &web.inner.viewers,
-        &viewer,
-        exchange.context.peer.ip(),
-        &resource,
-        handle.policy().map(|policy| &**policy),
-        now,
-    );
+    let judged = viewer::judge(&web.inner.viewers, &viewer, exchange.context.peer.ip(), &resource, Some(&handle), now);
     let judged = judged.map_err(|refused| {
         if let Some(key_id) = &refused.key_id {
             exchange.context.record.refused_key(key_id);

@@ -127,8 +127,7 @@ impl<'a> Exchange<'a> {
     /// Lets a viewer in by his token; `None`, when he has none.
     fn by_token(&mut self, resource: &Resource<'_>) -> Result<Option<Arc<Grant>>, Problem> {
         let (verifier, now) = (&self.web.inner.viewers, self.context.record.now.wall);
-        let judged =
-            viewer::judge(verifier, self.parts, self.context.peer.ip(), resource, self.policy().map(|policy| &**policy), now);
+        let judged = viewer::judge(verifier, self.parts, self.context.peer.ip(), resource, self.namespace.as_ref(), now);
         let judged = judged.map_err(|refused| {
             if let Some(key_id) = &refused.key_id {
                 self.context.record.refused_key(key_id);

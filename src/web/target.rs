@@ -349,8 +349,8 @@ fn without_viewer(key: Cow<'_, str>) -> (Option<Box<Secret<'_>>>, Cow<'_, str>) 
         return (None, key);
     }
     let split = |key: &str| {
-        let token = first_segment(key).0.len();
-        (token < key.len() && key.get(1..token).is_some_and(has_form)).then_some(token)
+        let token = key.find('/')?;
+        key.get(1..token).is_some_and(has_form).then_some(token)
     };
     let Some(token) = split(&key) else { return (None, key) };
     match key {

@@ -31,6 +31,7 @@ use crate::model::extension::{Extension, Format};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::percent;
+use crate::origin::NamespaceHandle;
 use crate::origin::policy::{NamespacePolicy, ViewerMode, ViewerPolicy};
 
 /// The registered header for such tokens (CTA-5007), and the name of the cookie.
@@ -91,11 +92,11 @@ pub(super) fn judge(
     parts: &Parts,
     peer: IpAddr,
     resource: &Resource<'_>,
-    policy: Option<&NamespacePolicy>,
+    namespace: Option<&NamespaceHandle>,
     now: WallTime,
 ) -> Result<Option<Viewer>, Box<RefusedViewer>> {
     let off = ViewerPolicy::default();
-    let policy = policy.map_or(&off, |policy| &policy.viewers);
+    let policy = namespace.and_then(NamespaceHandle::policy).map_or(&off, |policy| &policy.viewers);
     // Where they are turned off, too: with a key for them such a parameter is a token, and none is passed over.
     let takes_edge_auth = verifier.takes_edge_auth(resource.namespace());
     let found = find(parts, resource, policy.mode, takes_edge_auth).map_err(|error| RefusedViewer::by(&error, policy, now))?;
@@ -105,7 +106,9 @@ pub(super) fn judge(
             "viewers hold no tokens for this namespace (viewers.mode is \"off\"): ask without the token, or turn them on";
         return Err(Box::new(RefusedViewer { problem: Problem::new(Code::ViewerTokenUnsupported, detail), key_id: None }));
     }
-    let (base, is_playlist) = (policy.base(resource.namespace()), is_playlist(resource));
+    let base = namespace.and_then(NamespaceHandle::viewer_base);
+    let base = base.map_or_else(|| Cow::Owned(policy.base(resource.namespace())), Cow::Borrowed);
+    let is_playlist = is_playlist(resource);
     let (here, is_limited) = (place(parts, peer, policy), limits(policy).is_some());
     let asked = ViewerAsked {
         namespace: resource.namespace(),
