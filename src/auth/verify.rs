@@ -370,6 +370,11 @@ mod tests {
             }
             assert!(again(&forged).is_err());
         }
+        // Two connections with one key have no count in common.
+        let (one, other_one) = (FamiliarKey::default(), FamiliarKey::default());
+        let grants = [&one, &other_one, &one]
+            .map(|familiar| bench.verifier.verify_again(&lasting.token, familiar, bench.clock.wall()).unwrap());
+        assert!(!Arc::ptr_eq(&grants[0], &grants[1]) && Arc::ptr_eq(&grants[0], &grants[2]));
         bench.clock.advance(Duration::from_millis(59_999));
         assert!(again(&ends).is_ok());
         bench.clock.advance(Duration::from_millis(1));
