@@ -190,10 +190,21 @@ impl Origin {
                 }
             };
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
-            let viewer_base = policy.viewers.base(&name);
+            let (viewer_base, traffic) = (policy.viewers.base(&name), CountedApart::new(&metrics.traffic));
             let (policy, draining) = (Arc::new(policy), self.inner.draining.clone());
-            let hosted =
-                Hosted { name: name.clone(), policy, viewer_base, hot, durable_tier, live, metrics, rates, work, draining };
+            let hosted = Hosted {
+                name: name.clone(),
+                policy,
+                viewer_base,
+                traffic,
+                hot,
+                durable_tier,
+                live,
+                metrics,
+                rates,
+                work,
+                draining,
+            };
             after.insert(name, Arc::new(hosted));
         }
         let gone: Vec<_> =

@@ -16,7 +16,7 @@ use super::policy::NamespacePolicy;
 use super::rate::{Rate, RateClaim};
 use super::relays::Relays;
 use crate::auth::grant::{Action, Grant};
-use crate::metrics::{NamespaceMetrics, StripedArc, Traffic};
+use crate::metrics::{CountedApart, NamespaceMetrics, StripedArc, Traffic};
 use crate::model::clock::Moment;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::{Collection, Key, Namespace, ObjectId};
@@ -28,6 +28,8 @@ pub(super) struct Hosted {
     pub(super) name: Namespace,
     pub(super) policy: Arc<NamespacePolicy>,
     pub(super) viewer_base: String,
+    /// Of the metrics, for requests to hold.
+    pub(super) traffic: CountedApart<Traffic>,
     pub(super) hot: Arc<HotNamespace>,
     pub(super) durable_tier: DurableTier,
     pub(super) live: Arc<Live>,
@@ -97,6 +99,12 @@ impl NamespaceHandle {
     #[must_use]
     pub fn traffic(&self) -> Option<&Arc<Traffic>> {
         self.hosted().map(|hosted| &hosted.metrics.traffic)
+    }
+
+    /// The same, for who holds it as long as a request lasts: what else hangs on a namespace may be gone by then.
+    #[must_use]
+    pub fn traffic_apart(&self) -> Option<StripedArc<Traffic>> {
+        self.hosted().map(|hosted| hosted.traffic.take())
     }
 
     /// Whether the holder of the grant may do this in a collection. There is nothing to find or to make: objects bring their

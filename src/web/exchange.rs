@@ -90,7 +90,7 @@ impl<'a> Exchange<'a> {
     /// The URL names this.
     pub(super) fn names(&mut self, resource: &Resource<'_>) {
         let namespace = self.web.inner.origin.namespace(resource.namespace());
-        self.context.record.names(resource.name(), namespace.clone());
+        self.context.record.names(resource.name(), namespace.traffic_apart());
         self.namespace = Some(namespace);
     }
 

@@ -9,8 +9,7 @@ use axum::body::{Body, Bytes};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::Record;
-use crate::metrics::{Outcome, Traffic};
-use crate::origin::NamespaceHandle;
+use crate::metrics::{Outcome, StripedArc, Traffic};
 
 /// A body goes to an HTTP/2 stream in pieces of this size, at most, where the next one is asked for only when this one has found
 /// room in the client's window: a client that takes one of these within `download_idle` is slow, and not stalled. An HTTP/1
@@ -32,19 +31,19 @@ impl Record {
             _ => Outcome::Other,
         });
         // Once it is answered, nobody but its body counts what it is.
-        let namespace = facts.namespace.take();
+        let traffic = facts.traffic.take();
         let is_aside = facts.is_aside;
         drop(facts);
         if !is_aside {
             metrics.answered(self.verb, after);
-            self.traffic(namespace.as_ref()).count(self.verb, Some(status), outcome);
+            self.counted_in(traffic.as_ref()).count(self.verb, Some(status), outcome);
         }
-        CountedBody::new(body, namespace, Arc::clone(self))
+        CountedBody::new(body, traffic, Arc::clone(self))
     }
 
-    /// Where a request to this namespace is counted.
-    fn traffic<'a>(&'a self, namespace: Option<&'a NamespaceHandle>) -> &'a Traffic {
-        namespace.and_then(NamespaceHandle::traffic).unwrap_or(self.web.inner.metrics.nowhere())
+    /// Where it is counted: with the traffic of its namespace, if that is configured.
+    fn counted_in<'a>(&'a self, traffic: Option<&'a StripedArc<Traffic>>) -> &'a Traffic {
+        traffic.map_or(self.web.inner.metrics.nowhere(), |traffic| traffic)
     }
 }
 
@@ -55,15 +54,15 @@ pub(in crate::web) struct CountedBody {
     rest: Bytes,
     /// Bytes that are in the traffic's count.
     counted: u64,
-    namespace: Option<NamespaceHandle>,
+    traffic: Option<StripedArc<Traffic>>,
     record: Arc<Record>,
     /// The client has taken all there is so far, and more is to come.
     starved: bool,
 }
 
 impl CountedBody {
-    fn new(body: Body, namespace: Option<NamespaceHandle>, record: Arc<Record>) -> Self {
-        Self { body, rest: Bytes::new(), counted: 0, namespace, record, starved: false }
+    fn new(body: Body, traffic: Option<StripedArc<Traffic>>, record: Arc<Record>) -> Self {
+        Self { body, rest: Bytes::new(), counted: 0, traffic, record, starved: false }
     }
 
     /// Has the connection know whether it is the client or the server who keeps the other waiting.
@@ -77,7 +76,7 @@ impl CountedBody {
     /// Counts what has gone since the last time.
     fn count(&mut self) {
         let sent = self.record.sent();
-        self.record.traffic(self.namespace.as_ref()).count_sent(sent.saturating_sub(self.counted));
+        self.record.counted_in(self.traffic.as_ref()).count_sent(sent.saturating_sub(self.counted));
         self.counted = self.counted.max(sent);
     }
 }
@@ -88,8 +87,8 @@ impl Drop for CountedBody {
         self.count();
         let connection = &self.record.connection;
         if self.rest.is_empty() && connection.unsent() > 0 && !connection.is_multiplexed() && !connection.is_broken() {
-            let (namespace, record) = (self.namespace.take(), Arc::clone(&self.record));
-            connection.keep_until_sent(Box::new(UnsentTail { counted: self.counted, namespace, record }));
+            let (traffic, record) = (self.traffic.take(), Arc::clone(&self.record));
+            connection.keep_until_sent(Box::new(UnsentTail { counted: self.counted, traffic, record }));
         }
     }
 }
@@ -100,13 +99,13 @@ impl Drop for CountedBody {
 struct UnsentTail {
     /// Bytes that are in the traffic's count.
     counted: u64,
-    namespace: Option<NamespaceHandle>,
+    traffic: Option<StripedArc<Traffic>>,
     record: Arc<Record>,
 }
 
 impl Drop for UnsentTail {
     fn drop(&mut self) {
-        self.record.traffic(self.namespace.as_ref()).count_sent(self.record.sent().saturating_sub(self.counted));
+        self.record.counted_in(self.traffic.as_ref()).count_sent(self.record.sent().saturating_sub(self.counted));
     }
 }
 

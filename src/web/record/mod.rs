@@ -33,9 +33,9 @@ use super::json::{Object, field};
 use super::problem::Problem;
 use super::target::Name;
 use crate::auth::grant::{Grant, KeyId};
-use crate::metrics::{Outcome, Verb};
+use crate::metrics::{Outcome, StripedArc, Traffic, Verb};
 use crate::model::clock::Now;
-use crate::origin::{Found, NamespaceHandle, Stored};
+use crate::origin::{Found, Stored};
 
 /// What is told of objects, their names among it, with what looks like an API key hidden: somebody's playlist may name one.
 #[must_use]
@@ -72,7 +72,7 @@ pub(super) struct Record {
 
 #[derive(Debug, Default)]
 struct Facts {
-    namespace: Option<NamespaceHandle>,
+    traffic: Option<StripedArc<Traffic>>,
     name: Option<Name>,
     /// It is not counted with the traffic.
     is_aside: bool,
@@ -138,9 +138,9 @@ impl Record {
     }
 
     /// The URL names this; of a namespace that is configured, its requests are counted there.
-    pub(super) fn names(&self, name: Name, namespace: NamespaceHandle) {
+    pub(super) fn names(&self, name: Name, traffic: Option<StripedArc<Traffic>>) {
         let mut facts = self.facts.lock();
-        facts.namespace = Some(namespace);
+        facts.traffic = traffic;
         facts.name = Some(name);
     }
 
@@ -291,8 +291,7 @@ impl Drop for Record {
         }
         if facts.status.is_none() && !facts.is_aside {
             // The client went before it was answered; an upload may have come to its end all the same.
-            let namespace = facts.namespace.as_ref();
-            let traffic = namespace.and_then(NamespaceHandle::traffic).unwrap_or(metrics.nowhere());
+            let traffic = facts.traffic.as_deref().unwrap_or(metrics.nowhere());
             traffic.count(self.verb, None, facts.outcome.unwrap_or(Outcome::Broken));
         }
         if facts.is_untold {
