@@ -1,6 +1,6 @@
 //! Viewers' tokens: a text that opens a part of one namespace, for reading, for a while, to whoever holds it. Made by a back end or by the
 //! command line with a viewer key, and on no record: [`keys`] holds those keys, [`cat`] writes and reads the tokens ([`jwt`] and [`edgeauth`] read those of other forms), [`claims`] is what one
-//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, [`known`] are those that were good lately, [`revoked`] are those that ended before their time, [`refusal`] is why one opens nothing, and [`usage`] is how much one is used.
+//! says, [`form`] what its bytes may look like; [`spec`] is what a new one is to be, [`known`] are those that were good lately, [`verifier`] is who lets in, [`revoked`] are those that ended before their time, [`refusal`] is why one opens nothing, and [`usage`] is how much one is used.
 //!
 //! Invariants: what is not understood refuses. A token is judged at each use; what it says is remembered, apart from the API keys that
 //! [`super::verify`] remembers, for thousands of viewers would push those few out. Of a token nothing is shown but the id it is revoked by.
@@ -17,31 +17,26 @@ mod refusal;
 mod revoked;
 mod spec;
 mod usage;
+mod verifier;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use arc_swap::ArcSwap;
 
 use self::claims::key;
 pub use self::claims::{RenewedBy, TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
 pub use self::edgeauth::NAMES as EDGE_AUTH_NAMES;
 pub use self::keys::{ViewerKeyError, ViewerKeys};
-use self::known::{KnownTokens, OpenedToken};
 pub use self::place::{Network, ViewerPlace};
 pub use self::refusal::{Beyond, ViewerError};
-use self::revoked::Revocations;
 pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
 pub use self::spec::{SpecError, ViewerSpec, opens_something};
 pub use self::usage::ViewerLimits;
-use self::usage::ViewerUsage;
+pub use self::verifier::ViewerVerifier;
 use super::grant::{Grant, KeyId, Role, Scope};
 use super::secret::Secret;
-use crate::model::clock::{Clock, WallTime};
+use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
 
 /// How long a text is at least that is taken for a token.
@@ -110,139 +105,6 @@ pub struct AdmittedViewer {
     pub left: Duration,
     /// He is to go on with one that ends then, in seconds since the Unix epoch, and is handed over so.
     pub renewed: Option<(RenewedBy, u64)>,
-}
-
-/// Tells good tokens from bad ones.
-pub struct ViewerVerifier {
-    clock: Clock,
-    keys: ArcSwap<KeysInForce>,
-    revoked: ArcSwap<Revocations>,
-    usage: ViewerUsage,
-}
-
-/// Viewer keys, and the tokens that were found to be made with them: other keys begin with none.
-struct KeysInForce {
-    keys: ViewerKeys,
-    known: KnownTokens,
-}
-
-impl KeysInForce {
-    fn new(keys: ViewerKeys) -> Self {
-        Self { keys, known: KnownTokens::new() }
-    }
-}
-
-impl ViewerVerifier {
-    /// One for these keys.
-    #[must_use]
-    pub fn new(keys: ViewerKeys, clock: Clock) -> Self {
-        let keys = ArcSwap::from_pointee(KeysInForce::new(keys));
-        Self { clock, keys, revoked: ArcSwap::default(), usage: ViewerUsage::default() }
-    }
-
-    /// Puts other keys in force; when this returns, no token of another one is good.
-    pub fn replace_keys(&self, keys: ViewerKeys) {
-        self.keys.store(Arc::new(KeysInForce::new(keys)));
-    }
-
-    /// Puts these revocations in force; when this returns, no token that they name is good.
-    pub fn revoke(&self, all: Vec<Revocation>) {
-        self.revoked.store(Arc::new(Revocations::new(all)));
-    }
-
-    /// What has been revoked in a namespace since then.
-    #[must_use]
-    pub fn revocations(&self, namespace: &Namespace, since: WallTime) -> Vec<Revocation> {
-        self.revoked.load().of_namespace(namespace, since)
-    }
-
-    /// Makes a token, with the key that signs. `None` when there is no key, or the token would be too long to be read.
-    #[must_use]
-    pub fn seal(&self, claims: &ViewerClaims) -> Option<Secret<'static>> {
-        seal(&self.keys.load().keys, claims)
-    }
-
-    /// The ids of the keys in force, the one that signs first.
-    #[must_use]
-    pub fn key_ids(&self) -> Vec<String> {
-        self.keys.load().keys.ids().map(str::to_owned).collect()
-    }
-
-    /// Lets the holder of a token in, or not, at this time; beside that, the token that he is to go on with, if that is another one.
-    ///
-    /// # Errors
-    /// [`ViewerError`] says why not. What is not understood comes before what is past, and that before what is elsewhere.
-    pub fn judge(
-        &self,
-        token: &Secret<'_>,
-        asked: &ViewerAsked<'_>,
-        now: WallTime,
-    ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
-        let (in_force, text) = (self.keys.load(), token.expose());
-        if let Some(known) = in_force.known.find(text)
-            && let Some(known) = &*known
-        {
-            return self.judge_opened(known, asked, now);
-        }
-        match edgeauth::bare(text) {
-            None => {
-                let opened = OpenedToken::new(open(&in_force.keys, token)?)?;
-                self.judge_opened(&in_force.known.keep(text, opened), asked, now)
-            }
-            // What such a one is for is a part of what was authenticated: it is read for what is asked.
-            Some(bare) => {
-                let not_taken = Err(ViewerError::Unsupported(Unsupported::Form));
-                let keys = in_force.keys.edge_auth(asked.namespace);
-                let claims = keys.fold(not_taken, |known, key| known.or_else(|_| edgeauth::open(&bare, key, asked)))?;
-                self.judge_opened(&OpenedToken::new(claims)?, asked, now)
-            }
-        }
-    }
-
-    /// What is judged at each use of a token, however well it is known.
-    fn judge_opened(
-        &self,
-        token: &OpenedToken,
-        asked: &ViewerAsked<'_>,
-        now: WallTime,
-    ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
-        let (revoked, claims) = (self.revoked.load(), &token.claims);
-        let admitted = token.judge(asked, now, |id| revoked.hold(asked.namespace, asked.key, id, claims))?;
-        if let Some((limits, address)) = asked.limits {
-            let id = &admitted.grant.key_id;
-            let begun = self.usage.begin((asked.namespace, id), address, limits, self.clock.now());
-            begun.map_err(|wait| ViewerError::Limit { id: id.clone(), wait })?;
-        }
-        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims.clone() }));
-        Ok((admitted, next))
-    }
-
-    /// So many bytes are answered to who has this grant by a token whose use is limited.
-    pub fn sent(&self, grant: &Grant, bytes: u64) {
-        if let Scope::Only(names) = &grant.scope
-            && let [namespace] = &names[..]
-        {
-            self.usage.sent((namespace, &grant.key_id), bytes, self.clock.now());
-        }
-    }
-
-    /// The namespaces that have a key of Akamai's tokens, each once.
-    #[must_use]
-    pub fn edge_auth_namespaces(&self) -> BTreeSet<Namespace> {
-        self.keys.load().keys.edge_auth_namespaces().cloned().collect()
-    }
-
-    /// Whether Akamai's tokens are taken for a namespace.
-    #[must_use]
-    pub fn takes_edge_auth(&self, namespace: &Namespace) -> bool {
-        self.keys.load().keys.edge_auth(namespace).next().is_some()
-    }
-}
-
-impl fmt::Debug for ViewerVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ViewerVerifier").field("keys", &self.keys.load().keys).finish_non_exhaustive()
-    }
 }
 
 /// Checks a token's form and that it was made with one of these keys, and reads it.
@@ -430,7 +292,9 @@ impl ViewerClaims {
 
 #[cfg(test)]
 mod tests {
+    use super::revoked::Revocations;
     use super::*;
+    use crate::model::clock::Clock;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     const END: u64 = 1_900_000_000;

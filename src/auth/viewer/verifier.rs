@@ -1,0 +1,149 @@
+//! Who holds the viewer keys in force and what was revoked, and lets viewers in by them: see [`super`] for what a token is.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::known::{KnownTokens, OpenedToken};
+use super::revoked::{Revocation, Revocations};
+use super::usage::ViewerUsage;
+use super::{AdmittedViewer, Unsupported, ViewerAsked, ViewerClaims, ViewerError, ViewerKeys, edgeauth, open, seal};
+use crate::auth::grant::{Grant, Scope};
+use crate::auth::secret::Secret;
+use crate::model::clock::{Clock, WallTime};
+use crate::model::id::Namespace;
+
+/// Tells good tokens from bad ones.
+pub struct ViewerVerifier {
+    clock: Clock,
+    keys: ArcSwap<ViewerKeysInForce>,
+    revoked: ArcSwap<Revocations>,
+    usage: ViewerUsage,
+}
+
+/// Viewer keys, and the tokens that were found to be made with them: other keys begin with none.
+struct ViewerKeysInForce {
+    keys: ViewerKeys,
+    known: KnownTokens,
+}
+
+impl ViewerKeysInForce {
+    fn new(keys: ViewerKeys) -> Self {
+        Self { keys, known: KnownTokens::new() }
+    }
+}
+
+impl ViewerVerifier {
+    /// One for these keys.
+    #[must_use]
+    pub fn new(keys: ViewerKeys, clock: Clock) -> Self {
+        let keys = ArcSwap::from_pointee(ViewerKeysInForce::new(keys));
+        Self { clock, keys, revoked: ArcSwap::default(), usage: ViewerUsage::default() }
+    }
+
+    /// Puts other keys in force; when this returns, no token of another one is good.
+    pub fn replace_keys(&self, keys: ViewerKeys) {
+        self.keys.store(Arc::new(ViewerKeysInForce::new(keys)));
+    }
+
+    /// Puts these revocations in force; when this returns, no token that they name is good.
+    pub fn revoke(&self, all: Vec<Revocation>) {
+        self.revoked.store(Arc::new(Revocations::new(all)));
+    }
+
+    /// What has been revoked in a namespace since then.
+    #[must_use]
+    pub fn revocations(&self, namespace: &Namespace, since: WallTime) -> Vec<Revocation> {
+        self.revoked.load().of_namespace(namespace, since)
+    }
+
+    /// Makes a token, with the key that signs. `None` when there is no key, or the token would be too long to be read.
+    #[must_use]
+    pub fn seal(&self, claims: &ViewerClaims) -> Option<Secret<'static>> {
+        seal(&self.keys.load().keys, claims)
+    }
+
+    /// The ids of the keys in force, the one that signs first.
+    #[must_use]
+    pub fn key_ids(&self) -> Vec<String> {
+        self.keys.load().keys.ids().map(str::to_owned).collect()
+    }
+
+    /// Lets the holder of a token in, or not, at this time; beside that, the token that he is to go on with, if that is another one.
+    ///
+    /// # Errors
+    /// [`ViewerError`] says why not. What is not understood comes before what is past, and that before what is elsewhere.
+    pub fn judge(
+        &self,
+        token: &Secret<'_>,
+        asked: &ViewerAsked<'_>,
+        now: WallTime,
+    ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
+        let (in_force, text) = (self.keys.load(), token.expose());
+        if let Some(known) = in_force.known.find(text)
+            && let Some(known) = &*known
+        {
+            return self.judge_opened(known, asked, now);
+        }
+        match edgeauth::bare(text) {
+            None => {
+                let opened = OpenedToken::new(open(&in_force.keys, token)?)?;
+                self.judge_opened(&in_force.known.keep(text, opened), asked, now)
+            }
+            // What such a one is for is a part of what was authenticated: it is read for what is asked.
+            Some(bare) => {
+                let not_taken = Err(ViewerError::Unsupported(Unsupported::Form));
+                let keys = in_force.keys.edge_auth(asked.namespace);
+                let claims = keys.fold(not_taken, |known, key| known.or_else(|_| edgeauth::open(&bare, key, asked)))?;
+                self.judge_opened(&OpenedToken::new(claims)?, asked, now)
+            }
+        }
+    }
+
+    /// What is judged at each use of a token, however well it is known.
+    fn judge_opened(
+        &self,
+        token: &OpenedToken,
+        asked: &ViewerAsked<'_>,
+        now: WallTime,
+    ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
+        let (revoked, claims) = (self.revoked.load(), &token.claims);
+        let admitted = token.judge(asked, now, |id| revoked.hold(asked.namespace, asked.key, id, claims))?;
+        if let Some((limits, address)) = asked.limits {
+            let id = &admitted.grant.key_id;
+            let begun = self.usage.begin((asked.namespace, id), address, limits, self.clock.now());
+            begun.map_err(|wait| ViewerError::Limit { id: id.clone(), wait })?;
+        }
+        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims.clone() }));
+        Ok((admitted, next))
+    }
+
+    /// So many bytes are answered to who has this grant by a token whose use is limited.
+    pub fn sent(&self, grant: &Grant, bytes: u64) {
+        if let Scope::Only(names) = &grant.scope
+            && let [namespace] = &names[..]
+        {
+            self.usage.sent((namespace, &grant.key_id), bytes, self.clock.now());
+        }
+    }
+
+    /// The namespaces that have a key of Akamai's tokens, each once.
+    #[must_use]
+    pub fn edge_auth_namespaces(&self) -> BTreeSet<Namespace> {
+        self.keys.load().keys.edge_auth_namespaces().cloned().collect()
+    }
+
+    /// Whether Akamai's tokens are taken for a namespace.
+    #[must_use]
+    pub fn takes_edge_auth(&self, namespace: &Namespace) -> bool {
+        self.keys.load().keys.edge_auth(namespace).next().is_some()
+    }
+}
+
+impl fmt::Debug for ViewerVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewerVerifier").field("keys", &self.keys.load().keys).finish_non_exhaustive()
+    }
+}
