@@ -118,3 +118,21 @@ fn a_side_that_has_nothing_in_common_goes_on_with_what_came_since() {
     well(&mut world, 5);
     assert_eq!(slots(&world), (1..=13).collect::<Vec<_>>(), "none is left out, and none shown twice");
 }
+
+/// A loop that begins again: its old lines look as if they had come just now, for their objects have been stored anew.
+#[test]
+fn a_side_that_has_begun_again_with_the_same_bytes_goes_on_with_its_newest_and_shows_nothing_of_before() {
+    let mut world = PairWorld::new(PairManner::AllFromZero);
+    world.is_loop = true;
+    well(&mut world, 8);
+    world.take(PairEvent::Kill(0));
+    well(&mut world, 20);
+    world.take(PairEvent::Begin(0));
+    well(&mut world, 5);
+    world.take(PairEvent::Kill(1));
+    well(&mut world, 6);
+    let (text, _) = world.public.as_ref().unwrap();
+    assert_eq!(slots(&world), (1..=39).collect::<Vec<_>>(), "{text}");
+    // It began with 2960, and one has left it.
+    assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:2961\n") && !text.contains("DISCONTINUITY\n"), "{text}");
+}

@@ -117,6 +117,8 @@ pub(super) struct PairWorld {
     pin: Option<usize>,
     /// The side whose segments are shorter than they should be.
     pub(super) cut_off: Option<usize>,
+    /// Both make the same bytes under the same names, in each of their runs.
+    pub(super) is_loop: bool,
     /// The side that is preferred and is said to be well.
     pub(super) back: Option<usize>,
     again: Option<u64>,
@@ -228,7 +230,7 @@ impl PairWorld {
             let (_, slot) =
                 self.ever.get(&segment.uri).unwrap_or_else(|| panic!("{} was never here: {}", segment.uri, context()));
             if self.shown.last().is_none_or(|(number, _)| segment.sequence > *number) {
-                assert!(self.uris.insert(segment.uri.clone()), "{} is shown twice: {}", segment.uri, context());
+                assert!(self.uris.insert(segment.uri.clone()) || self.is_loop, "{} is shown twice: {}", segment.uri, context());
                 if matches!(self.manner, PairManner::Aligned | PairManner::Offset) {
                     let twice = self.shown.iter().any(|(_, shown)| shown == slot);
                     assert!(!twice, "slot {slot} is shown twice: {}", context());
@@ -305,6 +307,7 @@ impl PairWorld {
             let length = if self.cut_off == Some(side) { 600 } else { LENGTH };
             let own = &mut self.sides[side];
             let (name, bytes) = (format!("v{}.ts", own.next), side as u64 * 0x1000_0000 + own.run * 0x1000 + own.next);
+            let bytes = if self.is_loop { own.next } else { bytes };
             own.next += 1;
             let line = format!("#EXTINF:{}.{:03},\n{name}\n", length / 1000, length % 1000);
             own.lines.push(line);

@@ -259,6 +259,14 @@ impl<'a> SideLines<'a> {
         Some(self.at(at)?.known?.at)
     }
 
+    /// Whether a line is of a run before the newest, and looks as if it had come with that: an encoder that began again has written the same
+    /// bytes under the same name (a test picture, a slate, a loop), so that its object is stored anew.
+    pub(super) fn is_of_a_run_before(&self, at: usize) -> bool {
+        let Some(came) = self.came(at) else { return false };
+        let begins = |later: usize| self.version.lines[later].breaks && self.came(later).is_some_and(|later| later <= came);
+        (at + 1..self.version.lines.len()).any(begins)
+    }
+
     pub(super) fn newest(&self) -> Option<WallTime> {
         self.times.iter().filter_map(|line| Some(line.known?.at)).max()
     }

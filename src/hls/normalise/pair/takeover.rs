@@ -54,7 +54,12 @@ impl PairDesk<'_, '_> {
         // What fits by the clock and is old is of the past: encoders that count from 0 have the same times again and again.
         let ended = self.public.last().and_then(|line| Some(line.known?.at));
         let is_of_now = |at: usize| lines.came(at).zip(ended).is_none_or(|(came, ended)| ended.since(came) <= self.span() * 2);
-        let is_new = |at: &usize| lines.is_here(*at) && is_of_now(*at) && !public.contains(&&*lines.version.lines[*at].uri);
+        let is_new = |at: &usize| {
+            lines.is_here(*at)
+                && is_of_now(*at)
+                && !lines.is_of_a_run_before(*at)
+                && !public.contains(&&*lines.version.lines[*at].uri)
+        };
         let all = || (lines.from..lines.version.lines.len()).filter(is_new);
         let Some(end) = self.public.last() else { return all().next_back() };
         let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
