@@ -75,16 +75,32 @@ impl Hosted {
         let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
         let is_beside = public != object.key;
         if !is_media {
-            return if is_beside { self.copied(object, public, draft).await } else { Ok(TakenUp::AsItIs(draft)) };
+            // What can't be read says nothing, and takes nothing away: encoders write empty bodies when they begin and when they end.
+            let is_broken = matches!(draft.understood, Some(Understood::Broken(_)));
+            return match is_beside {
+                true => self.copied(object, public, draft).await,
+                false if is_broken && self.public_before(&public).await.is_some() => {
+                    self.tell_left_alone(&object.key, LeftAlone::Unread, true);
+                    Ok(TakenUp::Waits)
+                }
+                false => Ok(TakenUp::AsItIs(draft)),
+            };
         }
-        let version = match self.version_of(&draft) {
+        let version = match self.version_of(&object.key, &draft) {
             Ok(version) => Arc::new(version),
             Err(LeftAlone::Empty) => return Ok(if is_beside { TakenUp::AsItIs(draft) } else { TakenUp::Waits }),
             Err(left_alone) => {
-                self.work.public.forget(&object.key);
-                let detail = format!("its playlist is stored as it came, because {}: it is not normalised", left_alone.why());
-                self.live.tell(self.hot.clock().both(), &object.key, EventKind::NotNormalised, detail);
-                return if is_beside { self.copied(object, public, draft).await } else { Ok(TakenUp::AsItIs(draft)) };
+                let stays = self.public_before(&public).await.is_some();
+                self.tell_left_alone(&object.key, left_alone, stays);
+                return match (is_beside, stays) {
+                    (true, true) => Ok(TakenUp::AsItIs(draft)),
+                    (true, false) => self.copied(object, public, draft).await,
+                    (false, true) => Ok(TakenUp::Waits),
+                    (false, false) => {
+                        self.work.public.forget(&object.key);
+                        Ok(TakenUp::AsItIs(draft))
+                    }
+                };
             }
         };
         let (mut outset, understood) = (draft.outset.clone(), &draft.understood);
@@ -152,6 +168,12 @@ impl Hosted {
             PublishedBeside::Copy(public, draft, compared) => {
                 let _turn = self.live.turn(&public).await;
                 drop(turn);
+                // The other source's may have been composed meanwhile.
+                let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
+                if is_media && self.public_before(&public).await.is_some() {
+                    return;
+                }
+                self.work.public.forget(source);
                 if self.is_shown(&public, source, draft.understood.as_ref(), &compared) {
                     self.publish(&public, *draft, None).await;
                 }
@@ -159,13 +181,27 @@ impl Hosted {
         }
     }
 
-    fn version_of(&self, draft: &Draft) -> Result<SourceVersion, LeftAlone> {
+    /// Tells that a version can't be composed. `stays`: there is a composed playlist, which viewers keep.
+    fn tell_left_alone(&self, playlist: &Key, left_alone: LeftAlone, stays: bool) {
+        let what = if stays { "viewers keep what was composed before this version" } else { "it is stored as it came" };
+        let detail = format!("its playlist is not normalised, because {}: {what}", left_alone.why());
+        self.live.tell(self.hot.clock().both(), playlist, EventKind::NotNormalised, detail);
+    }
+
+    fn version_of(&self, playlist: &Key, draft: &Draft) -> Result<SourceVersion, LeftAlone> {
         let said = draft.outset.content_encoding.as_ref().map(HeaderValue::as_bytes);
         let clear = match coding::of(said, &draft.body.bytes) {
             None => draft.body.bytes.to_vec(),
             Some(coding) => legible::unpack(self, coding, &draft.body.bytes).map_err(|_| LeftAlone::Unread)?,
         };
-        SourceVersion::read(&String::from_utf8(clear).map_err(|_| LeftAlone::Unread)?)
+        let text = String::from_utf8(clear).map_err(|_| LeftAlone::Unread)?;
+        match SourceVersion::read(&text) {
+            Err(LeftAlone::Vod) => {
+                let before = self.work.public.version(playlist).ok_or(LeftAlone::Vod)?;
+                SourceVersion::read_last(&text, &before.version)
+            }
+            version => version,
+        }
     }
 
     /// The public playlist as it is now. Cancel-safe.
@@ -269,10 +305,10 @@ impl Hosted {
         let _turn = self.live.turn(&public).await;
         let Some(heard) = self.work.public.version(source) else { return };
         let (before, reach) = (self.public_before(&public).await, heard.reach.clone());
-        let body = before.as_ref().map(|before| before.body.clone());
+        let known = before.clone();
         // Nothing is lost where it fails: the next version says it again.
         let Ok(Some(draft)) = self.composed(&self.object(source), heard, before).await else { return };
-        if body.is_some_and(|body| body == draft.body.bytes) {
+        if known.is_some_and(|known| draft.is_as(&known)) {
             return;
         }
         self.publish(&public, draft, reach).await;
@@ -334,6 +370,120 @@ impl Hosted {
             if !is_beside || matches!(what, Mended::TwoWriters | Mended::Long) {
                 self.live.tell(now, playlist, kind, detail.to_owned());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::grant::{Grant, KeyId, Role, Scope};
+    use crate::hls::texts;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::model::id::Namespace;
+    use crate::origin::policy::{NamespacePolicy, PairPolicy};
+    use crate::origin::{Origin, PutSpec, ReadSpec};
+
+    struct ComposingOrigin {
+        origin: Origin,
+        clock: Clock,
+        grant: Grant,
+        name: Namespace,
+    }
+
+    impl ComposingOrigin {
+        /// Playlists below `in/` are normalised in place, those below `one/` and `two/` are made of one source and of two.
+        fn new() -> Self {
+            let (clock, name) = (Clock::manual(), Namespace::parse("live").unwrap());
+            let pair = |public: &str, sources: &[&str]| PairPolicy {
+                public: public.to_owned(),
+                sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+                ..PairPolicy::default()
+            };
+            let pairs = vec![pair("one/", &["src/"]), pair("two/", &["a/", "b/"])];
+            let policy = NamespacePolicy { normalise: vec!["in/".to_owned()], pairs, ..NamespacePolicy::default() };
+            let origin = Origin::new([(name.clone(), policy)], 1 << 30, clock.clone(), &Arc::new(Metrics::new()));
+            let key_id = KeyId::parse("k").unwrap();
+            let grant = Grant { key_id, role: Role::Readwrite, scope: Scope::Every, prefix: None, is_edge: false, ends: None };
+            Self { origin, clock, grant, name }
+        }
+
+        fn object(&self, key: &str) -> ObjectId {
+            ObjectId { namespace: self.name.clone(), key: Key::parse(key).unwrap() }
+        }
+
+        async fn put(&self, key: &str, body: &str) {
+            let (stamp, object) = (self.origin.stamp(), self.object(key));
+            let mut upload =
+                self.origin.namespace(&self.name).put(&self.grant, &object, stamp, PutSpec::default()).await.unwrap();
+            upload.write(body.to_owned().into()).unwrap();
+            upload.commit().await.unwrap();
+        }
+
+        async fn get(&self, key: &str) -> String {
+            let object = self.object(key);
+            let read = self.origin.namespace(&self.name).read(&self.grant, &object, &ReadSpec::default()).await.unwrap();
+            String::from_utf8(read.whole().unwrap().body().to_vec()).unwrap()
+        }
+
+        /// Stores the segment of this number, and the list of it and the three before it.
+        async fn push(&self, folder: &str, number: u64) {
+            self.clock.advance(Duration::from_secs(2));
+            self.put(&format!("{folder}{number}.ts"), &format!("{folder}{number}")).await;
+            self.put(&format!("{folder}p.m3u8"), &listing(number)).await;
+        }
+    }
+
+    fn listing(last: u64) -> String {
+        let first = last.saturating_sub(3);
+        texts::listing(&texts::head(first), "", first..=last)
+    }
+
+    /// What can't be composed never takes the place of what was.
+    #[tokio::test]
+    async fn a_version_that_cannot_be_composed_takes_nothing_from_viewers() {
+        let ranges = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:5@0\n0.ts\n".to_owned();
+        let define = listing(3).replace("#EXTINF", "#EXT-X-DEFINE:NAME=\"a\",VALUE=\"b\"\n#EXTINF");
+        let vod = format!("{}#EXT-X-PLAYLIST-TYPE:VOD\n#EXTINF:2,\n0.ts\n#EXT-X-ENDLIST\n", texts::head(0));
+        let odd = [ranges, define, vod, String::new(), "<html>".to_owned()];
+        for (source, public) in [("in/", "in/"), ("src/", "one/"), ("a/", "two/")] {
+            let world = ComposingOrigin::new();
+            for number in 0..4 {
+                world.push(source, number).await;
+            }
+            let public = format!("{public}p.m3u8");
+            let composed = world.get(&public).await;
+            assert!(composed.contains("3~"), "{composed}");
+            for body in &odd {
+                world.put(&format!("{source}p.m3u8"), body).await;
+                assert_eq!(world.get(&public).await, composed, "{source} {body}");
+                if source != "in/" {
+                    assert_eq!(world.get(&format!("{source}p.m3u8")).await, *body, "it is there by its own name");
+                }
+            }
+            world.push(source, 4).await;
+            let after = world.get(&public).await;
+            let (first, last) = (texts::media(&composed).media_sequence, texts::media(&after).segments.last().unwrap().sequence);
+            assert!(last == first + 4 && after.contains("4~") && !after.contains("DISCONTINUITY\n"), "{after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_whole_of_a_run_as_a_list_of_type_vod_is_its_end() {
+        for (source, public) in [("in/", "in/p.m3u8"), ("src/", "one/p.m3u8")] {
+            let world = ComposingOrigin::new();
+            for number in 0..8 {
+                world.push(source, number).await;
+            }
+            let composed = world.get(public).await;
+            let head = format!("{}#EXT-X-PLAYLIST-TYPE:VOD\n", texts::head(0));
+            let vod = texts::listing(&head, "", 0..8) + "#EXT-X-ENDLIST\n";
+            world.put(&format!("{source}p.m3u8"), &vod).await;
+            assert_eq!(world.get(public).await, composed, "it may come back");
+            world.clock.advance(Duration::from_secs(7));
+            world.put(&format!("{source}p.m3u8"), &vod).await;
+            assert_eq!(world.get(public).await, format!("{composed}#EXT-X-ENDLIST\n"));
         }
     }
 }

@@ -131,8 +131,8 @@ impl Hosted {
         let Some(outset) = newest.map(|heard| heard.outset.clone()) else { return };
         let before = self.public_before(public).await;
         self.look_below_pair(public, &sides, &memory, before.as_deref()).await;
-        let body = before.as_ref().map(|before| before.body.clone());
-        let length = body.as_ref().map_or(0, |body| body.len()) + 8192;
+        let known = before.clone();
+        let length = known.as_ref().map_or(0, |known| known.body.len()) + 8192;
         let stream = self.live.stream_of(public);
         let ladder = self.work.pairs.ladder(&stream, public);
         let pin = self.work.pairs.pin(&pair.public, self.hot.clock().now());
@@ -164,11 +164,12 @@ impl Hosted {
                 }
             });
         }
-        if body.is_some_and(|body| body == new.bytes) && made.switches.is_empty() {
+        let continuity = Some(Arc::new(made.composed.continuity));
+        let draft = Draft { body: new, outset, understood: Some(understood), facts: None, continuity };
+        if known.is_some_and(|known| draft.is_as(&known)) && made.switches.is_empty() {
             return;
         }
-        let continuity = Some(Arc::new(made.composed.continuity));
-        self.publish(public, Draft { body: new, outset, understood: Some(understood), facts: None, continuity }, None).await;
+        self.publish(public, draft, None).await;
         drop(turn);
     }
 

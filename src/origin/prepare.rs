@@ -16,7 +16,7 @@ use crate::model::continuity::Continuity;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::{Key, ObjectId};
 use crate::model::meta::Outset;
-use crate::store::Body;
+use crate::store::{Body, Entry};
 
 /// A version that is ready to be stored.
 #[derive(Debug)]
@@ -38,6 +38,12 @@ pub(super) fn reaches(prefix: Option<&str>, key: &Key) -> bool {
 }
 
 impl Draft {
+    /// Whether a composed playlist is this one already: to the byte, and with an end that is to come since the same moment.
+    pub(super) fn is_as(&self, known: &Entry) -> bool {
+        let ended = |continuity: &Option<Arc<Continuity>>| continuity.as_ref().and_then(|continuity| continuity.ended);
+        known.body == self.body.bytes && ended(&known.meta.continuity) == ended(&self.continuity)
+    }
+
     /// Takes out of a playlist or MPD what is not to be stored, and reads it. Waits where the namespace has a gate, for the segments it
     /// lists and its writer `reach`es. Cancel-safe.
     ///

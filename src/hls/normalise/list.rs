@@ -132,6 +132,18 @@ impl SegmentList {
     /// # Errors
     /// [`LeftAlone`].
     pub(super) fn read(text: &str) -> Result<Self, LeftAlone> {
+        Self::read_of_type(text, false)
+    }
+
+    /// Reads one that may be of type VOD.
+    ///
+    /// # Errors
+    /// [`LeftAlone`].
+    pub(super) fn read_typed(text: &str) -> Result<Self, LeftAlone> {
+        Self::read_of_type(text, true)
+    }
+
+    fn read_of_type(text: &str, may_be_vod: bool) -> Result<Self, LeftAlone> {
         let Ok(Playlist::Media(media)) = parse(text.as_bytes()) else { return Err(LeftAlone::Unread) };
         let pieces = cut(text);
         // Line ends that only the reader of playlists knows.
@@ -144,7 +156,7 @@ impl SegmentList {
         if media.skipped > 0 {
             return Err(LeftAlone::Delta);
         }
-        if media.playlist_type == Some(PlaylistType::Vod) {
+        if media.playlist_type == Some(PlaylistType::Vod) && !may_be_vod {
             return Err(LeftAlone::Vod);
         }
         if media.segments.is_empty() {

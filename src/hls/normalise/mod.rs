@@ -112,6 +112,23 @@ impl SourceVersion {
         SegmentList::read(text).map(Self)
     }
 
+    /// Reads one of type VOD as the last version of a live list: it has its end, and under its number what `before` has listed last.
+    /// What lies before that version's first segment is left out.
+    ///
+    /// # Errors
+    /// [`LeftAlone`]: of type VOD, too, where it is something else.
+    pub fn read_last(text: &str, before: &Self) -> Result<Self, LeftAlone> {
+        let (before, mut list) = (&before.0, SegmentList::read_typed(text)?);
+        let goes_on = before.lines.last().zip(before.end().checked_sub(1).and_then(|last| list.at(last)));
+        if !list.ended || goes_on.is_none_or(|(known, own)| known.uri != own.uri) {
+            return Err(LeftAlone::Vod);
+        }
+        let over = before.first.saturating_sub(list.first);
+        list.lines.drain(..usize::try_from(over).map_err(|_| LeftAlone::Vod)?);
+        list.first += over;
+        Ok(Self(list))
+    }
+
     /// The map of its newest segment, as it is written.
     #[must_use]
     pub fn newest_map(&self) -> Option<&str> {

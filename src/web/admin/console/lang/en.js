@@ -364,7 +364,7 @@ export default {
   "event.target-raised": "target duration raised",
   "advice.target-raised": "A segment was longer than viewers were told: set the segment length and the keyframe interval to fit.",
   "event.not-normalised": "not normalised",
-  "advice.not-normalised": "The playlist is stored as it came: the event says why.",
+  "advice.not-normalised": "The playlist is stored as it came, or passed over: the event says why.",
   "event.sources-apart": "sources apart",
   "advice.sources-apart": "Segments of one encoder can't stand for the other's: have both count alike (epoch locking). The detail says what differs.",
   "event.child-loses-token": "token lost",
