@@ -1,10 +1,12 @@
 //! The TLS certificate's files: read at start, and again when they change, without a restart.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::keys::rfc3339;
@@ -13,8 +15,6 @@ use crate::metrics::Metrics;
 use crate::model::clock::{Clock, WallTime};
 use crate::web::connection::tls::{Pem, Tls};
 
-/// The section of those that viewers and encoders see.
-const TLS: &str = "tls";
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long before its end a certificate is warned of, and how often.
@@ -27,6 +27,21 @@ pub(super) struct Certificates {
     files: CertificateFiles,
     tls: Arc<Tls>,
     seen: Vec<FileState>,
+}
+
+/// When the certificates in force end, by the section of the settings that names them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CertificateEnds(Arc<Mutex<BTreeMap<&'static str, WallTime>>>);
+
+impl CertificateEnds {
+    /// Shows the earliest of them.
+    fn show(&self, section: &'static str, end: WallTime, metrics: &Metrics) {
+        let mut ends = self.0.lock();
+        ends.insert(section, end);
+        if let Some(first) = ends.values().min() {
+            metrics.tls_expiry_seconds.set(first.seconds());
+        }
+    }
 }
 
 /// Where a certificate is, and in which section of the settings that is said.
@@ -49,7 +64,7 @@ impl Certificates {
             return Ok(None);
         }
         let TlsSettings { certificate, key, client_ca, .. } = settings.clone();
-        Self::open(CertificateFiles { section: TLS, certificate, key, client_ca }).map(Some)
+        Self::open(CertificateFiles { section: "tls", certificate, key, client_ca }).map(Some)
     }
 
     /// Reads the files of the admin listener, if it has some.
@@ -73,17 +88,12 @@ impl Certificates {
 
     /// Keeps the certificate fresh, and warns before it ends. A change is taken up when the files have stood still for one look,
     /// because certificate and key are written one after the other; who rings `look_now` has written both.
-    pub(super) async fn watch(mut self, metrics: Arc<Metrics>, look_now: Arc<Notify>) {
+    pub(super) async fn watch(mut self, metrics: Arc<Metrics>, ends: CertificateEnds, look_now: Arc<Notify>) {
         let clock = Clock::system();
         let section = self.files.section;
         let mut warned = None;
         let mut changing = None;
-        // That of who looks after the server is no viewer's trouble, and has its warning.
-        let show = |expires: WallTime| {
-            if section == TLS {
-                metrics.tls_expiry_seconds.set(expires.seconds());
-            }
-        };
+        let show = |expires: WallTime| ends.show(section, expires, &metrics);
         show(self.tls.expires());
         loop {
             let left = Duration::from_secs(self.tls.expires().seconds().saturating_sub(clock.wall().seconds()));

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::access_log::Rotated;
 use super::data_dir::DataDir;
+use super::key_watch::ApiKeysInForce;
 use super::reload::{LoopErrand, Reloader};
 use super::settings::{SettingChange, Settings};
 use super::shared_made::SharedMade;
@@ -35,6 +36,7 @@ const ERRANDS: usize = 64;
 pub(super) struct ServerControls {
     data: DataDir,
     audit: Mutex<Rotated>,
+    keys: ApiKeysInForce,
     errands: mpsc::Sender<LoopErrand>,
     drain: Arc<Notify>,
     /// What was made, where nodes share it.
@@ -52,6 +54,7 @@ impl ServerControls {
     /// When the audit log can't be written: who changes something has to be told of.
     pub(super) fn new(
         data: DataDir,
+        keys: ApiKeysInForce,
         shared: Option<&SharedStore>,
         objects_at: Option<SocketAddr>,
         drain: Arc<Notify>,
@@ -64,7 +67,7 @@ impl ServerControls {
         let (errands, received) = mpsc::channel(ERRANDS);
         let walk = Arc::new(Semaphore::new(1));
         let made = shared.map(|shared| SharedMade::new(shared.clone(), data.clone(), errands.clone()));
-        Ok((Self { data, audit: Mutex::new(audit), errands, drain, made, objects_at, walk }, received))
+        Ok((Self { data, keys, audit: Mutex::new(audit), errands, drain, made, objects_at, walk }, received))
     }
 
     /// What was made, where nodes share it.
@@ -97,6 +100,20 @@ impl ServerControls {
                 Ok(done) => done,
                 Err(_) => Err(ControlRefused::new(Code::Internal, "this broke off: the log says why")),
             }
+        })
+    }
+
+    /// The same for keys: what has changed is in force when it is answered.
+    fn with_keys<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DataDir) -> Result<T, ControlRefused> + Send + 'static,
+    ) -> Errand<'_, T> {
+        let keys = self.keys.clone();
+        self.with_files(move |data| {
+            let done = work(data)?;
+            // What can't be read is said by who looks for ever.
+            let _ = keys.look();
+            Ok(done)
         })
     }
 }
@@ -140,15 +157,15 @@ impl Controls for ServerControls {
     }
 
     fn make_key(&self, order: KeyOrder) -> Errand<'_, NewKeyReport> {
-        self.with_files(move |data| key_desk::make(data, order))
+        self.with_keys(move |data| key_desk::make(data, order))
     }
 
     fn revoke_key(&self, key_id: String) -> Errand<'_, KeyReport> {
-        self.with_files(move |data| key_desk::revoke(data, &key_id))
+        self.with_keys(move |data| key_desk::revoke(data, &key_id))
     }
 
     fn rotate_key(&self, key_id: String, order: RotateOrder) -> Errand<'_, NewKeyReport> {
-        self.with_files(move |data| key_desk::rotate(data, &key_id, &order))
+        self.with_keys(move |data| key_desk::rotate(data, &key_id, &order))
     }
 
     fn settings(&self) -> Errand<'_, Vec<SettingReport>> {
@@ -161,10 +178,8 @@ impl Controls for ServerControls {
 
     fn reload(&self) -> Errand<'_, ReloadReport> {
         self.ask(|reloader| {
-            let changes = reloader.reload().map_err(|faults| {
-                let detail = format!("the settings are not reloaded, and what was in force stays: {}", faults.join("; "));
-                ControlRefused::new(Code::InUse, detail)
-            })?;
+            let refused = |told: Vec<String>| ControlRefused::new(Code::InUse, told.join("; "));
+            let changes = reloader.reload().map_err(refused)?;
             let report = |change: SettingChange| {
                 let is_live = change.is_live();
                 ChangeReport { key: change.key, from: change.from, to: change.to, is_live }

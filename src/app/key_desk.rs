@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::data_dir::{DataDir, KeyRecord};
+use super::key_label;
 use super::keys::{Ingest, NewKey, issue, read_record, rfc3339};
 use crate::auth::grant::{KeyId, Role, Scope};
 use crate::auth::key::KeySpec;
@@ -101,6 +102,9 @@ pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, Cont
         return Err(wrong(
             "\"edge\" is for readonly keys, of CDNs that check viewers' tokens and of those who watch over the server",
         ));
+    }
+    if let Some(fault) = order.label.as_deref().and_then(key_label::fault) {
+        return Err(wrong(format!("\"label\": {fault}")));
     }
     new(data, role, scope, prefix, is_edge, lifetime, order.label)
 }

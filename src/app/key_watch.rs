@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::data_dir::{DataDir, FileStamp};
 use super::keys::{read_record, rfc3339};
 use crate::auth::grant::KeyId;
@@ -165,14 +167,49 @@ impl Announced {
     }
 }
 
+/// The key files as they are in force. One looks at a time, and puts in force what it has read: nothing older comes after it.
+#[derive(Clone, Debug)]
+pub(super) struct ApiKeysInForce {
+    data: DataDir,
+    verifier: Arc<Verifier>,
+    clock: Clock,
+    known: Arc<Mutex<KeyFiles>>,
+}
+
+impl ApiKeysInForce {
+    /// Looks at the files, and puts in force what is new; when this returns, it is. Blocks for as long as they take.
+    ///
+    /// # Errors
+    /// When they can't be read: what was known last stays.
+    pub(super) fn look(&self) -> anyhow::Result<()> {
+        let mut known = self.known.lock();
+        let now = KeyFiles::read(&self.data, &known, self.clock.wall())?;
+        now.tell_changes(&known);
+        self.put_in_force(&mut known, now);
+        Ok(())
+    }
+
+    /// Tells the verifier what is new.
+    fn put_in_force(&self, known: &mut KeyFiles, now: KeyFiles) {
+        if now.revoked != known.revoked {
+            self.verifier.revoke(now.revoked.clone());
+        }
+        if now.records != known.records {
+            self.verifier.enroll(now.records.iter().map(|known| known.key.clone()));
+        }
+        if now.unread != known.unread {
+            let stems = now.unread.iter().filter_map(|(file, _)| file.file_stem()?.to_str());
+            self.verifier.know_unread(stems.filter_map(|stem| KeyId::parse(stem).ok()).collect());
+        }
+        *known = now;
+    }
+}
+
 /// The watch over the key files.
 #[derive(Debug)]
 pub(super) struct KeyWatch {
-    data: DataDir,
-    verifier: Arc<Verifier>,
+    keys: ApiKeysInForce,
     metrics: Arc<Metrics>,
-    clock: Clock,
-    known: KeyFiles,
     announced: Announced,
 }
 
@@ -185,31 +222,22 @@ impl KeyWatch {
         let nothing = KeyFiles::default();
         let known = KeyFiles::read(&data, &nothing, clock.wall())?;
         known.tell_unread(&nothing);
-        let mut new = Self { data, verifier, metrics, clock, known: nothing, announced: Announced::default() };
-        new.put_in_force(known);
-        Ok(new)
+        let keys = ApiKeysInForce { data, verifier, clock, known: Arc::default() };
+        keys.put_in_force(&mut keys.known.lock(), known);
+        Ok(Self { keys, metrics, announced: Announced::default() })
     }
 
-    /// Tells the verifier what is new.
-    fn put_in_force(&mut self, now: KeyFiles) {
-        if now.revoked != self.known.revoked {
-            self.verifier.revoke(now.revoked.clone());
-        }
-        if now.records != self.known.records {
-            self.verifier.enroll(now.records.iter().map(|known| known.key.clone()));
-        }
-        if now.unread != self.known.unread {
-            let stems = now.unread.iter().filter_map(|(file, _)| file.file_stem()?.to_str());
-            self.verifier.know_unread(stems.filter_map(|stem| KeyId::parse(stem).ok()).collect());
-        }
-        self.known = now;
+    /// For who changes the files, and has that in force at once.
+    pub(super) fn in_force(&self) -> ApiKeysInForce {
+        self.keys.clone()
     }
 
     /// Says which keys end soon, or have ended, and shows it.
     fn announce(&mut self) {
-        let (wall, now) = (self.clock.wall(), self.clock.now());
+        let (wall, now) = (self.keys.clock.wall(), self.keys.clock.now());
         let mut shown = Vec::new();
-        for (WatchedKey { label, key, .. }, end) in self.known.ends() {
+        let known = self.keys.known.lock().clone();
+        for (WatchedKey { label, key, .. }, end) in known.ends() {
             let (key_id, role) = (&key.grant.key_id, key.grant.role.as_str());
             let (label, ends) = (label.as_deref().unwrap_or_default(), rfc3339(end));
             match self.announced.due(key_id, end, wall, now) {
@@ -238,13 +266,9 @@ impl KeyWatch {
         loop {
             self.announce();
             tokio::time::sleep(EVERY).await;
-            let (reader, before, wall) = (self.data.clone(), self.known.clone(), self.clock.wall());
-            match tokio::task::spawn_blocking(move || KeyFiles::read(&reader, &before, wall)).await {
-                Ok(Ok(now)) => {
-                    trouble = false;
-                    now.tell_changes(&self.known);
-                    self.put_in_force(now);
-                }
+            let keys = self.keys.clone();
+            match tokio::task::spawn_blocking(move || keys.look()).await {
+                Ok(Ok(())) => trouble = false,
                 Ok(Err(error)) => {
                     if !trouble {
                         let error = format!("{error:#}");

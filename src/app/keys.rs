@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::data_dir::{DataDir, KeyRecord};
 use super::kept::write_new;
 use super::settings::Settings;
-use super::{Failure, complain, exposure, print};
+use super::{Failure, complain, exposure, key_label, print};
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
 use crate::auth::key::{KeyError, KeyRing, KeySpec, Verified};
 use crate::auth::secret::Secret;
@@ -104,6 +104,9 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
         return Err(usage(
             "--edge: is for readonly keys, of CDNs that check viewers' tokens and of those who watch over the server".to_owned(),
         ));
+    }
+    if let Some(fault) = request.label.as_deref().and_then(key_label::fault) {
+        return Err(usage(format!("--label: {fault}")));
     }
     if request.out.as_deref().is_some_and(Path::exists) {
         return Err(usage("--out: the file exists already; a key is not written over another".to_owned()));
@@ -219,7 +222,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
             record.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
             record.namespaces.join(","),
             record.prefix.clone().unwrap_or_else(|| "-".to_owned()),
-            record.label.clone().unwrap_or_else(|| "-".to_owned()),
+            record.label.as_deref().map_or_else(|| "-".to_owned(), key_label::shown),
         ]
     }));
     Ok(print(&table(&rows))?)

@@ -25,6 +25,7 @@ mod health;
 mod history_log;
 mod kept;
 mod key_desk;
+mod key_label;
 mod key_watch;
 mod keys;
 mod listeners;

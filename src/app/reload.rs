@@ -48,15 +48,37 @@ fn in_both(name: &str, one: &Settings, other: &Settings) -> bool {
 }
 
 impl Reloader {
-    /// Reads the settings again: what differs now. Wrong ones change nothing at all.
+    /// Reads the settings and the keys again: what differs now. Wrong settings change nothing at all, and neither do keys of no use, whose
+    /// like stays in force.
     ///
     /// # Errors
-    /// What is wrong with them, which is in the log as well.
+    /// What is refused and what stays in its place, a sentence each. All of it is in the log as well.
     pub(super) fn reload(&mut self) -> Result<Vec<SettingChange>, Vec<String>> {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.iter().for_each(|watch| watch.notify_one());
-        self.reload_signing_keys();
-        let _ = self.reload_viewer_keys(false);
+        let refused = [self.reload_signing_keys(), self.reload_viewer_keys(false)];
+        let mut refused: Vec<_> = refused.into_iter().filter_map(Result::err).collect();
+        let new = match self.reload_settings() {
+            Ok(new) => new,
+            Err(faults) => {
+                refused.push(format!("the settings are not reloaded, and what was in force stays: {}", faults.join("; ")));
+                return Err(refused);
+            }
+        };
+        let all = self.put_in_force(new);
+        if refused.is_empty() {
+            return Ok(all);
+        }
+        let keys: Vec<_> = all.iter().map(|change| change.key.as_str()).collect();
+        refused.push(match &*keys.join(", ") {
+            "" => "the settings are reloaded, and nothing in them has changed".to_owned(),
+            keys => format!("the settings are reloaded, with changes of {keys}"),
+        });
+        Err(refused)
+    }
+
+    /// Reads the settings, and sees to it that there are the viewer keys that they need.
+    fn reload_settings(&mut self) -> Result<Settings, Vec<String>> {
         let new = match (self.load)() {
             Ok(Loaded { settings: mut new, places, made, .. }) => {
                 for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
@@ -78,10 +100,18 @@ impl Reloader {
             Err(Failure::Told) => return Err(Vec::new()),
         };
         // Before the settings are in force that turn viewers on.
-        if viewer_key::is_needed(&new) && self.web.viewers().key_ids().is_empty() && !self.reload_viewer_keys(true) {
+        if viewer_key::is_needed(&new)
+            && self.web.viewers().key_ids().is_empty()
+            && let Err(refused) = self.reload_viewer_keys(true)
+        {
             tracing::error!("the settings are not reloaded: what was in force stays");
-            return Err(vec!["the viewers' keys can't be read: the log says which".to_owned()]);
+            return Err(vec![refused]);
         }
+        Ok(new)
+    }
+
+    /// Puts settings in force, as far as that can be done without a restart: what differs.
+    fn put_in_force(&mut self, new: Settings) -> Vec<SettingChange> {
         let changes = new.changes_since(&self.settings);
         let all = changes.clone();
         self.waiting = changes.iter().filter(|change| !change.is_live()).cloned().collect();
@@ -109,20 +139,23 @@ impl Reloader {
         tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");
         // What waits for a restart is compared with what is in force, not with what was read last.
         self.settings.take_live(new);
-        Ok(all)
+        all
     }
 
-    /// Reads the viewer keys again, or makes the first one where that is asked for. Of no use, and nothing changes. Says whether they
-    /// are in force.
-    fn reload_viewer_keys(&self, make: bool) -> bool {
+    /// Reads the viewer keys again, or makes the first one where that is asked for. Of no use, and nothing changes.
+    ///
+    /// # Errors
+    /// Why they are not in force.
+    fn reload_viewer_keys(&self, make: bool) -> Result<(), String> {
         let before = self.web.viewers().key_ids();
         let signing_keys = self.verifier.signing_keys();
         let keys = match viewer_key::load(&self.data, signing_keys.iter().map(String::as_str), make) {
             Ok(keys) => keys,
             Err(error) => {
                 let error = format!("{error:#}");
+                let told = format!("the viewer keys are not reloaded, and those that were in force stay: {error}");
                 tracing::error!(error, "the viewer keys are not reloaded: those that were in force stay");
-                return false;
+                return Err(told);
             }
         };
         let now: Vec<_> = keys.ids().map(str::to_owned).collect();
@@ -133,17 +166,20 @@ impl Reloader {
             let (from, to) = (before.join(","), now.join(","));
             tracing::info!(from, to, gone, "the viewer keys have changed: tokens of those that are gone are refused from now on");
         }
-        true
+        Ok(())
     }
 
     /// Reads the signing keys again. Of no use, and nothing changes: without keys nobody is let in.
-    fn reload_signing_keys(&self) {
+    ///
+    /// # Errors
+    /// Why they are not in force.
+    fn reload_signing_keys(&self) -> Result<(), String> {
         let before = self.verifier.signing_keys();
         match self.data.key_ring(false) {
             Ok(ring) => {
                 let now: Vec<_> = ring.ids().map(str::to_owned).collect();
                 if now == before {
-                    return;
+                    return Ok(());
                 }
                 self.verifier.replace_ring(ring);
                 let (from, to) = (before.join(","), now.join(","));
@@ -161,8 +197,11 @@ impl Reloader {
             }
             Err(error) => {
                 let error = format!("{error:#}");
+                let told = format!("the signing keys are not reloaded, and those that were in force stay: {error}");
                 tracing::error!(error, "the signing keys are not reloaded: those that were in force stay");
+                return Err(told);
             }
         }
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::certificates::Certificates;
+use super::certificates::{CertificateEnds, Certificates};
 use super::controls::ServerControls;
 use super::data_dir::DataDir;
 use super::event_log::EventLog;
@@ -134,6 +134,7 @@ async fn serve(
     let verifier = Arc::new(Verifier::new(ring, clock.clone()));
     let keys = KeyWatch::begin(data.clone(), Arc::clone(&verifier), Arc::clone(&metrics), clock.clone());
     let keys = keys.context("can't read the keys and revocations")?;
+    let keys_in_force = keys.in_force();
     let viewer_ids = viewer_keys.ids().collect::<Vec<_>>().join(",");
     let key_ids = signing_keys.split(',').chain(viewer_keys.ids()).collect();
     let shared = cluster::shared(&settings, port, key_ids, &clock, &metrics)?;
@@ -170,10 +171,10 @@ async fn serve(
     tokio::spawn(revocations.clone().watch(web.clone()));
     let tls = certificates.as_ref().map(Certificates::tls);
     let admin_tls = of_admin.as_ref().map(Certificates::tls);
-    let look_now: [Arc<Notify>; 2] = Default::default();
+    let (look_now, ends): ([Arc<Notify>; 2], CertificateEnds) = Default::default();
     for (certificates, look_now) in [certificates, of_admin].into_iter().zip(&look_now) {
         if let Some(certificates) = certificates {
-            tokio::spawn(certificates.watch(Arc::clone(&metrics), Arc::clone(look_now)));
+            tokio::spawn(certificates.watch(Arc::clone(&metrics), ends.clone(), Arc::clone(look_now)));
         }
     }
 
@@ -190,7 +191,8 @@ async fn serve(
     let (leave, stop, stop_admin) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let drain = Arc::new(Notify::new());
     let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
-    let (controls, mut errands) = ServerControls::new(folder.clone(), shared.as_ref(), objects_at, Arc::clone(&drain))?;
+    let (controls, mut errands) =
+        ServerControls::new(folder.clone(), keys_in_force, shared.as_ref(), objects_at, Arc::clone(&drain))?;
     if let (Some(shared), Some(made)) = (shared, controls.shared()) {
         let reached = node_peers::address(&settings.cluster, objects_at);
         node_peers::start(&shared, reached, folder.clone(), clock.clone(), stop.clone());

@@ -157,13 +157,22 @@ fn revoke(settings: &Settings, args: &RevokeArgs) -> Result<(), Failure> {
             });
             RevokedTokens::Id(known?)
         }
-        None => RevokedTokens::Before {
-            prefix: beginning(args.prefix.as_deref().unwrap_or_default())?,
+        None => {
             // Those of this second, too.
-            issued_before: time("--issued-before", &args.issued_before)?.map_or(now.seconds() + 1, WallTime::seconds),
-        },
+            let this = now.seconds() + 1;
+            let issued_before = time("--issued-before", &args.issued_before)?.map_or(this, WallTime::seconds);
+            if issued_before > this {
+                return Err(usage(
+                    "--issued-before: is a time that has been: what is made from now on is not ended; nothing is revoked",
+                ));
+            }
+            RevokedTokens::Before { prefix: beginning(args.prefix.as_deref().unwrap_or_default())?, issued_before }
+        }
     };
     let until = time("--expires-at", &args.expires_at)?.unwrap_or(now + Duration::from_secs(400 * 86_400));
+    if until <= now {
+        return Err(usage("--expires-at: is over, and the token with it: there is nothing to end"));
+    }
     let data = DataDir::new(&settings.data_dir);
     if !data.exists() {
         let place = settings.data_dir.display();
@@ -210,8 +219,12 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
         countries: (!args.country.is_empty()).then(|| args.country.clone()),
         renewal: None,
     };
-    let now = Clock::system().wall();
-    let claims = spec.claims(now).map_err(|error| {
+    let clock = Clock::system();
+    let now = clock.wall();
+    let data = DataDir::new(&settings.data_dir);
+    // With a key from elsewhere there need be no such list here.
+    let revoked = RevocationList::new(data.clone(), clock).read().unwrap_or_default();
+    let mut claims = spec.claims(now).map_err(|error| {
         let flag = match error {
             SpecError::Life(_) => "--expires",
             SpecError::Slash => "--prefix",
@@ -224,7 +237,7 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
         };
         usage(format!("{flag}: {error}"))
     })?;
-    let data = DataDir::new(&settings.data_dir);
+    claims.issued = Some(viewer::issue_time(revoked, &namespace, &spec.prefix, now));
     if args.key_file.is_none() && !data.path().join(viewer_key::FILE).exists() {
         complain(&format!(
             "note: there may be no viewer key in {}, so one is made: only a server on this directory takes the token",

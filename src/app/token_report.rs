@@ -6,15 +6,18 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::args::Args;
+use super::data_dir::DataDir;
 use super::keys::rfc3339;
 use super::place::PlaceArgs;
 use super::settings::Settings;
+use super::viewer_revocations::RevocationList;
 use super::{Failure, print, viewer_key};
 use crate::auth::secret::Secret;
-use crate::auth::viewer::{self, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError};
+use crate::auth::viewer::{self, RevokedExtent, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError};
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
 use crate::model::units::Span;
+use crate::origin::policy::ViewerPolicy;
 
 /// How far a point in time can be written as RFC 3339: the end of the year 9999.
 const LAST: u64 = 253_402_300_799;
@@ -24,7 +27,8 @@ pub(super) struct InspectArgs {
     /// The token, or - to read it from stdin. One of Akamai's (`exp=…~acl=…~hmac=…`) as well, where viewer.key has its key.
     #[arg(value_name = "TOKEN")]
     token: String,
-    /// The path by which a viewer asks: one of Akamai's tokens without an acl is good for one alone, and can't be checked without.
+    /// The path by which a viewer asks: one of Akamai's tokens without an acl is good for one alone, and can't be checked without. Whether a
+    /// token is revoked is told for that path, too.
     #[arg(long, value_name = "PATH", default_value = "")]
     path: String,
     /// The viewer key, where it is not in the data directory.
@@ -76,7 +80,8 @@ pub(super) fn inspect(settings: &Settings, args: InspectArgs) -> Result<(), Fail
     // As it stands in a path, too.
     let token = Secret::new(token.trim_start_matches('~').trim_end_matches('/').to_owned());
     let keys = viewer_key::named(settings, key_file.as_deref(), false)?;
-    let now = Clock::system().wall();
+    let clock = Clock::system();
+    let now = clock.wall();
     let opened = viewer::open_edge_auth(&keys, &token, &path).unwrap_or_else(|| viewer::open(&keys, &token));
     let inspected = match opened {
         Err(error) => InspectedToken { status: status(&error), reason: Some(error.to_string()), note: None, claims: None },
@@ -84,7 +89,24 @@ pub(super) fn inspect(settings: &Settings, args: InspectArgs) -> Result<(), Fail
             let of = |name: &String| settings.namespaces.get(&Namespace::parse(name).ok()?).map(|policy| policy.viewers.clone());
             let policy = claims.audience.iter().find_map(of).unwrap_or_default();
             let is_ahead = |time: Option<u64>| time.is_some_and(|time| now + policy.clock_skew < WallTime::from_seconds(time));
-            let (status, reason) = if now >= WallTime::from_seconds(claims.expires) {
+            let list = RevocationList::new(DataDir::new(&settings.data_dir), clock);
+            let revoked = list.read().context("can't tell which tokens are revoked")?;
+            let extents: Vec<_> = claims
+                .audience
+                .iter()
+                .filter_map(|name| Namespace::parse(name).ok())
+                .map(|namespace| {
+                    let policy =
+                        settings.namespaces.get(&namespace).map_or_else(ViewerPolicy::default, |policy| policy.viewers.clone());
+                    claims.revoked_extent(&revoked, &namespace, &policy.base(&namespace), &path)
+                })
+                .collect();
+            // One for several namespaces goes on in the others.
+            let is_ended = !extents.is_empty() && extents.iter().all(|extent| *extent == RevokedExtent::All);
+            let is_narrowed = !is_ended && extents.iter().any(|extent| *extent != RevokedExtent::Nothing);
+            let (status, reason) = if is_ended {
+                ("revoked", Some("it was revoked: take a new one"))
+            } else if now >= WallTime::from_seconds(claims.expires) {
                 ("expired", Some("it has ended: take a new one"))
             } else if is_ahead(claims.issued) {
                 ("not-yet", Some("it says that it is made at a time to come (iat, in seconds, not milliseconds)"))
@@ -94,10 +116,12 @@ pub(super) fn inspect(settings: &Settings, args: InspectArgs) -> Result<(), Fail
                 ("good", None)
             };
             let is_long = WallTime::from_seconds(claims.expires) > now + policy.max_ttl + policy.clock_skew;
-            let note = is_long.then(|| {
+            let narrowed =
+                is_narrowed.then(|| "it is revoked for a part of what it opens: say --path to ask for one object".to_owned());
+            let note = narrowed.or_else(|| is_long.then(|| {
                 let most = Span(policy.max_ttl);
                 format!("it is good for longer than the {most} that one made here is (max_ttl): is its exp in seconds, not milliseconds?")
-            });
+            }));
             InspectedToken { status, reason: reason.map(str::to_owned), note, claims: Some(shown_claims(&claims)) }
         }
     };

@@ -226,7 +226,7 @@ impl Metrics {
         );
         registry.register(
             "tls_certificate_expiry_timestamp_seconds",
-            "When the TLS certificate in force ends, in seconds since the Unix epoch; 0 without TLS",
+            "When the first of the TLS certificates in force ([tls], [admin_tls]) ends, in seconds since the Unix epoch; 0 without TLS",
             new.tls_expiry_seconds.clone(),
         );
         registry.register("connections", "Open connections on the data listeners", new.connections.clone());

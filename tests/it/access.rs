@@ -200,6 +200,27 @@ fn only_an_administrator_reads_metrics_on_an_open_address() {
 }
 
 #[test]
+fn a_key_that_is_not_good_is_told_so_where_nobody_is_asked_for_one() {
+    let origin = Origin::start();
+    let (gone, _) = origin.make_key(&["--role", "viewer"]);
+    let id = {
+        let shown = origin.run(&["keys", "inspect", &gone]);
+        serde_json::from_slice::<serde_json::Value>(&shown.stdout).unwrap()["key_id"].as_str().unwrap().to_owned()
+    };
+    let end = Request::new("DELETE", format!("/v1/keys/{id}")).bearer(&origin.administrator).send(origin.admin);
+    assert_eq!(end.status, 200, "{}", end.text());
+    for path in ["/v1/overview", "/v1/streams", "/metrics"] {
+        assert_eq!(Request::new("GET", path).send(origin.admin).status, 200, "{path}: without one");
+        // One for something else does no harm.
+        for (key, status) in [(&*gone, 401), ("nonsense", 401), (&origin.encoder, 200), (&origin.administrator, 200)] {
+            assert_eq!(Request::new("GET", path).bearer(key).send(origin.admin).status, status, "{path}");
+        }
+        let basic = Request::new("GET", path).header("Authorization", "Basic eDp5");
+        assert_eq!(basic.send(origin.admin).status, 401, "{path}");
+    }
+}
+
+#[test]
 fn a_web_page_gets_nothing_out_of_the_admin_listener() {
     let origin = Origin::start_with(&["--admin-listen", "127.0.0.1:0"]);
     let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {

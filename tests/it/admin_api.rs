@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::{Origin, eventually};
@@ -53,6 +55,20 @@ fn a_namespace_and_a_key_are_in_force_at_once_and_after_a_kill() {
     assert_eq!(key.status, 201, "{}", key.text());
     let (secret, id) = (body(&key)["api_key"].as_str().unwrap().to_owned(), body(&key)["key"]["key_id"].clone());
     assert_eq!(put(&origin, "show", "a.ts", &secret), 204, "at once");
+    for number in 0..3 {
+        let made = body(&ask(&origin, "POST", "/v1/keys", Some(&order), &[]));
+        let [user, password] = ["ingest_user", "ingest_password"].map(|name| made[name].as_str().unwrap().to_owned());
+        let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        let upload = Request::new("PUT", format!("/cache/show/{number}.ts")).header("Authorization", basic).body("x");
+        assert_eq!(upload.send(origin.address).status, 204, "the ingest credential, at once");
+        assert_eq!(ask(&origin, "DELETE", &format!("/v1/keys/{user}"), None, &[]).status, 200);
+        assert_eq!(upload.send(origin.address).status, 401, "and ended at once");
+    }
+    for label in ["a\nb".to_owned(), "\u{1b}[2J".to_owned(), "x".repeat(201)] {
+        let order = json!({ "role": "viewer", "label": label });
+        let refused = ask(&origin, "POST", "/v1/keys", Some(&order), &[]);
+        assert!(refused.status == 400 && refused.text().contains("label"), "{}", refused.text());
+    }
     assert!(!get(&origin, "/v1/keys").to_string().contains(&secret) && !get(&origin, "/v1/audit").to_string().contains(&secret));
     for round in 0..5 {
         // Acknowledged, and killed in the same moment.
@@ -70,6 +86,11 @@ fn a_namespace_and_a_key_are_in_force_at_once_and_after_a_kill() {
     // The built-in one is one of those that can be changed, and does not come back.
     let built_in = ask(&origin, "GET", "/v1/namespaces/live-origin", None, &[]);
     let tag = [("If-Match", built_in.header("etag"))];
+    for query in ["objects=keep", "objects=", "objects", "force=perhaps", "force="] {
+        let refused = ask(&origin, "DELETE", &format!("/v1/namespaces/live-origin?{query}"), None, &tag);
+        assert_eq!(refused.status, 400, "{query}");
+    }
+    assert_eq!(put(&origin, "live-origin", "a.ts", &origin.encoder), 204, "it is there still");
     assert_eq!(ask(&origin, "DELETE", "/v1/namespaces/live-origin", None, &tag).status, 204);
     assert_eq!(put(&origin, "live-origin", "a.ts", &origin.encoder), 404);
     origin.stop();

@@ -164,6 +164,9 @@ fn the_admin_listener_is_had_over_tls_and_its_certificate_is_renewed() {
         curl(&["--http1.1", &format!("{at}/")]).contains("modulepreload")
             && curl(&[&format!("{at}/metrics")]).contains("springhead_")
     );
+    let figures = curl(&[&format!("{at}/metrics")]);
+    let end = figures.lines().find_map(|line| line.strip_prefix("springhead_tls_certificate_expiry_timestamp_seconds "));
+    assert!(end.unwrap().parse::<f64>().unwrap() > 1.7e9, "of this listener alone: {end:?}");
     // A session goes nowhere in clear, and a change that comes with one from a page of it is done.
     let json = "Content-Type: application/json";
     let order = json!({ "key": origin.administrator }).to_string();

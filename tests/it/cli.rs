@@ -346,3 +346,23 @@ fn what_is_linked_in_is_told_with_its_licences() {
         assert!(told.contains(part), "{part:?} is not there");
     }
 }
+
+#[test]
+fn a_label_breaks_no_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let make = |label: &str| run(&["keys", "create", "--role", "viewer", "--label", label, "--data-dir", data]);
+    for label in ["a\nb", "\u{1b}[2J", &"x".repeat(201)] {
+        let refused = make(label);
+        assert_eq!(refused.status.code(), Some(2), "{label:?}");
+        assert!(text(&refused.stderr).contains("--label: has "), "{}", text(&refused.stderr));
+    }
+    let made: serde_json::Value = serde_json::from_slice(&make("it was a good one").stdout).unwrap();
+    // Others were taken before.
+    let record = dir.path().join("keys").join(format!("{}.json", made["key_id"].as_str().unwrap()));
+    let kept = fs::read_to_string(&record).unwrap();
+    assert!(kept.contains("it was a good one"), "{kept}");
+    fs::write(&record, kept.replace("it was a good one", "\\u001b[2Jno\\none")).unwrap();
+    let list = text(&run(&["keys", "list", "--data-dir", data]).stdout);
+    assert!(list.contains("\\u{1b}[2Jno\\none") && !list.contains('\u{1b}') && list.lines().count() == 2, "{list:?}");
+}

@@ -122,6 +122,18 @@ fn signing_keys_are_rotated_without_a_restart() {
     fs::write(&file, "of no use\n").unwrap();
     reload(&origin, "the signing keys are not reloaded: those that were in force stay");
     assert_eq!((put(&origin.encoder), put(&elsewhere.encoder), put(&fresh)), (204, 204, 204));
+    // By the API that is said to who has it done, and written down.
+    fs::write(origin.data_dir().join("viewer.key"), "no key\n").unwrap();
+    let ask = |method: &str, path: &str| Request::new(method, path).bearer(&origin.administrator).send(origin.admin);
+    let refused = ask("POST", "/v1/reload");
+    let audit = ask("GET", "/v1/audit").text();
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    for told in ["the signing keys are not reloaded", "the viewer keys are not reloaded", "nothing in them has changed"] {
+        assert!(refused.text().contains(told) && audit.contains(told), "{told}: {} {audit}", refused.text());
+    }
+    fs::remove_file(origin.data_dir().join("viewer.key")).unwrap();
+    fs::write(&file, format!("{new}{old}")).unwrap();
+    assert_eq!(ask("POST", "/v1/reload").status, 200);
     fs::write(&file, &new).unwrap();
     reload(&origin, "the signing keys have changed: what those signed that are gone is refused from now on");
     assert_eq!((put(&origin.encoder), put(&elsewhere.encoder), put(&fresh)), (401, 204, 204), "the first one signs");

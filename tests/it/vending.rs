@@ -202,6 +202,52 @@ fn a_revoked_token_is_refused_within_a_second_and_over_a_restart() {
 }
 
 #[test]
+fn what_is_made_behind_a_revocation_is_good_and_what_has_ended_is_inspected_so() {
+    let origin = origin("");
+    origin.store("show/a.ts", "x");
+    origin.store("b/a.ts", "x");
+    let key = Some(&*origin.administrator);
+    let make = |prefix: &str| {
+        let made = json_of(&order(&origin, "viewer-tokens", key, &json!({ "prefix": prefix })));
+        (made["token"].as_str().unwrap().to_owned(), made["token_id"].as_str().unwrap().to_owned())
+    };
+    let inspect = |more: &[&str]| {
+        let output = origin.run(&[&["token", "inspect"], more].concat());
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        assert_eq!(output.status.code(), Some(i32::from(json["status"] != "good")), "{json}");
+        json
+    };
+    let [by_id, by_prefix, for_all] = [make(""), make("show/"), make("")];
+    assert_eq!(order(&origin, "viewer-revocations", key, &json!({ "id": by_id.1 })).status, 201);
+    assert_eq!(order(&origin, "viewer-revocations", key, &json!({ "prefix": "show/" })).status, 201);
+    // At once, within the second that was revoked: by the API, and by the command.
+    let next = make("show/").0;
+    let command = origin.run(&["token", "viewer", "--namespace", NAMESPACE, "--prefix", "show/"]);
+    let command: Value = serde_json::from_slice(&command.stdout).unwrap_or_else(|error| panic!("{error}: {command:?}"));
+    for (token, status) in [(&*by_prefix.0, 401), (&*for_all.0, 401), (&*next, 200), (command["token"].as_str().unwrap(), 200)] {
+        assert_eq!(read(&origin, token, "show/a.ts").status, status);
+    }
+    assert_eq!(inspect(&[&next])["status"], "good");
+    assert_eq!(inspect(&[&by_id.0])["status"], "revoked");
+    assert_eq!(inspect(&[&by_prefix.0])["status"], "revoked");
+    // Of one that opens more, a part is.
+    let partly = inspect(&[&for_all.0]);
+    assert!(partly["status"] == "good" && partly["note"].as_str().unwrap().contains("for a part"), "{partly}");
+    let at = |path: &str| inspect(&[&for_all.0, "--path", &format!("/cache/{NAMESPACE}/{path}")]);
+    assert_eq!((&at("show/a.ts")["status"], &at("b/a.ts")["status"]), (&json!("revoked"), &json!("good")));
+    // The command, too, ends nothing that is made from now on, and nothing that has ended by itself.
+    for (more, said) in [
+        (&["--prefix", "b/", "--issued-before", "2099-01-01T00:00:00Z"][..], "has been"),
+        (&["--prefix", "b/", "--expires-at", "2020-01-01T00:00:00Z"], "is over"),
+    ] {
+        let refused = origin.run(&[&["token", "revoke", "--namespace", NAMESPACE], more].concat());
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(said), "{refused:?}");
+    }
+    assert_eq!(at("b/a.ts")["status"], "good");
+}
+
+#[test]
 fn a_proxy_asks_whether_a_viewer_may_have_it() {
     let origin = Origin::start_with_settings(&format!(
         "[namespaces.{NAMESPACE}.viewers]\nmode = \"edge\"\nbase_path = \"/\"\n[namespaces.b.viewers]\nmode = \"edge\"\n"

@@ -30,7 +30,7 @@ pub use self::edgeauth::NAMES as EDGE_AUTH_NAMES;
 pub use self::keys::{ViewerKeyError, ViewerKeys};
 pub use self::place::{Network, ViewerPlace};
 pub use self::refusal::{Beyond, ViewerError};
-pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedTokens};
+pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedExtent, RevokedTokens, issue_time};
 pub use self::spec::{SpecError, ViewerSpec, opens_something};
 pub use self::usage::ViewerLimits;
 pub use self::verifier::ViewerVerifier;
@@ -273,6 +273,13 @@ impl ViewerClaims {
             UriPart::Host => !asked.host.is_some_and(|host| !host.is_empty() && rule.holds(&host.to_ascii_lowercase())),
         })?;
         Some(if broken.part == UriPart::Path { Beyond::Path } else { Beyond::Host })
+    }
+
+    /// How much of what it opens in a namespace is revoked; of one path (`asked`), where that is not empty.
+    #[must_use]
+    pub fn revoked_extent(&self, all: &[Revocation], namespace: &Namespace, base: &str, asked: &str) -> RevokedExtent {
+        let key = asked.strip_prefix(base).filter(|key| !key.is_empty());
+        revoked::revoked_extent(all, namespace, key.or(self.prefix_below(base)).unwrap_or_default(), self)
     }
 
     /// The key part of its path, where that is said by one prefix. A token without a path is for all of its namespace.

@@ -75,9 +75,55 @@ impl Revocations {
         })
     }
 
+    /// The second that a token made now says it was made in. Revocations by prefix count in whole seconds and take in all of the one they are
+    /// said in: what is made later within it says the next one, which `clock_skew` bears, so that it is not ended by what was said before.
+    pub(super) fn issue_time(&self, namespace: &Namespace, opens: &str, now: WallTime) -> u64 {
+        let prefixes = self.of.get(namespace).map_or(&[][..], |here| &here.prefixes);
+        let touch = |prefix: &str| prefix.starts_with(opens) || opens.starts_with(prefix);
+        let next = now.seconds() + 1;
+        if prefixes.iter().any(|(prefix, before)| *before == next && touch(prefix)) { next } else { now.seconds() }
+    }
+
     pub(super) fn of_namespace(&self, namespace: &Namespace, since: WallTime) -> Vec<Revocation> {
         self.all.iter().filter(|revocation| revocation.namespace == *namespace && revocation.at >= since).cloned().collect()
     }
+}
+
+/// [`Revocations::issue_time`], of these.
+#[must_use]
+pub fn issue_time(all: Vec<Revocation>, namespace: &Namespace, opens: &str, now: WallTime) -> u64 {
+    Revocations::new(all).issue_time(namespace, opens, now)
+}
+
+/// How much of what a token opens is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokedExtent {
+    /// Nothing.
+    Nothing,
+    /// A part.
+    Part,
+    /// All.
+    All,
+}
+
+/// How much is revoked, in one namespace, of a token that opens the keys that begin so.
+pub(super) fn revoked_extent(all: &[Revocation], namespace: &Namespace, opens: &str, claims: &ViewerClaims) -> RevokedExtent {
+    let (id, mut extent) = (claims.key_id(), RevokedExtent::Nothing);
+    for revocation in all.iter().filter(|revocation| revocation.namespace == *namespace) {
+        match &revocation.what {
+            RevokedTokens::Id(known) if id.as_ref() == Some(known) => return RevokedExtent::All,
+            RevokedTokens::Before { prefix, issued_before } if claims.issued.unwrap_or(0) < *issued_before => {
+                if opens.starts_with(prefix.as_str()) {
+                    return RevokedExtent::All;
+                }
+                if prefix.starts_with(opens) {
+                    extent = RevokedExtent::Part;
+                }
+            }
+            RevokedTokens::Id(_) | RevokedTokens::Before { .. } => {}
+        }
+    }
+    extent
 }
 
 #[cfg(test)]
@@ -106,5 +152,41 @@ mod tests {
         }
         let told = |since| by_prefix.of_namespace(&live, WallTime::from_seconds(since)).len();
         assert_eq!((told(0), told(5), told(6)), (1, 1, 0));
+        for (namespace, opens, issued, extent) in [
+            (&live, "show/", Some(99), RevokedExtent::All),
+            (&live, "show/a.ts", None, RevokedExtent::All),
+            (&live, "", Some(99), RevokedExtent::Part),
+            (&live, "show/", Some(100), RevokedExtent::Nothing),
+            (&live, "b/", None, RevokedExtent::Nothing),
+            (&other, "show/", None, RevokedExtent::Nothing),
+        ] {
+            assert_eq!(revoked_extent(&by_prefix.all, namespace, opens, &claims(issued)), extent, "{opens} {issued:?}");
+        }
+        assert_eq!(revoked_extent(&by_id.all, &live, "b/", &claims(Some(99))), RevokedExtent::All);
+    }
+
+    #[test]
+    fn what_is_made_behind_a_revocation_is_not_ended_by_it() {
+        let [live, other] = ["live", "other"].map(|name| Namespace::parse(name).unwrap());
+        let what = RevokedTokens::Before { prefix: "show/".to_owned(), issued_before: 100 };
+        let (at, until) = (WallTime::from_seconds(99), WallTime::from_seconds(500));
+        let all = Revocations::new(vec![Revocation { namespace: live.clone(), what, at, until }]);
+        let id = KeyId::parse("v-61").unwrap();
+        for (namespace, opens, now, issued) in [
+            (&live, "show/", 99_999, 100),
+            (&live, "show/a/", 99_000, 100),
+            (&live, "", 99_500, 100),
+            (&live, "show/", 100_000, 100),
+            (&live, "show/", 200_000, 200),
+            // What is revoked to come is so: nobody waits for that.
+            (&live, "show/", 98_999, 98),
+            (&live, "b/", 99_999, 99),
+            (&other, "show/", 99_999, 99),
+        ] {
+            let made = all.issue_time(namespace, opens, WallTime::from_millis(now));
+            assert_eq!(made, issued, "{opens} {now}");
+            let claims = ViewerClaims { issued: Some(made), ..ViewerClaims::default() };
+            assert!(now < 99_000 || !all.hold(namespace, &format!("{opens}a.ts"), &id, &claims));
+        }
     }
 }

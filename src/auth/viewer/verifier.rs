@@ -59,6 +59,12 @@ impl ViewerVerifier {
         self.revoked.load().of_namespace(namespace, since)
     }
 
+    /// The second that a token made now for keys that begin so says it was made in: one that no revocation of before ends.
+    #[must_use]
+    pub fn issue_time(&self, namespace: &Namespace, opens: &str, now: WallTime) -> u64 {
+        self.revoked.load().issue_time(namespace, opens, now)
+    }
+
     /// Makes a token, with the key that signs. `None` when there is no key, or the token would be too long to be read.
     #[must_use]
     pub fn seal(&self, claims: &ViewerClaims) -> Option<Secret<'static>> {

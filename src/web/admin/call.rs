@@ -141,6 +141,14 @@ impl AdminCall<'_> {
                     RouteName::MakeKey | RouteName::RevokeKey | RouteName::RotateKey => {
                         changes::change_key(&**controls, place, name, headers, body).await?
                     }
+                    RouteName::Reload => match changes::change_server(&**controls, place, headers, body).await {
+                        // A part of it may be in force: who has it done, and what came of it, is told.
+                        Err(refused) => {
+                            self.note(route, &Value::Null, &json!({ "refused": refused.detail }));
+                            return Err(refused);
+                        }
+                        done => done?,
+                    },
                     _ => changes::change_server(&**controls, place, headers, body).await?,
                 };
                 if place != RouteName::CheckSettings {

@@ -165,14 +165,18 @@ pub(super) async fn change_namespace(
         RouteName::PutNamespace => NamespaceChange::To(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
         RouteName::PatchNamespace => NamespaceChange::In(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
         _ => {
+            let (is_forced, purges) = (query.truth("force")?, query.get("objects"));
+            if purges.is_some_and(|objects| objects != "purge") {
+                return Err(Problem::bad_request("objects is purge, or left out: then they stay in the durable tier"));
+            }
             let streams = admin.inner.web.inner.origin.streams();
             let is_live =
                 streams.iter().any(|stream| stream.namespace == name && stream.state != crate::model::liveness::Standing::Ended);
-            if is_live && !query.truth("force")? {
+            if is_live && !is_forced {
                 let detail = "streams are live in it: end them first, or say force=true to remove it all the same";
                 return Err(Problem::new(Code::InUse, detail));
             }
-            if query.get("objects") == Some("purge") {
+            if purges.is_some() {
                 let (namespace, grant) = objects::stand_in(visitor, Action::Write, name)?;
                 admin.inner.web.inner.origin.purge(&grant, &namespace, "").await.map_err(objects::hidden)?;
             }

@@ -160,10 +160,12 @@ pub(super) async fn make(
     if !(1..=MOST_TOKENS).contains(&count) || count > 1 && spec.id.is_some() {
         return Err(Problem::bad_request("count is 1 to 1000, and several tokens have ids of their own"));
     }
+    let issued = web.viewers().issue_time(namespace, &spec.prefix, now);
     let mut made = Vec::with_capacity(count);
     let mut ends = now;
     for _ in 0..count {
-        let claims = spec.claims(now).map_err(|error| Problem::bad_request(error.to_string()))?;
+        let mut claims = spec.claims(now).map_err(|error| Problem::bad_request(error.to_string()))?;
+        claims.issued = Some(issued);
         let token = web.viewers().seal(&claims);
         let token = token.ok_or_else(|| Problem::bad_request("the token would be too long: take a shorter prefix or subject"))?;
         ends = WallTime::from_seconds(claims.expires);

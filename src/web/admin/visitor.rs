@@ -64,9 +64,10 @@ impl Visitor {
             let is_read = matches!(exchange.parts.method, Method::GET | Method::HEAD);
             let open = matches!(who, Who::Local(_)) && inner.is_local && is_read || needed.is_none();
             return match exchange.oversight(needed.unwrap_or(Role::Viewer)) {
-                // On loopback nobody is asked who reads; a key that is good for nothing here does no harm. A change that comes with a
-                // key is its holder's: he may do no more than elsewhere.
-                Err(_) if open => Ok(Self::Anybody),
+                // On loopback nobody is asked who reads; a key for something else does no harm, and one that is not good is told so, or its
+                // holder would take what everybody sees for what it opens. A change that comes with a key is its holder's: he may do no
+                // more than elsewhere.
+                Err(problem) if open && (needed.is_none() || problem.code == Code::Forbidden) => Ok(Self::Anybody),
                 granted => granted.map(Self::Holder),
             };
         }
