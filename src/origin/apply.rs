@@ -123,9 +123,13 @@ impl Decided<'_, Deletion> {
     pub(super) fn apply(self, hosted: &Hosted) -> Result<bool, OriginError> {
         let Self { key, now, what } = self;
         hosted.keep_public(key, None, now.moment);
+        let composed = hosted.composed_in_place(key, now.moment);
         let is_done = what.remove(&hosted.hot, key, now.moment)?;
         if is_done {
             forget(hosted, now, key);
+            if let Some(composed) = composed {
+                hosted.work.public.removed(composed, now.moment);
+            }
         }
         Ok(is_done)
     }

@@ -126,7 +126,7 @@ impl Hosted {
         if is_beside {
             return Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Version(Box::new(heard)))));
         }
-        let before = self.public_before(&object.key).await;
+        let before = self.public_before(&object.key).await.or_else(|| self.before_removal(object));
         self.work.public.heard(&object.key, heard.clone(), now.moment);
         Ok(self.composed(object, heard, before).await?.map_or(TakenUp::Waits, TakenUp::Composed))
     }
@@ -211,6 +211,16 @@ impl Hosted {
             None => self.durable_tier.read(key, |_| Want::Whole).await.ok().flatten().map(|hit| hit.entry),
         };
         entry.filter(|entry| entry.meta.continuity.is_some())
+    }
+
+    /// What was composed in place before its encoder deleted it, as long as all that it lists can be read still.
+    fn before_removal(&self, playlist: &ObjectId) -> Option<Arc<Entry>> {
+        let now = self.hot.clock().now();
+        let removed = self.work.public.before_removal(&playlist.key, now)?;
+        let understood = legible::understood(self, &playlist.key, Kind::Playlist, (&removed.body, None));
+        let Understood::Hls(Playlist::Media(media)) = &understood else { return None };
+        let listed = self.keys_of(playlist, media, usize::MAX);
+        listed.iter().all(|name| self.peek_named(name, now).is_some()).then_some(removed)
     }
 
     /// Takes a step with the newest version. `None`: there is nothing to list yet.
@@ -466,6 +476,27 @@ mod tests {
             let after = world.get(&public).await;
             let (first, last) = (texts::media(&composed).media_sequence, texts::media(&after).segments.last().unwrap().sequence);
             assert!(last == first + 4 && after.contains("4~") && !after.contains("DISCONTINUITY\n"), "{after}");
+        }
+    }
+
+    /// Viewers get nothing, as its encoder wishes; what comes then goes on.
+    #[tokio::test]
+    async fn a_playlist_that_was_deleted_in_place_goes_on_when_it_is_written_again() {
+        let world = ComposingOrigin::new();
+        for number in 0..6 {
+            world.push("in/", number).await;
+        }
+        let composed = texts::media(&world.get("in/p.m3u8").await);
+        for (number, breaks) in [(6, false), (0, true)] {
+            let (object, stamp) = (world.object("in/p.m3u8"), world.origin.stamp());
+            let namespace = world.origin.namespace(&world.name);
+            namespace.remove(&world.grant, &object, stamp, KeptConditions::default()).await.unwrap();
+            assert!(namespace.read(&world.grant, &object, &ReadSpec::default()).await.is_err());
+            world.push("in/", number).await;
+            let text = world.get("in/p.m3u8").await;
+            let (again, last) = (texts::media(&text), texts::media(&text).segments.pop().unwrap());
+            assert_eq!(last.sequence, composed.media_sequence + if breaks { 5 } else { 4 }, "{text}");
+            assert_eq!((last.discontinuity, again.discontinuity_sequence), (breaks, composed.discontinuity_sequence), "{text}");
         }
     }
 

@@ -11,9 +11,14 @@ use crate::hls::normalise::{SourceVersion, VersionStanding};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::id::Key;
 use crate::model::meta::Outset;
+use crate::store::Entry;
 
 /// Playlists whose newest version is known: as many as are followed.
 const PLAYLISTS: usize = 4096;
+
+/// So many composed playlists that were deleted are known, none longer than that in bytes.
+const REMOVED: usize = 64;
+const REMOVED_LENGTH: usize = 256 << 10;
 
 /// What is known in a namespace.
 #[derive(Debug, Default)]
@@ -26,6 +31,8 @@ struct PublicState {
     listing: HashMap<Key, Key, RandomState>,
     /// Until when a public name has to be kept.
     names: HashMap<Key, KeptName, RandomState>,
+    /// What was composed in place and deleted, until its TTL: what is written there again goes on with it.
+    removed: HashMap<Key, Arc<Entry>, RandomState>,
 }
 
 /// How long a public name has to be kept.
@@ -61,6 +68,7 @@ impl Public {
     pub(super) fn heard(&self, playlist: &Key, version: HeardVersion, now: Moment) {
         let mut state = self.0.lock();
         state.forget(playlist);
+        state.removed.remove(playlist);
         if state.versions.len() >= PLAYLISTS {
             state.sweep(now);
         }
@@ -126,6 +134,20 @@ impl Public {
         self.0.lock().forget(playlist);
     }
 
+    /// A playlist that was composed in place was deleted.
+    pub(super) fn removed(&self, composed: Arc<Entry>, now: Moment) {
+        let mut state = self.0.lock();
+        state.removed.retain(|_, removed| removed.meta.expires > now);
+        if composed.body.len() <= REMOVED_LENGTH && state.removed.len() < REMOVED {
+            state.removed.insert(composed.key.clone(), composed);
+        }
+    }
+
+    /// What was composed under this name before it was deleted.
+    pub(super) fn before_removal(&self, playlist: &Key, now: Moment) -> Option<Arc<Entry>> {
+        self.0.lock().removed.get(playlist).filter(|removed| removed.meta.expires > now).cloned()
+    }
+
     /// Lets go of what is over. To be called now and then.
     pub(super) fn sweep(&self, now: Moment) {
         self.0.lock().sweep(now);
@@ -142,6 +164,7 @@ impl PublicState {
     }
 
     fn sweep(&mut self, now: Moment) {
+        self.removed.retain(|_, removed| removed.meta.expires > now);
         if self.versions.is_empty() && self.names.is_empty() {
             return;
         }

@@ -40,6 +40,12 @@ impl Hosted {
         self.policy.normalise.iter().any(|prefix| key.as_str().starts_with(prefix))
     }
 
+    /// A playlist that was composed in place, as it is in memory.
+    pub(super) fn composed_in_place(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
+        let entry = if self.normalises(key) { self.hot.peek_at(key, now) } else { None };
+        entry.filter(|entry| entry.meta.continuity.is_some())
+    }
+
     /// What viewers call what is stored under this name: of a playlist that is normalised in place its own name. `None`: it is not for
     /// composed playlists.
     pub(super) fn public_of(&self, key: &Key) -> Option<Key> {
