@@ -78,7 +78,7 @@ impl Certificates {
 
     fn open(files: CertificateFiles) -> anyhow::Result<Self> {
         let seen = stamps(&files);
-        let tls = Arc::new(Tls::new(&read(&files)?).with_context(|| format!("{}: TLS can't be offered", files.section))?);
+        let tls = Arc::new(Tls::new(&read(&files)?).with_context(|| offered(&files))?);
         Ok(Self { files, tls, seen })
     }
 
@@ -139,6 +139,12 @@ impl Certificates {
             }
         }
     }
+}
+
+/// What fails with these files.
+fn offered(files: &CertificateFiles) -> String {
+    let shown = |path: &Option<PathBuf>| path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    format!("{}: TLS can't be offered with {} and {}", files.section, shown(&files.certificate), shown(&files.key))
 }
 
 fn stamps(files: &CertificateFiles) -> Vec<FileState> {

@@ -1,5 +1,6 @@
 //! `springhead config check`: the settings file, whether the machine has what it asks for, and what a start with it would open.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::resources::{Resources, is_writable};
 use super::settings::{AccessLogOutput, Settings};
 use super::{Failure, buckets, complain, print, viewer_key};
 use crate::model::clock::Clock;
+use crate::origin::policy::PairPolicy;
 use crate::store::{Durable, cold};
 
 /// What is to be checked, and how far.
@@ -67,7 +69,7 @@ fn look(settings: &Settings, found: &mut CheckResult) {
                 found.warnings.push("tls.certificate has ended: clients refuse it".to_owned());
             }
         }
-        Err(error) => found.faults.push(format!("tls: {error:#}")),
+        Err(error) => found.faults.push(format!("{error:#}")),
     }
     match Certificates::of_admin(&settings.admin_tls) {
         Ok(None) => {}
@@ -76,7 +78,7 @@ fn look(settings: &Settings, found: &mut CheckResult) {
                 found.warnings.push("admin_tls.certificate has ended: browsers and scripts refuse it".to_owned());
             }
         }
-        Err(error) => found.faults.push(format!("admin_tls: {error:#}")),
+        Err(error) => found.faults.push(format!("{error:#}")),
     }
     let (faults, warnings) = viewer_key::check(settings);
     found.faults.extend(faults);
@@ -84,11 +86,17 @@ fn look(settings: &Settings, found: &mut CheckResult) {
     let data_dir = &settings.data_dir;
     if data_dir.exists() && !data_dir.is_dir() {
         found.faults.push(format!("data_dir: {} is no folder", data_dir.display()));
-    } else if let Some(place) = nearest(data_dir)
-        && !is_writable(place)
-    {
-        found.warnings.push(format!("data_dir: this user can't write to {}; can the server's?", place.display()));
+    } else if let Some(place) = nearest(data_dir) {
+        if !place.is_dir() {
+            let (data_dir, place) = (data_dir.display(), place.display());
+            found.faults.push(format!("data_dir: {data_dir} can't be made, for {place} is no folder"));
+        } else if !is_writable(place) {
+            found.warnings.push(format!("data_dir: this user can't write to {}; can the server's?", place.display()));
+        }
     }
+    addresses(settings, found);
+    engine_files(settings, found);
+    of_no_use(settings, found);
     if let AccessLogOutput::File(file) = &settings.access_log.output {
         match file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
             Some(folder) if !folder.is_dir() => {
@@ -98,6 +106,61 @@ fn look(settings: &Settings, found: &mut CheckResult) {
         }
     }
     found.warnings.extend(harvest_folder(settings));
+}
+
+/// Each address is listened on once; port 0 is another one each time.
+fn addresses(settings: &Settings, found: &mut CheckResult) {
+    let of = |key: &'static str, list: &[SocketAddr]| list.iter().map(|address| (key, *address)).collect::<Vec<_>>();
+    let all =
+        [of("listen", &settings.listen), of("tls.listen", &settings.tls.listen), of("admin_listen", &[settings.admin_listen])];
+    let all = all.concat();
+    for (index, (key, address)) in all.iter().enumerate().filter(|(_, (_, address))| address.port() != 0) {
+        let Some((other, _)) = all.iter().take(index).find(|(_, other)| other == address) else { continue };
+        let said = format!("{key}: {address} is in {other} as well, and an address is listened on once");
+        // There the system lets both have it, and gives connections to either.
+        if settings.reuse_port { found.warnings.push(said) } else { found.faults.push(said) }
+    }
+}
+
+/// What a start reads to speak to the engine.
+fn engine_files(settings: &Settings, found: &mut CheckResult) {
+    let cluster = &settings.cluster;
+    let files = [("cluster.ca", &cluster.ca), ("cluster.password_file", &cluster.password_file)];
+    for (key, file) in files.into_iter().filter(|_| cluster.engine.is_some()) {
+        let Some(Err(error)) = file.as_ref().map(std::fs::read) else { continue };
+        let file = file.as_deref().unwrap_or(Path::new("")).display();
+        // The server may be another user, whose file it is.
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            found.warnings.push(format!("{key}: this user can't read {file}: {error}; can the server's?"));
+        } else {
+            found.faults.push(format!("{key}: can't read {file}: {error}"));
+        }
+    }
+}
+
+/// What is said and does nothing.
+fn of_no_use(settings: &Settings, found: &mut CheckResult) {
+    let cluster = &settings.cluster;
+    let lone = |key: &str, lacks: &str| format!("{key} does nothing without {lacks}");
+    if settings.tls.listen.is_empty() && settings.tls.certificate.is_some() {
+        found.warnings.push(lone("tls.certificate", "tls.listen"));
+    }
+    for (key, is_said) in [
+        ("cluster.node", cluster.node.is_some()),
+        ("cluster.user", cluster.user.is_some()),
+        ("cluster.password_file", cluster.password_file.is_some()),
+    ] {
+        if is_said && cluster.engine.is_none() {
+            found.warnings.push(lone(key, "cluster.engine"));
+        }
+    }
+    for (name, policy) in &settings.namespaces {
+        for (index, pair) in policy.pairs.iter().enumerate() {
+            if !pair.prefers_first && pair.return_after != PairPolicy::default().return_after {
+                found.warnings.push(lone(&format!("namespaces.{name}.pairs.{}.return_after", index + 1), "prefer = \"first\""));
+            }
+        }
+    }
 }
 
 /// What is to be said of the folder for recordings: it is opened when the first one is ordered.

@@ -93,8 +93,10 @@ pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, Cont
     let scope =
         Scope::parse(names.iter().map(String::as_str).chain(all)).map_err(|error| wrong(format!("\"namespaces\": {error}")))?;
     let prefix = order.prefix.filter(|prefix| !prefix.is_empty());
-    if prefix.as_deref().is_some_and(|prefix| prefix.starts_with('/')) {
-        return Err(wrong("\"prefix\": object keys begin without a slash, so a prefix has to as well"));
+    if prefix.as_deref().is_some_and(key_label::begins_no_key) {
+        return Err(wrong(
+            "\"prefix\": object keys begin without a slash and have no \"..\" in them, so a prefix has to as well",
+        ));
     }
     let lifetime = lifetime(order.expires.as_deref().unwrap_or(USUAL))?;
     let is_edge = order.edge.unwrap_or(false);

@@ -1,4 +1,6 @@
-//! What a key may be called: labels stand in tables, logs and metrics, which they must not break.
+//! What a key may be called and be for: labels stand in tables, logs and metrics, which they must not break, and a prefix has to be one of objects.
+
+use crate::model::id::Key;
 
 /// The longest label, in characters.
 const LONGEST: usize = 200;
@@ -17,6 +19,11 @@ pub(super) fn shown(label: &str) -> String {
     label.chars().map(one).collect()
 }
 
+/// Whether no object's key can begin so: a key for this prefix would open nothing.
+pub(super) fn begins_no_key(prefix: &str) -> bool {
+    Key::parse(&format!("{prefix}x")).is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +40,9 @@ mod tests {
             ("\u{7f}", false),
         ] {
             assert_eq!(fault(label).is_none(), is_good, "{label:?}");
+        }
+        for (prefix, is_none) in [("show/", false), ("show", false), ("/show/", true), ("../", true), ("a/../b", true)] {
+            assert_eq!(begins_no_key(prefix), is_none, "{prefix}");
         }
         assert_eq!(shown("a\n\u{1b}[31mü\\"), "a\\n\\u{1b}[31mü\\");
     }

@@ -95,9 +95,9 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
     if lifetime.is_some_and(|lifetime| lifetime < Duration::from_secs(1) || lifetime > Duration::from_secs(100 * 365 * 86_400)) {
         return Err(usage("--expires: takes 1s to 36500d, or never".to_owned()));
     }
-    if request.prefix.as_deref().is_some_and(|prefix| prefix.is_empty() || prefix.starts_with('/')) {
+    if request.prefix.as_deref().is_some_and(|prefix| prefix.is_empty() || key_label::begins_no_key(prefix)) {
         return Err(usage(
-            "--prefix: object keys begin without a slash, so a prefix has to as well, and not be empty".to_owned(),
+            "--prefix: object keys begin without a slash, and have no \"..\" in them, so a prefix has to as well, and not be empty".to_owned(),
         ));
     }
     if request.edge && request.role != Role::Readonly {

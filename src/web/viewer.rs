@@ -24,7 +24,7 @@ use crate::auth::grant::{Grant, KeyId};
 use crate::auth::secret::Secret;
 use crate::auth::viewer::{
     AdmittedViewer, EDGE_AUTH_NAMES, RenewedBy, Unsupported, ViewerAsked, ViewerError, ViewerLimits, ViewerPlace, ViewerVerifier,
-    has_form, in_path,
+    has_form, in_path, is_edge_auth,
 };
 use crate::model::clock::WallTime;
 use crate::model::extension::{Extension, Format};
@@ -160,6 +160,9 @@ fn find<'a>(
         }
     }
     if takes_edge_auth && let Some(token) = resource.edge_auth() {
+        // As forms write it. One that has its own signs is as its maker wrote it, escapes and all.
+        let decoded = if is_edge_auth(token) { None } else { percent::decode(token) };
+        let token = decoded.unwrap_or(Cow::Borrowed(token));
         return Ok(Some((Carrier::Query, Secret::new(token))));
     }
     let mut headers = parts.headers.get_all(TOKEN).iter();

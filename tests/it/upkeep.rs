@@ -350,6 +350,52 @@ fn what_does_not_fit_the_machine_is_said_with_what_does() {
 }
 
 #[test]
+fn a_check_finds_what_a_start_fails_of_and_what_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    fs::write(folder.path().join("taken"), "").unwrap();
+    let pair = "[[namespaces.a.pairs]]\npublic = \"x/\"\nsources = [\"y/\", \"z/\"]\nreturn_after = \"5m\"\n";
+    let engine = "[cluster]\nengine = \"valkeys://127.0.0.1:1\"\n";
+    let in_memory = "[namespaces.a]\ndurable = \"off\"\n";
+    let tls = "[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    for (text, is_fault, part) in [
+        ("listen = [\"127.0.0.1:7\", \"127.0.0.1:7\"]\n".to_owned(), true, "listen: 127.0.0.1:7 is in listen as well"),
+        (
+            "listen = [\"127.0.0.1:7\"]\nadmin_listen = \"127.0.0.1:7\"\n".to_owned(),
+            true,
+            "admin_listen: 127.0.0.1:7 is in listen",
+        ),
+        ("reuse_port = true\nlisten = [\"127.0.0.1:7\", \"127.0.0.1:7\"]\n".to_owned(), false, "is in listen as well"),
+        ("data_dir = \"taken/data\"\n".to_owned(), true, "taken is no folder"),
+        (format!("{engine}ca = \"none.pem\"\n{in_memory}"), true, "cluster.ca: can't read none.pem"),
+        (format!("{engine}password_file = \"none\"\n{in_memory}"), true, "cluster.password_file: can't read none"),
+        ("[cluster]\nnode = \"n\"\nuser = \"u\"\n".to_owned(), false, "cluster.user does nothing without cluster.engine"),
+        (tls.to_owned(), false, "tls.certificate does nothing without tls.listen"),
+        (pair.to_owned(), false, "namespaces.a.pairs.1.return_after does nothing without prefer"),
+        (format!("{pair}prefer = \"first\"\n"), false, ""),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let output =
+            Command::new(BINARY).args(["config", "check", file.to_str().unwrap()]).current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(is_fault)), "{text}: {said}");
+        assert!(said.contains(part) && (!part.is_empty() || !said.contains("does nothing")), "{text}: {said}");
+    }
+    for (origins, is_good) in [
+        ("\"https://player.example\", \"http://localhost:3000\", \"null\"", true),
+        ("\"*\"", true),
+        ("\"https://player.example/\"", false),
+        ("\"player.example\"", false),
+        ("\"https://*.example\"", false),
+    ] {
+        fs::write(&file, format!("[namespaces.a]\ncors_origins = [{origins}]\n")).unwrap();
+        let output = Command::new(BINARY).args(["config", "check", "--text-only", file.to_str().unwrap()]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() == is_good && said.contains("is no origin") != is_good, "{origins}: {said}");
+    }
+}
+
+#[test]
 fn a_check_opens_what_a_start_opens() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
@@ -374,6 +420,7 @@ fn a_check_opens_what_a_start_opens() {
     for (certificate, key, part) in [
         ("c.pem", "missing.pem", "can't read tls.key, missing.pem"),
         ("c.pem", "other.pem", "can't be used together"),
+        ("c.pem", "other.pem", "tls: TLS can't be offered with c.pem and other.pem"),
         ("c.pem", "locked.pem", "protected by a password"),
         ("k.pem", "k.pem", "no certificate in PEM"),
     ] {

@@ -1,13 +1,13 @@
 //! The settings file. The only module that knows TOML.
 
-use http::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::places::{LineStarts, SettingPlaces};
 use super::values::{
-    ack, address, base_path, bucket, collector, delay, directory, durable, duration, engine, file_name, header_name, host_name,
-    key_prefix, name, network, number, object_readers, public_url, rate, size, size_or, viewer_mode, viewer_query, web_address,
+    ack, address, base_path, bucket, collector, delay, directory, durable, duration, engine, file_name, header, header_name,
+    host_name, key_prefix, name, network, number, object_readers, origin, public_url, rate, size, size_or, viewer_mode,
+    viewer_query, web_address,
 };
 use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
 use crate::model::id::Namespace;
@@ -257,7 +257,7 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         policy.cors_origins = if texts.contains(&"*") {
             CorsOrigins::Any
         } else {
-            CorsOrigins::Only(texts.iter().map(|text| header(text)).collect::<Result<_, _>>()?)
+            CorsOrigins::Only(texts.iter().map(|text| origin(text)).collect::<Result<_, _>>()?)
         };
         Ok(())
     });
@@ -283,10 +283,6 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
     }
     section.finish();
     (policy, is_auto)
-}
-
-fn header(text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| format!("{text:?} can't stand in a header"))
 }
 
 /// A table that is being read key by key, so that what is left over is known.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::origin::policy::ViewerMode;
 use crate::store::{Ack, Durable, Location, Readers};
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::{EngineAddress, LogFormat, LogLevel};
 use crate::app::client::Url;
@@ -209,6 +209,21 @@ pub(super) fn public_url(text: &str) -> Result<String, String> {
 /// Addresses, as `192.0.2.0/24`.
 pub(super) fn network(text: &str) -> Result<Network, String> {
     Network::parse(text).ok_or_else(|| format!("{text:?} is no network: write it like 192.0.2.0/24, 2001:db8::/32 or 127.0.0.1"))
+}
+
+/// What a header says.
+pub(super) fn header(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| format!("{text:?} can't stand in a header"))
+}
+
+/// An origin as browsers send it (RFC 6454 6.2): anything else is never asked for.
+pub(super) fn origin(text: &str) -> Result<HeaderValue, String> {
+    let host = text.split_once("://").map(|(_, host)| host);
+    let is_one = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']);
+    if text != "null" && !host.is_some_and(is_one) {
+        return Err(format!("{text:?} is no origin, as https://player.example is, without a path; \"*\" alone is all of them"));
+    }
+    header(text)
 }
 
 /// The name of a header; empty: none.

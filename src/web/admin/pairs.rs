@@ -70,7 +70,9 @@ pub(super) async fn pin(web: &Web, visitor: &Visitor, headers: &HeaderMap, body:
         Some(text) => parse_duration(text).map_err(|error| Problem::bad_request(format!("for: {error}")))?,
     };
     if span.is_zero() || span > LONGEST_PIN {
-        return Err(Problem::bad_request("a source is pinned for 1d at most"));
+        return Err(Problem::bad_request(
+            "for: a source is pinned for some time, and for 1d at most; to pin none, say null as the source",
+        ));
     }
     let unknown =
         || Problem::new(Code::NotFound, "there is no pair with two sources of this namespace and public prefix: GET /v1/pairs");
