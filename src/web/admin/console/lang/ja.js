@@ -364,7 +364,7 @@ export default {
   "event.target-raised": "目標長の引き上げ",
   "advice.target-raised": "予告より長いセグメントがありました。セグメント長とキーフレーム間隔を合わせてください。",
   "event.not-normalised": "正規化されず",
-  "advice.not-normalised": "プレイリストは届いたまま保存されました。理由はイベントにあります。",
+  "advice.not-normalised": "プレイリストは届いたまま保存されたか、採用されませんでした。理由はイベントにあります。",
   "event.sources-apart": "ソースの不一致",
   "advice.sources-apart": "2台のセグメントは互いに代用できません。両方の番号付けを揃えてください（エポックロック）。",
   "event.child-loses-token": "トークンの脱落",
