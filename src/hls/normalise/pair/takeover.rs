@@ -60,7 +60,10 @@ impl PairDesk<'_, '_> {
                 && !lines.is_of_a_run_before(*at)
                 && !public.contains(&&*lines.version.lines[*at].uri)
         };
-        let all = || (lines.from..lines.version.lines.len()).filter(is_new);
+        // What stands before a line of its own that is public was shown before that, or passed over.
+        let shown = lines.version.lines.iter().rposition(|line| !line.gap && public.contains(&&*line.uri));
+        let from = lines.from.max(shown.map_or(0, |at| at + 1));
+        let all = || (from..lines.version.lines.len()).filter(is_new);
         let Some(end) = self.public.last() else { return all().next_back() };
         let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
         // It may play on as if nothing were, however little is known of both.
