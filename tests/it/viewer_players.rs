@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{NAMESPACE, Origin, Process, eventually};
-use crate::players::{Players, push_hls};
+use crate::players::{Play, Players, push_hls};
 use crate::programs::{limited, program};
 use crate::tokens::now;
 use crate::wire::Request;
@@ -76,64 +76,88 @@ fn seconds() -> u64 {
     std::env::var("SPRINGHEAD_TEST_PLAY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(14)
 }
 
+/// A live stream with sound behind tokens, in HLS and beside it as an MPD.
+struct Live {
+    origin: Origin,
+    _encoders: [Process; 2],
+}
+
+impl Live {
+    fn start() -> Self {
+        let viewers = format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ngrace = \"6s\"\n");
+        let origin = Origin::start_with_settings(&viewers);
+        let to = format!("http://momento:{}@{}/cache/{NAMESPACE}/show", origin.encoder, origin.address);
+        let hls = push_hls(&to, 1, "");
+        let mut dash = program("ffmpeg");
+        dash.args(["-re"])
+            .args(PICTURE.trim_end_matches("-t 12").split_whitespace())
+            .args(CODECS.split_whitespace())
+            .stdin(Stdio::null());
+        dash.args(
+            "-f dash -method PUT -seg_duration 1 -use_template 1 -use_timeline 1 -window_size 8 -http_persistent 1".split(' '),
+        );
+        let dash = Process(dash.arg(format!("{to}/a.mpd")).spawn().unwrap());
+        let read = |key: &str| Request::new("GET", origin.path(key)).bearer(&origin.encoder).send(origin.address).text();
+        let begun =
+            || (read("show/playlist_1.m3u8").matches("#EXTINF").count() > 2 && read("show/a.mpd").contains("<S ")).then_some(());
+        assert!(eventually(Duration::from_secs(40), begun).is_some(), "both are live");
+        Self { origin, _encoders: [hls, dash] }
+    }
+
+    /// A token as a back end has it made.
+    fn order(&self, order: &Value) -> String {
+        let made =
+            Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
+        let made = made.bearer(&self.origin.administrator).body(order.to_string()).send(self.origin.admin);
+        let made: Value = serde_json::from_slice(&made.body).unwrap();
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// What each player made of it, by name, for as long as [`seconds`]; ffmpeg is judged here.
+    fn play(&self, token: &str) -> Vec<(&'static str, Play)> {
+        let seconds = seconds();
+        let url = |name: &str| format!("http://{}/cache/{NAMESPACE}/~{token}/show/{name}", self.origin.address);
+        let plays_of = [("hls.js", "playlist.m3u8"), ("shaka-player", "playlist.m3u8"), ("dash.js", "a.mpd")];
+        let plays = plays_of.map(|(player, name)| json!({ "player": player, "url": url(name), "seconds": seconds }));
+        let players = Players::start(&plays);
+        let list = url("playlist.m3u8");
+        let time = seconds.to_string();
+        let words = ["-hide_banner", "-v", "error", "-xerror", "-i", &list, "-t", &time, "-f", "null", "-"];
+        let played = limited(120, "ffmpeg").args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&played.stderr).replace(token, "TOKEN");
+        assert!(played.status.success() && !said.contains("401") && !said.contains("403"), "ffmpeg: {said}");
+        let played: Vec<_> = plays_of.iter().map(|(player, _)| *player).zip(players.finish()).collect();
+        for (_, play) in &played {
+            play.goes_on(usize::try_from(seconds / 2).unwrap());
+        }
+        played
+    }
+}
+
+#[test]
+fn a_live_stream_plays_by_one_url_without_a_refusal() {
+    let live = Live::start();
+    let token = live.order(&json!({ "prefix": "show/", "expires_in": "10m" }));
+    for (player, play) in live.play(&token) {
+        assert_eq!(play.refused(), 0, "{player}: {play:?}");
+    }
+    assert!(live.origin.metric("springhead_read_refusals_total").abs() < 0.1, "no read was refused");
+}
+
 #[test]
 fn players_play_on_while_their_tokens_end_and_are_renewed() {
-    let viewers = format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ngrace = \"6s\"\n");
-    let origin = Origin::start_with_settings(&viewers);
-    let to = format!("http://momento:{}@{}/cache/{NAMESPACE}/show", origin.encoder, origin.address);
-    let _hls = push_hls(&to, 1, "");
-    // And an MPD of the same, beside it.
-    let mut dash = program("ffmpeg");
-    dash.args(["-re"])
-        .args(PICTURE.trim_end_matches("-t 12").split_whitespace())
-        .args(CODECS.split_whitespace())
-        .stdin(Stdio::null());
-    dash.args("-f dash -method PUT -seg_duration 1 -use_template 1 -use_timeline 1 -window_size 8 -http_persistent 1".split(' '));
-    let _dash = Process(dash.arg(format!("{to}/a.mpd")).spawn().unwrap());
-    let read = |key: &str| Request::new("GET", origin.path(key)).bearer(&origin.encoder).send(origin.address).text();
-    let begun =
-        || (read("show/playlist_1.m3u8").matches("#EXTINF").count() > 2 && read("show/a.mpd").contains("<S ")).then_some(());
-    assert!(eventually(Duration::from_secs(40), begun).is_some(), "both are live");
+    let live = Live::start();
     let ends = (now() + 600).to_string();
-    let order = json!({ "prefix": "show/", "expires_in": "5s", "renew": { "extend": "8s", "deadline": ends } });
-    let made =
-        Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens")).header("Content-Type", "application/json");
-    let made = made.bearer(&origin.administrator).body(order.to_string()).send(origin.admin);
-    let made: Value = serde_json::from_slice(&made.body).unwrap();
-    let token = made["token"].as_str().unwrap().to_owned();
-    let url = |name: &str| format!("http://{}/cache/{NAMESPACE}/~{token}/show/{name}", origin.address);
-    let seconds = seconds();
-    let plays_of = [("hls.js", "playlist.m3u8"), ("shaka-player", "playlist.m3u8"), ("dash.js", "a.mpd")];
-    let plays = plays_of.map(|(player, name)| json!({ "player": player, "url": url(name), "seconds": seconds }));
-    let players = Players::start(&plays);
-    let played = limited(120, "ffmpeg")
-        .args([
-            "-hide_banner",
-            "-v",
-            "error",
-            "-xerror",
-            "-i",
-            &url("playlist.m3u8"),
-            "-t",
-            &seconds.to_string(),
-            "-f",
-            "null",
-            "-",
-        ])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&played.stderr).replace(&token, "TOKEN");
-    assert!(played.status.success() && !said.contains("401") && !said.contains("403"), "ffmpeg: {said}");
+    let token = live.order(&json!({ "prefix": "show/", "expires_in": "5s", "renew": { "extend": "8s", "deadline": ends } }));
     let mut tried = 0;
-    for (play, (player, _)) in players.finish().iter().zip(plays_of) {
-        play.goes_on(usize::try_from(seconds / 2).unwrap());
+    for (player, play) in live.play(&token) {
         // Shaka tries a segment by the token that its list was first had with, and then by the newer one.
         assert!(play.refused() == 0 || player == "shaka-player" && play.stalls.is_empty(), "{player}: {play:?}");
         tried += play.refused();
     }
     // The token that they were given has ended long since, and opens no playlist by itself any more.
-    let expired = origin.run(&["token", "inspect", &token]);
+    let expired = live.origin.run(&["token", "inspect", &token]);
     let expired: Value = serde_json::from_slice(&expired.stdout).unwrap();
     assert_eq!(expired["status"], "expired");
-    assert!(tried > 0 || origin.metric("springhead_read_refusals_total").abs() < 0.1, "no read was refused");
+    assert!(tried > 0 || live.origin.metric("springhead_read_refusals_total").abs() < 0.1, "no read was refused");
 }
