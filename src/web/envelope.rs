@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 use super::Web;
 use super::connection::state::ConnectionState;
-use super::problem::{ALLOWED, CORS_METHODS, panicked};
+use super::panicked::panicked;
+use super::problem::{ALLOWED, CORS_METHODS};
 use super::record::Record;
 use super::record::body::CountedBody;
 use super::request_id::{self, REQUEST_ID};

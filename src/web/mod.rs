@@ -24,6 +24,7 @@ mod exchange;
 pub(crate) mod fuzzing;
 mod header_room;
 mod json;
+mod panicked;
 pub mod problem;
 pub mod record;
 mod refusals;
