@@ -37,7 +37,7 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Walk a stream's whole way, from the server's name to the live point and through the CDN, and say what is wrong with it.
-    Doctor(DoctorArgs),
+    Doctor(doctor::DoctorArgs),
     /// Copy a window of a stream to a folder or bucket, as a recording that needs no server. Run again, it copies what is missing.
     Harvest(harvest::HarvestRequest),
     /// Serve, and push a stream to it from a built-in encoder: nothing else is needed to see one play.
@@ -223,52 +223,6 @@ struct HealthArgs {
     settings: SettingsArgs,
 }
 
-#[derive(Debug, Args)]
-struct DoctorArgs {
-    /// The origin, as `https://HOST[:PORT]`; or the URL of a playlist, this server's or any other's.
-    #[arg(value_name = "BASE_URL")]
-    base: String,
-    /// The namespace the stream is in [default: the one in `BASE_URL`, else live-origin].
-    #[arg(long, value_name = "NAME")]
-    namespace: Option<String>,
-    /// An API key, a JSON file with it in `api_key`, or - to read either from stdin. Sent to the host of `BASE_URL` only.
-    #[arg(long, env = "SPRINGHEAD_KEY", hide_env_values = true, value_name = "KEY_OR_FILE")]
-    key: Option<String>,
-    /// A viewer's token, where viewers need one: it is put into the path, here and at the CDN, as viewers have it.
-    #[arg(long, env = "SPRINGHEAD_VIEWER_TOKEN", hide_env_values = true, value_name = "TOKEN", conflicts_with = "write")]
-    viewer_token: Option<String>,
-    /// The CDN in front, as `https://HOST`, or the URL of the playlist there. It is asked without a key, as viewers ask.
-    #[arg(long, value_name = "URL")]
-    cdn: Option<String>,
-    /// The playlist that players are given [default: playlist.m3u8, index.m3u8, master.m3u8 or live.m3u8].
-    #[arg(long, value_name = "NAME")]
-    playlist: Option<String>,
-    /// Another encoder's playlist of the same stream, in the same namespace: are they aligned, as a pair wants them, and if not, why?
-    #[arg(long, value_name = "NAME")]
-    twin: Option<String>,
-    /// Also store a small object that ends after 5 s, read it back and delete it: may the key be used for ingest?
-    #[arg(long)]
-    write: bool,
-    /// How long to watch the playlists advance; 0s does not watch [default: three target durations].
-    #[arg(long, value_name = "DURATION")]
-    watch: Option<String>,
-    /// How many of the last segments of each rendition have to be there.
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    segments: usize,
-    /// The web site that players run on, where only some may read.
-    #[arg(long, value_name = "URL")]
-    web_origin: Option<String>,
-    /// Certificates of authorities to be trusted beside the system's, a PEM file.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// For each request.
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    timeout: String,
-    /// As one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
 /// A parsed command, and where its values came from.
 #[derive(Debug)]
 pub(super) struct Parsed {
@@ -302,23 +256,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Console { place } => console::run(&place.load(leaf(&matches))?),
         Command::Health(HealthArgs { settings }) => health::run(&settings.load(leaf(&matches))?),
-        Command::Doctor(args) => doctor::run(doctor::DoctorRequest {
-            base: args.base,
-            namespace: args.namespace,
-            key: args.key,
-            viewer_token: args.viewer_token,
-            cdn: args.cdn,
-            playlist: args.playlist,
-            twin: args.twin,
-            write: args.write,
-            watch: args.watch,
-            segments: args.segments,
-            web_origin: args.web_origin,
-            ca: args.ca,
-            timeout: args.timeout,
-            json: args.json,
-            stays: false,
-        }),
+        Command::Doctor(args) => doctor::begin(args, leaf(&matches)),
         Command::Cluster(command) => cluster_status::run(command, leaf(&matches)),
         Command::Harvest(request) => harvest::run(&request),
         Command::Token(command) => token::run(command, leaf(&matches)),

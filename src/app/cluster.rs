@@ -48,6 +48,14 @@ pub(super) fn address(settings: &Settings) -> anyhow::Result<Option<ValkeyAddres
     }))
 }
 
+/// What this node is called. `port`: where it listens.
+pub(super) fn node_name(settings: &Settings, port: u16) -> String {
+    settings.cluster.node.clone().unwrap_or_else(|| {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}:{port}", host.trim())
+    })
+}
+
 /// What is shared, where the settings name an engine. `port`: where this server listens, for its name. `keys`: the ids of those by which it
 /// knows what was signed.
 pub(super) fn shared(
@@ -59,10 +67,7 @@ pub(super) fn shared(
 ) -> anyhow::Result<Option<SharedStore>> {
     let cluster = &settings.cluster;
     let (Some(engine), Some(address)) = (&cluster.engine, address(settings)?) else { return Ok(None) };
-    let node = cluster.node.clone().unwrap_or_else(|| {
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        format!("{}:{port}", host.trim())
-    });
+    let node = node_name(settings, port);
     // Read by what is built for tests alone.
     let without = std::env::var(WITHOUT).unwrap_or_default();
     let identity = NodeIdentity::new(&node, env!("CARGO_PKG_VERSION"), keys);

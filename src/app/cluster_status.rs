@@ -9,6 +9,7 @@ use super::args::{ArgMatches, Subcommand};
 use super::place::PlaceArgs;
 use super::settings::Settings;
 use super::{Failure, cluster, print};
+use crate::model::clock::Clock;
 use crate::model::units::{Size, Span};
 use crate::store::shared::{self, EngineReport, PrimaryMove, ValkeyAddress, examine};
 
@@ -60,7 +61,7 @@ pub(super) fn run(command: ClusterCommand, matches: &ArgMatches) -> Result<(), F
 fn status(settings: &Settings) -> Result<(), Failure> {
     let address = engine(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
-    let report = runtime.block_on(examine(&address)).map_err(|error| anyhow!("{error}"))?;
+    let report = runtime.block_on(examine(&address, &Clock::system())).map_err(|error| anyhow!("{error}"))?;
     print(&written(&report))?;
     if report.faults.is_empty() {
         return Ok(());

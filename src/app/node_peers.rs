@@ -1,21 +1,25 @@
-//! The other nodes, as servers that are asked: for objects that grow there. Where each is reached they tell one another by the engine.
+//! The other nodes, as servers that are asked: for objects that grow there, and for what each of them alone knows. Where each is reached they tell one
+//! another by the engine.
 //!
-//! A node asks as any reader does, with a key that it makes itself, by the signing keys that all nodes have, and that is good for some minutes.
+//! A node asks with keys that it makes itself, by the signing keys that all nodes have, and that are good for some minutes: for objects as any
+//! reader does, for the rest as a node.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{self, FuturesUnordered};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use parking_lot::RwLock;
+use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{HttpClient, OpenedResponse, TlsRules, Url};
+use super::client::{Call, HttpClient, OpenedResponse, Response, TlsRules, Url};
 use super::data_dir::DataDir;
 use super::settings::ClusterSettings;
 use crate::auth::grant::{Role, Scope};
@@ -24,7 +28,8 @@ use crate::auth::signing::random_id;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::{Key, Namespace};
 use crate::store::BrokenOff;
-use crate::store::shared::{PeerBody, Peers, SharedStore};
+use crate::store::shared::{PeerBody, Peers, SharedStore, ValkeyAddress, pooled};
+use crate::web::admin::nodes::{NodeSaid, OtherNodes};
 
 /// How often nodes tell where they are, and for how long that is believed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -40,18 +45,52 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What says that an object is still on its way in.
 const GROWING: &str = "detail=growing";
 
+/// How long what another node alone knows is waited for, and how long that may be.
+const TELLS: Duration = Duration::from_secs(1);
+const LONGEST: usize = 16 << 20;
+
 /// The other nodes.
 #[derive(Debug)]
 pub(super) struct NodePeers {
+    /// What this one is called.
+    own: String,
     client: HttpClient,
+    /// For what is asked from another runtime, whose connections end with that.
+    aside: HttpClient,
     known: RwLock<KnownPeers>,
 }
 
 #[derive(Debug, Default)]
 struct KnownPeers {
-    urls: Vec<Url>,
-    /// How they are asked: it holds a key.
-    headers: Option<HeaderMap>,
+    nodes: Vec<ReachedNode>,
+    /// How they are asked, as a reader and as a node: they hold keys.
+    headers: Option<(HeaderMap, HeaderMap)>,
+}
+
+/// A node, and where it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReachedNode {
+    /// What its settings call it.
+    pub(super) name: String,
+    pub(super) url: Url,
+}
+
+/// Reads what a node says of where it is: `None`, where that is of another make.
+fn read_word(word: &str) -> Option<ReachedNode> {
+    let (url, name) = word.split_once(' ')?.1.split_once(' ')?;
+    Some(ReachedNode { name: name.to_owned(), url: Url::parse(url).ok()? })
+}
+
+/// All nodes that have told where they are reached: asked once, for who looks after them.
+///
+/// # Errors
+/// Why the engine can't be asked.
+pub(super) async fn told(address: &ValkeyAddress) -> Result<Vec<ReachedNode>, String> {
+    let mut told: Vec<_> = pooled(address, LIST).await?.iter().filter_map(|word| read_word(word)).collect();
+    told.sort_by(|one, other| (&one.name, one.url.as_str()).cmp(&(&other.name, other.url.as_str())));
+    // Of a node that was started again the word of the process before is believed for some seconds.
+    told.dedup();
+    Ok(told)
 }
 
 /// Where others reach this server: what the settings say, or where it listens; at the address that leads to the engine, if it listens at all.
@@ -76,25 +115,29 @@ fn towards(cluster: &ClusterSettings) -> Option<IpAddr> {
     .next()
 }
 
-/// Tells others where this node is, and keeps in mind where they are, until `stop`.
-pub(super) fn start(shared: &SharedStore, own: Option<Url>, data: DataDir, clock: Clock, stop: CancellationToken) {
-    let client = match HttpClient::new(TlsRules::default(), clock.clone()) {
-        Ok(client) => client,
-        Err(error) => {
-            let error = format!("{error:#}");
-            return tracing::warn!(error, "other nodes can't be asked for what is still being uploaded there");
-        }
-    };
-    let peers = Arc::new(NodePeers { client, known: RwLock::default() });
+/// Tells others where this node, of this name, is, and keeps in mind where they are, until `stop`.
+///
+/// # Errors
+/// Where this machine can ask nobody.
+pub(super) fn start(
+    shared: &SharedStore,
+    (name, own): (String, Option<Url>),
+    data: DataDir,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<Arc<NodePeers>> {
+    let client = || HttpClient::new(TlsRules::default(), clock.clone());
+    let (client, aside) = (client()?, client()?);
+    let peers = Arc::new(NodePeers { own: name.clone(), client, aside, known: RwLock::default() });
     shared.ask_by(Arc::<NodePeers>::clone(&peers));
-    let shared = shared.clone();
+    let (shared, started) = (shared.clone(), Arc::clone(&peers));
     tokio::spawn(async move {
-        let word = own.map(|url| format!("{} {url}", random_id()));
+        let word = own.map(|url| format!("{} {url} {name}", random_id()));
         let mut made = None;
         while !stop.is_cancelled() {
             let (now, wall) = (clock.now(), clock.wall());
             if made.is_none_or(|made| now.since(made) >= ANOTHER)
-                && let Some(headers) = headers(&data, wall)
+                && let Some(headers) = as_reader(&data, wall).zip(as_node(&data, wall))
             {
                 peers.known.write().headers = Some(headers);
                 made = Some(now);
@@ -102,7 +145,7 @@ pub(super) fn start(shared: &SharedStore, own: Option<Url>, data: DataDir, clock
             let own: Vec<_> = word.iter().map(|word| (word.clone(), wall + BELIEVED)).collect();
             if let Ok(all) = shared.pool(LIST, &own).await {
                 let others = all.into_iter().filter(|one| Some(one) != word.as_ref());
-                peers.known.write().urls = others.filter_map(|one| Url::parse(one.split_once(' ')?.1).ok()).collect();
+                peers.known.write().nodes = others.filter_map(|one| read_word(&one)).collect();
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
@@ -110,16 +153,32 @@ pub(super) fn start(shared: &SharedStore, own: Option<Url>, data: DataDir, clock
             }
         }
     });
+    Ok(started)
 }
 
-/// How others are asked. The key is on no record: it is over soon.
-fn headers(data: &DataDir, now: WallTime) -> Option<HeaderMap> {
+/// How a node asks for objects. The key is on no record, nor is the next: they are over soon.
+pub(super) fn as_reader(data: &DataDir, now: WallTime) -> Option<HeaderMap> {
+    with_key(data, Role::Readonly, now)
+}
+
+/// How it asks for what another node alone knows.
+pub(super) fn as_node(data: &DataDir, now: WallTime) -> Option<HeaderMap> {
+    with_key(data, Role::Node, now)
+}
+
+/// Headers with a key of this role.
+pub(super) fn with_key(data: &DataDir, role: Role, now: WallTime) -> Option<HeaderMap> {
     let scope = Scope::parse(["*"]).ok()?;
-    let spec = KeySpec { role: Role::Readonly, scope, prefix: None, is_edge: true, expires: Some(now + KEY) };
+    let spec = KeySpec { role, scope, prefix: None, is_edge: role == Role::Readonly, expires: Some(now + KEY) };
     let issued = data.key_ring(false).ok()?.issue(&spec, now).ok()?;
     let mut value = HeaderValue::from_str(&format!("Bearer {}", issued.token.expose())).ok()?;
     value.set_sensitive(true);
     Some(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+}
+
+/// What stands at this address of a node's admin listener, where nodes ask for it.
+fn of_node(node: &Url, target: &str) -> Option<Url> {
+    node.join("./").ok()?.join(&format!("node{target}")).ok()
 }
 
 /// The address of an object on a node, which is to ask no others.
@@ -145,8 +204,8 @@ impl Peers for NodePeers {
         Box::pin(async move {
             let (urls, headers) = {
                 let known = self.known.read();
-                let urls: Vec<_> = known.urls.iter().filter_map(|node| of_object(node, namespace, key)).collect();
-                (urls, known.headers.clone()?)
+                let urls: Vec<_> = known.nodes.iter().filter_map(|node| of_object(&node.url, namespace, key)).collect();
+                (urls, known.headers.clone()?.0)
             };
             let mut asked: FuturesUnordered<_> = urls.into_iter().map(|url| self.ask(url, headers.clone())).collect();
             while let Some(answered) = asked.next().await {
@@ -156,6 +215,45 @@ impl Peers for NodePeers {
             }
             None
         })
+    }
+}
+
+impl OtherNodes for NodePeers {
+    fn own(&self) -> &str {
+        &self.own
+    }
+
+    fn ask<'a>(&'a self, asked: &'a str) -> BoxFuture<'a, Vec<(String, NodeSaid)>> {
+        Box::pin(async move {
+            let (nodes, headers) = {
+                let known = self.known.read();
+                (known.nodes.clone(), known.headers.clone().map(|(_, as_node)| as_node).unwrap_or_default())
+            };
+            let all = nodes.into_iter().map(|node| {
+                let headers = headers.clone();
+                async move {
+                    let said = said(&self.aside, &node.url, asked, headers).await.map(|(said, _)| said);
+                    (node.name, said)
+                }
+            });
+            let mut all = join_all(all).await;
+            // Of one that was started again the word of the process before is believed for some seconds.
+            all.sort_by(|(one, of_one), (other, of_other)| (one, of_one.is_err()).cmp(&(other, of_other.is_err())));
+            all.dedup_by(|(later, said), (earlier, _)| later == earlier && said.is_err());
+            all
+        })
+    }
+}
+
+/// What a node says that is asked as one, and how it came.
+pub(super) async fn said(client: &HttpClient, node: &Url, asked: &str, headers: HeaderMap) -> Result<(Value, Response), String> {
+    let url = of_node(node, asked).ok_or_else(|| "it says of itself that it is at no address".to_owned())?;
+    let call = Call { method: Method::GET, url: &url, headers, body: Bytes::new(), timeout: TELLS, max_body: LONGEST };
+    let told = client.ask(call).await.map_err(|error| error.to_string())?;
+    match (told.status, serde_json::from_slice(&told.body)) {
+        (200, Ok(value)) => Ok((value, told)),
+        (401, _) => Err("it does not take this node's key: has it the same signing.key?".to_owned()),
+        (status, _) => Err(format!("it answers {status}")),
     }
 }
 

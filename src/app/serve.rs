@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::model::clock::Clock;
 use crate::origin::Origin;
 use crate::web::admin::events::EventRing;
+use crate::web::admin::nodes::OtherNodes;
 use crate::web::{Web, admin};
 
 /// How often expired objects are looked for: memory comes back within a second of expiry, the allocator's own delay included, unless a great
@@ -193,9 +194,10 @@ async fn serve(
     let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
     let (controls, mut errands) =
         ServerControls::new(folder.clone(), keys_in_force, shared.as_ref(), objects_at, Arc::clone(&drain))?;
+    let mut nodes: Option<Arc<dyn OtherNodes>> = None;
     if let (Some(shared), Some(made)) = (shared, controls.shared()) {
-        let reached = node_peers::address(&settings.cluster, objects_at);
-        node_peers::start(&shared, reached, folder.clone(), clock.clone(), stop.clone());
+        let own = (cluster::node_name(&settings, port), node_peers::address(&settings.cluster, objects_at));
+        nodes = Some(node_peers::start(&shared, own, folder.clone(), clock.clone(), stop.clone())?);
         tokio::spawn(made.share(web.clone(), leave.clone()));
         tokio::spawn(shared_revocations::share(shared.clone(), folder.clone(), revocations.clone(), leave.clone()));
         tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), leave.clone()));
@@ -220,7 +222,7 @@ async fn serve(
     // On a thread of its own: it answers while readers take all processors, and takes none from them.
     let admin_runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
     let (admin_socket, admin_web, stopped) = (admin_listener.into_std()?, web.clone(), stop_admin.clone());
-    let behind = admin::Behind { harvests: shared, controls: Arc::new(controls), revokes, events };
+    let behind = admin::Behind { harvests: shared, controls: Arc::new(controls), revokes, events, nodes };
     let admin = tokio::task::spawn_blocking(move || {
         admin_runtime.block_on(async move {
             let listener = TcpListener::from_std(admin_socket)?;

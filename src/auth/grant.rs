@@ -25,6 +25,9 @@ pub enum Role {
     Admin,
     /// Has viewers' tokens made and ended by the admin API, and does nothing else.
     Vendor,
+    /// Is another node of this origin: is told by the data listener what this one alone knows, and does nothing else. Nobody makes such a key but a
+    /// node, or a command beside one, and none is on record.
+    Node,
 }
 
 /// What is asked of an object.
@@ -101,7 +104,9 @@ impl Grant {
     fn may(&self, action: Action) -> bool {
         match (self.role, action) {
             (Role::Readonly | Role::Readwrite, Action::Read) | (Role::Readwrite, Action::Write) => true,
-            (Role::Readonly, Action::Write) | (Role::Viewer | Role::Operator | Role::Admin | Role::Vendor, _) => false,
+            (Role::Readonly, Action::Write) | (Role::Viewer | Role::Operator | Role::Admin | Role::Vendor | Role::Node, _) => {
+                false
+            }
         }
     }
 
@@ -218,10 +223,11 @@ impl Role {
             Self::Operator => "operator",
             Self::Admin => "admin",
             Self::Vendor => "vendor",
+            Self::Node => "node",
         }
     }
 
-    /// The role of this name.
+    /// The role of this name, among those that keys are made for.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Readonly, Self::Readwrite, Self::Vendor, Self::Viewer, Self::Operator, Self::Admin]
@@ -235,7 +241,7 @@ impl Role {
     pub const fn includes(self, needed: Self) -> bool {
         const fn rank(role: Role) -> u8 {
             match role {
-                Role::Readonly | Role::Readwrite | Role::Vendor => 0,
+                Role::Readonly | Role::Readwrite | Role::Vendor | Role::Node => 0,
                 Role::Viewer => 1,
                 Role::Operator => 2,
                 Role::Admin => 3,

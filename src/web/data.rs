@@ -26,6 +26,7 @@ use super::entitlement;
 use super::envelope::{self, Context, Cors};
 use super::exchange::{Asked, Exchange};
 use super::header_room;
+use super::nodes;
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::record::body::CountedBody;
@@ -83,6 +84,7 @@ async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts
     let upload = match answer(&mut exchange, body).await {
         Ok(Answered::With(response)) => return exchange.dress(response),
         Ok(Answered::Receiving(upload)) => upload,
+        Err(_) if nodes::is_asked(exchange.parts.uri.path()) => return Box::pin(told_node(&exchange, mem::take(body))).await,
         Err(problem) => return refuse(&exchange, problem, mem::take(body)),
     };
     // It goes on without us.
@@ -155,6 +157,11 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
     // It may carry an empty chunked body, as encoders' DELETEs do; left unread, it would break the next request.
     Box::pin(unwanted::to_end(mem::take(body))).await;
     Ok(Answered::With(response))
+}
+
+/// Answers another node.
+async fn told_node(exchange: &Exchange<'_>, body: Body) -> Response {
+    nodes::answer(exchange).await.unwrap_or_else(|problem| refuse(exchange, problem, body))
 }
 
 /// Answers what is about no object.

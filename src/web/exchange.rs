@@ -120,6 +120,16 @@ impl<'a> Exchange<'a> {
         self.by_key(Asked::Viewers(namespace), |_| true)
     }
 
+    /// Asks whether another node of this origin is there.
+    pub(super) fn node(&self) -> Result<(), Problem> {
+        let (verifier, peer) = (&*self.web.inner.verifier, self.context.peer.ip());
+        let judge = KeyJudge { verifier, familiar: &self.web.inner.key, peer, now: self.context.record.now.wall };
+        let granted = authorize(judge, self.parts, &[], false, |grant| grant.role == Role::Node);
+        let grant = granted.map_err(|denied| Problem::denied(&denied, verifier, true))?;
+        self.context.record.authorized(&grant);
+        if grant.role == Role::Node { Ok(()) } else { Err(Problem::new(Code::Forbidden, "this is for other nodes alone")) }
+    }
+
     fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
         self.namespace.as_ref().and_then(NamespaceHandle::policy)
     }

@@ -8,7 +8,7 @@
 //!    ([`target`]), has the exchange ask who is there ([`access`], [`viewer`]) and calls the verb: [`verbs`] has a file for each.
 //! 4. [`exchange`] is the request while it is answered. [`record`] goes along and knows at the end what became of it.
 //! 5. [`problem`] turns what went wrong into headers and status; [`refusals`] answers with it and sees that somebody learns of it.
-//! 6. [`admin`] is a listener of its own, for who looks after the server.
+//! 6. [`admin`] is a listener of its own, for who looks after the server; what is to be told of several [`nodes`] they ask each other.
 //!
 //! Invariants: no status code is known below this floor, no store on it. Authorization is decided from the headers, before the
 //! body is touched. Nothing a client sent as a credential reaches a log line, an error or a metric.
@@ -24,6 +24,7 @@ mod exchange;
 pub(crate) mod fuzzing;
 mod header_room;
 mod json;
+mod nodes;
 mod panicked;
 pub mod problem;
 pub mod record;
@@ -59,6 +60,7 @@ use self::connection::stall::Crowd;
 use self::connection::tls::Tls;
 use self::connection::unread::Unread;
 use self::data::Data;
+use self::nodes::NodeParts;
 use self::record::access_log::AccessLog;
 use self::record::spans::Spans;
 use self::refusals::black_box::BlackBox;
@@ -154,6 +156,8 @@ struct Inner {
     access_log: Option<Arc<AccessLog>>,
     spans: OnceLock<Arc<dyn Spans>>,
     encoders: OnceLock<Handle>,
+    /// What other nodes may ask of this one.
+    parts: OnceLock<Arc<dyn NodeParts>>,
 }
 
 impl Web {
@@ -192,6 +196,7 @@ impl Web {
             access_log,
             spans: OnceLock::new(),
             encoders: OnceLock::new(),
+            parts: OnceLock::new(),
         };
         Self { inner: Arc::new(OwnCount { shared: Arc::new(inner), key: FamiliarKey::default() }) }
     }

@@ -70,6 +70,7 @@ pub(super) fn shape(key: &Secret<'_>, namespace: &str, now: WallTime) -> Finding
             return Finding::failure(STEP, "this is an admin key: it reaches no objects", make("readonly"));
         }
         Some(Role::Vendor) => return Finding::failure(STEP, "this is a vendor key: it reaches no objects", make("readonly")),
+        Some(Role::Node) => return Finding::failure(STEP, "this is a node's own key: it reaches no objects", make("readonly")),
         None => "of no known role",
     };
     let reaches = claims.ns.iter().any(|name| name == "*" || name == namespace);

@@ -53,7 +53,7 @@ pub use self::engine::valkey::{EngineReport, EngineTls, NodeReport, PrimaryMove,
 pub use self::peers::{PeerBody, Peers};
 pub use self::roster::NodeIdentity;
 pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
-pub use self::upkeep::{balance, examine};
+pub use self::upkeep::{balance, examine, pooled};
 
 /// A time in which one primary orders the commits of a lane. Ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -41,12 +41,18 @@ described! { answer
         pub degraded: Vec<String>,
         /// Where objects are served, as `http://*:8080`: the star stands for this server's host.
         pub data_listeners: Vec<String>,
+        /// What this node is called, where several share an engine; else null.
+        pub node: Option<String>,
+        /// All of these, each with whether it was reached, its version and whether it may get traffic; null for a server by itself.
+        pub nodes: Option<Vec<Value>>,
     }
 
     /// Who changed what.
     pub(super) struct AuditLines {
-        /// Newest first: `time`, `key_id`, `role`, `way`, `peer`, `action`, `target`, `before`, `after`, `request_id`.
+        /// Newest first: `time`, `key_id`, `role`, `way`, `peer`, `action`, `target`, `before`, `after`, `request_id`; of several nodes `node`.
         pub lines: Vec<Value>,
+        /// The nodes that were asked, where several share an engine.
+        pub nodes: Option<Vec<Value>>,
     }
 }
 
@@ -54,6 +60,15 @@ fn list(all: &mut Schemas, field: &str, of: &'static str, says: &str, required: 
     let item =
         all.named(of, |_| json!({ "type": "object", "description": says, "required": required, "additionalProperties": true }));
     json!({ "type": "object", "required": [field], "properties": { field: { "type": "array", "items": item } } })
+}
+
+/// The same of what several nodes say together.
+pub(super) fn of_nodes(mut said: Value) -> Value {
+    said["properties"]["nodes"] = json!({
+        "type": "array", "items": { "type": "object" },
+        "description": "Where several nodes share an engine: which were asked, and whether each was reached.",
+    });
+    said
 }
 
 pub(super) fn streams(all: &mut Schemas) -> Value {
@@ -72,18 +87,13 @@ pub(super) fn stream_schema(all: &mut Schemas) -> Value {
 
 pub(super) fn clients(all: &mut Schemas) -> Value {
     let says = "An encoder: an address and a user agent.";
-    list(
-        all,
-        "clients",
-        "Client",
-        says,
-        &["peer", "user_agent", "first_seen", "last_seen", "accepted", "refused", "first_request"],
-    )
+    let required = ["peer", "user_agent", "first_seen", "last_seen", "accepted", "refused", "first_request"];
+    of_nodes(list(all, "clients", "Client", says, &required))
 }
 
 pub(super) fn rejected(all: &mut Schemas) -> Value {
     let says = "A request that was refused, and what to do about it.";
-    list(all, "rejected", "Refused", says, &["peer", "code", "advice", "times"])
+    of_nodes(list(all, "rejected", "Refused", says, &["peer", "code", "advice", "times"]))
 }
 
 /// The streams as they may be shown to this visitor: an API key that a playlist has in a name is hidden.

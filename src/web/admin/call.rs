@@ -30,6 +30,9 @@ use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
+/// How many events, and how many lines of who changed what, are told when nothing is said.
+pub(super) const EVENTS: usize = 200;
+pub(super) const LINES: usize = 100;
 /// How much of the past is told in figures, when nothing is said and at most.
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -59,7 +62,7 @@ impl AdminCall<'_> {
     }
 
     async fn carry_out(&self, route: &Route, body: Body) -> Result<Response, Problem> {
-        let Inner { web, is_local, rules, harvests, controls, begun, .. } = &*self.admin.inner;
+        let Inner { web, is_local, rules, harvests, controls, begun, nodes, .. } = &*self.admin.inner;
         let (visitor, headers) = (&self.visitor, &self.exchange.parts.headers);
         Ok(match route.place {
             RouteName::Live => "alive\n".into_response(),
@@ -67,7 +70,7 @@ impl AdminCall<'_> {
             // They tell of all namespaces.
             RouteName::Metrics if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Admin)),
             RouteName::Metrics => metrics(web, headers),
-            RouteName::About => ok(&about(web, rules, *begun)),
+            RouteName::About => ok(&self.about_all(about(web, rules, *begun)).await),
             RouteName::Description => ok(openapi::document()),
             RouteName::WhoAmI => ok(&session_words::who_am_i(visitor, *is_local)),
             RouteName::SignIn => session_words::sign_in(self.admin, self.exchange, body).await?,
@@ -80,12 +83,21 @@ impl AdminCall<'_> {
                 response
             }
             RouteName::Clients if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Operator)),
-            RouteName::Clients => text(web.inner.black_box.clients_json()),
-            RouteName::Rejected => {
+            RouteName::Clients if nodes.is_none() => text(web.inner.black_box.clients_json()),
+            RouteName::Rejected if nodes.is_none() => {
                 let rejected = web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread);
                 text(about::seen(rejected, "rejected", visitor))
             }
-            RouteName::Harvests => harvest::recent(&**harvests, visitor),
+            RouteName::Clients
+            | RouteName::Rejected
+            | RouteName::Harvests
+            | RouteName::Noted
+            | RouteName::Overview
+            | RouteName::Series
+            | RouteName::Events => {
+                let own = Self::own(self.admin, visitor, route.place, &self.query)?.unwrap_or_default();
+                ok(&self.of_all(route, own).await?)
+            }
             RouteName::Harvest => harvest::find(&**harvests, visitor, self.name(0))?,
             RouteName::OrderHarvest => {
                 let (response, progress) = harvest::order(&**harvests, visitor, headers, body).await?;
@@ -101,18 +113,11 @@ impl AdminCall<'_> {
             RouteName::RecordingArchive => recordings::archive(harvests, visitor, self.name(0)).await?,
             // It changes nothing.
             RouteName::Examine => changes::examine(&**controls, visitor, headers, body).await?,
-            RouteName::Noted => {
-                let limit = self.query.number("limit", 100, 1000)?;
-                ok(&AuditLines { lines: controls.noted(limit) })
-            }
-            RouteName::Overview => overview::overview(self.admin, visitor),
-            RouteName::Series => self.series()?,
             RouteName::Stream => overview::stream(self.admin, visitor, &self.query)?,
             RouteName::Timeline => overview::timeline(self.admin, visitor, &self.query)?,
             RouteName::Objects => objects::list(self.admin, visitor, &self.query).await?,
             RouteName::Object => objects::describe(self.admin, visitor, &self.query)?,
             RouteName::Preview => objects::preview(self.admin, visitor, self.exchange, [self.name(0), self.name(1)]).await?,
-            RouteName::Events => self.events()?,
             RouteName::Listen => events::listen(self.admin, visitor.clone(), self.exchange)?,
             RouteName::RemoveObject => {
                 let (response, before) = objects::remove(self.admin, visitor, &self.query).await?;
@@ -174,14 +179,34 @@ impl AdminCall<'_> {
         Ok(response)
     }
 
-    fn series(&self) -> Result<Response, Problem> {
-        let wanted = self.query.get("namespace");
-        if wanted.is_some_and(|namespace| !self.visitor.oversees(namespace)) {
+    /// What this server by itself, or this node, knows of what each of several nodes would tell otherwise. `None`: of all else.
+    pub(super) fn own(admin: &Admin, visitor: &Visitor, place: RouteName, query: &QueryWords) -> Result<Option<Value>, Problem> {
+        let Inner { web, harvests, controls, .. } = &*admin.inner;
+        let read = |text: Vec<u8>| serde_json::from_slice(&text).unwrap_or_default();
+        Ok(Some(match place {
+            RouteName::Clients => read(web.inner.black_box.clients_json()),
+            RouteName::Rejected => {
+                let rejected = web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread);
+                read(about::seen(rejected, "rejected", visitor))
+            }
+            RouteName::Harvests => harvest::recent(&**harvests, visitor),
+            RouteName::Noted => json!(AuditLines { lines: controls.noted(query.number("limit", LINES, 1000)?), nodes: None }),
+            RouteName::Overview => overview::overview(admin, visitor),
+            RouteName::Series => Self::series(admin, visitor, query)?,
+            // What all of them know, for who compares it.
+            RouteName::Streams => about::stream_page(web, visitor, query)?,
+            RouteName::Events => Self::events(admin, visitor, query)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    fn series(admin: &Admin, visitor: &Visitor, query: &QueryWords) -> Result<Value, Problem> {
+        let wanted = query.get("namespace");
+        if wanted.is_some_and(|namespace| !visitor.oversees(namespace)) {
             return Err(Problem::new(Code::NotFound, "there is no namespace of this name"));
         }
-        let is_wanted =
-            |name: &Namespace| wanted.is_none_or(|wanted| name.as_str() == wanted) && self.visitor.oversees(name.as_str());
-        let past = match self.query.get("last") {
+        let is_wanted = |name: &Namespace| wanted.is_none_or(|wanted| name.as_str() == wanted) && visitor.oversees(name.as_str());
+        let past = match query.get("last") {
             None => QUARTER,
             Some(text) => {
                 parse_duration(text).ok().filter(|past| (Duration::from_secs(1)..=DAY).contains(past)).ok_or_else(|| {
@@ -190,13 +215,13 @@ impl AdminCall<'_> {
             }
         };
         let (step, most) = SampleStep::of(past);
-        Ok(ok(&self.admin.inner.figures.series(step, most, is_wanted)))
+        Ok(admin.inner.figures.series(step, most, is_wanted))
     }
 
-    fn events(&self) -> Result<Response, Problem> {
-        let limit = self.query.number("limit", 200, REMEMBERED)?;
-        let only_trouble = self.query.truth("trouble")?;
-        let (since, until) = (self.query.time("since")?, self.query.time("until")?);
+    fn events(admin: &Admin, visitor: &Visitor, query: &QueryWords) -> Result<Value, Problem> {
+        let limit = query.number("limit", EVENTS, REMEMBERED)?;
+        let only_trouble = query.truth("trouble")?;
+        let (since, until) = (query.time("since")?, query.time("until")?);
         let is_within = |event: &Value| {
             let at = || event["time"].as_str().and_then(WallTime::parse);
             // What does not say when is in no time that is asked for.
@@ -204,14 +229,14 @@ impl AdminCall<'_> {
                 && until.is_none_or(|until| at().is_some_and(|at| at < until))
         };
         let is_wanted = |event: &Value| {
-            let is = |field: &str| self.query.get(field).is_none_or(|wanted| event[field] == *wanted);
+            let is = |field: &str| query.get(field).is_none_or(|wanted| event[field] == *wanted);
             is("namespace")
                 && is("stream")
                 && (!only_trouble || event["trouble"] == true)
                 && is_within(event)
-                && event["namespace"].as_str().is_some_and(|namespace| self.visitor.oversees(namespace))
+                && event["namespace"].as_str().is_some_and(|namespace| visitor.oversees(namespace))
         };
-        Ok(ok(&json!({ "events": self.admin.inner.events.last(limit, is_wanted) })))
+        Ok(json!({ "events": admin.inner.events.last(limit, is_wanted) }))
     }
 
     /// What stands in the path for the name of this number.
@@ -238,7 +263,7 @@ impl AdminCall<'_> {
     }
 }
 
-fn about(web: &Web, rules: &Rules, begun: WallTime) -> About {
+pub(super) fn about(web: &Web, rules: &Rules, begun: WallTime) -> About {
     About {
         name: "springhead",
         version: env!("CARGO_PKG_VERSION"),
@@ -247,6 +272,8 @@ fn about(web: &Web, rules: &Rules, begun: WallTime) -> About {
         is_ready: web.inner.ready.load(Ordering::Acquire),
         degraded: web.inner.origin.trouble(),
         data_listeners: rules.data_listeners.clone(),
+        node: None,
+        nodes: None,
     }
 }
 

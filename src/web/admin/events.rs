@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::orders::QueryWord;
+use super::about::of_nodes;
+use super::orders::{QueryWord, SCOPE};
 use super::schema::Schemas;
 use super::visitor::Visitor;
 use super::{Admin, Inner};
@@ -38,13 +39,14 @@ const LISTENERS: usize = 64;
 /// How often a listener is told the figures, which shows him that the connection holds.
 const EVERY: Duration = Duration::from_secs(1);
 /// What a list of events is narrowed by.
-pub(super) const WORDS: [QueryWord; 6] = [
+pub(super) const WORDS: [QueryWord; 7] = [
     QueryWord::text("namespace", "only in this one"),
     QueryWord::text("stream", "only of this one, by its key"),
     QueryWord::truth("trouble", "only what an operator should look at"),
     QueryWord::text("since", "only from this moment on, RFC 3339 or seconds since 1970"),
     QueryWord::text("until", "only before this moment"),
     QueryWord::number("limit", "how many, 1 to 2000; 200 when it is not said"),
+    SCOPE,
 ];
 /// What shows that the connection holds, where there is nothing to be told.
 const STILL_HERE: Bytes = Bytes::from_static(b": still here\n\n");
@@ -127,7 +129,7 @@ pub(super) fn list_schema(all: &mut Schemas) -> Value {
             },
         })
     });
-    json!({ "type": "object", "required": ["events"], "properties": { "events": { "type": "array", "items": item } } })
+    of_nodes(json!({ "type": "object", "required": ["events"], "properties": { "events": { "type": "array", "items": item } } }))
 }
 
 /// One who listens.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::about::of_nodes;
 use super::schema::{Described, Schemas};
 use crate::model::clock::Moment;
 use crate::model::id::Namespace;
@@ -268,7 +269,7 @@ pub(super) fn series_schema(all: &mut Schemas) -> Value {
     let mut properties: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), numbers.clone())).collect();
     properties.insert("step_s".to_owned(), json!({ "type": "integer", "description": "Seconds from one sample to the next." }));
     let names = [&["step_s"], &names[..]].concat();
-    json!({ "type": "object", "required": names, "properties": properties })
+    of_nodes(json!({ "type": "object", "required": names, "properties": properties }))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
+use super::about::of_nodes;
 use super::schema::Schemas;
 use super::visitor::Visitor;
 use super::{json_response, orders};
@@ -201,10 +202,10 @@ pub(super) async fn order(
 }
 
 /// The last ones.
-pub(super) fn recent(harvests: &dyn Harvests, visitor: &Visitor) -> Response {
+pub(super) fn recent(harvests: &dyn Harvests, visitor: &Visitor) -> Value {
     let mut harvests = harvests.recent();
     harvests.retain(|harvest| visitor.oversees(&harvest.namespace));
-    json_response(StatusCode::OK, &json!({ "harvests": harvests }))
+    json!({ "harvests": harvests })
 }
 
 /// One of them.
@@ -255,7 +256,9 @@ pub(super) fn progress_schema(all: &mut Schemas) -> Value {
 /// And all of them.
 pub(super) fn list_schema(all: &mut Schemas) -> Value {
     let item = progress_schema(all);
-    json!({ "type": "object", "required": ["harvests"], "properties": { "harvests": { "type": "array", "items": item } } })
+    let list =
+        json!({ "type": "object", "required": ["harvests"], "properties": { "harvests": { "type": "array", "items": item } } });
+    of_nodes(list)
 }
 
 pub(super) fn unknown() -> Problem {

@@ -1,5 +1,6 @@
 //! The admin listener: probes, metrics, and the API for who looks after the server, apart from the data. [`routes`] is what there is and
 //! who may; [`visitor`] finds out who asks, by a key or a [`session`]; [`pages`] keeps web pages from elsewhere away; [`openapi`] describes it.
+//! Where several nodes share an engine they are asked for what each alone knows, and [`nodes`] makes one answer of that.
 //!
 //! Invariants: without a key nothing is told but whether the server is alive and ready, unless the settings say that figures are
 //! open, or only this machine can reach it: then what looking on and recording take is open, and no more. What a page in somebody's
@@ -16,6 +17,8 @@ pub mod events;
 mod figures;
 pub mod harvest;
 mod matching;
+mod merging;
+pub mod nodes;
 mod objects;
 mod once;
 mod openapi;
@@ -55,6 +58,7 @@ use self::events::EventRing;
 use self::figures::Figures;
 use self::harvest::Harvests;
 use self::matching::{FoundRoute, NotFound};
+use self::nodes::{OtherNodes, OwnParts};
 use self::once::Repeats;
 use self::orders::QueryWords;
 use self::route_name::RouteName;
@@ -101,6 +105,8 @@ pub struct Behind {
     pub revokes: Arc<dyn Revokes>,
     /// What has happened to streams.
     pub events: Arc<EventRing>,
+    /// Asks other nodes, where several share an engine.
+    pub nodes: Option<Arc<dyn OtherNodes>>,
 }
 
 /// Serves the admin listener until `stop`, over TLS where that is given. On a loopback address nobody is asked for a key.
@@ -116,7 +122,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
-    let Behind { harvests, controls, revokes, events } = behind;
+    let Behind { harvests, controls, revokes, events, nodes } = behind;
     let figures = Arc::new(Figures::default());
     tokio::spawn(Arc::clone(&figures).run(web.clone(), stop.clone()));
     let clock = web.inner.origin.clock().clone();
@@ -128,6 +134,7 @@ pub async fn serve(
         controls,
         revokes,
         events,
+        nodes,
         figures,
         stop: stop.clone(),
         begun: clock.wall(),
@@ -139,6 +146,10 @@ pub async fn serve(
         told_full: Mutex::default(),
     };
     let site = Admin { inner: Arc::new(inner) };
+    if site.inner.nodes.is_some() {
+        // It is told by the listeners where nodes reach each other. Where that was said before, this is the same server's.
+        let _ = web.inner.parts.set(Arc::new(OwnParts(Arc::downgrade(&site.inner))));
+    }
     listener::serve(listener, tls, web, site, stop).await;
     Ok(())
 }
@@ -157,6 +168,7 @@ struct Inner {
     controls: Arc<dyn Controls>,
     revokes: Arc<dyn Revokes>,
     events: Arc<EventRing>,
+    nodes: Option<Arc<dyn OtherNodes>>,
     figures: Arc<Figures>,
     /// Ends those who listen.
     stop: CancellationToken,

@@ -41,6 +41,10 @@ impl QueryWord {
     }
 }
 
+/// Whether one node is asked alone, of several.
+pub(super) const SCOPE: QueryWord =
+    QueryWord::text("scope", "node: of the node that is asked alone, where several share an engine");
+
 /// The longest order, in bytes.
 pub(super) const LONGEST: usize = 64 << 10;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::about::{mask, seen_streams, streams_of};
+use super::about::{mask, of_nodes, seen_streams, streams_of};
 use super::orders::QueryWords;
 use super::schema::Schemas;
 use super::visitor::Visitor;
@@ -20,7 +20,7 @@ const TROUBLES: usize = 100;
 /// What an overview looks like.
 pub(super) fn overview_schema(all: &mut Schemas) -> Value {
     all.named("Overview", |_| {
-        json!({
+        of_nodes(json!({
             "type": "object",
             "required": ["time", "streams", "troubles", "trouble_count", "figures", "degraded", "refused"],
             "properties": {
@@ -32,7 +32,7 @@ pub(super) fn overview_schema(all: &mut Schemas) -> Value {
                 "degraded": { "type": "array", "items": { "type": "string" } },
                 "refused": { "type": "integer", "description": "Kinds of refused requests that are remembered." },
             },
-        })
+        }))
     })
 }
 
@@ -59,7 +59,7 @@ pub(super) fn timeline_schema(all: &mut Schemas) -> Value {
 }
 
 /// The overview.
-pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Response {
+pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Value {
     let web = &admin.inner.web;
     let mut streams = seen_streams(web, visitor);
     let count = |standing: Standing| streams.iter().filter(|stream| stream.state == standing).count();
@@ -81,7 +81,7 @@ pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Response {
         namespaces.retain(|namespace| namespace["namespace"].as_str().is_some_and(|name| visitor.oversees(name)));
     }
     let refused = web.inner.black_box.refusals();
-    ok(&json!({
+    json!({
         "time": web.inner.origin.clock().wall().to_string(),
         "streams": by_state,
         "troubles": troubles.into_iter().map(|(_, trouble)| trouble).collect::<Vec<_>>(),
@@ -89,7 +89,7 @@ pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Response {
         "figures": figures,
         "degraded": web.inner.origin.trouble(),
         "refused": refused,
-    }))
+    })
 }
 
 /// What lasts of a stream's troubles, each with how bad it is.

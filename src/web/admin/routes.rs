@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::controls::{DoctorOrder, DoctorReport, KeyOrder, KeyReport, NewKeyReport, ReloadReport, RotateOrder, SettingsOrder};
-use super::orders::QueryWord;
+use super::orders::{QueryWord, SCOPE};
 use super::route::{Answers, Route, route};
 use super::route_name::RouteName;
 use super::schema::Described;
@@ -89,7 +89,8 @@ pub(super) const ROUTES: &[Route] = &[
         LOOKS_ON,
         "Encoders, and what each sent first.",
         Answers::Json(200, about::clients),
-    ),
+    )
+    .query(&[SCOPE]),
     route(
         RouteName::Rejected,
         "GET",
@@ -97,8 +98,10 @@ pub(super) const ROUTES: &[Route] = &[
         LOOKS_ON,
         "What was refused lately, with what to do about it.",
         Answers::Json(200, about::rejected),
-    ),
-    route(RouteName::Harvests, "GET", "/v1/harvest", LOOKS_ON, "The last recordings.", Answers::Json(200, harvest::list_schema)),
+    )
+    .query(&[SCOPE]),
+    route(RouteName::Harvests, "GET", "/v1/harvest", LOOKS_ON, "The last recordings.", Answers::Json(200, harvest::list_schema))
+        .query(&[SCOPE]),
     route(
         RouteName::OrderHarvest,
         "POST",
@@ -158,7 +161,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Who changed what, newest first.",
         Answers::Json(200, about::AuditLines::schema),
     )
-    .query(&[QueryWord::number("limit", "how many lines, 1 to 1000; 100 when it is not said")]),
+    .query(&[QueryWord::number("limit", "how many lines, 1 to 1000; 100 when it is not said"), SCOPE]),
     route(
         RouteName::Overview,
         "GET",
@@ -166,7 +169,8 @@ pub(super) const ROUTES: &[Route] = &[
         LOOKS_ON,
         "What is wrong now, how the streams stand, and what each namespace holds.",
         Answers::Json(200, overview::overview_schema),
-    ),
+    )
+    .query(&[SCOPE]),
     route(
         RouteName::Series,
         "GET",
@@ -178,6 +182,7 @@ pub(super) const ROUTES: &[Route] = &[
     .query(&[
         QueryWord::text("namespace", "of this one; of all together when it is not said"),
         QueryWord::text("last", "how much of the past, 1s to 24h; 15m when it is not said"),
+        SCOPE,
     ]),
     route(RouteName::Stream, "GET", "/v1/stream", LOOKS_ON, "One stream.", Answers::Json(200, about::stream_schema))
         .query(&STREAM),

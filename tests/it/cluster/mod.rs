@@ -8,6 +8,8 @@ mod made;
 mod over_tls;
 mod players;
 mod shards;
+mod told;
+mod walked;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

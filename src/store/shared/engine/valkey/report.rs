@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::told::{array, bytes};
 use super::{EngineError, LaneKeys, LaneNumber, ServerAddress, Valkey, Value, pipe, strange, topology, unfit};
+use crate::model::clock::{Clock, WallTime};
 use crate::store::shared::Node;
 use crate::store::shared::roster::{NodeIdentity, faults};
 
@@ -40,6 +41,8 @@ pub struct ServerReport {
     pub most: u64,
     /// For how many lanes it is the primary.
     pub lanes: usize,
+    /// Milliseconds by which its clock is ahead of this machine's, as far as an answer tells.
+    pub ahead: i64,
 }
 
 /// A node.
@@ -58,7 +61,7 @@ impl Valkey {
     ///
     /// # Errors
     /// Where no server answers.
-    pub(in crate::store::shared) async fn examine(&self, lanes: LaneNumber) -> Result<EngineReport, EngineError> {
+    pub(in crate::store::shared) async fn examine(&self, lanes: LaneNumber, clock: &Clock) -> Result<EngineReport, EngineError> {
         let (mut report, mut heard, mut primaries) = (EngineReport::default(), BTreeMap::new(), BTreeMap::new());
         for lane in 0..lanes {
             let slot = topology::slot(&self.tag(lane));
@@ -77,7 +80,7 @@ impl Valkey {
         for server in &servers {
             match self.topology.about(server).await {
                 Ok(about) => {
-                    let told = server_report(server, &about, primaries.get(server).copied().unwrap_or(0));
+                    let told = server_report(server, &about, primaries.get(server).copied().unwrap_or(0), clock.wall());
                     report.faults.extend(faults_of(&told, &about, self.topology.is_cluster()));
                     report.servers.push(told);
                 }
@@ -123,7 +126,7 @@ impl Valkey {
     }
 }
 
-fn server_report(server: &ServerAddress, about: &BTreeMap<String, String>, lanes: usize) -> ServerReport {
+fn server_report(server: &ServerAddress, about: &BTreeMap<String, String>, lanes: usize, now: WallTime) -> ServerReport {
     let text = |name: &str| about.get(name).map(String::as_str).unwrap_or_default();
     let number = |name: &str| text(name).parse().unwrap_or(0);
     let release = match (text("server_name"), text("valkey_version")) {
@@ -131,7 +134,10 @@ fn server_report(server: &ServerAddress, about: &BTreeMap<String, String>, lanes
         (_, release) => format!("valkey {release}"),
     };
     let (is_primary, used, most) = (text("role") == "master", number("used_memory"), number("maxmemory"));
-    ServerReport { address: server.to_string(), release, is_primary, used, most, lanes }
+    // Of one that does not say what time it has nothing is said.
+    let showed: u64 = number("server_time_usec") / 1_000;
+    let ahead = if showed == 0 { 0 } else { showed.cast_signed().saturating_sub(now.millis().cast_signed()) };
+    ServerReport { address: server.to_string(), release, is_primary, used, most, lanes, ahead }
 }
 
 fn faults_of(told: &ServerReport, about: &BTreeMap<String, String>, is_cluster: bool) -> Vec<String> {
