@@ -155,6 +155,9 @@ fn of_no_use(settings: &Settings, found: &mut CheckResult) {
         }
     }
     for (name, policy) in &settings.namespaces {
+        if policy.shared_capacity.is_some() && cluster.engine.is_none() {
+            found.warnings.push(lone(&format!("namespaces.{name}.shared_capacity"), "cluster.engine"));
+        }
         for (index, pair) in policy.pairs.iter().enumerate() {
             if !pair.prefers_first && pair.return_after != PairPolicy::default().return_after {
                 found.warnings.push(lone(&format!("namespaces.{name}.pairs.{}.return_after", index + 1), "prefer = \"first\""));

@@ -42,6 +42,8 @@ pub struct ClusterMetrics {
     pub sessions: Count,
     /// Objects that the engine had lost and was told of by this node.
     pub asserted: Count,
+    /// Objects that this node removed at the engine because their namespace had more than its shared capacity.
+    pub evicted: Count,
     fetches: [Count; 3],
     refused: [Count; 3],
     commits: Histogram,
@@ -64,6 +66,7 @@ impl ClusterMetrics {
             members: Level::default(),
             sessions: Count::default(),
             asserted: Count::default(),
+            evicted: Count::default(),
             fetches: BodyFetch::ALL.map(|(_, name)| fetches.get_or_create_owned(&[("outcome", name)])),
             refused: SharedRefusal::ALL.map(|(_, name)| refused.get_or_create_owned(&[("reason", name)])),
             commits: Histogram::new(&WAITS),
@@ -80,6 +83,11 @@ impl ClusterMetrics {
             "cluster_asserted",
             "Objects that the engine had lost and was told of by this node",
             new.asserted.clone(),
+        );
+        registry.register(
+            "cluster_evicted",
+            "Objects that this node removed at the engine because their namespace had more than its shared_capacity",
+            new.evicted.clone(),
         );
         registry.register(
             "cluster_fetches",

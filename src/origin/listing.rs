@@ -99,12 +99,16 @@ pub struct NamespaceUsage {
 }
 
 impl Origin {
-    /// A page of the objects of a namespace, memory and the tier below it together.
+    /// A page of the objects of a namespace, memory and the tier below it together; where nodes share it, all that was answered before is in it, by
+    /// whichever node.
     ///
     /// # Errors
-    /// [`OriginError::Forbidden`] or [`OriginError::UnknownNamespace`].
+    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::Unshared`].
     pub async fn list(&self, grant: &Grant, namespace: &Namespace, spec: ListingSpec) -> Result<ObjectListing, OriginError> {
         let hosted = self.seen(grant, namespace)?;
+        if let Some(shared) = hosted.durable_tier.shared() {
+            shared.store.all_fresh().await?;
+        }
         let turn = Arc::clone(&hosted.work.listing).lock_owned().await;
         let own = grant.prefix.clone();
         let listed = self

@@ -41,6 +41,7 @@ mod relays;
 mod reloaded;
 mod remove;
 mod shared;
+mod shared_rates;
 mod strip;
 mod sweeping;
 mod types;
@@ -189,6 +190,9 @@ impl Origin {
                     (hot, durable_tier, Arc::new(live), metrics, None, Work::default())
                 }
             };
+            if let Some(shared) = self.inner.store.shared() {
+                shared.set_capacity(&name, policy.shared_capacity);
+            }
             let rates = rates.unwrap_or_else(|| Arc::new(Rates::new(&policy, now)));
             let (viewer_base, traffic) = (policy.viewers.base(&name), CountedApart::new(&metrics.traffic));
             let (policy, draining) = (Arc::new(policy), self.inner.draining.clone());

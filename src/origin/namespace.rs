@@ -178,6 +178,16 @@ impl Rates {
         }
     }
 
+    /// All four, each with its name.
+    pub(super) fn each(&self) -> [(&'static str, &Rate); 4] {
+        [
+            ("read_requests", &self.read_requests),
+            ("read_bytes", &self.read_bytes),
+            ("write_requests", &self.write_requests),
+            ("write_bytes", &self.write_bytes),
+        ]
+    }
+
     pub(super) fn limit_reads(&self) -> bool {
         self.read_requests.per_second().is_some() || self.read_bytes.per_second().is_some()
     }

@@ -17,6 +17,8 @@ use crate::store::{Ack, Durable, Options};
 pub struct NamespacePolicy {
     /// Bytes for objects and uploads together.
     pub hot_capacity: u64,
+    /// Bytes that all nodes which share an engine may store there together; `None` is without limit.
+    pub shared_capacity: Option<u64>,
     /// The time to live of an object that comes without `ttl_seconds`.
     pub default_ttl: Duration,
     /// The longest one an encoder may ask for.
@@ -246,6 +248,7 @@ impl Default for NamespacePolicy {
     fn default() -> Self {
         Self {
             hot_capacity: 1 << 30,
+            shared_capacity: None,
             default_ttl: Duration::from_secs(3_600),
             max_ttl: Duration::from_secs(30 * 86_400),
             max_object_size: 10 << 20,

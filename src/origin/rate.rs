@@ -2,7 +2,8 @@
 //!
 //! An allowance fills at the rate, up to a burst's worth, and each request takes its cost out of it. Reads and writes have
 //! allowances of their own, so that no crowd of readers ever holds up an encoder. Of a reading allowance the last half is kept for
-//! the live edge: when there is not enough for all, those who watch live go before those who look back.
+//! the live edge: when there is not enough for all, those who watch live go before those who look back. Of several nodes that share
+//! an engine each has a [part](Rate::set_part) of it.
 
 use std::time::Duration;
 
@@ -34,14 +35,31 @@ pub(super) struct Rate {
 struct Balance {
     left: f64,
     at: Moment,
+    /// Which part of it is this node's.
+    part: f64,
+    /// What was asked for since this was last taken note of, whether there was enough or not.
+    asked: u64,
 }
 
 impl Rate {
     /// An allowance that is full at `now`; `None` is without limit.
     pub(super) fn new(per_second: Option<u64>, now: Moment) -> Self {
-        let mut rate = Self { per_second, state: Mutex::new(Balance { left: 0.0, at: now }) };
+        let mut rate = Self { per_second, state: Mutex::new(Balance { left: 0.0, at: now, part: 1.0, asked: 0 }) };
         rate.state.get_mut().left = rate.burst();
         rate
+    }
+
+    /// What was asked for since this was last called; `None`, where there is no limit.
+    pub(super) fn take_asked(&self) -> Option<u64> {
+        self.per_second?;
+        Some(std::mem::take(&mut self.state.lock().asked))
+    }
+
+    /// Only that part of it is for here from now on.
+    pub(super) fn set_part(&self, part: f64) {
+        let mut state = self.state.lock();
+        state.part = part;
+        state.left = state.left.min(self.burst() * part);
     }
 
     pub(super) fn per_second(&self) -> Option<u64> {
@@ -57,14 +75,14 @@ impl Rate {
     #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
     pub(super) fn take(&self, cost: u64, claim: RateClaim, now: Moment) -> Result<(), Duration> {
         let Some(per_second) = self.per_second else { return Ok(()) };
-        let per_second = per_second as f64;
+        let mut state = self.state.lock();
+        let (per_second, burst) = (per_second as f64 * state.part, self.burst() * state.part);
         let kept = match claim {
             RateClaim::First => 0.0,
-            RateClaim::Second => self.burst() / 2.0,
+            RateClaim::Second => burst / 2.0,
         };
-        let mut state = self.state.lock();
         let grown = state.left + now.since(state.at).as_secs_f64() * per_second;
-        *state = Balance { left: grown.min(self.burst()), at: now };
+        *state = Balance { left: grown.min(burst), at: now, part: state.part, asked: state.asked.saturating_add(cost) };
         if state.left <= kept {
             return Err(Duration::from_secs_f64(((kept - state.left) / per_second).clamp(1.0, 60.0)));
         }
@@ -110,6 +128,21 @@ mod tests {
         assert_eq!(count(RateClaim::Second), 150);
         assert_eq!(count(RateClaim::First), 150);
         assert_eq!(count(RateClaim::First) + count(RateClaim::Second), 0);
+    }
+
+    #[test]
+    fn of_a_part_only_that_passes_and_what_was_asked_for_is_known() {
+        let clock = Clock::manual();
+        let rate = Rate::new(Some(10), clock.now());
+        rate.set_part(0.25);
+        let count = || (0..1000).filter(|_| rate.take(1, RateClaim::First, clock.now()).is_ok()).count();
+        assert_eq!((count(), rate.take_asked(), rate.take_asked()), (75, Some(1000), Some(0)));
+        clock.advance(Duration::from_secs(8));
+        assert_eq!(count(), 20);
+        rate.set_part(1.0);
+        clock.advance(Duration::from_secs(8));
+        assert_eq!(count(), 80, "what is more comes by and by");
+        assert_eq!(Rate::new(None, clock.now()).take_asked(), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::decide::are_met;
 use super::live::{Predecessor, Understood};
 use super::namespace::Hosted;
 use super::parked::ApplyParked;
-use super::{Inner, Origin, OriginError, legible};
+use super::{Inner, Origin, OriginError, legible, shared_rates};
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Now;
 use crate::model::conditions::KeptConditions;
@@ -303,6 +303,7 @@ impl Origin {
         if let Some(shared) = self.inner.store.shared() {
             let follower: Arc<dyn SharedFollower> = Arc::new(JournalFollower(Arc::downgrade(&self.inner)));
             shared.start(&follower);
+            tokio::spawn(shared_rates::share(Arc::downgrade(&self.inner), shared.clone()));
         }
     }
 }

@@ -172,6 +172,7 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         policy.hot_capacity = size_or(text, policy.hot_capacity)?;
         Ok(())
     });
+    section.text("shared_capacity", |text| rate(text, size).map(|value| policy.shared_capacity = value));
     section.text("default_ttl", |text| duration(text).map(|value| policy.default_ttl = value));
     section.text("max_ttl", |text| duration(text).map(|value| policy.max_ttl = value));
     section.text("max_object_size", |text| size(text).map(|value| policy.max_object_size = value));

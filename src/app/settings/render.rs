@@ -131,6 +131,8 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         let name = if bare { name.to_string() } else { quote(name.as_str()) };
         writeln!(text, "\n[namespaces.{name}]")?;
         writeln!(text, "hot_capacity = \"{hot_capacity}\"")?;
+        let bytes = |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), |rate| Size(rate).to_string());
+        writeln!(text, "shared_capacity = \"{}\"", bytes(policy.shared_capacity))?;
         writeln!(text, "default_ttl = \"{}\"", Span(policy.default_ttl))?;
         writeln!(text, "max_ttl = \"{}\"", Span(policy.max_ttl))?;
         writeln!(text, "max_object_size = \"{}\"", Size(policy.max_object_size))?;
@@ -138,7 +140,6 @@ fn write(settings: &Settings, text: &mut String) -> std::fmt::Result {
         writeln!(text, "playlist_max_age = \"{playlist}\"")?;
         writeln!(text, "segment_max_age = \"{}\"", Span(policy.segment_max_age))?;
         let number = |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string());
-        let bytes = |rate: Option<u64>| rate.map_or_else(|| "unlimited".to_owned(), |rate| Size(rate).to_string());
         writeln!(text, "read_requests_per_second = \"{}\"", number(policy.read_requests_per_second))?;
         writeln!(text, "read_bytes_per_second = \"{}\"", bytes(policy.read_bytes_per_second))?;
         writeln!(text, "write_requests_per_second = \"{}\"", number(policy.write_requests_per_second))?;

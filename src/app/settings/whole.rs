@@ -124,6 +124,10 @@ pub(super) fn check_namespace(
         let message = format!("is smaller than max_object_size, {largest}: one object would push out everything else");
         fault("hot_capacity", &["max_object_size"], message);
     }
+    if policy.shared_capacity.is_some_and(|capacity| capacity < policy.max_object_size.saturating_mul(2)) {
+        let message = format!("is smaller than twice max_object_size, {largest}: one object would push out everything else");
+        fault("shared_capacity", &["max_object_size"], message);
+    }
     if policy.max_object_size > max_in_flight {
         let message = format!("is larger than max_in_flight, {}: such an object could never be uploaded", Size(max_in_flight));
         fault("max_object_size", &["max_in_flight"], message);

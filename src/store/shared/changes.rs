@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
+use super::budget::SharedBudgets;
 use super::described::DescribedShared;
 use super::driver::NewsTaker;
 use super::index::{NameChange, NameNews};
@@ -114,6 +115,7 @@ pub(super) struct Teller {
     pub(super) follower: Arc<dyn SharedFollower>,
     /// To be told when a text has changed.
     pub(super) text_news: Arc<Notify>,
+    pub(super) budgets: Arc<SharedBudgets>,
 }
 
 /// The namespace and key of a name.
@@ -133,6 +135,9 @@ impl NewsTaker for Teller {
             let clock = &self.clock;
             let (decided, what) = match news.what {
                 NameChange::Version { indexed, upload, body, is_old } => {
+                    if let Some(object) = &indexed.object {
+                        self.budgets.stored(&news.name, object);
+                    }
                     let upload = upload.map(|upload| UploadNumber(upload.0));
                     let what = match known(&indexed, clock) {
                         Some((known, described)) => {

@@ -53,6 +53,12 @@ impl Replaces {
 }
 
 impl DescribedShared {
+    /// What it is to a live stream, without reading the rest.
+    pub(super) fn kind_of(written: &[u8]) -> Option<Kind> {
+        let [FORM, place, ..] = *written else { return None };
+        Kind::ALL.get(usize::from(place)).copied()
+    }
+
     pub(super) fn write(&self) -> Bytes {
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         let place = |kind| Kind::ALL.into_iter().position(|other| other == kind).unwrap_or_default();

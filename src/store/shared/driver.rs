@@ -140,6 +140,11 @@ impl LaneHandle {
         self.lane.lock().below(prefix)
     }
 
+    /// Shows what is known of each of these.
+    pub(super) fn each_below(&self, prefix: &str, see: impl FnMut(&ObjectName, &Indexed)) {
+        self.lane.lock().each_below(prefix, see);
+    }
+
     /// What is known of a name.
     pub(super) fn known(&self, name: &str) -> Option<Indexed> {
         self.lane.lock().known(name).cloned()

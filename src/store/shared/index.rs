@@ -220,8 +220,15 @@ impl NodeIndex {
 
     /// What is known of all names that begin so.
     pub(super) fn below(&self, prefix: &str) -> Vec<(ObjectName, Indexed)> {
+        let mut all = Vec::new();
+        self.each_below(prefix, |name, indexed| all.push((ObjectName::clone(name), indexed.clone())));
+        all
+    }
+
+    /// Shows what is known of each of these.
+    pub(super) fn each_below(&self, prefix: &str, mut see: impl FnMut(&ObjectName, &Indexed)) {
         let from = self.names.range(ObjectName::from(prefix)..).take_while(|(name, _)| name.starts_with(prefix));
-        from.map(|(name, indexed)| (ObjectName::clone(name), indexed.clone())).collect()
+        from.for_each(|(name, indexed)| see(name, indexed));
     }
 
     /// What is known of a name.

@@ -247,6 +247,11 @@ impl<P: Clone> Lane<P> {
         self.index.below(prefix)
     }
 
+    /// Shows what is known of each of these.
+    pub(super) fn each_below(&self, prefix: &str, see: impl FnMut(&ObjectName, &Indexed)) {
+        self.index.each_below(prefix, see);
+    }
+
     /// What is here may have been removed long ago, and that been forgotten.
     pub(super) fn is_outdated(&mut self) {
         self.index.is_outdated();

@@ -14,10 +14,11 @@
 //!
 //! A [driver] gives each lane its connections, and a [`SharedStore`] has all lanes of a node. There are two [engines](engine): Valkey, a
 //! server by itself or a cluster of them; and one in memory, with which a model shows what these rules are good for and that none can be spared, and against
-//! which the other is held. Beside objects there are [texts]. What still grows on another node is asked of [that one](peers). Not here yet: budgets.
+//! which the other is held. Beside objects there are [texts]. What still grows on another node is asked of [that one](peers). What all nodes may store together is their [budget].
 
 mod barrier;
 mod below;
+mod budget;
 mod changes;
 mod commit;
 mod described;
@@ -32,10 +33,12 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod peers;
+mod room;
 mod roster;
 mod safeguards;
 mod session;
 mod share;
+mod standing;
 mod texts;
 mod time;
 mod upkeep;

@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::timeout;
 
+use super::budget::SharedBudgets;
 use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
 use super::commit::Wish;
 use super::described::DescribedShared;
 use super::driver::{Driver, LaneHandle};
+use super::engine::LaneNumber;
 use super::engine::valkey::{Valkey, ValkeyAddress};
-use super::engine::{EngineError, LaneNumber};
 use super::lane::Lane;
 use super::links::{BodySource, Links};
 use super::members::Members;
@@ -59,9 +60,10 @@ pub(super) struct Sharing {
     /// Copies of each lane, the primary among them.
     copies: usize,
     pub(super) lanes: Vec<Arc<LaneHandle>>,
-    clock: Arc<EngineClock>,
-    roster: Arc<NodeRoster>,
-    metrics: Arc<ClusterMetrics>,
+    pub(super) clock: Arc<EngineClock>,
+    pub(super) roster: Arc<NodeRoster>,
+    pub(super) metrics: Arc<ClusterMetrics>,
+    pub(super) budgets: Arc<SharedBudgets>,
     bodies: OnceLock<Vec<Arc<dyn BodySource>>>,
     /// What tells uploads of this process from all others, and those apart.
     uploads: (u64, AtomicU64),
@@ -144,6 +146,7 @@ impl SharedStore {
             clock,
             roster: Arc::new(NodeRoster::new(&node)),
             metrics: Arc::clone(metrics),
+            budgets: Arc::default(),
             bodies: OnceLock::new(),
             uploads: (own, AtomicU64::new(0)),
             flights: Mutex::default(),
@@ -163,50 +166,13 @@ impl SharedStore {
             let source: Arc<dyn BodySource> = Arc::<Links<Valkey>>::clone(&links);
             bodies.push(source);
             let (clock, text_news) = (Arc::clone(&self.0.clock), Arc::clone(&self.0.text_news));
-            let taker = Arc::new(Teller { clock, follower: Arc::clone(follower), text_news });
+            let budgets = Arc::clone(&self.0.budgets);
+            let taker = Arc::new(Teller { clock, follower: Arc::clone(follower), text_news, budgets });
             let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
             let (roster, metrics) = (Arc::clone(&self.0.roster), Arc::clone(&self.0.metrics));
             tokio::spawn(Driver { handle, engine, links, taker, roster, metrics, copies: self.0.copies / 2 }.drive());
         }
         let _ = self.0.bodies.set(bodies);
-    }
-
-    /// Waits until everything is known that there is. Cancel-safe.
-    pub async fn opened(&self) {
-        for lane in &self.0.lanes {
-            lane.opened().await;
-        }
-    }
-
-    /// Why nothing can be shared now, if it can't. `true`: it is for somebody to do something about it.
-    #[must_use]
-    pub fn trouble(&self) -> Option<(String, bool)> {
-        let troubles = self.0.lanes.iter().filter_map(|lane| lane.stands().err());
-        let mut told: Vec<_> = troubles
-            .map(|trouble| match trouble {
-                Some(error) => (error.to_string(), matches!(error, EngineError::Unfit(_))),
-                None => ("the engine is being asked".to_owned(), false),
-            })
-            .collect();
-        told.sort_by_key(|(_, is_unfit)| *is_unfit);
-        told.pop()
-    }
-
-    /// Says how other nodes are asked. Once.
-    pub fn ask_by(&self, peers: Arc<dyn Peers>) {
-        let _ = self.0.peers.set(peers);
-    }
-
-    /// By whom other nodes are asked, if they are.
-    #[must_use]
-    pub fn peers(&self) -> Option<&Arc<dyn Peers>> {
-        self.0.peers.get()
-    }
-
-    /// What does not fit together among the nodes, for who looks after them.
-    #[must_use]
-    pub fn faults(&self) -> Vec<String> {
-        self.0.roster.faults()
     }
 
     fn place(&self, namespace: &Namespace, key: &Key) -> (&LaneHandle, usize, ObjectName) {
@@ -311,9 +277,13 @@ impl SharedStore {
         let decided = timeout(COMMIT_WITHIN, lane.commit(UploadId(upload.0), wish)).await;
         self.0.metrics.committed(self.0.clock.own().now().since(began));
         match decided {
-            Ok(Decision::Done(_) | Decision::Absent) => Ok(SharedOutcome::Done),
+            Ok(Decision::Done(_) | Decision::Absent) => {
+                self.keep_to_budget(namespace, false);
+                Ok(SharedOutcome::Done)
+            }
             Ok(Decision::Unexpected) => Ok(SharedOutcome::Unexpected),
             Ok(Decision::NoRoom) => {
+                self.keep_to_budget(namespace, true);
                 self.0.metrics.count_refused(SharedRefusal::Full);
                 Ok(SharedOutcome::NoRoom)
             }

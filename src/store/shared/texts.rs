@@ -72,7 +72,9 @@ impl SharedStore {
     /// # Errors
     /// Why the engine can't be asked.
     pub async fn pool(&self, list: &str, own: &[(String, WallTime)]) -> Result<Vec<String>, String> {
-        timeout(FRESH_WITHIN, self.0.engine.pool(list, own))
+        // By the engine's clock, which says what is over.
+        let own: Vec<_> = own.iter().map(|(word, until)| (word.clone(), self.0.clock.of_wall(*until))).collect();
+        timeout(FRESH_WITHIN, self.0.engine.pool(list, &own))
             .await
             .map_err(|_| "the engine does not answer".to_owned())?
             .map_err(|error| error.to_string())

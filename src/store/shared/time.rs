@@ -62,6 +62,11 @@ impl EngineClock {
         self.clock.wall_of(moment).millis().saturating_add_signed(self.ahead.load(Ordering::Relaxed))
     }
 
+    /// What it shows when this machine's shows that.
+    pub(super) fn of_wall(&self, wall: WallTime) -> EngineTime {
+        wall.millis().saturating_add_signed(self.ahead.load(Ordering::Relaxed))
+    }
+
     /// The instant at which it showed that: dates are the engine's, the same on every node.
     pub(super) fn instant(&self, showed: EngineTime, is_past: bool) -> Now {
         Now { moment: self.moment(showed), wall: WallTime::from_millis(showed), is_past }

@@ -253,8 +253,9 @@ impl Told {
         assert!(wrong.is_empty(), "seed {seed}: {} of {told} are wrong:\n{some}\nafter\n{story}", wrong.len());
         let faults = self.struck.len();
         let (refused, away) = (self.refused, self.sent_away.len());
+        let reads = self.notes.iter().filter(|note| matches!(note.what, Saying::Read(_) | Saying::ReadNothing)).count();
         eprintln!(
-            "\nhistory: seed {seed}, {faults} faults, {told} told, {away} answered 503, {refused} broke off, 0 wrong; the longest waited for\n{story}"
+            "\nhistory: seed {seed}, {faults} faults, {told} told, {away} answered 503, {refused} broke off, 0 wrong; {reads} of them reads; the longest waited for\n{story}"
         );
         assert!(told > 1_000, "seed {seed}: only {told} were told");
     }

@@ -69,13 +69,6 @@ impl Engine {
         let _ = stream.read_to_end(&mut said);
         Some(String::from_utf8_lossy(&said).into_owned())
     }
-
-    /// A figure of its own about itself.
-    pub(crate) fn figure(&self, name: &str) -> u64 {
-        let said = self.ask("INFO everything").unwrap();
-        let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {name}")).trim().parse().unwrap()
-    }
 }
 
 /// What a link does.

@@ -4,7 +4,7 @@
 
 use super::told::{array, bytes};
 use super::{EngineError, LaneKeys, MultiplexedConnection, ServerAddress, Valkey, Value, pipe, strange, topology};
-use crate::model::clock::WallTime;
+use crate::store::shared::EngineTime;
 
 /// The lane whose primary keeps them.
 const LANE: u16 = 0;
@@ -14,7 +14,7 @@ impl Valkey {
     pub(in crate::store::shared) async fn pool(
         &self,
         list: &str,
-        own: &[(String, WallTime)],
+        own: &[(String, EngineTime)],
     ) -> Result<Vec<String>, EngineError> {
         let mut kept = self.pooled.lock().await;
         let primary = self.topology.primary(topology::slot(&self.tag(LANE))).await?;
@@ -35,14 +35,14 @@ async fn ask(
     connection: &mut MultiplexedConnection,
     keys: &LaneKeys,
     list: &str,
-    own: &[(String, WallTime)],
+    own: &[(String, EngineTime)],
 ) -> Result<Vec<String>, EngineError> {
     let name = keys.of(format!("p:{list}"));
     let mut asked = pipe();
     if !own.is_empty() {
         let add = asked.cmd("ZADD").arg(&name);
         own.iter().for_each(|(word, until)| {
-            add.arg(until.millis()).arg(word);
+            add.arg(*until).arg(word);
         });
     }
     asked.cmd("TIME");

@@ -214,6 +214,7 @@ export default {
   "rule.max_ttl": "the longest that may be asked for",
   "rule.durable": "off, disk, or a bucket",
   "rule.durable_capacity": "bytes kept there",
+  "rule.shared_capacity": "bytes at the engine, all nodes together",
   "rule.deletes": "what encoders' deletions take",
   "rule.hold": "how long reads wait for the edge",
   "rule.on_stale": "what a stale stream answers",

@@ -214,6 +214,7 @@ export default {
   "rule.max_ttl": "指定できる最長の寿命",
   "rule.durable": "off、disk、またはバケット",
   "rule.durable_capacity": "永続層の容量",
+  "rule.shared_capacity": "エンジンに保存する全ノード合計の容量",
   "rule.deletes": "エンコーダーの削除の扱い",
   "rule.hold": "先端を待つ時間",
   "rule.on_stale": "停止時の応答",
