@@ -1,7 +1,7 @@
 //! `springhead doctor`: the way of a stream walked step by step, from the server's name to the live point, then through the CDN.
 //!
 //! Useful against any HLS server: only a few steps know that the other side is a Springhead. Each module is one duty: [`reach`] the way there, [`access`] the key, [`walk`] the playlists, [`manifest`] an MPD, [`segments`] and [`media`] what they list,
-//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`twin`] another encoder's copy, [`report`] what is said, [`here`] all of it by order of a running server, [`line`] what it is told; and beside all of that [`nodes`] and [`shared_engine`], several servers that are one. How a
+//! [`fitness`] headers, [`watch`] time, [`cdn`] the difference, [`twin`] another encoder's copy, [`report`] what is said, [`here`] all of it by order of a running server, [`line`](mod@line) what it is told; and beside all of that [`nodes`] and [`shared_engine`], several servers that are one. How a
 //! server is asked is [`client`](super::client)'s.
 //!
 //! Invariant: it changes nothing on the servers it looks at, but for the object that `--write` stores and deletes.
