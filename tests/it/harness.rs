@@ -56,12 +56,17 @@ impl Origin {
         Self::start_from(tempfile::tempdir().unwrap(), arguments, environment)
     }
 
-    /// With the signing key of another, so that what is good there is good here.
+    /// With the keys by which another knows what was signed, so that what is good there is good here.
     pub(crate) fn start_like(other: &Self, arguments: &[&str], environment: &[(String, String)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         fs::create_dir(&data).unwrap();
         fs::copy(other.data_dir().join("signing.key"), data.join("signing.key")).unwrap();
+        // Made where viewers hold tokens.
+        let viewers = other.data_dir().join("viewer.key");
+        if viewers.exists() {
+            fs::copy(viewers, data.join("viewer.key")).unwrap();
+        }
         Self::start_from(dir, arguments, environment)
     }
 

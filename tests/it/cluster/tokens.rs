@@ -1,0 +1,120 @@
+//! Viewers' tokens on several nodes: one that any of them has made opens all of them, also what two encoders write to two nodes; and one that is
+//! ended at one opens none.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::kit::Cluster;
+use super::playlist;
+use crate::harness::{NAMESPACE, Origin, eventually};
+use crate::pairs::PAIR;
+use crate::tokens::code;
+use crate::wire::{Answer, Request};
+
+const REQUIRED: &str = "[namespaces.live-origin.viewers]\nmode = \"required\"\n";
+
+fn order(node: &Origin, what: &str, vendor: &str, order: &Value) -> Value {
+    let ask = Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/{what}")).bearer(vendor);
+    let answer = ask.header("Content-Type", "application/json").body(order.to_string()).send(node.admin);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+fn read(node: &Origin, token: &str, key: &str) -> Answer {
+    Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/{key}")).send(node.address)
+}
+
+#[test]
+fn a_token_of_any_node_opens_all_of_them_and_what_is_ended_at_one_opens_none() {
+    let mut cluster = Cluster::start(3, REQUIRED);
+    let [a, b, c] = &cluster.nodes[..] else { unreachable!() };
+    a.store("show/p.m3u8", playlist(0, 3));
+    b.store("show/segment-0.ts", "segment");
+    // A key that one node has made is good at all of them: they have the same signing keys.
+    let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let (edge, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "readonly", "--edge"]);
+    let minted = {
+        let made = b.run(&["token", "viewer", "--namespace", NAMESPACE, "--prefix", "show/"]);
+        assert!(made.status.success(), "{made:?}");
+        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let mut longest = Duration::ZERO;
+    for (round, vends) in [a, b, c, a, b].into_iter().enumerate() {
+        let made = order(vends, "viewer-tokens", &vendor, &json!({ "prefix": "show/", "expires_in": "10m" }));
+        let (token, id) = (made["token"].as_str().unwrap(), made["token_id"].as_str().unwrap());
+        for node in [a, b, c] {
+            let by_edge = Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/show/p.m3u8")).bearer(&edge);
+            assert_eq!((read(node, token, "show/p.m3u8").status, by_edge.send(node.address).status), (200, 200));
+            assert_eq!(read(node, token, "show/segment-0.ts").text(), "segment", "each knows what it says by now");
+            assert_eq!(read(node, token, "other/p.m3u8").status, 403);
+        }
+        let ends = [b, c, a][round % 3];
+        order(ends, "viewer-revocations", &vendor, &json!({ "id": id }));
+        let begun = Instant::now();
+        assert_eq!(read(ends, token, "show/p.m3u8").status, 401, "there at once");
+        for node in [a, b, c] {
+            let refused = || Some(read(node, token, "show/segment-0.ts")).filter(|read| read.status == 401);
+            let refused = eventually(Duration::from_secs(10), refused).expect("it is refused everywhere");
+            assert_eq!(code(&refused), "viewer-token-revoked");
+        }
+        longest = longest.max(begun.elapsed());
+    }
+    // By the promise a second; other tests are at work beside this one.
+    eprintln!("what is revoked at one of three nodes is refused at all after {longest:?} at most");
+    for node in [a, b, c] {
+        assert_eq!(read(node, &minted, "show/p.m3u8").status, 200, "others are good");
+    }
+    // All of a stream is ended, and one that joins then knows of it.
+    order(c, "viewer-revocations", &vendor, &json!({ "prefix": "show/" }));
+    let refused = |node: &Origin| (read(node, &minted, "show/p.m3u8").status == 401).then_some(());
+    assert!(
+        eventually(Duration::from_secs(10), || refused(a)).is_some()
+            && eventually(Duration::from_secs(10), || refused(b)).is_some()
+    );
+    cluster.join(REQUIRED);
+    assert!(eventually(Duration::from_secs(10), || refused(&cluster.nodes[3])).is_some());
+}
+
+#[test]
+fn a_token_for_a_public_stream_opens_that_on_all_nodes_and_not_what_it_is_made_of() {
+    let cluster = Cluster::start(2, &format!("{PAIR}{REQUIRED}"));
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\np.m3u8\n";
+    let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let made = order(b, "viewer-tokens", &vendor, &json!({ "prefix": "live/", "expires_in": "10m" }));
+    let token = made["token"].as_str().unwrap();
+    for (node, folder) in [(a, "live-a/"), (b, "live-b/")] {
+        node.store(&format!("{folder}master.m3u8"), master);
+        for number in 0..4 {
+            node.store(&format!("{folder}segment-{number}.ts"), format!("{folder}{number}"));
+            node.store(&format!("{folder}p.m3u8"), playlist(0, number + 1));
+        }
+    }
+    for node in [a, b] {
+        // As players go: each URI as it stands below the path that they came by.
+        let path = |uri: &str| format!("live/{uri}");
+        let text = read(node, token, &path("master.m3u8")).text();
+        let list = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+        let text = read(node, token, &path(list)).text();
+        let uris: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(uris.len() >= 3 && uris.iter().all(|uri| !uri.starts_with('/') && uri.contains('~')), "{text}");
+        assert!(!text.contains(token), "{text}");
+        for uri in uris {
+            let segment = read(node, token, &path(uri));
+            assert!(segment.status == 200 && segment.text().starts_with("live-"), "{uri}: {segment:?}");
+            let bare = Request::new("GET", format!("/cache/{NAMESPACE}/live/{uri}")).send(node.address);
+            assert_eq!((bare.status, &*code(&bare)), (401, "viewer-token-missing"));
+        }
+        for key in ["live-a/p.m3u8", "live-b/segment-0.ts"] {
+            let refused = read(node, token, key);
+            assert_eq!((refused.status, &*code(&refused)), (403, "viewer-token-scope"), "{key}");
+        }
+    }
+    order(a, "viewer-revocations", &vendor, &json!({ "id": made["token_id"] }));
+    for node in [a, b] {
+        let refused = || (read(node, token, "live/p.m3u8").status == 401).then_some(());
+        assert!(eventually(Duration::from_secs(10), refused).is_some());
+    }
+}
