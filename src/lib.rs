@@ -93,7 +93,9 @@
 //!
 //! Processes that share an engine, a Valkey server, are nodes of one origin: [`store::shared`]. There a write is decided at the engine, and
 //! applied on every node as the engine's journal tells of it, with its time (`origin/shared`); a read waits first until what its node knows is
-//! as new as all that was answered (`origin/read`), and finds what is not in memory at the engine, as if that were a tier.
+//! as new as all that was answered (`origin/read`), and finds what is not in memory at the engine, as if that were a tier. Public playlists
+//! are composed on each node that knows of something new (`origin/{shared_news, shared_public}`); the engine takes the first that goes on from
+//! what is there, and has what makes way and is listed still (`origin/keeping`).
 //!
 //! # Viewers
 //!

@@ -108,7 +108,10 @@ impl Decided<'_, Put> {
         };
         let needs = needs.iter().filter(|needed| reaches(reach.as_deref(), needed));
         match hosted.durable_tier.shared() {
-            Some(shared) => shared.renew(needs, expires),
+            Some(shared) => {
+                let needs: Vec<Key> = needs.map(|key| hosted.stored_as(key)).collect();
+                shared.renew(&needs, expires);
+            }
             None => needs.for_each(|key| Decided { key, now, what: Renewal { until: expires } }.apply(hosted)),
         }
         Ok(Some(etag))

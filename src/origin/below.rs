@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::namespace::Hosted;
 
 use crate::model::clock::Moment;
@@ -13,7 +15,8 @@ impl Hosted {
     /// Has what is kept below memory of these known, as far as there is any. What can't be read now is asked for again the next time.
     /// Cancel-safe.
     pub(super) async fn look_below(&self, keys: impl IntoIterator<Item = Key>) {
-        if !self.durable_tier.is_there() {
+        // What nodes share is known to all of them without asking.
+        if !self.durable_tier.is_there() || self.durable_tier.shared().is_some() {
             return;
         }
         for key in keys {
@@ -31,6 +34,15 @@ impl Hosted {
 
     /// What is known of an object that was live then, in memory or [below](Self::look_below). It may have no bytes.
     pub(super) fn known_at(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
+        if self.durable_tier.shared().is_some() {
+            return self.shared_at(key, now);
+        }
         self.hot.peek_at(key, now).or_else(|| self.work.below.get(key).filter(|entry| entry.meta.expires > now))
+    }
+
+    /// What nodes share under this name and was live then, without its bytes.
+    pub(super) fn shared_at(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
+        let known = self.durable_tier.shared()?.known(key).filter(|known| known.meta.expires > now)?;
+        Some(Arc::new(Entry::new(key.clone(), Bytes::new(), known.meta)))
     }
 }

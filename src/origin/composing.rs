@@ -15,8 +15,9 @@ use super::OriginError;
 use super::apply::{Decided, Put};
 use super::decide::Candidate;
 use super::legible;
-use super::listed::HeardVersion;
+use super::listed::{HeardVersion, LATER};
 use super::live::{PlaylistTurn, Understood};
+use super::mending::StepNews;
 use super::namespace::Hosted;
 use super::pairs::ManifestPair;
 use super::prepare::Draft;
@@ -27,11 +28,11 @@ use crate::hls::normalise::{self, ComposeStep, Composed, LeftAlone, SourceVersio
 use crate::hls::playlist::{Media, Playlist};
 use crate::hls::rewrite::mapped;
 use crate::hls::uri::resolve;
+use crate::model::clock::{Now, WallTime};
 use crate::model::conditions::KeptConditions;
-use crate::model::event::EventKind;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::mended::Mended;
+use crate::model::meta::Outset;
 use crate::store::{Body, Entry, Want};
 
 /// Of a long version the last so many segments are waited for.
@@ -70,11 +71,11 @@ impl Hosted {
         object: &ObjectId,
         draft: Draft,
         reach: Option<&str>,
+        conditions: &KeptConditions,
     ) -> Result<TakenUp, OriginError> {
         let Some(public) = self.public_of(&object.key) else { return Ok(TakenUp::AsItIs(draft)) };
-        let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
         let is_beside = public != object.key;
-        if !is_media {
+        let Some(Understood::Hls(Playlist::Media(media))) = &draft.understood else {
             // What can't be read says nothing, and takes nothing away: encoders write empty bodies when they begin and when they end.
             let is_broken = matches!(draft.understood, Some(Understood::Broken(_)));
             return match is_beside {
@@ -85,9 +86,9 @@ impl Hosted {
                 }
                 false => Ok(TakenUp::AsItIs(draft)),
             };
-        }
-        let version = match self.version_of(&object.key, &draft) {
-            Ok(version) => Arc::new(version),
+        };
+        let version = match self.version_of(&object.key, (&draft.body.bytes, draft.outset.content_encoding.as_ref())) {
+            Ok(version) => version,
             Err(LeftAlone::Empty) => return Ok(if is_beside { TakenUp::AsItIs(draft) } else { TakenUp::Waits }),
             Err(left_alone) => {
                 let stays = self.public_before(&public).await.is_some();
@@ -103,36 +104,57 @@ impl Hosted {
                 };
             }
         };
-        let (mut outset, understood) = (draft.outset.clone(), &draft.understood);
-        // It is composed in clear.
-        outset.content_encoding = None;
-        let now = self.hot.clock().both();
-        let segments = match understood {
-            Some(Understood::Hls(Playlist::Media(media))) => self.keys_of(object, media, WAITED_FOR),
-            _ => Vec::new(),
-        };
         let heard = HeardVersion {
-            public,
-            version,
-            heard: now.wall,
-            standing: VersionStanding::New,
-            expires: now.moment + outset.ttl,
-            outset,
             // What is made of a source lies elsewhere than its writer may write.
             reach: reach.filter(|_| !is_beside).map(str::to_owned),
-            look: 0,
-            segments,
+            ..self.heard(object, public, version, (media, draft.outset.clone()), self.hot.clock().both())
         };
         if is_beside {
             return Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Version(Box::new(heard)))));
         }
+        let now = self.hot.clock().now();
+        if let Some(shared) = self.durable_tier.shared() {
+            // What it lists may have come to another node just now.
+            self.fresh(&object.key, false).await?;
+            let removed = self.before_removal(object);
+            self.work.public.heard(&object.key, heard, now);
+            self.compose_one(shared, (&object.key, &object.key), removed, Some(conditions)).await?;
+            return Ok(TakenUp::Waits);
+        }
         let before = self.public_before(&object.key).await.or_else(|| self.before_removal(object));
-        self.work.public.heard(&object.key, heard.clone(), now.moment);
-        Ok(self.composed(object, heard, before).await?.map_or(TakenUp::Waits, TakenUp::Composed))
+        self.work.public.heard(&object.key, heard.clone(), now);
+        let Some((draft, news)) = self.composed(object, heard, before).await? else { return Ok(TakenUp::Waits) };
+        self.tell_composed(&object.key, &object.key, &news);
+        Ok(TakenUp::Composed(draft))
+    }
+
+    /// A version that a source has written at this time.
+    pub(super) fn heard(
+        &self,
+        source: &ObjectId,
+        public: Key,
+        version: SourceVersion,
+        (media, outset): (&Media, Outset),
+        now: Now,
+    ) -> HeardVersion {
+        // It is composed in clear.
+        let outset = Outset { content_encoding: None, ..outset };
+        HeardVersion {
+            segments: self.keys_of(source, media, WAITED_FOR),
+            public,
+            version: Arc::new(version),
+            heard: now.wall,
+            standing: VersionStanding::New,
+            expires: now.moment + outset.ttl,
+            outset,
+            reach: None,
+            look: 0,
+            is_others: false,
+        }
     }
 
     /// A source's playlist as viewers get it, that is not composed.
-    async fn copied(self: &Arc<Self>, object: &ObjectId, public: Key, draft: Draft) -> Result<TakenUp, OriginError> {
+    pub(super) async fn copied(self: &Arc<Self>, object: &ObjectId, public: Key, draft: Draft) -> Result<TakenUp, OriginError> {
         let Some(understood) = &draft.understood else { return Ok(TakenUp::AsItIs(draft)) };
         if matches!(understood, Understood::Broken(_)) {
             return Ok(TakenUp::AsItIs(draft));
@@ -161,13 +183,21 @@ impl Hosted {
     pub(super) async fn publish_beside(self: &Arc<Self>, source: &Key, beside: PublishedBeside, turn: Option<PlaylistTurn>) {
         match beside {
             PublishedBeside::Version(heard) => {
-                self.work.public.heard(source, *heard, self.hot.clock().now());
+                // Where nodes share it has been heard as it was decided, by all of them.
+                if self.durable_tier.shared().is_none() {
+                    self.work.public.heard(source, *heard, self.hot.clock().now());
+                }
                 drop(turn);
                 self.compose_again(source).await;
             }
             PublishedBeside::Copy(public, draft, compared) => {
                 let _turn = self.live.turn(&public).await;
                 drop(turn);
+                if let Some(shared) = self.durable_tier.shared() {
+                    // Nothing is lost where it fails: other nodes look at it, too.
+                    let _ = self.publish_copy(shared, (source, &public), *draft, &compared, false).await;
+                    return;
+                }
                 // The other source's may have been composed meanwhile.
                 let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
                 if is_media && self.public_before(&public).await.is_some() {
@@ -181,18 +211,15 @@ impl Hosted {
         }
     }
 
-    /// Tells that a version can't be composed. `stays`: there is a composed playlist, which viewers keep.
-    fn tell_left_alone(&self, playlist: &Key, left_alone: LeftAlone, stays: bool) {
-        let what = if stays { "viewers keep what was composed before this version" } else { "it is stored as it came" };
-        let detail = format!("its playlist is not normalised, because {}: {what}", left_alone.why());
-        self.live.tell(self.hot.clock().both(), playlist, EventKind::NotNormalised, detail);
-    }
-
-    fn version_of(&self, playlist: &Key, draft: &Draft) -> Result<SourceVersion, LeftAlone> {
-        let said = draft.outset.content_encoding.as_ref().map(HeaderValue::as_bytes);
-        let clear = match coding::of(said, &draft.body.bytes) {
-            None => draft.body.bytes.to_vec(),
-            Some(coding) => legible::unpack(self, coding, &draft.body.bytes).map_err(|_| LeftAlone::Unread)?,
+    /// A version of a source's, by its bytes and their `Content-Encoding`.
+    pub(super) fn version_of(
+        &self,
+        playlist: &Key,
+        (body, said): (&[u8], Option<&HeaderValue>),
+    ) -> Result<SourceVersion, LeftAlone> {
+        let clear = match coding::of(said.map(HeaderValue::as_bytes), body) {
+            None => body.to_vec(),
+            Some(coding) => legible::unpack(self, coding, body).map_err(|_| LeftAlone::Unread)?,
         };
         let text = String::from_utf8(clear).map_err(|_| LeftAlone::Unread)?;
         match SourceVersion::read(&text) {
@@ -224,16 +251,16 @@ impl Hosted {
     }
 
     /// Takes a step with the newest version. `None`: there is nothing to list yet.
-    async fn composed(
+    pub(super) async fn composed(
         self: &Arc<Self>,
         source: &ObjectId,
         heard: HeardVersion,
         before: Option<Arc<Entry>>,
-    ) -> Result<Option<Draft>, OriginError> {
+    ) -> Result<Option<(Draft, StepNews)>, OriginError> {
         self.look_below(heard.segments.iter().cloned()).await;
-        let (hosted, outset, public) = (Arc::clone(self), heard.outset.clone(), heard.public.clone());
+        let (hosted, outset) = (Arc::clone(self), heard.outset.clone());
         let origins = Origins { source: source.clone(), public: self.object(&heard.public) };
-        let is_beside = origins.source != origins.public;
+        let put_off = if heard.is_others { LATER } else { Duration::ZERO };
         let length = before.as_ref().map_or(0, |before| before.body.len()).max(heard.version.length() * 128);
         let work = move || {
             let composed = hosted.step(&origins, &heard, before.as_deref())?;
@@ -246,13 +273,17 @@ impl Hosted {
         };
         let Some((composed, body, understood)) = self.work.of_writers.work(length, work).await? else { return Ok(None) };
         let Composed { continuity, mended, again, standing, .. } = composed;
-        self.tell_mended(&source.key, is_beside, &mended);
-        self.tell_raised(&public, &mended);
-        let look = self.work.public.stands(&source.key, standing);
-        if let Some(after) = again {
-            self.look_again(&source.key, look, after);
+        let continuity = Some(Arc::new(continuity));
+        let draft = Draft { body, outset, understood: Some(understood), facts: None, continuity };
+        Ok(Some((draft, StepNews { mended, standing, again: again.map(|again| again + put_off) })))
+    }
+
+    /// The time as of which is composed: no earlier than what is known. Where nodes share it is the engine's, as each of them reckons it.
+    pub(super) fn composing_time(&self, known: impl IntoIterator<Item = WallTime>) -> WallTime {
+        match self.durable_tier.shared() {
+            None => self.hot.clock().wall(),
+            Some(shared) => known.into_iter().fold(shared.store.wall(), WallTime::max),
         }
-        Ok(Some(Draft { body, outset, understood: Some(understood), facts: None, continuity: Some(Arc::new(continuity)) }))
     }
 
     fn step(&self, origins: &Origins, heard: &HeardVersion, before: Option<&Entry>) -> Option<Composed> {
@@ -260,7 +291,8 @@ impl Hosted {
             before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?)));
         let initialization = heard.version.newest_map().and_then(|uri| self.facts_of(&origins.source, uri));
         let find = |uri: &str| self.find_named(origins, uri, initialization.as_deref());
-        let (now, standing) = (self.hot.clock().wall(), heard.standing);
+        let kept = before.iter().flat_map(|(_, kept)| [kept.added, kept.heard]);
+        let (now, standing) = (self.composing_time(kept.chain([heard.heard])), heard.standing);
         let end_hold = self.policy.pair_of(origins.public.key.as_str()).and_then(|pair| pair.end_hold);
         normalise::step(
             before,
@@ -295,7 +327,7 @@ impl Hosted {
         }
     }
 
-    fn look_again(self: &Arc<Self>, playlist: &Key, look: u64, after: Duration) {
+    pub(super) fn look_again(self: &Arc<Self>, playlist: &Key, look: u64, after: Duration) {
         let (hosted, playlist) = (Arc::clone(self), playlist.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
@@ -313,11 +345,17 @@ impl Hosted {
             return Box::pin(self.compose_pair(&public)).await;
         }
         let _turn = self.live.turn(&public).await;
+        if let Some(shared) = self.durable_tier.shared() {
+            // As below.
+            let _ = Box::pin(self.compose_one(shared, (source, &public), None, None)).await;
+            return;
+        }
         let Some(heard) = self.work.public.version(source) else { return };
         let (before, reach) = (self.public_before(&public).await, heard.reach.clone());
         let known = before.clone();
         // Nothing is lost where it fails: the next version says it again.
-        let Ok(Some(draft)) = self.composed(&self.object(source), heard, before).await else { return };
+        let Ok(Some((draft, news))) = self.composed(&self.object(source), heard, before).await else { return };
+        self.tell_composed(source, &public, &news);
         if known.is_some_and(|known| draft.is_as(&known)) {
             return;
         }
@@ -330,57 +368,6 @@ impl Hosted {
         let candidate = Candidate { upload, conditions: KeptConditions::default(), below: None };
         let what = Put { candidate, draft, took: Duration::ZERO, below: None, reach };
         let _ = Decided { key: public, now: self.hot.clock().both(), what }.apply(self).await;
-    }
-
-    /// Tells that a public playlist states a longer target duration from now on.
-    pub(super) fn tell_raised(&self, public: &Key, mended: &[Mended]) {
-        if mended.contains(&Mended::Target) {
-            let detail = "a segment is longer than the target duration that viewers were told: they are told the longer one from now on, and \
-                          players buffer by it. Give the encoder segments of one length, by key frames at equal distances";
-            self.live.tell(self.hot.clock().both(), public, EventKind::TargetRaised, detail.to_owned());
-        }
-    }
-
-    /// Counts and tells what was done that the encoder did not. Of a source's playlist that is followed by itself, `is_beside`, what is found
-    /// by that is not told twice.
-    pub(super) fn tell_mended(&self, playlist: &Key, is_beside: bool, mended: &[Mended]) {
-        let now = self.hot.clock().both();
-        for what in mended {
-            self.metrics.count_mended(*what);
-            let (kind, detail) = match what {
-                Mended::Restart => (
-                    EventKind::CounterRestart,
-                    "the encoder counts anew: its segments are listed under the numbers that come next, behind a discontinuity",
-                ),
-                Mended::Hole => (
-                    EventKind::SequenceHole,
-                    "the encoder has left numbers out, or more than three segments in a row did not come: a discontinuity stands there",
-                ),
-                Mended::Gap => {
-                    (EventKind::Gap, "a segment that is listed has not come and a later one has: it is listed as EXT-X-GAP")
-                }
-                Mended::Back => (EventKind::SequenceBack, "an older version of the playlist was written: it was passed over"),
-                Mended::TwoWriters => (
-                    EventKind::TwoWriters,
-                    "two encoders write this playlist, and the one that began first is passed over as long as the other goes on: end one \
-                     of them, or give each a name of its own",
-                ),
-                Mended::Length => (
-                    EventKind::BrokenPlaylist,
-                    "the length of a segment (EXTINF) is no number of seconds: it is listed with the length of its media, or as \
-                     EXT-X-GAP where its bytes do not tell",
-                ),
-                Mended::Long => (
-                    EventKind::WindowLost,
-                    "the encoder lists more than 20,000 segments: the oldest are left out of what viewers get",
-                ),
-                // The first is told of the public playlist; the other shows there as a discontinuity.
-                Mended::Target | Mended::Map => continue,
-            };
-            if !is_beside || matches!(what, Mended::TwoWriters | Mended::Long) {
-                self.live.tell(now, playlist, kind, detail.to_owned());
-            }
-        }
     }
 }
 

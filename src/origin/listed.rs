@@ -20,6 +20,9 @@ const PLAYLISTS: usize = 4096;
 const REMOVED: usize = 64;
 const REMOVED_LENGTH: usize = 256 << 10;
 
+/// So long after another node has stored something this one goes on with what is made of it, if that one has not: it may have died in between.
+pub(super) const LATER: Duration = Duration::from_millis(250);
+
 /// What is known in a namespace.
 #[derive(Debug, Default)]
 pub(super) struct Public(Mutex<PublicState>);
@@ -33,6 +36,8 @@ struct PublicState {
     names: HashMap<Key, KeptName, RandomState>,
     /// What was composed in place and deleted, until its TTL: what is written there again goes on with it.
     removed: HashMap<Key, Arc<Entry>, RandomState>,
+    /// What is to be looked at in a moment, because of what other nodes have stored.
+    put_off: HashSet<Key, RandomState>,
 }
 
 /// How long a public name has to be kept.
@@ -61,6 +66,8 @@ pub(super) struct HeardVersion {
     pub(super) look: u64,
     /// The segments that it lists.
     pub(super) segments: Vec<Key>,
+    /// It came to another node, which goes on with it at once: here it is looked at a moment later.
+    pub(super) is_others: bool,
 }
 
 impl Public {
@@ -127,6 +134,16 @@ impl Public {
             KeptName::Listed(expires, span) => Some(now + span * 2).filter(|_| expires > now),
             KeptName::Left(until) => Some(until).filter(|until| *until > now),
         }
+    }
+
+    /// A look at this name is put off; whether there is none yet that is.
+    pub(super) fn puts_off(&self, key: &Key) -> bool {
+        self.0.lock().put_off.insert(key.clone())
+    }
+
+    /// It is taken now: what comes from now on wants another one.
+    pub(super) fn looks_now(&self, key: &Key) {
+        self.0.lock().put_off.remove(key);
     }
 
     /// A playlist was removed.

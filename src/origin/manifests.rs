@@ -52,7 +52,7 @@ impl Hosted {
         compared: &ManifestPair,
     ) -> bool {
         let (Some(pair), Some(side)) = (self.two_sided(public), self.side_of(source)) else { return true };
-        let is_active = self.work.pairs.is_active(public, side) || self.hot.peek(public).is_none();
+        let is_active = self.work.pairs.is_active(public, side) || !self.is_here(public);
         let Some(Understood::Dash(manifest)) = understood else { return is_active };
         let now = self.hot.clock().both();
         if self.work.pairs.apart(public, compared)
@@ -70,13 +70,15 @@ impl Hosted {
         if entry.is_some_and(|entry| now.wall.since(entry.meta.modified) <= patience(manifest)) {
             return false;
         }
-        let (to, from) = (side_name(side), side_name(1 - side));
         self.work.pairs.switched(public, side);
         self.metrics.pair_switches[side][SwitchReason::Stalled as usize].inc();
-        let detail = format!(
-            "viewers get the MPD of source {to}, and not that of {from} any more, which has not been written for a while"
-        );
-        self.live.announce(now, public, EventKind::SourceSwitched, detail);
+        self.live.announce(now, public, EventKind::SourceSwitched, other_manifest(side));
         true
     }
+}
+
+/// That viewers get the MPD of this side, and not that of the other any more.
+pub(super) fn other_manifest(side: usize) -> String {
+    let (to, from) = (side_name(side), side_name(1 - side));
+    format!("viewers get the MPD of source {to}, and not that of {from} any more, which has not been written for a while")
 }

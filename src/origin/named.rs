@@ -17,6 +17,7 @@ use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::etag_digits;
 use crate::store::Entry;
+use crate::store::shared::Freshness;
 
 /// What may stand behind a public name.
 #[derive(Debug)]
@@ -81,13 +82,52 @@ impl Hosted {
         Some(MeantBy { names, tag })
     }
 
-    /// The version in memory that has this name, its own or a public one, and was live then.
+    /// The version in memory that has this name, its own or a public one, and was live then. Of a public name that of the nodes, too, where these
+    /// share: without its bytes.
     pub(super) fn peek_named(&self, key: &Key, now: Moment) -> Option<Arc<Entry>> {
         if let Some(entry) = self.hot.peek_at(key, now) {
             return Some(entry);
         }
         let meant = self.meant_by(key)?;
-        meant.names.iter().filter_map(|name| self.hot.peek_at(name, now)).find(|entry| meant.is(&entry.meta.etag))
+        let here = meant.names.iter().filter_map(|name| self.hot.peek_at(name, now)).find(|entry| meant.is(&entry.meta.etag));
+        here.or_else(|| {
+            let all = std::iter::once(key).chain(&meant.names);
+            all.filter_map(|name| self.shared_at(name, now)).find(|entry| meant.is(&entry.meta.etag))
+        })
+    }
+
+    /// Waits until what a public name stands for is known here as far as it was answered before, on whichever node. What its name says the
+    /// content of needs not be any newer than it is. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`OriginError::Unshared`].
+    pub(super) async fn fresh_behind(&self, key: &Key) -> Result<(), OriginError> {
+        let Some(meant) = self.meant_by(key).filter(|_| self.durable_tier.shared().is_some()) else { return Ok(()) };
+        let is_known = || meant.tag.is_some() && self.peek_named(key, self.hot.clock().now()).is_some();
+        for name in &meant.names {
+            if is_known() {
+                break;
+            }
+            if self.fresh(name, true).await? == Freshness::Recent && self.hot.peek(name).is_none() {
+                self.fresh(name, false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Under which name nodes share what this one stands for.
+    pub(super) fn stored_as(&self, key: &Key) -> Key {
+        let now = self.hot.clock().now();
+        let is_public = self.policy.composes() && self.shared_at(key, now).is_none();
+        let entry = if is_public { self.peek_named(key, now) } else { None };
+        entry.map_or_else(|| key.clone(), |entry| entry.key.clone())
+    }
+
+    /// Whether it is a version that is kept for viewers alone: nobody has written it by this name.
+    pub(super) fn is_kept_copy(&self, key: &Key) -> bool {
+        let is_named_so = || !Kind::of(key, &[]).is_rewritten() && names::tag(key.as_str()).is_some();
+        let is_listed = || self.work.public.listed_until(key, self.hot.clock().now()).is_some();
+        self.policy.composes() && is_named_so() && (self.policy.pair_of(key.as_str()).is_some() || is_listed())
     }
 
     /// What is known of the version that has this public name: that of this side first, for both may have stored the same bytes, at other times.
@@ -108,7 +148,8 @@ impl Hosted {
     /// What is about to make way for another version, or for none, is kept under the name that a public playlist lists it by: first, so
     /// that there is no moment in which it is nowhere. `new`: the tag of what comes.
     pub(super) fn keep_public(&self, key: &Key, new: Option<&HeaderValue>, now: Moment) {
-        if !self.policy.composes() || Kind::of(key, &[]).is_rewritten() {
+        // Where nodes share, all of them have to have it: that is done before it is decided.
+        if !self.policy.composes() || Kind::of(key, &[]).is_rewritten() || self.durable_tier.shared().is_some() {
             return;
         }
         let Some(public) = self.public_of(key) else { return };

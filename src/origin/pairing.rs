@@ -9,34 +9,36 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Origin;
 use super::legible;
-use super::listed::HeardVersion;
+use super::listed::{HeardVersion, LATER};
 use super::live::Understood;
 use super::namespace::Hosted;
-use super::pairs::{LadderKnown, PairMemory, PairReport, SideList, side_name};
+use super::pairs::{LadderKnown, PairMemory, PairReport, SideList};
 use super::policy::PairPolicy;
 use super::prepare::Draft;
+use super::told::PublicNews;
 use super::uris::Origins;
+use super::{Origin, OriginError};
 
 use crate::hls::normalise::{
-    self, ComposeStep, Composed, Named, NamedPlace, PairComposed, PairSide, PairStep, Relation, SideOut, SideSegment,
-    SourceVersion, VersionStanding,
+    self, ComposeStep, Composed, Named, NamedPlace, PairComposed, PairSide, PairStep, SideOut, SideSegment, SourceVersion,
+    VersionStanding,
 };
 use crate::hls::playlist::Playlist;
 use crate::hls::uri::resolve;
 use crate::model::clock::WallTime;
-use crate::model::event::EventKind;
 use crate::model::facts::{Defect, SegmentFacts};
-use crate::model::id::{Key, Namespace, ObjectId};
+use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
-use crate::model::mended::{Mended, SwitchReason};
+use crate::model::mended::Mended;
 use crate::store::{Body, Entry};
 
 /// Of so many lines of a list what is below memory is known.
 const LOOKED_BELOW: usize = 32;
 /// So many lines of a side are known at least, to see how it stands to the other.
 const LEAST_LINES: usize = 16;
+/// So often a step is taken anew, where other nodes take one in between.
+const TRIES: usize = 8;
 
 /// What is at hand of a side.
 #[derive(Clone, Debug)]
@@ -56,37 +58,25 @@ struct PairMade {
     mended: [Vec<Mended>; 2],
     standings: [Option<VersionStanding>; 2],
     again: Option<Duration>,
+    now: WallTime,
 }
 
 impl Origin {
     /// How every public playlist with two sources stands, in the order of namespaces and names.
     #[must_use]
     pub fn pairs(&self) -> Vec<PairReport> {
-        let now = self.inner.clock.now();
         let mut reports = Vec::new();
         for hosted in self.inner.namespaces.load().values() {
             for pair in hosted.policy.pairs.iter().filter(|pair| pair.sources.len() == 2) {
                 let of = (pair.public.as_str(), pair.sources.as_slice());
                 let known = hosted.work.pairs.below(&pair.public);
-                reports.extend(known.iter().filter_map(|public| hosted.work.pairs.report(hosted.name.as_str(), of, public, now)));
+                let pinned = hosted.pinned(&pair.public);
+                reports
+                    .extend(known.iter().filter_map(|public| hosted.work.pairs.report(hosted.name.as_str(), of, public, pinned)));
             }
         }
         reports.sort_by(|one, other| (&one.namespace, &one.playlist).cmp(&(&other.namespace, &other.playlist)));
         reports
-    }
-
-    /// Has viewers of a pair get this source for so long, or whichever is well again. `false`: there is no such pair with two sources.
-    /// Cancel-safe.
-    pub async fn pin(&self, namespace: &Namespace, public: &str, side: Option<usize>, span: Duration) -> bool {
-        let Some(hosted) = self.inner.namespaces.load().get(namespace).cloned() else { return false };
-        if !hosted.policy.pairs.iter().any(|pair| pair.public == public && pair.sources.len() == 2) {
-            return false;
-        }
-        hosted.work.pairs.want(public, side.map(|side| (side, hosted.hot.clock().now() + span)));
-        for playlist in hosted.work.pairs.below(public) {
-            hosted.compose_pair(&playlist).await;
-        }
-        true
     }
 }
 
@@ -94,6 +84,13 @@ impl Hosted {
     /// The public stream with two sources that a public name belongs to.
     pub(super) fn two_sided(&self, public: &Key) -> Option<&PairPolicy> {
         self.policy.pair_of(public.as_str()).filter(|pair| pair.sources.len() == 2)
+    }
+
+    /// An object has been removed: it may be what a side goes by. Cancel-safe.
+    pub(super) async fn source_removed(self: &Arc<Self>, key: &Key) {
+        if !self.policy.pairs.is_empty() && Kind::of(key, &[]).is_rewritten() {
+            Box::pin(self.side_deleted(key)).await;
+        }
     }
 
     /// A side's encoder has deleted its playlist: it is out now. Cancel-safe.
@@ -113,64 +110,111 @@ impl Hosted {
         self.policy.pairs.iter().find_map(|pair| pair.public_of(source.as_str())).map(|(side, _)| side)
     }
 
-    /// Takes a step of a public playlist with two sources. Cancel-safe.
+    /// Takes the next step of a public playlist with two sources. Cancel-safe.
     pub(super) async fn compose_pair(self: &Arc<Self>, public: &Key) {
-        let turn = self.live.turn(public).await;
+        let _turn = self.live.turn(public).await;
         let Some(pair) = self.two_sided(public).cloned() else { return };
         let names: Vec<Key> = pair.behind(public.as_str()).filter_map(|name| Key::parse(&name).ok()).collect();
-        let Ok([one, other]) = <[Key; 2]>::try_from(names) else { return };
-        let memory = self.work.pairs.memory(public);
-        let version = |source: Key, side: usize| {
+        let Ok(sources) = <[Key; 2]>::try_from(names) else { return };
+        for _ in 0..TRIES {
+            // Nothing is lost where it fails: the next version says it again.
+            let Ok(false) = self.pair_tried(public, &pair, &sources).await else { return };
+        }
+    }
+
+    /// Takes a step of what is there now. `false`: another node has taken one in between.
+    async fn pair_tried(self: &Arc<Self>, public: &Key, pair: &PairPolicy, sources: &[Key; 2]) -> Result<bool, OriginError> {
+        let shared = self.durable_tier.shared();
+        let there = match shared {
+            Some(shared) => Some(self.public_there(shared, public).await?),
+            None => None,
+        };
+        let mut memory = self.work.pairs.memory(public);
+        let before = match &there {
+            Some(there) => {
+                memory.goes_on_after(there.hash);
+                there.composed.clone()
+            }
+            None => self.public_before(public).await,
+        };
+        let sides = [0, 1].map(|at| {
+            let (source, own) = (sources[at].clone(), &memory.sides[at]);
             let heard = self.work.public.version(&source);
-            let is_unknown = heard.is_none() && memory.sides[side].list.is_none() && memory.sides[side].out.is_none();
+            let is_unknown = heard.is_none() && own.list.is_none() && own.out.is_none();
             let kept = if is_unknown { self.hot.peek(&source) } else { None };
             SideVersion { source: self.object(&source), heard, kept }
-        };
-        let sides = [version(one, 0), version(other, 1)];
+        });
         let newest = sides.iter().filter_map(|side| side.heard.as_ref()).max_by_key(|heard| heard.heard);
-        let Some(outset) = newest.map(|heard| heard.outset.clone()) else { return };
-        let before = self.public_before(public).await;
+        let Some(outset) = newest.map(|heard| heard.outset.clone()) else { return Ok(true) };
         self.look_below_pair(public, &sides, &memory, before.as_deref()).await;
         let known = before.clone();
         let length = known.as_ref().map_or(0, |known| known.body.len()) + 8192;
         let stream = self.live.stream_of(public);
-        let ladder = self.work.pairs.ladder(&stream, public);
-        let pin = self.work.pairs.pin(&pair.public, self.hot.clock().now());
-        let (hosted, key, ttl) = (Arc::clone(self), public.clone(), outset.ttl);
-        let of = sides.clone();
+        let (ladder, pin) = (self.work.pairs.ladder(&stream, public), self.pinned(&pair.public));
+        let (hosted, key, of, pair, ttl) = (Arc::clone(self), public.clone(), sides.clone(), pair.clone(), outset.ttl);
         let work = move || {
             hosted.pair_step(&PairInput { public: &key, sides: &of, pair: &pair, pin, ladder, ttl }, memory, before.as_deref())
         };
-        // Nothing is lost where it fails: the next version says it again.
-        let Ok(Some(done)) = self.work.of_writers.work(length, work).await else { return };
-        let PairMade { made, memory, body: new, understood, mended, standings, again } = done;
-        for (side, mended) in sides.iter().zip(&mended) {
-            self.tell_mended(&side.source.key, true, mended);
+        let Some(done) = self.work.of_writers.work(length, work).await? else { return Ok(true) };
+        let PairMade { mut made, mut memory, body: new, understood, mended, standings, again, now } = done;
+        let continuity = Some(Arc::new(made.composed.continuity));
+        let draft = Draft { body: new, outset, understood: Some(understood), facts: None, continuity };
+        let is_same = known.is_some_and(|known| draft.is_as(&known));
+        if let (Some(shared), Some(there)) = (shared, there) {
+            if is_same {
+                // A switch comes with the first line of the other side: so none is told that is not in force.
+                made.switches.clear();
+                memory.after = there.hash;
+            } else {
+                let (hash, told) = (draft.body.hash, PublicNews::of(&made));
+                let published = self.publish_shared(shared, (public, draft), there.expected, &told).await?;
+                if published.is_err() {
+                    return Ok(false);
+                }
+                (memory.after, memory.is_own) = (Some(hash), true);
+            }
+            self.tell_step(public, &stream, (&sides, &mended, standings), memory, &made, (again, now));
+        } else {
+            let is_over = is_same && made.switches.is_empty();
+            self.tell_step(public, &stream, (&sides, &mended, standings), memory, &made, (again, now));
+            if !is_over {
+                self.publish(public, draft, None).await;
+            }
         }
-        for (side, standing) in sides.iter().zip(standings) {
+        Ok(true)
+    }
+
+    /// What has come of a step is told and remembered, and what it has put off is done then.
+    fn tell_step(
+        self: &Arc<Self>,
+        public: &Key,
+        stream: &Key,
+        (sides, mended, standings): (&[SideVersion; 2], &[Vec<Mended>; 2], [Option<VersionStanding>; 2]),
+        mut memory: PairMemory,
+        made: &PairComposed,
+        (again, now): (Option<Duration>, WallTime),
+    ) {
+        for ((side, mended), standing) in sides.iter().zip(mended).zip(standings) {
+            self.tell_mended(&side.source.key, true, mended);
             if let Some(standing) = standing {
                 self.work.public.stands(&side.source.key, standing);
             }
         }
         self.tell_raised(public, &made.composed.mended);
+        memory.note(made, now);
+        // Where another node has taken the last step, it looks first.
+        let put_off = if memory.is_own || self.durable_tier.shared().is_none() { Duration::ZERO } else { LATER };
         let look = self.work.pairs.keep(public, memory);
-        self.tell_pair(public, &stream, &made);
+        self.tell_pair(public, stream, made, now);
         if let Some(after) = again {
             let (hosted, public) = (Arc::clone(self), public.clone());
             tokio::spawn(async move {
-                tokio::time::sleep(after).await;
+                tokio::time::sleep(after + put_off).await;
                 if hosted.work.pairs.is_due(&public, look) {
                     hosted.compose_pair_boxed(&public).await;
                 }
             });
         }
-        let continuity = Some(Arc::new(made.composed.continuity));
-        let draft = Draft { body: new, outset, understood: Some(understood), facts: None, continuity };
-        if known.is_some_and(|known| draft.is_as(&known)) && made.switches.is_empty() {
-            return;
-        }
-        self.publish(public, draft, None).await;
-        drop(turn);
     }
 
     /// Has what the sides list known, as far as it is below memory; and what is public, where a side is found by that.
@@ -203,7 +247,12 @@ impl Hosted {
     }
 
     fn pair_step(&self, input: &PairInput<'_>, mut memory: PairMemory, before: Option<&Entry>) -> Option<PairMade> {
-        let now = self.hot.clock().wall();
+        let kept =
+            before.and_then(|before| before.meta.continuity.as_ref()).into_iter().flat_map(|kept| [kept.added, kept.heard]);
+        let lists = memory.sides.iter().filter_map(|side| side.list.as_ref());
+        let lists = lists.flat_map(|list| [list.1.added, list.1.heard]);
+        let heard = input.sides.iter().filter_map(|side| side.heard.as_ref()).map(|heard| heard.heard);
+        let now = self.composing_time(kept.chain(lists).chain(heard));
         let public = self.object(input.public);
         let (mut mended, mut standings, mut again) = ([Vec::new(), Vec::new()], [None, None], None::<Duration>);
         for (at, side) in input.sides.iter().enumerate() {
@@ -262,8 +311,7 @@ impl Hosted {
         if let Understood::Hls(Playlist::Media(media)) = &understood {
             self.note_listed(&public, media, before, input.ttl);
         }
-        memory.note(&made, now);
-        Some(PairMade { made, memory, body, understood, mended, standings, again })
+        Some(PairMade { made, memory, body, understood, mended, standings, again, now })
     }
 
     /// Takes a step of one side.
@@ -296,54 +344,6 @@ impl Hosted {
             Some(initialization) => SideSegment::of(&facts.clone().with(initialization), at),
             None => SideSegment::of(facts, at),
         })
-    }
-
-    /// How many sources have stopped is shown.
-    pub(super) fn tell_down(&self) {
-        let down = self.work.pairs.down();
-        self.metrics.pair_sources_down.iter().zip(down).for_each(|(level, down)| {
-            level.set(down);
-        });
-    }
-
-    /// Counts and tells what has come of a step: of one fault once, whichever renditions it concerns.
-    fn tell_pair(self: &Arc<Self>, public: &Key, stream: &Key, made: &PairComposed) {
-        let now = self.hot.clock().both();
-        self.work.pairs.relates(stream, public, made.relation);
-        for side in 0..2 {
-            self.metrics.pair_lines[side].inc_by(made.taken[side]);
-            self.metrics.pair_lent[side].inc_by(made.borrowed[side]);
-        }
-        for switch in &made.switches {
-            if switch.reason == SwitchReason::Together {
-                continue;
-            }
-            self.work.pairs.switched(stream, switch.to);
-            self.metrics.pair_switches[switch.to][switch.reason as usize].inc();
-            let (to, from, relation) = (side_name(switch.to), side_name(1 - switch.to), made.relation.as_str());
-            let (reason, number) = (switch.reason.as_str(), switch.number);
-            let detail = format!(
-                "viewers get source {to} from segment {number} on, and not {from} any more: {reason}; the sources are {relation}"
-            );
-            self.live.announce(now, stream, EventKind::SourceSwitched, detail);
-        }
-        for side in 0..2 {
-            let Some(is_up) = self.work.pairs.is_up(stream, public, side) else { continue };
-            let (this, other) = (side_name(side), side_name(1 - side));
-            if is_up {
-                let seen =
-                    if made.relation == Relation::Aligned { "viewers will not see it" } else { "viewers get a discontinuity" };
-                let relation = made.relation.as_str();
-                let detail = format!("source {this} writes again: either can go now, and {seen}; the sources are {relation}");
-                self.live.announce(now, stream, EventKind::SourceRecovered, detail);
-            } else {
-                let detail = format!(
-                    "source {this} has stopped: if {other} does, too, viewers see it. Look at the encoder that writes {this}"
-                );
-                self.live.announce(now, stream, EventKind::SourceDegraded, detail);
-            }
-        }
-        self.tell_down();
     }
 }
 

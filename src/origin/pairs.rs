@@ -8,6 +8,7 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::told::PublicNews;
 use crate::hls::normalise::{PairComposed, Relation, SideOut, WhyApart};
 use crate::model::clock::{Moment, WallTime};
 use crate::model::continuity::Continuity;
@@ -25,6 +26,8 @@ pub(super) struct Pairs(Mutex<PairsState>);
 #[derive(Debug, Default)]
 struct PairsState {
     playlists: HashMap<Key, PairMemory, RandomState>,
+    /// What is shown of them beside.
+    tallies: HashMap<Key, PairTally, RandomState>,
     ladders: HashMap<Key, Ladder, RandomState>,
     /// Public MPDs whose sources' names do not mean the same.
     apart: HashSet<Key, RandomState>,
@@ -36,8 +39,18 @@ struct PairsState {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PairMemory {
     pub(super) sides: [SideMemory; 2],
+    /// The public version, by the hash of its bytes, after which the sides go on so; and whether this node has made it. Where nodes share.
+    pub(super) after: Option<u128>,
+    pub(super) is_own: bool,
     look: u64,
     known: Option<PairKnown>,
+}
+
+/// What has come of the steps of a public playlist, whichever node took them.
+#[derive(Clone, Debug, Default)]
+struct PairTally {
+    lines: [u64; 2],
+    borrowed: u64,
     switches: VecDeque<SwitchReport>,
 }
 
@@ -56,7 +69,6 @@ pub(super) struct SideMemory {
     is_up: Option<bool>,
     /// Since when it has had all of its segments, and sound.
     well_since: Option<WallTime>,
-    lines: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +76,6 @@ struct PairKnown {
     relation: Relation,
     apart: Option<WhyApart>,
     active: usize,
-    borrowed: u64,
     newest: [Option<WallTime>; 2],
     skew: Option<Duration>,
 }
@@ -166,22 +177,23 @@ impl PairMemory {
     pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) {
         let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
         let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
-        let borrowed = self.known.map_or(0, |known| known.borrowed) + made.borrowed.iter().sum::<u64>();
         let (relation, apart, active) = (made.relation, made.apart, made.active);
-        self.known = Some(PairKnown { relation, apart, active, borrowed, newest: made.newest, skew: made.skew });
+        self.known = Some(PairKnown { relation, apart, active, newest: made.newest, skew: made.skew });
         for (at, side) in self.sides.iter_mut().enumerate() {
-            side.lines += made.taken[at];
             side.well_since = side.well_since.or(Some(now)).filter(|_| made.well[at]);
             if let Some(newest) = made.newest[at] {
                 side.is_up = Some(side.out.is_none() && now.since(newest) <= patience);
             }
         }
-        for switch in &made.switches {
-            let (to, reason) = (side_name(switch.to), switch.reason.as_str());
-            self.switches.push_back(SwitchReport { time: now.to_string(), to, reason, sequence: switch.number });
+    }
+
+    /// Another node may have gone on with the public playlist, of which this is the newest version now: then where each side goes on is read
+    /// from that.
+    pub(super) fn goes_on_after(&mut self, newest: Option<u128>) {
+        if self.after != newest {
+            self.sides.iter_mut().for_each(|side| side.next = None);
+            self.is_own = false;
         }
-        let over = self.switches.len().saturating_sub(SWITCHES);
-        self.switches.drain(..over);
     }
 }
 
@@ -204,6 +216,23 @@ impl Pairs {
             state.playlists.insert(public.clone(), PairMemory { look, ..memory });
         }
         look
+    }
+
+    /// Adds what has come of a step, here or on another node.
+    pub(super) fn count(&self, public: &Key, news: &PublicNews, now: WallTime) {
+        let mut state = self.0.lock();
+        if state.tallies.len() >= PLAYLISTS && !state.tallies.contains_key(public) {
+            return;
+        }
+        let tally = state.tallies.entry(public.clone()).or_default();
+        tally.lines = [0, 1].map(|side| tally.lines[side].saturating_add(news.taken[side]));
+        tally.borrowed = tally.borrowed.saturating_add(news.lent[0]).saturating_add(news.lent[1]);
+        for switch in &news.switches {
+            let (to, reason) = (side_name(switch.to), switch.reason.as_str());
+            tally.switches.push_back(SwitchReport { time: now.to_string(), to, reason, sequence: switch.number });
+        }
+        let over = tally.switches.len().saturating_sub(SWITCHES);
+        tally.switches.drain(..over);
     }
 
     /// Whether that look is still to come.
@@ -314,6 +343,7 @@ impl Pairs {
     pub(super) fn sweep(&self, is_there: impl Fn(&Key) -> bool) {
         let mut state = self.0.lock();
         state.apart.retain(|public| is_there(public));
+        state.tallies.retain(|public, _| is_there(public));
         if state.playlists.is_empty() {
             return;
         }
@@ -332,19 +362,19 @@ impl Pairs {
         namespace: &str,
         (prefix, sources): (&str, &[String]),
         public: &Key,
-        now: Moment,
+        pinned: Option<usize>,
     ) -> Option<PairReport> {
-        let pinned = self.pin(prefix, now).map(side_name);
         let state = self.0.lock();
         let memory = state.playlists.get(public)?;
         let known = memory.known?;
+        let PairTally { lines, borrowed, switches } = state.tallies.get(public).cloned().unwrap_or_default();
         let source = |(at, side): (usize, &SideMemory)| PairSourceReport {
             source: side_name(at),
             prefix: sources.get(at).cloned().unwrap_or_default(),
             up: side.is_up.unwrap_or(false),
             out: side.out.map(|out| if out == SideOut::Ended { "ended" } else { "deleted" }),
             newest: known.newest[at].map(|newest| newest.to_string()),
-            lines: side.lines,
+            lines: lines[at],
         };
         Some(PairReport {
             namespace: namespace.to_owned(),
@@ -353,11 +383,11 @@ impl Pairs {
             relation: known.relation.as_str(),
             apart: known.apart.map(|apart| apart.to_string()),
             active: side_name(known.active),
-            pinned,
+            pinned: pinned.map(side_name),
             skew_seconds: known.skew.map(|skew| skew.as_secs_f64()),
-            borrowed: known.borrowed,
+            borrowed,
             sources: memory.sides.iter().enumerate().map(source).collect(),
-            switches: memory.switches.iter().cloned().collect(),
+            switches: switches.into(),
         })
     }
 }

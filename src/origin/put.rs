@@ -251,7 +251,7 @@ impl Upload {
         let draft = if !self.hosted.policy.composes() {
             draft
         } else {
-            match Box::pin(self.hosted.normalised(&self.object, draft, self.reach.as_deref())).await? {
+            match Box::pin(self.hosted.normalised(&self.object, draft, self.reach.as_deref(), &self.spec.conditions)).await? {
                 TakenUp::AsItIs(draft) => draft,
                 TakenUp::Beside(draft, what) => {
                     beside = Some(what);

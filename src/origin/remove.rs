@@ -47,6 +47,9 @@ impl NamespaceHandle {
         }
         if let Some(shared) = hosted.durable_tier.shared() {
             let is_done = shared::remove(hosted, shared, &object.key, begun, &conditions).await?;
+            if is_done {
+                hosted.source_removed(&object.key).await;
+            }
             return Ok(if is_done { RemovalOutcome::Done } else { RemovalOutcome::Superseded });
         }
         let below = if conditions.are_there() { known_in_tier(hosted, &object.key).await? } else { None };
@@ -54,9 +57,7 @@ impl NamespaceHandle {
         if !(Decided { key: &object.key, now: hosted.hot.clock().both(), what: deletion }.apply(hosted)?) {
             return Ok(RemovalOutcome::Superseded);
         }
-        if !hosted.policy.pairs.is_empty() && Kind::of(&object.key, &[]).is_rewritten() {
-            Box::pin(hosted.side_deleted(&object.key)).await;
-        }
+        hosted.source_removed(&object.key).await;
         hosted.durable_tier.settled(&object.key, false).await?;
         Ok(RemovalOutcome::Done)
     }

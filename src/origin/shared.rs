@@ -4,6 +4,8 @@
 //! A write that waits for its decision is *parked* here with all that it brought. When the journal tells of it, it is taken from there and
 //! applied as a write of a node by itself would be; what other nodes have decided is applied by what the journal says alone. Either way in
 //! the order of the journal, as of the time of the decision.
+//!
+//! What is composed of playlists every node composes, of what all of them know: [`super::shared_public`].
 
 use std::sync::{Arc, Weak};
 
@@ -15,9 +17,12 @@ use parking_lot::Mutex;
 use super::apply::{Decided, Put, forget, note};
 use super::before;
 use super::decide::are_met;
+use super::keeping::kept;
 use super::live::{Predecessor, Understood};
 use super::namespace::Hosted;
 use super::parked::ApplyParked;
+use super::prepare::Draft;
+use super::told::PublicNews;
 use super::{Inner, Origin, OriginError, legible, shared_rates};
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Now;
@@ -47,9 +52,12 @@ fn applies(hosted: &Arc<Hosted>, key: &Key, slot: &PutSlot) -> ApplyParked {
         Box::pin(async move {
             let Some(mut put) = slot.lock().0.take() else { return };
             put.draft.outset.ttl = expires.since(now.moment);
+            let heard = hosted.heard_in(&key, now, &put.draft);
             let applied = Decided { key: &key, now, what: put }.apply(&hosted).await;
-            if !matches!(applied, Ok(Some(_))) {
-                hosted.hot.let_go(&key);
+            match heard {
+                _ if !matches!(applied, Ok(Some(_))) => hosted.hot.let_go(&key),
+                Some(heard) => hosted.work.public.heard(&key, heard, now.moment),
+                None => {}
             }
             slot.lock().1 = Some(applied);
         })
@@ -67,35 +75,83 @@ pub(super) async fn put(
     key: &Key,
     mut put: Put,
 ) -> Result<Option<HeaderValue>, OriginError> {
-    let (store, place) = (&shared.store, (&hosted.name, key));
     // The engine judges them, by the version that this node has judged them by.
     let conditions = std::mem::take(&mut put.candidate.conditions);
     put.candidate.below = None;
     for _ in 0..TRIES {
-        let expected = expected(hosted, shared, key, &conditions).await?;
+        let mut expected = expected(hosted, shared, key, &conditions).await?;
         if put.candidate.upload.is_superseded() {
             return Ok(None);
         }
-        let Body { bytes, hash, .. } = put.draft.body.clone();
-        let (expires, described) = (hosted.hot.clock().now() + put.draft.outset.ttl, described(hosted, key, &put));
-        let new = NewVersion { body: bytes, hash, expires, described };
-        let (number, slot) = (store.upload(), PutSlot::new(Mutex::new((Some(put), None))));
-        let parking = hosted.work.parked.park(number, applies(hosted, key, &slot));
-        let outcome = store.commit(place, number, expected, Some(new)).await?;
-        drop(parking);
-        let (back, applied) = std::mem::take(&mut *slot.lock());
-        match (outcome, back) {
+        let hash = put.draft.body.hash;
+        if let Some(kept) = keep(hosted, shared, key, Some(hash)).await?
+            && expected == ExpectedShared::Anything
+        {
+            expected = kept;
+        }
+        let decision = decide(hosted, shared, key, (put, None), expected).await?;
+        match (decision.outcome, decision.back) {
             (SharedOutcome::Done, _) => {
                 // Told of by no step of the journal: the index was taken over as a whole, and all that was in it is known.
                 let etag = || HeaderValue::from_str(&meta::etag(hash)).ok();
-                return applied.unwrap_or_else(|| Ok(etag()));
+                return decision.applied.unwrap_or_else(|| Ok(etag()));
             }
-            (SharedOutcome::Unexpected, Some(back)) if conditions.are_there() => put = back,
+            (SharedOutcome::Unexpected, Some(back)) if expected != ExpectedShared::Anything => put = back,
             (SharedOutcome::Unexpected, _) => return Err(OriginError::Precondition),
             (SharedOutcome::NoRoom, _) => return Err(OriginError::EngineFull),
         }
     }
     Err(OriginError::Busy)
+}
+
+/// Keeps what is about to make way, where viewers may ask for it: what it is that was kept, or that there is nothing. Boxed: few have anything
+/// to keep.
+async fn keep(
+    hosted: &Arc<Hosted>,
+    shared: &SharedNamespace,
+    key: &Key,
+    new: Option<u128>,
+) -> Result<Option<ExpectedShared>, OriginError> {
+    if hosted.policy.composes() { Box::pin(kept(hosted, shared, key, new)).await } else { Ok(None) }
+}
+
+/// What the engine made of a write.
+pub(super) struct SharedDecision {
+    pub(super) outcome: SharedOutcome,
+    /// The write, where it was not applied.
+    back: Option<Put>,
+    applied: Option<Applied>,
+}
+
+impl SharedDecision {
+    /// What was to be stored, where it was not.
+    pub(super) fn into_draft(self) -> Option<Draft> {
+        self.back.map(|put| put.draft)
+    }
+}
+
+/// Has a write decided once, and applied here. `told`: what other nodes are told with it. Dropped, it may or may not happen.
+///
+/// # Errors
+/// [`OriginError::Unshared`]: it may or may not have happened.
+pub(super) async fn decide(
+    hosted: &Arc<Hosted>,
+    shared: &SharedNamespace,
+    key: &Key,
+    (put, told): (Put, Option<&PublicNews>),
+    expected: ExpectedShared,
+) -> Result<SharedDecision, OriginError> {
+    let (store, place) = (&shared.store, (&hosted.name, key));
+    let Body { bytes, hash, .. } = put.draft.body.clone();
+    let (expires, described) = (hosted.hot.clock().now() + put.draft.outset.ttl, described(hosted, key, &put));
+    let described = DescribedShared { told: told.map(|told| Arc::from(told.to_string())), ..described };
+    let new = NewVersion { body: bytes, hash, expires, described };
+    let (number, slot) = (store.upload(), PutSlot::new(Mutex::new((Some(put), None))));
+    let parking = hosted.work.parked.park(number, applies(hosted, key, &slot));
+    let outcome = store.commit(place, number, expected, Some(new)).await?;
+    drop(parking);
+    let (back, applied) = std::mem::take(&mut *slot.lock());
+    Ok(SharedDecision { outcome, back, applied })
 }
 
 /// What the engine is to find: what this node judged the conditions by.
@@ -146,6 +202,9 @@ fn described(hosted: &Hosted, key: &Key, put: &Put) -> DescribedShared {
         facts: draft.facts.clone(),
         took: *took,
         replaces,
+        continuity: draft.continuity.clone(),
+        told: None,
+        stored: None,
     }
 }
 
@@ -155,7 +214,7 @@ fn described(hosted: &Hosted, key: &Key, put: &Put) -> DescribedShared {
 /// [`OriginError::Precondition`], [`OriginError::EngineFull`] or [`OriginError::Busy`]: nothing has changed. [`OriginError::Unshared`]: it may
 /// or may not have happened.
 pub(super) async fn remove(
-    hosted: &Hosted,
+    hosted: &Arc<Hosted>,
     shared: &SharedNamespace,
     key: &Key,
     begun: Stamp,
@@ -164,13 +223,18 @@ pub(super) async fn remove(
     let _turn = hosted.live.turn(key).await;
     let store = &shared.store;
     for _ in 0..TRIES {
-        let expected = expected(hosted, shared, key, conditions).await?;
+        let mut expected = expected(hosted, shared, key, conditions).await?;
         if hosted.hot.has_later(key, begun) {
             return Ok(false);
         }
+        if let Some(kept @ ExpectedShared::Bytes(_)) = keep(hosted, shared, key, None).await?
+            && expected == ExpectedShared::Anything
+        {
+            expected = kept;
+        }
         match store.commit((&hosted.name, key), store.upload(), expected, None).await? {
             SharedOutcome::NoRoom => return Err(OriginError::EngineFull),
-            SharedOutcome::Unexpected if conditions.are_there() => {}
+            SharedOutcome::Unexpected if expected != ExpectedShared::Anything => {}
             SharedOutcome::Done | SharedOutcome::Unexpected => {
                 hosted.hot.pass(key, begun, hosted.hot.clock().now());
                 return Ok(true);
@@ -205,7 +269,7 @@ impl Hosted {
         let (etag, expires) = (meta.etag.clone(), meta.expires);
         if !meta.kind.is_rewritten() {
             self.hot.let_go(key);
-            if !is_old {
+            if !is_old && !self.is_kept_copy(key) {
                 let predecessor = match described.replaces {
                     Replaces::Nothing => Predecessor::None,
                     Replaces::SameMedia => Predecessor::SameMedia,
@@ -214,6 +278,7 @@ impl Hosted {
                 self.live.segment(now, key, (etag, expires), length, described.took, predecessor);
             }
             self.hot.tell_waiting(key);
+            self.segment_came(key);
             return;
         }
         let body = match (body, self.durable_tier.shared()) {
@@ -225,20 +290,23 @@ impl Hosted {
             Some(body) if is_old && !self.live.follows(key) => {
                 self.hot.was_there(key, body, meta);
             }
-            Some(body) => self.rewritten(now, key, meta, body).await,
+            Some(body) => self.rewritten(now, key, meta, body, described.told.as_deref()).await,
             None => self.hot.let_go(key),
         }
         self.hot.tell_waiting(key);
     }
 
     /// The same of a playlist or MPD, whose bytes are here.
-    async fn rewritten(self: &Arc<Self>, now: Now, key: &Key, mut meta: Meta, body: Bytes) {
-        let (of, name, bytes, said) = (Arc::clone(self), key.clone(), body.clone(), meta.content_encoding.clone());
-        let kind = meta.kind;
-        let read = move || legible::understood(&of, &name, kind, (&bytes, said.as_ref()));
-        let noted = match self.work.of_writers.work(body.len(), read).await {
-            Ok(understood) => note(self, now, key, understood, body.len(), &meta).await,
-            Err(error) => Err(error),
+    async fn rewritten(self: &Arc<Self>, now: Now, key: &Key, mut meta: Meta, body: Bytes, told: Option<&str>) {
+        let (of, name, bytes, kept) = (Arc::clone(self), key.clone(), body.clone(), meta.clone());
+        let read = move || {
+            let understood = legible::understood(&of, &name, kept.kind, (&bytes, kept.content_encoding.as_ref()));
+            let news = of.policy.composes().then(|| of.composing_news(now, &name, &kept, &bytes, &understood));
+            (understood, news)
+        };
+        let (noted, news) = match self.work.of_writers.work(body.len(), read).await {
+            Ok((understood, news)) => (note(self, now, key, understood, body.len(), &meta).await, news),
+            Err(error) => (Err(error), None),
         };
         // Of a server that is about to end.
         let Ok(noted) = noted else { return self.hot.let_go(key) };
@@ -246,6 +314,9 @@ impl Hosted {
         let taken = self.hot.take_in(self.hot.made(key.clone(), body, meta), || true);
         if let Some(before) = &taken.replaced {
             self.work.editions.replaced(&self.object(key), before, &taken.entry);
+        }
+        if let Some(news) = news {
+            self.take_up(now, key, news, told);
         }
     }
 }
@@ -271,8 +342,10 @@ impl SharedFollower for JournalFollower {
                     None => hosted.arrived(now, &key, *version).await,
                 },
                 SharedNews::Removed => {
+                    let composed = hosted.composed_in_place(&key, now.moment);
                     hosted.hot.let_go(&key);
                     forget(&hosted, now, &key);
+                    hosted.was_removed(&key, composed, now);
                 }
                 SharedNews::Renewed(until) => {
                     hosted.hot.renew(&key, until, now.moment);

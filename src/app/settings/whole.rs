@@ -87,18 +87,10 @@ impl Settings {
 
 /// What nodes that share an engine can't do in a namespace.
 pub(super) fn check_shared(name: &Namespace, policy: &NamespacePolicy, places: &SettingPlaces, faults: &mut Vec<SettingFault>) {
-    let one_alone = "where nodes share ([cluster] engine): what is composed is known to one node alone";
-    let held = [
-        (
-            policy.durable == Durable::Off,
-            "durable",
-            "has to be off where nodes share ([cluster] engine): what is not in a node's memory is at the engine".to_owned(),
-        ),
-        (policy.normalise.is_empty(), "normalise", format!("has to be empty {one_alone}")),
-        (policy.pairs.is_empty(), "pairs", format!("is not there {one_alone}")),
-    ];
-    for (_, key, message) in held.into_iter().filter(|(is_so, ..)| !is_so) {
-        faults.push(places.fault(&format!("namespaces.{name}.{key}"), &["cluster.engine"], message));
+    if policy.durable != Durable::Off {
+        let message =
+            "has to be off where nodes share ([cluster] engine): what is not in a node's memory is at the engine".to_owned();
+        faults.push(places.fault(&format!("namespaces.{name}.durable"), &["cluster.engine"], message));
     }
 }
 

@@ -173,6 +173,10 @@ async fn fresh(reader: Reader<'_>) -> Result<(), OriginError> {
     if hosted.fresh(key, is_written_once).await? == Freshness::Recent && hosted.hot.peek(key).is_none() {
         hosted.fresh(key, false).await?;
     }
+    if hosted.policy.composes() {
+        // Boxed: few have public names.
+        Box::pin(hosted.fresh_behind(key)).await?;
+    }
     match reader.spec.reload {
         Some(reload) => expected::reload(reader, reload).await,
         None => Ok(()),

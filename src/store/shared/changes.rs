@@ -86,7 +86,7 @@ pub trait SharedFollower: Send + Sync {
 pub(super) fn known(indexed: &Indexed, clock: &EngineClock) -> Option<(KnownShared, DescribedShared)> {
     let object = indexed.object.as_ref()?;
     let described = DescribedShared::read(&object.described)?;
-    let modified = WallTime::from_millis(indexed.decided);
+    let modified = described.stored.unwrap_or(WallTime::from_millis(indexed.decided));
     let (etag, last_modified) = meta::validators(&meta::etag(object.etag), modified);
     let meta = Meta {
         kind: described.kind,
@@ -100,7 +100,7 @@ pub(super) fn known(indexed: &Indexed, clock: &EngineClock) -> Option<(KnownShar
         expires: clock.moment(object.expires),
         target_duration: described.target_duration,
         facts: described.facts.clone(),
-        continuity: None,
+        continuity: described.continuity.clone(),
         liveness: None,
     };
     Some((KnownShared { meta, length: object.length, hash: object.etag, version: indexed.version }, described))

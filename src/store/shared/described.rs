@@ -2,7 +2,7 @@
 //! know of how it came.
 //!
 //! One byte for the form, then fields in their order. A later form is not read: [`DescribedShared::read`] says `None`, and the node serves
-//! nothing that it does not understand.
+//! nothing that it does not understand. What stands behind the fields is of a release that knows more of them, and is passed over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
+use crate::model::clock::WallTime;
+use crate::model::continuity::Continuity;
 use crate::model::facts::SegmentFacts;
 use crate::model::kind::Kind;
 
@@ -35,6 +37,12 @@ pub struct DescribedShared {
     pub took: Duration,
     /// What its name stood for before.
     pub replaces: Replaces,
+    /// For a playlist that nodes compose: how it goes on.
+    pub continuity: Option<Arc<Continuity>>,
+    /// And what who composed it tells the other nodes of that.
+    pub told: Option<Arc<str>>,
+    /// Where it is kept under another name than its first: when it was stored.
+    pub stored: Option<WallTime>,
 }
 
 /// What a name stood for before a version.
@@ -68,12 +76,17 @@ impl DescribedShared {
         written.extend(self.target_duration.map_or(0, millis).to_be_bytes());
         let facts = self.facts.as_ref().map(ToString::to_string).unwrap_or_default();
         let value = |value: &Option<HeaderValue>| value.as_ref().map(|value| value.as_bytes().to_vec()).unwrap_or_default();
-        let texts = [
+        let mut texts = vec![
             self.content_type.as_bytes().to_vec(),
             value(&self.content_encoding),
             value(&self.cache_control),
             facts.into_bytes(),
         ];
+        if self.continuity.is_some() || self.told.is_some() || self.stored.is_some() {
+            let continuity = self.continuity.as_ref().map(ToString::to_string).unwrap_or_default();
+            let stored = self.stored.map(|stored| stored.millis().to_string()).unwrap_or_default();
+            texts.extend([continuity, self.told.as_deref().unwrap_or_default().to_owned(), stored].map(String::into_bytes));
+        }
         for text in texts {
             // Header values are kept up to 256 bytes, and facts of eight tracks are short.
             let length = u16::try_from(text.len()).unwrap_or(0);
@@ -98,6 +111,9 @@ impl DescribedShared {
             Some(text)
         };
         let (content_type, content_encoding, cache_control, facts) = (text()?, text()?, text()?, text()?);
+        // Most have none of these.
+        let mut more = || text().and_then(|text| std::str::from_utf8(text).ok()).filter(|text| !text.is_empty());
+        let (continuity, told, stored) = (more(), more(), more());
         let value = |text: &[u8]| HeaderValue::from_bytes(text).ok().filter(|value| !value.is_empty());
         let target = u64::from(u32::from_be_bytes(*target));
         Some(Self {
@@ -109,6 +125,9 @@ impl DescribedShared {
             facts: std::str::from_utf8(facts).ok().and_then(SegmentFacts::parse).map(Arc::new),
             took: Duration::from_millis(u64::from(u32::from_be_bytes(*took))),
             replaces: *Replaces::ALL.get(usize::from(replaces))?,
+            continuity: continuity.and_then(Continuity::parse).map(Arc::new),
+            told: told.map(Arc::from),
+            stored: stored.and_then(|stored| stored.parse().ok()).map(WallTime::from_millis),
         })
     }
 }
@@ -125,7 +144,10 @@ mod tests {
             (kind, replaces) in (0usize..4, 0usize..3),
             values in ("[ -~]{0,40}", proptest::option::of("[!-~]{1,40}"), proptest::option::of("[!-~]{1,40}")),
             (took, target) in (any::<u32>(), any::<u32>()),
+            (window, told, stored) in (any::<Option<u32>>(), proptest::option::of("[ -~]{1,40}"), any::<Option<u32>>()),
+            later in any::<Vec<u8>>(),
         ) {
+            let continuity = |window: u32| Continuity::parse(&format!("r0.0.0,w{window},a0,h0,s0")).map(Arc::new);
             let value = |text: &String| HeaderValue::from_str(text).unwrap();
             let described = DescribedShared {
                 kind: Kind::ALL[kind],
@@ -136,8 +158,16 @@ mod tests {
                 facts: None,
                 took: Duration::from_millis(took.into()),
                 replaces: Replaces::ALL[replaces],
+                continuity: window.and_then(continuity),
+                told: told.map(Arc::from),
+                stored: stored.map(|stored| WallTime::from_millis(stored.into())),
             };
-            prop_assert_eq!(DescribedShared::read(&described.write()), Some(described));
+            let written = described.write();
+            prop_assert_eq!(DescribedShared::read(&written), Some(described.clone()));
+            if described.continuity.is_some() {
+                let newer = [&written[..], &later].concat();
+                prop_assert_eq!(DescribedShared::read(&newer), Some(described), "a later release's");
+            }
         }
 
         #[test]

@@ -29,7 +29,7 @@ use super::safeguards::Safeguards;
 use super::time::EngineClock;
 use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
 use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::{Clock, Moment, WallTime};
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
 use crate::store::hash;
@@ -200,6 +200,12 @@ impl SharedStore {
                 Err(StoreError::Unshared)
             }
         }
+    }
+
+    /// What the engine's clock shows, as this node reckons it.
+    #[must_use]
+    pub fn wall(&self) -> WallTime {
+        WallTime::from_millis(self.0.clock.now())
     }
 
     /// The live version of an object, as far as it is known here.

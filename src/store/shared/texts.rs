@@ -34,6 +34,13 @@ impl SharedStore {
         all.filter_map(|(name, indexed)| Some((name[MARK.len_utf8()..].to_owned(), text(indexed.object.as_ref()?)))).collect()
     }
 
+    /// The text of this name, as far as that is known here.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
+        let object = self.texts_lane().known(&own_name(name))?.object?;
+        Some(String::from_utf8_lossy(&object.described).into_owned())
+    }
+
     /// Waits until what is known here of a text is all that was answered before, on whichever node. Cancel-safe.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ pub(super) async fn pin(web: &Web, visitor: &Visitor, headers: &HeaderMap, body:
     let unknown =
         || Problem::new(Code::NotFound, "there is no pair with two sources of this namespace and public prefix: GET /v1/pairs");
     let name = Namespace::parse(&namespace).ok().filter(|_| visitor.oversees(&namespace)).ok_or_else(unknown)?;
-    if !web.inner.origin.pin(&name, &public, side, span).await {
+    if !web.inner.origin.pin(&name, &public, side, span).await? {
         return Err(unknown());
     }
     let after = json!({ "namespace": namespace, "public": public, "source": source, "for": span.as_secs() });

@@ -7,9 +7,11 @@ mod history;
 mod kit;
 mod made;
 mod over_tls;
+mod pairs;
 mod players;
 mod room;
 mod shards;
+mod tokens;
 mod told;
 mod walked;
 

@@ -19,12 +19,12 @@ mod lives;
 mod manifests;
 mod screens;
 mod sent;
-mod shown;
+pub(crate) mod shown;
 
 pub(crate) const PAIR: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n";
 
 /// The same pictures, made twice with other losses: segments of a second with the same times, in two folders.
-fn twins(folder: &Path) -> [Vec<PathBuf>; 2] {
+pub(crate) fn twins(folder: &Path) -> [Vec<PathBuf>; 2] {
     ["20", "32"].map(|quality| {
         let own = folder.join(quality);
         fs::create_dir(&own).unwrap();
@@ -38,17 +38,17 @@ fn twins(folder: &Path) -> [Vec<PathBuf>; 2] {
 }
 
 /// An encoder that has these segments: which slot it writes next as which number.
-struct ScriptedSide<'a> {
-    origin: &'a Origin,
-    folder: &'static str,
-    segments: &'a [PathBuf],
-    first: usize,
-    next: usize,
+pub(crate) struct ScriptedSide<'a> {
+    pub(crate) origin: &'a Origin,
+    pub(crate) folder: &'static str,
+    pub(crate) segments: &'a [PathBuf],
+    pub(crate) first: usize,
+    pub(crate) next: usize,
 }
 
 impl ScriptedSide<'_> {
     /// Writes the segment of this slot, and its playlist.
-    fn push(&mut self, slot: usize) {
+    pub(crate) fn push(&mut self, slot: usize) {
         self.origin.store(&format!("{}v{}.ts", self.folder, self.next), fs::read(&self.segments[slot]).unwrap());
         self.list();
     }
@@ -62,7 +62,7 @@ impl ScriptedSide<'_> {
         self.origin.store(&format!("{}p.m3u8", self.folder), head + &lines);
     }
 
-    fn begins_anew(&mut self) {
+    pub(crate) fn begins_anew(&mut self) {
         (self.first, self.next) = (0, 0);
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn pairs(origin: &Origin) -> Vec<Value> {
 }
 
 /// Wants a source, or none any more.
-fn pin(origin: &Origin, source: Option<&str>) {
+pub(crate) fn pin(origin: &Origin, source: Option<&str>) {
     let order = json!({ "namespace": NAMESPACE, "public": "live/", "source": source, "for": "10m" });
     let pin = Request::new("POST", "/v1/pairs/pin").bearer(&origin.administrator).header("Content-Type", "application/json");
     let pin = pin.body(order.to_string()).send(origin.admin);
