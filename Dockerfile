@@ -42,6 +42,7 @@ RUN machine=$(dpkg --print-architecture) \
 # nothing. That program's own traces are removed in the same step: COPY keeps the sources' times, and where those are older than
 # this layer, cargo would take the empty program for the finished one.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY stand-ins stand-ins
 RUN . /environment \
     && mkdir src \
     && echo '//! Empty.' > src/lib.rs \

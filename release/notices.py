@@ -41,8 +41,8 @@ def crates():
 
     def needed(crate):
         linked = (dep["pkg"] for dep in nodes[crate]["deps"] if any(kind["kind"] is None for kind in dep["dep_kinds"]))
-        # A macro runs in the compiler, and so does what it needs.
-        return [dep for dep in linked if not is_macro(dep)]
+        # A macro runs in the compiler, and so does what it needs. What has no source but this tree is the server's own.
+        return [dep for dep in linked if packages[dep]["source"] and not is_macro(dep)]
 
     graph, left = {}, [own]
     while left:
