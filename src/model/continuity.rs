@@ -36,6 +36,9 @@ pub struct PairStanding {
     pub lent: u32,
     /// When another became active last.
     pub switched: WallTime,
+    /// When the newest segment came, of each, that was taken or passed over: what of it came later is new. At the beginning of time, where that
+    /// is not known.
+    pub passed: [WallTime; 2],
 }
 
 /// A stretch of lines whose numbers at their source follow each other.
@@ -102,7 +105,9 @@ impl PairStanding {
         let mut words = text.split('.');
         let active = words.next()?.parse().ok().filter(|active| *active < 2)?;
         let (lent, switched) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(Self { active, lent, switched: WallTime::from_millis(switched) })
+        // An older version has kept no more.
+        let passed = [(); 2].map(|()| WallTime::from_millis(words.next().and_then(|word| word.parse().ok()).unwrap_or(0)));
+        Some(Self { active, lent, switched: WallTime::from_millis(switched), passed })
     }
 }
 
@@ -129,7 +134,10 @@ impl fmt::Display for Continuity {
         before.iter().try_for_each(|before| write!(f, ",b{before}"))?;
         ended.iter().try_for_each(|ended| write!(f, ",e{}", ended.millis()))?;
         edge.iter().try_for_each(|edge| write!(f, ",t{}/{}", edge.ticks, edge.scale))?;
-        pair.iter().try_for_each(|pair| write!(f, ",p{}.{}.{}", pair.active, pair.lent, pair.switched.millis()))
+        pair.iter().try_for_each(|pair| {
+            let [one, other] = pair.passed.map(WallTime::millis);
+            write!(f, ",p{}.{}.{}.{one}.{other}", pair.active, pair.lent, pair.switched.millis())
+        })
     }
 }
 
@@ -184,18 +192,32 @@ mod tests {
                 since: time(since),
                 ended: ended.map(time),
                 edge: edge.map(|(ticks, scale)| MediaTime { ticks, scale }),
-                pair: pair.map(|(active, lent)| PairStanding { active: active.into(), lent: lent.into(), switched: time(added) }),
+                pair: pair.map(|(active, lent)| PairStanding {
+                    active: active.into(),
+                    lent: lent.into(),
+                    switched: time(added),
+                    passed: [time(heard), time(since)],
+                }),
             };
             let text = continuity.to_string();
             prop_assert_eq!(Continuity::parse(&text), Some(continuity), "{}", text);
             prop_assert_eq!(Continuity::parse(&format!("{text},xnew")), Some(continuity), "a newer version's");
-            assert!(text.len() < 200 && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+            assert!(text.len() < 230 && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
         }
 
         #[test]
         fn no_text_panics(text in "[rwahbetp0-9.,/]{0,40}") {
             let _ = Continuity::parse(&text);
         }
+    }
+
+    #[test]
+    fn what_an_older_version_kept_of_a_pair_reads_without_what_it_did_not_know() {
+        let standing = PairStanding::parse("1.2.3000").unwrap();
+        assert_eq!(
+            (standing.active, standing.lent, standing.switched.millis(), standing.passed),
+            (1, 2, 3000, [WallTime::default(); 2])
+        );
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Hosted {
         let kept =
             before.and_then(|before| before.meta.continuity.as_ref()).into_iter().flat_map(|kept| [kept.added, kept.heard]);
         let lists = memory.sides.iter().filter_map(|side| side.list.as_ref());
-        let lists = lists.flat_map(|list| [list.1.added, list.1.heard]);
+        let lists = lists.flat_map(|list| [list.continuity.added, list.continuity.heard]);
         let heard = input.sides.iter().filter_map(|side| side.heard.as_ref()).map(|heard| heard.heard);
         let now = self.composing_time(kept.chain(lists).chain(heard));
         let public = self.object(input.public);
@@ -268,14 +268,16 @@ impl Hosted {
             let Some(composed) = self.side_step(&origins, (&version, heard, standing), own.list.as_deref(), now) else {
                 continue;
             };
+            let came = composed.all_came(own.list.as_ref().map_or(&[], |list| &list.came));
             let Composed { text, continuity, mended: done, again: after, standing, .. } = composed;
             again = again.into_iter().chain(after).min();
-            (own.list, mended[at], standings[at]) = (Some(Arc::new((text, continuity))), done, Some(standing));
+            (own.list, mended[at], standings[at]) = (Some(Arc::new(SideList { text, continuity, came })), done, Some(standing));
         }
-        let lists = [0, 1].map(|at| SourceVersion::read(&memory.sides[at].list.as_ref()?.0).ok());
+        let lists = [0, 1].map(|at| SourceVersion::read(&memory.sides[at].list.as_ref()?.text).ok());
         let sides = [0, 1].map(|at| {
             let own = &memory.sides[at];
-            PairSide { list: lists[at].as_ref(), next: own.next, window: own.window, out: own.out }
+            let came = own.list.as_ref().map_or(&[][..], |list| &list.came);
+            PairSide { list: lists[at].as_ref(), came, next: own.next, window: own.window, out: own.out }
         });
         let initializations = HashMap::<Key, Option<Arc<SegmentFacts>>>::new();
         let initializations = parking_lot::Mutex::new(initializations);
@@ -330,7 +332,7 @@ impl Hosted {
                 named.place != NamedPlace::Absent && self.facts_of(&origins.source, uri).is_some_and(|facts| is_unfit(&facts));
             if is_unfit { Named { place: NamedPlace::Absent, ..named } } else { named }
         };
-        let before = before.map(|(text, continuity)| (&**text, *continuity));
+        let before = before.map(|list| (&*list.text, list.continuity));
         let step = ComposeStep { version, heard, standing, find: &find, now, end_hold: Some(Duration::ZERO), least: LEAST_LINES };
         normalise::step(before, &step)
     }

@@ -55,7 +55,13 @@ struct PairTally {
 }
 
 /// What was composed of a side's versions.
-pub(super) type SideList = (String, Continuity);
+#[derive(Clone, Debug)]
+pub(super) struct SideList {
+    pub(super) text: String,
+    pub(super) continuity: Continuity,
+    /// When the segments of its newest lines came, as they were listed.
+    pub(super) came: Vec<Option<WallTime>>,
+}
 
 /// A side of it.
 #[derive(Clone, Debug, Default)]

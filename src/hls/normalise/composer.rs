@@ -35,7 +35,8 @@ pub(super) struct Composer {
     is_first: bool,
     mended: Vec<Mended>,
     again: Option<Duration>,
-    added: usize,
+    /// When the segments of the lines came that were added.
+    came: Vec<Option<WallTime>>,
     is_believed: bool,
     /// The newest date ranges of the list.
     ranges: Vec<String>,
@@ -44,7 +45,7 @@ pub(super) struct Composer {
 impl Composer {
     pub(super) fn on(list: SegmentList, continuity: Continuity) -> Self {
         let ranges = list.lines.iter().rev().flat_map(SegmentLine::date_ranges).take(RANGES).map(str::to_owned).collect();
-        Self { list, continuity, is_first: false, mended: Vec::new(), again: None, added: 0, is_believed: false, ranges }
+        Self { list, continuity, is_first: false, mended: Vec::new(), again: None, came: Vec::new(), is_believed: false, ranges }
     }
 
     /// A list that begins now. Its numbers are the seconds of the clock (four a second, where segments are that short): whatever was
@@ -96,11 +97,11 @@ impl Composer {
                     self.continuity.since = before.added;
                 }
                 self.append(version, named, from, Joint::Anew { is_hole }, step);
-                if self.added > 0 && !self.is_first {
+                if !self.came.is_empty() && !self.is_first {
                     self.continuity.before = if is_hole { before.before } else { Some(before.run) };
                     self.mended.push(if is_hole { Mended::Hole } else { Mended::Restart });
                 }
-                if self.added > 0 {
+                if !self.came.is_empty() {
                     self.hear(version, step);
                 } else {
                     self.continuity = before;
@@ -180,14 +181,14 @@ impl Composer {
             line.last(lasts);
             self.mended.push(Mended::Length);
         }
-        let begins = match &named[at].place {
+        let (came, begins) = match &named[at].place {
             NamedPlace::Here(stored) => {
                 line.uri.clone_from(&stored.uri);
-                stored.begins.map(|begins| (begins, stored.ticks))
+                (Some(stored.at), stored.begins.map(|begins| (begins, stored.ticks)))
             }
             _ => {
                 line.uri.clone_from(&named[at].plain);
-                None
+                (None, None)
             }
         };
         line.map = line.map.map(|(map, clear)| (step.mapped(&map), clear));
@@ -229,7 +230,7 @@ impl Composer {
         self.tell_apart(&version.lines[..at], &mut line);
         self.continuity.added = self.continuity.added.max(step.now);
         self.continuity.edge = begins.map(|(begins, ticks)| MediaTime { ticks: begins.ticks.saturating_add(ticks), ..begins });
-        self.push(line);
+        self.push(line, came);
     }
 
     /// Appends a gap for a segment that did not come.
@@ -251,10 +252,10 @@ impl Composer {
         let micros = u64::try_from(line.duration.as_micros()).unwrap_or(u64::MAX);
         self.continuity.edge = self.continuity.edge.filter(|_| !line.breaks).map(|edge| edge.plus_micros(micros));
         self.mended.push(Mended::Gap);
-        self.push(line);
+        self.push(line, None);
     }
 
-    fn push(&mut self, line: SegmentLine) {
+    fn push(&mut self, line: SegmentLine, came: Option<WallTime>) {
         let length = rounded(line.duration);
         if length > self.list.target {
             self.list.target = length;
@@ -266,7 +267,7 @@ impl Composer {
         self.ranges.drain(..self.ranges.len().saturating_sub(RANGES));
         self.list.lines.push(line);
         self.list.ended = false;
-        self.added += 1;
+        self.came.push(came);
     }
 
     /// Date ranges of a line that is to be appended after these of its version. One whose ID stands for another moment in the list gets an
@@ -316,8 +317,8 @@ impl Composer {
             }
         }
         let standing = if self.is_believed { VersionStanding::Believed } else { VersionStanding::PassedOver };
-        let Self { list, continuity, mended, again, added, .. } = self;
-        Composed { text: list.text(), continuity, mended, again, added, standing }
+        let Self { list, continuity, mended, again, came, .. } = self;
+        Composed { text: list.text(), continuity, mended, again, came, standing }
     }
 
     /// Drops the oldest lines: as many stay as the longest version had, and three target durations (RFC 8216 6.2.2).

@@ -28,9 +28,13 @@ mod list;
 pub mod names;
 mod pair;
 #[cfg(test)]
+mod pair_events;
+#[cfg(test)]
 mod pair_table;
 #[cfg(test)]
 mod pair_tests;
+#[cfg(test)]
+mod pair_world;
 mod relation;
 #[cfg(test)]
 mod relation_tests;
@@ -50,6 +54,7 @@ use self::composer::Composer;
 pub use self::list::LeftAlone;
 use self::list::{SegmentLine, SegmentList};
 pub use self::pair::pair_step;
+use self::relation::LOOKED_AT;
 pub use self::relation::{FindSegment, Relation, SideSegment};
 pub use self::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch};
 use super::playlist::attributes::quoted_uris;
@@ -195,24 +200,57 @@ pub struct Composed {
     pub mended: Vec<Mended>,
     /// After this long it is to be looked at again, unless something happens before.
     pub again: Option<Duration>,
-    /// How many lines were added.
-    pub added: usize,
+    /// When the segments of the lines came that were added: of each line, if it has one and that is known.
+    pub came: Vec<Option<WallTime>>,
     /// What has come of the version.
     pub standing: VersionStanding,
+}
+
+impl Composed {
+    /// When the segments of its newest lines came, the last one's last; `before`: those of the list before.
+    #[must_use]
+    pub fn all_came(&self, before: &[Option<WallTime>]) -> Vec<Option<WallTime>> {
+        let all = before.iter().chain(&self.came).copied();
+        all.skip((before.len() + self.came.len()).saturating_sub(LOOKED_AT)).collect()
+    }
 }
 
 /// Takes a step. `before` is what was composed before, if it is still there. `None`: there is nothing to be listed yet.
 #[must_use]
 pub fn step(before: Option<(&str, Continuity)>, step: &ComposeStep<'_>) -> Option<Composed> {
     let version = &step.version.0;
-    let named: Vec<Named> = version.lines.iter().map(|line| step.named(line)).collect();
+    let mut named: Vec<Named> = version.lines.iter().map(|line| step.named(line)).collect();
     let known = before.and_then(|(text, continuity)| Some((SegmentList::read(text).ok()?, continuity)));
+    // What was made of it is lost.
+    let is_again = known.is_none() && step.standing == VersionStanding::Believed;
+    if is_again {
+        leave_out_what_was_overwritten(&mut named, step.heard);
+    }
     let mut composer = match known {
         Some((list, continuity)) => Composer::on(list, continuity),
         None => Composer::begin(version, step.now),
     };
     composer.take(version, &named, step)?;
-    Some(composer.finish(version, step))
+    let mut composed = composer.finish(version, step);
+    if is_again {
+        let newest = composed.came.iter().flatten().fold(step.heard, |newest, came| newest.max(*came));
+        (composed.continuity.heard, composed.continuity.added) = (step.heard, newest.min(step.now));
+    }
+    Some(composed)
+}
+
+/// A name that has been written over since its version was heard stands for another segment than that line meant: an encoder that began again
+/// has stored it, and has not listed it yet. The next one to come is no such name: all that stand before it in the version have come before.
+fn leave_out_what_was_overwritten(named: &mut [Named], heard: WallTime) {
+    let mut earliest = WallTime::from_millis(u64::MAX);
+    for named in named.iter_mut().rev() {
+        let NamedPlace::Here(StoredSegment { at, .. }) = named.place else { continue };
+        if at > heard && at > earliest {
+            named.place = NamedPlace::Absent;
+        } else {
+            earliest = earliest.min(at);
+        }
+    }
 }
 
 impl std::fmt::Debug for ComposeStep<'_> {

@@ -1,6 +1,7 @@
 //! What may become of one of two encoders, row by row.
 
-use super::pair_tests::{Comes, Fate, PairEvent, PairManner, PairWorld};
+use super::pair_events::{Comes, Fate, PairEvent, PairManner};
+use super::pair_world::PairWorld;
 
 /// Whole segments of both for so long.
 fn well(world: &mut PairWorld, segments: usize) {
@@ -135,4 +136,28 @@ fn a_side_that_has_begun_again_with_the_same_bytes_goes_on_with_its_newest_and_s
     assert_eq!(slots(&world), (1..=39).collect::<Vec<_>>(), "{text}");
     // It began with 2960, and one has left it.
     assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:2961\n") && !text.contains("DISCONTINUITY\n"), "{text}");
+}
+
+/// Both stand still for longer than viewers wait: what was made meanwhile is listed at once, and shown from where the list ends.
+#[test]
+fn a_side_that_takes_over_after_a_long_silence_leaves_nothing_out() {
+    for manner in [PairManner::Aligned, PairManner::Offset, PairManner::FromZero] {
+        let mut world = PairWorld::new(manner);
+        well(&mut world, 8);
+        PairEvent::life("kill:0 pause:9000 w/u w/w").into_iter().for_each(|event| world.take(event));
+        well(&mut world, 3);
+        assert_eq!(slots(&world), (1..=13).collect::<Vec<_>>(), "{manner:?}");
+    }
+}
+
+/// The one that viewers get is behind the other one by more than two target durations.
+#[test]
+fn a_side_that_is_well_ahead_takes_over_with_what_comes_next() {
+    for manner in [PairManner::Aligned, PairManner::Offset] {
+        let mut world = PairWorld::new(manner);
+        well(&mut world, 8);
+        PairEvent::life("freeze:0 3*w/w go:0 3*w/w kill:0").into_iter().for_each(|event| world.take(event));
+        well(&mut world, 6);
+        assert_eq!(slots(&world), (1..=20).collect::<Vec<_>>(), "{manner:?}");
+    }
 }

@@ -218,8 +218,14 @@ pub(super) struct SideLines<'a> {
 }
 
 impl<'a> SideLines<'a> {
-    pub(super) fn of(version: &'a SegmentList, side: usize, find: FindSegment<'_>) -> Self {
-        let (_, times) = timed(version, Some(side), find);
+    /// `came`: when the segments of the newest lines came.
+    pub(super) fn of(version: &'a SegmentList, side: usize, came: &[Option<WallTime>], find: FindSegment<'_>) -> Self {
+        let (_, mut times) = timed(version, Some(side), find);
+        for (line, came) in times.iter_mut().rev().zip(came.iter().rev()) {
+            if let Some((known, came)) = line.known.as_mut().zip(*came) {
+                known.at = came;
+            }
+        }
         let from = version.lines.len() - times.len();
         let named = version.lines.iter().enumerate().map(|(at, line)| {
             let known = at.checked_sub(from).and_then(|at| times[at].known);
@@ -257,14 +263,6 @@ impl<'a> SideLines<'a> {
 
     pub(super) fn came(&self, at: usize) -> Option<WallTime> {
         Some(self.at(at)?.known?.at)
-    }
-
-    /// Whether a line is of a run before the newest, and looks as if it had come with that: an encoder that began again has written the same
-    /// bytes under the same name (a test picture, a slate, a loop), so that its object is stored anew.
-    pub(super) fn is_of_a_run_before(&self, at: usize) -> bool {
-        let Some(came) = self.came(at) else { return false };
-        let begins = |later: usize| self.version.lines[later].breaks && self.came(later).is_some_and(|later| later <= came);
-        (at + 1..self.version.lines.len()).any(begins)
     }
 
     pub(super) fn newest(&self) -> Option<WallTime> {
@@ -310,12 +308,14 @@ pub(super) fn relation(one: &[TimedLine], other: &[TimedLine], reach: Duration) 
             return (relation, clock);
         }
     }
-    let is_near = |clock: &SideClock| {
-        let ends = one.last().zip(other.last());
-        ends.and_then(|(one, other)| one.since(other, *clock)).is_some_and(|apart| apart.abs() <= reach)
-    };
-    match SideClock::ALL.into_iter().find(is_near) {
-        Some(clock) => (Relation::Shifted, clock),
+    let apart = |clock| one.last().zip(other.last()).and_then(|(one, other)| one.since(other, clock));
+    let is_near = |clock: &SideClock| apart(*clock).is_some_and(|apart: i64| apart.abs() <= reach);
+    // Where the content has a clock of its own, that tells: what players see may begin at 0 with each encoder.
+    let has_own = |(player, content): (i64, i64)| player != content;
+    let is_contents = apart(SideClock::Player).zip(apart(SideClock::Content)).is_some_and(has_own);
+    let players = if is_contents { SideClock::Content } else { SideClock::Player };
+    match [players, SideClock::Date].iter().find(|clock| is_near(clock)) {
+        Some(clock) => (Relation::Shifted, *clock),
         None => (Relation::Foreign, SideClock::Player),
     }
 }

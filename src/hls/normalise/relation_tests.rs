@@ -118,7 +118,7 @@ fn of_one_that_is_cut_off_by_its_encoders_end_nothing_is_concluded() {
         "in the middle it is"
     );
     let (list, stored) = (list(&ended), stored(&ended));
-    let side = SideLines::of(&list, 0, &|side, uri, _| stored.get(uri).copied().filter(|_| side == Some(0)));
+    let side = SideLines::of(&list, 0, &[], &|side, uri, _| stored.get(uri).copied().filter(|_| side == Some(0)));
     assert_eq!((side.lacks(5), side.lacks(4)), (Duration::from_millis(1300), Duration::ZERO));
 }
 

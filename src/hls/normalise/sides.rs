@@ -13,6 +13,8 @@ use crate::model::mended::SwitchReason;
 pub struct PairSide<'a> {
     /// What was [composed](super::step) of its versions; `None`: nothing yet.
     pub list: Option<&'a SourceVersion>,
+    /// When the segments of its newest lines came, the last one's last: as they were listed, for the same bytes may be stored again.
+    pub came: &'a [Option<WallTime>],
     /// The number of its first line that public has not taken or passed over, if that is known.
     pub next: Option<u64>,
     /// The most segments that any of its versions has listed.

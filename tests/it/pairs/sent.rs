@@ -144,8 +144,9 @@ fn what_of_one_encoder_is_damaged_or_lost_on_its_way_is_shown_from_the_other() {
         let stands = pairs(&origin);
         assert!(jumps(&frames).is_empty(), "{:?}, {stands:?}, {:?}", jumps(&frames), shown.viewer.versions.last());
         let lateness = shown.lateness(from);
-        // Beside other tests encoders are late themselves.
-        assert!(lateness <= 6.0, "{lateness} s late: {stands:?}");
+        // Beside other tests the other one may be late itself.
+        let own = shown.lateness_of(1, from);
+        assert!(lateness <= 2.0 + own, "{lateness} s late, {own} s itself: {stands:?}");
         assert!(stands[0]["borrowed"].as_u64() >= Some(5), "{stands:?}");
         assert!(!shown.viewer.versions.concat().contains("#EXT-X-DISCONTINUITY\n"), "{:?}", shown.viewer.versions.last());
         drop(finally);

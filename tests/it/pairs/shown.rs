@@ -21,11 +21,15 @@ struct ShownLine {
     listed: Instant,
 }
 
-/// A viewer of one playlist.
+/// A line of a source's own list: its number, its length in seconds, and when it was seen first.
+type SourceLine = (u64, f64, Instant);
+
+/// A viewer of one playlist, who looks at the sources' as well.
 pub(crate) struct Shown {
     playlist: &'static str,
     pub(crate) viewer: Viewer,
     lines: Vec<ShownLine>,
+    sources: [Vec<SourceLine>; 2],
     maps: HashMap<String, Vec<u8>>,
     folder: tempfile::TempDir,
 }
@@ -33,7 +37,8 @@ pub(crate) struct Shown {
 impl Shown {
     pub(crate) fn new(playlist: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { playlist, viewer: Viewer::default(), lines: Vec::new(), maps: HashMap::new(), folder }
+        let sources = [Vec::new(), Vec::new()];
+        Self { playlist, viewer: Viewer::default(), lines: Vec::new(), sources, maps: HashMap::new(), folder }
     }
 
     /// Looks once: what is new is legal, and can be read.
@@ -69,11 +74,30 @@ impl Shown {
         }
     }
 
+    /// Looks at what the sources list.
+    fn look_at_sources(&mut self, origin: &Origin) {
+        for (lines, playlist) in self.sources.iter_mut().zip(["live-a/p.m3u8", "live-b/p.m3u8"]) {
+            let answer = origin.get(playlist);
+            let text = if answer.status == 200 { answer.text() } else { String::new() };
+            let first = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:")?.parse().ok()).unwrap_or(0);
+            let length = |line: &str| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse::<f64>().ok();
+            let listed: Vec<(u64, f64)> = (first..).zip(text.lines().filter_map(length)).collect();
+            let is_anew = listed.last().zip(lines.last()).is_some_and(|((newest, _), (last, ..))| newest < last);
+            if is_anew {
+                lines.clear();
+            }
+            let known = lines.last().map(|(number, ..)| *number);
+            let new = listed.into_iter().filter(|(number, _)| known.is_none_or(|known| *number > known));
+            lines.extend(new.map(|(number, seconds)| (number, seconds, Instant::now())));
+        }
+    }
+
     /// Looks for so long.
     pub(crate) fn watch(&mut self, origin: &Origin, span: Duration) {
         let until = Instant::now() + span;
         while Instant::now() < until {
             self.look(origin);
+            self.look_at_sources(origin);
             thread::sleep(Duration::from_millis(40));
         }
     }
@@ -94,15 +118,14 @@ impl Shown {
 
     /// By how much the lines from this one on came later at most than the first of them did, for who plays them one after the other.
     pub(crate) fn lateness(&self, from: usize) -> f64 {
-        let mut played = 0.0;
-        let lines = &self.lines[from..];
-        let begun = lines.first().map(|line| line.listed);
-        let late = lines.iter().map(|line| {
-            let late = line.listed.duration_since(begun.unwrap()).as_secs_f64() - played;
-            played += line.seconds;
-            late
-        });
-        late.fold(0.0, f64::max)
+        lateness(self.lines[from..].iter().map(|line| (line.seconds, line.listed)))
+    }
+
+    /// The same of what a source has listed since then itself: beside other tests encoders are late.
+    pub(crate) fn lateness_of(&self, side: usize, from: usize) -> f64 {
+        let (since, lines) = (self.lines[from].listed, &self.sources[side]);
+        let before = lines.iter().rposition(|(.., listed)| *listed <= since).unwrap_or(0);
+        lateness(lines[before..].iter().map(|(_, seconds, listed)| (*seconds, *listed)))
     }
 
     /// The numbers of all frames from this line on, in the order of the list. Panics, if one of its lines is a gap.
@@ -127,6 +150,17 @@ impl Shown {
         decode(&mut file);
         frames
     }
+}
+
+/// By how much lines, each with its length and when it was listed, came later at most than the first of them did.
+fn lateness(lines: impl Iterator<Item = (f64, Instant)>) -> f64 {
+    let (mut played, mut begun) = (0.0, None);
+    let late = lines.map(|(seconds, listed)| {
+        let late = listed.duration_since(*begun.get_or_insert(listed)).as_secs_f64() - played;
+        played += seconds;
+        late
+    });
+    late.fold(0.0, f64::max)
 }
 
 /// Where frames do not follow each other: the one before, and the one behind.

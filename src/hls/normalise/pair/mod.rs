@@ -43,15 +43,17 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
     let first = first.or_else(|| (0..2).find(|side| !list_of(*side).lines.is_empty()));
     let (composer, standing) = match known {
         Some((list, continuity)) => {
-            let standing = continuity.pair.unwrap_or(PairStanding { active: 0, lent: 0, switched: continuity.added });
+            let (switched, passed) = (continuity.added, [WallTime::default(); 2]);
+            let standing = continuity.pair.unwrap_or(PairStanding { active: 0, lent: 0, switched, passed });
             (Composer::on(list, continuity), standing)
         }
         None => {
             let active = first?;
-            (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched: WallTime::default() })
+            let (switched, passed) = (WallTime::default(), [WallTime::default(); 2]);
+            (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched, passed })
         }
     };
-    let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.find));
+    let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.sides[side].came, step.find));
     let span = Duration::from_secs(composer.list.target.max(1));
     let (own, clock) = relation(&sides[0].times, &sides[1].times, span * 6);
     let relation = step.others.map_or(own, |others| own.max(others));
@@ -120,7 +122,8 @@ impl PairDesk<'_, '_> {
         }
         let is_public =
             |uri: &str| self.composer.list.lines.iter().rev().take(LOOKED_AT).any(|line| !line.gap && line.uri == uri);
-        if let Some(at) = list.lines.iter().rposition(|line| !line.gap && is_public(&line.uri)) {
+        let public = list.lines.iter().rposition(|line| !line.gap && is_public(&line.uri));
+        if let Some(at) = public.max(self.passed(side)) {
             if self.composer.list.lines.last().is_some_and(|line| line.uri == list.lines[at].uri) {
                 self.last = Some((side, at));
             }
@@ -153,12 +156,31 @@ impl PairDesk<'_, '_> {
                 self.is_aligned() && self.sides[side].rank(at) > 0 && line.is_over(end, self.span())
             };
             let is_past = |at: usize, line: &TimedLine| line.is_past(end, by, self.span()) || is_damaged_copy(at, line);
+            let from = at;
             while self.sides[side].at(at).is_some_and(|line| is_past(at, line)) {
                 at += 1;
             }
-            self.next[side] = Some(at);
+            (from..at).for_each(|at| self.pass(side, at));
         }
         (at < self.sides[side].version.lines.len()).then_some(at)
+    }
+
+    /// The place of the newest line of a side that is behind viewers: by when it came, for of what has left the public list no more is known.
+    fn passed(&self, side: usize) -> Option<usize> {
+        let passed = self.standing.passed[side];
+        // Where the clock was set back nothing is known of that.
+        let is_known = passed > WallTime::default() && passed <= self.step.now;
+        let is_passed = |at: &usize| self.sides[side].came(*at).is_some_and(|came| came <= passed);
+        (0..self.sides[side].version.lines.len()).rev().find(is_passed).filter(|_| is_known)
+    }
+
+    /// A line of a side is behind viewers, taken or passed over.
+    fn pass(&mut self, side: usize, at: usize) {
+        self.next[side] = Some(at + 1);
+        if let Some(came) = self.sides[side].came(at) {
+            let passed = &mut self.standing.passed[side];
+            *passed = came.max(*passed);
+        }
     }
 
     /// Whether a line is what comes next in public, by the clock that players see.
@@ -184,12 +206,12 @@ impl PairDesk<'_, '_> {
         if let Some(line) = lines.at(at) {
             self.public.push(*line);
         }
-        self.next[side] = Some(at + 1);
+        self.pass(side, at);
         self.last = Some((side, at));
     }
 
     fn switch(&mut self, to: usize, reason: SwitchReason) {
-        self.standing = PairStanding { active: to, lent: 0, switched: self.step.now };
+        self.standing = PairStanding { active: to, lent: 0, switched: self.step.now, ..self.standing };
         self.made.switches.push(SideSwitch { to, reason, number: self.composer.list.end() });
     }
 
@@ -257,7 +279,7 @@ impl PairDesk<'_, '_> {
                 match lent {
                     Some(copy) if self.rank(twin, copy) < rank => {
                         self.lend(twin, copy);
-                        self.next[active] = Some(at + 1);
+                        self.pass(active, at);
                         return true;
                     }
                     Some(_) => {}

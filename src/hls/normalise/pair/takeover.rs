@@ -1,9 +1,11 @@
 //! With which line another side goes on: where that costs nothing, or as little as can be.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::relation::{AHEAD, JOINS, LOOKED_AT, Relation, SideClock, relation};
+use super::super::relation::{AHEAD, JOINS, Relation, SideClock, relation};
 use super::{CALM, PairDesk};
+use crate::model::clock::WallTime;
 use crate::model::mended::SwitchReason;
 
 impl PairDesk<'_, '_> {
@@ -50,19 +52,14 @@ impl PairDesk<'_, '_> {
     /// the newest. `is_late`: there is nothing of the other side any more.
     fn entry(&self, side: usize, is_late: bool) -> Option<usize> {
         let lines = &self.sides[side];
-        let public: Vec<&str> = self.composer.list.lines.iter().rev().take(LOOKED_AT).map(|line| &*line.uri).collect();
-        // What fits by the clock and is old is of the past: encoders that count from 0 have the same times again and again.
+        // Where it stands is known when it has been public, or passed over, before.
+        let is_behind = self.standing.passed[side] > WallTime::default();
+        let from = self.next[side].filter(|_| is_behind).map_or(lines.from, |next| next.max(lines.from));
+        // Encoders that count from 0 have the same times again and again: what fits by the clock and is old is of the past, where no more than
+        // that fits.
         let ended = self.public.last().and_then(|line| Some(line.known?.at));
-        let is_of_now = |at: usize| lines.came(at).zip(ended).is_none_or(|(came, ended)| ended.since(came) <= self.span() * 2);
-        let is_new = |at: &usize| {
-            lines.is_here(*at)
-                && is_of_now(*at)
-                && !lines.is_of_a_run_before(*at)
-                && !public.contains(&&*lines.version.lines[*at].uri)
-        };
-        // What stands before a line of its own that is public was shown before that, or passed over.
-        let shown = lines.version.lines.iter().rposition(|line| !line.gap && public.contains(&&*line.uri));
-        let from = lines.from.max(shown.map_or(0, |at| at + 1));
+        let is_old = |at: usize| lines.came(at).zip(ended).is_some_and(|(came, ended)| ended.since(came) > self.span() * 2);
+        let is_new = |at: &usize| lines.is_here(*at) && (self.relation <= Relation::Offset || !is_old(*at));
         let all = || (from..lines.version.lines.len()).filter(is_new);
         let Some(end) = self.public.last() else { return all().next_back() };
         let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
@@ -76,11 +73,16 @@ impl PairDesk<'_, '_> {
             Relation::Foreign => relation(&lines.times, &self.public, self.span() * 6),
             known => (known, self.clock),
         };
-        if relation != Relation::Foreign && late < self.span() * 4 {
-            let after = |at: usize| lines.at(at).and_then(|line| line.after(end, clock));
-            if all().any(|at| after(at).is_some_and(|after| after.abs() <= reach)) {
-                // What is not here yet is worth waiting for.
-                return all().find(|at| after(*at).is_some_and(|after| after >= -JOINS));
+        if relation != Relation::Foreign {
+            let is_within = |at: usize, reach: RangeInclusive<i64>| {
+                lines.at(at).and_then(|line| line.after(end, clock)).is_some_and(|after| reach.contains(&after))
+            };
+            if let Some(at) = all().find(|at| is_within(*at, -JOINS..=reach)) {
+                return Some(at);
+            }
+            // What is not here yet is worth waiting for.
+            if late < self.span() * 4 && all().any(|at| is_within(at, -reach..=-JOINS)) {
+                return None;
             }
         }
         // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
