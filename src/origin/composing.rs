@@ -328,13 +328,15 @@ impl Hosted {
     }
 
     pub(super) fn look_again(self: &Arc<Self>, playlist: &Key, look: u64, after: Duration) {
-        let (hosted, playlist) = (Arc::clone(self), playlist.clone());
-        tokio::spawn(async move {
+        let (hosted, name) = (Arc::clone(self), playlist.clone());
+        let task = tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            if hosted.work.public.is_due(&playlist, look) {
-                hosted.compose_again(&playlist).await;
+            if hosted.work.public.is_due(&name, look) {
+                hosted.work.looks.looks(&name);
+                hosted.compose_again(&name).await;
             }
         });
+        self.work.looks.put_off(playlist, task.abort_handle());
     }
 
     /// Looks at the newest version of a source's playlist once more, because something that it lists has come or was waited for long

@@ -26,6 +26,7 @@ mod legible;
 mod listed;
 mod listing;
 mod live;
+mod looks;
 mod manifests;
 mod mending;
 mod named;

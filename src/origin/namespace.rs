@@ -10,6 +10,7 @@ use super::heavy::Heavy;
 use super::known::KnownBelow;
 use super::listed::Public;
 use super::live::{FactsReport, Live, StreamReport};
+use super::looks::Looks;
 use super::pairs::Pairs;
 use super::parked::Parked;
 use super::policy::NamespacePolicy;
@@ -49,6 +50,8 @@ pub(super) struct Work {
     pub(super) editions: Arc<Editions>,
     pub(super) public: Arc<Public>,
     pub(super) pairs: Arc<Pairs>,
+    /// Looks at playlists that are put off.
+    pub(super) looks: Arc<Looks>,
     pub(super) below: Arc<KnownBelow>,
     /// Held by who goes through all of its objects.
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,

@@ -207,13 +207,15 @@ impl Hosted {
         let look = self.work.pairs.keep(public, memory);
         self.tell_pair(public, stream, made, now);
         if let Some(after) = again {
-            let (hosted, public) = (Arc::clone(self), public.clone());
-            tokio::spawn(async move {
+            let (hosted, name) = (Arc::clone(self), public.clone());
+            let task = tokio::spawn(async move {
                 tokio::time::sleep(after + put_off).await;
-                if hosted.work.pairs.is_due(&public, look) {
-                    hosted.compose_pair_boxed(&public).await;
+                if hosted.work.pairs.is_due(&name, look) {
+                    hosted.work.looks.looks(&name);
+                    hosted.compose_pair_boxed(&name).await;
                 }
             });
+            self.work.looks.put_off(public, task.abort_handle());
         }
     }
 
