@@ -19,13 +19,13 @@ use crate::programs::program;
 use crate::wire::Request;
 
 /// What doctor said, and how it ended.
-struct Said {
+pub(crate) struct Said {
     exit: i32,
     json: Value,
 }
 
 /// Runs doctor. The key goes in by the environment; neither it nor a part of it may come out.
-fn doctor(key: &str, arguments: &[&str]) -> Said {
+pub(crate) fn doctor(key: &str, arguments: &[&str]) -> Said {
     let run = |json: &[&str]| {
         let output = Command::new(BINARY)
             .arg("doctor")
@@ -62,7 +62,7 @@ impl Said {
     }
 
     /// There is a step of this name, with this verdict, whose finding and advice have these words.
-    fn has(&self, at: &str, step: &str, verdict: &str, finding: &str, advice: &str) -> &Self {
+    pub(crate) fn has(&self, at: &str, step: &str, verdict: &str, finding: &str, advice: &str) -> &Self {
         let found = self.steps().iter().any(|made| {
             let has = |part: &str, words: &str| made[part].as_str().unwrap_or_default().contains(words);
             made["at"] == at

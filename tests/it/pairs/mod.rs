@@ -20,6 +20,7 @@ mod manifests;
 mod screens;
 mod sent;
 pub(crate) mod shown;
+mod wanted;
 
 pub(crate) const PAIR: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n";
 
