@@ -25,10 +25,10 @@ use springhead::metrics::Metrics;
 use springhead::model::clock::{Clock, WallTime};
 use springhead::model::id::{Key, Namespace};
 use springhead::model::kind::Kind;
-use springhead::model::meta::Meta;
+use springhead::model::meta::{self, Meta};
 use springhead::origin::Origin;
-use springhead::origin::policy::{NamespacePolicy, ViewerMode};
-use springhead::store::{HotNamespace, OVERHEAD, Store};
+use springhead::origin::policy::{NamespacePolicy, PairPolicy, ViewerMode};
+use springhead::store::{Body, HotNamespace, OVERHEAD, Store};
 use springhead::web::{ConnectionLimits, Limits, Timeouts, Web};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 /// A piece of work, by name; it is done this many times.
 type Case = (&'static str, fn(u32));
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 17] = [
     ("store_get", store_get),
     ("store_put_over_another", store_put_over_another),
     ("store_put_and_evict", store_put_and_evict),
@@ -44,6 +44,7 @@ const CASES: [Case; 15] = [
     ("key_warm", key_warm),
     ("viewer_token", viewer_token),
     ("get_segment_by_token", |count| over_http(count, &[BY_TOKEN], &[])),
+    ("get_segment_of_pair", |count| over_http(count, &[OF_PAIR], &[])),
     ("get_playlist", |count| over_http(count, &[GET_PLAYLIST], &[])),
     ("get_segment", |count| over_http(count, &[GET_SEGMENT], &[])),
     ("get_not_modified", |count| over_http(count, &[GET_PLAYLIST, "If-None-Match: *\r\n"], &[])),
@@ -51,6 +52,7 @@ const CASES: [Case; 15] = [
     ("put_playlist", |count| over_http(count, &["PUT /cache/live-origin/show/b.m3u8 HTTP/1.1\r\n"], &playlist())),
     ("put_segment", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n"], &[7; SEGMENT])),
     ("put_segment_ts", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n"], &transport_stream())),
+    ("put_segment_fmp4", |count| over_http(count, &["PUT /cache/live-origin/show/b.m4s HTTP/1.1\r\n"], &fragment())),
     ("put_segment_chunked", |count| over_http(count, &["PUT /cache/live-origin/show/b.ts HTTP/1.1\r\n", CHUNKED], &[7; SEGMENT])),
 ];
 
@@ -58,6 +60,8 @@ const GET_PLAYLIST: &str = "GET /cache/live-origin/show/a.m3u8 HTTP/1.1\r\n";
 const GET_SEGMENT: &str = "GET /cache/live-origin/show/a.ts HTTP/1.1\r\n";
 /// The token is put in.
 const BY_TOKEN: &str = "GET /cache/live-origin/~TOKEN/show/a.ts HTTP/1.1\r\n";
+/// Below a prefix whose objects are those of two sources; the tag is put in.
+const OF_PAIR: &str = "GET /cache/live-origin/live/a~TAG.ts HTTP/1.1\r\n";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 /// What fits into a loopback socket's buffers at once, so that the number of reads and writes is the same in each run.
 const SEGMENT: usize = 64 << 10;
@@ -92,6 +96,22 @@ fn transport_stream() -> Vec<u8> {
     let tables = [packet(true, 0, 0, &PAT), packet(true, 0x1000, 0, &PMT)].concat();
     let media = (0..SEGMENT / 188 - 2).flat_map(|n| packet(n % 20 == 0, 0x100, n, if n % 20 == 0 { &PICTURE } else { &[] }));
     tables.into_iter().chain(media).collect()
+}
+
+/// A fragment of 50 pictures, and their bytes.
+fn fragment() -> Vec<u8> {
+    let boxed = |kind: &str, content: &[u8]| {
+        let length = u32::try_from(content.len() + 8).unwrap().to_be_bytes();
+        [&length, kind.as_bytes(), content].concat()
+    };
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    // ISO/IEC 14496-12 8.8.8: the offset of the data, and of each its length in time and in bytes.
+    let samples = (0..50).flat_map(|_| [3_600, 1_200]);
+    let run = words(&[0x301, 50, 0].into_iter().chain(samples).collect::<Vec<u32>>());
+    let times = [boxed("tfhd", &words(&[0x2_0000, 1])), boxed("tfdt", &words(&[0, 180_000])), boxed("trun", &run)].concat();
+    let moof = boxed("moof", &[boxed("mfhd", &words(&[0, 7])), boxed("traf", &times)].concat());
+    let media = boxed("mdat", &vec![7; SEGMENT - moof.len() - 8]);
+    [moof, media].concat()
 }
 
 fn playlist() -> Vec<u8> {
@@ -217,6 +237,10 @@ fn over_http(count: u32, head: &[&str], body: &[u8]) {
     let mut policy = NamespacePolicy::default();
     let by_token = head.contains(&BY_TOKEN);
     policy.viewers.mode = if by_token { ViewerMode::Required } else { ViewerMode::Off };
+    if head.contains(&OF_PAIR) {
+        let sources = vec!["other/".to_owned(), "show/".to_owned()];
+        policy.pairs = vec![PairPolicy { public: "live/".to_owned(), sources, ..PairPolicy::default() }];
+    }
     let namespaces = [(Namespace::parse("live-origin").unwrap(), policy)];
     let origin = Origin::new(namespaces, 512 << 20, Clock::system(), &metrics);
     let limits = Limits {
@@ -231,8 +255,10 @@ fn over_http(count: u32, head: &[&str], body: &[u8]) {
     web.viewers().replace_keys(viewer_keys);
     let credential = if by_token { "Host: localhost\r\n" } else { &authorization };
     let mut request = request(&[head, &[credential]].concat(), body);
-    if by_token {
-        request = String::from_utf8(request).unwrap().replace("TOKEN", viewer_token.expose()).into_bytes();
+    for (what, word) in [(BY_TOKEN, ("TOKEN", viewer_token.expose())), (OF_PAIR, ("TAG", &*tag(&[7; SEGMENT])))] {
+        if head.contains(&what) {
+            request = String::from_utf8(request).unwrap().replace(word.0, word.1).into_bytes();
+        }
     }
     let seeds =
         [request_for_seed("a.m3u8", &authorization, &playlist()), request_for_seed("a.ts", &authorization, &[7; SEGMENT])];
@@ -254,6 +280,11 @@ fn over_http(count: u32, head: &[&str], body: &[u8]) {
         serving.await.unwrap();
         client.join().unwrap();
     });
+}
+
+/// What names in public playlists have of an object's entity tag.
+fn tag(body: &[u8]) -> String {
+    meta::etag(Body::new(body.to_vec()).hash)[1..9].to_owned()
 }
 
 fn request_for_seed(name: &str, authorization: &str, body: &[u8]) -> Vec<u8> {
