@@ -191,6 +191,15 @@ impl Server {
         self.base.join(&format!("./{}", name.trim_start_matches('/'))).ok()
     }
 
+    /// The URL of an object by its name in the namespace of the base URL, whatever folder of that the base URL is in.
+    pub(in crate::app) fn in_namespace(&self, name: &str) -> Option<Url> {
+        let rest = self.base.path().strip_prefix("/cache/");
+        let Some(namespace) = rest.and_then(|rest| rest.split('/').next()).filter(|namespace| !namespace.is_empty()) else {
+            return self.url(name);
+        };
+        self.root(&format!("/cache/{namespace}/{}", name.trim_start_matches('/')))
+    }
+
     /// The URL of something at the root of the server.
     pub(in crate::app) fn root(&self, path: &str) -> Option<Url> {
         self.base.join(path).ok()

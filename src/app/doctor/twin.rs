@@ -17,7 +17,8 @@ const SEGMENTS: usize = 8;
 
 /// Compares the media playlists of both, in their order.
 pub(super) async fn compare(server: &Arc<Server>, name: &str, children: &[MediaPlaylist], report: &mut Report) {
-    let (url, answer) = match walk::find(server, Some(name)).await {
+    let candidates = server.in_namespace(name).into_iter().collect();
+    let (url, answer) = match walk::first_there(server, candidates).await {
         EntryPlaylist::Found(url, answer) => (url, answer),
         EntryPlaylist::Refused(url, answer) => {
             return report.add(server.at, Finding { step: STEP, ..walk::absent(&answer, &url, false) });

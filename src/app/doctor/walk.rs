@@ -58,6 +58,11 @@ pub(super) async fn find(server: &Server, named: Option<&str>) -> EntryPlaylist 
         (None, Some(url)) => vec![url.clone()],
         (None, None) => USUAL.iter().filter_map(|name| server.url(name)).collect(),
     };
+    first_there(server, candidates).await
+}
+
+/// Asks for them one after the other, until one is there.
+pub(super) async fn first_there(server: &Server, candidates: Vec<Url>) -> EntryPlaylist {
     let mut last = EntryPlaylist::Silent(Unanswered::Broken("no such URL".to_owned()));
     for url in candidates {
         last = match server.get(&url).await {
