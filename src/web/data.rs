@@ -78,13 +78,13 @@ async fn handle(probes: &Router, web: &Web, context: &Context, parts: &mut Parts
     }
     // HAProxy's check as it comes is `OPTIONS / HTTP/1.0`; others ask `OPTIONS *`.
     let is_of_all = parts.method == Method::OPTIONS && matches!(parts.uri.path(), "*" | "/" | "");
-    if is_of_all || matches!(parts.uri.path(), "/livez" | "/readyz" | "/time" | entitlement::PATH) {
+    let path = parts.uri.path();
+    if is_of_all || matches!(path, "/livez" | "/readyz" | "/time" | entitlement::PATH) || nodes::is_asked(path) {
         return Box::pin(aside(probes, exchange, mem::take(body), is_of_all)).await;
     }
     let upload = match answer(&mut exchange, body).await {
         Ok(Answered::With(response)) => return exchange.dress(response),
         Ok(Answered::Receiving(upload)) => upload,
-        Err(_) if nodes::is_asked(exchange.parts.uri.path()) => return Box::pin(told_node(&exchange, mem::take(body))).await,
         Err(problem) => return refuse(&exchange, problem, mem::take(body)),
     };
     // It goes on without us.
@@ -159,15 +159,13 @@ async fn answer(exchange: &mut Exchange<'_>, body: &mut Body) -> Result<Answered
     Ok(Answered::With(response))
 }
 
-/// Answers another node.
-async fn told_node(exchange: &Exchange<'_>, body: Body) -> Response {
-    nodes::answer(exchange).await.unwrap_or_else(|problem| refuse(exchange, problem, body))
-}
-
 /// Answers what is about no object.
 async fn aside(probes: &Router, exchange: Exchange<'_>, body: Body, is_of_all: bool) -> Response {
     let Exchange { web, parts, .. } = exchange;
     match parts.method {
+        _ if nodes::is_asked(parts.uri.path()) => {
+            nodes::answer(&exchange).await.unwrap_or_else(|problem| refuse(&exchange, problem, body))
+        }
         Method::GET | Method::HEAD if parts.uri.path() == entitlement::PATH => {
             entitlement::answer(&exchange).unwrap_or_else(|problem| refuse(&exchange, problem, body))
         }

@@ -64,6 +64,7 @@ mod service;
 mod slow;
 mod smuggling;
 mod space;
+mod stand_ins;
 mod store_model;
 mod tidy;
 mod timeshift;

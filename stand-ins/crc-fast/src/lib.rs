@@ -59,17 +59,3 @@ impl Digest {
         !self.0
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_is_what_the_catalogue_of_checksums_says_and_may_come_in_pieces() {
-        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
-        assert_eq!(digest.finalize(), 0);
-        digest.update(b"1234");
-        digest.update(b"56789");
-        assert_eq!(digest.finalize(), 0xAE8B_1486_0A79_9888);
-    }
-}
