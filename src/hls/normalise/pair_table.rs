@@ -110,6 +110,60 @@ fn of_a_segment_that_is_cut_off_by_the_end_of_its_encoder_the_twins_copy_is_show
     }
 }
 
+/// It says that it is over as soon as it lists the short one: the twin's copy comes when that is due, or nearly a target duration later, and is
+/// lent, or the twin takes over with it.
+#[test]
+fn the_twins_copy_of_the_last_segment_of_an_encoder_that_ends_is_waited_for() {
+    for (manner, is_late) in
+        [(PairManner::Aligned, false), (PairManner::Aligned, true), (PairManner::Offset, false), (PairManner::Offset, true)]
+    {
+        let mut world = PairWorld::new(manner);
+        well(&mut world, 8);
+        let freezes = if is_late { "freeze:1" } else { "" };
+        PairEvent::life(freezes).into_iter().for_each(|event| world.take(event));
+        (world.cut_off, world.ends) = (Some(0), true);
+        well(&mut world, 1);
+        let goes_on = if is_late { "pause:1100 go:1" } else { "" };
+        PairEvent::life(goes_on).into_iter().for_each(|event| world.take(event));
+        well(&mut world, 3);
+        let (text, _) = world.public.as_ref().unwrap();
+        let marks = text.matches("#EXT-X-DISCONTINUITY\n").count();
+        assert_eq!(marks, usize::from(manner == PairManner::Offset), "{manner:?} {is_late}: {text}");
+        assert!(!text.contains("EXTINF:0.6"), "{manner:?} {is_late}: {text}");
+        assert_eq!(slots(&world), (1..=12).collect::<Vec<_>>(), "{manner:?} {is_late}: {text}");
+    }
+}
+
+/// It lists it and is over, and the segment never comes.
+#[test]
+fn the_twins_copy_of_a_segment_that_an_encoder_lists_last_and_never_sends_is_waited_for() {
+    let mut world = PairWorld::new(PairManner::Aligned);
+    well(&mut world, 8);
+    (world.cut_off, world.ends) = (Some(0), true);
+    world.segment([Fate { late: 0, comes: Comes::Never }, Fate { late: 1900, comes: Comes::Whole }]);
+    well(&mut world, 6);
+    let (text, _) = world.public.as_ref().unwrap();
+    assert!(!text.contains("EXT-X-GAP"), "{text}");
+    assert_eq!(slots(&world), (1..=15).collect::<Vec<_>>(), "{text}");
+}
+
+/// The active side's next segment waits for the one of the same time of the side that is wanted.
+#[test]
+fn a_side_that_is_wanted_and_has_nothing_in_common_goes_on_with_what_came_since() {
+    for late in [[0, 80], [80, 0], [0, 800]] {
+        let mut world = PairWorld::new(PairManner::Foreign);
+        for slot in 0..14 {
+            if slot == 8 {
+                world.take(PairEvent::Pin(Some(1)));
+            }
+            // Active is the one that comes first.
+            let late = if slot == 0 { [0, 80] } else { late };
+            world.segment(late.map(|late| Fate { late, comes: Comes::Whole }));
+        }
+        assert_eq!((slots(&world), world.switches), ((1..=14).collect::<Vec<_>>(), 1), "{late:?}");
+    }
+}
+
 /// Nobody knows what of the other's segments has been seen, but by when they came.
 #[test]
 fn a_side_that_has_nothing_in_common_goes_on_with_what_came_since() {

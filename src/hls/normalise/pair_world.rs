@@ -48,6 +48,8 @@ pub(super) struct PairWorld {
     pin: Option<usize>,
     /// The side whose segments are shorter than they should be.
     pub(super) cut_off: Option<usize>,
+    /// It says with such a one that it is over.
+    pub(super) ends: bool,
     /// Both make the same bytes under the same names, in each of their runs.
     pub(super) is_loop: bool,
     /// The side that is preferred and is said to be well.
@@ -320,7 +322,9 @@ impl PairWorld {
         self.look();
         if comes != Comes::Unlisted {
             self.pass(1);
-            self.sides[side].out = None;
+            let ends = self.ends && self.cut_off == Some(side);
+            let own = &mut self.sides[side];
+            (own.out, own.is_dead, own.has_end) = (ends.then_some(SideOut::Ended), ends, ends);
             self.list(side);
         }
     }

@@ -10,10 +10,12 @@
 //! | file | duty |
 //! | --- | --- |
 //! | here | line by line |
+//! | [`instead`] | what is listed in place of a line that is damaged or cut off |
 //! | [`takeover`] | with which line another side goes on |
 //!
 //! Invariants: those of one side. No segment stands in the list twice, and none that a sound copy was in time for is left out.
 
+mod instead;
 mod takeover;
 
 use std::time::Duration;
@@ -251,6 +253,9 @@ impl PairDesk<'_, '_> {
         let wanted = wanted.or(self.step.together.map(|side| (side, SwitchReason::Together)));
         if let Some((to, reason)) = wanted.filter(|(to, _)| *to != self.standing.active) {
             self.go_to(to, reason);
+            if to != self.standing.active && self.is_worth_waiting(to) {
+                return;
+            }
         } else if self.step.pin.is_none() {
             self.go_back();
         }
@@ -274,26 +279,8 @@ impl PairDesk<'_, '_> {
                 self.lend(twin, copy);
                 return true;
             }
-            let rank = self.rank(active, at);
-            if rank > 0 && self.is_aligned() {
-                match lent {
-                    Some(copy) if self.rank(twin, copy) < rank => {
-                        self.lend(twin, copy);
-                        self.pass(active, at);
-                        return true;
-                    }
-                    Some(_) => {}
-                    // The twin's may come.
-                    None if self.step.sides[twin].out.is_none() && self.is_up(twin) => {
-                        let (came, grace) = (self.sides[active].came(at).unwrap_or(self.step.now), self.grace());
-                        // One that is short is early by what it lacks.
-                        let wait = grace + self.sides[active].lacks(at).min(self.span());
-                        if !self.has_passed(came, wait) {
-                            return false;
-                        }
-                    }
-                    None => {}
-                }
+            if let Some(is_done) = self.take_instead((active, at), lent) {
+                return is_done;
             }
             self.take(active, at);
             self.standing.lent = 0;
@@ -321,6 +308,9 @@ impl PairDesk<'_, '_> {
             return true;
         }
         if let Some(gap) = own {
+            if self.awaits_copy(active) {
+                return false;
+            }
             self.take(active, gap);
             return true;
         }

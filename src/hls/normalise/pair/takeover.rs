@@ -1,7 +1,6 @@
 //! With which line another side goes on: where that costs nothing, or as little as can be.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use super::super::relation::{AHEAD, JOINS, Relation, SideClock, relation};
 use super::{CALM, PairDesk};
@@ -16,10 +15,21 @@ impl PairDesk<'_, '_> {
         }
         if self.is_aligned() {
             self.switch(to, reason);
-        } else if let Some(at) = self.entry(to, false) {
+        } else if let Some(at) = self.entry(to) {
             self.switch(to, reason);
             self.take(to, at);
         }
+    }
+
+    /// Whether a side that is wanted and has nothing in common with public goes on soon with less shown twice than now: its newest line came just
+    /// after public ended, so that its next one has what comes then. The active side's next line waits for that, less than a segment.
+    pub(super) fn is_worth_waiting(&mut self, to: usize) -> bool {
+        let lines = &self.sides[to];
+        let Some(newest) = lines.version.lines.len().checked_sub(1) else { return false };
+        let length = lines.version.lines[newest].duration;
+        let Some(came) = lines.came(newest).filter(|_| self.relation == Relation::Foreign) else { return false };
+        let is_known = self.step.sides[to].out.is_none() && self.is_up(to) && came >= self.composer.continuity.added;
+        is_known && !self.is_since_end(to, newest) && !self.has_passed(came, length * 3 / 2)
     }
 
     /// Goes back to the side that is preferred and has been well for long enough, where that costs nothing.
@@ -41,7 +51,7 @@ impl PairDesk<'_, '_> {
         if !is_out && !self.is_silent(active) && !self.has_passed(self.composer.continuity.added, last + patience) {
             return false;
         }
-        let Some(at) = self.entry(twin, true) else { return false };
+        let Some(at) = self.entry(twin) else { return false };
         let reason = self.reason(active);
         self.switch(twin, reason);
         self.take(twin, at);
@@ -49,8 +59,8 @@ impl PairDesk<'_, '_> {
     }
 
     /// The line of a side that public can go on with: the first that begins where public ends, or after, by a clock that both go by; else
-    /// the newest. `is_late`: there is nothing of the other side any more.
-    fn entry(&self, side: usize, is_late: bool) -> Option<usize> {
+    /// the newest; of one that has nothing in common with public the first that came since that ended.
+    fn entry(&self, side: usize) -> Option<usize> {
         let lines = &self.sides[side];
         // Where it stands is known when it has been public, or passed over, before.
         let is_behind = self.standing.passed[side] > WallTime::default();
@@ -85,13 +95,12 @@ impl PairDesk<'_, '_> {
                 return None;
             }
         }
-        // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
-        let rest = if relation == Relation::Foreign { Duration::ZERO } else { self.span() * 2 };
-        if relation == Relation::Foreign && is_late {
+        if relation == Relation::Foreign {
             return all().find(|at| self.is_since_end(side, *at));
         }
         let newest = all().next_back()?;
-        let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + rest);
+        // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
+        let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + self.span() * 2);
         is_since.then_some(newest)
     }
 

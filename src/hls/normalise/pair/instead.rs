@@ -1,0 +1,63 @@
+//! What is listed in place of a line of the active side that is damaged or cut off, and how long that is waited for.
+
+use std::time::Duration;
+
+use super::PairDesk;
+use crate::hls::normalise::relation::Relation;
+
+impl PairDesk<'_, '_> {
+    /// Takes the twin's copy of a line of the active side, if there is a better one. `Some(false)`: one may come. `None`: it is taken as it is.
+    ///
+    /// Where players see other clocks the twin can't lend: it takes over, if the active side is out.
+    pub(super) fn take_instead(&mut self, (active, at): (usize, usize), lent: Option<usize>) -> Option<bool> {
+        let (rank, twin) = (self.rank(active, at), 1 - active);
+        let is_out = self.step.sides[active].out.is_some();
+        let takes_over = self.relation == Relation::Offset && is_out;
+        if rank == 0 || !self.is_aligned() && !takes_over {
+            return None;
+        }
+        match if takes_over { self.continues(twin) } else { lent } {
+            Some(copy) if self.rank(twin, copy) < rank => {
+                if takes_over {
+                    let reason = self.reason(active);
+                    self.switch(twin, reason);
+                    self.take(twin, copy);
+                } else {
+                    self.lend(twin, copy);
+                }
+                self.pass(active, at);
+                Some(true)
+            }
+            Some(_) => None,
+            None if self.step.sides[twin].out.is_none() && self.is_up(twin) => {
+                let came = self.sides[active].came(at).unwrap_or(self.step.now);
+                // Behind a side that is out nothing of its own is in a hurry.
+                let late = if is_out { self.span() } else { self.grace() };
+                // One that is short is early by what it lacks.
+                let wait = late + self.sides[active].lacks(at).min(self.span());
+                (!self.has_passed(came, wait)).then_some(false)
+            }
+            None => None,
+        }
+    }
+
+    /// The next line of a side, if it is here and begins where public ends by the clock that both go by.
+    fn continues(&mut self, side: usize) -> Option<usize> {
+        let at = self.next_of(side)?;
+        let line = self.sides[side].at(at).filter(|_| self.sides[side].is_here(at))?;
+        line.follows(self.public.last()?, self.clock).then_some(at)
+    }
+
+    /// Whether the twin's copy of a line that the active side listed last, and that never came, may come yet: that is worth a target duration, and
+    /// no more lines wait behind it.
+    pub(super) fn awaits_copy(&mut self, active: usize) -> bool {
+        let twin = 1 - active;
+        let is_out = |side: usize| self.step.sides[side].out.is_some();
+        if !self.is_aligned() || !is_out(active) || is_out(twin) || !self.is_up(twin) {
+            return false;
+        }
+        let last = self.composer.list.lines.last().map_or(Duration::ZERO, |line| line.duration);
+        let wait = last + self.span();
+        !self.has_passed(self.composer.continuity.added, wait)
+    }
+}
