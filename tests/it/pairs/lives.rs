@@ -117,7 +117,12 @@ impl PairLife {
     }
 
     fn begin_again(&mut self, side: usize) {
+        let newest = |stands: &Value| stands["sources"][side]["newest"].clone();
+        let before = newest(&self.stands());
         self.encoders[side] = Some(self.live.encoder(&self.origin, side));
+        // What is said of both before is of its last run.
+        let Self { origin, shown, .. } = self;
+        shown.until(origin, "the new run is pushed", || newest(&pairs(origin)[0]) != before);
         self.is_well();
     }
 
