@@ -52,8 +52,10 @@ impl Hosted {
         compared: &ManifestPair,
     ) -> bool {
         let (Some(pair), Some(side)) = (self.two_sided(public), self.side_of(source)) else { return true };
-        let is_active = self.work.pairs.is_active(public, side) || !self.is_here(public);
-        let Some(Understood::Dash(manifest)) = understood else { return is_active };
+        let is_active = |stream: &Key| self.work.pairs.is_active(stream, side) || !self.is_here(public);
+        let Some(Understood::Dash(manifest)) = understood else { return is_active(&self.live.stream_of(public)) };
+        // An MPD is a stream of its own.
+        let is_active = is_active(public);
         let now = self.hot.clock().both();
         if self.work.pairs.apart(public, compared)
             && let ManifestPair::Apart(why) = compared

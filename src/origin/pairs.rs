@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
-use serde::Serialize;
 
+use super::pair_reports::{PairReport, PairSourceReport, SwitchReport};
 use super::told::PublicNews;
 use crate::hls::normalise::{PairComposed, Relation, SideOut, WhyApart};
 use crate::model::clock::{Moment, WallTime};
@@ -114,63 +114,6 @@ pub(super) struct LadderKnown {
     pub(super) others: Option<Relation>,
     /// Since when all of them have had all of a side's segments, and sound.
     pub(super) well_since: [Option<WallTime>; 2],
-}
-
-/// A public playlist with two sources, as it is told.
-#[derive(Clone, Debug, Serialize)]
-pub struct PairReport {
-    /// The namespace.
-    pub namespace: String,
-    /// The public prefix.
-    pub public: String,
-    /// The playlist.
-    pub playlist: String,
-    /// How the sources stand to each other: aligned, offset, shifted or foreign.
-    pub relation: &'static str,
-    /// Why they are not aligned, and what to do about it.
-    pub apart: Option<String>,
-    /// The source that viewers get: a or b.
-    pub active: &'static str,
-    /// The one that somebody has pinned.
-    pub pinned: Option<&'static str>,
-    /// How much later than its twin a segment comes, in seconds.
-    pub skew_seconds: Option<f64>,
-    /// Lines that the other source has lent.
-    pub borrowed: u64,
-    /// The sources.
-    pub sources: Vec<PairSourceReport>,
-    /// The last switches, oldest first.
-    pub switches: Vec<SwitchReport>,
-}
-
-/// A source of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct PairSourceReport {
-    /// a or b.
-    pub source: &'static str,
-    /// Its prefix.
-    pub prefix: String,
-    /// Whether segments have come of late.
-    pub up: bool,
-    /// Why not, where its encoder has said so: ended or deleted.
-    pub out: Option<&'static str>,
-    /// When its newest segment was stored, RFC 3339.
-    pub newest: Option<String>,
-    /// Public lines that were taken of it since the server began.
-    pub lines: u64,
-}
-
-/// A switch.
-#[derive(Clone, Debug, Serialize)]
-pub struct SwitchReport {
-    /// When, RFC 3339.
-    pub time: String,
-    /// The source that viewers get since.
-    pub to: &'static str,
-    /// Why: stalled, ended, deleted, pinned, together or returned.
-    pub reason: &'static str,
-    /// The media sequence number of the first segment of it.
-    pub sequence: u64,
 }
 
 /// A side by its name.
@@ -315,9 +258,16 @@ impl Pairs {
         };
     }
 
-    /// Whether the copy of what is not composed is to be that of this side.
+    /// Whether the copy of what is not composed is to be that of this side: the one that the stream has gone to, or, where that was before the
+    /// server began, the one that its lists are at.
     pub(super) fn is_active(&self, stream: &Key, side: usize) -> bool {
-        self.0.lock().ladders.get(stream).and_then(|ladder| ladder.active).unwrap_or(0) == side
+        let state = self.0.lock();
+        let is_at = |public: &Key| Some(state.playlists.get(public)?.known?.active);
+        let active = state.ladders.get(stream).and_then(|ladder| {
+            let lists = || ladder.relations.keys().min().and_then(is_at);
+            ladder.active.or_else(lists)
+        });
+        active.unwrap_or(0) == side
     }
 
     /// What the sources of a public MPD say of each other; hands over whether that is news.

@@ -14,6 +14,7 @@ use crate::normalise::Viewer;
 use crate::programs::program;
 use crate::wire::Request;
 
+mod copies;
 pub(crate) mod encoders;
 mod lives;
 mod manifests;
