@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
+use super::catch_up::CatchUp;
 use super::settings::Settings;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -96,8 +97,9 @@ pub(super) async fn join(shared: &SharedStore) -> anyhow::Result<()> {
     }
 }
 
-/// Says when the engine does not answer, and lets load balancers know, until `stop`; and when nodes do not fit together.
-pub(super) async fn watch(shared: SharedStore, web: Web, metrics: Arc<Metrics>, stop: CancellationToken) {
+/// Says when the engine does not answer, and lets load balancers know, until `stop`: it is ready again when it has caught up, too. And when nodes
+/// do not fit together.
+pub(super) async fn watch(shared: SharedStore, web: Web, catch_up: CatchUp, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut silent: Option<tokio::time::Instant> = None;
     let mut is_told = false;
     let mut faults = Vec::new();
@@ -111,6 +113,8 @@ pub(super) async fn watch(shared: SharedStore, web: Web, metrics: Arc<Metrics>, 
         faults = now;
         match (trouble, silent) {
             (None, None) => {}
+            // What was revoked meanwhile is in force before load balancers send anybody.
+            (None, Some(_)) if is_told && catch_up.once().await.is_err() => {}
             (None, Some(since)) => {
                 tracing::info!(milliseconds = since.elapsed().as_millis(), "the engine that the nodes share answers again");
                 silent = None;

@@ -6,6 +6,7 @@
 mod access_log;
 mod args;
 mod buckets;
+mod catch_up;
 mod certificates;
 mod check;
 mod cli;

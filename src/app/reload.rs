@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::data_dir::DataDir;
 use super::resources::Resources;
@@ -48,6 +48,19 @@ fn in_both(name: &str, one: &Settings, other: &Settings) -> bool {
 }
 
 impl Reloader {
+    /// Does an errand, which may block.
+    pub(super) fn run_one(&mut self, errand: LoopErrand) {
+        tokio::task::block_in_place(|| errand(self));
+    }
+
+    /// Does errands for ever, as long as the server's loop has not begun. Cancel-safe.
+    pub(super) async fn run(&mut self, errands: &mut mpsc::Receiver<LoopErrand>) {
+        while let Some(errand) = errands.recv().await {
+            self.run_one(errand);
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// Reads the settings and the keys again: what differs now. Wrong settings change nothing at all, and neither do keys of no use, whose
     /// like stays in force.
     ///

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::catch_up::CatchUp;
 use super::certificates::{CertificateEnds, Certificates};
 use super::controls::ServerControls;
 use super::data_dir::DataDir;
@@ -22,6 +24,7 @@ use super::listeners::Listeners;
 use super::reload::{Load, Reloader, limits};
 use super::resources::Resources;
 use super::settings::{Loaded, MADE_FOLDER, Settings};
+use super::shared_revocations::SharedRevocations;
 use super::signals::Signals;
 use super::supervisor::Sockets;
 use super::telemetry::Logs;
@@ -29,8 +32,8 @@ use super::traces::Traces;
 use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
-    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, shared_revocations, stamp,
-    streams, supervisor, viewer_key, viewer_revocations, welcome,
+    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, stamp, streams, supervisor,
+    viewer_key, viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -187,21 +190,41 @@ async fn serve(
             () = signals.end.told() => return Ok(true),
         }
     }
-    // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
-    web.set_ready(shared.is_none());
     let (leave, stop, stop_admin) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let drain = Arc::new(Notify::new());
     let objects_at = listeners.first().and_then(|listener| listener.local_addr().ok());
     let (controls, mut errands) =
-        ServerControls::new(folder.clone(), keys_in_force, shared.as_ref(), objects_at, Arc::clone(&drain))?;
+        ServerControls::new(folder.clone(), keys_in_force.clone(), shared.as_ref(), objects_at, Arc::clone(&drain))?;
+    let mut reloader = Reloader {
+        load,
+        settings,
+        places,
+        made,
+        waiting: Vec::new(),
+        origin: origin.clone(),
+        web: web.clone(),
+        logs,
+        certificates: look_now,
+        data: folder.clone(),
+        verifier,
+    };
     let mut nodes: Option<Arc<dyn OtherNodes>> = None;
     if let (Some(shared), Some(made)) = (shared, controls.shared()) {
-        let own = (cluster::node_name(&settings, port), node_peers::address(&settings.cluster, objects_at));
+        let (keys, list, web) = (keys_in_force.clone(), revocations.clone(), web.clone());
+        let revocations = SharedRevocations { shared: shared.clone(), data: folder.clone(), keys, list, web: web.clone() };
+        let catch_up = CatchUp { revocations, made };
+        tokio::select! {
+            () = catch_up.whole() => {}
+            () = reloader.run(&mut errands) => {}
+            () = signals.end.told() => return Ok(true),
+        }
+        let own = (cluster::node_name(&reloader.settings, port), node_peers::address(&reloader.settings.cluster, objects_at));
         nodes = Some(node_peers::start(&shared, own, folder.clone(), clock.clone(), stop.clone())?);
-        tokio::spawn(made.share(web.clone(), leave.clone()));
-        tokio::spawn(shared_revocations::share(shared.clone(), folder.clone(), revocations.clone(), leave.clone()));
-        tokio::spawn(cluster::watch(shared, web.clone(), Arc::clone(&metrics), leave.clone()));
+        catch_up.go_on(&leave);
+        tokio::spawn(cluster::watch(shared, web, catch_up, Arc::clone(&metrics), leave.clone()));
     }
+    // Everything is in place. Said before the first connection is taken: with a socket that was handed over, some wait already.
+    web.set_ready(true);
     let admin_address = admin_listener.local_addr()?;
     let mut addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     addresses.push(admin_address);
@@ -209,7 +232,7 @@ async fn serve(
         tracing::warn!(%error, "can't write down where this server listens: 'springhead health' goes by the settings alone");
     }
     let recordings = RecordingLog::open(&folder)?;
-    let harvests = Jobs::new(origin.clone(), settings.harvest.clone(), buckets::access(), Some(recordings));
+    let harvests = Jobs::new(origin.clone(), reloader.settings.harvest.clone(), buckets::access(), Some(recordings));
     let shared = Arc::new(harvests.clone());
     let revokes = viewer_revocations::running(revocations, web.clone());
     let of = |scheme: &str, listeners: &[TcpListener]| -> Vec<String> {
@@ -218,7 +241,11 @@ async fn serve(
     };
     // What is pasted into an encoder had better be encrypted, where that is offered.
     let data_listeners = [of("https", &tls_listeners), of("http", &listeners)].concat();
-    let rules = admin::Rules { metrics_open: settings.metrics_open, hosts: settings.admin_hosts.clone(), data_listeners };
+    let rules = admin::Rules {
+        metrics_open: reloader.settings.metrics_open,
+        hosts: reloader.settings.admin_hosts.clone(),
+        data_listeners,
+    };
     // On a thread of its own: it answers while readers take all processors, and takes none from them.
     let admin_runtime = Builder::new_current_thread().enable_all().build().context("can't start the admin listener's runtime")?;
     let (admin_socket, admin_web, stopped) = (admin_listener.into_std()?, web.clone(), stop_admin.clone());
@@ -237,10 +264,10 @@ async fn serve(
         tracing::info!(%address, tls = is_tls, "listening");
     }
     let version = env!("CARGO_PKG_VERSION");
-    for (namespace, policy) in &settings.namespaces {
+    for (namespace, policy) in &reloader.settings.namespaces {
         tracing::info!(%namespace, hot_capacity_bytes = policy.hot_capacity, "namespace");
     }
-    tracing::info!(version, %admin_address, signing_keys, viewer_keys = viewer_ids, data_dir = %settings.data_dir.display(), "started");
+    tracing::info!(version, %admin_address, signing_keys, viewer_keys = viewer_ids, data_dir = %reloader.settings.data_dir.display(), "started");
     supervisor::ready();
     if let Some(text) = welcome
         && let Err(error) = print(&text)
@@ -251,25 +278,12 @@ async fn serve(
         );
     }
 
-    let mut reloader = Reloader {
-        load,
-        settings,
-        places,
-        made,
-        waiting: Vec::new(),
-        origin: origin.clone(),
-        web: web.clone(),
-        logs,
-        certificates: look_now,
-        data: folder,
-        verifier,
-    };
     let mut leaves_at = None;
     loop {
         tokio::select! {
             () = signals.end.told() => {}
             () = drain.notified() => {}
-            () = reached(leaves_at) => {}
+            Some(()) = OptionFuture::from(leaves_at.map(tokio::time::sleep_until)) => {}
             _ = signals.hang_up.recv() => {
                 supervisor::reloading();
                 // What is wrong is in the log.
@@ -278,7 +292,7 @@ async fn serve(
                 continue;
             }
             Some(errand) = errands.recv() => {
-                tokio::task::block_in_place(|| errand(&mut reloader));
+                reloader.run_one(errand);
                 continue;
             }
         }
@@ -324,14 +338,6 @@ async fn serve(
     // It ends by itself, and the process does not wait for it.
     drop(admin);
     Ok(objects == 0)
-}
-
-/// Waits for a time, or for ever where there is none. Cancel-safe.
-async fn reached(time: Option<tokio::time::Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Sees to it that the data directory has one server, or, where that is asked for, that this one follows the one there is.

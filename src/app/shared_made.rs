@@ -18,7 +18,6 @@ use crate::auth::grant::KeyId;
 use crate::model::id::Namespace;
 use crate::store::StoreError;
 use crate::store::shared::SharedStore;
-use crate::web::Web;
 use crate::web::admin::controls::{Condition, ControlRefused, NamespaceChange, NamespaceReport};
 use crate::web::problem::code::Code;
 
@@ -135,9 +134,18 @@ impl SharedMade {
         Ok(())
     }
 
-    /// Brings what was made to the data directory and to the engine, until `stop`. The server is ready when it has all of that for the first time.
-    pub(super) async fn share(self, web: Web, stop: CancellationToken) {
-        let (mut trouble, mut known, mut seen, mut is_ready) = (None, None, None, false);
+    /// Brings what was made to the data directory and to the engine, once, whatever was known before. Namespaces are in force then; keys are when
+    /// the data directory is looked at.
+    ///
+    /// # Errors
+    /// Why not all of it is there now.
+    pub(super) async fn exchange_all(&self) -> Result<(), String> {
+        self.exchange(&mut None, &mut None).await
+    }
+
+    /// Brings what was made to the data directory and to the engine, until `stop`.
+    pub(super) async fn share(self, stop: CancellationToken) {
+        let (mut trouble, mut known, mut seen) = (None, None, None);
         while !stop.is_cancelled() {
             let told = self.exchange(&mut known, &mut seen).await.err();
             if let Some(error) = told.as_ref().filter(|_| trouble.is_none()) {
@@ -147,12 +155,6 @@ impl SharedMade {
                 );
             }
             trouble = told;
-            if trouble.is_none() && !std::mem::replace(&mut is_ready, true) {
-                web.set_ready(true);
-                if stop.is_cancelled() {
-                    web.set_ready(false);
-                }
-            }
             tokio::select! {
                 () = self.shared.text_changed() => {}
                 () = tokio::time::sleep(EVERY) => {}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::data_dir::DataDir;
@@ -76,11 +77,13 @@ impl KeptRevocation {
     }
 }
 
-/// The file of a data directory.
+/// The file of a data directory. A cheap handle.
 #[derive(Clone, Debug)]
 pub(super) struct RevocationList {
     data: DataDir,
     clock: Clock,
+    /// Held from the read until what was read is in force: so nothing older comes in force after something newer.
+    in_turn: Arc<Mutex<()>>,
 }
 
 /// What tells one state of it from another.
@@ -88,7 +91,7 @@ type ListStamp = Option<(u64, u64, i64, i64)>;
 
 impl RevocationList {
     pub(super) fn new(data: DataDir, clock: Clock) -> Self {
-        Self { data, clock }
+        Self { data, clock, in_turn: Arc::default() }
     }
 
     fn path(&self) -> PathBuf {
@@ -158,25 +161,40 @@ impl RevocationList {
         Ok(all)
     }
 
+    /// Puts in force what this hands over; when this returns, it is. Blocks for as long as the file takes.
+    ///
+    /// # Errors
+    /// When it can't be read or written: what was known last stays.
+    fn put_in_force(&self, web: &Web, all: impl FnOnce(&Self) -> anyhow::Result<Vec<Revocation>>) -> anyhow::Result<()> {
+        let _turn = self.in_turn.lock();
+        web.viewers().revoke(all(self)?);
+        Ok(())
+    }
+
+    /// Looks at the file, and puts in force what it says; when this returns, it is. Blocks for as long as the file takes.
+    ///
+    /// # Errors
+    /// When it can't be read: what was known last stays.
+    pub(super) fn look(&self, web: &Web) -> anyhow::Result<()> {
+        self.put_in_force(web, Self::read)
+    }
+
     /// Puts in force what others write, for ever. What can't be read is reported once, and what was known last stays.
     pub(super) async fn watch(self, web: Web) {
         let (mut known, mut forgotten) = (self.stamp(), self.clock.now());
         let mut trouble = false;
         loop {
             tokio::time::sleep(EVERY).await;
-            let (list, now) = (self.clone(), self.clock.now());
+            let (list, web, now) = (self.clone(), web.clone(), self.clock.now());
             // Once in a while without a change, too: some are over.
             let is_due = now.since(forgotten) > Duration::from_secs(3600);
             let looked = tokio::task::spawn_blocking(move || {
                 let stamp = list.stamp();
-                (stamp != known || is_due).then(|| (stamp, list.read()))
+                (stamp != known || is_due).then(|| (stamp, list.look(&web)))
             });
             match looked.await {
                 Ok(None) => {}
-                Ok(Some((stamp, Ok(all)))) => {
-                    (known, forgotten, trouble) = (stamp, now, false);
-                    web.viewers().revoke(all);
-                }
+                Ok(Some((stamp, Ok(())))) => (known, forgotten, trouble) = (stamp, now, false),
                 Ok(Some((stamp, Err(error)))) => {
                     known = stamp;
                     if !trouble {
@@ -208,13 +226,11 @@ pub(super) struct RunningList {
 
 impl Revokes for RunningList {
     fn revoke(&self, revocation: Revocation) -> Result<(), String> {
-        let all = self.list.add(&revocation).map_err(|error| {
+        self.list.put_in_force(&self.web, |list| list.add(&revocation)).map_err(|error| {
             let told = format!("{error:#}");
             tracing::error!(error = told, "a viewer's token is not revoked");
             "the revocation can't be kept, so it is not in force: the server's log says why".to_owned()
-        })?;
-        self.web.viewers().revoke(all);
-        Ok(())
+        })
     }
 }
 

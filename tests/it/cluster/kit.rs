@@ -69,6 +69,13 @@ impl Engine {
         let _ = stream.read_to_end(&mut said);
         Some(String::from_utf8_lossy(&said).into_owned())
     }
+
+    /// What stands in a list that nodes tell one another by it.
+    pub(super) fn pooled(&self, list: &str) -> String {
+        let names = self.ask(&format!("KEYS *p:{list}")).unwrap_or_default();
+        let name = names.lines().find(|line| line.ends_with(&format!("p:{list}")));
+        name.and_then(|name| self.ask(&format!("ZRANGE {name} 0 -1"))).unwrap_or_default()
+    }
 }
 
 /// What a link does.
@@ -216,6 +223,14 @@ impl<E> Cluster<E> {
 
     /// One more, on the engine at this address.
     pub(super) fn add(&mut self, engine: &str, more: &str) {
+        self.add_at_once(engine, more);
+        let node = self.nodes.last().unwrap();
+        let ready = || (Request::new("GET", "/readyz").send(node.admin).status == 200).then_some(());
+        assert!(eventually(Duration::from_secs(20), ready).is_some(), "it does not join: {:?}", node.log());
+    }
+
+    /// The same, without asking whether it is ready.
+    pub(super) fn add_at_once(&mut self, engine: &str, more: &str) {
         let settings = settings(engine, &format!("node-{}", self.nodes.len()), more);
         // It is read again when a node is started again.
         let path = self.folder.path().join(format!("node-{}.toml", self.nodes.len()));
@@ -227,8 +242,6 @@ impl<E> Cluster<E> {
             Some(first) => Origin::start_like(first, &arguments, &environment),
             None => Origin::start_in(&arguments, &environment),
         };
-        let ready = || (Request::new("GET", "/readyz").send(node.admin).status == 200).then_some(());
-        assert!(eventually(Duration::from_secs(20), ready).is_some(), "it does not join: {:?}", node.log());
         self.nodes.push(node);
     }
 }

@@ -130,3 +130,27 @@ fn of_two_who_change_one_namespace_on_two_nodes_one_is_told() {
         soon("both say the same", || tag(a) == tag(b));
     }
 }
+
+#[test]
+fn an_encoder_is_never_refused_by_a_node_that_does_not_know_it_yet() {
+    let mut cluster = Cluster::start(2, "");
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    assert_eq!(ask(a, "PUT", "/v1/namespaces/sports", Some(json!({ "durable": "off" })), &[]).status, 200);
+    let order = json!({ "role": "readwrite", "namespaces": ["sports"], "label": "encoder" });
+    let key: Value = serde_json::from_slice(&ask(a, "POST", "/v1/keys", Some(order), &[]).body).unwrap();
+    let login = format!("{}:{}", key["ingest_user"].as_str().unwrap(), key["ingest_password"].as_str().unwrap());
+    let login = format!("Basic {}", STANDARD.encode(login));
+    let put = |node: &Origin, name: &str| {
+        let put = Request::new("PUT", format!("/cache/sports/{name}.ts")).header("Authorization", login.clone());
+        put.body("words").send(node.address).status
+    };
+    assert_eq!(put(a, "first"), 204);
+    let id = key["key"]["key_id"].as_str().unwrap();
+    soon("the engine is told", || has(b, &format!("/v1/keys/{id}")));
+    for _ in 0..3 {
+        cluster.add_at_once(&format!("valkey://{}", cluster.engine.address), "");
+        let node = cluster.nodes.last().unwrap();
+        assert_eq!(put(node, "first"), 204, "its first answer");
+        assert_eq!(Request::new("GET", "/readyz").send(node.admin).status, 200);
+    }
+}

@@ -118,3 +118,37 @@ fn a_token_for_a_public_stream_opens_that_on_all_nodes_and_not_what_it_is_made_o
         assert!(eventually(Duration::from_secs(10), refused).is_some());
     }
 }
+
+#[test]
+fn a_node_that_was_down_serves_nothing_of_what_was_revoked_meanwhile() {
+    let mut cluster = Cluster::start(2, REQUIRED);
+    let (vendor, _) = cluster.nodes[0].make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    for round in 0..3 {
+        let [a, b] = &cluster.nodes[..] else { unreachable!() };
+        a.store("show/segment-0.ts", "segment");
+        let made = order(a, "viewer-tokens", &vendor, &json!({ "prefix": "show/", "expires_in": "10m" }));
+        let (token, id) = (made["token"].as_str().unwrap(), &made["token_id"]);
+        let (key, key_id) = a.make_key(&["--namespace", NAMESPACE, "--role", "readwrite"]);
+        let put =
+            |node: &Origin| Request::new("PUT", node.path("show/more.ts")).bearer(&key).body("more").send(node.address).status;
+        assert_eq!((read(b, token, "show/segment-0.ts").status, put(b)), (200, 204));
+        cluster.nodes[1].signal("KILL");
+        let _ = cluster.nodes[1].wait();
+        let a = &cluster.nodes[0];
+        order(a, "viewer-revocations", &vendor, &json!({ "id": id }));
+        let ended = Request::new("DELETE", format!("/v1/keys/{key_id}")).bearer(&a.administrator).send(a.admin);
+        assert!((200..300).contains(&ended.status), "{}", ended.text());
+        let engine = &cluster.engine;
+        let is_told =
+            || (engine.pooled("viewers").contains(id.as_str().unwrap()) && engine.pooled("keys").contains(&key_id)).then_some(());
+        assert!(eventually(Duration::from_secs(10), is_told).is_some(), "the engine is told");
+        cluster.nodes[1].launch();
+        let b = &cluster.nodes[1];
+        // From the first answer on, and for as long as it takes to ask the engine and to look at the data directory.
+        let until = Instant::now() + Duration::from_millis(700);
+        while Instant::now() < until {
+            assert_eq!((read(b, token, "show/segment-0.ts").status, put(b)), (401, 401), "round {round}");
+        }
+        assert_eq!(Request::new("GET", "/readyz").send(b.admin).status, 200);
+    }
+}
