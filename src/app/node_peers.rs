@@ -34,8 +34,11 @@ use crate::web::admin::nodes::{NodeSaid, OtherNodes};
 /// How often nodes tell where they are, and for how long that is believed.
 const EVERY: Duration = Duration::from_secs(1);
 const BELIEVED: Duration = Duration::from_secs(10);
-/// The list of it, as the engine names it.
+/// For how long after its last word a node is missed, where it is not reached: as long as the engine tells of it.
+const MISSED: Duration = Duration::from_secs(60);
+/// The lists of it, as the engine names them: who is there, and who was there lately.
 const LIST: &str = "nodes";
+const LATELY: &str = "nodes-lately";
 /// How long a key is good, and how often another is made.
 const KEY: Duration = Duration::from_secs(600);
 const ANOTHER: Duration = Duration::from_secs(60);
@@ -63,6 +66,8 @@ pub(super) struct NodePeers {
 #[derive(Debug, Default)]
 struct KnownPeers {
     nodes: Vec<ReachedNode>,
+    /// Those that say nothing any more, for a while: they are asked for what each alone knows, and for no objects.
+    missed: Vec<ReachedNode>,
     /// How they are asked, as a reader and as a node: they hold keys.
     headers: Option<(HeaderMap, HeaderMap)>,
 }
@@ -132,6 +137,7 @@ pub(super) fn start(
     shared.ask_by(Arc::<NodePeers>::clone(&peers));
     let (shared, started) = (shared.clone(), Arc::clone(&peers));
     tokio::spawn(async move {
+        let lately = own.as_ref().map(|url| format!("at {url} {name}"));
         let word = own.map(|url| format!("{} {url} {name}", random_id()));
         let mut made = None;
         while !stop.is_cancelled() {
@@ -145,7 +151,16 @@ pub(super) fn start(
             let own: Vec<_> = word.iter().map(|word| (word.clone(), wall + BELIEVED)).collect();
             if let Ok(all) = shared.pool(LIST, &own).await {
                 let others = all.into_iter().filter(|one| Some(one) != word.as_ref());
-                peers.known.write().nodes = others.filter_map(|one| read_word(&one)).collect();
+                let nodes: Vec<_> = others.filter_map(|one| read_word(&one)).collect();
+                let own: Vec<_> = lately.iter().map(|word| (word.clone(), wall + MISSED)).collect();
+                let all =
+                    shared.pool(LATELY, &own).await.map(|all| all.iter().filter_map(|one| read_word(one)).collect::<Vec<_>>());
+                let mut known = peers.known.write();
+                if let Ok(mut all) = all {
+                    all.retain(|one| one.name != name && nodes.iter().all(|node| node.name != one.name));
+                    known.missed = all;
+                }
+                known.nodes = nodes;
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
@@ -227,7 +242,8 @@ impl OtherNodes for NodePeers {
         Box::pin(async move {
             let (nodes, headers) = {
                 let known = self.known.read();
-                (known.nodes.clone(), known.headers.clone().map(|(_, as_node)| as_node).unwrap_or_default())
+                let all: Vec<_> = known.nodes.iter().chain(&known.missed).cloned().collect();
+                (all, known.headers.clone().map(|(_, as_node)| as_node).unwrap_or_default())
             };
             let all = nodes.into_iter().map(|node| {
                 let headers = headers.clone();

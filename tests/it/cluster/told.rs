@@ -81,6 +81,15 @@ fn what_one_node_alone_knows_is_told_by_all() {
     });
     assert!(told["nodes"][0]["why"].as_str().is_some_and(|why| !why.is_empty()), "{told:#}");
     assert_eq!(names(&told, "rejected", "key"), [""; 0]);
+    // Also when nobody takes it for one of them any more.
+    let is_forgotten = || (!cluster.engine.pooled("nodes").contains("node-0")).then_some(());
+    assert!(eventually(Duration::from_secs(30), is_forgotten).is_some(), "{}", cluster.engine.pooled("nodes"));
+    // It is asked for that once a second.
+    let until = std::time::Instant::now() + Duration::from_secs(3);
+    while std::time::Instant::now() < until {
+        let nodes = &ask(b, "/v1/overview")["nodes"];
+        assert!(nodes[0]["node"] == "node-0" && nodes[0]["reached"] == false, "{nodes:#}");
+    }
 }
 
 #[test]
