@@ -44,6 +44,8 @@ pub(super) struct PairMemory {
     pub(super) is_own: bool,
     look: u64,
     known: Option<PairKnown>,
+    /// Both have ended.
+    is_over: bool,
 }
 
 /// What has come of the steps of a public playlist, whichever node took them.
@@ -73,6 +75,8 @@ pub(super) struct SideMemory {
     pub(super) window: u64,
     pub(super) out: Option<SideOut>,
     is_up: Option<bool>,
+    /// Since when there has been nothing of it at all, while the other writes.
+    missed_since: Option<WallTime>,
     /// Since when it has had all of its segments, and sound.
     well_since: Option<WallTime>,
 }
@@ -126,14 +130,24 @@ impl PairMemory {
     pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) {
         let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
         let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
-        let (relation, apart, active) = (made.relation, made.apart, made.active);
-        self.known = Some(PairKnown { relation, apart, active, newest: made.newest, skew: made.skew });
+        self.is_over = made.composed.continuity.ended.is_some();
         for (at, side) in self.sides.iter_mut().enumerate() {
             side.well_since = side.well_since.or(Some(now)).filter(|_| made.well[at]);
             if let Some(newest) = made.newest[at] {
-                side.is_up = Some(side.out.is_none() && now.since(newest) <= patience);
+                // One of two that end is the first: it is missed when the other goes on.
+                side.is_up = Some(side.out != Some(SideOut::Deleted) && now.since(newest) <= patience);
+            } else if side.list.is_none() && now.since(*side.missed_since.get_or_insert(now)) > patience {
+                side.is_up = Some(false);
             }
         }
+        // What has stopped falls behind: that says nothing of its clock.
+        let seen = self.sides.iter().all(|side| side.is_up == Some(true) && side.out.is_none());
+        let (relation, apart) = match self.known {
+            _ if seen => (made.relation, made.apart),
+            Some(known) => (known.relation, known.apart),
+            None => (made.relation, None),
+        };
+        self.known = Some(PairKnown { relation, apart, active: made.active, newest: made.newest, skew: made.skew });
     }
 
     /// Another node may have gone on with the public playlist, of which this is the newest version now: then where each side goes on is read
@@ -227,15 +241,16 @@ impl Pairs {
     pub(super) fn is_up(&self, stream: &Key, public: &Key, side: usize) -> Option<bool> {
         let mut guard = self.0.lock();
         let state = &mut *guard;
-        let is_up = state.playlists.get(public)?.sides[side].is_up?;
+        let memory = state.playlists.get(public)?;
+        let (is_up, is_over) = (memory.sides[side].is_up?, memory.is_over);
         let down = &mut state.ladders.entry(stream.clone()).or_default().down[side];
         let was_up = down.is_empty();
-        if is_up {
+        if is_up || is_over {
             down.remove(public);
         } else {
             down.insert(public.clone());
         }
-        (was_up != down.is_empty()).then_some(is_up)
+        (was_up != down.is_empty() && !is_over).then_some(is_up)
     }
 
     /// Of how many streams each source has stopped.
@@ -327,7 +342,7 @@ impl Pairs {
         let source = |(at, side): (usize, &SideMemory)| PairSourceReport {
             source: side_name(at),
             prefix: sources.get(at).cloned().unwrap_or_default(),
-            up: side.is_up.unwrap_or(false),
+            up: side.is_up.unwrap_or(false) && side.out.is_none(),
             out: side.out.map(|out| if out == SideOut::Ended { "ended" } else { "deleted" }),
             newest: known.newest[at].map(|newest| newest.to_string()),
             lines: lines[at],
@@ -347,3 +362,6 @@ impl Pairs {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! When a source counts as stopped, and what is said of the two then.
+
+use super::*;
+use crate::hls::normalise::Relation::{Aligned, Foreign};
+use crate::hls::normalise::{Composed, VersionStanding};
+
+const CONTINUITY: &str = "r0.0.1,w5,a0,h0,s0";
+
+/// A step of which the sides have these newest segments, in seconds.
+fn made(relation: Relation, newest: [Option<u64>; 2], ended: Option<u64>) -> PairComposed {
+    let mut continuity = Continuity::parse(CONTINUITY).unwrap();
+    continuity.ended = ended.map(WallTime::from_seconds);
+    let composed = Composed {
+        text: "#EXT-X-TARGETDURATION:2\n".to_owned(),
+        continuity,
+        mended: Vec::new(),
+        again: None,
+        came: Vec::new(),
+        standing: VersionStanding::Believed,
+    };
+    PairComposed {
+        composed,
+        next: [None; 2],
+        relation,
+        apart: None,
+        active: 0,
+        taken: [0; 2],
+        borrowed: [0; 2],
+        switches: Vec::new(),
+        newest: newest.map(|newest| newest.map(WallTime::from_seconds)),
+        skew: None,
+        well: [true; 2],
+    }
+}
+
+/// What has come of a step at that time: how many are down, and whether that is told of a side.
+fn noted(pairs: &Pairs, out: [Option<SideOut>; 2], made: &PairComposed, at: u64) -> ([u64; 2], [Option<bool>; 2]) {
+    let public = Key::parse("live/p.m3u8").unwrap();
+    let mut memory = pairs.memory(&public);
+    memory.sides.iter_mut().zip(out).for_each(|(side, out)| side.out = out);
+    memory.note(made, WallTime::from_seconds(at));
+    pairs.keep(&public, memory);
+    let told = [0, 1].map(|side| pairs.is_up(&public, &public, side));
+    (pairs.down(), told)
+}
+
+#[test]
+fn where_both_end_none_is_down() {
+    let (pairs, ended) = (Pairs::default(), Some(SideOut::Ended));
+    let both = [Some(100), Some(100)];
+    assert_eq!(noted(&pairs, [None, None], &made(Aligned, both, None), 100), ([0, 0], [None, None]));
+    assert_eq!(noted(&pairs, [ended, None], &made(Aligned, both, None), 101), ([0, 0], [None, None]));
+    assert_eq!(noted(&pairs, [ended, ended], &made(Aligned, both, Some(102)), 110), ([0, 0], [None, None]));
+}
+
+#[test]
+fn one_that_has_ended_is_down_while_the_other_goes_on_and_not_when_that_ends() {
+    let (pairs, ended) = (Pairs::default(), Some(SideOut::Ended));
+    noted(&pairs, [None, None], &made(Aligned, [Some(100), Some(100)], None), 100);
+    let goes_on = made(Aligned, [Some(100), Some(106)], None);
+    assert_eq!(noted(&pairs, [ended, None], &goes_on, 106), ([1, 0], [Some(false), None]));
+    let over = made(Aligned, [Some(100), Some(106)], Some(107));
+    assert_eq!(noted(&pairs, [ended, ended], &over, 107), ([0, 0], [None, None]), "it does not write again");
+}
+
+#[test]
+fn one_that_has_deleted_its_playlist_is_down_at_once() {
+    let pairs = Pairs::default();
+    let out = [None, Some(SideOut::Deleted)];
+    assert_eq!(noted(&pairs, out, &made(Aligned, [Some(100); 2], None), 100), ([0, 1], [None, Some(false)]));
+}
+
+#[test]
+fn one_of_which_there_is_nothing_is_down_when_the_other_has_written_for_a_while() {
+    let pairs = Pairs::default();
+    let alone = |at| noted(&pairs, [None, None], &made(Foreign, [Some(at), None], None), at);
+    assert_eq!(alone(100), ([0, 0], [None, None]));
+    assert_eq!(alone(105), ([0, 0], [None, None]));
+    assert_eq!(alone(106), ([0, 1], [None, Some(false)]));
+    assert_eq!(alone(108), ([0, 1], [None, None]), "it is told once");
+    let both = made(Aligned, [Some(110); 2], None);
+    assert_eq!(noted(&pairs, [None, None], &both, 110), ([0, 0], [None, Some(true)]));
+}
+
+#[test]
+fn how_they_stand_is_not_judged_by_one_that_has_stopped() {
+    let (mut memory, at) = (PairMemory::default(), WallTime::from_seconds);
+    memory.note(&made(Aligned, [Some(100), Some(100)], None), at(100));
+    memory.note(&made(Foreign, [Some(112), Some(100)], None), at(112));
+    assert_eq!(memory.known.unwrap().relation, Aligned);
+    memory.note(&made(Foreign, [Some(114), Some(114)], None), at(114));
+    assert_eq!(memory.known.unwrap().relation, Foreign, "it is back");
+}
