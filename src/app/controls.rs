@@ -152,6 +152,13 @@ impl Controls for ServerControls {
         }
     }
 
+    fn may_remove_namespace(&self, name: String, condition: Condition) -> Errand<'_, ()> {
+        match &self.made {
+            Some(made) => Box::pin(made.may_remove_namespace(name, condition)),
+            None => self.ask(move |reloader| reloader.judge(&name, &NamespaceChange::Removed, &condition).map(drop)),
+        }
+    }
+
     fn keys(&self) -> Errand<'_, Vec<KeyReport>> {
         self.with_files(key_desk::list)
     }

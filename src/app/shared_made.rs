@@ -98,15 +98,8 @@ impl SharedMade {
     ) -> Result<ChangedNamespace, ControlRefused> {
         let text_name = format!("{NAMESPACES}{name}");
         for _ in 0..TRIES {
-            self.shared.fresh_text(&text_name).await.map_err(|error| unshared(&error))?;
-            self.begun().await.map_err(|error| unshared(&error))?;
-            let (made, of, change, condition) = (self.clone(), name.clone(), change.clone(), condition.clone());
-            let judged = move |reloader: &mut Reloader| {
-                let all = made.brought_to(reloader);
-                let standing = all.iter().find(|(name, _)| name.as_str() == of).map(|(_, text)| text.clone());
-                Ok((reloader.judge(&of, &change, &condition)?, standing))
-            };
-            let (JudgedChange { name, before, text }, standing) = self.ask(judged).await??;
+            let judged = self.judged(name.clone(), change.clone(), condition.clone()).await?;
+            let (JudgedChange { name, before, text }, standing) = judged;
             let changed = self.shared.change_text(&text_name, standing.as_deref(), text.as_deref()).await;
             if changed.map_err(|error| unshared(&error))? {
                 let made = self.clone();
@@ -118,6 +111,29 @@ impl SharedMade {
             }
         }
         Err(ControlRefused::new(Code::InUse, "others change this namespace all the time: nothing is changed, ask again"))
+    }
+
+    /// Refuses what a removal would be refused for, and changes nothing.
+    pub(super) async fn may_remove_namespace(&self, name: String, condition: Condition) -> Result<(), ControlRefused> {
+        self.judged(name, NamespaceChange::Removed, condition).await.map(drop)
+    }
+
+    /// What a change comes to by what all nodes have now, and the rules that they have of this name.
+    async fn judged(
+        &self,
+        name: String,
+        change: NamespaceChange,
+        condition: Condition,
+    ) -> Result<(JudgedChange, Option<String>), ControlRefused> {
+        self.shared.fresh_text(&format!("{NAMESPACES}{name}")).await.map_err(|error| unshared(&error))?;
+        self.begun().await.map_err(|error| unshared(&error))?;
+        let made = self.clone();
+        let judged = move |reloader: &mut Reloader| {
+            let all = made.brought_to(reloader);
+            let standing = all.iter().find(|(known, _)| known.as_str() == name).map(|(_, text)| text.clone());
+            Ok((reloader.judge(&name, &change, &condition)?, standing))
+        };
+        self.ask(judged).await?
     }
 
     /// Sees to it that the engine has the namespaces that were made: of all nodes the first says which those are.

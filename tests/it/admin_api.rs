@@ -176,6 +176,53 @@ fn what_a_file_declares_is_changed_there_and_comes_first() {
 }
 
 #[test]
+fn a_namespace_that_may_not_be_removed_keeps_its_objects() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[namespaces.live-origin]\n").unwrap();
+    let origin = Origin::start_with(&["--config", file.path().to_str().unwrap()]);
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/made", Some(&json!({})), &[]).status, 200);
+    let order = json!({ "role": "readwrite", "namespaces": ["made"] });
+    let encoder = body(&ask(&origin, "POST", "/v1/keys", Some(&order), &[]))["api_key"].as_str().unwrap().to_owned();
+    for key in ["a.ts", "b.ts"] {
+        origin.store(key, "x");
+        assert_eq!(put(&origin, "made", key, &encoder), 204);
+    }
+    // What streams there are is no matter where nothing can be removed.
+    origin.store("live.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n");
+    let count = |namespace: &str| {
+        let page = get(&origin, &format!("/v1/objects?namespace={namespace}"));
+        page["objects"].as_array().unwrap().len()
+    };
+    let lines = || get(&origin, "/v1/audit")["lines"].as_array().unwrap().len();
+    let before = lines();
+    let filed = ask(&origin, "GET", "/v1/namespaces/live-origin", None, &[]).header("etag").to_owned();
+    for (namespace, condition, told) in [
+        ("made", vec![("If-Match", "\"another\"")], (412, "precondition-failed")),
+        ("made", vec![], (428, "condition-required")),
+        ("made", vec![("If-None-Match", "*")], (412, "precondition-failed")),
+        ("live-origin", vec![("If-Match", &*filed)], (409, "declared-in-file")),
+        ("live-origin", vec![], (409, "declared-in-file")),
+        ("none", vec![], (404, "not-found")),
+    ] {
+        for query in ["", "?objects=purge", "?objects=purge&force=true"] {
+            let refused = ask(&origin, "DELETE", &format!("/v1/namespaces/{namespace}{query}"), None, &condition);
+            assert_eq!((refused.status, &*refused.problem()), told, "{namespace}{query} {condition:?}: {}", refused.text());
+        }
+    }
+    assert_eq!((count("made"), count("live-origin"), lines()), (2, 3, before), "all is as it was");
+    let etag = ask(&origin, "GET", "/v1/namespaces/made", None, &[]).header("etag").to_owned();
+    let removed = ask(&origin, "DELETE", "/v1/namespaces/made?objects=purge", None, &[("If-Match", &etag)]);
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    let audit = get(&origin, "/v1/audit");
+    // The newest first.
+    assert_eq!(audit["lines"][1]["before"]["purged"]["objects"], 2, "{audit}");
+    assert_eq!((&audit["lines"][1]["target"], &audit["lines"][0]["target"]), (&json!(["made"]), &json!(["made"])));
+    assert_eq!(lines(), before + 2);
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/made", Some(&json!({})), &[]).status, 200);
+    assert_eq!(count("made"), 0);
+}
+
+#[test]
 fn a_key_that_is_replaced_goes_on_for_the_overlap() {
     let origin = Origin::start();
     let order = json!({ "role": "readwrite", "namespaces": ["live-origin"], "prefix": "show/", "label": "encoder" });

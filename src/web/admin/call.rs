@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::about::{self, About, AuditLines};
-use super::changes::{self, Changed};
+use super::changes::{self, Changed, NamespaceOrder};
 use super::events::{self, REMEMBERED};
 use super::figures::SampleStep;
 use super::once::{IDEMPOTENCY_KEY, Whether};
@@ -141,7 +141,8 @@ impl AdminCall<'_> {
                 let name = self.name(0);
                 let Changed { response, before, after } = match place {
                     RouteName::PutNamespace | RouteName::PatchNamespace | RouteName::RemoveNamespace => {
-                        changes::change_namespace(self.admin, visitor, place, name, &self.query, headers, body).await?
+                        let order = NamespaceOrder { admin: self.admin, visitor, place, name, query: &self.query, headers };
+                        changes::change_namespace(order, body, &|gone| self.note(route, gone, &Value::Null)).await?
                     }
                     RouteName::MakeKey | RouteName::RevokeKey | RouteName::RotateKey => {
                         changes::change_key(&**controls, place, name, headers, body).await?

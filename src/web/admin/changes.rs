@@ -17,7 +17,8 @@ use super::visitor::Visitor;
 use super::{Admin, json_response, objects, ok};
 use crate::auth::grant::Action;
 use crate::model::id::{Key, ObjectId};
-use crate::origin::NamespaceUsage;
+use crate::model::liveness::Standing;
+use crate::origin::{NamespaceUsage, Purged, StreamReport};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
@@ -151,35 +152,29 @@ fn condition(headers: &HeaderMap) -> Condition {
     }
 }
 
-/// Makes, changes or removes a namespace.
+/// An order about a namespace, beside what its body says.
+#[derive(Clone, Copy)]
+pub(super) struct NamespaceOrder<'a> {
+    pub(super) admin: &'a Admin,
+    pub(super) visitor: &'a Visitor,
+    pub(super) place: RouteName,
+    pub(super) name: &'a str,
+    pub(super) query: &'a QueryWords,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// Makes, changes or removes a namespace. `note` writes down what was there and is gone before that.
 pub(super) async fn change_namespace(
-    admin: &Admin,
-    visitor: &Visitor,
-    place: RouteName,
-    name: &str,
-    query: &QueryWords,
-    headers: &HeaderMap,
+    order: NamespaceOrder<'_>,
     body: Body,
+    note: &(dyn Fn(&Value) + Sync),
 ) -> Result<Changed, Problem> {
-    let change = match place {
+    let NamespaceOrder { admin, name, headers, .. } = order;
+    let change = match order.place {
         RouteName::PutNamespace => NamespaceChange::To(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
         RouteName::PatchNamespace => NamespaceChange::In(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
         _ => {
-            let (is_forced, purges) = (query.truth("force")?, query.get("objects"));
-            if purges.is_some_and(|objects| objects != "purge") {
-                return Err(Problem::bad_request("objects is purge, or left out: then they stay in the durable tier"));
-            }
-            let streams = admin.inner.web.inner.origin.streams();
-            let is_live =
-                streams.iter().any(|stream| stream.namespace == name && stream.state != crate::model::liveness::Standing::Ended);
-            if is_live && !is_forced {
-                let detail = "streams are live in it: end them first, or say force=true to remove it all the same";
-                return Err(Problem::new(Code::InUse, detail));
-            }
-            if purges.is_some() {
-                let (namespace, grant) = objects::stand_in(visitor, Action::Write, name)?;
-                admin.inner.web.inner.origin.purge(&grant, &namespace, "").await.map_err(objects::hidden)?;
-            }
+            clear(&order, note).await?;
             NamespaceChange::Removed
         }
     };
@@ -196,6 +191,36 @@ pub(super) async fn change_namespace(
         })
     };
     Ok(Changed { response, before: rules(before.as_ref()), after: rules(after.as_ref().filter(|_| !is_removal)) })
+}
+
+/// Makes room for the removal of a namespace that may be removed: nothing is live in it then, or that does not matter, and its objects are purged
+/// if they are to be. They come back by nothing, so all that can be known to forbid the removal is asked before; and what is purged is
+/// written down at once, whatever comes of the removal.
+async fn clear(order: &NamespaceOrder<'_>, note: &(dyn Fn(&Value) + Sync)) -> Result<(), Problem> {
+    let NamespaceOrder { admin, visitor, name, query, headers, .. } = *order;
+    let (is_forced, purges) = (query.truth("force")?, query.get("objects"));
+    if purges.is_some_and(|objects| objects != "purge") {
+        return Err(Problem::bad_request("objects is purge, or left out: then they stay in the durable tier"));
+    }
+    admin.inner.controls.may_remove_namespace(name.to_owned(), condition(headers)).await?;
+    let origin = &admin.inner.web.inner.origin;
+    let is_live = |stream: &StreamReport| stream.namespace == name && stream.state != Standing::Ended;
+    if !is_forced && origin.streams().iter().any(is_live) {
+        let detail = "streams are live in it: end them first, or say force=true to remove it all the same";
+        return Err(Problem::new(Code::InUse, detail));
+    }
+    if purges.is_some() {
+        let (namespace, grant) = objects::stand_in(visitor, Action::Write, name)?;
+        let purged = origin.purge(&grant, &namespace, "").await.map_err(objects::hidden);
+        let told = match &purged {
+            Ok(Purged { objects, bytes }) => json!({ "objects": objects, "bytes": bytes }),
+            // A part of them may be gone.
+            Err(problem) => json!({ "broke_off": problem.detail }),
+        };
+        note(&json!({ "purged": told }));
+        purged?;
+    }
+    Ok(())
 }
 
 /// Makes, ends or replaces a key.

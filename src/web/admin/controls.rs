@@ -227,6 +227,10 @@ pub trait Controls: Debug + Send + Sync {
         condition: Condition,
     ) -> Errand<'_, (Option<NamespaceReport>, Option<NamespaceReport>)>;
 
+    /// Refuses what [`Self::change_namespace`] would refuse of a removal, and changes nothing: for who takes away before it what nobody can bring
+    /// back.
+    fn may_remove_namespace(&self, name: String, condition: Condition) -> Errand<'_, ()>;
+
     /// All keys on record, oldest first.
     fn keys(&self) -> Errand<'_, Vec<KeyReport>>;
 
