@@ -661,4 +661,11 @@ fn on_loopback_a_key_does_no_more_than_elsewhere_and_what_viewers_get_takes_one(
     for (key, status) in [("", 401), (&*viewer, 403), (&*operator, 404), (&*origin.administrator, 404)] {
         assert_eq!(send("POST", "/v1/pairs/pin", &pin, key).status, status, "there is no such pair");
     }
+    // Only who says that no source is wanted lets go of one.
+    for (pin, status) in [
+        (json!({ "namespace": "live-origin", "public": "live/" }), 400),
+        (json!({ "namespace": "live-origin", "public": "live/", "source": null }), 404),
+    ] {
+        assert_eq!(send("POST", "/v1/pairs/pin", &pin, &origin.administrator).status, status, "{pin}");
+    }
 }

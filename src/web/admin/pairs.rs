@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::schema::{Schemas, described};
+use super::schema::{Schemas, Stated, described};
 use super::visitor::Visitor;
 use super::{ok, orders};
 use crate::model::id::Namespace;
@@ -29,8 +29,8 @@ described! { order
         pub namespace: String,
         /// The pair's `public` prefix.
         pub public: String,
-        /// `a` or `b`; null: whichever is well again.
-        pub source: Option<String>,
+        /// `a` or `b`; null: whichever is well again. Not to be left out.
+        pub source: Stated<String>,
         /// For how long: a duration like `10m`, at most a day; an hour when it is not said.
         pub r#for: Option<String>,
     }
@@ -58,7 +58,7 @@ pub(super) fn list(web: &Web, visitor: &Visitor) -> Response {
 
 /// Wants a source, or none any more.
 pub(super) async fn pin(web: &Web, visitor: &Visitor, headers: &HeaderMap, body: Body) -> Result<(Response, Value), Problem> {
-    let PinOrder { namespace, public, source, r#for } = orders::read(headers, body, LONGEST).await?;
+    let PinOrder { namespace, public, source: Stated(source), r#for } = orders::read(headers, body, LONGEST).await?;
     let side = match source.as_deref() {
         None => None,
         Some("a") => Some(0),

@@ -63,6 +63,16 @@ impl<T: Described> Described for Option<T> {
     }
 }
 
+/// What an order has to say, be it that it is none of them (null). To leave it out is another thing, and an error: it may be a slip.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Stated<T>(pub Option<T>);
+
+impl<T: Described> Described for Stated<T> {
+    fn schema(all: &mut Schemas) -> Value {
+        Option::<T>::schema(all)
+    }
+}
+
 impl<T: Described> Described for Vec<T> {
     fn schema(all: &mut Schemas) -> Value {
         json!({ "type": "array", "items": T::schema(all) })
@@ -143,6 +153,8 @@ mod tests {
             pub name: String,
             /// More of it.
             pub more: Option<Vec<u64>>,
+            /// Said, if only as null.
+            pub end: Stated<u64>,
         }
     }
 
@@ -154,11 +166,15 @@ mod tests {
         assert_eq!(Sample::schema(&mut all), reference);
         let schema = &all.into_json()["Sample"];
         assert_eq!(schema["description"], "Two lines.");
-        assert_eq!(schema["required"], json!(["name"]));
+        assert_eq!(schema["required"], json!(["name", "end"]));
+        assert_eq!(schema["properties"]["end"]["anyOf"][1]["type"], "null");
         assert_eq!(schema["properties"]["name"], json!({ "type": "string", "description": "A name." }));
         assert_eq!(schema["properties"]["more"]["anyOf"][0]["items"]["type"], "integer");
-        let read: Sample = serde_json::from_str(r#"{"name": "x"}"#).unwrap();
-        assert!(read.name == "x" && read.more.is_none());
-        assert!(serde_json::from_str::<Sample>(r#"{"name": "x", "other": 1}"#).is_err());
+        let read: Sample = serde_json::from_str(r#"{"name": "x", "end": null}"#).unwrap();
+        assert!(read.name == "x" && read.more.is_none() && read.end.0.is_none());
+        let read: Sample = serde_json::from_str(r#"{"name": "x", "end": 3}"#).unwrap();
+        assert_eq!(read.end.0, Some(3));
+        assert!(serde_json::from_str::<Sample>(r#"{"name": "x"}"#).unwrap_err().to_string().contains("missing field `end`"));
+        assert!(serde_json::from_str::<Sample>(r#"{"name": "x", "end": null, "other": 1}"#).is_err());
     }
 }
