@@ -139,6 +139,12 @@ fn of_two_who_change_one_namespace_one_is_told() {
         let answer = ask(&origin, "PATCH", "/v1/namespaces/show", Some(&rules), &tag);
         assert!(answer.status == 400 && answer.text().contains(word), "{rules}: {}", answer.text());
     }
+    // Neither is what can be read in two ways.
+    for text in [r#"{"default_ttl": "1h", "default_ttl": "2h"}"#, r#"["1h"]"#] {
+        let patch = Request::new("PATCH", "/v1/namespaces/show").bearer(&origin.administrator).header("If-Match", tag[0].1);
+        let answer = patch.header("Content-Type", "application/json").body(text).send(origin.admin);
+        assert_eq!(answer.status, 400, "{text}: {}", answer.text());
+    }
     assert_eq!(ask(&origin, "PUT", "/v1/namespaces/no%2Fname", Some(&json!({})), &[]).status, 400);
     assert_eq!(ask(&origin, "GET", "/v1/namespaces/show", None, &[]).header("etag"), now.header("etag"));
 }

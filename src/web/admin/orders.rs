@@ -2,10 +2,13 @@
 //!
 //! An order has to say that it is JSON: browsers ask before they send that to another site, and nobody answers them here.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
-use serde::de::DeserializeOwned;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer};
 
 use crate::auth::viewer::has_form;
 use crate::model::clock::WallTime;
@@ -55,7 +58,75 @@ pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, l
         return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
     }
     let body = bytes(body, longest).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+    parse(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+}
+
+/// Reads an order's JSON: an object, in which nothing is said twice. By itself serde takes the values of an array for the fields in their order,
+/// and of a name that is there twice in a map the last one.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(de::Error::custom("it is a JSON object, as in {\"name\": \"value\"}"));
+    }
+    serde_json::from_slice::<Unambiguous>(body)?;
+    serde_json::from_slice(body)
+}
+
+/// Any JSON in which no object has a name twice.
+struct Unambiguous;
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> de::Visitor<'de> for Unambiguous {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if names.contains(&name) {
+                return Err(de::Error::custom(format!("duplicate field `{name}`")));
+            }
+            names.insert(name);
+            map.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
 }
 
 /// The whole of an order.
@@ -193,6 +264,38 @@ mod tests {
         }
         for no_truth in ["yes", ""] {
             assert!(parse(&format!("key=a&force={no_truth}")).unwrap().truth("force").is_err(), "{no_truth}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_an_object_that_says_nothing_twice() {
+        use serde_json::{Map, Value};
+
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Small {
+            name: String,
+            more: Option<Vec<u8>>,
+        }
+
+        let small: Small = parse(br#" {"name": "a", "more": [1, 1]}"#).unwrap();
+        assert_eq!(small, Small { name: "a".to_owned(), more: Some(vec![1, 1]) });
+        assert!(parse::<Small>(br#"["a", [1]]"#).unwrap_err().to_string().contains("JSON object"), "not by position");
+        let sound = br#"{"a": {"x": null, "y": [true, -1, 1.5, "z", {"x": 1}]}, "x": 18446744073709551615}"#;
+        assert_eq!(parse::<Map<String, Value>>(sound).unwrap().len(), 2);
+        for (order, told) in [
+            (r#"{"a": 1, "a": 1}"#, "duplicate field `a`"),
+            (r#"{"a": 1, "\u0061": 2}"#, "duplicate field `a`"),
+            (r#"{"b": {"a": 1, "a": 2}}"#, "duplicate field `a`"),
+            (r#"{"b": [{"a": 1, "a": 2}]}"#, "duplicate field `a`"),
+            (r#"[{"a": 1}]"#, "JSON object"),
+            ("\"a\"", "JSON object"),
+            ("null", "JSON object"),
+            ("", "EOF"),
+            (r#"{"a": 1} x"#, "trailing"),
+        ] {
+            let refused = parse::<Map<String, Value>>(order.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains(told), "{order}: {refused}");
         }
     }
 }
