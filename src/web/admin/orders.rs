@@ -58,12 +58,12 @@ pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, l
         return Err(Problem::new(Code::NoJson, "an order is JSON and says so: send Content-Type: application/json"));
     }
     let body = bytes(body, longest).await?;
-    parse(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
+    from_json(&body).map_err(|error| Problem::bad_request(format!("the order can't be read: {error}")))
 }
 
 /// Reads an order's JSON: an object, in which nothing is said twice. By itself serde takes the values of an array for the fields in their order,
 /// and of a name that is there twice in a map the last one.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         return Err(de::Error::custom("it is a JSON object, as in {\"name\": \"value\"}"));
     }
@@ -271,18 +271,18 @@ mod tests {
     fn an_order_is_an_object_that_says_nothing_twice() {
         use serde_json::{Map, Value};
 
-        #[derive(Debug, PartialEq, Deserialize)]
+        #[derive(Debug, PartialEq, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Small {
             name: String,
             more: Option<Vec<u8>>,
         }
 
-        let small: Small = parse(br#" {"name": "a", "more": [1, 1]}"#).unwrap();
+        let small: Small = from_json(br#" {"name": "a", "more": [1, 1]}"#).unwrap();
         assert_eq!(small, Small { name: "a".to_owned(), more: Some(vec![1, 1]) });
-        assert!(parse::<Small>(br#"["a", [1]]"#).unwrap_err().to_string().contains("JSON object"), "not by position");
+        assert!(from_json::<Small>(br#"["a", [1]]"#).unwrap_err().to_string().contains("JSON object"), "not by position");
         let sound = br#"{"a": {"x": null, "y": [true, -1, 1.5, "z", {"x": 1}]}, "x": 18446744073709551615}"#;
-        assert_eq!(parse::<Map<String, Value>>(sound).unwrap().len(), 2);
+        assert_eq!(from_json::<Map<String, Value>>(sound).unwrap().len(), 2);
         for (order, told) in [
             (r#"{"a": 1, "a": 1}"#, "duplicate field `a`"),
             (r#"{"a": 1, "\u0061": 2}"#, "duplicate field `a`"),
@@ -294,7 +294,7 @@ mod tests {
             ("", "EOF"),
             (r#"{"a": 1} x"#, "trailing"),
         ] {
-            let refused = parse::<Map<String, Value>>(order.as_bytes()).unwrap_err().to_string();
+            let refused = from_json::<Map<String, Value>>(order.as_bytes()).unwrap_err().to_string();
             assert!(refused.contains(told), "{order}: {refused}");
         }
     }
