@@ -8,7 +8,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use super::fetch::Want;
-use super::index::Index;
+use super::index::{Index, Journalled};
 use super::journal::{Journal, Line, Lines};
 use super::look::look_at_everything;
 use super::queue::{Change, Turn};
@@ -74,12 +74,13 @@ impl JournalKeeper {
         let shared = Arc::clone(&self.shared);
         let read = spawn_blocking(move || -> std::io::Result<Option<(Journal, bool)>> {
             let Some(mut journal) = Journal::claim(&folder)? else { return Ok(None) };
-            let mut index = Index::default();
+            let mut said = Journalled::default();
             let is_all = journal.read(&clock, |line| match line {
-                None => index = Index::default(),
-                Some(Line::Written(key, slot)) => index.insert(&key, slot),
-                Some(Line::Removed(key)) => drop(index.remove(&key)),
+                None => said = Journalled::default(),
+                Some(Line::Written(key, slot)) => said.insert(key, slot),
+                Some(Line::Removed(key)) => said.remove(&key),
             })?;
+            let index = Index::of(said);
             let mut state = shared.state.lock();
             // Unless there was no journal to be had before, this process has written nothing yet.
             let is_first = state.index.len() == 0;

@@ -265,13 +265,14 @@ impl Journal {
         self.log = log;
         let is_ours = |number: &u64| *number <= last && !self.later.contains(number);
         let older: Vec<u64> = logs(&self.folder)?.into_iter().filter(is_ours).collect();
-        let mut live: HashMap<String, String, ahash::RandomState> = HashMap::default();
+        let (mut live, mut count): (HashMap<String, (u64, String), ahash::RandomState>, u64) = Default::default();
         for number in &older {
             for line in BufReader::new(File::open(log_path(&self.folder, *number))?).lines() {
                 let Ok(line) = line else { break };
                 let key = line.rsplit('\t').next().unwrap_or_default().to_owned();
+                count += 1;
                 match line.as_bytes().first() {
-                    Some(b'+') => drop(live.insert(key, line)),
+                    Some(b'+') => drop(live.insert(key, (count, line))),
                     Some(b'-') => drop(live.remove(&key)),
                     Some(b'!') => live.clear(),
                     _ => {}
@@ -281,14 +282,17 @@ impl Journal {
         let draft = self.folder.join("draft");
         let mut writer = BufWriter::new(File::create(&draft)?);
         writeln!(writer, "{FORM_SIGN}{FORM}\n{ANEW}")?;
-        for line in live.values() {
+        // As they were written they are nearly in the orders that the next start makes of them.
+        let mut lines: Vec<_> = live.into_values().collect();
+        lines.sort_unstable();
+        for (_, line) in &lines {
             writeln!(writer, "{line}")?;
         }
         if let Some(wall) = self.wall {
             writeln!(writer, "{CLOCK}{}", wall.millis())?;
         }
         writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        self.lines = live.len() as u64;
+        self.lines = lines.len() as u64;
         fs::rename(&draft, log_path(&self.folder, last))?;
         for number in older.into_iter().filter(|number| *number != last) {
             fs::remove_file(log_path(&self.folder, number))?;
