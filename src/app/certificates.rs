@@ -119,9 +119,11 @@ impl Certificates {
             } else if changing.as_ref() != Some(&now) && !told {
                 changing = Some(now);
             } else {
-                self.seen = now;
+                // Who has the settings read again need not have touched these.
+                let is_new = std::mem::replace(&mut self.seen, now.clone()) != now;
                 changing = None;
                 match read(&self.files).and_then(|pem| Ok(self.tls.replace(&pem)?)) {
+                    Ok(()) if !is_new => {}
                     Ok(()) => {
                         show(self.tls.expires());
                         warned = None;

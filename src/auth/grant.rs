@@ -143,7 +143,7 @@ impl Grant {
 }
 
 impl Scope {
-    /// Reads namespace names; a `*` among them means every one.
+    /// Reads namespace names, each once however often it is there; a `*` among them means every one.
     ///
     /// # Errors
     /// The first name that is none.
@@ -154,7 +154,10 @@ impl Scope {
             if name == "*" {
                 every = true;
             } else {
-                list.push(Namespace::parse(name)?);
+                let namespace = Namespace::parse(name)?;
+                if !list.contains(&namespace) {
+                    list.push(namespace);
+                }
             }
         }
         Ok(if every { Self::Every } else { Self::Only(list) })
@@ -262,6 +265,13 @@ mod tests {
 
     fn object(namespace: &str, key: &str) -> ObjectId {
         ObjectId { namespace: Namespace::parse(namespace).unwrap(), key: Key::parse(key).unwrap() }
+    }
+
+    #[test]
+    fn a_scope_has_each_namespace_once() {
+        assert_eq!(Scope::parse(["b", "a", "b", "a"]).unwrap().names(), ["b", "a"]);
+        assert_eq!(Scope::parse(["a", "*", "a"]).unwrap(), Scope::Every);
+        assert!(Scope::parse(["a", "/"]).is_err());
     }
 
     #[test]

@@ -203,7 +203,8 @@ impl AdminCall<'_> {
 
     fn series(admin: &Admin, visitor: &Visitor, query: &QueryWords) -> Result<Value, Problem> {
         let wanted = query.get("namespace");
-        if wanted.is_some_and(|namespace| !visitor.oversees(namespace)) {
+        let is_there = |wanted: &str| admin.inner.web.inner.origin.usage().iter().any(|(name, _)| name.as_str() == wanted);
+        if wanted.is_some_and(|namespace| !visitor.oversees(namespace) || !is_there(namespace)) {
             return Err(Problem::new(Code::NotFound, "there is no namespace of this name"));
         }
         let is_wanted = |name: &Namespace| wanted.is_none_or(|wanted| name.as_str() == wanted) && visitor.oversees(name.as_str());
