@@ -33,6 +33,8 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
     let begun = Instant::now();
     // The second in which all of them end.
     let at = begun + Duration::from_secs_f64(args.get("after", 30.0)?);
+    // Until the last have been swept, too: their memory is given back by and by.
+    let swept = Duration::from_secs_f64(args.get("swept", 14.0)?);
     let (next, refused) = (Rc::new(Cell::new(0u64)), Rc::new(Cell::new(0u64)));
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..64 {
@@ -65,9 +67,8 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
     sleep_until(quiet.0 - Duration::from_millis(300)).await;
     let reads = Rc::new(Reads {
         quiet,
-        // Until the last have been swept, too.
-        during: (at, at + Duration::from_millis(1300)),
-        end: at + Duration::from_millis(1500),
+        during: (at, at + swept),
+        end: at + swept + Duration::from_millis(200),
         pace: Pace::new(args.get("rate", 10_000.0)?),
         before: RefCell::default(),
         meanwhile: RefCell::default(),

@@ -31,6 +31,8 @@ struct Ladder {
     pace: Option<Pace>,
     is_measuring: Cell<bool>,
     is_over: Cell<bool>,
+    /// Readers that have not had their last answer.
+    readers: Cell<usize>,
     reads: RefCell<Histogram>,
     writes: RefCell<Histogram>,
     read_count: Cell<u64>,
@@ -66,6 +68,7 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
         pace: (rate > 0.0).then(|| Pace::new(rate)),
         is_measuring: Cell::new(false),
         is_over: Cell::new(false),
+        readers: Cell::new(0),
         reads: RefCell::default(),
         writes: RefCell::default(),
         read_count: Cell::new(0),
@@ -87,7 +90,12 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..args.get("connections", 64)? {
         let client = target.connect(Rc::clone(&received)).await?;
-        readers.spawn_local(read(client, Rc::clone(&ladder)));
+        let ladder = Rc::clone(&ladder);
+        ladder.readers.set(ladder.readers.get() + 1);
+        readers.spawn_local(async move {
+            read(client, &ladder).await;
+            ladder.readers.set(ladder.readers.get() - 1);
+        });
     }
     sleep(Duration::from_secs_f64(args.get("warm", 0.5)?)).await;
     let (start, cpu, own) = (Instant::now(), processes.cpu(), own_cpu());
@@ -148,7 +156,10 @@ async fn write_one(mut client: Client, rendition: usize, begun: Instant, every: 
         }
         number += 1;
     }
-    // What is left is removed: the next round begins as this one did.
+    // What is left is removed: the next round begins as this one did. Not before the last reader has what it asked for.
+    while ladder.readers.get() > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
     for old in number.saturating_sub(WINDOW + 1)..number {
         let path = format!("{}live{rendition}_{old}.ts", ladder.base);
         Request::http("DELETE", &path, &ladder.write, 0, false).write(0, &mut head);
@@ -169,7 +180,7 @@ async fn timed_write(client: &mut Client, head: &[u8], body: &[u8], ladder: &Lad
 }
 
 /// A rendition's playlist, then its newest segment, then another rendition.
-async fn read(mut client: Client, ladder: Rc<Ladder>) {
+async fn read(mut client: Client, ladder: &Ladder) {
     let mut head = Vec::new();
     while !ladder.is_over.get() {
         let pick = ladder.picks.get();
