@@ -72,6 +72,8 @@ impl Socket {
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = &written {
             self.sent += *count as u64;
+            // What is sent carries the acknowledgement.
+            self.unacknowledged &= *count == 0;
         }
         written
     }
