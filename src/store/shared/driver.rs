@@ -1,7 +1,7 @@
 //! Gives a lane what it has none of: connections, time, and somebody who takes up what it is told.
 //!
 //! One task for each lane holds its session: it asks what the lane says, tells the lane what came of it, and has each change taken up
-//! before anybody is served by it. Who waits for the lane looks again each time that something has come.
+//! before anybody is served by it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,29 +11,26 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::commit::Wish;
-use super::engine::{Engine, EngineError, EngineLink, LaneNumber};
+use super::engine::{Engine, EngineError, EngineLink};
+use super::handle::LaneHandle;
 use super::index::{NameNews, REMEMBERED};
-use super::lane::{Fresh, Lane};
+use super::lane::Lane;
 use super::links::Links;
+use super::pace::{SIGN, Tries, second_sign, sign_in};
 use super::roster::NodeRoster;
-use super::time::EngineClock;
-use super::{Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, ObjectName, Reply, UploadId, Version};
+use super::silence::{Heard, Silence};
+use super::{Channel, EngineAnswer, EngineCall, Indexed, ObjectName, Reply};
 use crate::metrics::ClusterMetrics;
-use crate::model::clock::{Moment, WallTime};
+use crate::model::clock::WallTime;
 
-/// How often a node gives a sign of life, at least: the engine tells by it who is a member, and of those who come with it.
-const SIGN: Duration = Duration::from_millis(250);
 /// How long members have to assert what they hold.
 const GATE: Duration = Duration::from_millis(700);
 /// How often who waits at the gate looks who has.
 const LOOK: Duration = Duration::from_millis(20);
-/// Between two tries to begin a session: a part of what everybody waits for while another primary is elected.
-const PAUSE: Duration = Duration::from_millis(50);
+/// After a primary has been silent for too long, what has come from it meanwhile has this much time to be seen, where this process had no processor.
+const SEEN: Duration = Duration::from_millis(20);
 /// How often what need not be remembered is forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -45,124 +42,6 @@ pub(super) trait NewsTaker: Send + Sync {
     fn body(&self, name: &ObjectName, indexed: &Indexed) -> Option<Bytes>;
 }
 
-/// A lane, for those who read and write by it.
-#[derive(Debug)]
-pub(super) struct LaneHandle {
-    pub(super) number: LaneNumber,
-    lane: Mutex<Lane<()>>,
-    clock: Arc<EngineClock>,
-    /// Something is to be asked.
-    asks: Notify,
-    /// Something has come that somebody may wait for.
-    came: Notify,
-    /// When the last barrier ended.
-    confirmed: Mutex<Option<Moment>>,
-    /// Why there is no session, as far as that is known.
-    trouble: Mutex<Option<EngineError>>,
-}
-
-/// A commit that somebody waits for; given up when this is dropped.
-struct AwaitedCommit<'a> {
-    handle: &'a LaneHandle,
-    upload: UploadId,
-}
-
-impl Drop for AwaitedCommit<'_> {
-    fn drop(&mut self) {
-        self.handle.lane.lock().give_up(self.upload);
-    }
-}
-
-impl LaneHandle {
-    pub(super) fn new(number: LaneNumber, lane: Lane<()>, clock: Arc<EngineClock>) -> Self {
-        Self {
-            number,
-            lane: Mutex::new(lane),
-            clock,
-            asks: Notify::new(),
-            came: Notify::new(),
-            confirmed: Mutex::default(),
-            trouble: Mutex::default(),
-        }
-    }
-
-    /// Waits until what is known here of a name is as new as all that was answered before, on whichever node. For as long as it takes.
-    /// Cancel-safe.
-    pub(super) async fn fresh(&self, name: &ObjectName) {
-        let mut fresh = self.lane.lock().arrive();
-        self.asks.notify_one();
-        self.until(|lane| {
-            let before = fresh;
-            let is_fresh = lane.read(&mut fresh, name, self.clock.now()).is_some();
-            if fresh != before && matches!(fresh, Fresh::Barrier(_)) {
-                self.asks.notify_one();
-            }
-            is_fresh.then_some(())
-        })
-        .await;
-    }
-
-    /// Has something committed, and waits for what becomes of it, and until that has been taken up here. Dropped, it may or may not happen.
-    pub(super) async fn commit(&self, upload: UploadId, wish: Wish) -> Decision {
-        let waiting = AwaitedCommit { handle: self, upload };
-        self.lane.lock().commit(upload, wish);
-        self.asks.notify_one();
-        self.until(|lane| lane.committed(waiting.upload)).await
-    }
-
-    /// Lets objects live longer, where the engine is there now.
-    pub(super) fn renew(&self, lives: impl IntoIterator<Item = (ObjectName, Version, EngineTime)>) {
-        self.lane.lock().renew(lives);
-        self.asks.notify_one();
-    }
-
-    /// Waits until there is a session. Cancel-safe.
-    pub(super) async fn opened(&self) {
-        self.until(|lane| lane.session().is_some_and(|(_, session)| session.is_open()).then_some(())).await;
-    }
-
-    /// Whether there is a session; else why not, as far as that is known.
-    pub(super) fn stands(&self) -> Result<(), Option<EngineError>> {
-        if self.lane.lock().session().is_some_and(|(_, session)| session.is_open()) {
-            Ok(())
-        } else {
-            Err(self.trouble.lock().clone())
-        }
-    }
-
-    /// When the last barrier ended: all that was answered before it began is known here.
-    pub(super) fn confirmed(&self) -> Option<Moment> {
-        *self.confirmed.lock()
-    }
-
-    /// What is known of all names that begin so.
-    pub(super) fn below(&self, prefix: &str) -> Vec<(ObjectName, Indexed)> {
-        self.lane.lock().below(prefix)
-    }
-
-    /// Shows what is known of each of these.
-    pub(super) fn each_below(&self, prefix: &str, see: impl FnMut(&ObjectName, &Indexed)) {
-        self.lane.lock().each_below(prefix, see);
-    }
-
-    /// What is known of a name.
-    pub(super) fn known(&self, name: &str) -> Option<Indexed> {
-        self.lane.lock().known(name).cloned()
-    }
-
-    /// Asks the same each time that something has come, until there is an answer.
-    async fn until<T>(&self, mut answer: impl FnMut(&mut Lane<()>) -> Option<T>) -> T {
-        loop {
-            let mut came = pin!(self.came.notified());
-            came.as_mut().enable();
-            if let Some(answer) = answer(&mut self.lane.lock()) {
-                return answer;
-            }
-            came.await;
-        }
-    }
-}
-
 /// What holds a lane's sessions.
 pub(super) struct Driver<E: Engine> {
     pub(super) handle: Arc<LaneHandle>,
@@ -170,9 +49,32 @@ pub(super) struct Driver<E: Engine> {
     pub(super) links: Arc<Links<E>>,
     pub(super) taker: Arc<dyn NewsTaker>,
     pub(super) roster: Arc<NodeRoster>,
+    pub(super) silence: Arc<Silence<E::Primary>>,
     pub(super) metrics: Arc<ClusterMetrics>,
     /// Copies beside the primary that an answer needs.
     pub(super) copies: usize,
+}
+
+/// When what of a session was reached, and why it ended, where that is more than that another one has to begin.
+#[derive(Default)]
+struct SessionTimes {
+    found: Option<Instant>,
+    at_gate: Option<Instant>,
+    opened: Option<Instant>,
+    error: Option<EngineError>,
+}
+
+const SILENT: &str = "it takes too long to answer";
+
+/// Whether readers and writers wait for what comes of it.
+fn is_waited_for(call: &EngineCall) -> bool {
+    matches!(call, EngineCall::Takeover { .. } | EngineCall::Read { .. } | EngineCall::Gate { .. } | EngineCall::Barrier { .. })
+}
+
+/// A primary, and what has been heard of it.
+struct Led<P> {
+    primary: P,
+    heard: Arc<Heard>,
 }
 
 /// A call that has been made.
@@ -186,26 +88,37 @@ struct Called<L> {
 impl<E: Engine> Driver<E> {
     /// Holds one session after the other. Ends when it is dropped.
     pub(super) async fn drive(self) {
+        let mut tries = Tries::default();
         loop {
-            let error = self.hold().await;
-            *self.handle.trouble.lock() = error;
+            let mut held = SessionTimes::default();
+            if let Err(error) = self.hold(&mut held, &tries).await {
+                held.error = Some(error);
+            }
             self.handle.lane.lock().end_session();
             self.handle.came.notify_waiters();
-            tokio::time::sleep(PAUSE).await;
+            let now = Instant::now();
+            let open = held.opened.map_or(Duration::ZERO, |opened| now - opened);
+            if held.opened.is_some() {
+                let (lane, error) = (self.handle.number, held.error.as_ref().map(ToString::to_string).unwrap_or_default());
+                tracing::debug!(lane, error, open_ms = open.as_millis(), "a session with the engine has ended");
+            }
+            *self.handle.trouble.lock() = held.error;
+            tokio::time::sleep(tries.failed(open, now)).await;
         }
     }
 
     /// Begins a session and holds it until it ends: why it did, where that is more than that another one has to begin.
-    async fn hold(&self) -> Option<EngineError> {
+    async fn hold(&self, held: &mut SessionTimes, tries: &Tries) -> Result<(), EngineError> {
         let handle = &*self.handle;
-        let (primary, line) = match self.engine.find(handle.number).await {
-            Ok(found) => found,
-            Err(error) => return Some(error),
-        };
+        let (primary, line) = self.engine.find(handle.number).await?;
         self.links.lead_to(&primary);
+        let to = Led { heard: self.silence.of(&primary), primary };
+        let mut silent = to.heard.listen();
         self.begin(line);
         let (mut calls, mut idle) = (FuturesUnordered::new(), Vec::new());
-        let (mut sign, mut sweep, mut gate) = (Instant::now(), Instant::now(), None);
+        let found = Instant::now();
+        let (mut sign, mut sweep, mut look, mut gate) = (found, found, found, None);
+        held.found = Some(found);
         loop {
             while let Some(news) = self.next_news() {
                 self.taker.take(news).await;
@@ -215,17 +128,34 @@ impl<E: Engine> Driver<E> {
             let now = Instant::now();
             let (session, polled) = {
                 let mut lane = handle.lane.lock();
-                let (session, is_at_gate) = lane.session().map(|(number, session)| (number, session.is_at_the_gate()))?;
+                let Some((session, is_at_gate, is_open)) =
+                    lane.session().map(|(number, session)| (number, session.is_at_the_gate(), session.is_open()))
+                else {
+                    return Ok(());
+                };
                 if !is_at_gate {
                     gate = None;
                 } else if now >= *gate.get_or_insert(now + GATE) {
                     lane.wait_no_longer();
-                } else if lane.session().is_some_and(|(_, session)| session.wants_a_look()) {
+                } else if now >= look && lane.session().is_some_and(|(_, session)| session.wants_a_look()) {
+                    // Whoever comes meanwhile and waits is no reason to look again at once.
+                    look = now + LOOK;
                     lane.look_at_the_gate();
                 }
-                if now >= sign {
+                if is_at_gate {
+                    held.at_gate.get_or_insert(now);
+                }
+                if is_open && held.opened.is_none() {
+                    held.opened = Some(now);
+                    sign = second_sign(handle.number, now);
                     lane.sign();
-                    sign = now + SIGN;
+                } else if is_open && now >= sign {
+                    let heard = handle.confirmed().map(|at| handle.clock.own().now().since(at));
+                    sign = now
+                        + sign_in(heard).unwrap_or_else(|| {
+                            lane.sign();
+                            SIGN
+                        });
                 }
                 if now >= sweep {
                     lane.sweep(handle.clock.now());
@@ -233,23 +163,34 @@ impl<E: Engine> Driver<E> {
                 }
                 (session, lane.poll())
             };
+            if held.opened == Some(now) {
+                self.tell_of(held, tries);
+            }
             handle.came.notify_waiters();
             for (channel, call) in polled {
-                calls.push(self.call(&primary, idle.pop(), channel, self.with_bodies(call)));
+                calls.push(self.call(&to, idle.pop(), channel, self.with_bodies(call)));
             }
-            let pause = if gate.is_some() { LOOK } else { SIGN };
+            let due = if gate.is_some() { look } else { sign.min(sweep) };
+            let until = if due > now { due } else { now + LOOK };
             tokio::select! {
-                Some(called) = calls.next(), if !calls.is_empty() => match called.came {
-                    Ok((link, answered)) => {
-                        idle.push(link);
-                        self.answered(session, called.channel, &called.call, called.asked, answered);
-                    }
-                    Err(error) => return Some(error),
-                },
+                Some(called) = calls.next(), if !calls.is_empty() => {
+                    let (link, answered) = called.came?;
+                    idle.push(link);
+                    self.answered(session, called.channel, &called.call, called.asked, answered);
+                }
+                Ok(()) = silent.changed() => return Err(EngineError::Unreachable(SILENT.to_owned())),
                 () = handle.asks.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep_until(until) => {}
             }
         }
+    }
+
+    /// How long it took until a session was open, for who wants to know what a pause was made of.
+    fn tell_of(&self, held: &SessionTimes, tries: &Tries) {
+        let (Some(opened), (since, tries)) = (held.opened, tries.so_far()) else { return };
+        let ago = |at: Option<Instant>| at.map(|at| (opened - at).as_millis());
+        let (away_ms, found_ms, gate_ms) = (ago(since), ago(held.found), ago(held.at_gate));
+        tracing::debug!(lane = self.handle.number, tries, away_ms, found_ms, gate_ms, "a session with the engine is open");
     }
 
     fn begin(&self, line: u32) {
@@ -276,17 +217,37 @@ impl<E: Engine> Driver<E> {
         call
     }
 
-    async fn call(&self, primary: &E::Primary, link: Option<E::Link>, channel: Channel, call: EngineCall) -> Called<E::Link> {
-        let asked = self.handle.clock.own().wall();
-        let came = async {
-            let mut link = match link {
-                Some(link) => link,
-                None => self.engine.link(self.handle.number, primary).await?,
+    async fn call(&self, to: &Led<E::Primary>, link: Option<E::Link>, channel: Channel, call: EngineCall) -> Called<E::Link> {
+        let (asked, begun) = (self.handle.clock.own().wall(), Instant::now());
+        let came = {
+            let mut came = pin!(async {
+                let mut link = match link {
+                    Some(link) => link,
+                    None => self.engine.link(self.handle.number, &to.primary).await?,
+                };
+                let answered = link.call(&call, self.copies).await?;
+                Ok::<_, EngineError>((link, answered))
+            });
+            let silent = async {
+                tokio::time::sleep(self.engine.patience()).await;
+                tokio::time::sleep(SEEN).await;
+                // One that answers others is there, and slow: it has as long as any answer may take.
+                if to.heard.has_answered_since(begun) {
+                    std::future::pending::<()>().await;
+                }
             };
-            let answered = link.call(&call, self.copies).await?;
-            Ok((link, answered))
+            tokio::select! {
+                biased;
+                came = &mut came => came,
+                () = silent, if is_waited_for(&call) => {
+                    to.heard.is_silent();
+                    Err(EngineError::Unreachable(SILENT.to_owned()))
+                }
+            }
         };
-        let came = came.await;
+        if came.is_ok() {
+            to.heard.answered(Instant::now());
+        }
         Called { channel, call, asked, came }
     }
 

@@ -17,15 +17,17 @@ use super::budget::SharedBudgets;
 use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
 use super::commit::Wish;
 use super::described::DescribedShared;
-use super::driver::{Driver, LaneHandle};
+use super::driver::Driver;
 use super::engine::LaneNumber;
 use super::engine::valkey::{Valkey, ValkeyAddress};
+use super::handle::LaneHandle;
 use super::lane::Lane;
 use super::links::{BodySource, Links};
 use super::members::Members;
 use super::peers::Peers;
 use super::roster::{NodeIdentity, NodeRoster};
 use super::safeguards::Safeguards;
+use super::silence::Silence;
 use super::time::EngineClock;
 use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
 use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
@@ -160,6 +162,7 @@ impl SharedStore {
     /// # Panics
     /// Outside of a runtime.
     pub fn start(&self, follower: &Arc<dyn SharedFollower>) {
+        let silence = Arc::new(Silence::new());
         let mut bodies: Vec<Arc<dyn BodySource>> = Vec::new();
         for handle in &self.0.lanes {
             let links = Arc::new(Links::new(handle.number, Arc::clone(&self.0.engine)));
@@ -170,7 +173,8 @@ impl SharedStore {
             let taker = Arc::new(Teller { clock, follower: Arc::clone(follower), text_news, budgets });
             let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
             let (roster, metrics) = (Arc::clone(&self.0.roster), Arc::clone(&self.0.metrics));
-            tokio::spawn(Driver { handle, engine, links, taker, roster, metrics, copies: self.0.copies / 2 }.drive());
+            let (silence, copies) = (Arc::clone(&silence), self.0.copies / 2);
+            tokio::spawn(Driver { handle, engine, links, taker, roster, silence, metrics, copies }.drive());
         }
         let _ = self.0.bodies.set(bodies);
     }

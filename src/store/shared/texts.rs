@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::changes::MARK;
 use super::commit::Wish;
-use super::driver::LaneHandle;
+use super::handle::LaneHandle;
 use super::share::{COMMIT_WITHIN, FRESH_WITHIN, SharedStore};
 use super::{Decision, EngineTime, ObjectName, Precondition, SharedBody, SharedObject, UploadId};
 use crate::model::clock::WallTime;

@@ -334,8 +334,8 @@ async fn who_is_silent_is_a_member_no_more_and_has_to_come_again() {
     // Another process of that name, while the first one lives; and when it does no more.
     assert_eq!(ask("gate", twin).await, "a 1 0.9 k: 0, a 3 0.9 k: 7, b 2 0.9 k: 0");
     assert!(ask("barrier", twin).await.contains("a 1 0.9 k"));
-    was_silent(one, 1_500);
-    was_silent(two, 1_500);
+    was_silent(one, 3_000);
+    was_silent(two, 3_000);
     assert_eq!(ask("barrier", twin).await, "a 3 0.9 k: 7, b 2 0.9 k: 7");
     assert_eq!(ask("barrier", one).await, "OtherTerm");
     was_silent(two, 6_000);

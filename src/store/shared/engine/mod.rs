@@ -8,6 +8,9 @@ mod conformance;
 mod packed;
 pub(super) mod valkey;
 
+use std::hash::Hash;
+use std::time::Duration;
+
 use super::{EngineAnswer, EngineCall};
 
 /// Which lane, by its number.
@@ -27,9 +30,12 @@ pub(super) enum EngineError {
 /// What keeps lanes.
 pub(super) trait Engine: Send + Sync + 'static {
     /// How it names a primary.
-    type Primary: Clone + Send + Sync + 'static;
+    type Primary: Clone + Eq + Hash + Send + Sync + 'static;
     /// A connection to one.
     type Link: EngineLink;
+
+    /// How long a primary may say nothing to anybody, before another is looked for.
+    fn patience(&self) -> Duration;
 
     /// Finds a lane's primary, and the beginning of its replication id. Cancel-safe.
     fn find(&self, lane: LaneNumber) -> impl Future<Output = Result<(Self::Primary, u32), EngineError>> + Send;

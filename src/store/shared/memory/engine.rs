@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -59,6 +60,10 @@ impl MemoryEngine {
 impl Engine for MemoryEngine {
     type Primary = CopyNumber;
     type Link = MemoryLink;
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     async fn find(&self, _: LaneNumber) -> Result<(CopyNumber, u32), EngineError> {
         let newest = self.copies.lock().primaries().into_iter().min_by_key(|(_, line)| *line);

@@ -3,11 +3,15 @@
 //! Nobody waits for copies here: whoever has a word adds it again with each look, so that what the engine has lost is there again.
 
 use super::told::{array, bytes};
-use super::{EngineError, LaneKeys, MultiplexedConnection, ServerAddress, Valkey, Value, pipe, strange, topology};
+use super::{
+    Duration, EngineError, Instant, LaneKeys, MultiplexedConnection, ServerAddress, Valkey, Value, pipe, strange, topology,
+};
 use crate::store::shared::EngineTime;
 
 /// The lane whose primary keeps them.
 const LANE: u16 = 0;
+/// For so long it is taken for the primary, as long as it answers: all servers of a cluster are asked who is. One that is no more says so.
+const GOOD: Duration = Duration::from_secs(2);
 
 impl Valkey {
     /// Adds words to a list, each until a time, and tells all that are in it and not over.
@@ -17,19 +21,24 @@ impl Valkey {
         own: &[(String, EngineTime)],
     ) -> Result<Vec<String>, EngineError> {
         let mut kept = self.pooled.lock().await;
-        let primary = self.topology.primary(topology::slot(&self.tag(LANE))).await?;
-        let mut connection = match kept.take().filter(|(to, _)| *to == primary) {
-            Some((_, connection)) => connection,
-            None => self.topology.connect(&primary).await?,
+        let (looked, primary, mut connection) = match kept.take() {
+            Some(kept) if kept.0.elapsed() < GOOD => kept,
+            before => {
+                let (now, primary) = (Instant::now(), self.topology.primary(topology::slot(&self.tag(LANE))).await?);
+                match before.filter(|(_, to, _)| *to == primary) {
+                    Some((_, _, connection)) => (now, primary, connection),
+                    None => (now, primary.clone(), self.topology.connect(&primary).await?),
+                }
+            }
         };
         let all = ask(&mut connection, &LaneKeys { base: format!("{{{}}}:", self.tag(LANE)) }, list, own).await?;
-        *kept = Some((primary, connection));
+        *kept = Some((looked, primary, connection));
         Ok(all)
     }
 }
 
-/// A connection that is kept for the next look.
-pub(super) type PoolConnection = tokio::sync::Mutex<Option<(ServerAddress, MultiplexedConnection)>>;
+/// A connection that is kept for the next look, and when it was looked where the primary is.
+pub(super) type PoolConnection = tokio::sync::Mutex<Option<(Instant, ServerAddress, MultiplexedConnection)>>;
 
 async fn ask(
     connection: &mut MultiplexedConnection,

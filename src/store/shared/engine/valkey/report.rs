@@ -12,8 +12,8 @@ use crate::store::shared::roster::{NodeIdentity, faults};
 /// Used to that share of what it may, in percent, it is told.
 const NEARLY_FULL: u64 = 90;
 
-/// Who has been silent for so long does no harm by what does not fit: signs come four times a second.
-const SILENT: Duration = Duration::from_secs(1);
+/// Who has been silent for so long does no harm by what does not fit: signs come twice a second, in each lane.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,10 @@ impl Valkey {
             match self.topology.primary(slot).await {
                 Ok(primary) => {
                     match self.heard_of(lane, &primary).await {
-                        Ok(nodes) => heard.extend(nodes),
+                        Ok(nodes) => nodes.into_iter().for_each(|(node, silent)| {
+                            let least = heard.entry(node).or_insert(silent);
+                            *least = silent.min(*least);
+                        }),
                         Err(error) => report.faults.push(format!("lane {lane:02}, at {primary}: {error}")),
                     }
                     *primaries.entry(primary).or_insert(0) += 1;

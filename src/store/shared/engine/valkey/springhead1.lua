@@ -24,7 +24,7 @@ local GRACE = 5000
 -- Who has given no sign of life for so long beside others is no member any more; one beside whom another process goes by its name, sooner. What
 -- it commits is refused then, until it has come through the gate again.
 local GONE = 5000
-local REPLACED = 1000
+local REPLACED = 1500
 -- The sign of who is gone is kept for so long, for people.
 local SHOWN = 60000
 
@@ -193,7 +193,7 @@ local function is_member(node) return redis.call('HGET', A, node) == whole(line)
 -- Who asks and has come through the gate in this term has asserted to its primary.
 function calls.barrier(node)
   if not is_member(node) then return nil end
-  sweep(64)
+  sweep(256)
   sign(node)
   local name = string.match(node, '^(%S+) ')
   local signs = redis.call('HGETALL', S)

@@ -4,7 +4,7 @@
 //! goes on taking itself for one. Of several that claim a slot the one with the highest epoch was elected last. Whoever was asked in vain
 //! is asked again with the next look; lanes that look at the same time share one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +12,24 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::told::bytes;
 use super::{
     ANSWER, AsyncConnectionConfig, CONNECT, Client, ConnectionAddr, EngineError, IntoConnectionInfo as _, MultiplexedConnection,
-    RedisConnectionInfo, TlsCertificates, ValkeyAddress, Value, cmd, strange,
+    RedisConnectionInfo, RedisError, TlsCertificates, ValkeyAddress, Value, cmd, pipe, strange,
 };
 
-/// For so long a look at the cluster is good.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long a server may take to say what it knows: a frozen one is not waited for.
-pub(super) const SAYS: Duration = Duration::from_millis(300);
+/// For so long a look at the cluster is good, and what a server said of itself; and a look at which nobody answered.
+const LOOK: Duration = Duration::from_millis(25);
+const NOBODY: Duration = Duration::from_millis(250);
+/// How long servers may take to say what they know when one has, and when a majority has: a frozen one is not waited for.
+const SAYS: Duration = Duration::from_millis(300);
+const OTHERS: Duration = Duration::from_millis(20);
+/// For so long connections are kept for the next look: while another primary is elected there are many.
+const KEPT: Duration = Duration::from_secs(5);
+/// What a session has to know of a server, by the sections in which that says it.
+const ROLE: [&str; 3] = ["replication", "memory", "cluster"];
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
 
@@ -51,7 +57,13 @@ pub(super) struct Topology {
     /// Of a cluster: how many copies there are to be.
     copies: Option<usize>,
     seen: Mutex<ClusterLook>,
+    roles: parking_lot::Mutex<HashMap<ServerAddress, Arc<Mutex<Option<RoleLook>>>>>,
 }
+
+/// What a server said of itself, by name.
+pub(super) type AboutServer = BTreeMap<String, String>;
+/// When that was asked, and what came of it: for all lanes that want to know it at that time.
+type RoleLook = (Instant, Result<AboutServer, EngineError>);
 
 /// What was seen at the last look, and all servers ever heard of.
 #[derive(Default)]
@@ -60,6 +72,7 @@ struct ClusterLook {
     known: BTreeSet<ServerAddress>,
     views: Vec<Vec<ClusterServer>>,
     why_not: Option<String>,
+    connections: HashMap<ServerAddress, MultiplexedConnection>,
 }
 
 /// A server, as another one sees it.
@@ -102,7 +115,7 @@ impl Topology {
         let seen = ClusterLook { known: address.servers.iter().cloned().collect(), ..ClusterLook::default() };
         let copies = address.is_cluster.then_some(address.copies);
         let (tls, named) = (address.tls.clone(), address.servers.clone());
-        Self { identity, tls, named, copies, seen: Mutex::new(seen) }
+        Self { identity, tls, named, copies, seen: Mutex::new(seen), roles: parking_lot::Mutex::default() }
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -133,7 +146,8 @@ impl Topology {
             return self.named.first().cloned().ok_or_else(|| EngineError::Unfit("no server is named".to_owned()));
         };
         let mut seen = self.seen.lock().await;
-        if seen.at.is_none_or(|at| at.elapsed() >= LOOK) {
+        let good = if seen.views.is_empty() { NOBODY } else { LOOK };
+        if seen.at.is_none_or(|at| at.elapsed() >= good) {
             self.look(&mut seen).await;
         }
         match owner(&seen.views, slot) {
@@ -183,20 +197,31 @@ impl Topology {
 
     /// Asks all servers that are known, at the same time.
     async fn look(&self, seen: &mut ClusterLook) {
-        let asked = seen.known.iter().map(|server| async move {
-            match timeout(SAYS, self.view(server)).await {
-                Ok(view) => view.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("the engine can't be reached: {server} does not answer")),
+        let (begun, majority) = (Instant::now(), seen.known.len() / 2 + 1);
+        let mut kept = std::mem::take(&mut seen.connections);
+        if seen.at.is_none_or(|at| begun - at > KEPT) {
+            kept.clear();
+        }
+        let asked = seen.known.iter().map(|server| {
+            let kept = kept.remove(server);
+            async move {
+                let view = self.view(server, kept).await;
+                view.map(|(view, connection)| (server.clone(), view, connection)).map_err(|error| error.to_string())
             }
         });
         let mut asked: FuturesUnordered<_> = asked.collect();
-        (seen.views, seen.why_not) = (Vec::new(), None);
-        let mut heard = BTreeSet::new();
-        while let Some(view) = asked.next().await {
+        let silent = seen.known.first().map(|server| format!("the engine can't be reached: {server} does not answer"));
+        (seen.views, seen.why_not) = (Vec::new(), silent);
+        let (mut heard, mut until) = (BTreeSet::new(), begun + CONNECT + ANSWER);
+        while let Ok(Some(view)) = timeout_at(until, asked.next()).await {
             match view {
-                Ok(view) => {
+                Ok((server, view, connection)) => {
                     heard.extend(view.iter().map(|server| server.address.clone()));
                     seen.views.push(view);
+                    seen.connections.insert(server, connection);
+                    let now = Instant::now();
+                    let others = if seen.views.len() >= majority { now } else { now.max(begun + SAYS) };
+                    until = until.min(others + OTHERS);
                 }
                 Err(why) => seen.why_not = Some(why),
             }
@@ -206,26 +231,58 @@ impl Topology {
         seen.at = Some(Instant::now());
     }
 
-    async fn view(&self, server: &ServerAddress) -> Result<Vec<ClusterServer>, EngineError> {
-        let mut connection = self.connect(server).await?;
+    async fn view(
+        &self,
+        server: &ServerAddress,
+        kept: Option<MultiplexedConnection>,
+    ) -> Result<(Vec<ClusterServer>, MultiplexedConnection), EngineError> {
+        let mut connection = match kept {
+            Some(kept) => kept,
+            None => self.connect(server).await?,
+        };
         let mut asked = cmd("CLUSTER");
         asked.arg("NODES");
         let told = bytes(connection.send_packed_command(&asked).await?).ok_or_else(|| strange("list of its cluster"))?;
-        Ok(servers(&String::from_utf8_lossy(&told), &server.host))
+        Ok((servers(&String::from_utf8_lossy(&told), &server.host), connection))
     }
 
-    /// What a server says of itself, by name.
-    pub(super) async fn about(&self, server: &ServerAddress) -> Result<BTreeMap<String, String>, EngineError> {
+    /// What a server says of itself that a session has to know. Cancel-safe.
+    pub(super) async fn role(&self, server: &ServerAddress) -> Result<AboutServer, EngineError> {
+        let look = Arc::clone(self.roles.lock().entry(server.clone()).or_default());
+        let mut look = look.lock().await;
+        if let Some((_, told)) = look.as_ref().filter(|(asked, _)| asked.elapsed() < LOOK) {
+            return told.clone();
+        }
+        let asked = Instant::now();
+        let told = self.told_by(server, &ROLE).await;
+        *look = Some((asked, told.clone()));
+        told
+    }
+
+    /// All that a server says of itself.
+    pub(super) async fn about(&self, server: &ServerAddress) -> Result<AboutServer, EngineError> {
+        self.told_by(server, &["everything"]).await
+    }
+
+    async fn told_by(&self, server: &ServerAddress, sections: &[&str]) -> Result<AboutServer, EngineError> {
         let mut connection = self.connect(server).await?;
-        let mut asked = cmd("INFO");
-        asked.arg("everything");
-        let told = bytes(connection.send_packed_command(&asked).await?).ok_or_else(|| strange("information"))?;
-        let told = String::from_utf8_lossy(&told).into_owned();
-        let mut about: BTreeMap<_, _> = pairs(told.lines().filter_map(|line| line.split_once(':')));
-        // Not every service lets it be asked for.
-        let mut asked = cmd("CONFIG");
-        asked.arg("GET").arg("cluster-*");
-        if let Ok(Value::Array(told)) = connection.send_packed_command(&asked).await {
+        let mut asked = pipe();
+        for section in sections {
+            asked.cmd("INFO").arg(section);
+        }
+        asked.cmd("CONFIG").arg("GET").arg("cluster-*");
+        let mut told = connection.send_packed_commands(&asked, 0, asked.len()).await?;
+        let config = told.pop();
+        let mut about = BTreeMap::new();
+        for section in told {
+            if let Value::ServerError(error) = section {
+                return Err(RedisError::from(error).into());
+            }
+            let text = bytes(section).ok_or_else(|| strange("information"))?;
+            about.extend(pairs(String::from_utf8_lossy(&text).lines().filter_map(|line| line.split_once(':'))));
+        }
+        // Not every service lets its settings be asked for.
+        if let Some(Value::Array(told)) = config {
             let told: Vec<_> =
                 told.into_iter().filter_map(bytes).map(|text| String::from_utf8_lossy(&text).into_owned()).collect();
             about.extend(pairs(told.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str()))));
@@ -234,7 +291,7 @@ impl Topology {
     }
 }
 
-fn pairs<'a>(of: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+fn pairs<'a>(of: impl Iterator<Item = (&'a str, &'a str)>) -> AboutServer {
     of.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
 }
 
