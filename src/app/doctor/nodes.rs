@@ -78,8 +78,9 @@ pub(in crate::app) fn run(settings: &Settings, walk: &ClusterWalk) -> Result<(),
     runtime.block_on(async {
         let engine = settings.cluster.engine.as_ref().map(ToString::to_string).unwrap_or_default();
         report.title(&format!("engine {engine}"));
+        let nodes = node_peers::told(&address).await;
         match examine(&address, &Clock::system()).await {
-            Ok(found) => shared_engine::judge(&found, &mut report),
+            Ok(found) => shared_engine::judge(&found, nodes.as_deref().ok(), &mut report),
             Err(error) => {
                 let advice =
                     "is it up, and do [cluster] engine, user, password_file and ca of these settings lead to it from here?";
@@ -87,7 +88,7 @@ pub(in crate::app) fn run(settings: &Settings, walk: &ClusterWalk) -> Result<(),
                 return;
             }
         }
-        match node_peers::told(&address).await {
+        match nodes {
             Ok(nodes) => asking.walk(nodes, walk.write, &mut report).await,
             Err(error) => {
                 report.add(At::Origin, Finding::failure("nodes", error, "try again: the engine has answered a moment ago"));

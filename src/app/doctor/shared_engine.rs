@@ -1,13 +1,15 @@
 //! The engine that several nodes share, as `springhead doctor --cluster` judges it: each server, and which nodes the engine has heard of.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::report::{Finding, Report};
 use crate::app::client::At;
+use crate::app::node_peers::ReachedNode;
 use crate::model::units::{Size, Span};
 use crate::store::shared::{EngineReport, ServerReport};
 
-/// Nodes give four signs a second: who has given none for so long is gone, or can't reach the engine.
+/// Nodes give two signs a second in each lane: who has given none for so long is gone, or can't reach the engine.
 const SILENT: Duration = Duration::from_secs(2);
 /// By so much an engine's clock may differ from this machine's.
 const IN_STEP: Duration = Duration::from_secs(1);
@@ -36,8 +38,8 @@ const CURES: &[(&str, &str)] = &[
 ];
 const USUAL: &str = "is that server up, and reached from here? Its log and 'springhead cluster status' say more";
 
-/// Says what was found.
-pub(super) fn judge(found: &EngineReport, report: &mut Report) {
+/// Says what was found. `told`: the nodes that say where they are reached, as far as that is known.
+pub(super) fn judge(found: &EngineReport, told: Option<&[ReachedNode]>, report: &mut Report) {
     let primaries = found.servers.iter().filter(|server| server.lanes > 0).count();
     let all: Vec<_> = found
         .servers
@@ -65,6 +67,22 @@ pub(super) fn judge(found: &EngineReport, report: &mut Report) {
         };
         report.add(At::Origin, finding);
     }
+    let told = told.map(|told| told.iter().map(|node| node.name.as_str()).collect());
+    if let Some(finding) = told.and_then(|told| untold(found, &told)) {
+        report.add(At::Origin, finding);
+    }
+}
+
+/// Nodes that the engine hears of and that tell nobody where they are, so that nobody asks them. `told`: those that tell.
+fn untold(found: &EngineReport, told: &BTreeSet<&str>) -> Option<Finding> {
+    let living = found.nodes.iter().filter(|node| node.silent <= SILENT).map(|node| node.name.as_str());
+    let missing: Vec<_> = living.filter(|name| !told.contains(name)).collect();
+    (!missing.is_empty()).then(|| {
+        let text = format!("the engine hears of {}, and no other node is told where to reach it", missing.join(", "));
+        let advice = "it is asked for nothing here, nor by other nodes, for what grows there: where it listens over TLS alone, [cluster] advertise has to \
+                      say where. One that was started this second: ask again";
+        Finding::failure("member", text, advice)
+    })
 }
 
 fn most(bytes: u64) -> String {
@@ -78,6 +96,20 @@ fn cure(fault: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::shared::NodeReport;
+
+    #[test]
+    fn who_is_heard_of_and_says_not_where_he_is_is_named() {
+        let node = |name: &str, millis: u64| NodeReport {
+            name: name.to_owned(),
+            release: "1.0.0".to_owned(),
+            silent: Duration::from_millis(millis),
+        };
+        let found = EngineReport { nodes: vec![node("a", 100), node("b", 200), node("gone", 9_000)], ..EngineReport::default() };
+        assert!(untold(&found, &BTreeSet::from(["a", "b"])).is_none());
+        let finding = untold(&found, &BTreeSet::from(["a"])).unwrap();
+        assert!(finding.text.starts_with("the engine hears of b,"), "{}", finding.text);
+    }
 
     #[test]
     fn each_fault_has_its_own_cure() {
