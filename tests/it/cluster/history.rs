@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::checker::{Counted, Note, Saying, Written, faults_of};
 use super::kit::{Cluster, Engine};
+use super::starved::{AskedEngine, Lateness, story};
 use crate::harness::{Finally, NAMESPACE, bytes, eventually};
 use crate::wire::{Answer, Request};
 
@@ -55,6 +56,8 @@ struct Load {
     refused: AtomicU64,
     /// Those that were answered 503.
     sent_away: Mutex<Vec<Instant>>,
+    /// By how much processors were missed.
+    late: Lateness,
     is_over: AtomicBool,
 }
 
@@ -185,7 +188,7 @@ impl Load {
 }
 
 /// Writers and readers on all nodes, while one fault after the other happens, each healed before the next.
-fn run<E>(
+fn run<E: AskedEngine>(
     mut cluster: Cluster<E>,
     seed: u64,
     faults: usize,
@@ -198,12 +201,14 @@ fn run<E>(
         counts: (0..ALL).map(|_| AtomicU64::new(0)).collect(),
         refused: AtomicU64::new(0),
         sent_away: Mutex::default(),
+        late: Lateness::default(),
         is_over: AtomicBool::new(false),
     };
     let (mut struck, is_whole, nodes) = (Vec::new(), !cluster.is_without_rule(), cluster.nodes.len());
     load.write(0, QUIET);
     thread::scope(|scope| {
         let (_over, load) = (Finally(&load.is_over), &load);
+        scope.spawn(move || load.late.measure(&load.is_over));
         (0..=SHORT).for_each(|object| drop(scope.spawn(move || load.go_on_writing(object))));
         for node in 0..nodes {
             scope.spawn(move || load.go_on_contesting(node));
@@ -220,7 +225,12 @@ fn run<E>(
             };
             for (node, object) in (0..nodes).flat_map(|node| (0..ALL).map(move |object| (node, object))).filter(|_| is_whole) {
                 let is_healed = eventually(Duration::from_secs(20), || is_served(node, object));
-                assert!(is_healed.is_some(), "seed {seed}: node {node} does not come back after {:?}", struck.last());
+                assert!(
+                    is_healed.is_some(),
+                    "seed {seed}: node {node} does not come back within 20 s after {}\n{}",
+                    struck.last().map(|(_, what)| what.as_str()).unwrap_or_default(),
+                    story(&cluster, &load.late, begun)
+                );
             }
         }
     });
@@ -257,6 +267,13 @@ impl Told {
         eprintln!(
             "\nhistory: seed {seed}, {faults} faults, {told} told, {away} answered 503, {refused} broke off, 0 wrong; {reads} of them reads; the longest waited for\n{story}"
         );
+        for (at, what) in &self.struck {
+            let next = self.struck.iter().map(|(at, _)| *at).filter(|next| next > at).min();
+            let away = self.sent_away.iter().filter(|away| *away > at && next.is_none_or(|next| **away < next)).count();
+            if away > 0 {
+                eprintln!("answered 503 after {what}: {away}");
+            }
+        }
         assert!(told > 1_000, "seed {seed}: only {told} were told");
     }
 }
@@ -321,7 +338,7 @@ fn when_the_engines_primary_fails_another_takes_over() {
     let balanced = cluster.nodes[0].run(&["cluster", "balance", "--config", &cluster.config(0)]);
     assert!(balanced.status.success() && balanced.stdout.starts_with(b"nothing to move"), "{balanced:?}");
     let told = run(cluster, seed, faults, |cluster, load, chance| {
-        let (primary, kind) = (cluster.engine.primary_now(), count % 7);
+        let (primary, kind, begun) = (cluster.engine.primary_now(), count % 7, Instant::now());
         count += 1;
         let what = match kind {
             0 | 4 => {
@@ -360,8 +377,9 @@ fn when_the_engines_primary_fails_another_takes_over() {
         let is_whole = cluster.engine.is_whole_within(Duration::from_secs(30));
         assert!(
             is_whole,
-            "after {what} the engine is not whole again: {}",
-            cluster.engine.servers[3].ask("CLUSTER NODES").unwrap()
+            "after {what} the engine is not whole again within 30 s\n{}\n{}",
+            story(cluster, &load.late, begun),
+            cluster.engine.servers[3].ask("CLUSTER NODES").unwrap_or_default()
         );
         what.to_owned()
     });

@@ -63,7 +63,7 @@ impl Engine {
     /// Sends a command, and reads what comes at once.
     pub(crate) fn ask(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).ok()?;
         let mut said = Vec::new();
         let _ = stream.read_to_end(&mut said);

@@ -15,7 +15,7 @@ use crate::wire::{Answer, Request};
 /// Within a second, by the promise; a machine that does much else takes longer.
 const SOON: Duration = Duration::from_secs(10);
 
-fn ask(node: &Origin, method: &str, path: &str, order: Option<Value>, headers: &[(&str, &str)]) -> Answer {
+pub(super) fn ask(node: &Origin, method: &str, path: &str, order: Option<Value>, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::new(method, path).bearer(&node.administrator);
     for (name, value) in headers {
         request = request.header(name, (*value).to_owned());
@@ -26,11 +26,11 @@ fn ask(node: &Origin, method: &str, path: &str, order: Option<Value>, headers: &
     request.send(node.admin)
 }
 
-fn soon(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn soon(what: &str, is_so: impl Fn() -> bool) {
     assert!(eventually(SOON, || is_so().then_some(())).is_some(), "{what}");
 }
 
-fn has(node: &Origin, path: &str) -> bool {
+pub(super) fn has(node: &Origin, path: &str) -> bool {
     ask(node, "GET", path, None, &[]).status == 200
 }
 

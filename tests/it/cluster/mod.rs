@@ -1,5 +1,6 @@
 //! Several nodes that share one engine, from outside: what one has answered, every one serves.
 
+mod away;
 mod checker;
 mod counted;
 mod growing;
@@ -11,6 +12,7 @@ mod pairs;
 mod players;
 mod room;
 mod shards;
+mod starved;
 mod tokens;
 mod told;
 mod walked;

@@ -42,8 +42,8 @@ impl Shards {
                 new.tell(0, &format!("CLUSTER MEET 127.0.0.1 {} {bus}", server.address.port()));
             }
         }
-        let first = new.said(0, "CLUSTER MYID");
-        let id = first.lines().find(|line| line.len() == 40).unwrap().to_owned();
+        let own = || new.said(0, "CLUSTER MYID").lines().find(|line| line.len() == 40).map(str::to_owned);
+        let id = eventually(Duration::from_secs(20), own).expect("it says who it is");
         for replica in 1..COPIES {
             let follows = || Some(new.said(replica, &format!("CLUSTER REPLICATE {id}"))).filter(|said| said.starts_with("+OK"));
             assert!(eventually(Duration::from_secs(20), follows).is_some(), "{}", new.said(replica, "CLUSTER NODES"));
@@ -105,13 +105,27 @@ impl Shards {
 impl Cluster<Shards> {
     /// So many nodes that share a Valkey Cluster, which they reach without links.
     pub(crate) fn start_on_shards(without: Option<&'static str>, count: usize) -> Self {
-        let shards = Shards::start();
-        let engine = format!("valkey+cluster://{},{}", shards.servers[1].address, shards.servers[4].address);
-        let mut cluster =
-            Self { nodes: Vec::new(), links: Vec::new(), engine: shards, folder: tempfile::tempdir().unwrap(), without };
+        Self::start_shards(without, "", count)
+    }
+
+    /// The same, with `more` settings of the namespace.
+    pub(super) fn start_on_shards_with(more: &str, count: usize) -> Self {
+        Self::start_shards(None, more, count)
+    }
+
+    fn start_shards(without: Option<&'static str>, more: &str, count: usize) -> Self {
+        let engine = Shards::start();
+        let mut cluster = Self { nodes: Vec::new(), links: Vec::new(), engine, folder: tempfile::tempdir().unwrap(), without };
         for _ in 0..count {
-            cluster.add(&engine, "");
+            cluster.join_shards(more);
         }
         cluster
+    }
+
+    /// One more.
+    pub(super) fn join_shards(&mut self, more: &str) {
+        let servers = &self.engine.servers;
+        let engine = format!("valkey+cluster://{},{}", servers[1].address, servers[4].address);
+        self.add(&engine, more);
     }
 }

@@ -12,16 +12,16 @@ use crate::pairs::PAIR;
 use crate::tokens::code;
 use crate::wire::{Answer, Request};
 
-const REQUIRED: &str = "[namespaces.live-origin.viewers]\nmode = \"required\"\n";
+pub(super) const REQUIRED: &str = "[namespaces.live-origin.viewers]\nmode = \"required\"\n";
 
-fn order(node: &Origin, what: &str, vendor: &str, order: &Value) -> Value {
+pub(super) fn order(node: &Origin, what: &str, vendor: &str, order: &Value) -> Value {
     let ask = Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/{what}")).bearer(vendor);
     let answer = ask.header("Content-Type", "application/json").body(order.to_string()).send(node.admin);
     assert_eq!(answer.status, 201, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-fn read(node: &Origin, token: &str, key: &str) -> Answer {
+pub(super) fn read(node: &Origin, token: &str, key: &str) -> Answer {
     Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/{key}")).send(node.address)
 }
 

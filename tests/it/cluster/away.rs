@@ -1,0 +1,170 @@
+//! A node that was away from the engine, and an engine that was away from all nodes: what was revoked, made, changed, removed and stored meanwhile is
+//! in force when they are back.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::kit::{Cluster, Engine};
+use super::made::{ask, has, soon};
+use super::tokens::{REQUIRED, order, read};
+use super::{playlist, request};
+use crate::harness::{NAMESPACE, Origin, bytes, eventually};
+use crate::wire::{Answer, Request};
+
+/// Longer than anything is waited for, and than a node is remembered that gives no sign.
+const AWAY: Duration = Duration::from_secs(20);
+
+fn is_ready(node: &Origin) -> bool {
+    Request::new("GET", "/readyz").send(node.admin).status == 200
+}
+
+fn is_ready_within(node: &Origin, limit: Duration) -> bool {
+    eventually(limit, || is_ready(node).then_some(())).is_some()
+}
+
+/// A viewer's token, and the id by which it is ended.
+fn token(node: &Origin, vendor: &str) -> (String, Value) {
+    let made = order(node, "viewer-tokens", vendor, &json!({ "prefix": "show/", "expires_in": "10m" }));
+    (made["token"].as_str().unwrap().to_owned(), made["token_id"].clone())
+}
+
+fn put_by(node: &Origin, key: &str) -> u16 {
+    Request::new("PUT", node.path("show/by-key.ts")).bearer(key).body("words").send(node.address).status
+}
+
+/// Encoders read back what they wrote, without a token.
+fn by_encoder(node: &Origin, key: &str) -> Answer {
+    Request::new("GET", node.path(key)).bearer(&node.encoder).send(node.address)
+}
+
+/// Has a namespace changed, by what the node knows of it.
+fn changes(node: &Origin, place: &str) -> u16 {
+    let tag = ask(node, "GET", place, None, &[]).header("etag").to_owned();
+    ask(node, "PATCH", place, Some(json!({ "default_ttl": "9m" })), &[("If-Match", &tag)]).status
+}
+
+fn end_key(node: &Origin, id: &str) {
+    let ended = Request::new("DELETE", format!("/v1/keys/{id}")).bearer(&node.administrator).send(node.admin);
+    assert!((200..300).contains(&ended.status), "{}", ended.text());
+}
+
+#[test]
+fn a_node_that_was_away_has_caught_up_when_it_is_ready_again() {
+    const OLD: &str = "/v1/namespaces/old";
+    const CHANGED: &str = "/v1/namespaces/changed";
+    const NEW: &str = "/v1/namespaces/new";
+    let cluster = Cluster::start(2, REQUIRED);
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let (key, key_id) = a.make_key(&["--namespace", NAMESPACE, "--role", "readwrite"]);
+    let (ended, ended_id) = token(a, &vendor);
+    let (good, _) = token(a, &vendor);
+    for place in [OLD, CHANGED] {
+        assert_eq!(ask(a, "PUT", place, Some(json!({ "durable": "off", "default_ttl": "5m" })), &[]).status, 200);
+        soon("the other has it", || has(b, place));
+    }
+    a.store("show/p.m3u8", playlist(0, 3));
+    a.store("show/segment-0.ts", bytes(1, 90_000));
+    a.store("show/gone.ts", "gone");
+    for of in [&ended, &good] {
+        assert_eq!((read(b, of, "show/p.m3u8").status, read(b, of, "show/segment-0.ts").status), (200, 200));
+    }
+    assert_eq!((put_by(b, &key), read(b, &good, "show/gone.ts").status), (204, 200));
+
+    cluster.links[1].cut();
+    order(a, "viewer-revocations", &vendor, &json!({ "id": ended_id }));
+    end_key(a, &key_id);
+    let tag = ask(a, "GET", OLD, None, &[]).header("etag").to_owned();
+    assert_eq!(ask(a, "DELETE", OLD, None, &[("If-Match", &tag)]).status, 204);
+    let tag = ask(a, "GET", CHANGED, None, &[]).header("etag").to_owned();
+    assert_eq!(ask(a, "PATCH", CHANGED, Some(json!({ "default_ttl": "7m" })), &[("If-Match", &tag)]).status, 200);
+    assert_eq!(ask(a, "PUT", NEW, Some(json!({ "durable": "off" })), &[]).status, 200);
+    let record = json!({ "role": "readwrite", "namespaces": ["new"], "label": "meanwhile" });
+    let made: Value = serde_json::from_slice(&ask(a, "POST", "/v1/keys", Some(record), &[]).body).unwrap();
+    a.store("show/p.m3u8", playlist(7, 3));
+    a.store("show/segment-0.ts", bytes(2, 90_000));
+    assert_eq!(request(a, "DELETE", "show/gone.ts").send(a.address).status, 204);
+    // It does not go on as if nothing were.
+    thread::sleep(AWAY);
+    assert!(!is_ready(b));
+    assert_eq!((read(b, &good, "show/p.m3u8").status, read(b, &good, "show/segment-0.ts").status), (503, 503));
+    assert_eq!(changes(b, CHANGED), 503);
+
+    cluster.links[1].heal();
+    assert!(is_ready_within(b, Duration::from_secs(20)), "{:?}", b.log());
+    // From the first moment in which somebody is sent to it.
+    assert_eq!((read(b, &ended, "show/p.m3u8").status, put_by(b, &key)), (401, 401));
+    assert_eq!(read(b, &good, "show/p.m3u8").text(), playlist(7, 3));
+    assert_eq!(read(b, &good, "show/segment-0.ts").body, bytes(2, 90_000));
+    assert_eq!(read(b, &good, "show/gone.ts").status, 404);
+    assert!(!has(b, OLD) && has(b, NEW));
+    assert!(ask(b, "GET", CHANGED, None, &[]).text().contains("\"default_ttl\":\"7m\""));
+    assert!(has(b, &format!("/v1/keys/{}", made["key"]["key_id"].as_str().unwrap())));
+    // And what it takes is there for the other.
+    b.store("show/p.m3u8", playlist(8, 3));
+    assert_eq!(read(a, &good, "show/p.m3u8").text(), playlist(8, 3));
+}
+
+/// All servers of a cluster at once: they come back empty.
+#[test]
+fn an_engine_that_was_away_is_told_what_there_was_and_what_was_revoked_meanwhile() {
+    const KEPT: &str = "/v1/namespaces/kept";
+    let mut cluster = Cluster::start_on_shards_with(REQUIRED, 2);
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let (key, key_id) = a.make_key(&["--namespace", NAMESPACE, "--role", "readwrite"]);
+    let (ended, ended_id) = token(a, &vendor);
+    let (good, _) = token(b, &vendor);
+    assert_eq!(ask(a, "PUT", KEPT, Some(json!({ "durable": "off", "default_ttl": "5m" })), &[]).status, 200);
+    let record = json!({ "role": "readwrite", "namespaces": ["kept"], "label": "before" });
+    let made: Value = serde_json::from_slice(&ask(b, "POST", "/v1/keys", Some(record), &[]).body).unwrap();
+    let made = format!("/v1/keys/{}", made["key"]["key_id"].as_str().unwrap());
+    soon("each has what the other has made", || has(b, KEPT) && has(a, &made));
+    let streams = ["one", "two", "three", "four", "five", "six"];
+    for (number, stream) in (0u64..).zip(streams) {
+        let node = if number % 2 == 0 { a } else { b };
+        node.store(&format!("{stream}/p.m3u8"), playlist(number, 3));
+        node.store(&format!("{stream}/segment-0.ts"), bytes(number, 90_000));
+    }
+    a.store("show/p.m3u8", playlist(0, 3));
+    assert_eq!((read(b, &ended, "show/p.m3u8").status, put_by(b, &key)), (200, 204));
+
+    cluster.engine.servers.iter_mut().for_each(Engine::kill);
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    order(a, "viewer-revocations", &vendor, &json!({ "id": ended_id }));
+    end_key(a, &key_id);
+    assert_eq!((read(a, &ended, "show/p.m3u8").status, put_by(a, &key)), (401, 401), "there at once");
+    assert_eq!(request(b, "PUT", "show/p.m3u8").body(playlist(1, 3)).send(b.address).status, 503);
+    assert_eq!(changes(a, KEPT), 503);
+    thread::sleep(AWAY);
+    assert!(!is_ready(a) && !is_ready(b));
+
+    cluster.engine.servers.iter_mut().for_each(Engine::launch);
+    assert!(cluster.engine.is_whole_within(Duration::from_secs(30)));
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    for node in [a, b] {
+        assert!(is_ready_within(node, Duration::from_secs(20)), "{:?}", node.log());
+        for (number, stream) in (0u64..).zip(streams) {
+            let list = by_encoder(node, &format!("{stream}/p.m3u8"));
+            assert_eq!((list.status, list.text()), (200, playlist(number, 3)), "{stream}");
+            let segment = by_encoder(node, &format!("{stream}/segment-0.ts"));
+            assert_eq!((segment.status, segment.body), (200, bytes(number, 90_000)), "{stream}");
+        }
+        assert!(has(node, KEPT) && has(node, &made));
+    }
+    soon("what was revoked at one is revoked", || (read(b, &ended, "show/p.m3u8").status, put_by(b, &key)) == (401, 401));
+    // Twice asked for, it happened once or not at all: both say the same.
+    let list = read(a, &good, "show/p.m3u8").text();
+    assert!(list == playlist(0, 3) || list == playlist(1, 3), "{list}");
+    assert_eq!(read(b, &good, "show/p.m3u8").text(), list);
+    let rules = |node: &Origin| ask(node, "GET", KEPT, None, &[]).header("etag").to_owned();
+    soon("both have the same rules", || rules(a) == rules(b));
+    // One that comes now knows all of it.
+    cluster.join_shards(REQUIRED);
+    let c = &cluster.nodes[2];
+    assert!(has(c, KEPT) && has(c, &made));
+    assert_eq!((read(c, &ended, "show/p.m3u8").status, put_by(c, &key)), (401, 401));
+    assert_eq!(read(c, &good, "show/p.m3u8").text(), list);
+}
