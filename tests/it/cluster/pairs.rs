@@ -14,7 +14,7 @@ use crate::harness::{Finally, Origin, eventually};
 use crate::normalise::Viewer;
 use crate::pairs::encoders::{LivePair, PairClocks};
 use crate::pairs::shown::{Shown, jumps};
-use crate::pairs::{PAIR, ScriptedSide, is_well, pairs, pin, twins, wait_for_pair};
+use crate::pairs::{PAIR, is_well, pairs, pin, sides, twins, wait_for_pair};
 
 const LIST: &str = "live/p.m3u8";
 
@@ -75,8 +75,9 @@ fn each_encoder_has_a_node_of_its_own_and_all_nodes_show_one_list() {
     let cluster = Cluster::start(3, PAIR);
     let nodes: Vec<&Origin> = cluster.nodes.iter().collect();
     let mut viewer = Roaming::new();
-    let mut a = ScriptedSide { origin: nodes[0], folder: "live-a/", segments: &slots[0], first: 100, next: 100 };
-    let mut b = ScriptedSide { origin: nodes[1], folder: "live-b/", segments: &slots[1], first: 500, next: 500 };
+    let [mut a, mut b] = sides([nodes[0], nodes[1]], &slots);
+    a.counts_from(100);
+    b.counts_from(500);
     for slot in 0..6 {
         a.push(slot);
         // What one node has answered all of them show, at once.
@@ -142,8 +143,7 @@ fn a_source_that_is_wanted_at_one_node_is_what_all_nodes_show() {
     let cluster = Cluster::start(2, PAIR);
     let nodes: Vec<&Origin> = cluster.nodes.iter().collect();
     let mut viewer = Roaming::new();
-    let mut a = ScriptedSide { origin: nodes[0], folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
-    let mut b = ScriptedSide { origin: nodes[0], folder: "live-b/", segments: &slots[1], first: 0, next: 0 };
+    let [mut a, mut b] = sides([nodes[0]; 2], &slots);
     for slot in 0..6 {
         a.push(slot);
         b.push(slot);
@@ -194,8 +194,7 @@ fn a_node_is_killed_at_the_switch_and_the_list_goes_on() {
         let mut viewer = Roaming::new();
         {
             let nodes: Vec<&Origin> = cluster.nodes.iter().collect();
-            let mut a = ScriptedSide { origin: nodes[0], folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
-            let mut b = ScriptedSide { origin: nodes[1], folder: "live-b/", segments: &slots[1], first: 0, next: 0 };
+            let [mut a, mut b] = sides([nodes[0], nodes[1]], &slots);
             for slot in 0..6 {
                 a.push(slot);
                 b.push(slot);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{PAIR, ScriptedSide, pairs, twins};
+use super::{PAIR, pairs, sides, twins};
 use crate::harness::{Origin, eventually};
 
 const MASTER: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\np.m3u8\n\
@@ -23,8 +23,7 @@ fn a_playlist_of_key_frames_goes_to_the_other_source_with_its_stream() {
     let origin = Origin::start_with_settings(PAIR);
     origin.store("live-a/master.m3u8", MASTER);
     origin.store("live-b/master.m3u8", MASTER);
-    let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
-    let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: 0 };
+    let [mut a, mut b] = sides([&origin; 2], &slots);
     for slot in 0..6 {
         a.push(slot);
         b.push(slot);

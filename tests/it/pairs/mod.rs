@@ -65,8 +65,19 @@ impl ScriptedSide<'_> {
     }
 
     pub(crate) fn begins_anew(&mut self) {
-        (self.first, self.next) = (0, 0);
+        self.counts_from(0);
     }
+
+    /// Its next segment has this number, and is the first of its playlist.
+    pub(crate) fn counts_from(&mut self, number: usize) {
+        (self.first, self.next) = (number, number);
+    }
+}
+
+/// Two encoders of the same pictures, which count from 0: each writes to one of these servers.
+pub(crate) fn sides<'a>(origins: [&'a Origin; 2], slots: &'a [Vec<PathBuf>; 2]) -> [ScriptedSide<'a>; 2] {
+    let side = |folder, own: usize| ScriptedSide { origin: origins[own], folder, segments: &slots[own], first: 0, next: 0 };
+    [side("live-a/", 0), side("live-b/", 1)]
 }
 
 pub(crate) fn pairs(origin: &Origin) -> Vec<Value> {
@@ -105,8 +116,9 @@ fn either_of_two_aligned_encoders_goes_and_comes_and_viewers_miss_nothing() {
     let slots = twins(folder.path());
     let origin = Origin::start_with_settings(PAIR);
     let mut viewer = Viewer::default();
-    let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 100, next: 100 };
-    let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 500, next: 500 };
+    let [mut a, mut b] = sides([&origin; 2], &slots);
+    a.counts_from(100);
+    b.counts_from(500);
     for slot in 0..6 {
         a.push(slot);
         b.push(slot);
@@ -220,8 +232,7 @@ fn a_killed_server_goes_on_with_the_side_that_lives() {
     let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{PAIR}"));
     let mut viewer = Viewer::default();
     let numbers = {
-        let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
-        let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: 0 };
+        let [mut a, mut b] = sides([&origin; 2], &slots);
         for slot in 0..8 {
             a.push(slot);
             b.push(slot);
@@ -231,7 +242,8 @@ fn a_killed_server_goes_on_with_the_side_that_lives() {
     };
     durable::kill_and_start(&mut origin);
     // A is gone with it.
-    let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: numbers };
+    let [_, mut b] = sides([&origin; 2], &slots);
+    b.next = numbers;
     for slot in 8..14 {
         b.push(slot);
         assert_eq!(shows(&origin, &mut viewer, &slots, slot), 1);

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{PAIR, ScriptedSide, pairs, shows, twins};
+use super::{PAIR, ScriptedSide, pairs, shows, sides, twins};
 use crate::doctor::doctor;
 use crate::harness::{NAMESPACE, Origin};
 use crate::normalise::Viewer;
@@ -15,8 +15,7 @@ fn viewers_go_back_to_the_preferred_source_when_it_has_been_well_for_long_enough
     let slots = twins(folder.path());
     let origin = Origin::start_with_settings(&format!("{PAIR}prefer = \"first\"\nreturn_after = \"2s\"\n"));
     let mut viewer = Viewer::default();
-    let mut a = ScriptedSide { origin: &origin, folder: "live-a/", segments: &slots[0], first: 0, next: 0 };
-    let mut b = ScriptedSide { origin: &origin, folder: "live-b/", segments: &slots[1], first: 0, next: 0 };
+    let [mut a, mut b] = sides([&origin; 2], &slots);
     for slot in 0..6 {
         a.push(slot);
         b.push(slot);
