@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::app::{harvests, look, read_back, written};
 use crate::hls::coding::{self, Coding};
+use crate::hls::fault::Wrong;
 use crate::hls::history::{History, Listed, Step};
 use crate::hls::mpd;
 use crate::hls::normalise::{self, Named, NamedPlace, SourceVersion, StoredSegment, VersionStanding, cut, names};
@@ -276,6 +277,10 @@ pub fn normalised(bytes: &[u8]) {
         let Ok(Playlist::Media(now)) = parse(composed.text.as_bytes()) else {
             unreachable!("it is a media playlist: {}", composed.text)
         };
+        let is_unsound = |what| {
+            matches!(what, Wrong::Value(_) | Wrong::NoLength | Wrong::Attribute("EXT-X-KEY" | "EXT-X-MAP" | "EXT-X-DATERANGE", _))
+        };
+        assert!(!now.faults.iter().any(|fault| is_unsound(fault.what)), "{:?} in {}", now.faults, composed.text);
         assert!(now.segments.len() <= version.length() + before.as_ref().map_or(0, |(text, _)| lines(text.as_bytes())));
         if let Some((text, _)) = &before
             && let Ok(Playlist::Media(was)) = parse(text.as_bytes())

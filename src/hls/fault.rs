@@ -48,6 +48,14 @@ pub enum Wrong {
     /// A segment's URI with no EXTINF before it.
     #[error("a segment without EXTINF")]
     NoDuration,
+    /// RFC 8216 4.3.2.1 lets it be; players do nothing with it.
+    #[error("a segment whose EXTINF is 0: players leave it out, or never come to it")]
+    NoLength,
+    /// Of an encoder whose clock has jumped.
+    #[error(
+        "a segment that is said to be many times as long as the others, or over a quarter of an hour: players wait for as long"
+    )]
+    FarTooLong,
     /// A tag whose number, duration or date does not read.
     #[error("the value of {0} does not read")]
     Value(&'static str),

@@ -87,11 +87,32 @@ pub(super) fn with_vector(tag: &str, sequence: u64) -> String {
 }
 
 /// Whether a key tag states no initialisation vector: then that is the media sequence number (RFC 8216 5.2), of which the segment
-/// may have another one here.
+/// may have another one here. AES-256-GCM has its vectors in the media, and Shaka Player ends where one is stated.
 pub(super) fn is_implied(tag: &str) -> bool {
     let mut implied = true;
     for (name, value) in attributes(tag) {
-        implied &= name != "IV" && (name != "KEYFORMAT" || value == "identity") && (name != "METHOD" || value != "NONE");
+        implied &= name != "IV"
+            && (name != "KEYFORMAT" || value == "identity")
+            && (name != "METHOD" || !matches!(value, "NONE" | "AES-256-GCM"));
     }
     implied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_implied_where_a_method_takes_one_and_none_is_stated() {
+        for (tag, expected) in [
+            ("METHOD=AES-128,URI=\"k\"", true),
+            ("METHOD=SAMPLE-AES,URI=\"k\",KEYFORMAT=\"identity\"", true),
+            ("METHOD=AES-128,URI=\"k\",IV=0x1", false),
+            ("METHOD=SAMPLE-AES,URI=\"k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"", false),
+            ("METHOD=AES-256-GCM,URI=\"k\"", false),
+            ("METHOD=NONE", false),
+        ] {
+            assert_eq!(is_implied(tag), expected, "{tag}");
+        }
+    }
 }

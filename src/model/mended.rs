@@ -17,16 +17,28 @@ pub enum Mended {
     Target,
     /// The same map was stored with other bytes: a break stands there.
     Map,
-    /// A length could not be read: that of the media stands there, or a gap.
+    /// A length could not be read or believed: that of the media stands there, or a gap.
     Length,
+    /// A date meant nothing: it is left out.
+    Date,
     /// A source lists more segments than a list has.
     Long,
 }
 
 impl Mended {
     /// All of them, in the order of the enumeration.
-    pub const ALL: [Self; 9] =
-        [Self::Restart, Self::Hole, Self::Gap, Self::Back, Self::TwoWriters, Self::Target, Self::Map, Self::Length, Self::Long];
+    pub const ALL: [Self; 10] = [
+        Self::Restart,
+        Self::Hole,
+        Self::Gap,
+        Self::Back,
+        Self::TwoWriters,
+        Self::Target,
+        Self::Map,
+        Self::Length,
+        Self::Date,
+        Self::Long,
+    ];
 
     /// Its name in metrics.
     #[must_use]
@@ -40,6 +52,7 @@ impl Mended {
             Self::Target => "target",
             Self::Map => "map",
             Self::Length => "length",
+            Self::Date => "date",
             Self::Long => "long",
         }
     }

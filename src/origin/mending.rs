@@ -76,8 +76,12 @@ impl Hosted {
                 ),
                 Mended::Length => (
                     EventKind::BrokenPlaylist,
-                    "the length of a segment (EXTINF) is no number of seconds: it is listed with the length of its media, or as \
-                     EXT-X-GAP where its bytes do not tell",
+                    "the length of a segment (EXTINF) is no number of seconds, 0, or many times that of the others: it is listed with the \
+                     length of its media, or as EXT-X-GAP where its bytes do not tell",
+                ),
+                Mended::Date => (
+                    EventKind::BrokenPlaylist,
+                    "a date of a segment (EXT-X-PROGRAM-DATE-TIME), or one in an EXT-X-DATERANGE, is none: it is left out of what viewers get",
                 ),
                 Mended::Long => (
                     EventKind::WindowLost,

@@ -231,7 +231,7 @@ impl Hosted {
         }
         let is_new = memory.sides.iter().any(|side| side.list.is_none());
         let text = before.filter(|_| is_new).and_then(|before| std::str::from_utf8(&before.body).ok());
-        if let Some(version) = text.and_then(|text| SourceVersion::read(text).ok()) {
+        if let Some(version) = text.and_then(|text| SourceVersion::read_composed(text).ok()) {
             let listed = self.keys_in(&self.object(public), &version);
             let meant = listed.iter().filter_map(|name| self.meant_by(name)).flat_map(|meant| meant.names);
             self.look_below(meant.chain(listed.iter().cloned()).collect::<Vec<_>>()).await;
@@ -276,7 +276,7 @@ impl Hosted {
             again = again.into_iter().chain(after).min();
             (own.list, mended[at], standings[at]) = (Some(Arc::new(SideList { text, continuity, came })), done, Some(standing));
         }
-        let lists = [0, 1].map(|at| SourceVersion::read(&memory.sides[at].list.as_ref()?.text).ok());
+        let lists = [0, 1].map(|at| SourceVersion::read_composed(&memory.sides[at].list.as_ref()?.text).ok());
         let sides = [0, 1].map(|at| {
             let own = &memory.sides[at];
             let came = own.list.as_ref().map_or(&[][..], |list| &list.came);

@@ -57,7 +57,7 @@ mod power;
 mod read;
 mod recipes;
 mod reload;
-#[path = "../../src/hls/rules.rs"]
+#[path = "../../src/hls/rules/mod.rs"]
 mod rules;
 mod secrets;
 mod service;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::fit::{Fit, VersionJudge};
 use super::list::{SegmentLine, SegmentList, rounded};
+use super::ranges::{RANGES, tell_apart};
 use super::{ComposeStep, Composed, Named, NamedPlace, VersionStanding, names, uri_of};
 use crate::hls::in_force::{is_implied, with_vector};
 use crate::hls::marks;
-use crate::hls::playlist::attributes::attributes;
 use crate::model::clock::WallTime;
 use crate::model::continuity::{Continuity, CountedRun, MediaTime};
 use crate::model::mended::Mended;
@@ -21,9 +21,6 @@ const PLAYS_ON_MS: u64 = 60;
 /// so that none may stand for two in one show. It has to be small: hls.js 1.7 goes over all numbers below it, again and again.
 const FIRST_BREAKS: u64 = 4096;
 const SECONDS_TO_A_BREAK: u64 = 16;
-/// So many date ranges are known apart, and a change of one is looked for in so many lines before the one that is appended.
-const RANGES: usize = 32;
-const LINES_WITH_CHANGES: usize = 8;
 /// The most lines of one list.
 pub(super) const MOST_LINES: usize = 20_000;
 
@@ -142,8 +139,9 @@ impl Composer {
         let is_of_before = |named: &Named| {
             matches!(&named.place, NamedPlace::Here(stored) if stored.at <= since && since <= step.now) && !waits.is_zero()
         };
+        let longest = self.span() * 10;
         let is_missing = |at: usize| {
-            let is_unmeasured = version.lines[at].is_unmeasured && named[at].lasts().is_none();
+            let is_unmeasured = version.lines[at].is_unmeasured && named[at].lasts(longest).is_none();
             named[at].place == NamedPlace::Absent || is_unmeasured || is_of_before(&named[at])
         };
         if named.iter().skip(from).any(is_of_before) {
@@ -177,10 +175,11 @@ impl Composer {
     /// Appends a line whose segment is here.
     pub(super) fn line(&mut self, version: &SegmentList, named: &[Named], at: usize, joint: Joint, step: &ComposeStep<'_>) {
         let (mut line, counted, number) = (version.lines[at].clone(), version.first.saturating_add(at as u64), self.list.end());
-        if let Some(lasts) = named[at].lasts().filter(|_| std::mem::take(&mut line.is_unmeasured)) {
+        if let Some(lasts) = named[at].lasts(self.span() * 10).filter(|_| std::mem::take(&mut line.is_unmeasured)) {
             line.last(lasts);
             self.mended.push(Mended::Length);
         }
+        self.note_misdated(&mut line);
         let (came, begins) = match &named[at].place {
             NamedPlace::Here(stored) => {
                 line.uri.clone_from(&stored.uri);
@@ -227,7 +226,8 @@ impl Composer {
             *run = CountedRun { first: number, counted, next: counted };
         }
         run.next = counted.saturating_add(1);
-        self.tell_apart(&version.lines[..at], &mut line);
+        tell_apart((&self.ranges, number), &version.lines[..at], &mut line);
+        self.dates(&mut line, &version.lines[at..], step.now);
         self.continuity.added = self.continuity.added.max(step.now);
         self.continuity.edge = begins.map(|(begins, ticks)| MediaTime { ticks: begins.ticks.saturating_add(ticks), ..begins });
         self.push(line, came);
@@ -243,16 +243,39 @@ impl Composer {
         if std::mem::take(&mut line.is_unmeasured) {
             self.mended.push(Mended::Length);
         }
+        self.note_misdated(&mut line);
         // It needs none, and what is in force stays so.
         let last = self.list.lines.last();
         (line.map, line.keys) = last.map(|last| (last.map.clone(), last.keys.clone())).unwrap_or_default();
-        line.date = line.date.or_else(|| last.filter(|_| !line.breaks).and_then(SegmentLine::ends));
-        self.tell_apart(&version.lines[..at], &mut line);
+        let follows = last.and_then(SegmentLine::ends);
+        // Behind a break by the clock, where the list has dates, as any other line.
+        let left: Duration = version.lines[at..].iter().map(|line| line.duration).sum();
+        let by_clock = follows.map(|follows| follows.max(self.continuity.added - left));
+        line.date = line.date.or(if line.breaks { by_clock } else { follows });
+        tell_apart((&self.ranges, self.list.end()), &version.lines[..at], &mut line);
+        self.dates(&mut line, &version.lines[at..], self.continuity.added);
         self.continuity.run.next = self.continuity.run.next.saturating_add(1);
         let micros = u64::try_from(line.duration.as_micros()).unwrap_or(u64::MAX);
         self.continuity.edge = self.continuity.edge.filter(|_| !line.breaks).map(|edge| edge.plus_micros(micros));
         self.mended.push(Mended::Gap);
         self.push(line, None);
+    }
+
+    /// Where there are date ranges, there is a date (RFC 8216 4.3.2.7): where the encoder has none, by the clock, of this line and those of its
+    /// version that follow it.
+    fn dates(&self, line: &mut SegmentLine, from: &[SegmentLine], now: WallTime) {
+        let is_undated = |line: &SegmentLine| line.date.is_none();
+        if line.date_ranges().next().is_some() && is_undated(line) && self.list.lines.iter().all(is_undated) {
+            let begins = now - from.iter().map(|line| line.duration).sum();
+            line.words.insert_str(0, &format!("#EXT-X-PROGRAM-DATE-TIME:{begins}\n"));
+            (line.date, line.is_dated) = (Some(begins), true);
+        }
+    }
+
+    fn note_misdated(&mut self, line: &mut SegmentLine) {
+        if std::mem::take(&mut line.is_misdated) {
+            self.mended.push(Mended::Date);
+        }
     }
 
     fn push(&mut self, line: SegmentLine, came: Option<WallTime>) {
@@ -268,37 +291,6 @@ impl Composer {
         self.list.lines.push(line);
         self.list.ended = false;
         self.came.push(came);
-    }
-
-    /// Date ranges of a line that is to be appended after these of its version. One whose ID stands for another moment in the list gets an
-    /// ID of its own: none is used twice (RFC 8216bis 6.2.1). One that the encoder has changed in a line that is public already goes with
-    /// this line (4.4.5.1).
-    fn tell_apart(&self, before: &[SegmentLine], line: &mut SegmentLine) {
-        let before = &before[before.len().saturating_sub(LINES_WITH_CHANGES)..];
-        let public = || self.ranges.iter().map(String::as_str);
-        let own_id = |text: &str| {
-            let id = said(text, "ID")?;
-            let is_other = |known: &str| said(known, "ID") == Some(id) && moment(known) != moment(text);
-            let is_named_before =
-                |known: &&str| moment(known) == moment(text) && said(known, "ID").is_some_and(|own| is_made_of(own, id));
-            let new = public().find(is_named_before).and_then(|known| said(known, "ID")).map(str::to_owned);
-            let new = new.or_else(|| public().any(is_other).then(|| format!("{id}~{}", self.list.end())))?;
-            Some(text.replacen(&format!("ID=\"{id}\""), &format!("ID=\"{new}\""), 1))
-        };
-        let renamed: Vec<_> = line.date_ranges().take(RANGES).filter_map(|text| Some((text.to_owned(), own_id(text)?))).collect();
-        for (old, new) in renamed {
-            line.words = line.words.replace(&old, &new);
-        }
-        let mut carried = String::new();
-        for text in before.iter().flat_map(SegmentLine::date_ranges).take(RANGES) {
-            let text = own_id(text).unwrap_or_else(|| text.to_owned());
-            let is_known = public().chain(line.date_ranges().take(RANGES)).any(|known| known == text);
-            if !is_known && !carried.lines().any(|known| known == text) {
-                carried.push_str(&text);
-                carried.push('\n');
-            }
-        }
-        line.words.insert_str(0, &carried);
     }
 
     pub(super) fn look_again(&mut self, after: Duration) {
@@ -356,22 +348,6 @@ impl Composer {
             first.words.insert_str(0, &open);
         }
     }
-}
-
-/// What a date range says under this name.
-fn said<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let (_, list) = line.split_once(':')?;
-    attributes(list).find(|(known, _)| *known == name).map(|(_, value)| value)
-}
-
-/// Whether an ID is this one told apart.
-fn is_made_of(own: &str, id: &str) -> bool {
-    own.strip_prefix(id).is_some_and(|rest| rest.starts_with('~'))
-}
-
-/// When a date range begins.
-fn moment(line: &str) -> Option<WallTime> {
-    WallTime::parse(said(line, "START-DATE")?)
 }
 
 /// How a line joins on to the one before it.

@@ -84,7 +84,8 @@ impl VersionJudge<'_> {
     fn is_same(&self, public: &SegmentLine, at: usize, by_bytes: bool) -> bool {
         let (named, line) = (&self.named[at], &self.version.lines[at]);
         let is_its_name = public.uri == named.plain || names::plain(&public.uri) == named.plain;
-        let is_named_so = is_its_name && public.duration.abs_diff(line.duration) <= SAME;
+        let is_as_long = line.is_unmeasured || public.duration.abs_diff(line.duration) <= SAME;
+        let is_named_so = is_its_name && is_as_long;
         let has_other_bytes = match &named.place {
             NamedPlace::Here(stored) => by_bytes && !public.gap && stored.uri != public.uri,
             _ => false,

@@ -2,14 +2,18 @@
 //!
 //! It is read from a text and written as one; what is written reads as the same list. What it does not know stays where it was.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocks::cut;
+use super::left::LeftAlone;
+use super::sound::{SoundLine, SoundWords, sound};
 use super::uri_of;
 use crate::hls::in_force::{InForce, NeededTags};
 use crate::hls::playlist::attributes::{attributes, seconds};
+use crate::hls::playlist::values::{is_decimal, longest};
 use crate::hls::playlist::{Media, Playlist, PlaylistType, is_mark, is_of_head, is_written_anew, parse, tag};
 use crate::model::clock::WallTime;
 
@@ -18,8 +22,10 @@ use crate::model::clock::WallTime;
 pub(super) struct SegmentLine {
     pub(super) uri: String,
     pub(super) duration: Duration,
-    /// Its length could not be read: the target duration stands in for it.
+    /// Its length could not be read, or be believed: the target duration stands in for it.
     pub(super) is_unmeasured: bool,
+    /// A date in its lines meant nothing, and is not there any more.
+    pub(super) is_misdated: bool,
     /// It does not play on from the one before it.
     pub(super) breaks: bool,
     /// There is no media for it.
@@ -77,36 +83,16 @@ pub(super) struct SegmentList {
     pub(super) ended: bool,
 }
 
-/// Why a playlist is left as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftAlone {
-    /// It can't be read as a media playlist.
-    Unread,
-    /// Its segments are parts of larger objects.
-    Ranges,
-    /// It defines variables, and its lines mean nothing without them (RFC 8216bis 4.4.2.3).
-    Variables,
-    /// It is a delta update.
-    Delta,
-    /// It is of type VOD: it has been whole from its beginning.
-    Vod,
-    /// It lists nothing.
-    Empty,
-}
-
-impl LeftAlone {
-    /// In words that follow "because".
-    #[must_use]
-    pub const fn why(self) -> &'static str {
-        match self {
-            Self::Unread => "it can't be read as a media playlist",
-            Self::Ranges => "its segments are byte ranges of larger files",
-            Self::Variables => "it defines variables",
-            Self::Delta => "it is a delta update",
-            Self::Vod => "it is of type VOD",
-            Self::Empty => "it lists no segment",
-        }
-    }
+/// By whom a list was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// It was made here.
+    Own,
+    /// By an encoder.
+    Encoder {
+        /// It may have been whole from its beginning.
+        may_be_vod: bool,
+    },
 }
 
 /// Tags that are written anew, or are not for the list that is made.
@@ -127,24 +113,32 @@ impl SegmentList {
         }
     }
 
-    /// Reads one.
+    /// Reads one that was made here: what it says is never changed.
     ///
     /// # Errors
     /// [`LeftAlone`].
     pub(super) fn read(text: &str) -> Result<Self, LeftAlone> {
-        Self::read_of_type(text, false)
+        Self::read_as(text, Writer::Own)
     }
 
-    /// Reads one that may be of type VOD.
+    /// Reads one of an encoder's: what means nothing in it is left out, or has what it must mean in its place.
+    ///
+    /// # Errors
+    /// [`LeftAlone`].
+    pub(super) fn read_encoders(text: &str) -> Result<Self, LeftAlone> {
+        Self::read_as(text, Writer::Encoder { may_be_vod: false })
+    }
+
+    /// The same of one that may be of type VOD.
     ///
     /// # Errors
     /// [`LeftAlone`].
     pub(super) fn read_typed(text: &str) -> Result<Self, LeftAlone> {
-        Self::read_of_type(text, true)
+        Self::read_as(text, Writer::Encoder { may_be_vod: true })
     }
 
-    fn read_of_type(text: &str, may_be_vod: bool) -> Result<Self, LeftAlone> {
-        let Ok(Playlist::Media(media)) = parse(text.as_bytes()) else { return Err(LeftAlone::Unread) };
+    fn read_as(text: &str, writer: Writer) -> Result<Self, LeftAlone> {
+        let Ok(Playlist::Media(mut media)) = parse(text.as_bytes()) else { return Err(LeftAlone::Unread) };
         let pieces = cut(text);
         // Line ends that only the reader of playlists knows.
         if pieces.blocks.len() != media.segments.len() {
@@ -153,32 +147,40 @@ impl SegmentList {
         if text.contains("#EXT-X-DEFINE") {
             return Err(LeftAlone::Variables);
         }
-        if media.skipped > 0 {
+        // Whether they mean anything or not.
+        let says = |tag: &str| text.lines().any(|line| line.trim_ascii_start().starts_with(tag));
+        if says("#EXT-X-SKIP") {
             return Err(LeftAlone::Delta);
         }
-        if media.playlist_type == Some(PlaylistType::Vod) && !may_be_vod {
+        if media.playlist_type == Some(PlaylistType::Vod) && writer != (Writer::Encoder { may_be_vod: true }) {
             return Err(LeftAlone::Vod);
         }
         if media.segments.is_empty() {
             return Err(LeftAlone::Empty);
         }
-        if media.segments.iter().any(|segment| segment.range.is_some()) {
+        if says("#EXT-X-BYTERANGE") {
             return Err(LeftAlone::Ranges);
+        }
+        let believed = if writer == Writer::Own { None } else { Some(longest(&media)) };
+        if believed.is_some() {
+            sound(&mut media, text)?;
         }
         let mut others = Vec::new();
         // What stands among the head and is the first segment's.
-        let mut first_words = String::new();
+        let mut first_words = SoundWords::new(writer == Writer::Own, 0);
         for line in pieces.head.lines().map(str::trim_ascii) {
             match tag(line.trim_start_matches('\u{feff}')) {
                 Some(("-X-SERVER-CONTROL", list)) => others.extend(server_control(list)),
                 Some((name, _)) if is_written_anew(name) || WRITTEN_ANEW.contains(&name) => {}
-                Some((name, _)) if is_of_segment(name) || is_mark(line) => keep(&mut first_words, line),
+                Some((name, _)) if is_of_segment(name) || is_mark(line) => first_words.keep(line),
                 _ if line.is_empty() => {}
+                _ if believed.is_some() => others.extend(SoundLine::of(line).kept().0.map(Cow::into_owned)),
                 _ => others.push(line.to_owned()),
             }
         }
-        let stated = media.target_duration.map_or(0, rounded_up);
-        let lines = lines_of(&media, &pieces.blocks, first_words, Duration::from_secs(stated.max(1)));
+        let stated =
+            media.target_duration.filter(|target| believed.is_none_or(|longest| *target <= longest)).map_or(0, rounded_up);
+        let lines = lines_of(&media, &pieces.blocks, first_words, (Duration::from_secs(stated.max(1)), believed));
         let first_breaks = u64::from(lines.first().is_some_and(|line| line.breaks));
         Ok(Self {
             version: media.version,
@@ -239,31 +241,44 @@ impl SegmentList {
     }
 }
 
-fn lines_of(media: &Media, blocks: &[&str], first_words: String, target: Duration) -> Vec<SegmentLine> {
+/// `target` stands in for a length that can't be read, or is none, or longer than what is believed.
+fn lines_of(
+    media: &Media,
+    blocks: &[&str],
+    first_words: SoundWords,
+    (target, believed): (Duration, Option<Duration>),
+) -> Vec<SegmentLine> {
+    let is_length = |length: &Duration| believed.is_none_or(|longest| !length.is_zero() && *length <= longest);
     let shared = |texts: &[String]| -> Vec<Arc<str>> { texts.iter().map(|text| Arc::from(&**text)).collect() };
     let (maps, keys) = (shared(&media.verbatim.maps), shared(&media.verbatim.keys));
     let in_force = |protection: &Vec<usize>| -> Arc<[Arc<str>]> { protection.iter().map(|at| Arc::clone(&keys[*at])).collect() };
     let protections: Vec<Arc<[Arc<str>]>> = media.verbatim.protections.iter().map(in_force).collect();
-    let (mut lines, mut date, mut words) = (Vec::with_capacity(blocks.len()), None, first_words);
+    let (mut lines, mut date, mut words) = (Vec::with_capacity(blocks.len()), None, Some(first_words));
     for (segment, block) in media.segments.iter().zip(blocks) {
         if segment.discontinuity {
             date = None;
         }
-        date = segment.program_date_time.or(date);
         let own = block.lines().map(str::trim_ascii).filter(|line| line.starts_with('#') && is_kept(line));
-        own.for_each(|line| keep(&mut words, line));
-        let is_measured = words.lines().any(|line| matches!(tag(line), Some(("INF", value)) if length(value).is_some()));
+        let room = block.len().saturating_sub(segment.uri.len());
+        let mut made = words.take().unwrap_or_else(|| SoundWords::new(believed.is_none(), room));
+        own.for_each(|line| made.keep(line));
+        let (words, is_misdated) = made.done();
+        let said = |name: &str| words.lines().rev().filter_map(tag).find(|(known, _)| *known == name).map(|(_, value)| value);
+        let is_measured = said("INF").and_then(length).is_some_and(|length| is_length(&length));
+        let own_date = said("-X-PROGRAM-DATE-TIME").and_then(WallTime::parse);
+        date = own_date.or(date);
         let mut line = SegmentLine {
             uri: segment.uri.clone(),
             duration: segment.duration,
             is_unmeasured: !is_measured,
+            is_misdated,
             breaks: segment.discontinuity,
             gap: segment.gap,
             date,
-            is_dated: segment.program_date_time.is_some(),
+            is_dated: own_date.is_some(),
             map: segment.map.map(|at| (Arc::clone(&maps[at]), segment.clear_map)),
             keys: segment.protection.map(|at| Arc::clone(&protections[at])),
-            words: std::mem::take(&mut words),
+            words,
         };
         if line.is_unmeasured {
             line.last(target);
@@ -296,7 +311,8 @@ fn keep(words: &mut String, line: &str) {
 
 /// What a packager offers, without what is for parts.
 fn server_control(list: &str) -> Option<String> {
-    let offered = attributes(list).filter(|(name, _)| *name != "PART-HOLD-BACK");
+    let is_time = |name: &str| matches!(name, "HOLD-BACK" | "CAN-SKIP-UNTIL");
+    let offered = attributes(list).filter(|(name, value)| *name != "PART-HOLD-BACK" && (!is_time(name) || is_decimal(value)));
     let offered: Vec<String> = offered.map(|(name, value)| format!("{name}={value}")).collect();
     (!offered.is_empty()).then(|| format!("#EXT-X-SERVER-CONTROL:{}", offered.join(",")))
 }

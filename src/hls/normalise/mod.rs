@@ -11,6 +11,9 @@
 //! | [`list`] | its lines, each with all that is in force for it |
 //! | [`composer`] | a list that goes on |
 //! | [`fit`] | how a version stands to what was composed before |
+//! | [`left`] | why a version is left as it came |
+//! | [`sound`] | what means nothing, and what stands in its place |
+//! | [`ranges`] | date ranges, each ID for one moment |
 //! | [`names`] | what a segment is called in public |
 //! | [`pair`] | of two lists, which one's line comes next |
 //! | [`relation`] | how two lists stand to each other |
@@ -24,6 +27,7 @@ mod apart;
 mod blocks;
 mod composer;
 mod fit;
+mod left;
 mod list;
 pub mod names;
 mod pair;
@@ -35,10 +39,12 @@ mod pair_table;
 mod pair_tests;
 #[cfg(test)]
 mod pair_world;
+mod ranges;
 mod relation;
 #[cfg(test)]
 mod relation_tests;
 mod sides;
+mod sound;
 #[cfg(test)]
 mod table;
 #[cfg(test)]
@@ -51,7 +57,7 @@ pub use self::apart::{WhyApart, stands};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::blocks::cut;
 use self::composer::Composer;
-pub use self::list::LeftAlone;
+pub use self::left::LeftAlone;
 use self::list::{SegmentLine, SegmentList};
 pub use self::pair::pair_step;
 use self::relation::LOOKED_AT;
@@ -61,6 +67,9 @@ use super::playlist::attributes::quoted_uris;
 use crate::model::clock::WallTime;
 use crate::model::continuity::{Continuity, MediaTime};
 use crate::model::mended::Mended;
+
+/// No segment is taken for too long that is no longer than that.
+const LONG: Duration = Duration::from_secs(60);
 
 /// What the store knows of a URI in a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +81,11 @@ pub struct Named {
 }
 
 impl Named {
-    /// How long its media lasts, if its bytes tell.
-    fn lasts(&self) -> Option<Duration> {
+    /// How long its media lasts, if its bytes tell, and no longer than this or a minute: a clock has jumped there.
+    fn lasts(&self, longest: Duration) -> Option<Duration> {
         let NamedPlace::Here(StoredSegment { begins: Some(begins), ticks, .. }) = &self.place else { return None };
         let micros = u128::from(*ticks) * 1_000_000 / u128::from(begins.scale.max(1));
-        Some(Duration::from_micros(u64::try_from(micros).ok()?)).filter(|lasts| !lasts.is_zero())
+        Some(Duration::from_micros(u64::try_from(micros).ok()?)).filter(|lasts| !lasts.is_zero() && *lasts <= longest.max(LONG))
     }
 }
 
@@ -114,6 +123,14 @@ impl SourceVersion {
     /// # Errors
     /// [`LeftAlone`].
     pub fn read(text: &str) -> Result<Self, LeftAlone> {
+        SegmentList::read_encoders(text).map(Self)
+    }
+
+    /// Reads one that was [composed](step).
+    ///
+    /// # Errors
+    /// [`LeftAlone`].
+    pub fn read_composed(text: &str) -> Result<Self, LeftAlone> {
         SegmentList::read(text).map(Self)
     }
 

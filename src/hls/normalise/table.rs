@@ -47,6 +47,7 @@ impl WrittenRows {
         let composed =
             step(before, &ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None, least: 0 })
                 .unwrap();
+        assert_eq!(rules::alone(&composed.text), [], "{}", composed.text);
         if let Some((before, _)) = &self.public {
             assert_eq!(rules::after(before, &composed.text), [], "{}", composed.text);
         }
@@ -149,7 +150,7 @@ fn an_end_is_held_until_the_encoder_has_not_come_back() {
 
 #[test]
 fn a_length_that_is_none_is_that_of_the_media_or_a_gap() {
-    let lengths = ["-5", "nan", "1e300", "", "86401", "2;"];
+    let lengths = ["-5", "nan", "1e300", "", "86401", "2;", "0", "0.000", "61", "40000"];
     for length in lengths {
         let mut desk = begun();
         desk.store([5, 6], 1);
@@ -157,13 +158,72 @@ fn a_length_that_is_none_is_that_of_the_media_or_a_gap() {
         desk.now += 2;
         assert_eq!(desk.write(&broken), [Mended::Length, Mended::Gap]);
         assert!(desk.listed().ends_with("104 - 106"), "{}", desk.listed());
+        desk.store([7], 1);
+        assert_eq!(desk.write(&list(2, 7).replace("INF:2,\nv5", &format!("INF:{length},\nv5"))), [], "it goes on");
         let mut desk = WrittenRows { begins: Some(40), ..begun() };
         desk.store([5, 6], 1);
         assert_eq!(desk.write(&broken), [Mended::Length]);
         assert!(desk.listed().ends_with("104 105 106"), "{}", desk.listed());
         let text = &desk.public.as_ref().unwrap().0;
         assert!(text.contains("#EXTINF:1.500000,\nv5~"), "{text}");
+        desk.store([7], 1);
+        assert_eq!(desk.write(&list(2, 7).replace("INF:2,\nv5", &format!("INF:{length},\nv5"))), [], "it goes on");
+        assert!(desk.listed().ends_with("104 105 106 107"), "{}", desk.listed());
     }
+}
+
+/// An encoder whose clock jumps states what it has measured by that.
+#[test]
+fn a_target_duration_that_no_segment_has_is_not_believed() {
+    let mut desk = WrittenRows { begins: Some(40), ..WrittenRows::default() };
+    desk.store(0..=4, 1);
+    let jumped = list(0, 4).replace("DURATION:2", "DURATION:40000").replace("INF:2,\nv3", "INF:40000,\nv3");
+    assert_eq!(desk.write(&jumped), [Mended::Length]);
+    let text = &desk.public.as_ref().unwrap().0;
+    assert!(text.contains("DURATION:2\n") && text.contains("#EXTINF:1.500000,\nv3~"), "{text}");
+}
+
+#[test]
+fn dates_that_are_none_are_left_out_and_where_there_are_date_ranges_there_is_a_date() {
+    const RANGE: &str = "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-01-01T00:00:05Z\"";
+    let with = |first, last, more: &str| list(first, last).replace("#EXTINF:2,\nv5", &format!("{more}\n#EXTINF:2,\nv5"));
+    for (line, becomes) in [
+        ("#EXT-X-PROGRAM-DATE-TIME:soon".to_owned(), String::new()),
+        ("#EXT-X-PROGRAM-DATE-TIME:2026-02-30T00:00:00Z".to_owned(), String::new()),
+        ("#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"now\"".to_owned(), String::new()),
+        // By the clock: it lasts two seconds, and has just been listed.
+        (format!("{RANGE},DURATION=-1"), format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:02.000Z\n{RANGE}\n")),
+    ] {
+        let mut desk = begun();
+        desk.store([5], 1);
+        assert_eq!(desk.write(&with(1, 5, &line)), [Mended::Date]);
+        let text = &desk.public.as_ref().unwrap().0;
+        assert!(text.contains(&format!("v4~00000068.ts\n{becomes}#EXTINF:2,\nv5~")), "{text}");
+        desk.store([6], 1);
+        assert_eq!(desk.write(&with(2, 6, &line)), [], "told once");
+    }
+}
+
+#[test]
+fn of_what_can_be_played_by_nobody_nothing_is_made() {
+    let head = |line: &str| SourceVersion::read(&list(0, 4).replace("#EXTINF:2,\nv0", &format!("{line}\n#EXTINF:2,\nv0")));
+    for (line, expected) in [
+        ("#EXT-X-BYTERANGE:18446744073709551616@0", LeftAlone::Ranges),
+        ("#EXT-X-BYTERANGE:1@18446744073709551615", LeftAlone::Ranges),
+        ("#EXT-X-BYTERANGE:", LeftAlone::Ranges),
+        ("#EXT-X-BYTERANGE:-5@0", LeftAlone::Ranges),
+        ("#EXT-X-MAP:URI=\"i.mp4\",BYTERANGE=\"-5@0\"", LeftAlone::Maps),
+        ("#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0xg", LeftAlone::Keys),
+        ("#EXT-X-KEY:URI=\"k\"", LeftAlone::Keys),
+    ] {
+        assert_eq!(head(line), Err(expected), "{line}");
+    }
+    let numbered =
+        |number: &str| SourceVersion::read(&list(0, 4).replace("MEDIA-SEQUENCE:0", &format!("MEDIA-SEQUENCE:{number}")));
+    for number in ["-1", "", "0x1", "18446744073709551615", "18446744073709551616"] {
+        assert_eq!(numbered(number), Err(LeftAlone::Numbers), "{number}");
+    }
+    assert!(numbered("18446744073709551610").is_ok());
 }
 
 #[test]

@@ -16,7 +16,7 @@ const T0: u64 = 1_767_225_600_000;
 #[derive(Clone, Copy, Debug)]
 enum Event {
     /// An encoder makes a segment and lists it.
-    Segment { length: u64, lands: Lands, is_listed: bool },
+    Segment { length: u64, lands: Lands, is_listed: bool, wrong: Option<&'static str> },
     /// It is killed and begins again.
     Restart(Anew),
     /// It writes its newest version once more, or one that is so much older.
@@ -50,6 +50,18 @@ enum Anew {
     Ahead(u64),
 }
 
+/// What it says of a segment that means nothing: in place of its length, or a line more.
+const WRONG: [&str; 8] = [
+    "0",
+    "nan",
+    "-2",
+    "40000",
+    "#EXT-X-PROGRAM-DATE-TIME:soon",
+    "#EXT-X-DATERANGE:ID=\"x\",START-DATE=\"now\"",
+    "#EXT-X-DATERANGE:ID=\"y\",START-DATE=\"2026-01-01T00:00:00Z\",DURATION=-1",
+    "#EXT-X-DATERANGE:START-DATE=\"2026-01-01T00:00:00Z\"",
+];
+
 fn event() -> impl Strategy<Value = Event> {
     let lands = prop_oneof![
         10 => Just(Lands::BeforeItsPlaylist),
@@ -64,8 +76,10 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     let length = prop_oneof![8 => Just(2000_u64), 1 => 900_u64..3900];
     prop_oneof![
-        20 => (length, lands, proptest::bool::weighted(0.9))
-            .prop_map(|(length, lands, is_listed)| Event::Segment { length, lands, is_listed }),
+        20 => (length, lands, proptest::bool::weighted(0.9), proptest::option::weighted(0.1, 0..WRONG.len()))
+            .prop_map(|(length, lands, is_listed, wrong)| {
+                Event::Segment { length, lands, is_listed, wrong: wrong.map(|at| WRONG[at]) }
+            }),
         2 => anew.prop_map(Event::Restart),
         1 => (0_usize..8).prop_map(|older| Event::Again { older }),
         1 => Just(Event::Other),
@@ -250,7 +264,7 @@ impl World {
             }
         }
         match event {
-            Event::Segment { length, lands, is_listed } => self.segment(length, lands, is_listed),
+            Event::Segment { length, lands, is_listed, wrong } => self.segment(length, lands, is_listed, wrong),
             Event::Restart(anew) => self.restart(anew),
             Event::Again { older } => {
                 if let Some(at) = self.written.len().checked_sub(older + 1) {
@@ -266,7 +280,7 @@ impl World {
         }
     }
 
-    fn segment(&mut self, length: u64, lands: Lands, is_listed: bool) {
+    fn segment(&mut self, length: u64, lands: Lands, is_listed: bool, wrong: Option<&str>) {
         self.pass(length);
         let manner = self.manner;
         let encoder = &mut self.encoders[self.at_work];
@@ -280,11 +294,15 @@ impl World {
         if manner.has_dates {
             let _ = writeln!(line, "#EXT-X-PROGRAM-DATE-TIME:{}", WallTime::from_millis(self.now));
         }
-        if manner.has_marks && manner.has_dates && encoder.next.is_multiple_of(3) {
+        if manner.has_marks && encoder.next.is_multiple_of(3) {
             let (id, start) = (encoder.run * 1000 + encoder.next, WallTime::from_millis(self.now));
             let _ = write!(line, "#EXT-X-CUE-OUT:4\n#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"{start}\",PLANNED-DURATION=7\n");
         }
-        let _ = write!(line, "#EXTINF:{}.{:03},\n{name}\n", length / 1000, length % 1000);
+        let _ = match wrong {
+            Some(tag) if tag.starts_with('#') => writeln!(line, "{tag}\n#EXTINF:{}.{:03},\n{name}", length / 1000, length % 1000),
+            Some(none) => writeln!(line, "#EXTINF:{none},\n{name}"),
+            None => writeln!(line, "#EXTINF:{}.{:03},\n{name}", length / 1000, length % 1000),
+        };
         encoder.lines.push((line, length));
         (encoder.next, encoder.clock) = (encoder.next + 1, encoder.clock + 2000);
         while encoder.lines.len() > manner.window {
@@ -335,7 +353,7 @@ impl World {
     /// When all is well for a while, viewers have what the encoder lists, and no one waits for anything.
     fn settles(&mut self) {
         for _ in 0..8 {
-            self.segment(2000, Lands::BeforeItsPlaylist, true);
+            self.segment(2000, Lands::BeforeItsPlaylist, true, None);
         }
         let (text, _) = self.public.as_ref().unwrap();
         let newest = media(text).segments.pop().unwrap();

@@ -55,7 +55,7 @@ pub(in crate::hls) fn quoted_uris(line: &str) -> impl Iterator<Item = Range<usiz
 }
 
 /// A whole number.
-pub(super) fn number(text: &str) -> Option<u64> {
+pub(in crate::hls) fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     // The library takes a sign as well.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()

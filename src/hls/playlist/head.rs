@@ -3,6 +3,9 @@
 //! Said here alone: the reader takes what stands before the last of them for the list's own, cutting a list into segments goes by the same,
 //! and a list that is made leaves out what it writes itself.
 
+use super::attributes::{attributes, seconds, yes};
+use super::words::ServerControl;
+
 /// What becomes of a tag of the head in a list that is made of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeadTag {
@@ -45,6 +48,22 @@ pub(in crate::hls) fn is_of_head(tag: &str) -> bool {
 /// Whether it is one of those that a list which is made of this one states by itself, or not at all.
 pub(in crate::hls) fn is_written_anew(tag: &str) -> bool {
     of_head(tag) == Some(HeadTag::Anew)
+}
+
+/// What a packager says of the server in front of its playlists.
+pub(super) fn server_control(list: &str) -> ServerControl {
+    let mut control = ServerControl::default();
+    for (name, value) in attributes(list) {
+        match name {
+            "CAN-BLOCK-RELOAD" => control.can_block_reload = yes(value),
+            "HOLD-BACK" => control.hold_back = seconds(value),
+            "PART-HOLD-BACK" => control.part_hold_back = seconds(value),
+            "CAN-SKIP-UNTIL" => control.can_skip_until = seconds(value),
+            "CAN-SKIP-DATERANGES" => control.can_skip_date_ranges = yes(value),
+            _ => {}
+        }
+    }
+    control
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::attributes::{attributes, byte_range, number, seconds, yes};
-use super::head::is_of_head;
+use super::head::{is_of_head, server_control};
 use super::lines::{MAX_ENTRIES, kind, tag};
-use super::words::{ByteRange, HintKind, Map, Media, Part, Playlist, PlaylistType, PreloadHint, Segment, ServerControl};
+use super::values::{is_far_too_long, is_sound_start, unsound_of_date_range, unsound_of_key};
+use super::words::{ByteRange, HintKind, Map, Media, Part, Playlist, PlaylistType, PreloadHint, Segment};
 use crate::hls::fault::{Fault, Faults, Wrong};
 use crate::model::clock::WallTime;
 
@@ -19,7 +20,7 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<
     for (line, text) in lines {
         if let Some((tag, value)) = tag(text) {
             if reader.tag(line, tag, value)? {
-                reader.other(text);
+                reader.other(line, text);
             }
         } else if !text.is_empty() && !text.starts_with('#') {
             reader.segment(line, text);
@@ -52,6 +53,8 @@ struct MediaReader {
     protection: Option<usize>,
     /// Those of [`ONCE`] that have been read, a bit each.
     once: u8,
+    /// The longest segment, and its line.
+    longest: (Duration, usize),
 }
 
 /// The tags of which there may be one (RFC 8216 4.3.1.2, 4.3.3), and whether it has to come before the first segment.
@@ -69,7 +72,12 @@ impl MediaReader {
         match tag {
             "INF" => {
                 let text = value.bytes().position(|byte| byte == b',').map_or(value, |at| &value[..at]);
-                self.next.duration = self.read(line, "EXTINF", seconds(text)).unwrap_or_default();
+                let length = self.read(line, "EXTINF", seconds(text));
+                if length.is_some_and(|length| length.is_zero()) {
+                    self.faults.note(line, Wrong::NoLength);
+                }
+                self.next.duration = length.unwrap_or_default();
+                self.longest = self.longest.max((self.next.duration, line));
                 self.has_duration = true;
             }
             "-X-VERSION" => {
@@ -122,6 +130,7 @@ impl MediaReader {
             "-X-PRELOAD-HINT" => self.preload_hint(line, value),
             "-X-MAP" => self.map(line, value),
             "-X-KEY" => self.key(line, value),
+            "-X-START" if !is_sound_start(value) => self.faults.note(line, Wrong::Attribute("EXT-X-START", "TIME-OFFSET")),
             other if kind(other) == Some(true) => return Err(Fault { line, what: Wrong::Mixed }),
             // Said to the whole list or to its reader, and nothing that would still be true of a part of it.
             "M3U" | "-X-ALLOW-CACHE" | "-X-START" | "-X-DEFINE" | "-X-RENDITION-REPORT" | "-X-PREFETCH" | "-X-SESSION-DATA" => {}
@@ -135,7 +144,10 @@ impl MediaReader {
 
     /// DATERANGE, CUE-OUT, SCTE35 and whatever else there is: nothing that an origin needs, and kept as it is written. They don't count
     /// as entries, for a playlist with many is as good as one without: past as many of them the rest is let go.
-    fn other(&mut self, line: &str) {
+    fn other(&mut self, number: usize, line: &str) {
+        for attribute in line.strip_prefix("#EXT-X-DATERANGE:").map(unsound_of_date_range).into_iter().flatten() {
+            self.faults.note(number, Wrong::Attribute("EXT-X-DATERANGE", attribute));
+        }
         if self.media.verbatim.others.len() < MAX_ENTRIES {
             self.media.verbatim.others.push(line.to_owned());
         }
@@ -261,7 +273,12 @@ impl MediaReader {
         for (name, value) in attributes(list) {
             match name {
                 "URI" => uri = Some(value),
-                "BYTERANGE" => range = byte_range(value),
+                "BYTERANGE" => {
+                    range = byte_range(value).filter(|(length, _)| *length > 0);
+                    if range.is_none() {
+                        self.faults.note(line, Wrong::Attribute("EXT-X-MAP", "BYTERANGE"));
+                    }
+                }
                 _ => {}
             }
         }
@@ -308,6 +325,9 @@ impl MediaReader {
 
     fn key(&mut self, line: usize, list: &str) {
         self.entries += 1;
+        if let Some(attribute) = unsound_of_key(list) {
+            self.faults.note(line, Wrong::Attribute("EXT-X-KEY", attribute));
+        }
         let (mut uri, mut none, mut format) = (None, false, "identity");
         for (name, value) in attributes(list) {
             match name {
@@ -324,7 +344,7 @@ impl MediaReader {
             return;
         }
         self.protect(format, list);
-        let Some(uri) = uri else { return self.faults.note(line, Wrong::Attribute("EXT-X-KEY", "URI")) };
+        let Some(uri) = uri else { return };
         let keys = &mut self.media.keys;
         self.key = Some(recent(keys, |key| key.as_str() == uri).unwrap_or_else(|| {
             keys.push(uri.to_owned());
@@ -335,6 +355,9 @@ impl MediaReader {
     fn end(mut self) -> Media {
         if self.media.target_duration.is_none() && !self.faults.list.iter().any(|fault| is_target(fault.what)) {
             self.faults.note(1, Wrong::NoTargetDuration);
+        }
+        if is_far_too_long(self.longest.0, &self.media) {
+            self.faults.note(self.longest.1, Wrong::FarTooLong);
         }
         // Counted at the end: EXT-X-MEDIA-SEQUENCE and EXT-X-SKIP may stand anywhere.
         let first = self.media.media_sequence.saturating_add(self.media.skipped);
@@ -362,19 +385,4 @@ fn is_target(what: Wrong) -> bool {
 fn recent<T>(list: &[T], same: impl Fn(&&T) -> bool) -> Option<usize> {
     let skipped = list.len().saturating_sub(RECENT);
     list[skipped..].iter().position(|item| same(&item)).map(|at| skipped + at)
-}
-
-fn server_control(list: &str) -> ServerControl {
-    let mut control = ServerControl::default();
-    for (name, value) in attributes(list) {
-        match name {
-            "CAN-BLOCK-RELOAD" => control.can_block_reload = yes(value),
-            "HOLD-BACK" => control.hold_back = seconds(value),
-            "PART-HOLD-BACK" => control.part_hold_back = seconds(value),
-            "CAN-SKIP-UNTIL" => control.can_skip_until = seconds(value),
-            "CAN-SKIP-DATERANGES" => control.can_skip_date_ranges = yes(value),
-            _ => {}
-        }
-    }
-    control
 }

@@ -6,6 +6,7 @@
 //! | [`mod@lines`], [`attributes`] | how it is written: lines, tags, attribute lists |
 //! | [`mod@head`] | which tags are for the whole list |
 //! | [`variables`] | what stands for something else |
+//! | [`values`] | which values mean something |
 //! | [`media`], [`multivariant`] | a reader for each kind |
 //!
 //! Invariants: one pass over the text; memory bounded by [`MAX_ENTRIES`](lines::MAX_ENTRIES); what does not read is a fault in a list, never the end of
@@ -18,6 +19,7 @@ mod media;
 mod multivariant;
 #[cfg(test)]
 mod tests;
+pub(super) mod values;
 mod variables;
 mod words;
 

@@ -21,6 +21,7 @@ mod manifests;
 mod screens;
 mod sent;
 pub(crate) mod shown;
+mod unsound;
 mod wanted;
 
 pub(crate) const PAIR: &str = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n";

@@ -3,20 +3,29 @@
 //!
 //! For tests alone, those beside the code as those from outside.
 
-use std::collections::{BTreeMap, HashMap};
+mod reading;
+
 use std::fmt;
+
+use self::reading::{JudgedList, JudgedSegment, attribute, date, plain};
 
 /// Which rule is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// The first line is EXTM3U, without anything before it (4.1, 4.3.1.1).
     Begins,
-    /// Tags of the head stand once (4.3.3), and the numbers before the first segment (4.3.3.2, 4.3.3.3).
+    /// Tags of the head stand once (4.3.3), and the numbers, which are some, before the first segment (4.3.3.2, 4.3.3.3).
     Head,
     /// A target duration, and each segment's length within it when rounded (4.3.3.1).
     Target,
-    /// Each segment has its length (4.3.2.1).
+    /// Each segment has its length, and lasts for some time (4.3.2.1).
     Length,
+    /// Byte ranges of segments and maps are some, and can be counted (4.3.2.2, 4.3.2.5).
+    Range,
+    /// Dates are dates (4.3.2.6).
+    Date,
+    /// Keys say how and where, and vectors are numbers of 128 bits (4.3.2.4).
+    Key,
     /// What is written asks for the version that is stated (7).
     Version,
     /// A date range has what it must have, and one ID says one thing (4.3.2.7); where there are any, there are dates.
@@ -66,165 +75,30 @@ fn breach(rule: Rule, detail: impl Into<String>) -> Breach {
     Breach { rule, detail: detail.into() }
 }
 
-/// A segment, with all that is in force for it.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct JudgedSegment {
-    uri: String,
-    length: String,
-    range: Option<String>,
-    gap: bool,
-    date: Option<f64>,
-    discontinuity: u64,
-    map: Option<String>,
-    keys: BTreeMap<String, String>,
-}
-
-/// A playlist as its lines say.
-#[derive(Debug, Default)]
-struct JudgedList {
-    head: HashMap<String, Vec<String>>,
-    /// Tags of the head that stood behind the first segment.
-    late: Vec<String>,
-    first: u64,
-    entries: Vec<JudgedSegment>,
-    date_ranges: Vec<String>,
-    text: String,
-}
-
-/// Tags that are said once for the whole list.
-const HEAD: [&str; 10] = [
-    "EXT-X-VERSION",
-    "EXT-X-TARGETDURATION",
-    "EXT-X-MEDIA-SEQUENCE",
-    "EXT-X-DISCONTINUITY-SEQUENCE",
-    "EXT-X-PLAYLIST-TYPE",
-    "EXT-X-ENDLIST",
-    "EXT-X-I-FRAMES-ONLY",
-    "EXT-X-IMAGES-ONLY",
-    "EXT-X-INDEPENDENT-SEGMENTS",
-    "EXT-X-START",
-];
-
-impl JudgedList {
-    fn read(text: &str) -> Self {
-        let mut list = Self { text: text.to_owned(), ..Self::default() };
-        let (mut next, mut map, mut keys) = (JudgedSegment::default(), None, BTreeMap::new());
-        let mut discontinuity = None;
-        for line in text.lines() {
-            let (tag, value) = line.strip_prefix('#').map_or(("", line), |tag| tag.split_once(':').unwrap_or((tag, "")));
-            if HEAD.contains(&tag) {
-                list.head.entry(tag.to_owned()).or_default().push(value.to_owned());
-                if tag.ends_with("-SEQUENCE") && !list.entries.is_empty() {
-                    list.late.push(tag.to_owned());
-                }
-                continue;
-            }
-            match tag {
-                "EXTINF" => next.length = value.split(',').next().unwrap_or_default().to_owned(),
-                "EXT-X-BYTERANGE" => next.range = Some(value.to_owned()),
-                "EXT-X-GAP" => next.gap = true,
-                "EXT-X-PROGRAM-DATE-TIME" => next.date = date(value),
-                "EXT-X-DISCONTINUITY" => {
-                    let counted = discontinuity.unwrap_or_else(|| list.number("EXT-X-DISCONTINUITY-SEQUENCE").unwrap_or(0));
-                    discontinuity = Some(counted + 1);
-                }
-                "EXT-X-MAP" => map = Some(value.to_owned()),
-                "EXT-X-KEY" if attribute(value, "METHOD") == Some("NONE") => keys.clear(),
-                "EXT-X-KEY" => {
-                    keys.insert(attribute(value, "KEYFORMAT").unwrap_or("identity").to_owned(), value.to_owned());
-                }
-                "EXT-X-DATERANGE" => list.date_ranges.push(value.to_owned()),
-                "" if !line.trim().is_empty() => {
-                    let mut entry = std::mem::take(&mut next);
-                    let counted = discontinuity.unwrap_or_else(|| list.number("EXT-X-DISCONTINUITY-SEQUENCE").unwrap_or(0));
-                    discontinuity = Some(counted);
-                    line.clone_into(&mut entry.uri);
-                    (entry.discontinuity, entry.map, entry.keys) = (counted, map.clone(), keys.clone());
-                    list.entries.push(entry);
-                }
-                _ => {}
-            }
-        }
-        list.first = list.number("EXT-X-MEDIA-SEQUENCE").unwrap_or(0);
-        list
-    }
-
-    fn said(&self, tag: &str) -> Option<&str> {
-        Some(self.head.get(tag)?.first()?)
-    }
-
-    fn number(&self, tag: &str) -> Option<u64> {
-        self.said(tag)?.trim().parse().ok()
-    }
-
-    fn end(&self) -> u64 {
-        self.first + self.entries.len() as u64
-    }
-
-    fn at(&self, number: u64) -> Option<&JudgedSegment> {
-        self.entries.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    fn has_dates(&self) -> bool {
-        self.entries.iter().any(|entry| entry.date.is_some())
-    }
-
-    /// When each segment begins and ends by the dates, as far as these tell, and its discontinuity number.
-    fn spans(&self) -> Vec<(f64, f64, u64)> {
-        let mut at = None;
-        let mut spans = Vec::new();
-        for entry in &self.entries {
-            at = entry.date.or(at);
-            let length: f64 = entry.length.parse().unwrap_or(0.0);
-            if let Some(begin) = at {
-                spans.push((begin, begin + length, entry.discontinuity));
-                at = Some(begin + length);
-            }
-        }
-        spans
-    }
-}
-
-fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
-    let mut rest = list;
-    while let Some((key, after)) = rest.split_once('=') {
-        let (value, next) = match after.strip_prefix('"') {
-            Some(quoted) => {
-                let (value, next) = quoted.split_once('"')?;
-                (value, next.trim_start_matches(','))
-            }
-            None => after.split_once(',').unwrap_or((after, "")),
-        };
-        if key.trim() == name {
-            return Some(value);
-        }
-        rest = next;
-    }
-    None
-}
-
-/// Seconds since 1970 of a date in UTC as this program writes it, or with an offset.
-fn date(text: &str) -> Option<f64> {
-    let field = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
-    let clock = field(11, 13)? * 3600 + field(14, 16)? * 60;
-    let rest = text.get(17..)?;
-    let digits = rest.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(rest.len());
-    let seconds: f64 = rest[..digits].parse().ok()?;
-    let zone = match rest[digits..].split_at_checked(1) {
-        Some((sign @ ("+" | "-"), zone)) => {
-            let zone = zone.replace(':', "");
-            let minutes = zone.get(..2)?.parse::<i64>().ok()? * 60 + zone.get(2..4).map_or(Some(0), |text| text.parse().ok())?;
-            if sign == "+" { minutes * 60 } else { -minutes * 60 }
-        }
-        _ => 0,
+/// What is wrong with the values of a segment's tags.
+fn values(entry: &JudgedSegment) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let is_range = |range: &str| {
+        let (length, first) = range.split_once('@').unwrap_or((range, "0"));
+        let numbers = length.parse::<u64>().ok().zip(first.parse::<u64>().ok());
+        numbers.is_some_and(|(length, first)| length > 0 && first.checked_add(length).is_some())
     };
-    // Days since 1970 of a date, counted from March on.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let whole = (days * 86_400 + clock - zone) as f64;
-    Some(whole + seconds)
+    let of_map = entry.map.as_deref().and_then(|map| attribute(map, "BYTERANGE"));
+    breaches.extend(
+        entry.range.as_deref().into_iter().chain(of_map).filter(|range| !is_range(range)).map(|range| breach(Rule::Range, range)),
+    );
+    breaches.extend(entry.misdated.as_ref().map(|date| breach(Rule::Date, date)));
+    let is_vector = |iv: &str| {
+        let digits = iv.strip_prefix("0x").or_else(|| iv.strip_prefix("0X")).unwrap_or_default();
+        (1..=32).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    for key in entry.keys.values() {
+        let is_whole = ["METHOD", "URI"].into_iter().all(|name| attribute(key, name).is_some_and(|value| !value.is_empty()));
+        if !is_whole || !attribute(key, "IV").is_none_or(is_vector) {
+            breaches.push(breach(Rule::Key, key));
+        }
+    }
+    breaches
 }
 
 /// What is wrong with one playlist by itself.
@@ -237,20 +111,27 @@ pub(crate) fn alone(text: &str) -> Vec<Breach> {
         breaches.push(breach(Rule::Head, format!("{tag} {} times", values.len())));
     }
     breaches.extend(list.late.iter().map(|tag| breach(Rule::Head, format!("{tag} behind the first segment"))));
-    let target = list.number("EXT-X-TARGETDURATION");
+    let target = list.number("EXT-X-TARGETDURATION").filter(|target| *target > 0);
     if target.is_none() {
         breaches.push(breach(Rule::Target, "none is stated"));
     }
     for entry in &list.entries {
-        match entry.length.parse::<f64>() {
-            Ok(length) => {
+        match plain(&entry.length).filter(|length| *length > 0.0) {
+            Some(length) => {
                 #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
                 let is_longer = target.is_some_and(|target| length.round() > target as f64);
                 if is_longer {
                     breaches.push(breach(Rule::Target, format!("{} is {length} s, and the target {target:?}", entry.uri)));
                 }
             }
-            Err(_) => breaches.push(breach(Rule::Length, format!("{} has none", entry.uri))),
+            None => breaches.push(breach(Rule::Length, format!("{} has none: {:?}", entry.uri, entry.length))),
+        }
+        breaches.extend(values(entry));
+    }
+    for tag in ["EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE"] {
+        let is_one = list.said(tag).is_none_or(|_| list.number(tag).is_some_and(|first| first < 1 << 63));
+        if !is_one {
+            breaches.push(breach(Rule::Head, format!("{tag}: {:?}", list.said(tag))));
         }
     }
     let mut needed = 1;
@@ -270,6 +151,15 @@ pub(crate) fn alone(text: &str) -> Vec<Breach> {
         let id = attribute(range, "ID");
         if id.is_none() || attribute(range, "START-DATE").is_none() {
             breaches.push(breach(Rule::DateRange, format!("without ID or START-DATE: {range}")));
+        }
+        let is_date = |name| attribute(range, name).is_none_or(|value| date(value).is_some());
+        let is_length = |name| attribute(range, name).is_none_or(|value| plain(value).is_some());
+        let is_sound =
+            ["START-DATE", "END-DATE"].into_iter().all(is_date) && ["DURATION", "PLANNED-DURATION"].into_iter().all(is_length);
+        let at = |name| attribute(range, name).and_then(date);
+        let is_over_first = at("START-DATE").zip(at("END-DATE")).is_some_and(|(start, end)| end < start);
+        if !is_sound || is_over_first {
+            breaches.push(breach(Rule::DateRange, format!("what it says is no time: {range}")));
         }
         // Of one ID, what both say is the same (6.2.1 of the draft).
         for other in list.date_ranges[..index].iter().filter(|other| attribute(other, "ID") == id) {
@@ -410,6 +300,27 @@ mod tests {
             (Rule::Target, "#EXT-X-TARGETDURATION:2\n", ""),
             (Rule::Target, "#EXTINF:2.4,", "#EXTINF:2.5,"),
             (Rule::Length, "#EXTINF:2.4,\n", ""),
+            (Rule::Length, "#EXTINF:2.4,", "#EXTINF:0,"),
+            (Rule::Length, "#EXTINF:2.4,", "#EXTINF:-2,"),
+            (Rule::Length, "#EXTINF:2.4,", "#EXTINF:NaN,"),
+            (Rule::Length, "#EXTINF:2.4,", "#EXTINF:1e0,"),
+            (Rule::Target, "#EXTINF:2.4,", "#EXTINF:40000,"),
+            (Rule::Target, "TARGETDURATION:2", "TARGETDURATION:0"),
+            (Rule::Head, "SEQUENCE:7", "SEQUENCE:18446744073709551616"),
+            (Rule::Head, "DISCONTINUITY-SEQUENCE:3", "DISCONTINUITY-SEQUENCE:-3"),
+            (Rule::Date, "00:01:00.000Z", "00:61:00.000Z"),
+            (Rule::Date, "2026-01-01T00:01:00.000Z", "soon"),
+            (Rule::Range, "#EXTINF:2.4,", "#EXT-X-BYTERANGE:18446744073709551616@0\n#EXTINF:2.4,"),
+            (Rule::Range, "#EXTINF:2.4,", "#EXT-X-BYTERANGE:2@18446744073709551615\n#EXTINF:2.4,"),
+            (Rule::Range, "#EXTINF:2.4,", "#EXT-X-BYTERANGE:\n#EXTINF:2.4,"),
+            (Rule::Range, "URI=\"i.mp4\"", "URI=\"i.mp4\",BYTERANGE=\"0@0\""),
+            (Rule::Key, "IV=0x1", "IV=0x"),
+            (Rule::Key, "IV=0x1", "IV=0x123456789012345678901234567890123"),
+            (Rule::Key, "METHOD=AES-128,", ""),
+            (Rule::Key, ",URI=\"k\"", ""),
+            (Rule::DateRange, "PLANNED-DURATION=4", "PLANNED-DURATION=-4"),
+            (Rule::DateRange, "PLANNED-DURATION=4", "END-DATE=\"2026-01-01T00:00:00Z\""),
+            (Rule::DateRange, "PLANNED-DURATION=4", "END-DATE=\"soon\""),
             (Rule::Version, "#EXT-X-VERSION:6", "#EXT-X-VERSION:5"),
             (Rule::DateRange, "ID=\"a\",", ""),
             (
