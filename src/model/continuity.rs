@@ -39,6 +39,37 @@ pub struct PairStanding {
     /// When the newest segment came, of each, that was taken or passed over: what of it came later is new. At the beginning of time, where that
     /// is not known.
     pub passed: [WallTime; 2],
+    /// How they were seen last; `None`: nobody has looked yet.
+    pub seen: Option<PairSeen>,
+}
+
+/// How the two sources of a list were seen last: so that who goes on with it tells the same of them, and of one fault nothing once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairSeen {
+    /// How they stood to each other, by its place among the ways in which two can.
+    pub relation: u8,
+    /// Each of them.
+    pub sources: [SourceSeen; 2],
+}
+
+/// How a source of a list was seen last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceSeen {
+    /// It has stopped.
+    pub is_down: bool,
+    /// Its encoder has said that it is over.
+    pub out: Option<SideOut>,
+    /// When its newest segment came; at the beginning of time, where none has.
+    pub newest: WallTime,
+}
+
+/// How an encoder has said that it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SideOut {
+    /// Its playlist has its end.
+    Ended,
+    /// It deleted its playlist.
+    Deleted,
 }
 
 /// A stretch of lines whose numbers at their source follow each other.
@@ -107,7 +138,31 @@ impl PairStanding {
         let (lent, switched) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         // An older version has kept no more.
         let passed = [(); 2].map(|()| WallTime::from_millis(words.next().and_then(|word| word.parse().ok()).unwrap_or(0)));
-        Some(Self { active, lent, switched: WallTime::from_millis(switched), passed })
+        let seen = PairSeen::parse(&mut words);
+        Some(Self { active, lent, switched: WallTime::from_millis(switched), passed, seen })
+    }
+}
+
+impl PairSeen {
+    fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
+        let relation = words.next()?.parse().ok()?;
+        let mut source = || {
+            let (state, newest) = (words.next()?.parse::<u8>().ok()?, words.next()?.parse().ok()?);
+            let out = [None, Some(SideOut::Ended), Some(SideOut::Deleted)].get(usize::from(state / 2)).copied()?;
+            Some(SourceSeen { is_down: state % 2 == 1, out, newest: WallTime::from_millis(newest) })
+        };
+        Some(Self { relation, sources: [source()?, source()?] })
+    }
+}
+
+/// As it is kept: of each source one digit, odd where it has stopped, two more for each way of being over; and a time.
+impl fmt::Display for PairSeen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.relation)?;
+        self.sources.iter().try_for_each(|source| {
+            let out = source.out.map_or(0, |out| if out == SideOut::Ended { 2 } else { 4 });
+            write!(f, ".{}.{}", out + u8::from(source.is_down), source.newest.millis())
+        })
     }
 }
 
@@ -136,7 +191,8 @@ impl fmt::Display for Continuity {
         edge.iter().try_for_each(|edge| write!(f, ",t{}/{}", edge.ticks, edge.scale))?;
         pair.iter().try_for_each(|pair| {
             let [one, other] = pair.passed.map(WallTime::millis);
-            write!(f, ",p{}.{}.{}.{one}.{other}", pair.active, pair.lent, pair.switched.millis())
+            write!(f, ",p{}.{}.{}.{one}.{other}", pair.active, pair.lent, pair.switched.millis())?;
+            pair.seen.iter().try_for_each(|seen| write!(f, ".{seen}"))
         })
     }
 }
@@ -180,6 +236,7 @@ mod tests {
             edge in any::<Option<(u64, u32)>>(),
             is_second in any::<bool>(),
             pair in any::<Option<(bool, u8)>>(),
+            (is_seen, relation, states) in (any::<bool>(), any::<u8>(), [(any::<bool>(), 0_usize..3), (any::<bool>(), 0_usize..3)]),
         ) {
             let run = CountedRun { first: first.into(), counted: counted.into(), next: u64::from(counted) + u64::from(more) };
             let time = |seconds: u32| WallTime::from_seconds(seconds.into());
@@ -197,12 +254,20 @@ mod tests {
                     lent: lent.into(),
                     switched: time(added),
                     passed: [time(heard), time(since)],
+                    seen: is_seen.then_some(PairSeen {
+                        relation,
+                        sources: states.map(|(is_down, out)| SourceSeen {
+                            is_down,
+                            out: [None, Some(SideOut::Ended), Some(SideOut::Deleted)][out],
+                            newest: time(heard),
+                        }),
+                    }),
                 }),
             };
             let text = continuity.to_string();
             prop_assert_eq!(Continuity::parse(&text), Some(continuity), "{}", text);
             prop_assert_eq!(Continuity::parse(&format!("{text},xnew")), Some(continuity), "a newer version's");
-            assert!(text.len() < 230 && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+            assert!(text.len() < 280 && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
         }
 
         #[test]
@@ -215,9 +280,15 @@ mod tests {
     fn what_an_older_version_kept_of_a_pair_reads_without_what_it_did_not_know() {
         let standing = PairStanding::parse("1.2.3000").unwrap();
         assert_eq!(
-            (standing.active, standing.lent, standing.switched.millis(), standing.passed),
-            (1, 2, 3000, [WallTime::default(); 2])
+            (standing.active, standing.lent, standing.switched.millis(), standing.passed, standing.seen),
+            (1, 2, 3000, [WallTime::default(); 2], None)
         );
+        let passed = PairStanding::parse("1.2.3000.4000.5000").unwrap();
+        assert_eq!((passed.passed, passed.seen), ([4000, 5000].map(WallTime::from_millis), None));
+        let newer = PairStanding::parse("1.2.3000.4000.5000.3.1.7.4.8.more").unwrap().seen.unwrap();
+        let [one, other] = newer.sources;
+        assert_eq!((newer.relation, one.is_down, one.out, other.is_down), (3, true, None, false));
+        assert_eq!((other.out, other.newest.millis()), (Some(SideOut::Deleted), 8));
     }
 
     #[test]

@@ -321,9 +321,10 @@ impl Hosted {
 
     /// A public playlist has come back from below memory: what it lists is to be kept.
     pub(super) fn adopt(&self, entry: &Entry, understood: &Understood) {
-        if let (Some(_), Understood::Hls(Playlist::Media(media))) = (&entry.meta.continuity, understood) {
+        if let (Some(continuity), Understood::Hls(Playlist::Media(media))) = (&entry.meta.continuity, understood) {
             let left = entry.meta.expires.since(self.hot.clock().now());
             self.note_listed(&self.object(&entry.key), media, None, left);
+            self.adopt_pair(&entry.key, continuity);
         }
     }
 

@@ -17,6 +17,7 @@ use super::pair_reports::PairReport;
 use super::pairs::{LadderKnown, PairMemory, SideList};
 use super::policy::PairPolicy;
 use super::prepare::Draft;
+use super::shared_public::outset;
 use super::told::PublicNews;
 use super::uris::Origins;
 use super::{Origin, OriginError};
@@ -141,12 +142,14 @@ impl Hosted {
         let sides = [0, 1].map(|at| {
             let (source, own) = (sources[at].clone(), &memory.sides[at]);
             let heard = self.work.public.version(&source);
-            let is_unknown = heard.is_none() && own.list.is_none() && own.out.is_none();
+            let is_unknown = heard.is_none() && own.list.is_none() && own.out != Some(SideOut::Deleted);
             let kept = if is_unknown { self.hot.peek(&source) } else { None };
             SideVersion { source: self.object(&source), heard, kept }
         });
         let newest = sides.iter().filter_map(|side| side.heard.as_ref()).max_by_key(|heard| heard.heard);
-        let Some(outset) = newest.map(|heard| heard.outset.clone()) else { return Ok(true) };
+        // Where nothing was heard since the server began: what is public lives no longer by that.
+        let kept = || before.as_ref().map(|before| outset(&before.meta, self.hot.clock().now()));
+        let Some(outset) = newest.map(|heard| heard.outset.clone()).or_else(kept) else { return Ok(true) };
         self.look_below_pair(public, &sides, &memory, before.as_deref()).await;
         let known = before.clone();
         let length = known.as_ref().map_or(0, |known| known.body.len()) + 8192;
@@ -158,6 +161,10 @@ impl Hosted {
         };
         let Some(done) = self.work.of_writers.work(length, work).await? else { return Ok(true) };
         let PairMade { mut made, mut memory, body: new, understood, mended, standings, again, now } = done;
+        memory.note(&made, now);
+        if let Some(standing) = &mut made.composed.continuity.pair {
+            standing.seen = memory.seen();
+        }
         let continuity = Some(Arc::new(made.composed.continuity));
         let draft = Draft { body: new, outset, understood: Some(understood), facts: None, continuity };
         let is_same = known.is_some_and(|known| draft.is_as(&known));
@@ -191,7 +198,7 @@ impl Hosted {
         public: &Key,
         stream: &Key,
         (sides, mended, standings): (&[SideVersion; 2], &[Vec<Mended>; 2], [Option<VersionStanding>; 2]),
-        mut memory: PairMemory,
+        memory: PairMemory,
         made: &PairComposed,
         (again, now): (Option<Duration>, WallTime),
     ) {
@@ -202,7 +209,6 @@ impl Hosted {
             }
         }
         self.tell_raised(public, &made.composed.mended);
-        memory.note(made, now);
         // Where another node has taken the last step, it looks first.
         let put_off = if memory.is_own || self.durable_tier.shared().is_none() { Duration::ZERO } else { LATER };
         let look = self.work.pairs.keep(public, memory);

@@ -38,10 +38,15 @@ pub(super) fn reaches(prefix: Option<&str>, key: &Key) -> bool {
 }
 
 impl Draft {
-    /// Whether a composed playlist is this one already: to the byte, and with an end that is to come since the same moment.
+    /// Whether a composed playlist is this one already: to the byte, with an end that is to come since the same moment, and with what is told
+    /// of its sources.
     pub(super) fn is_as(&self, known: &Entry) -> bool {
-        let ended = |continuity: &Option<Arc<Continuity>>| continuity.as_ref().and_then(|continuity| continuity.ended);
-        known.body == self.body.bytes && ended(&known.meta.continuity) == ended(&self.continuity)
+        let told = |continuity: &Option<Arc<Continuity>>| {
+            let continuity = continuity.as_deref()?;
+            let seen = continuity.pair.and_then(|pair| pair.seen);
+            Some((continuity.ended, seen.map(|seen| seen.sources.map(|source| (source.is_down, source.out)))))
+        };
+        known.body == self.body.bytes && told(&known.meta.continuity) == told(&self.continuity)
     }
 
     /// Takes out of a playlist or MPD what is not to be stored, and reads it. Waits where the namespace has a gate, for the segments it

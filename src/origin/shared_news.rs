@@ -43,7 +43,8 @@ impl Hosted {
     /// called before it takes the place of the version before, where there is time to read.
     pub(super) fn composing_news(&self, now: Now, key: &Key, meta: &Meta, body: &[u8], understood: &Understood) -> ComposingNews {
         let media = if let Understood::Hls(Playlist::Media(media)) = understood { Some(media) } else { None };
-        if meta.continuity.is_some() {
+        if let Some(continuity) = &meta.continuity {
+            self.adopt_pair(key, continuity);
             if let Some(media) = media {
                 let before = self.hot.peek(key).filter(|before| before.meta.continuity.is_some());
                 self.note_listed(&self.object(key), media, before.as_deref(), meta.expires.since(now.moment));

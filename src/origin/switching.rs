@@ -9,11 +9,19 @@ use super::told::PublicNews;
 
 use crate::hls::normalise::{PairComposed, Relation};
 use crate::model::clock::WallTime;
+use crate::model::continuity::Continuity;
 use crate::model::event::EventKind;
 use crate::model::id::Key;
 use crate::model::mended::SwitchReason;
 
 impl Hosted {
+    /// What was kept with a public playlist of two sources is known of them, where nothing else is.
+    pub(super) fn adopt_pair(&self, public: &Key, continuity: &Continuity) {
+        if self.two_sided(public).is_some() {
+            self.work.pairs.adopt(&self.live.stream_of(public), public, continuity);
+        }
+    }
+
     /// How many sources have stopped is shown.
     pub(super) fn tell_down(&self) {
         let down = self.work.pairs.down();

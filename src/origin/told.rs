@@ -42,10 +42,7 @@ impl PublicNews {
                 "t" => news.taken = counts(rest).unwrap_or_default(),
                 "l" => news.lent = counts(rest).unwrap_or_default(),
                 "s" => news.switches.extend(switch(rest)),
-                "r" => {
-                    let all = [Relation::Aligned, Relation::Offset, Relation::Shifted, Relation::Foreign];
-                    news.relation = all.into_iter().find(|relation| relation.as_str() == rest);
-                }
+                "r" => news.relation = Relation::ALL.into_iter().find(|relation| relation.as_str() == rest),
                 "m" => news.mended.extend(Mended::ALL.into_iter().find(|known| known.as_str() == rest)),
                 "c" => news.copy_of = side(rest),
                 _ => {}

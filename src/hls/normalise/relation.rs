@@ -37,6 +37,9 @@ pub enum Relation {
 }
 
 impl Relation {
+    /// All of them, best first.
+    pub const ALL: [Self; 4] = [Self::Aligned, Self::Offset, Self::Shifted, Self::Foreign];
+
     /// Its name in events and `/v1`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

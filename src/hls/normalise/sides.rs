@@ -6,6 +6,7 @@ use super::apart::WhyApart;
 use super::relation::{FindSegment, Relation};
 use super::{Composed, SourceVersion};
 use crate::model::clock::WallTime;
+pub use crate::model::continuity::SideOut;
 use crate::model::mended::SwitchReason;
 
 /// A side at this moment.
@@ -21,15 +22,6 @@ pub struct PairSide<'a> {
     pub window: u64,
     /// Whether its encoder has gone, and how.
     pub out: Option<SideOut>,
-}
-
-/// How an encoder has said that it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SideOut {
-    /// Its playlist has its end.
-    Ended,
-    /// It deleted its playlist.
-    Deleted,
 }
 
 /// What is at hand for a step.

@@ -46,6 +46,8 @@ pub(super) struct PairMemory {
     known: Option<PairKnown>,
     /// Both have ended.
     is_over: bool,
+    /// When this process first took a step.
+    begun: Option<WallTime>,
 }
 
 /// What has come of the steps of a public playlist, whichever node took them.
@@ -131,11 +133,14 @@ impl PairMemory {
         let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
         let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
         self.is_over = made.composed.continuity.ended.is_some();
+        let begun = *self.begun.get_or_insert(now);
         for (at, side) in self.sides.iter_mut().enumerate() {
             side.well_since = side.well_since.or(Some(now)).filter(|_| made.well[at]);
             if let Some(newest) = made.newest[at] {
+                // While no server was there nothing could come: but of one that had stopped before that is missed.
+                let since = if side.is_up == Some(false) { newest } else { newest.max(begun) };
                 // One of two that end is the first: it is missed when the other goes on.
-                side.is_up = Some(side.out != Some(SideOut::Deleted) && now.since(newest) <= patience);
+                side.is_up = Some(side.out != Some(SideOut::Deleted) && now.since(since) <= patience);
             } else if side.list.is_none() && now.since(*side.missed_since.get_or_insert(now)) > patience {
                 side.is_up = Some(false);
             }
@@ -363,5 +368,6 @@ impl Pairs {
     }
 }
 
+mod seen;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::hls::normalise::Relation::{Aligned, Foreign};
 use crate::hls::normalise::{Composed, VersionStanding};
+use crate::model::continuity::PairStanding;
 
 const CONTINUITY: &str = "r0.0.1,w5,a0,h0,s0";
 
@@ -90,4 +91,65 @@ fn how_they_stand_is_not_judged_by_one_that_has_stopped() {
     assert_eq!(memory.known.unwrap().relation, Aligned);
     memory.note(&made(Foreign, [Some(114), Some(114)], None), at(114));
     assert_eq!(memory.known.unwrap().relation, Foreign, "it is back");
+}
+
+/// What one process has kept with the public playlist, as the next one takes it up.
+fn begun_anew(pairs: &Pairs, made: &PairComposed) -> Pairs {
+    let public = Key::parse("live/p.m3u8").unwrap();
+    let mut continuity = made.composed.continuity;
+    let standing = PairStanding {
+        active: made.active,
+        lent: 0,
+        switched: WallTime::default(),
+        passed: [WallTime::default(); 2],
+        seen: pairs.memory(&public).seen(),
+    };
+    continuity.pair = Some(standing);
+    let next = Pairs::default();
+    next.adopt(&public, &public, &Continuity::parse(&continuity.to_string()).unwrap());
+    next
+}
+
+#[test]
+fn who_begins_anew_tells_the_same_and_nothing_once_more() {
+    let public = Key::parse("live/p.m3u8").unwrap();
+    let report = |pairs: &Pairs| {
+        let report = pairs.report("n", ("live/", &["a/".to_owned(), "b/".to_owned()]), &public, None).unwrap();
+        let sources = report.sources.iter().map(|source| (source.up, source.out, source.newest.clone()));
+        (report.relation, report.active, sources.collect::<Vec<_>>())
+    };
+    let (pairs, deleted) = (Pairs::default(), Some(SideOut::Deleted));
+    noted(&pairs, [None, None], &made(Aligned, [Some(100), Some(100)], None), 100);
+    let goes_on = PairComposed { active: 1, ..made(Foreign, [Some(100), Some(106)], None) };
+    assert_eq!(noted(&pairs, [None, None], &goes_on, 106), ([1, 0], [Some(false), None]));
+    let next = begun_anew(&pairs, &goes_on);
+    assert_eq!((report(&next), next.down()), (report(&pairs), [1, 0]));
+    assert_eq!(report(&next).0, "aligned", "as it was when both were seen");
+    // The server was away for a minute, and the other one goes on: it has not stopped, and the first one has, as was told.
+    let later = PairComposed { active: 1, ..made(Foreign, [Some(100), Some(106)], None) };
+    assert_eq!(noted(&next, [None, None], &later, 166), ([1, 0], [None, None]));
+    let back = made(Aligned, [Some(168), Some(168)], None);
+    assert_eq!(noted(&next, [None, None], &back, 168), ([0, 0], [Some(true), None]));
+    // One that has deleted its playlist.
+    assert_eq!(noted(&next, [None, deleted], &back, 169), ([0, 1], [None, Some(false)]));
+    let next = begun_anew(&next, &back);
+    let next_again = report(&next);
+    assert_eq!((next_again.1, next.down()), ("a", [0, 1]));
+    assert_eq!(next_again.2[1].1, Some("deleted"));
+    assert_eq!(noted(&next, [None, deleted], &back, 170), ([0, 1], [None, None]));
+    // What is over has nobody who is down.
+    let over = made(Aligned, [Some(168), Some(168)], Some(171));
+    assert_eq!(begun_anew(&next, &over).down(), [0, 0]);
+}
+
+#[test]
+fn a_source_that_goes_on_after_the_server_was_away_has_not_stopped() {
+    let pairs = Pairs::default();
+    let both = made(Aligned, [Some(100), Some(100)], None);
+    noted(&pairs, [None, None], &both, 100);
+    let next = begun_anew(&pairs, &both);
+    // The first one writes at once, the second a little later, or never.
+    assert_eq!(noted(&next, [None, None], &made(Aligned, [Some(160), Some(100)], None), 160), ([0, 0], [None, None]));
+    assert_eq!(noted(&next, [None, None], &made(Aligned, [Some(164), Some(100)], None), 164), ([0, 0], [None, None]));
+    assert_eq!(noted(&next, [None, None], &made(Aligned, [Some(166), Some(100)], None), 166), ([0, 1], [None, Some(false)]));
 }

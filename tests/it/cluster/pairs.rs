@@ -175,6 +175,65 @@ fn a_source_that_is_wanted_at_one_node_is_what_all_nodes_show() {
     assert!(!all.contains("#EXT-X-DISCONTINUITY\n") && !all.contains("EXT-X-GAP"), "{:?}", viewer.viewer.versions.last());
 }
 
+/// One source stops, or says that it is over. The node that takes nothing tells it as that which takes all, and one that comes then tells the same
+/// before anybody has written anything; and of what was told nothing is told once more.
+#[test]
+fn what_is_known_of_the_sources_every_node_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = twins(folder.path());
+    let mut cluster = Cluster::start(2, PAIR);
+    let stands = |node: &Origin| {
+        let all = pairs(node);
+        let pair = all.first()?;
+        let source = |at: usize| (pair["sources"][at]["up"].clone(), pair["sources"][at]["out"].clone());
+        Some((pair["active"].clone(), pair["relation"].clone(), source(0), source(1)))
+    };
+    let down = |node: &Origin| node.metric("springhead_pair_sources_down{namespace=\"live-origin\"}");
+    let mut slot = 0;
+    let written = {
+        let nodes: Vec<&Origin> = cluster.nodes.iter().collect();
+        let [mut a, mut b] = sides([nodes[0]; 2], &slots);
+        for _ in 0..6 {
+            a.push(slot);
+            b.push(slot);
+            slot += 1;
+        }
+        wait_for_pair(nodes[1], "each node knows both", is_well);
+        while !nodes.iter().all(|node| pairs(node)[0]["sources"][0]["up"] == false) {
+            assert!(slot < 30, "{:?}", pairs(nodes[1]));
+            b.push(slot);
+            slot += 1;
+            thread::sleep(Duration::from_millis(900));
+        }
+        for node in &nodes {
+            let is_told = || (told(node, "source-degraded") == 1 && down(node) == 1.0).then_some(());
+            assert!(eventually(Duration::from_secs(5), is_told).is_some(), "{:?}", pairs(node));
+        }
+        b.next
+    };
+    cluster.join(PAIR);
+    let nodes: Vec<&Origin> = cluster.nodes.iter().collect();
+    let knows = || (stands(nodes[2]) == stands(nodes[0]) && stands(nodes[2]).is_some() && down(nodes[2]) == 1.0).then_some(());
+    assert!(eventually(Duration::from_secs(10), knows).is_some(), "{:?}, {:?}", pairs(nodes[0]), pairs(nodes[2]));
+    assert_eq!(stands(nodes[2]).unwrap().0, "b");
+    let [_, mut b] = sides([nodes[0]; 2], &slots);
+    b.next = written;
+    for _ in 0..3 {
+        b.push(slot);
+        slot += 1;
+    }
+    let is_behind = || (nodes[2].get(LIST).text() == nodes[0].get(LIST).text()).then_some(());
+    assert!(eventually(Duration::from_secs(5), is_behind).is_some());
+    let all: Vec<usize> = nodes.iter().map(|node| told(node, "source-degraded")).collect();
+    assert_eq!(all, [1, 1, 0], "told before");
+    // It is over, as is said at the node that came last.
+    assert_eq!(request(nodes[2], "DELETE", "live-b/p.m3u8").send(nodes[2].address).status, 204);
+    for node in &nodes {
+        let is_out = || (pairs(node)[0]["sources"][1]["out"] == "deleted").then_some(());
+        assert!(eventually(Duration::from_secs(5), is_out).is_some(), "{:?}", pairs(node));
+    }
+}
+
 /// Sends it to a node, and to the next one where that has gone: as encoders do behind a balancer.
 fn send(nodes: &[&Origin], key: &str, body: &[u8]) {
     let sent = nodes.iter().any(|node| {

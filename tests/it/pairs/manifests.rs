@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::PAIR;
 use crate::harness::{Origin, eventually};
 
-fn mpd(start: &str, published: u32) -> String {
+pub(crate) fn mpd(start: &str, published: u32) -> String {
     format!(
         "<MPD xmlns='urn:mpeg:dash:schema:mpd:2011' type='dynamic' availabilityStartTime='{start}' minimumUpdatePeriod='PT1S' \
          publishTime='2026-01-01T00:00:{published:02}Z'><Period start='PT0S'><AdaptationSet><SegmentTemplate media='$Number$.m4s' \

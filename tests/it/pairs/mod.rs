@@ -16,8 +16,9 @@ use crate::wire::Request;
 
 mod copies;
 pub(crate) mod encoders;
+mod kept;
 mod lives;
-mod manifests;
+pub(crate) mod manifests;
 mod screens;
 mod sent;
 pub(crate) mod shown;

@@ -46,13 +46,13 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
     let (composer, standing) = match known {
         Some((list, continuity)) => {
             let (switched, passed) = (continuity.added, [WallTime::default(); 2]);
-            let standing = continuity.pair.unwrap_or(PairStanding { active: 0, lent: 0, switched, passed });
+            let standing = continuity.pair.unwrap_or(PairStanding { active: 0, lent: 0, switched, passed, seen: None });
             (Composer::on(list, continuity), standing)
         }
         None => {
             let active = first?;
             let (switched, passed) = (WallTime::default(), [WallTime::default(); 2]);
-            (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched, passed })
+            (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched, passed, seen: None })
         }
     };
     let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.sides[side].came, step.find));
