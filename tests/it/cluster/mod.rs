@@ -8,6 +8,7 @@ mod history;
 mod kit;
 mod made;
 mod over_tls;
+mod pair_changes;
 mod pairs;
 mod players;
 mod room;
