@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::agree::relation;
 use super::list::SegmentList;
 use super::names;
-use super::relation::{
-    IN_COMMON, LATENESS, Relation, SAME_CLOCK, SAME_LENGTH, SideClock, SideSegment, TimedLine, relation, timed,
-};
+use super::relation::{IN_COMMON, LATENESS, NEAR, Relation, SAME_CLOCK, SAME_LENGTH, SideClock, SideSegment, TimedLine, timed};
 
 /// Why two sides are not aligned. Times in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +97,7 @@ pub fn stands(playlists: [&str; 2], find: &dyn Fn(usize, &str) -> Option<SideSeg
     lists.iter_mut().flat_map(|list| &mut list.lines).for_each(|line| line.uri = names::tagged(&line.uri, "00000000"));
     let known = |side: Option<usize>, uri: &str, _: Option<&str>| find(side?, &names::plain(uri));
     let [one, other] = [0, 1].map(|side| timed(&lists[side], Some(side), &known).1);
-    let reach = Duration::from_secs(lists[0].target.max(lists[1].target)) * 6;
+    let reach = Duration::from_secs(lists[0].target.max(lists[1].target)) * NEAR;
     let by = relation(&one, &other, reach);
     Some((by.0, apart(&one, &other, by, reach)))
 }

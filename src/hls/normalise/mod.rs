@@ -16,13 +16,15 @@
 //! | [`ranges`] | date ranges, each ID for one moment |
 //! | [`names`] | what a segment is called in public |
 //! | [`pair`] | of two lists, which one's line comes next |
-//! | [`relation`] | how two lists stand to each other |
+//! | [`relation`] | their lines with their times |
+//! | [`agree`] | how two lists stand to each other, by their newest segments |
 //! | [`apart`] | why they are not aligned, for who has to mend it |
 //! | [`sides`] | the words of both |
 //!
 //! Invariants: a line that has been served never changes. The target duration never falls, no number goes back. What is listed was here
 //! when it was listed, or is a gap.
 
+mod agree;
 mod apart;
 mod blocks;
 mod composer;

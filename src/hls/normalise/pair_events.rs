@@ -14,6 +14,8 @@ pub(super) enum PairEvent {
     Begin(usize),
     /// One says that it is over.
     End(usize),
+    /// One says that it is over with the part of a segment that it has made by then.
+    Short(usize),
     /// One deletes its playlist.
     Delete(usize),
     /// One stands still.
@@ -93,6 +95,7 @@ impl fmt::Debug for PairEvent {
             Self::Kill(side) => write!(f, "kill:{side}"),
             Self::Begin(side) => write!(f, "begin:{side}"),
             Self::End(side) => write!(f, "end:{side}"),
+            Self::Short(side) => write!(f, "short:{side}"),
             Self::Delete(side) => write!(f, "delete:{side}"),
             Self::Freeze(side) => write!(f, "freeze:{side}"),
             Self::GoOn(side) => write!(f, "go:{side}"),
@@ -115,6 +118,7 @@ impl PairEvent {
             "kill" => Self::Kill(side()),
             "begin" => Self::Begin(side()),
             "end" => Self::End(side()),
+            "short" => Self::Short(side()),
             "delete" => Self::Delete(side()),
             "freeze" => Self::Freeze(side()),
             "go" => Self::GoOn(side()),

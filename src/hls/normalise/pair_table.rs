@@ -134,6 +134,26 @@ fn the_twins_copy_of_the_last_segment_of_an_encoder_that_ends_is_waited_for() {
     }
 }
 
+/// The twin has begun again just now: too few of its segments are the same to tell, and none says that it is another stream.
+#[test]
+fn the_twins_copy_is_waited_for_of_one_that_has_begun_just_now() {
+    for manner in [PairManner::Aligned, PairManner::Offset] {
+        for segments in 1..5 {
+            let mut world = PairWorld::new(manner);
+            well(&mut world, 8);
+            world.take(PairEvent::Begin(1));
+            well(&mut world, segments);
+            world.take(PairEvent::Short(0));
+            well(&mut world, 3);
+            let (text, _) = world.public.as_ref().unwrap();
+            let marks = text.matches("#EXT-X-DISCONTINUITY\n").count();
+            assert_eq!(marks, usize::from(manner == PairManner::Offset), "{manner:?} {segments}: {text}");
+            assert!(!text.contains("EXTINF:0.6"), "{manner:?} {segments}: {text}");
+            assert_eq!(slots(&world), (1..=segments as u64 + 11).collect::<Vec<_>>(), "{manner:?} {segments}: {text}");
+        }
+    }
+}
+
 /// It lists it and is over, and the segment never comes.
 #[test]
 fn the_twins_copy_of_a_segment_that_an_encoder_lists_last_and_never_sends_is_waited_for() {
@@ -162,6 +182,43 @@ fn a_side_that_is_wanted_and_has_nothing_in_common_goes_on_with_what_came_since(
         }
         assert_eq!((slots(&world), world.switches), ((1..=14).collect::<Vec<_>>(), 1), "{late:?}");
     }
+}
+
+/// Its segments never begin where the list ends, as long as the active side's next one comes first: that waits.
+#[test]
+fn a_side_that_is_wanted_and_goes_by_the_same_clock_is_gone_to_within_a_few_segments() {
+    for manner in [PairManner::Offset, PairManner::Shifted] {
+        for late in [[0, 80], [80, 0], [0, 650]] {
+            let mut world = PairWorld::new(manner);
+            for slot in 0..14 {
+                if slot == 8 {
+                    world.take(PairEvent::Pin(Some(1)));
+                }
+                // Active is the one that comes first.
+                let late = if slot == 0 { [0, 80] } else { late };
+                world.segment(late.map(|late| Fate { late, comes: Comes::Whole }));
+                assert!(slot < 11 || world.switches == 1, "{manner:?} {late:?}: not in force after {slot}");
+            }
+            let (shown, all) = (slots(&world), (1..=14).collect::<Vec<_>>());
+            let is_whole = manner == PairManner::Offset;
+            assert!(shown == all || !is_whole && shown.len() == 13, "{manner:?} {late:?} {shown:?}");
+        }
+    }
+}
+
+/// Nobody knows how far behind it is, but by its clock: more than viewers can wait for. What lies between is shown again.
+#[test]
+fn a_side_that_is_wanted_and_is_far_behind_is_gone_to_with_what_it_makes_now() {
+    let mut world = PairWorld::new(PairManner::AllFromZero);
+    world.take(PairEvent::Kill(1));
+    well(&mut world, 4);
+    world.take(PairEvent::Begin(1));
+    well(&mut world, 6);
+    world.take(PairEvent::Pin(Some(1)));
+    well(&mut world, 4);
+    let (text, _) = world.public.as_ref().unwrap();
+    assert_eq!((slots(&world), world.switches), ((1..=14).collect::<Vec<_>>(), 1), "{text}");
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{text}");
 }
 
 /// Nobody knows what of the other's segments has been seen, but by when they came.

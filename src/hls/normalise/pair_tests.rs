@@ -19,6 +19,7 @@ fn event() -> impl Strategy<Value = PairEvent> {
         1 => (0_usize..2).prop_map(PairEvent::Kill),
         3 => (0_usize..2).prop_map(PairEvent::Begin),
         1 => (0_usize..2).prop_map(PairEvent::End),
+        1 => (0_usize..2).prop_map(PairEvent::Short),
         1 => (0_usize..2).prop_map(PairEvent::Delete),
         1 => (100_u64..5000).prop_map(PairEvent::Pause),
         1 => proptest::option::of(0_usize..2).prop_map(PairEvent::Pin),
@@ -51,6 +52,7 @@ const KEPT: &[(PairManner, &str, usize)] = &[
     (PairManner::AllFromZero, "9*w/w w/w40 begin:0 w/w", 0),
     (PairManner::AllFromZero, "15*w/w begin:0 3*w/w w/w30 w11/w w/w begin:0 begin:1 w12/w pause:4000", 0),
     (PairManner::Aligned, "n/w 2*w/w begin:1 w/w w/d delete:0 reload", 0),
+    (PairManner::Aligned, "w100/w end:1 begin:0 w/w", 0),
 ];
 
 #[test]

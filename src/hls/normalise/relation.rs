@@ -1,9 +1,9 @@
-//! How the two sides of a pair stand to each other: by which clock their segments are the same.
+//! The lines of the two sides of a pair with their times, by each of the clocks by which they may be the same.
 
 use std::time::Duration;
 
 use super::list::SegmentList;
-use super::{Named, NamedPlace, StoredSegment, names};
+use super::{Named, NamedPlace, StoredSegment, names, uri_of};
 use crate::model::clock::WallTime;
 use crate::model::continuity::MediaTime;
 use crate::model::facts::{Defect, SegmentFacts};
@@ -16,6 +16,8 @@ pub(super) const JOINS: i64 = 30_000;
 pub(super) const SAME_LENGTH: i64 = 45_000;
 /// So many of the newest lines are looked at.
 pub(super) const LOOKED_AT: usize = 24;
+/// The newest segments of two sides that stand to each other in any way are no more target durations apart.
+pub(super) const NEAR: u32 = 6;
 /// What lies so many target durations from the end of the public list by the same clock is not what comes next, nor what was before.
 pub(super) const AHEAD: u32 = 20;
 /// Of the time by which newest segments may be apart, copies of one segment may come this part of it after each other.
@@ -168,6 +170,11 @@ impl TimedLine {
         joins(clock) == Some(true) && (clock != SideClock::Player || joins(SideClock::Content) != Some(false))
     }
 
+    /// Whether both begin at the same point.
+    pub(super) fn begins_with(&self, other: &Self, clock: SideClock) -> bool {
+        self.since(other, clock).is_some_and(|since| since.abs() <= SAME_CLOCK)
+    }
+
     /// Whether it is over when the other one is.
     pub(super) fn is_within(&self, other: &Self, clock: SideClock) -> bool {
         self.after(other, clock).is_some_and(|after| after + self.micros <= JOINS)
@@ -214,6 +221,8 @@ impl TimedLine {
 /// A side's lines, and what is stored of the newest of them.
 pub(super) struct SideLines<'a> {
     pub(super) version: &'a SegmentList,
+    side: usize,
+    find: FindSegment<'a>,
     pub(super) named: Vec<Named>,
     /// The place of the first line whose time is known.
     pub(super) from: usize,
@@ -222,7 +231,7 @@ pub(super) struct SideLines<'a> {
 
 impl<'a> SideLines<'a> {
     /// `came`: when the segments of the newest lines came.
-    pub(super) fn of(version: &'a SegmentList, side: usize, came: &[Option<WallTime>], find: FindSegment<'_>) -> Self {
+    pub(super) fn of(version: &'a SegmentList, side: usize, came: &[Option<WallTime>], find: FindSegment<'a>) -> Self {
         let (_, mut times) = timed(version, Some(side), find);
         for (line, came) in times.iter_mut().rev().zip(came.iter().rev()) {
             if let Some((known, came)) = line.known.as_mut().zip(*came) {
@@ -240,16 +249,31 @@ impl<'a> SideLines<'a> {
             });
             Named { plain: line.uri.clone(), place: stored.map_or(NamedPlace::Elsewhere, NamedPlace::Here) }
         });
-        Self { version, named: named.collect(), from, times }
+        Self { version, side, find, named: named.collect(), from, times }
     }
 
     pub(super) fn at(&self, at: usize) -> Option<&TimedLine> {
         self.times.get(at.checked_sub(self.from)?)
     }
 
-    /// Whether there is a segment.
+    /// Whether there is a segment, and what it needs.
     pub(super) fn is_here(&self, at: usize) -> bool {
-        self.version.lines.get(at).is_some_and(|line| !line.gap)
+        self.version.lines.get(at).is_some_and(|line| !line.gap) && !self.is_gone(at)
+    }
+
+    /// Whether a segment, or what it needs, was there and can be read no more: it was of an earlier run of its encoder, which has written over
+    /// its name since, or its time was over. What viewers were shown is kept for them; what they were not, is not.
+    pub(super) fn is_gone(&self, at: usize) -> bool {
+        let Some(line) = self.version.lines.get(at).filter(|line| !line.gap) else { return false };
+        let is_known = self.at(at).is_some_and(|line| line.known.is_some());
+        let keys = line.keys.iter().flat_map(|keys| keys.iter()).filter_map(|key| uri_of(key));
+        let mut needed = line.map_uri().into_iter().chain(keys);
+        !is_known && self.is_lost(&line.uri) || needed.any(|uri| self.is_lost(uri))
+    }
+
+    /// Whether there is nothing by a public name: those have tags, and lie where the playlist does.
+    fn is_lost(&self, uri: &str) -> bool {
+        names::tag(uri).is_some() && !uri.contains("://") && (self.find)(Some(self.side), uri, None).is_none()
     }
 
     pub(super) fn rank(&self, at: usize) -> u8 {
@@ -299,74 +323,6 @@ pub(super) fn timed(list: &SegmentList, side: Option<usize>, find: FindSegment<'
         times.push(TimedLine { known, begins, micros: ticks.unwrap_or(stated) });
     }
     (list.first + from as u64, times)
-}
-
-/// How two sides stand to each other, and by which clock.
-pub(super) fn relation(one: &[TimedLine], other: &[TimedLine], reach: Duration) -> (Relation, SideClock) {
-    let reach = i64::try_from(reach.as_micros()).unwrap_or(i64::MAX);
-    for (clock, relation) in
-        [(SideClock::Player, Relation::Aligned), (SideClock::Content, Relation::Offset), (SideClock::Date, Relation::Offset)]
-    {
-        if agree(one, other, clock, reach) {
-            return (relation, clock);
-        }
-    }
-    let apart = |clock| one.last().zip(other.last()).and_then(|(one, other)| one.since(other, clock));
-    let is_near = |clock: &SideClock| apart(*clock).is_some_and(|apart: i64| apart.abs() <= reach);
-    // Where the content has a clock of its own, that tells: what players see may begin at 0 with each encoder.
-    let has_own = |(player, content): (i64, i64)| player != content;
-    let is_contents = apart(SideClock::Player).zip(apart(SideClock::Content)).is_some_and(has_own);
-    let players = if is_contents { SideClock::Content } else { SideClock::Player };
-    match [players, SideClock::Date].iter().find(|clock| is_near(clock)) {
-        Some(clock) => (Relation::Shifted, *clock),
-        None => (Relation::Foreign, SideClock::Player),
-    }
-}
-
-/// The lines of which something is known, from where the clock went back last: what an encoder has made before it began again says nothing of what
-/// it makes now.
-fn newest_run(lines: &[TimedLine], clock: SideClock) -> Vec<TimedLine> {
-    let here: Vec<TimedLine> = lines.iter().copied().filter(|line| line.known.is_some()).collect();
-    let goes_back = |two: &[TimedLine]| two[0].since(&two[1], clock).is_some_and(|since| since > SAME_CLOCK);
-    let from = here.windows(2).rposition(goes_back).map_or(0, |at| at + 1);
-    here[from..].to_vec()
-}
-
-/// Whether the newest segments of both are the same by this clock: enough of them, and none that contradicts.
-fn agree(one: &[TimedLine], other: &[TimedLine], clock: SideClock, reach: i64) -> bool {
-    let (one, other) = (newest_run(one, clock), newest_run(other, clock));
-    let (Some(first), Some(last)) = (other.first(), other.last()) else { return false };
-    let is_near = one.last().and_then(|newest| newest.since(last, clock)).is_some_and(|apart| apart.abs() <= reach);
-    if !is_near {
-        return false;
-    }
-    let mut common = 0;
-    for line in one.iter().rev() {
-        if let Some(own) = other.iter().find(|own| line.is_same(own, clock)) {
-            // Sides that count from 0 have the same times, too, at other times.
-            common += usize::from(line.came_with(own, reach / LATENESS));
-            continue;
-        }
-        let (Some(since), Some(after)) = (line.since(first, clock), line.after(last, clock)) else { return common >= IN_COMMON };
-        let is_ahead = after >= -SAME_CLOCK;
-        let is_before = since + line.micros <= SAME_CLOCK;
-        if is_before {
-            break;
-        }
-        // The newest of either may be cut off, by an encoder that ends.
-        let is_newest = |own: &TimedLine| line.since(&one[one.len() - 1], clock) == Some(0) || own.since(last, clock) == Some(0);
-        let is_cut_off =
-            |own: &TimedLine| own.since(line, clock).is_some_and(|since| since.abs() <= SAME_CLOCK) && is_newest(own);
-        // It lies where the other has something else, unless that lacks it.
-        let overlaps = |own: &TimedLine| {
-            own.since(line, clock).is_some_and(|since| since < line.micros - SAME_CLOCK && since > SAME_CLOCK - own.micros)
-                && !is_cut_off(own)
-        };
-        if !is_ahead && common < IN_COMMON && other.iter().any(overlaps) {
-            return false;
-        }
-    }
-    common >= IN_COMMON
 }
 
 /// How much later than its twin a segment comes, at the 95th of a hundred: `None`, where none has one.

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::agree::relation;
 use super::apart::{WhyApart, apart};
 use super::list::SegmentList;
 use super::names;
-use super::relation::{Relation, SideClock, SideLines, SideSegment, TimedLine, relation, timed};
+use super::relation::{Relation, SideClock, SideLines, SideSegment, TimedLine, timed};
 use crate::model::clock::WallTime;
 use crate::model::continuity::MediaTime;
 
@@ -110,15 +111,21 @@ fn of_one_that_is_cut_off_by_its_encoders_end_nothing_is_concluded() {
     let mut ended = rows(6);
     ended[5].lasts = 700;
     assert_eq!((stand(&ended, &rows(6)).0, stand(&rows(6), &ended).0), (Relation::Aligned, Relation::Aligned));
-    let mut torn = rows(6);
-    torn[4].lasts = 700;
+    // It has begun again since.
+    let mut again = rows(6);
+    again[4].lasts = 700;
+    assert_eq!((stand(&again, &rows(6)).0, stand(&rows(6), &again).0), (Relation::Aligned, Relation::Aligned));
+    let mut torn = again;
+    (torn[5].begins, torn[5].content) = (torn[5].begins - 1300, torn[5].content - 1300);
+    torn[5].lasts += 1300;
     assert_ne!(
         (stand(&torn, &rows(6)).0, stand(&rows(6), &torn).0),
         (Relation::Aligned, Relation::Aligned),
-        "in the middle it is"
+        "where the next one goes on it is"
     );
     let (list, stored) = (list(&ended), stored(&ended));
-    let side = SideLines::of(&list, 0, &[], &|side, uri, _| stored.get(uri).copied().filter(|_| side == Some(0)));
+    let find = |side: Option<usize>, uri: &str, _: Option<&str>| stored.get(uri).copied().filter(|_| side == Some(0));
+    let side = SideLines::of(&list, 0, &[], &find);
     assert_eq!((side.lacks(5), side.lacks(4)), (Duration::from_millis(1300), Duration::ZERO));
 }
 

@@ -3,17 +3,22 @@
 use std::time::Duration;
 
 use super::PairDesk;
-use crate::hls::normalise::relation::Relation;
+use crate::hls::normalise::agree::in_common;
+use crate::hls::normalise::relation::{NEAR, Relation};
 
 impl PairDesk<'_, '_> {
     /// Takes the twin's copy of a line of the active side, if there is a better one. `Some(false)`: one may come. `None`: it is taken as it is.
     ///
-    /// Where players see other clocks the twin can't lend: it takes over, if the active side is out.
+    /// Where players see other clocks, or fewer segments are the same than tell that one stands for the other, the twin can't lend: it takes over,
+    /// if the active side is out.
     pub(super) fn take_instead(&mut self, (active, at): (usize, usize), lent: Option<usize>) -> Option<bool> {
         let (rank, twin) = (self.rank(active, at), 1 - active);
         let is_out = self.step.sides[active].out.is_some();
-        let takes_over = self.relation == Relation::Offset && is_out;
-        if rank == 0 || !self.is_aligned() && !takes_over {
+        if rank == 0 || !self.is_aligned() && !is_out {
+            return None;
+        }
+        let takes_over = !self.is_aligned() && (self.relation == Relation::Offset || self.is_alike());
+        if !self.is_aligned() && !takes_over {
             return None;
         }
         match if takes_over { self.continues(twin) } else { lent } {
@@ -39,6 +44,26 @@ impl PairDesk<'_, '_> {
             }
             None => None,
         }
+    }
+
+    /// Whether some of the newest segments of both are the same, and nothing says that the others are not: one of them has begun just now.
+    fn is_alike(&self) -> bool {
+        let reach = i64::try_from((self.span() * NEAR).as_micros()).unwrap_or(i64::MAX);
+        let [one, other] = &self.sides;
+        self.relation != Relation::Foreign
+            && in_common(&one.times, &other.times, self.clock, reach).is_some_and(|common| common > 0)
+    }
+
+    /// How long the active side's segment is waited for, which has not come, when its twin has a copy. One that is cut off is early by what it lacks,
+    /// and the active side's has that: behind the last one of a twin that is over nothing is in a hurry.
+    pub(super) fn wait_for_own(&self, (twin, copy): (usize, usize)) -> Duration {
+        let lacks = self.sides[twin].lacks(copy).min(self.span());
+        let late = match self.step.sides[twin].out {
+            Some(_) if !lacks.is_zero() => self.span(),
+            _ if self.standing.lent > 0 => Duration::ZERO,
+            _ => self.grace(),
+        };
+        late + lacks
     }
 
     /// The next line of a side, if it is here and begins where public ends by the clock that both go by.

@@ -20,10 +20,11 @@ mod takeover;
 
 use std::time::Duration;
 
+use super::agree::relation;
 use super::apart::apart;
 use super::composer::{Composer, Joint};
 use super::list::SegmentList;
-use super::relation::{AHEAD, IN_COMMON, LOOKED_AT, Relation, SideClock, SideLines, TimedLine, relation, skew, timed};
+use super::relation::{AHEAD, IN_COMMON, LOOKED_AT, NEAR, Relation, SideClock, SideLines, TimedLine, skew, timed};
 use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch};
 use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
 use crate::model::clock::WallTime;
@@ -57,7 +58,7 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
     };
     let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.sides[side].came, step.find));
     let span = Duration::from_secs(composer.list.target.max(1));
-    let (own, clock) = relation(&sides[0].times, &sides[1].times, span * 6);
+    let (own, clock) = relation(&sides[0].times, &sides[1].times, span * NEAR);
     let relation = step.others.map_or(own, |others| own.max(others));
     let mut desk = PairDesk {
         step,
@@ -148,7 +149,7 @@ impl PairDesk<'_, '_> {
         let mut at = self.next[side]?;
         // The other side may be known by nothing but what is public.
         let by = match self.relation {
-            Relation::Foreign => relation(&self.sides[side].times, &self.public, self.span() * 6),
+            Relation::Foreign => relation(&self.sides[side].times, &self.public, self.span() * NEAR),
             known => (known, self.clock),
         };
         let tells = by.0 <= Relation::Offset || self.relation == Relation::Shifted;
@@ -157,12 +158,19 @@ impl PairDesk<'_, '_> {
             let is_damaged_copy = |at: usize, line: &TimedLine| {
                 self.is_aligned() && self.sides[side].rank(at) > 0 && line.is_over(end, self.span())
             };
-            let is_past = |at: usize, line: &TimedLine| line.is_past(end, by, self.span()) || is_damaged_copy(at, line);
+            // And of one that is public with a part of it, the whole has come too late.
+            let is_copy = |line: &TimedLine| self.is_aligned() && line.begins_with(end, SideClock::Player);
+            let is_past =
+                |at: usize, line: &TimedLine| line.is_past(end, by, self.span()) || is_damaged_copy(at, line) || is_copy(line);
             let from = at;
             while self.sides[side].at(at).is_some_and(|line| is_past(at, line)) {
                 at += 1;
             }
             (from..at).for_each(|at| self.pass(side, at));
+        }
+        while self.sides[side].is_gone(at) {
+            at += 1;
+            self.next[side] = Some(at);
         }
         (at < self.sides[side].version.lines.len()).then_some(at)
     }
@@ -289,7 +297,7 @@ impl PairDesk<'_, '_> {
         if let Some(copy) = lent {
             // Not here: the active side's may be on its way, unless it did not come in time before.
             let is_out = self.step.sides[active].out.is_some();
-            let wait = if own.is_some() || is_out || self.standing.lent > 0 { Duration::ZERO } else { self.grace() };
+            let wait = if own.is_some() || is_out { Duration::ZERO } else { self.wait_for_own((twin, copy)) };
             let came = self.sides[twin].came(copy).unwrap_or(self.step.now);
             if !self.has_passed(came, wait) {
                 return false;
@@ -360,7 +368,7 @@ impl PairDesk<'_, '_> {
         let (newest, skew) =
             ([0, 1].map(|side| self.sides[side].newest()), skew(&self.sides[0].times, &self.sides[1].times, self.clock));
         let well = [0, 1].map(|side| self.is_well(side));
-        let apart = apart(&self.sides[0].times, &self.sides[1].times, (own, self.clock), self.span() * 6);
+        let apart = apart(&self.sides[0].times, &self.sides[1].times, (own, self.clock), self.span() * NEAR);
         let find = |uri: &str| Named { plain: uri.to_owned(), place: NamedPlace::Elsewhere };
         let version = SourceVersion(SegmentList { ended: is_ended, ..SegmentList::empty() });
         let Self { step, composer, standing, made, .. } = self;

@@ -1,8 +1,10 @@
 //! With which line another side goes on: where that costs nothing, or as little as can be.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use super::super::relation::{AHEAD, JOINS, Relation, SideClock, relation};
+use super::super::agree::relation;
+use super::super::relation::{AHEAD, JOINS, NEAR, Relation, SideClock};
 use super::{CALM, PairDesk};
 use crate::model::clock::WallTime;
 use crate::model::mended::SwitchReason;
@@ -15,21 +17,74 @@ impl PairDesk<'_, '_> {
         }
         if self.is_aligned() {
             self.switch(to, reason);
-        } else if let Some(at) = self.entry(to) {
+        } else if let Some(at) = self.entry(to).or_else(|| self.entry_of_late(to)) {
             self.switch(to, reason);
             self.take(to, at);
         }
     }
 
-    /// Whether a side that is wanted and has nothing in common with public goes on soon with less shown twice than now: its newest line came just
-    /// after public ended, so that its next one has what comes then. The active side's next line waits for that, less than a segment.
+    /// Whether a side that is wanted goes on soon with what costs less than what it has now. The active side's next line waits for that.
+    ///
+    /// Of one that has nothing in common with public its newest line came just after public ended, so that its next one has what comes then. One
+    /// that goes by the same clock has to have a line that begins where public ends or after: as long as the active side's next one is listed
+    /// first, each time, it never has.
     pub(super) fn is_worth_waiting(&mut self, to: usize) -> bool {
-        let lines = &self.sides[to];
-        let Some(newest) = lines.version.lines.len().checked_sub(1) else { return false };
-        let length = lines.version.lines[newest].duration;
-        let Some(came) = lines.came(newest).filter(|_| self.relation == Relation::Foreign) else { return false };
-        let is_known = self.step.sides[to].out.is_none() && self.is_up(to) && came >= self.composer.continuity.added;
-        is_known && !self.is_since_end(to, newest) && !self.has_passed(came, length * 3 / 2)
+        let Some((newest, came, length)) = self.comes_regularly(to) else { return false };
+        let is_awaited = match self.relation {
+            Relation::Aligned => false,
+            Relation::Offset | Relation::Shifted if !self.is_far_behind(to) => {
+                self.catches_up(to).is_some_and(|at| at <= self.latest())
+            }
+            Relation::Offset | Relation::Shifted | Relation::Foreign => {
+                came >= self.composer.continuity.added && !self.is_since_end(to, newest)
+            }
+        };
+        is_awaited && !self.has_passed(came, length * 3 / 2)
+    }
+
+    /// Of a side that is up its newest line, when that came and how long it is.
+    fn comes_regularly(&self, side: usize) -> Option<(usize, WallTime, Duration)> {
+        let lines = &self.sides[side];
+        let newest = lines.version.lines.len().checked_sub(1)?;
+        let came = lines.came(newest).filter(|_| self.step.sides[side].out.is_none() && self.is_up(side))?;
+        Some((newest, came, lines.version.lines[newest].duration))
+    }
+
+    /// When the first line of a side comes that begins where public ends or after, if it goes on as it does.
+    fn catches_up(&self, side: usize) -> Option<WallTime> {
+        let (newest, came, length) = self.comes_regularly(side)?;
+        let line = self.sides[side].at(newest)?;
+        let ahead = line.after(self.public.last()?, self.clock)?.saturating_add(line.micros);
+        let behind = ahead.saturating_neg().saturating_sub(JOINS);
+        let micros = u64::try_from(length.as_micros()).ok().filter(|micros| *micros > 0)?;
+        let more = u64::try_from(behind).unwrap_or(0).div_ceil(micros) + 1;
+        Some(came + length * u32::try_from(more).ok()?)
+    }
+
+    /// When the next public line has to come at the latest: players are three target durations behind.
+    fn latest(&self) -> WallTime {
+        let last = self.composer.list.lines.last().map_or(Duration::ZERO, |line| line.duration);
+        self.composer.continuity.added + last + self.span() * 2
+    }
+
+    /// Whether a side is so far behind public, by a clock that both go by, that viewers can't wait for it. One that makes up for what it has missed
+    /// is waited for: its lines come faster than they play.
+    fn is_far_behind(&self, side: usize) -> bool {
+        let Some((newest, ..)) = self.comes_regularly(side) else { return false };
+        let lines = &self.sides[side];
+        let comes_as_it_plays = |at: usize| {
+            let came = lines.came(at).zip(lines.came(at.checked_sub(1)?));
+            came.map(|(came, before)| came.since(before) * 2 > lines.version.lines[at].duration)
+        };
+        let is_steady = || (0..3).all(|back| newest.checked_sub(back).and_then(comes_as_it_plays) == Some(true));
+        self.catches_up(side).is_some_and(|at| at > self.latest()) && is_steady()
+    }
+
+    /// The line of a side that is far behind: it came since public ended, and what lies between is shown again.
+    fn entry_of_late(&self, side: usize) -> Option<usize> {
+        let is_by_clock = matches!(self.relation, Relation::Offset | Relation::Shifted);
+        let (newest, ..) = self.comes_regularly(side).filter(|_| is_by_clock && self.is_far_behind(side))?;
+        (self.sides[side].is_here(newest) && self.is_since_end(side, newest)).then_some(newest)
     }
 
     /// Goes back to the side that is preferred and has been well for long enough, where that costs nothing.
@@ -80,7 +135,7 @@ impl PairDesk<'_, '_> {
         let late = self.step.now.since(self.composer.continuity.added);
         // Of the other side there may be nothing any more but what is public.
         let (relation, clock) = match self.relation {
-            Relation::Foreign => relation(&lines.times, &self.public, self.span() * 6),
+            Relation::Foreign => relation(&lines.times, &self.public, self.span() * NEAR),
             known => (known, self.clock),
         };
         if relation != Relation::Foreign {
