@@ -88,6 +88,7 @@ impl Decided<'_, Put> {
         };
         if hosted.policy.composes() {
             hosted.work.below.strike(key);
+            published.replaced.iter().for_each(|before| hosted.keep_listed(before, Some(&etag), now.moment));
         }
         if let Some(facts) = &published.entry.meta.facts {
             hosted.metrics.count_defects(facts.defects);
@@ -125,10 +126,11 @@ impl Decided<'_, Deletion> {
     /// [`OriginError::Precondition`]: nothing has changed.
     pub(super) fn apply(self, hosted: &Hosted) -> Result<bool, OriginError> {
         let Self { key, now, what } = self;
-        hosted.keep_public(key, None, now.moment);
+        let before = hosted.keep_public(key, None, now.moment);
         let composed = hosted.composed_in_place(key, now.moment);
         let is_done = what.remove(&hosted.hot, key, now.moment)?;
         if is_done {
+            before.iter().for_each(|before| hosted.keep_listed(before, None, now.moment));
             forget(hosted, now, key);
             if let Some(composed) = composed {
                 hosted.work.public.removed(composed, now.moment);

@@ -15,7 +15,7 @@ use super::OriginError;
 use super::apply::{Decided, Put};
 use super::decide::Candidate;
 use super::legible;
-use super::listed::{HeardVersion, LATER};
+use super::listed::{HeardVersion, LATER, listed_step};
 use super::live::{PlaylistTurn, Understood};
 use super::mending::StepNews;
 use super::namespace::Hosted;
@@ -24,7 +24,7 @@ use super::prepare::Draft;
 use super::uris::Origins;
 
 use crate::hls::coding;
-use crate::hls::normalise::{self, ComposeStep, Composed, LeftAlone, SourceVersion, VersionStanding};
+use crate::hls::normalise::{self, ComposeStep, Composed, LeftAlone, SourceVersion, VersionStanding, names};
 use crate::hls::playlist::{Media, Playlist};
 use crate::hls::rewrite::mapped;
 use crate::hls::uri::resolve;
@@ -263,13 +263,19 @@ impl Hosted {
         let put_off = if heard.is_others { LATER } else { Duration::ZERO };
         let length = before.as_ref().map_or(0, |before| before.body.len()).max(heard.version.length() * 128);
         let work = move || {
-            let composed = hosted.step(&origins, &heard, before.as_deref())?;
-            let body = Body::new(composed.text.clone().into_bytes());
-            let understood = legible::understood(&hosted, &origins.public.key, Kind::Playlist, (&body.bytes, None));
-            if let Understood::Hls(Playlist::Media(media)) = &understood {
-                hosted.note_listed(&origins.public, media, before.as_deref(), heard.outset.ttl);
-            }
-            Some((composed, body, understood))
+            let take = || {
+                let composed = hosted.step(&origins, &heard, before.as_deref())?;
+                let body = Body::new(composed.text.clone().into_bytes());
+                let understood = legible::understood(&hosted, &origins.public.key, Kind::Playlist, (&body.bytes, None));
+                Some((composed, body, understood))
+            };
+            let lists = |(_, _, understood): &(Composed, Body, Understood)| match understood {
+                Understood::Hls(Playlist::Media(media)) => {
+                    hosted.note_listed(&origins.public, media, before.as_deref(), heard.outset.ttl)
+                }
+                _ => true,
+            };
+            listed_step(take, lists)
         };
         let Some((composed, body, understood)) = self.work.of_writers.work(length, work).await? else { return Ok(None) };
         let Composed { continuity, mended, again, standing, .. } = composed;
@@ -300,8 +306,9 @@ impl Hosted {
         )
     }
 
-    /// Notes what a public playlist lists, and how that came.
-    pub(super) fn note_listed(&self, playlist: &ObjectId, media: &Media, before: Option<&Entry>, ttl: Duration) {
+    /// Notes what a public playlist lists, and how that came: from now on that is kept. `false`: something that is new in it has made way
+    /// since it was found, and can be read no more.
+    pub(super) fn note_listed(&self, playlist: &ObjectId, media: &Media, before: Option<&Entry>, ttl: Duration) -> bool {
         let listed = self.keys_of(playlist, media, usize::MAX);
         let before = before.map(|before| legible::understood(self, &playlist.key, Kind::Playlist, (&before.body, None)));
         let before = match &before {
@@ -311,12 +318,16 @@ impl Hosted {
         let span: Duration = media.segments.iter().map(|segment| segment.duration).sum();
         let span = span + media.target_duration.unwrap_or_default();
         let now = self.hot.clock().now();
+        let mut is_there = true;
         for name in self.work.public.lists(&listed, &before, (now + ttl, now), span) {
-            let stored = self.peek_named(&name, now).filter(|entry| entry.key != name);
-            if let Some(entry) = stored {
+            let stored = self.peek_named(&name, now);
+            // What is a gap, and what no encoder has stored here, has no tag.
+            is_there &= names::tag(name.as_str()).is_none() || stored.is_some() || self.known_named(&name, None, now).is_some();
+            if let Some(entry) = stored.filter(|entry| entry.key != name) {
                 self.live.known_as(&entry.key, &name);
             }
         }
+        is_there
     }
 
     /// A public playlist has come back from below memory: what it lists is to be kept.
@@ -438,6 +449,55 @@ mod tests {
     fn listing(last: u64) -> String {
         let first = last.saturating_sub(3);
         texts::listing(&texts::head(first), "", first..=last)
+    }
+
+    /// An encoder has begun again over its own names, of which viewers have been shown none, and takes over.
+    #[tokio::test]
+    async fn what_was_written_over_before_viewers_were_shown_it_is_not_listed_when_its_side_takes_over() {
+        let world = ComposingOrigin::new();
+        for number in 0..4 {
+            world.push("a/", number).await;
+            world.push("b/", number).await;
+        }
+        world.clock.advance(Duration::from_secs(2));
+        for number in 0..4 {
+            world.put(&format!("b/{number}.ts"), &format!("again {number}")).await;
+        }
+        world.put("b/p.m3u8", &listing(0)).await;
+        let (stamp, object) = (world.origin.stamp(), world.object("a/p.m3u8"));
+        let origin = world.origin.namespace(&world.name);
+        origin.remove(&world.grant, &object, stamp, KeptConditions::default()).await.unwrap();
+        let text = world.get("two/p.m3u8").await;
+        let mut bodies = Vec::new();
+        for segment in texts::media(&text).segments {
+            bodies.push(world.get(&format!("two/{}", segment.uri)).await);
+        }
+        assert_eq!(bodies.last().unwrap(), "again 0", "{bodies:?} {text}");
+    }
+
+    /// A version makes way at the very moment in which it is listed: whichever of both sees the other first, it can be read, or is not listed.
+    #[tokio::test]
+    async fn what_makes_way_while_it_is_listed_is_kept_or_not_listed() {
+        let world = ComposingOrigin::new();
+        world.put("in/0.ts", "before").await;
+        let hosted = world.origin.inner.namespaces.load().get(&world.name).cloned().unwrap();
+        let (now, playlist) = (world.clock.now(), world.object("in/p.m3u8"));
+        let before = hosted.hot.peek(&world.object("in/0.ts").key).unwrap();
+        let tag = crate::model::meta::etag_digits(&before.meta.etag, names::DIGITS).unwrap();
+        let name = names::tagged("0.ts", tag);
+        let media = texts::media(&format!("{}#EXTINF:2,\n{name}\n", texts::head(0)));
+        let ttl = Duration::from_secs(60);
+        world.put("in/0.ts", "after").await;
+        assert!(!hosted.note_listed(&playlist, &media, None, ttl), "it was nowhere when it was listed");
+        hosted.keep_listed(&before, None, now);
+        assert!(hosted.note_listed(&playlist, &media, None, ttl));
+        assert_eq!(world.get(&format!("in/{name}")).await, "before");
+        // A step that has found it so is taken anew.
+        let (taken, listed) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let took = |cell: &std::cell::Cell<i32>| cell.replace(cell.get() + 1);
+        assert_eq!(listed_step(|| Some(took(&taken)), |step| (took(&listed), *step == 2).1), Some(2));
+        assert_eq!(listed_step(|| Some(took(&taken)), |_| (took(&listed), false).1), Some(6), "it gives up");
+        assert_eq!((taken.get(), listed.get()), (7, 7));
     }
 
     /// What can't be composed never takes the place of what was.

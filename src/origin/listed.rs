@@ -23,6 +23,9 @@ const REMOVED_LENGTH: usize = 256 << 10;
 /// So long after another node has stored something this one goes on with what is made of it, if that one has not: it may have died in between.
 pub(super) const LATER: Duration = Duration::from_millis(250);
 
+/// So often a step is taken anew whose segments have made way before it listed them.
+const TRIES: usize = 4;
+
 /// What is known in a namespace.
 #[derive(Debug, Default)]
 pub(super) struct Public(Mutex<PublicState>);
@@ -194,4 +197,16 @@ impl PublicState {
             KeptName::Left(until) => *until > now,
         });
     }
+}
+
+/// Takes a step, and lists what has come of it: anew, where something of that has made way in between, for encoders write over their names at any
+/// time.
+pub(super) fn listed_step<S>(take: impl Fn() -> Option<S>, lists: impl Fn(&S) -> bool) -> Option<S> {
+    for _ in 1..TRIES {
+        let step = take()?;
+        if lists(&step) {
+            return Some(step);
+        }
+    }
+    take().inspect(|step| _ = lists(step))
 }

@@ -16,8 +16,8 @@ use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::etag_digits;
-use crate::store::Entry;
 use crate::store::shared::Freshness;
+use crate::store::{Entry, Want};
 
 /// What may stand behind a public name.
 #[derive(Debug)]
@@ -146,20 +146,46 @@ impl Hosted {
     }
 
     /// What is about to make way for another version, or for none, is kept under the name that a public playlist lists it by: first, so
-    /// that there is no moment in which it is nowhere. `new`: the tag of what comes.
-    pub(super) fn keep_public(&self, key: &Key, new: Option<&HeaderValue>, now: Moment) {
+    /// that there is no moment in which it is nowhere. `new`: the tag of what comes. Hands over what there is.
+    pub(super) fn keep_public(&self, key: &Key, new: Option<&HeaderValue>, now: Moment) -> Option<Arc<Entry>> {
+        let before = if self.policy.composes() { self.hot.peek_at(key, now) } else { None };
+        before.inspect(|before| self.keep_listed(before, new, now))
+    }
+
+    /// Has what is about to make way in memory, where it is below that alone and a public playlist lists it: there it is [kept](Self::keep_public).
+    /// Cancel-safe.
+    pub(super) async fn bring_up_listed(&self, key: &Key) {
+        let tier = &self.durable_tier;
+        if Kind::of(key, &[]).is_rewritten() || tier.shared().is_some() || self.hot.holds(key) || !tier.may_have(key) {
+            return;
+        }
+        let Some(public) = self.public_of(key) else { return };
+        let is_listed = |before: &Entry| {
+            let tagged = etag_digits(&before.meta.etag, names::DIGITS).map(|tag| names::tagged(public.as_str(), tag));
+            let tagged = tagged.and_then(|tagged| Key::parse(&tagged).ok());
+            tagged.is_some_and(|tagged| self.work.public.listed_until(&tagged, self.hot.clock().now()).is_some())
+        };
+        // What can't be read now viewers can't read either.
+        let known = tier.read(key, |_| Want::Nothing).await.ok().flatten();
+        if known.is_some_and(|known| is_listed(&known.entry)) {
+            let _ = tier.read(key, |_| Want::Whole).await;
+        }
+    }
+
+    /// The same of a version that may have made way just now: a playlist may have listed it since it was [looked at](Self::keep_public).
+    pub(super) fn keep_listed(&self, before: &Entry, new: Option<&HeaderValue>, now: Moment) {
+        let key = &before.key;
         // Where nodes share, all of them have to have it: that is done before it is decided.
         if !self.policy.composes() || Kind::of(key, &[]).is_rewritten() || self.durable_tier.shared().is_some() {
             return;
         }
-        let Some(public) = self.public_of(key) else { return };
-        let Some(before) = self.hot.peek_at(key, now).filter(|before| new != Some(&before.meta.etag)) else { return };
+        let Some(public) = self.public_of(key).filter(|_| new != Some(&before.meta.etag)) else { return };
         let tagged = etag_digits(&before.meta.etag, names::DIGITS).map(|tag| names::tagged(public.as_str(), tag));
         let Some(tagged) = tagged.and_then(|tagged| Key::parse(&tagged).ok()) else { return };
         let Some(until) = self.work.public.listed_until(&tagged, now) else { return };
         // What an encoder deletes it does not want to be looked back at.
         let until = if new.is_some() { before.meta.expires } else { before.meta.expires.min(until) };
-        self.hot.keep(&before, tagged, until, now);
+        self.hot.keep(before, tagged, until, now);
     }
 
     /// Nobody but this server writes what viewers read by a public name: what is made of sources, or is listed with its tag.

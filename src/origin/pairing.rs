@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::legible;
-use super::listed::{HeardVersion, LATER};
+use super::listed::{HeardVersion, LATER, listed_step};
 use super::live::Understood;
 use super::namespace::Hosted;
 use super::pair_reports::PairReport;
@@ -157,7 +157,14 @@ impl Hosted {
         let (ladder, pin) = (self.work.pairs.ladder(&stream, public), self.pinned(&pair.public));
         let (hosted, key, of, pair, ttl) = (Arc::clone(self), public.clone(), sides.clone(), pair.clone(), outset.ttl);
         let work = move || {
-            hosted.pair_step(&PairInput { public: &key, sides: &of, pair: &pair, pin, ladder, ttl }, memory, before.as_deref())
+            let input = PairInput { public: &key, sides: &of, pair: &pair, pin, ladder };
+            let lists = |made: &PairMade| match &made.understood {
+                Understood::Hls(Playlist::Media(media)) => {
+                    hosted.note_listed(&hosted.object(&key), media, before.as_deref(), ttl)
+                }
+                _ => true,
+            };
+            listed_step(|| hosted.pair_step(&input, memory.clone(), before.as_deref()), lists)
         };
         let Some(done) = self.work.of_writers.work(length, work).await? else { return Ok(true) };
         let PairMade { mut made, mut memory, body: new, understood, mended, standings, again, now } = done;
@@ -319,9 +326,6 @@ impl Hosted {
         let again = again.into_iter().chain(made.composed.again).min();
         let body = Body::new(made.composed.text.clone().into_bytes());
         let understood = legible::understood(self, input.public, Kind::Playlist, (&body.bytes, None));
-        if let Understood::Hls(Playlist::Media(media)) = &understood {
-            self.note_listed(&public, media, before, input.ttl);
-        }
         Some(PairMade { made, memory, body, understood, mended, standings, again, now })
     }
 
@@ -365,7 +369,6 @@ struct PairInput<'a> {
     pair: &'a PairPolicy,
     pin: Option<usize>,
     ladder: LadderKnown,
-    ttl: Duration,
 }
 
 impl SideVersion {

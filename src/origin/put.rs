@@ -269,6 +269,9 @@ impl Upload {
             }
         };
         let Self { inner, hosted, object, admitted, spec, durable_tier, reach, mut tally, .. } = self;
+        if hosted.policy.composes() && !hosted.hot.holds(&object.key) {
+            Box::pin(hosted.bring_up_listed(&object.key)).await;
+        }
         // Decide.
         let now = hosted.hot.clock().both();
         let candidate = Candidate { upload: inner, conditions: spec.conditions, below: durable_tier };

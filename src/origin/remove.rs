@@ -53,6 +53,9 @@ impl NamespaceHandle {
             return Ok(if is_done { RemovalOutcome::Done } else { RemovalOutcome::Superseded });
         }
         let below = if conditions.are_there() { known_in_tier(hosted, &object.key).await? } else { None };
+        if hosted.policy.composes() {
+            Box::pin(hosted.bring_up_listed(&object.key)).await;
+        }
         let deletion = Deletion { begun, conditions, below };
         if !(Decided { key: &object.key, now: hosted.hot.clock().both(), what: deletion }.apply(hosted)?) {
             return Ok(RemovalOutcome::Superseded);

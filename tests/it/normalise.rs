@@ -178,23 +178,33 @@ fn what_comes_after_its_playlist_is_listed_when_it_is_here_and_what_never_comes_
 
 #[test]
 fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
-    let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{NORMALISED}"));
-    let mut viewer = Viewer::default();
-    for number in 0..5 {
-        push(&origin, number, "one");
-        viewer.look(&origin, "live/p.m3u8");
-    }
-    durable::kill_and_start(&mut origin);
-    viewer.look(&origin, "live/p.m3u8");
-    // The encoder has been killed too, and begins again over its own names.
-    for number in 0..6 {
-        push(&origin, number, "two");
-        let text = viewer.look(&origin, "live/p.m3u8");
-        for uri in text.lines().filter(|line| !line.starts_with('#')) {
-            assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} of {text}");
+    for is_deleted in [false, true] {
+        let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{NORMALISED}"));
+        let mut viewer = Viewer::default();
+        for number in 0..5 {
+            push(&origin, number, "one");
+            viewer.look(&origin, "live/p.m3u8");
         }
+        durable::kill_and_start(&mut origin);
+        // The encoder has been killed too, and begins again over its own names, of which none has been read since: they are not in memory.
+        for number in 0..5 {
+            if is_deleted {
+                let delete = Request::new("DELETE", origin.path(&format!("live/v{number}.ts"))).bearer(&origin.encoder);
+                assert_eq!(delete.send(origin.address).status, 204);
+            } else {
+                segment(&origin, number, "two");
+            }
+        }
+        viewer.look(&origin, "live/p.m3u8");
+        for number in 0..6 {
+            push(&origin, number, "two");
+            let text = viewer.look(&origin, "live/p.m3u8");
+            for uri in text.lines().filter(|line| !line.starts_with('#')) {
+                assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} of {text}");
+            }
+        }
+        assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
     }
-    assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
 }
 
 #[test]
