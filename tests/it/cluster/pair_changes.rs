@@ -66,6 +66,7 @@ fn the_list_goes_on_when_the_engine_loses_its_primary() {
     let slots = twins(folder.path());
     let mut cluster = Cluster::start_on_shards_with(PAIR, 2);
     let mut viewer = Viewer::default();
+    let segment = |side: usize, slot: usize| fs::read(&slots[side][slot]).unwrap();
     for slot in 0..14 {
         if slot == 6 {
             let primary = cluster.engine.primary_now();
@@ -77,7 +78,7 @@ fn the_list_goes_on_when_the_engine_loses_its_primary() {
                 continue;
             }
             let (node, source) = (&cluster.nodes[side], ["live-a/", "live-b/"][side]);
-            send(node, &format!("{source}v{slot}.ts"), &fs::read(&slots[side][slot]).unwrap());
+            send(node, &format!("{source}v{slot}.ts"), &segment(side, slot));
             let first = (slot + 1_usize).saturating_sub(5);
             let lines: String = (first..=slot).map(|number| format!("#EXTINF:1.000000,\nv{number}.ts\n")).collect();
             let head = format!("#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
@@ -93,7 +94,7 @@ fn the_list_goes_on_when_the_engine_loses_its_primary() {
             let text = viewer.look(node, "live/p.m3u8");
             let uri = text.lines().rfind(|line| !line.starts_with('#'))?;
             let body = node.get(&format!("live/{uri}")).body;
-            (0..2).any(|side| fs::read(&slots[side][slot]).unwrap() == body).then_some(())
+            (0..2).any(|side| segment(side, slot) == body).then_some(())
         };
         let shown = eventually(Duration::from_secs(30), newest);
         assert!(shown.is_some(), "slot {slot} of {:?}, {:?}", viewer.versions.last(), pairs(&cluster.nodes[0]));

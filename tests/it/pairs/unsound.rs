@@ -38,6 +38,7 @@ fn listing(last: usize) -> String {
 fn what_means_nothing_is_mended_or_held_back_and_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let slots = twins(folder.path());
+    let segment = |number: usize| fs::read(&slots[0][number]).unwrap();
     let in_place = "[namespaces.live-origin]\nnormalise = [\"live/\"]\n";
     for (settings, source) in [(in_place, "live/"), (PAIR, "live-a/")] {
         let origin = Origin::start_with_settings(settings);
@@ -54,7 +55,7 @@ fn what_means_nothing_is_mended_or_held_back_and_is_told() {
                 .unwrap_or_else(|| panic!("{number} in {}", origin.get("live/p.m3u8").text()))
         };
         for number in 0..SAID.len() * 2 {
-            origin.store(&format!("{source}v{number}.ts"), fs::read(&slots[0][number]).unwrap());
+            origin.store(&format!("{source}v{number}.ts"), segment(number));
             origin.store(&playlist, listing(number));
             let (length, text) = shows(number);
             assert_eq!(length, "#EXTINF:1.000000,", "{text}");
@@ -67,7 +68,7 @@ fn what_means_nothing_is_mended_or_held_back_and_is_told() {
         // What nobody can play, whatever is done to it.
         let before = origin.get("live/p.m3u8").text();
         let last = SAID.len() * 2;
-        origin.store(&format!("{source}v{last}.ts"), fs::read(&slots[0][last]).unwrap());
+        origin.store(&format!("{source}v{last}.ts"), segment(last));
         let good = listing(last);
         for (from, to) in [
             ("#EXTINF", "#EXT-X-BYTERANGE:18446744073709551616@0\n#EXTINF"),
