@@ -18,6 +18,8 @@ const LENGTH: u64 = 2000;
 const MISSED: usize = 4;
 /// A side that is wanted is active when both have made so many whole segments.
 const IN_FORCE: usize = 4;
+/// From so many segments after its beginning on an encoder's whole copy of what the other cuts off is waited for.
+const SETTLED: u64 = 6;
 
 /// An encoder as its playlist shows it, and what is known of it.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,8 @@ pub(super) struct PairWorld {
     regular: usize,
     /// The side that has cut off a segment just now, to end with it, and the slot: its twin's copy is shown.
     cut_short: Option<(usize, u64)>,
+    /// Nothing has happened for a while since the last segments: whose copy is that much later than its own rhythm has it is not waited for.
+    is_late: bool,
     /// How the sides stand to each other has been known.
     is_known: bool,
     /// The slots that viewers have been shown, in their order.
@@ -183,8 +187,10 @@ impl PairWorld {
             PairEvent::Segment(fates) => {
                 self.segment(fates);
                 self.judge_segment(fates);
+                self.is_late = false;
             }
-            PairEvent::Short(side) => self.short(side),
+            PairEvent::Short(side) if self.is_known => self.short(side),
+            PairEvent::Short(_) => {}
             PairEvent::Kill(side) => (self.sides[side].is_dead, self.sides[side].missed) = (true, None),
             // Before four segments are in common nobody knows that they are the same: one that comes two target durations later may be another
             // one, of an encoder that counts from 0.
@@ -213,7 +219,10 @@ impl PairWorld {
                     self.look();
                 }
             }
-            PairEvent::Pause(millis) => self.pass(millis),
+            PairEvent::Pause(millis) => {
+                self.pass(millis);
+                self.is_late = true;
+            }
             PairEvent::Pin(pin) => self.pin = pin,
             PairEvent::Reload => {
                 for side in &mut self.sides {
@@ -237,12 +246,14 @@ impl PairWorld {
         if !is_well(side) {
             return;
         }
-        let has_copy = matches!(self.manner, PairManner::Aligned | PairManner::Offset) && is_well(1 - side);
+        // Of one that has begun just now it is not always known in time.
+        let is_settled = self.sides.iter().all(|own| own.next > SETTLED);
+        let has_copy = matches!(self.manner, PairManner::Aligned | PairManner::Offset) && is_well(1 - side) && is_settled;
         (self.cut_off, self.ends) = (Some(side), true);
         self.make(side, self.slot + 1, Comes::Whole);
         (self.cut_off, self.ends) = (None, false);
         self.sides[side].cut = Some(self.slot + 1);
-        self.cut_short = Some((side, self.slot + 1)).filter(|_| has_copy);
+        self.cut_short = Some((side, self.slot + 1)).filter(|_| has_copy && !self.is_late);
     }
 
     fn begin(&mut self, side: usize) {
