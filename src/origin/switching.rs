@@ -51,12 +51,18 @@ impl Hosted {
                 let seen =
                     if made.relation == Relation::Aligned { "viewers will not see it" } else { "viewers get a discontinuity" };
                 let relation = made.relation.as_str();
-                let detail = format!("source {this} writes again: either can go now, and {seen}; the sources are {relation}");
+                let detail = match self.work.pairs.is_down(stream, 1 - side) {
+                    true => format!("source {this} writes again, and {other} does not: if {this} goes, viewers get nothing"),
+                    false => format!("source {this} writes again: either can go now, and {seen}; the sources are {relation}"),
+                };
                 self.live.announce(now, stream, EventKind::SourceRecovered, detail);
             } else {
-                let detail = format!(
-                    "source {this} has stopped: if {other} does, too, viewers see it. Look at the encoder that writes {this}"
-                );
+                let detail = match self.work.pairs.is_down(stream, 1 - side) {
+                    true => format!("source {this} has stopped, and {other} had: viewers get nothing new. Look at both encoders"),
+                    false => format!(
+                        "source {this} has stopped: if {other} does, too, viewers see it. Look at the encoder that writes {this}"
+                    ),
+                };
                 self.live.announce(now, stream, EventKind::SourceDegraded, detail);
             }
         }

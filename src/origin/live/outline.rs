@@ -140,7 +140,7 @@ impl Outline {
             has_end: media.ended,
             ended: media.ended || media.playlist_type == Some(PlaylistType::Vod),
             lists_segments: !media.segments.is_empty(),
-            oldest: media.segments.first().and_then(|segment| here(&segment.uri)),
+            oldest: media.segments.iter().find(|segment| !segment.gap).and_then(|segment| here(&segment.uri)),
             tail,
             needs,
             maps,

@@ -258,6 +258,11 @@ impl Pairs {
         (was_up != down.is_empty() && !is_over).then_some(is_up)
     }
 
+    /// Whether a source of a stream has stopped.
+    pub(super) fn is_down(&self, stream: &Key, side: usize) -> bool {
+        self.0.lock().ladders.get(stream).is_some_and(|ladder| !ladder.down[side].is_empty())
+    }
+
     /// Of how many streams each source has stopped.
     pub(super) fn down(&self) -> [u64; 2] {
         let state = self.0.lock();

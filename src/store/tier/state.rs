@@ -25,7 +25,7 @@ use crate::model::id::Key;
 use crate::store::Entry;
 use crate::store::cold::Attributes;
 
-/// How often a playlist is written, at most: what is rewritten every second or two need not be on disk for each of them.
+/// How often a playlist of an encoder's is written, at most: what is rewritten every second or two need not be on disk for each of them.
 const REWRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// Where an object is found, past the hot store.
@@ -99,7 +99,8 @@ impl TierState {
         let (key, now) = (&entry.key, self.clock.now());
         self.given_up.strike(key);
         let due = match self.rewritten.get(key) {
-            Some(last) if self.options.ack == Ack::Hot => *last + REWRITE_EVERY,
+            // What goes on by its own last version has to find it: a list that was shown and is lost would begin again before it.
+            Some(last) if self.options.ack == Ack::Hot && entry.meta.continuity.is_none() => *last + REWRITE_EVERY,
             _ => now,
         };
         if self.queue.push(key, Change::Write(Arc::clone(entry)), now, due.max(now)) {
@@ -389,5 +390,39 @@ impl TierState {
             bytes > 0
         };
         self.index.protected().filter(fits).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::continuity::Continuity;
+    use crate::model::id::Namespace;
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+
+    /// A kill of the process a moment after two versions loses the second of an encoder's, which it writes again, and none of those that are
+    /// this server's own memory.
+    #[test]
+    fn a_playlist_that_goes_on_by_its_last_version_is_written_each_time() {
+        let (clock, key) = (Clock::manual(), Key::parse("p.m3u8").unwrap());
+        let metrics = Metrics::new().namespace(&Namespace::parse("live").unwrap()).durable;
+        let continuity = Continuity::parse("r1.0.1,w4,a1,h1,s1").map(Arc::new);
+        for continuity in [None, continuity] {
+            let is_composed = continuity.is_some();
+            let options = Options { ack: Ack::Hot, capacity: 1 << 30, write_behind: 1 << 20 };
+            let mut state = TierState::new(options, clock.clone(), metrics.clone());
+            let meta = Meta::plain(Kind::Playlist, HeaderValue::from_static("x"), &clock, Duration::from_secs(60));
+            let entry = Arc::new(Entry::new(key.clone(), Bytes::from_static(b"a"), Meta { continuity, ..meta }));
+            state.published(&entry);
+            let turn = state.queue.take(clock.now(), false).unwrap();
+            state.written(&turn, &entry);
+            state.published(&entry);
+            assert_eq!(state.queue.take(clock.now(), false).is_some(), is_composed);
+        }
     }
 }
