@@ -96,7 +96,8 @@
 //! as new as all that was answered (`origin/read`), and finds what is not in memory at the engine, as if that were a tier. Public playlists
 //! are composed on each node that knows of something new (`origin/{shared_news, shared_public}`); the engine takes the first that goes on from
 //! what is there, and has what makes way and is listed still (`origin/keeping`). Beside objects they share texts, each whole under its name:
-//! what the admin API makes (namespaces, key records), which [`app`] has in force on every node.
+//! what the admin API makes (namespaces, key records), which [`app`] has in force on every node, and on one that starts before it answers
+//! anybody (`app/catch_up`).
 //!
 //! # Viewers
 //!

@@ -176,6 +176,14 @@ fn what_comes_after_its_playlist_is_listed_when_it_is_here_and_what_never_comes_
     assert!(eventually(Duration::from_secs(5), told).is_some());
 }
 
+/// What a viewer is listed now can be read.
+fn all_is_there(origin: &Origin, viewer: &mut Viewer) {
+    let text = viewer.look(origin, "live/p.m3u8");
+    for uri in text.lines().filter(|line| !line.starts_with('#')) {
+        assert_eq!(bytes_of(origin, uri).0, 200, "{uri} of {text}");
+    }
+}
+
 #[test]
 fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
     for is_deleted in [false, true] {
@@ -198,10 +206,7 @@ fn a_killed_server_goes_on_with_the_numbers_that_viewers_know() {
         viewer.look(&origin, "live/p.m3u8");
         for number in 0..6 {
             push(&origin, number, "two");
-            let text = viewer.look(&origin, "live/p.m3u8");
-            for uri in text.lines().filter(|line| !line.starts_with('#')) {
-                assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} of {text}");
-            }
+            all_is_there(&origin, &mut viewer);
         }
         assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
     }
@@ -352,10 +357,7 @@ fn a_killed_server_goes_on_with_what_it_makes_of_a_source() {
     viewer.look(&origin, "live/p.m3u8");
     for number in 0..6 {
         push(&origin, number, "two");
-        let text = viewer.look(&origin, "live/p.m3u8");
-        for uri in text.lines().filter(|line| !line.starts_with('#')) {
-            assert_eq!(bytes_of(&origin, uri).0, 200, "{uri} of {text}");
-        }
+        all_is_there(&origin, &mut viewer);
     }
     assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
 }

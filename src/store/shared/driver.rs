@@ -27,6 +27,8 @@ use crate::model::clock::WallTime;
 
 /// How long members have to assert what they hold.
 const GATE: Duration = Duration::from_millis(700);
+// Else a node comes to a lane unseen: with their signs the others are told of it.
+const _: () = assert!(SIGN.as_millis() < GATE.as_millis());
 /// How often who waits at the gate looks who has.
 const LOOK: Duration = Duration::from_millis(20);
 /// After a primary has been silent for too long, what has come from it meanwhile has this much time to be seen, where this process had no processor.
