@@ -9,7 +9,7 @@ use super::namespace::Hosted;
 use super::prepare::Draft;
 use super::shared_public::{LooksFor, outset};
 use super::told::PublicNews;
-use crate::hls::normalise::LeftAlone;
+use crate::hls::normalise::{LeftAlone, SideOut};
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Now;
 use crate::model::event::EventKind;
@@ -104,6 +104,10 @@ impl Hosted {
             self.work.public.removed(composed, now.moment);
         }
         if !self.policy.pairs.is_empty() && Kind::of(key, &[]).is_rewritten() {
+            // At once: lines of the other source that come before that look are to be its own already, and not lent.
+            if let Some((public, side)) = self.public_of(key).zip(self.side_of(key)) {
+                self.work.pairs.out(&public, side, SideOut::Deleted);
+            }
             self.look_later(key, LooksFor::Removal);
         }
     }
