@@ -53,6 +53,8 @@ const KEPT: &[(PairManner, &str, usize)] = &[
     (PairManner::AllFromZero, "15*w/w begin:0 3*w/w w/w30 w11/w w/w begin:0 begin:1 w12/w pause:4000", 0),
     (PairManner::Aligned, "n/w 2*w/w begin:1 w/w w/d delete:0 reload", 0),
     (PairManner::Aligned, "w100/w end:1 begin:0 w/w", 0),
+    (PairManner::Aligned, "4*w/w delete:0 begin:0 end:1 w/w short:0 pause:4700", 1),
+    (PairManner::Offset, "5*w/w freeze:0 2*w/w kill:1 pin:0 w/w go:0", 0),
 ];
 
 #[test]

@@ -175,6 +175,12 @@ impl TimedLine {
         self.since(other, clock).is_some_and(|since| since.abs() <= SAME_CLOCK)
     }
 
+    /// The same, where players' clocks may begin at 0 with each encoder: then by the content's as well.
+    pub(super) fn begins_as(&self, other: &Self, clock: SideClock) -> bool {
+        let is_at = |clock| self.since(other, clock).map(|since: i64| since.abs() <= SAME_CLOCK);
+        is_at(clock) == Some(true) && (clock != SideClock::Player || is_at(SideClock::Content) != Some(false))
+    }
+
     /// Whether it is over when the other one is.
     pub(super) fn is_within(&self, other: &Self, clock: SideClock) -> bool {
         self.after(other, clock).is_some_and(|after| after + self.micros <= JOINS)
@@ -211,10 +217,8 @@ impl TimedLine {
 
     /// Whether it is the same segment, by the content's clock as well.
     pub(super) fn is_same(&self, other: &Self, clock: SideClock) -> bool {
-        let is_at = |clock| self.since(other, clock).map(|since: i64| since.abs() <= SAME_CLOCK);
-        let is_near = is_at(clock) == Some(true) && (clock != SideClock::Player || is_at(SideClock::Content) != Some(false));
         let has_its_shape = self.known.zip(other.known).is_none_or(|(one, other)| one.shape == other.shape);
-        is_near && has_its_shape && (self.micros - other.micros).abs() <= SAME_LENGTH
+        self.begins_as(other, clock) && has_its_shape && (self.micros - other.micros).abs() <= SAME_LENGTH
     }
 }
 

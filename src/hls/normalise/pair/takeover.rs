@@ -74,7 +74,9 @@ impl PairDesk<'_, '_> {
         let lines = &self.sides[side];
         let comes_as_it_plays = |at: usize| {
             let came = lines.came(at).zip(lines.came(at.checked_sub(1)?));
-            came.map(|(came, before)| came.since(before) * 2 > lines.version.lines[at].duration)
+            let length = lines.version.lines[at].duration;
+            // Behind a pause more may come at once.
+            came.map(|(came, before)| came.since(before)).map(|apart| apart * 2 > length && apart < length * 2)
         };
         let is_steady = || (0..3).all(|back| newest.checked_sub(back).and_then(comes_as_it_plays) == Some(true));
         self.catches_up(side).is_some_and(|at| at > self.latest()) && is_steady()
@@ -153,7 +155,9 @@ impl PairDesk<'_, '_> {
         if relation == Relation::Foreign {
             return all().find(|at| self.is_since_end(side, *at));
         }
-        let newest = all().next_back()?;
+        // Of what is public with a part of it the whole has come too late, however long there has been nothing else.
+        let is_copy = |at: &usize| lines.at(*at).is_some_and(|line| line.begins_as(end, clock));
+        let newest = all().next_back().filter(|at| !is_copy(at))?;
         // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
         let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + self.span() * 2);
         is_since.then_some(newest)

@@ -32,8 +32,9 @@ struct SimulatedSide {
     lines: Vec<String>,
     run: u64,
     has_end: bool,
-    /// The last slot that it has made whole, and listed.
+    /// The last slot that it has made whole, and listed; and how many it has made so, one after the other.
     made: Option<u64>,
+    in_a_row: usize,
     /// The one of which it has made a part, to end with: begun again, it has nothing of that.
     cut: Option<u64>,
     stored: BTreeMap<String, (u64, u64)>,
@@ -246,8 +247,8 @@ impl PairWorld {
         if !is_well(side) {
             return;
         }
-        // Of one that has begun just now it is not always known in time.
-        let is_settled = self.sides.iter().all(|own| own.next > SETTLED);
+        // Of one that has begun, or lost a segment, just now it is not always known in time.
+        let is_settled = self.sides.iter().all(|own| own.next > SETTLED) && self.sides[1 - side].in_a_row >= IN_FORCE;
         let has_copy = matches!(self.manner, PairManner::Aligned | PairManner::Offset) && is_well(1 - side) && is_settled;
         (self.cut_off, self.ends) = (Some(side), true);
         self.make(side, self.slot + 1, Comes::Whole);
@@ -260,7 +261,7 @@ impl PairWorld {
         self.runs += 1;
         let (own, run) = (&mut self.sides[side], self.runs);
         (own.is_dead, own.missed, own.first, own.next, own.run, own.has_end) = (false, None, 0, 0, run, false);
-        own.made = None;
+        (own.made, own.in_a_row) = (None, 0);
         own.lines.clear();
     }
 
@@ -325,12 +326,15 @@ impl PairWorld {
             self.makes_way(&name, before);
         }
         self.look();
-        if comes != Comes::Unlisted {
+        if comes == Comes::Unlisted {
+            self.sides[side].in_a_row = 0;
+        } else {
             self.pass(1);
             let ends = self.ends && self.cut_off == Some(side);
             let own = &mut self.sides[side];
             (own.out, own.is_dead, own.has_end) = (ends.then_some(SideOut::Ended), ends, ends);
             own.made = Some(slot).filter(|_| comes == Comes::Whole);
+            own.in_a_row = own.made.map_or(0, |_| own.in_a_row + 1);
             self.list(side);
         }
     }
