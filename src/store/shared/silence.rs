@@ -35,8 +35,15 @@ impl<P: Clone + Eq + Hash> Silence<P> {
     }
 
     pub(super) fn of(&self, primary: &P) -> Arc<Heard> {
-        let new = || Arc::new(Heard { epoch: self.epoch, last: AtomicU64::new(0), lost: watch::Sender::new(0) });
-        Arc::clone(self.of.lock().entry(primary.clone()).or_insert_with(new))
+        let mut of = self.of.lock();
+        if let Some(heard) = of.get(primary) {
+            return Arc::clone(heard);
+        }
+        // Where addresses change with each start of an engine there would be more and more.
+        of.retain(|_, heard| Arc::strong_count(heard) > 1);
+        let heard = Arc::new(Heard { epoch: self.epoch, last: AtomicU64::new(0), lost: watch::Sender::new(0) });
+        of.insert(primary.clone(), Arc::clone(&heard));
+        heard
     }
 }
 
@@ -83,6 +90,8 @@ mod tests {
         one.answered(begun);
         assert!(one.has_answered_since(begun), "answers may be noted late");
         assert!(!other.has_answered_since(begun), "another primary");
+        drop(silence.of(&"gone"));
+        assert_eq!((silence.of(&"c").millis(begun), silence.of.lock().len()), (0, 3), "nobody has to do with it any more");
         let (before, elsewhere) = (one.listen(), other.listen());
         one.is_silent();
         assert!(before.has_changed().unwrap() && !one.listen().has_changed().unwrap() && !elsewhere.has_changed().unwrap());
