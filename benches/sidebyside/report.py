@@ -10,7 +10,7 @@ from .workloads import NAMES, added, middle, percentile
 OURS = "Springhead"
 PLAIN = {
     "a": "ms/GiB", "b": "us/request", "c": "ms/GiB", "c2": "ms/GiB", "d": "ms/GiB", "d2": "ms/GiB", "f": "us/request",
-    "l": "ms/GiB", "l2": "ms/GiB", "m": "ms/GiB", "m2": "ms/GiB",
+    "l": "ms/GiB", "l2": "ms/GiB", "m": "ms/GiB", "m2": "ms/GiB", "o": "ms/GiB", "o2": "ms/GiB",
 }
 WORDS = {"ms/GiB": "server CPU, ms per GiB", "us/request": "server CPU, us per request"}
 
@@ -67,6 +67,7 @@ class Report:
         ratio("PUT segment, chunked, slow senders: CPU per GiB, over nginx", "l2", "nginx", "ms/GiB", 0.25)
         ratio("PUT segment onto a disk, length known: CPU per GiB, over nginx on it", "m", "nginx", "ms/GiB", 0.35)
         ratio("PUT segment onto a disk, chunked: CPU per GiB, over nginx on it", "m2", "nginx", "ms/GiB", 0.35)
+        ratio("GET segment that lies on a disk, in the kernel's page cache: CPU per GiB, over nginx", "o", "nginx", "ms/GiB", 1.30)
         ratio("304: CPU per request, over nginx", "f", "nginx", "us/request", 0.85)
         ratio("GET segment over TLS: CPU per GiB, over nginx", "d", "nginx", "ms/GiB", 0.85)
         for name in (OURS, f"{OURS} at nginx's rate"):
@@ -93,6 +94,14 @@ class Report:
                     single(f"(i) resident memory over payload, {label}", values[0], bar, f"{values[0]:.3f}")
             if values := self.values("i", OURS, "per connection"):
                 single("(i) memory of an idle connection, KiB", values[0] / 1024, 12, f"{values[0] / 1024:.1f}")
+        for name in self.rounds.get("p", {}):
+            if name.startswith("1000000 "):
+                single(f"(p) start with 1,000,000 objects {name.partition(' ')[2]}: ready, s", middle(self.values("p", name, "ready"))[0], 1.0)
+        for what in ("GET playlist", "GET segment"):
+            if self.has("q", f"{what}: one", f"{what}: two"):
+                gained = [2 * value for value in self.ratios("q", f"{what}: two", "us/request", f"{what}: one")]
+                value = middle(gained)[0]
+                found.append((f"(q) {what}: what two workers do over one, by CPU time", "at least 1.90", spread(gained, 2), value >= 1.9))
         return found
 
     def bar_table(self):
@@ -109,7 +118,7 @@ class Report:
             lines += ["", f"#### ({workload[0]}) {name}", "", *self.when(workload)]
             if workload in self.rounds:
                 part = {"e": self.live_mix, "g": self.many_objects, "h": self.expiry, "i": self.memory, "j": self.growing,
-                        "k": self.herd, "n": self.features}.get(workload)
+                        "k": self.herd, "n": self.features, "p": self.start, "q": self.workers}.get(workload)
                 lines += part() if part else self.plain(workload)
             for note in self.notes.get(workload, []):
                 lines += ["", f"Note: {note}."]
@@ -157,6 +166,15 @@ class Report:
             tails = [f"{self.tail('e', name, what, share) / 1e3:.2f}" for what in ("reads", "writes") for share in (0.5, 0.99, 0.999)]
             busy = " | ".join(f"{100 * middle(self.values('e', name, what))[0]:.0f} %" for what in ("core", "load core"))
             lines.append(f"| {name} | {self.where('e', name)} | {spread(self.values('e', name, 'per second'))} | {busy} | {' | '.join(tails)} |")
+        parts = []
+        for name in self.rounds["e"]:
+            if self.values("e", name, "answered"):
+                answered, late = ([f"{self.tail('e', name, what, share) / 1e3:.2f}" for share in (0.5, 0.99, 0.999)] for what in ("answered", "late"))
+                parts.append(f"| {name} | {' | '.join(answered)} | {' | '.join(late)} |")
+        if parts:
+            lines += ["", "What a read waits for: from the moment at which it was sent to its last byte, and by how much a timer of the load fires late, with nothing",
+                      "to do with any server; ms.", "", "| | sent to answered p50 | p99 | p99.9 | timer p50 | p99 | p99.9 |",
+                      "| --- | --- | --- | --- | --- | --- | --- |", *parts]
         reads, writes = (sum(count for name in (OURS,) for _, count in added(self.values("e", name, what))) for what in ("reads", "writes"))
         return [*lines, "", f"All rounds together: {reads:,} reads and {writes:,} writes of Springhead. Each rendition is a segment of",
                 "850 KiB and then a playlist of 2 KiB every 2 seconds, chunked; the segment that leaves the window is deleted. Readers",
@@ -214,6 +232,23 @@ class Report:
             ratio = spread([mine / plain for mine, plain in pairs], 2)
             lines.append(f"| {name} | {' | '.join(spread([pair[at] for pair in pairs]) for at in (0, 1))} | {ratio} |")
         return [*lines, "", "Two servers of one build, asked the same in turn. What the engine takes is not counted: it is on the other core."]
+
+    def start(self):
+        lines = [f"On ext4 and {self.on}, all cores.".replace("ext4", self.wheres.get(f"p {next(iter(self.rounds['p']))}", "a disk")), "",
+                 "| objects | until `/readyz` says yes, s | until the first playlist is read, s | its CPU time by then, s |", "| --- | --- | --- | --- |"]
+        for name in self.rounds["p"]:
+            count, _, how = name.partition(" ")
+            cells = [spread(self.values("p", name, what), 2) for what in ("ready", "first", "cpu")]
+            lines.append(f"| {int(count):,}, {how} | {' | '.join(cells)} |")
+        return [*lines, "", "Objects of 64 bytes, written over HTTP before, and what the kernel had in its page cache of them."]
+
+    def workers(self):
+        lines = [f"In memory; on {self.on}.", "", "| CPU, us a request | one worker | two workers | twice one over two |", "| --- | --- | --- | --- |"]
+        for what in dict.fromkeys(name.partition(":")[0] for name in self.rounds["q"]):
+            one, two = (self.values("q", f"{what}: {which}", "us/request") for which in ("one", "two"))
+            gained = [2 * mine / its for mine, its in zip(one, two)]
+            lines.append(f"| {what} | {spread(one)} | {spread(two)} | {spread(gained, 2)} |")
+        return [*lines, "", "One server has a core, and the load the other; the other server has both, and the load runs on one of them beside it."]
 
     def plots(self):
         """File name and text of each."""

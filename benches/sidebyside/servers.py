@@ -21,11 +21,12 @@ class Server:
     base, read, write, is_redis, tls_port = "/", {}, {}, False, None
     # Where the bytes lie that it serves or takes.
     bytes_in = "memory"
+    cores = SERVER_CORE
 
     def launch(self, command, folder, environment=None):
         self.folder = folder
         self.log = folder / "out.txt"
-        command = ["taskset", "-c", SERVER_CORE, *[str(part) for part in command]]
+        command = ["taskset", "-c", self.cores, *[str(part) for part in command]]
         out = self.log.open("w")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder,
                                         env={**os.environ, **(environment or {})})
@@ -89,9 +90,10 @@ class Springhead(Server):
     durable tier, which is off unless asked for: the rivals keep nothing either."""
     name, does, base = "Springhead", (GET, PUT, TLS_GET, TLS_PUT), "/cache/live-origin/"
 
-    def __init__(self, folder, capacity="1GiB", certificate=None, durable=False, binary=BINARY, settings="", of_namespace=""):
+    def __init__(self, folder, capacity="1GiB", certificate=None, durable=False, binary=BINARY, settings="", of_namespace="", cores=SERVER_CORE):
         """`settings` and `of_namespace`: more lines for its file, before all tables and in the namespace's."""
         folder.mkdir()
+        self.cores = cores
         settings = settings and f"{settings}\n"
         if certificate:
             settings += f'[tls]\nlisten = ["127.0.0.1:0"]\ncertificate = "{certificate}"\nkey = "{certificate}"\n'
@@ -108,7 +110,12 @@ class Springhead(Server):
                 settings = settings.replace("[namespaces.live-origin]\n", '[namespaces.live-origin]\ndurable = "off"\n')
         (folder / "springhead.toml").write_text(settings)
         self.data = data
-        self.launch([binary, "serve", "--config", folder / "springhead.toml", "--data-dir", data, "--listen", "127.0.0.1:0",
+        self.begin(binary, folder)
+        key = lambda name: json.loads((data / f"{name}_api_key.json").read_text())["api_key"]
+        self.write, self.read = ({"Authorization": f"Bearer {key(name)}"} for name in ("encoder", "player"))
+
+    def begin(self, binary, folder):
+        self.launch([binary, "serve", "--config", folder / "springhead.toml", "--data-dir", self.data, "--listen", "127.0.0.1:0",
                      "--admin-listen", "127.0.0.1:0", "--log-format", "json"], folder)
         self.until(lambda: self.logged("started"))
         for line in self.logged("listening"):
@@ -118,8 +125,6 @@ class Springhead(Server):
             else:
                 self.port = port
         self.admin = self.logged("started")[0]["admin_address"]
-        key = lambda name: json.loads((data / f"{name}_api_key.json").read_text())["api_key"]
-        self.write, self.read = ({"Authorization": f"Bearer {key(name)}"} for name in ("encoder", "player"))
 
     def logged(self, message):
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]

@@ -1,4 +1,4 @@
-"""The workloads (a) to (n): what is asked of whom, and what is taken down of it.
+"""The workloads (a) to (q): what is asked of whom, and what is taken down of it.
 
 Each measurement is one dict; `Results` keeps them by workload and server, one per round.
 """
@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import time
 
-from . import features, servers
+from . import cold, features, servers, workers
 from .machine import LOAD, LOAD_CORE, ROOT, cpu_seconds, file_system, free_port, processor, resident, say
 from .servers import GET, PUT, TLS_GET, TLS_PUT
 
@@ -35,6 +35,10 @@ NAMES = {
     "m": "PUT 850 KiB segment onto a disk, length known",
     "m2": "PUT 850 KiB segment onto a disk, chunked",
     "n": "what can be switched on, each over without",
+    "o": "GET 850 KiB segments that lie on a disk, each once, 8 connections",
+    "o2": "the same, and the kernel has not read them",
+    "p": "start with what lies on a disk",
+    "q": "two workers over one",
 }
 # Who is asked in which workload, beside Springhead and what a workload can't be without: rivals by the names that '--without' takes.
 ASKED = {"a": "varnish ats s3 redis iperf3", "b": "varnish ats s3 redis", "c": "s3 redis", "d": "ats", "f": "varnish ats s3",
@@ -90,9 +94,9 @@ def not_measured(results, letters, without):
     found = []
     for letter in letters:
         asked = ["Springhead", *(rivals[name] for name in ASKED.get(letter, "").split() if name not in without)]
-        asked += ["nginx"] if letter in "abcdefglm" else []
+        asked += ["nginx"] if letter in "abcdefglmo" else []
         there = " ".join(name for workload, by_name in results.rounds.items() if workload[0] == letter for name in by_name)
-        if letter in "kn":
+        if letter in "knpq":
             asked = [] if there else ["Springhead"]
         found += [f"({letter}) has no figure of {name}" for name in asked if name not in there]
     return found
@@ -158,7 +162,8 @@ class Run:
     def all(self):
         for letters, part in ((("a", "b", "c", "d", "f", "l"), self.plain), (("e",), self.live_mix), (("g",), self.many_objects),
                               (("h",), self.expiry), (("i",), self.memory), (("j",), self.growing), (("k",), self.herd),
-                              (("m",), self.onto_disk), (("n",), self.each_feature)):
+                              (("m",), self.onto_disk), (("n",), self.each_feature), (("o",), self.read_cold),
+                              (("p",), self.start_with), (("q",), self.two_workers)):
             if self.wants(*letters):
                 begun = time.monotonic()
                 try:
@@ -327,6 +332,8 @@ class Run:
                         "core": found["server_cpu"] / found["seconds"],
                         "load core": found["own_cpu"] / found["seconds"],
                         "reads": found["read_latency"],
+                        "answered": found["answer_latency"],
+                        "late": found["timer_latency"],
                         "writes": found["write_latency"],
                     }, server.bytes_in)
         finally:
@@ -553,6 +560,18 @@ class Run:
     def each_feature(self):
         """(n)"""
         features.measure(self, load, headers)
+
+    def read_cold(self):
+        """(o)"""
+        cold.read_cold(self, load, headers)
+
+    def start_with(self):
+        """(p)"""
+        cold.start_with(self, load, headers)
+
+    def two_workers(self):
+        """(q)"""
+        workers.measure(self, load, headers)
 
     def ask_at_once(self, server, number):
         return load("herd", server, path=f"{server.base}herd{number}.ts", connections=1000, header=headers(server.read))

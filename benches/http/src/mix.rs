@@ -34,6 +34,10 @@ struct Ladder {
     /// Readers that have not had their last answer.
     readers: Cell<usize>,
     reads: RefCell<Histogram>,
+    /// From the moment at which a read was sent.
+    answers: RefCell<Histogram>,
+    /// By how much a timer fires late that has nothing to do with any server.
+    timer: RefCell<Histogram>,
     writes: RefCell<Histogram>,
     read_count: Cell<u64>,
     write_count: Cell<u64>,
@@ -70,6 +74,8 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
         is_over: Cell::new(false),
         readers: Cell::new(0),
         reads: RefCell::default(),
+        answers: RefCell::default(),
+        timer: RefCell::default(),
         writes: RefCell::default(),
         read_count: Cell::new(0),
         write_count: Cell::new(0),
@@ -97,6 +103,7 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
             ladder.readers.set(ladder.readers.get() - 1);
         });
     }
+    let watch = tokio::task::spawn_local(watch_timer(Rc::clone(&ladder)));
     sleep(Duration::from_secs_f64(args.get("warm", 0.5)?)).await;
     let (start, cpu, own) = (Instant::now(), processes.cpu(), own_cpu());
     ladder.is_measuring.set(true);
@@ -104,6 +111,7 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
     ladder.is_measuring.set(false);
     let (took, cpu, own) = (start.elapsed(), processes.cpu() - cpu, own_cpu() - own);
     ladder.is_over.set(true);
+    watch.abort();
     let end = async {
         while readers.join_next().await.is_some() {}
         while writers.join_next().await.is_some() {}
@@ -118,9 +126,22 @@ pub async fn run(args: &Args) -> Result<Value, Failure> {
         "complaint": *ladder.complaint.borrow(),
         "server_cpu": cpu.as_secs_f64(),
         "own_cpu": own.as_secs_f64(),
+        "answer_latency": ladder.answers.borrow().to_json(),
+        "timer_latency": ladder.timer.borrow().to_json(),
         "read_latency": ladder.reads.borrow().to_json(),
         "write_latency": ladder.writes.borrow().to_json(),
     }))
+}
+
+/// What the load's own core, and what runs it, are late by.
+async fn watch_timer(ladder: Rc<Ladder>) {
+    loop {
+        let due = Instant::now() + Duration::from_millis(1);
+        sleep_until(due).await;
+        if ladder.is_measuring.get() {
+            ladder.timer.borrow_mut().add(due.elapsed());
+        }
+    }
 }
 
 async fn write_one(mut client: Client, rendition: usize, begun: Instant, every: Duration, ladder: Rc<Ladder>) {
@@ -197,10 +218,12 @@ async fn read(mut client: Client, ladder: &Ladder) {
                 format!("{}live{rendition}.m3u8", ladder.base)
             };
             Request::http("GET", &path, &ladder.read, 0, false).write(0, &mut head);
+            let sent = Instant::now();
             match exchange(&mut client, &head, &[]).await {
                 Ok(answer) if answer.status == 200 => {
                     if ladder.is_measuring.get() {
                         ladder.reads.borrow_mut().add(begun.elapsed());
+                        ladder.answers.borrow_mut().add(sent.elapsed());
                         ladder.read_count.set(ladder.read_count.get() + 1);
                     }
                 }
