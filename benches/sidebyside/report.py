@@ -214,7 +214,15 @@ class Report:
         last = spread([1e3 * value for value in self.values("j", OURS, "last")])
         return [f"In memory; on {self.on}.", "", "| from the writer's socket to a reader's, ms: p50 | p99 | p99.9 | last reader done after the writer, ms | CPU, ms per GiB |",
                 "| --- | --- | --- | --- | --- |", f"| {tails} | {last} | {spread(self.values('j', OURS, 'ms/GiB'))} |", "",
-                "60 pieces in 2 seconds."]
+                "60 pieces in 2 seconds.", *self.growing_floor()]
+
+    def growing_floor(self):
+        name = "bare socket writer"
+        if not self.has("j", name):
+            return []
+        values = spread(self.values("j", name, "ms/GiB"))
+        return [f"What writes each piece to each reader and does nothing else takes {values} ms per GiB:",
+                f"Springhead over it {spread(self.ratios('j', name, 'ms/GiB'), 2)}."]
 
     def herd(self):
         lines = ["| the segment is | it lies in; on | first byte p50, ms | p99 | whole p50, ms | p99 | server CPU, ms |",

@@ -302,10 +302,11 @@ class Writer(Server):
     """The physical limit: reads to the end of a head, writes bytes of one size."""
     name, does = "bare socket writer", (GET,)
 
-    def __init__(self, folder, size):
+    def __init__(self, folder, size, pieces=1, seconds=2.0):
+        """`pieces`: it writes its answer in so many, which take so many seconds together."""
         folder.mkdir()
         self.size = size
-        self.launch([LOAD, "writer", f"body={size}"], folder)
+        self.launch([LOAD, "writer", f"body={size}", f"pieces={pieces}", f"seconds={seconds}"], folder)
         self.port = int(self.until(lambda: self.log.read_text().strip()))
 
 

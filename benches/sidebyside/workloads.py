@@ -477,13 +477,13 @@ class Run:
             self.results.add("i", server.name, {"per connection": (after - before) / opened["open"]})
 
     def growing(self):
-        """(j)"""
-        server = servers.Springhead(self.place("springhead"))
+        """(j): beside it what writes each piece to each reader and does nothing else."""
+        server, readers = servers.Springhead(self.place("springhead")), 200 if self.quick else 1000
+        writer = servers.Writer(self.place("writer"), SEGMENT, pieces=60)
         try:
             for number in range(1 if self.quick else min(3, self.rounds)):
                 found = load("grow", server, path=f"{server.base}grow{number}.ts", body=SEGMENT, pieces=60, seconds=2.0,
-                             connections=200 if self.quick else 1000, write_header=headers(server.write),
-                             read_header=headers(server.read))
+                             connections=readers, write_header=headers(server.write), read_header=headers(server.read))
                 if not found["whole"]:
                     self.results.note("j", f"not supported by this build: {found['complaint'] or 'nothing came'}")
                     return
@@ -493,8 +493,12 @@ class Run:
                     "delay": found["delay"], "last": found["last_reader_seconds"],
                     "core": found["server_cpu"] / found["seconds"],
                     "ms/GiB": found["server_cpu"] / found["received"] * GIB * 1e3})
+                found = load("load", writer, path="/j.ts", connections=readers, seconds=4.0)
+                self.results.add("j", writer.name, {"ms/GiB": found["server_cpu"] / found["received"] * GIB * 1e3,
+                                                    "core": found["server_cpu"] / found["seconds"]})
         finally:
             server.stop()
+            writer.stop()
 
     def herd(self):
         """(k): beside the same herd at a segment that is in memory."""
