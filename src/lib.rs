@@ -95,7 +95,8 @@
 //! applied on every node as the engine's journal tells of it, with its time (`origin/shared`); a read waits first until what its node knows is
 //! as new as all that was answered (`origin/read`), and finds what is not in memory at the engine, as if that were a tier. Public playlists
 //! are composed on each node that knows of something new (`origin/{shared_news, shared_public}`); the engine takes the first that goes on from
-//! what is there, and has what makes way and is listed still (`origin/keeping`). Beside objects they share texts, each whole under its name:
+//! what is there, and has what makes way and is listed still (`origin/keeping`). A bucket below the engine is written by all of them, each
+//! object by who has claimed it (`store/shared/keep`), and gives an engine that comes back empty its index again (`store/shared/fill`). Beside objects they share texts, each whole under its name:
 //! what the admin API makes (namespaces, key records), which [`app`] has in force on every node, and on one that starts before it answers
 //! anybody (`app/catch_up`).
 //!

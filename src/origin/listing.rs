@@ -150,9 +150,10 @@ impl Origin {
             return Err(OriginError::Forbidden);
         }
         if let Some(shared) = hosted.durable_tier.shared() {
-            return shared::remove(&hosted, shared, &object.key, self.stamp(), &KeptConditions::default()).await.map(|_| ());
+            shared::remove(&hosted, shared, &object.key, self.stamp(), &KeptConditions::default()).await?;
+        } else {
+            self.take_away(&hosted, &object.key);
         }
-        self.take_away(&hosted, &object.key);
         hosted.durable_tier.settled(&object.key, false).await?;
         Ok(())
     }
@@ -183,13 +184,13 @@ impl Origin {
             (keys, purged)
         });
         let (keys, purged) = removed.await.ok_or(OriginError::Busy)?;
-        for key in &keys {
-            match hosted.durable_tier.shared() {
-                Some(shared) => {
-                    shared::remove(&hosted, shared, key, self.stamp(), &KeptConditions::default()).await?;
-                }
-                None => hosted.durable_tier.settled(key, false).await?,
+        if let Some(shared) = hosted.durable_tier.shared() {
+            for key in &keys {
+                shared::remove(&hosted, shared, key, self.stamp(), &KeptConditions::default()).await?;
             }
+        }
+        for key in &keys {
+            hosted.durable_tier.settled(key, false).await?;
         }
         Ok(purged)
     }

@@ -49,6 +49,7 @@ impl NamespaceHandle {
             let is_done = shared::remove(hosted, shared, &object.key, begun, &conditions).await?;
             if is_done {
                 hosted.source_removed(&object.key).await;
+                hosted.durable_tier.settled(&object.key, false).await?;
             }
             return Ok(if is_done { RemovalOutcome::Done } else { RemovalOutcome::Superseded });
         }

@@ -34,7 +34,7 @@ use crate::store::shared::{
     DescribedShared, ExpectedShared, Freshness, KnownShared, NewVersion, Replaces, SharedChange, SharedFollower, SharedNamespace,
     SharedNews, SharedOutcome, SharedStore, SharedVersion,
 };
-use crate::store::{Body, Entry};
+use crate::store::{Body, Entry, StoreError};
 
 /// So often a write with conditions is judged anew, where others come in between.
 const TRIES: usize = 8;
@@ -166,6 +166,9 @@ async fn expected(
     }
     shared.store.fresh(&hosted.name, key, false).await?;
     let there = shared.store.known(&hosted.name, key);
+    if there.is_none() && !shared.is_whole(key) {
+        return Err(StoreError::Unreachable.into());
+    }
     if !are_met(conditions, there.as_ref().map(|known| &known.meta), None) {
         return Err(OriginError::Precondition);
     }
@@ -281,6 +284,12 @@ impl Hosted {
             self.segment_came(key);
             return;
         }
+        // What was found in the bucket is read there when somebody asks for it.
+        if is_old && known.is_cold() {
+            self.hot.let_go(key);
+            self.hot.tell_waiting(key);
+            return;
+        }
         let body = match (body, self.durable_tier.shared()) {
             (None, Some(shared)) => shared.store.body((&self.name, key), &known, None).await.ok().flatten(),
             (body, _) => body,
@@ -322,6 +331,7 @@ impl Hosted {
 }
 
 /// Takes up what the engine's journal tells.
+#[derive(Debug)]
 struct JournalFollower(Weak<Inner>);
 
 impl JournalFollower {

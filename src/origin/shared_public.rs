@@ -30,7 +30,7 @@ use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{Meta, Outset};
 use crate::store::shared::{ExpectedShared, SharedNamespace, SharedOutcome};
-use crate::store::{Body, Entry};
+use crate::store::{Body, Entry, StoreError};
 
 /// So often a step is taken anew, where other nodes take one in between.
 const TRIES: usize = 8;
@@ -76,7 +76,10 @@ impl Hosted {
     /// [`OriginError::Unshared`]; [`OriginError::Busy`], when it changes faster than it can be read.
     pub(super) async fn public_there(&self, shared: &SharedNamespace, key: &Key) -> Result<PublicThere, OriginError> {
         for _ in 0..TRIES {
-            let Some(known) = shared.store.known(&self.name, key) else { return Ok(PublicThere::NOTHING) };
+            let Some(known) = shared.store.known(&self.name, key) else {
+                // Before it is known what the bucket has, nobody knows with what the list goes on.
+                return if shared.is_whole(key) { Ok(PublicThere::NOTHING) } else { Err(StoreError::Unreachable.into()) };
+            };
             let composed = if known.meta.continuity.is_none() {
                 None
             } else {

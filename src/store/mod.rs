@@ -38,7 +38,7 @@ pub use hot::{HotNamespace, Published, Removal, SWEPT_AT_ONCE, Usage};
 pub use in_flight::InFlightLimit;
 pub use page::{NamePage, NameStep};
 pub use pinned::is_given_up;
-use shared::{SharedNamespace, SharedStore};
+use shared::{OpenBucket, SharedNamespace, SharedStore};
 pub use tier::{Ack, ColdHit, KeptBelow, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
@@ -164,7 +164,8 @@ impl Store {
         metrics: DurableMetrics,
     ) -> DurableTier {
         if let Some(shared) = self.shared.get() {
-            return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot)));
+            let below = self.open_bucket(name, durable).map(|open| (open, options.ack, metrics));
+            return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot, below)));
         }
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier::default() };
         let (place, folder, namespace) = (durable.clone(), objects.clone(), name.clone());
@@ -177,6 +178,13 @@ impl Store {
         };
         let journal = objects.join(".index").join(name.as_str()).join(place);
         DurableTier(Below::Tier(Tier::start(name.clone(), hot, open, journal, options, metrics)))
+    }
+
+    /// The way to the bucket of a namespace that nodes share, where it has one.
+    fn open_bucket(&self, name: &Namespace, durable: &Durable) -> Option<OpenBucket> {
+        let Durable::Bucket(url) = durable else { return None };
+        let (url, name, access, clock) = (url.clone(), name.clone(), self.access.clone(), self.clock.clone());
+        Some(Arc::new(move || cold::open_bucket(&url, &name, &access, &clock)))
     }
 
     /// Makes a namespace, empty, with its hot capacity in bytes.
@@ -239,8 +247,9 @@ impl DurableTier {
     pub async fn settled(&self, key: &Key, is_write: bool) -> Result<(), StoreError> {
         match &self.0 {
             Below::Tier(tier) => tier.settled(key, is_write).await,
-            // It is decided where it is kept.
-            Below::Shared(_) | Below::Off => Ok(()),
+            // It is decided where it is kept; or has to be in the bucket below.
+            Below::Shared(shared) => shared.settled(key).await,
+            Below::Off => Ok(()),
         }
     }
 
@@ -249,7 +258,7 @@ impl DurableTier {
     pub fn may_have(&self, key: &Key) -> bool {
         match &self.0 {
             Below::Tier(tier) => tier.may_have(key),
-            Below::Shared(shared) => shared.has(key),
+            Below::Shared(shared) => shared.has(key) || !shared.is_whole(key),
             Below::Off => false,
         }
     }
@@ -300,20 +309,28 @@ impl DurableTier {
     /// Whether all that it holds is known.
     #[must_use]
     pub fn knows_all(&self) -> bool {
-        self.tier().is_none_or(Tier::knows_all)
+        match &self.0 {
+            Below::Tier(tier) => tier.knows_all(),
+            Below::Shared(shared) => shared.is_all_whole(),
+            Below::Off => true,
+        }
     }
 
     /// Waits until it may serve. Cancel-safe.
     pub async fn opened(&self) {
-        if let Some(tier) = self.tier() {
-            tier.opened().await;
+        match &self.0 {
+            Below::Tier(tier) => tier.opened().await,
+            Below::Shared(shared) => shared.opened().await,
+            Below::Off => {}
         }
     }
 
     /// Puts another policy in force.
     pub fn set_options(&self, options: Options) {
-        if let Some(tier) = self.tier() {
-            tier.set_options(options);
+        match &self.0 {
+            Below::Tier(tier) => tier.set_options(options),
+            Below::Shared(shared) => shared.set_ack(options.ack),
+            Below::Off => {}
         }
     }
 
@@ -322,7 +339,7 @@ impl DurableTier {
     pub fn trouble(&self) -> Option<String> {
         match &self.0 {
             Below::Tier(tier) => tier.trouble(),
-            Below::Shared(shared) => shared.store.trouble().map(|(trouble, _)| trouble),
+            Below::Shared(shared) => shared.trouble(),
             Below::Off => None,
         }
     }
@@ -330,13 +347,19 @@ impl DurableTier {
     /// How many writes wait, and their bytes.
     #[must_use]
     pub fn unwritten(&self) -> (usize, u64) {
-        self.tier().map_or((0, 0), Tier::unwritten)
+        match &self.0 {
+            Below::Tier(tier) => tier.unwritten(),
+            Below::Shared(shared) => (shared.unwritten(), 0),
+            Below::Off => (0, 0),
+        }
     }
 
     /// Writes what waits, as far as that is possible, and ends.
     pub async fn close(&self) {
-        if let Some(tier) = self.tier() {
-            tier.close().await;
+        match &self.0 {
+            Below::Tier(tier) => tier.close().await,
+            Below::Shared(shared) => shared.close().await,
+            Below::Off => {}
         }
     }
 }

@@ -127,6 +127,12 @@ impl Server {
         self.process = None;
     }
 
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.as_ref().unwrap().0.id();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status().unwrap().success());
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log.txt")).unwrap_or_default()
     }

@@ -434,6 +434,8 @@ mod tests {
         let leaves = |text: &str| read(text).0.leaves_after().as_secs();
         let engine = "[cluster]\nengine = \"valkey://a:6379\"\n[namespaces.n]\ndurable = \"off\"\n";
         assert_eq!((leaves(""), leaves(engine)), (0, 5));
+        let below = engine.replace("off", "s3://bucket/live") + "ack = \"durable\"\n";
+        assert_eq!((read(&below).1.len(), leaves(&below)), (0, 5), "a bucket is below all nodes: {:?}", read(&below).1);
         for (said, seconds) in [("0s", 0), ("2s", 2), ("auto", 5)] {
             assert_eq!(leaves(&format!("drain_delay = \"{said}\"\n{engine}")), seconds, "{said}");
         }
@@ -475,7 +477,7 @@ mod tests {
             ("[cluster]\nengine = \"h:6379\"\n", "f.toml:2: cluster.engine: is no address of an engine"),
             (
                 "[cluster]\nengine = \"valkey://h\"\n[namespaces.a]\ndurable = \"disk\"\n",
-                "f.toml:4: namespaces.a.durable: has to be off",
+                "f.toml:4: namespaces.a.durable: has to be off or a bucket",
             ),
         ] {
             let told = told(text);

@@ -87,9 +87,10 @@ impl Settings {
 
 /// What nodes that share an engine can't do in a namespace.
 pub(super) fn check_shared(name: &Namespace, policy: &NamespacePolicy, places: &SettingPlaces, faults: &mut Vec<SettingFault>) {
-    if policy.durable != Durable::Off {
+    if policy.durable == Durable::Disk {
         let message =
-            "has to be off where nodes share ([cluster] engine): what is not in a node's memory is at the engine".to_owned();
+            "has to be off or a bucket where nodes share ([cluster] engine): what is on one node's disk no other one has"
+                .to_owned();
         faults.push(places.fault(&format!("namespaces.{name}.durable"), &["cluster.engine"], message));
     }
 }

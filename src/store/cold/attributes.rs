@@ -51,7 +51,13 @@ pub struct Attributes {
     pub continuity: Option<Arc<Continuity>>,
     /// Hashes of the body's parts, where it is long.
     pub blocks: Blocks,
+    /// Where nodes share it: which of its versions this is. Not kept on a disk.
+    pub version: Option<VersionMark>,
 }
+
+/// Which version of an object, where several nodes write to one place: a later one is greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VersionMark(pub [u8; 16]);
 
 /// What every version of the form has.
 #[derive(Deserialize)]
@@ -107,6 +113,7 @@ impl Attributes {
             facts: meta.facts.clone(),
             continuity: meta.continuity.clone(),
             blocks: Blocks::of(body),
+            version: None,
         }
     }
 
@@ -200,6 +207,7 @@ impl Attributes {
                 .blocks
                 .and_then(|text| BASE64.decode(text).ok())
                 .map_or_else(Blocks::default, |bytes| Blocks::from_bytes(&bytes)),
+            version: None,
         };
         Ok((key, attributes))
     }
@@ -244,6 +252,7 @@ mod tests {
             facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
             continuity: Continuity::parse("r1767225600.0.7,w5,a1767225600000,h1767225600000,s0,b1.2.3,t9/90000").map(Arc::new),
             blocks: Blocks::of(&[7; 300_000]),
+            version: None,
         }
     }
 

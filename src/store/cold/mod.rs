@@ -26,7 +26,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-pub use attributes::Attributes;
+pub use attributes::{Attributes, VersionMark};
 pub use blocks::Blocks;
 pub use disk::{DiskTurns, Readers};
 
@@ -144,9 +144,20 @@ pub fn open(
     match place {
         Durable::Off => Err(ColdError::Denied("it is off".to_owned())),
         Durable::Disk => Ok(Arc::new(disk::Disk::open_for(objects, namespace, readers, turns.clone())?)),
-        Durable::Bucket(url) => {
-            let location = cloud::Location::parse(url).map_err(|error| ColdError::Denied(format!("its URL {error}")))?;
-            Ok(Arc::new(cloud::Cloud::open(&location, namespace, access, BUCKET_WITHIN, clock.clone())?))
-        }
+        Durable::Bucket(url) => Ok(Arc::new(open_bucket(url, namespace, access, clock)?)),
     }
+}
+
+/// Opens a namespace's folder in a bucket. Blocking.
+///
+/// # Errors
+/// [`ColdError`], also for what names no bucket.
+pub(in crate::store) fn open_bucket(
+    url: &str,
+    namespace: &Namespace,
+    access: &cloud::Access,
+    clock: &Clock,
+) -> Result<cloud::Cloud, ColdError> {
+    let location = cloud::Location::parse(url).map_err(|error| ColdError::Denied(format!("its URL {error}")))?;
+    cloud::Cloud::open(&location, namespace, access, BUCKET_WITHIN, clock.clone())
 }

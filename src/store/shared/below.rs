@@ -2,20 +2,32 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::bucket::{OpenBucket, SharedBucket};
 use super::changes::KnownShared;
 use super::share::SharedStore;
+use super::{fill, keep};
+use crate::metrics::DurableMetrics;
 use crate::model::clock::Moment;
 use crate::model::id::{Key, Namespace};
 use crate::store::hot::Follower;
-use crate::store::{ColdHit, Entry, HotNamespace, KeptBelow, StoreError, Want};
+use crate::store::{Ack, ColdHit, Entry, HotNamespace, KeptBelow, StoreError, Want};
 
 /// A part of a body is fetched by itself where the whole is longer than this, in bytes: else the whole is there for the next reader.
 const LONG: u64 = 256 << 10;
 /// So often a read looks again where what it was about to fetch has been replaced.
 const TRIES: usize = 3;
+/// How long a write is held for the bucket, as for any tier below.
+const ACK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a start waits for what the bucket has, and an end for what it takes.
+const OPENED_WITHIN: Duration = Duration::from_secs(5);
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// A namespace that nodes share. A cheap handle.
 #[derive(Clone, Debug)]
@@ -24,6 +36,7 @@ pub struct SharedNamespace {
     pub store: SharedStore,
     name: Namespace,
     hot: Weak<HotNamespace>,
+    bucket: Option<Arc<SharedBucket>>,
 }
 
 /// Tells a hot store that what leaves it is not lost.
@@ -44,9 +57,94 @@ impl Follower for KeptElsewhere {
 }
 
 impl SharedNamespace {
-    pub(in crate::store) fn new(store: &SharedStore, name: &Namespace, hot: &Arc<HotNamespace>) -> Self {
+    /// `below`: the bucket below, where there is one.
+    ///
+    /// # Panics
+    /// With a bucket, outside of a runtime.
+    pub(in crate::store) fn new(
+        store: &SharedStore,
+        name: &Namespace,
+        hot: &Arc<HotNamespace>,
+        below: Option<(OpenBucket, Ack, DurableMetrics)>,
+    ) -> Self {
         hot.set_follower(Arc::new(KeptElsewhere { store: store.clone(), name: name.clone() }));
-        Self { store: store.clone(), name: name.clone(), hot: Arc::downgrade(hot) }
+        let bucket = below.map(|(open, ack, metrics)| {
+            // A namespace that comes back has what was there.
+            let clock = hot.clock().clone();
+            let new = || Arc::new(SharedBucket::new(name.clone(), open, ack, clock, metrics));
+            let (bucket, is_new) = store.0.buckets.of_or(name, new);
+            if is_new {
+                store.begin_keeping();
+                tokio::spawn(fill::fill(store.clone(), Arc::clone(&bucket)));
+            }
+            bucket
+        });
+        Self { store: store.clone(), name: name.clone(), hot: Arc::downgrade(hot), bucket }
+    }
+
+    /// Whether all that there is of an object is known here, so that what is not known is not there.
+    #[must_use]
+    pub fn is_whole(&self, key: &Key) -> bool {
+        self.bucket.is_none() || self.store.place(&self.name, key).0.is_whole(self.name.as_str())
+    }
+
+    /// The same of all objects.
+    #[must_use]
+    pub fn is_all_whole(&self) -> bool {
+        self.store.is_all_whole(&self.name)
+    }
+
+    /// Puts another way to acknowledge in force.
+    pub(in crate::store) fn set_ack(&self, ack: Ack) {
+        if let Some(bucket) = &self.bucket {
+            bucket.set_ack(ack);
+        }
+    }
+
+    /// Waits until the newest change of this key is in the bucket, if writes are acknowledged by that. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDurable`].
+    pub(in crate::store) async fn settled(&self, key: &Key) -> Result<(), StoreError> {
+        if self.bucket.as_ref().is_none_or(|bucket| bucket.ack() == Ack::Hot) {
+            return Ok(());
+        }
+        let (lane, _, name) = self.store.place(&self.name, key);
+        let Some(version) = lane.known(&name).map(|known| known.version) else { return Err(StoreError::NotDurable) };
+        timeout(ACK_WITHIN, lane.kept(&name, version)).await.map_err(|_| StoreError::NotDurable)
+    }
+
+    /// What somebody who looks after the server should know. No names in it.
+    pub(in crate::store) fn trouble(&self) -> Option<String> {
+        let engine = self.store.trouble().map(|(trouble, _)| trouble);
+        engine.or_else(|| self.bucket.as_ref()?.trouble())
+    }
+
+    /// How many of this node's writes the bucket does not have yet.
+    pub(in crate::store) fn unwritten(&self) -> usize {
+        if self.bucket.is_some() { self.store.own_waiting(&self.name) } else { 0 }
+    }
+
+    /// Waits until it is known what the bucket has, or that it can't be known now. Cancel-safe.
+    pub(in crate::store) async fn opened(&self) {
+        let Some(bucket) = &self.bucket else { return };
+        let known = async {
+            while !self.is_all_whole() && !bucket.fails() {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(OPENED_WITHIN, known).await;
+    }
+
+    /// Waits until the bucket has what this node is to bring there, as long as it takes any; other nodes bring the rest. Cancel-safe.
+    pub(in crate::store) async fn close(&self) {
+        let (mut left, mut since) = (usize::MAX, Instant::now());
+        while self.unwritten() > 0 && since.elapsed() < CLOSED_WITHIN {
+            if self.unwritten() < left {
+                (left, since) = (self.unwritten(), Instant::now());
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// Whether there is a live version, as far as is known here.
@@ -56,7 +154,10 @@ impl SharedNamespace {
 
     /// Finds an object that is not in memory, as [`crate::store::DurableTier::read`] does. Cancel-safe.
     pub(in crate::store) async fn read(&self, key: &Key, want: impl FnOnce(u64) -> Want) -> Result<Option<ColdHit>, StoreError> {
-        let Some(mut known) = self.store.known(&self.name, key) else { return Ok(None) };
+        let Some(mut known) = self.store.known(&self.name, key) else {
+            // Nobody knows, before it is known what the bucket has.
+            return if self.is_whole(key) { Ok(None) } else { Err(StoreError::Unreachable) };
+        };
         let mut want = want(known.length);
         for _ in 0..TRIES {
             if let Some(hit) = self.hit(key, &known, &want).await? {
@@ -117,6 +218,21 @@ impl SharedNamespace {
     /// Lets objects live until then at least.
     pub fn renew<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, until: Moment) {
         self.store.renew(&self.name, keys, until);
+    }
+}
+
+impl SharedStore {
+    /// Begins to bring to buckets what waits for them. Once.
+    fn begin_keeping(&self) {
+        if self.0.keeps.set(()).is_err() {
+            return;
+        }
+        // Where all was lost, what is committed is newer all the same than what buckets have of before: as far as this machine's clock was not set back.
+        let floor = u32::try_from(self.0.clock.own().wall().millis() / 1_000).unwrap_or_default();
+        for (number, lane) in self.0.lanes.iter().enumerate() {
+            lane.set_floor(floor);
+            tokio::spawn(keep::keep(self.clone(), number));
+        }
     }
 }
 

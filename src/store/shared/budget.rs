@@ -5,13 +5,16 @@
 //! whichever node, is added to what it came to, so that what is known is too much rather than too little, by what has expired or was replaced. When that is
 //! over the capacity, the node whose write brought it there adds up anew, and removes what is too much, as if it were deleted. So what is stored
 //! is over the capacity by what comes in meanwhile: [`AGAIN`] and the time that removals take.
+//!
+//! Where there is a bucket below, what that has goes from the engine first, and stays readable: its bytes count for nothing then. What it does not
+//! have yet goes only when that was not enough.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{EngineTime, ObjectName, SharedObject};
+use super::{EngineTime, ObjectName, SharedObject, Version};
 use crate::model::clock::Moment;
 use crate::model::id::Namespace;
 use crate::store::OVERHEAD;
@@ -46,6 +49,9 @@ pub(super) struct MayGo {
     pub(super) lane: usize,
     pub(super) name: ObjectName,
     pub(super) etag: u128,
+    pub(super) version: Version,
+    /// The bucket below has it.
+    pub(super) is_kept: bool,
 }
 
 /// What an object takes, as it is counted in a node's memory too.
@@ -119,7 +125,16 @@ mod tests {
     use crate::model::clock::Clock;
 
     fn one(is_protected: bool, decided: EngineTime, cost: u64) -> MayGo {
-        MayGo { is_protected, decided, cost, lane: 0, name: ObjectName::from(format!("n/{decided}")), etag: 0 }
+        MayGo {
+            is_protected,
+            decided,
+            cost,
+            lane: 0,
+            name: ObjectName::from(format!("n/{decided}")),
+            etag: 0,
+            version: Version::default(),
+            is_kept: false,
+        }
     }
 
     #[test]

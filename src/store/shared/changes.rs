@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::budget::SharedBudgets;
 use super::described::DescribedShared;
 use super::driver::NewsTaker;
-use super::index::{NameChange, NameNews};
+use super::index::{NameChange, NameNews, WHOLE};
 use super::time::EngineClock;
 use super::{Indexed, ObjectName, Version};
 use crate::model::clock::{Moment, Now, WallTime};
@@ -27,6 +27,17 @@ pub struct KnownShared {
     /// The hash of its bytes.
     pub hash: u128,
     pub(super) version: Version,
+    /// The bucket below has it, and has its bytes alone.
+    pub(super) is_kept: bool,
+    pub(super) is_cold: bool,
+}
+
+impl KnownShared {
+    /// Whether its bytes are in the bucket below alone.
+    #[must_use]
+    pub const fn is_cold(&self) -> bool {
+        self.is_cold
+    }
 }
 
 /// A change of an object, for every node to take up.
@@ -75,7 +86,7 @@ pub enum SharedNews {
 pub struct UploadNumber(pub(super) u128);
 
 /// Who takes up what changes.
-pub trait SharedFollower: Send + Sync {
+pub trait SharedFollower: std::fmt::Debug + Send + Sync {
     /// Takes up a change. Those of one object come in order, one after the other.
     fn take(&self, change: SharedChange) -> BoxFuture<'_, ()>;
     /// The bytes of an object, where those of this hash are in memory.
@@ -103,7 +114,8 @@ pub(super) fn known(indexed: &Indexed, clock: &EngineClock) -> Option<(KnownShar
         continuity: described.continuity.clone(),
         liveness: None,
     };
-    Some((KnownShared { meta, length: object.length, hash: object.etag, version: indexed.version }, described))
+    let (version, is_kept, is_cold) = (indexed.version, indexed.is_kept, indexed.is_cold());
+    Some((KnownShared { meta, length: object.length, hash: object.etag, version, is_kept, is_cold }, described))
 }
 
 /// What the names of [texts](super::texts) begin with. No namespace is called so.
@@ -116,12 +128,20 @@ pub(super) struct Teller {
     /// To be told when a text has changed.
     pub(super) text_news: Arc<Notify>,
     pub(super) budgets: Arc<SharedBudgets>,
+    pub(super) goes_below: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
-/// The namespace and key of a name.
-fn object(name: &str) -> Option<(Namespace, Key)> {
-    let (namespace, key) = name.split_once('/')?;
-    Some((Namespace::parse(namespace).ok()?, Key::parse(key).ok()?))
+/// What an object's name says.
+pub(super) struct SharedName {
+    pub(super) namespace: Namespace,
+    pub(super) key: Key,
+}
+
+impl SharedName {
+    pub(super) fn read(name: &str) -> Option<Self> {
+        let (namespace, key) = name.split_once('/')?;
+        Some(Self { namespace: Namespace::parse(namespace).ok()?, key: Key::parse(key).ok()? })
+    }
 }
 
 impl NewsTaker for Teller {
@@ -131,11 +151,11 @@ impl NewsTaker for Teller {
                 self.text_news.notify_one();
                 return;
             }
-            let Some((namespace, key)) = object(&news.name) else { return };
+            let Some(SharedName { namespace, key }) = SharedName::read(&news.name) else { return };
             let clock = &self.clock;
             let (decided, what) = match news.what {
                 NameChange::Version { indexed, upload, body, is_old } => {
-                    if let Some(object) = &indexed.object {
+                    if let Some(object) = indexed.object.as_ref().filter(|_| !indexed.is_cold()) {
                         self.budgets.stored(&news.name, object);
                     }
                     let upload = upload.map(|upload| UploadNumber(upload.0));
@@ -156,11 +176,15 @@ impl NewsTaker for Teller {
         })
     }
 
+    fn goes_below(&self, name: &ObjectName) -> bool {
+        (self.goes_below)(name)
+    }
+
     fn body(&self, name: &ObjectName, indexed: &Indexed) -> Option<Bytes> {
-        if name.starts_with(MARK) {
+        if name.starts_with([MARK, WHOLE]) {
             return Some(Bytes::new());
         }
-        let (namespace, key) = object(name)?;
+        let SharedName { namespace, key } = SharedName::read(name)?;
         self.follower.body(&namespace, &key, indexed.object.as_ref()?.etag)
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Wish {
     pub(super) object: Option<SharedObject>,
     /// Its bytes.
     pub(super) body: SharedBody,
+    /// Whether the bucket below is to have it so.
+    pub(super) goes_below: bool,
 }
 
 /// The commits of one lane at one node.
@@ -46,8 +48,9 @@ impl Commits {
         waiting
             .map(|(upload, (wish, stand))| {
                 *stand = Stand::Sent;
-                let Wish { name, expected, object, body } = wish.clone();
-                (*upload, EngineCall::Commit { term, node: Node::clone(node), upload: *upload, name, expected, object, body })
+                let Wish { name, expected, object, body, goes_below } = wish.clone();
+                let (node, upload) = (Node::clone(node), *upload);
+                (upload, EngineCall::Commit { term, node, upload, name, expected, object, body, goes_below })
             })
             .collect()
     }

@@ -40,6 +40,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(super) trait NewsTaker: Send + Sync {
     /// Takes up a change. They come in order, one after the other.
     fn take(&self, news: NameNews) -> BoxFuture<'_, ()>;
+    /// Whether there is a bucket below that is to have what goes by this name.
+    fn goes_below(&self, name: &ObjectName) -> bool;
     /// The bytes of that version, where they are at hand.
     fn body(&self, name: &ObjectName, indexed: &Indexed) -> Option<Bytes>;
 }
@@ -212,8 +214,9 @@ impl<E: Engine> Driver<E> {
     /// An assertion is sent with what is here of the bodies.
     fn with_bodies(&self, mut call: EngineCall) -> EngineCall {
         if let EngineCall::Assert { held, .. } = &mut call {
-            for held in held.iter_mut().filter(|held| held.indexed.object.is_some()) {
-                held.body = self.taker.body(&held.name, &held.indexed);
+            for held in held {
+                held.goes_below = self.taker.goes_below(&held.name);
+                held.body = held.indexed.object.as_ref().and_then(|_| self.taker.body(&held.name, &held.indexed));
             }
         }
         call

@@ -10,9 +10,10 @@ use tokio::sync::Notify;
 
 use super::commit::Wish;
 use super::engine::{EngineError, LaneNumber};
+use super::errands::{BucketErrand, ErrandNumber};
 use super::lane::{Fresh, Lane};
 use super::time::EngineClock;
-use super::{Decision, EngineTime, Indexed, ObjectName, UploadId, Version};
+use super::{Decision, EngineTime, Indexed, ObjectName, Reply, UploadId, Version};
 use crate::model::clock::Moment;
 
 /// A lane, for those who read and write by it.
@@ -40,6 +41,18 @@ struct AwaitedCommit<'a> {
 impl Drop for AwaitedCommit<'_> {
     fn drop(&mut self) {
         self.handle.lane.lock().give_up(self.upload);
+    }
+}
+
+/// An errand whose end somebody waits for; given up when this is dropped.
+struct AwaitedErrand<'a> {
+    handle: &'a LaneHandle,
+    number: ErrandNumber,
+}
+
+impl Drop for AwaitedErrand<'_> {
+    fn drop(&mut self) {
+        self.handle.lane.lock().give_up_errand(self.number);
     }
 }
 
@@ -78,6 +91,37 @@ impl LaneHandle {
         self.lane.lock().commit(upload, wish);
         self.asks.notify_one();
         self.until(|lane| lane.committed(waiting.upload)).await
+    }
+
+    /// Asks something for the sake of the bucket below, and waits for what comes of it; `None`: nobody knows. Dropped, it may or may not happen.
+    pub(super) async fn run(&self, errand: BucketErrand) -> Option<Reply> {
+        let number = self.lane.lock().send(errand);
+        let waiting = AwaitedErrand { handle: self, number };
+        self.asks.notify_one();
+        self.until(|lane| lane.run(waiting.number)).await
+    }
+
+    /// Whether all that the bucket of a namespace has is known.
+    pub(super) fn is_whole(&self, namespace: &str) -> bool {
+        self.lane.lock().is_whole(namespace, self.clock.now())
+    }
+
+    /// Waits until the bucket below has what stands for a name, where that is this version or a newer one. For as long as it takes. Cancel-safe.
+    pub(super) async fn kept(&self, name: &str, version: Version) {
+        let is_kept = |known: Option<&Indexed>| known.is_some_and(|known| known.is_kept && known.version >= version);
+        self.until(|lane| is_kept(lane.known(name)).then_some(())).await;
+    }
+
+    /// There is that version somewhere: what is committed from now on is to be newer. Whether that is so already; else another session begins.
+    pub(super) fn rise_above(&self, version: Version) -> bool {
+        let is_above = self.lane.lock().rise_above(version);
+        self.asks.notify_one();
+        is_above
+    }
+
+    /// No term that begins has a lower number.
+    pub(super) fn set_floor(&self, floor: u32) {
+        self.lane.lock().set_floor(floor);
     }
 
     /// Lets objects live longer, where the engine is there now.

@@ -15,6 +15,9 @@ use super::{EngineTime, HeldObject, Indexed, JournalNews, Journaled, ObjectName,
 /// more than half of it can't tell what he holds from what was removed meanwhile.
 pub(super) const REMEMBERED: u64 = 120_000;
 
+/// What the names begin with that say of a namespace, named behind it, that all which its bucket has is in the index. No namespace is called so.
+pub(super) const WHOLE: char = '&';
+
 /// The index of one lane at one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct NodeIndex {
@@ -109,8 +112,9 @@ impl NodeIndex {
         let is_next = step.at.commit == self.at.commit + 1;
         match step.news {
             JournalNews::Term if step.at.term == session.term || step.at.commit < session.commit => {}
-            JournalNews::Object { .. } | JournalNews::Renewed { .. } if is_next => {}
-            JournalNews::Term | JournalNews::Object { .. } | JournalNews::Renewed { .. } => return Err(OutOfStep),
+            JournalNews::Term => return Err(OutOfStep),
+            JournalNews::Object { .. } | JournalNews::Renewed { .. } | JournalNews::Moved { .. } if is_next => {}
+            JournalNews::Object { .. } | JournalNews::Renewed { .. } | JournalNews::Moved { .. } => return Err(OutOfStep),
         }
         self.at = step.at;
         match step.news {
@@ -120,7 +124,9 @@ impl NodeIndex {
                     self.uploads.insert(upload, (ObjectName::clone(&name), indexed.version));
                 }
                 if self.take(&name, &indexed) {
-                    let what = NameChange::Version { indexed, upload, body, is_old: false };
+                    // What is in the bucket alone was found there: it is no news.
+                    let is_old = indexed.is_cold();
+                    let what = NameChange::Version { indexed, upload, body, is_old };
                     self.tell(&name, what);
                     self.unconfirmed.insert(name, step.at.commit);
                 }
@@ -130,6 +136,14 @@ impl NodeIndex {
                 if let Some(object) = there.and_then(|there| there.object.as_mut()) {
                     object.expires = object.expires.max(expires);
                     self.tell(&name, NameChange::Renewed { version, expires });
+                }
+            }
+            JournalNews::Moved { name, version, is_kept, is_bare } => {
+                if let Some(there) = self.names.get_mut(&name).filter(|there| there.version == version) {
+                    there.is_kept = is_kept;
+                    if let Some(object) = &mut there.object {
+                        object.is_bare = is_bare;
+                    }
                 }
             }
         }
@@ -157,11 +171,13 @@ impl NodeIndex {
         uploads: Vec<(UploadId, ObjectName, Version)>,
     ) -> Vec<HeldObject> {
         self.at = at;
-        if std::mem::take(&mut self.is_outdated) && !index.is_empty() {
-            let names: Vec<_> = self.names.keys().cloned().collect();
+        if std::mem::take(&mut self.is_outdated) {
+            // Whether a lane is whole it can't say in any case.
+            let goes = |name: &&ObjectName| !index.is_empty() || name.starts_with(WHOLE);
+            let names: Vec<_> = self.names.keys().filter(goes).cloned().collect();
             self.forget(&names);
         }
-        let is_bare = |indexed: &Indexed| indexed.object.as_ref().is_some_and(|object| object.is_bare);
+        let is_bare = |indexed: &Indexed| !indexed.is_kept && indexed.object.as_ref().is_some_and(|object| object.is_bare);
         let there: BTreeMap<ObjectName, (Version, bool)> =
             index.iter().map(|(name, indexed)| (ObjectName::clone(name), (indexed.version, is_bare(indexed)))).collect();
         let uploads: BTreeMap<_, _> = uploads.into_iter().map(|(upload, name, version)| (upload, (name, version))).collect();
@@ -177,9 +193,12 @@ impl NodeIndex {
                 None => true,
             };
             if is_lost {
-                held.push(HeldObject { name: ObjectName::clone(name), indexed: here.clone(), uploads: lost, body: None });
+                let (name, indexed) = (ObjectName::clone(name), here.clone());
+                held.push(HeldObject { name, indexed, uploads: lost, body: None, goes_below: false });
             }
         }
+        // That all is there is said when it is.
+        held.sort_by_key(|held| held.name.starts_with(WHOLE));
         for (name, indexed) in index {
             if self.take(&name, &indexed) {
                 self.tell(&name, NameChange::Version { indexed, upload: None, body: None, is_old: true });

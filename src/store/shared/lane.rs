@@ -5,12 +5,14 @@
 
 use super::barrier::Barriers;
 use super::commit::{Commits, Wish};
-use super::index::{Lookup, NameNews, NodeIndex};
+use super::errands::{BucketErrand, ErrandNumber, Errands};
+use super::index::{Lookup, NameNews, NodeIndex, WHOLE};
 use super::members::Members;
 use super::safeguards::{Safeguard, Safeguards};
 use super::session::{Over, Session};
 use super::{
-    Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, Node, ObjectName, Reply, SharedObject, UploadId, Version,
+    Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, Node, ObjectName, Reply, SharedObject, Term, UploadId,
+    Version,
 };
 
 /// One lane at one node; `P` is how the engine names a primary.
@@ -30,9 +32,19 @@ pub(super) struct Lane<P> {
     /// What is to live longer, and whether that is being asked for.
     renewals: Vec<(ObjectName, Version, EngineTime)>,
     is_renewing: bool,
+    errands: Errands,
+    /// The number of a term that begins is beyond that.
+    floor: u32,
+    /// The last term that began for this node without all who were members: what these alone knew may be missing.
+    doubted: Option<Term>,
     /// The highest term and the highest commit it has ever been told of.
     known: Version,
     safeguards: Safeguards,
+}
+
+/// The name that says of a namespace that the index is whole.
+pub(super) fn whole(namespace: &str) -> ObjectName {
+    ObjectName::from(format!("{WHOLE}{namespace}"))
 }
 
 /// A read that waits until it is fresh.
@@ -59,6 +71,9 @@ impl<P: Clone> Lane<P> {
             is_following: false,
             renewals: Vec::new(),
             is_renewing: false,
+            errands: Errands::default(),
+            floor: 0,
+            doubted: None,
             known: Version::default(),
             safeguards,
         }
@@ -92,13 +107,17 @@ impl<P: Clone> Lane<P> {
         self.members.lose();
         self.barriers.lose();
         self.commits.lose();
+        self.errands.lose();
     }
 
     /// The calls that are to be made now.
     pub(super) fn poll(&mut self) -> Vec<(Channel, EngineCall)> {
         let Some(session) = &mut self.session else { return Vec::new() };
-        let mut calls: Vec<_> =
-            session.next(&self.node, self.known, &self.index).map(|call| (Channel::Control, call)).into_iter().collect();
+        let mut calls: Vec<_> = session
+            .next(&self.node, (self.known, self.floor), &self.index)
+            .map(|call| (Channel::Control, call))
+            .into_iter()
+            .collect();
         if session.follows() && !self.is_following {
             self.is_following = true;
             calls.push((Channel::Follow, EngineCall::Follow { after: self.index.at() }));
@@ -112,6 +131,8 @@ impl<P: Clone> Lane<P> {
                 self.is_renewing = true;
                 calls.push((Channel::Renewals, EngineCall::Renew { term, lives: std::mem::take(&mut self.renewals) }));
             }
+            let errands = self.errands.send(term, &self.node).into_iter();
+            calls.extend(errands.map(|(number, call)| (Channel::Errand(number), call)));
             let commits = self.commits.send(term, &self.node).into_iter();
             calls.extend(commits.map(|(upload, call)| (Channel::Commit(upload), call)));
         }
@@ -153,6 +174,10 @@ impl<P: Clone> Lane<P> {
                 self.is_renewing = false;
                 self.hear_of(Some(commit));
             }
+            (Channel::Errand(number), reply) => {
+                let commit = self.errands.done(number, reply).ok_or(Over)?;
+                self.hear_of(Some(commit));
+            }
             (Channel::Commit(upload), Reply::Committed { verdict: Decision::NoRoom, .. }) => {
                 self.commits.decided(upload, Decision::NoRoom, 0);
             }
@@ -192,6 +217,43 @@ impl<P: Clone> Lane<P> {
     pub(super) fn committed(&mut self, upload: UploadId) -> Option<Decision> {
         let followed = self.safeguards.has(Safeguard::OwnIndex).then_some(self.index.told());
         self.commits.take(upload, followed)
+    }
+
+    /// Something is to be asked for the sake of the bucket below; [`Lane::run`] tells what came of it.
+    pub(super) fn send(&mut self, errand: BucketErrand) -> ErrandNumber {
+        self.errands.add(errand)
+    }
+
+    /// What came of an errand, when that is known; `None` in that: nobody knows, for the session is over.
+    pub(super) fn run(&mut self, number: ErrandNumber) -> Option<Option<Reply>> {
+        self.errands.take(number)
+    }
+
+    /// Nobody waits for an errand any more.
+    pub(super) fn give_up_errand(&mut self, number: ErrandNumber) {
+        self.errands.give_up(number);
+    }
+
+    /// No term that begins has a lower number.
+    pub(super) fn set_floor(&mut self, floor: u32) {
+        self.floor = self.floor.max(floor);
+    }
+
+    /// There is that version: what is committed from now on is to be newer. Whether that is so already; else another session begins.
+    pub(super) fn rise_above(&mut self, version: Version) -> bool {
+        self.known.term = self.known.term.max(version.term);
+        self.known.commit = self.known.commit.max(version.commit);
+        let is_above = self.session.as_ref().is_some_and(|session| session.began().term >= version.term);
+        if !is_above {
+            self.end_session();
+        }
+        is_above
+    }
+
+    /// Whether all that the bucket of a namespace has is in the index, and nothing may have been lost from it since.
+    pub(super) fn is_whole(&self, namespace: &str, now: EngineTime) -> bool {
+        let mark = self.index.get(&whole(namespace)).filter(|mark| mark.live(now).is_some());
+        mark.is_some_and(|mark| self.doubted.is_none_or(|doubted| mark.version.term >= doubted))
     }
 
     /// Nobody waits for a commit any more.
@@ -286,8 +348,10 @@ impl<P: Clone> Lane<P> {
 
     /// At the gate, when members had time enough.
     pub(super) fn wait_no_longer(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.wait_no_longer();
+        if let Some(session) = &mut self.session
+            && session.wait_no_longer()
+        {
+            self.doubted = Some(session.began().term);
         }
     }
 }

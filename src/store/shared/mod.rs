@@ -18,14 +18,19 @@
 
 mod barrier;
 mod below;
+mod bodies;
+mod bucket;
 mod budget;
 mod changes;
 mod commit;
 mod described;
 mod driver;
 mod engine;
+mod errands;
+mod fill;
 mod handle;
 mod index;
+mod keep;
 mod lane;
 mod links;
 mod members;
@@ -33,6 +38,7 @@ mod members;
 mod memory;
 #[cfg(test)]
 mod model;
+mod own_writes;
 mod pace;
 mod peers;
 mod room;
@@ -53,6 +59,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::below::SharedNamespace;
+pub(in crate::store) use self::bucket::OpenBucket;
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
 pub use self::engine::valkey::{EngineReport, EngineTls, NodeReport, PrimaryMove, ServerAddress, ServerReport, ValkeyAddress};
@@ -111,6 +118,8 @@ pub(super) struct Indexed {
     version: Version,
     /// When it was committed, by the engine's clock: what follows from it is as of then, on every node.
     decided: EngineTime,
+    /// The bucket below has it so: this version, or of a removal nothing.
+    is_kept: bool,
     /// `None`: it was removed. That is kept for as long as anybody might still hold an older version.
     object: Option<SharedObject>,
 }
@@ -156,6 +165,8 @@ pub(super) enum JournalNews {
     Object { name: ObjectName, indexed: Indexed, upload: Option<UploadId>, body: Option<Bytes> },
     /// That version of a name lives longer.
     Renewed { name: ObjectName, version: Version, expires: EngineTime },
+    /// Whether the bucket below has that version of a name, and whether the engine has its bytes.
+    Moved { name: ObjectName, version: Version, is_kept: bool, is_bare: bool },
 }
 
 /// The bytes of an object that is committed.
@@ -176,13 +187,40 @@ pub(super) struct HeldObject {
     uploads: Vec<(UploadId, Version)>,
     /// Its bytes, where the node has them.
     body: Option<Bytes>,
+    /// Whether there is a bucket below that is to have it.
+    goes_below: bool,
+}
+
+/// How long what concerns the bucket below lasts, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ClaimTimes {
+    /// What is claimed is nobody else's for so long: whoever claims has no request under way at the bucket after that.
+    claimed: u64,
+    /// What has waited for so long without being claimed is whoever's.
+    orphaned: u64,
+    /// When a term begins claims of the one before may be lost: for so long nothing is put, and nothing removed.
+    put_after: u64,
+    removed_after: u64,
+}
+
+/// How it went with what a node had claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ClaimEnd {
+    /// The bucket has that version, which lives until then at least.
+    Put { expires: EngineTime },
+    /// The bucket has nothing of it any more.
+    Removed,
+    /// It is to be tried again. A request may still be under way.
+    Failed,
+    /// The bucket will never take it.
+    Unfit,
 }
 
 /// What a node asks of a primary: each is one function of the engine's library, and happens there at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum EngineCall {
-    /// Begins a term, unless this primary's has begun and is not behind what the caller knows.
-    Takeover { line: u32, known: Version },
+    /// Begins a term, unless this primary's has begun and is not behind what the caller knows. One that begins has a number beyond `floor`.
+    Takeover { line: u32, known: Version, floor: u32 },
     /// The journal behind a place in it.
     Read { after: Version },
     /// The same, once there is something.
@@ -196,7 +234,8 @@ pub(super) enum EngineCall {
     /// Asks for the newest commit, and who the members are; a sign of life of this node. Refused as [`EngineCall::Commit`] is.
     Barrier { term: Term, node: Node },
     /// Makes an object's next version, `None` its removal; or tells again what it made of this upload. Refused to who is no member any more, as
-    /// if the term were another one.
+    /// if the term were another one. What `goes_below` waits to be in the bucket from then on; the removal of what is not here too, for the
+    /// bucket may have it.
     Commit {
         term: Term,
         node: Node,
@@ -205,7 +244,16 @@ pub(super) enum EngineCall {
         expected: Precondition,
         object: Option<SharedObject>,
         body: SharedBody,
+        goes_below: bool,
     },
+    /// Claims these of what waits to be in the bucket, or to be removed there, and so many of what has waited long: for this node alone.
+    Claim { term: Term, node: Node, times: ClaimTimes, names: Vec<ObjectName>, orphans: u64 },
+    /// Says how it went with a claim.
+    Settle { term: Term, node: Node, name: ObjectName, version: Version, end: ClaimEnd },
+    /// Gives back the engine's memory for the bytes of these versions, as far as the bucket has them.
+    Evict { term: Term, names: Vec<(ObjectName, Version)> },
+    /// Takes note of what the bucket has, where nothing newer is known.
+    Fill { term: Term, found: Vec<(ObjectName, Indexed)> },
     /// Lets these versions live until then at least, where they still stand.
     Renew { term: Term, lives: Vec<(ObjectName, Version, EngineTime)> },
     /// The bytes of an object, or a part of them.
@@ -240,8 +288,12 @@ pub(super) enum Reply {
     Barrier { commit: u64, members: BTreeMap<Node, u32> },
     /// To a commit: what was made of it, and the newest commit.
     Committed { verdict: Decision, commit: u64 },
-    /// To a renewal: the newest commit.
+    /// To a renewal, and to what concerns the bucket below: the newest commit.
     Renewed { commit: u64 },
+    /// To a claim: what was claimed, as it stands; and the newest commit.
+    Claimed { commit: u64, claims: Vec<(ObjectName, Indexed)> },
+    /// To an eviction: what has gone, and the newest commit.
+    Evicted { commit: u64, names: Vec<ObjectName> },
     /// To a question for bytes: them, and of which version they are; `None`: there are none.
     Body(Option<(Version, Bytes)>),
     /// The caller's term is not this primary's.
@@ -270,6 +322,8 @@ pub(super) enum Channel {
     Commit(UploadId),
     /// For renewals.
     Renewals,
+    /// For what concerns the bucket below, by the errand's number.
+    Errand(u64),
 }
 
 impl std::fmt::Debug for SharedBody {
@@ -291,6 +345,11 @@ impl Precondition {
 }
 
 impl Indexed {
+    /// Its bytes are in the bucket alone.
+    fn is_cold(&self) -> bool {
+        self.is_kept && self.object.as_ref().is_some_and(|object| object.is_bare)
+    }
+
     /// The object, as long as it exists.
     fn live(&self, now: EngineTime) -> Option<&SharedObject> {
         self.object.as_ref().filter(|object| now < object.expires)

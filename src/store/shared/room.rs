@@ -1,17 +1,20 @@
-//! Makes room at the engine, where a namespace has more than its [budget](super::budget): goes through all that it has, and removes what is to go, as
-//! if it were deleted.
+//! Makes room at the engine, where a namespace has more than its [budget](super::budget): goes through all that it has, and gives back what the bucket
+//! below has; or removes what is to go, as if it were deleted.
 
 use futures_util::future::join_all;
 
 use super::budget::{MayGo, cost, victims};
 use super::commit::Wish;
 use super::described::DescribedShared;
+use super::errands::BucketErrand;
 use super::share::{COMMIT_WITHIN, SharedStore};
-use super::{Decision, ObjectName, Precondition, SharedBody, UploadId};
+use super::{Decision, ObjectName, Precondition, Reply, SharedBody, UploadId};
 use crate::model::id::Namespace;
 
 /// So many are removed at a time.
 const AT_ONCE: usize = 8;
+/// Of what the bucket has so many go with one call.
+const EVICTED_AT_ONCE: usize = 64;
 
 impl SharedStore {
     /// Sets what a namespace may have at the engine, all nodes together; `None` is without limit.
@@ -37,18 +40,25 @@ impl SharedStore {
         let mut all = Vec::new();
         for (number, lane) in self.0.lanes.iter().enumerate() {
             lane.each_below(&prefix, |name, indexed| {
-                let Some(object) = indexed.live(now) else { return };
+                let Some(object) = indexed.live(now).filter(|_| !indexed.is_cold()) else { return };
                 let cost = cost(name, object);
                 used += cost;
                 let is_protected = DescribedShared::kind_of(&object.described).is_none_or(|kind| kind.is_protected());
                 let name = ObjectName::clone(name);
-                all.push(MayGo { is_protected, decided: indexed.decided, cost, lane: number, name, etag: object.etag });
+                let (decided, version, is_kept) = (indexed.decided, indexed.version, indexed.is_kept);
+                all.push(MayGo { is_protected, decided, cost, lane: number, name, etag: object.etag, version, is_kept });
             });
             // Others use the lanes as well.
             tokio::task::yield_now().await;
         }
         let budget = if is_full { capacity.min(used) } else { capacity };
         if used <= budget && !is_full {
+            return used;
+        }
+        let (kept, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.is_kept);
+        let given = self.evict(&victims(kept, used, budget)).await;
+        used -= given;
+        if given > 0 && used <= budget {
             return used;
         }
         for some in victims(all, used, budget).chunks(AT_ONCE) {
@@ -58,11 +68,27 @@ impl SharedStore {
         used
     }
 
+    /// Gives back the engine's memory for what the bucket has; how much that was.
+    async fn evict(&self, some: &[MayGo]) -> u64 {
+        let mut given = 0;
+        for (number, lane) in self.0.lanes.iter().enumerate() {
+            let of_lane: Vec<_> = some.iter().filter(|one| one.lane == number).collect();
+            for part in of_lane.chunks(EVICTED_AT_ONCE) {
+                let names = part.iter().map(|one| (ObjectName::clone(&one.name), one.version)).collect();
+                let evicted = tokio::time::timeout(COMMIT_WITHIN, lane.run(BucketErrand::Evict { names })).await;
+                let Ok(Some(Reply::Evicted { names, .. })) = evicted else { continue };
+                given += part.iter().filter(|one| names.contains(&one.name)).map(|one| one.cost).sum::<u64>();
+            }
+        }
+        given
+    }
+
     /// Removes one, if it is still that; what it has given back.
     async fn remove_for_room(&self, one: &MayGo) -> u64 {
         let Some(lane) = self.0.lanes.get(one.lane) else { return 0 };
         let name = ObjectName::clone(&one.name);
-        let wish = Wish { name, expected: Precondition::OneOf(vec![one.etag]), object: None, body: SharedBody::default() };
+        let (expected, goes_below) = (Precondition::OneOf(vec![one.etag]), self.0.buckets.of_name(&one.name).is_some());
+        let wish = Wish { name, expected, object: None, body: SharedBody::default(), goes_below };
         match tokio::time::timeout(COMMIT_WITHIN, lane.commit(UploadId(self.upload().0), wish)).await {
             Ok(Decision::Done(_)) => {
                 self.0.metrics.evicted.inc();

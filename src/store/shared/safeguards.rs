@@ -27,6 +27,9 @@ pub(super) enum Safeguard {
     /// Whoever the engine took for gone has to come through the gate again before it commits anything.
     #[cfg(test)]
     Membership,
+    /// Of what waits for the bucket below each thing is one node's for a while, and nobody's as long as a claim may be lost.
+    #[cfg(test)]
+    Claims,
 }
 
 #[cfg(test)]

@@ -113,21 +113,24 @@ impl<P> Session<P> {
         }
     }
 
-    /// At the gate, when members had time enough: opens without those that are missing.
-    pub(super) fn wait_no_longer(&mut self) {
-        if self.is_at_the_gate() && !self.is_asking {
+    /// At the gate, when members had time enough: opens without those that are missing. Whether it does.
+    pub(super) fn wait_no_longer(&mut self) -> bool {
+        let opens = self.is_at_the_gate() && !self.is_asking;
+        if opens {
             self.stage = Stage::Open;
         }
+        opens
     }
 
-    /// What to ask next, if anything is to be asked now. `known`: the highest term and the highest commit that this node has ever heard of.
-    pub(super) fn next(&mut self, node: &Node, known: Version, index: &NodeIndex) -> Option<EngineCall> {
+    /// What to ask next, if anything is to be asked now. `known`: the highest term and the highest commit that this node has ever heard of;
+    /// `floor`: below which no number of a term is taken.
+    pub(super) fn next(&mut self, node: &Node, (known, floor): (Version, u32), index: &NodeIndex) -> Option<EngineCall> {
         if self.is_asking {
             return None;
         }
         let term = self.began.term;
         let call = match &mut self.stage {
-            Stage::Taking => EngineCall::Takeover { line: self.line, known },
+            Stage::Taking => EngineCall::Takeover { line: self.line, known, floor },
             Stage::Reading => EngineCall::Read { after: index.at() },
             Stage::Scanning => EngineCall::Scan,
             Stage::Asserting { left, .. } => {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::timeout;
 
+use super::bucket::SharedBuckets;
 use super::budget::SharedBudgets;
 use super::changes::{KnownShared, SharedFollower, Teller, UploadNumber, known};
 use super::commit::Wish;
@@ -24,13 +24,14 @@ use super::handle::LaneHandle;
 use super::lane::Lane;
 use super::links::{BodySource, Links};
 use super::members::Members;
+use super::own_writes::OwnWrites;
 use super::peers::Peers;
 use super::roster::{NodeIdentity, NodeRoster};
 use super::safeguards::Safeguards;
 use super::silence::Silence;
 use super::time::EngineClock;
 use super::{Decision, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
-use crate::metrics::{BodyFetch, ClusterMetrics, SharedRefusal};
+use crate::metrics::{ClusterMetrics, SharedRefusal};
 use crate::model::clock::{Clock, Moment, WallTime};
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
@@ -45,8 +46,6 @@ const RECENT_WITHIN: Duration = Duration::from_millis(150);
 const STALE_MAX: Duration = Duration::from_secs(5);
 /// How long a write waits for its decision.
 pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(8);
-/// How long after a body could not be fetched it is asked for again.
-const AGAIN: Duration = Duration::from_millis(50);
 /// A body up to this many bytes goes with the journal, where every node needs it.
 const TRAVELS: usize = 64 << 10;
 /// A renewal that would gain less than an eighth of what is left is not asked for.
@@ -66,10 +65,15 @@ pub(super) struct Sharing {
     pub(super) roster: Arc<NodeRoster>,
     pub(super) metrics: Arc<ClusterMetrics>,
     pub(super) budgets: Arc<SharedBudgets>,
-    bodies: OnceLock<Vec<Arc<dyn BodySource>>>,
+    pub(super) buckets: Arc<SharedBuckets>,
+    /// What this node has to bring there, of each lane.
+    pub(super) own_writes: Vec<OwnWrites>,
+    pub(super) keeps: OnceLock<()>,
+    pub(super) follower: OnceLock<Arc<dyn SharedFollower>>,
+    pub(super) bodies: OnceLock<Vec<Arc<dyn BodySource>>>,
     /// What tells uploads of this process from all others, and those apart.
     uploads: (u64, AtomicU64),
-    flights: Mutex<HashMap<(ObjectName, Version), BodyFlight, RandomState>>,
+    pub(super) flights: Mutex<HashMap<(ObjectName, Version), BodyFlight, RandomState>>,
     pub(super) peers: OnceLock<Arc<dyn Peers>>,
     /// Told when a text has changed.
     pub(super) text_news: Arc<Notify>,
@@ -149,6 +153,10 @@ impl SharedStore {
             roster: Arc::new(NodeRoster::new(&node)),
             metrics: Arc::clone(metrics),
             budgets: Arc::default(),
+            buckets: Arc::default(),
+            own_writes: (0..LANES).map(|_| OwnWrites::default()).collect(),
+            keeps: OnceLock::new(),
+            follower: OnceLock::new(),
             bodies: OnceLock::new(),
             uploads: (own, AtomicU64::new(0)),
             flights: Mutex::default(),
@@ -163,6 +171,9 @@ impl SharedStore {
     /// Outside of a runtime.
     pub fn start(&self, follower: &Arc<dyn SharedFollower>) {
         let silence = Arc::new(Silence::new());
+        let _ = self.0.follower.set(Arc::clone(follower));
+        let buckets = Arc::clone(&self.0.buckets);
+        let goes_below: Arc<dyn Fn(&str) -> bool + Send + Sync> = Arc::new(move |name| buckets.of_name(name).is_some());
         let mut bodies: Vec<Arc<dyn BodySource>> = Vec::new();
         for handle in &self.0.lanes {
             let links = Arc::new(Links::new(handle.number, Arc::clone(&self.0.engine)));
@@ -170,7 +181,8 @@ impl SharedStore {
             bodies.push(source);
             let (clock, text_news) = (Arc::clone(&self.0.clock), Arc::clone(&self.0.text_news));
             let budgets = Arc::clone(&self.0.budgets);
-            let taker = Arc::new(Teller { clock, follower: Arc::clone(follower), text_news, budgets });
+            let goes_below = Arc::clone(&goes_below);
+            let taker = Arc::new(Teller { clock, follower: Arc::clone(follower), text_news, budgets, goes_below });
             let (handle, engine) = (Arc::clone(handle), Arc::clone(&self.0.engine));
             let (roster, metrics) = (Arc::clone(&self.0.roster), Arc::clone(&self.0.metrics));
             let (silence, copies) = (Arc::clone(&silence), self.0.copies / 2);
@@ -179,7 +191,7 @@ impl SharedStore {
         let _ = self.0.bodies.set(bodies);
     }
 
-    fn place(&self, namespace: &Namespace, key: &Key) -> (&LaneHandle, usize, ObjectName) {
+    pub(super) fn place(&self, namespace: &Namespace, key: &Key) -> (&LaneHandle, usize, ObjectName) {
         let folder = key.as_str().split_once('/').map_or("", |(folder, _)| folder);
         let stream = format!("{namespace}/{folder}");
         let number = usize::try_from(hash::of_part(stream.as_bytes()) % u64::from(LANES)).unwrap_or_default();
@@ -265,7 +277,8 @@ impl SharedStore {
         expected: ExpectedShared,
         new: Option<NewVersion>,
     ) -> Result<SharedOutcome, StoreError> {
-        let (lane, _, name) = self.place(namespace, key);
+        let (lane, number, name) = self.place(namespace, key);
+        let goes_below = self.0.buckets.of(namespace).is_some();
         let expected = match expected {
             ExpectedShared::Anything => Precondition::Anything,
             ExpectedShared::Nothing => Precondition::Absence,
@@ -282,12 +295,15 @@ impl SharedStore {
                 )
             }
         };
-        let wish = Wish { name, expected, object, body };
+        let wish = Wish { name: ObjectName::clone(&name), expected, object, body, goes_below };
         let began = self.0.clock.own().now();
         let decided = timeout(COMMIT_WITHIN, lane.commit(UploadId(upload.0), wish)).await;
         self.0.metrics.committed(self.0.clock.own().now().since(began));
         match decided {
             Ok(Decision::Done(_) | Decision::Absent) => {
+                if goes_below {
+                    self.0.own_writes[number].add(name, began);
+                }
                 self.keep_to_budget(namespace, false);
                 Ok(SharedOutcome::Done)
             }
@@ -316,54 +332,5 @@ impl SharedStore {
                 lane.renew([(name, indexed.version, until)]);
             }
         }
-    }
-
-    /// The bytes of a version, or a part of them; `None`, when they are there no more. One read for all who want the whole. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`StoreError::Unshared`].
-    pub async fn body(
-        &self,
-        (namespace, key): (&Namespace, &Key),
-        of: &KnownShared,
-        part: Option<Range<u64>>,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let (_, number, name) = self.place(namespace, key);
-        let version = of.version;
-        if part.is_some() {
-            return self.fetch(number, name, version, part).await;
-        }
-        let flight = (ObjectName::clone(&name), version);
-        let cell = Arc::clone(self.0.flights.lock().entry(flight.clone()).or_default());
-        let fetched = cell.get_or_try_init(|| self.fetch(number, name, version, None)).await.cloned();
-        self.0.flights.lock().remove(&flight);
-        fetched
-    }
-
-    async fn fetch(
-        &self,
-        lane: usize,
-        name: ObjectName,
-        version: Version,
-        part: Option<Range<u64>>,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let source = self.0.bodies.get().and_then(|bodies| bodies.get(lane)).ok_or(StoreError::Unshared)?;
-        // Another primary may be about to be elected.
-        let found = async {
-            loop {
-                match source.body(ObjectName::clone(&name), part.clone()).await {
-                    Ok(found) => return found,
-                    Err(error) => tracing::debug!(%error, "a body can't be fetched"),
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        };
-        let (what, fetched) = match timeout(FRESH_WITHIN, found).await {
-            Ok(Some((found, bytes))) if found == version => (BodyFetch::Fetched, Ok(Some(bytes))),
-            Ok(_) => (BodyFetch::Absent, Ok(None)),
-            Err(_) => (BodyFetch::Failed, Err(StoreError::Unshared)),
-        };
-        self.0.metrics.count_fetch(what);
-        fetched
     }
 }

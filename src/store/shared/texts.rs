@@ -14,7 +14,7 @@ use crate::model::clock::WallTime;
 use crate::store::{StoreError, hash};
 
 /// They do not expire: for as long as the engine can say.
-const FOR_GOOD: EngineTime = 1 << 53;
+pub(super) const FOR_GOOD: EngineTime = 1 << 53;
 
 fn own_name(name: &str) -> ObjectName {
     ObjectName::from(format!("{MARK}{name}"))
@@ -64,7 +64,7 @@ impl SharedStore {
             expires: FOR_GOOD,
             described: Bytes::copy_from_slice(text.as_bytes()),
         });
-        let wish = Wish { name: own_name(name), expected, object, body: SharedBody::default() };
+        let wish = Wish { name: own_name(name), expected, object, body: SharedBody::default(), goes_below: false };
         match timeout(COMMIT_WITHIN, self.texts_lane().commit(UploadId(self.upload().0), wish)).await {
             Ok(Decision::Done(_) | Decision::Absent) => Ok(true),
             Ok(Decision::Unexpected) => Ok(false),

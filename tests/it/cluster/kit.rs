@@ -180,6 +180,8 @@ pub(crate) struct Cluster<E = Engine> {
     pub(super) folder: tempfile::TempDir,
     /// A rule that its nodes do not keep.
     pub(super) without: Option<&'static str>,
+    /// What stands in the environment of its nodes.
+    pub(super) environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -196,6 +198,7 @@ impl Cluster {
             engine: Engine::start(&[]),
             folder: tempfile::tempdir().unwrap(),
             without,
+            environment: Vec::new(),
         };
         for _ in 0..count {
             cluster.join(more);
@@ -236,8 +239,8 @@ impl<E> Cluster<E> {
         let path = self.folder.path().join(format!("node-{}.toml", self.nodes.len()));
         std::fs::write(&path, settings).unwrap();
         let arguments = ["--config", path.to_str().unwrap()];
-        let environment: Vec<_> =
-            self.without.iter().map(|rule| ("SPRINGHEAD_TEST_WITHOUT".to_owned(), (*rule).to_owned())).collect();
+        let without = self.without.iter().map(|rule| ("SPRINGHEAD_TEST_WITHOUT".to_owned(), (*rule).to_owned()));
+        let environment: Vec<_> = without.chain(self.environment.iter().cloned()).collect();
         let node = match self.nodes.first() {
             Some(first) => Origin::start_like(first, &arguments, &environment),
             None => Origin::start_in(&arguments, &environment),
@@ -247,7 +250,8 @@ impl<E> Cluster<E> {
 }
 
 pub(crate) fn settings(engine: &str, node: &str, more: &str) -> String {
+    let durable = if more.contains("durable = ") { "" } else { "durable = \"off\"\n" };
     format!(
-        "drain_delay = \"2s\"\n[cluster]\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\ndurable = \"off\"\n{more}"
+        "drain_delay = \"2s\"\n[cluster]\nengine = \"{engine}\"\nnode = \"{node}\"\n[namespaces.{NAMESPACE}]\n{durable}{more}"
     )
 }

@@ -6,6 +6,7 @@ mod counted;
 mod growing;
 mod history;
 mod kit;
+mod lasting;
 mod made;
 mod over_tls;
 mod pair_changes;

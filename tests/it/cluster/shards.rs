@@ -115,7 +115,8 @@ impl Cluster<Shards> {
 
     fn start_shards(without: Option<&'static str>, more: &str, count: usize) -> Self {
         let engine = Shards::start();
-        let mut cluster = Self { nodes: Vec::new(), links: Vec::new(), engine, folder: tempfile::tempdir().unwrap(), without };
+        let (folder, environment) = (tempfile::tempdir().unwrap(), Vec::new());
+        let mut cluster = Self { nodes: Vec::new(), links: Vec::new(), engine, folder, without, environment };
         for _ in 0..count {
             cluster.join_shards(more);
         }

@@ -16,10 +16,11 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes as Stored, BackoffConfig, ClientOptions, Error, GetOptions, GetRange, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutOptions, RetryConfig,
+    ObjectStoreExt as _, PutMode, PutOptions, RetryConfig, UpdateVersion,
 };
 use tokio::time::timeout;
 
+use super::access::Access;
 use super::advice::advice;
 use super::fields::Fields;
 use super::location::{Location, Provider};
@@ -31,41 +32,20 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How often a request is tried again by itself: for what a moment heals. Whoever asked tries again later.
 const RETRIES: usize = 2;
 
-/// What opens buckets: the environment's `AWS_…`, `AZURE_…` and `GOOGLE_…`, with credentials, region, endpoint, and what else the
-/// providers' own tools read there.
-#[derive(Clone, Default)]
-pub struct Access(pub Vec<(String, String)>);
-
-/// Without the values: they are secrets.
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
-    }
-}
-
-impl Access {
-    /// Whether a variable of this name is of use here.
-    #[must_use]
-    pub fn knows(name: &str) -> bool {
-        ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix))
-    }
-
-    /// Whether a store of one's own is named by a URL without TLS: that is then meant.
-    fn is_plain(&self) -> bool {
-        let endpoint = |name: &str| {
-            ["_ENDPOINT", "_ENDPOINT_URL", "_ENDPOINT_URL_S3", "_BASE_URL"].iter().any(|end| name.ends_with(end))
-                && name != "AWS_METADATA_ENDPOINT"
-        };
-        self.0.iter().any(|(name, value)| Self::knows(name) && endpoint(name) && value.starts_with("http://"))
-    }
-}
-
 /// What is at a name.
 pub(super) struct Fetched {
     pub(super) fields: Fields,
     /// The whole object's, also where a part was asked for.
     pub(super) length: u64,
     pub(super) body: Bytes,
+    pub(super) state: BucketState,
+}
+
+/// In which state an object is, as its bucket tells states apart: a write may ask that it is still that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketState {
+    pub(in crate::store) tag: Option<String>,
+    pub(in crate::store) generation: Option<String>,
 }
 
 /// What a listing says of an object.
@@ -132,6 +112,34 @@ impl Bucket {
         fields: &Fields,
         headers: Option<&Attributes>,
     ) -> Result<String, ColdError> {
+        let attributes = self.attributes(fields, headers);
+        let put = self.put_with(name, body, PutOptions { attributes, ..PutOptions::default() }).await;
+        put.map(|state| tag(state.tag)).map_err(RequestFailure::here)
+    }
+
+    /// The same, where the object is still in this state; `None`: where there is none. Says in which it is now; `None`, and nothing has changed
+    /// by this, where it was in another one.
+    pub(super) async fn put_over(
+        &self,
+        name: &str,
+        body: Bytes,
+        fields: &Fields,
+        headers: &Attributes,
+        over: Option<&BucketState>,
+    ) -> Result<Option<BucketState>, ColdError> {
+        let mode = match over.cloned() {
+            Some(BucketState { tag, generation }) => PutMode::Update(UpdateVersion { e_tag: tag, version: generation }),
+            None => PutMode::Create,
+        };
+        let attributes = self.attributes(fields, Some(headers));
+        match self.put_with(name, body, PutOptions { mode, attributes, ..PutOptions::default() }).await {
+            Ok(state) => Ok(Some(state)),
+            Err(RequestFailure::Changed) => Ok(None),
+            Err(failure) => Err(failure.here()),
+        }
+    }
+
+    fn attributes(&self, fields: &Fields, headers: Option<&Attributes>) -> Stored {
         let mut attributes: Stored =
             fields.iter().map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone())).collect();
         if let Some(headers) = headers {
@@ -149,20 +157,20 @@ impl Bucket {
                 }
             }
         }
-        self.put_with(name, body, attributes).await
+        attributes
     }
 
     /// Puts a file there for others to use: nothing is kept with it but its type.
     pub(super) async fn put_plain(&self, name: &str, body: Bytes, content_type: &'static str) -> Result<(), ColdError> {
         let attributes: Stored = [(Attribute::ContentType, content_type)].into_iter().collect();
-        self.put_with(name, body, attributes).await.map(drop)
+        let options = PutOptions { attributes, ..PutOptions::default() };
+        self.put_with(name, body, options).await.map(drop).map_err(RequestFailure::here)
     }
 
-    async fn put_with(&self, name: &str, body: Bytes, attributes: Stored) -> Result<String, ColdError> {
-        let path = self.path(name)?;
-        let options = PutOptions { attributes, ..PutOptions::default() };
-        let result = self.within(self.store.put_opts(&path, body.into(), options)).await.map_err(RequestFailure::here)?;
-        Ok(tag(result.e_tag))
+    async fn put_with(&self, name: &str, body: Bytes, options: PutOptions) -> Result<BucketState, RequestFailure> {
+        let path = self.path(name).map_err(RequestFailure::Other)?;
+        let result = self.within(self.store.put_opts(&path, body.into(), options)).await?;
+        Ok(BucketState { tag: result.e_tag, generation: result.version })
     }
 
     /// Reads an object, or the part of it that is in `range`, without the rest.
@@ -192,8 +200,9 @@ impl Bucket {
                 }
             }
             let length = result.meta.size;
+            let state = BucketState { tag: result.meta.e_tag.clone(), generation: result.meta.version.clone() };
             let body = if is_head { Bytes::new() } else { result.bytes().await? };
-            Ok(Fetched { fields, length, body })
+            Ok(Fetched { fields, length, body, state })
         };
         self.within(call).await
     }
@@ -252,7 +261,7 @@ impl Bucket {
 }
 
 /// Listings and answers to a PUT quote it differently.
-fn tag(tag: Option<String>) -> String {
+pub(super) fn tag(tag: Option<String>) -> String {
     tag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
@@ -275,6 +284,8 @@ enum RequestFailure {
     Absent,
     /// The range lies behind the object's end.
     Range,
+    /// The object is not in the state that was asked for.
+    Changed,
     Other(ColdError),
 }
 
@@ -294,10 +305,14 @@ impl RequestFailure {
         }
         Self::Other(match error {
             Error::NotFound { .. } => return Self::Absent,
+            Error::Precondition { .. } | Error::AlreadyExists { .. } => return Self::Changed,
+            Error::NotImplemented { .. } => ColdError::Denied(format!("it has no conditional writes: {text}")),
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ColdError::Denied(text),
             _ if has(&["incorrectly configured region", "PermanentRedirect", "AuthorizationHeaderMalformed"]) => {
                 ColdError::Denied(format!("the bucket is in another region than the one that is set: {text}"))
             }
+            // Another write of it is under way; or what is not known there, a condition among them.
+            _ if status == Some(409) && has(&["ConditionalRequestConflict"]) => return Self::Changed,
             _ if status == Some(416) || has(&["InvalidRange"]) => return Self::Range,
             _ if status == Some(507) || has(&["StorageFull", "QuotaExceeded"]) => ColdError::Full(text),
             _ if status == Some(413) || has(&["MetadataTooLarge", "KeyTooLong", "EntityTooLarge", "InvalidBlobOrBlock"]) => {
@@ -311,6 +326,7 @@ impl RequestFailure {
         match self {
             Self::Absent => ColdError::Unavailable("the store knows nothing of it".to_owned()),
             Self::Range => ColdError::Unavailable("the store refuses the range".to_owned()),
+            Self::Changed => ColdError::Unavailable("another writer came in between".to_owned()),
             Self::Other(error) => error,
         }
     }

@@ -19,7 +19,7 @@ use crate::model::continuity::Continuity;
 use crate::model::facts::SegmentFacts;
 use crate::model::id::Key;
 use crate::store::cold::attributes::kind;
-use crate::store::cold::{Attributes, Blocks, ColdError};
+use crate::store::cold::{Attributes, Blocks, ColdError, VersionMark};
 
 /// The fields of one object.
 pub(super) type Fields = BTreeMap<String, String>;
@@ -55,6 +55,9 @@ pub(super) fn to_fields(attributes: &Attributes, key: Option<&Key>) -> Result<Fi
     }
     if let Some(continuity) = &attributes.continuity {
         set("continuity", continuity.to_string());
+    }
+    if let Some(VersionMark(version)) = attributes.version {
+        set("version", format!("{:032x}", u128::from_be_bytes(version)));
     }
     if let Some(key) = key {
         set("key", BASE64.encode(key.as_str()));
@@ -112,9 +115,14 @@ pub(super) fn from_fields(fields: &Fields, length: u64) -> Result<Option<(Option
         blocks: text("blocks")
             .and_then(|text| BASE64.decode(text).ok())
             .map_or_else(Blocks::default, |bytes| Blocks::from_bytes(&bytes)),
+        version: text("version").map(|text| version_mark(text).ok_or_else(|| damaged("version"))).transpose()?,
     };
     let key = text("key").map(|text| key(text).ok_or_else(|| damaged("key"))).transpose()?;
     Ok(Some((key, attributes)))
+}
+
+fn version_mark(text: &str) -> Option<VersionMark> {
+    Some(VersionMark(u128::from_str_radix(text, 16).ok()?.to_be_bytes()))
 }
 
 /// A header value in visible ASCII. An empty one, which not every store keeps, is a `%` alone.
@@ -170,6 +178,7 @@ mod tests {
             facts: SegmentFacts::parse("ts,v256/90000@133500+180000k,!continuity").map(Arc::new),
             continuity: Continuity::parse("r1767225600.0.7,w5,a1767225600000,h1767225600000,s0").map(Arc::new),
             blocks: Blocks::of(&[7; 300_000]),
+            version: Some(VersionMark([0x1a; 16])),
         }
     }
 
@@ -194,9 +203,16 @@ mod tests {
             without.remove(name);
             assert!(matches!(from_fields(&without, 3), Err(ColdError::Damaged(_))), "{name}");
         }
-        for (name, value) in
-            [(MARK, "0"), (MARK, "x"), ("kind", "x"), ("type", "%4"), ("coding", "%0a"), ("target", "-1"), ("key", "*")]
-        {
+        for (name, value) in [
+            (MARK, "0"),
+            (MARK, "x"),
+            ("kind", "x"),
+            ("type", "%4"),
+            ("coding", "%0a"),
+            ("target", "-1"),
+            ("key", "*"),
+            ("version", "x"),
+        ] {
             let mut odd = fields.clone();
             odd.insert(name.to_owned(), value.to_owned());
             assert!(matches!(from_fields(&odd, 3), Err(ColdError::Damaged(_))), "{name}");

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::bucket::{Access, Bucket};
+use super::access::Access;
+use super::bucket::Bucket;
 use super::location::Location;
 use crate::store::cold::ColdError;
 

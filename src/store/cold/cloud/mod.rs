@@ -8,6 +8,7 @@
 //!
 //! Invariant: what others put into the folder, without our fields, is absent: neither served nor listed.
 
+mod access;
 mod advice;
 mod bucket;
 mod fields;
@@ -17,6 +18,7 @@ pub(crate) mod fuzzing;
 mod index;
 mod location;
 mod names;
+mod newest;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +31,8 @@ use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub use self::bucket::Access;
+pub use self::access::Access;
+pub use self::bucket::BucketState;
 use self::bucket::{Bucket, BucketSeen, Fetched};
 use self::fields::{Fields, from_fields, to_fields};
 pub use self::folder::Folder;
@@ -37,8 +40,9 @@ use self::index::{Note, NoteIndex, Pending, PieceName, lines, to_merge};
 use self::location::Provider;
 pub use self::location::{Location, LocationError};
 use self::names::{INDEX, is_long, key_of, name_of};
-use super::{Attributes, Care, Cold, ColdError, Later, ListedObject};
-use crate::model::clock::Clock;
+pub use self::newest::{BucketAsk, BucketFound, BucketSaid, BucketWrite, BucketWriteEnd};
+use super::{Attributes, Care, Cold, ColdError, Later, ListedObject, VersionMark};
+use crate::model::clock::{Clock, WallTime};
 use crate::model::id::{Key, Namespace};
 
 /// How many requests of a listing are under way together.
@@ -46,8 +50,8 @@ const AT_ONCE: usize = 32;
 /// After how many pieces of the index small ones are merged: this many requests a restart makes more at most.
 const MERGE_EVERY: usize = 64;
 
-/// A namespace's objects in a bucket.
-#[derive(Debug)]
+/// A namespace's objects in a bucket. A cheap handle.
+#[derive(Clone, Debug)]
 pub struct Cloud {
     inner: Arc<Inner>,
 }
@@ -77,6 +81,40 @@ impl Cloud {
         let bucket = Bucket::open(location, namespace.as_str(), access, deadline)?;
         Ok(Self { inner: Arc::new(Inner { bucket, pending: Mutex::default(), pieces: AtomicUsize::new(0), clock }) })
     }
+
+    /// Looks whether there is an object, and which version of it. What is not ours is older than all that is.
+    ///
+    /// # Errors
+    /// [`ColdError`].
+    pub async fn find(&self, key: &Key) -> Result<Option<BucketFound>, ColdError> {
+        let Some(fetched) = self.inner.bucket.head(&name_of(key)).await? else { return Ok(None) };
+        let state = fetched.state.clone();
+        let found = match Inner::read(key, fetched) {
+            Ok(Some((attributes, _))) => {
+                BucketFound { version: attributes.version.unwrap_or_default(), expires: attributes.expires, state }
+            }
+            Ok(None) | Err(ColdError::Damaged(_)) => {
+                BucketFound { version: VersionMark::default(), expires: WallTime::from_millis(0), state }
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Some(found))
+    }
+
+    /// Puts an object there, where what is there is still in this state; `None`: where there is nothing. In which it is now; `None`, and
+    /// nothing has changed by this, where it was in another one. Dropped, it may or may not happen.
+    ///
+    /// # Errors
+    /// [`ColdError`]: it may or may not have happened.
+    pub async fn put_over(
+        &self,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        over: Option<&BucketState>,
+    ) -> Result<Option<BucketState>, ColdError> {
+        self.inner.put_over(key, body, attributes, over).await
+    }
 }
 
 impl Inner {
@@ -98,6 +136,28 @@ impl Inner {
         let name = name_of(key);
         let fields = to_fields(attributes, is_long(&name).then_some(key))?;
         let tag = self.bucket.put(&name, body, &fields, Some(attributes)).await?;
+        self.note(name, tag, attributes, fields);
+        Ok(())
+    }
+
+    async fn put_over(
+        self: &Arc<Self>,
+        key: &Key,
+        body: Bytes,
+        attributes: &Attributes,
+        over: Option<&BucketState>,
+    ) -> Result<Option<BucketState>, ColdError> {
+        let name = name_of(key);
+        let fields = to_fields(attributes, is_long(&name).then_some(key))?;
+        let put = self.bucket.put_over(&name, body, &fields, attributes, over).await?;
+        if let Some(state) = &put {
+            self.note(name, bucket::tag(state.tag.clone()), attributes, fields);
+        }
+        Ok(put)
+    }
+
+    /// Notes what was put for the next restart.
+    fn note(self: &Arc<Self>, name: String, tag: String, attributes: &Attributes, fields: Fields) {
         let note = Note { name, tag, put: self.clock.wall().millis(), expires: attributes.expires.millis(), fields };
         let due = self.pending.lock().add(note, self.clock.now());
         if let Some(notes) = due {
@@ -112,7 +172,6 @@ impl Inner {
                 }
             });
         }
-        Ok(())
     }
 
     async fn write_piece(&self, notes: &[Note]) -> Result<(), ColdError> {

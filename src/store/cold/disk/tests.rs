@@ -36,6 +36,7 @@ fn attributes(body: &[u8], stamp: u64) -> Attributes {
         facts: None,
         continuity: None,
         blocks: crate::store::cold::Blocks::default(),
+        version: None,
     }
 }
 

@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use proptest::strategy::ValueTree as _;
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use super::asked::{CallPlan, asked, in_term};
 use super::valkey::{ServerAddress, Valkey, ValkeyAddress};
 use super::{Engine, EngineError, EngineLink};
 use crate::model::clock::Clock;
 use crate::store::shared::memory::MemoryEngine;
 use crate::store::shared::{
-    Decision, EngineAnswer, EngineCall, HeldObject, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition, Reply,
-    SharedBody, SharedObject, Term, UploadId, Version,
+    ClaimEnd, ClaimTimes, Decision, EngineAnswer, EngineCall, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition,
+    Reply, SharedBody, SharedObject, Term, UploadId, Version,
 };
 
 /// Sequences of calls that are tried; more with `SPRINGHEAD_MODEL_CASES`.
@@ -80,100 +80,6 @@ impl Drop for ValkeyServer {
     }
 }
 
-/// A call, with its term and times still open.
-#[derive(Clone, Debug)]
-enum CallPlan {
-    Call(EngineCall),
-    /// One in the term that is in force.
-    InTerm(EngineCall),
-}
-
-fn name() -> impl Strategy<Value = ObjectName> {
-    prop_oneof![Just("n/a.m3u8"), Just("n/\u{e9} b.ts"), Just("m/c")].prop_map(ObjectName::from)
-}
-
-fn version() -> impl Strategy<Value = Version> {
-    let term = (0u32..4, 0u32..4).prop_map(|(number, line)| Term { number, line });
-    (term, 0u64..24).prop_map(|(term, commit)| Version { term, commit })
-}
-
-fn upload() -> impl Strategy<Value = UploadId> {
-    (0u128..9).prop_map(|number| UploadId(number << 100 | 7))
-}
-
-/// Expiries are told from now on, in minutes; a body outlives its object by seconds, and so does what has just expired.
-fn object(now: u64) -> impl Strategy<Value = SharedObject> {
-    let expires = prop_oneof![3 => Just(now + 3_600_000), 1 => Just(now - 500), 1 => Just(now + 7_200_000)];
-    (0u128..4, expires, any::<[u8; 3]>()).prop_map(|(etag, expires, described)| SharedObject {
-        etag: etag << 64,
-        length: 5,
-        is_bare: false,
-        expires,
-        described: Bytes::copy_from_slice(&described),
-    })
-}
-
-fn expected() -> impl Strategy<Value = Precondition> {
-    let one_of = vec((0u128..4).prop_map(|tag| tag << 64), 0..3).prop_map(Precondition::OneOf);
-    prop_oneof![3 => Just(Precondition::Anything), 1 => Just(Precondition::Absence), 2 => one_of]
-}
-
-fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
-    let term = Term::default();
-    let body = (prop_oneof![Just(0usize), Just(5), Just(70_000)], any::<bool>());
-    let node = || prop_oneof![3 => Just("one"), 1 => Just("two")].prop_map(Node::from);
-    let commit = (node(), upload(), name(), expected(), proptest::option::weighted(0.8, object(now)), body).prop_map(
-        move |(node, upload, name, expected, object, (length, travels))| {
-            let bytes = Bytes::from(vec![b'x'; if object.is_some() { length } else { 0 }]);
-            let body = SharedBody { travels: travels && length < 70_000 && object.is_some(), bytes };
-            EngineCall::Commit { term, node, upload, name, expected, object, body }
-        },
-    );
-    let held = (name(), version(), proptest::option::weighted(0.7, object(now)), vec((upload(), version()), 0..3), any::<bool>());
-    let held = held.prop_map(move |(name, version, object, uploads, has_body)| {
-        let body = (has_body && object.is_some()).then(|| Bytes::from_static(b"asserted"));
-        HeldObject { name, indexed: Indexed { version, decided: now, object }, uploads, body }
-    });
-    let assert = vec(held, 0..4).prop_map(move |held| EngineCall::Assert { term, held });
-    let lives = (name(), version(), Just(now + 9_000_000));
-    let renew = vec(lives, 0..3).prop_map(move |lives| EngineCall::Renew { term, lives });
-    let in_term = prop_oneof![
-        8 => commit,
-        2 => assert,
-        2 => renew,
-        1 => node().prop_map(move |node| EngineCall::Gate { term, node }),
-        1 => node().prop_map(move |node| EngineCall::Barrier { term, node }),
-    ];
-    let part = proptest::option::of((0u64..4, 0u64..9).prop_map(|(start, length)| start..start + length));
-    let other = prop_oneof![
-        1 => (0u32..4, version()).prop_map(|(line, known)| EngineCall::Takeover { line, known }),
-        1 => version().prop_map(|after| EngineCall::Read { after }),
-        1 => Just(EngineCall::Scan),
-        2 => (name(), part).prop_map(|(name, part)| EngineCall::Body { name, part }),
-    ];
-    prop_oneof![6 => in_term.clone().prop_map(CallPlan::InTerm), 1 => in_term.prop_map(CallPlan::Call), 3 => other.prop_map(CallPlan::Call)]
-}
-
-/// The call in this term; and about a version that is there, where it has to be.
-fn in_term(call: EngineCall, now: Term, newest: &[(ObjectName, Version)]) -> EngineCall {
-    match call {
-        EngineCall::Commit { node, upload, name, expected, object, body, .. } => {
-            EngineCall::Commit { term: now, node, upload, name, expected, object, body }
-        }
-        EngineCall::Assert { held, .. } => EngineCall::Assert { term: now, held },
-        EngineCall::Gate { node, .. } => EngineCall::Gate { term: now, node },
-        EngineCall::Barrier { node, .. } => EngineCall::Barrier { term: now, node },
-        EngineCall::Renew { lives, .. } => {
-            let of = |(name, version, expires): (ObjectName, Version, u64)| {
-                let standing = newest.iter().rev().find(|(of, _)| *of == name).map_or(version, |(_, version)| *version);
-                (name, standing, expires)
-            };
-            EngineCall::Renew { term: now, lives: lives.into_iter().map(of).collect() }
-        }
-        other => other,
-    }
-}
-
 /// Without what differs by nature: what two clocks showed.
 fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
     let indexed = |indexed: &mut Indexed| indexed.decided = 0;
@@ -184,6 +90,10 @@ fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
                     indexed(of);
                 }
             }
+        }
+        Reply::Claimed { claims, .. } => {
+            claims.iter_mut().for_each(|(_, of)| indexed(of));
+            claims.sort_by(|one, other| one.0.cmp(&other.0));
         }
         Reply::Index { index, uploads, .. } => {
             index.iter_mut().for_each(|(_, of)| indexed(of));
@@ -201,7 +111,7 @@ async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPl
     let mut real = real.link(LANE, &primary).await.unwrap();
     let mut reference = reference.link(LANE, &0).await.unwrap();
     let (mut term, mut newest, mut story) = (Term::default(), Vec::new(), Vec::new());
-    let first = EngineCall::Takeover { line: 1, known: Version::default() };
+    let first = EngineCall::Takeover { line: 1, known: Version::default(), floor: 0 };
     let all = EngineCall::Follow { after: Version::default() };
     let mut calls: VecDeque<_> =
         [CallPlan::Call(first)].into_iter().chain(calls).chain([CallPlan::Call(EngineCall::Scan), CallPlan::Call(all)]).collect();
@@ -264,7 +174,7 @@ async fn what_waits_for_the_journal_is_told_as_it_comes() {
 async fn tell(engine: &impl Engine, clock: &Clock) {
     let (primary, line) = engine.find(LANE).await.unwrap();
     let mut link = engine.link(LANE, &primary).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line, known: Version::default() }, 0).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line, known: Version::default(), floor: 0 }, 0).await.unwrap();
     let Reply::Taken(began) = taken.reply else { panic!("{taken:?}") };
     let node = Node::from("one");
     link.call(&EngineCall::Gate { term: began.term, node: Node::clone(&node) }, 0).await.unwrap();
@@ -283,6 +193,7 @@ async fn tell(engine: &impl Engine, clock: &Clock) {
         expected: Precondition::Absence,
         object: Some(object.clone()),
         body,
+        goes_below: false,
     };
     let answered = link.call(&commit, 0).await.unwrap();
     let version = Version { commit: began.commit + 1, ..began };
@@ -301,7 +212,7 @@ async fn who_is_silent_is_a_member_no_more_and_has_to_come_again() {
     let server = ValkeyServer::start(&[]);
     let engine = server.engine("signs").await;
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line: 7, known: Version::default() }, 0).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line: 7, known: Version::default(), floor: 0 }, 0).await.unwrap();
     let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
     let [one, two, twin] = ["a 1 0.9 k", "b 2 0.9 k", "a 3 0.9 k"];
     let members = |reply: Reply| match reply {
@@ -344,12 +255,48 @@ async fn who_is_silent_is_a_member_no_more_and_has_to_come_again() {
     assert_eq!(ask("gate", two).await, "a 3 0.9 k: 0, b 2 0.9 k: 7");
 }
 
+/// By the clock of the real one, to which it is said that a name is due.
+#[tokio::test]
+async fn what_the_bucket_has_is_forgotten_when_the_bucket_is_rid_of_it() {
+    let server = ValkeyServer::start(&[]);
+    let engine = server.engine("due").await;
+    let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default(), floor: 6 }, 0).await.unwrap();
+    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    assert_eq!(term.number, 7, "beyond the floor");
+    let node = Node::from("one");
+    link.call(&EngineCall::Gate { term, node: Node::clone(&node) }, 0).await.unwrap();
+    let expires = Clock::system().wall().millis() + 60_000;
+    let times = ClaimTimes { claimed: 60_000, orphaned: 0, put_after: 0, removed_after: 0 };
+    for (number, goes_below) in [(0u128, false), (1, true)] {
+        let object = SharedObject { etag: 1, length: 0, is_bare: false, expires, described: Bytes::new() };
+        let (node, expected, body) = (Node::clone(&node), Precondition::Anything, SharedBody::default());
+        let (upload, name) = (UploadId(number), ObjectName::from(format!("n/{number}")));
+        let commit = EngineCall::Commit { term, node, upload, name, expected, object: Some(object), body, goes_below };
+        link.call(&commit, 0).await.unwrap();
+    }
+    let claim = EngineCall::Claim { term, node: Node::clone(&node), times, names: Vec::new(), orphans: 9 };
+    let Reply::Claimed { claims, .. } = link.call(&claim, 0).await.unwrap().reply else { panic!("no claims") };
+    let [(name, indexed)] = &*claims else { panic!("{claims:?}") };
+    let (name, version, end) = (ObjectName::clone(name), indexed.version, ClaimEnd::Put { expires });
+    let settle = EngineCall::Settle { term, node: Node::clone(&node), name: ObjectName::clone(&name), version, end };
+    link.call(&settle, 0).await.unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", server.address.servers[0].port)).unwrap();
+    write!(stream, "ZADD {{due:03}}:d 1 n/0 1 n/1\r\nQUIT\r\n").unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    link.call(&EngineCall::Barrier { term, node: Node::clone(&node) }, 0).await.unwrap();
+    let Reply::Index { index, .. } = link.call(&EngineCall::Scan, 0).await.unwrap().reply else { panic!("no index") };
+    assert_eq!(index.iter().map(|(name, kept)| (&**name, kept.is_kept)).collect::<Vec<_>>(), [("n/1", true)]);
+    let Reply::Claimed { claims, .. } = link.call(&claim, 0).await.unwrap().reply else { panic!("no claims") };
+    assert!(matches!(&*claims, [(of, _)] if *of == name), "it waits to be removed there: {claims:?}");
+}
+
 #[tokio::test]
 async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let server = ValkeyServer::start(&["--maxmemory", "3mb"]);
     let engine = server.engine("full").await;
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default() }, 0).await.unwrap();
+    let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default(), floor: 0 }, 0).await.unwrap();
     let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
     let node = Node::from("one");
     link.call(&EngineCall::Gate { term, node: Node::clone(&node) }, 0).await.unwrap();
@@ -360,7 +307,7 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
         let body = SharedBody { bytes: Bytes::from(vec![7; 200_000]), travels: false };
         let (upload, name) = (UploadId(stored), ObjectName::from(format!("n/{stored}")));
         let (expected, node) = (Precondition::Anything, Node::clone(&node));
-        let commit = EngineCall::Commit { term, node, upload, name, expected, object: Some(object), body };
+        let commit = EngineCall::Commit { term, node, upload, name, expected, object: Some(object), body, goes_below: false };
         match link.call(&commit, 0).await.unwrap().reply {
             Reply::Committed { verdict: Decision::Done(_), .. } => stored += 1,
             reply => break reply,

@@ -4,8 +4,10 @@
 //! memory, and the conformance tests hold every engine against those.
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod conformance;
-mod packed;
+pub(super) mod packed;
 pub(super) mod valkey;
 
 use std::hash::Hash;

@@ -5,14 +5,14 @@
 //! | of | bytes |
 //! | --- | --- |
 //! | a version | 4 the term's number, 4 its line, 8 the commit |
-//! | what an index has of a name | 16 its version, 8 when it was decided, 1: 0 removed, 1 an object, 2 one without its bytes; of which 8 its expiry, 16 its tag, 8 its length, and the rest describes it |
+//! | what an index has of a name | 16 its version, 8 when it was decided, 1: 0 removed, 1 an object, 2 one without its bytes, and 4 more where the bucket below has it so; of which 8 its expiry, 16 its tag, 8 its length, and the rest describes it |
 
 use bytes::Bytes;
 
 use super::super::{Indexed, SharedObject, Term, UploadId, Version};
 
 /// A version.
-pub(super) fn version(of: Version) -> [u8; 16] {
+pub(in crate::store::shared) fn version(of: Version) -> [u8; 16] {
     let mut packed = [0; 16];
     packed[..4].copy_from_slice(&of.term.number.to_be_bytes());
     packed[4..8].copy_from_slice(&of.term.line.to_be_bytes());
@@ -21,7 +21,7 @@ pub(super) fn version(of: Version) -> [u8; 16] {
 }
 
 /// Reads a version.
-pub(super) fn read_version(mut from: &[u8]) -> Option<Version> {
+pub(in crate::store::shared) fn read_version(mut from: &[u8]) -> Option<Version> {
     let term = Term { number: u32::from_be_bytes(take(&mut from)?), line: u32::from_be_bytes(take(&mut from)?) };
     let version = Version { term, commit: u64::from_be_bytes(take(&mut from)?) };
     from.is_empty().then_some(version)
@@ -51,7 +51,7 @@ pub(super) fn object(of: &SharedObject) -> Vec<u8> {
 pub(super) fn indexed(of: &Indexed) -> Vec<u8> {
     let mut packed = version(of.version).to_vec();
     packed.extend_from_slice(&of.decided.to_be_bytes());
-    packed.push(of.object.as_ref().map_or(0, |object| 1 + u8::from(object.is_bare)));
+    packed.push(of.object.as_ref().map_or(0, |object| 1 + u8::from(object.is_bare)) + 4 * u8::from(of.is_kept));
     packed.extend(of.object.iter().flat_map(object));
     packed
 }
@@ -60,16 +60,18 @@ pub(super) fn indexed(of: &Indexed) -> Vec<u8> {
 pub(super) fn read_indexed(from: &[u8]) -> Option<Indexed> {
     let (version, mut rest) = from.split_at_checked(16)?;
     let (version, decided) = (read_version(version)?, u64::from_be_bytes(take(&mut rest)?));
-    let object = match take::<1>(&mut rest)? {
-        [0] if rest.is_empty() => None,
-        [kind @ (1 | 2)] => {
+    let [kind] = take::<1>(&mut rest)?;
+    let (is_kept, kind) = (kind >= 4, if kind >= 4 { kind - 4 } else { kind });
+    let object = match kind {
+        0 if rest.is_empty() => None,
+        1 | 2 => {
             let (expires, etag) = (u64::from_be_bytes(take(&mut rest)?), u128::from_be_bytes(take(&mut rest)?));
             let length = u64::from_be_bytes(take(&mut rest)?);
             Some(SharedObject { etag, length, is_bare: kind == 2, expires, described: Bytes::copy_from_slice(rest) })
         }
         _ => return None,
     };
-    Some(Indexed { version, decided, object })
+    Some(Indexed { version, decided, is_kept, object })
 }
 
 /// Takes that many bytes from the front.
@@ -100,7 +102,7 @@ mod tests {
                 .map(|(etag, length, expires, described)| {
                     SharedObject { etag, length, is_bare: length % 2 == 0, expires, described: described.into() }
                 });
-            let whole = Indexed { version: of, decided, object };
+            let whole = Indexed { version: of, decided, is_kept: decided % 3 == 0, object };
             prop_assert_eq!(read_indexed(&indexed(&whole)), Some(whole));
             prop_assert_eq!(read_upload(&upload(UploadId(u128::from(decided)))), Some(UploadId(u128::from(decided))));
         }

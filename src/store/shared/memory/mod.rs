@@ -5,13 +5,14 @@
 //! asks before each whether it may. `WAIT` is as in Valkey: it counts the copies that follow this primary and have what the call's own
 //! connection has written; so a deposed primary, which nobody follows, counts none.
 
+mod claims;
 mod engine;
 mod tables;
 
 use std::collections::BTreeMap;
 
 pub(super) use self::engine::MemoryEngine;
-use self::tables::CopyTables;
+pub(super) use self::tables::CopyTables;
 use super::safeguards::{Safeguard, Safeguards};
 use super::{EngineAnswer, EngineCall, EngineTime, Node, Reply};
 
@@ -188,7 +189,14 @@ impl<T: Ord + Copy> Copies<T> {
         let Some(call) = self.calls.get_mut(&tag) else { return };
         let has_effect = matches!(
             call.call,
-            EngineCall::Commit { .. } | EngineCall::Assert { .. } | EngineCall::Takeover { .. } | EngineCall::Renew { .. }
+            EngineCall::Commit { .. }
+                | EngineCall::Assert { .. }
+                | EngineCall::Takeover { .. }
+                | EngineCall::Renew { .. }
+                | EngineCall::Claim { .. }
+                | EngineCall::Settle { .. }
+                | EngineCall::Evict { .. }
+                | EngineCall::Fill { .. }
         );
         if call.stand == CallProgress::Sent && has_effect {
             call.is_orphan = true;

@@ -18,12 +18,18 @@ pub(in crate::store::shared) struct CopyTables {
     /// The line of the primary on which that term began.
     line: u32,
     journal: Vec<Journaled>,
-    index: BTreeMap<ObjectName, Indexed>,
-    bodies: BTreeMap<ObjectName, (Version, Bytes)>,
+    pub(super) index: BTreeMap<ObjectName, Indexed>,
+    pub(super) bodies: BTreeMap<ObjectName, (Version, Bytes)>,
     verdicts: BTreeMap<UploadId, (ObjectName, Decision)>,
     members: BTreeMap<Node, CopiedMember>,
     /// How many members have come.
     comings: u64,
+    /// When the term began.
+    pub(super) began: EngineTime,
+    /// What waits to be in the bucket, or to be removed there, by when it was last looked at.
+    pub(super) waiting: BTreeMap<ObjectName, EngineTime>,
+    /// Who has claimed what of that: until when, and whether to put it.
+    pub(super) claims: BTreeMap<ObjectName, (EngineTime, bool, Node)>,
 }
 
 /// A member, as a copy knows it.
@@ -38,9 +44,15 @@ struct CopiedMember {
 
 impl CopyTables {
     /// Does what a call asks for.
-    pub(super) fn perform(&mut self, call: &EngineCall, now: EngineTime, kept: usize, safeguards: Safeguards) -> Reply {
+    pub(in crate::store::shared) fn perform(
+        &mut self,
+        call: &EngineCall,
+        now: EngineTime,
+        kept: usize,
+        safeguards: Safeguards,
+    ) -> Reply {
         let reply = match call {
-            EngineCall::Takeover { line: asked, known } => self.take_over(*asked, *known),
+            EngineCall::Takeover { line: asked, known, floor } => self.take_over(*asked, *known, *floor, now),
             EngineCall::Read { after } => self.read(*after),
             EngineCall::Follow { after } => Reply::Steps(self.behind(*after).cloned().collect()),
             EngineCall::Scan => {
@@ -56,11 +68,15 @@ impl CopyTables {
             | EngineCall::Barrier { term, .. }
             | EngineCall::Commit { term, .. }
             | EngineCall::Renew { term, .. }
+            | EngineCall::Claim { term, .. }
+            | EngineCall::Settle { term, .. }
+            | EngineCall::Evict { term, .. }
+            | EngineCall::Fill { term, .. }
                 if *term != self.newest.term =>
             {
                 Reply::OtherTerm
             }
-            EngineCall::Assert { held, .. } => self.assert(held, safeguards),
+            EngineCall::Assert { held, .. } => self.assert(held, now, safeguards),
             EngineCall::Gate { node, .. } => {
                 let came = self.sign(node);
                 let shown = |(node, member): (&Node, &CopiedMember)| {
@@ -68,7 +84,12 @@ impl CopyTables {
                 };
                 Reply::Gate { commit: self.newest.commit, members: self.members.iter().map(shown).collect() }
             }
-            EngineCall::Barrier { node, .. } | EngineCall::Commit { node, .. } if !self.is_member(node, safeguards) => {
+            EngineCall::Barrier { node, .. }
+            | EngineCall::Commit { node, .. }
+            | EngineCall::Claim { node, .. }
+            | EngineCall::Settle { node, .. }
+                if !self.is_member(node, safeguards) =>
+            {
                 Reply::OtherTerm
             }
             // Who asks in this term has asserted to its primary.
@@ -77,12 +98,31 @@ impl CopyTables {
                 let members = self.members.iter().map(|(node, member)| (Node::clone(node), member.line)).collect();
                 Reply::Barrier { commit: self.newest.commit, members }
             }
-            EngineCall::Commit { upload, name, expected, object, body, .. } => {
-                let verdict = self.commit(*upload, name, expected, (object.as_ref(), body), now, safeguards);
+            EngineCall::Claim { node, times, names, orphans, .. } => {
+                let claims = self.claim_all(node, *times, names, *orphans, now, safeguards);
+                Reply::Claimed { commit: self.newest.commit, claims }
+            }
+            EngineCall::Settle { node, name, version, end, .. } => {
+                self.settle(node, (name, *version), *end, now, safeguards);
+                Reply::Renewed { commit: self.newest.commit }
+            }
+            EngineCall::Evict { names, .. } => {
+                let names = names.iter().filter(|(name, version)| self.evict(name, *version));
+                let names = names.map(|(name, _)| ObjectName::clone(name)).collect();
+                Reply::Evicted { commit: self.newest.commit, names }
+            }
+            EngineCall::Fill { found, .. } if found.iter().any(|(_, found)| found.version > self.newest) => Reply::OtherTerm,
+            EngineCall::Fill { found, .. } => {
+                found.iter().for_each(|(name, found)| self.fill(name, found));
+                Reply::Renewed { commit: self.newest.commit }
+            }
+            EngineCall::Commit { upload, name, expected, object, body, goes_below, .. } => {
+                let what = (object.as_ref(), body, *goes_below);
+                let verdict = self.commit(*upload, name, expected, what, now, safeguards);
                 Reply::Committed { verdict, commit: self.newest.commit }
             }
             EngineCall::Renew { lives, .. } => {
-                lives.iter().for_each(|(name, version, expires)| self.renew(name, *version, *expires));
+                lives.iter().for_each(|(name, version, expires)| self.renew(name, *version, *expires, now));
                 Reply::Renewed { commit: self.newest.commit }
             }
             EngineCall::Body { name, part } => Reply::Body(self.bodies.get(name).map(|(version, bytes)| {
@@ -99,6 +139,11 @@ impl CopyTables {
     /// Whether the journal has anything behind that place.
     pub(super) fn has_news(&self, after: Version) -> bool {
         self.behind(after).next().is_some()
+    }
+
+    /// What stands for a name.
+    pub(in crate::store::shared) fn standing(&self, name: &str) -> Option<&Indexed> {
+        self.index.get(name)
     }
 
     /// Its term, and its newest commit.
@@ -142,9 +187,10 @@ impl CopyTables {
         Reply::Steps(self.behind(after).cloned().collect())
     }
 
-    fn take_over(&mut self, line: u32, known: Version) -> Reply {
+    fn take_over(&mut self, line: u32, known: Version, floor: u32, now: EngineTime) -> Reply {
         if line != self.line || known.term > self.newest.term {
-            let number = self.newest.term.number.max(known.term.number) + 1;
+            self.began = now;
+            let number = self.newest.term.number.max(known.term.number).max(floor) + 1;
             self.newest.term = Term { number, line };
             self.line = line;
             self.go_on_from(known.commit);
@@ -159,9 +205,9 @@ impl CopyTables {
         self.journal.push(Journaled { at: self.newest, news: JournalNews::Term });
     }
 
-    fn assert(&mut self, held: &[HeldObject], safeguards: Safeguards) -> Reply {
+    fn assert(&mut self, held: &[HeldObject], now: EngineTime, safeguards: Safeguards) -> Reply {
         let mut overtaken = Vec::new();
-        for HeldObject { name, indexed, uploads, body } in held {
+        for HeldObject { name, indexed, uploads, body, goes_below } in held {
             let otherwise = |(upload, version): &(UploadId, Version)| {
                 self.verdicts.get(upload).is_some_and(|(_, verdict)| *verdict != Decision::Done(*version))
             };
@@ -176,7 +222,11 @@ impl CopyTables {
                 if let Some(object) = &mut indexed.object {
                     object.is_bare = true;
                 }
+                let waits = *goes_below && !indexed.is_kept;
                 self.store(name, indexed, upload, None);
+                if waits {
+                    self.waiting.insert(ObjectName::clone(name), now);
+                }
             }
             let standing = self.index.get_mut(name).filter(|standing| standing.version == indexed.version);
             if let (Some(standing), Some(body)) = (standing.and_then(|standing| standing.object.as_mut()), body)
@@ -199,7 +249,7 @@ impl CopyTables {
         upload: UploadId,
         name: &ObjectName,
         expected: &Precondition,
-        (object, body): (Option<&SharedObject>, &SharedBody),
+        (object, body, goes_below): (Option<&SharedObject>, &SharedBody, bool),
         now: EngineTime,
         safeguards: Safeguards,
     ) -> Decision {
@@ -209,14 +259,17 @@ impl CopyTables {
         let there = self.index.get(name).and_then(|indexed| indexed.live(now));
         let verdict = if !expected.holds(there.map(|object| object.etag)) {
             Decision::Unexpected
-        } else if object.is_none() && there.is_none() {
+        } else if object.is_none() && there.is_none() && !goes_below {
             Decision::Absent
         } else {
             let version = Version { commit: self.newest.commit + 1, ..self.newest };
-            let indexed = Indexed { version, decided: now, object: object.cloned() };
+            let indexed = Indexed { version, decided: now, is_kept: false, object: object.cloned() };
             self.store(name, indexed, Some(upload), body.travels.then(|| body.bytes.clone()));
             if object.is_some() {
                 self.bodies.insert(ObjectName::clone(name), (version, body.bytes.clone()));
+            }
+            if goes_below {
+                self.waiting.insert(ObjectName::clone(name), now);
             }
             if object.is_none() && !safeguards.has(Safeguard::Tombstones) {
                 self.index.remove(name);
@@ -229,22 +282,26 @@ impl CopyTables {
         verdict
     }
 
-    fn store(&mut self, name: &ObjectName, indexed: Indexed, upload: Option<UploadId>, body: Option<Bytes>) {
+    pub(super) fn store(&mut self, name: &ObjectName, indexed: Indexed, upload: Option<UploadId>, body: Option<Bytes>) {
         self.index.insert(ObjectName::clone(name), indexed.clone());
         self.bodies.remove(name);
         self.tell(JournalNews::Object { name: ObjectName::clone(name), indexed, upload, body });
     }
 
-    fn renew(&mut self, name: &ObjectName, version: Version, expires: EngineTime) {
+    fn renew(&mut self, name: &ObjectName, version: Version, expires: EngineTime, now: EngineTime) {
         let there = self.index.get_mut(name).filter(|indexed| indexed.version == version);
+        let is_kept = there.as_ref().is_some_and(|there| there.is_kept);
         let Some(object) = there.and_then(|indexed| indexed.object.as_mut()).filter(|object| object.expires < expires) else {
             return;
         };
         object.expires = expires;
+        if is_kept {
+            self.waiting.insert(ObjectName::clone(name), now);
+        }
         self.tell(JournalNews::Renewed { name: ObjectName::clone(name), version, expires });
     }
 
-    fn tell(&mut self, news: JournalNews) {
+    pub(super) fn tell(&mut self, news: JournalNews) {
         self.newest.commit += 1;
         self.journal.push(Journaled { at: self.newest, news });
     }

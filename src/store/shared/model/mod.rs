@@ -5,6 +5,7 @@
 //! not cut off. So a node that is missing at the gate for longer is dead, cut off, or does not notice that it should come.
 
 mod exhaustive;
+mod lasting;
 mod random;
 mod register;
 mod world;

@@ -125,6 +125,8 @@ fn who_needs(safeguard: Safeguard) -> (FaultKind, usize, NodeClients) {
             let if_absent = vec![Question::PutIfAbsent { value: 1 }];
             (FaultKind::Link, 8, vec![(0, if_absent), (1, vec![put(2), Question::Delete, get()])])
         }
+        // Of the bucket below: another model's.
+        Safeguard::Claims => (FaultKind::Link, 8, Vec::new()),
         // Of the first node, which the engine takes for gone.
         Safeguard::Membership => (FaultKind::Death, 8, vec![(0, vec![put(1)]), (1, vec![get()])]),
     }

@@ -9,7 +9,7 @@ use super::{
     ANSWER, Arc, Cmd, Duration, EngineAnswer, EngineCall, EngineError, EngineLink, LaneKeys, MultiplexedConnection, Pipeline,
     RedisError, Value, cmd, packed, pipe, strange,
 };
-use crate::store::shared::{Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
+use crate::store::shared::{ClaimEnd, Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
 
 /// The functions. Under each of two headings: the engine refuses what it has no room for, all but what makes room and what readers need.
 const LIBRARY: &str = include_str!("springhead1.lua");
@@ -219,8 +219,8 @@ fn is_long(body: &SharedBody) -> bool {
 fn arguments(call: &EngineCall, script: &mut Cmd) {
     let term = |term: &Term| packed::version(Version { term: *term, commit: 0 })[..8].to_vec();
     match call {
-        EngineCall::Takeover { line, known } => {
-            script.arg("takeover").arg("").arg(*line).arg(known.term.number).arg(known.term.line).arg(known.commit);
+        EngineCall::Takeover { line, known, floor } => {
+            script.arg("takeover").arg("").arg(*line).arg(known.term.number).arg(known.term.line).arg(known.commit).arg(*floor);
         }
         EngineCall::Read { after } => {
             script.arg("read").arg("").arg(&packed::version(*after)).arg(after.commit);
@@ -230,7 +230,7 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
             for held in held {
                 script.arg(held.name.as_bytes()).arg(packed::indexed(&held.indexed));
                 script.arg(u8::from(held.body.is_some())).arg(held.body.as_deref().unwrap_or_default());
-                script.arg(held.uploads.len());
+                script.arg(held.uploads.len()).arg(u8::from(held.goes_below));
                 for (upload, version) in &held.uploads {
                     script.arg(&packed::upload(*upload)).arg(&packed::version(*version));
                 }
@@ -242,11 +242,11 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
         EngineCall::Barrier { term: of, node } => {
             script.arg("barrier").arg(term(of)).arg(node.as_bytes());
         }
-        EngineCall::Commit { term: of, node, upload, name, expected, object, body } => {
+        EngineCall::Commit { term: of, node, upload, name, expected, object, body, goes_below } => {
             script.arg("commit").arg(term(of)).arg(node.as_bytes()).arg(&packed::upload(*upload)).arg(name.as_bytes());
             script.arg(object.as_ref().map(packed::object).unwrap_or_default());
             let (form, given) = if is_long(body) { ("s", &[][..]) } else { ("p", &*body.bytes) };
-            script.arg(form).arg(u8::from(body.travels)).arg(given);
+            script.arg(form).arg(u8::from(body.travels)).arg(given).arg(u8::from(*goes_below));
             match expected {
                 Precondition::Anything => script.arg("anything"),
                 Precondition::Absence => script.arg("absence"),
@@ -258,6 +258,34 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
                     script
                 }
             };
+        }
+        EngineCall::Claim { term: of, node, times, names, orphans } => {
+            script.arg("claim").arg(term(of)).arg(node.as_bytes()).arg(times.claimed).arg(times.orphaned);
+            script.arg(times.put_after).arg(times.removed_after).arg(*orphans);
+            names.iter().for_each(|name| {
+                script.arg(name.as_bytes());
+            });
+        }
+        EngineCall::Settle { term: of, node, name, version, end } => {
+            script.arg("settle").arg(term(of)).arg(node.as_bytes()).arg(name.as_bytes()).arg(&packed::version(*version));
+            match end {
+                ClaimEnd::Put { expires } => script.arg("p").arg(*expires),
+                ClaimEnd::Removed => script.arg("r").arg(0),
+                ClaimEnd::Failed => script.arg("f").arg(0),
+                ClaimEnd::Unfit => script.arg("u").arg(0),
+            };
+        }
+        EngineCall::Evict { term: of, names } => {
+            script.arg("evict").arg(term(of));
+            for (name, version) in names {
+                script.arg(name.as_bytes()).arg(&packed::version(*version));
+            }
+        }
+        EngineCall::Fill { term: of, found } => {
+            script.arg("fill").arg(term(of));
+            for (name, indexed) in found {
+                script.arg(name.as_bytes()).arg(packed::indexed(indexed));
+            }
         }
         EngineCall::Renew { term: of, lives } => {
             script.arg("renew").arg(term(of));

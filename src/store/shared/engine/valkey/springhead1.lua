@@ -2,9 +2,10 @@
 -- engine in memory, against which tests hold it; how values are packed, by packed.rs.
 --
 -- KEYS[1] is the lane's first key; the others begin as it does, so that a cluster keeps all of them in one place:
---   t  the term's number (n) and line (l), the count of commits (c), when the journal was last marked (m), how many have come (e)
+--   t  the term's number (n) and line (l), when it began (b), the count of commits (c), when the journal was last marked (m), how many have
+--      come (e)
 --   j  the journal: <commit>-1 -> version v, and of an object: name n, what the index has of it i, upload u, bytes b; of a renewal: name n,
---      version r, expiry e
+--      version r, expiry e; of what has moved between engine and bucket: name n, version k, form f
 --   i  the index: name -> packed
 --   o:<name>  a version and its bytes
 --   b:<upload>  bytes that were sent ahead of a commit, behind room for a version
@@ -12,10 +13,13 @@
 --   d  when a name may be forgotten
 --   k  commits by time, to cut the journal
 --   a, s  members: to which line each has asserted, and the last sign of life of who has been one lately
+--   q  what waits to be in the bucket below, or to be removed there, by when it was last looked at
+--   z  who has claimed what of that: until when, whether to put (p) or to remove (r) it, and the node
 --   h  members: when each has come, and of whose coming it has been told; both counted in t (e)
 local base = string.sub(KEYS[1], 1, -2)
 local T, J, I, D = KEYS[1], base .. 'j', base .. 'i', base .. 'd'
 local U, W, K, A, S, H = base .. 'u', base .. 'w', base .. 'k', base .. 'a', base .. 's', base .. 'h'
+local Q, Z = base .. 'q', base .. 'z'
 -- For so long removals, expired objects and what became of uploads are remembered; in milliseconds, as all times.
 local REMEMBERED = 120000
 local JOURNAL = 30000
@@ -30,16 +34,19 @@ local SHOWN = 60000
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm', 'e')
+local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm', 'e', 'b')
 local number, line, count = tonumber(told[1] or '0'), tonumber(told[2] or '0'), tonumber(told[3] or '0')
-local marked, comings = tonumber(told[4] or '0'), tonumber(told[5] or '0')
+local marked, comings, began = tonumber(told[4] or '0'), tonumber(told[5] or '0'), tonumber(told[6] or '0')
 
 local function whole(value) return string.format('%.0f', value) end
 local function version() return struct.pack('>I4I4I8', number, line, count) end
 local function time(packed, at) return (struct.unpack('>I8', packed, at)) end
 
--- What stands in the index.
-local function is_object(packed) return string.byte(packed, 25) ~= 0 end
+-- What stands in the index. Its form: 0 removed, 1 an object, 2 one without its bytes, and 4 more where the bucket has it so.
+local function is_kept(packed) return string.byte(packed, 25) >= 4 end
+local function form(packed) return string.byte(packed, 25) % 4 end
+local function formed(packed, as, kept) return string.sub(packed, 1, 24) .. string.char(as + (kept and 4 or 0)) .. string.sub(packed, 26) end
+local function is_object(packed) return form(packed) ~= 0 end
 local function expiry(packed) return time(packed, 26) end
 local function is_live(packed) return packed and is_object(packed) and now < expiry(packed) end
 
@@ -60,16 +67,25 @@ end
 
 -- Keeps the term and the count. Always written, for WAIT after a call that wrote nothing returns at once.
 local function keep()
-  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked), 'e', whole(comings))
+  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked), 'e', whole(comings), 'b', whole(began))
 end
 
 -- Forgets what is due, so many at a time.
 local function sweep(most)
   local names = redis.call('ZRANGEBYSCORE', D, '-inf', whole(now), 'LIMIT', 0, most)
-  if #names > 0 then
-    redis.call('HDEL', I, unpack(names))
-    redis.call('ZREM', D, unpack(names))
-    for _, name in ipairs(names) do redis.call('UNLINK', base .. 'o:' .. name) end
+  for _, name in ipairs(names) do
+    local packed = redis.call('HGET', I, name)
+    local waits = redis.call('ZSCORE', Q, name)
+    if packed and (waits or (is_object(packed) and is_kept(packed))) then
+      -- The bucket has to be rid of it first.
+      if not waits then redis.call('ZADD', Q, whole(now), name) end
+      redis.call('ZADD', D, whole(now + REMEMBERED), name)
+    else
+      redis.call('HDEL', I, name)
+      redis.call('ZREM', D, name)
+      redis.call('ZREM', Q, name)
+      redis.call('UNLINK', base .. 'o:' .. name)
+    end
   end
   local uploads = redis.call('ZRANGEBYSCORE', W, '-inf', whole(now - REMEMBERED), 'LIMIT', 0, most)
   if #uploads > 0 then
@@ -100,12 +116,12 @@ end
 
 local calls = {}
 
-function calls.takeover(asked, known_number, known_line, known_count)
-  asked, known_number, known_line, known_count =
-    tonumber(asked), tonumber(known_number), tonumber(known_line), tonumber(known_count)
+function calls.takeover(asked, known_number, known_line, known_count, floor)
+  asked, known_number, known_line, known_count, floor =
+    tonumber(asked), tonumber(known_number), tonumber(known_line), tonumber(known_count), tonumber(floor)
   local is_later = known_number > number or (known_number == number and known_line > line)
   if asked ~= line or is_later then
-    number, line = math.max(number, known_number) + 1, asked
+    number, line, began = math.max(number, known_number, floor) + 1, asked, now
   elseif known_count <= count then
     return { version() }
   end
@@ -120,7 +136,8 @@ function calls.assert()
   local overtaken = {}
   while given[at] do
     local name, packed, has_body, body, uploads = given[at], given[at + 1], given[at + 2], given[at + 3], tonumber(given[at + 4])
-    at = at + 5
+    local goes_below = given[at + 5] == '1'
+    at = at + 6
     local became, is_otherwise, maker = {}, false, nil
     for _ = 1, uploads do
       local upload, made = given[at], given[at + 1]
@@ -138,12 +155,13 @@ function calls.assert()
       local own = string.sub(packed, 1, 16)
       if not standing or standing < own then
         redis.call('UNLINK', base .. 'o:' .. name)
-        if is_object(packed) then packed = string.sub(packed, 1, 24) .. '\2' .. string.sub(packed, 26) end
+        if is_object(packed) then packed = formed(packed, 2, is_kept(packed)) end
         store(name, packed, maker)
+        if goes_below and not is_kept(packed) then redis.call('ZADD', Q, whole(now), name) end
         there = packed
       end
-      if string.sub(there, 1, 16) == own and has_body == '1' and string.byte(there, 25) == 2 then
-        redis.call('HSET', I, name, string.sub(there, 1, 24) .. '\1' .. string.sub(there, 26))
+      if string.sub(there, 1, 16) == own and has_body == '1' and form(there) == 2 then
+        redis.call('HSET', I, name, formed(there, 1, is_kept(there)))
         keep_body(name, there, body)
       end
       if not standing or standing <= own then
@@ -209,8 +227,8 @@ function calls.barrier(node)
   return { whole(count), unpack(redis.call('HGETALL', A)) }
 end
 
--- form: n none, p put here, s sent ahead; travels: whether it goes with the journal.
-function calls.commit(node, upload, name, object, form, travels, body, expected, ...)
+-- how: n none, p put here, s sent ahead; travels: whether it goes with the journal.
+function calls.commit(node, upload, name, object, how, travels, body, goes_below, expected, ...)
   if not is_member(node) then return nil end
   sweep(4)
   local ahead = base .. 'b:' .. upload
@@ -226,7 +244,7 @@ function calls.commit(node, upload, name, object, form, travels, body, expected,
     local tag = string.sub(there, 34, 49)
     for _, one in ipairs({ ... }) do is_expected = is_expected or one == tag end
   end
-  if not is_expected or (object == '' and not there) then
+  if not is_expected or (object == '' and not there and goes_below ~= '1') then
     local verdict = is_expected and 'a' or 'u'
     redis.call('UNLINK', ahead)
     remember(upload, verdict .. string.rep('\0', 16) .. name)
@@ -236,7 +254,7 @@ function calls.commit(node, upload, name, object, form, travels, body, expected,
   local packed = own .. struct.pack('>I8', now) .. (object == '' and '\0' or '\1' .. object)
   if object == '' then
     redis.call('UNLINK', base .. 'o:' .. name)
-  elseif form == 's' then
+  elseif how == 's' then
     redis.call('SETRANGE', ahead, 0, own)
     redis.call('RENAME', ahead, base .. 'o:' .. name)
     redis.call('PEXPIREAT', base .. 'o:' .. name, whole(expiry(packed) + GRACE))
@@ -244,6 +262,7 @@ function calls.commit(node, upload, name, object, form, travels, body, expected,
     keep_body(name, packed, body)
   end
   store(name, packed, upload, travels == '1' and body or nil)
+  if goes_below == '1' then redis.call('ZADD', Q, whole(now), name) end
   remember(upload, 'd' .. own .. name)
   return { 'd', own, whole(count) }
 end
@@ -258,7 +277,110 @@ function calls.renew()
       redis.call('HSET', I, name, packed)
       redis.call('ZADD', D, whole(tonumber(until_then) + REMEMBERED), name)
       redis.call('PEXPIREAT', base .. 'o:' .. name, whole(tonumber(until_then) + GRACE))
+      -- There it is to live longer, too.
+      if is_kept(there) then redis.call('ZADD', Q, whole(now), name) end
       append('n', name, 'r', own, 'e', struct.pack('>I8', tonumber(until_then)))
+    end
+  end
+  return { whole(count) }
+end
+
+-- Who claims may put, or remove, what stands: nobody else does meanwhile. A node may go on with what it has claimed, and not do the other thing
+-- while a request of its own may be under way.
+local function claim(node, name, claimed, put_after, removed_after)
+  local packed = redis.call('ZSCORE', Q, name) and redis.call('HGET', I, name)
+  if not packed then return nil end
+  local kind = is_live(packed) and 'p' or 'r'
+  if now < began + (kind == 'p' and put_after or removed_after) then return nil end
+  local held = redis.call('HGET', Z, name)
+  if held then
+    local until_then, as, by = string.match(held, '^(%d+) (%a) (.*)$')
+    if tonumber(until_then) > now and (by ~= node or as ~= kind) then return nil end
+  end
+  redis.call('HSET', Z, name, whole(now + claimed) .. ' ' .. kind .. ' ' .. node)
+  redis.call('ZADD', Q, whole(now), name)
+  return packed
+end
+
+function calls.claim(node, claimed, orphaned, put_after, removed_after, orphans, ...)
+  if not is_member(node) then return nil end
+  claimed, put_after, removed_after = tonumber(claimed), tonumber(put_after), tonumber(removed_after)
+  local old = redis.call('ZRANGEBYSCORE', Q, '-inf', whole(now - tonumber(orphaned)), 'LIMIT', 0, orphans)
+  local granted, has = { whole(count) }, {}
+  for _, names in ipairs({ { ... }, old }) do
+    for _, name in ipairs(names) do
+      local packed = not has[name] and claim(node, name, claimed, put_after, removed_after)
+      if packed then
+        has[name] = true
+        granted[#granted + 1] = name
+        granted[#granted + 1] = packed
+      end
+    end
+  end
+  return granted
+end
+
+-- Shows what has moved between engine and bucket.
+local function move(name, packed)
+  redis.call('HSET', I, name, packed)
+  append('n', name, 'k', string.sub(packed, 1, 16), 'f', string.sub(packed, 25, 25))
+end
+
+-- how: p put, which lives until expires; r removed; f failed; u never
+function calls.settle(node, name, own, how, expires)
+  if not is_member(node) then return nil end
+  local held = redis.call('HGET', Z, name)
+  local until_then, _, by = string.match(held or '0 p ', '^(%d+) (%a) (.*)$')
+  if tonumber(until_then) <= now or by ~= node then return { whole(count) } end
+  if how == 'f' then
+    if redis.call('ZSCORE', Q, name) then redis.call('ZADD', Q, whole(now), name) end
+    return { whole(count) }
+  end
+  redis.call('HDEL', Z, name)
+  local there = redis.call('HGET', I, name)
+  if not there or string.sub(there, 1, 16) ~= own then return { whole(count) } end
+  if how == 'u' then
+    redis.call('ZREM', Q, name)
+  elseif how == 'p' and is_object(there) and expiry(there) <= tonumber(expires) then
+    if is_live(there) then redis.call('ZREM', Q, name) end
+    if not is_kept(there) then move(name, formed(there, form(there), true)) end
+  elseif how == 'r' and not is_live(there) then
+    redis.call('ZREM', Q, name)
+    -- Of what has expired nothing is there any more.
+    move(name, formed(there, form(there), not is_object(there)))
+  end
+  return { whole(count) }
+end
+
+function calls.evict()
+  local given, gone = ARGV, { '' }
+  for at = 3, #given, 2 do
+    local name, own = given[at], given[at + 1]
+    local there = redis.call('HGET', I, name)
+    if there and string.sub(there, 1, 16) == own and is_kept(there) and form(there) == 1 then
+      redis.call('UNLINK', base .. 'o:' .. name)
+      move(name, formed(there, 2, true))
+      gone[#gone + 1] = name
+    end
+  end
+  gone[1] = whole(count)
+  return gone
+end
+
+-- What is newer than all that this primary has ordered is refused: a term has to begin beyond it.
+function calls.fill()
+  local given = ARGV
+  for at = 3, #given, 2 do
+    if string.sub(given[at + 1], 1, 16) > version() then return nil end
+  end
+  for at = 3, #given, 2 do
+    local name, packed = given[at], given[at + 1]
+    local there = redis.call('HGET', I, name)
+    if not there or string.sub(there, 1, 16) < string.sub(packed, 1, 16) then
+      redis.call('UNLINK', base .. 'o:' .. name)
+      store(name, packed)
+    elseif string.sub(there, 1, 16) == string.sub(packed, 1, 16) and form(there) == 2 and not is_kept(there) then
+      move(name, formed(there, 2, true))
     end
   end
   return { whole(count) }
@@ -279,7 +401,7 @@ if term ~= '' and term ~= string.sub(version(), 1, 8) then
   return { whole(now), 'other term' }
 end
 local reply
-if call == 'assert' or call == 'renew' then reply = calls[call]() else reply = calls[call](unpack(ARGV, 3)) end
+if call == 'assert' or call == 'renew' or call == 'evict' or call == 'fill' then reply = calls[call]() else reply = calls[call](unpack(ARGV, 3)) end
 if call ~= 'read' then keep() end
 if not reply then return { whole(now), 'other term' } end
 return { whole(now), 'done', reply }

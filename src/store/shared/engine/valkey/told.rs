@@ -80,7 +80,20 @@ pub(super) fn answer(call: &EngineCall, told: Value) -> Option<(u64, Reply)> {
             };
             Reply::Committed { verdict, commit }
         }
-        EngineCall::Renew { .. } => Reply::Renewed { commit: count(said.next()?)? },
+        EngineCall::Renew { .. } | EngineCall::Settle { .. } | EngineCall::Fill { .. } => {
+            Reply::Renewed { commit: count(said.next()?)? }
+        }
+        EngineCall::Claim { .. } => {
+            let commit = count(said.next()?)?;
+            let claims = pairs(Value::Array(said.collect()))?.into_iter();
+            let claims: Option<_> = claims.map(|(of, packed)| Some((name(&of)?, packed::read_indexed(&packed)?))).collect();
+            Reply::Claimed { commit, claims: claims? }
+        }
+        EngineCall::Evict { .. } => {
+            let commit = count(said.next()?)?;
+            let names: Option<_> = said.map(|said| name(&bytes(said)?)).collect();
+            Reply::Evicted { commit, names: names? }
+        }
         EngineCall::Follow { .. } | EngineCall::Scan | EngineCall::Body { .. } => return None,
     };
     Some((time, reply))
@@ -103,6 +116,11 @@ fn step(value: Value) -> Option<Journaled> {
             upload: field("u").and_then(|upload| packed::read_upload(upload)),
             body: field("b").cloned(),
         },
+        (Some(of), None) if field("k").is_some() => {
+            let [form] = **field("f")? else { return None };
+            let (is_kept, is_bare) = (form >= 4, form % 4 == 2);
+            JournalNews::Moved { name: name(of)?, version: packed::read_version(field("k")?)?, is_kept, is_bare }
+        }
         (Some(of), None) => JournalNews::Renewed {
             name: name(of)?,
             version: packed::read_version(field("r")?)?,

@@ -307,7 +307,7 @@ impl World {
         };
         let upload = UploadId(u128::from(self.uploads));
         self.uploads += 1;
-        lane.commit(upload, Wish { name: name(key), expected, object, body: SharedBody::default() });
+        lane.commit(upload, Wish { name: name(key), expected, object, body: SharedBody::default(), goes_below: false });
         client.doing = Some((key, Doing::Commit(upload)));
         self.objects[key].asked(client.number, ask);
     }

@@ -1,0 +1,105 @@
+//! The bytes of what nodes share: from the engine, or from the bucket below it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::changes::{KnownShared, SharedName};
+use super::share::{FRESH_WITHIN, SharedStore};
+use super::{ObjectName, Version};
+use crate::metrics::BodyFetch;
+use crate::model::id::{Key, Namespace};
+use crate::store::StoreError;
+
+/// How long after a body could not be fetched it is asked for again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+impl SharedStore {
+    /// The bytes of a version, or a part of them; `None`, when they are there no more. One read for all who want the whole. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`], or [`StoreError::Unreachable`]: they are in the bucket alone, which does not answer.
+    pub async fn body(
+        &self,
+        place: (&Namespace, &Key),
+        of: &KnownShared,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (_, _, name) = self.place(place.0, place.1);
+        if part.is_some() {
+            return self.find_body(place, of, part).await;
+        }
+        let flight = (name, of.version);
+        let cell = Arc::clone(self.0.flights.lock().entry(flight.clone()).or_default());
+        let fetched = cell.get_or_try_init(|| self.find_body(place, of, None)).await.cloned();
+        self.0.flights.lock().remove(&flight);
+        fetched
+    }
+
+    async fn find_body(
+        &self,
+        place: (&Namespace, &Key),
+        of: &KnownShared,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (_, number, name) = self.place(place.0, place.1);
+        let bucket = self.0.buckets.of(place.0).filter(|_| of.is_kept);
+        if let Some(bucket) = &bucket
+            && of.is_cold
+            && let Ok(Some(bytes)) = bucket.read(place.1, of, part.clone()).await
+        {
+            return Ok(Some(bytes));
+        }
+        let at_engine = self.fetch(number, name, of.version, part.clone()).await?;
+        match (at_engine, bucket) {
+            (None, Some(bucket)) => bucket.read(place.1, of, part).await.map_err(|_| StoreError::Unreachable),
+            (at_engine, _) => Ok(at_engine),
+        }
+    }
+
+    /// The bytes of a name's version that stands, wherever they are: for the bucket.
+    pub(super) async fn body_to_keep(
+        &self,
+        name: &ObjectName,
+        number: usize,
+        of: &KnownShared,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let Some(SharedName { namespace, key }) = SharedName::read(name) else { return Ok(None) };
+        let in_memory = self.0.follower.get().and_then(|follower| follower.body(&namespace, &key, of.hash));
+        match in_memory {
+            Some(body) => Ok(Some(body)),
+            None if of.is_kept => self.find_body((&namespace, &key), of, None).await,
+            None => self.fetch(number, ObjectName::clone(name), of.version, None).await,
+        }
+    }
+
+    async fn fetch(
+        &self,
+        lane: usize,
+        name: ObjectName,
+        version: Version,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let source = self.0.bodies.get().and_then(|bodies| bodies.get(lane)).ok_or(StoreError::Unshared)?;
+        // Another primary may be about to be elected.
+        let found = async {
+            loop {
+                match source.body(ObjectName::clone(&name), part.clone()).await {
+                    Ok(found) => return found,
+                    Err(error) => tracing::debug!(%error, "a body can't be fetched"),
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        let (what, fetched) = match timeout(FRESH_WITHIN, found).await {
+            Ok(Some((found, bytes))) if found == version => (BodyFetch::Fetched, Ok(Some(bytes))),
+            Ok(_) => (BodyFetch::Absent, Ok(None)),
+            Err(_) => (BodyFetch::Failed, Err(StoreError::Unshared)),
+        };
+        self.0.metrics.count_fetch(what);
+        fetched
+    }
+}

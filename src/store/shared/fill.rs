@@ -1,0 +1,171 @@
+//! An index that is empty, as all copies of it have died, gets back what the bucket below has.
+//!
+//! That an index has all of a namespace's bucket is said in it, as an object of the lane ([`super::lane::whole`]): it goes where the index
+//! goes, is lost with it, and is asserted with it, at last. Where it is not said, what the index does not have is not known: nobody is told that it
+//! is not there. Where a term has begun without all who were members, what these alone knew may be missing: then it has to be said anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{sleep, timeout};
+
+use super::bucket::SharedBucket;
+use super::commit::Wish;
+use super::described::{DescribedShared, Replaces};
+use super::engine::packed;
+use super::errands::BucketErrand;
+use super::lane::whole;
+use super::share::{COMMIT_WITHIN, SharedStore};
+use super::texts::FOR_GOOD;
+use super::{Decision, Indexed, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
+use crate::model::id::Namespace;
+use crate::store::cold::{Attributes, Cold as _, ColdError, ListedObject};
+
+/// How often it is looked whether anything is missing.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long after a listing that has failed it is listed again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So many go into one call.
+const PART: usize = 256;
+/// How long the engine may take for one. What is listed is told it soon: what is removed meanwhile is remembered for longer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Fills the index from one namespace's bucket, each time that it has to be. Ends when it is dropped.
+pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
+    loop {
+        for lane in &store.0.lanes {
+            lane.opened().await;
+        }
+        bucket.metrics.waiting_changes.set(store.own_waiting(&bucket.namespace) as u64);
+        if store.is_all_whole(&bucket.namespace) {
+            bucket.prove().await;
+            sleep(LOOK).await;
+            continue;
+        }
+        // Others see the same: who is first does it for all.
+        let others = store.members().saturating_sub(1);
+        if others > 0 {
+            let turn = store.upload().0 >> 64;
+            sleep(LOOK * u32::try_from(turn % 4).unwrap_or_default()).await;
+            if store.is_all_whole(&bucket.namespace) {
+                continue;
+            }
+        }
+        if !fill_once(&store, &bucket).await {
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Whether it was done.
+async fn fill_once(store: &SharedStore, bucket: &SharedBucket) -> bool {
+    let namespace = &bucket.namespace;
+    let listed = list(store, bucket).await;
+    bucket.note(listed.as_ref().map(drop));
+    let objects = match listed {
+        Ok(Some(objects)) => objects,
+        Ok(None) => return false,
+        Err(error) => {
+            tracing::debug!(%namespace, %error, "what the durable tier has can't be listed");
+            return false;
+        }
+    };
+    for lane in &store.0.lanes {
+        if lane.is_whole(namespace.as_str()) {
+            continue;
+        }
+        let object = SharedObject { etag: 0, length: 0, is_bare: false, expires: FOR_GOOD, described: Bytes::new() };
+        let (name, expected, body) = (whole(namespace.as_str()), Precondition::Anything, SharedBody::default());
+        let wish = Wish { name, expected, object: Some(object), body, goes_below: false };
+        let said = timeout(COMMIT_WITHIN, lane.commit(UploadId(store.upload().0), wish)).await;
+        if !matches!(said, Ok(Decision::Done(_))) {
+            return false;
+        }
+    }
+    tracing::info!(%namespace, objects, "what the durable tier has is known to all nodes");
+    true
+}
+
+/// Has the index take note of all that the bucket has: how many objects. `None`, where the engine does not take it.
+async fn list(store: &SharedStore, bucket: &SharedBucket) -> Result<Option<usize>, ColdError> {
+    let mut listing = bucket.cloud().await?.list();
+    let mut parts: Vec<Vec<(ObjectName, Indexed)>> = store.0.lanes.iter().map(|_| Vec::new()).collect();
+    let mut objects = 0;
+    while let Some(listed) = listing.recv().await {
+        let ListedObject { key, attributes } = match listed {
+            Ok(listed) => listed,
+            // One that is damaged or of a later release is left alone.
+            Err(ColdError::Damaged(_) | ColdError::Later(_) | ColdError::Unfit(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(found) = attributes.and_then(|attributes| indexed(&attributes)) else { continue };
+        objects += 1;
+        let (_, number, name) = store.place(&bucket.namespace, &key);
+        parts[number].push((name, found));
+        if parts[number].len() >= PART && !tell(store, number, std::mem::take(&mut parts[number])).await {
+            return Ok(None);
+        }
+    }
+    for (number, part) in parts.into_iter().enumerate() {
+        if !part.is_empty() && !tell(store, number, part).await {
+            return Ok(None);
+        }
+    }
+    Ok(Some(objects))
+}
+
+/// Tells the engine; whether it has it now.
+async fn tell(store: &SharedStore, number: usize, found: Vec<(ObjectName, Indexed)>) -> bool {
+    let lane = &store.0.lanes[number];
+    let newest = found.iter().map(|(_, found)| found.version).max().unwrap_or_default();
+    let told = async {
+        // What is committed from now on is to be newer than all that is there.
+        while !lane.rise_above(newest) {
+            lane.opened().await;
+        }
+        lane.run(BucketErrand::Fill { found }).await
+    };
+    matches!(timeout(ANSWER, told).await, Ok(Some(_)))
+}
+
+/// What the index is to have of an object in the bucket.
+fn indexed(attributes: &Attributes) -> Option<Indexed> {
+    // What a server by itself has put there is older than all.
+    let version = attributes.version.map_or(Some(Version::default()), |mark| packed::read_version(&mark.0))?;
+    let described = DescribedShared {
+        kind: attributes.kind,
+        content_type: attributes.content_type.clone(),
+        content_encoding: attributes.content_encoding.clone(),
+        cache_control: attributes.cache_control.clone(),
+        target_duration: attributes.target_duration,
+        facts: attributes.facts.clone(),
+        took: Duration::ZERO,
+        replaces: Replaces::Nothing,
+        continuity: attributes.continuity.clone(),
+        told: None,
+        stored: None,
+    };
+    let object = SharedObject {
+        etag: attributes.hash,
+        length: attributes.length,
+        is_bare: true,
+        expires: attributes.expires.millis(),
+        described: described.write(),
+    };
+    Some(Indexed { version, decided: attributes.modified.millis(), is_kept: true, object: Some(object) })
+}
+
+impl SharedStore {
+    /// How many changes this node is to bring to the bucket of a namespace.
+    pub(super) fn own_waiting(&self, namespace: &Namespace) -> usize {
+        let prefix = format!("{namespace}/");
+        self.0.own_writes.iter().map(|own| own.count(&prefix)).sum()
+    }
+
+    /// Whether the index has all that the bucket of a namespace has, where there is one.
+    pub(super) fn is_all_whole(&self, namespace: &Namespace) -> bool {
+        let mut lanes = self.0.lanes.iter();
+        self.0.buckets.of(namespace).is_none() || lanes.all(|lane| lane.is_whole(namespace.as_str()))
+    }
+}

@@ -1,0 +1,191 @@
+//! Brings to the bucket below what waits for it: this node's own writes at once, and what has waited for long whoever's it was, as the node that
+//! had it committed has died, or failed.
+//!
+//! Each is claimed at the engine first. While a claim stands nobody else writes or removes that object in the bucket: the claim lasts for longer
+//! than a request of its holder can be under way there. When a term begins, claims of the one before may be lost: nothing is granted then for
+//! as long as requests of it may be under way. So a removal, which has no condition, never takes away what came after it, and what was removed
+//! does not come back by a late write. A write has its [condition](crate::store::cold::cloud::BucketWrite) besides.
+//!
+//! It rests on one thing about time: that a request is over at the bucket soon after its sender has given it up, which he does [`WITHIN`] so long of
+//! having claimed it, or [`REMOVED_WITHIN`]. A copy of the engine that has not heard of a removal, where nobody is left who could tell it, has the
+//! object still: in the bucket nothing is left of what was removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::bucket::{REMOVED_WITHIN, SharedBucket};
+use super::changes::{SharedName, known};
+use super::engine::packed;
+use super::errands::BucketErrand;
+use super::share::SharedStore;
+use super::{ClaimEnd, ClaimTimes, Indexed, ObjectName, Reply};
+use crate::model::clock::{Moment, WallTime};
+use crate::store::cold::cloud::{BucketWrite, BucketWriteEnd};
+use crate::store::cold::{Attributes, ColdError, VersionMark};
+
+/// How long a claim stands, and how much of that its holder has.
+const CLAIMED: Duration = Duration::from_secs(11);
+const WITHIN: Duration = Duration::from_secs(8);
+/// What has waited for so long is whoever's.
+const ORPHANED: Duration = Duration::from_secs(10);
+/// So long after a term has begun nothing is put: removals of the one before are over then.
+const PUT_AFTER: Duration = Duration::from_secs(5);
+const _: () = assert!(REMOVED_WITHIN.as_millis() < PUT_AFTER.as_millis() && PUT_AFTER.as_millis() < CLAIMED.as_millis());
+/// So many are claimed at a time.
+const AT_ONCE: usize = 8;
+/// With less time left nothing is begun.
+const LEAST: Duration = Duration::from_millis(500);
+/// How often who was not given a claim asks again, and how often it is looked for what others have left.
+const AGAIN: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_secs(2);
+/// How long the engine may take for an answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// In milliseconds.
+const fn millis(span: Duration) -> u64 {
+    span.as_secs() * 1_000 + span.subsec_millis() as u64
+}
+
+/// As the engine is told.
+const TIMES: ClaimTimes = ClaimTimes {
+    claimed: millis(CLAIMED),
+    orphaned: millis(ORPHANED),
+    put_after: millis(PUT_AFTER),
+    removed_after: millis(CLAIMED),
+};
+
+/// A job that was claimed.
+struct ClaimedWrite {
+    name: ObjectName,
+    indexed: Indexed,
+    /// Whether it was live then.
+    is_put: bool,
+    /// By then it is given up.
+    until: Moment,
+}
+
+/// Keeps one lane's part of the bucket up to date. Ends when it is dropped.
+pub(super) async fn keep(store: SharedStore, number: usize) {
+    let Some(own) = store.0.own_writes.get(number) else { return };
+    let clock = store.0.clock.own().clone();
+    let (mut jobs, mut looked) = (JoinSet::new(), clock.now());
+    loop {
+        while jobs.try_join_next().is_some() {}
+        let now = clock.now();
+        let room = AT_ONCE.saturating_sub(jobs.len());
+        if !store.0.buckets.has_working() {
+            sleep(AGAIN).await;
+            continue;
+        }
+        let is_there = |name: &ObjectName| store.0.buckets.of_name(name).is_some_and(|bucket| !bucket.rests());
+        let names = own.take(room, now, is_there);
+        let orphans = if now.since(looked) >= LOOK { room - names.len() } else { 0 };
+        if names.is_empty() && orphans == 0 {
+            let next = own.next().map_or(LOOK, |next| next.since(now).clamp(AGAIN / 5, LOOK));
+            tokio::select! {
+                () = own.woken.notified() => {}
+                _ = jobs.join_next(), if !jobs.is_empty() => {}
+                () = sleep(next.min(LOOK)) => {}
+            }
+            continue;
+        }
+        let claim = BucketErrand::Claim { times: TIMES, names: names.clone(), orphans: orphans as u64 };
+        let claims = match timeout(ANSWER, store.0.lanes[number].run(claim)).await {
+            Ok(Some(Reply::Claimed { claims, .. })) => claims,
+            _ => Vec::new(),
+        };
+        // Where there are more they are looked for again at once.
+        if orphans > 0 && claims.len() < names.len() + orphans {
+            looked = now;
+        }
+        for name in names {
+            if !claims.iter().any(|(claimed, _)| *claimed == name) && store.waits_for_bucket(number, &name) {
+                own.add(name, now + AGAIN);
+            }
+        }
+        for (name, indexed) in claims {
+            let is_put = indexed.live(store.0.clock.now()).is_some();
+            let until = now + if is_put { WITHIN } else { REMOVED_WITHIN };
+            jobs.spawn(do_job(store.clone(), number, ClaimedWrite { name, indexed, is_put, until }));
+        }
+    }
+}
+
+/// Brings to the bucket what was claimed, and says at the engine how it went.
+async fn do_job(store: SharedStore, number: usize, job: ClaimedWrite) {
+    let Some(bucket) = store.0.buckets.of_name(&job.name) else { return };
+    let clock = store.0.clock.own().clone();
+    let Ok(_slot) = Arc::clone(&bucket.writes).acquire_owned().await else { return };
+    let left = job.until.since(clock.now());
+    if left < LEAST {
+        // There is much to do, and its turn has not come in time.
+        return store.0.own_writes[number].add(job.name, clock.now() + AGAIN);
+    }
+    let made = timeout(left, make(&store, number, &bucket, &job)).await;
+    let made = made.unwrap_or_else(|_| Err(ColdError::Unavailable("it has no answer in time".to_owned())));
+    let namespace = &bucket.namespace;
+    let end = match &made {
+        Ok(end) => {
+            bucket.metrics.written.inc();
+            *end
+        }
+        Err(error @ (ColdError::Unfit(_) | ColdError::Later(_))) => {
+            tracing::warn!(%namespace, name = %job.name, %error, "an object is at the engine only: the durable tier can't hold it");
+            bucket.metrics.given_up.inc();
+            ClaimEnd::Unfit
+        }
+        Err(error) => {
+            tracing::debug!(%namespace, name = %job.name, %error, "can't write to the durable tier");
+            bucket.metrics.failed.inc();
+            ClaimEnd::Failed
+        }
+    };
+    bucket.note(made.as_ref().map(drop));
+    let (name, version) = (ObjectName::clone(&job.name), job.indexed.version);
+    let settle = BucketErrand::Settle { name: ObjectName::clone(&name), version, end };
+    let settled = timeout(ANSWER, store.0.lanes[number].run(settle)).await;
+    let is_told = matches!(settled, Ok(Some(_)));
+    if !is_told || end == ClaimEnd::Failed || store.waits_for_bucket(number, &name) {
+        store.0.own_writes[number].add(name, clock.now() + AGAIN);
+    }
+}
+
+async fn make(store: &SharedStore, number: usize, bucket: &SharedBucket, job: &ClaimedWrite) -> Result<ClaimEnd, ColdError> {
+    let Some(SharedName { key, .. }) = SharedName::read(&job.name) else {
+        return Err(ColdError::Unfit("its name".to_owned()));
+    };
+    let version = VersionMark(packed::version(job.indexed.version));
+    let Some(object) = job.indexed.live(store.0.clock.now()) else {
+        // It was live when it was claimed: then it is claimed anew.
+        if job.is_put {
+            return Ok(ClaimEnd::Failed);
+        }
+        return match bucket.remove(&key, BucketWrite::removal(version)).await? {
+            BucketWriteEnd::Made(_) => Ok(ClaimEnd::Removed),
+            BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(ClaimEnd::Failed),
+        };
+    };
+    let Some((of, _)) = known(&job.indexed, &store.0.clock) else {
+        return Err(ColdError::Later("it was described by a later release".to_owned()));
+    };
+    let Some(body) = store.body_to_keep(&job.name, number, &of).await.unwrap_or_default() else {
+        // Something newer has come; or nobody has its bytes any more.
+        return Ok(ClaimEnd::Failed);
+    };
+    let mut attributes = Attributes::of(&body, &of.meta, &bucket.clock);
+    (attributes.version, attributes.expires) = (Some(version), WallTime::from_millis(object.expires));
+    match bucket.put(&key, body, &attributes).await? {
+        BucketWriteEnd::Made(_) => Ok(ClaimEnd::Put { expires: object.expires }),
+        BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(ClaimEnd::Failed),
+    }
+}
+
+impl SharedStore {
+    /// Whether the bucket is to have what stands here, as far as is known here, and has not.
+    fn waits_for_bucket(&self, number: usize, name: &ObjectName) -> bool {
+        self.0.lanes[number].known(name).is_some_and(|known| !known.is_kept)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a copy does for the bucket below: the other half of its [tables](super::tables).
+
+use super::super::safeguards::{Safeguard, Safeguards};
+use super::super::{ClaimEnd, ClaimTimes, EngineTime, Indexed, JournalNews, Node, ObjectName, Version};
+use super::tables::CopyTables;
+
+impl CopyTables {
+    pub(super) fn claim_all(
+        &mut self,
+        node: &Node,
+        times: ClaimTimes,
+        names: &[ObjectName],
+        orphans: u64,
+        now: EngineTime,
+        safeguards: Safeguards,
+    ) -> Vec<(ObjectName, Indexed)> {
+        let mut old: Vec<_> = self.waiting.iter().filter(|(_, at)| **at + times.orphaned <= now).collect();
+        old.sort_by_key(|(_, at)| **at);
+        let old = old.into_iter().take(usize::try_from(orphans).unwrap_or(usize::MAX)).map(|(name, _)| ObjectName::clone(name));
+        let all: Vec<_> = names.iter().cloned().chain(old).collect();
+        let mut claims: Vec<(ObjectName, Indexed)> = Vec::new();
+        for name in all {
+            let has = claims.iter().any(|(other, _)| *other == name);
+            if let Some(indexed) = (!has).then(|| self.claim(node, times, &name, now, safeguards)).flatten() {
+                claims.push((name, indexed));
+            }
+        }
+        claims
+    }
+
+    fn claim(
+        &mut self,
+        node: &Node,
+        times: ClaimTimes,
+        name: &ObjectName,
+        now: EngineTime,
+        safeguards: Safeguards,
+    ) -> Option<Indexed> {
+        let at = self.waiting.get_mut(name)?;
+        let indexed = self.index.get(name)?.clone();
+        let is_put = indexed.live(now).is_some();
+        let after = if is_put { times.put_after } else { times.removed_after };
+        let is_held = self.claims.get(name).is_some_and(|(until, put, by)| *until > now && (by != node || *put != is_put));
+        if safeguards.has(Safeguard::Claims) && (now < self.began + after || is_held) {
+            return None;
+        }
+        *at = now;
+        self.claims.insert(ObjectName::clone(name), (now + times.claimed, is_put, Node::clone(node)));
+        Some(indexed)
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        node: &Node,
+        (name, version): (&ObjectName, Version),
+        end: ClaimEnd,
+        now: EngineTime,
+        safeguards: Safeguards,
+    ) {
+        let is_own = self.claims.get(name).is_some_and(|(until, _, by)| *until > now && by == node);
+        if !is_own && safeguards.has(Safeguard::Claims) {
+            return;
+        }
+        if end == ClaimEnd::Failed {
+            if let Some(at) = self.waiting.get_mut(name) {
+                *at = now;
+            }
+            return;
+        }
+        self.claims.remove(name);
+        let Some(there) = self.index.get_mut(name).filter(|there| there.version == version) else { return };
+        let is_live = there.live(now).is_some();
+        match (end, &there.object) {
+            (ClaimEnd::Unfit, _) => drop(self.waiting.remove(name)),
+            (ClaimEnd::Put { expires }, Some(object)) if object.expires <= expires => {
+                if is_live {
+                    self.waiting.remove(name);
+                }
+                if !std::mem::replace(&mut there.is_kept, true) {
+                    self.moved(name);
+                }
+            }
+            (ClaimEnd::Removed, object) if !is_live => {
+                there.is_kept = object.is_none();
+                self.waiting.remove(name);
+                self.moved(name);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn evict(&mut self, name: &ObjectName, version: Version) -> bool {
+        let there = self.index.get_mut(name).filter(|there| there.version == version && there.is_kept);
+        let Some(object) = there.and_then(|there| there.object.as_mut()).filter(|object| !object.is_bare) else { return false };
+        object.is_bare = true;
+        self.bodies.remove(name);
+        self.moved(name);
+        true
+    }
+
+    pub(super) fn fill(&mut self, name: &ObjectName, found: &Indexed) {
+        match self.index.get_mut(name) {
+            Some(there) if there.version > found.version => {}
+            Some(there) if there.version == found.version => {
+                if !there.is_kept && there.object.as_ref().is_some_and(|object| object.is_bare) {
+                    there.is_kept = true;
+                    self.moved(name);
+                }
+            }
+            _ => self.store(name, found.clone(), None, None),
+        }
+    }
+
+    /// Shows what has moved between engine and bucket.
+    fn moved(&mut self, name: &ObjectName) {
+        let Some(Indexed { version, is_kept, object, .. }) = self.index.get(name) else { return };
+        let (version, is_kept) = (*version, *is_kept);
+        let is_bare = object.as_ref().is_some_and(|object| object.is_bare);
+        self.tell(JournalNews::Moved { name: ObjectName::clone(name), version, is_kept, is_bare });
+    }
+}
