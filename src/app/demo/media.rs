@@ -43,8 +43,8 @@ const TURN: u64 = 8;
 /// What the multivariant playlist says of them.
 pub(super) const MULTIVARIANT: &str = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n\
     #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"tone\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"1\",URI=\"audio.m3u8\"\n\
-    #EXT-X-STREAM-INF:BANDWIDTH=230000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,AUDIO=\"audio\"\nhigh.m3u8\n\
-    #EXT-X-STREAM-INF:BANDWIDTH=110000,CODECS=\"avc1.640015,mp4a.40.2\",RESOLUTION=320x180,FRAME-RATE=25,AUDIO=\"audio\"\nlow.m3u8\n";
+    #EXT-X-STREAM-INF:BANDWIDTH=112000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,AUDIO=\"audio\"\nhigh.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=82000,CODECS=\"avc1.640015,mp4a.40.2\",RESOLUTION=320x180,FRAME-RATE=25,AUDIO=\"audio\"\nlow.m3u8\n";
 
 impl DemoRendition {
     /// How long the segment of this number plays, in seconds.
