@@ -28,6 +28,16 @@ pub(super) enum PairEvent {
     Pin(Option<usize>),
     /// The server is killed and begins again: all it has is the public playlist.
     Reload,
+    /// A side writes to this node from now on, where the server is two of them; or to the other one, where that has died.
+    Node(usize, usize),
+    /// A node is killed, and the other one goes on.
+    Lose(usize),
+    /// It begins again: all it knows is what both store.
+    Join(usize),
+    /// It does what it does not do at once much later, for a few segments.
+    Slow(usize),
+    /// Until the next segment has come, whenever a node is about to take a step the other one does so first.
+    Race,
 }
 
 /// What becomes of a segment.
@@ -103,6 +113,11 @@ impl fmt::Debug for PairEvent {
             Self::Pin(Some(side)) => write!(f, "pin:{side}"),
             Self::Pin(None) => write!(f, "pin:-"),
             Self::Reload => write!(f, "reload"),
+            Self::Node(side, node) => write!(f, "node:{side}.{node}"),
+            Self::Lose(node) => write!(f, "lose:{node}"),
+            Self::Join(node) => write!(f, "join:{node}"),
+            Self::Slow(node) => write!(f, "slow:{node}"),
+            Self::Race => write!(f, "race"),
         }
     }
 }
@@ -125,8 +140,21 @@ impl PairEvent {
             "pause" => Self::Pause(of.parse().unwrap()),
             "pin" => Self::Pin(of.parse().ok()),
             "reload" => Self::Reload,
+            "node" => {
+                let (side, node) = of.split_once('.').unwrap();
+                Self::Node(side.parse().unwrap(), node.parse().unwrap())
+            }
+            "lose" => Self::Lose(side()),
+            "join" => Self::Join(side()),
+            "slow" => Self::Slow(side()),
+            "race" => Self::Race,
             other => panic!("{other}"),
         }
+    }
+
+    /// Whether it is of nodes that share.
+    pub(super) const fn is_shared(self) -> bool {
+        matches!(self, Self::Node(..) | Self::Lose(_) | Self::Join(_) | Self::Slow(_) | Self::Race)
     }
 
     /// A life in words.

@@ -29,14 +29,26 @@ fn event() -> impl Strategy<Value = PairEvent> {
     ]
 }
 
+/// What becomes of nodes that share, too.
+fn shared_event() -> impl Strategy<Value = PairEvent> {
+    prop_oneof![
+        40 => event(),
+        3 => (0_usize..2, 0_usize..2).prop_map(|(side, node)| PairEvent::Node(side, node)),
+        1 => (0_usize..2).prop_map(PairEvent::Lose),
+        2 => (0_usize..2).prop_map(PairEvent::Join),
+        1 => (0_usize..2).prop_map(PairEvent::Slow),
+        2 => Just(PairEvent::Race),
+    ]
+}
+
 /// Ten thousand lives take minutes where nothing is optimised: `SPRINGHEAD_TEST_LIVES` asks for as many.
 fn lives() -> u32 {
     std::env::var("SPRINGHEAD_TEST_LIVES").ok().and_then(|lives| lives.parse().ok()).unwrap_or(200)
 }
 
-/// Walks a life, at the end of which one side is well for a while.
+/// Walks a life, at the end of which one side is well for a while. It is that of two nodes, where anything becomes of either.
 fn walk(manner: PairManner, events: Vec<PairEvent>, last: usize) {
-    let mut world = PairWorld::new(manner);
+    let mut world = PairWorld::on(if events.iter().any(|event| event.is_shared()) { 2 } else { 1 }, manner);
     for event in events {
         world.take(event);
     }
@@ -55,6 +67,15 @@ const KEPT: &[(PairManner, &str, usize)] = &[
     (PairManner::Aligned, "w100/w end:1 begin:0 w/w", 0),
     (PairManner::Aligned, "4*w/w delete:0 begin:0 end:1 w/w short:0 pause:4700", 1),
     (PairManner::Offset, "5*w/w freeze:0 2*w/w kill:1 pin:0 w/w go:0", 0),
+    (PairManner::Aligned, "pin:1 w40/w w/w w/w w/w kill:1 n/w w/w begin:1 w/w", 0),
+    (PairManner::Offset, "w10/w w/u w/w w11/w kill:0 begin:1 w/w begin:1 w/w", 0),
+    (PairManner::AllFromZero, "lose:1 kill:1 w/w begin:0 w/w join:1 race begin:0 w/w w/w", 0),
+    (PairManner::Aligned, "w14/w 3*w/w short:0 delete:0 w/w short:1 begin:0 w/w end:0 5*w/w node:0.0 w/w", 0),
+    (PairManner::Offset, "4*w/w w/n w/w short:0 w/w kill:1 6*w/w begin:1 w/w", 0),
+    (PairManner::Offset, "w/w n/w w/w w28/w w25/w w60/w kill:1 w/w reload w/w", 0),
+    (PairManner::Aligned, "6*w/w pin:1 kill:1 w/w begin:1 w/w node:0.0", 0),
+    (PairManner::Aligned, "begin:0 w166/w w/w w/w w/w short:1 node:1.1 delete:1", 1),
+    (PairManner::Aligned, "3*w/w begin:1 w/w freeze:0 w/w w/w w/n pause:3240 w/w go:0 node:0.0", 0),
 ];
 
 #[test]
@@ -64,14 +85,30 @@ fn lives_that_went_wrong_once_go_well() {
     }
 }
 
+fn manner() -> impl Strategy<Value = PairManner> {
+    prop_oneof![
+        3 => Just(PairManner::Aligned),
+        1 => Just(PairManner::Offset),
+        1 => Just(PairManner::Shifted),
+        1 => Just(PairManner::Foreign),
+        1 => Just(PairManner::FromZero),
+        1 => Just(PairManner::AllFromZero),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(lives()) })]
 
     #[test]
     fn whatever_becomes_of_either_encoder_the_list_is_legal_and_goes_on(
-        manner in prop_oneof![3 => Just(PairManner::Aligned), 1 => Just(PairManner::Offset), 1 => Just(PairManner::Shifted), 1 => Just(PairManner::Foreign), 1 => Just(PairManner::FromZero), 1 => Just(PairManner::AllFromZero)],
-        events in vec(event(), 1..50),
-        last in 0_usize..2,
+        (manner, events, last) in (manner(), vec(event(), 1..50), 0_usize..2),
+    ) {
+        walk(manner, events, last);
+    }
+
+    #[test]
+    fn whichever_of_two_nodes_does_what_is_to_be_done_the_list_is_legal_and_goes_on(
+        (manner, events, last) in (manner(), vec(shared_event(), 1..50), 0_usize..2),
     ) {
         walk(manner, events, last);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::PairDesk;
 use crate::hls::normalise::agree::in_common;
-use crate::hls::normalise::relation::{NEAR, Relation};
+use crate::hls::normalise::relation::{JOINS, NEAR, Relation, SideClock};
 
 impl PairDesk<'_, '_> {
     /// Takes the twin's copy of a line of the active side, if there is a better one. `Some(false)`: one may come. `None`: it is taken as it is.
@@ -44,6 +44,18 @@ impl PairDesk<'_, '_> {
             }
             None => None,
         }
+    }
+
+    /// The place of a gap of the twin's that comes next in public, where the active side has left out what the twin has behind that, too.
+    pub(super) fn gap_before(&mut self, (active, at): (usize, usize), twin: usize) -> Option<usize> {
+        if !self.is_aligned() || self.is_next(active, at) {
+            return None;
+        }
+        let gap = self.next_of(twin).filter(|gap| !self.sides[twin].is_here(*gap) && self.is_next(twin, *gap))?;
+        let lines = &self.sides[twin];
+        let copy = (gap..lines.version.lines.len()).find(|at| lines.is_here(*at))?;
+        let after = self.sides[active].at(at)?.after(lines.at(copy)?, SideClock::Player)?;
+        (after >= -JOINS).then_some(gap)
     }
 
     /// Whether some of the newest segments of both are the same, and nothing says that the others are not: one of them has begun just now.

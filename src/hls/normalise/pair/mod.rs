@@ -10,12 +10,14 @@
 //! | file | duty |
 //! | --- | --- |
 //! | here | line by line |
+//! | [`place`] | where each side goes on |
 //! | [`instead`] | what is listed in place of a line that is damaged or cut off |
 //! | [`takeover`] | with which line another side goes on |
 //!
 //! Invariants: those of one side. No segment stands in the list twice, and none that a sound copy was in time for is left out.
 
 mod instead;
+mod place;
 mod takeover;
 
 use std::time::Duration;
@@ -24,7 +26,7 @@ use super::agree::relation;
 use super::apart::apart;
 use super::composer::{Composer, Joint};
 use super::list::SegmentList;
-use super::relation::{AHEAD, IN_COMMON, LOOKED_AT, NEAR, Relation, SideClock, SideLines, TimedLine, skew, timed};
+use super::relation::{IN_COMMON, NEAR, Relation, SideClock, SideLines, TimedLine, skew, timed};
 use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch};
 use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
 use crate::model::clock::WallTime;
@@ -109,88 +111,6 @@ impl PairDesk<'_, '_> {
 
     fn is_aligned(&self) -> bool {
         self.relation == Relation::Aligned
-    }
-
-    /// Where a side goes on: where it stood, or behind the last of its lines that is public.
-    fn first_of(&mut self, side: usize) -> Option<usize> {
-        let list = self.sides[side].version;
-        if let Some(next) = self.step.sides[side].next {
-            let next = usize::try_from(next.saturating_sub(list.first)).unwrap_or(usize::MAX);
-            let is_last = next > 0
-                && self.composer.list.lines.last().zip(list.lines.get(next - 1)).is_some_and(|(one, own)| one.uri == own.uri);
-            if is_last {
-                self.last = Some((side, next - 1));
-            }
-            return Some(next);
-        }
-        let is_public =
-            |uri: &str| self.composer.list.lines.iter().rev().take(LOOKED_AT).any(|line| !line.gap && line.uri == uri);
-        let public = list.lines.iter().rposition(|line| !line.gap && is_public(&line.uri));
-        if let Some(at) = public.max(self.passed(side)) {
-            if self.composer.list.lines.last().is_some_and(|line| line.uri == list.lines[at].uri) {
-                self.last = Some((side, at));
-            }
-            return Some(at + 1);
-        }
-        let Some(end) = self.public.last() else { return Some(0) };
-        // By the clock, where that is the same.
-        let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
-        let lines = &self.sides[side];
-        let goes_on = |line: &TimedLine| line.after(end, SideClock::Player).is_some_and(|after| after.abs() <= reach);
-        if lines.times.last().is_some_and(goes_on) {
-            let is_next = |line: &TimedLine| !line.is_within(end, SideClock::Player);
-            return Some(lines.from + lines.times.iter().position(is_next).unwrap_or(lines.times.len()));
-        }
-        Some(if side == self.standing.active { 0 } else { list.lines.len() })
-    }
-
-    /// The next line of a side: what public has the time of already is passed over, where both go by one clock.
-    fn next_of(&mut self, side: usize) -> Option<usize> {
-        let mut at = self.next[side]?;
-        // The other side may be known by nothing but what is public.
-        let by = match self.relation {
-            Relation::Foreign => relation(&self.sides[side].times, &self.public, self.span() * NEAR),
-            known => (known, self.clock),
-        };
-        let tells = by.0 <= Relation::Offset || self.relation == Relation::Shifted;
-        if tells && let Some(end) = self.public.last() {
-            // Of what is public already a damaged copy may begin or end elsewhere.
-            let is_damaged_copy = |at: usize, line: &TimedLine| {
-                self.is_aligned() && self.sides[side].rank(at) > 0 && line.is_over(end, self.span())
-            };
-            // And of one that is public with a part of it, the whole has come too late.
-            let is_copy = |line: &TimedLine| self.is_aligned() && line.begins_with(end, SideClock::Player);
-            let is_past =
-                |at: usize, line: &TimedLine| line.is_past(end, by, self.span()) || is_damaged_copy(at, line) || is_copy(line);
-            let from = at;
-            while self.sides[side].at(at).is_some_and(|line| is_past(at, line)) {
-                at += 1;
-            }
-            (from..at).for_each(|at| self.pass(side, at));
-        }
-        while self.sides[side].is_gone(at) {
-            at += 1;
-            self.next[side] = Some(at);
-        }
-        (at < self.sides[side].version.lines.len()).then_some(at)
-    }
-
-    /// The place of the newest line of a side that is behind viewers: by when it came, for of what has left the public list no more is known.
-    fn passed(&self, side: usize) -> Option<usize> {
-        let passed = self.standing.passed[side];
-        // Where the clock was set back nothing is known of that.
-        let is_known = passed > WallTime::default() && passed <= self.step.now;
-        let is_passed = |at: &usize| self.sides[side].came(*at).is_some_and(|came| came <= passed);
-        (0..self.sides[side].version.lines.len()).rev().find(is_passed).filter(|_| is_known)
-    }
-
-    /// A line of a side is behind viewers, taken or passed over.
-    fn pass(&mut self, side: usize, at: usize) {
-        self.next[side] = Some(at + 1);
-        if let Some(came) = self.sides[side].came(at) {
-            let passed = &mut self.standing.passed[side];
-            *passed = came.max(*passed);
-        }
     }
 
     /// Whether a line is what comes next in public, by the clock that players see.
@@ -285,6 +205,10 @@ impl PairDesk<'_, '_> {
             // It has left something out that the twin has.
             if let Some(copy) = lent.filter(|_| !self.is_next(active, at)) {
                 self.lend(twin, copy);
+                return true;
+            }
+            if let Some(gap) = self.gap_before((active, at), twin) {
+                self.take(twin, gap);
                 return true;
             }
             if let Some(is_done) = self.take_instead((active, at), lent) {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::super::agree::relation;
-use super::super::relation::{AHEAD, JOINS, NEAR, Relation, SideClock};
+use super::super::relation::{AHEAD, JOINS, NEAR, Relation, SAME_LENGTH, SideClock, TimedLine};
 use super::{CALM, PairDesk};
 use crate::model::clock::WallTime;
 use crate::model::mended::SwitchReason;
@@ -152,11 +152,16 @@ impl PairDesk<'_, '_> {
                 return None;
             }
         }
-        if relation == Relation::Foreign {
-            return all().find(|at| self.is_since_end(side, *at));
-        }
         // Of what is public with a part of it the whole has come too late, however long there has been nothing else.
         let is_copy = |at: &usize| lines.at(*at).is_some_and(|line| line.begins_as(end, clock));
+        if relation == Relation::Foreign {
+            // Encoders that count from 0 have the same times for other pictures: one that is no longer is another one.
+            let is_whole = |at: &usize| {
+                let begins = |line: &TimedLine| line.begins_as(end, clock) || line.begins_with(end, SideClock::Content);
+                lines.at(*at).is_some_and(|line| begins(line) && line.micros > end.micros + SAME_LENGTH)
+            };
+            return all().find(|at| self.is_since_end(side, *at) && !is_whole(at));
+        }
         let newest = all().next_back().filter(|at| !is_copy(at))?;
         // By one clock, what lies in the past may be in the list by the other side's name: only what came long after is new.
         let is_since = lines.came(newest).is_none_or(|came| came >= self.composer.continuity.added + self.span() * 2);

@@ -50,9 +50,11 @@ impl PairWorld {
         if slot.checked_sub(before) == Some(number - last) {
             return Vec::new();
         }
-        let lists = (0..2).filter(|side| is_asked(*side)).filter_map(|side| self.sides[side].list.as_ref());
-        let segments = lists.flat_map(|(text, _)| media(text).segments);
-        let slots = segments.filter(|segment| !segment.gap).filter_map(|segment| Some(self.ever.get(&segment.uri)?.1));
+        let segments =
+            (0..2).filter(|side| is_asked(*side)).flat_map(|side| self.lists_of(side)).flat_map(|text| media(text).segments);
+        // Nor is what has been written over before anybody was shown it.
+        let here = segments.filter(|segment| !segment.gap && !self.gone.contains(&segment.uri));
+        let slots = here.filter_map(|segment| Some(self.ever.get(&segment.uri)?.1));
         slots.filter(|own| (before + 1..slot).contains(own)).collect()
     }
 
@@ -72,12 +74,12 @@ impl PairWorld {
             return Vec::new();
         }
         let ((_, end), (begin, _)) = (self.content(&self.newest), self.content(uri));
-        let own = self.sides[side_of(uri)].list.as_ref().map_or(Vec::new(), |(text, _)| media(text).segments);
+        let own = self.lists_of(side_of(uri)).flat_map(|text| media(text).segments);
         let is_between = |uri: &String| {
             let (from, to) = self.content(uri);
             from + 30 >= end && to <= begin + 30
         };
-        let here = own.into_iter().filter(|own| !own.gap && !self.gone.contains(&own.uri)).map(|own| own.uri);
+        let here = own.filter(|own| !own.gap && !self.gone.contains(&own.uri)).map(|own| own.uri);
         here.filter(is_between).collect()
     }
 

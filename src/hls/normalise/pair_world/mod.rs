@@ -1,11 +1,13 @@
 //! Two encoders that are made up, their store and their viewers: what becomes of either is said event by event, and what viewers have is held
-//! against the rules for playlists at each step.
+//! against the rules for playlists at each step. Their server may be two nodes, which share what is stored: then each has its own memory.
 
 mod judge;
+mod nodes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
+use self::nodes::SimulatedNode;
 use super::pair_events::{Comes, Fate, PairEvent, PairManner};
 use super::*;
 use crate::hls::rules::{self, Breach, Rule};
@@ -14,6 +16,8 @@ use crate::hls::texts::media;
 const T0: u64 = 1_767_225_600_000;
 /// How long each segment is, in milliseconds.
 const LENGTH: u64 = 2000;
+/// An encoder lists so many segments.
+const MOST: usize = 5;
 /// An encoder that has stood still makes up for so many segments at most.
 const MISSED: usize = 4;
 /// A side that is wanted is active when both have made so many whole segments.
@@ -38,11 +42,17 @@ struct SimulatedSide {
     /// The one of which it has made a part, to end with: begun again, it has nothing of that.
     cut: Option<u64>,
     stored: BTreeMap<String, (u64, u64)>,
-    newest: Option<(SourceVersion, u64, VersionStanding)>,
-    list: Option<(String, Continuity)>,
-    came: Vec<Option<WallTime>>,
-    cursor: Option<u64>,
-    out: Option<SideOut>,
+    /// Its playlist, and when it was stored.
+    newest: Option<(Arc<SourceVersion>, u64)>,
+    /// The node that it writes to.
+    node: usize,
+}
+
+impl SimulatedSide {
+    /// Whether its playlist lists that.
+    fn lists(&self, name: &str) -> bool {
+        self.newest.as_ref().is_some_and(|(version, _)| version.names(MOST).any(|listed| listed == name))
+    }
 }
 
 #[derive(Default)]
@@ -50,6 +60,9 @@ pub(super) struct PairWorld {
     now: u64,
     manner: PairManner,
     sides: [SimulatedSide; 2],
+    nodes: Vec<SimulatedNode>,
+    /// While one node takes a step the others take one, too.
+    is_race: bool,
     runs: u64,
     /// The slot that the encoders make next.
     slot: u64,
@@ -67,15 +80,15 @@ pub(super) struct PairWorld {
     pub(super) is_loop: bool,
     /// The side that is preferred and is said to be well.
     pub(super) back: Option<usize>,
-    again: Option<u64>,
     /// So many segments one after the other were whole from both, and nothing else happened.
     regular: usize,
     /// The side that has cut off a segment just now, to end with it, and the slot: its twin's copy is shown.
     cut_short: Option<(usize, u64)>,
     /// Nothing has happened for a while since the last segments: whose copy is that much later than its own rhythm has it is not waited for.
     is_late: bool,
-    /// How the sides stand to each other has been known.
+    /// How the sides stand to each other has been known; and since either began: of what one has made before that little is kept.
     is_known: bool,
+    is_seen: bool,
     /// The slots that viewers have been shown, in their order.
     pub(super) shown: Vec<(u64, u64)>,
     /// The name of the last of them.
@@ -86,8 +99,14 @@ pub(super) struct PairWorld {
 
 impl PairWorld {
     pub(super) fn new(manner: PairManner) -> Self {
+        Self::on(1, manner)
+    }
+
+    /// On so many nodes.
+    pub(super) fn on(nodes: usize, manner: PairManner) -> Self {
         let side = |run| SimulatedSide { run, ..SimulatedSide::default() };
-        Self { now: T0, manner, sides: [side(0), side(1)], runs: 1, ..Self::default() }
+        let nodes = vec![SimulatedNode::default(); nodes];
+        Self { now: T0, manner, sides: [side(0), side(1)], nodes, runs: 1, ..Self::default() }
     }
 
     /// Where a side's segment begins: by the player's clock and by the content's, in milliseconds.
@@ -101,83 +120,6 @@ impl PairWorld {
             (PairManner::Shifted, _) => (content + 700, content + 700),
             (PairManner::Foreign, _) => (content + 3_000_000 * self.sides[1].run, content + 3_000_000 * self.sides[1].run),
         }
-    }
-
-    fn look(&mut self) {
-        let now = WallTime::from_millis(self.now);
-        for side in &mut self.sides {
-            let Some((version, heard, standing)) = &mut side.newest else { continue };
-            let (stored, ever) = (&side.stored, &self.ever);
-            let find = |uri: &str| {
-                let here = stored.get(uri).map(|(bytes, at)| {
-                    let uri = names::tagged(uri, &format!("{bytes:08x}"));
-                    let (known, _) = ever[&uri];
-                    StoredSegment { uri, at: WallTime::from_millis(*at), begins: known.begins, ticks: known.ticks }
-                });
-                Named { plain: uri.to_owned(), place: here.map_or(NamedPlace::Absent, NamedPlace::Here) }
-            };
-            let (heard, standing_now) = (WallTime::from_millis(*heard), *standing);
-            let step = ComposeStep {
-                version,
-                heard,
-                standing: standing_now,
-                find: &find,
-                now,
-                end_hold: Some(Duration::ZERO),
-                least: 16,
-            };
-            let before = side.list.as_ref().map(|(text, kept)| (&**text, *kept));
-            if let Some(composed) = super::step(before, &step) {
-                *standing = composed.standing;
-                let again = composed.again.map(|after| self.now + u64::try_from(after.as_millis()).unwrap());
-                self.again = self.again.into_iter().chain(again).min();
-                side.came = composed.all_came(&side.came);
-                side.list = Some((composed.text, composed.continuity));
-            }
-        }
-        let lists = [0, 1].map(|at| self.sides[at].list.as_ref().map(|(text, _)| SourceVersion::read(text).unwrap()));
-        let sides = [0, 1].map(|at| PairSide {
-            list: lists[at].as_ref(),
-            came: &self.sides[at].came,
-            next: self.sides[at].cursor,
-            window: self.sides[at].newest.as_ref().map_or(0, |(version, ..)| version.length() as u64),
-            out: self.sides[at].out,
-        });
-        let find = |_: Option<usize>, uri: &str, _: Option<&str>| {
-            self.ever.get(uri).filter(|_| !self.gone.contains(uri)).map(|(known, _)| *known)
-        };
-        let step = PairStep {
-            sides,
-            find: &find,
-            now,
-            grace: None,
-            pin: self.pin,
-            back: self.back,
-            together: None,
-            others: None,
-            end_hold: None,
-        };
-        let before = self.public.as_ref().map(|(text, kept)| (&**text, Continuity::parse(kept).unwrap()));
-        let Some(made) = pair_step(before, &step) else { return };
-        let again = made.composed.again.map(|after| self.now + u64::try_from(after.as_millis()).unwrap());
-        self.again = self.again.into_iter().chain(again).min();
-        self.is_known |= made.relation <= Relation::Offset || matches!(self.manner, PairManner::Shifted | PairManner::Foreign);
-        self.judge(&made.composed, made.relation);
-        self.switches += made.switches.len();
-        for at in 0..2 {
-            self.sides[at].cursor = made.next[at];
-        }
-        self.public = Some((made.composed.text, made.composed.continuity.to_string()));
-    }
-
-    fn pass(&mut self, millis: u64) {
-        let until = self.now + millis;
-        while let Some(again) = self.again.filter(|again| *again <= until) {
-            self.now = again.max(self.now + 1);
-            self.again = None;
-            self.look();
-        }
-        self.now = self.now.max(until);
     }
 
     pub(super) fn take(&mut self, event: PairEvent) {
@@ -195,12 +137,15 @@ impl PairWorld {
             PairEvent::Kill(side) => (self.sides[side].is_dead, self.sides[side].missed) = (true, None),
             // Before four segments are in common nobody knows that they are the same: one that comes two target durations later may be another
             // one, of an encoder that counts from 0.
-            PairEvent::Freeze(side) if !self.sides[side].is_dead && self.is_known => {
+            PairEvent::Freeze(side) if !self.sides[side].is_dead && self.is_seen => {
                 self.sides[side].missed.get_or_insert_default();
             }
             PairEvent::Freeze(_) => {}
             PairEvent::GoOn(side) => {
-                for slot in self.sides[side].missed.take().unwrap_or_default() {
+                let missed = self.sides[side].missed.take().unwrap_or_default();
+                // Since it stands still the other one may have begun anew.
+                let is_seen = self.is_seen;
+                for slot in missed.into_iter().filter(|_| is_seen) {
                     self.pass(60);
                     self.make(side, slot, Comes::Whole);
                 }
@@ -209,15 +154,15 @@ impl PairWorld {
             PairEvent::End(side) => {
                 let own = &mut self.sides[side];
                 if !own.lines.is_empty() && !own.is_dead && own.missed.is_none() {
-                    (own.is_dead, own.has_end, own.out) = (true, true, Some(SideOut::Ended));
+                    (own.is_dead, own.has_end) = (true, true);
                     self.list(side);
                 }
             }
             PairEvent::Delete(side) => {
                 let own = &mut self.sides[side];
                 if own.newest.take().is_some() {
-                    (own.is_dead, own.missed, own.out) = (true, None, Some(SideOut::Deleted));
-                    self.look();
+                    (own.is_dead, own.missed) = (true, None);
+                    self.deleted(side);
                 }
             }
             PairEvent::Pause(millis) => {
@@ -226,15 +171,19 @@ impl PairWorld {
             }
             PairEvent::Pin(pin) => self.pin = pin,
             PairEvent::Reload => {
-                for side in &mut self.sides {
-                    (side.list, side.cursor) = (None, None);
-                    side.came.clear();
-                    if let Some((_, _, standing)) = &mut side.newest {
-                        *standing = VersionStanding::Believed;
-                    }
+                for node in 0..self.nodes.len() {
+                    self.lose(node);
                 }
-                self.look();
+                for node in 0..self.nodes.len() {
+                    self.join(node);
+                }
             }
+            PairEvent::Node(side, node) => self.sides[side].node = node,
+            PairEvent::Lose(node) if !self.is_alone() => self.lose(node),
+            PairEvent::Lose(_) => {}
+            PairEvent::Join(node) => self.join(node),
+            PairEvent::Slow(node) => self.slow(node),
+            PairEvent::Race => self.is_race = true,
         }
     }
 
@@ -258,7 +207,7 @@ impl PairWorld {
     }
 
     fn begin(&mut self, side: usize) {
-        self.runs += 1;
+        (self.runs, self.is_seen) = (self.runs + 1, false);
         let (own, run) = (&mut self.sides[side], self.runs);
         (own.is_dead, own.missed, own.first, own.next, own.run, own.has_end) = (false, None, 0, 0, run, false);
         (own.made, own.in_a_row) = (None, 0);
@@ -288,6 +237,7 @@ impl PairWorld {
             self.make(side, self.slot, comes);
         }
         self.pass((begun + 700).saturating_sub(self.now));
+        self.recover();
     }
 
     /// A side makes a segment.
@@ -300,7 +250,7 @@ impl PairWorld {
         own.next += 1;
         let line = format!("#EXTINF:{}.{:03},\n{name}\n", length / 1000, length % 1000);
         own.lines.push(line);
-        if own.lines.len() > 5 {
+        if own.lines.len() > MOST {
             own.lines.remove(0);
             own.first += 1;
         }
@@ -315,34 +265,35 @@ impl PairWorld {
                 rank: u8::from(comes == Comes::Damaged),
             };
             let before = own.stored.insert(name.clone(), (bytes, self.now));
-            self.makes_way(&name, before);
+            self.makes_way(side, &name, before);
             let uri = names::tagged(&name, &format!("{bytes:08x}"));
             self.gone.remove(&uri);
             self.ever.insert(uri, (known, slot));
-        }
-        if comes == Comes::Never {
+            self.stored(side, &name);
+        } else {
             // Nor is one of an earlier run there, which would be taken for it.
             let before = self.sides[side].stored.remove(&name);
-            self.makes_way(&name, before);
+            self.makes_way(side, &name, before);
         }
-        self.look();
         if comes == Comes::Unlisted {
             self.sides[side].in_a_row = 0;
         } else {
             self.pass(1);
             let ends = self.ends && self.cut_off == Some(side);
             let own = &mut self.sides[side];
-            (own.out, own.is_dead, own.has_end) = (ends.then_some(SideOut::Ended), ends, ends);
+            (own.is_dead, own.has_end) = (ends, ends);
             own.made = Some(slot).filter(|_| comes == Comes::Whole);
             own.in_a_row = own.made.map_or(0, |_| own.in_a_row + 1);
             self.list(side);
         }
     }
 
-    /// What was stored by a name is there no more: it is kept for viewers, where they have been shown it.
-    fn makes_way(&mut self, name: &str, before: Option<(u64, u64)>) {
+    /// What was stored by a name is there no more: it is kept for viewers, where they have been shown it; and by nodes that share where they are
+    /// about to be.
+    fn makes_way(&mut self, side: usize, name: &str, before: Option<(u64, u64)>) {
         let uri = before.map(|(bytes, _)| names::tagged(name, &format!("{bytes:08x}")));
-        self.gone.extend(uri.filter(|uri| !self.uris.contains(uri)));
+        let is_listed = self.nodes.len() > 1 && self.sides[side].lists(name);
+        self.gone.extend(uri.filter(|uri| !is_listed && !self.uris.contains(uri)));
     }
 
     fn list(&mut self, side: usize) {
@@ -350,7 +301,7 @@ impl PairWorld {
         let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n", own.first);
         own.lines.iter().for_each(|line| text.push_str(line));
         let _ = write!(text, "{}", if own.has_end { "#EXT-X-ENDLIST\n" } else { "" });
-        own.newest = Some((SourceVersion::read(&text).unwrap(), self.now, VersionStanding::New));
-        self.look();
+        own.newest = Some((Arc::new(SourceVersion::read(&text).unwrap()), self.now));
+        self.heard(side);
     }
 }
