@@ -234,7 +234,7 @@ impl SegmentList {
              #EXT-X-DISCONTINUITY-SEQUENCE:{breaks}\n"
         );
         text.push_str(if self.independent { "#EXT-X-INDEPENDENT-SEGMENTS\n" } else { "" });
-        self.others.iter().for_each(|line| keep(&mut text, line));
+        self.others.iter().filter_map(|line| offered(line, target)).for_each(|line| keep(&mut text, &line));
         text.push_str(&listed);
         text.push_str(if self.ended { "#EXT-X-ENDLIST\n" } else { "" });
         text
@@ -315,6 +315,25 @@ fn server_control(list: &str) -> Option<String> {
     let offered = attributes(list).filter(|(name, value)| *name != "PART-HOLD-BACK" && (!is_time(name) || is_decimal(value)));
     let offered: Vec<String> = offered.map(|(name, value)| format!("{name}={value}")).collect();
     (!offered.is_empty()).then(|| format!("#EXT-X-SERVER-CONTROL:{}", offered.join(",")))
+}
+
+/// A line of the head as far as it holds for a target duration, which may be longer than its packager's: that a viewer stays three of it behind
+/// the newest segment, and that no segment is skipped of the newest six (RFC 8216bis 4.4.3.8).
+fn offered(line: &str, target: u64) -> Option<Cow<'_, str>> {
+    let Some(("-X-SERVER-CONTROL", list)) = tag(line) else { return Some(Cow::Borrowed(line)) };
+    let least = |name: &str| match name {
+        "HOLD-BACK" => 3 * target,
+        "CAN-SKIP-UNTIL" => 6 * target,
+        _ => 0,
+    };
+    let holds = |(name, value): &(&str, &str)| {
+        let least = Duration::from_secs(least(name));
+        least.is_zero() || seconds(value).is_some_and(|value| value >= least)
+    };
+    let skips = attributes(list).any(|said| said.0 == "CAN-SKIP-UNTIL" && holds(&said));
+    let kept = attributes(list).filter(|said| holds(said) && (skips || said.0 != "CAN-SKIP-DATERANGES"));
+    let kept: Vec<String> = kept.map(|(name, value)| format!("{name}={value}")).collect();
+    (!kept.is_empty()).then(|| Cow::Owned(format!("#EXT-X-SERVER-CONTROL:{}", kept.join(","))))
 }
 
 /// To the nearest second, as lengths are compared with the target duration (RFC 8216 4.3.3.1).

@@ -253,3 +253,25 @@ fn the_target_duration_is_kept_and_raised_where_a_segment_is_longer() {
     desk.public = None;
     assert_eq!((desk.write(&longer), rules::alone(&desk.public.unwrap().0), rules::alone(&before)), (vec![], vec![], vec![]));
 }
+
+/// It holds for the target duration that is listed, be it the encoder's or longer.
+#[test]
+fn what_a_packager_offers_is_passed_on_as_far_as_it_holds_for_the_target_duration() {
+    for (control, of_2, of_3) in [
+        ("CAN-BLOCK-RELOAD=YES,HOLD-BACK=9", "CAN-BLOCK-RELOAD=YES,HOLD-BACK=9", "CAN-BLOCK-RELOAD=YES,HOLD-BACK=9"),
+        ("CAN-BLOCK-RELOAD=YES,HOLD-BACK=6.0", "CAN-BLOCK-RELOAD=YES,HOLD-BACK=6.0", "CAN-BLOCK-RELOAD=YES"),
+        ("HOLD-BACK=5.999", "", ""),
+        ("CAN-SKIP-UNTIL=12,CAN-SKIP-DATERANGES=YES", "CAN-SKIP-UNTIL=12,CAN-SKIP-DATERANGES=YES", ""),
+        ("CAN-SKIP-UNTIL=11,CAN-SKIP-DATERANGES=YES,HOLD-BACK=10", "HOLD-BACK=10", "HOLD-BACK=10"),
+    ] {
+        for (length, expected) in [("2", of_2), ("3", of_3)] {
+            let mut rows = WrittenRows::default();
+            rows.store(0..2, 0);
+            let lines = format!("#EXTINF:2,\nv0.ts\n#EXTINF:{length},\nv1.ts\n");
+            rows.write(&format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:{control}\n{lines}"));
+            let text = &rows.public.as_ref().unwrap().0;
+            let made = text.lines().find_map(|line| line.strip_prefix("#EXT-X-SERVER-CONTROL:")).unwrap_or_default();
+            assert_eq!(made, expected, "{text}");
+        }
+    }
+}
