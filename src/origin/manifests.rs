@@ -54,6 +54,8 @@ impl Hosted {
         let (Some(pair), Some(side)) = (self.two_sided(public), self.side_of(source)) else { return true };
         let is_active = |stream: &Key| self.work.pairs.is_active(stream, side) || !self.is_here(public);
         let Some(Understood::Dash(manifest)) = understood else { return is_active(&self.live.stream_of(public)) };
+        let other = pair.behind(public.as_str()).find(|name| name != source.as_str()).and_then(|name| Key::parse(&name).ok());
+        self.recall(public, other.as_ref(), side);
         // An MPD is a stream of its own.
         let is_active = is_active(public);
         let now = self.hot.clock().both();
@@ -67,7 +69,6 @@ impl Hosted {
         if is_active {
             return true;
         }
-        let other = pair.behind(public.as_str()).find(|name| name != source.as_str()).and_then(|name| Key::parse(&name).ok());
         let entry = other.and_then(|name| self.known_at(&name, now.moment));
         if entry.is_some_and(|entry| now.wall.since(entry.meta.modified) <= patience(manifest)) {
             return false;
@@ -76,6 +77,17 @@ impl Hosted {
         self.metrics.pair_switches[side][SwitchReason::Stalled as usize].inc();
         self.live.announce(now, public, EventKind::SourceSwitched, other_manifest(side));
         true
+    }
+
+    /// Whose MPD viewers have, where that is not known, because the server has begun anew: the other source's, if its newest one is what they have;
+    /// else that of this side, which has just written a newer one.
+    fn recall(&self, public: &Key, other: Option<&Key>, side: usize) {
+        if self.work.pairs.is_decided(public) {
+            return;
+        }
+        let Some(there) = self.hot.peek(public) else { return };
+        let is_others = other.and_then(|other| self.hot.peek(other)).is_some_and(|other| other.body == there.body);
+        self.work.pairs.switched(public, if is_others { 1 - side } else { side });
     }
 }
 

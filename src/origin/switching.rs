@@ -46,25 +46,9 @@ impl Hosted {
         self.tell_switches(stream, &news);
         for side in 0..2 {
             let Some(is_up) = self.work.pairs.is_up(stream, public, side) else { continue };
-            let (this, other) = (side_name(side), side_name(1 - side));
-            if is_up {
-                let seen =
-                    if made.relation == Relation::Aligned { "viewers will not see it" } else { "viewers get a discontinuity" };
-                let relation = made.relation.as_str();
-                let detail = match self.work.pairs.is_down(stream, 1 - side) {
-                    true => format!("source {this} writes again, and {other} does not: if {this} goes, viewers get nothing"),
-                    false => format!("source {this} writes again: either can go now, and {seen}; the sources are {relation}"),
-                };
-                self.live.announce(now, stream, EventKind::SourceRecovered, detail);
-            } else {
-                let detail = match self.work.pairs.is_down(stream, 1 - side) {
-                    true => format!("source {this} has stopped, and {other} had: viewers get nothing new. Look at both encoders"),
-                    false => format!(
-                        "source {this} has stopped: if {other} does, too, viewers see it. Look at the encoder that writes {this}"
-                    ),
-                };
-                self.live.announce(now, stream, EventKind::SourceDegraded, detail);
-            }
+            let kind = if is_up { EventKind::SourceRecovered } else { EventKind::SourceDegraded };
+            let is_other_down = self.work.pairs.is_down(stream, 1 - side);
+            self.live.announce(now, stream, kind, source_words(side, (is_up, is_other_down), made.relation));
         }
         self.tell_down();
     }
@@ -80,6 +64,21 @@ impl Hosted {
                 "viewers get source {to} from segment {number} on, and not {from} any more: {reason}; the sources are {relation}"
             );
             self.live.announce(self.hot.clock().both(), stream, EventKind::SourceSwitched, detail);
+        }
+    }
+}
+
+/// That a source writes again, or has stopped, and what that means where the other one is down or is not.
+fn source_words(side: usize, (is_up, is_other_down): (bool, bool), relation: Relation) -> String {
+    let (this, other) = (side_name(side), side_name(1 - side));
+    let seen = if relation == Relation::Aligned { "viewers will not see it" } else { "viewers get a discontinuity" };
+    let relation = relation.as_str();
+    match (is_up, is_other_down) {
+        (true, true) => format!("source {this} writes again, and {other} does not: if {this} goes, viewers get nothing"),
+        (true, false) => format!("source {this} writes again: either can go now, and {seen}; the sources are {relation}"),
+        (false, true) => format!("source {this} has stopped, and {other} had: viewers get nothing new. Look at both encoders"),
+        (false, false) => {
+            format!("source {this} has stopped: if {other} does, too, viewers see it. Look at the encoder that writes {this}")
         }
     }
 }

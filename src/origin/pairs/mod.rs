@@ -46,8 +46,9 @@ pub(super) struct PairMemory {
     known: Option<PairKnown>,
     /// Both have ended.
     is_over: bool,
-    /// When this process first took a step.
+    /// When this process first took a step; and when one of both has come back last, after both had ended.
     begun: Option<WallTime>,
+    resumed: Option<WallTime>,
 }
 
 /// What has come of the steps of a public playlist, whichever node took them.
@@ -132,15 +133,21 @@ impl PairMemory {
     pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) {
         let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
         let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
-        self.is_over = made.composed.continuity.ended.is_some();
+        let was_over = std::mem::replace(&mut self.is_over, made.composed.continuity.ended.is_some());
+        if was_over && !self.is_over {
+            self.resumed = Some(now);
+        }
         let begun = *self.begun.get_or_insert(now);
         for (at, side) in self.sides.iter_mut().enumerate() {
             side.well_since = side.well_since.or(Some(now)).filter(|_| made.well[at]);
             if let Some(newest) = made.newest[at] {
                 // While no server was there nothing could come: but of one that had stopped before that is missed.
                 let since = if side.is_up == Some(false) { newest } else { newest.max(begun) };
+                // Of two that come back one is the first.
+                let is_awaited = self.resumed.is_some_and(|resumed| newest < resumed && now.since(resumed) <= patience);
                 // One of two that end is the first: it is missed when the other goes on.
-                side.is_up = Some(side.out != Some(SideOut::Deleted) && now.since(since) <= patience);
+                let is_up = side.out != Some(SideOut::Deleted) && now.since(since) <= patience;
+                side.is_up = Some(is_up || is_awaited);
             } else if side.list.is_none() && now.since(*side.missed_since.get_or_insert(now)) > patience {
                 side.is_up = Some(false);
             }
@@ -231,15 +238,26 @@ impl Pairs {
         }
     }
 
-    /// How the sources of a rendition stand to each other.
+    /// How the sources of a rendition stand to each other. It was a stream of its own, where the multivariant playlist has come later.
     pub(super) fn relates(&self, stream: &Key, public: &Key, relation: Relation) {
         let mut state = self.0.lock();
-        state.ladders.entry(stream.clone()).or_default().relations.insert(public.clone(), relation);
+        let own = if stream == public { None } else { state.ladders.remove(public) };
+        let ladder = state.ladders.entry(stream.clone()).or_default();
+        if let Some(Ladder { active, down, .. }) = own {
+            ladder.active = ladder.active.or(active);
+            ladder.down.iter_mut().zip(down).for_each(|(known, down)| known.extend(down));
+        }
+        ladder.relations.insert(public.clone(), relation);
     }
 
     /// A rendition has gone to a side: all others follow.
     pub(super) fn switched(&self, stream: &Key, to: usize) {
         self.0.lock().ladders.entry(stream.clone()).or_default().active = Some(to);
+    }
+
+    /// Whether a source has been taken for viewers of a stream.
+    pub(super) fn is_decided(&self, stream: &Key) -> bool {
+        self.0.lock().ladders.get(stream).is_some_and(|ladder| ladder.active.is_some())
     }
 
     /// Whether a source of a stream has stopped, or is back, since that was asked last: `None`, where nothing has changed.

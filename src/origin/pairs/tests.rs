@@ -153,3 +153,32 @@ fn a_source_that_goes_on_after_the_server_was_away_has_not_stopped() {
     assert_eq!(noted(&next, [None, None], &made(Aligned, [Some(164), Some(100)], None), 164), ([0, 0], [None, None]));
     assert_eq!(noted(&next, [None, None], &made(Aligned, [Some(166), Some(100)], None), 166), ([0, 1], [None, Some(false)]));
 }
+
+/// One is the first: the other has as long as one that stops.
+#[test]
+fn of_two_that_come_back_after_both_had_ended_the_second_is_waited_for() {
+    for out in [Some(SideOut::Ended), Some(SideOut::Deleted)] {
+        let pairs = Pairs::default();
+        noted(&pairs, [None, None], &made(Aligned, [Some(100); 2], None), 100);
+        for at in [101, 110] {
+            let over = made(Aligned, [Some(100); 2], Some(101));
+            assert_eq!(noted(&pairs, [Some(SideOut::Ended), out], &over, at), ([0, 0], [None, None]));
+        }
+        let back = |at| noted(&pairs, [None, out], &made(Foreign, [Some(at), Some(100)], None), at);
+        assert_eq!((back(200), back(204)), (([0, 0], [None, None]), ([0, 0], [None, None])), "{out:?}");
+        assert_eq!(back(206), ([0, 1], [None, Some(false)]), "{out:?}: it does not come");
+        assert_eq!(noted(&pairs, [None, None], &made(Aligned, [Some(208); 2], None), 208), ([0, 0], [None, Some(true)]));
+    }
+}
+
+#[test]
+fn one_that_has_stopped_is_counted_once_where_the_multivariant_playlist_comes_later() {
+    let (public, stream) = (Key::parse("live/p.m3u8").unwrap(), Key::parse("live/master.m3u8").unwrap());
+    let pairs = Pairs::default();
+    noted(&pairs, [None, None], &made(Aligned, [Some(100); 2], None), 100);
+    noted(&pairs, [None, None], &made(Foreign, [Some(100), Some(106)], None), 106);
+    pairs.switched(&public, 1);
+    pairs.relates(&stream, &public, Foreign);
+    assert_eq!((pairs.is_up(&stream, &public, 0), pairs.down()), (None, [1, 0]), "it was told");
+    assert!(pairs.is_active(&stream, 1) && pairs.is_down(&stream, 0));
+}

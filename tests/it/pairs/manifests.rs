@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::PAIR;
+use crate::durable;
 use crate::harness::{Origin, eventually};
 
 pub(crate) fn mpd(start: &str, published: u32) -> String {
@@ -56,4 +57,25 @@ fn where_they_do_not_the_names_of_one_are_public_and_it_is_said_why() {
     // It is mended.
     origin.store("live-b/show.mpd", mpd("2026-01-01T00:00:00Z", 3));
     assert_eq!(origin.get("live/8.m4s").text(), "another moment");
+}
+
+/// The server is killed after viewers were given the other source's MPD.
+#[test]
+fn viewers_keep_the_source_that_they_had_over_a_restart() {
+    const EPOCH: &str = "1970-01-01T00:00:00Z";
+    let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\n{PAIR}"));
+    origin.store("live-a/show.mpd", mpd(EPOCH, 1));
+    let mut published = 1;
+    let is_others = || {
+        published += 1;
+        origin.store("live-b/show.mpd", mpd(EPOCH, published));
+        (origin.get("live/show.mpd").text() == mpd(EPOCH, published)).then_some(())
+    };
+    assert!(eventually(Duration::from_secs(20), is_others).is_some(), "{}", origin.get("live/show.mpd").text());
+    for (back, at) in [("live-b/show.mpd", 50), ("live-a/show.mpd", 51)] {
+        durable::kill_and_start(&mut origin);
+        origin.store(back, mpd(EPOCH, at));
+        assert_eq!(origin.get("live/show.mpd").text(), mpd(EPOCH, 50), "{back}");
+        assert!(told(&origin, "source-switched").is_empty(), "it was told before");
+    }
 }

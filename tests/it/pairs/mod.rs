@@ -22,6 +22,7 @@ pub(crate) mod manifests;
 mod screens;
 mod sent;
 pub(crate) mod shown;
+mod told;
 mod unsound;
 mod wanted;
 
