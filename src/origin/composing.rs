@@ -258,7 +258,7 @@ impl Hosted {
         before: Option<Arc<Entry>>,
     ) -> Result<Option<(Draft, StepNews)>, OriginError> {
         self.look_below(heard.segments.iter().cloned()).await;
-        let (hosted, outset) = (Arc::clone(self), heard.outset.clone());
+        let (hosted, outset, version) = (Arc::clone(self), heard.outset.clone(), Arc::clone(&heard.version));
         let origins = Origins { source: source.clone(), public: self.object(&heard.public) };
         let put_off = if heard.is_others { LATER } else { Duration::ZERO };
         let length = before.as_ref().map_or(0, |before| before.body.len()).max(heard.version.length() * 128);
@@ -281,7 +281,7 @@ impl Hosted {
         let Composed { continuity, mended, again, standing, .. } = composed;
         let continuity = Some(Arc::new(continuity));
         let draft = Draft { body, outset, understood: Some(understood), facts: None, continuity };
-        Ok(Some((draft, StepNews { mended, standing, again: again.map(|again| again + put_off) })))
+        Ok(Some((draft, StepNews { version, mended, standing, again: again.map(|again| again + put_off) })))
     }
 
     /// The time as of which is composed: no earlier than what is known. Where nodes share it is the engine's, as each of them reckons it.
@@ -498,6 +498,22 @@ mod tests {
         assert_eq!(listed_step(|| Some(took(&taken)), |step| (took(&listed), *step == 2).1), Some(2));
         assert_eq!(listed_step(|| Some(took(&taken)), |_| (took(&listed), false).1), Some(6), "it gives up");
         assert_eq!((taken.get(), listed.get()), (7, 7));
+    }
+
+    /// A version that is written while a step is taken is not judged as the one that the step was taken with.
+    #[tokio::test]
+    async fn what_has_come_of_a_version_is_not_noted_of_the_next_one() {
+        let world = ComposingOrigin::new();
+        world.push("src/", 0).await;
+        let hosted = world.origin.inner.namespaces.load().get(&world.name).cloned().unwrap();
+        let (known, source) = (&hosted.work.public, world.object("src/p.m3u8").key);
+        let before = known.version(&source).unwrap();
+        let version = Arc::new(SourceVersion::read(&listing(1)).unwrap());
+        known.heard(&source, HeardVersion { version, standing: VersionStanding::New, ..before.clone() }, world.clock.now());
+        known.stands(&source, &before.version, VersionStanding::Believed);
+        assert_eq!(known.version(&source).unwrap().standing, VersionStanding::New);
+        known.stands(&source, &known.version(&source).unwrap().version, VersionStanding::Believed);
+        assert_eq!(known.version(&source).unwrap().standing, VersionStanding::Believed);
     }
 
     /// What can't be composed never takes the place of what was.

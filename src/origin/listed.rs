@@ -95,10 +95,14 @@ impl Public {
         self.0.lock().versions.get(playlist).cloned()
     }
 
-    /// What has come of the newest version; hands over the number of the look that is put off from now on.
-    pub(super) fn stands(&self, playlist: &Key, standing: VersionStanding) -> u64 {
+    /// What has come of a version, if it is the newest still: of one that was written while a step was taken nothing has. Hands over the number of
+    /// the look that is put off from now on.
+    pub(super) fn stands(&self, playlist: &Key, of: &Arc<SourceVersion>, standing: VersionStanding) -> u64 {
         let mut state = self.0.lock();
         let Some(version) = state.versions.get_mut(playlist) else { return 0 };
+        if !Arc::ptr_eq(&version.version, of) {
+            return version.look;
+        }
         (version.standing, version.look) = (standing, version.look + 1);
         version.look
     }

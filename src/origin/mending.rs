@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::namespace::Hosted;
 
-use crate::hls::normalise::{LeftAlone, VersionStanding};
+use crate::hls::normalise::{LeftAlone, SourceVersion, VersionStanding};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
 use crate::model::mended::Mended;
@@ -13,6 +13,8 @@ use crate::model::mended::Mended;
 /// What has come of a step, beside the playlist.
 #[derive(Debug)]
 pub(super) struct StepNews {
+    /// Of this version.
+    pub(super) version: Arc<SourceVersion>,
     pub(super) mended: Vec<Mended>,
     pub(super) standing: VersionStanding,
     pub(super) again: Option<Duration>,
@@ -30,7 +32,7 @@ impl Hosted {
     pub(super) fn tell_composed(self: &Arc<Self>, source: &Key, public: &Key, news: &StepNews) {
         self.tell_mended(source, source != public, &news.mended);
         self.tell_raised(public, &news.mended);
-        let look = self.work.public.stands(source, news.standing);
+        let look = self.work.public.stands(source, &news.version, news.standing);
         if let Some(after) = news.again {
             self.look_again(source, look, after);
         }

@@ -211,8 +211,8 @@ impl Hosted {
     ) {
         for ((side, mended), standing) in sides.iter().zip(mended).zip(standings) {
             self.tell_mended(&side.source.key, true, mended);
-            if let Some(standing) = standing {
-                self.work.public.stands(&side.source.key, standing);
+            if let Some((standing, heard)) = standing.zip(side.heard.as_ref()) {
+                self.work.public.stands(&side.source.key, &heard.version, standing);
             }
         }
         self.tell_raised(public, &made.composed.mended);
