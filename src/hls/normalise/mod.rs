@@ -242,7 +242,8 @@ pub fn step(before: Option<(&str, Continuity)>, step: &ComposeStep<'_>) -> Optio
     let known = before.and_then(|(text, continuity)| Some((SegmentList::read(text).ok()?, continuity)));
     // What was made of it is lost.
     let is_again = known.is_none() && step.standing == VersionStanding::Believed;
-    if is_again {
+    // Nor was that of one which has been passed over till now.
+    if is_again || step.standing == VersionStanding::PassedOver {
         leave_out_what_was_overwritten(&mut named, step.heard);
     }
     let mut composer = match known {

@@ -74,6 +74,8 @@ const KEPT: &[(PairManner, &str, usize)] = &[
     (PairManner::Offset, "4*w/w w/n w/w short:0 w/w kill:1 6*w/w begin:1 w/w", 0),
     (PairManner::Offset, "w/w n/w w/w w28/w w25/w w60/w kill:1 w/w reload w/w", 0),
     (PairManner::Aligned, "6*w/w pin:1 kill:1 w/w begin:1 w/w node:0.0", 0),
+    (PairManner::Aligned, "2*w/w delete:1 w/w begin:0 w/w begin:0 w/w n/w w59/w begin:0 2*w/w begin:0 w/w", 0),
+    (PairManner::Aligned, "4*w/w short:1 2*u/w delete:1 reload w/w", 0),
     (PairManner::Aligned, "begin:0 w166/w w/w w/w w/w short:1 node:1.1 delete:1", 1),
     (PairManner::Aligned, "3*w/w begin:1 w/w freeze:0 w/w w/w w/n pause:3240 w/w go:0 node:0.0", 0),
 ];

@@ -2,7 +2,7 @@
 
 use super::PairDesk;
 use crate::hls::normalise::agree::relation;
-use crate::hls::normalise::relation::{AHEAD, LOOKED_AT, NEAR, Relation, SideClock, TimedLine};
+use crate::hls::normalise::relation::{AHEAD, LOOKED_AT, NEAR, Relation, SAME_LENGTH, SideClock, TimedLine};
 use crate::model::clock::WallTime;
 
 impl PairDesk<'_, '_> {
@@ -59,7 +59,8 @@ impl PairDesk<'_, '_> {
             // Of what is public already a damaged copy may begin or end elsewhere.
             let is_damaged_copy = self.is_aligned() && self.sides[side].rank(at) > 0 && line.is_over(&end, self.span());
             // And of one that is public with a part of it, the whole has come too late.
-            let is_copy = self.is_aligned() && line.begins_with(&end, SideClock::Player);
+            let is_longer = by.0 == Relation::Aligned && line.micros > end.micros + SAME_LENGTH;
+            let is_copy = (self.is_aligned() || is_longer) && line.begins_with(&end, SideClock::Player);
             line.is_past(&end, by, self.span()) || is_damaged_copy || is_copy
         };
         let mut past = Vec::new();
