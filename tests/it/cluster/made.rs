@@ -43,7 +43,7 @@ fn what_is_made_on_one_node_is_in_force_on_all() {
         let [a, b] = &cluster.nodes[..] else { unreachable!() };
         // What nodes can't do is said before any of them has it.
         let refused = ask(a, "PUT", PLACE, Some(json!({})), &[]);
-        assert!(refused.status == 400 && refused.text().contains("has to be off where nodes share"), "{}", refused.text());
+        assert!(refused.status == 400 && refused.text().contains("off or a bucket where nodes share"), "{}", refused.text());
         assert!(!has(a, PLACE) && !has(b, PLACE));
         let made = ask(a, "PUT", PLACE, rules(), &[("If-None-Match", "*")]);
         assert_eq!(made.status, 200, "{}", made.text());
