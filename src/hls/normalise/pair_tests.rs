@@ -67,6 +67,7 @@ const KEPT: &[(PairManner, &str, usize)] = &[
     (PairManner::Aligned, "w100/w end:1 begin:0 w/w", 0),
     (PairManner::Aligned, "4*w/w delete:0 begin:0 end:1 w/w short:0 pause:4700", 1),
     (PairManner::Offset, "5*w/w freeze:0 2*w/w kill:1 pin:0 w/w go:0", 0),
+    (PairManner::Aligned, "9*w/w end:1 w/w kill:0 pin:0 w/w begin:1 w/w", 0),
     (PairManner::Aligned, "pin:1 w40/w w/w w/w w/w kill:1 n/w w/w begin:1 w/w", 0),
     (PairManner::Offset, "w10/w w/u w/w w11/w kill:0 begin:1 w/w begin:1 w/w", 0),
     (PairManner::AllFromZero, "lose:1 kill:1 w/w begin:0 w/w join:1 race begin:0 w/w w/w", 0),

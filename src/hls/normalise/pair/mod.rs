@@ -26,7 +26,7 @@ use super::agree::relation;
 use super::apart::apart;
 use super::composer::{Composer, Joint};
 use super::list::SegmentList;
-use super::relation::{IN_COMMON, NEAR, Relation, SideClock, SideLines, TimedLine, skew, timed};
+use super::relation::{AHEAD, IN_COMMON, JOINS, NEAR, Relation, SideClock, SideLines, TimedLine, skew, timed};
 use super::sides::{PairComposed, PairSide, PairStep, SideOut, SideSwitch};
 use super::{ComposeStep, Named, NamedPlace, SourceVersion, VersionStanding};
 use crate::model::clock::WallTime;
@@ -119,6 +119,18 @@ impl PairDesk<'_, '_> {
         line.zip(self.public.last()).is_some_and(|(line, end)| line.follows(end, SideClock::Player))
     }
 
+    /// Whether a line of a side lies between what is public and a line of the other side, by the clock that players see.
+    fn is_sooner(&self, (side, at): (usize, usize), (other, its): (usize, usize)) -> bool {
+        let (line, its) = (self.sides[side].at(at), self.sides[other].at(its));
+        let begins_behind = |line: &TimedLine, before: &TimedLine| {
+            let reach = i64::try_from((self.span() * AHEAD).as_micros()).unwrap_or(i64::MAX);
+            line.after(before, SideClock::Player).is_some_and(|after| (-JOINS..=reach).contains(&after))
+        };
+        let end = self.public.last();
+        line.zip(end).is_some_and(|(line, end)| begins_behind(line, end))
+            && line.zip(its).is_some_and(|(line, its)| begins_behind(its, line))
+    }
+
     /// Takes a line of a side.
     fn take(&mut self, side: usize, at: usize) {
         let is_flush = at.checked_sub(1).map(|before| (side, before)) == self.last && at > 0;
@@ -199,11 +211,13 @@ impl PairDesk<'_, '_> {
     fn advance(&mut self) -> bool {
         let active = self.standing.active;
         let twin = 1 - active;
-        let (own, lent) = (self.next_of(active), self.next_of(twin));
-        let lent = lent.filter(|at| self.is_aligned() && self.sides[twin].is_here(*at) && self.is_next(twin, *at));
+        let (own, copy) = (self.next_of(active), self.next_of(twin));
+        let copy = copy.filter(|at| self.is_aligned() && self.sides[twin].is_here(*at));
+        let lent = copy.filter(|at| self.is_next(twin, *at));
         if let Some(at) = own.filter(|at| self.sides[active].is_here(*at)) {
-            // It has left something out that the twin has.
-            if let Some(copy) = lent.filter(|_| !self.is_next(active, at)) {
+            // It has left something out that the twin has, or some of it.
+            let sooner = copy.filter(|copy| self.is_sooner((twin, *copy), (active, at)));
+            if let Some(copy) = lent.filter(|_| !self.is_next(active, at)).or(sooner) {
                 self.lend(twin, copy);
                 return true;
             }
