@@ -56,6 +56,11 @@ impl HotNamespace {
         self.take_back(&Arc::new(Entry::reloaded(key.clone(), body, meta)), || true);
     }
 
+    /// The same, where there is none, and `allow` says that it is the object still. Whether it is there.
+    pub fn came_back(&self, key: &Key, body: Bytes, meta: Meta, allow: impl FnOnce() -> bool) -> bool {
+        self.take_back(&Arc::new(Entry::reloaded(key.clone(), body, meta)), allow)
+    }
+
     /// Lets go of whatever version is there: it is not the object any more.
     pub fn let_go(&self, key: &Key) {
         let mut ledger = self.ledger.lock();

@@ -94,6 +94,11 @@ fn what_is_acknowledged_as_durable_outlives_engine_and_nodes() {
         is_absent(node, "show/gone.ts");
         is_absent(node, "show/never.ts");
     }
+    // What stood still before does so after it, for whoever looks.
+    for node in [a, b] {
+        let is_followed = || (node.metric("springhead_streams_followed{namespace=\"live-origin\"}") == 1.0).then_some(());
+        soon("the stream is followed", is_followed);
+    }
     // It goes on from there: what is written now is newer than all that was there.
     b.store("show/both.ts", "after all");
     assert_eq!(a.get("show/both.ts").text(), "after all");
