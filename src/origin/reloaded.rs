@@ -11,6 +11,7 @@ use super::namespace::Hosted;
 use crate::hls::playlist::Playlist;
 use crate::model::id::Key;
 use crate::store::Entry;
+use crate::store::shared::KnownShared;
 
 /// How many of the segments that were written last before this process began are looked through for those of MPDs.
 const LOOKED_BACK: usize = 4096;
@@ -68,6 +69,20 @@ impl Hosted {
         let noted =
             self.live.kept(clock.past(entry.meta.modified), &object, understood, (&entry.meta.etag, entry.meta.expires), stored);
         self.hot.understood(entry, noted.liveness);
+    }
+
+    /// What a playlist or MPD says that was found in the bucket is known again, as after a restart of a server by itself. Beside: the journal does not
+    /// wait for the bucket.
+    pub(super) fn hear_again(self: &Arc<Self>, key: &Key, known: KnownShared) {
+        let (hosted, key) = (Arc::clone(self), key.clone());
+        tokio::spawn(async move {
+            let Some(shared) = hosted.durable_tier.shared() else { return };
+            // Where it fails nothing is lost but that: who asks for it reads it again.
+            if let Ok(Some(body)) = shared.store.body((&hosted.name, &key), &known, None).await {
+                let stands = || shared.store.stands(&hosted.name, &key, &known);
+                hosted.hot.came_back(&key, body, known.meta.clone(), stands);
+            }
+        });
     }
 
     /// A version was noted and is not stored after all, because it was removed or replaced at that very moment: what is stored is heard

@@ -305,20 +305,6 @@ impl Hosted {
         self.hot.tell_waiting(key);
     }
 
-    /// What a playlist or MPD says that was found in the bucket is known again, as after a restart of a server by itself. Beside: the journal does not
-    /// wait for the bucket.
-    fn hear_again(self: &Arc<Self>, key: &Key, known: KnownShared) {
-        let (hosted, key) = (Arc::clone(self), key.clone());
-        tokio::spawn(async move {
-            let Some(shared) = hosted.durable_tier.shared() else { return };
-            // Where it fails nothing is lost but that: who asks for it reads it again.
-            if let Ok(Some(body)) = shared.store.body((&hosted.name, &key), &known, None).await {
-                let stands = || shared.store.stands(&hosted.name, &key, &known);
-                hosted.hot.came_back(&key, body, known.meta.clone(), stands);
-            }
-        });
-    }
-
     /// The same of a playlist or MPD, whose bytes are here.
     async fn rewritten(self: &Arc<Self>, now: Now, key: &Key, mut meta: Meta, body: Bytes, told: Option<&str>) {
         let (of, name, bytes, kept) = (Arc::clone(self), key.clone(), body.clone(), meta.clone());
