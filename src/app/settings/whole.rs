@@ -7,7 +7,7 @@ use super::{AdminTlsSettings, SettingFault, Settings};
 use crate::model::id::Namespace;
 use crate::model::units::{Size, Span};
 use crate::origin::policy::{Hold, NamespacePolicy, PairPolicy};
-use crate::store::{Ack, Durable};
+use crate::store::{Ack, Durable, Location};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -80,6 +80,41 @@ impl Settings {
             check_namespace(name, policy, self.max_in_flight, places, faults);
             if self.cluster.engine.is_some() {
                 check_shared(name, policy, places, faults);
+            }
+        }
+        self.check_buckets(places, faults);
+    }
+
+    /// Of two places in buckets none may lie within the other: a key there would be an object of both.
+    fn check_buckets(&self, places: &SettingPlaces, faults: &mut Vec<SettingFault>) {
+        let place = |(name, policy): (&Namespace, &NamespacePolicy)| match &policy.durable {
+            Durable::Bucket(url) => Some((name.clone(), Location::parse(url).ok()?.of_namespace(name))),
+            Durable::Off | Durable::Disk => None,
+        };
+        let mut known: Vec<_> = self.namespaces.iter().filter_map(place).collect();
+        // What lies within a place comes right behind it.
+        known.sort_by_cached_key(|(_, place)| format!("{place}/"));
+        let mut outer: Option<&(Namespace, Location)> = None;
+        for at in &known {
+            match outer {
+                Some((other, whose)) if whose.contains(&at.1) => {
+                    let message = format!(
+                        "has {} for this namespace, which lies within {whose}, where {other} has its objects: a key of one would be \
+                         an object of the other; give it a path of its own",
+                        at.1
+                    );
+                    faults.push(places.fault(&format!("namespaces.{}.durable", at.0), &[], message));
+                }
+                _ => outer = Some(at),
+            }
+        }
+        for allowed in self.harvest.buckets.iter().filter_map(|url| Location::parse(url).ok()) {
+            if let Some((name, place)) = known.iter().find(|(_, place)| place.overlaps(&allowed)) {
+                let message = format!(
+                    "has {allowed}, and namespace {name} keeps its objects in {place}: a recording could be written over them; name a \
+                     path beside it"
+                );
+                faults.push(places.fault("harvest.buckets", &[], message));
             }
         }
     }
@@ -223,6 +258,26 @@ fn pair_faults(policy: &NamespacePolicy) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_buckets_lie_beside_each_other() {
+        let live = "[namespaces.live]\ndurable = \"s3://media\"\n";
+        let other = |url: &str| format!("{live}[namespaces.other]\ndurable = \"{url}\"\n");
+        let beside = ["s3://media", "s3://media/other", "s3://media/live2", "gs://media/live"].map(other);
+        let harvest = |url: &str| format!("{live}[harvest]\nbuckets = [\"s3://vod\", \"{url}\"]\n");
+        for text in beside.iter().chain([&harvest("s3://media/vod")]) {
+            assert_eq!(Settings::faults_of(text), [""; 0], "{text}");
+        }
+        for (text, place) in [
+            (other("s3://media/live"), "settings:4: namespaces.other.durable: has s3://media/live/other for this namespace"),
+            (other("s3://media/live/a/b"), "settings:4: namespaces.other.durable: has s3://media/live/a/b/other"),
+            (harvest("s3://media"), "settings:4: harvest.buckets: has s3://media, and namespace live keeps"),
+            (harvest("s3://media/live/vod"), "settings:4: harvest.buckets: has s3://media/live/vod, and"),
+        ] {
+            let told = Settings::faults_of(&text);
+            assert!(matches!(&told[..], [fault] if fault.starts_with(place)), "{told:?} of {text}");
+        }
+    }
 
     #[test]
     fn pairs_are_told_where_they_would_make_one_name_two_things() {

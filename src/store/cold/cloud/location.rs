@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::model::id::Namespace;
+
 /// The longest prefix, in bytes. Buckets take names of 1,024 bytes, the namespace's and the key's part included.
 const MAX_PREFIX: usize = 256;
 
@@ -81,6 +83,19 @@ impl Location {
         self.provider == other.provider && self.bucket == other.bucket && rest.is_some()
     }
 
+    /// Where a namespace has its objects in this place: in a folder of its own.
+    #[must_use]
+    pub fn of_namespace(&self, namespace: &Namespace) -> Self {
+        let prefix = [self.prefix.as_str(), namespace.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        Self { prefix: prefix.join("/"), ..self.clone() }
+    }
+
+    /// Whether what is written to one place may be an object of the other: one lies below the other, or they are the same.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self == other || self.contains(other) || other.contains(self)
+    }
+
     /// A bucket in the process's own memory, empty: the same code as for the others, without a network.
     #[must_use]
     pub fn memory() -> Self {
@@ -155,6 +170,25 @@ mod tests {
             ("s3://bucket/vod", "gs://bucket/vod/a"),
         ] {
             assert!(!contains(outer, inner), "{inner} in {outer}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_has_a_folder_in_its_place_and_no_two_may_share_names() {
+        let place = |url: &str, name: &str| Location::parse(url).unwrap().of_namespace(&Namespace::parse(name).unwrap());
+        assert_eq!(place("s3://bucket", "live").to_string(), "s3://bucket/live");
+        assert_eq!(place("gs://bucket/a/b/", "live").to_string(), "gs://bucket/a/b/live");
+        let a = place("s3://bucket", "a");
+        for (url, name, overlaps) in [
+            ("s3://bucket", "a", true),
+            ("s3://bucket/a", "b", true),
+            ("s3://bucket", "b", false),
+            ("s3://bucket", "a.b", false),
+            ("s3://bucket/a.b", "a", false),
+            ("s3://bucket2/a", "b", false),
+        ] {
+            let other = place(url, name);
+            assert!(a.overlaps(&other) == overlaps && other.overlaps(&a) == overlaps, "{other}");
         }
     }
 }
