@@ -12,7 +12,7 @@ use super::resources::{Resources, is_writable};
 use super::settings::{AccessLogOutput, Settings};
 use super::{Failure, buckets, complain, print, viewer_key};
 use crate::model::clock::Clock;
-use crate::origin::policy::PairPolicy;
+use crate::origin::policy::{NamespacePolicy, PairPolicy};
 use crate::store::{Durable, cold};
 
 /// What is to be checked, and how far.
@@ -157,6 +157,12 @@ fn of_no_use(settings: &Settings, found: &mut CheckResult) {
     for (name, policy) in &settings.namespaces {
         if policy.shared_capacity.is_some() && cluster.engine.is_none() {
             found.warnings.push(lone(&format!("namespaces.{name}.shared_capacity"), "cluster.engine"));
+        }
+        let bounds_bucket = policy.durable_capacity != NamespacePolicy::default().durable_capacity;
+        if bounds_bucket && cluster.engine.is_some() && matches!(policy.durable, Durable::Bucket(_)) {
+            found.warnings.push(format!(
+                "namespaces.{name}.durable_capacity does nothing where nodes share: the bucket below them keeps all until its TTL is over"
+            ));
         }
         for (index, pair) in policy.pairs.iter().enumerate() {
             if !pair.prefers_first && pair.return_after != PairPolicy::default().return_after {

@@ -77,7 +77,7 @@ pub enum OriginError {
         retry_after: Duration,
     },
     /// The tier below has not taken the write in time.
-    #[error("the object is in memory, but not yet on stable storage")]
+    #[error("it is done here, but not yet on stable storage")]
     NotDurable,
     /// The object is not in memory, and the tier below, which may have it, can't be read.
     #[error("the durable tier can't be read")]

@@ -373,6 +373,11 @@ fn a_check_finds_what_a_start_fails_of_and_what_does_nothing() {
         (tls.to_owned(), false, "tls.certificate does nothing without tls.listen"),
         (pair.to_owned(), false, "namespaces.a.pairs.1.return_after does nothing without prefer"),
         (format!("{pair}prefer = \"first\"\n"), false, ""),
+        (
+            format!("{engine}[namespaces.a]\ndurable = \"s3://bucket\"\ndurable_capacity = \"1GiB\"\n"),
+            false,
+            "namespaces.a.durable_capacity does nothing where nodes share",
+        ),
     ] {
         fs::write(&file, &text).unwrap();
         let output =

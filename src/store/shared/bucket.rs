@@ -219,7 +219,10 @@ impl SharedBucket {
             Ok(None) => self.metrics.read_absent.inc(),
             Err(_) => self.metrics.read_failed.inc(),
         };
-        self.note(read.as_ref().map(drop));
+        // That there is no such object is no proof that it works: a HEAD is answered so where the whole bucket is missing.
+        if !matches!(read, Ok(None)) {
+            self.note(read.as_ref().map(drop));
+        }
         read
     }
 
@@ -343,6 +346,12 @@ mod tests {
         // What this node has left in a state that is no more.
         assert!(matches!(other.put(&key, body(2), &newer.0).await, Ok(BucketWriteEnd::Made(Some(_)))));
         assert!(one.trouble().is_none());
+        one.note(Err(&ColdError::Unavailable(String::new())));
+        clock.advance(LONGEST_REST);
+        assert_eq!(one.read(&Key::parse("b").unwrap(), &newer.1, None).await, Ok(None));
+        assert!(one.fails(), "a bucket that is missing has no such object either");
+        assert_eq!(one.read(&key, &newer.1, None).await, Ok(Some(body(2))));
+        assert!(!one.fails());
     }
 
     #[tokio::test]

@@ -223,8 +223,8 @@ impl From<OriginError> for Problem {
             .with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1))),
             OriginError::NotDurable => Self::new(
                 Code::NotDurable,
-                "the object is in memory, but the durable tier has not taken it in time: send it again; the server's log and /readyz say \
-                 what the tier suffers from",
+                "it is done here, but the durable tier has not taken it in time: send it again; the server's log and /readyz say what the \
+                 tier suffers from",
             ),
             // Never a 404 for what may be there: caches would keep that.
             OriginError::Unreachable => Self::new(
