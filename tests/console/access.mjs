@@ -33,8 +33,9 @@ async function judge(where) {
 }
 
 async function go(path) {
+  // From another page, so that all of it is loaded anew: a reload is broken off by whatever the page does with its own address meanwhile.
+  await page.goto("about:blank");
   await page.goto(`${origin}/#/${path}`);
-  await page.reload();
   await page.locator("main h1").waitFor();
   // What it shows has come when nothing more is asked for the moment: most screens ask once, and again after seconds.
   await page.locator("main .rows, main .empty, main .cards, main .panel, main .step").first().waitFor();

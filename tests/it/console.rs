@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Origin, Process, eventually};
 use crate::programs::{assert_is_here, kept, limited, program};
+use crate::turns::BrowserTurn;
 use crate::wire::{Answer, Request, Wire};
 
 /// What a link's ticket is.
@@ -193,6 +194,7 @@ fn no_route_answers_a_page_from_elsewhere() {
 
 #[test]
 fn a_hostile_page_in_a_browser_reads_and_changes_nothing() {
+    let _turn = BrowserTurn::wait();
     let origin = Origin::start();
     let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
     assert_is_here("chromium");
@@ -264,6 +266,7 @@ impl Walk {
 
 #[test]
 fn from_an_empty_data_directory_to_a_playing_stream_in_a_browser() {
+    let _turn = BrowserTurn::wait();
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("settings.toml");
     std::fs::write(&settings, format!("[harvest]\nfolder = \"{}\"\n", folder.path().join("recordings").display())).unwrap();
@@ -328,6 +331,7 @@ fn from_an_empty_data_directory_to_a_playing_stream_in_a_browser() {
 /// Pictures of every screen in both themes, wide and on a phone, are kept beside the build.
 #[test]
 fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
+    let _turn = BrowserTurn::wait();
     let origin = Origin::start();
     let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
     assert_is_here("chromium");
@@ -377,6 +381,7 @@ fn command(line: &str, origin: &str) -> [String; 3] {
 
 #[test]
 fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
+    let _turn = BrowserTurn::wait();
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("settings.toml");
     std::fs::write(&settings, format!("[harvest]\nfolder = \"{}\"\n", folder.path().join("recordings").display())).unwrap();

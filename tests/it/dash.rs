@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::harness::Origin;
 use crate::players::Players;
 use crate::programs::program;
+use crate::turns::BrowserTurn;
 use crate::windows::{date, now};
 
 /// How many two-second segments there are of each representation: two of picture, one of sound.
@@ -56,6 +57,7 @@ fn manifest(begins: f64, is_over: bool) -> String {
 /// the other representation.
 #[test]
 fn players_play_an_mpd_to_its_end() {
+    let turn = BrowserTurn::wait();
     let files = tempfile::tempdir().unwrap();
     encode(files.path());
     let origin = Origin::start();
@@ -82,7 +84,7 @@ fn players_play_an_mpd_to_its_end() {
         json!({"player": player, "url": url, "seconds": 40, "token": origin.player})
     };
     let plays = [("dash.js", "whole"), ("shaka-player", "whole"), ("shaka-player", "lost")];
-    let players = Players::start(&plays.map(play));
+    let players = Players::start(&turn, &plays.map(play));
     encode_to(SEGMENTS, 5);
     for stream in ["whole", "lost"] {
         origin.store(&format!("{stream}/manifest.mpd"), manifest(begins, true));

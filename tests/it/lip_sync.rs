@@ -11,6 +11,7 @@ use crate::front::Front;
 use crate::harness::Origin;
 use crate::players::{Play, Players};
 use crate::programs::program;
+use crate::turns::BrowserTurn;
 
 /// A flash and a beep may be this far apart, in seconds: what viewers don't notice, and some frames of either.
 const TOGETHER: f64 = 0.05;
@@ -60,6 +61,7 @@ fn delays(play: &Play, stream: &str) -> Vec<f64> {
 
 #[test]
 fn what_flashes_and_beeps_at_once_does_so_in_a_window_without_dates() {
+    let turn = BrowserTurn::wait();
     let origin = Origin::start();
     let front = Front::start(&origin);
     // One is wrong as its encoder made it: so it is seen that this is seen.
@@ -84,7 +86,7 @@ fn what_flashes_and_beeps_at_once_does_so_in_a_window_without_dates() {
         json!({"player": player, "url": url, "seconds": 40, "sync": true})
     };
     let plays = ["hls.js", "shaka-player"].map(|player| streams.map(|(stream, ..)| play(player, stream)));
-    let played = Players::start(&plays.concat()).finish();
+    let played = Players::start(&turn, &plays.concat()).finish();
     for (play, (stream, (later, _), _)) in played.iter().zip(streams.iter().chain(&streams)) {
         play.plays_to_the_end(stream, 200);
         let delays = delays(play, stream);

@@ -11,6 +11,7 @@ mod harness;
 mod packager;
 mod programs;
 mod tokens;
+mod turns;
 mod webhooks;
 mod wire;
 

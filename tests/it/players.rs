@@ -20,6 +20,7 @@ use crate::front::{Front, free_port};
 use crate::harness::{Finally, NAMESPACE, Origin, Process, eventually};
 use crate::packager::{self, Parts};
 use crate::programs::{assert_is_here, kept, limited, program};
+use crate::turns::BrowserTurn;
 
 /// How a play went; tests/players/play.mjs says what each figure is.
 #[derive(Debug, Deserialize)]
@@ -117,7 +118,7 @@ pub(crate) struct Players {
 
 impl Players {
     /// Starts them all in one browser; each play is an object as tests/players/play.mjs takes it.
-    pub(crate) fn start(plays: &[Value]) -> Self {
+    pub(crate) fn start(_: &BrowserTurn, plays: &[Value]) -> Self {
         let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players/play.mjs");
         assert_is_here("chromium");
@@ -208,11 +209,12 @@ pub(crate) fn wait_for_segments(origin: &Origin, playlist: &str, number: usize) 
 #[test]
 fn hls_js_plays_from_start_to_end_and_through_an_encoder_restart() {
     const FLAGS: &str = "-hls_flags independent_segments+program_date_time+append_list";
+    let turn = BrowserTurn::wait();
     let origin = Origin::start();
     let front = Front::start(&origin);
     let first = push_hls(&ingest(&origin), 1, &format!("{FLAGS}+omit_endlist"));
     wait_for_segments(&origin, "playlist_1.m3u8", 4);
-    let mut players = Players::start(&[json!({"player": "hls.js", "url": front.url("playlist.m3u8"), "seconds": 60})]);
+    let mut players = Players::start(&turn, &[json!({"player": "hls.js", "url": front.url("playlist.m3u8"), "seconds": 60})]);
     players.wait_until_playing();
     thread::sleep(Duration::from_secs(8));
     // It crashes, and its successor takes over at once.
@@ -233,11 +235,12 @@ fn hls_js_plays_from_start_to_end_and_through_an_encoder_restart() {
 #[test]
 fn hls_js_plays_through_encoders_that_count_from_0_where_playlists_are_normalised() {
     const FLAGS: &str = "-hls_flags independent_segments+program_date_time+omit_endlist";
+    let turn = BrowserTurn::wait();
     let origin = Origin::start_with_settings("[namespaces.live-origin]\nnormalise = [\"\"]\n");
     let front = Front::start(&origin);
     let first = push_hls(&ingest(&origin), 1, FLAGS);
     wait_for_segments(&origin, "playlist_1.m3u8", 4);
-    let mut players = Players::start(&[json!({"player": "hls.js", "url": front.url("playlist.m3u8"), "seconds": 24})]);
+    let mut players = Players::start(&turn, &[json!({"player": "hls.js", "url": front.url("playlist.m3u8"), "seconds": 24})]);
     players.wait_until_playing();
     thread::sleep(Duration::from_secs(6));
     drop(first);
@@ -275,6 +278,7 @@ pub(crate) fn send_until_taken(folder: &Path, to: &str, done: &AtomicBool) {
 #[test]
 fn hls_js_plays_through_a_kill_of_the_origin() {
     const FLAGS: &str = "-hls_flags independent_segments+program_date_time+omit_endlist";
+    let turn = BrowserTurn::wait();
     let listen = format!("127.0.0.1:{}", free_port());
     let mut origin = Origin::start_with(&["--listen", &listen]);
     // The address that stays.
@@ -291,7 +295,7 @@ fn hls_js_plays_through_a_kill_of_the_origin() {
         wait_for_segments(&origin, "again/playlist_1.m3u8", 4);
         let play = |url: String| json!({"player": "hls.js", "url": url, "seconds": 26});
         let plays = [play(front.url("again/playlist_1.m3u8")), play(front.url("playlist.m3u8"))];
-        let mut players = Players::start(&plays);
+        let mut players = Players::start(&turn, &plays);
         players.wait_until_playing();
         thread::sleep(Duration::from_secs(4));
         // What is written behind may be lost by a kill: it comes when all players have read that.
@@ -319,6 +323,7 @@ fn hls_js_plays_through_a_kill_of_the_origin() {
 
 #[test]
 fn hls_js_is_under_three_seconds_behind_a_low_latency_stream() {
+    let turn = BrowserTurn::wait();
     // The packager shares the machine with a browser that starts: it may be late, and is waited for.
     let origin = Origin::start_with_settings("[namespaces.live-origin]\nhold = \"3s\"\n");
     let (done, watched) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -339,7 +344,7 @@ fn hls_js_is_under_three_seconds_behind_a_low_latency_stream() {
             let config = json!({"maxLiveSyncPlaybackRate": 1.5, "liveSyncOnStallIncrease": 0});
             json!({"player": "hls.js", "url": url, "seconds": 15, "token": origin.player, "config": config})
         });
-        let plays = Players::start(&plays).finish();
+        let plays = Players::start(&turn, &plays).finish();
         drop(reading);
         for play in plays {
             play.goes_on(0);
@@ -361,6 +366,7 @@ fn hls_js_is_under_three_seconds_behind_a_low_latency_stream() {
 /// ffmpeg sends each frame as it is encoded, and the players ask for segments whose first frame may not be there yet.
 #[test]
 fn dash_players_miss_next_to_nothing_of_a_low_latency_stream() {
+    let turn = BrowserTurn::wait();
     let origin = Origin::start();
     let at = format!("http://{}", origin.address);
     let basic = STANDARD.encode(format!("momento:{}", origin.encoder));
@@ -376,7 +382,7 @@ fn dash_players_miss_next_to_nothing_of_a_low_latency_stream() {
         let url = format!("{at}{}", origin.path("manifest.mpd"));
         json!({"player": player, "url": url, "seconds": 20, "token": origin.player})
     });
-    for play in Players::start(&plays).finish() {
+    for play in Players::start(&turn, &plays).finish() {
         play.goes_on(0);
         assert!(play.latency_reached() < 3.0, "{play:?}");
         assert!(play.requests >= 40 && play.missed.len() * 20 < play.requests, "{play:?}");

@@ -11,6 +11,7 @@ use crate::harness::{NAMESPACE, Origin, Process, eventually};
 use crate::players::{Play, Players, push_hls};
 use crate::programs::{limited, program};
 use crate::tokens::now;
+use crate::turns::BrowserTurn;
 use crate::wire::Request;
 
 const PICTURE: &str =
@@ -29,6 +30,7 @@ fn make(folder: &Path, output: &str, name: &str) {
 
 #[test]
 fn one_url_with_a_token_plays_in_every_player() {
+    let turn = BrowserTurn::wait();
     let origin = Origin::start_with_settings(&format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\n"));
     let folder = tempfile::tempdir().unwrap();
     // Two variants with a group of sound, each with an initialisation segment; an encrypted one; and an MPD.
@@ -64,7 +66,7 @@ fn one_url_with_a_token_plays_in_every_player() {
         ("dash.js", url("a.mpd")),
     ];
     let asked = plays.clone().map(|(player, url)| json!({ "player": player, "url": url, "seconds": 30 }));
-    for (play, (player, url)) in Players::start(&asked).finish().iter().zip(&plays) {
+    for (play, (player, url)) in Players::start(&turn, &asked).finish().iter().zip(&plays) {
         play.plays_to_the_end(&format!("{player} {}", url.replace(token, "TOKEN")), 100);
     }
     let refused = origin.metric("springhead_read_refusals_total");
@@ -78,12 +80,14 @@ fn seconds() -> u64 {
 
 /// A live stream with sound behind tokens, in HLS and beside it as an MPD.
 struct Live {
+    turn: BrowserTurn,
     origin: Origin,
     _encoders: [Process; 2],
 }
 
 impl Live {
     fn start() -> Self {
+        let turn = BrowserTurn::wait();
         let viewers = format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\ngrace = \"6s\"\n");
         let origin = Origin::start_with_settings(&viewers);
         let to = format!("http://momento:{}@{}/cache/{NAMESPACE}/show", origin.encoder, origin.address);
@@ -101,7 +105,7 @@ impl Live {
         let begun =
             || (read("show/playlist_1.m3u8").matches("#EXTINF").count() > 2 && read("show/a.mpd").contains("<S ")).then_some(());
         assert!(eventually(Duration::from_secs(40), begun).is_some(), "both are live");
-        Self { origin, _encoders: [hls, dash] }
+        Self { turn, origin, _encoders: [hls, dash] }
     }
 
     /// A token as a back end has it made.
@@ -119,7 +123,7 @@ impl Live {
         let url = |name: &str| format!("http://{}/cache/{NAMESPACE}/~{token}/show/{name}", self.origin.address);
         let plays_of = [("hls.js", "playlist.m3u8"), ("shaka-player", "playlist.m3u8"), ("dash.js", "a.mpd")];
         let plays = plays_of.map(|(player, name)| json!({ "player": player, "url": url(name), "seconds": seconds }));
-        let players = Players::start(&plays);
+        let players = Players::start(&self.turn, &plays);
         let list = url("playlist.m3u8");
         let time = seconds.to_string();
         let words = ["-hide_banner", "-v", "error", "-xerror", "-i", &list, "-t", &time, "-f", "null", "-"];

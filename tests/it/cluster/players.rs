@@ -11,12 +11,14 @@ use super::kit::Cluster;
 use crate::front::Front;
 use crate::harness::Finally;
 use crate::players::{Players, push_hls, send_until_taken, wait_for_segments};
+use crate::turns::BrowserTurn;
 
 /// A load balancer stands before the nodes, for encoder and players: where one does not answer another one is asked. Whoever asks for
 /// an upload or a playlist meanwhile waits, and viewers notice nothing.
 #[test]
 fn hls_js_plays_through_the_death_of_the_engines_primary_and_of_two_nodes() {
     const FLAGS: &str = "-hls_flags independent_segments+program_date_time+omit_endlist";
+    let turn = BrowserTurn::wait();
     let mut cluster = Cluster::start_on_shards(None, 3);
     let front = Front::before(&cluster.nodes);
     let files = cluster.nodes[2].folder().join("files");
@@ -28,7 +30,7 @@ fn hls_js_plays_through_the_death_of_the_engines_primary_and_of_two_nodes() {
         scope.spawn(|| send_until_taken(&files, &to, &done));
         wait_for_segments(&cluster.nodes[2], "playlist_1.m3u8", 4);
         let play = json!({"player": "hls.js", "url": front.url("playlist_1.m3u8"), "seconds": 26});
-        let mut players = Players::start(&[play.clone(), play]);
+        let mut players = Players::start(&turn, &[play.clone(), play]);
         players.wait_until_playing();
         thread::sleep(Duration::from_secs(3));
         let primary = cluster.engine.primary_now();

@@ -12,6 +12,7 @@ use crate::durable;
 use crate::front::{Front, free_port};
 use crate::harness::{Finally, Origin, eventually};
 use crate::players::{Play, Players};
+use crate::turns::BrowserTurn;
 use crate::wire::Request;
 
 fn play(player: &str, front: &Front, seconds: u64) -> Value {
@@ -33,6 +34,7 @@ fn shows_all(play: &Play) {
 /// notices any of it.
 #[test]
 fn players_play_through_the_death_of_either_of_two_encoders() {
+    let turn = BrowserTurn::wait();
     let origin = Origin::start_with_settings(PAIR);
     let front = Front::start(&origin);
     let live = LivePair::start(PairClocks::Aligned);
@@ -40,7 +42,7 @@ fn players_play_through_the_death_of_either_of_two_encoders() {
     let b = live.encoder(&origin, 1);
     super::wait_for_pair(&origin, "both are pushed", super::is_well);
     let plays = ["hls.js", "shaka-player", "browser"].map(|player| play(player, &front, 26));
-    let mut players = Players::start(&plays);
+    let mut players = Players::start(&turn, &plays);
     players.wait_until_playing();
     thread::sleep(Duration::from_secs(2));
     drop(a);
@@ -58,6 +60,7 @@ fn players_play_through_the_death_of_either_of_two_encoders() {
 /// One of the encoders is killed, and the origin with it, before viewers have anything of the other.
 #[test]
 fn a_player_plays_on_when_the_origin_is_killed_in_the_middle_of_a_switch() {
+    let turn = BrowserTurn::wait();
     let (folder, listen) = (tempfile::tempdir().unwrap(), format!("127.0.0.1:{}", free_port()));
     let (mut origin, _settings) = durable::start_at(&listen, &format!("default_ttl = \"1h\"\nack = \"durable\"\n{PAIR}"));
     let front = Front::start(&origin);
@@ -78,7 +81,7 @@ fn a_player_plays_on_when_the_origin_is_killed_in_the_middle_of_a_switch() {
             scope.spawn(move || sent::send(put, folder, is_over, || sent::Way::Well));
         }
         super::wait_for_pair(&origin, "both are pushed", super::is_well);
-        let mut players = Players::start(&[play("hls.js", &front, 20)]);
+        let mut players = Players::start(&turn, &[play("hls.js", &front, 20)]);
         players.wait_until_playing();
         thread::sleep(Duration::from_secs(3));
         drop(a);
