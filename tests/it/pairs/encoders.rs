@@ -75,7 +75,8 @@ impl LivePair {
         let (port, quality) = (self.ports[side], ["24", "30"][side]);
         let mut ffmpeg = program("ffmpeg");
         ffmpeg.args("-nostdin -v error -copyts -fflags nobuffer -analyzeduration 1500000 -i".split(' '));
-        ffmpeg.arg(format!("udp://127.0.0.1:{port}?fifo_size=100000&overrun_nonfatal=1"));
+        // Some seconds of it, where the encoder gets no processor: packets that are dropped would be a fault of its own.
+        ffmpeg.arg(format!("udp://127.0.0.1:{port}?fifo_size=100000&overrun_nonfatal=1&buffer_size=4000000"));
         ffmpeg.args("-c:v libx264 -preset ultrafast -tune zerolatency -threads 1 -pix_fmt yuv420p -qp".split(' ')).arg(quality);
         let own_grid = "expr:if(isnan(prev_forced_t),1,gte(t,floor(prev_forced_t+0.401)+0.6))";
         let is_elsewhere = side == 1 && self.clocks == PairClocks::Shifted;
