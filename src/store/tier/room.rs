@@ -154,7 +154,11 @@ impl Room {
             Space::Known { wait, .. } => wait,
             Space::Enough => FIRST_WAIT,
         };
-        (self.vain, self.vain_since, self.need) = (self.vain + 1, now, cost);
+        // However often it fails meanwhile, once in a while making room is tried again.
+        if !self.is_in_vain() {
+            self.vain_since = now;
+        }
+        (self.vain, self.need) = (self.vain + 1, cost);
         // It is somewhere between what is there and what is there with this.
         let fits = held + self.leaving_bytes + self.running_bytes + cost / 2;
         let ceiling = fits - fits / RESERVE;
@@ -163,7 +167,10 @@ impl Room {
 
     /// Nothing is left to be removed for a write that found no space.
     pub(super) fn give_up(&mut self, now: Moment) {
-        (self.vain, self.vain_since) = (VAIN, now);
+        if !self.is_in_vain() {
+            self.vain_since = now;
+        }
+        self.vain = self.vain.max(VAIN);
     }
 
     /// A write has been made; this much is held now.

@@ -77,10 +77,12 @@ impl TierState {
             self.room.full(was_alone, cost(entry), self.index.bytes(), now);
         }
         let fits = self.room.ceiling().is_none_or(|ceiling| cost(entry) <= ceiling);
-        if self.is_complete && was_alone && !self.may_evict_for(entry) {
+        // That what is older than all there finds no space says nothing of what is newer, for which there is something to go.
+        let is_outdated = self.is_outdated(entry);
+        if self.is_complete && was_alone && !is_outdated && !self.may_evict_for(entry) {
             self.room.give_up(now);
         }
-        let helps = self.is_complete && !self.room.is_in_vain() && fits;
+        let helps = self.is_complete && !self.room.is_in_vain() && fits && !is_outdated;
         if helps {
             self.queue.again(turn, now);
         } else {
@@ -95,5 +97,123 @@ impl TierState {
         // Nobody waits for what does not go.
         self.room.left(&turn.key);
         self.queue.retry(turn, self.clock.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::HeaderValue;
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::model::id::{Key, Namespace};
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+    use crate::store::Ack;
+    use crate::store::tier::Options;
+
+    const LENGTH: u64 = 100_000;
+    /// So many objects fit.
+    const SPACE: u64 = 12;
+    const AT_ONCE: usize = 8;
+
+    /// A disk that somebody else may fill, and the changes that are being made to it.
+    struct SmallDisk {
+        state: TierState,
+        clock: Clock,
+        objects: HashMap<Key, u64>,
+        others: u64,
+        running: Vec<Turn>,
+        random: u64,
+    }
+
+    impl SmallDisk {
+        fn new(random: u64) -> Self {
+            let clock = Clock::manual();
+            let metrics = Metrics::new().namespace(&Namespace::parse("live").unwrap()).durable;
+            let options = Options { ack: Ack::Hot, capacity: 1 << 30, write_behind: 60 * LENGTH };
+            let mut state = TierState::new(options, clock.clone(), metrics);
+            state.is_complete = true;
+            Self { state, clock, objects: HashMap::new(), others: 0, running: Vec::new(), random: random | 1 }
+        }
+
+        fn pick(&mut self, below: u64) -> u64 {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            self.random % below
+        }
+
+        fn publish(&mut self, number: u64) {
+            let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), &self.clock, Duration::from_secs(3600));
+            let key = Key::parse(&format!("{number}.ts")).unwrap();
+            self.state.published(&Arc::new(Entry::new(key, Bytes::from(vec![0; 100_000]), meta)));
+        }
+
+        fn end(&mut self, turn: &Turn) {
+            let was_alone = self.state.ended(turn);
+            let Change::Write(entry) = &turn.change else {
+                self.objects.remove(&turn.key);
+                return self.state.gone(turn);
+            };
+            let used: u64 = self.objects.values().sum::<u64>() + self.others;
+            if used + LENGTH <= SPACE * LENGTH + LENGTH / 3 {
+                self.objects.insert(turn.key.clone(), LENGTH);
+                self.state.written(turn, entry);
+            } else {
+                self.state.full(turn, entry, was_alone);
+            }
+        }
+
+        /// So long, in which changes begin and end in whatever order.
+        fn run(&mut self, millis: u64) {
+            for _ in 0..millis.div_ceil(100) {
+                self.clock.advance(Duration::from_millis(100));
+                self.state.sweep(100);
+                for _ in 0..40 {
+                    while self.running.len() < AT_ONCE
+                        && let Some(turn) = self.state.take(false)
+                    {
+                        self.running.push(turn);
+                    }
+                    if self.running.is_empty() {
+                        break;
+                    }
+                    let at = self.pick(self.running.len() as u64) as usize;
+                    let turn = self.running.swap_remove(at);
+                    self.end(&turn);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever the order in which writes were tried, once there is space again nothing waits for ever, and what is there is the newest.
+        #[test]
+        fn what_a_full_disk_has_kept_waiting_ends_once_there_is_space(random in any::<u64>()) {
+            let mut disk = SmallDisk::new(random);
+            disk.others = 2 * SPACE * LENGTH;
+            for number in 0..100 {
+                disk.publish(number);
+                let wait = disk.pick(1000);
+                disk.run(wait);
+            }
+            disk.others = 0;
+            disk.run(60_000);
+            prop_assert!(disk.state.queue.is_empty(), "{} wait", disk.state.queue.writes().0);
+            for number in 100..130 {
+                disk.publish(number);
+                disk.run(2000);
+            }
+            prop_assert!(disk.state.queue.is_empty(), "{} wait", disk.state.queue.writes().0);
+            let kept = (110..130).filter(|number| disk.objects.contains_key(&Key::parse(&format!("{number}.ts")).unwrap())).count();
+            prop_assert!(kept as u64 >= SPACE - 3, "{kept}: {:?}", disk.objects.keys());
+        }
     }
 }
