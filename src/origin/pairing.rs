@@ -168,7 +168,7 @@ impl Hosted {
         };
         let Some(done) = self.work.of_writers.work(length, work).await? else { return Ok(true) };
         let PairMade { mut made, mut memory, body: new, understood, mended, standings, again, now } = done;
-        memory.note(&made, now);
+        let again = again.into_iter().chain(memory.note(&made, now)).min();
         if let Some(standing) = &mut made.composed.continuity.pair {
             standing.seen = memory.seen();
         }

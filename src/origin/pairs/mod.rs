@@ -129,8 +129,9 @@ pub(super) const fn side_name(side: usize) -> &'static str {
 }
 
 impl PairMemory {
-    /// Takes note of what has come of a step.
-    pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) {
+    /// Takes note of what has come of a step. Hands over how long it takes until a source is missed of which nothing has come since this
+    /// process began: where neither writes nobody else looks again.
+    pub(super) fn note(&mut self, made: &PairComposed, now: WallTime) -> Option<Duration> {
         let target = made.composed.text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:")?.parse().ok());
         let patience = Duration::from_secs(target.unwrap_or(6)) * 5 / 2;
         let was_over = std::mem::replace(&mut self.is_over, made.composed.continuity.ended.is_some());
@@ -138,6 +139,7 @@ impl PairMemory {
             self.resumed = Some(now);
         }
         let begun = *self.begun.get_or_insert(now);
+        let mut missed_in = None::<Duration>;
         for (at, side) in self.sides.iter_mut().enumerate() {
             side.well_since = side.well_since.or(Some(now)).filter(|_| made.well[at]);
             if let Some(newest) = made.newest[at] {
@@ -148,6 +150,10 @@ impl PairMemory {
                 // One of two that end is the first: it is missed when the other goes on.
                 let is_up = side.out != Some(SideOut::Deleted) && now.since(since) <= patience;
                 side.is_up = Some(is_up || is_awaited);
+                if is_up && newest < begun {
+                    let left = patience.saturating_sub(now.since(since)) + Duration::from_millis(1);
+                    missed_in = missed_in.into_iter().chain([left]).min();
+                }
             } else if side.list.is_none() && now.since(*side.missed_since.get_or_insert(now)) > patience {
                 side.is_up = Some(false);
             }
@@ -160,6 +166,7 @@ impl PairMemory {
             None => (made.relation, None),
         };
         self.known = Some(PairKnown { relation, apart, active: made.active, newest: made.newest, skew: made.skew });
+        missed_in
     }
 
     /// Another node may have gone on with the public playlist, of which this is the newest version now: then where each side goes on is read

@@ -39,10 +39,21 @@ fn noted(pairs: &Pairs, out: [Option<SideOut>; 2], made: &PairComposed, at: u64)
     let public = Key::parse("live/p.m3u8").unwrap();
     let mut memory = pairs.memory(&public);
     memory.sides.iter_mut().zip(out).for_each(|(side, out)| side.out = out);
-    memory.note(made, WallTime::from_seconds(at));
+    let _ = memory.note(made, WallTime::from_seconds(at));
     pairs.keep(&public, memory);
     let told = [0, 1].map(|side| pairs.is_up(&public, &public, side));
     (pairs.down(), told)
+}
+
+#[test]
+fn a_source_of_which_nothing_has_come_since_the_server_began_is_looked_at_again_when_it_is_missed() {
+    let mut memory = PairMemory::default();
+    let [old, new] = [made(Aligned, [Some(90), Some(90)], None), made(Aligned, [Some(90), Some(101)], None)];
+    let wait = memory.note(&old, WallTime::from_seconds(100));
+    assert_eq!(wait, Some(Duration::from_millis(5001)), "two and a half target durations, whatever it was before");
+    assert_eq!(memory.note(&new, WallTime::from_seconds(102)), Some(Duration::from_millis(3001)));
+    assert_eq!(memory.note(&new, WallTime::from_seconds(106)), None);
+    assert_eq!([0, 1].map(|side| memory.sides[side].is_up), [Some(false), Some(true)]);
 }
 
 #[test]
@@ -86,10 +97,10 @@ fn one_of_which_there_is_nothing_is_down_when_the_other_has_written_for_a_while(
 #[test]
 fn how_they_stand_is_not_judged_by_one_that_has_stopped() {
     let (mut memory, at) = (PairMemory::default(), WallTime::from_seconds);
-    memory.note(&made(Aligned, [Some(100), Some(100)], None), at(100));
-    memory.note(&made(Foreign, [Some(112), Some(100)], None), at(112));
+    let _ = memory.note(&made(Aligned, [Some(100), Some(100)], None), at(100));
+    let _ = memory.note(&made(Foreign, [Some(112), Some(100)], None), at(112));
     assert_eq!(memory.known.unwrap().relation, Aligned);
-    memory.note(&made(Foreign, [Some(114), Some(114)], None), at(114));
+    let _ = memory.note(&made(Foreign, [Some(114), Some(114)], None), at(114));
     assert_eq!(memory.known.unwrap().relation, Foreign, "it is back");
 }
 

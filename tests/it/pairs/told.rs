@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{PAIR, pairs, sides, twins};
+use super::{PAIR, pairs, sides, twins, wait_for_pair};
+use crate::durable;
 use crate::harness::{Origin, eventually};
 use crate::wire::Request;
 
@@ -34,4 +35,21 @@ fn what_is_told_of_a_source_says_what_is_left() {
     is_told("source-recovered", "source b writes again: either can go now");
     let of = |event: &str| origin.log().iter().filter(|line| line["event"] == event).count();
     assert_eq!((of("source-degraded"), of("source-recovered")), (2, 2), "each once");
+}
+
+#[test]
+fn that_both_encoders_went_with_the_server_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let slots = twins(folder.path());
+    let (mut origin, _settings) = durable::start(&format!("default_ttl = \"1h\"\nack = \"durable\"\n{PAIR}"));
+    let [mut a, mut b] = sides([&origin; 2], &slots);
+    for slot in 0..6 {
+        a.push(slot);
+        b.push(slot);
+    }
+    durable::kill_and_start(&mut origin);
+    let are_down = |pair: &serde_json::Value| pair["sources"].as_array().unwrap().iter().all(|source| source["up"] == false);
+    wait_for_pair(&origin, "both are missed", are_down);
+    let degraded = || origin.log().iter().filter(|line| line["event"] == "source-degraded").count();
+    assert!(eventually(Duration::from_secs(5), || (degraded() == 2).then_some(())).is_some(), "{:?}", origin.log());
 }
