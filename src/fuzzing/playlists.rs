@@ -271,7 +271,16 @@ pub fn normalised(bytes: &[u8]) {
             Named { plain: uri.to_owned(), place }
         };
         let (now, standing) = (at(index + 1), VersionStanding::New);
-        let step = normalise::ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None, least: 0 };
+        let step = normalise::ComposeStep {
+            version: &version,
+            heard: now,
+            standing,
+            find: &find,
+            now,
+            end_hold: None,
+            least: 0,
+            breaks: None,
+        };
         let known = before.as_ref().and_then(|(text, kept)| Some((&**text, Continuity::parse(kept)?)));
         let Some(composed) = normalise::step(known, &step) else { continue };
         let Ok(Playlist::Media(now)) = parse(composed.text.as_bytes()) else {

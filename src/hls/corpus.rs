@@ -121,7 +121,7 @@ fn composed(text: &str) -> Option<Vec<Vec<String>>> {
         Named { plain: uri.to_owned(), place: NamedPlace::Here(stored) }
     };
     let (standing, end_hold) = (VersionStanding::New, Some(Duration::ZERO));
-    let step = ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold, least: 0 };
+    let step = ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold, least: 0, breaks: None };
     let made = normalise::step(None, &step).unwrap();
     assert_eq!(made.mended, [], "nothing is found");
     Some(own_lines(&made.text))

@@ -29,6 +29,15 @@ pub(super) fn open_date_ranges<'a>(lines: impl Iterator<Item = &'a Arc<str>>, at
         let list = &line[DATE_RANGE.len()..];
         let id = value(list, "ID");
         let is_over = ends(list).is_some_and(|end| end <= at) || value(list, "SCTE35-IN").is_some();
+        // One that says so ends where the next one of its class begins (RFC 8216 4.3.2.7).
+        let (class, begins) = (value(list, "CLASS"), begins(list));
+        open.retain(|(known, line)| {
+            let before = &line[DATE_RANGE.len()..];
+            let is_followed = class.is_some() && value(before, "END-ON-NEXT") == Some("YES") && value(before, "CLASS") == class;
+            let is_next =
+                *known != id && begins.is_some_and(|next| next <= at && self::begins(before).is_some_and(|own| own < next));
+            !(is_followed && is_next)
+        });
         if is_over {
             open.retain(|(known, _)| *known != id);
         } else if !open.iter().any(|(_, known)| *known == line) {
@@ -44,9 +53,14 @@ fn value<'a>(list: &'a str, name: &str) -> Option<&'a str> {
     attributes(list).find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
+/// When a date range begins.
+fn begins(list: &str) -> Option<WallTime> {
+    value(list, "START-DATE").and_then(WallTime::parse)
+}
+
 /// When a date range ends, if it says so.
 fn ends(list: &str) -> Option<WallTime> {
-    let start = value(list, "START-DATE").and_then(WallTime::parse);
+    let start = begins(list);
     let length = value(list, "DURATION").or_else(|| value(list, "PLANNED-DURATION")).and_then(seconds);
     value(list, "END-DATE").and_then(WallTime::parse).or_else(|| Some(start? + length?))
 }
@@ -175,6 +189,8 @@ mod tests {
             "#EXT-X-CUE-IN\n",
             "#EXT-X-SPLICEPOINT-SCTE35:/D\n",
             "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-01-01T00:00:04Z\",DURATION=4\n",
+            "#EXT-X-DATERANGE:ID=\"a\",CLASS=\"c\",START-DATE=\"2026-01-01T00:00:04Z\",END-ON-NEXT=YES\n\
+             #EXT-X-DATERANGE:ID=\"b\",CLASS=\"c\",START-DATE=\"2026-01-01T00:00:05Z\",DURATION=1\n",
         ] {
             let made = clip("", said);
             assert!(!made.contains("CUE") && !made.contains("SCTE35") && !made.contains("DATERANGE"), "{made}");

@@ -15,7 +15,7 @@ use super::OriginError;
 use super::apply::{Decided, Put};
 use super::decide::Candidate;
 use super::legible;
-use super::listed::{HeardVersion, LATER, listed_step};
+use super::listed::{HeardVersion, LATER, ONCE_MORE, listed_step};
 use super::live::{PlaylistTurn, Understood};
 use super::mending::StepNews;
 use super::namespace::Hosted;
@@ -300,10 +300,15 @@ impl Hosted {
         let kept = before.iter().flat_map(|(_, kept)| [kept.added, kept.heard]);
         let (now, standing) = (self.composing_time(kept.chain([heard.heard])), heard.standing);
         let end_hold = self.policy.pair_of(origins.public.key.as_str()).and_then(|pair| pair.end_hold);
-        normalise::step(
-            before,
-            &ComposeStep { version: &heard.version, heard: heard.heard, standing, find: &find, now, end_hold, least: 0 },
-        )
+        let (public, prefix) = (&origins.public.key, self.composed_below(&origins.public.key));
+        let breaks = before.is_none().then(|| self.work.beginnings.breaks(prefix, public, now));
+        let (version, heard) = (&*heard.version, heard.heard);
+        let made =
+            normalise::step(before, &ComposeStep { version, heard, standing, find: &find, now, end_hold, least: 0, breaks })?;
+        if let Some(breaks) = breaks {
+            self.work.beginnings.begun(prefix, public, (breaks, now));
+        }
+        Some(made)
     }
 
     /// Notes what a public playlist lists, and how that came: from now on that is kept. `false`: something that is new in it has made way
@@ -360,28 +365,33 @@ impl Hosted {
         }
         let _turn = self.live.turn(&public).await;
         if let Some(shared) = self.durable_tier.shared() {
-            // As below.
-            let _ = Box::pin(self.compose_one(shared, (source, &public), None, None)).await;
+            if Box::pin(self.compose_one(shared, (source, &public), None, None)).await.is_err()
+                && let Some(heard) = self.work.public.version(source)
+            {
+                self.look_again(source, heard.look, ONCE_MORE);
+            }
             return;
         }
         let Some(heard) = self.work.public.version(source) else { return };
-        let (before, reach) = (self.public_before(&public).await, heard.reach.clone());
+        let (before, reach, look) = (self.public_before(&public).await, heard.reach.clone(), heard.look);
         let known = before.clone();
-        // Nothing is lost where it fails: the next version says it again.
-        let Ok(Some((draft, news))) = self.composed(&self.object(source), heard, before).await else { return };
-        self.tell_composed(source, &public, &news);
-        if known.is_some_and(|known| draft.is_as(&known)) {
-            return;
+        let step = self.composed(&self.object(source), heard, before).await;
+        // The next version says it again; but there may be none, as where a list is about to end.
+        let Ok(step) = step else { return self.look_again(source, look, ONCE_MORE) };
+        let Some((draft, news)) = step else { return };
+        let is_same = known.is_some_and(|known| draft.is_as(&known));
+        if !is_same && !self.publish(&public, draft, reach).await {
+            return self.look_again(source, look, ONCE_MORE);
         }
-        self.publish(&public, draft, reach).await;
+        self.tell_composed(source, &public, &news);
     }
 
-    /// Makes it the public object.
-    pub(super) async fn publish(self: &Arc<Self>, public: &Key, draft: Draft, reach: Option<String>) {
-        let Ok(upload) = self.hot.create(public, None, self.hot.stamp()) else { return };
+    /// Makes it the public object. `false`: there is no room for it now.
+    pub(super) async fn publish(self: &Arc<Self>, public: &Key, draft: Draft, reach: Option<String>) -> bool {
+        let Ok(upload) = self.hot.create(public, None, self.hot.stamp()) else { return false };
         let candidate = Candidate { upload, conditions: KeptConditions::default(), below: None };
         let what = Put { candidate, draft, took: Duration::ZERO, below: None, reach };
-        let _ = Decided { key: public, now: self.hot.clock().both(), what }.apply(self).await;
+        Decided { key: public, now: self.hot.clock().both(), what }.apply(self).await.is_ok()
     }
 }
 
@@ -449,6 +459,22 @@ mod tests {
     fn listing(last: u64) -> String {
         let first = last.saturating_sub(3);
         texts::listing(&texts::head(first), "", first..=last)
+    }
+
+    /// Players keep time lines by the number: sound and picture of one stream have to have the same (RFC 8216bis 6.2.4).
+    #[tokio::test]
+    async fn renditions_that_begin_together_count_their_discontinuities_from_one_number() {
+        let world = ComposingOrigin::new();
+        let mut numbers = std::collections::BTreeSet::new();
+        for rendition in 0..6 {
+            for (source, public) in [("in/v", "in/v"), ("src/a", "one/a")] {
+                world.push(&format!("{source}{rendition}/"), 0).await;
+                let text = world.get(&format!("{public}{rendition}/p.m3u8")).await;
+                let number = text.lines().find_map(|line| line.strip_prefix("#EXT-X-DISCONTINUITY-SEQUENCE:"));
+                numbers.insert((public, number.unwrap().to_owned()));
+            }
+        }
+        assert_eq!(numbers.len(), 2, "one of each stream, though the clock has gone on by 24 s: {numbers:?}");
     }
 
     /// An encoder has begun again over its own names, of which viewers have been shown none, and takes over.

@@ -22,6 +22,8 @@ const REMOVED_LENGTH: usize = 256 << 10;
 
 /// So long after another node has stored something this one goes on with what is made of it, if that one has not: it may have died in between.
 pub(super) const LATER: Duration = Duration::from_millis(250);
+/// How long after a step that could not be taken, because there was no room or the engine did not answer, it is tried again.
+pub(super) const ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// So often a step is taken anew whose segments have made way before it listed them.
 const TRIES: usize = 4;

@@ -20,6 +20,11 @@ impl Looks {
         }
     }
 
+    /// Lets go of those that have ended: somebody else had looked before. To be called now and then.
+    pub(super) fn sweep(&self) {
+        self.0.lock().retain(|_, task| !task.is_finished());
+    }
+
     /// It looks now: what it puts off itself does not end it.
     pub(super) fn looks(&self, playlist: &Key) {
         self.0.lock().remove(playlist);
@@ -42,5 +47,9 @@ mod tests {
         looks.put_off(&name, third.abort_handle());
         tokio::task::yield_now().await;
         assert!(!second.is_finished() && !third.is_finished());
+        third.abort();
+        assert!(third.await.unwrap_err().is_cancelled());
+        looks.sweep();
+        assert!(looks.0.lock().is_empty());
     }
 }

@@ -73,7 +73,7 @@ impl Hosted {
         if entry.is_some_and(|entry| now.wall.since(entry.meta.modified) <= patience(manifest)) {
             return false;
         }
-        self.work.pairs.switched(public, side);
+        self.work.pairs.switched(public, side, self.hot.clock().wall());
         self.metrics.pair_switches[side][SwitchReason::Stalled as usize].inc();
         self.live.announce(now, public, EventKind::SourceSwitched, other_manifest(side));
         true
@@ -87,7 +87,7 @@ impl Hosted {
         }
         let Some(there) = self.hot.peek(public) else { return };
         let is_others = other.and_then(|other| self.hot.peek(other)).is_some_and(|other| other.body == there.body);
-        self.work.pairs.switched(public, if is_others { 1 - side } else { side });
+        self.work.pairs.switched(public, if is_others { 1 - side } else { side }, self.hot.clock().wall());
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod apply;
 mod before;
+mod beginnings;
 mod below;
 mod cache_control;
 mod composing;
@@ -311,6 +312,7 @@ impl Origin {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
                 hosted.work.public.sweep(now.moment);
+                hosted.work.looks.sweep();
                 hosted.work.below.sweep(now.moment);
                 hosted.work.pairs.sweep(|public| hosted.hot.holds(public) || hosted.is_here(public));
                 hosted.tell_down();

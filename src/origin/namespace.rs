@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::OriginError;
+use super::beginnings::Beginnings;
 use super::cuts::{Cuts, Deltas};
 use super::draining::Draining;
 use super::editions::Editions;
@@ -52,6 +53,7 @@ pub(super) struct Work {
     pub(super) pairs: Arc<Pairs>,
     /// Looks at playlists that are put off.
     pub(super) looks: Arc<Looks>,
+    pub(super) beginnings: Arc<Beginnings>,
     pub(super) below: Arc<KnownBelow>,
     /// Held by who goes through all of its objects.
     pub(super) listing: Arc<tokio::sync::Mutex<()>>,

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Origin;
+
 /// A public playlist with two sources, as it is told.
 #[derive(Clone, Debug, Serialize)]
 pub struct PairReport {
@@ -57,4 +59,23 @@ pub struct SwitchReport {
     pub reason: &'static str,
     /// The media sequence number of the first segment of it.
     pub sequence: u64,
+}
+
+impl Origin {
+    /// How every public playlist with two sources stands, in the order of namespaces and names.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<PairReport> {
+        let mut reports = Vec::new();
+        for hosted in self.inner.namespaces.load().values() {
+            for pair in hosted.policy.pairs.iter().filter(|pair| pair.sources.len() == 2) {
+                let of = (pair.public.as_str(), pair.sources.as_slice());
+                let known = hosted.work.pairs.below(&pair.public);
+                let pinned = hosted.pinned(&pair.public);
+                reports
+                    .extend(known.iter().filter_map(|public| hosted.work.pairs.report(hosted.name.as_str(), of, public, pinned)));
+            }
+        }
+        reports.sort_by(|one, other| (&one.namespace, &one.playlist).cmp(&(&other.namespace, &other.playlist)));
+        reports
+    }
 }

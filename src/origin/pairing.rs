@@ -9,18 +9,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::OriginError;
 use super::legible;
-use super::listed::{HeardVersion, LATER, listed_step};
+use super::listed::{HeardVersion, LATER, ONCE_MORE, listed_step};
 use super::live::Understood;
 use super::namespace::Hosted;
-use super::pair_reports::PairReport;
 use super::pairs::{LadderKnown, PairMemory, SideList};
 use super::policy::PairPolicy;
 use super::prepare::Draft;
 use super::shared_public::outset;
 use super::told::PublicNews;
 use super::uris::Origins;
-use super::{Origin, OriginError};
 
 use crate::hls::normalise::{
     self, ComposeStep, Composed, Named, NamedPlace, PairComposed, PairSide, PairStep, SideOut, SideSegment, SourceVersion,
@@ -63,25 +62,6 @@ struct PairMade {
     now: WallTime,
 }
 
-impl Origin {
-    /// How every public playlist with two sources stands, in the order of namespaces and names.
-    #[must_use]
-    pub fn pairs(&self) -> Vec<PairReport> {
-        let mut reports = Vec::new();
-        for hosted in self.inner.namespaces.load().values() {
-            for pair in hosted.policy.pairs.iter().filter(|pair| pair.sources.len() == 2) {
-                let of = (pair.public.as_str(), pair.sources.as_slice());
-                let known = hosted.work.pairs.below(&pair.public);
-                let pinned = hosted.pinned(&pair.public);
-                reports
-                    .extend(known.iter().filter_map(|public| hosted.work.pairs.report(hosted.name.as_str(), of, public, pinned)));
-            }
-        }
-        reports.sort_by(|one, other| (&one.namespace, &one.playlist).cmp(&(&other.namespace, &other.playlist)));
-        reports
-    }
-}
-
 impl Hosted {
     /// The public stream with two sources that a public name belongs to.
     pub(super) fn two_sided(&self, public: &Key) -> Option<&PairPolicy> {
@@ -119,9 +99,27 @@ impl Hosted {
         let names: Vec<Key> = pair.behind(public.as_str()).filter_map(|name| Key::parse(&name).ok()).collect();
         let Ok(sources) = <[Key; 2]>::try_from(names) else { return };
         for _ in 0..TRIES {
-            // Nothing is lost where it fails: the next version says it again.
-            let Ok(false) = self.pair_tried(public, &pair, &sources).await else { return };
+            match self.pair_tried(public, &pair, &sources).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(_) => break,
+            }
         }
+        // The next version says it again; but there may be none, as where a list is about to end.
+        self.look_at_pair(public, self.work.pairs.look(public), ONCE_MORE);
+    }
+
+    /// Takes a step then, unless one is taken before.
+    pub(super) fn look_at_pair(self: &Arc<Self>, public: &Key, look: u64, after: Duration) {
+        let (hosted, name) = (Arc::clone(self), public.clone());
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            if hosted.work.pairs.is_due(&name, look) {
+                hosted.work.looks.looks(&name);
+                hosted.compose_pair_boxed(&name).await;
+            }
+        });
+        self.work.looks.put_off(public, task.abort_handle());
     }
 
     /// Takes a step of what is there now. `false`: another node has taken one in between.
@@ -190,11 +188,12 @@ impl Hosted {
             }
             self.tell_step(public, &stream, (&sides, &mended, standings), memory, &made, (again, now));
         } else {
+            // Nothing is taken for listed, nor told, that is not in force.
             let is_over = is_same && made.switches.is_empty();
-            self.tell_step(public, &stream, (&sides, &mended, standings), memory, &made, (again, now));
-            if !is_over {
-                self.publish(public, draft, None).await;
+            if !is_over && !self.publish(public, draft, None).await {
+                return Err(OriginError::Busy);
             }
+            self.tell_step(public, &stream, (&sides, &mended, standings), memory, &made, (again, now));
         }
         Ok(true)
     }
@@ -221,15 +220,7 @@ impl Hosted {
         let look = self.work.pairs.keep(public, memory);
         self.tell_pair(public, stream, made, now);
         if let Some(after) = again {
-            let (hosted, name) = (Arc::clone(self), public.clone());
-            let task = tokio::spawn(async move {
-                tokio::time::sleep(after + put_off).await;
-                if hosted.work.pairs.is_due(&name, look) {
-                    hosted.work.looks.looks(&name);
-                    hosted.compose_pair_boxed(&name).await;
-                }
-            });
-            self.work.looks.put_off(public, task.abort_handle());
+            self.look_at_pair(public, look, after + put_off);
         }
     }
 
@@ -307,6 +298,11 @@ impl Hosted {
         };
         let LadderKnown { active, others, well_since } = input.ladder;
         let is_well = |side: &usize| well_since[*side].is_some_and(|since| now.since(since) >= input.pair.return_after);
+        let (prefix, known) = (
+            self.composed_below(input.public),
+            before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?))),
+        );
+        let breaks = known.is_none().then(|| self.work.beginnings.breaks(prefix, input.public, now));
         let step = PairStep {
             sides,
             find: &find,
@@ -317,9 +313,12 @@ impl Hosted {
             together: active,
             others,
             end_hold: input.pair.end_hold,
+            breaks,
         };
-        let known = before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?)));
         let made = normalise::pair_step(known, &step)?;
+        if let Some(breaks) = breaks {
+            self.work.beginnings.begun(prefix, input.public, (breaks, now));
+        }
         for at in 0..2 {
             memory.sides[at].next = made.next[at];
         }
@@ -346,7 +345,16 @@ impl Hosted {
             if is_unfit { Named { place: NamedPlace::Absent, ..named } } else { named }
         };
         let before = before.map(|list| (&*list.text, list.continuity));
-        let step = ComposeStep { version, heard, standing, find: &find, now, end_hold: Some(Duration::ZERO), least: LEAST_LINES };
+        let step = ComposeStep {
+            version,
+            heard,
+            standing,
+            find: &find,
+            now,
+            end_hold: Some(Duration::ZERO),
+            least: LEAST_LINES,
+            breaks: None,
+        };
         normalise::step(before, &step)
     }
 

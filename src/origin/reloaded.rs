@@ -1,6 +1,7 @@
 //! Playlists and MPDs that have come back into memory: what they say is heard again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -15,6 +16,8 @@ use crate::store::shared::KnownShared;
 
 /// How many of the segments that were written last before this process began are looked through for those of MPDs.
 const LOOKED_BACK: usize = 4096;
+/// How long after a start a public playlist is looked at where neither of its sources has written.
+const AFTER_START: Duration = Duration::from_secs(5);
 
 impl Origin {
     /// Takes note of playlists and MPDs that have come back into memory, with the time at which they were written: so that after a
@@ -44,6 +47,10 @@ impl Origin {
                         legible::understood(hosted, &entry.key, meta.kind, (&entry.body, meta.content_encoding.as_ref()));
                 }
                 hosted.hear(&entry, &understood);
+                // A source may be missed, or a list about to end, though nobody writes any more.
+                if entry.meta.continuity.is_some() && hosted.two_sided(&entry.key).is_some() {
+                    hosted.look_at_pair(&entry.key, hosted.work.pairs.look(&entry.key), AFTER_START);
+                }
             }
             if has_mpd {
                 let clock = hosted.hot.clock();

@@ -148,9 +148,14 @@ pub(super) async fn decide(
     let new = NewVersion { body: bytes, hash, expires, described };
     let (number, slot) = (store.upload(), PutSlot::new(Mutex::new((Some(put), None))));
     let parking = hosted.work.parked.park(number, applies(hosted, key, &slot));
-    let outcome = store.commit(place, number, expected, Some(new)).await?;
+    let outcome = store.commit(place, number, expected, Some(new)).await;
     drop(parking);
     let (back, applied) = std::mem::take(&mut *slot.lock());
+    let outcome = match outcome {
+        // The answer was lost, and the journal has told it: what this server makes itself is in force then, and promised to nobody.
+        Err(StoreError::Unshared) if told.is_some() && applied.is_some() => SharedOutcome::Done,
+        outcome => outcome?,
+    };
     Ok(SharedDecision { outcome, back, applied })
 }
 

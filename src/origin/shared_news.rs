@@ -128,7 +128,7 @@ impl Hosted {
             Some(_) => {}
         }
         if let Some(side) = news.copy_of.filter(|side| !self.work.pairs.is_active(public, *side)) {
-            self.work.pairs.switched(public, side);
+            self.work.pairs.switched(public, side, now.wall);
             self.live.announce(self.hot.clock().both(), public, EventKind::SourceSwitched, other_manifest(side));
         }
     }

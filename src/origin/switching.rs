@@ -55,9 +55,9 @@ impl Hosted {
 
     /// Tells that viewers get another source.
     pub(super) fn tell_switches(&self, stream: &Key, news: &PublicNews) {
-        let relation = news.relation.unwrap_or(Relation::Foreign).as_str();
+        let (relation, now) = (news.relation.unwrap_or(Relation::Foreign).as_str(), self.composing_time([]));
         for switch in news.switches.iter().filter(|switch| switch.reason != SwitchReason::Together) {
-            self.work.pairs.switched(stream, switch.to);
+            self.work.pairs.switched(stream, switch.to, now);
             let (to, from, reason, number) =
                 (side_name(switch.to), side_name(1 - switch.to), switch.reason.as_str(), switch.number);
             let detail = format!(

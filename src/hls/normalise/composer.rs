@@ -24,6 +24,12 @@ const SECONDS_TO_A_BREAK: u64 = 16;
 /// The most lines of one list.
 pub(super) const MOST_LINES: usize = 20_000;
 
+/// The number from which a list that begins counts its discontinuities, by the clock.
+#[must_use]
+pub fn first_breaks(now: WallTime) -> u64 {
+    now.seconds() / SECONDS_TO_A_BREAK % FIRST_BREAKS
+}
+
 /// A list in the making.
 pub(super) struct Composer {
     pub(super) list: SegmentList,
@@ -47,12 +53,12 @@ impl Composer {
 
     /// A list that begins now. Its numbers are the seconds of the clock (four a second, where segments are that short): whatever was
     /// listed before and is not known any more, none of them goes back.
-    pub(super) fn begin(version: &SegmentList, now: WallTime) -> Self {
+    pub(super) fn begin(version: &SegmentList, now: WallTime, breaks: Option<u64>) -> Self {
         let is_short = version.lines.iter().any(|line| line.duration < Duration::from_secs(1));
         let first = now.seconds() * if is_short { 4 } else { 1 };
         let list = SegmentList {
             first,
-            breaks: now.seconds() / SECONDS_TO_A_BREAK % FIRST_BREAKS,
+            breaks: breaks.unwrap_or_else(|| first_breaks(now)),
             lines: Vec::new(),
             others: version.others.clone(),
             ended: false,
@@ -343,7 +349,8 @@ impl Composer {
             let ranges: Vec<Arc<str>> = gone.iter().flat_map(SegmentLine::date_ranges).map(Arc::from).collect();
             let open = marks::open_date_ranges(ranges.iter(), begins.unwrap_or(WallTime::from_millis(0)));
             let known = first.words.clone();
-            let open = open.iter().filter(|range| !known.contains(&***range));
+            // Of those that never end not all that there ever were, or the list would grow for as long as it lives: the newest.
+            let open = open[open.len().saturating_sub(RANGES)..].iter().filter(|range| !known.contains(&***range));
             let open = open.fold(String::new(), |text, range| text + range + "\n");
             first.words.insert_str(0, &open);
         }

@@ -59,6 +59,7 @@ pub use self::apart::{WhyApart, stands};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::blocks::cut;
 use self::composer::Composer;
+pub use self::composer::first_breaks;
 pub use self::left::LeftAlone;
 use self::list::{SegmentLine, SegmentList};
 pub use self::pair::pair_step;
@@ -195,6 +196,8 @@ pub struct ComposeStep<'a> {
     pub end_hold: Option<Duration>,
     /// So many lines stay at least, where there have been as many.
     pub least: usize,
+    /// The number from which a list that begins counts its discontinuities; `None`: by the clock.
+    pub breaks: Option<u64>,
 }
 
 /// What has come of a version so far.
@@ -248,7 +251,7 @@ pub fn step(before: Option<(&str, Continuity)>, step: &ComposeStep<'_>) -> Optio
     }
     let mut composer = match known {
         Some((list, continuity)) => Composer::on(list, continuity),
-        None => Composer::begin(version, step.now),
+        None => Composer::begin(version, step.now, step.breaks),
     };
     composer.take(version, &named, step)?;
     let mut composed = composer.finish(version, step);

@@ -29,6 +29,57 @@ fn aligned_sides_take_over_from_each_other_without_a_mark() {
     assert!(!world.public.unwrap().0.contains("#EXT-X-DISCONTINUITY\n"));
 }
 
+/// Of two nodes each may remember another switch as the last one that the renditions made together.
+#[test]
+fn a_memory_of_where_the_others_were_that_is_older_than_the_list_turns_nobody_round() {
+    let mut world = PairWorld::new(PairManner::Aligned);
+    well(&mut world, 8);
+    let before = world.time();
+    world.take(PairEvent::Kill(0));
+    well(&mut world, 4);
+    world.take(PairEvent::Begin(0));
+    well(&mut world, 8);
+    assert_eq!(world.switches, 1);
+    world.together = Some((0, before));
+    well(&mut world, 4);
+    assert_eq!(world.switches, 1, "that was before the switch");
+    world.together = Some((0, world.time()));
+    well(&mut world, 4);
+    assert_eq!(world.switches, 2);
+    assert_eq!(slots(&world), (1..=28).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_that_was_killed_holds_up_the_others_end_for_a_minute() {
+    for killed in [0, 1] {
+        let mut world = PairWorld::new(PairManner::Aligned);
+        well(&mut world, 8);
+        world.take(PairEvent::Kill(killed));
+        well(&mut world, 6);
+        world.take(PairEvent::End(1 - killed));
+        world.take(PairEvent::Pause(30_000));
+        assert!(!world.public.as_ref().unwrap().0.contains("#EXT-X-ENDLIST"), "it may come back");
+        world.take(PairEvent::Pause(40_000));
+        assert!(world.public.as_ref().unwrap().0.contains("#EXT-X-ENDLIST"));
+    }
+}
+
+#[test]
+fn what_one_source_alone_promises_of_its_segments_the_list_does_not_promise() {
+    let is_promised = |both_are_there: bool| {
+        let mut world = PairWorld::new(PairManner::Aligned);
+        world.independent = Some(0);
+        if !both_are_there {
+            world.take(PairEvent::Kill(1));
+        }
+        // Of the second one the first version comes before the first one's.
+        world.segment([Fate { late: 80, comes: Comes::Whole }, Fate { late: 0, comes: Comes::Whole }]);
+        well(&mut world, 3);
+        world.public.unwrap().0.contains("#EXT-X-INDEPENDENT-SEGMENTS\n")
+    };
+    assert_eq!([true, false].map(is_promised), [false, true]);
+}
+
 #[test]
 fn of_a_segment_that_is_lost_or_damaged_the_twins_copy_is_listed() {
     let mut world = PairWorld::new(PairManner::Aligned);

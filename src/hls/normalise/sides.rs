@@ -40,11 +40,13 @@ pub struct PairStep<'a> {
     /// The side that is preferred and has been well for long enough to be gone back to.
     pub back: Option<usize>,
     /// The side that the other renditions of the stream have gone to.
-    pub together: Option<usize>,
+    pub together: Option<(usize, WallTime)>,
     /// The worst that the other renditions of the stream stand to each other.
     pub others: Option<Relation>,
     /// How long after the last side's end the list has its own; `None`: three target durations.
     pub end_hold: Option<Duration>,
+    /// The number from which a list that begins counts its discontinuities; `None`: by the clock.
+    pub breaks: Option<u64>,
 }
 
 impl std::fmt::Debug for PairStep<'_> {

@@ -44,9 +44,11 @@ impl WrittenRows {
         let version = SourceVersion::read(text).unwrap();
         let now = time(self.now);
         let before = self.public.as_ref().map(|(text, continuity)| (&**text, *continuity));
-        let composed =
-            step(before, &ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None, least: 0 })
-                .unwrap();
+        let composed = step(
+            before,
+            &ComposeStep { version: &version, heard: now, standing, find: &find, now, end_hold: None, least: 0, breaks: None },
+        )
+        .unwrap();
         assert_eq!(rules::alone(&composed.text), [], "{}", composed.text);
         if let Some((before, _)) = &self.public {
             assert_eq!(rules::after(before, &composed.text), [], "{}", composed.text);
@@ -202,6 +204,20 @@ fn dates_that_are_none_are_left_out_and_where_there_are_date_ranges_there_is_a_d
         desk.store([6], 1);
         assert_eq!(desk.write(&with(2, 6, &line)), [], "told once");
     }
+}
+
+#[test]
+fn date_ranges_without_an_end_are_not_all_carried_on_for_ever() {
+    let mut desk = begun();
+    for number in 5..150 {
+        desk.store([number], 1);
+        let start = WallTime::from_seconds(1_767_225_600 + number);
+        let range = format!("#EXT-X-DATERANGE:ID=\"{number}\",START-DATE=\"{start}\"\n#EXTINF:2,\nv{number}.ts");
+        desk.write(&list(number - 4, number).replace(&format!("#EXTINF:2,\nv{number}.ts"), &range));
+    }
+    let text = &desk.public.as_ref().unwrap().0;
+    let carried = text.matches("#EXT-X-DATERANGE:").count();
+    assert!((20..60).contains(&carried) && text.contains("ID=\"149\"") && !text.contains("ID=\"50\""), "{carried}: {text}");
 }
 
 #[test]

@@ -201,6 +201,7 @@ impl World {
             now,
             end_hold: None,
             least: 0,
+            breaks: None,
         };
         let before = self.public.as_ref().map(|(text, kept)| (&**text, Continuity::parse(kept).unwrap()));
         let Some(composed) = super::step(before, &step) else { return };

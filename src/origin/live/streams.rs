@@ -126,10 +126,11 @@ impl StreamTable {
         let before = self.by_key.get(master);
         let (was_here, absent) = before.map(|before| (before.was_here, before.absent.clone())).unwrap_or_default();
         let since = before.filter(|before| before.children == children).map_or(now.wall, |before| before.since);
-        self.disown(master);
+        self.disown(master, &children);
         for child in &children {
             let parents = self.parents.entry(child.key.clone()).or_default();
-            if parents.len() < PARENTS {
+            // Whose a playlist is first stays so, however often the others that name it are written.
+            if parents.len() < PARENTS && !parents.contains(master) {
                 parents.push(master.clone());
             }
         }
@@ -154,12 +155,14 @@ impl StreamTable {
     }
 
     pub(super) fn remove(&mut self, key: &Key) {
-        self.disown(key);
+        self.disown(key, &[]);
         self.by_key.remove(key);
     }
 
-    fn disown(&mut self, master: &Key) {
-        for child in self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default() {
+    /// Its children have it no more for a parent, but those.
+    fn disown(&mut self, master: &Key, but: &[Child]) {
+        let children = self.by_key.get(master).map(|master| master.children.as_slice()).unwrap_or_default();
+        for child in children.iter().filter(|child| but.binary_search_by(|kept| kept.key.cmp(&child.key)).is_err()) {
             if let Some(parents) = self.parents.get_mut(&child.key) {
                 parents.retain(|parent| parent != master);
                 if parents.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ahash::RandomState;
 use parking_lot::Mutex;
 
-use super::pair_reports::{PairReport, PairSourceReport, SwitchReport};
+use super::pair_reports::SwitchReport;
 use super::told::PublicNews;
 use crate::hls::normalise::{PairComposed, Relation, SideOut, WhyApart};
 use crate::model::clock::{Moment, WallTime};
@@ -107,8 +107,8 @@ pub(super) enum ManifestPair {
 /// The renditions of one stream.
 #[derive(Debug, Default)]
 struct Ladder {
-    /// The side that one of them went to last.
-    active: Option<usize>,
+    /// The side that one of them went to last, and when.
+    active: Option<(usize, WallTime)>,
     relations: HashMap<Key, Relation, RandomState>,
     /// Those whose source is down, by side.
     down: [HashSet<Key, RandomState>; 2],
@@ -117,7 +117,7 @@ struct Ladder {
 /// What a rendition has to know of the others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LadderKnown {
-    pub(super) active: Option<usize>,
+    pub(super) active: Option<(usize, WallTime)>,
     pub(super) others: Option<Relation>,
     /// Since when all of them have had all of a side's segments, and sound.
     pub(super) well_since: [Option<WallTime>; 2],
@@ -217,6 +217,11 @@ impl Pairs {
         tally.switches.drain(..over);
     }
 
+    /// The number of the look that is put off.
+    pub(super) fn look(&self, public: &Key) -> u64 {
+        self.0.lock().playlists.get(public).map_or(0, |memory| memory.look)
+    }
+
     /// Whether that look is still to come.
     pub(super) fn is_due(&self, public: &Key, look: u64) -> bool {
         self.0.lock().playlists.get(public).is_some_and(|memory| memory.look == look)
@@ -257,9 +262,9 @@ impl Pairs {
         ladder.relations.insert(public.clone(), relation);
     }
 
-    /// A rendition has gone to a side: all others follow.
-    pub(super) fn switched(&self, stream: &Key, to: usize) {
-        self.0.lock().ladders.entry(stream.clone()).or_default().active = Some(to);
+    /// A rendition has gone to a side: all others follow, but those that have gone anywhere since.
+    pub(super) fn switched(&self, stream: &Key, to: usize, at: WallTime) {
+        self.0.lock().ladders.entry(stream.clone()).or_default().active = Some((to, at));
     }
 
     /// Whether a source has been taken for viewers of a stream.
@@ -315,7 +320,7 @@ impl Pairs {
         let is_at = |public: &Key| Some(state.playlists.get(public)?.known?.active);
         let active = state.ladders.get(stream).and_then(|ladder| {
             let lists = || ladder.relations.keys().min().and_then(is_at);
-            ladder.active.or_else(lists)
+            ladder.active.map(|(side, _)| side).or_else(lists)
         });
         active.unwrap_or(0) == side
     }
@@ -334,7 +339,7 @@ impl Pairs {
     pub(super) fn only(&self, prefix: &str) -> Option<usize> {
         let state = self.0.lock();
         let public = state.apart.iter().find(|public| public.as_str().starts_with(prefix))?;
-        Some(state.ladders.get(public).and_then(|ladder| ladder.active).unwrap_or(0))
+        Some(state.ladders.get(public).and_then(|ladder| ladder.active).map_or(0, |(side, _)| side))
     }
 
     /// The public playlists that are known below a prefix.
@@ -350,7 +355,7 @@ impl Pairs {
         let mut state = self.0.lock();
         state.apart.retain(|public| is_there(public));
         state.tallies.retain(|public, _| is_there(public));
-        if state.playlists.is_empty() {
+        if state.playlists.is_empty() && state.ladders.is_empty() {
             return;
         }
         state.playlists.retain(|public, _| is_there(public));
@@ -361,43 +366,9 @@ impl Pairs {
             !ladder.relations.is_empty() || is_there(stream)
         });
     }
-
-    /// A playlist as it is told.
-    pub(super) fn report(
-        &self,
-        namespace: &str,
-        (prefix, sources): (&str, &[String]),
-        public: &Key,
-        pinned: Option<usize>,
-    ) -> Option<PairReport> {
-        let state = self.0.lock();
-        let memory = state.playlists.get(public)?;
-        let known = memory.known?;
-        let PairTally { lines, borrowed, switches } = state.tallies.get(public).cloned().unwrap_or_default();
-        let source = |(at, side): (usize, &SideMemory)| PairSourceReport {
-            source: side_name(at),
-            prefix: sources.get(at).cloned().unwrap_or_default(),
-            up: side.is_up.unwrap_or(false) && side.out.is_none(),
-            out: side.out.map(|out| if out == SideOut::Ended { "ended" } else { "deleted" }),
-            newest: known.newest[at].map(|newest| newest.to_string()),
-            lines: lines[at],
-        };
-        Some(PairReport {
-            namespace: namespace.to_owned(),
-            public: prefix.to_owned(),
-            playlist: public.to_string(),
-            relation: known.relation.as_str(),
-            apart: known.apart.map(|apart| apart.to_string()),
-            active: side_name(known.active),
-            pinned: pinned.map(side_name),
-            skew_seconds: known.skew.map(|skew| skew.as_secs_f64()),
-            borrowed,
-            sources: memory.sides.iter().enumerate().map(source).collect(),
-            switches: switches.into(),
-        })
-    }
 }
 
+mod reported;
 mod seen;
 #[cfg(test)]
 mod tests;

@@ -188,7 +188,7 @@ fn one_that_has_stopped_is_counted_once_where_the_multivariant_playlist_comes_la
     let pairs = Pairs::default();
     noted(&pairs, [None, None], &made(Aligned, [Some(100); 2], None), 100);
     noted(&pairs, [None, None], &made(Foreign, [Some(100), Some(106)], None), 106);
-    pairs.switched(&public, 1);
+    pairs.switched(&public, 1, WallTime::from_seconds(1));
     pairs.relates(&stream, &public, Foreign);
     assert_eq!((pairs.is_up(&stream, &public, 0), pairs.down()), (None, [1, 0]), "it was told");
     assert!(pairs.is_active(&stream, 1) && pairs.is_down(&stream, 0));

@@ -35,6 +35,9 @@ use crate::model::mended::SwitchReason;
 
 /// So long the active side's copy is waited for at least when the twin's is here.
 const LEAST_GRACE: Duration = Duration::from_millis(50);
+/// A source of which nothing has come for so long, or for as many target durations as lie between two switches, does not hold up the end of the
+/// other.
+const GONE: Duration = Duration::from_secs(60);
 /// Two switches are so many target durations apart, unless the active side is out.
 const CALM: u32 = 10;
 
@@ -46,6 +49,9 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
     let list_of = |side: usize| step.sides[side].list.map_or(&empty, |version| &version.0);
     let first = step.pin.filter(|pin| !list_of(*pin).lines.is_empty());
     let first = first.or_else(|| (0..2).find(|side| !list_of(*side).lines.is_empty()));
+    // Two nodes may each remember another switch as the last one: what is newer in the list itself is the truth, or it would go to and fro.
+    let gone = known.as_ref().and_then(|(_, continuity)| Some(continuity.pair?.switched));
+    let together = step.together.filter(|(_, since)| gone.is_none_or(|gone| *since >= gone)).map(|(side, _)| side);
     let (composer, standing) = match known {
         Some((list, continuity)) => {
             let (switched, passed) = (continuity.added, [WallTime::default(); 2]);
@@ -55,7 +61,10 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
         None => {
             let active = first?;
             let (switched, passed) = (WallTime::default(), [WallTime::default(); 2]);
-            (Composer::begin(list_of(active), step.now), PairStanding { active, lent: 0, switched, passed, seen: None })
+            let mut composer = Composer::begin(list_of(active), step.now, step.breaks);
+            // What one source can't promise of its segments the list of both can't; later on it may not change (RFC 8216 6.2.1).
+            composer.list.independent &= (0..2).all(|side| list_of(side).lines.is_empty() || list_of(side).independent);
+            (composer, PairStanding { active, lent: 0, switched, passed, seen: None })
         }
     };
     let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.sides[side].came, step.find));
@@ -69,6 +78,7 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
         sides,
         relation,
         clock,
+        together,
         public: Vec::new(),
         next: [None; 2],
         last: None,
@@ -95,6 +105,8 @@ struct PairDesk<'a, 's> {
     sides: [SideLines<'s>; 2],
     relation: Relation,
     clock: SideClock,
+    /// The side that the others of the stream have gone to since this one went anywhere.
+    together: Option<usize>,
     /// The newest public lines.
     public: Vec<TimedLine>,
     /// Of each side, the place of the first line that was not taken or passed over.
@@ -190,7 +202,7 @@ impl PairDesk<'_, '_> {
 
     fn run(&mut self) {
         let wanted = self.step.pin.map(|pin| (pin, SwitchReason::Pinned));
-        let wanted = wanted.or(self.step.together.map(|side| (side, SwitchReason::Together)));
+        let wanted = wanted.or(self.together.map(|side| (side, SwitchReason::Together)));
         if let Some((to, reason)) = wanted.filter(|(to, _)| *to != self.standing.active) {
             self.go_to(to, reason);
             if to != self.standing.active && self.is_worth_waiting(to) {
@@ -274,6 +286,17 @@ impl PairDesk<'_, '_> {
         self.sides[side].newest().is_some_and(|came| self.step.now.since(came) >= self.span() * 4)
     }
 
+    /// Whether nothing more is to come of a side, where the other one has ended.
+    fn is_over(&mut self, side: usize) -> bool {
+        let PairSide { out, list, .. } = &self.step.sides[side];
+        if out.is_some() || list.is_none() {
+            return true;
+        }
+        // An encoder that was killed tells nobody that it is over.
+        let gone = (self.span() * CALM).max(GONE);
+        self.sides[side].newest().is_some_and(|came| self.has_passed(came, gone))
+    }
+
     /// Whether segments of a side have come of late.
     fn is_up(&self, side: usize) -> bool {
         self.sides[side].newest().is_some_and(|came| self.step.now.since(came) <= self.span() * 2)
@@ -290,9 +313,8 @@ impl PairDesk<'_, '_> {
         if self.composer.list.lines.is_empty() {
             return None;
         }
-        let is_over = |side: &PairSide<'_>| side.out.is_some() || side.list.is_none();
         let has_end = self.step.sides.iter().any(|side| side.out == Some(SideOut::Ended));
-        let is_ended = self.step.sides.iter().all(is_over) && has_end;
+        let is_ended = has_end && [0, 1].into_iter().all(|side| self.is_over(side));
         let continuity = &mut self.composer.continuity;
         continuity.ended = is_ended.then(|| continuity.ended.unwrap_or(self.step.now));
         continuity.window = self.step.sides.iter().map(|side| side.window).fold(continuity.window, u64::max);
@@ -331,5 +353,5 @@ impl PairDesk<'_, '_> {
 /// The names in a side's list are public ones already: nothing is to be found.
 fn compose_step<'a>(version: &'a SourceVersion, find: &'a dyn Fn(&str) -> Named, step: &PairStep<'_>) -> ComposeStep<'a> {
     let (now, end_hold) = (step.now, step.end_hold);
-    ComposeStep { version, heard: now, standing: VersionStanding::Believed, find, now, end_hold, least: 0 }
+    ComposeStep { version, heard: now, standing: VersionStanding::Believed, find, now, end_hold, least: 0, breaks: None }
 }

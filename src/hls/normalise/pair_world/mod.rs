@@ -80,6 +80,10 @@ pub(super) struct PairWorld {
     pub(super) is_loop: bool,
     /// The side that is preferred and is said to be well.
     pub(super) back: Option<usize>,
+    /// Where the other renditions are, as is remembered, and since when.
+    pub(super) together: Option<(usize, WallTime)>,
+    /// The side that promises to begin each segment with a key frame; `None`: neither.
+    pub(super) independent: Option<usize>,
     /// So many segments one after the other were whole from both, and nothing else happened.
     regular: usize,
     /// The side that has cut off a segment just now, to end with it, and the slot: its twin's copy is shown.
@@ -107,6 +111,10 @@ impl PairWorld {
         let side = |run| SimulatedSide { run, ..SimulatedSide::default() };
         let nodes = vec![SimulatedNode::default(); nodes];
         Self { now: T0, manner, sides: [side(0), side(1)], nodes, runs: 1, ..Self::default() }
+    }
+
+    pub(super) fn time(&self) -> WallTime {
+        WallTime::from_millis(self.now)
     }
 
     /// Where a side's segment begins: by the player's clock and by the content's, in milliseconds.
@@ -299,6 +307,7 @@ impl PairWorld {
     fn list(&mut self, side: usize) {
         let own = &mut self.sides[side];
         let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{}\n", own.first);
+        text.push_str(if self.independent == Some(side) { "#EXT-X-INDEPENDENT-SEGMENTS\n" } else { "" });
         own.lines.iter().for_each(|line| text.push_str(line));
         let _ = write!(text, "{}", if own.has_end { "#EXT-X-ENDLIST\n" } else { "" });
         own.newest = Some((Arc::new(SourceVersion::read(&text).unwrap()), self.now));

@@ -215,7 +215,8 @@ impl PairWorld {
             };
             let (heard, standing_now) = (WallTime::from_millis(*heard), *standing);
             let end_hold = Some(Duration::ZERO);
-            let step = ComposeStep { version, heard, standing: standing_now, find: &find, now, end_hold, least: 16 };
+            let step =
+                ComposeStep { version, heard, standing: standing_now, find: &find, now, end_hold, least: 16, breaks: None };
             let before = known.list.as_ref().map(|(text, kept)| (&**text, *kept));
             if let Some(composed) = super::super::step(before, &step) {
                 *standing = composed.standing;
@@ -244,9 +245,10 @@ impl PairWorld {
             grace: None,
             pin: self.pin,
             back: self.back,
-            together: None,
+            together: self.together,
             others: None,
             end_hold: None,
+            breaks: None,
         };
         let before = self.public.as_ref().map(|(text, kept)| (&**text, Continuity::parse(kept).unwrap()));
         pair_step(before, &step)

@@ -355,3 +355,20 @@ fn what_never_comes_back_has_an_end() {
     scene.live.state.lock().renditions.get_mut(&key("a/p.m3u8")).unwrap().expires = scene.clock.now();
     assert_eq!(scene.look(), ["gone a/p.m3u8"]);
 }
+
+/// What is told of a playlist that two multivariant ones name is told of one of them: always of the same.
+#[test]
+fn a_playlist_that_two_name_belongs_to_the_first_however_often_the_others_are_written() {
+    let mut scene = Scene::new();
+    let master = |bandwidth: u64| format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}\na.m3u8\n");
+    scene.playlist("one.m3u8", &master(1));
+    scene.playlist("two.m3u8", &master(1));
+    for bandwidth in 2..5 {
+        for name in ["one.m3u8", "two.m3u8"] {
+            scene.playlist(name, &master(bandwidth));
+            assert_eq!(scene.live.stream_of(&key("a.m3u8")), key("one.m3u8"), "{name} {bandwidth}");
+        }
+    }
+    scene.playlist("one.m3u8", &master(9).replace("a.m3u8", "b.m3u8"));
+    assert_eq!(scene.live.stream_of(&key("a.m3u8")), key("two.m3u8"));
+}
