@@ -316,7 +316,7 @@ async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
         (Ok(()), None) => state.gone(&turn),
         (Err(ColdError::Unfit(_)), _) => state.unfit(&turn),
         (Err(ColdError::Full(_)), Some(entry)) => is_making_room = state.full(&turn, entry, was_alone),
-        (Err(_), _) => state.failed(&turn),
+        (Err(error), _) => state.failed(&turn, error),
     }
     drop(state);
     if result.is_ok() {

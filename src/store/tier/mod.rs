@@ -197,6 +197,10 @@ impl Tier {
             if state.options.ack == Ack::Hot {
                 return Ok(());
             }
+            if is_write && matches!(state.queue.get(key), Some(Change::Remove | Change::Clear)) {
+                // It was given up, with what is older; or removed.
+                return Err(StoreError::NotDurable);
+            }
             let waiting = state.queue.wait(key, self.shared.clock.now());
             if waiting.is_none() {
                 // It has been made already; or was given up before anybody could wait for it.

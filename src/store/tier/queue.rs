@@ -58,6 +58,8 @@ struct WaitingChange {
     /// When its turn comes.
     due: Moment,
     tries: u32,
+    /// Whether a write of this key has failed in a way that does not say that it was not made.
+    is_in_doubt: bool,
     /// The number of the change that is being made now.
     running: Option<u64>,
     waiters: Vec<oneshot::Sender<ChangeEnd>>,
@@ -131,7 +133,8 @@ impl Queue {
             }
             return true;
         }
-        let waiting = WaitingChange { change, number, since: now, due, tries: 0, running: None, waiters: Vec::new() };
+        let (tries, is_in_doubt, running, waiters) = (0, false, None, Vec::new());
+        let waiting = WaitingChange { change, number, since: now, due, tries, is_in_doubt, running, waiters };
         self.changes.insert(key.clone(), waiting);
         self.turns.insert((due, number, key.clone()));
         self.since.insert((now, key.clone()));
@@ -192,6 +195,7 @@ impl Queue {
         }
         self.since.remove(&(waiting.since, turn.key.clone()));
         (waiting.tries, waiting.since) = (0, now);
+        waiting.is_in_doubt &= end != ChangeEnd::Made;
         self.since.insert((now, turn.key.clone()));
         waiting.due = if waiting.waiters.is_empty() { waiting.due } else { now };
         self.turns.insert((waiting.due, waiting.number, turn.key.clone()));
@@ -204,6 +208,18 @@ impl Queue {
             waiting.due = now + (FIRST_WAIT * 2u32.saturating_pow(waiting.tries.min(16))).min(LONGEST_WAIT);
             waiting.tries += 1;
         });
+    }
+
+    /// A write has failed, and may have been made all the same.
+    pub(super) fn doubt(&mut self, key: &Key) {
+        if let Some(waiting) = self.changes.get_mut(key) {
+            waiting.is_in_doubt = true;
+        }
+    }
+
+    /// Whether a write of this key that was given up, or is about to be, may have been made.
+    pub(super) fn is_in_doubt(&self, key: &Key) -> bool {
+        self.changes.get(key).is_some_and(|waiting| waiting.is_in_doubt)
     }
 
     /// The change was not made, and gets its next turn at once.

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use super::index::cost;
+use super::index::{OVERHEAD, Slot, cost};
 use super::queue::{Change, Turn};
 use super::room::RoomVerdict;
 use super::state::TierState;
+use crate::model::id::Key;
 use crate::store::Entry;
+use crate::store::cold::ColdError;
 
 impl TierState {
     /// The change whose turn it is, if there is one and there is room for it; else room is made.
@@ -44,6 +46,22 @@ impl TierState {
             freed += self.evict(&key);
         }
         freed > 0
+    }
+
+    /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too
+    /// many.
+    pub(super) fn oldest(&self) -> Option<(Key, Slot)> {
+        let key = self.index.by_age().find(|key| self.queue.get(key).is_none())?;
+        Some((key.clone(), *self.index.get(key)?))
+    }
+
+    /// Removes an object for space; says how much that brings.
+    pub(super) fn evict(&mut self, key: &Key) -> u64 {
+        let Some(slot) = self.index.get(key).copied() else { return 0 };
+        self.forget(key);
+        self.metrics.evicted.inc();
+        self.evicted.push((key.clone(), slot));
+        slot.length + OVERHEAD
     }
 
     fn may_evict_for(&self, entry: &Entry) -> bool {
@@ -92,8 +110,12 @@ impl TierState {
     }
 
     /// A change could not be made; it is tried again.
-    pub(super) fn failed(&mut self, turn: &Turn) {
+    pub(super) fn failed(&mut self, turn: &Turn, error: &ColdError) {
         self.metrics.failed.inc();
+        // An answer that does not come says nothing of what was done.
+        if matches!((&turn.change, error), (Change::Write(_), ColdError::Unavailable(_))) {
+            self.queue.doubt(&turn.key);
+        }
         // Nobody waits for what does not go.
         self.room.left(&turn.key);
         self.queue.retry(turn, self.clock.now());
@@ -112,7 +134,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
-    use crate::model::id::{Key, Namespace};
+    use crate::model::id::Namespace;
     use crate::model::kind::Kind;
     use crate::model::meta::Meta;
     use crate::store::Ack;

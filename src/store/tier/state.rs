@@ -124,12 +124,22 @@ impl TierState {
     /// The object was removed.
     pub(super) fn removed(&mut self, key: &Key) {
         self.given_up.strike(key);
-        let may_be_there = !self.is_complete || self.index.get(key).is_some() || self.queue.get(key).is_some();
+        let may_be_there = !self.knows_all() || self.index.get(key).is_some() || self.queue.get(key).is_some();
         self.take_out(key);
         if may_be_there {
             let now = self.clock.now();
             self.queue.push(key, Change::Remove, now, now);
             self.metrics.waiting_changes.set(self.queue.len() as u64);
+        }
+    }
+
+    /// Has the tier rid of what it may hold of a version that is not kept, and of those before it: also where a try of it has failed and may
+    /// have been made, and where it is not known yet what is there.
+    fn forget_all_of(&mut self, key: &Key, is_in_doubt: bool) {
+        self.forget(key);
+        if (is_in_doubt || !self.knows_all()) && self.queue.get(key).is_none() {
+            let now = self.clock.now();
+            self.queue.push(key, Change::Remove, now, now);
         }
     }
 
@@ -220,9 +230,10 @@ impl TierState {
 
     /// The tier can't hold this version, ever.
     pub(super) fn unfit(&mut self, turn: &Turn) {
+        let is_in_doubt = self.queue.is_in_doubt(&turn.key);
         self.queue.end(turn, ChangeEnd::GivenUp, self.clock.now());
         self.metrics.given_up.inc();
-        self.forget(&turn.key);
+        self.forget_all_of(&turn.key, is_in_doubt);
     }
 
     /// The tier has given a right answer about it.
@@ -297,26 +308,11 @@ impl TierState {
 
     /// Gives up the version that waits under this key, and rids the tier of the older one.
     pub(super) fn give_up(&mut self, key: &Key) {
+        let is_in_doubt = self.queue.is_in_doubt(key);
         self.queue.give_up(key);
         self.metrics.given_up.inc();
-        self.forget(key);
+        self.forget_all_of(key, is_in_doubt);
         self.overrun.count(self.clock.now());
-    }
-
-    /// What goes first when space is short. What a newer version waits for is not removed: that would be one change of a key too
-    /// many.
-    pub(super) fn oldest(&self) -> Option<(Key, Slot)> {
-        let key = self.index.by_age().find(|key| self.queue.get(key).is_none())?;
-        Some((key.clone(), *self.index.get(key)?))
-    }
-
-    /// Removes an object for space; says how much that brings.
-    pub(super) fn evict(&mut self, key: &Key) -> u64 {
-        let Some(slot) = self.index.get(key).copied() else { return 0 };
-        self.forget(key);
-        self.metrics.evicted.inc();
-        self.evicted.push((key.clone(), slot));
-        slot.length + OVERHEAD
     }
 
     /// The segments that were written last, the newest first, and when.
@@ -404,18 +400,77 @@ mod tests {
     use crate::model::id::Namespace;
     use crate::model::kind::Kind;
     use crate::model::meta::Meta;
+    use crate::store::cold::ColdError;
+
+    fn segment(clock: &Clock, key: &Key) -> Arc<Entry> {
+        let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), clock, Duration::from_secs(60));
+        Arc::new(Entry::new(key.clone(), Bytes::from_static(b"newer"), meta))
+    }
+
+    fn state(clock: &Clock) -> TierState {
+        let metrics = Metrics::new().namespace(&Namespace::parse("live").unwrap()).durable;
+        TierState::new(Options { ack: Ack::Hot, capacity: 1 << 30, write_behind: 1 << 20 }, clock.clone(), metrics)
+    }
+
+    /// The name of a segment is used again, and what is there under it is not in the index: not looked at yet, or put there by a try that
+    /// was answered too late.
+    #[test]
+    fn what_is_given_up_takes_an_older_version_with_it_that_the_index_does_not_know() {
+        let (clock, key) = (Clock::manual(), Key::parse("seg5.ts").unwrap());
+        let entry = segment(&clock, &key);
+        let late = || ColdError::Unavailable("no answer in time".to_owned());
+        let refused = || ColdError::Denied("no".to_owned());
+        // Whether everything is known, how it was tried, and whether something of it may be there.
+        for (is_complete, error, may_be_there) in
+            [(false, None, true), (true, None, false), (true, Some(late()), true), (true, Some(refused()), false)]
+        {
+            for is_unfit in [false, true] {
+                let mut state = state(&clock);
+                state.is_complete = is_complete;
+                state.published(&entry);
+                if let Some(error) = &error {
+                    let turn = state.take(true).unwrap();
+                    state.ended(&turn);
+                    state.failed(&turn, error);
+                    clock.advance(Duration::from_secs(1));
+                }
+                if is_unfit {
+                    let turn = state.take(true).unwrap();
+                    state.ended(&turn);
+                    state.unfit(&turn);
+                } else {
+                    state.give_up(&key);
+                }
+                assert!(matches!(state.find(&key), Spot::Absent), "{is_complete} {error:?} {is_unfit}");
+                let turn = state.take(true);
+                assert_eq!(turn.is_some(), may_be_there, "{is_complete} {error:?} {is_unfit}");
+                if let Some(turn) = turn {
+                    assert!(matches!(turn.change, Change::Remove));
+                    state.gone(&turn);
+                }
+                assert!(state.queue.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_removed_when_somebody_says_so() {
+        let (clock, key) = (Clock::manual(), Key::parse("seg5.ts").unwrap());
+        let mut state = state(&clock);
+        state.complete(0, 1);
+        state.removed(&key);
+        assert!(matches!(state.take(false).unwrap().change, Change::Remove));
+    }
 
     /// A kill of the process a moment after two versions loses the second of an encoder's, which it writes again, and none of those that are
     /// this server's own memory.
     #[test]
     fn a_playlist_that_goes_on_by_its_last_version_is_written_each_time() {
         let (clock, key) = (Clock::manual(), Key::parse("p.m3u8").unwrap());
-        let metrics = Metrics::new().namespace(&Namespace::parse("live").unwrap()).durable;
         let continuity = Continuity::parse("r1.0.1,w4,a1,h1,s1").map(Arc::new);
         for continuity in [None, continuity] {
             let is_composed = continuity.is_some();
-            let options = Options { ack: Ack::Hot, capacity: 1 << 30, write_behind: 1 << 20 };
-            let mut state = TierState::new(options, clock.clone(), metrics.clone());
+            let mut state = state(&clock);
             let meta = Meta::plain(Kind::Playlist, HeaderValue::from_static("x"), &clock, Duration::from_secs(60));
             let entry = Arc::new(Entry::new(key.clone(), Bytes::from_static(b"a"), Meta { continuity, ..meta }));
             state.published(&entry);

@@ -458,6 +458,19 @@ async fn an_acknowledgement_waits_for_the_tier_where_that_is_asked_for() {
     assert!(world.cold.held(&name).is_none());
 }
 
+/// What is given up takes the older version with it. That removal is no acknowledgement of what was given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_at_once_is_not_acknowledged() {
+    let options = Options { ack: Ack::Durable, write_behind: 5000, ..OPTIONS };
+    let world = World::start(1 << 20, options, Clock::system()).await;
+    let name = world.segment(0, 4000);
+    assert_eq!(world.tier.settled(&name, true).await, Ok(()));
+    world.cold.set_fault(Fault::Held);
+    world.put(&name, &bytes(1, 6000), Kind::Segment, 3600);
+    assert_eq!(world.tier.settled(&name, true).await, Err(StoreError::NotDurable));
+    world.cold.set_fault(Fault::None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_a_place_while_one_takes_over() {
     let world = World::start(1 << 20, OPTIONS, Clock::system()).await;
