@@ -70,6 +70,9 @@ pub enum ColdError {
     /// What is there is in a form of later versions of this program: sound, and of no use to this one. It is left alone.
     #[error("a newer Springhead wrote it: {0}")]
     Later(String),
+    /// One object of a listing could not be looked at, for a reason that may pass. It says nothing of the others.
+    #[error("an object can't be looked at: {0}")]
+    Unread(String),
 }
 
 /// One object of a listing.
@@ -105,7 +108,8 @@ pub trait Cold: fmt::Debug + Send + Sync {
     fn delete<'a>(&'a self, key: &'a Key, care: Care) -> Later<'a, ()>;
 
     /// Names every object, in no order, each at least once; one that is written or removed meanwhile may be named or not. An
-    /// `Err` about one object does not end the listing; the end of the channel does. Dropping the receiver stops it.
+    /// `Err` about one object ([`ColdError::Unread`], [`ColdError::Damaged`], [`ColdError::Later`]) does not end the listing; the end of the
+    /// channel does, and after another `Err` it is not whole. Dropping the receiver stops it.
     fn list(&self) -> mpsc::Receiver<Result<ListedObject, ColdError>>;
 
     /// Whether it answers and lets us in, as far as that shows without a write. A folder that has been opened has shown it.

@@ -33,6 +33,13 @@ impl Tier {
             return Some("a durable tier is kept by another server: nothing is written until that one ends".to_owned());
         }
         let state = self.shared.state.lock();
+        if state.is_look_failing {
+            return Some(
+                "a durable tier can't be looked through: until it is known what is there, nothing of it is removed for its age or for \
+                 space"
+                    .to_owned(),
+            );
+        }
         if state.later_objects() > 0 {
             return Some(
                 "a durable tier has objects of a newer Springhead: they are left alone and answered with 503".to_owned(),

@@ -4,7 +4,7 @@
 //! Invariants: a key that is on its way to being removed is absent, whatever the index says. A version that could not be kept waiting
 //! takes the older one in the tier with it: a name never goes back to an older version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(super) struct TierState {
     pub(super) options: Options,
     /// Whether the index names everything the tier holds.
     pub(super) is_complete: bool,
+    /// Whether it was looked at in vain.
+    pub(super) is_look_failing: bool,
     /// What the tier has given a wrong answer about.
     pub(super) doubts: Doubts,
     /// How many objects of a later version's form a look at everything has found, and how many have been met since.
@@ -79,6 +81,7 @@ impl TierState {
             queue: Queue::default(),
             options,
             is_complete: false,
+            is_look_failing: false,
             doubts: Doubts::default(),
             later: (0, 0),
             is_unsure: false,
@@ -296,14 +299,14 @@ impl TierState {
     }
 
     /// Everything in the tier has been seen: what was not is not there. Among it were this many objects in a later version's form, and so
-    /// many that could not be read, whose keys nobody knows.
-    pub(super) fn complete(&mut self, later: u64, unreadable: u64) {
+    /// many that could not be read. Of those that are named here the journal's word holds.
+    pub(super) fn complete(&mut self, later: u64, unreadable: u64, unread: &HashSet<Key>) {
         self.later.0 = later;
         self.is_unsure |= later + unreadable > 0;
-        for key in self.index.uncertain() {
+        for key in self.index.uncertain().into_iter().filter(|key| !unread.contains(key)) {
             self.take_out(&key);
         }
-        self.is_complete = true;
+        (self.is_complete, self.is_look_failing) = (true, false);
     }
 
     /// Gives up the version that waits under this key, and rids the tier of the older one.
@@ -457,7 +460,7 @@ mod tests {
     fn what_could_not_be_read_is_removed_when_somebody_says_so() {
         let (clock, key) = (Clock::manual(), Key::parse("seg5.ts").unwrap());
         let mut state = state(&clock);
-        state.complete(0, 1);
+        state.complete(0, 1, &HashSet::new());
         state.removed(&key);
         assert!(matches!(state.take(false).unwrap().change, Change::Remove));
     }

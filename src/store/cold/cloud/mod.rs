@@ -253,7 +253,7 @@ impl Inner {
                 },
                 // Removed since, or somebody else's.
                 Ok(None) => return None,
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Some(Err(ColdError::Unread(error.to_string()))),
             },
         };
         match (key.or(found.0), found.1) {

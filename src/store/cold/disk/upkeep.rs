@@ -58,7 +58,8 @@ impl Inner {
                 Ok(Some(json)) => {
                     Attributes::from_json(&json).map(|(key, attributes)| ListedObject { key, attributes: Some(attributes) })
                 }
-                Err(error) => Err(cold(&error)),
+                // One that the disk can't read now, or that somebody has closed to us.
+                Err(error) => Err(ColdError::Unread(error.to_string())),
             };
             found.blocking_send(listed).is_ok()
         })?;
