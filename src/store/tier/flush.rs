@@ -21,8 +21,8 @@ use crate::store::cold::{Attributes, Care, Cold, ColdError};
 const AT_ONCE: usize = 16;
 /// How often the books are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// How many objects the sweep takes in one hold of the lock.
-const SWEEP_BATCH: usize = 256;
+/// How many of those that were given up are looked at each time.
+const SPARED_BATCH: usize = 256;
 /// How long the start waits for what readers want first.
 const FIRST_WITHIN: Duration = Duration::from_millis(700);
 /// How many objects are read at a time.
@@ -213,7 +213,9 @@ impl JournalKeeper {
         let now = self.shared.clock.now();
         let (evicted, overrun) = {
             let mut state = self.shared.state.lock();
-            state.sweep(SWEEP_BATCH);
+            if !self.shared.drain.is_cancelled() {
+                state.sweep();
+            }
             state.show();
             (std::mem::take(&mut state.evicted), state.overrun.take(now))
         };
@@ -229,7 +231,7 @@ impl JournalKeeper {
         self.ask_again();
         // What is in memory still is lost when it leaves it; the hot store asks then.
         let is_lost = |key: &Key| self.shared.hot.upgrade().is_none_or(|hot| hot.peek(key).is_none());
-        self.shared.look_at_given_up(SWEEP_BATCH, false);
+        self.shared.look_at_given_up(SPARED_BATCH, false);
         for (key, slot) in evicted {
             if now < slot.expires && is_lost(&key) {
                 self.shared.metrics.lost_capacity.inc();
@@ -313,7 +315,13 @@ async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
             state.written(&turn, entry);
             shared.metrics.written.inc();
         }
-        (Ok(()), None) => state.gone(&turn),
+        (Ok(()), None) => {
+            state.gone(&turn);
+            // What has not been begun at the end is left to the next start.
+            if !shared.drain.is_cancelled() {
+                state.sweep_on();
+            }
+        }
         (Err(ColdError::Unfit(_)), _) => state.unfit(&turn),
         (Err(ColdError::Full(_)), Some(entry)) => is_making_room = state.full(&turn, entry, was_alone),
         (Err(error), _) => state.failed(&turn, error),

@@ -4,6 +4,7 @@
 //!    [`queue`] for its turn. What waits is readable.
 //! 2. [`flush`] makes the changes, several at a time, tries again what fails, and keeps the [`index`] and its [`journal`].
 //!    What was [`given_up`] because too much waited gets another turn when there is time ([`again`]).
+//!    What has expired or is over the capacity goes by the [`sweep`].
 //!    Where there is less space than the capacity, [`room`] learns how much, and [`space`] picks what goes for what is new.
 //! 3. [`fetch`] reads past the hot store: one read for all who wait, a deadline, and no read at all while the tier is known to fail.
 //! 4. At the start the journal says what is there. Unless the process before stopped in order, that is only a beginning: everything in
@@ -33,6 +34,7 @@ mod queue;
 mod room;
 mod space;
 mod state;
+mod sweep;
 
 use std::fmt;
 use std::path::PathBuf;

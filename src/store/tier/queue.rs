@@ -20,6 +20,8 @@ use crate::store::Entry;
 
 /// The wait after a first failure; it doubles with each one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// So many removals go before writes whose turn has come; more of them only when none has, or one waits for their space.
+const REMOVALS_BESIDE: usize = 4;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,10 @@ pub(super) enum Change {
 }
 
 impl Change {
+    fn is_write(&self) -> bool {
+        matches!(self, Self::Write(_))
+    }
+
     fn bytes(&self) -> u64 {
         match self {
             Self::Write(entry) => entry.body.len() as u64,
@@ -71,11 +77,46 @@ impl WaitingChange {
     }
 }
 
+/// When a change's turn comes, its number, and whose it is.
+type TurnPlace = (Moment, u64, Key);
+
+/// The order of turns of what is not being made.
+#[derive(Debug, Default)]
+struct TurnOrder {
+    writes: BTreeSet<TurnPlace>,
+    removals: BTreeSet<TurnPlace>,
+    /// Removals among them that were tried in vain.
+    failed: usize,
+}
+
+impl TurnOrder {
+    fn insert(&mut self, waiting: &WaitingChange, key: &Key) {
+        let place = (waiting.due, waiting.number, key.clone());
+        if waiting.change.is_write() {
+            self.writes.insert(place);
+        } else {
+            self.removals.insert(place);
+            self.failed += usize::from(waiting.tries > 0);
+        }
+    }
+
+    fn remove(&mut self, waiting: &WaitingChange, key: &Key) {
+        let place = (waiting.due, waiting.number, key.clone());
+        if waiting.change.is_write() {
+            self.writes.remove(&place);
+        } else if self.removals.remove(&place) {
+            self.failed -= usize::from(waiting.tries > 0);
+        }
+    }
+}
+
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     changes: HashMap<Key, WaitingChange, RandomState>,
-    turns: BTreeSet<(Moment, u64, Key)>,
+    turns: TurnOrder,
+    /// Removals that are being made.
+    removing: usize,
     since: BTreeSet<(Moment, Key)>,
     bytes: u64,
     next: u64,
@@ -123,20 +164,20 @@ impl Queue {
                 self.bytes -= waiting.change.bytes();
             }
             if waiting.running.is_none() {
-                self.turns.remove(&(waiting.due, waiting.number, key.clone()));
+                self.turns.remove(waiting, key);
             }
             // A playlist that is rewritten all the time must not wait for ever, and a change that has failed keeps its distance.
             let due = if waiting.tries > 0 { waiting.due.max(due) } else { waiting.due.min(due).max(now) };
             (waiting.change, waiting.number, waiting.due) = (change, number, due);
             if waiting.running.is_none() {
-                self.turns.insert((due, number, key.clone()));
+                self.turns.insert(waiting, key);
             }
             return true;
         }
         let (tries, is_in_doubt, running, waiters) = (0, false, None, Vec::new());
         let waiting = WaitingChange { change, number, since: now, due, tries, is_in_doubt, running, waiters };
+        self.turns.insert(&waiting, key);
         self.changes.insert(key.clone(), waiting);
-        self.turns.insert((due, number, key.clone()));
         self.since.insert((now, key.clone()));
         false
     }
@@ -147,20 +188,30 @@ impl Queue {
         let (sender, receiver) = oneshot::channel();
         waiting.waiters.push(sender);
         if waiting.running.is_none() && waiting.tries == 0 && waiting.due > now {
-            self.turns.remove(&(waiting.due, waiting.number, key.clone()));
+            self.turns.remove(waiting, key);
             waiting.due = now;
-            self.turns.insert((now, waiting.number, key.clone()));
+            self.turns.insert(waiting, key);
         }
         Some(receiver)
     }
 
     /// The change whose turn it is, if there is one. With `all` the wait of those that have not failed is over.
     pub(super) fn take(&mut self, now: Moment, all: bool) -> Option<Turn> {
-        let turn = self.first(now, all)?.clone();
-        self.turns.remove(&turn);
-        let (_, number, key) = turn;
+        let place = self.first(now, all)?.clone();
+        self.begin(place)
+    }
+
+    /// The removal whose turn it is, whatever else waits.
+    pub(super) fn take_removal(&mut self, now: Moment, all: bool) -> Option<Turn> {
+        let place = self.due(&self.turns.removals, now, all)?.clone();
+        self.begin(place)
+    }
+
+    fn begin(&mut self, (_, number, key): TurnPlace) -> Option<Turn> {
         let waiting = self.changes.get_mut(&key)?;
+        self.turns.remove(waiting, &key);
         waiting.running = Some(number);
+        self.removing += usize::from(!waiting.change.is_write());
         Some(Turn { change: waiting.change.clone(), key, number })
     }
 
@@ -170,10 +221,20 @@ impl Queue {
         Some((key, &self.changes.get(key)?.change))
     }
 
-    fn first(&self, now: Moment, all: bool) -> Option<&(Moment, u64, Key)> {
+    fn first(&self, now: Moment, all: bool) -> Option<&TurnPlace> {
+        let [write, removal] = [&self.turns.writes, &self.turns.removals].map(|turns| self.due(turns, now, all));
+        removal.filter(|_| write.is_none() || self.removing < REMOVALS_BESIDE).or(write)
+    }
+
+    fn due<'a>(&self, turns: &'a BTreeSet<TurnPlace>, now: Moment, all: bool) -> Option<&'a TurnPlace> {
         let has_failed = |key: &Key| self.changes.get(key).is_some_and(|waiting| waiting.tries > 0);
-        let is_due = |(due, _, key): &&(Moment, u64, Key)| *due <= now || (all && !has_failed(key));
-        if all { self.turns.iter().find(is_due) } else { self.turns.first().filter(is_due) }
+        let is_due = |(due, _, key): &&TurnPlace| *due <= now || (all && !has_failed(key));
+        if all { turns.iter().find(is_due) } else { turns.first().filter(is_due) }
+    }
+
+    /// How many removals wait that were not tried yet, and how many that were tried in vain.
+    pub(super) fn removals(&self) -> (usize, usize) {
+        (self.turns.removals.len() - self.turns.failed, self.turns.failed)
     }
 
     /// Whether a change waits that was tried in vain.
@@ -184,6 +245,7 @@ impl Queue {
     /// The change was made, or never will be; says whether a newer one of the key has come meanwhile.
     pub(super) fn end(&mut self, turn: &Turn, end: ChangeEnd, now: Moment) -> bool {
         self.bytes -= turn.change.bytes();
+        self.removing -= usize::from(!turn.change.is_write());
         let Some(waiting) = self.changes.get_mut(&turn.key) else { return false };
         waiting.running = None;
         if waiting.number == turn.number {
@@ -198,7 +260,7 @@ impl Queue {
         waiting.is_in_doubt &= end != ChangeEnd::Made;
         self.since.insert((now, turn.key.clone()));
         waiting.due = if waiting.waiters.is_empty() { waiting.due } else { now };
-        self.turns.insert((waiting.due, waiting.number, turn.key.clone()));
+        self.turns.insert(waiting, &turn.key);
         true
     }
 
@@ -228,21 +290,22 @@ impl Queue {
     }
 
     fn put_back(&mut self, turn: &Turn, when: impl FnOnce(&mut WaitingChange)) {
+        self.removing -= usize::from(!turn.change.is_write());
         let Some(waiting) = self.changes.get_mut(&turn.key) else { return };
         if waiting.number != turn.number {
             self.bytes -= turn.change.bytes();
         }
         waiting.running = None;
         when(waiting);
-        self.turns.insert((waiting.due, waiting.number, turn.key.clone()));
+        self.turns.insert(waiting, &turn.key);
     }
 
     /// Those that have failed get their turn now.
     pub(super) fn hurry(&mut self, now: Moment) {
         for (key, waiting) in self.changes.iter_mut().filter(|(_, waiting)| waiting.running.is_none() && waiting.due > now) {
-            self.turns.remove(&(waiting.due, waiting.number, key.clone()));
+            self.turns.remove(waiting, key);
             (waiting.due, waiting.tries) = (now, waiting.tries.min(1));
-            self.turns.insert((now, waiting.number, key.clone()));
+            self.turns.insert(waiting, key);
         }
     }
 
@@ -284,7 +347,7 @@ impl Queue {
             && let Some(waiting) = self.changes.remove(key)
         {
             self.bytes -= waiting.change.bytes();
-            self.turns.remove(&(waiting.due, waiting.number, key.clone()));
+            self.turns.remove(&waiting, key);
             self.since.remove(&(waiting.since, key.clone()));
             waiting.waiters.into_iter().for_each(|waiter| _ = waiter.send(ChangeEnd::GivenUp));
         }
@@ -297,7 +360,13 @@ impl Queue {
         let being_made: u64 = running.iter().map(|turn| turn.change.bytes()).sum();
         assert_eq!(self.bytes, waiting + being_made, "bytes are the sum of their parts");
         assert_eq!(self.changes.len(), self.since.len());
-        assert_eq!(self.changes.values().filter(|waiting| waiting.running.is_none()).count(), self.turns.len());
+        let lined_up = |is_it: &dyn Fn(&WaitingChange) -> bool| {
+            self.changes.values().filter(|waiting| waiting.running.is_none() && is_it(waiting)).count()
+        };
+        assert_eq!(lined_up(&|waiting| waiting.change.is_write()), self.turns.writes.len());
+        assert_eq!(lined_up(&|waiting| !waiting.change.is_write()), self.turns.removals.len());
+        assert_eq!(lined_up(&|waiting| !waiting.change.is_write() && waiting.tries > 0), self.turns.failed);
+        assert_eq!(running.iter().filter(|turn| !turn.change.is_write()).count(), self.removing);
     }
 }
 

@@ -21,10 +21,10 @@ impl TierState {
             let (key, entry) = (key.clone(), Arc::clone(entry));
             match self.room.judge(cost(&entry), self.index.bytes()) {
                 RoomVerdict::Go => break,
-                RoomVerdict::Wait => return None,
-                // Its removals come first.
+                // What it waits for may itself be in line.
+                RoomVerdict::Wait => return self.queue.take_removal(now, all),
                 RoomVerdict::Evict(bytes) if self.evict_for(&entry, bytes) => {}
-                RoomVerdict::Evict(_) if self.room.is_busy() => return None,
+                RoomVerdict::Evict(_) if self.room.is_busy() => return self.queue.take_removal(now, all),
                 // What is there is newer: this would have to go again for it.
                 RoomVerdict::Evict(_) if self.is_outdated(&entry) && self.queue.is_spare(&key) => self.give_up(&key),
                 RoomVerdict::Evict(_) => break,
@@ -151,6 +151,8 @@ mod tests {
         clock: Clock,
         objects: HashMap<Key, u64>,
         others: u64,
+        /// Whether it takes no removals.
+        is_denied: bool,
         running: Vec<Turn>,
         random: u64,
     }
@@ -162,7 +164,8 @@ mod tests {
             let options = Options { ack: Ack::Hot, capacity: 1 << 30, write_behind: 60 * LENGTH };
             let mut state = TierState::new(options, clock.clone(), metrics);
             state.is_complete = true;
-            Self { state, clock, objects: HashMap::new(), others: 0, running: Vec::new(), random: random | 1 }
+            let (objects, running) = (HashMap::new(), Vec::new());
+            Self { state, clock, objects, others: 0, is_denied: false, running, random: random | 1 }
         }
 
         fn pick(&mut self, below: u64) -> u64 {
@@ -181,8 +184,12 @@ mod tests {
         fn end(&mut self, turn: &Turn) {
             let was_alone = self.state.ended(turn);
             let Change::Write(entry) = &turn.change else {
+                if self.is_denied {
+                    return self.state.failed(turn, &ColdError::Denied(String::new()));
+                }
                 self.objects.remove(&turn.key);
-                return self.state.gone(turn);
+                self.state.gone(turn);
+                return self.state.sweep_on();
             };
             let used: u64 = self.objects.values().sum::<u64>() + self.others;
             if used + LENGTH <= SPACE * LENGTH + LENGTH / 3 {
@@ -197,7 +204,7 @@ mod tests {
         fn run(&mut self, millis: u64) {
             for _ in 0..millis.div_ceil(100) {
                 self.clock.advance(Duration::from_millis(100));
-                self.state.sweep(100);
+                self.state.sweep();
                 for _ in 0..40 {
                     while self.running.len() < AT_ONCE
                         && let Some(turn) = self.state.take(false)
@@ -212,6 +219,38 @@ mod tests {
                     self.end(&turn);
                 }
             }
+        }
+    }
+
+    /// Everything falls due at once, on a disk that makes 400 changes a second or takes no removals at all: what is new has its turn all the
+    /// same, and where it can go all that is over is gone as soon as the disk can do it.
+    #[test]
+    fn what_expires_all_at_once_keeps_nothing_new_waiting() {
+        for is_denied in [false, true] {
+            let mut disk = SmallDisk::new(7);
+            disk.is_denied = is_denied;
+            // There is space for everything.
+            let slot = |number: u64| {
+                let kind = Kind::Segment;
+                let (modified, expires) = (disk.clock.wall(), disk.clock.now() + Duration::from_secs(60));
+                let key = Key::parse(&format!("old/{number}.ts")).unwrap();
+                (key, Slot { length: 0, kind, modified, expires, version: 0, is_certain: true, is_own: true })
+            };
+            let old: Vec<_> = (0..8000).map(slot).collect();
+            old.iter().for_each(|(key, slot)| disk.state.index.insert(key, *slot));
+            disk.clock.advance(Duration::from_secs(61));
+            let mut most = 0;
+            for number in 0..300 {
+                disk.publish(number);
+                disk.run(100);
+                most = most.max(disk.state.queue.len());
+                assert!(disk.state.queue.writes().0 <= 1, "{} wait after {number}", disk.state.queue.writes().0);
+                // It makes room for the next one.
+                disk.objects.clear();
+            }
+            assert!(most < 1200, "{most} wait");
+            let left = old.iter().filter(|(key, _)| disk.state.index.get(key).is_some()).count();
+            assert_eq!(left == 0, !is_denied, "{left} are left");
         }
     }
 

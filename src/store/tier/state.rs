@@ -57,6 +57,8 @@ pub(super) struct TierState {
     /// Whether there may be objects that the index can't name: then the tier is asked for what is not in it, and the next start looks
     /// at everything again.
     is_unsure: bool,
+    /// Whether there is more to be removed than was put in line.
+    pub(super) is_sweeping: bool,
     pub(super) steadiness: Steadiness,
     /// For the journal; nobody keeps it while another process holds it.
     pub(super) lines: Option<Lines>,
@@ -85,6 +87,7 @@ impl TierState {
             doubts: Doubts::default(),
             later: (0, 0),
             is_unsure: false,
+            is_sweeping: false,
             steadiness: Steadiness::new(&clock),
             lines: None,
             given_up: GivenUp::default(),
@@ -140,7 +143,7 @@ impl TierState {
     /// have been made, and where it is not known yet what is there.
     fn forget_all_of(&mut self, key: &Key, is_in_doubt: bool) {
         self.forget(key);
-        if (is_in_doubt || !self.knows_all()) && self.queue.get(key).is_none() {
+        if (is_in_doubt || !self.knows_all()) && self.queue.get(key).is_none() && self.may_remove_more() {
             let now = self.clock.now();
             self.queue.push(key, Change::Remove, now, now);
         }
@@ -152,8 +155,8 @@ impl TierState {
             && self.queue.get(key).is_none()
         {
             let change = if slot.is_certain { Change::Remove } else { Change::Clear };
-            // Before all writes: they may wait for its space.
-            self.queue.push(key, change, self.clock.now(), Moment::default());
+            let now = self.clock.now();
+            self.queue.push(key, change, now, now);
             self.room.leaves(key, slot.length + OVERHEAD);
         }
     }
@@ -321,38 +324,6 @@ impl TierState {
     /// The segments that were written last, the newest first, and when.
     pub(super) fn newest_segments(&self, count: usize) -> Vec<(Key, WallTime)> {
         self.index.newest_segments().take(count).map(|(key, written)| (key.clone(), written)).collect()
-    }
-
-    /// Schedules the removal of some of what has fallen due, and of what is over the capacity.
-    pub(super) fn sweep(&mut self, limit: usize) {
-        // What the journal says may be out of date: nothing is removed on its word.
-        if !self.is_complete {
-            return;
-        }
-        let now = self.clock.now();
-        self.room.look(self.index.bytes(), self.options.capacity, now);
-        if self.steadiness.judge(self.index.newest(), &self.clock) {
-            tracing::warn!(
-                "what was written last to a durable tier is old by this machine's clock: nothing is removed for its age until the clock has been \
-                 steady for ten minutes; if it is wrong, set it"
-            );
-        }
-        if let Some(read) = self.steadiness.step(&self.clock) {
-            self.index.redate(read);
-        }
-        let is_doubted = self.steadiness.is_doubted(now);
-        for _ in 0..if is_doubted { 0 } else { limit } {
-            let Some(key) = self.index.first_due(now).cloned() else { break };
-            self.forget(&key);
-            self.metrics.expired.inc();
-        }
-        for _ in 0..limit {
-            if self.index.bytes() <= self.options.capacity {
-                break;
-            }
-            let Some((key, _)) = self.oldest() else { break };
-            self.evict(&key);
-        }
     }
 
     /// What the tier may hold: its capacity, or what fits.
