@@ -18,8 +18,11 @@ use crate::model::id::Key;
 
 /// This many writes in a row find no space although room was made, and making room does not help.
 const VAIN: u32 = 4;
-/// How long nothing is evicted then, until it is tried once more.
+/// How long nothing is evicted then, until it is tried once more; twice as long each time in vain, as what fills the disk may grow by all that is given
+/// up to it.
 const NEXT_TRY: Duration = Duration::from_secs(60);
+/// What took the space of a large write that failed may have gone at each try: it counts for so much less.
+const FADES: u64 = 4;
 /// This part of what fits is left free: for the file system, and for what else the server writes.
 const RESERVE: u64 = 32;
 /// This part is tried on top.
@@ -63,10 +66,12 @@ pub(super) struct Room {
     alone: Option<u64>,
     leaving: HashMap<Key, u64, RandomState>,
     leaving_bytes: u64,
-    /// Writes in a row that found no space, and what the last of them took.
+    /// Writes in a row that found no space, and what the largest of them took: a small one that is made says nothing of the others.
     vain: u32,
     vain_since: Moment,
     need: u64,
+    /// How long it is to the next try now.
+    next_try: Duration,
 }
 
 impl Default for Room {
@@ -82,6 +87,7 @@ impl Default for Room {
             vain: 0,
             vain_since: Moment::default(),
             need: 0,
+            next_try: NEXT_TRY,
         }
     }
 }
@@ -158,7 +164,8 @@ impl Room {
         if !self.is_in_vain() {
             self.vain_since = now;
         }
-        (self.vain, self.need) = (self.vain + 1, cost);
+        self.need = if self.vain == 0 { cost } else { self.need.max(cost) };
+        self.vain += 1;
         // It is somewhere between what is there and what is there with this.
         let fits = held + self.leaving_bytes + self.running_bytes + cost / 2;
         let ceiling = fits - fits / RESERVE;
@@ -180,7 +187,7 @@ impl Room {
             if self.is_in_vain() {
                 self.forget();
             }
-            self.vain = 0;
+            (self.vain, self.next_try) = (0, NEXT_TRY);
         }
         if let Space::Known { ceiling, .. } = &mut self.space {
             *ceiling = (*ceiling).max(held);
@@ -208,8 +215,9 @@ impl Room {
         if self.sole_since.is_some_and(|since| now.since(since) >= FIRST_WAIT) {
             self.sole_since = None;
         }
-        if self.is_in_vain() && now.since(self.vain_since) >= NEXT_TRY {
-            self.vain = VAIN - 1;
+        if self.is_in_vain() && now.since(self.vain_since) >= self.next_try {
+            (self.vain, self.need) = (VAIN - 1, self.need / FADES);
+            self.next_try = (self.next_try * 2).min(LONGEST_WAIT);
         }
         match &mut self.space {
             Space::Known { ceiling, .. } if *ceiling >= capacity => self.forget(),
@@ -231,7 +239,7 @@ impl Room {
 
     /// Believes that there is enough again.
     pub(super) fn forget(&mut self) {
-        (self.space, self.vain, self.sole_since) = (Space::Enough, 0, None);
+        (self.space, self.vain, self.sole_since, self.next_try) = (Space::Enough, 0, None, NEXT_TRY);
     }
 }
 
@@ -357,6 +365,48 @@ mod tests {
         assert!(disk.bytes() > before / 2, "{} of {before}", disk.bytes());
         disk.size = 1000;
         assert!(disk.write(10) && disk.write(10) && !disk.room.is_in_vain());
+    }
+
+    #[test]
+    fn a_playlist_that_finds_space_again_is_no_sign_that_a_segment_would() {
+        let mut disk = Disk::new(1000);
+        while disk.in_vain == 0 {
+            disk.write(10);
+        }
+        // Another program leaves room for a playlist now and then.
+        disk.size = 0;
+        assert!(!disk.write(10));
+        let before = disk.bytes();
+        for _ in 0..20 {
+            disk.size = 0;
+            assert!(!disk.write(10) && !disk.write(1));
+            disk.size = disk.bytes() + 1;
+            assert!(disk.write(1));
+        }
+        assert!(disk.bytes() >= before, "{} of {before}", disk.bytes());
+        disk.size = 1000;
+        assert!(disk.write(10) && !disk.room.is_in_vain());
+    }
+
+    #[test]
+    fn what_another_goes_on_filling_is_tried_less_and_less_often() {
+        let mut disk = Disk::new(10_000);
+        while disk.in_vain == 0 {
+            disk.write(10);
+        }
+        let before = disk.bytes();
+        disk.size = 0;
+        let mut tried = Vec::new();
+        for second in 0..3600u64 {
+            let held = disk.bytes();
+            disk.write(10);
+            disk.wait(Duration::from_secs(1), 1 << 30);
+            if disk.bytes() < held {
+                tried.push(second);
+            }
+        }
+        assert!((5..=12).contains(&tried.len()), "{tried:?}");
+        assert!(disk.bytes() > before / 2, "{} of {before}", disk.bytes());
     }
 
     #[test]

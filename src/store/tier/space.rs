@@ -90,13 +90,13 @@ impl TierState {
     pub(super) fn full(&mut self, turn: &Turn, entry: &Entry, was_alone: bool) -> bool {
         let now = self.clock.now();
         self.metrics.failed.inc();
+        // That what is older than all there finds no space says nothing of what is newer, for which there is something to go.
+        let is_outdated = self.is_outdated(entry);
         // How much fits can't be learned while it is not known how much there is.
-        if self.is_complete {
+        if self.is_complete && !is_outdated {
             self.room.full(was_alone, cost(entry), self.index.bytes(), now);
         }
         let fits = self.room.ceiling().is_none_or(|ceiling| cost(entry) <= ceiling);
-        // That what is older than all there finds no space says nothing of what is newer, for which there is something to go.
-        let is_outdated = self.is_outdated(entry);
         if self.is_complete && was_alone && !is_outdated && !self.may_evict_for(entry) {
             self.room.give_up(now);
         }
@@ -252,6 +252,30 @@ mod tests {
             let left = old.iter().filter(|(key, _)| disk.state.index.get(key).is_some()).count();
             assert_eq!(left == 0, !is_denied, "{left} are left");
         }
+    }
+
+    /// Somebody waits for it, so it is not given up; it makes nobody else wait.
+    #[test]
+    fn a_write_that_is_older_than_all_there_keeps_no_newer_one_from_its_room() {
+        let mut disk = SmallDisk::new(7);
+        disk.publish(0);
+        let old = Key::parse("0.ts").unwrap();
+        let _waiter = disk.state.queue.wait(&old, disk.clock.now()).unwrap();
+        disk.clock.advance(Duration::from_secs(1));
+        for number in 1..=SPACE {
+            let key = Key::parse(&format!("{number}.ts")).unwrap();
+            let (modified, expires) = (disk.clock.wall(), disk.clock.now() + Duration::from_secs(3600));
+            let (length, kind) = (LENGTH, Kind::Segment);
+            disk.state.index.insert(&key, Slot { length, kind, modified, expires, version: 0, is_certain: true, is_own: true });
+            disk.objects.insert(key, LENGTH);
+        }
+        disk.run(10_000);
+        for number in 100..110 {
+            disk.publish(number);
+            disk.run(1000);
+            assert!(disk.objects.contains_key(&Key::parse(&format!("{number}.ts")).unwrap()), "{number}");
+        }
+        assert!(disk.objects.len() as u64 >= SPACE - 2, "{:?}", disk.objects.keys());
     }
 
     proptest! {
