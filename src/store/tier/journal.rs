@@ -28,6 +28,8 @@ const CLOCK: &str = "@\t";
 const END: &str = ".";
 /// The first line of a log that replaces all before it.
 const ANEW: &str = "!";
+/// What becomes such a log when all of it is there.
+const DRAFT: &str = "draft";
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,15 +181,21 @@ impl Journal {
     }
 
     /// Shows what the processes before wrote, in order. Says whether it is all: whether the last of them stopped in order, no line is
-    /// damaged, and no log is in a later form that nothing after it replaces.
+    /// damaged, and no log is in a later form that nothing after it replaces. What the disk can't read is damage.
     pub(super) fn read(&mut self, clock: &Clock, mut see: impl FnMut(Option<Line>)) -> io::Result<bool> {
         let (mut is_all, mut is_passed_over) = (false, false);
         for number in logs(&self.folder)?.into_iter().filter(|number| *number < self.number) {
-            let mut reader = BufReader::with_capacity(1 << 16, File::open(log_path(&self.folder, number))?);
+            let Ok(log) = File::open(log_path(&self.folder, number)) else { return Ok(false) };
+            let mut reader = BufReader::with_capacity(1 << 16, log);
             let (mut line, mut is_first) = (Vec::new(), true);
             // An empty log is that of a process that wrote nothing: what held before it holds no more, as it may have died.
             is_all = false;
-            while reader.read_until(b'\n', &mut line)? > 0 {
+            loop {
+                match reader.read_until(b'\n', &mut line) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(_) => return Ok(false),
+                }
                 let text = std::str::from_utf8(&line).ok().and_then(|line| line.strip_suffix('\n'));
                 if std::mem::take(&mut is_first)
                     && let Some(form) = text.and_then(form)
@@ -257,8 +265,18 @@ impl Journal {
     }
 
     /// Begins a new log and makes one of all before it. The lines are merged from the files and not from the index, which would
-    /// have to be held still for that long.
+    /// have to be held still for that long. Where that fails all is as it was, and it is not long again for a while.
     pub(super) fn compact(&mut self) -> io::Result<()> {
+        let done = self.merge();
+        if done.is_err() {
+            // On a full disk it would take what little there is.
+            let _ = fs::remove_file(self.folder.join(DRAFT));
+            self.lines = 0;
+        }
+        done
+    }
+
+    fn merge(&mut self) -> io::Result<()> {
         let next = self.number + 1;
         let log = open_log(&self.folder, next)?;
         let last = std::mem::replace(&mut self.number, next);
@@ -268,7 +286,12 @@ impl Journal {
         let (mut live, mut count): (HashMap<String, (u64, String), ahash::RandomState>, u64) = Default::default();
         for number in &older {
             for line in BufReader::new(File::open(log_path(&self.folder, *number))?).lines() {
-                let Ok(line) = line else { break };
+                let line = match line {
+                    Ok(line) => line,
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
+                    // What the disk can't read now would be missing.
+                    Err(error) => return Err(error),
+                };
                 let key = line.rsplit('\t').next().unwrap_or_default().to_owned();
                 count += 1;
                 match line.as_bytes().first() {
@@ -279,7 +302,7 @@ impl Journal {
                 }
             }
         }
-        let draft = self.folder.join("draft");
+        let draft = self.folder.join(DRAFT);
         let mut writer = BufWriter::new(File::create(&draft)?);
         writeln!(writer, "{FORM_SIGN}{FORM}\n{ANEW}")?;
         // As they were written they are nearly in the orders that the next start makes of them.
@@ -410,6 +433,28 @@ mod tests {
         drop(journal);
         assert_eq!(read(folder.path(), &clock), (both, true), "what was written anew replaces it");
         assert_eq!(fs::read_to_string(&path).unwrap(), later);
+    }
+
+    /// A folder where a log should be stands for a log that the disk can't read.
+    #[test]
+    fn a_log_that_cannot_be_read_is_damage_and_is_not_written_anew_without_it() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual());
+        fs::create_dir(log_path(folder.path(), 1)).unwrap();
+        let key = Key::parse("a").unwrap();
+        for _ in 0..2 {
+            assert!(!read(folder.path(), &clock).1);
+            let mut journal = Journal::claim(folder.path()).unwrap().unwrap();
+            let mut lines = Lines::default();
+            lines.written(&key, &slot(1, &clock), &clock);
+            lines.count = 20_000;
+            journal.write(&lines).unwrap();
+            assert!(journal.is_long(1));
+            journal.compact().unwrap_err();
+            assert!(!journal.is_long(1), "it is not tried again at once");
+            assert!(!folder.path().join(DRAFT).exists());
+        }
+        fs::remove_dir(log_path(folder.path(), 1)).unwrap();
+        assert_eq!(read(folder.path(), &clock).0, BTreeMap::from([(key, 1)]), "nothing of it is lost");
     }
 
     proptest! {
