@@ -132,6 +132,33 @@ proptest! {
     }
 }
 
+/// A write is stopped before its last step, and so is what would have finished it, as where there is no space for a folder. What was written since then
+/// is newer; and one write that can't be finished stops no other.
+#[test]
+fn what_is_finished_late_goes_over_nothing_newer_and_past_what_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let [older, newer, other] = [&b"older"[..], b"newer one", b"other"].map(Bytes::from_static);
+    let stop_before_the_end = |key: &Key, body: &Bytes, stamp: u64| {
+        let disk = open(folder.path());
+        // Body and attributes are there, each in two steps and one to begin it; the first rename is not made.
+        disk.files.fuse.burn_after(4);
+        disk.put(key, body, &attributes(body, stamp), Care::Buffered, false).unwrap_err();
+    };
+    stop_before_the_end(&key(3), &older, 1);
+    let disk = open(folder.path());
+    disk.put(&key(3), &newer, &attributes(&newer, 2), Care::Buffered, false).unwrap();
+    stop_before_the_end(&key(4), &other, 1);
+    // It sorts before all others, and can't be read.
+    std::fs::create_dir(disk.staging.join("0-0.go")).unwrap();
+    let disk = open(folder.path());
+    disk.recover().unwrap_err();
+    assert_eq!(disk.get(&key(3), None).unwrap(), Some((attributes(&newer, 2), newer)));
+    assert_eq!(disk.get(&key(4), None).unwrap(), Some((attributes(&other, 1), other)));
+    std::fs::remove_dir(disk.staging.join("0-0.go")).unwrap();
+    disk.recover().unwrap();
+    assert_eq!(files(folder.path()), 4, "nothing is left but the objects' two files");
+}
+
 #[test]
 fn what_another_process_writes_is_let_be_until_it_is_old() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
 use super::places::Place;
-use super::{Inner, cold, if_there};
+use super::{Inner, if_there};
 use crate::store::cold::{Attributes, ColdError, ListedObject};
 
 /// Whether there is certainly no such file: one that can't be looked at now may be there.
@@ -66,6 +66,7 @@ impl Inner {
         Ok(())
     }
 
+    /// Goes on past what can't be finished now, and says so at the end.
     pub(super) fn recover(&self) -> io::Result<()> {
         let own = format!("{:016x}-", self.process);
         let mut left: Vec<PathBuf> = Vec::new();
@@ -81,36 +82,52 @@ impl Inner {
             left.into_iter().partition(|path| path.extension().is_some_and(|end| end == "go"));
         // What has another ending is another version's.
         waste.retain(|path| path.extension().is_some_and(|end| ["body", "json", "tmp"].iter().any(|own| end == *own)));
+        let mut failed = None;
         for go in done {
             let body = go.with_extension("body");
-            let (key, attributes) = match Attributes::from_json(&fs::read(&go)?) {
-                Ok(read) => read,
-                // For the version that wrote it.
-                Err(ColdError::Later(_)) => {
+            match self.finish(&go, &body) {
+                Ok(true) => {}
+                // It is still to be finished, here or by the version that wrote it.
+                Ok(false) => waste.retain(|path| *path != body),
+                Err(error) => {
                     waste.retain(|path| *path != body);
-                    continue;
+                    failed.get_or_insert(error);
                 }
-                // After a power cut the name may be there and the content not: that was not acknowledged as synced.
-                Err(_) => {
-                    self.files.remove(&go)?;
-                    continue;
-                }
-            };
-            let place = self.place(&key);
-            self.make_folders(&place)?;
-            let staged = if_there(fs::metadata(&body))?.map(|found| found.len());
-            let placed = if_there(fs::metadata(&place.body))?.map(|found| found.len());
-            let _writing = self.stripes[place.stripe].write();
-            match staged {
-                Some(length) if length == attributes.length => self.settle(&body, &go, &place)?,
-                None if placed == Some(attributes.length) => self.files.rename(&go, &place.attributes)?,
-                _ => drop(self.files.remove(&go)?),
             }
         }
         for path in waste {
-            if_there(self.files.remove(&path))?;
+            if let Err(error) = self.files.remove(&path) {
+                failed.get_or_insert(error);
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Finishes the write that these attributes stand for, unless there is something newer: it may have been left here long ago. Says whether
+    /// its body is not needed here any more.
+    fn finish(&self, go: &Path, body: &Path) -> io::Result<bool> {
+        let (key, attributes) = match Attributes::from_json(&fs::read(go)?) {
+            Ok(read) => read,
+            // For the version that wrote it.
+            Err(ColdError::Later(_)) => return Ok(false),
+            // After a power cut the name may be there and the content not: that was not acknowledged as synced.
+            Err(_) => return self.files.remove(go).map(|_| true),
+        };
+        let place = self.place(&key);
+        self.make_folders(&place)?;
+        let staged = if_there(fs::metadata(body))?.map(|found| found.len());
+        let _writing = self.stripes[place.stripe].write();
+        let there = if_there(fs::read(&place.attributes))?.and_then(|json| Attributes::from_json(&json).ok());
+        if there.is_some_and(|(_, there)| there.modified > attributes.modified) {
+            return self.files.remove(go).map(|_| true);
+        }
+        let placed = if_there(fs::metadata(&place.body))?.map(|found| found.len());
+        match staged {
+            Some(length) if length == attributes.length => self.settle(body, go, &place)?,
+            None if placed == Some(attributes.length) => self.files.rename(go, &place.attributes)?,
+            _ => drop(self.files.remove(go)?),
+        }
+        Ok(true)
     }
 
     pub(super) fn tidy(&self) -> io::Result<u64> {
