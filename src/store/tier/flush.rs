@@ -1,4 +1,4 @@
-//! Makes the changes that wait, and keeps the books.
+//! Has the changes made that wait, and keeps the books.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +11,11 @@ use super::fetch::Want;
 use super::index::{Index, Journalled};
 use super::journal::{Journal, Line, Lines};
 use super::look::look_at_everything;
-use super::queue::{Change, Turn};
-use super::{Ack, Shared, Tier, open};
+use super::make::make;
+use super::{Shared, Tier, open};
 use crate::model::clock::Moment;
 use crate::model::id::Key;
-use crate::store::cold::{Attributes, Care, Cold, ColdError};
+use crate::store::cold::{Cold, ColdError};
 
 /// Changes made at a time: enough for 32 a second when each takes half of one.
 const AT_ONCE: usize = 16;
@@ -27,6 +27,8 @@ const SPARED_BATCH: usize = 256;
 const FIRST_WITHIN: Duration = Duration::from_millis(700);
 /// How many objects are read at a time.
 const READS_AT_ONCE: usize = 32;
+/// How often what the process before left half-done is tried again, once a second, before writing goes on without that.
+const RECOVERIES: u32 = 5;
 /// How long a tier that is known to fail may take for one more change when the server stops, and how long any other.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -38,7 +40,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
         say_what_is_lost(&shared);
         return;
     };
-    let mut keeper = JournalKeeper { shared: Arc::clone(&shared), cold, journal: None, is_whole: true };
+    let mut keeper =
+        JournalKeeper { shared: Arc::clone(&shared), cold, journal: None, is_whole: true, told: None, stage: KeeperStage::No };
     keeper.take_journal().await;
     shared.is_open.send_replace(true);
     keeper.keep().await;
@@ -65,6 +68,22 @@ struct JournalKeeper {
     journal: Option<Journal>,
     /// Whether every line has been written.
     is_whole: bool,
+    /// What was noted of the journal's folder, or of what the process before left half-done.
+    told: Option<ColdError>,
+    stage: KeeperStage,
+}
+
+/// Whether the tier may be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeeperStage {
+    No,
+    /// The journal is there. What the process before left half-done has been tried so often in vain, and it said that it had stopped in
+    /// order.
+    Recovering {
+        tries: u32,
+        is_all: bool,
+    },
+    Yes,
 }
 
 impl JournalKeeper {
@@ -82,14 +101,12 @@ impl JournalKeeper {
             })?;
             let index = Index::of(said);
             let mut state = shared.state.lock();
-            // Unless there was no journal to be had before, this process has written nothing yet.
-            let is_first = state.index.len() == 0;
-            if is_first {
+            if state.index.len() == 0 {
                 state.index = index;
                 state.steadiness.follow(journal.last_wall());
             }
             state.lines = Some(Lines::default());
-            Ok(Some((journal, is_all && is_first)))
+            Ok(Some((journal, is_all)))
         });
         let (journal, is_all) = match read.await {
             Ok(Ok(Some(read))) => read,
@@ -103,17 +120,56 @@ impl JournalKeeper {
                 return;
             }
             Err(_) => return,
+            // It goes without one.
             Ok(Err(error)) => {
                 self.shared.is_ours.store(true, Ordering::Relaxed);
-                self.shared.note(Err(&ColdError::Unavailable(format!("its journal: {error}"))));
+                self.tell(ColdError::Unavailable(format!("its journal: {error}")));
+                self.stage = KeeperStage::Yes;
                 return;
             }
         };
         self.journal = Some(journal);
         self.shared.is_ours.store(true, Ordering::Relaxed);
-        if let Err(error) = self.cold.recover().await {
-            self.shared.note(Err(&error));
+        // What was written without a journal is in none.
+        let is_first = self.stage == KeeperStage::No;
+        self.is_whole &= is_first;
+        self.stage = KeeperStage::Recovering { tries: 0, is_all: is_all && is_first };
+        self.recover().await;
+    }
+
+    /// Finishes what the process before left half-done. Until that is done nothing is written, or it would be put over what is newer; but
+    /// where it can't be done, writing goes on without it after some tries.
+    async fn recover(&mut self) {
+        let KeeperStage::Recovering { tries, is_all } = self.stage else { return };
+        let recovered = self.cold.recover().await;
+        match recovered {
+            Ok(()) => {
+                if let Some(told) = self.told.take() {
+                    self.shared.note_mended(&told);
+                }
+            }
+            Err(error) => {
+                self.tell(error);
+                if tries < RECOVERIES {
+                    self.stage = KeeperStage::Recovering { tries: tries + 1, is_all };
+                    return;
+                }
+            }
         }
+        self.stage = KeeperStage::Yes;
+        self.begin(is_all).await;
+    }
+
+    fn tell(&mut self, error: ColdError) {
+        self.shared.note(Err(&error));
+        // Of what fails in more than one way the first is what is told.
+        if self.told.is_none() || self.shared.health.lock().as_ref().is_some_and(|trouble| trouble.what == error) {
+            self.told = Some(error);
+        }
+    }
+
+    /// Begins with what the journal said, which may be all there is.
+    async fn begin(&self, is_all: bool) {
         let objects = self.shared.state.lock().index.len();
         let namespace = &self.shared.namespace;
         if self.journal.as_ref().is_some_and(Journal::has_later) {
@@ -165,7 +221,7 @@ impl JournalKeeper {
             if is_draining {
                 self.shared.look_at_given_up(usize::MAX, true);
             }
-            while self.shared.is_ours() && running.len() < AT_ONCE {
+            while self.stage == KeeperStage::Yes && self.shared.is_ours() && running.len() < AT_ONCE {
                 let turn = self.shared.state.lock().take(is_draining);
                 let Some(turn) = turn else { break };
                 running.spawn(make(Arc::clone(&self.shared), Arc::clone(&self.cold), turn));
@@ -244,6 +300,9 @@ impl JournalKeeper {
             }
             return;
         }
+        if ticks.is_multiple_of(10) {
+            self.recover().await;
+        }
         self.write_journal().await;
         let objects = self.shared.state.lock().index.len();
         if ticks.is_multiple_of(50)
@@ -283,60 +342,4 @@ impl JournalKeeper {
             self.journal = Some(journal);
         }
     }
-}
-
-/// Makes one change.
-async fn make(shared: Arc<Shared>, cold: Arc<dyn Cold>, turn: Turn) {
-    let care = match shared.state.lock().options.ack {
-        Ack::Hot => Care::Buffered,
-        Ack::Durable => Care::Synced,
-    };
-    let written = match &turn.change {
-        // A write of what has expired while it waited is a removal.
-        Change::Write(entry) if entry.meta.is_live(shared.clock.now()) => Some(entry),
-        _ => None,
-    };
-    let result = match written {
-        Some(entry) => {
-            let attributes = Attributes::of(&entry.body, &entry.meta, &shared.clock);
-            cold.put(&turn.key, entry.body.clone(), &attributes, care).await
-        }
-        None if matches!(turn.change, Change::Clear) && matches!(cold.head(&turn.key).await, Err(ColdError::Later(_))) => {
-            shared.state.lock().is_later(&turn.key);
-            Ok(())
-        }
-        None => cold.delete(&turn.key, care).await,
-    };
-    let mut state = shared.state.lock();
-    let was_alone = state.ended(&turn);
-    let mut is_making_room = false;
-    match (&result, written) {
-        (Ok(()), Some(entry)) => {
-            state.written(&turn, entry);
-            shared.metrics.written.inc();
-        }
-        (Ok(()), None) => {
-            state.gone(&turn);
-            // What has not been begun at the end is left to the next start.
-            if !shared.drain.is_cancelled() {
-                state.sweep_on();
-            }
-        }
-        (Err(ColdError::Unfit(_)), _) => state.unfit(&turn),
-        (Err(ColdError::Full(_)), Some(entry)) => is_making_room = state.full(&turn, entry, was_alone),
-        (Err(error), _) => state.failed(&turn, error),
-    }
-    drop(state);
-    if result.is_ok() {
-        shared.progress.beat(shared.clock.now());
-    }
-    match &result {
-        Err(_) if is_making_room => {}
-        Err(error @ ColdError::Unfit(_)) => {
-            let namespace = &shared.namespace;
-            tracing::warn!(%namespace, key = %turn.key, %error, "an object is in memory only: the durable tier can't hold it");
-        }
-        result => shared.note(result.as_ref().copied()),
-    }
-    shared.wake.notify_one();
 }

@@ -93,6 +93,16 @@ impl Shared {
         self.metrics.up.set(u64::from(health.is_none() && self.has_worked.load(Ordering::Relaxed)));
     }
 
+    /// Notes that what was told of the way to the tier is over. It says nothing of the tier itself.
+    pub(super) fn note_mended(&self, told: &ColdError) {
+        let mut health = self.health.lock();
+        if let Some(trouble) = health.take_if(|trouble| trouble.what == *told) {
+            let seconds = self.clock.now().since(trouble.since).as_secs();
+            tracing::info!(namespace = %self.namespace, seconds, "the durable tier works again");
+            self.metrics.up.set(u64::from(self.has_worked.load(Ordering::Relaxed)));
+        }
+    }
+
     /// Notes that what had failed is not waited for any more, when something else has been made since.
     pub(super) fn note_progress(&self) {
         let since = self.health.lock().as_ref().map(|trouble| trouble.since);

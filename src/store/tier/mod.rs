@@ -2,7 +2,7 @@
 //!
 //! 1. Each upload and removal is noted here in the order in which readers see it ([`state`], told by the hot store), and waits in the
 //!    [`queue`] for its turn. What waits is readable.
-//! 2. [`flush`] makes the changes, several at a time, tries again what fails, and keeps the [`index`] and its [`journal`].
+//! 2. [`flush`] has the changes made ([`make`](mod@make)), several at a time, tries again what fails, and keeps the [`index`] and its [`journal`].
 //!    What was [`given_up`] because too much waited gets another turn when there is time ([`again`]).
 //!    What has expired or is over the capacity goes by the [`sweep`].
 //!    Where there is less space than the capacity, [`room`] learns how much, and [`space`] picks what goes for what is new.
@@ -28,6 +28,7 @@ mod index;
 mod journal;
 mod listed;
 mod look;
+mod make;
 mod open;
 mod overrun;
 mod queue;
@@ -289,3 +290,6 @@ impl fmt::Debug for Shared {
         f.debug_struct("Tier").field("namespace", &self.namespace).field("cold", &self.cold.get()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
