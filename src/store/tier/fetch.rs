@@ -214,6 +214,10 @@ async fn fly(shared: Arc<Shared>, flight: SharedRead, slot: Option<Slot>, outcom
             shared.metrics.read_absent.inc();
             let mut state = shared.state.lock();
             if version.is_none() || !state.is_still(key, *version) {
+                // Nothing is known of it: that it is not there is no wrong answer.
+                if version.is_none() {
+                    state.is_right(key);
+                }
                 Ok(None)
             } else if shared.is_ours() && (state.is_complete || slot.is_some_and(|slot| slot.is_certain)) {
                 // It was put there, and nobody but us removes anything.
