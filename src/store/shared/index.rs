@@ -67,6 +67,21 @@ pub(super) enum NameChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OutOfStep;
 
+/// What has become of the version that is here, while the journal was not followed: it may have moved to the bucket, which holds for good,
+/// and live longer; until when, if so.
+fn catch_up(here: &mut Indexed, there: &Indexed) -> Option<EngineTime> {
+    if here.version != there.version {
+        return None;
+    }
+    here.is_kept |= there.is_kept;
+    let (here, there) = (here.object.as_mut()?, there.object.as_ref()?);
+    here.is_bare = there.is_bare;
+    (here.expires < there.expires).then(|| {
+        here.expires = there.expires;
+        there.expires
+    })
+}
+
 /// What a read finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup<'a> {
@@ -202,6 +217,8 @@ impl NodeIndex {
         for (name, indexed) in index {
             if self.take(&name, &indexed) {
                 self.tell(&name, NameChange::Version { indexed, upload: None, body: None, is_old: true });
+            } else if let Some(expires) = self.names.get_mut(&name).and_then(|here| catch_up(here, &indexed)) {
+                self.tell(&name, NameChange::Renewed { version: indexed.version, expires });
             }
         }
         // Others of which the engine knows nothing have been overtaken: who sends them again is judged anew.
@@ -267,5 +284,37 @@ impl NodeIndex {
     #[cfg(test)]
     pub(super) fn forget_removals(&mut self) {
         self.names.retain(|_, indexed| indexed.object.is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Term;
+    use super::*;
+
+    fn version(commit: u64) -> Version {
+        Version { term: Term { number: 1, line: 1 }, commit }
+    }
+
+    fn indexed(commit: u64, expires: EngineTime, is_kept: bool, is_bare: bool) -> Indexed {
+        let object = SharedObject { etag: 1, length: 5, is_bare, expires, described: Bytes::new() };
+        Indexed { version: version(commit), decided: 0, is_kept, object: Some(object) }
+    }
+
+    #[test]
+    fn what_has_become_of_a_version_is_caught_up_with_where_the_journal_was_cut_off() {
+        let (mut index, name) = (NodeIndex::default(), ObjectName::from("n/a"));
+        index.merge(version(1), vec![(ObjectName::clone(&name), indexed(1, 100, false, false))], Vec::new());
+        index.news_told();
+        // It has moved to the bucket, and been renewed.
+        let held = index.merge(version(50), vec![(ObjectName::clone(&name), indexed(1, 200, true, true))], Vec::new());
+        assert_eq!((held, index.get("n/a")), (Vec::new(), Some(&indexed(1, 200, true, true))));
+        let renewed = NameChange::Renewed { version: version(1), expires: 200 };
+        assert_eq!(index.next_news(), Some(&NameNews { name: ObjectName::clone(&name), commit: 50, what: renewed }));
+        index.news_told();
+        // A primary that has not heard of either, and has the bytes still.
+        let held = index.merge(version(51), vec![(ObjectName::clone(&name), indexed(1, 100, false, false))], Vec::new());
+        assert_eq!((held, index.get("n/a")), (Vec::new(), Some(&indexed(1, 200, true, false))));
+        assert_eq!(index.next_news(), None);
     }
 }

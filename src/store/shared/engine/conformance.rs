@@ -2,6 +2,8 @@
 //!
 //! The real one is started from the program that `SPRINGHEAD_TEST_VALKEY` names; `tests/run` installs it.
 
+mod below;
+
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

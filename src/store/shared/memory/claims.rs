@@ -99,15 +99,19 @@ impl CopyTables {
     }
 
     pub(super) fn fill(&mut self, name: &ObjectName, found: &Indexed) {
-        match self.index.get_mut(name) {
+        match self.index.get(name) {
             Some(there) if there.version > found.version => {}
-            Some(there) if there.version == found.version => {
-                if !there.is_kept && there.object.as_ref().is_some_and(|object| object.is_bare) {
-                    there.is_kept = true;
-                    self.moved(name);
-                }
-            }
+            Some(there) if there.version == found.version => self.note_kept(name, found.version),
             _ => self.store(name, found.clone(), None, None),
+        }
+    }
+
+    /// The bucket has that version, of which the engine has no bytes.
+    pub(super) fn note_kept(&mut self, name: &ObjectName, version: Version) {
+        let there = self.index.get_mut(name).filter(|there| there.version == version && !there.is_kept);
+        if let Some(there) = there.filter(|there| there.object.as_ref().is_some_and(|object| object.is_bare)) {
+            there.is_kept = true;
+            self.moved(name);
         }
     }
 

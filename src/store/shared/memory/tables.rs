@@ -228,6 +228,9 @@ impl CopyTables {
                     self.waiting.insert(ObjectName::clone(name), now);
                 }
             }
+            if indexed.is_kept {
+                self.note_kept(name, indexed.version);
+            }
             let standing = self.index.get_mut(name).filter(|standing| standing.version == indexed.version);
             if let (Some(standing), Some(body)) = (standing.and_then(|standing| standing.object.as_mut()), body)
                 && standing.is_bare

@@ -110,6 +110,12 @@ local function store(name, packed, upload, body)
   append(unpack(step))
 end
 
+-- Shows what has moved between engine and bucket.
+local function move(name, packed)
+  redis.call('HSET', I, name, packed)
+  append('n', name, 'k', string.sub(packed, 1, 16), 'f', string.sub(packed, 25, 25))
+end
+
 local function keep_body(name, packed, body)
   redis.call('SET', base .. 'o:' .. name, string.sub(packed, 1, 16) .. body, 'PXAT', whole(expiry(packed) + GRACE))
 end
@@ -159,6 +165,10 @@ function calls.assert()
         store(name, packed, maker)
         if goes_below and not is_kept(packed) then redis.call('ZADD', Q, whole(now), name) end
         there = packed
+      end
+      if string.sub(there, 1, 16) == own and form(there) == 2 and is_kept(packed) and not is_kept(there) then
+        there = formed(there, 2, true)
+        move(name, there)
       end
       if string.sub(there, 1, 16) == own and has_body == '1' and form(there) == 2 then
         redis.call('HSET', I, name, formed(there, 1, is_kept(there)))
@@ -318,12 +328,6 @@ function calls.claim(node, claimed, orphaned, put_after, removed_after, orphans,
     end
   end
   return granted
-end
-
--- Shows what has moved between engine and bucket.
-local function move(name, packed)
-  redis.call('HSET', I, name, packed)
-  append('n', name, 'k', string.sub(packed, 1, 16), 'f', string.sub(packed, 25, 25))
 end
 
 -- how: p put, which lives until expires; r removed; f failed; u never

@@ -1,0 +1,42 @@
+//! What concerns the bucket below and comes too seldom by chance.
+
+use super::*;
+use crate::store::shared::HeldObject;
+
+const FAR: u64 = 1 << 42;
+
+fn name() -> ObjectName {
+    ObjectName::from("n/a.ts")
+}
+
+fn object() -> SharedObject {
+    SharedObject { etag: 1, length: 8, is_bare: false, expires: FAR, described: Bytes::new() }
+}
+
+fn version(commit: u64) -> Version {
+    Version { term: Term { number: 1, line: 1 }, commit }
+}
+
+fn assert(is_kept: bool, body: Option<Bytes>) -> CallPlan {
+    let indexed = Indexed { version: version(1), decided: 0, is_kept, object: Some(object()) };
+    let held = HeldObject { name: name(), indexed, uploads: Vec::new(), body, goes_below: true };
+    CallPlan::InTerm(EngineCall::Assert { term: Term::default(), held: vec![held] })
+}
+
+/// Both do it alike; and what the one in memory has of the name then.
+async fn stands(server: &ValkeyServer, prefix: &str, calls: Vec<CallPlan>) -> Indexed {
+    let reference = MemoryEngine::new(1, Clock::system());
+    compare(&server.engine(prefix).await, &reference, calls).await;
+    let mut link = reference.link(LANE, &0).await.unwrap();
+    let Reply::Index { index, .. } = link.call(&EngineCall::Scan, 0).await.unwrap().reply else { panic!("no index") };
+    index.into_iter().find_map(|(of, indexed)| (of == name()).then_some(indexed)).expect("it stands")
+}
+
+#[tokio::test]
+async fn of_nodes_that_assert_the_same_version_the_one_counts_that_knows_of_the_bucket() {
+    let server = ValkeyServer::start(&[]);
+    let known = stands(&server, "asserted", vec![assert(false, None), assert(true, None)]).await;
+    assert!(known.is_cold(), "{known:?}");
+    let known = stands(&server, "body", vec![assert(false, None), assert(true, Some(Bytes::from_static(b"asserted")))]).await;
+    assert!(known.is_kept && !known.is_cold(), "{known:?}");
+}
