@@ -248,7 +248,7 @@ impl DurableTier {
         match &self.0 {
             Below::Tier(tier) => tier.settled(key, is_write).await,
             // It is decided where it is kept; or has to be in the bucket below.
-            Below::Shared(shared) => shared.settled(key).await,
+            Below::Shared(shared) => shared.settled(key, is_write).await,
             Below::Off => Ok(()),
         }
     }

@@ -104,14 +104,15 @@ impl SharedNamespace {
     /// Waits until the newest change of this key is in the bucket, if writes are acknowledged by that. Cancel-safe.
     ///
     /// # Errors
-    /// [`StoreError::NotDurable`].
-    pub(in crate::store) async fn settled(&self, key: &Key) -> Result<(), StoreError> {
+    /// [`StoreError::NotDurable`]; so too where what was written has been removed meanwhile.
+    pub(in crate::store) async fn settled(&self, key: &Key, is_write: bool) -> Result<(), StoreError> {
         if self.bucket.as_ref().is_none_or(|bucket| bucket.ack() == Ack::Hot) {
             return Ok(());
         }
         let (lane, _, name) = self.store.place(&self.name, key);
         let Some(version) = lane.known(&name).map(|known| known.version) else { return Err(StoreError::NotDurable) };
-        timeout(ACK_WITHIN, lane.kept(&name, version)).await.map_err(|_| StoreError::NotDurable)
+        let is_kept = timeout(ACK_WITHIN, lane.kept(&name, version, is_write)).await;
+        if is_kept == Ok(true) { Ok(()) } else { Err(StoreError::NotDurable) }
     }
 
     /// What somebody who looks after the server should know. No names in it.

@@ -106,10 +106,15 @@ impl LaneHandle {
         self.lane.lock().is_whole(namespace, self.clock.now())
     }
 
-    /// Waits until the bucket below has what stands for a name, where that is this version or a newer one. For as long as it takes. Cancel-safe.
-    pub(super) async fn kept(&self, name: &str, version: Version) {
-        let is_kept = |known: Option<&Indexed>| known.is_some_and(|known| known.is_kept && known.version >= version);
-        self.until(|lane| is_kept(lane.known(name)).then_some(())).await;
+    /// Waits until the bucket below has what stands for a name, where that is this version or a newer one. For as long as it takes. `is_write`:
+    /// it is about an object; `false`, when that has been removed, be it to make room. Cancel-safe.
+    pub(super) async fn kept(&self, name: &str, version: Version, is_write: bool) -> bool {
+        self.until(|lane| {
+            let known = lane.known(name)?;
+            let is_gone = is_write && known.object.is_none();
+            (is_gone || known.is_kept && known.version >= version).then_some(!is_gone)
+        })
+        .await
     }
 
     /// There is that version somewhere: what is committed from now on is to be newer. Whether that is so already; else another session begins.
@@ -174,5 +179,43 @@ impl LaneHandle {
             }
             came.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::NodeRig;
+    use super::super::{ClaimEnd, ClaimTimes};
+    use super::*;
+    use crate::model::clock::Clock;
+
+    const TIMES: ClaimTimes = ClaimTimes { claimed: 60_000, orphaned: 0, put_after: 0, removed_after: 0 };
+
+    /// The bucket takes what waits for it.
+    async fn keep(lane: &LaneHandle) {
+        let reply = lane.run(BucketErrand::Claim { times: TIMES, names: Vec::new(), orphans: 9 }).await;
+        let Some(Reply::Claimed { claims, .. }) = reply else { panic!("{reply:?}") };
+        for (name, Indexed { version, object, .. }) in claims {
+            let end = object.map_or(ClaimEnd::Removed, |object| ClaimEnd::Put { expires: object.expires });
+            lane.run(BucketErrand::Settle { name, version, end }).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_is_not_taken_for_kept_when_what_it_wrote_was_removed() {
+        let rig = NodeRig::start(&Clock::manual()).await;
+        let lane = &rig.store.0.lanes[0];
+        let first = rig.commit(0, "n/a.ts", Some(b"x")).await;
+        let (is_kept, ()) = tokio::join!(lane.kept("n/a.ts", first, true), keep(lane));
+        assert!(is_kept);
+        let second = rig.commit(0, "n/a.ts", Some(b"y")).await;
+        let removed = async {
+            let version = rig.commit(0, "n/a.ts", None).await;
+            keep(lane).await;
+            version
+        };
+        let (is_kept, removed) = tokio::join!(lane.kept("n/a.ts", second, true), removed);
+        assert!(!is_kept);
+        assert!(lane.kept("n/a.ts", removed, false).await, "the removal is");
     }
 }

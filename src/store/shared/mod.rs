@@ -41,6 +41,8 @@ mod model;
 mod own_writes;
 mod pace;
 mod peers;
+#[cfg(test)]
+mod rig;
 mod room;
 mod roster;
 mod safeguards;

@@ -56,45 +56,86 @@ impl SharedStore {
             return used;
         }
         let (kept, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.is_kept);
-        let given = self.evict(&victims(kept, used, budget)).await;
+        // Where there is no answer nobody knows how much there is: what is to be shown is not removed for that, and it is added up again.
+        let Some(given) = self.evict(&victims(kept, used, budget)).await else { return used };
         used -= given;
         if given > 0 && used <= budget {
             return used;
         }
         for some in victims(all, used, budget).chunks(AT_ONCE) {
-            let given: Vec<u64> = join_all(some.iter().map(|one| self.remove_for_room(one))).await;
-            used -= given.into_iter().sum::<u64>();
+            let given = join_all(some.iter().map(|one| self.remove_for_room(one))).await;
+            used -= given.iter().flatten().sum::<u64>();
+            if given.contains(&None) {
+                break;
+            }
         }
         used
     }
 
-    /// Gives back the engine's memory for what the bucket has; how much that was.
-    async fn evict(&self, some: &[MayGo]) -> u64 {
+    /// Gives back the engine's memory for what the bucket has; how much that was, if there was an answer.
+    async fn evict(&self, some: &[MayGo]) -> Option<u64> {
         let mut given = 0;
         for (number, lane) in self.0.lanes.iter().enumerate() {
             let of_lane: Vec<_> = some.iter().filter(|one| one.lane == number).collect();
             for part in of_lane.chunks(EVICTED_AT_ONCE) {
                 let names = part.iter().map(|one| (ObjectName::clone(&one.name), one.version)).collect();
                 let evicted = tokio::time::timeout(COMMIT_WITHIN, lane.run(BucketErrand::Evict { names })).await;
-                let Ok(Some(Reply::Evicted { names, .. })) = evicted else { continue };
+                let Ok(Some(Reply::Evicted { names, .. })) = evicted else { return None };
                 given += part.iter().filter(|one| names.contains(&one.name)).map(|one| one.cost).sum::<u64>();
             }
         }
-        given
+        Some(given)
     }
 
-    /// Removes one, if it is still that; what it has given back.
-    async fn remove_for_room(&self, one: &MayGo) -> u64 {
-        let Some(lane) = self.0.lanes.get(one.lane) else { return 0 };
+    /// Removes one, if it is still that; what it has given back, if there was an answer.
+    async fn remove_for_room(&self, one: &MayGo) -> Option<u64> {
+        let lane = self.0.lanes.get(one.lane)?;
         let name = ObjectName::clone(&one.name);
         let (expected, goes_below) = (Precondition::OneOf(vec![one.etag]), self.0.buckets.of_name(&one.name).is_some());
         let wish = Wish { name, expected, object: None, body: SharedBody::default(), goes_below };
         match tokio::time::timeout(COMMIT_WITHIN, lane.commit(UploadId(self.upload().0), wish)).await {
             Ok(Decision::Done(_)) => {
                 self.0.metrics.evicted.inc();
-                one.cost
+                Some(one.cost)
             }
-            Ok(_) | Err(_) => 0,
+            Ok(_) => Some(0),
+            Err(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::NodeRig;
+    use super::super::{ClaimEnd, ClaimTimes, EngineCall};
+    use super::*;
+    use crate::model::clock::Clock;
+
+    const TIMES: ClaimTimes = ClaimTimes { claimed: 60_000, orphaned: 0, put_after: 0, removed_after: 0 };
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_engine_does_not_say_what_it_gave_back_nothing_is_removed() {
+        let rig = NodeRig::start(&Clock::manual()).await;
+        let lane = &rig.store.0.lanes[0];
+        for name in ["n/old.ts", "n/older.ts"] {
+            let (name, version) = (ObjectName::from(name), rig.commit(0, name, Some(b"bytes")).await);
+            let expires = rig.store.0.clock.now() + 7_200_000;
+            lane.run(BucketErrand::Claim { times: TIMES, names: vec![ObjectName::clone(&name)], orphans: 0 }).await.unwrap();
+            lane.run(BucketErrand::Settle { name, version, end: ClaimEnd::Put { expires } }).await.unwrap();
+        }
+        rig.commit(0, "n/new.ts", Some(b"bytes")).await;
+        let namespace = Namespace::parse("n").unwrap();
+        *rig.refuses.lock() = |call| matches!(call, EngineCall::Evict { .. });
+        let used = rig.store.make_room(&namespace, 1_000, false).await;
+        assert!(used > 2_000, "{used}");
+        rig.store.opened().await;
+        for name in ["n/old.ts", "n/older.ts", "n/new.ts"] {
+            assert!(rig.known(0, name).is_some_and(|known| known.object.is_some() && !known.is_cold()), "{name}");
+        }
+        *rig.refuses.lock() = |_| false;
+        let used = rig.store.make_room(&namespace, 1_000, false).await;
+        assert!(used < 1_000, "{used}");
+        let new = rig.known(0, "n/new.ts").unwrap();
+        assert!(new.object.is_some_and(|object| !object.is_bare), "what the bucket has went first");
     }
 }

@@ -1,0 +1,155 @@
+//! A node with engines in memory, one for each lane: for tests of what a node does by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use super::changes::{SharedChange, SharedFollower, Teller};
+use super::commit::Wish;
+use super::driver::Driver;
+use super::engine::valkey::ValkeyAddress;
+use super::engine::{Engine, EngineError, EngineLink, LaneNumber};
+use super::links::{BodySource, Links};
+use super::memory::MemoryEngine;
+use super::roster::NodeIdentity;
+use super::share::SharedStore;
+use super::silence::Silence;
+use super::{Decision, EngineAnswer, EngineCall, Indexed, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
+use crate::metrics::Metrics;
+use crate::model::clock::Clock;
+
+/// Which calls are not answered: each ends its session.
+type Refuses = Arc<Mutex<fn(&EngineCall) -> bool>>;
+
+/// The node.
+pub(super) struct NodeRig {
+    pub(super) store: SharedStore,
+    pub(super) refuses: Refuses,
+    drivers: JoinSet<()>,
+}
+
+/// One lane's engine.
+struct RigEngine {
+    engine: MemoryEngine,
+    refuses: Refuses,
+}
+
+/// A connection to it.
+struct RigLink {
+    link: <MemoryEngine as Engine>::Link,
+    refuses: Refuses,
+}
+
+#[derive(Debug)]
+struct NoFollower;
+
+impl SharedFollower for NoFollower {
+    fn take(&self, _: SharedChange) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn body(&self, _: &crate::model::id::Namespace, _: &crate::model::id::Key, _: u128) -> Option<Bytes> {
+        None
+    }
+}
+
+impl Engine for RigEngine {
+    type Primary = usize;
+    type Link = RigLink;
+
+    fn patience(&self) -> Duration {
+        self.engine.patience()
+    }
+
+    async fn find(&self, lane: LaneNumber) -> Result<(usize, u32), EngineError> {
+        self.engine.find(lane).await
+    }
+
+    async fn link(&self, lane: LaneNumber, primary: &usize) -> Result<RigLink, EngineError> {
+        Ok(RigLink { link: self.engine.link(lane, primary).await?, refuses: Arc::clone(&self.refuses) })
+    }
+}
+
+impl EngineLink for RigLink {
+    async fn call(&mut self, call: &EngineCall, copies: usize) -> Result<EngineAnswer, EngineError> {
+        if self.refuses.lock()(call) {
+            return Err(EngineError::Unreachable("the connection is gone".to_owned()));
+        }
+        self.link.call(call, copies).await
+    }
+}
+
+impl NodeRig {
+    /// Once all its sessions are open. Its lanes have no connections when it is dropped.
+    pub(super) async fn start(clock: &Clock) -> Self {
+        let address = ValkeyAddress {
+            servers: Vec::new(),
+            is_cluster: false,
+            tls: None,
+            copies: 1,
+            user: None,
+            password: None,
+            prefix: String::new(),
+        };
+        let metrics = Metrics::new();
+        let store = SharedStore::new(&address, &NodeIdentity::new("one", "0", Vec::new()), clock.clone(), metrics.cluster(), "");
+        let refuses: Refuses = Arc::new(Mutex::new(|_| false));
+        let follower: Arc<dyn SharedFollower> = Arc::new(NoFollower);
+        let _ = store.0.follower.set(Arc::clone(&follower));
+        let (silence, mut drivers, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
+        for handle in &store.0.lanes {
+            let engine = MemoryEngine::new(1, clock.clone());
+            let engine = Arc::new(RigEngine { engine, refuses: Arc::clone(&refuses) });
+            let links = Arc::new(Links::new(handle.number, Arc::clone(&engine)));
+            let source: Arc<dyn BodySource> = Arc::<Links<RigEngine>>::clone(&links);
+            bodies.push(source);
+            let buckets = Arc::clone(&store.0.buckets);
+            let taker = Arc::new(Teller {
+                clock: Arc::clone(&store.0.clock),
+                follower: Arc::clone(&follower),
+                text_news: Arc::clone(&store.0.text_news),
+                budgets: Arc::clone(&store.0.budgets),
+                goes_below: Arc::new(move |name| buckets.of_name(name).is_some()),
+            });
+            let (handle, roster) = (Arc::clone(handle), Arc::clone(&store.0.roster));
+            let (silence, metrics) = (Arc::clone(&silence), Arc::clone(&store.0.metrics));
+            drivers.spawn(Driver { handle, engine, links, taker, roster, silence, metrics, copies: 0 }.drive());
+        }
+        let _ = store.0.bodies.set(bodies);
+        store.opened().await;
+        Self { store, refuses, drivers }
+    }
+
+    /// How many lanes are driven.
+    pub(super) fn lanes(&self) -> usize {
+        self.drivers.len()
+    }
+
+    /// Has an object committed, or removed, as one that goes below: its version.
+    pub(super) async fn commit(&self, lane: usize, name: &str, body: Option<&'static [u8]>) -> Version {
+        let expires = self.store.0.clock.now() + 3_600_000;
+        let object = body.map(|body| SharedObject {
+            etag: 1,
+            length: body.len() as u64,
+            is_bare: false,
+            expires,
+            described: Bytes::new(),
+        });
+        let body = SharedBody { bytes: Bytes::from_static(body.unwrap_or_default()), travels: false };
+        let (name, expected) = (ObjectName::from(name), Precondition::Anything);
+        let wish = Wish { name, expected, object, body, goes_below: true };
+        match self.store.0.lanes[lane].commit(UploadId(self.store.upload().0), wish).await {
+            Decision::Done(version) => version,
+            decision => panic!("{decision:?}"),
+        }
+    }
+
+    /// What is known of a name.
+    pub(super) fn known(&self, lane: usize, name: &str) -> Option<Indexed> {
+        self.store.0.lanes[lane].known(name)
+    }
+}
