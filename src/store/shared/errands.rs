@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ClaimEnd, ClaimTimes, EngineCall, Indexed, Node, ObjectName, Reply, Term, Version};
+use super::{ClaimEnd, ClaimTimes, EngineCall, EngineTime, Indexed, Node, ObjectName, Reply, Term, Version};
 
 /// Tells errands apart.
 pub(super) type ErrandNumber = u64;
@@ -12,7 +12,7 @@ pub(super) type ErrandNumber = u64;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum BucketErrand {
     Claim { times: ClaimTimes, names: Vec<ObjectName>, orphans: u64 },
-    Settle { name: ObjectName, version: Version, end: ClaimEnd },
+    Settle { name: ObjectName, version: Version, number: EngineTime, end: ClaimEnd },
     Evict { names: Vec<(ObjectName, Version)> },
     Fill { found: Vec<(ObjectName, Indexed)> },
 }
@@ -48,7 +48,9 @@ impl Errands {
             let node = Node::clone(node);
             let call = match errand {
                 BucketErrand::Claim { times, names, orphans } => EngineCall::Claim { term, node, times, names, orphans },
-                BucketErrand::Settle { name, version, end } => EngineCall::Settle { term, node, name, version, end },
+                BucketErrand::Settle { name, version, number, end } => {
+                    EngineCall::Settle { term, node, name, version, number, end }
+                }
                 BucketErrand::Evict { names } => EngineCall::Evict { term, names },
                 BucketErrand::Fill { found } => EngineCall::Fill { term, found },
             };

@@ -185,7 +185,7 @@ impl LaneHandle {
 #[cfg(test)]
 mod tests {
     use super::super::rig::NodeRig;
-    use super::super::{ClaimEnd, ClaimTimes};
+    use super::super::{BucketClaim, ClaimEnd, ClaimTimes};
     use super::*;
     use crate::model::clock::Clock;
 
@@ -195,9 +195,9 @@ mod tests {
     async fn keep(lane: &LaneHandle) {
         let reply = lane.run(BucketErrand::Claim { times: TIMES, names: Vec::new(), orphans: 9 }).await;
         let Some(Reply::Claimed { claims, .. }) = reply else { panic!("{reply:?}") };
-        for (name, Indexed { version, object, .. }) in claims {
+        for BucketClaim { name, indexed: Indexed { version, object, .. }, number } in claims {
             let end = object.map_or(ClaimEnd::Removed, |object| ClaimEnd::Put { expires: object.expires });
-            lane.run(BucketErrand::Settle { name, version, end }).await.unwrap();
+            lane.run(BucketErrand::Settle { name, version, number, end }).await.unwrap();
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Each is claimed at the engine first. While a claim stands nobody else writes or removes that object in the bucket: the claim lasts for longer
 //! than a request of its holder can be under way there. When a term begins, claims of the one before may be lost: nothing is granted then for
-//! as long as requests of it may be under way. So a removal, which has no condition, never takes away what came after it, and what was removed
+//! as long as requests of it may be under way. Of what a node has claimed again after it had failed, each claim stands as long: that the later
+//! one has come to its end says nothing of what was sent under the earlier. So a removal, which has no condition, never takes away what came after it, and what was removed
 //! does not come back by a late write. A write has its [condition](crate::store::cold::cloud::BucketWrite) besides.
 //!
 //! It rests on one thing about time: that a request is over at the bucket soon after its sender has given it up, which he does [`WITHIN`] so long of
@@ -21,7 +22,7 @@ use super::changes::{SharedName, known};
 use super::engine::packed;
 use super::errands::BucketErrand;
 use super::share::SharedStore;
-use super::{ClaimEnd, ClaimTimes, Indexed, ObjectName, Reply};
+use super::{BucketClaim, ClaimEnd, ClaimTimes, ObjectName, Reply};
 use crate::model::clock::{Moment, WallTime};
 use crate::store::cold::cloud::{BucketWrite, BucketWriteEnd};
 use crate::store::cold::{Attributes, ColdError, VersionMark};
@@ -59,12 +60,24 @@ const TIMES: ClaimTimes = ClaimTimes {
 
 /// A job that was claimed.
 struct ClaimedWrite {
-    name: ObjectName,
-    indexed: Indexed,
+    claim: BucketClaim,
     /// Whether it was live then.
     is_put: bool,
     /// By then it is given up.
     until: Moment,
+}
+
+/// A name is under way as long as this is there.
+struct WriteTurn {
+    store: SharedStore,
+    number: usize,
+    name: ObjectName,
+}
+
+impl Drop for WriteTurn {
+    fn drop(&mut self) {
+        self.store.0.own_writes[self.number].end(&self.name);
+    }
 }
 
 /// Keeps one lane's part of the bucket up to date. Ends when it is dropped.
@@ -101,28 +114,41 @@ pub(super) async fn keep(store: SharedStore, number: usize) {
         if orphans > 0 && claims.len() < names.len() + orphans {
             looked = now;
         }
-        for name in names {
-            if !claims.iter().any(|(claimed, _)| *claimed == name) && store.waits_for_bucket(number, &name) {
-                own.add(name, now + AGAIN);
+        for name in &names {
+            if claims.iter().any(|claim| claim.name == *name) {
+                continue;
             }
+            if store.waits_for_bucket(number, name) {
+                own.add(ObjectName::clone(name), now + AGAIN);
+            }
+            own.end(name);
         }
-        for (name, indexed) in claims {
-            let is_put = indexed.live(store.0.clock.now()).is_some();
+        for claim in claims {
+            let is_put = claim.indexed.live(store.0.clock.now()).is_some();
             let until = now + if is_put { WITHIN } else { REMOVED_WITHIN };
-            jobs.spawn(do_job(store.clone(), number, ClaimedWrite { name, indexed, is_put, until }));
+            if !names.contains(&claim.name) && !own.begin(&claim.name) {
+                continue;
+            }
+            let turn = WriteTurn { store: store.clone(), number, name: ObjectName::clone(&claim.name) };
+            let (store, job) = (store.clone(), ClaimedWrite { claim, is_put, until });
+            jobs.spawn(async move {
+                do_job(store, number, job).await;
+                drop(turn);
+            });
         }
     }
 }
 
 /// Brings to the bucket what was claimed, and says at the engine how it went.
 async fn do_job(store: SharedStore, number: usize, job: ClaimedWrite) {
-    let Some(bucket) = store.0.buckets.of_name(&job.name) else { return };
+    let BucketClaim { name, number: claim, .. } = &job.claim;
+    let Some(bucket) = store.0.buckets.of_name(name) else { return };
     let clock = store.0.clock.own().clone();
     let Ok(_slot) = Arc::clone(&bucket.writes).acquire_owned().await else { return };
     let left = job.until.since(clock.now());
     if left < LEAST {
         // There is much to do, and its turn has not come in time.
-        return store.0.own_writes[number].add(job.name, clock.now() + AGAIN);
+        return store.0.own_writes[number].add(ObjectName::clone(name), clock.now() + AGAIN);
     }
     let made = timeout(left, make(&store, number, &bucket, &job)).await;
     let made = made.unwrap_or_else(|_| Err(ColdError::Unavailable("it has no answer in time".to_owned())));
@@ -133,32 +159,33 @@ async fn do_job(store: SharedStore, number: usize, job: ClaimedWrite) {
             *end
         }
         Err(error @ (ColdError::Unfit(_) | ColdError::Later(_))) => {
-            tracing::warn!(%namespace, name = %job.name, %error, "an object is at the engine only: the durable tier can't hold it");
+            tracing::warn!(%namespace, %name, %error, "an object is at the engine only: the durable tier can't hold it");
             bucket.metrics.given_up.inc();
             ClaimEnd::Unfit
         }
         Err(error) => {
-            tracing::debug!(%namespace, name = %job.name, %error, "can't write to the durable tier");
+            tracing::debug!(%namespace, %name, %error, "can't write to the durable tier");
             bucket.metrics.failed.inc();
             ClaimEnd::Failed
         }
     };
     bucket.note(made.as_ref().map(drop));
-    let (name, version) = (ObjectName::clone(&job.name), job.indexed.version);
-    let settle = BucketErrand::Settle { name: ObjectName::clone(&name), version, end };
+    let (version, claim) = (job.claim.indexed.version, *claim);
+    let settle = BucketErrand::Settle { name: ObjectName::clone(name), version, number: claim, end };
     let settled = timeout(ANSWER, store.0.lanes[number].run(settle)).await;
     let is_told = matches!(settled, Ok(Some(_)));
-    if !is_told || end == ClaimEnd::Failed || store.waits_for_bucket(number, &name) {
-        store.0.own_writes[number].add(name, clock.now() + AGAIN);
+    if !is_told || end == ClaimEnd::Failed || store.waits_for_bucket(number, name) {
+        store.0.own_writes[number].add(ObjectName::clone(name), clock.now() + AGAIN);
     }
 }
 
 async fn make(store: &SharedStore, number: usize, bucket: &SharedBucket, job: &ClaimedWrite) -> Result<ClaimEnd, ColdError> {
-    let Some(SharedName { key, .. }) = SharedName::read(&job.name) else {
+    let BucketClaim { name, indexed, .. } = &job.claim;
+    let Some(SharedName { key, .. }) = SharedName::read(name) else {
         return Err(ColdError::Unfit("its name".to_owned()));
     };
-    let version = VersionMark(packed::version(job.indexed.version));
-    let Some(object) = job.indexed.live(store.0.clock.now()) else {
+    let version = VersionMark(packed::version(indexed.version));
+    let Some(object) = indexed.live(store.0.clock.now()) else {
         // It was live when it was claimed: then it is claimed anew.
         if job.is_put {
             return Ok(ClaimEnd::Failed);
@@ -168,10 +195,10 @@ async fn make(store: &SharedStore, number: usize, bucket: &SharedBucket, job: &C
             BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(ClaimEnd::Failed),
         };
     };
-    let Some((of, _)) = known(&job.indexed, &store.0.clock) else {
+    let Some((of, _)) = known(indexed, &store.0.clock) else {
         return Err(ColdError::Later("it was described by a later release".to_owned()));
     };
-    let Some(body) = store.body_to_keep(&job.name, number, &of).await.unwrap_or_default() else {
+    let Some(body) = store.body_to_keep(name, number, &of).await.unwrap_or_default() else {
         // Something newer has come; or nobody has its bytes any more.
         return Ok(ClaimEnd::Failed);
     };

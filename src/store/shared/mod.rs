@@ -205,6 +205,16 @@ pub(super) struct ClaimTimes {
     removed_after: u64,
 }
 
+/// What a node has claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BucketClaim {
+    name: ObjectName,
+    /// As it stands.
+    indexed: Indexed,
+    /// Which claim of that name: until when it stands, as the engine's clock has it. A later one of the same node has a higher one.
+    number: EngineTime,
+}
+
 /// How it went with what a node had claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ClaimEnd {
@@ -250,8 +260,8 @@ pub(super) enum EngineCall {
     },
     /// Claims these of what waits to be in the bucket, or to be removed there, and so many of what has waited long: for this node alone.
     Claim { term: Term, node: Node, times: ClaimTimes, names: Vec<ObjectName>, orphans: u64 },
-    /// Says how it went with a claim.
-    Settle { term: Term, node: Node, name: ObjectName, version: Version, end: ClaimEnd },
+    /// Says how it went with the claim of that number.
+    Settle { term: Term, node: Node, name: ObjectName, version: Version, number: EngineTime, end: ClaimEnd },
     /// Gives back the engine's memory for the bytes of these versions, as far as the bucket has them.
     Evict { term: Term, names: Vec<(ObjectName, Version)> },
     /// Takes note of what the bucket has, where nothing newer is known.
@@ -292,8 +302,8 @@ pub(super) enum Reply {
     Committed { verdict: Decision, commit: u64 },
     /// To a renewal, and to what concerns the bucket below: the newest commit.
     Renewed { commit: u64 },
-    /// To a claim: what was claimed, as it stands; and the newest commit.
-    Claimed { commit: u64, claims: Vec<(ObjectName, Indexed)> },
+    /// To a claim: what was claimed, and the newest commit.
+    Claimed { commit: u64, claims: Vec<BucketClaim> },
     /// To an eviction: what has gone, and the newest commit.
     Evicted { commit: u64, names: Vec<ObjectName> },
     /// To a question for bytes: them, and of which version they are; `None`: there are none.

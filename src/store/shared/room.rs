@@ -120,8 +120,10 @@ mod tests {
         for name in ["n/old.ts", "n/older.ts"] {
             let (name, version) = (ObjectName::from(name), rig.commit(0, name, Some(b"bytes")).await);
             let expires = rig.store.0.clock.now() + 7_200_000;
-            lane.run(BucketErrand::Claim { times: TIMES, names: vec![ObjectName::clone(&name)], orphans: 0 }).await.unwrap();
-            lane.run(BucketErrand::Settle { name, version, end: ClaimEnd::Put { expires } }).await.unwrap();
+            let claim = BucketErrand::Claim { times: TIMES, names: vec![ObjectName::clone(&name)], orphans: 0 };
+            let Some(Reply::Claimed { claims, .. }) = lane.run(claim).await else { panic!("it is not granted") };
+            let (number, end) = (claims[0].number, ClaimEnd::Put { expires });
+            lane.run(BucketErrand::Settle { name, version, number, end }).await.unwrap();
         }
         rig.commit(0, "n/new.ts", Some(b"bytes")).await;
         let namespace = Namespace::parse("n").unwrap();

@@ -85,9 +85,12 @@ pub(super) fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
         1 => Just(ClaimEnd::Failed),
         1 => Just(ClaimEnd::Unfit),
     ];
-    let settle = (node(), name(), end);
-    let settle =
-        settle.prop_map(move |(node, name, end)| EngineCall::Settle { term, node, name, version: Version::default(), end });
+    // By which it was claimed is known when it has been: see `compare`.
+    let settle = (node(), name(), prop_oneof![4 => Just(0u64), 1 => Just(1), 1 => Just(2)], end);
+    let settle = settle.prop_map(move |(node, name, number, end)| {
+        let version = Version::default();
+        EngineCall::Settle { term, node, name, version, number, end }
+    });
     let evict = vec(name(), 0..3).prop_map(move |names| EngineCall::Evict {
         term,
         names: names.into_iter().map(|name| (name, Version::default())).collect(),
@@ -126,9 +129,9 @@ pub(super) fn in_term(call: EngineCall, now: Term, newest: &[(ObjectName, Versio
             EngineCall::Commit { term: now, node, upload, name, expected, object, body, goes_below }
         }
         EngineCall::Claim { node, times, names, orphans, .. } => EngineCall::Claim { term: now, node, times, names, orphans },
-        EngineCall::Settle { node, name, end, .. } => {
+        EngineCall::Settle { node, name, number, end, .. } => {
             let version = standing(&name);
-            EngineCall::Settle { term: now, node, name, version, end }
+            EngineCall::Settle { term: now, node, name, version, number, end }
         }
         EngineCall::Evict { names, .. } => {
             let names = names.into_iter().map(|(name, _)| (ObjectName::clone(&name), standing(&name))).collect();

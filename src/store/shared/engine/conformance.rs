@@ -4,7 +4,7 @@
 
 mod below;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ use super::{Engine, EngineError, EngineLink};
 use crate::model::clock::Clock;
 use crate::store::shared::memory::MemoryEngine;
 use crate::store::shared::{
-    ClaimEnd, ClaimTimes, Decision, EngineAnswer, EngineCall, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition,
-    Reply, SharedBody, SharedObject, Term, UploadId, Version,
+    BucketClaim, ClaimEnd, ClaimTimes, Decision, EngineAnswer, EngineCall, Indexed, JournalNews, Journaled, Node, ObjectName,
+    Precondition, Reply, SharedBody, SharedObject, Term, UploadId, Version,
 };
 
 /// Sequences of calls that are tried; more with `SPRINGHEAD_MODEL_CASES`.
@@ -94,8 +94,8 @@ fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
             }
         }
         Reply::Claimed { claims, .. } => {
-            claims.iter_mut().for_each(|(_, of)| indexed(of));
-            claims.sort_by(|one, other| one.0.cmp(&other.0));
+            claims.iter_mut().for_each(|claim| (claim.indexed.decided, claim.number) = (0, 0));
+            claims.sort_by(|one, other| one.name.cmp(&other.name));
         }
         Reply::Index { index, uploads, .. } => {
             index.iter_mut().for_each(|(_, of)| indexed(of));
@@ -107,12 +107,34 @@ fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
     EngineAnswer { time: 0, copies: 0, ..answered }
 }
 
+/// The numbers of claims that an engine has granted: these differ as its clock does.
+#[derive(Default)]
+struct ClaimNumbers(BTreeMap<ObjectName, u64>);
+
+impl ClaimNumbers {
+    /// A plan says which claim: 0 the last one, 1 one before that, 2 none that there was.
+    fn in_call(&self, mut call: EngineCall) -> EngineCall {
+        if let EngineCall::Settle { name, number, .. } = &mut call {
+            let last = self.0.get(name).copied().unwrap_or_default();
+            *number = [last, last.saturating_sub(1), last + 1][usize::try_from(*number).unwrap().min(2)];
+        }
+        call
+    }
+
+    fn told(&mut self, reply: &Reply) {
+        if let Reply::Claimed { claims, .. } = reply {
+            self.0.extend(claims.iter().map(|claim| (ObjectName::clone(&claim.name), claim.number)));
+        }
+    }
+}
+
 /// Asks both the same things; each time they answer the same.
 async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPlan>) {
     let (primary, _) = real.find(LANE).await.unwrap();
     let mut real = real.link(LANE, &primary).await.unwrap();
     let mut reference = reference.link(LANE, &0).await.unwrap();
     let (mut term, mut newest, mut story) = (Term::default(), Vec::new(), Vec::new());
+    let (mut of_real, mut of_reference) = (ClaimNumbers::default(), ClaimNumbers::default());
     let first = EngineCall::Takeover { line: 1, known: Version::default(), floor: 0 };
     let all = EngineCall::Follow { after: Version::default() };
     let mut calls: VecDeque<_> =
@@ -122,8 +144,11 @@ async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPl
             CallPlan::Call(call) => call,
             CallPlan::InTerm(call) => in_term(call, term, &newest),
         };
-        let expected = timeless(reference.call(&call, 0).await.unwrap());
-        let mut told = timeless(real.call(&call, 0).await.unwrap());
+        let expected = reference.call(&of_reference.in_call(call.clone()), 0).await.unwrap();
+        let told = real.call(&of_real.in_call(call.clone()), 0).await.unwrap();
+        of_reference.told(&expected.reply);
+        of_real.told(&told.reply);
+        let (expected, mut told) = (timeless(expected), timeless(told));
         if matches!(call, EngineCall::Follow { .. }) {
             // It comes in parts.
             while let (Reply::Steps(steps), Reply::Steps(of)) = (&mut told.reply, &expected.reply)
@@ -279,9 +304,9 @@ async fn what_the_bucket_has_is_forgotten_when_the_bucket_is_rid_of_it() {
     }
     let claim = EngineCall::Claim { term, node: Node::clone(&node), times, names: Vec::new(), orphans: 9 };
     let Reply::Claimed { claims, .. } = link.call(&claim, 0).await.unwrap().reply else { panic!("no claims") };
-    let [(name, indexed)] = &*claims else { panic!("{claims:?}") };
-    let (name, version, end) = (ObjectName::clone(name), indexed.version, ClaimEnd::Put { expires });
-    let settle = EngineCall::Settle { term, node: Node::clone(&node), name: ObjectName::clone(&name), version, end };
+    let [BucketClaim { name, indexed, number }] = &*claims else { panic!("{claims:?}") };
+    let (name, version, number, end) = (ObjectName::clone(name), indexed.version, *number, ClaimEnd::Put { expires });
+    let settle = EngineCall::Settle { term, node: Node::clone(&node), name: ObjectName::clone(&name), version, number, end };
     link.call(&settle, 0).await.unwrap();
     let mut stream = TcpStream::connect(("127.0.0.1", server.address.servers[0].port)).unwrap();
     write!(stream, "ZADD {{due:03}}:d 1 n/0 1 n/1\r\nQUIT\r\n").unwrap();
@@ -290,7 +315,7 @@ async fn what_the_bucket_has_is_forgotten_when_the_bucket_is_rid_of_it() {
     let Reply::Index { index, .. } = link.call(&EngineCall::Scan, 0).await.unwrap().reply else { panic!("no index") };
     assert_eq!(index.iter().map(|(name, kept)| (&**name, kept.is_kept)).collect::<Vec<_>>(), [("n/1", true)]);
     let Reply::Claimed { claims, .. } = link.call(&claim, 0).await.unwrap().reply else { panic!("no claims") };
-    assert!(matches!(&*claims, [(of, _)] if *of == name), "it waits to be removed there: {claims:?}");
+    assert!(matches!(&*claims, [claim] if claim.name == name), "it waits to be removed there: {claims:?}");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What a copy does for the bucket below: the other half of its [tables](super::tables).
 
 use super::super::safeguards::{Safeguard, Safeguards};
-use super::super::{ClaimEnd, ClaimTimes, EngineTime, Indexed, JournalNews, Node, ObjectName, Version};
-use super::tables::CopyTables;
+use super::super::{BucketClaim, ClaimEnd, ClaimTimes, EngineTime, Indexed, JournalNews, Node, ObjectName, Version};
+use super::tables::{CopiedClaim, CopyTables};
 
 impl CopyTables {
     pub(super) fn claim_all(
@@ -13,17 +13,15 @@ impl CopyTables {
         orphans: u64,
         now: EngineTime,
         safeguards: Safeguards,
-    ) -> Vec<(ObjectName, Indexed)> {
+    ) -> Vec<BucketClaim> {
         let mut old: Vec<_> = self.waiting.iter().filter(|(_, at)| **at + times.orphaned <= now).collect();
         old.sort_by_key(|(_, at)| **at);
         let old = old.into_iter().take(usize::try_from(orphans).unwrap_or(usize::MAX)).map(|(name, _)| ObjectName::clone(name));
         let all: Vec<_> = names.iter().cloned().chain(old).collect();
-        let mut claims: Vec<(ObjectName, Indexed)> = Vec::new();
+        let mut claims: Vec<BucketClaim> = Vec::new();
         for name in all {
-            let has = claims.iter().any(|(other, _)| *other == name);
-            if let Some(indexed) = (!has).then(|| self.claim(node, times, &name, now, safeguards)).flatten() {
-                claims.push((name, indexed));
-            }
+            let has = claims.iter().any(|other| other.name == name);
+            claims.extend((!has).then(|| self.claim(node, times, &name, now, safeguards)).flatten());
         }
         claims
     }
@@ -35,29 +33,33 @@ impl CopyTables {
         name: &ObjectName,
         now: EngineTime,
         safeguards: Safeguards,
-    ) -> Option<Indexed> {
+    ) -> Option<BucketClaim> {
         let at = self.waiting.get_mut(name)?;
         let indexed = self.index.get(name)?.clone();
         let is_put = indexed.live(now).is_some();
         let after = if is_put { times.put_after } else { times.removed_after };
-        let is_held = self.claims.get(name).is_some_and(|(until, put, by)| *until > now && (by != node || *put != is_put));
-        if safeguards.has(Safeguard::Claims) && (now < self.began + after || is_held) {
+        let held = self.claims.get(name).filter(|held| held.until > now);
+        let is_others = held.is_some_and(|held| held.node != *node || held.is_put != is_put);
+        if safeguards.has(Safeguard::Claims) && (now < self.began + after || is_others) {
             return None;
         }
         *at = now;
-        self.claims.insert(ObjectName::clone(name), (now + times.claimed, is_put, Node::clone(node)));
-        Some(indexed)
+        let before = held.map_or(0, |held| held.until);
+        let until = (now + times.claimed).max(held.map_or(0, |held| held.until + 1));
+        self.claims.insert(ObjectName::clone(name), CopiedClaim { until, before, is_put, node: Node::clone(node) });
+        Some(BucketClaim { name: ObjectName::clone(name), indexed, number: until })
     }
 
     pub(super) fn settle(
         &mut self,
-        node: &Node,
+        (node, number): (&Node, EngineTime),
         (name, version): (&ObjectName, Version),
         end: ClaimEnd,
         now: EngineTime,
         safeguards: Safeguards,
     ) {
-        let is_own = self.claims.get(name).is_some_and(|(until, _, by)| *until > now && by == node);
+        let held = self.claims.get(name).filter(|held| held.node == *node && (held.until > now && number <= held.until));
+        let is_own = held.is_some() && number > now;
         if !is_own && safeguards.has(Safeguard::Claims) {
             return;
         }
@@ -67,7 +69,13 @@ impl CopyTables {
             }
             return;
         }
-        self.claims.remove(name);
+        if let Some(held) = self.claims.get_mut(name).filter(|held| held.until == number) {
+            if held.before > now {
+                (held.until, held.before) = (held.before, 0);
+            } else {
+                self.claims.remove(name);
+            }
+        }
         let Some(there) = self.index.get_mut(name).filter(|there| there.version == version) else { return };
         let is_live = there.live(now).is_some();
         match (end, &there.object) {

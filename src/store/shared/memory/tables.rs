@@ -28,8 +28,20 @@ pub(in crate::store::shared) struct CopyTables {
     pub(super) began: EngineTime,
     /// What waits to be in the bucket, or to be removed there, by when it was last looked at.
     pub(super) waiting: BTreeMap<ObjectName, EngineTime>,
-    /// Who has claimed what of that: until when, and whether to put it.
-    pub(super) claims: BTreeMap<ObjectName, (EngineTime, bool, Node)>,
+    /// Who has claimed what of that.
+    pub(super) claims: BTreeMap<ObjectName, CopiedClaim>,
+}
+
+/// A claim, as a copy knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CopiedClaim {
+    /// Until then it stands, which is its number.
+    pub(super) until: EngineTime,
+    /// The one before it of the same node stands so long: a request of that may be under way until then.
+    pub(super) before: EngineTime,
+    /// Whether it is to be put.
+    pub(super) is_put: bool,
+    pub(super) node: Node,
 }
 
 /// A member, as a copy knows it.
@@ -102,8 +114,8 @@ impl CopyTables {
                 let claims = self.claim_all(node, *times, names, *orphans, now, safeguards);
                 Reply::Claimed { commit: self.newest.commit, claims }
             }
-            EngineCall::Settle { node, name, version, end, .. } => {
-                self.settle(node, (name, *version), *end, now, safeguards);
+            EngineCall::Settle { node, name, version, number, end, .. } => {
+                self.settle((node, *number), (name, *version), *end, now, safeguards);
                 Reply::Renewed { commit: self.newest.commit }
             }
             EngineCall::Evict { names, .. } => {

@@ -21,8 +21,8 @@ use crate::store::shared::engine::packed;
 use crate::store::shared::memory::CopyTables;
 use crate::store::shared::safeguards::{Safeguard, Safeguards};
 use crate::store::shared::{
-    ClaimEnd, ClaimTimes, Decision, EngineCall, Indexed, Node, ObjectName, Precondition, Reply, SharedBody, SharedObject, Term,
-    UploadId, Version,
+    BucketClaim, ClaimEnd, ClaimTimes, Decision, EngineCall, Indexed, Node, ObjectName, Precondition, Reply, SharedBody,
+    SharedObject, Term, UploadId, Version,
 };
 
 /// As time goes in this world, by steps of one.
@@ -51,6 +51,7 @@ struct LastingJob {
     node: usize,
     name: usize,
     indexed: Indexed,
+    number: u64,
     write: BucketWrite,
     is_put: bool,
     claimed: u64,
@@ -159,14 +160,15 @@ impl LastingWorld {
         let (names, claimer) = (vec![name(number)], Node::from(NODES[node]));
         let claim = EngineCall::Claim { term: self.term, node: claimer, times: TIMES, names, orphans: 0 };
         let Reply::Claimed { claims, .. } = self.call(&claim, setting) else { return };
-        for (_, indexed) in claims {
+        for BucketClaim { indexed, number: of_claim, .. } in claims {
             let version = VersionMark(packed::version(indexed.version));
             let is_put = indexed.object.is_some();
             let expires = WallTime::from_millis(1);
             let write = if is_put { BucketWrite::put(version, expires, None) } else { BucketWrite::removal(version) };
             self.next += 1;
             self.story.push(format!("{} claims {} {}, {}", NODES[node], NAMES[number], indexed.version.commit, self.next));
-            let job = LastingJob { node, name: number, indexed, write, is_put, claimed: self.now, is_asking: false, end: None };
+            let (claimed, is_asking, end) = (self.now, false, None);
+            let job = LastingJob { node, name: number, indexed, number: of_claim, write, is_put, claimed, is_asking, end };
             self.jobs.insert(self.next, job);
         }
     }
@@ -233,9 +235,7 @@ impl LastingWorld {
         let is_sent = job.is_asking && !setting.has(LastingRule::Settled);
         let Some(end) = job.end.or(is_sent.then_some(ClaimEnd::Put { expires: 1 << 40 })) else { return };
         self.jobs.remove(&id);
-        let (of, version) = (name(job.name), job.indexed.version);
-        let settle = EngineCall::Settle { term: self.term, node: Node::from(NODES[job.node]), name: of, version, end };
-        self.call(&settle, setting);
+        self.say(&job, end, setting);
         let standing = self.tables.standing(&name(job.name));
         if let Some(kept) = standing.filter(|standing| standing.is_kept).map(|standing| standing.version) {
             let known = &mut self.acknowledged[job.name];
@@ -244,12 +244,16 @@ impl LastingWorld {
         }
     }
 
+    fn say(&mut self, job: &LastingJob, end: ClaimEnd, setting: &LastingSetting) {
+        let (node, of, version) = (Node::from(NODES[job.node]), name(job.name), job.indexed.version);
+        let settle = EngineCall::Settle { term: self.term, node, name: of, version, number: job.number, end };
+        self.call(&settle, setting);
+    }
+
     /// A job's node gives it up, or dies: what it has sent is performed or not.
     fn give_up(&mut self, id: u64, is_dead: bool, setting: &LastingSetting) {
         let Some(job) = self.jobs.remove(&id).filter(|_| !is_dead) else { return };
-        let (of, version, end) = (name(job.name), job.indexed.version, ClaimEnd::Failed);
-        let settle = EngineCall::Settle { term: self.term, node: Node::from(NODES[job.node]), name: of, version, end };
-        self.call(&settle, setting);
+        self.say(&job, ClaimEnd::Failed, setting);
         self.story.push(format!("{id} is given up"));
     }
 
@@ -380,5 +384,76 @@ fn things_are_acknowledged_in_it() {
     }
     assert_eq!(world.acknowledged[0], world.committed[0].keys().next_back().copied());
     assert!(world.acknowledged[0].is_some() && world.bucket.is_empty());
+    assert_eq!(world.check(&setting), Ok(()));
+}
+
+/// The newest job asks until it has come to its end.
+fn finish(world: &mut LastingWorld, setting: &LastingSetting) {
+    let id = *world.jobs.keys().next_back().unwrap();
+    while world.jobs[&id].end.is_none() {
+        world.ask(id);
+        world.perform(world.requests.len() - 1, false, setting);
+    }
+    world.settle(id, setting);
+}
+
+/// The newest job is given up by its node, with a request of it on its way.
+fn leave(world: &mut LastingWorld, setting: &LastingSetting) {
+    let id = *world.jobs.keys().next_back().unwrap();
+    world.ask(id);
+    world.give_up(id, false, setting);
+}
+
+#[test]
+fn a_removal_that_was_given_up_never_takes_away_what_comes_after_a_later_one() {
+    let setting = LastingSetting { without: None };
+    let mut world = LastingWorld::new(&setting);
+    world.now += 20;
+    world.commit(0, 0, false, &setting);
+    world.claim(0, 0, &setting);
+    finish(&mut world, &setting);
+    world.commit(0, 0, true, &setting);
+    world.claim(0, 0, &setting);
+    let id = *world.jobs.keys().next().unwrap();
+    world.ask(id);
+    world.perform(0, false, &setting);
+    leave(&mut world, &setting);
+    // The same node again, and that comes to its end.
+    world.now += 1;
+    world.claim(0, 0, &setting);
+    finish(&mut world, &setting);
+    assert_eq!(world.acknowledged[0], world.committed[0].keys().next_back().copied());
+    world.commit(0, 1, false, &setting);
+    world.claim(0, 1, &setting);
+    assert!(world.jobs.is_empty(), "what was sent first may be on its way");
+    assert!(matches!(&world.requests[..], [LastingRequest { ask: BucketAsk::Delete, .. }]));
+    world.perform(0, false, &setting);
+    world.now += TIMES.claimed;
+    world.claim(0, 1, &setting);
+    finish(&mut world, &setting);
+    assert_eq!(world.acknowledged[0], world.committed[0].keys().next_back().copied());
+    assert_eq!(world.check(&setting), Ok(()));
+}
+
+#[test]
+fn a_write_that_was_given_up_never_brings_back_what_was_removed_after_a_later_one() {
+    let setting = LastingSetting { without: None };
+    let mut world = LastingWorld::new(&setting);
+    world.now += 20;
+    world.commit(0, 0, false, &setting);
+    world.claim(0, 0, &setting);
+    leave(&mut world, &setting);
+    world.now += 1;
+    world.commit(0, 0, false, &setting);
+    world.claim(0, 0, &setting);
+    finish(&mut world, &setting);
+    world.commit(0, 0, true, &setting);
+    world.claim(0, 0, &setting);
+    world.claim(0, 1, &setting);
+    assert!(world.jobs.is_empty() && world.requests.len() == 1, "what was sent first may be on its way");
+    world.now += TIMES.claimed;
+    world.claim(0, 1, &setting);
+    finish(&mut world, &setting);
+    assert_eq!(world.acknowledged[0], world.committed[0].keys().next_back().copied());
     assert_eq!(world.check(&setting), Ok(()));
 }

@@ -40,3 +40,29 @@ async fn of_nodes_that_assert_the_same_version_the_one_counts_that_knows_of_the_
     let known = stands(&server, "body", vec![assert(false, None), assert(true, Some(Bytes::from_static(b"asserted")))]).await;
     assert!(known.is_kept && !known.is_cold(), "{known:?}");
 }
+
+#[tokio::test]
+async fn a_claim_that_is_over_frees_the_name_when_those_before_it_are() {
+    let server = ValkeyServer::start(&[]);
+    let (term, claimed) = (Term::default(), 60_000);
+    let times = ClaimTimes { claimed, orphaned: 0, put_after: 0, removed_after: 0 };
+    let commit = |upload: u128, is_removal: bool| {
+        let (node, upload, expected) = (Node::from("one"), UploadId(upload), Precondition::Anything);
+        let (object, body) = ((!is_removal).then(object), SharedBody::default());
+        CallPlan::InTerm(EngineCall::Commit { term, node, upload, name: name(), expected, object, body, goes_below: true })
+    };
+    let claim =
+        |node: &str| CallPlan::InTerm(EngineCall::Claim { term, node: Node::from(node), times, names: vec![name()], orphans: 0 });
+    let settle = |node: &str, end: ClaimEnd| {
+        let (node, version) = (Node::from(node), Version::default());
+        CallPlan::InTerm(EngineCall::Settle { term, node, name: name(), version, number: 0, end })
+    };
+    let gate = CallPlan::InTerm(EngineCall::Gate { term, node: Node::from("two") });
+    let removal = || vec![commit(2, true), claim("two"), settle("two", ClaimEnd::Removed)];
+    let put = || vec![commit(1, false), claim("one"), settle("one", ClaimEnd::Put { expires: FAR })];
+    let once = [vec![gate.clone()], put(), removal()].concat();
+    assert!(stands(&server, "once", once).await.is_kept, "it is removed by the other");
+    let failed = vec![claim("one"), settle("one", ClaimEnd::Failed)];
+    let twice = [vec![gate, commit(1, false)], failed, put(), removal()].concat();
+    assert!(!stands(&server, "twice", twice).await.is_kept, "nobody else may yet");
+}

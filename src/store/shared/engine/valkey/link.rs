@@ -266,8 +266,9 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
                 script.arg(name.as_bytes());
             });
         }
-        EngineCall::Settle { term: of, node, name, version, end } => {
+        EngineCall::Settle { term: of, node, name, version, number, end } => {
             script.arg("settle").arg(term(of)).arg(node.as_bytes()).arg(name.as_bytes()).arg(&packed::version(*version));
+            script.arg(*number);
             match end {
                 ClaimEnd::Put { expires } => script.arg("p").arg(*expires),
                 ClaimEnd::Removed => script.arg("r").arg(0),

@@ -14,7 +14,8 @@
 --   k  commits by time, to cut the journal
 --   a, s  members: to which line each has asserted, and the last sign of life of who has been one lately
 --   q  what waits to be in the bucket below, or to be removed there, by when it was last looked at
---   z  who has claimed what of that: until when, whether to put (p) or to remove (r) it, and the node
+--   z  who has claimed what of that: until when, which is the claim's number; until when the one before it of the same node stands, of which a
+--      request may be under way; whether to put (p) or to remove (r) it; and the node
 --   h  members: when each has come, and of whose coming it has been told; both counted in t (e)
 local base = string.sub(KEYS[1], 1, -2)
 local T, J, I, D = KEYS[1], base .. 'j', base .. 'i', base .. 'd'
@@ -84,6 +85,7 @@ local function sweep(most)
       redis.call('HDEL', I, name)
       redis.call('ZREM', D, name)
       redis.call('ZREM', Q, name)
+      redis.call('HDEL', Z, name)
       redis.call('UNLINK', base .. 'o:' .. name)
     end
   end
@@ -295,6 +297,15 @@ function calls.renew()
   return { whole(count) }
 end
 
+local function held(name)
+  local until_then, before, kind, node = string.match(redis.call('HGET', Z, name) or '', '^(%d+) (%d+) (%a) (.*)$')
+  return tonumber(until_then or '0'), tonumber(before or '0'), kind, node
+end
+
+local function hold(name, until_then, before, kind, node)
+  redis.call('HSET', Z, name, whole(until_then) .. ' ' .. whole(before) .. ' ' .. kind .. ' ' .. node)
+end
+
 -- Who claims may put, or remove, what stands: nobody else does meanwhile. A node may go on with what it has claimed, and not do the other thing
 -- while a request of its own may be under way.
 local function claim(node, name, claimed, put_after, removed_after)
@@ -302,14 +313,17 @@ local function claim(node, name, claimed, put_after, removed_after)
   if not packed then return nil end
   local kind = is_live(packed) and 'p' or 'r'
   if now < began + (kind == 'p' and put_after or removed_after) then return nil end
-  local held = redis.call('HGET', Z, name)
-  if held then
-    local until_then, as, by = string.match(held, '^(%d+) (%a) (.*)$')
-    if tonumber(until_then) > now and (by ~= node or as ~= kind) then return nil end
+  local before, _, as, by = held(name)
+  local number = now + claimed
+  if before > now then
+    if by ~= node or as ~= kind then return nil end
+    number = math.max(number, before + 1)
+  else
+    before = 0
   end
-  redis.call('HSET', Z, name, whole(now + claimed) .. ' ' .. kind .. ' ' .. node)
+  hold(name, number, before, kind, node)
   redis.call('ZADD', Q, whole(now), name)
-  return packed
+  return packed, number
 end
 
 function calls.claim(node, claimed, orphaned, put_after, removed_after, orphans, ...)
@@ -319,28 +333,33 @@ function calls.claim(node, claimed, orphaned, put_after, removed_after, orphans,
   local granted, has = { whole(count) }, {}
   for _, names in ipairs({ { ... }, old }) do
     for _, name in ipairs(names) do
-      local packed = not has[name] and claim(node, name, claimed, put_after, removed_after)
+      local packed, number
+      if not has[name] then packed, number = claim(node, name, claimed, put_after, removed_after) end
       if packed then
         has[name] = true
         granted[#granted + 1] = name
         granted[#granted + 1] = packed
+        granted[#granted + 1] = whole(number)
       end
     end
   end
   return granted
 end
 
--- how: p put, which lives until expires; r removed; f failed; u never
-function calls.settle(node, name, own, how, expires)
+-- how: p put, which lives until expires; r removed; f failed; u never. What is over frees the name as far as its claim is the node's only one:
+-- where that has claimed anew after it had failed, until what it sent before is over, too.
+function calls.settle(node, name, own, number, how, expires)
   if not is_member(node) then return nil end
-  local held = redis.call('HGET', Z, name)
-  local until_then, _, by = string.match(held or '0 p ', '^(%d+) (%a) (.*)$')
-  if tonumber(until_then) <= now or by ~= node then return { whole(count) } end
+  local until_then, before, kind, by = held(name)
+  number = tonumber(number)
+  if until_then <= now or by ~= node or number <= now or number > until_then then return { whole(count) } end
   if how == 'f' then
     if redis.call('ZSCORE', Q, name) then redis.call('ZADD', Q, whole(now), name) end
     return { whole(count) }
   end
-  redis.call('HDEL', Z, name)
+  if number == until_then then
+    if before > now then hold(name, before, 0, kind, node) else redis.call('HDEL', Z, name) end
+  end
   local there = redis.call('HGET', I, name)
   if not there or string.sub(there, 1, 16) ~= own then return { whole(count) } end
   if how == 'u' then

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Value;
 use super::packed;
-use crate::store::shared::{Decision, EngineCall, JournalNews, Journaled, Node, ObjectName, Reply, Term, Version};
+use crate::store::shared::{BucketClaim, Decision, EngineCall, JournalNews, Journaled, Node, ObjectName, Reply, Term, Version};
 
 pub(super) fn array(value: Value) -> Option<Vec<Value>> {
     match value {
@@ -85,9 +85,12 @@ pub(super) fn answer(call: &EngineCall, told: Value) -> Option<(u64, Reply)> {
         }
         EngineCall::Claim { .. } => {
             let commit = count(said.next()?)?;
-            let claims = pairs(Value::Array(said.collect()))?.into_iter();
-            let claims: Option<_> = claims.map(|(of, packed)| Some((name(&of)?, packed::read_indexed(&packed)?))).collect();
-            Reply::Claimed { commit, claims: claims? }
+            let mut claims = Vec::new();
+            while let Some(of) = said.next() {
+                let (name, packed) = (name(&bytes(of)?)?, bytes(said.next()?)?);
+                claims.push(BucketClaim { name, indexed: packed::read_indexed(&packed)?, number: count(said.next()?)? });
+            }
+            Reply::Claimed { commit, claims }
         }
         EngineCall::Evict { .. } => {
             let commit = count(said.next()?)?;
