@@ -119,6 +119,14 @@ async fn list(store: &SharedStore, bucket: &SharedBucket) -> Result<Option<usize
 async fn tell(store: &SharedStore, number: usize, found: Vec<(ObjectName, Indexed)>) -> bool {
     let lane = &store.0.lanes[number];
     let newest = found.iter().map(|(_, found)| found.version).max().unwrap_or_default();
+    let outlasts = |(name, found): &&(ObjectName, Indexed)| lane.known(name).is_some_and(|known| known.outlasts(found));
+    let outlasting = found.iter().filter(outlasts).count();
+    if outlasting > 0 {
+        tracing::warn!(
+            objects = outlasting,
+            "the durable tier has older versions of objects that are at the engine alone, from before it was below: they do not take their place"
+        );
+    }
     let told = async {
         // What is committed from now on is to be newer than all that is there.
         while !lane.rise_above(newest) {

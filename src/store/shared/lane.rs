@@ -234,9 +234,12 @@ impl<P: Clone> Lane<P> {
         self.errands.give_up(number);
     }
 
-    /// No term that begins has a lower number.
+    /// No term that begins has a lower number; and one has to, where that of the session is far below.
     pub(super) fn set_floor(&mut self, floor: u32) {
         self.floor = self.floor.max(floor);
+        if self.session.as_ref().is_some_and(|session| session.began().term.is_far_below(floor)) {
+            self.end_session();
+        }
     }
 
     /// There is that version: what is committed from now on is to be newer. Whether that is so already; else another session begins.

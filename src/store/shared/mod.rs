@@ -80,6 +80,14 @@ pub(super) struct Term {
     line: u32,
 }
 
+impl Term {
+    /// Whether it has begun where this floor was not known: floors are seconds since 1970, and so are the numbers of terms that begin
+    /// beyond one.
+    fn is_far_below(self, floor: u32) -> bool {
+        u64::from(self.number) * 2 < u64::from(floor)
+    }
+}
+
 /// Which commit of a lane: of an object, what tells its versions apart and orders them; of the journal, a place in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Version {
@@ -231,7 +239,8 @@ pub(super) enum ClaimEnd {
 /// What a node asks of a primary: each is one function of the engine's library, and happens there at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum EngineCall {
-    /// Begins a term, unless this primary's has begun and is not behind what the caller knows. One that begins has a number beyond `floor`.
+    /// Begins a term, unless this primary's has begun, is not behind what the caller knows, and is not [far below](Term::is_far_below) `floor`.
+    /// One that begins has a number beyond that.
     Takeover { line: u32, known: Version, floor: u32 },
     /// The journal behind a place in it.
     Read { after: Version },
@@ -264,7 +273,7 @@ pub(super) enum EngineCall {
     Settle { term: Term, node: Node, name: ObjectName, version: Version, number: EngineTime, end: ClaimEnd },
     /// Gives back the engine's memory for the bytes of these versions, as far as the bucket has them.
     Evict { term: Term, names: Vec<(ObjectName, Version)> },
-    /// Takes note of what the bucket has, where nothing newer is known.
+    /// Takes note of what the bucket has, where nothing newer is known, and nothing that [outlasts](Indexed::outlasts) it.
     Fill { term: Term, found: Vec<(ObjectName, Indexed)> },
     /// Lets these versions live until then at least, where they still stand.
     Renew { term: Term, lives: Vec<(ObjectName, Version, EngineTime)> },
@@ -360,6 +369,12 @@ impl Indexed {
     /// Its bytes are in the bucket alone.
     fn is_cold(&self) -> bool {
         self.is_kept && self.object.as_ref().is_some_and(|object| object.is_bare)
+    }
+
+    /// It was committed before there was a bucket, and later than what an earlier engine has left there: that does not take its place, as
+    /// long as the bucket does not have this one.
+    fn outlasts(&self, found: &Self) -> bool {
+        self.version.term.is_far_below(found.version.term.number) && !self.is_kept && self.decided > found.decided
     }
 
     /// The object, as long as it exists.

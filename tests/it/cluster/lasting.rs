@@ -196,6 +196,25 @@ fn the_engine_comes_back_empty_while_the_bucket_is_away() {
 }
 
 #[test]
+fn what_was_stored_while_there_was_no_bucket_outlasts_what_an_earlier_engine_has_left_there() {
+    let mut all = WithBucket::start(1, "ack = \"durable\"\n");
+    all.cluster.nodes[0].store("show/1.ts", "old");
+    all.cluster.nodes[0].store("show/2.ts", "two");
+    let with = std::mem::replace(&mut all.more, "durable = \"off\"\n".to_owned());
+    all.lose_all();
+    all.cluster.nodes[0].store("show/1.ts", "newer");
+    all.cluster.nodes.clear();
+    all.cluster.links.clear();
+    all.more = with;
+    all.join();
+    let node = &all.cluster.nodes[0];
+    is_absent(node, "show/never.ts");
+    assert_eq!((node.get("show/1.ts").text().as_str(), node.get("show/2.ts").text().as_str()), ("newer", "two"));
+    node.store("show/1.ts", "newest");
+    assert_eq!(all.store.plain("GET", &format!("live/{NAMESPACE}/show/1.ts"), b"").body, b"newest");
+}
+
+#[test]
 fn what_a_server_by_itself_has_left_in_the_bucket_is_served_and_written_over() {
     let store = Server::start(Kit::Moto).unwrap();
     let settings = format!("[namespaces.{NAMESPACE}]\ndurable = \"s3://{BUCKET}/live\"\nack = \"durable\"\n");

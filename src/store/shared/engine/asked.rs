@@ -113,7 +113,7 @@ pub(super) fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
     ];
     let part = proptest::option::of((0u64..4, 0u64..9).prop_map(|(start, length)| start..start + length));
     let other = prop_oneof![
-        1 => (0u32..4, version(), 0u32..9).prop_map(|(line, known, floor)| EngineCall::Takeover { line, known, floor }),
+        1 => (0u32..4, version(), prop_oneof![3 => 0u32..9, 1 => 20u32..40]).prop_map(|(line, known, floor)| EngineCall::Takeover { line, known, floor }),
         1 => version().prop_map(|after| EngineCall::Read { after }),
         1 => Just(EngineCall::Scan),
         2 => (name(), part).prop_map(|(name, part)| EngineCall::Body { name, part }),

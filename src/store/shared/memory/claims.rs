@@ -108,7 +108,7 @@ impl CopyTables {
 
     pub(super) fn fill(&mut self, name: &ObjectName, found: &Indexed) {
         match self.index.get(name) {
-            Some(there) if there.version > found.version => {}
+            Some(there) if there.version > found.version || there.outlasts(found) => {}
             Some(there) if there.version == found.version => self.note_kept(name, found.version),
             _ => self.store(name, found.clone(), None, None),
         }

@@ -200,7 +200,8 @@ impl CopyTables {
     }
 
     fn take_over(&mut self, line: u32, known: Version, floor: u32, now: EngineTime) -> Reply {
-        if line != self.line || known.term > self.newest.term {
+        let is_low = self.newest.term.is_far_below(floor);
+        if line != self.line || known.term > self.newest.term || is_low {
             self.began = now;
             let number = self.newest.term.number.max(known.term.number).max(floor) + 1;
             self.newest.term = Term { number, line };

@@ -68,11 +68,13 @@ struct LastingRequest {
     ask: BucketAsk,
     version: VersionMark,
     expires: u64,
+    decided: u64,
     /// It is performed before that or never.
     until: u64,
 }
 
-type BucketTable = BTreeMap<usize, (VersionMark, u64, u64)>;
+/// Of each name the version, until when it lives, in which state it is, and when it was decided.
+type BucketTable = BTreeMap<usize, (VersionMark, u64, u64, u64)>;
 
 #[derive(Debug, Default)]
 struct LastingWorld {
@@ -185,7 +187,8 @@ impl LastingWorld {
         let version = VersionMark(packed::version(job.indexed.version));
         let ask = job.write.next().clone();
         self.story.push(format!("{id} asks {ask:?}"));
-        self.requests.push(LastingRequest { job: Some(id), name: job.name, ask, version, expires: 1, until });
+        let decided = job.indexed.decided;
+        self.requests.push(LastingRequest { job: Some(id), name: job.name, ask, version, expires: 1, decided, until });
     }
 
     /// The bucket performs a request, and answers, if anybody still listens and nothing is lost on the way.
@@ -200,15 +203,15 @@ impl LastingWorld {
         let there = self.bucket.get(&request.name).copied();
         let state = |at: u64| BucketState { tag: Some(at.to_string()), generation: None };
         let said = match &request.ask {
-            BucketAsk::Find => BucketSaid::Found(there.map(|(version, expires, at)| BucketFound {
+            BucketAsk::Find => BucketSaid::Found(there.map(|(version, expires, at, _)| BucketFound {
                 version,
                 expires: WallTime::from_millis(expires),
                 state: state(at),
             })),
             BucketAsk::Put(over) => {
-                if there.map(|(_, _, at)| state(at)) == *over || !setting.has(LastingRule::Condition) {
+                if there.map(|(_, _, at, _)| state(at)) == *over || !setting.has(LastingRule::Condition) {
                     self.states += 1;
-                    self.bucket.insert(request.name, (request.version, request.expires, self.states));
+                    self.bucket.insert(request.name, (request.version, request.expires, self.states, request.decided));
                     BucketSaid::Put(Some(state(self.states)))
                 } else {
                     BucketSaid::Put(None)
@@ -276,10 +279,10 @@ impl LastingWorld {
     }
 
     fn fill(&mut self, setting: &LastingSetting) {
-        let indexed = |(number, (mark, _, _)): (&usize, &(VersionMark, u64, u64))| {
+        let indexed = |(number, (mark, _, _, decided)): (&usize, &(VersionMark, u64, u64, u64))| {
             let version = packed::read_version(&mark.0).unwrap();
             let object = SharedObject { etag: 0, length: 0, is_bare: true, expires: 1 << 40, described: Bytes::new() };
-            (name(*number), Indexed { version, decided: 0, is_kept: true, object: Some(object) })
+            (name(*number), Indexed { version, decided: *decided, is_kept: true, object: Some(object) })
         };
         let found: Vec<_> = self.bucket.iter().map(indexed).collect();
         self.call(&EngineCall::Fill { term: self.term, found }, setting);

@@ -66,3 +66,26 @@ async fn a_claim_that_is_over_frees_the_name_when_those_before_it_are() {
     let twice = [vec![gate, commit(1, false)], failed, put(), removal()].concat();
     assert!(!stands(&server, "twice", twice).await.is_kept, "nobody else may yet");
 }
+
+#[tokio::test]
+async fn what_was_stored_before_there_was_a_bucket_outlasts_what_an_earlier_engine_has_left_there() {
+    let server = ValkeyServer::start(&[]);
+    let (floor, now) = (1_700_000_000, Clock::system().wall().millis());
+    let commit = || {
+        let (term, node, upload, expected) = (Term::default(), Node::from("one"), UploadId(1), Precondition::Anything);
+        let (object, body) = (Some(object()), SharedBody::default());
+        CallPlan::InTerm(EngineCall::Commit { term, node, upload, name: name(), expected, object, body, goes_below: false })
+    };
+    let takeover = CallPlan::Call(EngineCall::Takeover { line: 1, known: Version::default(), floor });
+    let fill = |number: u32, decided: u64| {
+        let version = Version { term: Term { number, line: 9 }, commit: 70 };
+        let object = Some(SharedObject { is_bare: true, ..object() });
+        let found = vec![(name(), Indexed { version, decided, is_kept: true, object })];
+        CallPlan::InTerm(EngineCall::Fill { term: Term::default(), found })
+    };
+    let (older, later) = (now - 3_600_000, now + 3_600_000);
+    let known = stands(&server, "older", vec![commit(), takeover.clone(), fill(floor, older)]).await;
+    assert!(!known.is_kept && known.version.term.number == 1, "{known:?}");
+    let known = stands(&server, "later", vec![commit(), takeover, fill(floor, later)]).await;
+    assert!(known.is_cold() && known.version.term.number == floor, "{known:?}");
+}

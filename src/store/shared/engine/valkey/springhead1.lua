@@ -128,7 +128,8 @@ function calls.takeover(asked, known_number, known_line, known_count, floor)
   asked, known_number, known_line, known_count, floor =
     tonumber(asked), tonumber(known_number), tonumber(known_line), tonumber(known_count), tonumber(floor)
   local is_later = known_number > number or (known_number == number and known_line > line)
-  if asked ~= line or is_later then
+  -- One far below has begun without a floor: before there was a bucket.
+  if asked ~= line or is_later or number * 2 < floor then
     number, line, began = math.max(number, known_number, floor) + 1, asked, now
   elseif known_count <= count then
     return { version() }
@@ -390,6 +391,13 @@ function calls.evict()
   return gone
 end
 
+-- What was committed before there was a bucket has a term far below those of what an earlier engine has left there. Of these the later one
+-- counts, as long as the bucket does not have it.
+local function outlasts(there, packed)
+  local is_before = struct.unpack('>I4', there) * 2 < struct.unpack('>I4', packed)
+  return is_before and not is_kept(there) and time(there, 17) > time(packed, 17)
+end
+
 -- What is newer than all that this primary has ordered is refused: a term has to begin beyond it.
 function calls.fill()
   local given = ARGV
@@ -399,7 +407,7 @@ function calls.fill()
   for at = 3, #given, 2 do
     local name, packed = given[at], given[at + 1]
     local there = redis.call('HGET', I, name)
-    if not there or string.sub(there, 1, 16) < string.sub(packed, 1, 16) then
+    if not there or (string.sub(there, 1, 16) < string.sub(packed, 1, 16) and not outlasts(there, packed)) then
       redis.call('UNLINK', base .. 'o:' .. name)
       store(name, packed)
     elseif string.sub(there, 1, 16) == string.sub(packed, 1, 16) and form(there) == 2 and not is_kept(there) then
