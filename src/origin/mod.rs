@@ -231,7 +231,7 @@ impl Origin {
         for durable_tier in gone.into_iter().filter(DurableTier::is_there) {
             closing.push(durable_tier.clone());
             // Its objects stay where they are, for a namespace of this name that comes back.
-            tokio::spawn(async move { durable_tier.close().await });
+            tokio::spawn(async move { durable_tier.leave().await });
         }
     }
 

@@ -38,7 +38,7 @@ pub use hot::{HotNamespace, Published, Removal, SWEPT_AT_ONCE, Usage};
 pub use in_flight::InFlightLimit;
 pub use page::{NamePage, NameStep};
 pub use pinned::is_given_up;
-use shared::{OpenBucket, SharedNamespace, SharedStore};
+use shared::{BucketPlace, OpenBucket, SharedNamespace, SharedStore};
 pub use tier::{Ack, ColdHit, KeptBelow, OpenCold, Options, Tier, Want};
 pub use upload::{Body, Upload};
 
@@ -164,7 +164,7 @@ impl Store {
         metrics: DurableMetrics,
     ) -> DurableTier {
         if let Some(shared) = self.shared.get() {
-            let below = self.open_bucket(name, durable).map(|open| (open, options.ack, metrics));
+            let below = self.open_bucket(name, durable).map(|place| (place, options.ack, metrics));
             return DurableTier(Below::Shared(SharedNamespace::new(shared, name, hot, below)));
         }
         let Some(objects) = self.objects.clone().filter(|_| *durable != Durable::Off) else { return DurableTier::default() };
@@ -181,10 +181,11 @@ impl Store {
     }
 
     /// The way to the bucket of a namespace that nodes share, where it has one.
-    fn open_bucket(&self, name: &Namespace, durable: &Durable) -> Option<OpenBucket> {
+    fn open_bucket(&self, name: &Namespace, durable: &Durable) -> Option<BucketPlace> {
         let Durable::Bucket(url) = durable else { return None };
-        let (url, name, access, clock) = (url.clone(), name.clone(), self.access.clone(), self.clock.clone());
-        Some(Arc::new(move || cold::open_bucket(&url, &name, &access, &clock)))
+        let (to, name, access, clock) = (url.clone(), name.clone(), self.access.clone(), self.clock.clone());
+        let open: OpenBucket = Arc::new(move || cold::open_bucket(&to, &name, &access, &clock));
+        Some(BucketPlace { url: url.clone(), open })
     }
 
     /// Makes a namespace, empty, with its hot capacity in bytes.
@@ -360,6 +361,14 @@ impl DurableTier {
             Below::Tier(tier) => tier.close().await,
             Below::Shared(shared) => shared.close().await,
             Below::Off => {}
+        }
+    }
+
+    /// The same of a namespace that has gone: what its settings said of it holds no more.
+    pub async fn leave(&self) {
+        self.close().await;
+        if let Below::Shared(shared) = &self.0 {
+            shared.leave();
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What nodes share as what is below a namespace's memory: a read that memory can't answer ends here.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::bucket::{OpenBucket, SharedBucket};
+use super::bucket::{BucketPlace, SharedBucket};
 use super::changes::KnownShared;
 use super::share::SharedStore;
 use super::{fill, keep};
@@ -37,6 +38,8 @@ pub struct SharedNamespace {
     name: Namespace,
     hot: Weak<HotNamespace>,
     bucket: Option<Arc<SharedBucket>>,
+    /// The bucket is not this one's any more.
+    has_left: Arc<AtomicBool>,
 }
 
 /// Tells a hot store that what leaves it is not lost.
@@ -65,21 +68,24 @@ impl SharedNamespace {
         store: &SharedStore,
         name: &Namespace,
         hot: &Arc<HotNamespace>,
-        below: Option<(OpenBucket, Ack, DurableMetrics)>,
+        below: Option<(BucketPlace, Ack, DurableMetrics)>,
     ) -> Self {
         hot.set_follower(Arc::new(KeptElsewhere { store: store.clone(), name: name.clone() }));
-        let bucket = below.map(|(open, ack, metrics)| {
+        if below.is_none() {
+            store.0.buckets.come_without(name);
+        }
+        let bucket = below.map(|(place, ack, metrics)| {
             // A namespace that comes back has what was there.
-            let clock = hot.clock().clone();
-            let new = || Arc::new(SharedBucket::new(name.clone(), open, ack, clock, metrics));
-            let (bucket, is_new) = store.0.buckets.of_or(name, new);
+            let new = SharedBucket::new(name.clone(), place, ack, hot.clock().clone(), metrics);
+            let (bucket, is_new) = store.0.buckets.come(new);
+            bucket.set_ack(ack);
             if is_new {
                 store.begin_keeping();
-                tokio::spawn(fill::fill(store.clone(), Arc::clone(&bucket)));
+                bucket.is_filled_by(tokio::spawn(fill::fill(store.clone(), Arc::clone(&bucket))).abort_handle());
             }
             bucket
         });
-        Self { store: store.clone(), name: name.clone(), hot: Arc::downgrade(hot), bucket }
+        Self { store: store.clone(), name: name.clone(), hot: Arc::downgrade(hot), bucket, has_left: Arc::default() }
     }
 
     /// Whether all that there is of an object is known here, so that what is not known is not there.
@@ -145,6 +151,17 @@ impl SharedNamespace {
                 (left, since) = (self.unwritten(), Instant::now());
             }
             sleep(LOOK).await;
+        }
+    }
+
+    /// The namespace has gone, and goes by its bucket no more: for one of its name that comes back its settings count.
+    pub(in crate::store) fn leave(&self) {
+        if let Some(bucket) = &self.bucket
+            && !self.has_left.swap(true, Ordering::Relaxed)
+            && self.store.0.buckets.go(bucket)
+        {
+            let prefix = format!("{}/", self.name);
+            self.store.0.own_writes.iter().for_each(|own| own.forget(&prefix));
         }
     }
 
@@ -240,4 +257,52 @@ impl SharedStore {
 fn kept(known: &KnownShared) -> KeptBelow {
     let meta = &known.meta;
     KeptBelow { length: known.length, kind: meta.kind, modified: meta.modified, expires: meta.expires }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bucket::OpenBucket;
+    use super::super::rig::NodeRig;
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::store::cold::ColdError;
+    use crate::store::tests::namespace;
+
+    /// A bucket that is away.
+    fn below(url: &str, ack: Ack) -> Option<(BucketPlace, Ack, DurableMetrics)> {
+        let open: OpenBucket = Arc::new(|| Err(ColdError::Denied("no credentials".to_owned())));
+        let metrics = Metrics::new().namespace(&Namespace::parse("n").unwrap()).durable;
+        Some((BucketPlace { url: url.to_owned(), open }, ack, metrics))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_comes_back_goes_by_what_its_settings_say_now() {
+        let (rig, name) = (NodeRig::start(&Clock::manual()).await, Namespace::parse("n").unwrap());
+        let (store, hot) = (&rig.store, namespace());
+        let come = |below| SharedNamespace::new(store, &name, &hot, below);
+        let first = come(below("s3://a", Ack::Hot));
+        let of = || store.0.buckets.of(&name);
+        // It comes back while the first one is still closing.
+        let second = come(below("s3://a", Ack::Durable));
+        assert_eq!(of().unwrap().ack(), Ack::Durable);
+        first.leave();
+        first.leave();
+        assert!(of().is_some(), "it is the other one's");
+        second.leave();
+        assert!(of().is_none());
+        // In another place, and without one.
+        let third = come(below("s3://a", Ack::Hot));
+        let there = Arc::downgrade(&of().unwrap());
+        let fourth = come(below("s3://b", Ack::Hot));
+        third.leave();
+        drop(third);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(of().is_some() && there.upgrade().is_none(), "what filled from that one has ended");
+        drop(come(None));
+        assert!(of().is_none());
+        store.0.own_writes[0].add("n/a.ts".into(), rig.store.0.clock.own().now());
+        fourth.leave();
+        assert_eq!(fourth.unwritten(), 0, "nobody would bring it there");
+    }
 }

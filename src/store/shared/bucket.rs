@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::changes::{KnownShared, SharedName};
@@ -36,10 +37,19 @@ const MOST_STATES: usize = 4_096;
 /// Makes the way to a bucket; blocking.
 pub(in crate::store) type OpenBucket = Arc<dyn Fn() -> Result<Cloud, ColdError> + Send + Sync>;
 
+/// Where a bucket is.
+#[derive(Clone)]
+pub(in crate::store) struct BucketPlace {
+    /// As the settings say it.
+    pub(in crate::store) url: String,
+    /// The way there.
+    pub(in crate::store) open: OpenBucket,
+}
+
 /// The bucket below one namespace.
 pub(in crate::store) struct SharedBucket {
     pub(super) namespace: Namespace,
-    open: OpenBucket,
+    place: BucketPlace,
     cloud: OnceCell<Cloud>,
     ack: Mutex<Ack>,
     pub(super) clock: Clock,
@@ -49,6 +59,10 @@ pub(in crate::store) struct SharedBucket {
     pub(super) writes: Arc<Semaphore>,
     /// In which state this node has left what it rewrites.
     states: Mutex<HashMap<Key, BucketState, RandomState>>,
+    /// How many go by it: a namespace that has gone does for a while, and one of its name may have come back meanwhile.
+    users: AtomicUsize,
+    /// What fills the index from it.
+    filling: Mutex<Option<AbortHandle>>,
 }
 
 #[derive(Debug, Default)]
@@ -65,15 +79,35 @@ struct BucketHealth {
 pub(super) struct SharedBuckets(RwLock<HashMap<Namespace, Arc<SharedBucket>, RandomState>>);
 
 impl SharedBuckets {
-    /// That of a namespace, or a new one; whether it is.
-    pub(super) fn of_or(&self, namespace: &Namespace, new: impl FnOnce() -> Arc<SharedBucket>) -> (Arc<SharedBucket>, bool) {
+    /// A namespace has come that has this one: it, or the one that is there already, if it is in the same place; whether it is new.
+    pub(super) fn come(&self, new: SharedBucket) -> (Arc<SharedBucket>, bool) {
         let mut buckets = self.0.write();
-        if let Some(bucket) = buckets.get(namespace) {
-            return (Arc::clone(bucket), false);
+        let there = buckets.get(&new.namespace).filter(|there| there.place.url == new.place.url).map(Arc::clone);
+        let is_new = there.is_none();
+        let bucket = there.unwrap_or_else(|| Arc::new(new));
+        bucket.users.fetch_add(1, Ordering::Relaxed);
+        if is_new && let Some(before) = buckets.insert(bucket.namespace.clone(), Arc::clone(&bucket)) {
+            before.end_filling();
         }
-        let bucket = new();
-        buckets.insert(namespace.clone(), Arc::clone(&bucket));
-        (bucket, true)
+        (bucket, is_new)
+    }
+
+    /// A namespace has come that has none.
+    pub(super) fn come_without(&self, namespace: &Namespace) {
+        if let Some(before) = self.0.write().remove(namespace) {
+            before.end_filling();
+        }
+    }
+
+    /// A namespace has gone that had this one; whether no other one of its name has it.
+    pub(super) fn go(&self, bucket: &Arc<SharedBucket>) -> bool {
+        let mut buckets = self.0.write();
+        let is_last = bucket.users.fetch_sub(1, Ordering::Relaxed) == 1;
+        if is_last && buckets.get(&bucket.namespace).is_some_and(|there| Arc::ptr_eq(there, bucket)) {
+            buckets.remove(&bucket.namespace);
+            bucket.end_filling();
+        }
+        is_last && !buckets.contains_key(&bucket.namespace)
     }
 
     /// That of a namespace.
@@ -103,10 +137,16 @@ impl std::fmt::Debug for SharedBucket {
 }
 
 impl SharedBucket {
-    pub(in crate::store) fn new(namespace: Namespace, open: OpenBucket, ack: Ack, clock: Clock, metrics: DurableMetrics) -> Self {
+    pub(in crate::store) fn new(
+        namespace: Namespace,
+        place: BucketPlace,
+        ack: Ack,
+        clock: Clock,
+        metrics: DurableMetrics,
+    ) -> Self {
         Self {
             namespace,
-            open,
+            place,
             cloud: OnceCell::new(),
             ack: Mutex::new(ack),
             clock,
@@ -115,6 +155,19 @@ impl SharedBucket {
             reads: Semaphore::new(READS_AT_ONCE),
             writes: Arc::new(Semaphore::new(WRITES_AT_ONCE)),
             states: Mutex::default(),
+            users: AtomicUsize::new(0),
+            filling: Mutex::default(),
+        }
+    }
+
+    /// This fills the index from it, for as long as it is there.
+    pub(super) fn is_filled_by(&self, filling: AbortHandle) {
+        *self.filling.lock() = Some(filling);
+    }
+
+    fn end_filling(&self) {
+        if let Some(filling) = self.filling.lock().take() {
+            filling.abort();
         }
     }
 
@@ -128,7 +181,7 @@ impl SharedBucket {
 
     pub(super) async fn cloud(&self) -> Result<&Cloud, ColdError> {
         let open = || {
-            let open = Arc::clone(&self.open);
+            let open = Arc::clone(&self.place.open);
             async {
                 let opened = spawn_blocking(move || open()).await;
                 opened.unwrap_or_else(|error| Err(ColdError::Unavailable(error.to_string())))
@@ -311,7 +364,8 @@ mod tests {
         let metrics = Metrics::new().namespace(&namespace).durable;
         let cloud = cloud.cloned();
         let open: OpenBucket = Arc::new(move || cloud.clone().ok_or_else(|| ColdError::Denied("no credentials".to_owned())));
-        SharedBucket::new(namespace, open, Ack::Durable, clock.clone(), metrics)
+        let place = BucketPlace { url: "memory".to_owned(), open };
+        SharedBucket::new(namespace, place, Ack::Durable, clock.clone(), metrics)
     }
 
     fn version(body: &Bytes, number: u8, clock: &Clock) -> (Attributes, KnownShared) {

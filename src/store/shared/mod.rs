@@ -61,7 +61,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::below::SharedNamespace;
-pub(in crate::store) use self::bucket::OpenBucket;
+pub(in crate::store) use self::bucket::{BucketPlace, OpenBucket};
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
 pub use self::engine::valkey::{EngineReport, EngineTls, NodeReport, PrimaryMove, ServerAddress, ServerReport, ValkeyAddress};

@@ -60,6 +60,11 @@ impl OwnWrites {
         self.woken.notify_one();
     }
 
+    /// Those below a prefix are not this node's to bring there any more.
+    pub(super) fn forget(&self, prefix: &str) {
+        self.names.lock().waiting.retain(|name, _| !name.starts_with(prefix));
+    }
+
     /// When the next one has its turn.
     pub(super) fn next(&self) -> Option<Moment> {
         let names = self.names.lock();
