@@ -206,12 +206,12 @@ mod tests {
     async fn a_write_is_not_taken_for_kept_when_what_it_wrote_was_removed() {
         let rig = NodeRig::start(&Clock::manual()).await;
         let lane = &rig.store.0.lanes[0];
-        let first = rig.commit(0, "n/a.ts", Some(b"x")).await;
+        let first = rig.commit(0, "n/a.ts", Some(b"x"), NodeRig::described()).await;
         let (is_kept, ()) = tokio::join!(lane.kept("n/a.ts", first, true), keep(lane));
         assert!(is_kept);
-        let second = rig.commit(0, "n/a.ts", Some(b"y")).await;
+        let second = rig.commit(0, "n/a.ts", Some(b"y"), NodeRig::described()).await;
         let removed = async {
-            let version = rig.commit(0, "n/a.ts", None).await;
+            let version = rig.commit(0, "n/a.ts", None, NodeRig::described()).await;
             keep(lane).await;
             version
         };

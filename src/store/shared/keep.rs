@@ -67,6 +67,12 @@ struct ClaimedWrite {
     until: Moment,
 }
 
+/// How it went, and whether the bucket was asked for it.
+enum JobEnd {
+    Asked(ClaimEnd),
+    Unasked(ClaimEnd),
+}
+
 /// A name is under way as long as this is there.
 struct WriteTurn {
     store: SharedStore,
@@ -154,10 +160,13 @@ async fn do_job(store: SharedStore, number: usize, job: ClaimedWrite) {
     let made = made.unwrap_or_else(|_| Err(ColdError::Unavailable("it has no answer in time".to_owned())));
     let namespace = &bucket.namespace;
     let end = match &made {
-        Ok(end) => {
-            bucket.metrics.written.inc();
+        Ok(JobEnd::Asked(end)) => {
+            if matches!(end, ClaimEnd::Put { .. } | ClaimEnd::Removed) {
+                bucket.metrics.written.inc();
+            }
             *end
         }
+        Ok(JobEnd::Unasked(end)) => *end,
         Err(error @ (ColdError::Unfit(_) | ColdError::Later(_))) => {
             tracing::warn!(%namespace, %name, %error, "an object is at the engine only: the durable tier can't hold it");
             bucket.metrics.given_up.inc();
@@ -169,17 +178,21 @@ async fn do_job(store: SharedStore, number: usize, job: ClaimedWrite) {
             ClaimEnd::Failed
         }
     };
-    bucket.note(made.as_ref().map(drop));
+    if !matches!(made, Ok(JobEnd::Unasked(_))) {
+        bucket.note(made.as_ref().map(drop));
+    }
     let (version, claim) = (job.claim.indexed.version, *claim);
     let settle = BucketErrand::Settle { name: ObjectName::clone(name), version, number: claim, end };
     let settled = timeout(ANSWER, store.0.lanes[number].run(settle)).await;
     let is_told = matches!(settled, Ok(Some(_)));
-    if !is_told || end == ClaimEnd::Failed || store.waits_for_bucket(number, name) {
+    // What was never to be there, or has no bytes, is looked at by whoever comes by later, or when there is another version.
+    let is_given_up = matches!(end, ClaimEnd::Unfit | ClaimEnd::Missing) && store.stands_as(number, &job.claim);
+    if !is_told || end == ClaimEnd::Failed || !is_given_up && store.waits_for_bucket(number, name) {
         store.0.own_writes[number].add(ObjectName::clone(name), clock.now() + AGAIN);
     }
 }
 
-async fn make(store: &SharedStore, number: usize, bucket: &SharedBucket, job: &ClaimedWrite) -> Result<ClaimEnd, ColdError> {
+async fn make(store: &SharedStore, number: usize, bucket: &SharedBucket, job: &ClaimedWrite) -> Result<JobEnd, ColdError> {
     let BucketClaim { name, indexed, .. } = &job.claim;
     let Some(SharedName { key, .. }) = SharedName::read(name) else {
         return Err(ColdError::Unfit("its name".to_owned()));
@@ -188,25 +201,27 @@ async fn make(store: &SharedStore, number: usize, bucket: &SharedBucket, job: &C
     let Some(object) = indexed.live(store.0.clock.now()) else {
         // It was live when it was claimed: then it is claimed anew.
         if job.is_put {
-            return Ok(ClaimEnd::Failed);
+            return Ok(JobEnd::Unasked(ClaimEnd::Failed));
         }
         return match bucket.remove(&key, BucketWrite::removal(version)).await? {
-            BucketWriteEnd::Made(_) => Ok(ClaimEnd::Removed),
-            BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(ClaimEnd::Failed),
+            BucketWriteEnd::Made(_) => Ok(JobEnd::Asked(ClaimEnd::Removed)),
+            BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(JobEnd::Asked(ClaimEnd::Failed)),
         };
     };
     let Some((of, _)) = known(indexed, &store.0.clock) else {
         return Err(ColdError::Later("it was described by a later release".to_owned()));
     };
-    let Some(body) = store.body_to_keep(name, number, &of).await.unwrap_or_default() else {
+    let body = match store.body_to_keep(name, number, &of).await {
+        Ok(Some(body)) => body,
         // Something newer has come; or nobody has its bytes any more.
-        return Ok(ClaimEnd::Failed);
+        Ok(None) => return Ok(JobEnd::Unasked(ClaimEnd::Missing)),
+        Err(_) => return Ok(JobEnd::Unasked(ClaimEnd::Failed)),
     };
     let mut attributes = Attributes::of(&body, &of.meta, &bucket.clock);
     (attributes.version, attributes.expires) = (Some(version), WallTime::from_millis(object.expires));
     match bucket.put(&key, body, &attributes).await? {
-        BucketWriteEnd::Made(_) => Ok(ClaimEnd::Put { expires: object.expires }),
-        BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(ClaimEnd::Failed),
+        BucketWriteEnd::Made(_) => Ok(JobEnd::Asked(ClaimEnd::Put { expires: object.expires })),
+        BucketWriteEnd::Overtaken | BucketWriteEnd::Unsettled => Ok(JobEnd::Asked(ClaimEnd::Failed)),
     }
 }
 
@@ -214,5 +229,73 @@ impl SharedStore {
     /// Whether the bucket is to have what stands here, as far as is known here, and has not.
     fn waits_for_bucket(&self, number: usize, name: &ObjectName) -> bool {
         self.0.lanes[number].known(name).is_some_and(|known| !known.is_kept)
+    }
+
+    /// Whether what was claimed stands still, as far as is known here.
+    fn stands_as(&self, number: usize, claim: &BucketClaim) -> bool {
+        self.0.lanes[number].known(&claim.name).is_some_and(|known| known.version == claim.indexed.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SharedNamespace;
+    use super::super::bucket::{BucketPlace, OpenBucket};
+    use super::super::rig::NodeRig;
+    use super::*;
+    use crate::metrics::{DurableMetrics, Metrics};
+    use bytes::Bytes;
+
+    use crate::model::clock::Clock;
+    use crate::model::id::{Key, Namespace};
+    use crate::store::cold::Cold as _;
+    use crate::store::cold::cloud::{Access, Cloud, Location};
+    use crate::store::tests::namespace;
+    use crate::store::tier::Ack;
+
+    /// A node with a bucket in memory, some time after its terms have begun.
+    async fn rig(clock: &Clock) -> (NodeRig, SharedNamespace, DurableMetrics, Cloud) {
+        let (rig, name) = (NodeRig::start(clock).await, Namespace::parse("n").unwrap());
+        let cloud = Cloud::open(&Location::memory(), &name, &Access::default(), Duration::from_secs(5), clock.clone()).unwrap();
+        let metrics = Metrics::new().namespace(&name).durable;
+        let to = cloud.clone();
+        let open: OpenBucket = Arc::new(move || Ok(to.clone()));
+        let below = Some((BucketPlace { url: "memory".to_owned(), open }, Ack::Durable, metrics.clone()));
+        let namespace = SharedNamespace::new(&rig.store, &name, &namespace(), below);
+        rig.store.opened().await;
+        clock.advance(2 * CLAIMED);
+        (rig, namespace, metrics, cloud)
+    }
+
+    /// Time passes, by both clocks.
+    async fn pass(clock: &Clock, seconds: u64) {
+        for _ in 0..seconds * 4 {
+            clock.advance(Duration::from_millis(250));
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_bucket_never_takes_is_tried_once_and_what_has_no_bytes_seldom() {
+        let clock = Clock::manual();
+        let (rig, namespace, metrics, cloud) = rig(&clock).await;
+        let (lane, name) = (0, "n/a.ts");
+        let own = &rig.store.0.own_writes[lane];
+        // Of a later release.
+        rig.commit(lane, name, Some(b"bytes"), Bytes::from_static(b"?")).await;
+        own.add(name.into(), clock.now());
+        pass(&clock, 5).await;
+        assert_eq!((metrics.given_up.get(), namespace.unwritten()), (1, 0));
+        // Its bytes are nowhere.
+        rig.is_bodiless(true);
+        rig.commit(lane, name, Some(b"bytes"), NodeRig::described()).await;
+        own.add(name.into(), clock.now());
+        pass(&clock, 30).await;
+        assert_eq!((rig.bodies_asked(), metrics.written.get(), namespace.unwritten()), (1, 0, 0));
+        // They are found again.
+        rig.is_bodiless(false);
+        pass(&clock, 150).await;
+        assert_eq!(metrics.written.get(), 1);
+        assert!(cloud.get(&Key::parse("a.ts").unwrap()).await.unwrap().is_some());
     }
 }

@@ -213,6 +213,11 @@ pub(super) struct ClaimTimes {
     removed_after: u64,
 }
 
+/// How long what can't be brought to the bucket, as nobody has its bytes, is let be, in milliseconds; beside the time after which anything is
+/// whoever's.
+#[cfg(test)]
+const AWAY: EngineTime = 120_000;
+
 /// What a node has claimed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct BucketClaim {
@@ -232,6 +237,8 @@ pub(super) enum ClaimEnd {
     Removed,
     /// It is to be tried again. A request may still be under way.
     Failed,
+    /// Nobody has its bytes, as far as the node can tell. It is to be tried again in [a while](AWAY).
+    Missing,
     /// The bucket will never take it.
     Unfit,
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::changes::{SharedChange, SharedFollower, Teller};
 use super::commit::Wish;
+use super::described::{DescribedShared, Replaces};
 use super::driver::Driver;
 use super::engine::valkey::ValkeyAddress;
 use super::engine::{Engine, EngineError, EngineLink, LaneNumber};
@@ -18,30 +20,40 @@ use super::memory::MemoryEngine;
 use super::roster::NodeIdentity;
 use super::share::SharedStore;
 use super::silence::Silence;
-use super::{Decision, EngineAnswer, EngineCall, Indexed, ObjectName, Precondition, SharedBody, SharedObject, UploadId, Version};
+use super::{
+    Decision, EngineAnswer, EngineCall, Indexed, ObjectName, Precondition, Reply, SharedBody, SharedObject, UploadId, Version,
+};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
+use crate::model::kind::Kind;
 
-/// Which calls are not answered: each ends its session.
-type Refuses = Arc<Mutex<fn(&EngineCall) -> bool>>;
+/// What is wrong with the engines.
+type Faults = Arc<Mutex<RigFaults>>;
+
+struct RigFaults {
+    /// Which calls are not answered: each ends its session.
+    refuses: fn(&EngineCall) -> bool,
+    is_bodiless: bool,
+    bodies_asked: usize,
+}
 
 /// The node.
 pub(super) struct NodeRig {
     pub(super) store: SharedStore,
-    pub(super) refuses: Refuses,
-    drivers: JoinSet<()>,
+    faults: Faults,
+    _drivers: JoinSet<()>,
 }
 
 /// One lane's engine.
 struct RigEngine {
     engine: MemoryEngine,
-    refuses: Refuses,
+    faults: Faults,
 }
 
 /// A connection to it.
 struct RigLink {
     link: <MemoryEngine as Engine>::Link,
-    refuses: Refuses,
+    faults: Faults,
 }
 
 #[derive(Debug)]
@@ -70,14 +82,23 @@ impl Engine for RigEngine {
     }
 
     async fn link(&self, lane: LaneNumber, primary: &usize) -> Result<RigLink, EngineError> {
-        Ok(RigLink { link: self.engine.link(lane, primary).await?, refuses: Arc::clone(&self.refuses) })
+        Ok(RigLink { link: self.engine.link(lane, primary).await?, faults: Arc::clone(&self.faults) })
     }
 }
 
 impl EngineLink for RigLink {
     async fn call(&mut self, call: &EngineCall, copies: usize) -> Result<EngineAnswer, EngineError> {
-        if self.refuses.lock()(call) {
-            return Err(EngineError::Unreachable("the connection is gone".to_owned()));
+        {
+            let mut faults = self.faults.lock();
+            if (faults.refuses)(call) {
+                return Err(EngineError::Unreachable("the connection is gone".to_owned()));
+            }
+            if let EngineCall::Body { .. } = call {
+                faults.bodies_asked += 1;
+                if faults.is_bodiless {
+                    return Ok(EngineAnswer { reply: Reply::Body(None), copies: 0, time: 0 });
+                }
+            }
         }
         self.link.call(call, copies).await
     }
@@ -97,13 +118,14 @@ impl NodeRig {
         };
         let metrics = Metrics::new();
         let store = SharedStore::new(&address, &NodeIdentity::new("one", "0", Vec::new()), clock.clone(), metrics.cluster(), "");
-        let refuses: Refuses = Arc::new(Mutex::new(|_| false));
+        let faults = RigFaults { refuses: |_| false, is_bodiless: false, bodies_asked: 0 };
+        let faults = Arc::new(Mutex::new(faults));
         let follower: Arc<dyn SharedFollower> = Arc::new(NoFollower);
         let _ = store.0.follower.set(Arc::clone(&follower));
         let (silence, mut drivers, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
         for handle in &store.0.lanes {
             let engine = MemoryEngine::new(1, clock.clone());
-            let engine = Arc::new(RigEngine { engine, refuses: Arc::clone(&refuses) });
+            let engine = Arc::new(RigEngine { engine, faults: Arc::clone(&faults) });
             let links = Arc::new(Links::new(handle.number, Arc::clone(&engine)));
             let source: Arc<dyn BodySource> = Arc::<Links<RigEngine>>::clone(&links);
             bodies.push(source);
@@ -121,23 +143,51 @@ impl NodeRig {
         }
         let _ = store.0.bodies.set(bodies);
         store.opened().await;
-        Self { store, refuses, drivers }
+        Self { store, faults, _drivers: drivers }
     }
 
-    /// How many lanes are driven.
-    pub(super) fn lanes(&self) -> usize {
-        self.drivers.len()
+    /// Which calls are not answered from now on.
+    pub(super) fn refuses(&self, refuses: fn(&EngineCall) -> bool) {
+        self.faults.lock().refuses = refuses;
+    }
+
+    /// Whether the engine has lost all bytes.
+    pub(super) fn is_bodiless(&self, is_bodiless: bool) {
+        self.faults.lock().is_bodiless = is_bodiless;
+    }
+
+    /// How often it was asked for any.
+    pub(super) fn bodies_asked(&self) -> usize {
+        self.faults.lock().bodies_asked
+    }
+
+    /// What is known of a segment.
+    pub(super) fn described() -> Bytes {
+        let described = DescribedShared {
+            kind: Kind::Segment,
+            content_type: HeaderValue::from_static("video/mp2t"),
+            content_encoding: None,
+            cache_control: None,
+            target_duration: None,
+            facts: None,
+            took: Duration::ZERO,
+            replaces: Replaces::Nothing,
+            continuity: None,
+            told: None,
+            stored: None,
+        };
+        described.write()
     }
 
     /// Has an object committed, or removed, as one that goes below: its version.
-    pub(super) async fn commit(&self, lane: usize, name: &str, body: Option<&'static [u8]>) -> Version {
+    pub(super) async fn commit(&self, lane: usize, name: &str, body: Option<&'static [u8]>, described: Bytes) -> Version {
         let expires = self.store.0.clock.now() + 3_600_000;
         let object = body.map(|body| SharedObject {
-            etag: 1,
+            etag: crate::store::hash::of_body(body),
             length: body.len() as u64,
             is_bare: false,
             expires,
-            described: Bytes::new(),
+            described,
         });
         let body = SharedBody { bytes: Bytes::from_static(body.unwrap_or_default()), travels: false };
         let (name, expected) = (ObjectName::from(name), Precondition::Anything);

@@ -118,23 +118,23 @@ mod tests {
         let rig = NodeRig::start(&Clock::manual()).await;
         let lane = &rig.store.0.lanes[0];
         for name in ["n/old.ts", "n/older.ts"] {
-            let (name, version) = (ObjectName::from(name), rig.commit(0, name, Some(b"bytes")).await);
+            let (name, version) = (ObjectName::from(name), rig.commit(0, name, Some(b"bytes"), NodeRig::described()).await);
             let expires = rig.store.0.clock.now() + 7_200_000;
             let claim = BucketErrand::Claim { times: TIMES, names: vec![ObjectName::clone(&name)], orphans: 0 };
             let Some(Reply::Claimed { claims, .. }) = lane.run(claim).await else { panic!("it is not granted") };
             let (number, end) = (claims[0].number, ClaimEnd::Put { expires });
             lane.run(BucketErrand::Settle { name, version, number, end }).await.unwrap();
         }
-        rig.commit(0, "n/new.ts", Some(b"bytes")).await;
+        rig.commit(0, "n/new.ts", Some(b"bytes"), NodeRig::described()).await;
         let namespace = Namespace::parse("n").unwrap();
-        *rig.refuses.lock() = |call| matches!(call, EngineCall::Evict { .. });
+        rig.refuses(|call| matches!(call, EngineCall::Evict { .. }));
         let used = rig.store.make_room(&namespace, 1_000, false).await;
         assert!(used > 2_000, "{used}");
         rig.store.opened().await;
         for name in ["n/old.ts", "n/older.ts", "n/new.ts"] {
             assert!(rig.known(0, name).is_some_and(|known| known.object.is_some() && !known.is_cold()), "{name}");
         }
-        *rig.refuses.lock() = |_| false;
+        rig.refuses(|_| false);
         let used = rig.store.make_room(&namespace, 1_000, false).await;
         assert!(used < 1_000, "{used}");
         let new = rig.known(0, "n/new.ts").unwrap();

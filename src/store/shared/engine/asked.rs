@@ -83,6 +83,7 @@ pub(super) fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
         1 => Just(ClaimEnd::Put { expires: now }),
         3 => Just(ClaimEnd::Removed),
         1 => Just(ClaimEnd::Failed),
+        1 => Just(ClaimEnd::Missing),
         1 => Just(ClaimEnd::Unfit),
     ];
     // By which it was claimed is known when it has been: see `compare`.

@@ -1,7 +1,7 @@
 //! What a copy does for the bucket below: the other half of its [tables](super::tables).
 
 use super::super::safeguards::{Safeguard, Safeguards};
-use super::super::{BucketClaim, ClaimEnd, ClaimTimes, EngineTime, Indexed, JournalNews, Node, ObjectName, Version};
+use super::super::{AWAY, BucketClaim, ClaimEnd, ClaimTimes, EngineTime, Indexed, JournalNews, Node, ObjectName, Version};
 use super::tables::{CopiedClaim, CopyTables};
 
 impl CopyTables {
@@ -63,9 +63,10 @@ impl CopyTables {
         if !is_own && safeguards.has(Safeguard::Claims) {
             return;
         }
-        if end == ClaimEnd::Failed {
+        if matches!(end, ClaimEnd::Failed | ClaimEnd::Missing) {
+            let is_it = self.index.get(name).is_some_and(|there| there.version == version);
             if let Some(at) = self.waiting.get_mut(name) {
-                *at = now;
+                *at = if end == ClaimEnd::Missing && is_it { now + AWAY } else { now };
             }
             return;
         }

@@ -273,6 +273,7 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
                 ClaimEnd::Put { expires } => script.arg("p").arg(*expires),
                 ClaimEnd::Removed => script.arg("r").arg(0),
                 ClaimEnd::Failed => script.arg("f").arg(0),
+                ClaimEnd::Missing => script.arg("m").arg(0),
                 ClaimEnd::Unfit => script.arg("u").arg(0),
             };
         }

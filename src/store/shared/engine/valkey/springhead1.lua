@@ -26,6 +26,8 @@ local REMEMBERED = 120000
 local JOURNAL = 30000
 -- A body outlives its object a little: who has just been told of it can still fetch it.
 local GRACE = 5000
+-- What nobody has the bytes of is not looked at for so long.
+local AWAY = 120000
 -- Who has given no sign of life for so long beside others is no member any more; one beside whom another process goes by its name, sooner. What
 -- it commits is refused then, until it has come through the gate again.
 local GONE = 5000
@@ -347,15 +349,17 @@ function calls.claim(node, claimed, orphaned, put_after, removed_after, orphans,
   return granted
 end
 
--- how: p put, which lives until expires; r removed; f failed; u never. What is over frees the name as far as its claim is the node's only one:
+-- how: p put, which lives until expires; r removed; f failed; m its bytes are missing; u never. What is over frees the name as far as its claim is the node's only one:
 -- where that has claimed anew after it had failed, until what it sent before is over, too.
 function calls.settle(node, name, own, number, how, expires)
   if not is_member(node) then return nil end
   local until_then, before, kind, by = held(name)
   number = tonumber(number)
   if until_then <= now or by ~= node or number <= now or number > until_then then return { whole(count) } end
-  if how == 'f' then
-    if redis.call('ZSCORE', Q, name) then redis.call('ZADD', Q, whole(now), name) end
+  if how == 'f' or how == 'm' then
+    local there = redis.call('ZSCORE', Q, name) and redis.call('HGET', I, name)
+    local is_missing = how == 'm' and there and string.sub(there, 1, 16) == own
+    if there then redis.call('ZADD', Q, whole(is_missing and now + AWAY or now), name) end
     return { whole(count) }
   end
   if number == until_then then
