@@ -162,7 +162,7 @@ impl<E: Engine> Driver<E> {
                         });
                 }
                 if now >= sweep {
-                    lane.sweep(handle.clock.now());
+                    lane.sweep(handle.clock.now(), |name| self.taker.goes_below(name));
                     sweep = now + SWEEP;
                 }
                 (session, lane.poll())

@@ -240,11 +240,11 @@ impl NodeIndex {
         self.unconfirmed.retain(|_, came| *came > commit);
     }
 
-    /// Forgets what need not be [remembered](REMEMBERED) any more.
-    pub(super) fn sweep(&mut self, now: EngineTime) {
-        self.names.retain(|_, indexed| {
+    /// Forgets what need not be [remembered](REMEMBERED) any more; a removal that the bucket below is to hear of, when it has.
+    pub(super) fn sweep(&mut self, now: EngineTime, goes_below: impl Fn(&ObjectName) -> bool) {
+        self.names.retain(|name, indexed| {
             let ended = indexed.object.as_ref().map_or(indexed.decided, |object| object.expires);
-            now < ended.saturating_add(REMEMBERED)
+            now < ended.saturating_add(REMEMBERED) || indexed.object.is_none() && !indexed.is_kept && goes_below(name)
         });
         // What became of uploads is remembered for as long again, at the most: by commits, which have no time of their own.
         let Sweep { at, before, now: until } = self.swept;
@@ -316,5 +316,23 @@ mod tests {
         let held = index.merge(version(51), vec![(ObjectName::clone(&name), indexed(1, 100, false, false))], Vec::new());
         assert_eq!((held, index.get("n/a")), (Vec::new(), Some(&indexed(1, 200, true, false))));
         assert_eq!(index.next_news(), None);
+    }
+
+    #[test]
+    fn a_removal_is_remembered_until_the_bucket_has_heard_of_it() {
+        let (mut index, session) = (NodeIndex::default(), version(0));
+        let removal = Indexed { version: version(1), decided: 0, is_kept: false, object: None };
+        for (commit, name) in [(1, "n/a"), (2, "m/b")] {
+            let indexed = Indexed { version: version(commit), ..removal.clone() };
+            let news = JournalNews::Object { name: name.into(), indexed, upload: None, body: None };
+            index.apply(Journaled { at: version(commit), news }, session).unwrap();
+        }
+        let goes_below = |name: &ObjectName| name.starts_with("n/");
+        index.sweep(REMEMBERED + 1, goes_below);
+        assert_eq!((index.get("n/a"), index.get("m/b")), (Some(&removal), None));
+        let news = JournalNews::Moved { name: "n/a".into(), version: version(1), is_kept: true, is_bare: false };
+        index.apply(Journaled { at: version(3), news }, session).unwrap();
+        index.sweep(REMEMBERED + 1, goes_below);
+        assert_eq!(index.get("n/a"), None);
     }
 }

@@ -322,9 +322,9 @@ impl<P: Clone> Lane<P> {
         self.index.is_outdated();
     }
 
-    /// Forgets what need not be remembered any more.
-    pub(super) fn sweep(&mut self, now: EngineTime) {
-        self.index.sweep(now);
+    /// Forgets what need not be remembered any more. `goes_below`: whether there is a bucket below that is to have it.
+    pub(super) fn sweep(&mut self, now: EngineTime, goes_below: impl Fn(&ObjectName) -> bool) {
+        self.index.sweep(now, goes_below);
     }
 
     /// The next change that whoever keeps the objects is to be told; it is for its caller to say when it has been.
