@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::bucket::SharedBucket;
 use super::commit::Wish;
 use super::described::{DescribedShared, Replaces};
 use super::engine::packed;
 use super::errands::BucketErrand;
+use super::index::REMEMBERED;
 use super::lane::whole;
 use super::share::{COMMIT_WITHIN, SharedStore};
 use super::texts::FOR_GOOD;
@@ -28,8 +30,14 @@ const LOOK: Duration = Duration::from_millis(250);
 const AGAIN: Duration = Duration::from_secs(1);
 /// So many go into one call.
 const PART: usize = 256;
-/// How long the engine may take for one. What is listed is told it soon: what is removed meanwhile is remembered for longer.
+/// How long the engine may take for one, and for how long one is gathered: what is removed meanwhile is remembered for longer.
 const ANSWER: Duration = Duration::from_secs(10);
+const GATHERED: Duration = Duration::from_secs(30);
+/// What has waited for longer is not told any more.
+const OLDEST: Duration = Duration::from_secs(60);
+const _: () = assert!(OLDEST.as_secs() + ANSWER.as_secs() <= REMEMBERED / 1_000 * 2 / 3);
+
+type Listing = mpsc::Receiver<Result<ListedObject, ColdError>>;
 
 /// Fills the index from one namespace's bucket, each time that it has to be. Ends when it is dropped.
 pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
@@ -89,10 +97,22 @@ async fn fill_once(store: &SharedStore, bucket: &SharedBucket) -> bool {
 
 /// Has the index take note of all that the bucket has: how many objects. `None`, where the engine does not take it.
 async fn list(store: &SharedStore, bucket: &SharedBucket) -> Result<Option<usize>, ColdError> {
-    let mut listing = bucket.cloud().await?.list();
-    let mut parts: Vec<Vec<(ObjectName, Indexed)>> = store.0.lanes.iter().map(|_| Vec::new()).collect();
+    take_note(store, &bucket.namespace, bucket.cloud().await?.list()).await
+}
+
+/// The same of a listing.
+async fn take_note(store: &SharedStore, namespace: &Namespace, mut listing: Listing) -> Result<Option<usize>, ColdError> {
+    let mut parts: Vec<ListedPart> = store.0.lanes.iter().map(|_| ListedPart::default()).collect();
     let mut objects = 0;
-    while let Some(listed) = listing.recv().await {
+    loop {
+        for (number, part) in parts.iter_mut().enumerate() {
+            if part.is_due() && !part.tell(store, number).await {
+                return Ok(None);
+            }
+        }
+        // It may be slow.
+        let Ok(listed) = timeout(GATHERED / 8, listing.recv()).await else { continue };
+        let Some(listed) = listed else { break };
         let ListedObject { key, attributes } = match listed {
             Ok(listed) => listed,
             // One that is damaged or of a later release is left alone.
@@ -101,18 +121,40 @@ async fn list(store: &SharedStore, bucket: &SharedBucket) -> Result<Option<usize
         };
         let Some(found) = attributes.and_then(|attributes| indexed(&attributes)) else { continue };
         objects += 1;
-        let (_, number, name) = store.place(&bucket.namespace, &key);
-        parts[number].push((name, found));
-        if parts[number].len() >= PART && !tell(store, number, std::mem::take(&mut parts[number])).await {
-            return Ok(None);
-        }
+        let (_, number, name) = store.place(namespace, &key);
+        parts[number].since.get_or_insert_with(Instant::now);
+        parts[number].found.push((name, found));
     }
-    for (number, part) in parts.into_iter().enumerate() {
-        if !part.is_empty() && !tell(store, number, part).await {
+    for (number, part) in parts.iter_mut().enumerate() {
+        if !part.tell(store, number).await {
             return Ok(None);
         }
     }
     Ok(Some(objects))
+}
+
+/// What was listed of one lane and is to be told to the engine.
+#[derive(Default)]
+struct ListedPart {
+    found: Vec<(ObjectName, Indexed)>,
+    /// When the first of it was listed.
+    since: Option<Instant>,
+}
+
+impl ListedPart {
+    fn is_due(&self) -> bool {
+        self.found.len() >= PART || self.since.is_some_and(|since| since.elapsed() >= GATHERED)
+    }
+
+    /// Whether the engine has it now.
+    async fn tell(&mut self, store: &SharedStore, number: usize) -> bool {
+        let Self { found, since } = std::mem::take(self);
+        match since {
+            Some(since) if since.elapsed() > OLDEST => false,
+            Some(_) => tell(store, number, found).await,
+            None => true,
+        }
+    }
 }
 
 /// Tells the engine; whether it has it now.
@@ -175,5 +217,40 @@ impl SharedStore {
     pub(super) fn is_all_whole(&self, namespace: &Namespace) -> bool {
         let mut lanes = self.0.lanes.iter();
         self.0.buckets.of(namespace).is_none() || lanes.all(|lane| lane.is_whole(namespace.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::NodeRig;
+    use super::*;
+    use crate::model::clock::Clock;
+    use crate::model::id::Key;
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+    use http::HeaderValue;
+
+    fn listed(key: &str, clock: &Clock) -> Result<ListedObject, ColdError> {
+        let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("x"), clock, Duration::from_secs(3_600));
+        let attributes = Some(Attributes::of(&Bytes::from_static(b"bytes"), &meta, clock));
+        Ok(ListedObject { key: Key::parse(key).unwrap(), attributes })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_listing_finds_is_told_long_before_it_ends() {
+        let clock = Clock::manual();
+        let (rig, namespace) = (NodeRig::start(&clock).await, Namespace::parse("n").unwrap());
+        let (to, listing) = tokio::sync::mpsc::channel(9);
+        let (store, of) = (rig.store.clone(), namespace.clone());
+        let noted = tokio::spawn(async move { take_note(&store, &of, listing).await });
+        to.send(listed("a/1.ts", &clock)).await.unwrap();
+        sleep(GATHERED + ANSWER).await;
+        let knows = |key: &str| rig.store.has(&namespace, &Key::parse(key).unwrap());
+        assert!(knows("a/1.ts"), "while it is still being listed");
+        to.send(listed("a/2.ts", &clock)).await.unwrap();
+        drop(to);
+        assert_eq!(noted.await.unwrap(), Ok(Some(2)));
+        sleep(Duration::from_secs(1)).await;
+        assert!(knows("a/2.ts"));
     }
 }
