@@ -26,8 +26,11 @@ use crate::store::cold::{Attributes, Cold as _, ColdError, ListedObject};
 
 /// How often it is looked whether anything is missing.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long after a listing that has failed it is listed again.
+/// How long after a listing that has failed it is listed again: after as long as it took too, and after twice that each time, up to the longest.
 const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(10);
+/// So many objects may fail in a listing that goes on.
+const MOST_FAILED: usize = 16;
 /// So many go into one call.
 const PART: usize = 256;
 /// How long the engine may take for one, and for how long one is gathered: what is removed meanwhile is remembered for longer.
@@ -41,6 +44,7 @@ type Listing = mpsc::Receiver<Result<ListedObject, ColdError>>;
 
 /// Fills the index from one namespace's bucket, each time that it has to be. Ends when it is dropped.
 pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
+    let mut rest = AGAIN;
     loop {
         for lane in &store.0.lanes {
             lane.opened().await;
@@ -60,8 +64,12 @@ pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
                 continue;
             }
         }
-        if !fill_once(&store, &bucket).await {
-            sleep(AGAIN).await;
+        let began = Instant::now();
+        if fill_once(&store, &bucket).await {
+            rest = AGAIN;
+        } else {
+            sleep(rest.max(began.elapsed())).await;
+            rest = (rest * 2).min(LONGEST);
         }
     }
 }
@@ -103,7 +111,7 @@ async fn list(store: &SharedStore, bucket: &SharedBucket) -> Result<Option<usize
 /// The same of a listing.
 async fn take_note(store: &SharedStore, namespace: &Namespace, mut listing: Listing) -> Result<Option<usize>, ColdError> {
     let mut parts: Vec<ListedPart> = store.0.lanes.iter().map(|_| ListedPart::default()).collect();
-    let mut objects = 0;
+    let (mut objects, mut failed, mut first_error) = (0, 0, None);
     loop {
         for (number, part) in parts.iter_mut().enumerate() {
             if part.is_due() && !part.tell(store, number).await {
@@ -117,6 +125,12 @@ async fn take_note(store: &SharedStore, namespace: &Namespace, mut listing: List
             Ok(listed) => listed,
             // One that is damaged or of a later release is left alone.
             Err(ColdError::Damaged(_) | ColdError::Later(_) | ColdError::Unfit(_)) => continue,
+            // What can be known is, until it is listed again.
+            Err(error) if failed < MOST_FAILED => {
+                failed += 1;
+                first_error.get_or_insert(error);
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let Some(found) = attributes.and_then(|attributes| indexed(&attributes)) else { continue };
@@ -130,7 +144,7 @@ async fn take_note(store: &SharedStore, namespace: &Namespace, mut listing: List
             return Ok(None);
         }
     }
-    Ok(Some(objects))
+    first_error.map_or(Ok(Some(objects)), Err)
 }
 
 /// What was listed of one lane and is to be told to the engine.
@@ -252,5 +266,31 @@ mod tests {
         assert_eq!(noted.await.unwrap(), Ok(Some(2)));
         sleep(Duration::from_secs(1)).await;
         assert!(knows("a/2.ts"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_one_object_fails_the_others_are_known_all_the_same() {
+        let clock = Clock::manual();
+        let (rig, namespace) = (NodeRig::start(&clock).await, Namespace::parse("n").unwrap());
+        let (to, listing) = tokio::sync::mpsc::channel(99);
+        let failed = || Err(ColdError::Unavailable("one object".to_owned()));
+        for listed in [listed("a/1.ts", &clock), failed(), listed("a/2.ts", &clock)] {
+            to.send(listed).await.unwrap();
+        }
+        drop(to);
+        assert_eq!(take_note(&rig.store, &namespace, listing).await.err(), failed().err(), "it is listed again");
+        sleep(Duration::from_secs(1)).await;
+        for key in ["a/1.ts", "a/2.ts"] {
+            assert!(rig.store.has(&namespace, &Key::parse(key).unwrap()), "{key}");
+        }
+        let (to, listing) = tokio::sync::mpsc::channel(99);
+        for _ in 0..=MOST_FAILED {
+            to.send(failed()).await.unwrap();
+        }
+        assert_eq!(
+            take_note(&rig.store, &namespace, listing).await.err(),
+            failed().err(),
+            "it is given up while it is being listed"
+        );
     }
 }

@@ -21,6 +21,7 @@ use super::asked::{CallPlan, asked, in_term};
 use super::valkey::{ServerAddress, Valkey, ValkeyAddress};
 use super::{Engine, EngineError, EngineLink};
 use crate::model::clock::Clock;
+use crate::store::shared::lane::whole;
 use crate::store::shared::memory::MemoryEngine;
 use crate::store::shared::{
     BucketClaim, ClaimEnd, ClaimTimes, Decision, EngineAnswer, EngineCall, Indexed, JournalNews, Journaled, Node, ObjectName,
@@ -342,6 +343,13 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
         assert!(stored < 100, "it takes everything");
     };
     assert_eq!(refused, Reply::Committed { verdict: Decision::NoRoom, commit: 0 });
+    // That all is known that the bucket has is said all the same.
+    let (name, expected, body) = (whole("n"), Precondition::Anything, SharedBody::default());
+    let object = Some(SharedObject { etag: 0, length: 0, is_bare: false, expires, described: Bytes::new() });
+    let (node_then, upload) = (Node::clone(&node), UploadId(1 << 64));
+    let mark = EngineCall::Commit { term, node: node_then, upload, name, expected, object, body, goes_below: false };
+    let said = link.call(&mark, 0).await.unwrap().reply;
+    assert!(matches!(said, Reply::Committed { verdict: Decision::Done(_), .. }), "{said:?}");
     let barrier = link.call(&EngineCall::Barrier { term, node: Node::from("one") }, 0).await.unwrap();
     assert!(matches!(barrier.reply, Reply::Barrier { .. }), "{barrier:?}");
     let body = link.call(&EngineCall::Body { name: ObjectName::from("n/0"), part: Some(10..20) }, 0).await.unwrap();

@@ -9,6 +9,7 @@ use super::{
     ANSWER, Arc, Cmd, Duration, EngineAnswer, EngineCall, EngineError, EngineLink, LaneKeys, MultiplexedConnection, Pipeline,
     RedisError, Value, cmd, packed, pipe, strange,
 };
+use crate::store::shared::index::WHOLE as WHOLE_NAMESPACE;
 use crate::store::shared::{ClaimEnd, Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
 
 /// The functions. Under each of two headings: the engine refuses what it has no room for, all but what makes room and what readers need.
@@ -119,7 +120,8 @@ impl ValkeyLink {
         loop {
             let mut asked = pipe();
             let is_bounded = match call {
-                EngineCall::Commit { object, .. } => object.is_some(),
+                // That the index is whole is said by what has no bytes: else the bucket would be listed over and over.
+                EngineCall::Commit { object, name, .. } => object.is_some() && !name.starts_with(WHOLE_NAMESPACE),
                 EngineCall::Assert { held, .. } => held.iter().any(|held| held.body.is_some()),
                 _ => false,
             };
