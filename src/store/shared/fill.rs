@@ -40,7 +40,7 @@ const GATHERED: Duration = Duration::from_secs(30);
 const OLDEST: Duration = Duration::from_secs(60);
 const _: () = assert!(OLDEST.as_secs() + ANSWER.as_secs() <= REMEMBERED / 1_000 * 2 / 3);
 
-type Listing = mpsc::Receiver<Result<ListedObject, ColdError>>;
+type BucketListing = mpsc::Receiver<Result<ListedObject, ColdError>>;
 
 /// Fills the index from one namespace's bucket, each time that it has to be. Ends when it is dropped.
 pub(super) async fn fill(store: SharedStore, bucket: Arc<SharedBucket>) {
@@ -109,7 +109,7 @@ async fn list(store: &SharedStore, bucket: &SharedBucket) -> Result<Option<usize
 }
 
 /// The same of a listing.
-async fn take_note(store: &SharedStore, namespace: &Namespace, mut listing: Listing) -> Result<Option<usize>, ColdError> {
+async fn take_note(store: &SharedStore, namespace: &Namespace, mut listing: BucketListing) -> Result<Option<usize>, ColdError> {
     let mut parts: Vec<ListedPart> = store.0.lanes.iter().map(|_| ListedPart::default()).collect();
     let (mut objects, mut failed, mut first_error) = (0, 0, None);
     loop {

@@ -74,13 +74,13 @@ enum JobEnd {
 }
 
 /// A name is under way as long as this is there.
-struct WriteTurn {
+struct BucketTurn {
     store: SharedStore,
     number: usize,
     name: ObjectName,
 }
 
-impl Drop for WriteTurn {
+impl Drop for BucketTurn {
     fn drop(&mut self) {
         self.store.0.own_writes[self.number].end(&self.name);
     }
@@ -135,7 +135,7 @@ pub(super) async fn keep(store: SharedStore, number: usize) {
             if !names.contains(&claim.name) && !own.begin(&claim.name) {
                 continue;
             }
-            let turn = WriteTurn { store: store.clone(), number, name: ObjectName::clone(&claim.name) };
+            let turn = BucketTurn { store: store.clone(), number, name: ObjectName::clone(&claim.name) };
             let (store, job) = (store.clone(), ClaimedWrite { claim, is_put, until });
             jobs.spawn(async move {
                 do_job(store, number, job).await;

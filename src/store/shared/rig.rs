@@ -28,7 +28,7 @@ use crate::model::clock::Clock;
 use crate::model::kind::Kind;
 
 /// What is wrong with the engines.
-type Faults = Arc<Mutex<RigFaults>>;
+type SharedFaults = Arc<Mutex<RigFaults>>;
 
 struct RigFaults {
     /// Which calls are not answered: each ends its session.
@@ -40,20 +40,20 @@ struct RigFaults {
 /// The node.
 pub(super) struct NodeRig {
     pub(super) store: SharedStore,
-    faults: Faults,
+    faults: SharedFaults,
     _drivers: JoinSet<()>,
 }
 
 /// One lane's engine.
 struct RigEngine {
     engine: MemoryEngine,
-    faults: Faults,
+    faults: SharedFaults,
 }
 
 /// A connection to it.
 struct RigLink {
     link: <MemoryEngine as Engine>::Link,
-    faults: Faults,
+    faults: SharedFaults,
 }
 
 #[derive(Debug)]
