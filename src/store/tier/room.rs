@@ -70,6 +70,8 @@ pub(super) struct Room {
     vain: u32,
     vain_since: Moment,
     need: u64,
+    /// What a write takes, of those of late the most.
+    usual: u64,
     /// How long it is to the next try now.
     next_try: Duration,
 }
@@ -87,6 +89,7 @@ impl Default for Room {
             vain: 0,
             vain_since: Moment::default(),
             need: 0,
+            usual: 0,
             next_try: NEXT_TRY,
         }
     }
@@ -135,6 +138,7 @@ impl Room {
     /// A write begins.
     pub(super) fn begin(&mut self, number: u64, cost: u64) {
         self.alone = (self.running == 0).then_some(number);
+        self.usual = cost.max(self.usual - self.usual / 8);
         self.running += 1;
         self.running_bytes += cost;
     }
@@ -223,8 +227,9 @@ impl Room {
             Space::Known { ceiling, .. } if *ceiling >= capacity => self.forget(),
             Space::Known { ceiling, proven, step, wait, again } if *again <= now => {
                 let is_raised = *ceiling > *proven;
-                // Filled, or nearly: past what had been left free as well.
-                if is_raised && held + *step / 4 >= *ceiling {
+                // Filled, or nearly: past what had been left free as well, and the next one would not fit.
+                let is_past = held >= *proven + *proven / RESERVE;
+                if is_raised && is_past && held + (*step / 4).max(self.usual) >= *ceiling {
                     (*proven, *wait, *again) = (*ceiling, FIRST_WAIT, now + NEXT_WAIT);
                     *step *= 2;
                     *ceiling += *step;

@@ -222,6 +222,26 @@ mod tests {
         }
     }
 
+    /// However much each object takes of what is tried beside, a disk that is free again is found to be so.
+    #[test]
+    fn the_space_that_another_gives_back_is_used_again() {
+        for others in 1..SPACE {
+            let mut disk = SmallDisk::new(others);
+            disk.others = others * LENGTH;
+            for number in 0..40 {
+                disk.publish(number);
+                disk.run(2000);
+            }
+            disk.others = 0;
+            for number in 40..240 {
+                disk.publish(number);
+                disk.run(2000);
+            }
+            let kept = disk.objects.len() as u64;
+            assert!(kept >= SPACE - 1, "{kept} of {SPACE}, where another had {others}");
+        }
+    }
+
     /// Everything falls due at once, on a disk that makes 400 changes a second or takes no removals at all: what is new has its turn all the
     /// same, and where it can go all that is over is gone as soon as the disk can do it.
     #[test]
