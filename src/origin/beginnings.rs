@@ -8,7 +8,6 @@ use std::time::Duration;
 use ahash::RandomState;
 use parking_lot::Mutex;
 
-use super::namespace::Hosted;
 use crate::hls::normalise::first_breaks;
 use crate::model::clock::WallTime;
 use crate::model::id::Key;
@@ -54,15 +53,6 @@ impl Beginnings {
             *beginning = new();
         }
         beginning.begun.insert(public.clone(), now);
-    }
-}
-
-impl Hosted {
-    /// The prefix for which a public playlist is composed: of a pair, or one that is normalised.
-    pub(super) fn composed_below(&self, public: &Key) -> &str {
-        let pair = || self.policy.pair_of(public.as_str()).map(|pair| pair.public.as_str());
-        let normalised = self.policy.normalise.iter().find(|prefix| public.as_str().starts_with(prefix.as_str()));
-        normalised.map(String::as_str).or_else(pair).unwrap_or_default()
     }
 }
 

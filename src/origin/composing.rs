@@ -300,7 +300,7 @@ impl Hosted {
         let kept = before.iter().flat_map(|(_, kept)| [kept.added, kept.heard]);
         let (now, standing) = (self.composing_time(kept.chain([heard.heard])), heard.standing);
         let end_hold = self.policy.pair_of(origins.public.key.as_str()).and_then(|pair| pair.end_hold);
-        let (public, prefix) = (&origins.public.key, self.composed_below(&origins.public.key));
+        let (public, prefix) = (&origins.public.key, self.policy.composed_below(origins.public.key.as_str()));
         let breaks = before.is_none().then(|| self.work.beginnings.breaks(prefix, public, now));
         let (version, heard) = (&*heard.version, heard.heard);
         let made =

@@ -299,7 +299,7 @@ impl Hosted {
         let LadderKnown { active, others, well_since } = input.ladder;
         let is_well = |side: &usize| well_since[*side].is_some_and(|since| now.since(since) >= input.pair.return_after);
         let (prefix, known) = (
-            self.composed_below(input.public),
+            self.policy.composed_below(input.public.as_str()),
             before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?))),
         );
         let breaks = known.is_none().then(|| self.work.beginnings.breaks(prefix, input.public, now));

@@ -286,6 +286,13 @@ impl NamespacePolicy {
         !(self.normalise.is_empty() && self.pairs.is_empty())
     }
 
+    /// The prefix for which a public playlist is composed: of what is normalised, or of a pair.
+    #[must_use]
+    pub(super) fn composed_below(&self, public: &str) -> &str {
+        let normalised = self.normalise.iter().map(String::as_str).find(|prefix| public.starts_with(prefix));
+        normalised.or_else(|| Some(self.pair_of(public)?.public.as_str())).unwrap_or_default()
+    }
+
     /// The public stream whose names begin so that this is one of them.
     #[must_use]
     pub fn pair_of(&self, public: &str) -> Option<&PairPolicy> {
