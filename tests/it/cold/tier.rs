@@ -424,7 +424,10 @@ async fn a_restart_knows_everything_whether_or_not_the_stop_was_in_order() {
             assert_eq!(world.read(key).await.unwrap(), expected, "{key:?}");
         }
         assert_eq!(world.read(&key("none")).await, Ok(None));
-        world.until("everything is known", |world| world.metric("durable_objects") == 40.0).await;
+        world.until("everything is known", |world| !world.tier.may_have(&key("none"))).await;
+        // The clock is judged when what is known is looked after first: a jump before that would be doubted.
+        world.put(&key("more.ts"), b"more", Kind::Segment, 3600);
+        world.until("it is looked after", |world| world.metric("durable_objects") == 41.0).await;
         clock.advance(Duration::from_secs(3600));
         assert_eq!(world.read(&keys[0]).await, Ok(None), "its time to live goes on");
         world.until("all is swept", |world| world.cold.len() == 0).await;
