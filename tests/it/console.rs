@@ -243,7 +243,7 @@ impl Walk {
         assert_is_here("chromium");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/flow.mjs");
         let mut node =
-            limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            limited(600, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, lines) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
         let mut walk = Self { node: Process(node), input, lines };
         walk.tell(&json!({ "link": link(origin) }).to_string());
@@ -359,7 +359,7 @@ fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
     let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/target/console-pictures");
     let given = json!({ "link": link(&origin), "screens": screens, "pictures": pictures });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/access.mjs");
-    let mut node = limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut node = limited(600, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -394,7 +394,7 @@ fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
     origin.store("z.ts", "x");
     let given = json!({ "link": link(&origin), "stream": "live-origin/show%2Fa.m3u8" });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/curls.mjs");
-    let mut node = limited(280, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut node = limited(600, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
