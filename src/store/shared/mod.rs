@@ -237,7 +237,7 @@ pub(super) enum ClaimEnd {
     Removed,
     /// It is to be tried again. A request may still be under way.
     Failed,
-    /// Nobody has its bytes, as far as the node can tell. It is to be tried again in [a while](AWAY).
+    /// Nobody has its bytes, as far as the node can tell. It is to be tried again in a while.
     Missing,
     /// The bucket will never take it.
     Unfit,
