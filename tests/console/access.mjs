@@ -32,10 +32,11 @@ async function judge(where) {
   for (const { id, nodes } of found.violations) violations.push([where, id, nodes.length, nodes[0].html.slice(0, 200)]);
 }
 
+let loads = 0;
 async function go(path) {
-  // From another page, so that all of it is loaded anew: a reload is broken off by whatever the page does with its own address meanwhile.
-  await page.goto("about:blank");
-  await page.goto(`${origin}/#/${path}`);
+  // As another page each time, so that all of it is loaded anew: a reload is broken off by whatever the page does with its own address meanwhile.
+  loads += 1;
+  await page.goto(`${origin}/?${loads}#/${path}`);
   await page.locator("main h1").waitFor();
   // What it shows has come when nothing more is asked for the moment: most screens ask once, and again after seconds.
   await page.locator("main .rows, main .empty, main .cards, main .panel, main .step").first().waitFor();
