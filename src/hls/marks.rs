@@ -9,6 +9,7 @@
 //!
 //! What a list repeats as its break goes on (`EXT-X-CUE-OUT-CONT`) stays where it is.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,29 +23,43 @@ pub(super) fn date_ranges<'a>(marked: impl Iterator<Item = &'a Listed>, at: Wall
     open_date_ranges(marked.flat_map(|listed| listed.tags.iter().flat_map(|tags| tags.iter())), at)
 }
 
-/// The same among any lines.
+/// The same among any lines: of those that never end the newest [few hundred](OPEN).
 pub(super) fn open_date_ranges<'a>(lines: impl Iterator<Item = &'a Arc<str>>, at: WallTime) -> Vec<Arc<str>> {
-    let mut open: Vec<(Option<&str>, &Arc<str>)> = Vec::new();
+    let mut open: VecDeque<OpenRange<'a>> = VecDeque::new();
     for line in lines.filter(|line| line.starts_with(DATE_RANGE)) {
         let list = &line[DATE_RANGE.len()..];
-        let id = value(list, "ID");
+        let (id, class, begins) = (value(list, "ID"), value(list, "CLASS"), begins(list));
         let is_over = ends(list).is_some_and(|end| end <= at) || value(list, "SCTE35-IN").is_some();
         // One that says so ends where the next one of its class begins (RFC 8216 4.3.2.7).
-        let (class, begins) = (value(list, "CLASS"), begins(list));
-        open.retain(|(known, line)| {
-            let before = &line[DATE_RANGE.len()..];
-            let is_followed = class.is_some() && value(before, "END-ON-NEXT") == Some("YES") && value(before, "CLASS") == class;
-            let is_next =
-                *known != id && begins.is_some_and(|next| next <= at && self::begins(before).is_some_and(|own| own < next));
-            !(is_followed && is_next)
-        });
+        if let Some(next) = begins.filter(|next| class.is_some() && *next <= at) {
+            let is_next = |known: &OpenRange<'_>| known.id != id && known.begins.is_some_and(|own| own < next);
+            open.retain(|known| !(known.ends_on_next && known.class == class && is_next(known)));
+        }
         if is_over {
-            open.retain(|(known, _)| *known != id);
-        } else if !open.iter().any(|(_, known)| *known == line) {
-            open.push((id, line));
+            open.retain(|known| known.id != id);
+        } else if !open.iter().any(|known| known.line == line) {
+            let ends_on_next = value(list, "END-ON-NEXT") == Some("YES");
+            open.push_back(OpenRange { line, id, class, begins, ends_on_next });
+            // Each line is held against all of them: a writer says how many there are.
+            if open.len() > OPEN {
+                open.pop_front();
+            }
         }
     }
-    open.into_iter().map(|(_, line)| Arc::clone(line)).collect()
+    open.into_iter().map(|known| Arc::clone(known.line)).collect()
+}
+
+/// So many date ranges are known at once that are not over.
+const OPEN: usize = 256;
+
+/// A date range that is not over.
+struct OpenRange<'a> {
+    line: &'a Arc<str>,
+    id: Option<&'a str>,
+    class: Option<&'a str>,
+    begins: Option<WallTime>,
+    /// It is over when another one of its class begins.
+    ends_on_next: bool,
 }
 
 const DATE_RANGE: &str = "#EXT-X-DATERANGE:";
@@ -133,6 +148,7 @@ fn length(line: &str) -> Option<(std::ops::Range<usize>, Duration)> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::hls::history::{History, Step};
     use crate::hls::rules;
     use crate::hls::shift::{CutSpec, Presence, Window, cut};
@@ -140,6 +156,18 @@ mod tests {
     use crate::model::clock::WallTime;
 
     const T0: u64 = 1_767_225_600_000;
+
+    /// However many a writer opens, each line is held against a few hundred: the time of two goes as their number does.
+    #[test]
+    fn date_ranges_that_never_end_are_known_up_to_a_number_the_newest_ones() {
+        let lines: Vec<Arc<str>> = (0..100_000)
+            .map(|id| {
+                Arc::from(format!("#EXT-X-DATERANGE:ID=\"{id}\",CLASS=\"c{}\",START-DATE=\"2026-01-01T00:00:00Z\"", id % 7))
+            })
+            .collect();
+        let open = open_date_ranges(lines.iter(), WallTime::from_millis(T0));
+        assert_eq!(open, lines[lines.len() - OPEN..]);
+    }
 
     /// Eight two-second segments with these lines above the third, and a window from within the fifth on.
     fn clip(head: &str, third: &str) -> String {
