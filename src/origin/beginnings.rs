@@ -1,6 +1,9 @@
 //! From where public playlists that begin count their discontinuities: those of one stream from one number, as players keep time lines by it (RFC
 //! 8216bis 6.2.4). By the clock alone two renditions that begin a moment apart may have two: some players wait for ever then, for the sound of
 //! a time line that the picture has not.
+//!
+//! What the others of its stream list says it, wherever a multivariant playlist names them: after a restart, on another node, and hours later.
+//! Encoders write that after the first media playlists: of those what this process remembers, for a minute.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +17,8 @@ use crate::model::id::Key;
 
 /// What begins so soon after the first below a prefix belongs together.
 const TOGETHER: Duration = Duration::from_secs(60);
-/// A step that is taken anew so soon begins the same list.
-const SAME: Duration = Duration::from_secs(2);
+/// A step that is taken anew so soon begins the same list: there was no room for it, and the encoder's next version is a segment later.
+const SAME: Duration = Duration::from_secs(10);
 /// So many playlists begin together at most.
 const PLAYLISTS: usize = 4096;
 
@@ -74,8 +77,8 @@ mod tests {
         assert_eq!(begin("live/", "live/a.m3u8", 17), first, "though the clock has another number by then");
         assert_eq!(begin("live/", "live/a.m3u8", 18), first, "the same step once more");
         assert_eq!(begin("other/", "other/a.m3u8", 17), first + 1, "another stream");
-        assert_eq!(begin("live/", "live/v.m3u8", 19), first + 1, "it was lost");
-        assert_eq!(begin("live/", "live/v.m3u8", 25), first + 2, "and once more");
+        assert_eq!(begin("live/", "live/v.m3u8", 27), first + 1, "it was lost");
+        assert_eq!(begin("live/", "live/v.m3u8", 39), first + 2, "and once more");
         assert_eq!(begin("live/", "live/b.m3u8", 200), first_breaks(at(200)));
     }
 }

@@ -13,21 +13,19 @@ use http::HeaderValue;
 
 use super::OriginError;
 use super::apply::{Decided, Put};
-use super::decide::Candidate;
+use super::beside::{PublishedBeside, TakenUp};
+use super::decide::{Candidate, are_met};
 use super::legible;
 use super::listed::{HeardVersion, LATER, ONCE_MORE, listed_step};
-use super::live::{PlaylistTurn, Understood};
+use super::live::Understood;
 use super::mending::StepNews;
 use super::namespace::Hosted;
-use super::pairs::ManifestPair;
 use super::prepare::Draft;
 use super::uris::Origins;
 
 use crate::hls::coding;
-use crate::hls::normalise::{self, ComposeStep, Composed, LeftAlone, SourceVersion, VersionStanding, names};
+use crate::hls::normalise::{self, ComposeStep, Composed, FirstBreaks, LeftAlone, SourceVersion, VersionStanding, names};
 use crate::hls::playlist::{Media, Playlist};
-use crate::hls::rewrite::mapped;
-use crate::hls::uri::resolve;
 use crate::model::clock::{Now, WallTime};
 use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, ObjectId};
@@ -37,35 +35,15 @@ use crate::store::{Body, Entry, Want};
 
 /// Of a long version the last so many segments are waited for.
 const WAITED_FOR: usize = 64;
-
-/// What becomes of a version.
-#[derive(Debug)]
-pub(super) enum TakenUp {
-    /// It is stored as it is.
-    AsItIs(Draft),
-    /// This is stored in its place.
-    Composed(Draft),
-    /// Nothing yet: nothing that it lists is here.
-    Waits,
-    /// It is stored as it is, and when it is, this is to come of it.
-    Beside(Draft, Box<PublishedBeside>),
-}
-
-/// What comes of a source's playlist in public.
-#[derive(Debug)]
-pub(super) enum PublishedBeside {
-    /// A list that goes on.
-    Version(Box<HeardVersion>),
-    /// The same for viewers: a multivariant playlist, an MPD, or what can't be composed.
-    Copy(Key, Box<Draft>, ManifestPair),
-}
+/// So many target durations after the first version of a playlist it is told that nothing of what it lists has come.
+const PATIENCE: u32 = 3;
 
 impl Hosted {
     /// Takes up a version of a playlist, and makes the public one of it where playlists of its name are normalised. To be called in its
     /// turn. Cancel-safe.
     ///
     /// # Errors
-    /// [`OriginError::Busy`], when the server is about to end.
+    /// [`OriginError::Precondition`]; [`OriginError::Busy`], when the server is about to end.
     pub(super) async fn normalised(
         self: &Arc<Self>,
         object: &ObjectId,
@@ -121,7 +99,13 @@ impl Hosted {
             self.compose_one(shared, (&object.key, &object.key), removed, Some(conditions)).await?;
             return Ok(TakenUp::Waits);
         }
-        let before = self.public_before(&object.key).await.or_else(|| self.before_removal(object));
+        let before = self.public_before(&object.key).await;
+        // What is refused is never public: it is not heard either.
+        let there = self.hot.peek(&object.key).or_else(|| before.clone());
+        if there.is_some_and(|there| !are_met(conditions, Some(&there.meta), None)) {
+            return Err(OriginError::Precondition);
+        }
+        let before = before.or_else(|| self.before_removal(object));
         self.work.public.heard(&object.key, heard.clone(), now);
         let Some((draft, news)) = self.composed(object, heard, before).await? else { return Ok(TakenUp::Waits) };
         self.tell_composed(&object.key, &object.key, &news);
@@ -150,64 +134,6 @@ impl Hosted {
             reach: None,
             look: 0,
             is_others: false,
-        }
-    }
-
-    /// A source's playlist as viewers get it, that is not composed.
-    pub(super) async fn copied(self: &Arc<Self>, object: &ObjectId, public: Key, draft: Draft) -> Result<TakenUp, OriginError> {
-        let Some(understood) = &draft.understood else { return Ok(TakenUp::AsItIs(draft)) };
-        if matches!(understood, Understood::Broken(_)) {
-            return Ok(TakenUp::AsItIs(draft));
-        }
-        let (hosted, origins) = (Arc::clone(self), Origins { source: object.clone(), public: self.object(&public) });
-        let (body, kind, said) = (draft.body.clone(), draft.outset.kind, draft.outset.content_encoding.clone());
-        let work = move || {
-            let public_uri = |uri: &str| {
-                let named = resolve(&origins.source, uri).filter(|named| named.namespace == origins.source.namespace)?;
-                let made = origins.public_uri(uri, &hosted.public_of(&named.key)?);
-                (made != uri).then_some(made)
-            };
-            let mapped = mapped(kind, &body.bytes, public_uri).filter(|_| said.is_none());
-            let body = mapped.map_or(body, Body::new);
-            let understood = legible::understood(&hosted, &origins.public.key, kind, (&body.bytes, said.as_ref()));
-            let compared = hosted.compared(&origins.source.key, &origins.public.key, &understood);
-            (body, understood, compared)
-        };
-        let (body, understood, compared) = self.work.of_writers.work(draft.body.bytes.len(), work).await?;
-        let outset = draft.outset.clone();
-        let copy = Draft { body, outset, understood: Some(understood), facts: None, continuity: None };
-        Ok(TakenUp::Beside(draft, Box::new(PublishedBeside::Copy(public, Box::new(copy), compared))))
-    }
-
-    /// A source's playlist has been stored: makes of it what viewers get. `turn`: the playlist's own.
-    pub(super) async fn publish_beside(self: &Arc<Self>, source: &Key, beside: PublishedBeside, turn: Option<PlaylistTurn>) {
-        match beside {
-            PublishedBeside::Version(heard) => {
-                // Where nodes share it has been heard as it was decided, by all of them.
-                if self.durable_tier.shared().is_none() {
-                    self.work.public.heard(source, *heard, self.hot.clock().now());
-                }
-                drop(turn);
-                self.compose_again(source).await;
-            }
-            PublishedBeside::Copy(public, draft, compared) => {
-                let _turn = self.live.turn(&public).await;
-                drop(turn);
-                if let Some(shared) = self.durable_tier.shared() {
-                    // Nothing is lost where it fails: other nodes look at it, too.
-                    let _ = self.publish_copy(shared, (source, &public), *draft, &compared, false).await;
-                    return;
-                }
-                // The other source's may have been composed meanwhile.
-                let is_media = matches!(draft.understood, Some(Understood::Hls(Playlist::Media(_))));
-                if is_media && self.public_before(&public).await.is_some() {
-                    return;
-                }
-                self.work.public.forget(source);
-                if self.is_shown(&public, source, draft.understood.as_ref(), &compared) {
-                    self.publish(&public, *draft, None).await;
-                }
-            }
         }
     }
 
@@ -262,6 +188,7 @@ impl Hosted {
         let origins = Origins { source: source.clone(), public: self.object(&heard.public) };
         let put_off = if heard.is_others { LATER } else { Duration::ZERO };
         let length = before.as_ref().map_or(0, |before| before.body.len()).max(heard.version.length() * 128);
+        let (is_first, is_in_place) = (before.is_none(), heard.public == source.key);
         let work = move || {
             let take = || {
                 let composed = hosted.step(&origins, &heard, before.as_deref())?;
@@ -277,7 +204,15 @@ impl Hosted {
             };
             listed_step(take, lists)
         };
-        let Some((composed, body, understood)) = self.work.of_writers.work(length, work).await? else { return Ok(None) };
+        let Some((composed, body, understood)) = self.work.of_writers.work(length, work).await? else {
+            if is_first && is_in_place {
+                self.work.public.awaits(&source.key, self.hot.clock().now() + version.target() * PATIENCE);
+            }
+            return Ok(None);
+        };
+        if is_first && is_in_place {
+            self.work.public.has_come(&source.key);
+        }
         let Composed { continuity, mended, again, standing, .. } = composed;
         let continuity = Some(Arc::new(continuity));
         let draft = Draft { body, outset, understood: Some(understood), facts: None, continuity };
@@ -300,15 +235,29 @@ impl Hosted {
         let kept = before.iter().flat_map(|(_, kept)| [kept.added, kept.heard]);
         let (now, standing) = (self.composing_time(kept.chain([heard.heard])), heard.standing);
         let end_hold = self.policy.pair_of(origins.public.key.as_str()).and_then(|pair| pair.end_hold);
-        let (public, prefix) = (&origins.public.key, self.policy.composed_below(origins.public.key.as_str()));
-        let breaks = before.is_none().then(|| self.work.beginnings.breaks(prefix, public, now));
+        let breaks = before.is_none().then(|| self.breaks_of(&origins.public.key, now));
         let (version, heard) = (&*heard.version, heard.heard);
         let made =
             normalise::step(before, &ComposeStep { version, heard, standing, find: &find, now, end_hold, least: 0, breaks })?;
         if let Some(breaks) = breaks {
-            self.work.beginnings.begun(prefix, public, (breaks, now));
+            self.begun_with(&origins.public.key, breaks, now);
         }
         Some(made)
+    }
+
+    /// From where a list that begins now is to count.
+    pub(super) fn breaks_of(&self, public: &Key, now: WallTime) -> FirstBreaks {
+        let prefix = self.policy.composed_below(public.as_str());
+        let is_beside = |other: &Key| self.policy.composed_below(other.as_str()) == prefix;
+        let beside = self.live.last_breaks_beside(self.hot.clock().now(), public, is_beside).map(FirstBreaks::UpTo);
+        beside.unwrap_or_else(|| FirstBreaks::At(self.work.beginnings.breaks(prefix, public, now)))
+    }
+
+    /// It has begun so.
+    pub(super) fn begun_with(&self, public: &Key, breaks: FirstBreaks, now: WallTime) {
+        if let FirstBreaks::At(breaks) = breaks {
+            self.work.beginnings.begun(self.policy.composed_below(public.as_str()), public, (breaks, now));
+        }
     }
 
     /// Notes what a public playlist lists, and how that came: from now on that is kept. `false`: something that is new in it has made way
@@ -402,6 +351,8 @@ mod tests {
     use crate::hls::texts;
     use crate::metrics::Metrics;
     use crate::model::clock::Clock;
+    use crate::model::conditions::Conditions;
+    use crate::model::event::EventKind;
     use crate::model::id::Namespace;
     use crate::origin::policy::{NamespacePolicy, PairPolicy};
     use crate::origin::{Origin, PutSpec, ReadSpec};
@@ -475,6 +426,144 @@ mod tests {
             }
         }
         assert_eq!(numbers.len(), 2, "one of each stream, though the clock has gone on by 24 s: {numbers:?}");
+    }
+
+    /// A rendition that is added later, or has been lost, goes by the others' number: by what they list, for this process may have begun since.
+    #[tokio::test]
+    async fn a_rendition_that_begins_later_has_the_discontinuity_numbers_of_the_others() {
+        for (source, public) in [("in/", "in/"), ("src/", "one/"), ("a/", "two/")] {
+            let world = ComposingOrigin::new();
+            world.put(&format!("{source}master.m3u8"), &texts::MASTER.replace("/p.m3u8", "0/p.m3u8")).await;
+            // It begins anew after six segments.
+            for number in (0..6).chain(0..6) {
+                world.push(&format!("{source}a0/"), number).await;
+            }
+            world.clock.advance(Duration::from_secs(120));
+            for number in 6..9 {
+                world.push(&format!("{source}a0/"), number).await;
+                world.push(&format!("{source}b0/"), number).await;
+            }
+            let mut last = ["a0", "b0"].map(|_| 0);
+            for (last, rendition) in last.iter_mut().zip(["a0", "b0"]) {
+                let media = texts::media(&world.get(&format!("{public}{rendition}/p.m3u8")).await);
+                *last =
+                    media.discontinuity_sequence + media.segments.iter().filter(|segment| segment.discontinuity).count() as u64;
+            }
+            assert_eq!(last[0], last[1], "{public}");
+        }
+    }
+
+    /// A supervisor has killed the wrapper and not the encoder.
+    #[tokio::test]
+    async fn who_wrote_before_is_passed_over_for_as_long_as_it_writes() {
+        for (source, public) in [("in/", "in/"), ("src/", "one/"), ("a/", "two/")] {
+            let world = ComposingOrigin::new();
+            for number in 100..106 {
+                world.push(source, number).await;
+            }
+            for number in 0..20 {
+                world.push(source, number).await;
+                world.clock.advance(Duration::from_millis(100));
+                let old = 106 + number;
+                world.put(&format!("{source}{old}.ts"), "old").await;
+                world.put(&format!("{source}p.m3u8"), &listing(old)).await;
+            }
+            let text = world.get(&format!("{public}p.m3u8")).await;
+            let media = texts::media(&text);
+            let begun = media.segments.iter().all(|segment| !segment.discontinuity && segment.uri.len() < "100~.ts".len() + 8);
+            assert!(begun && media.segments.last().unwrap().uri.starts_with("19~"), "{source} {text}");
+        }
+    }
+
+    /// It was killed hours before, and its segments are gone.
+    #[tokio::test]
+    async fn one_that_is_long_gone_does_not_hold_up_the_others_end() {
+        let world = ComposingOrigin::new();
+        for number in 0..4 {
+            world.push("a/", number).await;
+            world.push("b/", number).await;
+        }
+        for number in 4..12 {
+            world.clock.advance(Duration::from_secs(600));
+            world.push("b/", number).await;
+        }
+        assert!(world.get("two/p.m3u8").await.contains("11~"));
+        for seconds in [0, 7, 7] {
+            world.clock.advance(Duration::from_secs(seconds));
+            world.put("b/p.m3u8", &(listing(11) + "#EXT-X-ENDLIST\n")).await;
+        }
+        let text = world.get("two/p.m3u8").await;
+        assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
+    }
+
+    /// Encoders and the scripts around them clean up.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_over_when_it_was_deleted_has_its_end() {
+        for (sources, public) in [(&["src/"][..], "one/"), (&["a/", "b/"], "two/")] {
+            let world = ComposingOrigin::new();
+            for number in 0..4 {
+                for source in sources {
+                    world.push(source, number).await;
+                }
+            }
+            for source in sources {
+                world.put(&format!("{source}p.m3u8"), &(listing(3) + "#EXT-X-ENDLIST\n")).await;
+            }
+            for source in sources {
+                let (stamp, object) = (world.origin.stamp(), world.object(&format!("{source}p.m3u8")));
+                let origin = world.origin.namespace(&world.name);
+                origin.remove(&world.grant, &object, stamp, KeptConditions::default()).await.unwrap();
+            }
+            let is_over = async || world.get(&format!("{public}p.m3u8")).await.ends_with("#EXT-X-ENDLIST\n");
+            assert!(!is_over().await, "it may come back");
+            for _ in 0..20 {
+                world.clock.advance(Duration::from_secs(1));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            assert!(is_over().await, "{public}");
+        }
+    }
+
+    /// Another one has been stored since its conditions were judged first.
+    #[tokio::test]
+    async fn a_version_in_place_that_is_refused_is_never_public() {
+        let world = ComposingOrigin::new();
+        for number in 0..4 {
+            world.push("in/", number).await;
+        }
+        let before = world.get("in/p.m3u8").await;
+        let hosted = world.origin.inner.namespaces.load().get(&world.name).cloned().unwrap();
+        let (object, ttl) = (world.object("in/p.m3u8"), Duration::from_secs(60));
+        let body = Body::new((listing(3) + "#EXTINF:2,\nother.ts\n").into_bytes());
+        let outset = Outset::plain(Kind::Playlist, HeaderValue::from_static("x"), ttl);
+        let draft = Draft::prepare(&hosted, &object, body, outset, None).await.unwrap();
+        let conditions = Conditions { if_match: Some(b"\"another\""), ..Conditions::default() }.into();
+        let refused = hosted.normalised(&object, draft, None, &conditions).await;
+        assert!(matches!(refused, Err(OriginError::Precondition)), "{refused:?}");
+        world.put("in/other.ts", "other").await;
+        assert_eq!(world.get("in/p.m3u8").await, before);
+    }
+
+    /// Its encoder is told 204 each time, and viewers 404.
+    #[tokio::test]
+    async fn a_playlist_of_which_nothing_ever_comes_is_told_once() {
+        let world = ComposingOrigin::new();
+        let told = async || {
+            let events = world.origin.look().await;
+            events.into_iter().filter(|event| event.kind == EventKind::Gap).map(|event| event.detail).collect::<Vec<_>>()
+        };
+        for number in 0..3 {
+            assert!(told().await.is_empty());
+            world.put("in/p.m3u8", &listing(number)).await;
+            world.clock.advance(Duration::from_secs(2));
+        }
+        let detail = told().await;
+        assert!(detail.len() == 1 && detail[0].contains("0.ts") && detail[0].contains("404"), "{detail:?}");
+        world.put("in/p.m3u8", &listing(3)).await;
+        world.clock.advance(Duration::from_secs(60));
+        assert!(told().await.is_empty(), "once");
+        world.push("in/", 4).await;
+        assert!(world.get("in/p.m3u8").await.contains("4~"));
     }
 
     /// An encoder has begun again over its own names, of which viewers have been shown none, and takes over.

@@ -43,6 +43,8 @@ struct PublicState {
     removed: HashMap<Key, Arc<Entry>, RandomState>,
     /// What is to be looked at in a moment, because of what other nodes have stored.
     put_off: HashSet<Key, RandomState>,
+    /// Playlists that are composed in place, of which there is nothing yet because nothing that they list is here: when that is told, or that it was.
+    awaited: HashMap<Key, Option<Moment>, RandomState>,
 }
 
 /// How long a public name has to be kept.
@@ -84,12 +86,38 @@ impl Public {
         if state.versions.len() >= PLAYLISTS {
             state.sweep(now);
         }
-        if state.versions.len() < PLAYLISTS {
-            for segment in &version.segments {
-                state.listing.insert(segment.clone(), playlist.clone());
-            }
-            state.versions.insert(playlist.clone(), version);
+        if state.versions.len() >= PLAYLISTS {
+            state.make_room();
         }
+        for segment in &version.segments {
+            state.listing.insert(segment.clone(), playlist.clone());
+        }
+        state.versions.insert(playlist.clone(), version);
+    }
+
+    /// Nothing that a playlist lists is here, and nothing was before: that is worth telling then, if it stays so.
+    pub(super) fn awaits(&self, playlist: &Key, until: Moment) {
+        let mut state = self.0.lock();
+        if state.awaited.len() < PLAYLISTS {
+            state.awaited.entry(playlist.clone()).or_insert(Some(until));
+        }
+    }
+
+    /// There is something of it, or it is gone.
+    pub(super) fn has_come(&self, playlist: &Key) {
+        self.0.lock().awaited.remove(playlist);
+    }
+
+    /// Those of which nothing has come for too long, each once, with their newest version.
+    pub(super) fn overdue(&self, now: Moment) -> Vec<(Key, Arc<SourceVersion>)> {
+        let mut state = self.0.lock();
+        let PublicState { awaited, versions, .. } = &mut *state;
+        awaited.retain(|playlist, _| versions.contains_key(playlist));
+        let overdue = awaited.iter_mut().filter_map(|(playlist, until)| {
+            until.take_if(|until| *until <= now)?;
+            Some((playlist.clone(), Arc::clone(&versions.get(playlist)?.version)))
+        });
+        overdue.collect()
     }
 
     /// The newest version.
@@ -189,6 +217,14 @@ impl PublicState {
         }
     }
 
+    /// What has its end makes room first, and then what was written longest ago: so it is with streams that are followed.
+    fn make_room(&mut self) {
+        let first = self.versions.iter().min_by_key(|(_, version)| (!version.version.is_ended(), version.heard));
+        if let Some(over) = first.map(|(key, _)| key.clone()) {
+            self.forget(&over);
+        }
+    }
+
     fn sweep(&mut self, now: Moment) {
         self.removed.retain(|_, removed| removed.meta.expires > now);
         if self.versions.is_empty() && self.names.is_empty() {
@@ -215,4 +251,53 @@ pub(super) fn listed_step<S>(take: impl Fn() -> Option<S>, lists: impl Fn(&S) ->
         }
     }
     take().inspect(|step| _ = lists(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::hls::texts;
+    use crate::model::clock::Clock;
+    use crate::model::kind::Kind;
+
+    /// A stream that begins when as many others are known is waited for all the same: what is over makes room, or what stands still.
+    #[test]
+    fn the_newest_of_too_many_playlists_is_known() {
+        let (public, clock) = (Public::default(), Clock::manual());
+        let heard = |name: &str, text: &str| {
+            clock.advance(Duration::from_millis(1));
+            let key = Key::parse(name).unwrap();
+            let outset = Outset::plain(Kind::Playlist, HeaderValue::from_static("x"), Duration::from_secs(3600));
+            let version = HeardVersion {
+                public: key.clone(),
+                version: Arc::new(SourceVersion::read(text).unwrap()),
+                heard: clock.wall(),
+                standing: VersionStanding::New,
+                expires: clock.now() + outset.ttl,
+                outset,
+                reach: None,
+                look: 0,
+                segments: vec![Key::parse(&format!("{name}.ts")).unwrap()],
+                is_others: false,
+            };
+            public.heard(&key, version, clock.now());
+        };
+        let ended = texts::ONE.to_owned() + "#EXT-X-ENDLIST\n";
+        heard("first", texts::ONE);
+        heard("over", &ended);
+        for number in 2..PLAYLISTS {
+            heard(&format!("{number}"), texts::ONE);
+        }
+        let is_known = |name: &str| {
+            let (list, segment) = (Key::parse(name).unwrap(), Key::parse(&format!("{name}.ts")).unwrap());
+            assert_eq!(public.version(&list).is_some(), public.listing(&segment).is_some());
+            public.version(&list).is_some()
+        };
+        heard("new", texts::ONE);
+        assert_eq!(["first", "over", "new"].map(is_known), [true, false, true]);
+        heard("newer", texts::ONE);
+        assert_eq!(["first", "2", "new", "newer"].map(is_known), [false, true, true, true]);
+    }
 }

@@ -28,6 +28,19 @@ impl Hosted {
         self.live.tell(self.hot.clock().both(), playlist, EventKind::NotNormalised, detail);
     }
 
+    /// Tells of which playlists that are composed in place viewers get nothing, because nothing that they list has come. To be called now and then.
+    pub(super) fn tell_overdue(&self) {
+        let now = self.hot.clock().both();
+        for (playlist, version) in self.work.public.overdue(now.moment) {
+            let (count, first) = (version.length(), version.names(usize::MAX).next().unwrap_or_default());
+            let detail = format!(
+                "its playlist lists {count} segments from {first} on, and none of them has come with all that it needs: viewers get 404 until one \
+                 has. See that the encoder stores segments and initialisation segments where its playlist says"
+            );
+            self.live.tell(now, &playlist, EventKind::Gap, detail);
+        }
+    }
+
     /// What has come of a step is told, and what it has put off is done then.
     pub(super) fn tell_composed(self: &Arc<Self>, source: &Key, public: &Key, news: &StepNews) {
         self.tell_mended(source, source != public, &news.mended);
@@ -87,7 +100,7 @@ impl Hosted {
                 ),
                 Mended::Long => (
                     EventKind::WindowLost,
-                    "the encoder lists more than 20,000 segments: the oldest are left out of what viewers get",
+                    "the encoder lists more than 20,000 segments, or 8 MiB: the oldest are left out of what viewers get",
                 ),
                 // The first is told of the public playlist; the other shows there as a discontinuity.
                 Mended::Target | Mended::Map => continue,

@@ -10,12 +10,14 @@ mod apply;
 mod before;
 mod beginnings;
 mod below;
+mod beside;
 mod cache_control;
 mod composing;
 mod cuts;
 mod decide;
 mod draining;
 mod editions;
+mod ending;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -313,9 +315,11 @@ impl Origin {
                 hosted.work.deltas.forget_old(now.moment);
                 hosted.work.public.sweep(now.moment);
                 hosted.work.looks.sweep();
+                hosted.work.ends.sweep();
                 hosted.work.below.sweep(now.moment);
                 hosted.work.pairs.sweep(|public| hosted.hot.holds(public) || hosted.is_here(public));
                 hosted.tell_down();
+                hosted.tell_overdue();
                 let here = |key: &Key| {
                     hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
                 };

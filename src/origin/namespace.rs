@@ -53,6 +53,8 @@ pub(super) struct Work {
     pub(super) pairs: Arc<Pairs>,
     /// Looks at playlists that are put off.
     pub(super) looks: Arc<Looks>,
+    /// Those at lists that are about to end.
+    pub(super) ends: Arc<Looks>,
     pub(super) beginnings: Arc<Beginnings>,
     pub(super) below: Arc<KnownBelow>,
     /// Held by who goes through all of its objects.

@@ -77,11 +77,16 @@ impl Hosted {
 
     /// A side's encoder has deleted its playlist: it is out now. Cancel-safe.
     pub(super) async fn side_deleted(self: &Arc<Self>, source: &Key) {
-        let Some(public) = self.public_of(source).filter(|public| self.two_sided(public).is_some()) else { return };
+        let Some(public) = self.public_of(source) else { return };
+        if self.two_sided(&public).is_none() {
+            // Its newest version is gone with it: one that was over, and waits for its end, has that all the same.
+            let there = self.public_before(&public).await;
+            return there.iter().for_each(|there| self.look_at_end(&public, there, Duration::ZERO));
+        }
         let Some(side) = self.side_of(source) else { return };
         if self.work.pairs.is_known(&public) {
             let turn = self.live.turn(&public).await;
-            self.work.pairs.out(&public, side, SideOut::Deleted);
+            self.work.pairs.deleted(&public, side);
             drop(turn);
             Box::pin(self.compose_pair(&public)).await;
         }
@@ -284,7 +289,8 @@ impl Hosted {
         let sides = [0, 1].map(|at| {
             let own = &memory.sides[at];
             let came = own.list.as_ref().map_or(&[][..], |list| &list.came);
-            PairSide { list: lists[at].as_ref(), came, next: own.next, window: own.window, out: own.out }
+            let added = own.list.as_ref().map(|list| list.continuity.added);
+            PairSide { list: lists[at].as_ref(), added, came, next: own.next, window: own.window, out: own.out }
         });
         let initializations = HashMap::<Key, Option<Arc<SegmentFacts>>>::new();
         let initializations = parking_lot::Mutex::new(initializations);
@@ -298,11 +304,8 @@ impl Hosted {
         };
         let LadderKnown { active, others, well_since } = input.ladder;
         let is_well = |side: &usize| well_since[*side].is_some_and(|since| now.since(since) >= input.pair.return_after);
-        let (prefix, known) = (
-            self.policy.composed_below(input.public.as_str()),
-            before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?))),
-        );
-        let breaks = known.is_none().then(|| self.work.beginnings.breaks(prefix, input.public, now));
+        let known = before.and_then(|before| Some((std::str::from_utf8(&before.body).ok()?, **before.meta.continuity.as_ref()?)));
+        let breaks = known.is_none().then(|| self.breaks_of(input.public, now));
         let step = PairStep {
             sides,
             find: &find,
@@ -317,7 +320,7 @@ impl Hosted {
         };
         let made = normalise::pair_step(known, &step)?;
         if let Some(breaks) = breaks {
-            self.work.beginnings.begun(prefix, input.public, (breaks, now));
+            self.begun_with(input.public, breaks, now);
         }
         for at in 0..2 {
             memory.sides[at].next = made.next[at];

@@ -38,13 +38,13 @@ pub(super) fn reaches(prefix: Option<&str>, key: &Key) -> bool {
 }
 
 impl Draft {
-    /// Whether a composed playlist is this one already: to the byte, with an end that is to come since the same moment, and with what is told
-    /// of its sources.
+    /// Whether a composed playlist is this one already: to the byte, with an end that is to come since the same moment, with what is told
+    /// of its sources, and with as much known of who wrote it before, by which that one's next version is passed over.
     pub(super) fn is_as(&self, known: &Entry) -> bool {
         let told = |continuity: &Option<Arc<Continuity>>| {
             let continuity = continuity.as_deref()?;
             let seen = continuity.pair.and_then(|pair| pair.seen);
-            Some((continuity.ended, seen.map(|seen| seen.sources.map(|source| (source.is_down, source.out)))))
+            Some((continuity.ended, continuity.before, seen.map(|seen| seen.sources.map(|source| (source.is_down, source.out)))))
         };
         known.body == self.body.bytes && told(&known.meta.continuity) == told(&self.continuity)
     }

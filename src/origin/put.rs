@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use super::apply::{Decided, Put};
 use super::before::VersionBelow;
-use super::composing::TakenUp;
+use super::beside::TakenUp;
 use super::decide::{Candidate, are_met};
 use super::namespace::Hosted;
 use super::prepare::Draft;

@@ -16,7 +16,7 @@ use crate::store::shared::KnownShared;
 
 /// How many of the segments that were written last before this process began are looked through for those of MPDs.
 const LOOKED_BACK: usize = 4096;
-/// How long after a start a public playlist is looked at where neither of its sources has written.
+/// How long after a start a public playlist is looked at where none of its sources has written.
 const AFTER_START: Duration = Duration::from_secs(5);
 
 impl Origin {
@@ -51,6 +51,7 @@ impl Origin {
                 if entry.meta.continuity.is_some() && hosted.two_sided(&entry.key).is_some() {
                     hosted.look_at_pair(&entry.key, hosted.work.pairs.look(&entry.key), AFTER_START);
                 }
+                hosted.look_at_end(&entry.key, &entry, AFTER_START);
             }
             if has_mpd {
                 let clock = hosted.hot.clock();

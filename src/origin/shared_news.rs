@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::listed::HeardVersion;
+use super::listed::{HeardVersion, LATER};
 use super::live::Understood;
 use super::manifests::other_manifest;
 use super::namespace::Hosted;
 use super::prepare::Draft;
 use super::shared_public::{LooksFor, outset};
 use super::told::PublicNews;
-use crate::hls::normalise::{LeftAlone, SideOut};
+use crate::hls::normalise::LeftAlone;
 use crate::hls::playlist::Playlist;
 use crate::model::clock::Now;
 use crate::model::event::EventKind;
@@ -85,6 +85,7 @@ impl Hosted {
                 if let Some(told) = told {
                     self.public_told(now, key, &PublicNews::parse(told));
                 }
+                self.hot.peek(key).iter().for_each(|there| self.look_at_end(key, there, LATER));
             }
         }
     }
@@ -106,7 +107,7 @@ impl Hosted {
         if !self.policy.pairs.is_empty() && Kind::of(key, &[]).is_rewritten() {
             // At once: lines of the other source that come before that look are to be its own already, and not lent.
             if let Some((public, side)) = self.public_of(key).zip(self.side_of(key)) {
-                self.work.pairs.out(&public, side, SideOut::Deleted);
+                self.work.pairs.deleted(&public, side);
             }
             self.look_later(key, LooksFor::Removal);
         }

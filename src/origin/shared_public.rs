@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::OriginError;
 use super::apply::Put;
-use super::composing::{PublishedBeside, TakenUp};
+use super::beside::{PublishedBeside, TakenUp};
 use super::decide::{Candidate, are_met};
 use super::legible;
 use super::listed::LATER;

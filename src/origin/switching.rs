@@ -33,7 +33,7 @@ impl Hosted {
     /// Counts and tells what has come of a step: of one fault once, whichever renditions it concerns.
     pub(super) fn tell_pair(self: &Arc<Self>, public: &Key, stream: &Key, made: &PairComposed, at: WallTime) {
         let now = self.hot.clock().both();
-        self.work.pairs.relates(stream, public, made.relation);
+        self.work.pairs.relates(stream, public, Some(made.relation).filter(|_| !made.is_timeless));
         for side in 0..2 {
             self.metrics.pair_lines[side].inc_by(made.taken[side]);
             self.metrics.pair_lent[side].inc_by(made.borrowed[side]);

@@ -362,6 +362,28 @@ fn a_killed_server_goes_on_with_what_it_makes_of_a_source() {
     assert_eq!(viewer.shown().len(), 11, "all of both runs, each once: {:?}", viewer.shown());
 }
 
+/// Viewers are told of an end a while after the encoder has said so, in case that it comes back. Nobody writes any more.
+#[test]
+fn an_end_comes_though_the_server_was_killed_before_its_time() {
+    let (mut origin, _folder) = durable::start(&format!("default_ttl = \"1h\"\nnormalise = [\"place/\"]\n{BESIDE}"));
+    let lists = [("live-a/", "live/p.m3u8"), ("place/", "place/p.m3u8")];
+    for (folder, _) in lists {
+        for number in 0..4 {
+            segment_below(&origin, folder, number, "one");
+            origin.store(&format!("{folder}p.m3u8"), listing(0, number));
+        }
+        origin.store(&format!("{folder}p.m3u8"), listing(0, 3) + "#EXT-X-ENDLIST\n");
+    }
+    let is_over = |origin: &Origin, public: &str| origin.get(public).text().ends_with("#EXT-X-ENDLIST\n");
+    let before = lists.map(|(_, public)| origin.get(public).text());
+    assert!(lists.iter().all(|(_, public)| !is_over(&origin, public)), "it may come back");
+    durable::kill_and_start(&mut origin);
+    for ((_, public), before) in lists.into_iter().zip(before) {
+        let over = eventually(Duration::from_secs(30), || is_over(&origin, public).then(|| origin.get(public).text()));
+        assert_eq!(over, Some(before + "#EXT-X-ENDLIST\n"), "{public}");
+    }
+}
+
 /// The test picture in real time, with a key frame each second, pushed as people do who count from 0 at each start.
 fn encoder(origin: &Origin, more: &str) -> Process {
     let mut ffmpeg = program("ffmpeg");

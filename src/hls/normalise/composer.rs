@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::first::{FirstBreaks, first_breaks};
 use super::fit::{Fit, VersionJudge};
 use super::list::{SegmentLine, SegmentList, rounded};
 use super::ranges::{RANGES, tell_apart};
@@ -17,18 +18,11 @@ use crate::model::mended::Mended;
 const MOST_GAPS: usize = 3;
 /// How exactly media has to play on where the list did not, in milliseconds: a frame, and what a clock of 90 kHz and audio frames differ by.
 const PLAYS_ON_MS: u64 = 60;
-/// A list that begins counts its discontinuities from a number below this, another one every so many seconds: players keep time lines by it,
-/// so that none may stand for two in one show. It has to be small: hls.js 1.7 goes over all numbers below it, again and again.
-const FIRST_BREAKS: u64 = 4096;
-const SECONDS_TO_A_BREAK: u64 = 16;
 /// The most lines of one list.
 pub(super) const MOST_LINES: usize = 20_000;
-
-/// The number from which a list that begins counts its discontinuities, by the clock.
-#[must_use]
-pub fn first_breaks(now: WallTime) -> u64 {
-    now.seconds() / SECONDS_TO_A_BREAK % FIRST_BREAKS
-}
+/// And bytes of them, about, the newest line's apart: versions of a few lines each may have megabytes of words before each line, and lists are
+/// held whole and read anew at each step.
+pub(super) const MOST_BYTES: usize = 8 << 20;
 
 /// A list in the making.
 pub(super) struct Composer {
@@ -36,6 +30,8 @@ pub(super) struct Composer {
     pub(super) continuity: Continuity,
     /// There was nothing before.
     is_first: bool,
+    /// Where it begins, and its newest segment is to have this discontinuity sequence number.
+    last_breaks: Option<u64>,
     mended: Vec<Mended>,
     again: Option<Duration>,
     /// When the segments of the lines came that were added.
@@ -48,17 +44,27 @@ pub(super) struct Composer {
 impl Composer {
     pub(super) fn on(list: SegmentList, continuity: Continuity) -> Self {
         let ranges = list.lines.iter().rev().flat_map(SegmentLine::date_ranges).take(RANGES).map(str::to_owned).collect();
-        Self { list, continuity, is_first: false, mended: Vec::new(), again: None, came: Vec::new(), is_believed: false, ranges }
+        Self {
+            list,
+            continuity,
+            is_first: false,
+            last_breaks: None,
+            mended: Vec::new(),
+            again: None,
+            came: Vec::new(),
+            is_believed: false,
+            ranges,
+        }
     }
 
     /// A list that begins now. Its numbers are the seconds of the clock (four a second, where segments are that short): whatever was
     /// listed before and is not known any more, none of them goes back.
-    pub(super) fn begin(version: &SegmentList, now: WallTime, breaks: Option<u64>) -> Self {
+    pub(super) fn begin(version: &SegmentList, now: WallTime, breaks: Option<FirstBreaks>) -> Self {
         let is_short = version.lines.iter().any(|line| line.duration < Duration::from_secs(1));
         let first = now.seconds() * if is_short { 4 } else { 1 };
         let list = SegmentList {
             first,
-            breaks: breaks.unwrap_or_else(|| first_breaks(now)),
+            breaks: if let Some(FirstBreaks::At(breaks)) = breaks { breaks } else { first_breaks(now) },
             lines: Vec::new(),
             others: version.others.clone(),
             ended: false,
@@ -76,7 +82,8 @@ impl Composer {
             edge: None,
             pair: None,
         };
-        Self { is_first: true, ..Self::on(list, continuity) }
+        let last_breaks = if let Some(FirstBreaks::UpTo(breaks)) = breaks { Some(breaks) } else { None };
+        Self { is_first: true, last_breaks, ..Self::on(list, continuity) }
     }
 
     fn span(&self) -> Duration {
@@ -216,8 +223,8 @@ impl Composer {
                 line.breaks = true;
                 self.mended.push(Mended::Map);
             }
-            line.breaks &= joint != Joint::Lent;
-            line.breaks |= joint != Joint::Flush && (is_other_map || !plays_on);
+            line.breaks &= !matches!(joint, Joint::Lent | Joint::Beside);
+            line.breaks |= !joint.is_unmarked() && (is_other_map || !plays_on);
             let follows = last.ends();
             if line.date.is_none() && !line.breaks {
                 line.date = follows;
@@ -303,11 +310,15 @@ impl Composer {
         self.again = Some(self.again.map_or(after, |again| again.min(after)));
     }
 
-    /// Lets go of what is beyond the window, and ends the list when its time has come.
-    pub(super) fn finish(mut self, version: &SegmentList, step: &ComposeStep<'_>) -> Composed {
+    /// Lets go of what is beyond the window, and ends the list when its time has come. `is_over`: nothing that was heard since says that it goes on.
+    pub(super) fn finish(mut self, is_over: bool, (now, end_hold): (WallTime, Option<Duration>)) -> Composed {
         self.trim();
-        if let Some(ended) = self.continuity.ended.filter(|_| version.ended && !self.list.ended) {
-            let (hold, since) = (step.end_hold.unwrap_or(self.span() * 3), step.now.since(ended));
+        if let Some(last) = self.last_breaks {
+            let breaks = self.list.lines.iter().filter(|line| line.breaks).count();
+            self.list.breaks = last.saturating_sub(breaks as u64);
+        }
+        if let Some(ended) = self.continuity.ended.filter(|_| is_over && !self.list.ended) {
+            let (hold, since) = (end_hold.unwrap_or(self.span() * 3), now.since(ended));
             if since >= hold {
                 self.list.ended = true;
             } else {
@@ -327,13 +338,21 @@ impl Composer {
         let is_over = |count: usize, line: &SegmentLine, left: Duration| {
             count > window && left.saturating_sub(line.duration) >= least || count > MOST_LINES
         };
+        let mut bytes = self.list.lines.iter().map(SegmentLine::bytes).sum::<usize>();
         let mut dropped = 0;
-        while let Some(line) = self.list.lines.get(dropped)
-            && is_over(self.list.lines.len() - dropped, line, left)
-        {
+        while let Some(line) = self.list.lines.get(dropped) {
+            let count = self.list.lines.len() - dropped;
+            if !is_over(count, line, left) {
+                if bytes <= MOST_BYTES || count == 1 {
+                    break;
+                }
+                self.mended.push(Mended::Long);
+            }
             left -= line.duration;
+            bytes -= line.bytes();
             dropped += 1;
         }
+        self.mended.dedup();
         if dropped == 0 {
             return;
         }
@@ -369,4 +388,13 @@ pub(super) enum Joint {
     },
     /// It is of another source than the one before it, or not the next one there: whether it plays on tell its bytes.
     Lent,
+    /// The same of what tells no times, beside renditions that play on there.
+    Beside,
+}
+
+impl Joint {
+    /// Whether nothing but its source puts a mark before it.
+    fn is_unmarked(self) -> bool {
+        matches!(self, Self::Flush | Self::Beside)
+    }
 }

@@ -50,6 +50,11 @@ impl SegmentLine {
         self.words = format!("{others}#EXTINF:{}.{:06},\n", duration.as_secs(), duration.subsec_micros());
     }
 
+    /// Bytes that it takes in a list, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.words.len() + self.uri.len()
+    }
+
     /// When it ends, if it is known when it begins.
     pub(super) fn ends(&self) -> Option<WallTime> {
         Some(self.date? + self.duration)

@@ -10,6 +10,7 @@
 //! | [`blocks`] | a playlist cut into pieces whose join it is |
 //! | [`list`] | its lines, each with all that is in force for it |
 //! | [`composer`] | a list that goes on |
+//! | [`first`] | from which numbers a list that begins counts |
 //! | [`fit`] | how a version stands to what was composed before |
 //! | [`left`] | why a version is left as it came |
 //! | [`sound`] | what means nothing, and what stands in its place |
@@ -28,6 +29,7 @@ mod agree;
 mod apart;
 mod blocks;
 mod composer;
+mod first;
 mod fit;
 mod left;
 mod list;
@@ -59,7 +61,7 @@ pub use self::apart::{WhyApart, stands};
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::blocks::cut;
 use self::composer::Composer;
-pub use self::composer::first_breaks;
+pub use self::first::{FirstBreaks, first_breaks};
 pub use self::left::LeftAlone;
 use self::list::{SegmentLine, SegmentList};
 pub use self::pair::pair_step;
@@ -177,6 +179,12 @@ impl SourceVersion {
     pub fn length(&self) -> usize {
         self.0.lines.len()
     }
+
+    /// Its target duration.
+    #[must_use]
+    pub const fn target(&self) -> Duration {
+        Duration::from_secs(self.0.target)
+    }
 }
 
 /// What is at hand for a step.
@@ -197,7 +205,7 @@ pub struct ComposeStep<'a> {
     /// So many lines stay at least, where there have been as many.
     pub least: usize,
     /// The number from which a list that begins counts its discontinuities; `None`: by the clock.
-    pub breaks: Option<u64>,
+    pub breaks: Option<FirstBreaks>,
 }
 
 /// What has come of a version so far.
@@ -254,12 +262,21 @@ pub fn step(before: Option<(&str, Continuity)>, step: &ComposeStep<'_>) -> Optio
         None => Composer::begin(version, step.now, step.breaks),
     };
     composer.take(version, &named, step)?;
-    let mut composed = composer.finish(version, step);
+    let mut composed = composer.finish(version.ended, (step.now, step.end_hold));
     if is_again {
         let newest = composed.came.iter().flatten().fold(step.heard, |newest, came| newest.max(*came));
         (composed.continuity.heard, composed.continuity.added) = (step.heard, newest.min(step.now));
     }
     Some(composed)
+}
+
+/// The end of a list whose encoder has said that it is over, by the list alone: who heard that version may be gone. Where its time has not come
+/// yet it is the list as it was, with when to look [again](Composed::again). `None`: it has its end, or goes on.
+#[must_use]
+pub fn end((text, continuity): (&str, Continuity), now: WallTime, end_hold: Option<Duration>) -> Option<Composed> {
+    continuity.ended?;
+    let list = SegmentList::read(text).ok().filter(|list| !list.ended)?;
+    Some(Composer::on(list, continuity).finish(true, (now, end_hold)))
 }
 
 /// A name that has been written over since its version was heard stands for another segment than that line meant: an encoder that began again

@@ -1,7 +1,10 @@
 //! What may become of one of two encoders, row by row.
 
+use super::first_breaks;
 use super::pair_events::{Comes, Fate, PairEvent, PairManner};
 use super::pair_world::PairWorld;
+use super::relation::Relation;
+use crate::hls::texts::media;
 
 /// Whole segments of both for so long.
 fn well(world: &mut PairWorld, segments: usize) {
@@ -47,6 +50,24 @@ fn a_memory_of_where_the_others_were_that_is_older_than_the_list_turns_nobody_ro
     well(&mut world, 4);
     assert_eq!(world.switches, 2);
     assert_eq!(slots(&world), (1..=28).collect::<Vec<_>>());
+}
+
+/// Subtitles: a mark in them alone would be another time line than that of the picture.
+#[test]
+fn what_tells_no_times_has_a_mark_where_the_renditions_beside_it_have_one() {
+    for (others, marks) in [(None, 1), (Some(Relation::Aligned), 0), (Some(Relation::Offset), 1)] {
+        let mut world = PairWorld::new(PairManner::Foreign);
+        (world.is_timeless, world.others) = (true, others);
+        let begun = world.time();
+        well(&mut world, 8);
+        world.take(PairEvent::Kill(0));
+        well(&mut world, 6);
+        let (text, _) = world.public.as_ref().unwrap();
+        let media = media(text);
+        let last = media.discontinuity_sequence + media.segments.iter().filter(|segment| segment.discontinuity).count() as u64;
+        assert_eq!(last - first_breaks(begun), marks, "{others:?} {text}");
+        assert_eq!((slots(&world), world.switches), ((1..=14).collect(), 1), "{others:?} {text}");
+    }
 }
 
 #[test]

@@ -296,6 +296,12 @@ impl<'a> SideLines<'a> {
         Some(self.at(at)?.known?.at)
     }
 
+    /// Whether there are segments, and none tells when it begins: of subtitles, or encrypted as a whole.
+    pub(super) fn is_timeless(&self) -> bool {
+        let begins = |line: &TimedLine| line.begins[SideClock::Player as usize].is_some();
+        self.times.iter().any(|line| line.known.is_some()) && !self.times.iter().any(begins)
+    }
+
     pub(super) fn newest(&self) -> Option<WallTime> {
         self.times.iter().filter_map(|line| Some(line.known?.at)).max()
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::apart::WhyApart;
 use super::relation::{FindSegment, Relation};
-use super::{Composed, SourceVersion};
+use super::{Composed, FirstBreaks, SourceVersion};
 use crate::model::clock::WallTime;
 pub use crate::model::continuity::SideOut;
 use crate::model::mended::SwitchReason;
@@ -14,6 +14,8 @@ use crate::model::mended::SwitchReason;
 pub struct PairSide<'a> {
     /// What was [composed](super::step) of its versions; `None`: nothing yet.
     pub list: Option<&'a SourceVersion>,
+    /// When a line was added to that last.
+    pub added: Option<WallTime>,
     /// When the segments of its newest lines came, the last one's last: as they were listed, for the same bytes may be stored again.
     pub came: &'a [Option<WallTime>],
     /// The number of its first line that public has not taken or passed over, if that is known.
@@ -41,12 +43,12 @@ pub struct PairStep<'a> {
     pub back: Option<usize>,
     /// The side that the other renditions of the stream have gone to.
     pub together: Option<(usize, WallTime)>,
-    /// The worst that the other renditions of the stream stand to each other.
+    /// The worst that the sides' segments stand to each other in the other renditions of the stream, of those that tell.
     pub others: Option<Relation>,
     /// How long after the last side's end the list has its own; `None`: three target durations.
     pub end_hold: Option<Duration>,
     /// The number from which a list that begins counts its discontinuities; `None`: by the clock.
-    pub breaks: Option<u64>,
+    pub breaks: Option<FirstBreaks>,
 }
 
 impl std::fmt::Debug for PairStep<'_> {
@@ -73,8 +75,10 @@ pub struct PairComposed {
     pub composed: Composed,
     /// Of each side, the number of its first line that was not taken.
     pub next: [Option<u64>; 2],
-    /// How the sides stand to each other.
+    /// How the sides stand to each other; of what tells no times, as the renditions beside it, where those are aligned.
     pub relation: Relation,
+    /// Nothing tells when its segments begin: it says nothing of how the sides stand in other renditions.
+    pub is_timeless: bool,
     /// Why they are not aligned.
     pub apart: Option<WhyApart>,
     /// The active side.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::composer::MOST_LINES;
+use super::composer::{MOST_BYTES, MOST_LINES};
 use super::*;
 use crate::hls::rules;
 use crate::hls::texts;
@@ -290,4 +290,19 @@ fn what_a_packager_offers_is_passed_on_as_far_as_it_holds_for_the_target_duratio
             assert_eq!(made, expected, "{text}");
         }
     }
+}
+
+/// Versions are bounded one by one, and so is what is made of them: the oldest lines make room, and that is told.
+#[test]
+fn a_list_has_no_more_bytes_than_are_held_for_one() {
+    let (mut rows, words) = (WrittenRows::default(), format!("#EXT-X-NOBODY-KNOWS:{}\n", "x".repeat(1 << 20)));
+    rows.store(0..32, 1);
+    rows.write(&list(0, 15));
+    let mut done = Vec::new();
+    for number in 16..32 {
+        done.extend(rows.write(&(texts::head(number) + &words + &texts::segment(format!("v{number}.ts")))));
+    }
+    let (text, _) = rows.public.unwrap();
+    assert!(text.len() <= MOST_BYTES + words.len() + 4096 && text.len() > MOST_BYTES / 2, "{}", text.len());
+    assert!(text.ends_with(".ts\n") && done.contains(&Mended::Long), "{done:?}");
 }

@@ -24,7 +24,7 @@ pub(super) struct ComparedLine {
     /// Its URI, as players compare it: without the query; and where in the resource it begins.
     name: u64,
     millis: u64,
-    discontinuities: u64,
+    pub(super) discontinuities: u64,
 }
 
 /// The last segments of a version, oldest first, one number after the other.

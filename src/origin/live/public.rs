@@ -2,7 +2,8 @@
 
 use super::Live;
 use super::event::EventSubject;
-use crate::model::clock::Now;
+use super::state::patience;
+use crate::model::clock::{Moment, Now};
 use crate::model::event::EventKind;
 use crate::model::id::Key;
 
@@ -23,6 +24,24 @@ impl Live {
     /// The stream that a playlist belongs to: the first multivariant playlist that names it, or itself.
     pub(in crate::origin) fn stream_of(&self, playlist: &Key) -> Key {
         self.state.lock().streams.of(playlist).cloned().unwrap_or_else(|| playlist.clone())
+    }
+
+    /// The discontinuity sequence number that what comes now has in a playlist, by those of its stream, `is_beside`, that go on: that of their newest
+    /// segments. Where all of them stand still their encoder will begin again as well: one more. `None`: there are none.
+    pub(in crate::origin) fn last_breaks_beside(
+        &self,
+        now: Moment,
+        playlist: &Key,
+        is_beside: impl Fn(&Key) -> bool,
+    ) -> Option<u64> {
+        let state = self.state.lock();
+        let others = state.streams.renditions(playlist).into_iter().filter(|other| other != playlist && is_beside(other));
+        let known = others.filter_map(|other| state.renditions.get(&other)).filter(|rendition| !rendition.ended);
+        let last = known.filter_map(|rendition| {
+            let goes_on = now.since(rendition.pulse.last()) <= patience(rendition.target);
+            Some((goes_on, rendition.lines.last()?.discontinuities))
+        });
+        last.max().map(|(goes_on, last)| if goes_on { last } else { last.saturating_add(1) })
     }
 
     /// A segment that has come is listed by another name.

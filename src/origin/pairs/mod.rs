@@ -109,7 +109,8 @@ pub(super) enum ManifestPair {
 struct Ladder {
     /// The side that one of them went to last, and when.
     active: Option<(usize, WallTime)>,
-    relations: HashMap<Key, Relation, RandomState>,
+    /// Of each how its sources stand to each other, if its segments tell.
+    relations: HashMap<Key, Option<Relation>, RandomState>,
     /// Those whose source is down, by side.
     down: [HashSet<Key, RandomState>; 2],
 }
@@ -194,9 +195,15 @@ impl Pairs {
     pub(super) fn keep(&self, public: &Key, memory: PairMemory) -> u64 {
         let mut state = self.0.lock();
         let look = memory.look + 1;
-        if state.playlists.len() < PLAYLISTS || state.playlists.contains_key(public) {
-            state.playlists.insert(public.clone(), PairMemory { look, ..memory });
+        if state.playlists.len() >= PLAYLISTS && !state.playlists.contains_key(public) {
+            // What is over makes room first, and then what has stood still for longest: viewers of the newest are there.
+            let newest = |known: &PairMemory| known.known.and_then(|known| known.newest.into_iter().flatten().max());
+            let first = state.playlists.iter().min_by_key(|(_, known)| (!known.is_over, newest(known)));
+            if let Some(over) = first.map(|(key, _)| key.clone()) {
+                state.playlists.remove(&over);
+            }
         }
+        state.playlists.insert(public.clone(), PairMemory { look, ..memory });
         look
     }
 
@@ -227,10 +234,10 @@ impl Pairs {
         self.0.lock().playlists.get(public).is_some_and(|memory| memory.look == look)
     }
 
-    /// A side's encoder has gone.
-    pub(super) fn out(&self, public: &Key, side: usize, out: SideOut) {
+    /// A side's encoder has deleted its playlist. One that had said before that it is over has ended still: the list has its end by that.
+    pub(super) fn deleted(&self, public: &Key, side: usize) {
         if let Some(memory) = self.0.lock().playlists.get_mut(public) {
-            memory.sides[side].out = Some(out);
+            memory.sides[side].out.get_or_insert(SideOut::Deleted);
         }
     }
 
@@ -238,7 +245,8 @@ impl Pairs {
     pub(super) fn ladder(&self, stream: &Key, public: &Key) -> LadderKnown {
         let state = self.0.lock();
         let ladder = state.ladders.get(stream);
-        let others = |ladder: &Ladder| ladder.relations.iter().filter(|(key, _)| *key != public).map(|(_, own)| *own).max();
+        let others =
+            |ladder: &Ladder| ladder.relations.iter().filter(|(key, _)| *key != public).filter_map(|(_, own)| *own).max();
         let well_since = |side: usize| {
             let since = |public: &Key| state.playlists.get(public)?.sides[side].well_since;
             ladder?.relations.keys().map(since).collect::<Option<Vec<_>>>()?.into_iter().max()
@@ -250,8 +258,8 @@ impl Pairs {
         }
     }
 
-    /// How the sources of a rendition stand to each other. It was a stream of its own, where the multivariant playlist has come later.
-    pub(super) fn relates(&self, stream: &Key, public: &Key, relation: Relation) {
+    /// How the sources of a rendition stand to each other, if its segments tell. It was a stream of its own, where the multivariant playlist has come later.
+    pub(super) fn relates(&self, stream: &Key, public: &Key, relation: Option<Relation>) {
         let mut state = self.0.lock();
         let own = if stream == public { None } else { state.ladders.remove(public) };
         let ladder = state.ladders.entry(stream.clone()).or_default();

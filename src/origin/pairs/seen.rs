@@ -45,7 +45,12 @@ impl Pairs {
         }
         let Some((memory, relation)) = PairMemory::of(continuity) else { return };
         let ladder = state.ladders.entry(stream.clone()).or_default();
-        ladder.relations.insert(public.clone(), relation);
+        ladder.relations.insert(public.clone(), Some(relation));
+        // The others go where that one was that has gone anywhere last.
+        let gone = continuity.pair.map(|pair| (pair.active, pair.switched)).filter(|(_, at)| *at > WallTime::default());
+        if let Some((side, at)) = gone.filter(|(_, at)| ladder.active.is_none_or(|(_, known)| *at > known)) {
+            ladder.active = Some((side, at));
+        }
         for (down, side) in ladder.down.iter_mut().zip(&memory.sides) {
             if side.is_up == Some(false) && !memory.is_over {
                 down.insert(public.clone());

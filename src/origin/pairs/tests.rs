@@ -3,7 +3,7 @@
 use super::*;
 use crate::hls::normalise::Relation::{Aligned, Foreign};
 use crate::hls::normalise::{Composed, VersionStanding};
-use crate::model::continuity::PairStanding;
+use crate::model::continuity::{PairSeen, PairStanding};
 
 const CONTINUITY: &str = "r0.0.1,w5,a0,h0,s0";
 
@@ -23,6 +23,7 @@ fn made(relation: Relation, newest: [Option<u64>; 2], ended: Option<u64>) -> Pai
         composed,
         next: [None; 2],
         relation,
+        is_timeless: false,
         apart: None,
         active: 0,
         taken: [0; 2],
@@ -189,7 +190,45 @@ fn one_that_has_stopped_is_counted_once_where_the_multivariant_playlist_comes_la
     noted(&pairs, [None, None], &made(Aligned, [Some(100); 2], None), 100);
     noted(&pairs, [None, None], &made(Foreign, [Some(100), Some(106)], None), 106);
     pairs.switched(&public, 1, WallTime::from_seconds(1));
-    pairs.relates(&stream, &public, Foreign);
+    pairs.relates(&stream, &public, Some(Foreign));
     assert_eq!((pairs.is_up(&stream, &public, 0), pairs.down()), (None, [1, 0]), "it was told");
     assert!(pairs.is_active(&stream, 1) && pairs.is_down(&stream, 0));
+}
+
+/// A server that ends between the switch of one rendition and that of the next.
+#[test]
+fn renditions_come_together_again_after_a_restart() {
+    let (pairs, stream) = (Pairs::default(), Key::parse("live/master.m3u8").unwrap());
+    for (name, active, switched) in [("sound", 0, 90), ("video", 1, 100), ("more", 0, 0)] {
+        let mut continuity = Continuity::parse(CONTINUITY).unwrap();
+        let seen = pairs_seen();
+        let (switched, passed) = (WallTime::from_seconds(switched), [WallTime::default(); 2]);
+        continuity.pair = Some(PairStanding { active, lent: 0, switched, passed, seen: Some(seen) });
+        pairs.adopt(&stream, &Key::parse(&format!("live/{name}.m3u8")).unwrap(), &continuity);
+    }
+    let known = pairs.ladder(&stream, &Key::parse("live/sound.m3u8").unwrap());
+    assert_eq!(known.active, Some((1, WallTime::from_seconds(100))));
+}
+
+/// As two that go on are kept.
+fn pairs_seen() -> PairSeen {
+    let mut memory = PairMemory::default();
+    let _ = memory.note(&made(Aligned, [Some(90), Some(90)], None), WallTime::from_seconds(90));
+    memory.seen().unwrap()
+}
+
+/// Subtitles tell no times: of video and sound, of which one stands for the other, one still does.
+#[test]
+fn what_tells_no_times_says_nothing_of_the_other_renditions() {
+    let (pairs, stream) = (Pairs::default(), Key::parse("live/master.m3u8").unwrap());
+    let [video, sound, text] = ["video", "sound", "text"].map(|name| Key::parse(&format!("live/{name}.m3u8")).unwrap());
+    pairs.relates(&stream, &text, None);
+    assert_eq!(pairs.ladder(&stream, &video).others, None);
+    for rendition in [&video, &sound] {
+        pairs.relates(&stream, rendition, Some(Aligned));
+    }
+    let others = |rendition: &Key| pairs.ladder(&stream, rendition).others;
+    assert_eq!([&video, &sound, &text].map(others), [Some(Aligned); 3]);
+    pairs.relates(&stream, &sound, Some(Foreign));
+    assert_eq!([&video, &sound, &text].map(others), [Some(Foreign), Some(Aligned), Some(Foreign)]);
 }

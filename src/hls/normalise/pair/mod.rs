@@ -70,7 +70,9 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
     let sides = [0, 1].map(|side| SideLines::of(list_of(side), side, step.sides[side].came, step.find));
     let span = Duration::from_secs(composer.list.target.max(1));
     let (own, clock) = relation(&sides[0].times, &sides[1].times, span * NEAR);
-    let relation = step.others.map_or(own, |others| own.max(others));
+    let is_timeless = sides.iter().all(SideLines::is_timeless);
+    let relation = step.others.filter(|_| !is_timeless).map_or(own, |others| own.max(others));
+    let is_beside = is_timeless && step.others == Some(Relation::Aligned);
     let mut desk = PairDesk {
         step,
         composer,
@@ -78,6 +80,8 @@ pub fn pair_step(before: Option<(&str, Continuity)>, step: &PairStep<'_>) -> Opt
         sides,
         relation,
         clock,
+        is_timeless,
+        is_beside,
         together,
         public: Vec::new(),
         next: [None; 2],
@@ -105,6 +109,10 @@ struct PairDesk<'a, 's> {
     sides: [SideLines<'s>; 2],
     relation: Relation,
     clock: SideClock,
+    /// Nothing tells when its segments begin.
+    is_timeless: bool,
+    /// So it is, and the renditions beside it go from side to side without a mark: a mark in this one alone would be another time line than theirs.
+    is_beside: bool,
     /// The side that the others of the stream have gone to since this one went anywhere.
     together: Option<usize>,
     /// The newest public lines.
@@ -146,7 +154,11 @@ impl PairDesk<'_, '_> {
     /// Takes a line of a side.
     fn take(&mut self, side: usize, at: usize) {
         let is_flush = at.checked_sub(1).map(|before| (side, before)) == self.last && at > 0;
-        let joint = if is_flush { Joint::Flush } else { Joint::Lent };
+        let joint = match is_flush {
+            true => Joint::Flush,
+            false if self.is_beside => Joint::Beside,
+            false => Joint::Lent,
+        };
         let lines = &self.sides[side];
         let find = |uri: &str| Named { plain: uri.to_owned(), place: NamedPlace::Elsewhere };
         let version = SourceVersion(SegmentList::empty());
@@ -283,7 +295,13 @@ impl PairDesk<'_, '_> {
 
     /// Whether nothing of a side has come for longer than it is waited for, wanted or not.
     fn is_silent(&self, side: usize) -> bool {
-        self.sides[side].newest().is_some_and(|came| self.step.now.since(came) >= self.span() * 4)
+        self.last_heard(side).is_some_and(|came| self.step.now.since(came) >= self.span() * 4)
+    }
+
+    /// When something of a side came last. Of segments that have expired or made room since, or that lie elsewhere, nothing is known but when
+    /// their lines were added.
+    fn last_heard(&self, side: usize) -> Option<WallTime> {
+        self.sides[side].newest().or(self.step.sides[side].added)
     }
 
     /// Whether nothing more is to come of a side, where the other one has ended.
@@ -294,7 +312,7 @@ impl PairDesk<'_, '_> {
         }
         // An encoder that was killed tells nobody that it is over.
         let gone = (self.span() * CALM).max(GONE);
-        self.sides[side].newest().is_some_and(|came| self.has_passed(came, gone))
+        self.last_heard(side).is_some_and(|came| self.has_passed(came, gone))
     }
 
     /// Whether segments of a side have come of late.
@@ -329,15 +347,16 @@ impl PairDesk<'_, '_> {
             ([0, 1].map(|side| self.sides[side].newest()), skew(&self.sides[0].times, &self.sides[1].times, self.clock));
         let well = [0, 1].map(|side| self.is_well(side));
         let apart = apart(&self.sides[0].times, &self.sides[1].times, (own, self.clock), self.span() * NEAR);
-        let find = |uri: &str| Named { plain: uri.to_owned(), place: NamedPlace::Elsewhere };
-        let version = SourceVersion(SegmentList { ended: is_ended, ..SegmentList::empty() });
+        let (relation, apart) = if self.is_beside { (Relation::Aligned, None) } else { (own, apart) };
+        let is_timeless = self.is_timeless;
         let Self { step, composer, standing, made, .. } = self;
-        let composed = composer.finish(&version.0, &compose_step(&version, &find, step));
+        let composed = composer.finish(is_ended, (step.now, step.end_hold));
         let StepsMade { taken, borrowed, switches } = made;
         Some(PairComposed {
             composed,
             next,
-            relation: own,
+            relation,
+            is_timeless,
             apart,
             active: standing.active,
             taken,

@@ -82,6 +82,10 @@ pub(super) struct PairWorld {
     pub(super) back: Option<usize>,
     /// Where the other renditions are, as is remembered, and since when.
     pub(super) together: Option<(usize, WallTime)>,
+    /// Its segments tell no times.
+    pub(super) is_timeless: bool,
+    /// How the sides stand to each other in other renditions.
+    pub(super) others: Option<Relation>,
     /// The side that promises to begin each segment with a key frame; `None`: neither.
     pub(super) independent: Option<usize>,
     /// So many segments one after the other were whole from both, and nothing else happened.
@@ -263,7 +267,7 @@ impl PairWorld {
             own.first += 1;
         }
         if matches!(comes, Comes::Whole | Comes::Damaged | Comes::Unlisted) {
-            let time = |millis: u64| Some(MediaTime { ticks: millis * 90, scale: 90_000 });
+            let time = |millis: u64| Some(MediaTime { ticks: millis * 90, scale: 90_000 }).filter(|_| !self.is_timeless);
             let known = SideSegment {
                 at: WallTime::from_millis(self.now),
                 begins: time(begins),

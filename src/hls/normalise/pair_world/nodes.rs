@@ -233,7 +233,8 @@ impl PairWorld {
         let lists = [0, 1].map(|at| node.sides[at].list.as_ref().map(|(text, _)| SourceVersion::read_composed(text).unwrap()));
         let sides = [0, 1].map(|at| {
             let own = &node.sides[at];
-            PairSide { list: lists[at].as_ref(), came: &own.came, next: own.cursor, window: own.window, out: own.out }
+            let added = own.list.as_ref().map(|(_, continuity)| continuity.added);
+            PairSide { list: lists[at].as_ref(), added, came: &own.came, next: own.cursor, window: own.window, out: own.out }
         });
         let find = |_: Option<usize>, uri: &str, _: Option<&str>| {
             self.ever.get(uri).filter(|_| !self.gone.contains(uri)).map(|(known, _)| *known)
@@ -246,7 +247,7 @@ impl PairWorld {
             pin: self.pin,
             back: self.back,
             together: self.together,
-            others: None,
+            others: self.others,
             end_hold: None,
             breaks: None,
         };
