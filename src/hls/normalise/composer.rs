@@ -339,23 +339,22 @@ impl Composer {
             count > window && left.saturating_sub(line.duration) >= least || count > MOST_LINES
         };
         let mut bytes = self.list.lines.iter().map(SegmentLine::bytes).sum::<usize>();
-        let mut dropped = 0;
+        let (mut dropped, mut is_cut) = (0, false);
         while let Some(line) = self.list.lines.get(dropped) {
             let count = self.list.lines.len() - dropped;
-            if !is_over(count, line, left) {
-                if bytes <= MOST_BYTES || count == 1 {
-                    break;
-                }
-                self.mended.push(Mended::Long);
+            let is_too_long = bytes > MOST_BYTES && count > 1;
+            if !is_over(count, line, left) && !is_too_long {
+                break;
             }
+            is_cut |= is_too_long;
             left -= line.duration;
             bytes -= line.bytes();
             dropped += 1;
         }
-        self.mended.dedup();
         if dropped == 0 {
             return;
         }
+        self.mended.extend(is_cut.then_some(Mended::Long));
         let rest = self.list.lines.split_off(dropped);
         let gone = std::mem::replace(&mut self.list.lines, rest);
         self.list.first += gone.len() as u64;
