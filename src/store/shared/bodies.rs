@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::changes::{KnownShared, SharedName};
 use super::share::{FRESH_WITHIN, SharedStore};
-use super::{ObjectName, Version};
+use super::ObjectName;
 use crate::metrics::BodyFetch;
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
@@ -53,7 +53,7 @@ impl SharedStore {
         {
             return Ok(Some(bytes));
         }
-        let at_engine = self.fetch(number, name, of.version, part.clone()).await?;
+        let at_engine = self.fetch(number, name, of, part.clone()).await?;
         match (at_engine, bucket) {
             (None, Some(bucket)) => bucket.read(place.1, of, part).await.map_err(|_| StoreError::Unreachable),
             (at_engine, _) => Ok(at_engine),
@@ -72,7 +72,7 @@ impl SharedStore {
         match in_memory {
             Some(body) => Ok(Some(body)),
             None if of.is_kept => self.find_body((&namespace, &key), of, None).await,
-            None => self.fetch(number, ObjectName::clone(name), of.version, None).await,
+            None => self.fetch(number, ObjectName::clone(name), of, None).await,
         }
     }
 
@@ -80,7 +80,7 @@ impl SharedStore {
         &self,
         lane: usize,
         name: ObjectName,
-        version: Version,
+        of: &KnownShared,
         part: Option<Range<u64>>,
     ) -> Result<Option<Bytes>, StoreError> {
         let source = self.0.bodies.get().and_then(|bodies| bodies.get(lane)).ok_or(StoreError::Unshared)?;
@@ -94,8 +94,10 @@ impl SharedStore {
                 tokio::time::sleep(AGAIN).await;
             }
         };
+        let length = part.as_ref().map_or(of.length, |part| part.end.min(of.length).saturating_sub(part.start));
         let (what, fetched) = match timeout(FRESH_WITHIN, found).await {
-            Ok(Some((found, bytes))) if found == version => (BodyFetch::Fetched, Ok(Some(bytes))),
+            // Not all of its bytes are none: an answer has said already how long it is.
+            Ok(Some((version, bytes))) if version == of.version && bytes.len() as u64 == length => (BodyFetch::Fetched, Ok(Some(bytes))),
             Ok(_) => (BodyFetch::Absent, Ok(None)),
             Err(_) => (BodyFetch::Failed, Err(StoreError::Unshared)),
         };

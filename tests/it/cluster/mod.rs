@@ -239,6 +239,13 @@ fn a_full_engine_takes_no_uploads_and_removes_all_the_same() {
     assert!(refused.problem().contains("engine-full"), "{}", refused.problem());
     assert!(a.metric("springhead_cluster_refused_total{reason=\"full\"}") >= 1.0);
     assert_eq!(b.get("full/0.ts").body, bytes(0, 500_000), "what is there is served");
+    // Of what was refused there is nothing, and what it would have replaced is there as it was.
+    assert_eq!(b.get(&format!("full/{stored}.ts")).status, 404);
+    let over = request(a, "PUT", "full/1.ts").body(bytes(99, 900_000)).send(a.address);
+    assert_eq!(over.status, 503, "{}", over.problem());
+    for node in [a, b] {
+        assert_eq!(node.get("full/1.ts").body, bytes(1, 500_000));
+    }
     for number in 0..2 {
         assert_eq!(request(b, "DELETE", &format!("full/{number}.ts")).send(b.address).status, 204);
     }

@@ -56,6 +56,7 @@ pub(super) fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
         move |(node, upload, name, expected, (object, body, goes_below))| {
             let (length, travels) = body;
             let bytes = Bytes::from(vec![b'x'; if object.is_some() { length } else { 0 }]);
+            let object = object.map(|object| SharedObject { length: length as u64, ..object });
             let body = SharedBody { travels: travels && length < 70_000 && object.is_some(), bytes };
             EngineCall::Commit { term, node, upload, name, expected, object, body, goes_below }
         },

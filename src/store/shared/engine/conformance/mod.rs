@@ -329,26 +329,34 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let node = Node::from("one");
     link.call(&EngineCall::Gate { term, node: Node::clone(&node) }, 0).await.unwrap();
     let expires = Clock::system().wall().millis() + 60_000;
+    let commit = |upload: u128, name: String, body: Vec<u8>| {
+        let length = body.len() as u64;
+        let object = Some(SharedObject { etag: 1, length, is_bare: false, expires, described: Bytes::new() });
+        let body = SharedBody { bytes: Bytes::from(body), travels: false };
+        let (upload, name, expected, node) = (UploadId(upload), ObjectName::from(name), Precondition::Anything, Node::clone(&node));
+        EngineCall::Commit { term, node, upload, name, expected, object, body, goes_below: false }
+    };
     let mut stored = 0;
     let refused = loop {
-        let object = SharedObject { etag: 1, length: 200_000, is_bare: false, expires, described: Bytes::new() };
-        let body = SharedBody { bytes: Bytes::from(vec![7; 200_000]), travels: false };
-        let (upload, name) = (UploadId(stored), ObjectName::from(format!("n/{stored}")));
-        let (expected, node) = (Precondition::Anything, Node::clone(&node));
-        let commit = EngineCall::Commit { term, node, upload, name, expected, object: Some(object), body, goes_below: false };
-        match link.call(&commit, 0).await.unwrap().reply {
+        match link.call(&commit(stored, format!("n/{stored}"), vec![7; 200_000]), 0).await.unwrap().reply {
             Reply::Committed { verdict: Decision::Done(_), .. } => stored += 1,
             reply => break reply,
         }
         assert!(stored < 100, "it takes everything");
     };
-    assert_eq!(refused, Reply::Committed { verdict: Decision::NoRoom, commit: 0 });
+    let no_room = Reply::Committed { verdict: Decision::NoRoom, commit: 0 };
+    assert_eq!(refused, no_room);
+    // Nothing has come of it, nor of what would take the place of another; and what an earlier try has done is told.
+    let Reply::Index { at, index: before, .. } = link.call(&EngineCall::Scan, 0).await.unwrap().reply else { panic!("no index") };
+    assert_eq!(before.len() as u128, stored);
+    let over = link.call(&commit(100, "n/0".to_owned(), vec![8; 300_000]), 0).await.unwrap().reply;
+    assert_eq!(over, no_room);
+    let body = link.call(&EngineCall::Body { name: ObjectName::from("n/0"), part: None }, 0).await.unwrap().reply;
+    assert!(matches!(&body, Reply::Body(Some((_, bytes))) if *bytes == vec![7; 200_000]), "it stands as it was");
+    let again = link.call(&commit(0, "n/0".to_owned(), vec![7; 200_000]), 0).await.unwrap().reply;
+    assert!(matches!(again, Reply::Committed { verdict: Decision::Done(version), .. } if version.commit <= at.commit), "{again:?}");
     // That all is known that the bucket has is said all the same.
-    let (name, expected, body) = (whole("n"), Precondition::Anything, SharedBody::default());
-    let object = Some(SharedObject { etag: 0, length: 0, is_bare: false, expires, described: Bytes::new() });
-    let (node_then, upload) = (Node::clone(&node), UploadId(1 << 64));
-    let mark = EngineCall::Commit { term, node: node_then, upload, name, expected, object, body, goes_below: false };
-    let said = link.call(&mark, 0).await.unwrap().reply;
+    let said = link.call(&commit(1 << 64, whole("n").to_string(), Vec::new()), 0).await.unwrap().reply;
     assert!(matches!(said, Reply::Committed { verdict: Decision::Done(_), .. }), "{said:?}");
     let barrier = link.call(&EngineCall::Barrier { term, node: Node::from("one") }, 0).await.unwrap();
     assert!(matches!(barrier.reply, Reply::Barrier { .. }), "{barrier:?}");

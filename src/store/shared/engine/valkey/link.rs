@@ -10,7 +10,7 @@ use super::{
     RedisError, Value, cmd, packed, pipe, strange,
 };
 use crate::store::shared::index::WHOLE as WHOLE_NAMESPACE;
-use crate::store::shared::{ClaimEnd, Decision, HeldObject, Precondition, Reply, SharedBody, Term, Version};
+use crate::store::shared::{ClaimEnd, HeldObject, Precondition, Reply, SharedBody, Term, Version};
 
 /// The functions. Under each of two headings: the engine refuses what it has no room for, all but what makes room and what readers need.
 const LIBRARY: &str = include_str!("springhead1.lua");
@@ -117,24 +117,28 @@ impl ValkeyLink {
             EngineCall::Takeover { .. } => WAIT_FIRST,
             _ => WAIT,
         };
+        let mut has_room = true;
         loop {
             let mut asked = pipe();
             let is_bounded = match call {
                 // That the index is whole is said by what has no bytes: else the bucket would be listed over and over.
-                EngineCall::Commit { object, name, .. } => object.is_some() && !name.starts_with(WHOLE_NAMESPACE),
+                EngineCall::Commit { object, name, .. } => {
+                    object.is_some() && has_room && !name.starts_with(WHOLE_NAMESPACE)
+                }
                 EngineCall::Assert { held, .. } => held.iter().any(|held| held.body.is_some()),
                 _ => false,
             };
             let mut script = cmd("EVALSHA");
             script.arg(if is_bounded { bounded } else { always }).arg(1).arg(self.keys.of("t"));
             if let EngineCall::Commit { upload, body, .. } = call
+                && has_room
                 && is_long(body)
             {
                 let ahead = [&[0; 16][..], &body.bytes].concat();
                 let name = self.keys.of([b"b:".as_slice(), &packed::upload(*upload)].concat());
                 asked.cmd("SET").arg(name).arg(ahead).arg("PX").arg(STAGED);
             }
-            arguments(call, &mut script);
+            arguments(call, has_room, &mut script);
             asked.add_command(script);
             for _ in 0..waits {
                 asked.cmd("WAIT").arg(copies).arg(within);
@@ -159,7 +163,9 @@ impl ValkeyLink {
                 }
                 Err(EngineError::Unreachable(said)) if said.contains("OOM") && is_bounded => {
                     let EngineCall::Assert { term, held } = call else {
-                        return Ok(read(Reply::Committed { verdict: Decision::NoRoom, commit: 0 }));
+                        // It may have been committed by an earlier try, of which no answer came. That is asked for without the bytes.
+                        has_room = false;
+                        continue;
                     };
                     // What there is has to be known, for which there is room always; its bytes stay with who has them.
                     let held = held.iter().map(|held| HeldObject { body: None, ..held.clone() }).collect();
@@ -217,8 +223,8 @@ fn is_long(body: &SharedBody) -> bool {
     body.bytes.len() > LONG && !body.travels
 }
 
-/// What a function is given: its name, the term, and the rest.
-fn arguments(call: &EngineCall, script: &mut Cmd) {
+/// What a function is given: its name, the term, and the rest. Without room a commit goes without its bytes, as if they had been sent ahead.
+fn arguments(call: &EngineCall, has_room: bool, script: &mut Cmd) {
     let term = |term: &Term| packed::version(Version { term: *term, commit: 0 })[..8].to_vec();
     match call {
         EngineCall::Takeover { line, known, floor } => {
@@ -247,7 +253,7 @@ fn arguments(call: &EngineCall, script: &mut Cmd) {
         EngineCall::Commit { term: of, node, upload, name, expected, object, body, goes_below } => {
             script.arg("commit").arg(term(of)).arg(node.as_bytes()).arg(&packed::upload(*upload)).arg(name.as_bytes());
             script.arg(object.as_ref().map(packed::object).unwrap_or_default());
-            let (form, given) = if is_long(body) { ("s", &[][..]) } else { ("p", &*body.bytes) };
+            let (form, given) = if is_long(body) || !has_room { ("s", &[][..]) } else { ("p", &*body.bytes) };
             script.arg(form).arg(u8::from(body.travels)).arg(given).arg(u8::from(*goes_below));
             match expected {
                 Precondition::Anything => script.arg("anything"),

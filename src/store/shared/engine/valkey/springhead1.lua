@@ -242,7 +242,8 @@ function calls.barrier(node)
   return { whole(count), unpack(redis.call('HGETALL', A)) }
 end
 
--- how: n none, p put here, s sent ahead; travels: whether it goes with the journal.
+-- how: n none, p put here, s sent ahead; travels: whether it goes with the journal. What was sent ahead may have been refused for want of room,
+-- or be gone: then nothing is changed or remembered.
 function calls.commit(node, upload, name, object, how, travels, body, goes_below, expected, ...)
   if not is_member(node) then return nil end
   sweep(4)
@@ -264,6 +265,11 @@ function calls.commit(node, upload, name, object, how, travels, body, goes_below
     redis.call('UNLINK', ahead)
     remember(upload, verdict .. string.rep('\0', 16) .. name)
     return { verdict, '', whole(count) }
+  end
+  -- Behind room for a version.
+  if object ~= '' and how == 's' and redis.call('STRLEN', ahead) ~= 16 + time(object, 25) then
+    redis.call('UNLINK', ahead)
+    return { 'n', '', '0' }
   end
   local own = struct.pack('>I4I4I8', number, line, count + 1)
   local packed = own .. struct.pack('>I8', now) .. (object == '' and '\0' or '\1' .. object)

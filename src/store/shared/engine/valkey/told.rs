@@ -24,7 +24,7 @@ pub(super) fn bytes(value: Value) -> Option<Bytes> {
     }
 }
 
-fn text(value: Value) -> Option<String> {
+pub(super) fn text(value: Value) -> Option<String> {
     String::from_utf8(bytes(value)?.to_vec()).ok()
 }
 
@@ -76,6 +76,7 @@ pub(super) fn answer(call: &EngineCall, told: Value) -> Option<(u64, Reply)> {
             let verdict = match &*verdict {
                 "d" => Decision::Done(packed::read_version(&version)?),
                 "u" => Decision::Unexpected,
+                "n" => Decision::NoRoom,
                 _ => Decision::Absent,
             };
             Reply::Committed { verdict, commit }
