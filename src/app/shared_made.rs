@@ -156,14 +156,19 @@ impl SharedMade {
     /// # Errors
     /// Why not all of it is there now.
     pub(super) async fn exchange_all(&self) -> Result<(), String> {
-        self.exchange(&mut None, &mut None).await
+        // Where the engine has no room for what is made here it is told later: nobody waits for that before he serves.
+        self.exchange(&mut None, &mut None).await.map(drop)
     }
 
     /// Brings what was made to the data directory and to the engine, until `stop`.
     pub(super) async fn share(self, stop: CancellationToken) {
         let (mut trouble, mut known, mut seen) = (None, None, None);
         while !stop.is_cancelled() {
-            let told = self.exchange(&mut known, &mut seen).await.err();
+            let told = match self.exchange(&mut known, &mut seen).await {
+                Ok(true) => None,
+                Ok(false) => Some("the engine that the nodes share has no room".to_owned()),
+                Err(error) => Some(error),
+            };
             if let Some(error) = told.as_ref().filter(|_| trouble.is_none()) {
                 tracing::warn!(
                     error,
@@ -179,35 +184,49 @@ impl SharedMade {
         }
     }
 
-    async fn exchange(&self, known: &mut Option<BTreeMap<Namespace, String>>, seen: &mut Option<SeenKeys>) -> Result<(), String> {
-        self.begun().await.map_err(|error| error.to_string())?;
+    /// `false`: what others have is here, and the engine has no room for all that is made here.
+    async fn exchange(
+        &self,
+        known: &mut Option<BTreeMap<Namespace, String>>,
+        seen: &mut Option<SeenKeys>,
+    ) -> Result<bool, String> {
+        let has_begun = has_room(self.begun().await)?;
         if *known != self.namespaces() {
             let made = self.clone();
             let all = self.ask(move |reloader| made.brought_to(reloader)).await.map_err(|refused| refused.detail)?;
             *known = Some(all);
         }
-        self.exchange_keys(seen).await
+        Ok(self.exchange_keys(seen).await? && has_begun)
     }
 
-    async fn exchange_keys(&self, seen: &mut Option<SeenKeys>) -> Result<(), String> {
+    async fn exchange_keys(&self, seen: &mut Option<SeenKeys>) -> Result<bool, String> {
         let theirs = self.shared.texts().into_iter();
         let theirs: BTreeMap<_, _> =
             theirs.filter_map(|(name, text)| Some((name.strip_prefix(KEYS)?.to_owned(), text))).collect();
         let data = self.data.clone();
         let stamp = on_disk(move || Ok(data.records_stamp()?)).await?;
         if seen.as_ref().is_some_and(|seen| seen.stamp == stamp && seen.theirs == theirs) {
-            return Ok(());
+            return Ok(true);
         }
         let (data, all) = (self.data.clone(), theirs.clone());
         let unknown = on_disk(move || take_keys(&data, all)).await?;
         for (id, before, text) in unknown {
-            self.shared
-                .change_text(&format!("{KEYS}{id}"), before.as_deref(), Some(&text))
-                .await
-                .map_err(|error| error.to_string())?;
+            let changed = self.shared.change_text(&format!("{KEYS}{id}"), before.as_deref(), Some(&text)).await;
+            if !has_room(changed)? {
+                return Ok(false);
+            }
         }
         *seen = Some(SeenKeys { stamp, theirs });
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// Whether the engine had room for it.
+fn has_room<T>(done: Result<T, StoreError>) -> Result<bool, String> {
+    match done {
+        Ok(_) => Ok(true),
+        Err(StoreError::Busy) => Ok(false),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `viewer_revocations.json` in the data directory: which viewers' tokens ended before their time. Written by the server and by commands, each
 //! time as a whole; put in force within a second, whoever wrote it.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -87,7 +88,7 @@ pub(super) struct RevocationList {
 }
 
 /// What tells one state of it from another.
-type ListStamp = Option<(u64, u64, i64, i64)>;
+pub(super) type ListStamp = Option<(u64, u64, i64, i64)>;
 
 impl RevocationList {
     pub(super) fn new(data: DataDir, clock: Clock) -> Self {
@@ -98,7 +99,7 @@ impl RevocationList {
         self.data.path().join(FILE)
     }
 
-    fn stamp(&self) -> ListStamp {
+    pub(super) fn stamp(&self) -> ListStamp {
         let metadata = fs::metadata(self.path()).ok()?;
         Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
     }
@@ -132,30 +133,59 @@ impl RevocationList {
         self.read()?.iter().map(text).collect()
     }
 
-    /// Adds what another node has. What makes no sense here is none of this release's.
-    pub(super) fn take(&self, text: &str) -> anyhow::Result<()> {
-        match serde_json::from_str::<KeptRevocation>(text).ok().and_then(|kept| kept.read()) {
-            Some(revocation) => self.add(&revocation).map(drop),
-            None => Ok(()),
-        }
+    /// Adds what other nodes have; of two about the same the one that lasts longer stays. What makes no sense here is none of this release's.
+    pub(super) fn take(&self, texts: &[String]) -> anyhow::Result<()> {
+        let read = |text: &String| serde_json::from_str::<KeptRevocation>(text).ok()?.read();
+        let now = self.clock.wall();
+        let found: Vec<Revocation> = texts.iter().filter_map(read).filter(|revocation| revocation.until > now).collect();
+        let mut is_full = false;
+        self.change(|all| {
+            let named = |of: &Revocation| (of.namespace.clone(), of.what.clone());
+            let mut places: HashMap<_, _> = all.iter().enumerate().map(|(at, known)| (named(known), at)).collect();
+            let mut has_changed = false;
+            for revocation in found {
+                match places.get(&named(&revocation)).copied() {
+                    Some(at) if (all[at].until, all[at].at) >= (revocation.until, revocation.at) => continue,
+                    Some(at) => all[at] = revocation,
+                    None if all.len() >= MOST_REVOCATIONS => {
+                        is_full = true;
+                        break;
+                    }
+                    None => {
+                        places.insert(named(&revocation), all.len());
+                        all.push(revocation);
+                    }
+                }
+                has_changed = true;
+            }
+            Ok(has_changed)
+        })?;
+        if is_full { bail!(full()) } else { Ok(()) }
     }
 
     /// Adds one. What is over is forgotten meanwhile.
     pub(super) fn add(&self, revocation: &Revocation) -> anyhow::Result<Vec<Revocation>> {
+        self.change(|all| {
+            all.retain(|known| known.what != revocation.what || known.namespace != revocation.namespace);
+            if all.len() >= MOST_REVOCATIONS {
+                bail!(full());
+            }
+            all.push(revocation.clone());
+            Ok(true)
+        })
+    }
+
+    /// Changes what is in force, and writes that down where `change` says that it has.
+    fn change(&self, change: impl FnOnce(&mut Vec<Revocation>) -> anyhow::Result<bool>) -> anyhow::Result<Vec<Revocation>> {
         self.data.create()?;
         // Two who add one at once do not lose each other's.
         let lock = self.data.path().join("viewer_revocations.lock");
         let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).context("can't lock the revocations")?;
         wait_for(&lock)?;
         let mut all = self.read()?;
-        all.retain(|known| known.what != revocation.what || known.namespace != revocation.namespace);
-        if all.len() >= MOST_REVOCATIONS {
-            bail!(
-                "there are {MOST_REVOCATIONS} revocations, as many as may: end all that were made before a moment (prefix and \
-                 issued_before), or change the viewer key"
-            );
+        if !change(&mut all)? {
+            return Ok(all);
         }
-        all.push(revocation.clone());
         let file = RevocationFile { format: FORMAT, revocations: all.iter().map(KeptRevocation::of).collect() };
         self.data.replace(&self.path(), &serde_json::to_string(&file)?).context("can't write the revocations")?;
         Ok(all)
@@ -209,6 +239,13 @@ impl RevocationList {
     }
 }
 
+fn full() -> String {
+    format!(
+        "there are {MOST_REVOCATIONS} revocations, as many as may: end all that were made before a moment (prefix and issued_before), or \
+         change the viewer key"
+    )
+}
+
 fn wait_for(lock: &File) -> anyhow::Result<()> {
     match lock.lock() {
         // Some file systems have no locks; who shares such a directory is on their own.
@@ -237,4 +274,34 @@ impl Revokes for RunningList {
 /// A running server's list, as the admin listener asks for it.
 pub(super) fn running(list: RevocationList, web: Web) -> Arc<dyn Revokes> {
     Arc::new(RunningList { list, web })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_about_the_same_token_the_one_that_lasts_longer_stays_whoever_tells_it() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let [here, there] = [here.path(), there.path()].map(|path| RevocationList::new(DataDir::new(path), Clock::system()));
+        let now = Clock::system().wall();
+        let of = |id: &str, seconds: u64| Revocation {
+            namespace: Namespace::parse("n").unwrap(),
+            what: RevokedTokens::Id(KeyId::parse(id).unwrap()),
+            at: now,
+            until: WallTime::from_seconds(now.seconds() + seconds),
+        };
+        here.add(&of("twice", 600)).unwrap();
+        there.add(&of("twice", 900)).unwrap();
+        there.add(&of("once", 300)).unwrap();
+        let texts = |list: &RevocationList| list.texts().unwrap().into_iter().map(|(text, _)| text).collect::<Vec<_>>();
+        let (from_here, from_there) = (texts(&here), texts(&there));
+        here.take(&from_there).unwrap();
+        let written = there.stamp();
+        there.take(&from_here).unwrap();
+        assert_eq!(there.stamp(), written, "nothing of it is news");
+        assert_eq!((texts(&here).len(), texts(&here).contains(&from_there[0])), (2, true));
+        here.take(&["{}".to_owned(), "no JSON".to_owned()]).unwrap();
+        assert_eq!(texts(&here).len(), 2);
+    }
 }

@@ -24,7 +24,7 @@ pub struct Revocation {
 }
 
 /// Which tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RevokedTokens {
     /// That of this id.
     Id(KeyId),

@@ -64,7 +64,9 @@ pub use self::below::SharedNamespace;
 pub(in crate::store) use self::bucket::{BucketPlace, OpenBucket};
 pub use self::changes::{KnownShared, SharedChange, SharedFollower, SharedNews, SharedVersion, UploadNumber};
 pub use self::described::{DescribedShared, Replaces};
-pub use self::engine::valkey::{EngineReport, EngineTls, NodeReport, PrimaryMove, ServerAddress, ServerReport, ValkeyAddress};
+pub use self::engine::valkey::{
+    EngineReport, EngineTls, NodeReport, PooledWords, PrimaryMove, ServerAddress, ServerReport, ValkeyAddress,
+};
 pub use self::peers::{PeerBody, Peers};
 pub use self::roster::NodeIdentity;
 pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};

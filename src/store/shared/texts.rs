@@ -7,9 +7,10 @@ use tokio::time::timeout;
 
 use super::changes::MARK;
 use super::commit::Wish;
+use super::engine::EngineError;
 use super::handle::LaneHandle;
 use super::share::{COMMIT_WITHIN, FRESH_WITHIN, SharedStore};
-use super::{Decision, EngineTime, ObjectName, Precondition, SharedBody, SharedObject, UploadId};
+use super::{Decision, EngineTime, ObjectName, PooledWords, Precondition, SharedBody, SharedObject, UploadId};
 use crate::model::clock::WallTime;
 use crate::store::{StoreError, hash};
 
@@ -18,6 +19,11 @@ pub(super) const FOR_GOOD: EngineTime = 1 << 53;
 
 fn own_name(name: &str) -> ObjectName {
     ObjectName::from(format!("{MARK}{name}"))
+}
+
+async fn in_time<T>(asks: impl Future<Output = Result<T, EngineError>>) -> Result<T, String> {
+    let told = timeout(FRESH_WITHIN, asks).await.map_err(|_| "the engine does not answer".to_owned())?;
+    told.map_err(|error| error.to_string())
 }
 
 impl SharedStore {
@@ -81,10 +87,24 @@ impl SharedStore {
     pub async fn pool(&self, list: &str, own: &[(String, WallTime)]) -> Result<Vec<String>, String> {
         // By the engine's clock, which says what is over.
         let own: Vec<_> = own.iter().map(|(word, until)| (word.clone(), self.0.clock.of_wall(*until))).collect();
-        timeout(FRESH_WITHIN, self.0.engine.pool(list, &own))
-            .await
-            .map_err(|_| "the engine does not answer".to_owned())?
-            .map_err(|error| error.to_string())
+        in_time(self.0.engine.pool(list, &own)).await
+    }
+
+    /// Adds words to such a list, where many of them are there for long: they stay until they are over, or the engine loses them. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the engine can't be asked.
+    pub async fn add_words(&self, list: &str, own: &[(String, WallTime)]) -> Result<(), String> {
+        let own: Vec<_> = own.iter().map(|(word, until)| (word.clone(), self.0.clock.of_wall(*until))).collect();
+        in_time(self.0.engine.add_words(list, &own)).await
+    }
+
+    /// Tells all words of a list, where that is not what is known here by this mark. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the engine can't be asked.
+    pub async fn words(&self, list: &str, known: Option<&str>) -> Result<PooledWords, String> {
+        in_time(self.0.engine.words(list, known)).await
     }
 
     /// Waits until a text has changed since this was last asked. Cancel-safe.

@@ -120,6 +120,77 @@ fn a_token_for_a_public_stream_opens_that_on_all_nodes_and_not_what_it_is_made_o
 }
 
 #[test]
+fn a_full_engine_keeps_no_node_from_starting_and_no_revocation_from_any() {
+    let mut cluster = Cluster::start(2, REQUIRED);
+    let (vendor, _) = cluster.nodes[0].make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let make = |node: &Origin| {
+        let made = order(node, "viewer-tokens", &vendor, &json!({ "prefix": "show/", "expires_in": "10m" }));
+        (made["token"].as_str().unwrap().to_owned(), made["token_id"].clone())
+    };
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    a.store("show/segment-0.ts", "segment");
+    let ((first, first_id), (second, second_id)) = (make(a), make(a));
+    order(a, "viewer-revocations", &vendor, &json!({ "id": first_id }));
+    let is_refused = |node: &Origin, token: &str| (read(node, token, "show/segment-0.ts").status == 401).then_some(());
+    assert!(eventually(Duration::from_secs(10), || is_refused(b, &first)).is_some());
+    assert_eq!(cluster.engine.ask("CONFIG SET maxmemory 1mb").unwrap().lines().next(), Some("+OK"));
+    assert_eq!(Request::new("PUT", a.path("show/segment-1.ts")).bearer(&a.encoder).body("x").send(a.address).status, 503);
+    // What it makes at its start it can't tell the others either.
+    cluster.nodes[1].signal("KILL");
+    let _ = cluster.nodes[1].wait();
+    cluster.nodes[1].launch();
+    let ready = || (Request::new("GET", "/readyz").send(cluster.nodes[1].admin).status == 200).then_some(());
+    assert!(eventually(Duration::from_secs(20), ready).is_some(), "{:?}", cluster.nodes[1].log());
+    cluster.join(REQUIRED);
+    let [a, b, c] = &cluster.nodes[..] else { unreachable!() };
+    for node in [b, c] {
+        assert_eq!(
+            (read(node, &first, "show/segment-0.ts").status, read(node, &second, "show/segment-0.ts").text()),
+            (401, "segment".to_owned())
+        );
+    }
+    order(a, "viewer-revocations", &vendor, &json!({ "id": second_id }));
+    for node in [b, c] {
+        assert!(eventually(Duration::from_secs(10), || is_refused(node, &second)).is_some());
+    }
+}
+
+#[test]
+fn revocations_that_all_nodes_know_are_told_to_none_of_them() {
+    const MANY: u64 = 5_000;
+    let cluster = Cluster::start(2, REQUIRED);
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    a.store("show/segment-0.ts", "segment");
+    let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
+    let made = order(a, "viewer-tokens", &vendor, &json!({ "prefix": "show/", "expires_in": "10m" }));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let one =
+        |number| json!({ "namespace": NAMESPACE, "id": format!("token-{number}"), "revoked_at": now, "until": now + 3_600 });
+    let all: Vec<Value> = (0..MANY).map(one).collect();
+    let file = |node: &Origin| node.data_dir().join("viewer_revocations.json");
+    let beside = a.data_dir().join("beside.json");
+    std::fs::write(&beside, json!({ "format": 1, "revocations": all }).to_string()).unwrap();
+    std::fs::rename(&beside, file(a)).unwrap();
+    let last = format!("token-{}\"", MANY - 1);
+    let is_there = || std::fs::read_to_string(file(b)).is_ok_and(|text| text.contains(&last)).then_some(());
+    assert!(eventually(Duration::from_secs(30), is_there).is_some());
+    let told = || {
+        let about = cluster.engine.ask("INFO stats").unwrap();
+        let of = |name: &str| about.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap();
+        of("total_net_input_bytes:") + of("total_net_output_bytes:")
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    let before = told();
+    std::thread::sleep(Duration::from_secs(5));
+    let bytes = told() - before;
+    // All of it is half a megabyte, which each node asks for once in ten seconds.
+    assert!(bytes < 3_000_000, "{bytes}");
+    order(a, "viewer-revocations", &vendor, &json!({ "id": made["token_id"] }));
+    let is_refused = || (read(b, made["token"].as_str().unwrap(), "show/segment-0.ts").status == 401).then_some(());
+    assert!(eventually(Duration::from_secs(10), is_refused).is_some());
+}
+
+#[test]
 fn a_node_that_was_down_serves_nothing_of_what_was_revoked_meanwhile() {
     let mut cluster = Cluster::start(2, REQUIRED);
     let (vendor, _) = cluster.nodes[0].make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);

@@ -3,6 +3,7 @@
 //! The real one is started from the program that `SPRINGHEAD_TEST_VALKEY` names; `tests/run` installs it.
 
 mod below;
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read as _, Write as _};
@@ -333,7 +334,8 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
         let length = body.len() as u64;
         let object = Some(SharedObject { etag: 1, length, is_bare: false, expires, described: Bytes::new() });
         let body = SharedBody { bytes: Bytes::from(body), travels: false };
-        let (upload, name, expected, node) = (UploadId(upload), ObjectName::from(name), Precondition::Anything, Node::clone(&node));
+        let (upload, name, expected, node) =
+            (UploadId(upload), ObjectName::from(name), Precondition::Anything, Node::clone(&node));
         EngineCall::Commit { term, node, upload, name, expected, object, body, goes_below: false }
     };
     let mut stored = 0;
@@ -354,7 +356,10 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let body = link.call(&EngineCall::Body { name: ObjectName::from("n/0"), part: None }, 0).await.unwrap().reply;
     assert!(matches!(&body, Reply::Body(Some((_, bytes))) if *bytes == vec![7; 200_000]), "it stands as it was");
     let again = link.call(&commit(0, "n/0".to_owned(), vec![7; 200_000]), 0).await.unwrap().reply;
-    assert!(matches!(again, Reply::Committed { verdict: Decision::Done(version), .. } if version.commit <= at.commit), "{again:?}");
+    assert!(
+        matches!(again, Reply::Committed { verdict: Decision::Done(version), .. } if version.commit <= at.commit),
+        "{again:?}"
+    );
     // That all is known that the bucket has is said all the same.
     let said = link.call(&commit(1 << 64, whole("n").to_string(), Vec::new()), 0).await.unwrap().reply;
     assert!(matches!(said, Reply::Committed { verdict: Decision::Done(_), .. }), "{said:?}");

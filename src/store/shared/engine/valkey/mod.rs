@@ -27,6 +27,7 @@ use tokio::time::{Instant, timeout};
 pub use self::balance::PrimaryMove;
 use self::link::{ScriptNames, ValkeyLink};
 use self::pool::PoolConnection;
+pub use self::pool::PooledWords;
 pub use self::report::{EngineReport, NodeReport, ServerReport};
 use self::topology::Topology;
 pub use self::topology::{EngineTls, ServerAddress};
