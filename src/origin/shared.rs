@@ -296,7 +296,7 @@ impl Hosted {
             return;
         }
         let body = match (body, self.durable_tier.shared()) {
-            (None, Some(shared)) => shared.store.body((&self.name, key), &known, None).await.ok().flatten(),
+            (None, Some(shared)) => shared.store.body_to_follow((&self.name, key), &known).await,
             (body, _) => body,
         };
         // What can't be had is replaced by now, or will be asked for again by who wants to read it.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::changes::{KnownShared, SharedName};
 use super::share::{FRESH_WITHIN, SharedStore};
-use super::ObjectName;
+use super::{ObjectName, Version};
 use crate::metrics::BodyFetch;
 use crate::model::id::{Key, Namespace};
 use crate::store::StoreError;
@@ -37,6 +37,23 @@ impl SharedStore {
         let fetched = cell.get_or_try_init(|| self.find_body(place, of, None)).await.cloned();
         self.0.flights.lock().remove(&flight);
         fetched
+    }
+
+    /// The bytes of a version for who follows the lane, whose session waits for it: one try, which ends with the session. `None`: they can't be
+    /// had, and will be asked for again by who wants to read them. Cancel-safe.
+    pub async fn body_to_follow(&self, place: (&Namespace, &Key), of: &KnownShared) -> Option<Bytes> {
+        let (_, number, name) = self.place(place.0, place.1);
+        let found = self.0.bodies.get()?.get(number)?.body_to_follow(name).await;
+        let (what, body) = match found.map(|found| whole(found, of, of.length)) {
+            Ok(Some(body)) => (BodyFetch::Fetched, Some(body)),
+            Ok(None) => (BodyFetch::Absent, None),
+            Err(_) => (BodyFetch::Failed, None),
+        };
+        self.0.metrics.count_fetch(what);
+        match self.0.buckets.of(place.0).filter(|_| of.is_kept && what == BodyFetch::Absent) {
+            Some(bucket) => bucket.read(place.1, of, None).await.ok().flatten(),
+            None => body,
+        }
     }
 
     async fn find_body(
@@ -95,13 +112,17 @@ impl SharedStore {
             }
         };
         let length = part.as_ref().map_or(of.length, |part| part.end.min(of.length).saturating_sub(part.start));
-        let (what, fetched) = match timeout(FRESH_WITHIN, found).await {
-            // Not all of its bytes are none: an answer has said already how long it is.
-            Ok(Some((version, bytes))) if version == of.version && bytes.len() as u64 == length => (BodyFetch::Fetched, Ok(Some(bytes))),
-            Ok(_) => (BodyFetch::Absent, Ok(None)),
+        let (what, fetched) = match timeout(FRESH_WITHIN, found).await.map(|found| whole(found, of, length)) {
+            Ok(Some(bytes)) => (BodyFetch::Fetched, Ok(Some(bytes))),
+            Ok(None) => (BodyFetch::Absent, Ok(None)),
             Err(_) => (BodyFetch::Failed, Err(StoreError::Unshared)),
         };
         self.0.metrics.count_fetch(what);
         fetched
     }
+}
+
+/// What was found, if it is of that version, and that much of it. Not all of its bytes are none: an answer has said already how long it is.
+fn whole(found: Option<(Version, Bytes)>, of: &KnownShared, length: u64) -> Option<Bytes> {
+    found.filter(|(version, bytes)| *version == of.version && bytes.len() as u64 == length).map(|(_, bytes)| bytes)
 }

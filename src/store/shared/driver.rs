@@ -3,6 +3,7 @@
 //! One task for each lane holds its session: it asks what the lane says, tells the lane what came of it, and has each change taken up
 //! before anybody is served by it.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError, EngineLink};
@@ -69,6 +71,7 @@ struct SessionTimes {
 }
 
 const SILENT: &str = "it takes too long to answer";
+const BODILESS: &str = "a body can't be read";
 
 /// Whether readers and writers wait for what comes of it.
 fn is_waited_for(call: &EngineCall) -> bool {
@@ -119,15 +122,16 @@ impl<E: Engine> Driver<E> {
         let to = Led { heard: self.silence.of(&primary), primary };
         let mut silent = to.heard.listen();
         self.begin(line);
-        let (mut calls, mut idle) = (FuturesUnordered::new(), Vec::new());
+        let (mut calls, mut came, mut idle) = (FuturesUnordered::new(), VecDeque::new(), Vec::new());
         let found = Instant::now();
         let (mut sign, mut sweep, mut look, mut gate) = (found, found, found, None);
         held.found = Some(found);
         loop {
             while let Some(news) = self.next_news() {
-                self.taker.take(news).await;
+                let taken = self.take_up(news, &mut calls, &mut came, &mut silent).await;
                 handle.lane.lock().news_told();
                 handle.came.notify_waiters();
+                taken?;
             }
             let now = Instant::now();
             let (session, polled) = {
@@ -174,6 +178,12 @@ impl<E: Engine> Driver<E> {
             for (channel, call) in polled {
                 calls.push(self.call(&to, idle.pop(), channel, self.with_bodies(call)));
             }
+            if let Some(called) = came.pop_front() {
+                let (link, answered) = called.came?;
+                idle.push(link);
+                self.answered(session, called.channel, &called.call, called.asked, answered);
+                continue;
+            }
             let due = if gate.is_some() { look } else { sign.min(sweep) };
             let until = if due > now { due } else { now + LOOK };
             tokio::select! {
@@ -187,6 +197,34 @@ impl<E: Engine> Driver<E> {
                 () = tokio::time::sleep_until(until) => {}
             }
         }
+    }
+
+    /// Has a change taken up. What is answered meanwhile is kept. Where the session is over it waits for no body any more, and says so.
+    async fn take_up<C: Future<Output = Called<E::Link>>>(
+        &self,
+        news: NameNews,
+        calls: &mut FuturesUnordered<C>,
+        came: &mut VecDeque<Called<E::Link>>,
+        silent: &mut watch::Receiver<u64>,
+    ) -> Result<(), EngineError> {
+        let mut taking = self.taker.take(news);
+        let over = loop {
+            tokio::select! {
+                biased;
+                () = &mut taking => {
+                    let is_over = self.links.are_given_up();
+                    return if is_over { Err(EngineError::Unreachable(BODILESS.to_owned())) } else { Ok(()) };
+                }
+                Some(called) = calls.next(), if !calls.is_empty() => match called.came {
+                    Ok(_) => came.push_back(called),
+                    Err(error) => break error,
+                },
+                Ok(()) = silent.changed() => break EngineError::Unreachable(SILENT.to_owned()),
+            }
+        };
+        self.links.give_up();
+        taking.await;
+        Err(over)
     }
 
     /// How long it took until a session was open, for who wants to know what a pause was made of.
@@ -288,5 +326,42 @@ impl<E: Engine> Driver<E> {
             *handle.confirmed.lock() = Some(began);
             *handle.trouble.lock() = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::NodeRig;
+    use super::*;
+    use crate::model::clock::Clock;
+    use crate::model::id::{Key, Namespace};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_body_hears_that_the_primary_is_silent() {
+        let rig = NodeRig::start(&Clock::manual()).await;
+        let (namespace, key) = (Namespace::parse("n").unwrap(), Key::parse("a/p.m3u8").unwrap());
+        let (handle, lane, _) = rig.store.place(&namespace, &key);
+        let sessions = || handle.lane.lock().session().map(|(number, _)| number);
+        let before = sessions().unwrap();
+        rig.holds_bodies(true);
+        let commits = async {
+            for name in ["n/a/p.m3u8", "n/a/q.m3u8", "n/a/r.m3u8"] {
+                rig.commit(lane, name, Some(b"#EXTM3U"), NodeRig::described()).await;
+            }
+        };
+        let another = async {
+            while rig.bodies_asked() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let begun = Instant::now();
+            rig.is_silent();
+            while sessions().is_none_or(|number| number == before) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            rig.holds_bodies(false);
+            begun.elapsed()
+        };
+        let (within, ()) = tokio::join!(another, commits);
+        assert!(within < Duration::from_secs(1), "{within:?}");
     }
 }

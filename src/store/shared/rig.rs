@@ -1,6 +1,6 @@
 //! A node with engines in memory, one for each lane: for tests of what a node does by itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::changes::{SharedChange, SharedFollower, Teller};
+use super::changes::{SharedChange, SharedFollower, SharedNews, Teller};
 use super::commit::Wish;
 use super::described::{DescribedShared, Replaces};
 use super::driver::Driver;
@@ -18,7 +18,7 @@ use super::engine::{Engine, EngineError, EngineLink, LaneNumber};
 use super::links::{BodySource, Links};
 use super::memory::MemoryEngine;
 use super::roster::NodeIdentity;
-use super::share::SharedStore;
+use super::share::{SharedStore, Sharing};
 use super::silence::Silence;
 use super::{
     Decision, EngineAnswer, EngineCall, Indexed, ObjectName, Precondition, Reply, SharedBody, SharedObject, UploadId, Version,
@@ -34,6 +34,7 @@ struct RigFaults {
     /// Which calls are not answered: each ends its session.
     refuses: fn(&EngineCall) -> bool,
     is_bodiless: bool,
+    holds_bodies: bool,
     bodies_asked: usize,
 }
 
@@ -41,6 +42,7 @@ struct RigFaults {
 pub(super) struct NodeRig {
     pub(super) store: SharedStore,
     faults: SharedFaults,
+    silence: Arc<Silence<usize>>,
     _drivers: JoinSet<()>,
 }
 
@@ -56,12 +58,18 @@ struct RigLink {
     faults: SharedFaults,
 }
 
+/// Wants the bodies of playlists, as a node does.
 #[derive(Debug)]
-struct NoFollower;
+struct RigFollower(Weak<Sharing>);
 
-impl SharedFollower for NoFollower {
-    fn take(&self, _: SharedChange) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+impl SharedFollower for RigFollower {
+    fn take(&self, change: SharedChange) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let SharedNews::Version(version) = change.what else { return };
+            if let Some(sharing) = self.0.upgrade().filter(|_| change.key.as_str().ends_with(".m3u8")) {
+                SharedStore(sharing).body_to_follow((&change.namespace, &change.key), &version.known).await;
+            }
+        })
     }
 
     fn body(&self, _: &crate::model::id::Namespace, _: &crate::model::id::Key, _: u128) -> Option<Bytes> {
@@ -88,6 +96,7 @@ impl Engine for RigEngine {
 
 impl EngineLink for RigLink {
     async fn call(&mut self, call: &EngineCall, copies: usize) -> Result<EngineAnswer, EngineError> {
+        let mut is_held = false;
         {
             let mut faults = self.faults.lock();
             if (faults.refuses)(call) {
@@ -98,7 +107,12 @@ impl EngineLink for RigLink {
                 if faults.is_bodiless {
                     return Ok(EngineAnswer { reply: Reply::Body(None), copies: 0, time: 0 });
                 }
+                is_held = faults.holds_bodies;
             }
+        }
+        if is_held {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            return Err(EngineError::Unreachable("it does not answer".to_owned()));
         }
         self.link.call(call, copies).await
     }
@@ -118,9 +132,9 @@ impl NodeRig {
         };
         let metrics = Metrics::new();
         let store = SharedStore::new(&address, &NodeIdentity::new("one", "0", Vec::new()), clock.clone(), metrics.cluster(), "");
-        let faults = RigFaults { refuses: |_| false, is_bodiless: false, bodies_asked: 0 };
+        let faults = RigFaults { refuses: |_| false, is_bodiless: false, holds_bodies: false, bodies_asked: 0 };
         let faults = Arc::new(Mutex::new(faults));
-        let follower: Arc<dyn SharedFollower> = Arc::new(NoFollower);
+        let follower: Arc<dyn SharedFollower> = Arc::new(RigFollower(Arc::downgrade(&store.0)));
         let _ = store.0.follower.set(Arc::clone(&follower));
         let (silence, mut drivers, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
         for handle in &store.0.lanes {
@@ -143,7 +157,7 @@ impl NodeRig {
         }
         let _ = store.0.bodies.set(bodies);
         store.opened().await;
-        Self { store, faults, _drivers: drivers }
+        Self { store, faults, silence, _drivers: drivers }
     }
 
     /// Which calls are not answered from now on.
@@ -154,6 +168,16 @@ impl NodeRig {
     /// Whether the engine has lost all bytes.
     pub(super) fn is_bodiless(&self, is_bodiless: bool) {
         self.faults.lock().is_bodiless = is_bodiless;
+    }
+
+    /// Whether the engine says nothing when it is asked for bytes.
+    pub(super) fn holds_bodies(&self, holds_bodies: bool) {
+        self.faults.lock().holds_bodies = holds_bodies;
+    }
+
+    /// Its primary is found to say nothing any more.
+    pub(super) fn is_silent(&self) {
+        self.silence.of(&0).is_silent();
     }
 
     /// How often it was asked for any.
