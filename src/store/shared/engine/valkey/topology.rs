@@ -65,11 +65,13 @@ pub(super) type AboutServer = BTreeMap<String, String>;
 /// When that was asked, and what came of it: for all lanes that want to know it at that time.
 type RoleLook = (Instant, Result<AboutServer, EngineError>);
 
-/// What was seen at the last look, and all servers ever heard of.
+/// What was seen at the last look, and the servers that are asked at the next.
 #[derive(Default)]
 struct ClusterLook {
     at: Option<Instant>,
     known: BTreeSet<ServerAddress>,
+    /// How many servers the cluster had when a majority of them answered last.
+    members: Option<usize>,
     views: Vec<Vec<ClusterServer>>,
     why_not: Option<String>,
     connections: HashMap<ServerAddress, MultiplexedConnection>,
@@ -80,6 +82,8 @@ struct ClusterLook {
 pub(super) struct ClusterServer {
     pub(super) id: String,
     pub(super) address: ServerAddress,
+    /// It is the one that was asked.
+    is_asked: bool,
     pub(super) is_primary: bool,
     /// Of a replica: whom it follows.
     pub(super) follows: Option<String>,
@@ -197,7 +201,7 @@ impl Topology {
 
     /// Asks all servers that are known, at the same time.
     async fn look(&self, seen: &mut ClusterLook) {
-        let (begun, majority) = (Instant::now(), seen.known.len() / 2 + 1);
+        let (begun, majority) = (Instant::now(), seen.members.unwrap_or(seen.known.len()) / 2 + 1);
         let mut kept = std::mem::take(&mut seen.connections);
         if seen.at.is_none_or(|at| begun - at > KEPT) {
             kept.clear();
@@ -212,22 +216,21 @@ impl Topology {
         let mut asked: FuturesUnordered<_> = asked.collect();
         let silent = seen.known.first().map(|server| format!("the engine can't be reached: {server} does not answer"));
         (seen.views, seen.why_not) = (Vec::new(), silent);
-        let (mut heard, mut until) = (BTreeSet::new(), begun + CONNECT + ANSWER);
+        let mut until = begun + CONNECT + ANSWER;
         while let Ok(Some(view)) = timeout_at(until, asked.next()).await {
             match view {
                 Ok((server, view, connection)) => {
-                    heard.extend(view.iter().map(|server| server.address.clone()));
                     seen.views.push(view);
                     seen.connections.insert(server, connection);
                     let now = Instant::now();
-                    let others = if seen.views.len() >= majority { now } else { now.max(begun + SAYS) };
+                    let others = if answered(&seen.views) >= majority { now } else { now.max(begun + SAYS) };
                     until = until.min(others + OTHERS);
                 }
                 Err(why) => seen.why_not = Some(why),
             }
         }
         drop(asked);
-        seen.known.extend(heard);
+        seen.learn(&self.named, majority);
         seen.at = Some(Instant::now());
     }
 
@@ -314,6 +317,7 @@ pub(super) fn servers(text: &str, host: &str) -> Vec<ClusterServer> {
         (!name.is_empty() && !flags.contains("noaddr")).then(|| ClusterServer {
             id: id.to_owned(),
             address: ServerAddress { host: name.to_owned(), port },
+            is_asked: flags.contains("myself"),
             is_primary: flags.contains("master"),
             follows: (follows != "-").then(|| follows.to_owned()),
             epoch: epoch.parse().unwrap_or(0),
@@ -323,14 +327,34 @@ pub(super) fn servers(text: &str, host: &str) -> Vec<ClusterServer> {
     text.lines().filter_map(server).collect()
 }
 
+/// How many servers have said what they know: one may be known by two addresses.
+fn answered(views: &[Vec<ClusterServer>]) -> usize {
+    let asked = |view: &Vec<ClusterServer>| view.iter().find(|server| server.is_asked).map(|server| server.id.clone());
+    views.iter().filter_map(asked).collect::<BTreeSet<_>>().len()
+}
+
+impl ClusterLook {
+    /// Has those asked at the next look of whom this one has told. Where a majority was heard no others: in an address that was a server's
+    /// once there may be anybody by now. One that answers alone may have been started anew, and know nobody.
+    fn learn(&mut self, named: &[ServerAddress], majority: usize) {
+        let told = || self.views.iter().flatten();
+        let heard: BTreeSet<_> = told().map(|server| server.address.clone()).collect();
+        if answered(&self.views) >= majority {
+            self.members = Some(told().map(|server| server.id.as_str()).collect::<BTreeSet<_>>().len());
+            self.known = heard.into_iter().chain(named.iter().cloned()).collect();
+        } else {
+            self.known.extend(heard);
+        }
+    }
+}
+
 /// Who has a slot, by all that was said: of several the one that was elected last.
 fn owner(views: &[Vec<ClusterServer>], slot: u16) -> Option<Owner> {
     let claims = |server: &&ClusterServer| server.is_primary && server.slots.iter().any(|slots| slots.contains(&slot));
     let newest = views.iter().flatten().filter(claims).max_by_key(|server| server.epoch)?;
-    let follow = |view: &Vec<ClusterServer>| {
-        view.iter().filter(|server| server.follows.as_ref() == Some(&newest.id)).map(|server| server.address.clone()).collect()
-    };
-    let replicas: BTreeSet<_> = views.iter().flat_map(|view| -> Vec<ServerAddress> { follow(view) }).collect();
+    // By their ids: who has just got another address is told of by both.
+    let follow = |server: &&ClusterServer| server.follows.as_ref() == Some(&newest.id);
+    let replicas: BTreeSet<_> = views.iter().flatten().filter(follow).map(|server| server.id.as_str()).collect();
     Some(Owner { primary: newest.address.clone(), copies: 1 + replicas.len() })
 }
 
@@ -373,6 +397,34 @@ mod tests {
         for views in [[before.clone(), after.clone()], [after.clone(), before.clone()]] {
             assert_eq!(owner(&views, 50), Some(Owner { primary: at(2), copies: 2 }));
         }
+    }
+
+    #[test]
+    fn who_has_another_address_is_one_copy_and_what_was_its_own_is_asked_no_more() {
+        let view = |of: &str, replica: u16| {
+            let lines = [("a", 1, "master -", " 0-99"), ("b", 2, "slave a", ""), ("c", replica, "slave a", "")];
+            let line = |(id, port, role, slots): (&str, u16, &str, &str)| {
+                let asked = if id == of { "myself," } else { "" };
+                format!("{id} 127.0.0.1:{port}@1 {asked}{role} 0 0 1 connected{slots}\n")
+            };
+            servers(&lines.map(line).concat(), "127.0.0.1")
+        };
+        // The one has heard of it, the other one has not yet.
+        let views = vec![view("a", 4), view("b", 3)];
+        assert_eq!(owner(&views, 5), Some(Owner { primary: at(1), copies: 3 }));
+        let known = |look: &ClusterLook| look.known.iter().map(|server| server.port).collect::<Vec<_>>();
+        let mut look = ClusterLook { known: [at(1), at(2), at(3)].into(), views, ..ClusterLook::default() };
+        look.learn(&[at(1)], 2);
+        assert_eq!((known(&look), look.members), (vec![1, 2, 3, 4], Some(3)));
+        look.views = vec![view("a", 4), view("a", 4)];
+        look.learn(&[at(1)], 2);
+        assert_eq!(known(&look), [1, 2, 3, 4], "it is one that was asked by two addresses");
+        look.views = vec![view("a", 4), view("c", 4)];
+        look.learn(&[at(1), at(9)], 2);
+        assert_eq!((known(&look), look.members), (vec![1, 2, 4, 9], Some(3)));
+        look.views = vec![servers("a 127.0.0.1:1@1 myself,master - 0 0 1 connected\n", "127.0.0.1")];
+        look.learn(&[at(1), at(9)], 2);
+        assert_eq!(known(&look), [1, 2, 4, 9], "it was started anew");
     }
 
     #[test]
