@@ -14,6 +14,8 @@ impl CopyTables {
         now: EngineTime,
         safeguards: Safeguards,
     ) -> Vec<BucketClaim> {
+        // By a clock that was ahead.
+        self.began = self.began.min(now);
         let mut old: Vec<_> = self.waiting.iter().filter(|(_, at)| **at + times.orphaned <= now).collect();
         old.sort_by_key(|(_, at)| **at);
         let old = old.into_iter().take(usize::try_from(orphans).unwrap_or(usize::MAX)).map(|(name, _)| ObjectName::clone(name));

@@ -3,6 +3,7 @@
 //! The real one is started from the program that `SPRINGHEAD_TEST_VALKEY` names; `tests/run` installs it.
 
 mod below;
+mod clocks;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -39,7 +39,7 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm', 'e', 'b')
 local number, line, count = tonumber(told[1] or '0'), tonumber(told[2] or '0'), tonumber(told[3] or '0')
-local marked, comings, began = tonumber(told[4] or '0'), tonumber(told[5] or '0'), tonumber(told[6] or '0')
+local marked, comings, began = tonumber(told[4] or '0'), tonumber(told[5] or '0'), math.min(tonumber(told[6] or '0'), now)
 
 local function whole(value) return string.format('%.0f', value) end
 local function version() return struct.pack('>I4I4I8', number, line, count) end
@@ -57,7 +57,9 @@ local function is_live(packed) return packed and is_object(packed) and now < exp
 local function append(...)
   count = count + 1
   redis.call('XADD', J, whole(count) .. '-1', 'v', version(), ...)
-  if now - marked >= 1000 then
+  -- A clock that was set back, or another server's that is behind: what was marked by a later time is not waited for.
+  if marked > now then redis.call('ZREMRANGEBYSCORE', K, '(' .. whole(now), '+inf') end
+  if now - marked >= 1000 or marked > now then
     marked = now
     redis.call('ZADD', K, whole(now), whole(count))
     local old = redis.call('ZREVRANGEBYSCORE', K, whole(now - JOURNAL), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -232,6 +234,8 @@ function calls.barrier(node)
   local signs = redis.call('HGETALL', S)
   for at = 1, #signs, 2 do
     local other, silent = signs[at], now - tonumber(signs[at + 1])
+    -- By a clock that was ahead: from now on it counts.
+    if silent < 0 then redis.call('HSET', S, other, whole(now)) end
     local is_replaced = name and silent > REPLACED and string.match(other, '^(%S+) ') == name
     if silent > GONE or is_replaced then
       redis.call('HDEL', A, other)
