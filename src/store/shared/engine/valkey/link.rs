@@ -1,5 +1,6 @@
 //! A connection to one server, for one lane: what its calls are there, and how long each may take.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use super::{
     RedisError, Value, cmd, packed, pipe, strange,
 };
 use crate::store::shared::index::WHOLE as WHOLE_NAMESPACE;
-use crate::store::shared::{ClaimEnd, HeldObject, Precondition, Reply, SharedBody, Term, Version};
+use crate::store::shared::{ClaimEnd, HeldObject, ObjectName, Precondition, Reply, SharedBody, Term, Version};
 
 /// The functions. Under each of two headings: the engine refuses what it has no room for, all but what makes room and what readers need.
 const LIBRARY: &str = include_str!("springhead1.lua");
@@ -51,23 +52,7 @@ impl EngineLink for ValkeyLink {
         match call {
             EngineCall::Follow { after } => self.follow(*after).await,
             EngineCall::Scan => self.scan().await,
-            EngineCall::Body { name, part } => {
-                let name = self.keys.of([b"o:", name.as_bytes()].concat());
-                let header = Cmd::clone(cmd("GETRANGE").arg(&name).arg(0).arg(15));
-                let mut asked = pipe();
-                match part {
-                    // GETRANGE takes the last byte too; and from 16 to 15 is none.
-                    Some(part) => asked.add_command(header).cmd("GETRANGE").arg(&name).arg(part.start + 16).arg(part.end + 15),
-                    None => asked.cmd("GET").arg(&name),
-                };
-                let mut told = self.ask(&asked).await?.into_iter().filter_map(bytes);
-                let (version, body) = match (told.next(), part) {
-                    (Some(header), Some(_)) => (header, told.next().unwrap_or_default()),
-                    (Some(whole), None) if whole.len() >= 16 => (whole.slice(..16), whole.slice(16..)),
-                    _ => return Ok(read(Reply::Body(None))),
-                };
-                Ok(read(Reply::Body(packed::read_version(&version).map(|version| (version, body)))))
-            }
+            EngineCall::Body { name, part } => self.body(name, part.as_ref()).await,
             call => self.script(call, copies).await,
         }
     }
@@ -122,9 +107,7 @@ impl ValkeyLink {
             let mut asked = pipe();
             let is_bounded = match call {
                 // That the index is whole is said by what has no bytes: else the bucket would be listed over and over.
-                EngineCall::Commit { object, name, .. } => {
-                    object.is_some() && has_room && !name.starts_with(WHOLE_NAMESPACE)
-                }
+                EngineCall::Commit { object, name, .. } => object.is_some() && has_room && !name.starts_with(WHOLE_NAMESPACE),
                 EngineCall::Assert { held, .. } => held.iter().any(|held| held.body.is_some()),
                 _ => false,
             };
@@ -174,6 +157,30 @@ impl ValkeyLink {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// A version and its bytes, or a part of them, as they are at one moment.
+    async fn body(&mut self, name: &ObjectName, part: Option<&Range<u64>>) -> Result<EngineAnswer, EngineError> {
+        let name = self.keys.of([b"o:", name.as_bytes()].concat());
+        let mut asked = pipe();
+        let (version, body) = match part {
+            None => {
+                let whole = self.ask(asked.cmd("GET").arg(&name)).await?.into_iter().find_map(bytes);
+                let Some(whole) = whole.filter(|whole| whole.len() >= 16) else { return Ok(read(Reply::Body(None))) };
+                (whole.slice(..16), whole.slice(16..))
+            }
+            Some(part) => {
+                asked.atomic().cmd("GETRANGE").arg(&name).arg(0).arg(15);
+                // It takes the last byte too; and from 16 to 15 is none.
+                asked.cmd("GETRANGE").arg(&name).arg(part.start + 16).arg(part.end + 15);
+                let mut told = match self.connection.send_packed_commands(&asked, 3, 1).await?.pop() {
+                    Some(Value::ServerError(error)) => return Err(RedisError::from(error).into()),
+                    told => told.and_then(array).ok_or_else(|| strange("bytes"))?.into_iter().filter_map(bytes),
+                };
+                (told.next().unwrap_or_default(), told.next().unwrap_or_default())
+            }
+        };
+        Ok(read(Reply::Body(packed::read_version(&version).map(|version| (version, body)))))
     }
 
     /// Waits for what is in the journal behind a place.
