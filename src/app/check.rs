@@ -97,6 +97,7 @@ fn look(settings: &Settings, found: &mut CheckResult) {
     addresses(settings, found);
     engine_files(settings, found);
     of_no_use(settings, found);
+    unbounded(settings, found);
     if let AccessLogOutput::File(file) = &settings.access_log.output {
         match file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
             Some(folder) if !folder.is_dir() => {
@@ -169,6 +170,19 @@ fn of_no_use(settings: &Settings, found: &mut CheckResult) {
                 found.warnings.push(lone(&format!("namespaces.{name}.pairs.{}.return_after", index + 1), "prefer = \"first\""));
             }
         }
+    }
+}
+
+/// Namespaces that may fill the engine beside others that make room for them there.
+fn unbounded(settings: &Settings, found: &mut CheckResult) {
+    let bounded = |(_, policy): &(_, &NamespacePolicy)| policy.shared_capacity.is_some();
+    let (with, without): (Vec<_>, Vec<_>) = settings.namespaces.iter().partition(bounded);
+    let Some((neighbour, _)) = with.first().filter(|_| settings.cluster.engine.is_some()) else { return };
+    for (name, _) in without {
+        found.warnings.push(format!(
+            "namespaces.{name} has no shared_capacity, and may fill the engine; others, as {neighbour}, remove what is theirs then, and \
+             leave it the room. Give it one too"
+        ));
     }
 }
 

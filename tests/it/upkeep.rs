@@ -378,6 +378,11 @@ fn a_check_finds_what_a_start_fails_of_and_what_does_nothing() {
             false,
             "namespaces.a.durable_capacity does nothing where nodes share",
         ),
+        (
+            format!("{engine}{in_memory}shared_capacity = \"1GiB\"\n[namespaces.b]\ndurable = \"off\"\n"),
+            false,
+            "namespaces.b has no shared_capacity, and may fill the engine; others, as a, remove",
+        ),
     ] {
         fs::write(&file, &text).unwrap();
         let output =
