@@ -218,6 +218,12 @@ impl Upload {
         Kind::of(self.inner.key(), b"").is_rewritten()
     }
 
+    /// How many bytes are to come in all, where that was said.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        self.spec.length
+    }
+
     /// How many bytes have come.
     #[must_use]
     pub fn received(&self) -> u64 {

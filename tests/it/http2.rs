@@ -253,6 +253,72 @@ fn what_stalled_uploads_hold_beside_their_bodies_is_counted_and_limited() {
     assert!(eventually(Duration::from_secs(20), || (in_flight() == 0.0).then_some(())).is_some(), "{}", in_flight());
 }
 
+/// A reset with NO_ERROR says that an answer came early, and is what Envoy sends when an encoder behind it is gone; the HTTP library tells it like
+/// an end. An upload it is the end of was not whole all the same.
+#[test]
+fn an_upload_that_is_reset_is_not_stored_whatever_the_reset_says() {
+    const NO_ERROR: u32 = 0;
+    const CANCEL: u32 = 8;
+    let origin = Origin::start();
+    let (body, mut told) = (bytes(1, 20_000), 0);
+    origin.store("a.ts", "the old version");
+    for code in [NO_ERROR, CANCEL] {
+        for (key, announced, sent) in
+            [("a.ts", true, 10_000), ("a.ts", false, 10_000), ("a.ts", true, 0), ("a.ts", false, 0), ("b.ts", false, 10_000)]
+        {
+            let mut headers = vec![("authorization", &*origin.encoder)];
+            headers.extend(announced.then_some(("content-length", "20000")));
+            let mut client = Http2::open(&origin, 1 << 20);
+            client.head(1, 0, "PUT", &origin.path(key), &headers);
+            if sent > 0 {
+                client.send(DATA, 0, 1, &body[..sent]);
+            }
+            // Of what was not there before, somebody reads what comes.
+            let mut reader = Http2::open(&origin, 1 << 20);
+            if key == "b.ts" {
+                let uploading = || origin.metric("springhead_hot_uploading_bytes{namespace=\"live-origin\"}");
+                assert!(eventually(Duration::from_secs(10), || (uploading() > 0.0).then_some(())).is_some());
+                reader.get(1, &origin, key);
+                let comes = || reader.next().filter(|frame| frame.kind == DATA);
+                assert!(eventually(Duration::from_secs(10), comes).is_some(), "it can be read as it comes");
+            }
+            client.send(RST_STREAM, 0, 1, &code.to_be_bytes());
+            told += 1;
+            let refusals = eventually(Duration::from_secs(10), || Some(origin.refusals()).filter(|lines| lines.len() >= told));
+            let refusals = refusals.unwrap_or_else(|| panic!("{code} {key} {announced} {sent}: the log does not tell of it"));
+            let line = refusals.last().unwrap();
+            let said = (line["reason"].as_str(), line["received_bytes"].as_u64(), line["key"].as_str());
+            assert_eq!(said, (Some("incomplete-body"), Some(sent as u64), Some(key)), "{line}");
+            if key == "b.ts" {
+                assert!(!reader.take(1, Duration::from_secs(10)).1, "what its reader has is nothing whole");
+                assert_eq!(origin.get(key).status, 404);
+            }
+            assert_eq!(origin.get("a.ts").text(), "the old version");
+            // The connection is not the stream's: another upload goes over it.
+            let stream = 3;
+            client.head(stream, 0, "PUT", &origin.path("c.ts"), &[("authorization", &origin.encoder)]);
+            client.send(DATA, 0, stream, &body[..10_000]);
+            client.send(DATA, END_STREAM, stream, &body[10_000..]);
+            assert!(client.take(stream, Duration::from_secs(10)).1);
+            assert!(origin.get("c.ts").body == body);
+        }
+    }
+    // A reset behind the end takes nothing back.
+    for announced in [true, false] {
+        let mut headers = vec![("authorization", &*origin.encoder)];
+        headers.extend(announced.then_some(("content-length", "20000")));
+        let key = if announced { "d.ts" } else { "e.ts" };
+        let mut client = Http2::open(&origin, 1 << 20);
+        client.head(1, 0, "PUT", &origin.path(key), &headers);
+        client.send(DATA, 0, 1, &body[..10_000]);
+        client.send(DATA, END_STREAM, 1, &body[10_000..]);
+        client.send(RST_STREAM, 0, 1, &NO_ERROR.to_be_bytes());
+        let there = eventually(Duration::from_secs(10), || (origin.get(key).body == body).then_some(()));
+        assert!(there.is_some(), "{key} is not there");
+    }
+    assert_eq!(origin.refusals().len(), told);
+}
+
 /// The HTTP/2 library cuts a path off where a fragment would begin, and does not say so: nothing here can tell that from a name which ends there. If it ever
 /// hands on the whole, this is to be the 400 that it is in HTTP/1.
 #[test]

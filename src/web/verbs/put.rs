@@ -164,6 +164,7 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
             Poll::Pending => Poll::Pending,
         });
         match frame.await {
+            Ok(None) if !is_whole(&upload, exchange.parts.version, body) => break cut_off(),
             Ok(None) => match commit(exchange, upload).await {
                 Ok(stored) => {
                     context.record.stored(&stored);
@@ -196,6 +197,12 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
         }
     };
     Err((problem, Some(upload.received())))
+}
+
+/// Whether a body that has ended has come to its end. The HTTP library tells a stream of HTTP/2 that its client has reset with NO_ERROR (as
+/// Envoy does for an encoder that is gone) like one that was whole; where the length was announced, that says which it is.
+fn is_whole(upload: &Upload, version: Version, body: &Body) -> bool {
+    upload.announced().map_or_else(|| version < Version::HTTP_2 || body.is_end_stream(), |length| upload.received() == length)
 }
 
 /// Makes it known. A playlist lists what its encoder has sent before it: that goes first.
