@@ -157,18 +157,25 @@ impl Hosted {
             return Ok(());
         }
         let now = self.hot.clock().now();
-        let begun = if requests > 0 { rates.read_requests.take(requests, claim, now) } else { Ok(()) };
-        begun.and_then(|()| rates.read_bytes.take(bytes, claim, now)).map_err(|retry_after| {
+        let begun = if requests > 0 { rates.read_requests.take(requests, claim, now) } else { Ok(0) };
+        begun.and_then(|_| rates.read_bytes.take(bytes, claim, now)).map(drop).map_err(|retry_after| {
             self.metrics.reads_limited.inc();
             OriginError::RateLimited { retry_after }
         })
     }
 
-    /// Takes a write of this many announced bytes out of the allowance.
-    pub(super) fn take_write_rate(&self, bytes: u64) -> Result<(), OriginError> {
-        let (rates, now) = (&self.rates, self.hot.clock().now());
-        let requests = rates.write_requests.take(1, RateClaim::First, now);
-        requests.and_then(|()| rates.write_bytes.take(bytes, RateClaim::First, now)).map_err(|retry_after| {
+    /// Takes a write out of the allowance of requests.
+    pub(super) fn take_write_request(&self) -> Result<(), OriginError> {
+        self.of_write_rate(&self.rates.write_requests, 1).map(drop)
+    }
+
+    /// Takes so many announced bytes of a write out of the allowance; says how many had to be taken.
+    pub(super) fn take_write_bytes(&self, bytes: u64) -> Result<u64, OriginError> {
+        self.of_write_rate(&self.rates.write_bytes, bytes)
+    }
+
+    fn of_write_rate(&self, rate: &Rate, cost: u64) -> Result<u64, OriginError> {
+        rate.take(cost, RateClaim::First, self.hot.clock().now()).map_err(|retry_after| {
             self.metrics.writes_limited.inc();
             OriginError::RateLimited { retry_after }
         })

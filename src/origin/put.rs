@@ -87,11 +87,14 @@ pub struct Upload {
     tally: Tally,
 }
 
-/// Counts how an upload ended, once, when it is dropped: an admitted one that is neither stored nor refused has broken off.
+/// Counts how an upload ended, once, when it is dropped: an admitted one that is neither stored nor refused has broken off. What was paid
+/// for and has not come is given back.
 #[derive(Debug)]
 struct Tally {
     hosted: Arc<Hosted>,
     outcome: UploadOutcome,
+    /// Bytes that are paid for and have not come.
+    paid_ahead: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,15 +125,18 @@ impl NamespaceHandle {
         let hosted = self.admit(grant, Action::Write, object)?;
         hosted.is_not_public(&object.key)?;
         let spec = spec.kept();
-        let mut tally = Tally { hosted: Arc::clone(hosted), outcome: UploadOutcome::Refused };
-        hosted.take_write_rate(spec.length.unwrap_or(0))?;
+        let mut tally = Tally { hosted: Arc::clone(hosted), outcome: UploadOutcome::Refused, paid_ahead: 0 };
+        hosted.take_write_request()?;
         let durable_tier = if spec.conditions.are_there() {
             hosted.fresh(&object.key, false).await?;
             known_in_tier(hosted, &object.key).await?
         } else {
             None
         };
-        let (inner, ttl) = admit_upload(hosted, object, begun, &spec, durable_tier.as_ref(), grant.key_id.as_str())?;
+        let ttl = judge(hosted, object, &spec, durable_tier.as_ref())?;
+        // What is refused anyway costs no bytes: the length that a header says may be any.
+        tally.paid_ahead = hosted.take_write_bytes(spec.length.unwrap_or(0))?;
+        let inner = open(hosted, object, begun, &spec, ttl, grant.key_id.as_str())?;
         tally.outcome = UploadOutcome::Broken;
         let (object, admitted) = (object.clone(), hosted.hot.clock().now());
         let kind = Kind::of(&object.key, b"");
@@ -151,14 +157,8 @@ impl NamespaceHandle {
     }
 }
 
-fn admit_upload(
-    hosted: &Hosted,
-    object: &ObjectId,
-    begun: Stamp,
-    spec: &PutSpec,
-    durable_tier: Option<&Meta>,
-    writer: &str,
-) -> Result<(store::Upload, Duration), OriginError> {
+/// How long an object of this kind is to live, if it may be at all.
+fn judge(hosted: &Hosted, object: &ObjectId, spec: &PutSpec, durable_tier: Option<&Meta>) -> Result<Duration, OriginError> {
     let policy = &hosted.policy;
     let ttl = match spec.ttl_seconds {
         None => policy.default_ttl,
@@ -173,6 +173,17 @@ fn admit_upload(
     if !are_met(&spec.conditions, current.as_ref().map(|entry| &entry.meta), durable_tier) {
         return Err(OriginError::Precondition);
     }
+    Ok(ttl)
+}
+
+fn open(
+    hosted: &Hosted,
+    object: &ObjectId,
+    begun: Stamp,
+    spec: &PutSpec,
+    ttl: Duration,
+    writer: &str,
+) -> Result<store::Upload, OriginError> {
     let mut upload = hosted.hot.create_for(&object.key, spec.length, begun, writer)?;
     if spec.beside > 0 {
         upload.hold(spec.beside)?;
@@ -182,7 +193,7 @@ fn admit_upload(
     if spec.length.is_none() && !kind.is_rewritten() {
         upload.readable_as(spec.outset(&object.key, kind, ttl));
     }
-    Ok((upload, ttl))
+    Ok(upload)
 }
 
 impl Upload {
@@ -197,6 +208,7 @@ impl Upload {
             // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
             let _ = self.hosted.rates.write_bytes.take(length, RateClaim::First, self.hosted.hot.clock().now());
         }
+        self.tally.paid_ahead = self.tally.paid_ahead.saturating_sub(length);
         if let Some(sniffer) = &mut self.sniffer {
             sniffer.take(&piece);
         }
@@ -319,6 +331,7 @@ impl Drop for Tally {
             UploadOutcome::Stored => metrics.uploads_stored.inc(),
             UploadOutcome::Superseded => metrics.uploads_superseded.inc(),
         };
+        self.hosted.rates.write_bytes.give_back(self.paid_ahead);
     }
 }
 
@@ -376,6 +389,40 @@ mod tests {
         origin.namespace(&name).remove(&grant, &object, origin.stamp(), KeptConditions::default()).await.unwrap();
         hosted.take_back(&object.key);
         assert!(origin.streams().is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_bytes_that_come_are_paid_for() {
+        let name = Namespace::parse("one").unwrap();
+        // A burst of 300 KB.
+        let policy =
+            NamespacePolicy { write_bytes_per_second: Some(10_000), max_object_size: 100_000, ..NamespacePolicy::default() };
+        let origin = Origin::new([(name.clone(), policy)], 1 << 30, Clock::manual(), &Arc::new(Metrics::new()));
+        let grant = Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::Every,
+            prefix: None,
+            is_edge: false,
+            ends: None,
+        };
+        let object = ObjectId { namespace: name.clone(), key: Key::parse("a.ts").unwrap() };
+        let begin = async |spec: PutSpec| origin.namespace(&name).put(&grant, &object, origin.stamp(), spec).await;
+        let of = |length: u64| PutSpec { length: Some(length), ..PutSpec::default() };
+        for _ in 0..1000 {
+            assert_eq!(begin(of(u64::MAX)).await.unwrap_err(), OriginError::TooLarge { limit: 100_000 });
+            let too_long = PutSpec { ttl_seconds: Some(u64::MAX), ..of(100_000) };
+            assert!(matches!(begin(too_long).await.unwrap_err(), OriginError::TtlOutOfRange { .. }));
+            let mut upload = begin(of(100_000)).await.unwrap();
+            upload.write(Bytes::from_static(&[0; 100])).unwrap();
+        }
+        // A hundred thousand have come of all these.
+        for _ in 0..2 {
+            let mut upload = begin(of(100_000)).await.unwrap();
+            upload.write(Bytes::from_static(&[0; 100_000])).unwrap();
+            upload.commit().await.unwrap();
+        }
+        assert!(matches!(begin(of(1)).await.unwrap_err(), OriginError::RateLimited { .. }));
     }
 
     /// On a runtime of one thread, so that whatever would hold that thread holds up everything.

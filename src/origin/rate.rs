@@ -71,10 +71,16 @@ impl Rate {
         self.per_second.map_or(0.0, |rate| rate as f64 * BURST.as_secs_f64())
     }
 
-    /// Takes `cost`, if anything is left: what is large may overdraw, and those after it wait. Else says how long to wait.
-    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
-    pub(super) fn take(&self, cost: u64, claim: RateClaim, now: Moment) -> Result<(), Duration> {
-        let Some(per_second) = self.per_second else { return Ok(()) };
+    /// Takes `cost`, if anything is left: what is large may overdraw, and those after it wait, but nobody for longer than a burst lasts: what
+    /// overdraws by more is let have it. Says how much was taken, which is nothing where there is no limit; or how long to wait.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate need not be exact beyond 2^53, and more than nothing is left"
+    )]
+    pub(super) fn take(&self, cost: u64, claim: RateClaim, now: Moment) -> Result<u64, Duration> {
+        let Some(per_second) = self.per_second else { return Ok(0) };
         let mut state = self.state.lock();
         let (per_second, burst) = (per_second as f64 * state.part, self.burst() * state.part);
         let kept = match claim {
@@ -86,8 +92,20 @@ impl Rate {
         if state.left <= kept {
             return Err(Duration::from_secs_f64(((kept - state.left) / per_second).clamp(1.0, 60.0)));
         }
-        state.left -= cost as f64;
-        Ok(())
+        let taken = (cost as f64).min(state.left + burst);
+        state.left -= taken;
+        Ok(taken as u64)
+    }
+
+    /// Gives back what was taken for something that did not come.
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
+    pub(super) fn give_back(&self, taken: u64) {
+        if self.per_second.is_none() || taken == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.left = (state.left + taken as f64).min(self.burst() * state.part);
+        state.asked = state.asked.saturating_sub(taken);
     }
 }
 
@@ -113,11 +131,25 @@ mod tests {
     fn what_is_large_overdraws_and_those_after_it_wait() {
         let clock = Clock::manual();
         let rate = Rate::new(Some(1000), clock.now());
-        assert_eq!(rate.take(50_000, RateClaim::First, clock.now()), Ok(()));
+        assert_eq!(rate.take(50_000, RateClaim::First, clock.now()), Ok(50_000));
         let wait = rate.take(1, RateClaim::First, clock.now()).unwrap_err();
         assert_eq!(wait, Duration::from_secs(20));
         clock.advance(wait + Duration::from_millis(1));
-        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Ok(()));
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Ok(1));
+    }
+
+    #[test]
+    fn nobody_waits_for_longer_than_a_burst_lasts_and_what_did_not_come_is_given_back() {
+        let clock = Clock::manual();
+        let rate = Rate::new(Some(1000), clock.now());
+        assert_eq!(rate.take(u64::MAX, RateClaim::First, clock.now()), Ok(60_000));
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Err(BURST));
+        rate.give_back(60_000);
+        assert_eq!(rate.take(29_999, RateClaim::First, clock.now()), Ok(29_999), "all of it is there again");
+        rate.give_back(29_999);
+        rate.give_back(29_999);
+        assert_eq!(rate.take(50_000, RateClaim::First, clock.now()), Ok(50_000), "and no more than a burst");
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Err(Duration::from_secs(20)));
     }
 
     #[test]

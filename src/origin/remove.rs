@@ -41,7 +41,8 @@ impl NamespaceHandle {
     ) -> Result<RemovalOutcome, OriginError> {
         let hosted = self.admit(grant, Action::Write, object)?;
         hosted.is_not_public(&object.key)?;
-        hosted.take_write_rate(0)?;
+        hosted.take_write_request()?;
+        hosted.take_write_bytes(0)?;
         if !hosted.policy.deletes.takes(Kind::of(&object.key, &[])) {
             return Ok(RemovalOutcome::Ignored);
         }

@@ -81,6 +81,32 @@ fn writes_over_their_rate_are_told_to_come_back() {
 }
 
 #[test]
+fn what_is_refused_or_does_not_come_uses_up_no_rate() {
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nwrite_bytes_per_second = \"10KiB\"\n");
+    let head = |length: u64, more: &str| {
+        let head = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).as_text();
+        head.replace("Content-Length: 0\r\n", &format!("Content-Length: {length}\r\n{more}"))
+    };
+    for (length, more, status) in
+        [(1_000_000_000_000_000_000, "", 413), (20 << 20, "", 413), (10 << 20, "If-Match: \"none\"\r\n", 412)]
+    {
+        for _ in 0..20 {
+            let answer = Wire::open(origin.address).write(head(length, more)).answer_to("PUT");
+            assert_eq!(answer.status, status, "{length} {more}");
+        }
+    }
+    // One that announces more than a burst's worth and goes.
+    for n in 1..4 {
+        Wire::open(origin.address).write(head(10 << 20, "")).write(b"some");
+        let told =
+            || (origin.metric("springhead_upload_refusals_total{reason=\"incomplete-body\"}") >= f64::from(n)).then_some(());
+        assert!(eventually(Duration::from_secs(10), told).is_some());
+    }
+    let put = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).body(bytes(1, 200 << 10));
+    assert_eq!(put.send(origin.address).status, 204);
+}
+
+#[test]
 fn an_upload_that_trickles_is_ended_and_one_that_grows_in_real_time_is_not() {
     let settings = "[timeouts]\nupload_idle = \"2s\"\nupload_total = \"4s\"\n[namespaces.live-origin]\n";
     let origin = Origin::start_with_settings(settings);
