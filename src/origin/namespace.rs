@@ -85,7 +85,7 @@ impl NamespaceHandle {
         Self(hosted)
     }
 
-    fn hosted(&self) -> Option<&Arc<Hosted>> {
+    pub(super) fn hosted(&self) -> Option<&Arc<Hosted>> {
         self.0.as_deref()
     }
 

@@ -107,6 +107,32 @@ fn what_is_refused_or_does_not_come_uses_up_no_rate() {
 }
 
 #[test]
+fn a_read_costs_what_is_sent() {
+    // A burst of 3 MB, of an object of 10 MiB.
+    let origin = Origin::start_with_settings("[namespaces.live-origin]\nread_bytes_per_second = \"100KB\"\n");
+    origin.store("a.ts", bytes(1, 10 << 20));
+    let mut wire = Wire::open(origin.address);
+    let tag = wire.ask(&Request::new("HEAD", origin.path("a.ts")).bearer(&origin.player)).header("etag").to_owned();
+    for n in 0..50 {
+        let get = || Request::new("GET", origin.path("a.ts")).bearer(&origin.player);
+        let asked = [
+            (Request::new("HEAD", origin.path("a.ts")).bearer(&origin.player), 200),
+            (get().header("Range", format!("bytes={}-{}", n * 1000, n * 1000 + 999)), 206),
+            (get().header("Range", "bytes=0-999").header("If-Range", &*tag), 206),
+            (get().header("Range", "bytes=99999999-"), 416),
+            (get().header("If-None-Match", &*tag), 304),
+            (get().header("If-Match", "\"none\""), 412),
+        ];
+        for (request, status) in asked {
+            assert_eq!(wire.ask(&request).status, status, "{n}");
+        }
+    }
+    // All of it, whether it was asked for on a condition or not, and the next one waits.
+    let all = Request::new("GET", origin.path("a.ts")).bearer(&origin.player).header("If-None-Match", "\"other\"");
+    assert_eq!((wire.ask(&all).status, wire.ask(&all).status), (200, 503));
+}
+
+#[test]
 fn an_upload_that_trickles_is_ended_and_one_that_grows_in_real_time_is_not() {
     let settings = "[timeouts]\nupload_idle = \"2s\"\nupload_total = \"4s\"\n[namespaces.live-origin]\n";
     let origin = Origin::start_with_settings(settings);

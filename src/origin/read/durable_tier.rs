@@ -18,8 +18,7 @@ use crate::store::Want;
 pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginError> {
     let hosted = reader.hosted;
     // What is to be rewritten has to be whole.
-    let is_viewed = reader.spec.shift.is_some() || reader.spec.inherit.is_some() || reader.spec.skips;
-    let portion = if is_viewed { Portion::Whole } else { reader.spec.portion };
+    let portion = if reader.spec.is_viewed() { Portion::Whole } else { reader.spec.portion };
     let Some(hit) = hosted.durable_tier.read(&reader.object.key, |length| want(portion, length)).await? else { return Ok(None) };
     // The request has been paid for; its bytes are those of somebody who looks back.
     hosted.take_read_rate(0, hit.entry.body.len() as u64, RateClaim::Second)?;

@@ -33,6 +33,7 @@ use crate::auth::secret::Secret;
 use crate::model::clock::Now;
 use crate::model::id::ObjectId;
 use crate::model::kind::Kind;
+use crate::model::range::{self, Ask};
 use crate::store::shared::Freshness;
 
 /// How long a segment counts as the live edge.
@@ -46,6 +47,9 @@ pub struct ReadSpec<'a> {
     pub now: Option<&'a Now>,
     /// How much of it.
     pub portion: Portion<'a>,
+    /// Whether he has conditions, which say only of what was found how much is sent: that is paid for then
+    /// ([`NamespaceHandle::pay_for_sent`]).
+    pub is_conditional: bool,
     /// What he makes of an object that is still on its way in.
     pub arriving: Arriving,
     /// Whether he waits, as long as the namespace's rules say, for a name that is about to arrive.
@@ -301,9 +305,46 @@ fn in_memory_at(reader: Reader<'_>, payment: &mut Payment, now: Now) -> Result<O
     if hosted.rates.limit_reads() {
         // Playlists, what players can't start without, and segments of the last minute are the live edge.
         let is_edge = found.meta().kind.is_protected() || found.age < LIVE_EDGE;
-        payment.pay(hosted, found.length() as u64, if is_edge { RateClaim::First } else { RateClaim::Second })?;
+        let claim = if is_edge { RateClaim::First } else { RateClaim::Second };
+        payment.pay(hosted, reader.spec.cost(found.length()), claim)?;
     }
     Ok(Some(found))
+}
+
+impl ReadSpec<'_> {
+    /// Whether the reader gets something else than what is stored: that is made of all of it, and comes whole.
+    fn is_viewed(&self) -> bool {
+        self.shift.is_some() || self.inherit.is_some() || self.skips
+    }
+
+    /// How many bytes of an object of this length are to be paid for when it is found in memory.
+    fn cost(&self, length: usize) -> u64 {
+        if self.is_conditional {
+            return 0;
+        }
+        let sent = match self.portion {
+            Portion::Nothing => 0,
+            Portion::Range(header) if !self.is_viewed() => match range::parse(header, length) {
+                Ask::Whole => length,
+                Ask::Part(part) => part.len(),
+                Ask::Unsatisfiable => 0,
+            },
+            Portion::Whole | Portion::Range(_) => length,
+        };
+        sent as u64
+    }
+}
+
+impl NamespaceHandle {
+    /// Pays for so many bytes that are sent after all to a reader [with conditions](ReadSpec::is_conditional). He may overdraw; those after him wait.
+    pub fn pay_for_sent(&self, found: &Found, bytes: u64) {
+        // What is below memory was paid for when it was read.
+        if let Some(hosted) = self.hosted()
+            && !found.is_from_below()
+        {
+            let _ = hosted.rates.read_bytes.take(bytes, RateClaim::First, hosted.hot.clock().now());
+        }
+    }
 }
 
 /// Whether the request has been taken out of the namespace's allowance.

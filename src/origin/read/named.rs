@@ -14,7 +14,7 @@ pub(super) fn in_memory(reader: Reader<'_>, payment: &mut Payment) -> Result<Opt
         meant.names.iter().filter_map(|name| hosted.hot.get_at(name, now.moment)).find(|entry| meant.is(&entry.meta.etag));
     let Some(entry) = found else { return Ok(None) };
     let found = Found::new(hosted, entry, now);
-    payment.pay(hosted, found.length() as u64, RateClaim::First)?;
+    payment.pay(hosted, reader.spec.cost(found.length()), RateClaim::First)?;
     Ok(Some(found))
 }
 

@@ -161,7 +161,7 @@ pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginErro
     };
     let left = made.until.since(now);
     let max_age = if made.settled { SETTLED_MAX_AGE.min(left).as_secs() } else { hosted.policy.max_age(&made.entry.meta, left) };
-    hosted.take_read_rate(1, made.entry.body.len() as u64, RateClaim::First)?;
+    hosted.take_read_rate(1, reader.spec.cost(made.entry.body.len()), RateClaim::First)?;
     Ok(Some(Found::made(made.entry, left, max_age)))
 }
 

@@ -8,6 +8,7 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version};
 use axum::response::Response;
+use http_body::Body as _;
 
 use super::{inherit, reply};
 use crate::auth::grant::Grant;
@@ -36,6 +37,7 @@ pub(in crate::web) async fn get(
     let mut spec = ReadSpec {
         now: Some(&exchange.context.record.now),
         portion: wanted.portion(parts),
+        is_conditional: wanted.is_conditional,
         arriving: wanted.arriving(parts),
         waits: true,
         asks_nodes: !target.is_from_a_node(),
@@ -54,7 +56,16 @@ pub(in crate::web) async fn get(
     let found = kept_waiting(&exchange.context.connection, read).await?;
     let (parts, record) = (exchange.parts, &*exchange.context.record);
     match found {
-        Read::Whole(found) => answer(&found, &wanted, parts, record),
+        Read::Whole(found) => {
+            let answered = answer(&found, &wanted, parts, record);
+            if wanted.is_conditional
+                && parts.method == Method::GET
+                && let Ok(response) = &answered
+            {
+                namespace.pay_for_sent(&found, response.body().size_hint().exact().unwrap_or(0));
+            }
+            answered
+        }
         Read::Growing(following) => grow(following, &wanted, parts, record),
         Read::Part(part) => {
             record.outcome(Outcome::Growing);
