@@ -212,7 +212,7 @@ impl<'a> Exchange<'a> {
         }
         if let Some(viewer) = &self.viewer {
             if self.policy().is_some_and(|policy| viewer::limits(&policy.viewers).is_some()) {
-                viewer.sent(&self.web.inner.viewers, &self.parts.method, response.headers());
+                viewer.sent(&self.web.inner.viewers, &self.parts.method, response.body());
             }
             viewer.limit(response.headers_mut());
         }

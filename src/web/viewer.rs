@@ -11,10 +11,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, COOKIE, HOST, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, COOKIE, HOST, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
+use http_body::Body as _;
 
 use super::header_room;
 use super::problem::Problem;
@@ -314,17 +316,16 @@ impl Viewer {
     /// The answer to a token in the query: where it is in the path, so that what a playlist lists has it too.
     pub(super) fn redirect(&self, method: &Method) -> Option<Response> {
         let location = self.location.clone().filter(|_| is_read(method))?;
-        let mut response = header_room::response(axum::body::Body::empty());
+        let mut response = header_room::response(Body::empty());
         *response.status_mut() = StatusCode::FOUND;
         response.headers_mut().insert(LOCATION, location);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Some(response)
     }
 
-    /// So many bytes are answered to him, as far as that is known now.
-    pub(super) fn sent(&self, verifier: &ViewerVerifier, method: &Method, headers: &HeaderMap) {
-        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
-        if let Some(length) = length.filter(|_| *method == Method::GET) {
+    /// This is answered to him: its bytes count, as far as their number is known now. The body knows it; `Content-Length` is written later.
+    pub(super) fn sent(&self, verifier: &ViewerVerifier, method: &Method, answer: &Body) {
+        if let Some(length) = answer.size_hint().exact().filter(|_| *method == Method::GET) {
             verifier.sent(&self.grant, length);
         }
     }

@@ -286,3 +286,20 @@ fn a_token_that_is_handed_on_is_slowed_down() {
     let keyed = Request::new("GET", origin.path("show/a.ts")).bearer(&origin.encoder);
     assert!((0..50).all(|_| keyed.clone().send(origin.address).status == 200));
 }
+
+#[test]
+fn a_token_that_is_handed_on_is_slowed_down_by_what_it_takes() {
+    let origin = origin("bytes_per_second = \"10KB\"\n");
+    origin.store("show/large.ts", vec![7; 1_000_000]);
+    let minter = Minter::of(&origin);
+    let draft = minter.draft(NAMESPACE, &format!("/cache/{NAMESPACE}/"), now() + 600);
+    let [one, other] = [b"one", b"two"].map(|id| minter.seal(&draft.clone().claim(7, Cbor::Bytes(id.to_vec()))));
+    let ask = |method: &str, token: &str| {
+        Request::new(method, format!("/cache/{NAMESPACE}/~{token}/show/large.ts")).send(origin.address)
+    };
+    assert!((0..5).all(|_| ask("HEAD", &one).status == 200), "that takes none");
+    assert_eq!(ask("GET", &one).status, 200);
+    let refused = ask("GET", &one);
+    assert_eq!((refused.status, &*code(&refused)), (429, "viewer-limit"));
+    assert_eq!(ask("GET", &other).status, 200, "each token has its own");
+}
