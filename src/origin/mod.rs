@@ -76,7 +76,7 @@ pub use live::{Event, FactsReport, HistoryLog, RenditionReport, RenditionTimelin
 pub use namespace::NamespaceHandle;
 pub use pair_reports::{PairReport, PairSourceReport, SwitchReport};
 pub use put::{PutSpec, Stored, Upload};
-pub use read::{Arriving, BlockingReload, FollowedPart, Following, Found, Portion, Read, ReadSpec};
+pub use read::{Arriving, BlockingReload, Following, Found, Portion, Read, ReadSpec};
 pub use remove::RemovalOutcome;
 pub use types::type_of_name;
 pub use window::{Shift, WindowError, WindowWord, WindowWords};

@@ -142,6 +142,20 @@ impl GrowingReader {
         }
     }
 
+    /// Waits until so many bytes are there, and holds none of them; `false` at the end of a body, of either kind, that has fewer. Cancel-safe.
+    pub fn poll_has(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            {
+                let state = self.growing.state.read();
+                let there = state.joined.as_ref().map_or(state.pieces.len(), Bytes::len);
+                if there >= length || state.end.is_some() {
+                    return Poll::Ready(there >= length);
+                }
+            }
+            ready!(self.poll_news(cx));
+        }
+    }
+
     /// Waits for the end, whatever has been read. Cancel-safe.
     ///
     /// # Errors

@@ -12,11 +12,12 @@ const JOINED: usize = 16 << 10;
 
 /// What has come so far.
 ///
-/// Invariants: nothing in `sealed` is empty. `open` takes at most twice its length, and is shorter than [`JOINED`].
+/// Invariants: nothing in `sealed` is empty. `open` takes at most twice its length, and is shorter than [`JOINED`]. `length` is that of all.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     sealed: Vec<Bytes>,
     open: Vec<u8>,
+    length: usize,
 }
 
 /// How far somebody has read.
@@ -28,6 +29,7 @@ pub(super) struct ReadPosition {
 
 impl Pieces {
     pub(super) fn push(&mut self, piece: Bytes) {
+        self.length += piece.len();
         if piece.len() >= LARGE {
             self.seal();
             self.sealed.push(piece);
@@ -84,7 +86,7 @@ impl Pieces {
 
     /// How many bytes there are.
     pub(super) fn len(&self) -> usize {
-        self.sealed.iter().map(Bytes::len).sum::<usize>() + self.open.len()
+        self.length
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -259,6 +259,30 @@ fn a_range_without_an_end_follows_a_growing_segment_from_its_first_byte_on() {
 }
 
 #[test]
+fn a_range_with_an_end_breaks_off_with_the_upload_and_costs_no_copy() {
+    const READERS: usize = 256;
+    let origin = Origin::start();
+    let mut writer = ten_bytes_of_many(&origin);
+    writer.send(&bytes(1, 40_000));
+    let before = origin.metric("process_resident_memory_bytes");
+    let mut waiting: Vec<Wire> = (0..READERS).map(|_| ask_for(&origin, "bytes=0-9999999")).collect();
+    let asked = || (origin.metric("springhead_http_requests_in_flight") > READERS as f64).then_some(());
+    assert!(eventually(Duration::from_secs(20), asked).is_some());
+    for n in 0..100 {
+        writer.send(&bytes(n, 40_000));
+    }
+    // All of it has come, and has been read by who could.
+    let last = writer.sent.len() - 1;
+    let mut reached = ask_for(&origin, &format!("bytes=10-{last}"));
+    let answer = reached.answer_to("GET");
+    assert!((answer.status, &answer.body) == (206, &writer.sent[10..].to_vec()), "{}", answer.status);
+    let grown = origin.metric("process_resident_memory_bytes") - before;
+    assert!(grown < 30e6, "{READERS} readers hold {grown} bytes");
+    drop(writer);
+    assert!(waiting.iter_mut().all(|wire| wire.answer_to("GET").status == 404), "what they asked for will never be");
+}
+
+#[test]
 fn a_range_without_an_end_breaks_off_with_the_upload() {
     let origin = Origin::start();
     let writer = ten_bytes_of_many(&origin);

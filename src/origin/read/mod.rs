@@ -24,7 +24,7 @@ pub(super) use self::durable_tier::known_in_tier;
 pub use self::expected::BlockingReload;
 pub use self::found::Found;
 pub(super) use self::found::validators;
-pub use self::growing::{FollowedPart, Following};
+pub use self::growing::Following;
 use super::namespace::Hosted;
 use super::rate::RateClaim;
 use super::{NamespaceHandle, OriginError, Shift};
@@ -103,10 +103,8 @@ pub enum Arriving {
 pub enum Read {
     /// A whole version.
     Whole(Found),
-    /// None yet, but one is being uploaded and can be read as it comes.
+    /// None yet, but one is being uploaded and can be read as it comes, or as much of it as was asked for.
     Growing(Following),
-    /// The part that was asked for of one that is being uploaded.
-    Part(FollowedPart),
 }
 
 /// Who reads what.
@@ -216,7 +214,7 @@ impl Read {
     pub fn whole(self) -> Result<Found, OriginError> {
         match self {
             Self::Whole(found) => Ok(found),
-            Self::Growing(_) | Self::Part(_) => Err(OriginError::NotFound),
+            Self::Growing(_) => Err(OriginError::NotFound),
         }
     }
 }
@@ -245,7 +243,7 @@ async fn find(reader: Reader<'_>, mut payment: Payment) -> Result<Read, OriginEr
                 _ if has_ended => return Err(OriginError::NotFound),
                 Arriving::Part(range) => {
                     if let Some(part) = following.part(range.clone()).await {
-                        return Ok(Read::Part(part));
+                        return Ok(Read::Growing(part));
                     }
                 }
                 Arriving::From(start) => {
@@ -429,7 +427,13 @@ mod tests {
             tokio::task::yield_now().await;
             upload.commit().await.unwrap();
         });
-        assert!(matches!(part_of_it, Ok(Read::Part(part)) if part.start == 1 && *part.body == *b"netw"));
+        let Ok(Read::Growing(mut part)) = part_of_it else { panic!("{part_of_it:?}") };
+        assert_eq!((part.start, part.left), (Some(1), Some(4)));
+        let mut bytes = Vec::new();
+        while let Some(piece) = std::future::poll_fn(|cx| part.poll_next(cx)).await {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+        assert_eq!(bytes, b"netw");
         assert_eq!(all_of_it.unwrap().whole().unwrap().body(), "onetwo");
         let _next = namespace.put(&grant, &object, stamp(), PutSpec::default()).await.unwrap().write(Bytes::from_static(b"next"));
         assert!(matches!(read(ReadSpec::default()).await, Ok(Read::Whole(_))), "what is whole is the object");

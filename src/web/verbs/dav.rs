@@ -66,7 +66,7 @@ fn multistatus(path: &str, read: Option<&Read>) -> String {
         Some(Read::Growing(following)) => {
             property("getcontenttype", following.outset().content_type.to_str().unwrap_or_default());
         }
-        Some(Read::Part(_)) | None => {}
+        None => {}
     }
     properties += if read.is_some() { "<D:resourcetype/>" } else { "<D:resourcetype><D:collection/></D:resourcetype>" };
     format!(

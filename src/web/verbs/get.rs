@@ -67,10 +67,6 @@ pub(in crate::web) async fn get(
             answered
         }
         Read::Growing(following) => grow(following, &wanted, parts, record),
-        Read::Part(part) => {
-            record.outcome(Outcome::Growing);
-            Ok(reply::growing_part(&part))
-        }
     }
 }
 

@@ -13,11 +13,11 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 
 use crate::model::range::ENDLESS;
 use crate::model::rendering::Rendering;
-use crate::origin::{BrokenOff, FollowedPart, Following, Found};
+use crate::origin::{BrokenOff, Following, Found};
 use crate::web::{Digits, header_room};
 
 /// RFC 9211.
@@ -75,7 +75,7 @@ pub(super) fn not_modified(found: &Found) -> Response {
 }
 
 /// 200 with a body that goes on for as long as the upload does; 206, where it begins further on. Its length is not known, so it goes
-/// out in chunks; no validators, for what they would stand for is not there yet.
+/// out in chunks, but for a part with an end, which is there; no validators, for what they would stand for is not there yet.
 pub(super) fn growing(following: Following) -> Response {
     let start = following.start;
     let mut headers = HeaderMap::with_capacity(16);
@@ -87,31 +87,16 @@ pub(super) fn growing(following: Following) -> Response {
         headers.insert(CONTENT_ENCODING, coding.clone());
     }
     if let Some(start) = start {
-        // RFC 8673 2.2: the last byte is where nobody counts to, and how long all of it will be is not said.
-        headers.insert(CONTENT_RANGE, content_range(format_args!("bytes {start}-{ENDLESS}/*")));
+        // How long all of it will be is not said (RFC 9110 14.4); where no end was asked for, the last byte is where nobody counts to
+        // (RFC 8673 2.2).
+        let last = following.left.map_or(ENDLESS, |left| (start + left).saturating_sub(1));
+        headers.insert(CONTENT_RANGE, content_range(format_args!("bytes {start}-{last}/*")));
     }
     let mut response = Response::new(Body::new(Growing(following)));
     if start.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     *response.headers_mut() = headers;
-    response
-}
-
-/// 206 with a part of an object that is still on its way in; how long it will be is not said (RFC 9110 14.4).
-pub(super) fn growing_part(part: &FollowedPart) -> Response {
-    let (start, outset) = (part.start, &part.outset);
-    let last = start + part.body.len() - 1;
-    let mut response = header_room::response(Body::from(part.body.clone()));
-    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let headers = response.headers_mut();
-    growing_freshness(headers, part.cache_control(), part.max_age);
-    guard(headers, outset.rendering);
-    headers.insert(CONTENT_TYPE, outset.content_type.clone());
-    if let Some(coding) = &outset.content_encoding {
-        headers.insert(CONTENT_ENCODING, coding.clone());
-    }
-    headers.insert(CONTENT_RANGE, content_range(format_args!("bytes {start}-{last}/*")));
     response
 }
 
@@ -139,6 +124,14 @@ impl http_body::Body for Growing {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.0.poll_next(cx).map(|next| next.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.left.map_or_else(SizeHint::default, |left| SizeHint::with_exact(left as u64))
     }
 }
 
