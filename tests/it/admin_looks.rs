@@ -187,6 +187,13 @@ fn the_admin_listener_is_had_over_tls_and_its_certificate_is_renewed() {
     assert!(link.starts_with("https://"), "{link}");
     let health = origin.run(&["health", "--listen", "127.0.0.1:1"]);
     assert!(health.status.success(), "{health:?}");
+    // A crowd that shakes no hand shuts nobody out, nor does it when more come.
+    let mut crowd: Vec<Wire> = Vec::new();
+    for _ in 0..3 {
+        crowd.extend((0..330).map(|_| Wire::open(origin.admin)));
+        assert_eq!(curl(&[&format!("{at}/livez")]), "alive\n");
+    }
+    drop(crowd);
     // As that of the other listeners it is renewed, and one that does not fit is refused.
     let serial = || {
         let command = format!("openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -noout -serial", origin.admin);

@@ -187,6 +187,23 @@ fn a_silent_crowd_does_not_lock_the_admin_listener() {
     assert_eq!(origin.metric("springhead_connections_refused_total{limit=\"total\"}"), 0.0);
 }
 
+#[test]
+fn places_kept_for_uploads_are_not_for_who_says_nothing() {
+    let origin = Origin::start_with_settings("[connections]\ntotal = 32\n[namespaces.live-origin]\n");
+    // Two more than there are places: those are for uploads, which may begin this moment.
+    let silent: Vec<Wire> = (0..34).map(|_| Wire::open(origin.address)).collect();
+    let full = eventually(Duration::from_secs(10), || (origin.metric("springhead_connections") == 34.0).then_some(()));
+    assert!(full.is_some(), "{}", origin.metric("springhead_connections"));
+    let put = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).body(bytes(1, 50_000));
+    // Far sooner than a connection that is kept for later ends, which is two minutes and a half.
+    let stored = eventually(Duration::from_secs(30), || {
+        Wire::open(origin.address).try_answer_to_sent(&put).filter(|answer| answer.status == 204)
+    });
+    assert!(stored.is_some(), "an encoder finds a place");
+    assert!(origin.metric("springhead_connections") >= 32.0, "the others have theirs still");
+    drop(silent);
+}
+
 /// What the kernel has not sent yet, or sent and not heard of, on each connection of a listener.
 fn unsent(port: u16) -> Vec<u64> {
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();

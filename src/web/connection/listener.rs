@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::MAX_HEAD;
-use super::admission::{Permit, Refused};
+use super::admission::Refused;
 use super::ahead::PlaceInLine;
 use super::berths::Held;
 use super::encoders::{Socket, Transport};
@@ -53,6 +53,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// A client that says nothing for this long has opened its connection for later: its first request begins when it comes. One that has a
 /// request to make sends it at once, and two such connections then are in order by their beginnings, whichever is read first.
 const AT_ONCE: Duration = Duration::from_millis(500);
+/// Within what time a client has to begin who was let in for an upload alone, its handshake included: some round trips, and one packet that
+/// was lost. Who opens his connection for later would keep such a place from those whom it is for.
+const AN_UPLOAD_BEGINS: Duration = Duration::from_secs(2);
 /// Requests at once on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -82,8 +85,10 @@ pub(in crate::web) async fn serve(
                 return;
             }
         };
+        let state = Arc::default();
+        let held = site.hold(&state, permit);
         // Given here, where all connections pass one by one in the order in which the kernel has them.
-        let arrived = Arrived { peer, at: web.inner.origin.stamp(), permit };
+        let arrived = Arrived { peer, at: web.inner.origin.stamp(), state, held, looked: Instant::now() };
         let Some(tls) = tls.clone() else {
             start(Socket::new(stream), arrived, web.clone(), site.clone(), &connections, &stop);
             return;
@@ -91,13 +96,20 @@ pub(in crate::web) async fn serve(
         let (web, site, tracker, stop) = (web.clone(), site.clone(), connections.clone(), stop.clone());
         connections.spawn(async move {
             let limits = web.inner.limits.load_full();
-            match tls.accept(Socket::new(stream), Instant::now() + limits.timeouts.request_head).await {
+            let until = arrived.until(limits.timeouts.request_head);
+            let accepted = tokio::select! {
+                accepted = tls.accept(Socket::new(stream), until) => accepted,
+                // Where places are few, he who has shaken no hand yet has asked for nothing.
+                () = arrived.held.given_away() => return,
+            };
+            match accepted {
                 Ok(stream) => start(Box::new(stream), arrived, web, site, &tracker, &stop),
                 Err(NoHandshake { unread: Some(unread), detail, in_clear }) => {
                     let connection =
                         in_clear.map(|socket| Connection::new(socket, Arc::default(), limits, Arc::clone(&web.inner.crowd)));
                     end_unread(&web, peer, unread, &detail, connection).await;
                 }
+                Err(NoHandshake { unread: None, .. }) if arrived.held.is_for_upload() => site.count_refused(Refused::Total),
                 // Who says nothing only looks whether the port is open.
                 Err(NoHandshake { unread: None, .. }) => {}
             }
@@ -155,7 +167,18 @@ struct Arrived {
     peer: SocketAddr,
     /// When it was accepted.
     at: Stamp,
-    permit: Permit,
+    state: Arc<ConnectionState>,
+    held: Held,
+    /// The same by the clock of time limits.
+    looked: Instant,
+}
+
+impl Arrived {
+    /// Until when it may say nothing, where others may for so long.
+    fn until(&self, patience: Duration) -> Instant {
+        let until = Instant::now() + patience;
+        if self.held.is_for_upload() { until.min(self.looked + AN_UPLOAD_BEGINS) } else { until }
+    }
 }
 
 /// Speaks HTTP on a connection until it ends or `stop` winds it up. Its first bytes say which, and whose threads it goes on in: an
@@ -165,9 +188,8 @@ where
     S: Transport + Send + 'static,
 {
     let (stop, tracker) = (stop.clone(), tasks.clone());
-    let Arrived { peer, at, permit } = arrived;
-    let state = Arc::default();
-    let held = site.hold(&state, permit);
+    let until = arrived.until(site.first_byte_within(&web.inner.limits.load().timeouts));
+    let Arrived { peer, at, state, held, .. } = arrived;
     let place = Some(Box::new(web.inner.comers.arrive(peer.ip(), at, &state)));
     let is_counted = site.is_counted();
     if is_counted {
@@ -177,7 +199,6 @@ where
     tasks.spawn(async move {
         let limits = web.inner.limits.load_full();
         let looked = Instant::now();
-        let until = looked + site.first_byte_within(&limits.timeouts);
         let detect = Connection::new(stream, Arc::clone(&client.state), limits, Arc::clone(&web.inner.crowd)).detect();
         let taken = tokio::select! {
             // As if the client had ended it, when it says nothing.
@@ -189,6 +210,9 @@ where
             Ok(taken) => taken,
             Err(error) => {
                 tracing::debug!(%peer, %error, "connection ended before it said anything");
+                if client.held.is_for_upload() {
+                    site.count_refused(Refused::Total);
+                }
                 return;
             }
         };
