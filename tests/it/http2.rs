@@ -22,6 +22,8 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 struct Http2 {
     stream: TcpStream,
     read: Vec<u8>,
+    /// What is to be sent, as long as that is held back.
+    held: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -35,10 +37,16 @@ struct Frame {
 impl Http2 {
     /// Opens it, with this much window for each stream.
     fn open(origin: &Origin, window: u32) -> Self {
-        let mut stream = TcpStream::connect(origin.address).unwrap();
+        let mut client = Self::open_held(origin, window);
+        client.release();
+        client
+    }
+
+    /// The same, and nothing is sent before [`Self::release`].
+    fn open_held(origin: &Origin, window: u32) -> Self {
+        let stream = TcpStream::connect(origin.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        let mut client = Self { stream, read: Vec::new() };
+        let mut client = Self { stream, read: Vec::new(), held: Some(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()) };
         client.send(SETTINGS, 0, 0, &[&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()].concat());
         client.open_window(0, 1 << 24);
         client
@@ -47,7 +55,18 @@ impl Http2 {
     fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.stream.write_all(&[&head, payload].concat()).unwrap();
+        let frame = [&head, payload].concat();
+        match &mut self.held {
+            Some(held) => held.extend(frame),
+            None => self.stream.write_all(&frame).unwrap(),
+        }
+    }
+
+    /// Sends what was held back, in one go, and from now on all at once.
+    fn release(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.stream.write_all(&held).unwrap();
+        }
     }
 
     fn open_window(&mut self, stream: u32, by: u32) {
@@ -317,6 +336,44 @@ fn an_upload_that_is_reset_is_not_stored_whatever_the_reset_says() {
         assert!(there.is_some(), "{key} is not there");
     }
     assert_eq!(origin.refusals().len(), told);
+}
+
+/// As of HTTP/1 in `misbehaving`: what has come whole is stored, whether or not anybody waits for the answer.
+#[test]
+fn who_hangs_up_after_the_last_byte_loses_nothing() {
+    const UPLOADS: u32 = 8;
+    let origin = Origin::start();
+    let body = bytes(1, 5_000);
+    let is_one_burst = [true, false];
+    for (round, in_one) in (0..100).zip(is_one_burst.into_iter().cycle()) {
+        let mut client = Http2::open_held(&origin, 1 << 20);
+        if !in_one {
+            client.release();
+        }
+        for n in 0..UPLOADS {
+            let (stream, length) = (1 + 2 * n, body.len().to_string());
+            let mut headers = vec![("authorization", &*origin.encoder)];
+            headers.extend((n % 2 == 0).then_some(("content-length", &*length)));
+            client.head(stream, 0, "PUT", &origin.path(&format!("{round}-{n}.ts")), &headers);
+            client.send(DATA, 0, stream, &body[..2_000]);
+            client.send(DATA, END_STREAM, stream, &body[2_000..]);
+        }
+        // Head, body and end, all at once.
+        client.release();
+        drop(client);
+    }
+    for key in (0..100).flat_map(|round| (0..UPLOADS).map(move |n| format!("{round}-{n}.ts"))) {
+        let there = eventually(Duration::from_secs(10), || (origin.get(&key).body == body).then_some(()));
+        assert!(there.is_some(), "object {key} is not there");
+    }
+    assert!(origin.refusals().is_empty());
+    // And before it, nothing.
+    let mut client = Http2::open(&origin, 1 << 20);
+    client.head(1, 0, "PUT", &origin.path("a.ts"), &[("authorization", &origin.encoder)]);
+    client.send(DATA, 0, 1, &body);
+    drop(client);
+    assert!(eventually(Duration::from_secs(10), || (origin.refusals().len() == 1).then_some(())).is_some());
+    assert_eq!(origin.get("a.ts").status, 404);
 }
 
 /// The HTTP/2 library cuts a path off where a fragment would begin, and does not say so: nothing here can tell that from a name which ends there. If it ever

@@ -12,9 +12,11 @@
 //! client who has taken all there is of an object waits for its encoder: that has an end too, the upload's own. A single answer
 //! that stands still there is the affair of [`super::stream`].
 //!
-//! Two more things belong at this depth. A client that is gone can't be written to, yet what it sent before it went is still to
+//! Three more things belong at this depth. A client that is gone can't be written to, yet what it sent before it went is still to
 //! be read: so a failed write is swallowed, and the end shows at the next read. And a refused upload may still be on its way
-//! when the connection ends: so its rest is read and dropped first, within bounds, and the client sees the status and not a reset.
+//! when the connection ends: so its rest is read and dropped first, within bounds, and the client sees the status and not a reset. And
+//! the HTTP/2 library lets a connection's end undo what came before it: requests that it has not handed on yet are dropped, and bodies
+//! whose last bytes it has been given end in an error where those have not been taken. So there the end is held back for a moment.
 
 use std::io;
 use std::pin::Pin;
@@ -40,6 +42,10 @@ use crate::web::request_id;
 /// How much longer an HTTP/2 connection may stand still than its streams: they end one by one, and it goes on.
 const STREAMS_FIRST: Duration = Duration::from_secs(1);
 
+/// How long the end of an HTTP/2 connection is held back while requests may be on their way up from it: many turns of the runtime. An upload that
+/// has come whole is stored by then, and one that has not breaks off so much later.
+const END_HELD_BACK: Duration = Duration::from_millis(250);
+
 /// A timed connection.
 #[derive(Debug)]
 pub(super) struct Connection<T> {
@@ -55,6 +61,11 @@ pub(super) struct Connection<T> {
     instead: Option<Bytes>,
     lines: LineSearch,
     lingering: Option<Lingering>,
+    is_http2: bool,
+    /// Of HTTP/2, whether bytes have come since there were none.
+    has_just_read: bool,
+    /// Until when its end is held back.
+    ends: Option<Instant>,
 }
 
 impl<T: Transport> Connection<T> {
@@ -70,6 +81,9 @@ impl<T: Transport> Connection<T> {
             instead: None,
             lines: LineSearch::default(),
             lingering: None,
+            is_http2: false,
+            has_just_read: false,
+            ends: None,
         }
     }
 
@@ -77,14 +91,18 @@ impl<T: Transport> Connection<T> {
     pub(super) async fn detect(mut self) -> io::Result<(Self, Detected)> {
         if self.inner.agreed_on_http2() {
             // Its first bytes are for the HTTP/2 library to judge: a wrong preface is a connection error (RFC 9113 3.4).
+            self.is_http2 = true;
             return Ok((self, Detected::Http2));
         }
         self.peeked = Peeked::read(&mut self).await?;
         let detected = self.peeked.detected();
+        self.is_http2 = detected == Detected::Http2;
         Ok((self, detected))
     }
 
-    fn read_deadline(&mut self) -> Option<Instant> {
+    /// Until when the client may say nothing, now that it does.
+    fn silent_until(&mut self) -> Option<Instant> {
+        self.has_just_read = false;
         let phase = self.state.phase();
         let since = match self.waiting {
             Some((last, since)) if last == phase => since,
@@ -110,6 +128,15 @@ impl<T: Transport> Connection<T> {
             // Most heads come whole. Where there is something to wait for, that is a moment later, and looks at the clock.
             self.waiting = None;
         }
+    }
+
+    /// Whether the HTTP library is not told yet that the connection has ended; the task is woken when it is to be.
+    fn holds_back_end(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.is_http2 || !self.has_just_read && self.state.phase() == Phase::Idle {
+            return false;
+        }
+        let until = *self.ends.get_or_insert_with(|| Instant::now() + END_HELD_BACK);
+        !self.alarm.passed(until, cx)
     }
 
     /// Judges a write's outcome: `all` is how much there was to write.
@@ -233,6 +260,7 @@ impl<T: Transport> AsyncRead for Connection<T> {
                 let _ = Pin::new(&mut self.inner).poll_read(cx, buffer);
             }
             self.look_at(&buffer.filled()[before..]);
+            self.has_just_read = true;
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
@@ -240,12 +268,15 @@ impl<T: Transport> AsyncRead for Connection<T> {
         match polled {
             Poll::Ready(result) => {
                 if buffer.filled().len() > before {
+                    self.has_just_read = true;
                     self.moved();
                     self.look_at(&buffer.filled()[before..]);
+                } else if self.holds_back_end(cx) {
+                    return Poll::Pending;
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending => match self.read_deadline() {
+            Poll::Pending => match self.silent_until() {
                 // As if the client had ended it: there is nobody to be told.
                 Some(deadline) if self.alarm.passed(deadline, cx) => {
                     if self.state.phase() == Phase::Busy && self.state.unsent() > 0 {
@@ -461,6 +492,31 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(server.read(&mut byte).await.unwrap(), 0);
         assert_eq!(begun.elapsed().as_secs(), 150);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_http_2_waits_for_what_came_before_it() {
+        for (is_idle, expected) in [(false, END_HELD_BACK), (true, Duration::ZERO)] {
+            let (mut client, server) = duplex(1024);
+            let state = Arc::new(ConnectionState::default());
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes").await.unwrap();
+            let (mut server, detected) = connection(server, Arc::clone(&state)).detect().await.unwrap();
+            assert_eq!(detected, Detected::Http2);
+            let mut client = Some(client).filter(|_| is_idle);
+            let (mut all, mut space) = (0, [0; 100]);
+            while all < 30 {
+                all += server.read(&mut space).await.unwrap();
+            }
+            if is_idle {
+                state.request_begins();
+                state.request_ends();
+                assert!(tokio::time::timeout(Duration::from_secs(1), server.read(&mut space)).await.is_err());
+            }
+            drop(client.take());
+            let begun = Instant::now();
+            assert_eq!(server.read(&mut space).await.unwrap(), 0);
+            assert_eq!(begun.elapsed().as_millis() / 10, expected.as_millis() / 10);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -164,8 +164,10 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
             Poll::Pending => Poll::Pending,
         });
         match frame.await {
-            Ok(None) if !is_whole(&upload, exchange.parts.version, body) => break cut_off(),
-            Ok(None) => match commit(exchange, upload).await {
+            Ok(end @ (None | Some(Err(_)))) if !is_whole(&upload, end.is_some(), exchange.parts.version, body) => {
+                break cut_off();
+            }
+            Ok(None | Some(Err(_))) => match commit(exchange, upload).await {
                 Ok(stored) => {
                     context.record.stored(&stored);
                     if tracing::enabled!(tracing::Level::DEBUG) {
@@ -191,7 +193,6 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
                     break Problem::from(error);
                 }
             }
-            Ok(Some(Err(_))) => break cut_off(),
             Err(TimeIsOver) if next < end => break stalled(),
             Err(TimeIsOver) => break too_slow(),
         }
@@ -199,10 +200,14 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
     Err((problem, Some(upload.received())))
 }
 
-/// Whether a body that has ended has come to its end. The HTTP library tells a stream of HTTP/2 that its client has reset with NO_ERROR (as
-/// Envoy does for an encoder that is gone) like one that was whole; where the length was announced, that says which it is.
-fn is_whole(upload: &Upload, version: Version, body: &Body) -> bool {
-    upload.announced().map_or_else(|| version < Version::HTTP_2 || body.is_end_stream(), |length| upload.received() == length)
+/// Whether a body that has ended, or failed, has come to its end. Where its length was announced, that says so: in HTTP/2 a client that goes
+/// when all has come makes an error of it. Where it was not, the HTTP library tells a stream of HTTP/2 that its client has reset with NO_ERROR (as
+/// Envoy does for an encoder that is gone) like one that was whole.
+fn is_whole(upload: &Upload, has_failed: bool, version: Version, body: &Body) -> bool {
+    match upload.announced() {
+        Some(length) => upload.received() == length,
+        None => !has_failed && (version < Version::HTTP_2 || body.is_end_stream()),
+    }
 }
 
 /// Makes it known. A playlist lists what its encoder has sent before it: that goes first.
