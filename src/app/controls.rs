@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use super::access_log::Rotated;
 use super::data_dir::DataDir;
@@ -35,7 +37,7 @@ const ERRANDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct ServerControls {
     data: DataDir,
-    audit: Mutex<Rotated>,
+    audit: Arc<Mutex<Rotated>>,
     keys: ApiKeysInForce,
     errands: mpsc::Sender<LoopErrand>,
     drain: Arc<Notify>,
@@ -67,7 +69,7 @@ impl ServerControls {
         let (errands, received) = mpsc::channel(ERRANDS);
         let walk = Arc::new(Semaphore::new(1));
         let made = shared.map(|shared| SharedMade::new(shared.clone(), data.clone(), errands.clone()));
-        Ok((Self { data, keys, audit: Mutex::new(audit), errands, drain, made, objects_at, walk }, received))
+        Ok((Self { data, keys, audit: Arc::new(Mutex::new(audit)), errands, drain, made, objects_at, walk }, received))
     }
 
     /// What was made, where nodes share it.
@@ -96,7 +98,7 @@ impl ServerControls {
     ) -> Errand<'_, T> {
         let data = self.data.clone();
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || work(&data)).await {
+            match spawn_blocking(move || work(&data)).await {
                 Ok(done) => done,
                 Err(_) => Err(ControlRefused::new(Code::Internal, "this broke off: the log says why")),
             }
@@ -119,21 +121,31 @@ impl ServerControls {
 }
 
 impl Controls for ServerControls {
-    fn take_ticket(&self, ticket: &str) -> bool {
-        tickets::take(&self.data, ticket, TICKET)
+    fn take_ticket(&self, ticket: String) -> BoxFuture<'_, bool> {
+        let data = self.data.clone();
+        Box::pin(async move { spawn_blocking(move || tickets::take(&data, &ticket, TICKET)).await.unwrap_or(false) })
     }
 
-    fn note(&self, line: &Value) {
-        let mut audit = self.audit.lock();
-        if let Err(error) = audit.write(format!("{line}\n").as_bytes()).and_then(|()| audit.sync()) {
-            let (action, key_id) = (line["action"].as_str(), line["key_id"].as_str());
-            tracing::error!(%error, action, key_id, "can't write the audit log: this change is told of here alone");
-        }
+    fn note(&self, line: Value) -> BoxFuture<'_, ()> {
+        let audit = Arc::clone(&self.audit);
+        let write = move || {
+            let mut audit = audit.lock();
+            if let Err(error) = audit.write(format!("{line}\n").as_bytes()).and_then(|()| audit.sync()) {
+                let (action, key_id) = (line["action"].as_str(), line["key_id"].as_str());
+                tracing::error!(%error, action, key_id, "can't write the audit log: this change is told of here alone");
+            }
+        };
+        // It fails where the process is about to end, and has written then or has not.
+        Box::pin(async move { spawn_blocking(write).await.unwrap_or_default() })
     }
 
-    fn noted(&self, limit: usize) -> Vec<Value> {
-        let lines = self.audit.lock().last_lines(limit);
-        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    fn noted(&self, limit: usize) -> BoxFuture<'_, Vec<Value>> {
+        let audit = Arc::clone(&self.audit);
+        let read = move || {
+            let lines = audit.lock().last_lines(limit);
+            lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>()
+        };
+        Box::pin(async move { spawn_blocking(read).await.unwrap_or_default() })
     }
 
     fn namespaces(&self) -> Errand<'_, Vec<NamespaceReport>> {

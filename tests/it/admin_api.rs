@@ -1,7 +1,10 @@
 //! What the admin API changes, from outside: it is in force at once, there after a kill, read-only where a file declares it, and two who
 //! change one thing do not undo each other.
 
+use std::fs;
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -673,4 +676,31 @@ fn on_loopback_a_key_does_no_more_than_elsewhere_and_what_viewers_get_takes_one(
     ] {
         assert_eq!(send("POST", "/v1/pairs/pin", &pin, &origin.administrator).status, status, "{pin}");
     }
+}
+
+/// A disk that takes nothing for a while: the audit log is a pipe that is full. What is ordered waits, and nobody else.
+#[test]
+fn while_an_order_waits_for_the_disk_the_listener_answers() {
+    let mut origin = Origin::start();
+    origin.stop();
+    let audit = origin.data_dir().join("audit/audit.jsonl");
+    let _ = fs::remove_file(&audit);
+    assert!(program("mkfifo").arg(&audit).status().unwrap().success());
+    let mut pipe = fs::File::options().read(true).write(true).open(&audit).unwrap();
+    pipe.write_all(&[b'\n'; 64 << 10]).unwrap();
+    origin.launch();
+    let ordered = || ask(&origin, "PUT", "/v1/namespaces/show", Some(&json!({})), &[]);
+    thread::scope(|scope| {
+        let order = scope.spawn(ordered);
+        let made = eventually(Duration::from_secs(20), || names(&origin).contains(&"show".to_owned()).then_some(()));
+        assert!(made.is_some(), "it is in force");
+        for path in ["/livez", "/readyz", "/metrics", "/v1/namespaces"] {
+            let answer = ask(&origin, "GET", path, None, &[]);
+            assert_eq!(answer.status, 200, "{path}");
+        }
+        assert!(!order.is_finished(), "it is written down before it is answered");
+        let mut space = vec![0; 64 << 10];
+        pipe.read_exact(&mut space).unwrap();
+        assert_eq!(order.join().unwrap().status, 200);
+    });
 }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::about::{self, About, AuditLines};
@@ -79,7 +80,7 @@ impl AdminCall<'_> {
             RouteName::Pairs => pairs::list(web, visitor),
             RouteName::PinSource => {
                 let (response, after) = pairs::pin(web, visitor, headers, body).await?;
-                self.note(route, &Value::Null, &after);
+                self.note(route, &Value::Null, &after).await;
                 response
             }
             RouteName::Clients if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Operator)),
@@ -95,18 +96,18 @@ impl AdminCall<'_> {
             | RouteName::Overview
             | RouteName::Series
             | RouteName::Events => {
-                let own = Self::own(self.admin, visitor, route.place, &self.query)?.unwrap_or_default();
+                let own = Self::own(self.admin, visitor, route.place, &self.query).await?.unwrap_or_default();
                 ok(&self.of_all(route, own).await?)
             }
             RouteName::Harvest => harvest::find(&**harvests, visitor, self.name(0))?,
             RouteName::OrderHarvest => {
                 let (response, progress) = harvest::order(&**harvests, visitor, headers, body).await?;
-                self.note(route, &Value::Null, &progress);
+                self.note(route, &Value::Null, &progress).await;
                 response
             }
             RouteName::CancelHarvest => {
                 let (response, progress) = harvest::cancel(&**harvests, visitor, self.name(0))?;
-                self.note(route, &Value::Null, &progress);
+                self.note(route, &Value::Null, &progress).await;
                 response
             }
             RouteName::RecordedFile => recordings::file(harvests, visitor, self.exchange, [self.name(0), self.name(1)]).await?,
@@ -121,13 +122,13 @@ impl AdminCall<'_> {
             RouteName::Listen => events::listen(self.admin, visitor.clone(), self.exchange)?,
             RouteName::RemoveObject => {
                 let (response, before) = objects::remove(self.admin, visitor, &self.query).await?;
-                self.note(route, &before, &Value::Null);
+                self.note(route, &before, &Value::Null).await;
                 response
             }
             RouteName::Purge => {
                 let (response, removed) = objects::purge(self.admin, visitor, self.exchange, body).await?;
                 if let Some(removed) = removed {
-                    self.note(route, &removed, &Value::Null);
+                    self.note(route, &removed, &Value::Null).await;
                 }
                 response
             }
@@ -150,7 +151,7 @@ impl AdminCall<'_> {
                     RouteName::Reload => match changes::change_server(&**controls, place, headers, body).await {
                         // A part of it may be in force: who has it done, and what came of it, is told.
                         Err(refused) => {
-                            self.note(route, &Value::Null, &json!({ "refused": refused.detail }));
+                            self.note(route, &Value::Null, &json!({ "refused": refused.detail })).await;
                             return Err(refused);
                         }
                         done => done?,
@@ -158,7 +159,7 @@ impl AdminCall<'_> {
                     _ => changes::change_server(&**controls, place, headers, body).await?,
                 };
                 if place != RouteName::CheckSettings {
-                    self.note(route, &before, &after);
+                    self.note(route, &before, &after).await;
                 }
                 response
             }
@@ -176,12 +177,17 @@ impl AdminCall<'_> {
             RouteName::RevokeViewers => viewers::revoke(web, revokes, &namespace, vendor, &parts.headers, body).await?,
             _ => return viewers::feed(web, &namespace, parts.uri.query()),
         };
-        self.note(route, &Value::Null, &after);
+        self.note(route, &Value::Null, &after).await;
         Ok(response)
     }
 
     /// What this server by itself, or this node, knows of what each of several nodes would tell otherwise. `None`: of all else.
-    pub(super) fn own(admin: &Admin, visitor: &Visitor, place: RouteName, query: &QueryWords) -> Result<Option<Value>, Problem> {
+    pub(super) async fn own(
+        admin: &Admin,
+        visitor: &Visitor,
+        place: RouteName,
+        query: &QueryWords,
+    ) -> Result<Option<Value>, Problem> {
         let Inner { web, harvests, controls, .. } = &*admin.inner;
         let read = |text: Vec<u8>| serde_json::from_slice(&text).unwrap_or_default();
         Ok(Some(match place {
@@ -191,7 +197,10 @@ impl AdminCall<'_> {
                 read(about::seen(rejected, "rejected", visitor))
             }
             RouteName::Harvests => harvest::recent(&**harvests, visitor),
-            RouteName::Noted => json!(AuditLines { lines: controls.noted(query.number("limit", LINES, 1000)?), nodes: None }),
+            RouteName::Noted => {
+                let lines = controls.noted(query.number("limit", LINES, 1000)?).await;
+                json!(AuditLines { lines, nodes: None })
+            }
             RouteName::Overview => overview::overview(admin, visitor),
             RouteName::Series => Self::series(admin, visitor, query)?,
             // What all of them know, for who compares it.
@@ -247,10 +256,10 @@ impl AdminCall<'_> {
     }
 
     /// Has it written down who changed what.
-    fn note(&self, route: &Route, before: &Value, after: &Value) {
+    fn note(&self, route: &Route, before: &Value, after: &Value) -> BoxFuture<'_, ()> {
         let grant = self.visitor.grant();
         let context = self.exchange.context;
-        self.admin.inner.controls.note(&json!({
+        self.admin.inner.controls.note(json!({
             "time": self.admin.inner.web.inner.origin.clock().wall().to_string(),
             "key_id": grant.map(|grant| grant.key_id.as_str()),
             "role": grant.map(|grant| grant.role.as_str()),
@@ -261,7 +270,7 @@ impl AdminCall<'_> {
             "before": before,
             "after": after,
             "request_id": context.id(),
-        }));
+        }))
     }
 }
 

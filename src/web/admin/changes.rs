@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::controls::{
@@ -163,12 +164,11 @@ pub(super) struct NamespaceOrder<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
+/// Writes something down.
+type Note<'a> = &'a (dyn Fn(&Value) -> BoxFuture<'a, ()> + Sync);
+
 /// Makes, changes or removes a namespace. `note` writes down what was there and is gone before that.
-pub(super) async fn change_namespace(
-    order: NamespaceOrder<'_>,
-    body: Body,
-    note: &(dyn Fn(&Value) + Sync),
-) -> Result<Changed, Problem> {
+pub(super) async fn change_namespace(order: NamespaceOrder<'_>, body: Body, note: Note<'_>) -> Result<Changed, Problem> {
     let NamespaceOrder { admin, name, headers, .. } = order;
     let change = match order.place {
         RouteName::PutNamespace => NamespaceChange::To(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
@@ -196,7 +196,7 @@ pub(super) async fn change_namespace(
 /// Makes room for the removal of a namespace that may be removed: nothing is live in it then, or that does not matter, and its objects are purged
 /// if they are to be. They come back by nothing, so all that can be known to forbid the removal is asked before; and what is purged is
 /// written down at once, whatever comes of the removal.
-async fn clear(order: &NamespaceOrder<'_>, note: &(dyn Fn(&Value) + Sync)) -> Result<(), Problem> {
+async fn clear(order: &NamespaceOrder<'_>, note: Note<'_>) -> Result<(), Problem> {
     let NamespaceOrder { admin, visitor, name, query, headers, .. } = *order;
     let (is_forced, purges) = (query.truth("force")?, query.get("objects"));
     if purges.is_some_and(|objects| objects != "purge") {
@@ -217,7 +217,7 @@ async fn clear(order: &NamespaceOrder<'_>, note: &(dyn Fn(&Value) + Sync)) -> Re
             // A part of them may be gone.
             Err(problem) => json!({ "broke_off": problem.detail }),
         };
-        note(&json!({ "purged": told }));
+        note(&json!({ "purged": told })).await;
         purged?;
     }
     Ok(())

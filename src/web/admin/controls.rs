@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::pin::Pin;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::schema::described;
@@ -205,16 +206,17 @@ described! { order
     }
 }
 
-/// What looks after the server's own files and settings. Each change is on stable storage and in force when it is said to be done.
+/// What looks after the server's own files and settings. Each change is on stable storage and in force when it is said to be done. Nothing
+/// here waits for a disk on the thread that asks: that answers probes, too.
 pub trait Controls: Debug + Send + Sync {
     /// Whether this is the ticket of a link that was printed on this server a moment ago. It is one no more then.
-    fn take_ticket(&self, ticket: &str) -> bool;
+    fn take_ticket(&self, ticket: String) -> BoxFuture<'_, bool>;
 
-    /// Writes down what somebody changed. No secret is in it.
-    fn note(&self, line: &Value);
+    /// Writes down what somebody changed; it is on stable storage when this ends. No secret is in it.
+    fn note(&self, line: Value) -> BoxFuture<'_, ()>;
 
     /// The last of these lines, newest first.
-    fn noted(&self, limit: usize) -> Vec<Value>;
+    fn noted(&self, limit: usize) -> BoxFuture<'_, Vec<Value>>;
 
     /// All namespaces, in the order of their names.
     fn namespaces(&self) -> Errand<'_, Vec<NamespaceReport>>;

@@ -52,7 +52,7 @@ impl NodeParts for OwnParts {
             let query = QueryWords::parse(&asked, &[route.query, &[SEEN]].concat())?;
             match route.place {
                 RouteName::About => about(&admin).await.map(Some),
-                place => AdminCall::own(&admin, &visitor(&query)?, place, &query),
+                place => AdminCall::own(&admin, &visitor(&query)?, place, &query).await,
             }
         })
     }

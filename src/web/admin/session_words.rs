@@ -73,12 +73,14 @@ pub(super) async fn sign_in(admin: &Admin, exchange: &Exchange<'_>, body: Body) 
     let SignIn { key, ticket } = orders::read(&exchange.parts.headers, body, LONGEST).await?;
     let opened_with = match (key, ticket) {
         (Some(GivenSecret(key)), None) => OpenedWith::Key(Secret::new(key.trim().to_owned())),
-        (None, Some(GivenSecret(ticket))) if inner.controls.take_ticket(&ticket) => OpenedWith::ticket(),
-        (None, Some(_)) => {
-            inner.sessions.failed(peer);
-            let detail =
-                "this link has been followed before, or is older than two minutes: have 'springhead console' print another";
-            return Err(Problem::new(Code::BadCredentials, detail));
+        (None, Some(GivenSecret(ticket))) => {
+            if !inner.controls.take_ticket(ticket).await {
+                inner.sessions.failed(peer);
+                let detail =
+                    "this link has been followed before, or is older than two minutes: have 'springhead console' print another";
+                return Err(Problem::new(Code::BadCredentials, detail));
+            }
+            OpenedWith::ticket()
         }
         _ => return Err(Problem::bad_request("an order to sign in has \"key\" or \"ticket\", and not both")),
     };
