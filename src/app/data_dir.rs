@@ -17,7 +17,8 @@
 //! - `audit/`: who changed what by the admin API; `events/`: what has happened to streams.
 //! - `namespaces/NAME.toml`: the rules of a namespace that the admin API has made; see [`super::namespaces`].
 //!
-//! Invariant: files here belong to the directory's owner, whoever writes them. A key that root makes beside the service's user works.
+//! Invariant: files here belong to the directory's owner, whoever writes them; where that is root, to the server's user. A key that root
+//! makes beside the service's user works.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -35,9 +36,9 @@ use crate::auth::grant::{KeyId, Role};
 use crate::auth::key::KeyRing;
 use crate::auth::signing::{SigningKey, random};
 
-/// The variable that replaces `signing.key`.
 /// The line that says so, where it is written down where a server listens.
 const ADMIN_HAS_TLS: &str = "admin over TLS";
+/// The variable that replaces `signing.key`.
 pub(super) const SIGNING_KEY_VARIABLE: &str = "SPRINGHEAD_SIGNING_KEY";
 
 /// A file's name, size, and when it was last changed, its owner and mode included: seconds and nanoseconds.
@@ -127,7 +128,7 @@ impl DataDir {
 
     /// Takes the directory for this server alone, as long as the file is open, also past a kill. `None` when another server has it.
     pub(super) fn hold(&self) -> anyhow::Result<Option<File>> {
-        let path = self.path.join("lock");
+        let path = self.path.join(kept::LOCK);
         let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = open.with_context(|| format!("can't write {}", path.display()))?;
         match file.try_lock() {

@@ -8,13 +8,26 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::signing::random;
 
-/// Gives what was written to the owner of a folder.
+/// The file in the data directory that the server which runs on it holds.
+pub(super) const LOCK: &str = "lock";
+/// Who reads and writes everything, whoever it belongs to.
+const ROOT: u32 = 0;
+
+/// Whose files in a folder are to be: its owner's. A folder of root's may be a volume that a server writes in by its group alone, as
+/// Kubernetes' `fsGroup` leaves one; there they are that server's, once one has held it.
+fn owner_of(folder: &Path) -> io::Result<fs::Metadata> {
+    let owner = fs::metadata(folder)?;
+    let server = if owner.uid() == ROOT { fs::symlink_metadata(folder.join(LOCK)).ok() } else { None };
+    Ok(server.unwrap_or(owner))
+}
+
+/// Gives what was written to whom files in a folder belong. Where that is root nothing needs to be given.
 ///
 /// # Errors
 /// When that is somebody else and this user may give nothing away.
 pub(super) fn hand_over(folder: &Path, file: &File) -> io::Result<()> {
-    let (owner, ours) = (fs::metadata(folder)?, file.metadata()?);
-    if owner.uid() == ours.uid() {
+    let (owner, ours) = (owner_of(folder)?, file.metadata()?);
+    if [ROOT, ours.uid()].contains(&owner.uid()) {
         return Ok(());
     }
     fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| {

@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use crate::harness::{BINARY, NAMESPACE, Origin};
+use crate::harness::{BINARY, NAMESPACE, Origin, Process, eventually};
+use crate::wire::Request;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).output().unwrap()
@@ -209,6 +211,49 @@ fn keys_belong_to_the_data_directorys_owner() {
     }
     assert_eq!(seen, 5, "the signing key, two folders, a record and a revocation");
     assert_eq!(fs::metadata(out).unwrap().uid(), fs::metadata(dir.path()).unwrap().uid(), "what goes elsewhere is its maker's");
+}
+
+/// As Kubernetes leaves a volume for a pod with an `fsGroup`: root's still, and the group's to write in.
+#[test]
+fn a_volume_that_is_the_groups_alone_takes_a_server_and_its_starts_after_the_first() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    if chown(&data, Some(0), Some(65_532)).is_err() {
+        eprintln!("only root starts a server as somebody else: nothing to see for this user");
+        return;
+    }
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o2775)).unwrap();
+    let log = dir.path().join("log.txt");
+    for start in 1..=3 {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+        command.uid(65_532).gid(65_532).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut server = Process(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+        let said = || fs::read_to_string(&log).unwrap();
+        let is_up = eventually(Duration::from_secs(60), || {
+            assert!(server.0.try_wait().unwrap().is_none(), "start {start}: {}", said());
+            said().contains(" started ").then_some(())
+        });
+        assert!(is_up.is_some(), "start {start}: {}", said());
+        let address = fs::read_to_string(data.join("listening")).unwrap().lines().next().unwrap().parse().unwrap();
+        assert_eq!(Request::new("GET", "/readyz").send(address).status, 200);
+    }
+    let create = |user: u32| {
+        let mut command = Command::new(BINARY);
+        command.args(["keys", "create", "--namespace", "a", "--role", "readonly", "--data-dir"]).arg(&data);
+        command.uid(user).gid(65_532).current_dir("/").output().unwrap()
+    };
+    let made = create(0);
+    assert!(made.status.success(), "{made:?}");
+    for entry in fs::read_dir(data.join("keys")).unwrap() {
+        let meta = entry.unwrap().metadata().unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o077), (65_532, 0), "the server reads what root has made");
+    }
+    assert_eq!(create(65_533).status.code(), Some(1), "somebody else reads no signing key there");
 }
 
 #[test]
