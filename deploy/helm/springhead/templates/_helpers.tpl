@@ -18,10 +18,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{/* A size in bytes, of a setting ("200MiB", "10MB") or of a quantity ("1792Mi", "2G"). */}}
+{{/* A size in bytes, of a setting ("200MiB", "10MB") or of a quantity ("1792Mi", "1.75Gi", "2G", and a plain number). */}}
 {{- define "springhead.bytes" -}}
-{{- $number := regexFind "^[0-9]+" (toString .) -}}
-{{- $unit := regexFind "[A-Za-z]*$" (toString .) -}}
+{{- if not (kindIs "string" .) -}}{{ int64 . }}{{- else -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" . -}}
+{{- $unit := trimPrefix $number . -}}
 {{- $units := dict "" 1 "B" 1
   "KB" 1000 "MB" 1000000 "GB" 1000000000 "TB" 1000000000000
   "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000
@@ -30,15 +31,33 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if or (eq $number "") (not (hasKey $units $unit)) -}}
 {{- fail (printf "%v is no size: write it like 200MiB in settings, 1792Mi in resources" .) -}}
 {{- end -}}
-{{- mul (int64 $number) (int64 (get $units $unit)) -}}
+{{- mulf $number (int64 (get $units $unit)) | int64 -}}
+{{- end -}}
 {{- end -}}
 
-{{/* One setting as TOML. Numbers come as fractions from YAML. */}}
-{{- define "springhead.setting" -}}
-{{- if kindIs "string" . -}}{{ . | toJson }}
+{{/* One value as TOML. Numbers come as fractions from YAML. */}}
+{{- define "springhead.value" -}}
+{{- if kindIs "map" . -}}
+{{- $pairs := list -}}
+{{- range $key, $value := . -}}{{- $pairs = append $pairs (printf "%s = %s" $key (include "springhead.value" $value)) -}}{{- end -}}
+{ {{- join ", " $pairs -}} }
+{{- else if kindIs "slice" . -}}
+{{- $values := list -}}
+{{- range . -}}{{- $values = append $values (include "springhead.value" .) -}}{{- end -}}
+[{{- join ", " $values -}}]
 {{- else if or (kindIs "float64" .) (kindIs "int64" .) (kindIs "int" .) -}}{{ int64 . }}
 {{- else -}}{{ . | toJson }}
 {{- end -}}
+{{- end -}}
+
+{{/* One setting, of its key and its value. YAML makes false of off. */}}
+{{- define "springhead.setting" -}}
+{{- $key := index . 0 -}}
+{{- $value := index . 1 -}}
+{{- if and (kindIs "bool" $value) (not $value) (has $key (list "durable" "gate" "hold" "mode" "output")) -}}
+{{- $value = "off" -}}
+{{- end -}}
+{{ $key }} = {{ include "springhead.value" $value }}
 {{- end -}}
 
 {{/* The settings file. */}}
@@ -49,7 +68,7 @@ data_dir = "/data"
 metrics_open = {{ .Values.metrics.open }}
 {{- range $key, $value := .Values.settings }}
 {{- if not (kindIs "map" $value) }}
-{{ $key }} = {{ include "springhead.setting" $value }}
+{{ include "springhead.setting" (list $key $value) }}
 {{- end }}
 {{- end }}
 {{- if .Values.tls.existingSecret }}
@@ -64,7 +83,7 @@ key = "/tls/tls.key"
 
 [{{ $table }}]
 {{- range $key, $value := $settings }}
-{{ $key }} = {{ include "springhead.setting" $value }}
+{{ include "springhead.setting" (list $key $value) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -73,7 +92,7 @@ key = "/tls/tls.key"
 [namespaces.{{ $name | quote }}]
 {{- range $key, $value := $settings }}
 {{- if not (kindIs "map" $value) }}
-{{ $key }} = {{ include "springhead.setting" $value }}
+{{ include "springhead.setting" (list $key $value) }}
 {{- end }}
 {{- end }}
 {{- range $table, $inner := $settings }}
@@ -81,11 +100,29 @@ key = "/tls/tls.key"
 
 [namespaces.{{ $name | quote }}.{{ $table }}]
 {{- range $key, $value := $inner }}
-{{ $key }} = {{ include "springhead.setting" $value }}
+{{ include "springhead.setting" (list $key $value) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* The memory in bytes that the settings may take, as the server itself adds it up (docs/operating.md); nothing where a part is left to it. */}}
+{{- define "springhead.memory" -}}
+{{- $inFlight := default "auto" .Values.settings.max_in_flight -}}
+{{- $connections := int64 (dig "connections" "total" 16384 .Values.settings) -}}
+{{- $known := ne $inFlight "auto" -}}
+{{- $sum := add (mul 40 1048576) (mul $connections 12288) -}}
+{{- range .Values.namespaces -}}
+{{- $hot := default "auto" .hot_capacity -}}
+{{- if eq $hot "auto" -}}{{- $known = false -}}
+{{- else -}}
+{{- $bytes := include "springhead.bytes" $hot | int64 -}}
+{{- $sum = add $sum $bytes (div $bytes 10) -}}
+{{- if not (has (dig "durable" "disk" .) (list false "off")) -}}{{- $sum = add $sum (max (div $bytes 4) 67108864) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $known -}}{{ add $sum (include "springhead.bytes" $inFlight | int64) }}{{- end -}}
 {{- end -}}
 
 {{/* What can't work is a sentence instead of manifests. */}}
@@ -105,18 +142,10 @@ key = "/tls/tls.key"
 {{- end -}}
 {{- end -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources -}}
-{{- $inFlight := toString (default "auto" .Values.settings.max_in_flight) -}}
-{{- if and $limit (ne $inFlight "auto") -}}
-{{- $sum := add (include "springhead.bytes" $inFlight | int64) (mul 256 1048576) -}}
-{{- $known := true -}}
-{{- range $name, $settings := .Values.namespaces -}}
-{{- $hot := toString (default "auto" $settings.hot_capacity) -}}
-{{- if eq $hot "auto" -}}{{- $known = false -}}
-{{- else -}}{{- $sum = add $sum (div (mul (include "springhead.bytes" $hot | int64) 11) 10) -}}
-{{- end -}}
-{{- end -}}
-{{- if and $known (lt (include "springhead.bytes" $limit | int64) (int64 $sum)) -}}
-{{- fail (printf "resources.limits.memory is %v, and the settings need %vMi: hot_capacity of all namespaces and a tenth more, max_in_flight, and 256 MiB for the program and connections." $limit (add 1 (div $sum 1048576))) -}}
+{{- $sum := include "springhead.memory" . -}}
+{{- if and $limit $sum -}}
+{{- if lt (include "springhead.bytes" $limit | int64) (int64 $sum) -}}
+{{- fail (printf "resources.limits.memory is %v, and the settings need %vMi: hot_capacity of all namespaces with a tenth more, a quarter of it (64 MiB at least) for what waits for a durable tier, max_in_flight, 12 KiB for each of connections.total, and 40 MiB for the program." $limit (div (add $sum 1048575) 1048576)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
