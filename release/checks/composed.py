@@ -4,11 +4,12 @@ is not to be had (Grafana, MediaMTX) is not started, and said.
 
 Two nodes behind HAProxy: an upload through it is read at either node, a node is replaced under a live stream without a failed request, and a
 recording goes to the store. Springhead with Prometheus: the test picture plays, the server is scraped with the key that `keys` has taken,
-and the alerts are known."""
+and with the one that docs/deploying.md has made before that ends; the alerts are known."""
 
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import struct
@@ -338,6 +339,34 @@ def several_nodes(folder):
     return faults
 
 
+def renews(project, reached, folder, scraped):
+    """The keys without an end, as docs/deploying.md has them made: with those of the first start revoked, the server is still scraped, and the
+    picture comes."""
+    text = (ROOT / "docs/deploying.md").read_text()
+    made = re.findall(r"^docker compose exec origin (springhead keys create .*)$", text, re.M)
+    if len(made) != 2 or "docker compose up -d --force-recreate keys\n" not in text:
+        return [f"docs/deploying.md has other commands: {made}"]
+    origin = project.services["origin"]
+    for words in made:
+        run(*project.command("origin", origin, shlex.split(words)))
+    project.processes.pop("keys")
+    project.begin("keys")
+    project.waits("keys", "service_completed_successfully")
+    for name in ("admin", "encoder"):
+        key = json.loads((folder / f"volumes/data/{name}_api_key.json").read_text())["key_id"]
+        run(*project.command("origin", origin, ["springhead", "keys", "revoke", key]))
+    def listed():
+        return reached.ask("GET", "/cache/live-origin/playlist.m3u8", None, reached.key("player"))[1]
+
+    project.stop("picture")
+    last, before = listed(), time.time() + 2
+    project.begin("picture")
+    until("the picture comes with the new key", lambda: listed() != last)
+    until("Prometheus reads the server with the new key", lambda: (found := scraped()) and found["value"][1] == "1" and found["value"][0] > before and
+          time.time() > before + 12)
+    return []
+
+
 def with_prometheus(folder):
     project = Composed(folder, ["compose.yaml"], {}, absent=["grafana"], profiles=["demo"])
     project.connect()
@@ -355,12 +384,17 @@ def with_prometheus(folder):
         status, answer = prometheus.ask("GET", path, None, None, 9090)
         return json.loads(answer)["data"] if status == 200 else None
 
-    until("Prometheus reads the server", lambda: (found := asked("/api/v1/query?query=up%7Bjob%3D%22springhead%22%7D")) and found["result"] and found["result"][0]["value"][1] == "1")
+    def scraped():
+        found = asked("/api/v1/query?query=up%7Bjob%3D%22springhead%22%7D")
+        return found and found["result"] and found["result"][0]
+
+    until("Prometheus reads the server", lambda: (found := scraped()) and found["value"][1] == "1")
     alerts = [rule["name"] for group in asked("/api/v1/rules")["groups"] for rule in group["rules"] if rule["type"] == "alerting"]
     until("the stream is in its figures", lambda: (found := asked("/api/v1/query?query=springhead_streams_followed")) and found["result"], 30)
     print(f"the picture plays, Prometheus reads the server and knows {len(alerts)} alerts")
     if len(alerts) < 20:
         faults.append(f"Prometheus knows the alerts {alerts}")
+    faults += renews(project, origin, folder, scraped)
     for name in ("picture", "prometheus", "origin"):
         status = project.stop(name)
         if name == "origin" and status not in (0, 143):

@@ -158,6 +158,11 @@ def compare(template, parsed):
         errors[error["ErrorCachingMinTTL"][1]].append(error["ErrorCode"])
     if [local["client_errors"], local["server_errors"]] != list(errors.values()):
         faults.append(f"errors: {errors} in CloudFormation, {local['client_errors']} and {local['server_errors']} here")
+    kept = {block["for_each"]: one(block["content"])["error_caching_min_ttl"] for entry in ours["dynamic"]
+            for name, block in entry.items() if name == "custom_error_response"}
+    wanted = {f"${{local.{codes}}}": f"${{var.{snake(kind)}}}" for codes, kind in zip(["client_errors", "server_errors"], errors)}
+    if kept != wanted:
+        faults.append(f"errors are kept for {wanted} in CloudFormation, for {kept} here")
     for policy, kind, name in [("PlaylistRequestPolicy", "OriginRequestPolicyConfig", "aws_cloudfront_origin_request_policy"),
                                ("PlaylistCachePolicy", "CachePolicyConfig", "aws_cloudfront_cache_policy")]:
         theirs = resources[policy]["Properties"][kind]
@@ -196,6 +201,12 @@ def main():
     template["Resources"]["Distribution"]["Properties"]["DistributionConfig"]["CustomErrorResponses"][0]["ErrorCode"] = 418
     if len(compare(template, parsed)) != len(faults) + 1:
         faults.append("a changed error code goes unnoticed")
+    (ours,) = blocks(parsed, "resource", "aws_cloudfront_distribution", "live")
+    errors = [block for entry in ours["dynamic"] for name, block in entry.items() if name == "custom_error_response"]
+    for block in errors:
+        one(block["content"])["error_caching_min_ttl"] = "${var.server_error_caching_seconds}"
+    if not any(fault.startswith("errors are kept") for fault in compare(template, parsed)):
+        faults.append("errors that are kept for another time go unnoticed")
     if faults:
         sys.exit("\n".join(faults))
     print(f"{len(template['Parameters'])} parameters, the origin, the behaviours and the policies are those of {TEMPLATE.name}")
