@@ -1,6 +1,8 @@
 //! `springhead config check`: the settings file, whether the machine has what it asks for, and what a start with it would open.
 
+use std::fs::{self, Metadata};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use super::args::Args;
 use super::certificates::Certificates;
 use super::resources::{Resources, is_writable};
-use super::settings::{AccessLogOutput, Settings};
+use super::settings::{AccessLogOutput, Loaded, Settings};
 use super::{Failure, buckets, complain, print, viewer_key};
 use crate::model::clock::Clock;
 use crate::origin::policy::{NamespacePolicy, PairPolicy};
@@ -21,7 +23,7 @@ pub(super) struct CheckArgs {
     /// The file.
     #[arg(env = "SPRINGHEAD_CONFIG")]
     pub(super) file: PathBuf,
-    /// Judge the text alone: open no certificate and look at no folder, as where the file is made for another machine.
+    /// Judge the text alone: heed no variable, open no certificate and look at no folder, as where the file is made for another machine.
     #[arg(long)]
     pub(super) text_only: bool,
     /// Also ask the buckets whether they are there and let this server in, with the credentials of this environment.
@@ -31,20 +33,19 @@ pub(super) struct CheckArgs {
 
 /// Checks settings that have been read already. What would keep a start from succeeding is a failure, all of it in one run; what is
 /// only odd is a warning.
-pub(super) fn run(mut settings: Settings, args: &CheckArgs) -> Result<(), Failure> {
-    let mut found = CheckResult::default();
-    if !args.text_only {
-        found.warnings = Resources::read(&settings.data_dir).fit(&mut settings);
-        look(&settings, &mut found);
-        if args.reach {
-            reach(&settings, &mut found)?;
-        }
-        for warning in &found.warnings {
-            complain(&format!("warning: {warning}"));
-        }
-        if !found.faults.is_empty() {
-            return Err(anyhow!("{}\na start with this file would fail", found.faults.join("\n")).into());
-        }
+pub(super) fn run(loaded: Loaded, args: &CheckArgs) -> Result<(), Failure> {
+    let Loaded { mut settings, contradicted, .. } = loaded;
+    let mut found = CheckResult { warnings: contradicted, ..CheckResult::default() };
+    found.warnings.extend(Resources::read(&settings.data_dir).fit(&mut settings));
+    look(&settings, &mut found);
+    if args.reach {
+        reach(&settings, &mut found)?;
+    }
+    for warning in &found.warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    if !found.faults.is_empty() {
+        return Err(anyhow!("{}\na start with this file would fail", found.faults.join("\n")).into());
     }
     let file = args.file.display();
     Ok(print(&match found.warnings.len() {
@@ -96,6 +97,7 @@ fn look(settings: &Settings, found: &mut CheckResult) {
     }
     addresses(settings, found);
     engine_files(settings, found);
+    found.warnings.extend(unread_by_the_server(settings));
     of_no_use(settings, found);
     unbounded(settings, found);
     if let AccessLogOutput::File(file) = &settings.access_log.output {
@@ -128,7 +130,7 @@ fn engine_files(settings: &Settings, found: &mut CheckResult) {
     let cluster = &settings.cluster;
     let files = [("cluster.ca", &cluster.ca), ("cluster.password_file", &cluster.password_file)];
     for (key, file) in files.into_iter().filter(|_| cluster.engine.is_some()) {
-        let Some(Err(error)) = file.as_ref().map(std::fs::read) else { continue };
+        let Some(Err(error)) = file.as_ref().map(fs::read) else { continue };
         let file = file.as_deref().unwrap_or(Path::new("")).display();
         // The server may be another user, whose file it is.
         if error.kind() == std::io::ErrorKind::PermissionDenied {
@@ -137,6 +139,51 @@ fn engine_files(settings: &Settings, found: &mut CheckResult) {
             found.faults.push(format!("{key}: can't read {file}: {error}"));
         }
     }
+}
+
+/// Files that root, who asks, can read, and whose the data directory is can't: the server is that user, as a rule.
+fn unread_by_the_server(settings: &Settings) -> Vec<String> {
+    let Ok(server) = fs::metadata(&settings.data_dir) else { return Vec::new() };
+    if server.uid() == 0 || fs::metadata("/proc/self").map_or(true, |process| process.uid() != 0) {
+        return Vec::new();
+    }
+    let Settings { tls, admin_tls, cluster, .. } = settings;
+    let files = [
+        ("tls.certificate", &tls.certificate),
+        ("tls.key", &tls.key),
+        ("tls.client_ca", &tls.client_ca),
+        ("admin_tls.certificate", &admin_tls.certificate),
+        ("admin_tls.key", &admin_tls.key),
+        ("cluster.ca", &cluster.ca),
+        ("cluster.password_file", &cluster.password_file),
+    ];
+    let closed = |(key, file): (&str, &Option<PathBuf>)| {
+        let place = closed_to(&server, file.as_deref()?)?;
+        let (place, uid) = (place.display(), server.uid());
+        Some(format!(
+            "{key}: the user with the id {uid}, whose the data directory is, has no way into {place}; can the server's? Give it a copy of its \
+             own, renewed with the certificate (docs/operating.md)"
+        ))
+    };
+    files.into_iter().filter_map(closed).collect()
+}
+
+/// The file, or the folder on its way, that keeps a user out. What a group may that is not root's is not known of a user who may be in it.
+fn closed_to(user: &Metadata, file: &Path) -> Option<PathBuf> {
+    let lets_in = |path: &Path, right: u32| {
+        fs::metadata(path).map_or(true, |place| {
+            let mode = match place.mode() {
+                mode if place.uid() == user.uid() => mode >> 6,
+                mode if place.gid() == 0 => mode,
+                mode => mode | (mode >> 3),
+            };
+            mode & right != 0
+        })
+    };
+    let (real, absolute) = (fs::canonicalize(file).ok()?, std::path::absolute(file).ok()?);
+    let folders = [&absolute, &real].into_iter().flat_map(|file| file.ancestors().skip(1));
+    let closed = folders.filter(|folder| !lets_in(folder, 0o1)).last().map(Path::to_owned);
+    closed.or_else(|| (!lets_in(&real, 0o4)).then_some(real))
 }
 
 /// What is said and does nothing.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use super::check::CheckArgs;
-use super::place::{PlaceArgs, load, load_all, named};
+use super::place::{PlaceArgs, load, load_all, load_alone, named};
 use super::settings::{Overrides, SHIPPED, Settings};
 use super::{Failure, check, cluster_status, console, demo, doctor, generate, harvest, health, keys, print, serve, size, token};
 use crate::auth::grant::Role;
@@ -209,7 +209,8 @@ struct SizeArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check a settings file, what it asks of this machine, and the files and folders it names; report all faults.
+    /// Check a settings file, as a start reads it: with the variables of this environment, what it asks of this machine, and the files and
+    /// folders it names. All faults are reported.
     Check(CheckArgs),
     /// Print what is in force, as a settings file.
     Print(Box<SettingsArgs>),
@@ -264,7 +265,11 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         Command::Generate(args) => Ok(generate::run::<Cli>(&args)?),
         Command::Config(ConfigCommand::Default) => Ok(print(SHIPPED)?),
         Command::Config(ConfigCommand::Print(settings)) => Ok(print(&settings.load(leaf(&matches))?.render_masked())?),
-        Command::Config(ConfigCommand::Check(args)) => check::run(load(Some(&args.file), &Overrides::default())?, &args),
+        Command::Config(ConfigCommand::Check(args)) if args.text_only => {
+            load_alone(&args.file)?;
+            Ok(print(&format!("{}: good", args.file.display()))?)
+        }
+        Command::Config(ConfigCommand::Check(args)) => check::run(load_all(Some(&args.file), &of_environment()?)?, &args),
         Command::Size(SizeArgs { bitrates, segment, keep, max_object_size, sources }) => {
             Ok(print(&size::work_out(&bitrates, (&segment, &keep), &max_object_size, sources).map_err(Failure::Usage)?)?)
         }
@@ -291,6 +296,19 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
         Command::Keys(KeysCommand::Inspect { key, place }) => keys::inspect(&place.load(leaf(&matches))?, &key),
         Command::Keys(KeysCommand::Revoke { key_id, place }) => keys::revoke(&place.load(leaf(&matches))?, &key_id),
     }
+}
+
+/// What the environment says, where no flag can.
+fn of_environment() -> Result<Overrides, Failure> {
+    #[derive(Debug, Parser)]
+    #[command(name = "springhead")]
+    struct EnvironmentArgs {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    }
+    let matches = EnvironmentArgs::command().try_get_matches_from(["springhead"]);
+    let read = matches.and_then(|matches| Ok(EnvironmentArgs::from_arg_matches(&matches)?.settings.read(&matches).1));
+    read.map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// The matches of the innermost subcommand.

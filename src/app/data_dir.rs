@@ -4,7 +4,7 @@
 //! - `keys/<key_id>.json`: what a key allows, without the key. A running server knows its keys by these where a request does not
 //!   carry a whole key: see [`crate::auth`].
 //! - `viewer.key`: the keys of viewers' tokens; see [`super::viewer_key`].
-//! - `viewer_revocations.json`: which of those ended before their time; see [`super::viewer_revocations`].
+//! - `viewer_revocations.json`: which of those ended before their time, and `viewer_revocations.lock`; see [`super::viewer_revocations`].
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
@@ -15,6 +15,7 @@
 //! - `tickets/<hash>`: an empty file for each printed link that signs in at the console: who can make one may do everything anyway. The
 //!   hash is that of the ticket, so that who reads the folder can't follow a link. The server removes it as it is followed.
 //! - `audit/`: who changed what by the admin API; `events/`: what has happened to streams.
+//! - `harvests/`: which recordings were ordered; `format.json`: the form of all this, see [`super::stamp`].
 //! - `namespaces/NAME.toml`: the rules of a namespace that the admin API has made; see [`super::namespaces`].
 //!
 //! Invariant: files here belong to the directory's owner, whoever writes them; where that is root, to the server's user. A key that root

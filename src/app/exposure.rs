@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::data_dir::DataDir;
 use super::viewer_key;
+use crate::store::Readers;
 
 /// Who may write in a folder beside its owner.
 const WRITERS: u32 = 0o022;
@@ -56,6 +57,35 @@ pub(super) fn of(data: &DataDir) -> Vec<String> {
         ));
     }
     said
+}
+
+/// What keeps those out whom `object_readers` lets in, if anything does: the umask, or a folder above the objects.
+pub(super) fn shut(data: &DataDir, readers: Readers) -> Option<String> {
+    let (bits, umask, mode) = match readers {
+        Readers::Owner => return None,
+        Readers::Group => (0o050, "0027", "g+x"),
+        Readers::Everyone => (0o055, "0022", "go+x"),
+    };
+    let name = Readers::ALL.iter().find(|(known, _)| *known == readers).map_or("", |(_, name)| name);
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let own = status.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("Umask:")?.trim(), 8).ok());
+    if let Some(own) = own.filter(|own| own & bits != 0) {
+        return Some(format!(
+            "object_readers is \"{name}\", but the umask of this process is {own:04o}, which keeps them from every object that is written: start \
+             it with {umask} (UMask={umask} under systemd)"
+        ));
+    }
+    let folders = [data.path().to_owned(), data.objects()];
+    folders.into_iter().find_map(|folder| {
+        let mode_of = fs::metadata(&folder).ok()?.mode() & 0o777;
+        let folder = folder.display();
+        (!mode_of & bits & 0o011 != 0).then(|| {
+            format!(
+                "object_readers is \"{name}\", but {folder} has the mode {mode_of:04o}, and they get no further: 'chmod {mode} {folder}' opens it \
+                 (under systemd StateDirectoryMode= says it too, at each start)"
+            )
+        })
+    })
 }
 
 /// The permissions, where they let in any of these.

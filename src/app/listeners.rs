@@ -1,6 +1,7 @@
 //! The listeners: bound here, or handed over by a service manager; and why an address can't be had. The only module that knows
 //! socket2.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
@@ -38,21 +39,41 @@ impl Listeners {
             let listener = bind(address, settings.reuse_port, shares_port(address, &all)).and_then(take_over);
             listener.map_err(|error| anyhow::anyhow!("{}", explain(&error, address, flag)))
         };
-        let take = |passed: Vec<StdListener>, addresses: &[SocketAddr], flag: &str| -> anyhow::Result<Vec<TcpListener>> {
-            if passed.is_empty() {
-                return addresses.iter().map(|address| bind(address, flag)).collect();
-            }
-            passed.into_iter().map(|listener| take_over(listener).context("a passed socket can't be used")).collect()
-        };
+        let take =
+            |passed: Vec<StdListener>, addresses: &[SocketAddr], (flag, key): (&str, &str)| -> anyhow::Result<Vec<TcpListener>> {
+                if passed.is_empty() {
+                    return addresses.iter().map(|address| bind(address, flag)).collect();
+                }
+                let open: Vec<_> = passed.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+                if let Some(said) = stands_in(key, addresses, &open) {
+                    tracing::warn!("{said}");
+                }
+                passed.into_iter().map(|listener| take_over(listener).context("a passed socket can't be used")).collect()
+            };
         Ok(Self {
-            clear: take(passed.clear, &settings.listen, "--listen")?,
-            tls: take(passed.tls, &settings.tls.listen, "--tls-listen")?,
-            admin: match passed.admin {
-                Some(listener) => take_over(listener).context("a passed socket can't be used")?,
-                None => bind(&settings.admin_listen, "--admin-listen")?,
+            clear: take(passed.clear, &settings.listen, ("--listen", "listen"))?,
+            tls: take(passed.tls, &settings.tls.listen, ("--tls-listen", "tls.listen"))?,
+            admin: {
+                let admin = Vec::from_iter(passed.admin);
+                let mut taken = take(admin, &[settings.admin_listen], ("--admin-listen", "admin_listen"))?;
+                taken.pop().context("there is no admin listener")?
             },
         })
     }
+}
+
+/// Says that other ports are open than the settings name, where sockets that were handed over are of others.
+fn stands_in(key: &str, named: &[SocketAddr], open: &[SocketAddr]) -> Option<String> {
+    let ports = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::port).collect::<BTreeSet<_>>();
+    let shown = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    (ports(named) != ports(open)).then(|| {
+        let named = if named.is_empty() { "no address".to_owned() } else { shown(named) };
+        format!(
+            "the service manager has opened {} in place of {key} in the settings, which names {named}: only what it has opened is listened on. \
+             Name the same ports in its socket unit ('systemctl edit springhead.socket'), or disable that",
+            shown(open)
+        )
+    })
 }
 
 /// Whether an IPv6 address has to leave IPv4 alone, because its port is also wanted for IPv4.
@@ -134,6 +155,17 @@ mod tests {
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), KERNEL_UNSENT);
+    }
+
+    #[test]
+    fn other_ports_than_the_settings_name_are_told() {
+        let of = |addresses: &[&str]| addresses.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let said = |named: &[&str], open: &[&str]| stands_in("listen", &of(named), &of(open));
+        assert_eq!(said(&["0.0.0.0:8080"], &["[::]:8080"]), None, "another address of the same port");
+        for (named, part) in [(&["0.0.0.0:80", "0.0.0.0:8080"][..], "0.0.0.0:80, 0.0.0.0:8080"), (&[], "no address")] {
+            let told = said(named, &["[::]:8080"]).unwrap();
+            assert!(told.contains(part) && told.contains("opened [::]:8080") && told.contains("systemctl edit"), "{told}");
+        }
     }
 
     #[test]

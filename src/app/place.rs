@@ -34,6 +34,11 @@ pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides) -> Result<Loa
     Settings::load_all(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
 }
 
+/// Reads a settings file as if there were nothing beside it.
+pub(super) fn load_alone(path: &Path) -> Result<Settings, Failure> {
+    Settings::load_alone(path).map_err(|faults| Failure::Usage(faults.to_string()))
+}
+
 /// The name under which a value was given: the flag's or the variable's.
 pub(super) fn named(matches: &ArgMatches, id: &str, value: String) -> Given {
     let words = id.replace('_', "-");

@@ -66,7 +66,7 @@ pub(super) fn run(load: Load) -> Result<(), Failure> {
     let logs = Logs::start(settings.log_format, settings.log_level);
     // Each connection takes a descriptor; the usual soft limit of 1,024 would be reached at an event's first minute.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    for said in Resources::read(&settings.data_dir).fit(settings) {
+    for said in Resources::read(&settings.data_dir).fit(settings).iter().chain(&loaded.contradicted) {
         tracing::warn!("{said}");
     }
     let traces = Traces::start(settings.otlp_endpoint.as_deref())?;
@@ -100,7 +100,7 @@ async fn serve(
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
-    let Loaded { settings, mut places, mut made, declares } = loaded;
+    let Loaded { settings, mut places, mut made, declares, .. } = loaded;
     if let Some(said) = check::harvest_folder(&settings) {
         tracing::warn!("{said}");
     }
@@ -131,7 +131,7 @@ async fn serve(
     let access_log = access_log::start(&settings.access_log, &metrics)?;
     let webhooks = Webhooks::start(&settings.webhooks, &data, &clock, &metrics)?;
     let signing_keys = ring.ids().collect::<Vec<_>>().join(",");
-    for exposure in exposure::of(&data) {
+    for exposure in exposure::of(&data).into_iter().chain(exposure::shut(&data, settings.object_readers)) {
         tracing::warn!("{exposure}");
     }
     let folder = data.clone();

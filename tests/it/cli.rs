@@ -320,6 +320,76 @@ fn the_file_that_a_start_would_read_is_the_one_that_is_checked() {
 }
 
 #[test]
+fn a_check_sees_what_a_start_sees_beside_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("good.toml"), dir.path().join("data"));
+    fs::create_dir_all(data.join("namespaces")).unwrap();
+    fs::write(data.join("namespaces/made.toml"), "junk = 1\n").unwrap();
+    fs::write(&file, "data_dir = \"/elsewhere\"\nlog_level = \"info\"\n[namespaces.live]\n").unwrap();
+    let check = |variables: &[(&str, &str)], more: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["config", "check"]).arg(&file).args(more).current_dir(dir.path()).envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let data = data.to_str().unwrap();
+    for (name, value, part) in [
+        ("SPRINGHEAD_DRAIN_TIMEOUT", "soon", "SPRINGHEAD_DRAIN_TIMEOUT: "),
+        ("SPRINGHEAD_DATA_DIR", data, "made.toml:1: namespaces.made.junk: "),
+    ] {
+        let (code, said) = check(&[(name, value)], &[]);
+        assert!(code == Some(2) && said.contains(part), "{said}");
+        assert_eq!(check(&[(name, value)], &["--text-only"]), (Some(0), String::new()), "the text is good");
+    }
+    // Two that say different things: one of them does nothing, and it is told which.
+    let elsewhere = dir.path().join("free");
+    let elsewhere = elsewhere.to_str().unwrap();
+    let (code, said) = check(&[("SPRINGHEAD_DATA_DIR", elsewhere), ("SPRINGHEAD_LOG_LEVEL", "debug")], &[]);
+    let told =
+        "warning: data_dir: \"/elsewhere\" in the settings file is not in force: the variable SPRINGHEAD_DATA_DIR lies over it";
+    assert!(code == Some(0) && said.contains(told) && !said.contains("log_level"), "{said}");
+    assert!(!check(&[], &[]).1.contains("not in force"), "{said}");
+}
+
+#[test]
+fn what_root_reads_and_the_server_may_not_is_told_by_a_check() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let dir = tempfile::tempdir().unwrap();
+    let [file, data, closed] = ["settings.toml", "data", "closed"].map(|name| dir.path().join(name));
+    fs::create_dir(&data).unwrap();
+    if chown(&data, Some(65_534), Some(65_534)).is_err() {
+        eprintln!("only root reads what others can't: nothing to see for this user");
+        return;
+    }
+    fs::create_dir(&closed).unwrap();
+    let password = closed.join("password");
+    fs::write(&password, "secret").unwrap();
+    let engine = format!("[cluster]\nengine = \"valkey://127.0.0.1:1\"\npassword_file = {password:?}\n");
+    fs::write(&file, format!("data_dir = {data:?}\n{engine}[namespaces.live]\ndurable = \"off\"\n")).unwrap();
+    let mode = |path: &std::path::Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let told = || {
+        let output = run(&["config", "check", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stderr)
+    };
+    mode(dir.path(), 0o755);
+    for (folder, mode_of_file, part) in [
+        (0o700, 0o644, Some(closed.display().to_string() + ";")),
+        (0o755, 0o600, Some(password.display().to_string() + ";")),
+        (0o755, 0o644, None),
+    ] {
+        mode(&closed, folder);
+        mode(&password, mode_of_file);
+        let said = told();
+        let is_told = said.contains("cluster.password_file: the user with the id 65534");
+        assert!(is_told == part.is_some() && part.is_none_or(|part| said.contains(&part)), "{said}");
+    }
+    chown(&password, Some(65_534), Some(65_534)).unwrap();
+    mode(&password, 0o600);
+    assert!(!told().contains("cluster.password_file"), "its own");
+}
+
+#[test]
 fn the_arithmetic_of_a_channel() {
     let output = run(&["size", "--bitrates", "2500k,1500k,750k", "--segment", "2.5s", "--keep", "5m"]);
     let output = text(&output.stdout);

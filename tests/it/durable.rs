@@ -53,6 +53,36 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn who_may_read_the_files_and_is_kept_out_all_the_same_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("springhead.toml");
+    fs::write(&file, "object_readers = \"everyone\"\n").unwrap();
+    let mut origin = Origin::start_with(&["--config", file.to_str().unwrap()]);
+    let told = |origin: &Origin| {
+        let mut messages = origin.log().into_iter().filter_map(|line| line["message"].as_str().map(str::to_owned));
+        messages.find(|message| message.starts_with("object_readers is \"everyone\", but"))
+    };
+    let umask = |mask: &str| format!("umask {mask}; exec \"$0\" \"$@\"");
+    origin.stop();
+    origin.launch_under(&["sh", "-c", &umask("022")]);
+    let closed = format!("{} has the mode 0700", origin.data_dir().display());
+    assert!(told(&origin).is_some_and(|said| said.contains(&closed)), "{:?}", told(&origin));
+    for folder in [origin.data_dir(), origin.data_dir().join("objects")] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for (mask, part) in [("077", Some("the umask of this process is 0077")), ("022", None)] {
+        origin.stop();
+        origin.launch_under(&["sh", "-c", &umask(mask)]);
+        let said = told(&origin);
+        assert!(
+            said.is_some() == part.is_some() && part.is_none_or(|part| said.as_ref().unwrap().contains(part)),
+            "{mask}: {said:?}"
+        );
+    }
+}
+
+#[test]
 fn what_leaves_memory_is_served_until_its_ttl() {
     let (origin, _folder) = start(SMALL);
     origin.store("live/master.m3u8", "#EXTM3U\n");

@@ -231,7 +231,8 @@ for _ in range(2):
     let port = free_port();
     let mut command = program("python3");
     command.args(["-c", manager, BINARY]).arg(&data).arg(port.to_string()).env("NOTIFY_SOCKET", &told);
-    let mut manager = Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let log = folder.path().join("log.txt");
+    let mut manager = Process(command.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
     let mut said = std::io::BufReader::new(manager.0.stdout.take().unwrap());
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let ready = Request::new("GET", "/readyz");
@@ -262,4 +263,9 @@ for _ in range(2):
         assert_eq!(hear(), "STOPPING=1\n");
     }
     assert!(eventually(Duration::from_secs(10), || manager.0.try_wait().unwrap()).is_some());
+    let (said, told) = (
+        fs::read_to_string(log).unwrap(),
+        format!("opened {address} in place of listen in the settings, which names 127.0.0.1:1:"),
+    );
+    assert!(said.contains(&told), "{said}");
 }

@@ -96,6 +96,8 @@ pub(super) struct Loaded {
     pub(super) made: MadeNamespaces,
     /// A settings file, a flag or a variable names namespaces.
     pub(super) declares: bool,
+    /// What the settings file says and a variable says otherwise, a sentence each.
+    pub(super) contradicted: Vec<String>,
 }
 
 /// TLS listeners and what they present. Without a listener there is no TLS.
@@ -255,19 +257,34 @@ impl Settings {
     /// Reads the file, if one is named, and lays the overrides over it; then come the namespaces that were made.
     pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, SettingFaults> {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
-        let mut settings = Self::default();
-        if let Some(path) = path {
-            match std::fs::read_to_string(path) {
-                Ok(text) => settings = file::read(&text, &path.display().to_string(), &mut places, &mut faults),
-                Err(error) => faults.push(SettingFault::new(path.display().to_string(), format!("can't be read: {error}"))),
-            }
-        }
-        let from_file = path.is_some();
-        settings.lay_over(overrides, from_file, &mut places, &mut faults);
+        let of_file = path.map(|path| Self::of_file(path, &mut places, &mut faults));
+        let mut settings = of_file.clone().unwrap_or_default();
+        settings.lay_over(overrides, of_file.is_some(), &mut places, &mut faults);
+        let contradicted = of_file.map(|of_file| settings.contradicts(&of_file, &places)).unwrap_or_default();
         let declares = places.get("namespaces").is_some() || !overrides.namespaces.is_empty();
         let made = settings.take_made(declares, &mut places, &mut faults);
         settings.check_whole(&places, &mut faults);
-        if faults.is_empty() { Ok(Loaded { settings, places, made, declares }) } else { Err(SettingFaults(faults)) }
+        if faults.is_empty() { Ok(Loaded { settings, places, made, declares, contradicted }) } else { Err(SettingFaults(faults)) }
+    }
+
+    /// Reads a file by itself: nothing lies over it, and no namespaces were made.
+    pub(super) fn load_alone(path: &Path) -> Result<Self, SettingFaults> {
+        let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
+        let settings = Self::of_file(path, &mut places, &mut faults);
+        settings.check_whole(&places, &mut faults);
+        if faults.is_empty() { Ok(settings) } else { Err(SettingFaults(faults)) }
+    }
+
+    /// What a file says; where it can't be read, the defaults and a fault.
+    fn of_file(path: &Path, places: &mut SettingPlaces, faults: &mut Vec<SettingFault>) -> Self {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => file::read(&text, &name, places, faults),
+            Err(error) => {
+                faults.push(SettingFault::new(name, format!("can't be read: {error}")));
+                Self::default()
+            }
+        }
     }
 
     /// What is wrong with the text of a settings file, each fault with its line.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::auto::MAX_IN_FLIGHT;
 use super::places::SettingPlaces;
 use super::values::{address, collector, delay, directory, duration, file_name, size_or, truth};
-use super::{AccessLogOutput, LogFormat, LogLevel, SettingFault, Settings};
+use super::{AccessLogOutput, LogFormat, LogLevel, SettingChange, SettingFault, Settings, render};
 use crate::model::id::Namespace;
 use crate::origin::policy::NamespacePolicy;
 
@@ -38,6 +38,21 @@ pub(in crate::app) struct Overrides {
 }
 
 impl Settings {
+    /// Where a variable says otherwise than the file: whoever wrote the file may not know of it, as where a service's unit sets one. A value
+    /// that is the default may stand there because the file has every key.
+    pub(super) fn contradicts(&self, of_file: &Self, places: &SettingPlaces) -> Vec<String> {
+        let defaults = render::values(&Self::default());
+        let contradicts = |SettingChange { key, from, to }: SettingChange| {
+            let variable = places.get(&key.replace('"', "")).filter(|place| place.starts_with("SPRINGHEAD_"))?;
+            let (said, holds) = (from.filter(|from| defaults.get(&key) != Some(from) && from != "\"auto\"")?, to?);
+            Some(format!(
+                "{key}: {said} in the settings file is not in force: the variable {variable} lies over it with {holds}; change it there, or take \
+                 one of the two out"
+            ))
+        };
+        self.changes_since(of_file).into_iter().filter_map(contradicts).collect()
+    }
+
     /// Lays what the command line and the environment say over what the file says, if there is one.
     pub(super) fn lay_over(
         &mut self,
