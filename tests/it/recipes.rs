@@ -10,7 +10,7 @@ use crate::documents::blocks;
 use crate::front::{free_port, nginx_with};
 use crate::harness::{Origin, Process, bytes, eventually};
 use crate::programs::{assert_is_here, program};
-use crate::wire::{Answer, Request};
+use crate::wire::{Answer, Request, Wire};
 
 /// The blocks of a document that have this in them.
 fn blocks_with(document: &str, language: &str, part: &str) -> Vec<String> {
@@ -265,6 +265,42 @@ fn nginx_by_the_page_on_cdns() {
         .replace("listen 80;", &format!("listen {address};"));
     let nginx = nginx_with(&dir, &http);
     caches(&origin, address, nginx);
+}
+
+#[test]
+fn nginx_left_in_front_by_the_page_on_migrating() {
+    let origin = Origin::start();
+    let (dir, address) = (origin.folder().join("nginx"), here(free_port()));
+    fs::create_dir(&dir).unwrap();
+    let http = blocks_with("docs/migrating.md", "nginx", "location /live/").remove(0);
+    let http = http
+        .replace("127.0.0.1:8080", &origin.address.to_string())
+        .replace("PLAYER_API_KEY", &origin.player)
+        .replace("listen 80;", &format!("listen {address};"));
+    let _nginx = Process(nginx_with(&dir, &http).spawn().unwrap());
+    let is_up = eventually(Duration::from_secs(10), || TcpStream::connect(address).ok());
+    assert!(is_up.is_some(), "{}", fs::read_to_string(dir.join("error.log")).unwrap_or_default());
+    let body = bytes(1, 2_000_000);
+    let put = |key: &str| Request::new("PUT", "/live/show/1.ts").bearer(key).body(body.clone());
+    assert_eq!(Request::new("PUT", "/live/show/1.ts").body("x").send(address).status, 401, "an encoder is asked for its key");
+    assert_eq!(put(&origin.encoder).send(address).status, 204);
+    assert_eq!(put(&origin.player).send(address).status, 403, "and a viewer's is none");
+    let got = Request::new("GET", "/live/show/1.ts").send(address);
+    assert!(got.status == 200 && got.body == body, "{}", got.status);
+    // What is still being uploaded, in chunks, is read through it.
+    let mut encoder = Wire::open(address);
+    let head = format!(
+        "PUT /live/show/2.ts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        origin.encoder
+    );
+    encoder.write(format!("{head}5\r\nfirst\r\n").into_bytes());
+    let begun = eventually(Duration::from_secs(10), || {
+        let first = Request::new("GET", "/live/show/2.ts").header("Range", "bytes=0-4").send(address);
+        (first.status == 206).then_some(first.body)
+    });
+    assert_eq!(begun.as_deref(), Some(&b"first"[..]));
+    encoder.write(b"0\r\n\r\n".to_vec());
+    assert_eq!(encoder.answer_to("PUT").status, 204);
 }
 
 #[test]

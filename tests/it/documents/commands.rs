@@ -82,7 +82,7 @@ pub(super) fn ours(words: &[String]) -> Option<&[String]> {
     match words[0].as_str() {
         _ if name(&words[0]) => Some(&words[1..]),
         "cargo" if words.get(1)? == "run" => Some(&words[words.iter().position(|word| word == "--")? + 1..]),
-        "docker" if words.get(1)? == "exec" => Some(&words[words.iter().rposition(name)? + 1..]),
+        "docker" | "kubectl" if words.iter().any(|word| word == "exec") => Some(&words[words.iter().rposition(name)? + 1..]),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 //! no longer so is not said any more. Each check is a function from a text to its faults, tried on a bad text as well.
 
 mod commands;
+mod data_dir;
 mod keys;
 mod markdown;
 mod settings;
@@ -117,6 +118,20 @@ fn the_changelog_has_this_version_and_what_comes_next() {
     for place in ["deploy/helm/springhead/Chart.yaml", "config/openapi.json", "docs/deploying.md"] {
         assert!(read(place).contains(env!("CARGO_PKG_VERSION")), "{place} is of another version");
     }
+}
+
+/// Versions with a line that breaks something and no notes on what to do before an upgrade.
+fn without_notes(changelog: &str) -> Vec<&str> {
+    let versions = changelog.split("\n## ").skip(1).filter(|version| version.contains("\n- **Breaking:**"));
+    let lacking = versions.filter(|version| !version.contains("\n### Upgrade notes\n"));
+    lacking.filter_map(|version| version.lines().next()).collect()
+}
+
+#[test]
+fn what_breaks_something_has_notes_for_the_upgrade() {
+    let text = read("CHANGELOG.md");
+    assert_eq!(without_notes(&text), [""; 0]);
+    assert_eq!(without_notes("# C\n\n## 9.9.9\n\n### Changed\n\n- **Breaking:** all of it.\n"), ["9.9.9"]);
 }
 
 /// Commands that the program would not take.
