@@ -24,7 +24,7 @@ pub(super) fn of(data: &DataDir) -> Vec<String> {
         ("revoked", "who removes a file there makes a revoked API key good again"),
     ] {
         let folder = if name.is_empty() { path.to_owned() } else { path.join(name) };
-        if let Some(mode) = open_to(&folder, WRITERS) {
+        if let Some(mode) = open_to(&folder, if is_ours_by_group(&folder) { WRITERS & 0o007 } else { WRITERS }) {
             let folder = folder.display();
             said.push(format!(
                 "{folder} has the mode {mode:04o}: other users of this machine can write in it, and {why}; 'chmod go-w {folder}' closes it"
@@ -86,6 +86,12 @@ pub(super) fn shut(data: &DataDir, readers: Readers) -> Option<String> {
             )
         })
     })
+}
+
+/// Whether it is root's and this process is not: then it is its group that lets this user write there, as on a volume with an `fsGroup`.
+fn is_ours_by_group(folder: &Path) -> bool {
+    let owner = |path: &Path| fs::metadata(path).map(|place| place.uid());
+    matches!((owner(folder), owner(Path::new("/proc/self"))), (Ok(0), Ok(1..)))
 }
 
 /// The permissions, where they let in any of these.

@@ -241,6 +241,7 @@ fn a_volume_that_is_the_groups_alone_takes_a_server_and_its_starts_after_the_fir
         assert!(is_up.is_some(), "start {start}: {}", said());
         let address = fs::read_to_string(data.join("listening")).unwrap().lines().next().unwrap().parse().unwrap();
         assert_eq!(Request::new("GET", "/readyz").send(address).status, 200);
+        assert!(!said().contains("can write in it"), "by its group it is the server's: {}", said());
     }
     let create = |user: u32| {
         let mut command = Command::new(BINARY);
