@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::data_dir::DataDir;
+use super::shell::quote;
 use super::viewer_key;
 use crate::store::Readers;
 
@@ -25,9 +26,10 @@ pub(super) fn of(data: &DataDir) -> Vec<String> {
     ] {
         let folder = if name.is_empty() { path.to_owned() } else { path.join(name) };
         if let Some(mode) = open_to(&folder, if is_ours_by_group(&folder) { WRITERS & 0o007 } else { WRITERS }) {
-            let folder = folder.display();
+            let folder = folder.display().to_string();
+            let in_shell = quote(&folder);
             said.push(format!(
-                "{folder} has the mode {mode:04o}: other users of this machine can write in it, and {why}; 'chmod go-w {folder}' closes it"
+                "{folder} has the mode {mode:04o}: other users of this machine can write in it, and {why}; 'chmod go-w {in_shell}' closes it"
             ));
         }
     }
@@ -41,19 +43,21 @@ pub(super) fn of(data: &DataDir) -> Vec<String> {
     ] {
         let file = path.join(name);
         if let Some(mode) = open_to(&file, OTHERS) {
-            let file = file.display();
+            let file = file.display().to_string();
+            let in_shell = quote(&file);
             said.push(format!(
-                "{file} has the mode {mode:04o}: other users of this machine can read it, and {why}; 'chmod 600 {file}' closes it"
+                "{file} has the mode {mode:04o}: other users of this machine can read it, and {why}; 'chmod 600 {in_shell}' closes it"
             ));
         }
     }
     let records = data.record_files().filter(|file| open_to(file, OTHERS).is_some()).count();
     if records > 0 {
         let keys = path.join("keys");
-        let keys = keys.display();
+        let keys = keys.display().to_string();
+        let in_shell = quote(&keys);
         said.push(format!(
             "{records} key records in {keys} are open to other users of this machine: they say what each key allows, and who can write \
-             one changes that for its ingest password; 'chmod 600 {keys}/*.json' closes them"
+             one changes that for its ingest password; 'chmod 600 {in_shell}/*.json' closes them"
         ));
     }
     said

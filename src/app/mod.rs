@@ -40,6 +40,7 @@ mod serve;
 mod settings;
 mod shared_made;
 mod shared_revocations;
+mod shell;
 mod signals;
 mod size;
 mod stamp;

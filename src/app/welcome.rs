@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::data_dir::DataDir;
 use super::keys::{self, NewKey};
 use super::settings::Settings;
+use super::shell::quote;
 use crate::auth::grant::{Role, Scope};
 use crate::auth::key::{KeyRing, KeySpec};
 use crate::model::clock::{Clock, WallTime};
@@ -95,7 +96,7 @@ impl Shown {
         let file = |who: &str| data_dir.join(format!("{who}_api_key.json")).display().to_string();
         let (encoder, player) = (file("encoder"), file("player"));
         let read =
-            |variable: &str, file: &str| format!("  {variable}=$(sed -n 's/.*\"api_key\": \"\\(.*\\)\".*/\\1/p' '{file}')\n");
+            |variable: &str, file: &str| format!("  {variable}=$(sed -n 's/.*\"api_key\": \"\\(.*\\)\".*/\\1/p' {})\n", quote(file));
         Self {
             remark: "The keys themselves are not shown, because standard output is no terminal and is kept as a log.".to_owned(),
             before: format!("In a shell, first\n{}{}\n", read("ENCODER_KEY", &encoder), read("PLAYER_KEY", &player)),
@@ -116,6 +117,7 @@ fn text(names: &[&str], ttl: u64, needs_token: bool, ends: &str, listener: Liste
     // A certificate names a host, not this machine's loopback address.
     let local = if secure { "HOST" } else { "127.0.0.1" };
     let protocol = if secure { "HTTPS only" } else { "HTTP only" };
+    let in_shell = quote(data_dir);
     let namespace = names.first().copied().unwrap_or("live-origin");
     let (reads, of_viewers) = if needs_token {
         let more = "\nViewers need a token here (viewers.mode = \"required\"), and the readonly key does not stand in for one: who writes may read it back, as above.\n  \
@@ -135,7 +137,7 @@ They end on {ends}: then encoders and the CDN are refused. The log says so from 
 They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
 A third one, {data_dir}/admin_api_key.json, is for metrics and the encoders' black box on the admin listener; it ends then, too.
 {remark}
-A key for less, or for longer: springhead keys create --data-dir {data_dir} --namespace {namespace} --role readwrite --prefix show/ --expires 365d
+A key for less, or for longer: springhead keys create --data-dir {in_shell} --namespace {namespace} --role readwrite --prefix show/ --expires 365d
 HOST is this server's name, as the encoder and the CDN reach it, and as its certificate names it; with a TLS proxy in front, write
 https://HOST instead of {scheme}://HOST:{port}.
 

@@ -1,8 +1,10 @@
 // Does on every screen of the console what can be done there, and says what was asked of the server meanwhile and which commands the screen shows.
 //
-//   node curls.mjs MODULES < {"link": "http://127.0.0.1:8081/#ticket=...", "stream": "NAMESPACE/KEY as it stands in an address"}
+//   node curls.mjs MODULES < {"link": "http://127.0.0.1:8081/#ticket=...", "stream": "NAMESPACE/KEY as it stands in an address", "worst": the same of a stream with a
+//   name that is a command}
 //
-// Says on standard output, as one JSON object by screen: "asked", each request as [method, path, body], and "shown", the lines for a shell.
+// Says on standard output, as one JSON object by screen: "asked", each request as [method, path, body], and "shown", the lines for a shell;
+// and as "pasted" what is given to be copied on the screen of the stream with that name.
 
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
@@ -10,7 +12,7 @@ import { join, resolve } from "node:path";
 
 const modules = resolve(process.argv[2]);
 const { chromium } = createRequire(join(modules, "package.json"))("playwright-core");
-const { link, stream } = JSON.parse(readFileSync(0, "utf8"));
+const { link, stream, worst } = JSON.parse(readFileSync(0, "utf8"));
 const origin = new URL(link).origin;
 const browser = await chromium.launch({
   executablePath: process.env.SPRINGHEAD_TEST_CHROMIUM || "/usr/bin/chromium",
@@ -60,6 +62,9 @@ try {
     await page.locator("[data-doctor]").click();
     await page.locator(".steps li").first().waitFor();
   });
+  await page.goto(`${origin}/#/stream/${worst}`);
+  await page.locator("main .paste pre").nth(3).waitFor();
+  const pasted = await page.locator("main .paste pre").allTextContents();
   await screen("events");
   await screen("ingest");
   await screen("recordings", async () => {
@@ -123,7 +128,7 @@ try {
     await page.locator("pre[data-key=readwrite]").waitFor();
   });
   await removing();
-  process.stdout.write(JSON.stringify(found));
+  process.stdout.write(JSON.stringify({ screens: found, pasted }));
 } catch (error) {
   const text = await page.locator("body").innerText().catch(() => "");
   process.stdout.write(JSON.stringify({ failed: String(error), at: page.url(), text, found }));

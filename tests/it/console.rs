@@ -369,6 +369,26 @@ fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
     assert!(taken > 4 * screens.len(), "{taken}");
 }
 
+/// Names come from whoever may upload, and what is copied here is run by whoever looks after the server.
+#[test]
+fn what_is_to_be_copied_is_one_word_to_a_shell_whatever_names_are_in_it() {
+    let origin = Origin::start();
+    assert_is_here("node");
+    let make = |role: &str| {
+        let order = json!({ "role": role, "namespaces": ["live-origin"], "label": role });
+        let answer = Request::new("POST", "/v1/keys").bearer(&origin.administrator).header("Content-Type", "application/json");
+        let answer = answer.body(order.to_string()).send(origin.admin);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        body(&answer)
+    };
+    let given = json!({ "made": [make("readwrite"), make("readonly")], "namespace": "live-origin", "origin": format!("http://{}", origin.address) });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/commands.mjs");
+    let mut node = limited(120, "node").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success(), "node says why");
+}
+
 /// What a line for a shell asks for, as [method, path, body].
 fn command(line: &str, origin: &str) -> [String; 3] {
     // Nothing in these tests has a quotation mark in it but JSON's.
@@ -392,7 +412,10 @@ fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
     let list: String = (0..3).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
     origin.store("show/a.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"));
     origin.store("z.ts", "x");
-    let given = json!({ "link": link(&origin), "stream": "live-origin/show%2Fa.m3u8" });
+    // Whoever may upload names a stream like this.
+    origin.store("show/a'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"));
+    let worst = "live-origin/show%2Fa'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8";
+    let given = json!({ "link": link(&origin), "stream": "live-origin/show%2Fa.m3u8", "worst": worst });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/curls.mjs");
     let mut node = limited(600, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
@@ -401,9 +424,17 @@ fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
     assert!(output.status.success(), "{said:#}");
     let here = format!("http://{}", origin.admin);
     let (mut screens, mut changes) = (0, BTreeSet::new());
-    for (screen, found) in said.as_object().unwrap() {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for pasted in said["pasted"].as_array().unwrap() {
+        let stubs = "set -u; curl() { echo called; }; ffplay() { curl; }; springhead() { curl; }; KEY=k PLAYER_KEY=k\n";
+        let mut shell = program("bash");
+        shell.arg("-c").arg(format!("{stubs}{}", text(pasted))).current_dir(folder.path());
+        let done = shell.output().unwrap();
+        assert!(done.status.success() && done.stdout.starts_with(b"called"), "{pasted}: {done:?}");
+        assert!(!folder.path().join("HERE").exists(), "a name is no command: {pasted}");
+    }
+    for (screen, found) in said["screens"].as_object().unwrap() {
         screens += 1;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let shown: Vec<String> = found["shown"].as_array().unwrap().iter().map(text).collect();
         let commands: Vec<_> = shown.iter().map(|line| command(line, &here)).collect();
         for asked in found["asked"].as_array().unwrap() {

@@ -19,6 +19,7 @@ use super::data_dir::DataDir;
 use super::keys::read_key;
 use super::reload::Load;
 use super::settings::{Given, LogFormat, LogLevel, Overrides, Settings};
+use super::shell::quote;
 use super::telemetry::Logs;
 use super::{Failure, complain, console, print, serve, tickets};
 use crate::model::id::Namespace;
@@ -86,7 +87,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         };
         let base = below(&format!("http://{objects}"))?;
         let page = format!("/stream/{named}/demo%2Fstream.m3u8");
-        let sign_in = format!("springhead console --data-dir {}", place.display());
+        let sign_in = format!("springhead console --data-dir {}", quote(&place.display().to_string()));
         // Whoever reads a link that signs in may do everything: it is shown where a person reads it, and kept nowhere.
         let (about, link) = if std::io::stdout().is_terminal() {
             let link = console::link(admin, false, &tickets::make(&data)?);

@@ -25,7 +25,7 @@ macro_rules! files {
 }
 
 files! {
-    "app.css" "app.js" "api.js" "chart.js" "icon.svg" "player.js" "text.js" "ui.js"
+    "app.css" "app.js" "api.js" "chart.js" "commands.js" "icon.svg" "player.js" "text.js" "ui.js"
     "lang/en.js" "lang/ja.js"
     "screens/events.js" "screens/ingest.js" "screens/keys.js" "screens/namespaces.js" "screens/objects.js" "screens/overview.js"
     "screens/recordings.js" "screens/settings.js" "screens/start.js" "screens/stream.js" "screens/streams.js"

@@ -1,5 +1,7 @@
 // Asks the admin API. All that this page knows it has from there, so all of it can be had by curl: `recent` remembers what was asked.
 
+import { LIVE, call, part, pathOf } from "./commands.js";
+
 /** What went wrong, as the server says it. */
 export class Problem extends Error {
   constructor(status, document) {
@@ -40,22 +42,11 @@ export function onCall(tell) {
   return () => listeners.delete(tell);
 }
 
-const LIVE = "/v1/events/live";
 /** The address of this listener. */
 export const here = location.origin;
 
 /** The same as a command, in a shell where KEY is set. */
-export function curl({ method, path, body, headers = {} }) {
-  const quote = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
-  // What is told as it happens is shown as it comes.
-  const parts = [path === LIVE ? "curl -N" : "curl"];
-  if (method !== "GET") parts.push("-X", method);
-  parts.push('-H "Authorization: Bearer $KEY"');
-  for (const [name, value] of Object.entries(headers)) parts.push("-H", quote(`${name}: ${value}`));
-  if (body !== undefined) parts.push("-H 'Content-Type: application/json' -d", quote(JSON.stringify(body)));
-  parts.push(quote(here + path));
-  return parts.join(" ");
-}
+export const curl = (asks) => call(asks, here);
 
 /** How far this browser's clock is behind the server's, in milliseconds. */
 export const clock = { offset: 0, now: () => new Date(Date.now() + clock.offset) };
@@ -96,13 +87,13 @@ export async function get(path) {
 /** A path with a query. */
 export function at(path, query) {
   const words = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
-  const pairs = words.map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  const pairs = words.map(([name, value]) => `${name}=${part(value)}`);
   return pairs.length ? `${path}?${pairs.join("&")}` : path;
 }
 
 /** The address of an object's bytes, for a player. */
 export function preview(namespace, key) {
-  return `/v1/preview/${encodeURIComponent(namespace)}/${key.split("/").map(encodeURIComponent).join("/")}`;
+  return `/v1/preview/${part(namespace)}/${pathOf(key)}`;
 }
 
 /** Reads a text by preview. */

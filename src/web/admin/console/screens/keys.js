@@ -1,32 +1,14 @@
 // Keys: made, shown once, ended, replaced.
 
 import { ask, curl } from "../api.js";
+import { ofKey } from "../commands.js";
 import { Ago, Copy, Destroy, Dialog, Download, Empty, Failure, Head, Paste, State, html, safe, t, time, usePoll, useState } from "../ui.js";
-
-/** What a new key is pasted into, by its role. */
-export function pastes(made, namespace, origin) {
-  const { api_key: key, ingest_user: user, ingest_password: password } = made;
-  const base = `${origin}/cache/${namespace}`;
-  const host = new URL(origin).host;
-  if (made.key.role === "readwrite") {
-    return [
-      ["MediaLive", `Destination URL  ${base}/playlist.m3u8?ttl_seconds=3600&role=origin\nUser name        momento\nPassword         ${key}\nCDN settings     HLS Akamai`],
-      ["ffmpeg", `ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440 \\\n  -c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac \\\n  -f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10 -hls_flags delete_segments \\\n  -headers "Authorization: Bearer ${key}"$'\\r\\n' \\\n  ${base}/playlist.m3u8`],
-      ["OBS", `Custom output (FFmpeg), URL  ${origin.replace("://", `://${user}:${password}@`)}/cache/${namespace}/obs.m3u8\nContainer format             hls\nMuxer settings               method=PUT hls_time=2 hls_list_size=10 hls_flags=delete_segments`],
-    ];
-  }
-  return [
-    ["CloudFront", `Origin domain      ${host.split(":")[0]}\nProtocol, port     ${new URL(origin).protocol.slice(0, -1).toUpperCase()} only, ${new URL(origin).port || (origin.startsWith("https") ? 443 : 80)}\nOrigin path        /cache/${namespace}\nAdd custom header  Authorization: ${key}`],
-    ["curl", `curl "${base}/playlist.m3u8?token=${key}"`],
-    ["VLC, Safari, ffplay", `${base}/playlist.m3u8?token=${key}&inherit_token=1`],
-  ];
-}
 
 export function Shown({ made, namespace, origin }) {
   return html`<div class="once">
     <p class="advice">${t("key.once")}</p>
     <div class="paste"><div class="paste-head"><span>${made.key.label ?? made.key.key_id} · ${made.key.role}</span><span><${Copy} text=${made.api_key} /> <${Download} name=${`${made.key.label || made.key.key_id}.json`} label=${t("download.json")} text=${JSON.stringify({ api_key: made.api_key, ingest_user: made.ingest_user, ingest_password: made.ingest_password, ...made.key }, null, 2)} /></span></div><pre tabindex="0" class="secret" data-key=${made.key.role}>${made.api_key}</pre></div>
-    ${["readwrite", "readonly"].includes(made.key.role) && pastes(made, namespace, origin).map(([label, text]) => html`<${Paste} key=${label} label=${label} text=${text} />`)}
+    ${["readwrite", "readonly"].includes(made.key.role) && ofKey(made, namespace, origin).map(([label, text]) => html`<${Paste} key=${label} label=${label} text=${text} />`)}
   </div>`;
 }
 

@@ -1,6 +1,7 @@
 // Recordings: ordered, watched, stopped.
 
 import { ask, asked, curl } from "../api.js";
+import { part } from "../commands.js";
 import { Player } from "../player.js";
 import { Ago, Dialog, Empty, Failure, Head, Name, Paste, State, bytes, count, html, safe, t, usePoll, useState } from "../ui.js";
 
@@ -32,7 +33,7 @@ function Order({ onClose, onDone, rest }) {
 /** Its own playlist, below its folder; null where it went into a bucket. */
 function entry(one) {
   const is_here = one.state === "done" && !one.out.includes("://");
-  return is_here ? `/v1/harvest/${one.id}/files/${one.out.split("/").pop()}` : null;
+  return is_here ? `/v1/harvest/${one.id}/files/${part(one.out.split("/").pop())}` : null;
 }
 
 function Play({ one, onClose }) {

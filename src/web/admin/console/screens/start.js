@@ -56,7 +56,7 @@ export function Start() {
       <${Step} number="1" title=${t("start.namespace")} done=${!!chosen}>
         ${namespaces.length > 0 && html`<label>${t("namespace")}<select value=${chosen} onChange=${(event) => pick(event.target.value)}>${namespaces.map((one) => html`<option value=${one}>${one}</option>`)}</select></label>`}
         <form onSubmit=${create} class="inline"><label>${t("namespace.new")}<input name="namespace" value=${name} onInput=${(event) => call(event.target.value)} pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}" placeholder="live" spellcheck="false" /></label><button type="submit" class="primary" disabled=${!name}>${t("create")}</button></form>
-        <${Paste} label="curl" text=${curl({ method: "PUT", path: `/v1/namespaces/${name || chosen || "live"}`, body: {}, headers: { "If-None-Match": "*" } })} />
+        <${Paste} label="curl" text=${curl({ method: "PUT", path: `/v1/namespaces/${encodeURIComponent(name || chosen || "live")}`, body: {}, headers: { "If-None-Match": "*" } })} />
       </${Step}>
       <${Step} number="2" title=${t("start.keys")} done=${!!made.encoder}>
         <p>${t("start.keys.about")}</p>

@@ -2,6 +2,7 @@
 
 import { ask, at, get, here, preview, text } from "../api.js";
 import { Chart } from "../chart.js";
+import { ofStream } from "../commands.js";
 import { Player } from "../player.js";
 import { Empty, Failure, Head, Name, Paste, State, bits, bytes, count, html, safe, seconds, t, time, useEffect, useLive, usePoll, useState } from "../ui.js";
 
@@ -121,7 +122,6 @@ export function Stream({ rest, rank }) {
   const arrivals = first.filter((one) => one.arrived);
   const standing = ["stale", "late"].filter((name) => data.state === name || data.renditions.some((one) => one.state === name));
   const troubles = [...standing, ...data.troubles, ...data.renditions.flatMap((one) => one.troubles)];
-  const address = `${location.protocol}//HOST:8080/cache/${namespace}/${key}`;
   return html`
     <${Head} title=${safe(title)}><a class="button" href="#/streams">← ${t("nav.streams")}</a></${Head}>
     <p class="verdict-line"><${State} is=${data.state} /> <span class="muted mono">${namespace}/${safe(key)}</span> ${[...new Set(troubles)].map((name) => html`<span class="chip">${t(`event.${name}`)}</span> `)}</p>
@@ -154,9 +154,6 @@ export function Stream({ rest, rank }) {
       ${rank > 0 && html`<${Playlist} namespace=${namespace} playlists=${[...new Set([key, ...data.renditions.map((one) => one.playlist)])]} missing=${missing} />`}
       <section class="panel"><h2>${t("nav.events")}</h2>${events.length === 0 ? html`<${Empty}>${t("events.none")}</${Empty}>` : html`<ul class="events">${events.map((event) => html`<li class=${event.trouble ? "trouble" : ""}><time>${time(event.time)}</time> <strong>${t(`event.${event.event}`)}</strong> <span class="wrap">${event.detail}</span></li>`)}</ul>`}
         <h2>${t("stream.commands")}</h2>
-        <${Paste} label="curl" text=${`curl "${address}?token=$PLAYER_KEY"`} />
-        <${Paste} label="ffplay" text=${`ffplay "${address}?token=$PLAYER_KEY&inherit_token=1"`} />
-        <${Paste} label="doctor" text=${`springhead doctor "${address}" --key player_api_key.json`} />
-        <${Paste} label="harvest" text=${`curl -X POST -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' -d '${JSON.stringify({ namespace, playlist: key, last: "10m", out: "clip" })}' '${here}/v1/harvest'`} /></section>
+        ${ofStream({ namespace, key }, `${location.protocol}//HOST:8080`, here).map(([label, text]) => html`<${Paste} key=${label} label=${label} text=${text} />`)}</section>
     </div>`;
 }
