@@ -361,10 +361,13 @@ fn events_are_told_as_they_happen_and_again_to_who_comes_back() {
         }
         std::mem::take(&mut text)
     };
-    assert!(until(&mut listener, "event: figures").contains("event: hello"));
+    let id_of = |text: &str| text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    let hello = until(&mut listener, "event: figures");
+    assert!(hello.contains("event: hello"));
+    let begun = id_of(&hello);
     origin.store("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n");
     let told = until(&mut listener, "\"started\"");
-    let id = told.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    let id = id_of(&told);
     let again = |id: &str| {
         let mut listener = Wire::open(origin.admin);
         let request = Request::new("GET", "/v1/events/live").bearer(&origin.administrator).header("Last-Event-ID", id);
@@ -378,6 +381,8 @@ fn events_are_told_as_they_happen_and_again_to_who_comes_back() {
     };
     let (process, _) = id.split_once('-').unwrap();
     assert!(again(&format!("{process}-0")).contains("\"started\""), "what came behind that");
+    assert!(again(&begun).contains("\"started\""), "who was cut off before anything happened has it, too");
+    assert_eq!(id_of(&again(&id)), id, "and goes on from where he was");
     assert!(!again(&id).contains("\"started\"") && !again(&id).contains("event: reset"), "nothing was missed");
     assert!(again("another-7").contains("event: reset"), "of another process");
     let list = get(&origin, "/v1/events?namespace=live-origin");

@@ -239,9 +239,13 @@ struct Walk {
 impl Walk {
     /// From a printed link.
     fn begin(origin: &Origin) -> Self {
+        Self::of("flow.mjs", origin)
+    }
+
+    fn of(script: &str, origin: &Origin) -> Self {
         let modules = kept("SPRINGHEAD_TEST_PLAYERS", "players");
         assert_is_here("chromium");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/flow.mjs");
+        let script = format!("{}/tests/console/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut node =
             limited(600, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, lines) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
@@ -464,4 +468,34 @@ fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
     assert_eq!(screens, 11, "{said:#}");
     assert!(changes.len() >= 11, "{changes:#?}");
     assert!(!said.to_string().contains("eyJ"), "no key stands in a command");
+}
+
+#[test]
+fn what_happens_while_nobody_looks_is_in_the_list_of_events_afterwards() {
+    let _turn = BrowserTurn::wait();
+    let origin = Origin::start();
+    let begin = |name: &str| origin.store(name, "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n");
+    let is_told = |name: &str| {
+        let told = || {
+            let path = format!("/v1/events?stream={name}");
+            let events = body(&Request::new("GET", &*path).bearer(&origin.administrator).send(origin.admin));
+            let events = events["events"].as_array().unwrap().clone();
+            events.iter().any(|event| event["event"] == "started").then_some(())
+        };
+        eventually(Duration::from_secs(20), told).expect("the server has it");
+    };
+    begin("before.m3u8");
+    is_told("before.m3u8");
+    let mut walk = Walk::of("away.mjs", &origin);
+    assert_eq!(walk.said("hidden")["hears"], 0, "a page that nobody sees hears nothing");
+    begin("meanwhile.m3u8");
+    is_told("meanwhile.m3u8");
+    walk.tell("it is seen again");
+    walk.said("held");
+    begin("held.m3u8");
+    is_told("held.m3u8");
+    walk.tell("it is seen again");
+    let over = walk.said("over");
+    assert!(over["rows"].as_u64().unwrap() > 0 && over["before"].as_u64().unwrap() > 0 && over["held"] == 0, "{over}");
+    assert!(walk.node.0.wait().unwrap().success());
 }

@@ -173,7 +173,8 @@ pub(super) fn listen(admin: &Admin, visitor: Visitor, exchange: &Exchange<'_>) -
         "time": web.inner.origin.clock().wall().to_string(),
         "role": visitor.grant().map(|grant| grant.role.as_str()),
     });
-    let mut first = format!("{RETRY}event: hello\ndata: {hello}\n\n");
+    // With an id at once: a connection that breaks before anything happens is gone on with from here, too.
+    let mut first = format!("{RETRY}id: {}-{told}\nevent: hello\ndata: {hello}\n\n", events.process);
     if is_reset {
         first.push_str("event: reset\ndata: {}\n\n");
     }

@@ -104,12 +104,14 @@ export async function text(namespace, key) {
 
 /**
  * One connection for all that is told as it happens: figures each second, events, and whether it holds. It is closed half a minute after
- * the page was hidden, and opened again when it is seen.
+ * the page was hidden, and opened again when it is seen. What happened meanwhile is told by none that is opened anew: `open` says
+ * `is_again`, and who shows a list reads it again then.
  */
 export const live = {
   source: null,
   tell: new Set(),
   hidden: null,
+  was_open: false,
   start() {
     if (live.source) return;
     const source = new EventSource(LIVE);
@@ -119,7 +121,8 @@ export const live = {
     source.addEventListener("hello", (event) => {
       const hello = JSON.parse(event.data);
       clock.offset = new Date(hello.time) - Date.now();
-      say("open", hello);
+      say("open", { ...hello, is_again: live.was_open });
+      live.was_open = true;
     });
     for (const kind of ["event", "figures", "reset"]) {
       source.addEventListener(kind, (event) => say(kind, JSON.parse(event.data)));

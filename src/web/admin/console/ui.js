@@ -3,7 +3,7 @@
 import { h, Fragment } from "preact";
 import { useEffect, useRef, useState, useCallback } from "preact/hooks";
 import htm from "htm";
-import { ask, clock, curl, forgetCalls, get, live, onCall, recent } from "./api.js";
+import { ask, at, clock, curl, forgetCalls, get, live, onCall, recent } from "./api.js";
 import { language, t } from "./text.js";
 
 export const html = htm.bind(h);
@@ -120,6 +120,54 @@ export function useLive(tell) {
     live.tell.add(listener);
     return () => live.tell.delete(listener);
   }, []);
+}
+
+/**
+ * The last events, newest first, `null` until they are read: what /v1/events has for this query, and what is told from then on. What may have
+ * been missed is read again, once the list is not held.
+ */
+export function useEvents(query, most, fits, isHeld) {
+  const [events, set] = useState(null);
+  const [error, fail] = useState(null);
+  const [waiting, wait] = useState([]);
+  const isMissing = useRef(false);
+  const path = at("/v1/events", { ...query, limit: most });
+  const same = (event) => JSON.stringify([event.time, event.namespace, event.stream, event.playlist, event.event, event.detail]);
+  const joined = (newer, older) => {
+    const known = new Set(older.map(same));
+    return [...newer.filter((event) => !known.has(same(event))), ...older].slice(0, most);
+  };
+  const look = () => {
+    isMissing.current = false;
+    // What was told while it was asked for is not in it yet.
+    return get(path).then(({ events: found }) => {
+      fail(null);
+      set((before) => joined((before ?? []).filter((event) => !found.length || event.time >= found[0].time), found));
+    }, fail);
+  };
+  useEffect(() => {
+    set(null);
+    wait([]);
+    look();
+  }, [path]);
+  useLive((kind, event) => {
+    if (kind === "reset" || (kind === "open" && event.is_again)) {
+      if (isHeld) isMissing.current = true;
+      else look();
+    }
+    if (kind !== "event" || !fits(event)) return;
+    if (isHeld) wait((before) => joined([event], before));
+    else set((before) => joined([event], before ?? []));
+  });
+  useEffect(() => {
+    if (isHeld) return;
+    if (waiting.length) {
+      set((before) => joined(waiting, before ?? []));
+      wait([]);
+    }
+    if (isMissing.current) look();
+  }, [isHeld]);
+  return { events, error, waiting };
 }
 
 const SHAPES = { live: "●", late: "▲", stale: "■", ended: "○", good: "●", revoked: "■", expired: "○", done: "●", failed: "■", running: "▲", waiting: "○", cancelled: "○" };

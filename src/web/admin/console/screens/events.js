@@ -1,36 +1,20 @@
 // What has happened to streams, as it happens and before.
 
-import { at, get } from "../api.js";
-import { Download, Empty, Failure, Head, Name, html, streamLink, t, time, useEffect, useLive, useState } from "../ui.js";
+import { Download, Empty, Failure, Head, Name, html, streamLink, t, time, useEvents, useState } from "../ui.js";
 
 const MOST = 500;
 
 export function Events() {
-  const [events, set] = useState(null);
-  const [error, fail] = useState(null);
   const [text, filter] = useState("");
   const [only, narrow] = useState(false);
-  const [waiting, wait] = useState([]);
   const [paused, pause] = useState(false);
-  const look = () => get(at("/v1/events", { limit: MOST })).then((found) => set(found.events), fail);
-  useEffect(look, []);
-  useLive((kind, event) => {
-    if (kind === "reset") look();
-    if (kind !== "event") return;
-    if (paused) wait((before) => [event, ...before]);
-    else set((before) => [event, ...(before ?? [])].slice(0, MOST));
-  });
-  const resume = () => {
-    set((before) => [...waiting, ...(before ?? [])].slice(0, MOST));
-    wait([]);
-    pause(false);
-  };
+  const { events, error, waiting } = useEvents({}, MOST, () => true, paused);
   const found = (events ?? []).filter((event) => (!only || event.trouble) && JSON.stringify(event).toLowerCase().includes(text.toLowerCase()));
   return html`
     <${Head} title=${t("nav.events")}>
       <input type="search" placeholder=${t("filter")} aria-label=${t("filter")} value=${text} onInput=${(event) => filter(event.target.value)} />
       <label class="check"><input type="checkbox" checked=${only} onChange=${(event) => narrow(event.target.checked)} /> ${t("events.trouble")}</label>
-      <button type="button" data-pause aria-pressed=${paused} onClick=${() => (paused ? resume() : pause(true))}>${paused ? t("events.resume", { n: waiting.length }) : t("pause")}</button>
+      <button type="button" data-pause aria-pressed=${paused} onClick=${() => pause(!paused)}>${paused ? t("events.resume", { n: waiting.length }) : t("pause")}</button>
       <${Download} name="events.json" label=${t("export")} text=${JSON.stringify(found, null, 2)} />
     </${Head}>
     <${Failure} error=${error} />

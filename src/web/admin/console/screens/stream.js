@@ -1,10 +1,10 @@
 // One stream: a verdict, the picture, a strip of tiles for each rendition, the playlist as it is.
 
-import { ask, at, get, here, preview, text } from "../api.js";
+import { ask, at, here, preview, text } from "../api.js";
 import { Chart } from "../chart.js";
 import { ofStream } from "../commands.js";
 import { Player } from "../player.js";
-import { Empty, Failure, Head, Name, Paste, State, bits, bytes, count, html, safe, seconds, t, time, useEffect, useLive, usePoll, useState } from "../ui.js";
+import { Empty, Failure, Head, Name, Paste, State, bits, bytes, count, html, safe, seconds, t, time, useEffect, useEvents, usePoll, useState } from "../ui.js";
 
 /** Where a player finds what a playlist names: below the preview, whatever the playlist makes of it. */
 function mapped(url, namespace) {
@@ -107,13 +107,7 @@ export function Stream({ rest, rank }) {
   const { data, error } = usePoll(path, 3000);
   const strips = usePoll(at("/v1/stream/timeline", { namespace, key }), 2000);
   const [picked, pick] = useState(null);
-  const [events, set] = useState([]);
-  useEffect(() => {
-    get(at("/v1/events", { namespace, stream: key, limit: 20 })).then((found) => set(found.events), () => {});
-  }, [namespace, key]);
-  useLive((kind, event) => {
-    if (kind === "event" && event.namespace === namespace && event.stream === key) set((before) => [event, ...before].slice(0, 20));
-  });
+  const { events } = useEvents({ namespace, stream: key }, 20, (event) => event.namespace === namespace && event.stream === key, false);
   const title = key?.split("/").pop() ?? "";
   if (!data) return html`<${Head} title=${safe(title)} /><p><a href="#/streams">← ${t("nav.streams")}</a></p><${Failure} error=${error} />`;
   const renditions = strips.data?.renditions ?? [];
@@ -152,7 +146,7 @@ export function Stream({ rest, rank }) {
     ${rank > 1 && html`<${Doctor} key=${`${namespace}/${key}`} namespace=${namespace} stream=${key} />`}
     <div class="stream-top">
       ${rank > 0 && html`<${Playlist} namespace=${namespace} playlists=${[...new Set([key, ...data.renditions.map((one) => one.playlist)])]} missing=${missing} />`}
-      <section class="panel"><h2>${t("nav.events")}</h2>${events.length === 0 ? html`<${Empty}>${t("events.none")}</${Empty}>` : html`<ul class="events">${events.map((event) => html`<li class=${event.trouble ? "trouble" : ""}><time>${time(event.time)}</time> <strong>${t(`event.${event.event}`)}</strong> <span class="wrap">${event.detail}</span></li>`)}</ul>`}
+      <section class="panel"><h2>${t("nav.events")}</h2>${!events?.length ? html`<${Empty}>${t("events.none")}</${Empty}>` : html`<ul class="events">${events.map((event) => html`<li class=${event.trouble ? "trouble" : ""}><time>${time(event.time)}</time> <strong>${t(`event.${event.event}`)}</strong> <span class="wrap">${event.detail}</span></li>`)}</ul>`}
         <h2>${t("stream.commands")}</h2>
         ${ofStream({ namespace, key }, `${location.protocol}//HOST:8080`, here).map(([label, text]) => html`<${Paste} key=${label} label=${label} text=${text} />`)}</section>
     </div>`;
