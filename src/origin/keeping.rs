@@ -13,7 +13,9 @@ use crate::model::clock::Moment;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::etag_digits;
-use crate::store::shared::{DescribedShared, ExpectedShared, KnownShared, NewVersion, Replaces, SharedNamespace, SharedOutcome};
+use crate::store::shared::{
+    COMMIT_WITHIN, DescribedShared, ExpectedShared, KnownShared, NewVersion, Replaces, SharedNamespace, SharedOutcome,
+};
 
 /// Has what is about to make way for a version with this hash, or for none, kept where a public playlist lists it, or is about to. Hands over what
 /// there was: `None`, where that is not asked. Cancel-safe.
@@ -86,5 +88,5 @@ async fn keep_until(
     };
     let new = NewVersion { body, hash, expires: until, described };
     let (store, place) = (&shared.store, (&hosted.name, tagged));
-    Ok(store.commit(place, store.upload(), ExpectedShared::Anything, Some(new)).await?)
+    Ok(store.commit(place, store.upload(), ExpectedShared::Anything, Some(new), COMMIT_WITHIN).await?)
 }

@@ -29,6 +29,7 @@ use crate::model::kind::Kind;
 use crate::model::meta::{self, Meta, Outset};
 use crate::model::stamp::Stamp;
 use crate::store;
+use crate::store::shared::COMMIT_WITHIN;
 
 /// What a writer says before the first byte.
 #[derive(Clone, Debug, Default)]
@@ -254,8 +255,14 @@ impl Upload {
         let kind = Kind::of(self.inner.key(), &body.bytes);
         // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
         // Where nodes share, versions of any other object too: which of two was begun later is a matter of this node.
-        let takes_turns = kind.is_rewritten() || self.hosted.durable_tier.shared().is_some();
-        let turn = if takes_turns { Some(self.hosted.live.turn(&self.object.key).await) } else { None };
+        let (turn, within) = match self.hosted.durable_tier.shared() {
+            Some(shared) => {
+                let (turn, within) = shared.store.in_turn(self.hosted.live.turn(&self.object.key)).await?;
+                (Some(turn), within)
+            }
+            None if kind.is_rewritten() => (Some(self.hosted.live.turn(&self.object.key).await), COMMIT_WITHIN),
+            None => (None, COMMIT_WITHIN),
+        };
         // Prepare.
         let outset = self.spec.outset(&self.object.key, kind, self.ttl);
         let mut draft = Draft::prepare(&self.hosted, &self.object, body, outset, self.reach.as_deref()).await?;
@@ -296,7 +303,7 @@ impl Upload {
         let length = draft.body.bytes.len() as u64;
         let what = Put { candidate, draft, took: now.moment.since(admitted), below, reach };
         let applied = match hosted.durable_tier.shared() {
-            Some(shared) => Box::pin(shared::put(&hosted, shared, &object.key, what)).await,
+            Some(shared) => Box::pin(shared::put(&hosted, shared, &object.key, what, within)).await,
             None => match what.candidate.stands(&hosted.hot, now.moment) {
                 // Apply.
                 Ok(true) => Decided { key: &object.key, now, what }.apply(&hosted).await,

@@ -8,6 +8,7 @@
 //! What is composed of playlists every node composes, of what all of them know: [`super::shared_public`].
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -64,7 +65,7 @@ fn applies(hosted: &Arc<Hosted>, key: &Key, slot: &PutSlot) -> ApplyParked {
     })
 }
 
-/// Has a write decided, and applied here. Hands over its entity tag; `None`, and nothing has changed, when something that was begun later,
+/// Has a write decided, within that time for each try, and applied here. Hands over its entity tag; `None`, and nothing has changed, when something that was begun later,
 /// on this node, is in force. Dropped, it may or may not happen.
 ///
 /// # Errors
@@ -74,6 +75,7 @@ pub(super) async fn put(
     shared: &SharedNamespace,
     key: &Key,
     mut put: Put,
+    within: Duration,
 ) -> Result<Option<HeaderValue>, OriginError> {
     // The engine judges them, by the version that this node has judged them by.
     let conditions = std::mem::take(&mut put.candidate.conditions);
@@ -89,7 +91,7 @@ pub(super) async fn put(
         {
             expected = kept;
         }
-        let decision = decide(hosted, shared, key, (put, None), expected).await?;
+        let decision = decide(hosted, shared, key, (put, None), expected, within).await?;
         match (decision.outcome, decision.back) {
             (SharedOutcome::Done, _) => {
                 // Told of by no step of the journal: the index was taken over as a whole, and all that was in it is known.
@@ -130,7 +132,7 @@ impl SharedDecision {
     }
 }
 
-/// Has a write decided once, and applied here. `told`: what other nodes are told with it. Dropped, it may or may not happen.
+/// Has a write decided once, within that time, and applied here. `told`: what other nodes are told with it. Dropped, it may or may not happen.
 ///
 /// # Errors
 /// [`OriginError::Unshared`]: it may or may not have happened.
@@ -140,6 +142,7 @@ pub(super) async fn decide(
     key: &Key,
     (put, told): (Put, Option<&PublicNews>),
     expected: ExpectedShared,
+    within: Duration,
 ) -> Result<SharedDecision, OriginError> {
     let (store, place) = (&shared.store, (&hosted.name, key));
     let Body { bytes, hash, .. } = put.draft.body.clone();
@@ -148,7 +151,7 @@ pub(super) async fn decide(
     let new = NewVersion { body: bytes, hash, expires, described };
     let (number, slot) = (store.upload(), PutSlot::new(Mutex::new((Some(put), None))));
     let parking = hosted.work.parked.park(number, applies(hosted, key, &slot));
-    let outcome = store.commit(place, number, expected, Some(new)).await;
+    let outcome = store.commit(place, number, expected, Some(new), within).await;
     drop(parking);
     let (back, applied) = std::mem::take(&mut *slot.lock());
     let outcome = match outcome {
@@ -228,8 +231,8 @@ pub(super) async fn remove(
     begun: Stamp,
     conditions: &KeptConditions,
 ) -> Result<bool, OriginError> {
-    let _turn = hosted.live.turn(key).await;
     let store = &shared.store;
+    let (_turn, within) = store.in_turn(hosted.live.turn(key)).await?;
     for _ in 0..TRIES {
         let mut expected = expected(hosted, shared, key, conditions).await?;
         if hosted.hot.has_later(key, begun) {
@@ -240,7 +243,7 @@ pub(super) async fn remove(
         {
             expected = kept;
         }
-        match store.commit((&hosted.name, key), store.upload(), expected, None).await? {
+        match store.commit((&hosted.name, key), store.upload(), expected, None, within).await? {
             SharedOutcome::NoRoom => return Err(OriginError::EngineFull),
             SharedOutcome::Unexpected if expected != ExpectedShared::Anything => {}
             SharedOutcome::Done | SharedOutcome::Unexpected => {

@@ -29,7 +29,7 @@ use crate::model::conditions::KeptConditions;
 use crate::model::id::Key;
 use crate::model::kind::Kind;
 use crate::model::meta::{Meta, Outset};
-use crate::store::shared::{ExpectedShared, SharedNamespace, SharedOutcome};
+use crate::store::shared::{COMMIT_WITHIN, ExpectedShared, SharedNamespace, SharedOutcome};
 use crate::store::{Body, Entry, StoreError};
 
 /// So often a step is taken anew, where other nodes take one in between.
@@ -112,7 +112,7 @@ impl Hosted {
         let upload = self.hot.create(public, None, self.hot.stamp())?;
         let candidate = Candidate { upload, conditions: KeptConditions::default(), below: None };
         let put = Put { candidate, draft, took: Duration::ZERO, below: None, reach: None };
-        let decision = decide(self, shared, public, (put, Some(told)), expected).await?;
+        let decision = decide(self, shared, public, (put, Some(told)), expected, COMMIT_WITHIN).await?;
         match decision.outcome {
             SharedOutcome::Done => Ok(Ok(())),
             SharedOutcome::Unexpected => Ok(Err(decision.into_draft())),

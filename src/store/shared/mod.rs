@@ -69,7 +69,7 @@ pub use self::engine::valkey::{
 };
 pub use self::peers::{PeerBody, Peers};
 pub use self::roster::NodeIdentity;
-pub use self::share::{ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
+pub use self::share::{COMMIT_WITHIN, ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
 pub use self::upkeep::{balance, examine, pooled};
 
 /// A time in which one primary orders the commits of a lane. Ordered.

@@ -10,7 +10,7 @@ use ahash::RandomState;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::bucket::SharedBuckets;
 use super::budget::SharedBudgets;
@@ -45,7 +45,7 @@ pub(super) const FRESH_WITHIN: Duration = Duration::from_secs(3);
 const RECENT_WITHIN: Duration = Duration::from_millis(150);
 const STALE_MAX: Duration = Duration::from_secs(5);
 /// How long a write waits for its decision.
-pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(8);
+pub const COMMIT_WITHIN: Duration = Duration::from_secs(8);
 /// A body up to this many bytes goes with the journal, where every node needs it.
 const TRAVELS: usize = 64 << 10;
 /// A renewal that would gain less than an eighth of what is left is not asked for.
@@ -266,7 +266,21 @@ impl SharedStore {
         UploadNumber(u128::from(*own) << 64 | u128::from(count.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Makes a version the object, or removes it, for all nodes. Dropped, it may or may not happen.
+    /// Waits for a write's turn at this node, as long as a write waits at all: that, and how much time is left to it then. Cancel-safe, where
+    /// the wait for the turn is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unshared`]: it had no turn, and nothing has happened.
+    pub async fn in_turn<T>(&self, turn: impl Future<Output = T>) -> Result<(T, Duration), StoreError> {
+        let began = Instant::now();
+        let turn = timeout(COMMIT_WITHIN, turn).await.map_err(|_| {
+            self.0.metrics.count_refused(SharedRefusal::Write);
+            StoreError::Unshared
+        })?;
+        Ok((turn, COMMIT_WITHIN.saturating_sub(began.elapsed())))
+    }
+
+    /// Makes a version the object, or removes it, for all nodes: within that time. Dropped, it may or may not happen.
     ///
     /// # Errors
     /// [`StoreError::Unshared`]: it may or may not have happened.
@@ -276,6 +290,7 @@ impl SharedStore {
         upload: UploadNumber,
         expected: ExpectedShared,
         new: Option<NewVersion>,
+        within: Duration,
     ) -> Result<SharedOutcome, StoreError> {
         let (lane, number, name) = self.place(namespace, key);
         let goes_below = self.0.buckets.of(namespace).is_some();
@@ -297,7 +312,7 @@ impl SharedStore {
         };
         let wish = Wish { name: ObjectName::clone(&name), expected, object, body, goes_below };
         let began = self.0.clock.own().now();
-        let decided = timeout(COMMIT_WITHIN, lane.commit(UploadId(upload.0), wish)).await;
+        let decided = timeout(within, lane.commit(UploadId(upload.0), wish)).await;
         self.0.metrics.committed(self.0.clock.own().now().since(began));
         match decided {
             Ok(Decision::Done(_) | Decision::Absent) => {
@@ -332,5 +347,21 @@ impl SharedStore {
                 lane.renew([(name, indexed.version, until)]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rig::NodeRig;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_waits_for_its_turn_no_longer_than_for_its_decision() {
+        let rig = NodeRig::start(&Clock::manual()).await;
+        let last = async { tokio::time::sleep(COMMIT_WITHIN - Duration::from_secs(1)).await };
+        let ((), left) = rig.store.in_turn(last).await.unwrap();
+        assert_eq!(left, Duration::from_secs(1), "of what it waits in all");
+        let never = rig.store.in_turn(std::future::pending::<()>()).await;
+        assert!(matches!(never, Err(StoreError::Unshared)), "{never:?}");
     }
 }
