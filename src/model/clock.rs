@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point on the monotonic clock, in milliseconds since some while before the process began. Deadlines are kept in this, so that a
@@ -220,8 +220,14 @@ pub struct Clock(TimeSource);
 
 #[derive(Clone)]
 enum TimeSource {
-    System { started: StdInstant },
-    Manual { elapsed: Arc<AtomicU64> },
+    System {
+        started: StdInstant,
+    },
+    /// `set`: by how many milliseconds its wall has been set.
+    Manual {
+        elapsed: Arc<AtomicU64>,
+        set: Arc<AtomicI64>,
+    },
 }
 
 #[expect(clippy::disallowed_types, reason = "the clock is the one place that asks the system for the time")]
@@ -244,7 +250,7 @@ impl Clock {
     /// A clock that stands still until [`Clock::advance`] moves it.
     #[must_use]
     pub fn manual() -> Self {
-        Self(TimeSource::Manual { elapsed: Arc::default() })
+        Self(TimeSource::Manual { elapsed: Arc::default(), set: Arc::default() })
     }
 
     /// Now, for deadlines.
@@ -252,7 +258,7 @@ impl Clock {
     pub fn now(&self) -> Moment {
         match &self.0 {
             TimeSource::System { started } => moment_after(started.elapsed()),
-            TimeSource::Manual { elapsed } => Moment(elapsed.load(Ordering::SeqCst)),
+            TimeSource::Manual { elapsed, .. } => Moment(elapsed.load(Ordering::SeqCst)),
         }
     }
 
@@ -265,7 +271,10 @@ impl Clock {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 WallTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
             }
-            TimeSource::Manual { elapsed } => WallTime(MANUAL_WALL_START + elapsed.load(Ordering::SeqCst)),
+            TimeSource::Manual { elapsed, set } => {
+                let shown = MANUAL_WALL_START + elapsed.load(Ordering::SeqCst);
+                WallTime(shown.saturating_add_signed(set.load(Ordering::SeqCst)))
+            }
         }
     }
 
@@ -321,8 +330,16 @@ impl Clock {
 
     /// Moves a manual clock forward. The system's clock can't be moved, so there this does nothing.
     pub fn advance(&self, span: Duration) {
-        if let TimeSource::Manual { elapsed } = &self.0 {
+        if let TimeSource::Manual { elapsed, .. } = &self.0 {
             elapsed.fetch_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets a manual clock's wall by so many milliseconds, as somebody or NTP may: its moments go on as before.
+    #[cfg(test)]
+    pub fn set_wall(&self, millis: i64) {
+        if let TimeSource::Manual { set, .. } = &self.0 {
+            set.fetch_add(millis, Ordering::SeqCst);
         }
     }
 }

@@ -25,7 +25,7 @@ use super::roster::NodeRoster;
 use super::silence::{Heard, Silence};
 use super::{Channel, EngineAnswer, EngineCall, Indexed, ObjectName, Reply};
 use crate::metrics::ClusterMetrics;
-use crate::model::clock::WallTime;
+use crate::model::clock::Moment;
 
 /// How long members have to assert what they hold.
 const GATE: Duration = Duration::from_millis(700);
@@ -88,7 +88,7 @@ struct Led<P> {
 struct Called<L> {
     channel: Channel,
     call: EngineCall,
-    asked: WallTime,
+    asked: Moment,
     came: Result<(L, EngineAnswer), EngineError>,
 }
 
@@ -261,7 +261,7 @@ impl<E: Engine> Driver<E> {
     }
 
     async fn call(&self, to: &Led<E::Primary>, link: Option<E::Link>, channel: Channel, call: EngineCall) -> Called<E::Link> {
-        let (asked, begun) = (self.handle.clock.own().wall(), Instant::now());
+        let (asked, begun) = (self.handle.clock.own().now(), Instant::now());
         let came = {
             let mut came = pin!(async {
                 let mut link = match link {
@@ -294,18 +294,17 @@ impl<E: Engine> Driver<E> {
         Called { channel, call, asked, came }
     }
 
-    fn answered(&self, session: u32, channel: Channel, call: &EngineCall, asked: WallTime, answered: EngineAnswer) {
+    fn answered(&self, session: u32, channel: Channel, call: &EngineCall, asked: Moment, answered: EngineAnswer) {
         let handle = &*self.handle;
         if matches!(call, EngineCall::Barrier { .. } | EngineCall::Takeover { .. }) && answered.time > 0 {
             handle.clock.told(answered.time, asked);
         }
-        let began = handle.clock.own().moment_of(asked);
         match (call, &answered.reply) {
             (EngineCall::Barrier { .. }, Reply::Barrier { members, .. }) => {
                 let now = handle.clock.own().now();
                 self.roster.heard_of(members.keys(), now);
                 self.metrics.members.set(members.len() as u64);
-                self.metrics.passed_barrier(now.since(began));
+                self.metrics.passed_barrier(now.since(asked));
             }
             (EngineCall::Assert { held, .. }, Reply::HasAsserted { .. }) => {
                 self.metrics.asserted.inc_by(held.len() as u64);
@@ -323,7 +322,7 @@ impl<E: Engine> Driver<E> {
             self.metrics.sessions.inc();
         }
         if channel == Channel::Barrier && is_open {
-            *handle.confirmed.lock() = Some(began);
+            *handle.confirmed.lock() = Some(asked);
             *handle.trouble.lock() = None;
         }
     }
