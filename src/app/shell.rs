@@ -18,7 +18,25 @@ mod tests {
     #[test]
     fn a_shell_gives_back_what_was_put_into_a_command() {
         assert_eq!(quote("/var/lib/springhead"), "/var/lib/springhead");
-        for text in ["", " ", "a b", "$(exit 9)", "`exit 9`", "'", "a'b\"c", "\\", "a\\'", "a\nb", "!!", "~", "*", "#", "&", "';exit 9;'", "\u{65e5}"] {
+        for text in [
+            "",
+            " ",
+            "a b",
+            "$(exit 9)",
+            "`exit 9`",
+            "'",
+            "a'b\"c",
+            "\\",
+            "a\\'",
+            "a\nb",
+            "!!",
+            "~",
+            "*",
+            "#",
+            "&",
+            "';exit 9;'",
+            "\u{65e5}",
+        ] {
             let printed =
                 std::process::Command::new("sh").args(["-c", &format!("printf '%s.' {}", quote(text))]).output().unwrap();
             assert_eq!((printed.status.code(), printed.stdout), (Some(0), format!("{text}.").into_bytes()), "{text}");

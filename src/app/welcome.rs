@@ -95,8 +95,9 @@ impl Shown {
     fn by_file(data_dir: &Path) -> Self {
         let file = |who: &str| data_dir.join(format!("{who}_api_key.json")).display().to_string();
         let (encoder, player) = (file("encoder"), file("player"));
-        let read =
-            |variable: &str, file: &str| format!("  {variable}=$(sed -n 's/.*\"api_key\": \"\\(.*\\)\".*/\\1/p' {})\n", quote(file));
+        let read = |variable: &str, file: &str| {
+            format!("  {variable}=$(sed -n 's/.*\"api_key\": \"\\(.*\\)\".*/\\1/p' {})\n", quote(file))
+        };
         Self {
             remark: "The keys themselves are not shown, because standard output is no terminal and is kept as a log.".to_owned(),
             before: format!("In a shell, first\n{}{}\n", read("ENCODER_KEY", &encoder), read("PLAYER_KEY", &player)),

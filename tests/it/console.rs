@@ -417,7 +417,10 @@ fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
     origin.store("show/a.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"));
     origin.store("z.ts", "x");
     // Whoever may upload names a stream like this.
-    origin.store("show/a'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"));
+    origin.store(
+        "show/a'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8",
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"),
+    );
     let worst = "live-origin/show%2Fa'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8";
     let given = json!({ "link": link(&origin), "stream": "live-origin/show%2Fa.m3u8", "worst": worst });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/curls.mjs");

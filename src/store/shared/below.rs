@@ -245,10 +245,7 @@ impl SharedStore {
         if self.0.keeps.set(()).is_err() {
             return;
         }
-        // Where all was lost, what is committed is newer all the same than what buckets have of before: as far as this machine's clock was not set back.
-        let floor = u32::try_from(self.0.clock.own().wall().millis() / 1_000).unwrap_or_default();
-        for (number, lane) in self.0.lanes.iter().enumerate() {
-            lane.set_floor(floor);
+        for number in 0..self.0.lanes.len() {
             tokio::spawn(keep::keep(self.clone(), number));
         }
     }

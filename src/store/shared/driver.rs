@@ -17,24 +17,29 @@ use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError, EngineLink};
 use super::handle::LaneHandle;
-use super::index::{NameNews, REMEMBERED};
+use super::index::NameNews;
 use super::lane::Lane;
 use super::links::Links;
 use super::pace::{SIGN, Tries, second_sign, sign_in};
 use super::roster::NodeRoster;
 use super::silence::{Heard, Silence};
+use super::taken::STRANGERS;
 use super::{Channel, EngineAnswer, EngineCall, Indexed, ObjectName, Reply};
 use crate::metrics::ClusterMetrics;
 use crate::model::clock::Moment;
 
-/// How long members have to assert what they hold.
+/// How long members have to assert what they hold: from when the gate is reached, or from the last that one of them has told.
 const GATE: Duration = Duration::from_millis(700);
+/// And how long that may go on in all: one that never comes to an end holds up nobody for ever.
+const GATE_MOST: Duration = Duration::from_secs(20);
 // Else a node comes to a lane unseen: with their signs the others are told of it.
 const _: () = assert!(SIGN.as_millis() < GATE.as_millis());
 /// How often who waits at the gate looks who has.
 const LOOK: Duration = Duration::from_millis(20);
 /// After a primary has been silent for too long, what has come from it meanwhile has this much time to be seen, where this process had no processor.
 const SEEN: Duration = Duration::from_millis(20);
+/// Bytes of bodies in an assertion after which there are no more: long ones hold up the engine.
+const LONG_ASSERTION: usize = 4 << 20;
 /// How often what need not be remembered is forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -141,10 +146,15 @@ impl<E: Engine> Driver<E> {
                 else {
                     return Ok(());
                 };
+                let expects = lane.session().is_some_and(|(_, session)| session.expects_strangers());
+                let within = if expects { Duration::from_millis(STRANGERS) } else { GATE };
                 if !is_at_gate {
                     gate = None;
-                } else if now >= *gate.get_or_insert(now + GATE) {
+                } else if now >= *gate.get_or_insert(now + within) {
                     lane.wait_no_longer();
+                    if expects && lane.session().is_some_and(|(_, session)| !session.expects_strangers()) {
+                        gate = Some(now + GATE);
+                    }
                 } else if now >= look && lane.session().is_some_and(|(_, session)| session.wants_a_look()) {
                     // Whoever comes meanwhile and waits is no reason to look again at once.
                     look = now + LOOK;
@@ -166,7 +176,7 @@ impl<E: Engine> Driver<E> {
                         });
                 }
                 if now >= sweep {
-                    lane.sweep(handle.clock.now(), |name| self.taker.goes_below(name));
+                    lane.sweep(|name| self.taker.goes_below(name));
                     sweep = now + SWEEP;
                 }
                 (session, lane.poll())
@@ -176,7 +186,7 @@ impl<E: Engine> Driver<E> {
             }
             handle.came.notify_waiters();
             for (channel, call) in polled {
-                calls.push(self.call(&to, idle.pop(), channel, self.with_bodies(call)));
+                calls.push(self.call(&to, idle.pop(), channel, self.with_bodies(session, call)));
             }
             if let Some(called) = came.pop_front() {
                 let (link, answered) = called.came?;
@@ -190,6 +200,9 @@ impl<E: Engine> Driver<E> {
                 Some(called) = calls.next(), if !calls.is_empty() => {
                     let (link, answered) = called.came?;
                     idle.push(link);
+                    if let (Reply::Gate { are_telling: true, .. }, Some(at_gate)) = (&answered.reply, held.at_gate) {
+                        gate = gate.map(|until: Instant| until.max(Instant::now() + GATE).min(at_gate + GATE_MOST));
+                    }
                     self.answered(session, called.channel, &called.call, called.asked, answered);
                 }
                 Ok(()) = silent.changed() => return Err(EngineError::Unreachable(SILENT.to_owned())),
@@ -236,26 +249,28 @@ impl<E: Engine> Driver<E> {
     }
 
     fn begin(&self, line: u32) {
-        let mut lane = self.handle.lane.lock();
-        lane.found((), line);
-        // Whoever was away for so long can't tell what he holds from what was removed meanwhile.
-        let now = self.handle.clock.own().now();
-        if self.handle.confirmed().is_some_and(|at| now.since(at) > Duration::from_millis(REMEMBERED / 2)) {
-            lane.is_outdated();
-        }
+        self.handle.lane.lock().found((), line);
     }
 
     fn next_news(&self) -> Option<NameNews> {
         self.handle.lane.lock().next_news().cloned()
     }
 
-    /// An assertion is sent with what is here of the bodies.
-    fn with_bodies(&self, mut call: EngineCall) -> EngineCall {
+    /// An assertion is sent with what is here of the bodies, which may be no more than so many bytes: what is left is for the next.
+    fn with_bodies(&self, session: u32, mut call: EngineCall) -> EngineCall {
         if let EngineCall::Assert { held, .. } = &mut call {
-            for held in held {
+            let (mut bytes, mut count) = (0, 0);
+            for held in held.iter_mut() {
+                if bytes >= LONG_ASSERTION {
+                    break;
+                }
                 held.goes_below = self.taker.goes_below(&held.name);
                 held.body = held.indexed.object.as_ref().and_then(|_| self.taker.body(&held.name, &held.indexed));
+                bytes += held.body.as_ref().map_or(0, Bytes::len);
+                count += 1;
             }
+            let left = held.split_off(count);
+            self.handle.lane.lock().take_back(session, left);
         }
         call
     }
@@ -362,5 +377,32 @@ mod tests {
         };
         let (within, ()) = tokio::join!(another, commits);
         assert!(within < Duration::from_secs(1), "{within:?}");
+    }
+
+    static SEGMENT: [u8; 900_000] = [7; 900_000];
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_node_holds_is_told_to_an_engine_that_was_away_for_long_and_what_is_not_here_weighs_nothing() {
+        let clock = Clock::manual();
+        let rig = NodeRig::start(&clock).await;
+        for number in 0..20 {
+            rig.commit(0, &format!("n/{number}.ts"), Some(&SEGMENT), NodeRig::described()).await;
+        }
+        clock.advance(Duration::from_secs(600));
+        assert_eq!(rig.comes_back_empty(0).await, [20], "the node has none of the bytes: one call");
+        assert!((0..20).all(|number| rig.known(0, &format!("n/{number}.ts")).is_some()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_wall_clock_makes_a_node_forget_nothing() {
+        let (clock, of_engine) = (Clock::manual(), Clock::manual());
+        let rig = NodeRig::start_apart(&clock, &of_engine).await;
+        rig.commit(0, "n/a.ts", Some(b"x"), NodeRig::described()).await;
+        for step in [4, -8] {
+            clock.set_wall(step * 3_600_000);
+            tokio::time::sleep(SWEEP * 3).await;
+            assert!(rig.known(0, "n/a.ts").is_some(), "{step}");
+            assert_eq!(rig.store.0.clock.now(), of_engine.wall().millis());
+        }
     }
 }

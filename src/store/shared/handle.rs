@@ -124,12 +124,6 @@ impl LaneHandle {
         is_above
     }
 
-    /// No term that begins has a lower number; and one has to, where that of the session is far below.
-    pub(super) fn set_floor(&self, floor: u32) {
-        self.lane.lock().set_floor(floor);
-        self.asks.notify_one();
-    }
-
     /// Lets objects live longer, where the engine is there now.
     pub(super) fn renew(&self, lives: impl IntoIterator<Item = (ObjectName, Version, EngineTime)>) {
         self.lane.lock().renew(lives);

@@ -31,7 +31,8 @@ pub(super) struct NodeIndex {
     /// What has changed and is to be told.
     news: VecDeque<NameNews>,
     swept: Sweep,
-    /// It was not followed for so long that removals may be forgotten: where the engine has anything, that is what there is.
+    /// Others were served for so long meanwhile that removals may be forgotten: what the engine has is what there is. Of the versions that stand
+    /// there what is here of their bytes is good.
     is_outdated: bool,
 }
 
@@ -117,9 +118,9 @@ impl NodeIndex {
         self.news.pop_front();
     }
 
-    /// What is here may have been removed long ago.
-    pub(super) fn is_outdated(&mut self) {
-        self.is_outdated = true;
+    /// Whether what is here may have been removed long ago.
+    pub(super) fn set_outdated(&mut self, is_outdated: bool) {
+        self.is_outdated = is_outdated;
     }
 
     /// Follows a step of the journal, in a session of this term.
@@ -186,15 +187,17 @@ impl NodeIndex {
         uploads: Vec<(UploadId, ObjectName, Version)>,
     ) -> Vec<HeldObject> {
         self.at = at;
-        if std::mem::take(&mut self.is_outdated) {
-            // Whether a lane is whole it can't say in any case.
-            let goes = |name: &&ObjectName| !index.is_empty() || name.starts_with(WHOLE);
-            let names: Vec<_> = self.names.keys().filter(goes).cloned().collect();
-            self.forget(&names);
-        }
         let is_bare = |indexed: &Indexed| !indexed.is_kept && indexed.object.as_ref().is_some_and(|object| object.is_bare);
         let there: BTreeMap<ObjectName, (Version, bool)> =
             index.iter().map(|(name, indexed)| (ObjectName::clone(name), (indexed.version, is_bare(indexed)))).collect();
+        if std::mem::take(&mut self.is_outdated) {
+            let stands =
+                |(name, here): &(&ObjectName, &Indexed)| there.get(*name).is_some_and(|(there, _)| *there == here.version);
+            // Whether a lane is whole it can't say in any case.
+            let goes = |of: &(&ObjectName, &Indexed)| of.0.starts_with(WHOLE) || !stands(of);
+            let names: BTreeSet<_> = self.names.iter().filter(goes).map(|(name, _)| ObjectName::clone(name)).collect();
+            self.forget(&names);
+        }
         let uploads: BTreeMap<_, _> = uploads.into_iter().map(|(upload, name, version)| (upload, (name, version))).collect();
         let mut lost: BTreeMap<&ObjectName, Vec<(UploadId, Version)>> = BTreeMap::new();
         for (upload, (name, version)) in self.uploads.iter().filter(|(upload, _)| !uploads.contains_key(*upload)) {
@@ -229,7 +232,7 @@ impl NodeIndex {
     }
 
     /// Forgets what it knows of names: the engine goes by another history.
-    pub(super) fn forget(&mut self, names: &[ObjectName]) {
+    pub(super) fn forget(&mut self, names: &BTreeSet<ObjectName>) {
         names.iter().for_each(|name| self.tell(name, NameChange::Forgotten));
         self.names.retain(|name, _| !names.contains(name));
         self.uploads.retain(|_, (name, _)| !names.contains(name));
@@ -316,6 +319,25 @@ mod tests {
         let held = index.merge(version(51), vec![(ObjectName::clone(&name), indexed(1, 100, false, false))], Vec::new());
         assert_eq!((held, index.get("n/a")), (Vec::new(), Some(&indexed(1, 200, true, false))));
         assert_eq!(index.next_news(), None);
+    }
+
+    #[test]
+    fn of_a_node_that_is_outdated_what_the_engine_has_live_is_good() {
+        let (mut index, names) = (NodeIndex::default(), ["n/a", "n/b", "n/c", "n/d"].map(ObjectName::from));
+        let here = (1..).zip(&names).map(|(commit, name)| (ObjectName::clone(name), indexed(commit, 100, false, false)));
+        index.merge(version(4), here.collect(), Vec::new());
+        (0..4).for_each(|_| index.news_told());
+        index.set_outdated(true);
+        // Of the first the engine lacks the bytes, the second it has replaced, the third is from before and the last it has forgotten.
+        let [a, b, c, _] = &names;
+        let there = [(a, indexed(1, 100, false, true)), (b, indexed(9, 100, false, false)), (c, indexed(2, 100, false, false))];
+        let there = there.map(|(name, indexed)| (ObjectName::clone(name), indexed)).into();
+        let held = index.merge(version(9), there, Vec::new());
+        assert_eq!(held.iter().map(|held| &*held.name).collect::<Vec<_>>(), ["n/a"], "whose bytes may be here");
+        let known = ["n/a", "n/b", "n/c", "n/d"].map(|name| index.get(name).map(|known| known.version.commit));
+        assert_eq!(known, [Some(1), Some(9), Some(2), None]);
+        let forgotten = |news: &NameNews| (news.what == NameChange::Forgotten).then(|| news.name.to_string());
+        assert_eq!(index.news.iter().filter_map(forgotten).collect::<Vec<_>>(), ["n/b", "n/c", "n/d"]);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use super::index::{Lookup, NameNews, NodeIndex, WHOLE};
 use super::members::Members;
 use super::safeguards::{Safeguard, Safeguards};
 use super::session::{Over, Session};
+use super::taken::TakenTerm;
 use super::{
-    Channel, Decision, EngineAnswer, EngineCall, EngineTime, Indexed, Node, ObjectName, Reply, SharedObject, Term, UploadId,
-    Version,
+    Channel, Decision, EngineAnswer, EngineCall, EngineTime, HeldObject, Indexed, Node, ObjectName, Reply, SharedObject, Term,
+    UploadId, Version,
 };
 
 /// One lane at one node; `P` is how the engine names a primary.
@@ -39,6 +40,11 @@ pub(super) struct Lane<P> {
     doubted: Option<Term>,
     /// The highest term and the highest commit it has ever been told of.
     known: Version,
+    /// What the engine's clock showed when the session's term was taken, and when all was last known here that there was.
+    taken: EngineTime,
+    heard: EngineTime,
+    /// Whether a session has ever been open: who has none knows no other node.
+    has_opened: bool,
     safeguards: Safeguards,
 }
 
@@ -75,6 +81,9 @@ impl<P: Clone> Lane<P> {
             floor: 0,
             doubted: None,
             known: Version::default(),
+            taken: 0,
+            heard: 0,
+            has_opened: false,
             safeguards,
         }
     }
@@ -114,7 +123,7 @@ impl<P: Clone> Lane<P> {
     pub(super) fn poll(&mut self) -> Vec<(Channel, EngineCall)> {
         let Some(session) = &mut self.session else { return Vec::new() };
         let mut calls: Vec<_> = session
-            .next(&self.node, (self.known, self.floor), &self.index)
+            .next(&self.node, (self.known, self.floor, self.heard), &self.index)
             .map(|call| (Channel::Control, call))
             .into_iter()
             .collect();
@@ -148,16 +157,23 @@ impl<P: Clone> Lane<P> {
         let is_nothing = matches!(answered.reply, Reply::Committed { verdict: Decision::NoRoom, .. });
         let is_on_majority = answered.copies >= self.majority || !self.safeguards.has(Safeguard::Wait);
         let is_safe = !call.is_write() || is_on_majority || is_nothing;
-        if !is_safe || self.take(channel, answered.reply).is_err() {
+        if !is_safe || self.take(channel, answered).is_err() {
             self.end_session();
         }
     }
 
-    fn take(&mut self, channel: Channel, reply: Reply) -> Result<(), Over> {
+    fn take(&mut self, channel: Channel, EngineAnswer { reply, time, .. }: EngineAnswer) -> Result<(), Over> {
+        if let Reply::Taken(taken) = &reply {
+            self.came_to(*taken);
+        }
         let Some(session) = &mut self.session else { return Err(Over) };
         match (channel, reply) {
             (Channel::Control, reply) => {
                 let safe = session.answered(reply, &mut self.index, &mut self.members, self.safeguards)?;
+                if session.follows() {
+                    self.heard = self.taken;
+                }
+                self.has_opened |= session.is_open();
                 self.hear_of(safe);
             }
             (Channel::Follow, Reply::Steps(steps)) => {
@@ -168,6 +184,7 @@ impl<P: Clone> Lane<P> {
             (Channel::Barrier, Reply::Barrier { commit, members }) => {
                 self.members.are(commit, members);
                 self.barriers.end(commit);
+                self.heard = time;
                 self.hear_of(Some(commit));
             }
             (Channel::Renewals, Reply::Renewed { commit }) => {
@@ -192,6 +209,18 @@ impl<P: Clone> Lane<P> {
             self.index.forget_removals();
         }
         Ok(())
+    }
+
+    /// The session is one of this term.
+    fn came_to(&mut self, taken: TakenTerm) {
+        self.taken = taken.now;
+        self.index.set_outdated(!self.index.is_new() && taken.is_too_late_for(self.heard));
+        if !self.has_opened
+            && taken.may_have_strangers()
+            && let Some(session) = &mut self.session
+        {
+            session.expect_strangers();
+        }
     }
 
     /// All up to this commit is on a majority of the copies; and nothing that it has heard of may be forgotten by a later term.
@@ -317,14 +346,17 @@ impl<P: Clone> Lane<P> {
         self.index.each_below(prefix, see);
     }
 
-    /// What is here may have been removed long ago, and that been forgotten.
-    pub(super) fn is_outdated(&mut self) {
-        self.index.is_outdated();
+    /// What an assertion of that session had no room for.
+    pub(super) fn take_back(&mut self, number: u32, held: Vec<HeldObject>) {
+        if let Some(session) = self.session.as_mut().filter(|_| number == self.number) {
+            session.take_back(held);
+        }
     }
 
-    /// Forgets what need not be remembered any more. `goes_below`: whether there is a bucket below that is to have it.
-    pub(super) fn sweep(&mut self, now: EngineTime, goes_below: impl Fn(&ObjectName) -> bool) {
-        self.index.sweep(now, goes_below);
+    /// Forgets what need not be remembered any more, by what the engine's clock showed last: whatever the node makes of it, the engine has forgotten
+    /// it as well. `goes_below`: whether there is a bucket below that is to have it.
+    pub(super) fn sweep(&mut self, goes_below: impl Fn(&ObjectName) -> bool) {
+        self.index.sweep(self.heard, goes_below);
     }
 
     /// The next change that whoever keeps the objects is to be told; it is for its caller to say when it has been.
@@ -349,11 +381,12 @@ impl<P: Clone> Lane<P> {
         }
     }
 
-    /// At the gate, when members had time enough.
+    /// At the gate, when [those it waits for](Session::wait_no_longer) had time enough.
     pub(super) fn wait_no_longer(&mut self) {
         if let Some(session) = &mut self.session
             && session.wait_no_longer()
         {
+            self.has_opened = true;
             self.doubted = Some(session.began().term);
         }
     }

@@ -50,6 +50,7 @@ mod session;
 mod share;
 mod silence;
 mod standing;
+mod taken;
 mod texts;
 mod time;
 mod upkeep;
@@ -70,6 +71,7 @@ pub use self::engine::valkey::{
 pub use self::peers::{PeerBody, Peers};
 pub use self::roster::NodeIdentity;
 pub use self::share::{COMMIT_WITHIN, ExpectedShared, Freshness, NewVersion, SharedOutcome, SharedStore};
+use self::taken::TakenTerm;
 pub use self::upkeep::{balance, examine, pooled};
 
 /// A time in which one primary orders the commits of a lane. Ordered.
@@ -249,16 +251,17 @@ pub(super) enum ClaimEnd {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum EngineCall {
     /// Begins a term, unless this primary's has begun, is not behind what the caller knows, and is not [far below](Term::is_far_below) `floor`.
-    /// One that begins has a number beyond that.
-    Takeover { line: u32, known: Version, floor: u32 },
+    /// One that begins has a number beyond that. The node is announced: a gate waits for it from then on, as long as it tells something.
+    /// `heard`: what the engine's clock showed when it last had all there was.
+    Takeover { line: u32, known: Version, floor: u32, node: Node, heard: EngineTime },
     /// The journal behind a place in it.
     Read { after: Version },
     /// The same, once there is something.
     Follow { after: Version },
     /// All of the index.
     Scan,
-    /// Stores what is newer than what is there.
-    Assert { term: Term, held: Vec<HeldObject> },
+    /// Stores what is newer than what is there; a sign of a node that tells what it holds.
+    Assert { term: Term, node: Node, held: Vec<HeldObject> },
     /// Says that this node has asserted what it held, and asks who has: it is a member from then on.
     Gate { term: Term, node: Node },
     /// Asks for the newest commit, and who the members are; a sign of life of this node. Refused as [`EngineCall::Commit`] is.
@@ -301,8 +304,8 @@ impl EngineCall {
 /// What a primary says to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reply {
-    /// To a takeover: the term, and its newest commit.
-    Taken(Version),
+    /// To a takeover: the term that is in force.
+    Taken(TakenTerm),
     /// To a reading: all there is, in order.
     Steps(Vec<Journaled>),
     /// To a reading: that place is not in this journal. It was cut off at its beginning, or it is another primary's.
@@ -312,8 +315,8 @@ pub(super) enum Reply {
     /// To an assertion: the names in it that another history has overtaken, as an upload of theirs was judged otherwise in this one.
     HasAsserted { overtaken: Vec<ObjectName> },
     /// To the gate: the newest commit, and for each member the line of the primary to which it has last asserted what it held; another line, as
-    /// long as it has not been told that this one has come.
-    Gate { commit: u64, members: BTreeMap<Node, u32> },
+    /// long as it has not been told that this one has come. And whether any that is missing has told something a moment ago.
+    Gate { commit: u64, members: BTreeMap<Node, u32>, are_telling: bool },
     /// To a barrier: the newest commit.
     Barrier { commit: u64, members: BTreeMap<Node, u32> },
     /// To a commit: what was made of it, and the newest commit.

@@ -36,6 +36,8 @@ struct RigFaults {
     is_bodiless: bool,
     holds_bodies: bool,
     bodies_asked: usize,
+    /// How many names each assertion had.
+    asserted: Vec<usize>,
 }
 
 /// The node.
@@ -43,6 +45,7 @@ pub(super) struct NodeRig {
     pub(super) store: SharedStore,
     faults: SharedFaults,
     silence: Arc<Silence<usize>>,
+    engines: Vec<MemoryEngine>,
     _drivers: JoinSet<()>,
 }
 
@@ -102,6 +105,9 @@ impl EngineLink for RigLink {
             if (faults.refuses)(call) {
                 return Err(EngineError::Unreachable("the connection is gone".to_owned()));
             }
+            if let EngineCall::Assert { held, .. } = call {
+                faults.asserted.push(held.len());
+            }
             if let EngineCall::Body { .. } = call {
                 faults.bodies_asked += 1;
                 if faults.is_bodiless {
@@ -121,6 +127,11 @@ impl EngineLink for RigLink {
 impl NodeRig {
     /// Once all its sessions are open. Its lanes have no connections when it is dropped.
     pub(super) async fn start(clock: &Clock) -> Self {
+        Self::start_apart(clock, clock).await
+    }
+
+    /// The same, with a clock of the engines' own.
+    pub(super) async fn start_apart(clock: &Clock, of_engines: &Clock) -> Self {
         let address = ValkeyAddress {
             servers: Vec::new(),
             is_cluster: false,
@@ -132,13 +143,16 @@ impl NodeRig {
         };
         let metrics = Metrics::new();
         let store = SharedStore::new(&address, &NodeIdentity::new("one", "0", Vec::new()), clock.clone(), metrics.cluster(), "");
-        let faults = RigFaults { refuses: |_| false, is_bodiless: false, holds_bodies: false, bodies_asked: 0 };
+        let faults =
+            RigFaults { refuses: |_| false, is_bodiless: false, holds_bodies: false, bodies_asked: 0, asserted: Vec::new() };
         let faults = Arc::new(Mutex::new(faults));
         let follower: Arc<dyn SharedFollower> = Arc::new(RigFollower(Arc::downgrade(&store.0)));
         let _ = store.0.follower.set(Arc::clone(&follower));
         let (silence, mut drivers, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
+        let mut engines = Vec::new();
         for handle in &store.0.lanes {
-            let engine = MemoryEngine::new(1, clock.clone());
+            let engine = MemoryEngine::new(1, of_engines.clone());
+            engines.push(engine.clone());
             let engine = Arc::new(RigEngine { engine, faults: Arc::clone(&faults) });
             let links = Arc::new(Links::new(handle.number, Arc::clone(&engine)));
             let source: Arc<dyn BodySource> = Arc::<Links<RigEngine>>::clone(&links);
@@ -157,12 +171,25 @@ impl NodeRig {
         }
         let _ = store.0.bodies.set(bodies);
         store.opened().await;
-        Self { store, faults, silence, _drivers: drivers }
+        Self { store, faults, silence, engines, _drivers: drivers }
     }
 
     /// Which calls are not answered from now on.
     pub(super) fn refuses(&self, refuses: fn(&EngineCall) -> bool) {
         self.faults.lock().refuses = refuses;
+    }
+
+    /// A lane's engine dies and is back at once, with nothing; how many names it was told in each of the calls by which the node has asserted
+    /// what it holds.
+    pub(super) async fn comes_back_empty(&self, lane: usize) -> Vec<usize> {
+        self.faults.lock().asserted.clear();
+        self.engines[lane].restart_empty();
+        let handle = &self.store.0.lanes[lane];
+        while handle.stands().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        handle.opened().await;
+        std::mem::take(&mut self.faults.lock().asserted)
     }
 
     /// Whether the engine has lost all bytes.

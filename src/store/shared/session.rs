@@ -5,18 +5,20 @@
 //!    is here, and has told what is new; else
 //! 3. *Scanning*: the index anew, and
 //! 4. *Asserting*: what is newer here, removals among it, and what uploads became: an upload that is sent again must not be taken for another one.
-//! 5. *Gate*: until all members have come this far. Then the session is open.
+//! 5. *Gate*: until all members have come this far. Then the session is open. A node that knows nobody, at an engine that was empty, waits first
+//!    for whoever may live: see [`super::taken`].
 //!
 //! Any trouble ends a session: there is no way back within it.
+
+use std::collections::VecDeque;
 
 use super::index::{NodeIndex, OutOfStep};
 use super::members::Members;
 use super::safeguards::{Safeguard, Safeguards};
-use super::{EngineCall, HeldObject, Journaled, Node, Reply, Version};
+use super::{EngineCall, EngineTime, HeldObject, Journaled, Node, Reply, Version};
 
-/// Names in one call, and bytes after which there are no more.
+/// Names in one call: many hold up the engine.
 const MOST_ASSERTED: usize = 256;
-const LONG_ASSERTION: u64 = 4 << 20;
 
 /// A session with the primary `P`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +32,8 @@ pub(super) struct Session<P> {
     stage: Stage,
     /// Whether a call is under way that belongs to its beginning.
     is_asking: bool,
+    /// Whether it waits at the gate for nodes of which nobody has heard yet.
+    expects_strangers: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +43,7 @@ enum Stage {
     Scanning,
     /// A part at a time: `left` is what comes after. Where something was overtaken the index is looked at anew in the end.
     Asserting {
-        left: Vec<HeldObject>,
+        left: VecDeque<HeldObject>,
         is_overtaken: bool,
     },
     /// Asked anew each time that [`Session::look`] says so.
@@ -59,20 +63,9 @@ impl From<OutOfStep> for Over {
     }
 }
 
-/// How many of these are asserted in one call: neither many nor long ones hold up the engine.
-fn part(held: &[HeldObject]) -> usize {
-    let mut bytes = 0;
-    let fits = held.iter().take(MOST_ASSERTED).take_while(|held| {
-        let is_in = bytes < LONG_ASSERTION;
-        bytes += held.indexed.object.as_ref().map_or(0, |object| object.length);
-        is_in
-    });
-    fits.count()
-}
-
 impl<P> Session<P> {
     pub(super) fn new(primary: P, line: u32) -> Self {
-        Self { primary, line, began: Version::default(), stage: Stage::Taking, is_asking: false }
+        Self { primary, line, began: Version::default(), stage: Stage::Taking, is_asking: false, expects_strangers: false }
     }
 
     /// Its term, and the newest commit when it began; once it has.
@@ -113,29 +106,56 @@ impl<P> Session<P> {
         }
     }
 
-    /// At the gate, when members had time enough: opens without those that are missing. Whether it does.
+    /// There may be nodes that live, hold something, and have not come yet: it does not open before they had time to.
+    pub(super) fn expect_strangers(&mut self) {
+        self.expects_strangers = true;
+    }
+
+    /// Whether it waits for those.
+    pub(super) fn expects_strangers(&self) -> bool {
+        self.expects_strangers
+    }
+
+    /// At the gate, when those it waits for had time enough. Where they were strangers, whoever is known by now has time from then on; else it opens
+    /// without those that are missing: whether it does.
     pub(super) fn wait_no_longer(&mut self) -> bool {
-        let opens = self.is_at_the_gate() && !self.is_asking;
-        if opens {
-            self.stage = Stage::Open;
+        if !self.is_at_the_gate() || self.is_asking {
+            return false;
         }
-        opens
+        if std::mem::take(&mut self.expects_strangers) {
+            self.look();
+            return false;
+        }
+        self.stage = Stage::Open;
+        true
+    }
+
+    /// What the last assertion had no room for.
+    pub(super) fn take_back(&mut self, held: Vec<HeldObject>) {
+        if let Stage::Asserting { left, .. } = &mut self.stage {
+            held.into_iter().rev().for_each(|held| left.push_front(held));
+        }
     }
 
     /// What to ask next, if anything is to be asked now. `known`: the highest term and the highest commit that this node has ever heard of;
-    /// `floor`: below which no number of a term is taken.
-    pub(super) fn next(&mut self, node: &Node, (known, floor): (Version, u32), index: &NodeIndex) -> Option<EngineCall> {
+    /// `floor`: below which no number of a term is taken; `heard`: what the engine's clock showed when it last had all there was.
+    pub(super) fn next(
+        &mut self,
+        node: &Node,
+        (known, floor, heard): (Version, u32, EngineTime),
+        index: &NodeIndex,
+    ) -> Option<EngineCall> {
         if self.is_asking {
             return None;
         }
         let term = self.began.term;
         let call = match &mut self.stage {
-            Stage::Taking => EngineCall::Takeover { line: self.line, known, floor },
+            Stage::Taking => EngineCall::Takeover { line: self.line, known, floor, node: Node::clone(node), heard },
             Stage::Reading => EngineCall::Read { after: index.at() },
             Stage::Scanning => EngineCall::Scan,
             Stage::Asserting { left, .. } => {
-                let count = part(left);
-                EngineCall::Assert { term, held: left.drain(..count).collect() }
+                let count = left.len().min(MOST_ASSERTED);
+                EngineCall::Assert { term, node: Node::clone(node), held: left.drain(..count).collect() }
             }
             Stage::Gate { asks: asks @ true } => {
                 *asks = false;
@@ -158,8 +178,8 @@ impl<P> Session<P> {
     ) -> Result<Option<u64>, Over> {
         self.is_asking = false;
         match (&mut self.stage, reply) {
-            (Stage::Taking, Reply::Taken(began)) => {
-                self.began = began;
+            (Stage::Taking, Reply::Taken(taken)) => {
+                self.began = taken.newest;
                 self.stage = if index.is_new() { Stage::Scanning } else { Stage::Reading };
             }
             (Stage::Reading, Reply::Steps(steps)) => {
@@ -168,14 +188,14 @@ impl<P> Session<P> {
             }
             (Stage::Reading, Reply::NoSuchPlace) => self.stage = Stage::Scanning,
             (Stage::Scanning, Reply::Index { at, index: there, uploads }) => {
-                let held = index.merge(at, there, uploads);
+                let held = VecDeque::from(index.merge(at, there, uploads));
                 let asserts = safeguards.has(Safeguard::Assertion);
                 self.stage =
                     if asserts { Stage::Asserting { left: held, is_overtaken: false } } else { Stage::Gate { asks: true } };
             }
             (Stage::Asserting { left, is_overtaken }, Reply::HasAsserted { overtaken }) => {
-                index.forget(&overtaken);
                 *is_overtaken |= !overtaken.is_empty();
+                index.forget(&overtaken.into_iter().collect());
                 match (left.is_empty(), *is_overtaken) {
                     (false, _) => {}
                     // What the engine has of those is not here any more.
@@ -183,9 +203,10 @@ impl<P> Session<P> {
                     (true, false) => self.stage = Stage::Gate { asks: true },
                 }
             }
-            (Stage::Gate { .. }, Reply::Gate { commit, members: there }) => {
+            (Stage::Gate { .. }, Reply::Gate { commit, members: there, .. }) => {
                 members.heard_of(&there);
-                if members.have_asserted(&there, self.line) || !safeguards.has(Safeguard::Gate) {
+                let are_here = !self.expects_strangers && members.have_asserted(&there, self.line);
+                if are_here || !safeguards.has(Safeguard::Gate) {
                     self.stage = Stage::Open;
                 }
                 return Ok(Some(commit));

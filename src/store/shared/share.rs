@@ -141,8 +141,12 @@ impl SharedStore {
         let clock = Arc::new(EngineClock::new(clock));
         let own = std::hash::RandomState::new().hash_one((&identity.name, clock.own().now()));
         let node = identity.to_node(own);
+        // Where all was lost, what is committed is newer all the same than what other nodes and buckets have of before, as far as this machine's
+        // clock was not set back.
+        let floor = u32::try_from(clock.own().wall().seconds()).unwrap_or_default();
         let lanes = (0..LANES).map(|number| {
-            let lane = Lane::new(Node::clone(&node), Members::new([Node::clone(&node)]), address.copies, safeguards);
+            let mut lane = Lane::new(Node::clone(&node), Members::new([Node::clone(&node)]), address.copies, safeguards);
+            lane.set_floor(floor);
             Arc::new(LaneHandle::new(number, lane, Arc::clone(&clock)))
         });
         Self(Arc::new(Sharing {
@@ -363,5 +367,14 @@ mod tests {
         assert_eq!(left, Duration::from_secs(1), "of what it waits in all");
         let never = rig.store.in_turn(std::future::pending::<()>()).await;
         assert!(matches!(never, Err(StoreError::Unshared)), "{never:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn terms_begin_beyond_all_that_began_before_the_node() {
+        let clock = Clock::manual();
+        let began = u32::try_from(clock.wall().seconds()).unwrap();
+        let rig = NodeRig::start(&clock).await;
+        let version = rig.commit(0, "n/a.ts", Some(b"x"), NodeRig::described()).await;
+        assert_eq!(version.term.number, began + 1);
     }
 }

@@ -168,3 +168,35 @@ fn an_engine_that_was_away_is_told_what_there_was_and_what_was_revoked_meanwhile
     assert_eq!((read(c, &ended, "show/p.m3u8").status, put_by(c, &key)), (401, 401));
     assert_eq!(read(c, &good, "show/p.m3u8").text(), list);
 }
+
+/// One machine has the engine and a node: it is started anew. The other node comes back to the engine after that one.
+#[test]
+fn a_node_that_is_started_with_its_engine_waits_for_who_lives() {
+    let mut cluster = Cluster::start(2, "");
+    let names = || (0u64..24).map(|number| (number, format!("stream-{number}/segment-0.ts")));
+    for (number, name) in names() {
+        cluster.nodes[1].store(&name, bytes(number, 200_000));
+    }
+    cluster.nodes[1].store("show/p.m3u8", playlist(0, 3));
+    let Cluster { nodes, links, engine, .. } = &mut cluster;
+    links[1].cut();
+    engine.kill();
+    nodes[0].signal("KILL");
+    nodes[0].wait();
+    engine.launch();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let terms = || engine.ask("KEYS *:t").unwrap_or_default().lines().filter(|line| line.ends_with(":t")).count();
+            assert!(eventually(Duration::from_secs(20), || (terms() == 12).then_some(())).is_some(), "it does not come");
+            links[1].heal();
+        });
+        nodes[0].launch();
+    });
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    for (number, name) in names() {
+        let read = eventually(Duration::from_secs(20), || Some(a.get(&name)).filter(|read| read.status != 503)).unwrap();
+        assert_eq!((read.status, read.body), (200, bytes(number, 200_000)), "{name}");
+    }
+    a.store("show/p.m3u8", playlist(1, 3));
+    soon("both have the newest", || [a, b].iter().all(|node| node.get("show/p.m3u8").text() == playlist(1, 3)));
+}

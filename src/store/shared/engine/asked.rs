@@ -67,7 +67,7 @@ pub(super) fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
         let body = (has_body && object.is_some()).then(|| Bytes::from_static(b"asserted"));
         HeldObject { name, indexed: Indexed { version, decided: now, is_kept, object }, uploads, body, goes_below }
     });
-    let assert = vec(held, 0..4).prop_map(move |held| EngineCall::Assert { term, held });
+    let assert = (node(), vec(held, 0..4)).prop_map(move |(node, held)| EngineCall::Assert { term, node, held });
     let lives = (name(), version(), Just(now + 9_000_000));
     let renew = vec(lives, 0..3).prop_map(move |lives| EngineCall::Renew { term, lives });
     let span = || prop_oneof![2 => Just(0u64), 1 => Just(1_000_000_000)];
@@ -114,8 +114,13 @@ pub(super) fn asked(now: u64) -> impl Strategy<Value = CallPlan> {
         1 => node().prop_map(move |node| EngineCall::Barrier { term, node }),
     ];
     let part = proptest::option::of((0u64..4, 0u64..9).prop_map(|(start, length)| start..start + length));
+    // Long ago, or to come: all between is the clock's.
+    let heard = prop_oneof![Just(0), Just(now - 3_600_000), Just(now - 1_800_000), Just(now + 3_600_000)];
+    let takeover = (0u32..4, version(), prop_oneof![3 => 0u32..9, 1 => 20u32..40], node(), heard);
+    let takeover =
+        takeover.prop_map(|(line, known, floor, node, heard)| EngineCall::Takeover { line, known, floor, node, heard });
     let other = prop_oneof![
-        1 => (0u32..4, version(), prop_oneof![3 => 0u32..9, 1 => 20u32..40]).prop_map(|(line, known, floor)| EngineCall::Takeover { line, known, floor }),
+        1 => takeover,
         1 => version().prop_map(|after| EngineCall::Read { after }),
         1 => Just(EngineCall::Scan),
         2 => (name(), part).prop_map(|(name, part)| EngineCall::Body { name, part }),
@@ -140,7 +145,7 @@ pub(super) fn in_term(call: EngineCall, now: Term, newest: &[(ObjectName, Versio
             EngineCall::Evict { term: now, names }
         }
         EngineCall::Fill { found, .. } => EngineCall::Fill { term: now, found },
-        EngineCall::Assert { held, .. } => EngineCall::Assert { term: now, held },
+        EngineCall::Assert { node, held, .. } => EngineCall::Assert { term: now, node, held },
         EngineCall::Gate { node, .. } => EngineCall::Gate { term: now, node },
         EngineCall::Barrier { node, .. } => EngineCall::Barrier { term: now, node },
         EngineCall::Renew { lives, .. } => {

@@ -35,6 +35,12 @@ impl MemoryEngine {
         Self { copies, calls: Arc::default(), news: Arc::default(), clock }
     }
 
+    /// The primary dies and is back at once, with nothing.
+    pub(in crate::store::shared) fn restart_empty(&self) {
+        self.copies.lock().restart_empty(0);
+        self.news.notify_waiters();
+    }
+
     /// Makes a call as far as it goes now: the answer, or that it waits for news.
     fn step(&self, tag: u64) -> Option<Result<EngineAnswer, EngineError>> {
         let mut copies = self.copies.lock();

@@ -221,6 +221,11 @@ impl<T: Ord + Copy> Copies<T> {
         self.copies[copy].tables.forget_member(node);
     }
 
+    /// Every copy forgets what need not be remembered any more.
+    pub(super) fn sweep(&mut self, now: EngineTime) {
+        self.copies.iter_mut().for_each(|copy| copy.tables.sweep(now));
+    }
+
     // What copies do.
 
     /// Whether a copy is behind the primary that it follows.

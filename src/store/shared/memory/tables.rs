@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::super::index::REMEMBERED;
 use super::super::safeguards::{Safeguard, Safeguards};
 use super::super::{
     Decision, EngineCall, EngineTime, HeldObject, Indexed, JournalNews, Journaled, Node, ObjectName, Precondition, Reply,
-    SharedBody, SharedObject, Term, UploadId, Version,
+    SharedBody, SharedObject, TakenTerm, Term, UploadId, Version,
 };
+
+/// Who has come, and told what it holds so lately, goes on with that.
+const TELLING: EngineTime = 700;
 
 /// A copy's contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,6 +30,11 @@ pub(in crate::store::shared) struct CopyTables {
     comings: u64,
     /// When the term began.
     pub(super) began: EngineTime,
+    /// Whether none was known where it did.
+    is_first: bool,
+    /// When a barrier was last answered, and when somebody was last served in terms before.
+    served: EngineTime,
+    before: EngineTime,
     /// What waits to be in the bucket, or to be removed there, by when it was last looked at.
     pub(super) waiting: BTreeMap<ObjectName, EngineTime>,
     /// Who has claimed what of that.
@@ -47,8 +56,10 @@ pub(super) struct CopiedClaim {
 /// A member, as a copy knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct CopiedMember {
-    /// To which line it has asserted what it held.
+    /// To which line it has asserted what it held; 0: to none.
     line: u32,
+    /// When it gave its last sign.
+    signed: EngineTime,
     /// When it has come, and of which coming it has been told.
     came: u64,
     told: u64,
@@ -64,7 +75,9 @@ impl CopyTables {
         safeguards: Safeguards,
     ) -> Reply {
         let reply = match call {
-            EngineCall::Takeover { line: asked, known, floor } => self.take_over(*asked, *known, *floor, now),
+            EngineCall::Takeover { line, known, floor, node, heard } => {
+                self.take_over((*line, *known, *floor), (node, *heard), now)
+            }
             EngineCall::Read { after } => self.read(*after),
             EngineCall::Follow { after } => Reply::Steps(self.behind(*after).cloned().collect()),
             EngineCall::Scan => {
@@ -88,13 +101,20 @@ impl CopyTables {
             {
                 Reply::OtherTerm
             }
-            EngineCall::Assert { held, .. } => self.assert(held, now, safeguards),
+            EngineCall::Assert { node, held, .. } => {
+                self.announce(node, now);
+                self.members.entry(Node::clone(node)).and_modify(|member| member.signed = now);
+                self.assert(held, now, safeguards)
+            }
             EngineCall::Gate { node, .. } => {
-                let came = self.sign(node);
+                let came = self.sign(node, now);
+                let is_telling = |member: &CopiedMember| member.line != self.line && now.saturating_sub(member.signed) < TELLING;
+                let are_telling = self.members.values().any(is_telling);
                 let shown = |(node, member): (&Node, &CopiedMember)| {
                     (Node::clone(node), if member.told >= came { member.line } else { 0 })
                 };
-                Reply::Gate { commit: self.newest.commit, members: self.members.iter().map(shown).collect() }
+                let members = self.members.iter().map(shown).collect();
+                Reply::Gate { commit: self.newest.commit, members, are_telling }
             }
             EngineCall::Barrier { node, .. }
             | EngineCall::Commit { node, .. }
@@ -106,7 +126,8 @@ impl CopyTables {
             }
             // Who asks in this term has asserted to its primary.
             EngineCall::Barrier { node, .. } => {
-                self.sign(node);
+                self.served = now;
+                self.sign(node, now);
                 let members = self.members.iter().map(|(node, member)| (Node::clone(node), member.line)).collect();
                 Reply::Barrier { commit: self.newest.commit, members }
             }
@@ -169,6 +190,13 @@ impl CopyTables {
         self.members.get(node).filter(|member| member.told >= came).map(|member| member.line)
     }
 
+    /// Forgets what need not be remembered any more, as far as the bucket has nothing of it.
+    pub(super) fn sweep(&mut self, now: EngineTime) {
+        let ended = |indexed: &Indexed| indexed.object.as_ref().map_or(indexed.decided, |object| object.expires);
+        self.index.retain(|_, indexed| now < ended(indexed).saturating_add(REMEMBERED));
+        self.verdicts.clear();
+    }
+
     /// It has been silent for so long that it is no member any more.
     pub(super) fn forget_member(&mut self, node: &Node) {
         self.members.remove(node);
@@ -179,13 +207,21 @@ impl CopyTables {
     }
 
     /// A sign of life, by which it is told of all who have come; when it has come itself.
-    fn sign(&mut self, node: &Node) -> u64 {
+    fn sign(&mut self, node: &Node, now: EngineTime) -> u64 {
         let came = self.members.get(node).map(|member| member.came).unwrap_or_else(|| {
             self.comings += 1;
             self.comings
         });
-        self.members.insert(Node::clone(node), CopiedMember { line: self.line, came, told: self.comings });
+        self.members.insert(Node::clone(node), CopiedMember { line: self.line, signed: now, came, told: self.comings });
         came
+    }
+
+    /// A node has come and may have something to tell: whoever comes to the gate waits for it.
+    fn announce(&mut self, node: &Node, now: EngineTime) {
+        if !self.members.contains_key(node) {
+            self.comings += 1;
+            self.members.insert(Node::clone(node), CopiedMember { line: 0, signed: now, came: self.comings, told: 0 });
+        }
     }
 
     fn behind(&self, after: Version) -> impl Iterator<Item = &Journaled> {
@@ -199,9 +235,16 @@ impl CopyTables {
         Reply::Steps(self.behind(after).cloned().collect())
     }
 
-    fn take_over(&mut self, line: u32, known: Version, floor: u32, now: EngineTime) -> Reply {
+    fn take_over(
+        &mut self,
+        (line, known, floor): (u32, Version, u32),
+        (node, heard): (&Node, EngineTime),
+        now: EngineTime,
+    ) -> Reply {
         let is_low = self.newest.term.is_far_below(floor);
         if line != self.line || known.term > self.newest.term || is_low {
+            self.is_first = self.newest.term.number == 0;
+            self.before = self.before.max(self.served);
             self.began = now;
             let number = self.newest.term.number.max(known.term.number).max(floor) + 1;
             self.newest.term = Term { number, line };
@@ -210,7 +253,12 @@ impl CopyTables {
         } else if known.commit > self.newest.commit {
             self.go_on_from(known.commit);
         }
-        Reply::Taken(self.newest)
+        if heard < self.began {
+            self.before = self.before.max(heard);
+        }
+        self.announce(node, now);
+        let (newest, began, served) = (self.newest, self.began, self.before);
+        Reply::Taken(TakenTerm { newest, now, began, served, is_first: self.is_first })
     }
 
     fn go_on_from(&mut self, commit: u64) {

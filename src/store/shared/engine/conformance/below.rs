@@ -20,7 +20,7 @@ fn version(commit: u64) -> Version {
 fn assert(is_kept: bool, body: Option<Bytes>) -> CallPlan {
     let indexed = Indexed { version: version(1), decided: 0, is_kept, object: Some(object()) };
     let held = HeldObject { name: name(), indexed, uploads: Vec::new(), body, goes_below: true };
-    CallPlan::InTerm(EngineCall::Assert { term: Term::default(), held: vec![held] })
+    CallPlan::InTerm(EngineCall::Assert { term: Term::default(), node: Node::from("one"), held: vec![held] })
 }
 
 /// Both do it alike; and what the one in memory has of the name then.
@@ -76,7 +76,7 @@ async fn what_was_stored_before_there_was_a_bucket_outlasts_what_an_earlier_engi
         let (object, body) = (Some(object()), SharedBody::default());
         CallPlan::InTerm(EngineCall::Commit { term, node, upload, name: name(), expected, object, body, goes_below: false })
     };
-    let takeover = CallPlan::Call(EngineCall::Takeover { line: 1, known: Version::default(), floor });
+    let takeover = CallPlan::Call(takeover(1, floor));
     let fill = |number: u32, decided: u64| {
         let version = Version { term: Term { number, line: 9 }, commit: 70 };
         let object = Some(SharedObject { is_bare: true, ..object() });

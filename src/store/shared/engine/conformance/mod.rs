@@ -27,7 +27,7 @@ use crate::store::shared::lane::whole;
 use crate::store::shared::memory::MemoryEngine;
 use crate::store::shared::{
     BucketClaim, ClaimEnd, ClaimTimes, Decision, EngineAnswer, EngineCall, Indexed, JournalNews, Journaled, Node, ObjectName,
-    Precondition, Reply, SharedBody, SharedObject, Term, UploadId, Version,
+    Precondition, Reply, SharedBody, SharedObject, TakenTerm, Term, UploadId, Version,
 };
 
 /// Sequences of calls that are tried; more with `SPRINGHEAD_MODEL_CASES`.
@@ -85,6 +85,11 @@ impl Drop for ValkeyServer {
     }
 }
 
+/// The node that commits, with nothing that it has heard of.
+fn takeover(line: u32, floor: u32) -> EngineCall {
+    EngineCall::Takeover { line, known: Version::default(), floor, node: Node::from("one"), heard: 0 }
+}
+
 /// Without what differs by nature: what two clocks showed.
 fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
     let indexed = |indexed: &mut Indexed| indexed.decided = 0;
@@ -96,6 +101,11 @@ fn timeless(mut answered: EngineAnswer) -> EngineAnswer {
                 }
             }
         }
+        Reply::Taken(taken) => {
+            let is_clocks = taken.served.abs_diff(taken.now) < 600_000;
+            *taken = TakenTerm { now: 0, began: 0, served: if is_clocks { 1 } else { taken.served }, ..*taken };
+        }
+        Reply::Gate { are_telling, .. } => *are_telling = false,
         Reply::Claimed { claims, .. } => {
             claims.iter_mut().for_each(|claim| (claim.indexed.decided, claim.number) = (0, 0));
             claims.sort_by(|one, other| one.name.cmp(&other.name));
@@ -138,7 +148,7 @@ async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPl
     let mut reference = reference.link(LANE, &0).await.unwrap();
     let (mut term, mut newest, mut story) = (Term::default(), Vec::new(), Vec::new());
     let (mut of_real, mut of_reference) = (ClaimNumbers::default(), ClaimNumbers::default());
-    let first = EngineCall::Takeover { line: 1, known: Version::default(), floor: 0 };
+    let first = takeover(1, 0);
     let all = EngineCall::Follow { after: Version::default() };
     let mut calls: VecDeque<_> =
         [CallPlan::Call(first)].into_iter().chain(calls).chain([CallPlan::Call(EngineCall::Scan), CallPlan::Call(all)]).collect();
@@ -166,8 +176,8 @@ async fn compare(real: &impl Engine, reference: &MemoryEngine, calls: Vec<CallPl
         story.push(format!("{call:?}"));
         assert_eq!(told, expected, "after\n{}", story.join("\n"));
         match (&call, &expected.reply) {
-            (_, Reply::Taken(began)) => {
-                term = began.term;
+            (_, Reply::Taken(taken)) => {
+                term = taken.newest.term;
                 // Nobody else commits anything in it.
                 calls.push_front(CallPlan::InTerm(EngineCall::Gate { term, node: Node::from("one") }));
             }
@@ -204,8 +214,8 @@ async fn what_waits_for_the_journal_is_told_as_it_comes() {
 async fn tell(engine: &impl Engine, clock: &Clock) {
     let (primary, line) = engine.find(LANE).await.unwrap();
     let mut link = engine.link(LANE, &primary).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line, known: Version::default(), floor: 0 }, 0).await.unwrap();
-    let Reply::Taken(began) = taken.reply else { panic!("{taken:?}") };
+    let taken = link.call(&takeover(line, 0), 0).await.unwrap();
+    let Reply::Taken(TakenTerm { newest: began, .. }) = taken.reply else { panic!("{taken:?}") };
     let node = Node::from("one");
     link.call(&EngineCall::Gate { term: began.term, node: Node::clone(&node) }, 0).await.unwrap();
     let mut follower = engine.link(LANE, &primary).await.unwrap();
@@ -242,9 +252,10 @@ async fn who_is_silent_is_a_member_no_more_and_has_to_come_again() {
     let server = ValkeyServer::start(&[]);
     let engine = server.engine("signs").await;
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line: 7, known: Version::default(), floor: 0 }, 0).await.unwrap();
-    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
     let [one, two, twin] = ["a 1 0.9 k", "b 2 0.9 k", "a 3 0.9 k"];
+    let takeover = EngineCall::Takeover { line: 7, known: Version::default(), floor: 0, node: Node::from(one), heard: 0 };
+    let taken = link.call(&takeover, 0).await.unwrap();
+    let Reply::Taken(TakenTerm { newest: Version { term, .. }, .. }) = taken.reply else { panic!("{taken:?}") };
     let members = |reply: Reply| match reply {
         Reply::Gate { members, .. } | Reply::Barrier { members, .. } => {
             members.into_iter().map(|(node, line)| format!("{node}: {line}")).collect::<Vec<_>>().join(", ")
@@ -285,14 +296,46 @@ async fn who_is_silent_is_a_member_no_more_and_has_to_come_again() {
     assert_eq!(ask("gate", two).await, "a 3 0.9 k: 0, b 2 0.9 k: 7");
 }
 
+/// By the clock of the real one, whose record of a sign is set back.
+#[tokio::test]
+async fn who_tells_what_it_holds_is_waited_for() {
+    let server = ValkeyServer::start(&[]);
+    let engine = server.engine("tells").await;
+    let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
+    let taken = link.call(&takeover(7, 0), 0).await.unwrap();
+    let Reply::Taken(TakenTerm { newest: Version { term, .. }, is_first: true, .. }) = taken.reply else { panic!("{taken:?}") };
+    let [one, two] = ["one", "two"].map(Node::from);
+    let mut ask = async |call: EngineCall| match link.call(&call, 0).await.unwrap().reply {
+        Reply::Gate { members, are_telling, .. } => (members.get("two").copied(), are_telling),
+        _ => (None, false),
+    };
+    let gate = |node: &Node| EngineCall::Gate { term, node: Node::clone(node) };
+    assert_eq!(ask(gate(&one)).await, (None, false), "nobody else has come");
+    ask(EngineCall::Takeover { line: 7, known: Version::default(), floor: 0, node: Node::clone(&two), heard: 0 }).await;
+    assert_eq!(ask(gate(&one)).await, (Some(0), true), "it has come, and asserted nothing yet");
+    let silent = async || {
+        let at = Clock::system().wall().millis() - 2_000;
+        let mut stream = TcpStream::connect(("127.0.0.1", server.address.servers[0].port)).unwrap();
+        write!(stream, "HSET {{tells:03}}:s two {at}\r\nQUIT\r\n").unwrap();
+        stream.read_to_string(&mut String::new()).unwrap();
+    };
+    silent().await;
+    assert_eq!(ask(gate(&one)).await, (Some(0), false));
+    ask(EngineCall::Assert { term, node: Node::clone(&two), held: Vec::new() }).await;
+    assert_eq!(ask(gate(&one)).await, (Some(0), true), "it has told something");
+    ask(gate(&two)).await;
+    silent().await;
+    assert_eq!(ask(gate(&one)).await, (Some(7), false), "it has told everything");
+}
+
 /// By the clock of the real one, to which it is said that a name is due.
 #[tokio::test]
 async fn what_the_bucket_has_is_forgotten_when_the_bucket_is_rid_of_it() {
     let server = ValkeyServer::start(&[]);
     let engine = server.engine("due").await;
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default(), floor: 6 }, 0).await.unwrap();
-    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    let taken = link.call(&takeover(1, 6), 0).await.unwrap();
+    let Reply::Taken(TakenTerm { newest: Version { term, .. }, .. }) = taken.reply else { panic!("{taken:?}") };
     assert_eq!(term.number, 7, "beyond the floor");
     let node = Node::from("one");
     link.call(&EngineCall::Gate { term, node: Node::clone(&node) }, 0).await.unwrap();
@@ -326,8 +369,8 @@ async fn a_server_that_has_no_room_says_so_and_goes_on_for_readers() {
     let server = ValkeyServer::start(&["--maxmemory", "3mb"]);
     let engine = server.engine("full").await;
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line: 1, known: Version::default(), floor: 0 }, 0).await.unwrap();
-    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    let taken = link.call(&takeover(1, 0), 0).await.unwrap();
+    let Reply::Taken(TakenTerm { newest: Version { term, .. }, .. }) = taken.reply else { panic!("{taken:?}") };
     let node = Node::from("one");
     link.call(&EngineCall::Gate { term, node: Node::clone(&node) }, 0).await.unwrap();
     let expires = Clock::system().wall().millis() + 60_000;

@@ -145,14 +145,15 @@ impl ValkeyLink {
                     self.load().await?;
                 }
                 Err(EngineError::Unreachable(said)) if said.contains("OOM") && is_bounded => {
-                    let EngineCall::Assert { term, held } = call else {
+                    let EngineCall::Assert { term, node, held } = call else {
                         // It may have been committed by an earlier try, of which no answer came. That is asked for without the bytes.
                         has_room = false;
                         continue;
                     };
                     // What there is has to be known, for which there is room always; its bytes stay with who has them.
                     let held = held.iter().map(|held| HeldObject { body: None, ..held.clone() }).collect();
-                    return Box::pin(self.script(&EngineCall::Assert { term: *term, held }, copies)).await;
+                    let call = EngineCall::Assert { term: *term, node: Arc::clone(node), held };
+                    return Box::pin(self.script(&call, copies)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -234,14 +235,15 @@ fn is_long(body: &SharedBody) -> bool {
 fn arguments(call: &EngineCall, has_room: bool, script: &mut Cmd) {
     let term = |term: &Term| packed::version(Version { term: *term, commit: 0 })[..8].to_vec();
     match call {
-        EngineCall::Takeover { line, known, floor } => {
+        EngineCall::Takeover { line, known, floor, node, heard } => {
             script.arg("takeover").arg("").arg(*line).arg(known.term.number).arg(known.term.line).arg(known.commit).arg(*floor);
+            script.arg(node.as_bytes()).arg(*heard);
         }
         EngineCall::Read { after } => {
             script.arg("read").arg("").arg(&packed::version(*after)).arg(after.commit);
         }
-        EngineCall::Assert { term: of, held } => {
-            script.arg("assert").arg(term(of));
+        EngineCall::Assert { term: of, node, held } => {
+            script.arg("assert").arg(term(of)).arg(node.as_bytes());
             for held in held {
                 script.arg(held.name.as_bytes()).arg(packed::indexed(&held.indexed));
                 script.arg(u8::from(held.body.is_some())).arg(held.body.as_deref().unwrap_or_default());

@@ -2,8 +2,8 @@
 -- engine in memory, against which tests hold it; how values are packed, by packed.rs.
 --
 -- KEYS[1] is the lane's first key; the others begin as it does, so that a cluster keeps all of them in one place:
---   t  the term's number (n) and line (l), when it began (b), the count of commits (c), when the journal was last marked (m), how many have
---      come (e)
+--   t  the term's number (n) and line (l), when it began (b), whether none was known where it did (f), the count of commits (c), when the journal
+--      was last marked (m), how many have come (e), when a barrier was last answered (v), and when somebody was last served in terms before (r)
 --   j  the journal: <commit>-1 -> version v, and of an object: name n, what the index has of it i, upload u, bytes b; of a renewal: name n,
 --      version r, expiry e; of what has moved between engine and bucket: name n, version k, form f
 --   i  the index: name -> packed
@@ -12,7 +12,8 @@
 --   u, w  what uploads became, and when that was told
 --   d  when a name may be forgotten
 --   k  commits by time, to cut the journal
---   a, s  members: to which line each has asserted, and the last sign of life of who has been one lately
+--   a, s  members: to which line each has asserted, 0 as long as one has come and not asserted to any; and the last sign of life of who has been
+--      one lately
 --   q  what waits to be in the bucket below, or to be removed there, by when it was last looked at
 --   z  who has claimed what of that: until when, which is the claim's number; until when the one before it of the same node stands, of which a
 --      request may be under way; whether to put (p) or to remove (r) it; and the node
@@ -32,14 +33,17 @@ local AWAY = 120000
 -- it commits is refused then, until it has come through the gate again.
 local GONE = 5000
 local REPLACED = 1500
+-- Who has come, and told what it holds so lately, goes on with that.
+local TELLING = 700
 -- The sign of who is gone is kept for so long, for people.
 local SHOWN = 60000
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm', 'e', 'b')
+local told = redis.call('HMGET', T, 'n', 'l', 'c', 'm', 'e', 'b', 'v', 'r', 'f')
 local number, line, count = tonumber(told[1] or '0'), tonumber(told[2] or '0'), tonumber(told[3] or '0')
 local marked, comings, began = tonumber(told[4] or '0'), tonumber(told[5] or '0'), math.min(tonumber(told[6] or '0'), now)
+local served, before, first = tonumber(told[7] or '0'), tonumber(told[8] or '0'), told[9] or '0'
 
 local function whole(value) return string.format('%.0f', value) end
 local function version() return struct.pack('>I4I4I8', number, line, count) end
@@ -72,7 +76,8 @@ end
 
 -- Keeps the term and the count. Always written, for WAIT after a call that wrote nothing returns at once.
 local function keep()
-  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked), 'e', whole(comings), 'b', whole(began))
+  redis.call('HSET', T, 'n', whole(number), 'l', whole(line), 'c', whole(count), 'm', whole(marked), 'e', whole(comings), 'b', whole(began),
+    'v', whole(served), 'r', whole(before), 'f', first)
 end
 
 -- Forgets what is due, so many at a time.
@@ -126,26 +131,50 @@ local function keep_body(name, packed, body)
   redis.call('SET', base .. 'o:' .. name, string.sub(packed, 1, 16) .. body, 'PXAT', whole(expiry(packed) + GRACE))
 end
 
+-- When a member has come, and of which coming it has been told; of another release, which does not say: long ago, and of all.
+local function heard(node)
+  local packed = redis.call('HGET', H, node)
+  if not packed then return 0, math.huge end
+  local came, told = string.match(packed, '^(%d+) (%d+)$')
+  return tonumber(came), tonumber(told)
+end
+
+-- A node has come and may have something to tell: whoever comes to the gate waits for it. Whether it was not known.
+local function announce(node)
+  if redis.call('HEXISTS', A, node) == 1 then return false end
+  comings = comings + 1
+  redis.call('HSET', A, node, '0')
+  redis.call('HSET', S, node, whole(now))
+  redis.call('HSET', H, node, whole(comings) .. ' 0')
+  return true
+end
+
 local calls = {}
 
-function calls.takeover(asked, known_number, known_line, known_count, floor)
-  asked, known_number, known_line, known_count, floor =
-    tonumber(asked), tonumber(known_number), tonumber(known_line), tonumber(known_count), tonumber(floor)
+function calls.takeover(asked, known_number, known_line, known_count, floor, node, heard_at)
+  asked, known_number, known_line, known_count, floor, heard_at =
+    tonumber(asked), tonumber(known_number), tonumber(known_line), tonumber(known_count), tonumber(floor), tonumber(heard_at)
   local is_later = known_number > number or (known_number == number and known_line > line)
   -- One far below has begun without a floor: before there was a bucket.
   if asked ~= line or is_later or number * 2 < floor then
+    first = number == 0 and '1' or '0'
+    before = math.max(before, served)
     number, line, began = math.max(number, known_number, floor) + 1, asked, now
-  elseif known_count <= count then
-    return { version() }
+    count = math.max(count, known_count)
+    append()
+  elseif known_count > count then
+    count = known_count
+    append()
   end
-  count = math.max(count, known_count)
-  append()
-  return { version() }
+  if heard_at < began then before = math.max(before, heard_at) end
+  announce(node)
+  return { version(), whole(began), whole(before), first }
 end
 
 -- Its arguments may be more than a function takes.
 function calls.assert()
-  local given, at = ARGV, 3
+  local given, at = ARGV, 4
+  if not announce(given[3]) then redis.call('HSET', S, given[3], whole(now)) end
   local overtaken = {}
   while given[at] do
     local name, packed, has_body, body, uploads = given[at], given[at + 1], given[at + 2], given[at + 3], tonumber(given[at + 4])
@@ -191,14 +220,6 @@ function calls.assert()
   return overtaken
 end
 
--- When a member has come, and of which coming it has been told; of another release, which does not say: long ago, and of all.
-local function heard(node)
-  local packed = redis.call('HGET', H, node)
-  if not packed then return 0, math.huge end
-  local came, told = string.match(packed, '^(%d+) (%d+)$')
-  return tonumber(came), tonumber(told)
-end
-
 -- A sign of life, by which it is told of all who have come. When it has come itself.
 local function sign(node)
   local came = heard(node)
@@ -215,12 +236,13 @@ end
 -- Whoever has not been told that this one has come is shown as if it had asserted nothing: else a gate might open that does not wait for it.
 function calls.gate(node)
   local came = sign(node)
-  local shown = redis.call('HGETALL', A)
+  local shown, are_telling = redis.call('HGETALL', A), '0'
   for at = 1, #shown, 2 do
     local _, told = heard(shown[at])
+    if shown[at + 1] ~= whole(line) and now - tonumber(redis.call('HGET', S, shown[at]) or '0') < TELLING then are_telling = '1' end
     if told < came then shown[at + 1] = '0' end
   end
-  return { whole(count), unpack(shown) }
+  return { whole(count), are_telling, unpack(shown) }
 end
 
 local function is_member(node) return redis.call('HGET', A, node) == whole(line) end
@@ -228,6 +250,7 @@ local function is_member(node) return redis.call('HGET', A, node) == whole(line)
 -- Who asks and has come through the gate in this term has asserted to its primary.
 function calls.barrier(node)
   if not is_member(node) then return nil end
+  served = now
   sweep(256)
   sign(node)
   local name = string.match(node, '^(%S+) ')

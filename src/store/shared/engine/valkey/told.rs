@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::Value;
 use super::packed;
-use crate::store::shared::{BucketClaim, Decision, EngineCall, JournalNews, Journaled, Node, ObjectName, Reply, Term, Version};
+use crate::store::shared::{
+    BucketClaim, Decision, EngineCall, JournalNews, Journaled, Node, ObjectName, Reply, TakenTerm, Term, Version,
+};
 
 pub(super) fn array(value: Value) -> Option<Vec<Value>> {
     match value {
@@ -50,7 +52,11 @@ pub(super) fn answer(call: &EngineCall, told: Value) -> Option<(u64, Reply)> {
     }
     let mut said = array(said.take()?)?.into_iter();
     let reply = match call {
-        EngineCall::Takeover { .. } => Reply::Taken(packed::read_version(&bytes(said.next()?)?)?),
+        EngineCall::Takeover { .. } => {
+            let newest = packed::read_version(&bytes(said.next()?)?)?;
+            let (began, served) = (count(said.next()?)?, count(said.next()?)?);
+            Reply::Taken(TakenTerm { newest, now: time, began, served, is_first: count(said.next()?)? > 0 })
+        }
         EngineCall::Read { .. } => match (text(said.next()?)?.as_str(), said.next()) {
             ("steps", Some(told)) => return Some((0, Reply::Steps(steps(told)?))),
             _ => return Some((0, Reply::NoSuchPlace)),
@@ -61,13 +67,14 @@ pub(super) fn answer(call: &EngineCall, told: Value) -> Option<(u64, Reply)> {
         }
         EngineCall::Gate { .. } | EngineCall::Barrier { .. } => {
             let commit = count(said.next()?)?;
+            let are_telling = matches!(call, EngineCall::Gate { .. }) && count(said.next()?)? > 0;
             let members = pairs(Value::Array(said.collect()))?.into_iter();
             let member = |(node, line): (Bytes, Bytes)| {
                 Some((Node::from(std::str::from_utf8(&node).ok()?), std::str::from_utf8(&line).ok()?.parse().ok()?))
             };
             let members: BTreeMap<Node, u32> = members.map(member).collect::<Option<_>>()?;
             match call {
-                EngineCall::Gate { .. } => Reply::Gate { commit, members },
+                EngineCall::Gate { .. } => Reply::Gate { commit, members, are_telling },
                 _ => Reply::Barrier { commit, members },
             }
         }

@@ -132,9 +132,15 @@ impl LastingWorld {
     fn begin(&mut self, setting: &LastingSetting) {
         self.line += 1;
         let floor = if setting.has(LastingRule::Floor) { u32::try_from(self.now).unwrap() } else { 0 };
-        let takeover = EngineCall::Takeover { line: 1_000 - self.line, known: Version::default(), floor };
-        let Reply::Taken(began) = self.call(&takeover, setting) else { panic!("it begins no term") };
-        self.term = began.term;
+        let takeover = EngineCall::Takeover {
+            line: 1_000 - self.line,
+            known: Version::default(),
+            floor,
+            node: Node::from(NODES[0]),
+            heard: 0,
+        };
+        let Reply::Taken(taken) = self.call(&takeover, setting) else { panic!("it begins no term") };
+        self.term = taken.newest.term;
         for node in NODES {
             self.call(&EngineCall::Gate { term: self.term, node: Node::from(node) }, setting);
         }

@@ -1,5 +1,6 @@
 //! All there is: copies, nodes, clients with what they are about to ask, and one fault at a time.
 
+mod directed;
 mod next;
 mod setting;
 
@@ -17,8 +18,9 @@ use crate::store::shared::memory::{Copies, CopyNumber};
 use crate::store::shared::safeguards::Safeguards;
 use crate::store::shared::{Channel, Decision, EngineTime, Node, ObjectName, Precondition, SharedBody, SharedObject, UploadId};
 
-/// Before that nothing has expired.
-const STRIKE: EngineTime = 1;
+/// When it is settled how all begins, longer than [strangers](crate::store::shared::taken::STRANGERS) are waited for; and until when nothing has expired.
+const SETTLED: EngineTime = 3_000;
+const STRIKE: EngineTime = SETTLED + 1;
 const COPIES: usize = 3;
 /// Asks for what the clock does.
 const CLOCK: u8 = 100;
@@ -100,6 +102,10 @@ impl World {
             have_signed: false,
         };
         world.settle_in();
+        world.now = SETTLED;
+        world.lanes.iter_mut().for_each(Lane::sign);
+        world.go_on();
+        world.settle_in();
         if let Some(gone) = plan.forgotten {
             (0..COPIES).for_each(|copy| world.copies.forget_member(copy, &node(gone)));
             world.lanes.iter_mut().enumerate().filter(|(number, _)| *number != gone).for_each(|(_, lane)| lane.sign());
@@ -121,11 +127,22 @@ impl World {
             safeguards: Safeguards::default(),
             forgotten: None,
         };
-        for _ in 0..200 {
-            let Some(next) = self.by_itself().into_iter().next() else { return };
-            *self = self.clone().after(&next, &plan);
+        self.rest(&plan, None);
+    }
+
+    /// All that happens without anybody doing anything has happened, but what one node that is held up would do.
+    fn rest(&mut self, plan: &Setting, held_up: Option<usize>) {
+        for _ in 0..400 {
+            let by_itself = self.by_itself().into_iter().find(|next| held_up.is_none() || next.whose() != held_up);
+            let waits = (0..self.lanes.len()).any(|number| Some(number) != held_up && self.is_at_the_gate(number));
+            let Some(next) = by_itself.or(waits.then_some(Happening::Wait)) else { return };
+            *self = self.clone().after(&next, plan);
         }
         panic!("it does not settle: {self:#?}");
+    }
+
+    fn is_at_the_gate(&self, number: usize) -> bool {
+        self.lanes[number].session().is_some_and(|(_, session)| session.is_at_the_gate())
     }
 
     /// Whether what was told is what one register for each key could have said.

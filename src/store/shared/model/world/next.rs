@@ -1,6 +1,6 @@
 //! What may happen next in a world.
 
-use super::{Asker, COPIES, FaultKind, Happening, Setting, World, node};
+use super::{Asker, COPIES, FaultKind, Happening, STRIKE, Setting, World, node};
 use crate::store::shared::lane::Lane;
 use crate::store::shared::memory::CopyNumber;
 use crate::store::shared::model::register::Question;
@@ -14,9 +14,8 @@ impl World {
     /// What may happen next.
     pub(in crate::store::shared::model) fn possible(&self, plan: &Setting) -> Vec<Happening> {
         let mut possible = self.by_itself();
-        let is_at_the_gate = |lane: &Lane<_>| lane.session().is_some_and(|(_, session)| session.is_at_the_gate());
         let is_cut_off = |next: &Happening| self.cut_off.is_some() && next.whose() == self.cut_off;
-        if possible.iter().all(is_cut_off) && self.lanes.iter().any(is_at_the_gate) {
+        if possible.iter().all(is_cut_off) && (0..self.lanes.len()).any(|number| self.is_at_the_gate(number)) {
             possible.push(Happening::Wait);
         }
         let idle = |client: &Asker| client.doing.is_none() && !client.to_ask.is_empty();
@@ -27,7 +26,7 @@ impl World {
             possible.push(Happening::Rejoin(deposed));
         }
         possible.extend(self.dead_replica.filter(|_| plan.heals).map(Happening::Rejoin));
-        if self.now == 0
+        if self.now < STRIKE
             && plan.clients.iter().flat_map(|(_, asks)| asks).any(|(_, ask)| matches!(ask, Question::Put { is_short: true, .. }))
         {
             possible.push(Happening::Strike);
@@ -69,6 +68,7 @@ impl World {
                 possible.extend(primaries.filter(|copy| self.reaches(number, *copy)).map(|copy| Happening::Find(number, copy)));
             } else if let Some((_, session)) = lane.session()
                 && session.wants_a_look()
+                && !session.expects_strangers()
                 && self.copies.have_asserted(session.primary, &node(number), (0..self.lanes.len()).map(node))
             {
                 possible.push(Happening::Look(number));
