@@ -125,7 +125,8 @@ impl Reloader {
             );
             ControlRefused::new(Code::DeclaredInFile, detail)
         })?;
-        if let Err(faults) = self.reload() {
+        // The settings alone: a key file of no use would say no to what is in force by then.
+        if let Err(faults) = self.reload_settings() {
             // As it was: what is in force did not change.
             let _ = match old {
                 Some(old) => self.data.replace(&path, &old),

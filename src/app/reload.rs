@@ -71,14 +71,13 @@ impl Reloader {
         self.certificates.iter().for_each(|watch| watch.notify_one());
         let refused = [self.reload_signing_keys(), self.reload_viewer_keys(false)];
         let mut refused: Vec<_> = refused.into_iter().filter_map(Result::err).collect();
-        let new = match self.reload_settings() {
-            Ok(new) => new,
+        let all = match self.reload_settings() {
+            Ok(all) => all,
             Err(faults) => {
                 refused.push(format!("the settings are not reloaded, and what was in force stays: {}", faults.join("; ")));
                 return Err(refused);
             }
         };
-        let all = self.put_in_force(new);
         if refused.is_empty() {
             return Ok(all);
         }
@@ -90,16 +89,14 @@ impl Reloader {
         Err(refused)
     }
 
-    /// Reads the settings, and sees to it that there are the viewer keys that they need.
-    fn reload_settings(&mut self) -> Result<Settings, Vec<String>> {
-        let new = match (self.load)() {
-            Ok(Loaded { settings: mut new, places, made, .. }) => {
-                for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
-                    tracing::warn!("{said}");
-                }
-                (self.places, self.made) = (places, made);
-                new
-            }
+    /// Reads the settings again and puts them in force: what differs now. The keys are left as they are, but for the first viewer key, which is
+    /// made where these settings are the first that need one.
+    ///
+    /// # Errors
+    /// What is wrong with them, in the log as well: then nothing at all is changed.
+    pub(super) fn reload_settings(&mut self) -> Result<Vec<SettingChange>, Vec<String>> {
+        let Loaded { settings: mut new, places, made, .. } = match (self.load)() {
+            Ok(loaded) => loaded,
             Err(Failure::Usage(faults)) => {
                 for fault in faults.lines() {
                     tracing::error!(fault, "the settings are not reloaded: what was in force stays");
@@ -112,6 +109,9 @@ impl Reloader {
             }
             Err(Failure::Told) => return Err(Vec::new()),
         };
+        for said in Resources::read(&self.settings.data_dir).fit(&mut new) {
+            tracing::warn!("{said}");
+        }
         // Before the settings are in force that turn viewers on.
         if viewer_key::is_needed(&new)
             && self.web.viewers().key_ids().is_empty()
@@ -120,7 +120,8 @@ impl Reloader {
             tracing::error!("the settings are not reloaded: what was in force stays");
             return Err(vec![refused]);
         }
-        Ok(new)
+        (self.places, self.made) = (places, made);
+        Ok(self.put_in_force(new))
     }
 
     /// Puts settings in force, as far as that can be done without a restart: what differs.

@@ -232,6 +232,33 @@ fn a_namespace_that_may_not_be_removed_keeps_its_objects() {
 }
 
 #[test]
+fn a_key_file_of_no_use_keeps_nobody_from_changing_namespaces() {
+    let origin = Origin::start();
+    let made = ask(&origin, "PUT", "/v1/namespaces/show", Some(&json!({ "default_ttl": "5m" })), &[]);
+    let order = json!({ "role": "readwrite", "namespaces": ["show", "new"] });
+    let encoder = body(&ask(&origin, "POST", "/v1/keys", Some(&order), &[]))["api_key"].as_str().unwrap().to_owned();
+    // Somebody is at work on both files.
+    let signing = std::fs::read(origin.data_dir().join("signing.key")).unwrap();
+    for name in ["viewer.key", "signing.key"] {
+        std::fs::write(origin.data_dir().join(name), "no key\n").unwrap();
+    }
+    let file = |name: &str| origin.data_dir().join("namespaces").join(format!("{name}.toml")).exists();
+    let changed =
+        ask(&origin, "PATCH", "/v1/namespaces/show", Some(&json!({ "default_ttl": "6m" })), &[("If-Match", made.header("etag"))]);
+    assert_eq!((changed.status, &body(&changed)["rules"]["default_ttl"]), (200, &json!("6m")), "{}", changed.text());
+    assert_eq!(ask(&origin, "PUT", "/v1/namespaces/new", Some(&json!({})), &[]).status, 200);
+    assert_eq!((put(&origin, "show", "a.ts", &encoder), put(&origin, "new", "a.ts", &encoder), file("new")), (204, 204, true));
+    let removed = ask(&origin, "DELETE", "/v1/namespaces/show", None, &[("If-Match", changed.header("etag"))]);
+    assert_eq!((removed.status, put(&origin, "show", "b.ts", &encoder), file("show")), (204, 404, false), "{}", removed.text());
+    // Whoever has the files read is told.
+    assert_eq!(ask(&origin, "POST", "/v1/reload", None, &[]).status, 409);
+    std::fs::write(origin.data_dir().join("signing.key"), signing).unwrap();
+    std::fs::remove_file(origin.data_dir().join("viewer.key")).unwrap();
+    assert_eq!(ask(&origin, "POST", "/v1/reload", None, &[]).status, 200);
+    assert!(!names(&origin).contains(&"show".to_owned()), "and it stays as it was done");
+}
+
+#[test]
 fn a_key_that_is_replaced_goes_on_for_the_overlap() {
     let origin = Origin::start();
     let order = json!({ "role": "readwrite", "namespaces": ["live-origin"], "prefix": "show/", "label": "encoder" });
