@@ -207,7 +207,7 @@ impl Controls for ServerControls {
         })
     }
 
-    fn examine(&self, object: ObjectId) -> Errand<'_, DoctorReport> {
+    fn examine(&self, object: ObjectId, prefix: Option<String>) -> Errand<'_, DoctorReport> {
         let (at, walk) = (self.objects_at, Arc::clone(&self.walk));
         self.with_files(move |data| {
             let in_use = |detail: &str| ControlRefused::new(Code::InUse, detail);
@@ -215,7 +215,7 @@ impl Controls for ServerControls {
             let at = at.ok_or_else(|| {
                 in_use("objects are served over TLS alone, by a name that is not known here: run 'springhead doctor https://HOST' instead")
             })?;
-            doctor::examine_here(data, at, &object)
+            doctor::examine_here(data, at, &object, prefix)
                 .map_err(|error| ControlRefused::new(Code::Internal, format!("the stream can't be walked: {error:#}")))
         })
     }

@@ -79,9 +79,9 @@ pub(super) fn create(settings: &Settings, request: KeyRequest) -> Result<(), Fai
     if request.namespaces.is_empty() && !looks_after {
         return Err(usage("name the namespace the key is for with --namespace NAME, or '*' for all".to_owned()));
     }
-    if request.role == Role::Admin && request.namespaces.iter().any(|name| name != "*") {
+    if request.role == Role::Admin && (request.prefix.is_some() || request.namespaces.iter().any(|name| name != "*")) {
         complain(
-            "note: an admin key is good for the whole server, whatever --namespace says; for one namespace take --role operator",
+            "note: an admin key is good for the whole server, whatever --namespace and --prefix say; for one namespace take --role operator",
         );
     }
     // Who looks on in no namespace in particular does so in all.

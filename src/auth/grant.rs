@@ -125,6 +125,18 @@ impl Grant {
         self.role == Role::Admin || self.role.includes(Role::Viewer) && self.sees(namespace)
     }
 
+    /// Whether the holder looks after what has this key there, or looks on: a stream or a recording of one, by its playlist; a refused upload.
+    #[must_use]
+    pub fn oversees_key(&self, namespace: &Namespace, key: &str) -> bool {
+        self.oversees(namespace) && self.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix))
+    }
+
+    /// Whether the holder looks after all there is, or looks on.
+    #[must_use]
+    pub fn oversees_all(&self) -> bool {
+        self.role == Role::Admin || self.role.includes(Role::Viewer) && self.scope == Scope::Every && self.prefix.is_none()
+    }
+
     /// What who looks after this namespace does there with an object, as one of those who use it would: looking on allows to read,
     /// operating to write. An object key's prefix holds here as well.
     #[must_use]
@@ -321,6 +333,11 @@ mod tests {
         ] {
             let grant = grant(role, &["live"], Some("show/"));
             assert_eq!(grant.oversees(&live), sees, "{role:?}");
+            assert_eq!(
+                ["show/a.m3u8", "other/a.m3u8", ""].map(|key| grant.oversees_key(&live, key)),
+                [sees, false, false],
+                "{role:?}"
+            );
             assert_eq!(grant.oversees(&other), role == Role::Admin, "{role:?}");
             let may = |action, namespace: &Namespace| {
                 let key = object(namespace.as_str(), "show/a.ts");

@@ -18,6 +18,7 @@ mod wire;
 mod access;
 mod admin_api;
 mod admin_looks;
+mod admin_prefix;
 mod attacks;
 mod begun_anew;
 mod caches;

@@ -31,13 +31,18 @@ const TIMEOUT: &str = "10s";
 ///
 /// # Errors
 /// When it can't be begun.
-pub(in crate::app) fn examine_here(data: &DataDir, at: SocketAddr, object: &ObjectId) -> anyhow::Result<DoctorReport> {
+pub(in crate::app) fn examine_here(
+    data: &DataDir,
+    at: SocketAddr,
+    object: &ObjectId,
+    prefix: Option<String>,
+) -> anyhow::Result<DoctorReport> {
     let ObjectId { namespace, key } = object;
     let now = Clock::system().wall();
     let spec = KeySpec {
         role: Role::Readonly,
         scope: Scope::parse([namespace.as_str()])?,
-        prefix: None,
+        prefix,
         // As a CDN reads that has checked its viewers' tokens.
         is_edge: true,
         expires: Some(now + LIFETIME),

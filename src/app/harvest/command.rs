@@ -101,7 +101,8 @@ pub(in crate::app) fn run(request: &HarvestRequest) -> Result<(), Failure> {
     let counts = Arc::new(CopyCounts::default());
     let harvest = Harvest { source: Source::Server(server), sink, keys: request.keys, counts: Arc::clone(&counts) };
     let name = runtime.block_on(async {
-        let resumed = resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace).await?;
+        let resumed =
+            resume(&harvest.sink, HarvestRecord::new(redacted(&entry), &asked, window), request.replace, |_| true).await?;
         tokio::select! {
             name = harvest.copy(&entry, resumed) => name,
             never = draw(&counts) => match never {},

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::CopyCounts;
 use super::window::HarvestWindow;
 use crate::app::client::Url;
+use crate::auth::grant::Grant;
 use crate::hls::shift::Window;
 use crate::model::clock::WallTime;
-use crate::model::id::ObjectId;
+use crate::model::id::{Namespace, ObjectId};
 use crate::store::Location;
 use crate::web::admin::harvest::Progress;
 
@@ -31,6 +32,8 @@ pub(super) struct Job {
     pub(super) out: Out,
     pub(super) keys: bool,
     pub(super) replaces: bool,
+    /// Whose order it is.
+    pub(super) by: Option<Arc<Grant>>,
     pub(super) at: WallTime,
     pub(super) counts: Arc<CopyCounts>,
     pub(super) cancel: CancellationToken,
@@ -85,6 +88,18 @@ impl Out {
 }
 
 impl Job {
+    /// What all keys begin with that it may read.
+    pub(super) fn prefix(&self) -> Option<String> {
+        self.by.as_ref().and_then(|grant| grant.prefix.clone())
+    }
+
+    /// Whether a recording of this playlist, written `NAMESPACE/KEY`, or as an address by the command, is one that who orders looks after.
+    pub(super) fn may_touch(&self, playlist: &str) -> bool {
+        let known = || playlist.split_once('/').and_then(|(name, key)| Some((Namespace::parse(name).ok()?, key)));
+        let reaches = |grant: &Arc<Grant>| known().is_some_and(|(namespace, key)| grant.oversees_key(&namespace, key));
+        self.by.as_ref().is_none_or(|grant| grant.oversees_all() || reaches(grant))
+    }
+
     /// Once over, it stays as it is. Whether this was its end.
     pub(super) fn end(&self, end: JobState) -> bool {
         let mut state = self.state.lock();
@@ -111,6 +126,7 @@ impl Job {
             state: name,
             namespace: self.entry.namespace.to_string(),
             playlist: self.entry.key.to_string(),
+            prefix: self.prefix(),
             start: window.start.map(|start| start.to_string()),
             end: window.end.map(|end| end.to_string()),
             out,

@@ -74,9 +74,8 @@ impl Jobs {
 
     /// Where a recording lies.
     fn folder(&self, id: &str) -> Result<LocalFolder, NotKept> {
-        let Progress { state, out, .. } = self.find(id).ok_or(NotKept::Unknown)?;
-        // Of one that is done, its playlist is named.
-        let name = if state == "done" { out.rsplit_once('/').map_or("", |(folder, _)| folder) } else { &*out };
+        let progress = self.find(id).ok_or(NotKept::Unknown)?;
+        let name = progress.place();
         match &self.inner.places.folder {
             _ if name.contains("://") => Err(NotKept::Elsewhere),
             Some(root) if is_name(name) => Ok(LocalFolder::new(root, name)),
@@ -208,6 +207,7 @@ impl Inner {
             out,
             keys: order.keys,
             replaces: order.replace,
+            by: order.by,
             at: now,
             counts: Arc::default(),
             cancel: self.stop.child_token(),
@@ -289,15 +289,16 @@ impl Inner {
         };
         let namespace = &job.entry.namespace;
         let (playlist, window) = (format!("{namespace}/{}", job.entry.key), *job.window.lock());
-        let resumed = resume(&sink, HarvestRecord::new(playlist, &job.asked, window), job.replaces).await?;
+        let record = HarvestRecord::new(playlist, &job.asked, window);
+        let resumed = resume(&sink, record, job.replaces, |playlist| job.may_touch(playlist)).await?;
         let window = window::parse(&resumed.record.window).context("harvest.json is damaged: name another place")?;
         *job.window.lock() = window;
-        // Who orders may read all of the namespace, and nothing that its playlists name elsewhere.
+        // What who orders may read of the namespace, and nothing that its playlists name elsewhere.
         let grant = Grant {
             key_id: KeyId::parse("harvest")?,
             role: Role::Readonly,
             scope: Scope::Only(vec![namespace.clone()]),
-            prefix: None,
+            prefix: job.prefix(),
             is_edge: false,
             ends: None,
         };

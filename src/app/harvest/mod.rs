@@ -157,14 +157,17 @@ struct Resumed {
 }
 
 /// Takes up the harvest that was begun there, or begins one. `replaces`: it begins anew in any case, in place of what an earlier harvest
-/// has copied there, and of nothing else.
-async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool) -> anyhow::Result<Resumed> {
+/// has copied there, and of nothing else. `may`: whether one of this playlist may be told of, gone on with and replaced.
+async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool, may: impl Fn(&str) -> bool) -> anyhow::Result<Resumed> {
     let lengths = sink.lengths().await?;
     // One that has copied nothing, because there was nothing or for want of a right, has not taken its place.
     let is_taken = lengths.keys().any(|name| name != RECORD);
     let place = sink.name("");
     if let Some(text) = sink.read(RECORD).await?.filter(|_| is_taken) {
         let known: HarvestRecord = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
+        if !may(&known.playlist) {
+            bail!("{place} holds another harvest, of what the key of this order does not reach: name another place");
+        }
         if !replaces {
             if known.playlist != record.playlist || known.asked != record.asked {
                 let is_whole = lengths.contains_key(MASTER) || lengths.contains_key(PLAYLIST);

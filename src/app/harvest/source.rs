@@ -183,7 +183,9 @@ fn failed(error: OriginError) -> Failed {
         OriginError::Unreachable | OriginError::Unshared | OriginError::RateLimited { .. } | OriginError::UnknownNamespace => {
             Failed::Broken(error.to_string())
         }
-        OriginError::Forbidden => Failed::Missing("it is in another namespace".to_owned()),
+        OriginError::Forbidden => {
+            Failed::Missing("it is in another namespace, or outside of the prefix that the order came with".to_owned())
+        }
         _ => Failed::Missing(error.to_string()),
     }
 }

@@ -106,7 +106,10 @@ pub(super) fn streams_of(web: &Web, visitor: &Visitor) -> Vec<StreamReport> {
 /// Those that this visitor sees, as they are: not to be shown.
 pub(super) fn seen_streams(web: &Web, visitor: &Visitor) -> Vec<StreamReport> {
     let mut streams = web.inner.origin.streams();
-    streams.retain(|stream| visitor.oversees(&stream.namespace));
+    streams.retain_mut(|stream| {
+        stream.renditions.retain(|rendition| visitor.oversees_key(&stream.namespace, &rendition.playlist));
+        visitor.oversees_key(&stream.namespace, &stream.stream)
+    });
     streams
 }
 
@@ -153,14 +156,17 @@ pub(super) fn stream_page(web: &Web, visitor: &Visitor, query: &QueryWords) -> R
     Ok(json!({ "streams": streams, "next": next }))
 }
 
-/// A list as JSON text, without what belongs to namespaces that this visitor does not see.
-pub(super) fn seen(text: Vec<u8>, field: &str, visitor: &Visitor) -> Vec<u8> {
+/// A list of what was refused as JSON text, without what this visitor does not see: what belongs to other namespaces and prefixes, and what was no
+/// request and so belongs to none.
+pub(super) fn seen(text: Vec<u8>, visitor: &Visitor) -> Vec<u8> {
     if visitor.sees_all() {
         return text;
     }
-    let Ok(mut value) = serde_json::from_slice::<Value>(&text) else { return json!({ field: [] }).to_string().into() };
-    if let Some(items) = value[field].as_array_mut() {
-        items.retain(|item| item["namespace"].as_str().is_some_and(|namespace| visitor.oversees(namespace)));
-    }
-    value.to_string().into()
+    let mut value = serde_json::from_slice::<Value>(&text).unwrap_or_default();
+    let is_seen = |item: &Value| {
+        let key = item["key"].as_str().unwrap_or_default();
+        item["namespace"].as_str().is_some_and(|namespace| visitor.oversees_key(namespace, key))
+    };
+    let rejected: Vec<_> = value["rejected"].as_array_mut().into_iter().flatten().map(Value::take).filter(is_seen).collect();
+    json!({ "rejected": rejected, "unread": [] }).to_string().into()
 }

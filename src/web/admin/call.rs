@@ -87,7 +87,7 @@ impl AdminCall<'_> {
             RouteName::Clients if nodes.is_none() => text(web.inner.black_box.clients_json()),
             RouteName::Rejected if nodes.is_none() => {
                 let rejected = web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread);
-                text(about::seen(rejected, "rejected", visitor))
+                text(about::seen(rejected, visitor))
             }
             RouteName::Clients
             | RouteName::Rejected
@@ -194,7 +194,7 @@ impl AdminCall<'_> {
             RouteName::Clients => read(web.inner.black_box.clients_json()),
             RouteName::Rejected => {
                 let rejected = web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread);
-                read(about::seen(rejected, "rejected", visitor))
+                read(about::seen(rejected, visitor))
             }
             RouteName::Harvests => harvest::recent(&**harvests, visitor),
             RouteName::Noted => {
@@ -245,7 +245,7 @@ impl AdminCall<'_> {
                 && is("stream")
                 && (!only_trouble || event["trouble"] == true)
                 && is_within(event)
-                && event["namespace"].as_str().is_some_and(|namespace| visitor.oversees(namespace))
+                && events::is_seen(event, visitor)
         };
         Ok(json!({ "events": admin.inner.events.last(limit, is_wanted) }))
     }

@@ -19,7 +19,7 @@ use super::{Admin, json_response, objects, ok};
 use crate::auth::grant::Action;
 use crate::model::id::{Key, ObjectId};
 use crate::model::liveness::Standing;
-use crate::origin::{NamespaceUsage, Purged, StreamReport};
+use crate::origin::{NamespaceUsage, OriginError, Purged, StreamReport};
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
@@ -260,9 +260,13 @@ pub(super) async fn examine(
     body: Body,
 ) -> Result<Response, Problem> {
     let DoctorOrder { namespace, key } = orders::read(headers, body, LONGEST).await?;
-    let (namespace, _) = objects::stand_in(visitor, Action::Read, &namespace)?;
+    let (namespace, grant) = objects::stand_in(visitor, Action::Read, &namespace)?;
     let key = Key::parse(&key).map_err(|error| Problem::bad_request(error.to_string()))?;
-    Ok(ok(&controls.examine(ObjectId { namespace, key }).await?))
+    let object = ObjectId { namespace, key };
+    if !grant.allows(Action::Read, &object) {
+        return Err(OriginError::Forbidden.into());
+    }
+    Ok(ok(&controls.examine(object, grant.prefix).await?))
 }
 
 /// Tries a settings file, reads the settings again, or ends the server.

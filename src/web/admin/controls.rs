@@ -255,7 +255,7 @@ pub trait Controls: Debug + Send + Sync {
     fn reload(&self) -> Errand<'_, ReloadReport>;
 
     /// Walks a stream of this server.
-    fn examine(&self, object: ObjectId) -> Errand<'_, DoctorReport>;
+    fn examine(&self, object: ObjectId, prefix: Option<String>) -> Errand<'_, DoctorReport>;
 
     /// Begins to end the server, as SIGTERM does.
     fn drain(&self);

@@ -132,6 +132,15 @@ pub(super) fn list_schema(all: &mut Schemas) -> Value {
     of_nodes(json!({ "type": "object", "required": ["events"], "properties": { "events": { "type": "array", "items": item } } }))
 }
 
+/// Whether this visitor may know of it.
+pub(super) fn is_seen(event: &Value, visitor: &Visitor) -> bool {
+    let sees = |namespace: &str| {
+        let keys = ["stream", "playlist"].map(|field| event[field].as_str());
+        visitor.oversees(namespace) && keys.into_iter().flatten().all(|key| visitor.oversees_key(namespace, key))
+    };
+    event["namespace"].as_str().is_some_and(sees)
+}
+
 /// One who listens.
 struct EventListener {
     admin: Admin,
@@ -217,7 +226,7 @@ impl EventListener {
                 self.told = *last;
             }
             for (number, event) in events {
-                if event["namespace"].as_str().is_some_and(|namespace| self.visitor.oversees(namespace)) {
+                if is_seen(&event, &self.visitor) {
                     text.push_str(&format!("id: {}-{number}\nevent: event\ndata: {event}\n\n", ring.process));
                 }
             }

@@ -2,6 +2,7 @@
 //! knows ([`Harvests`]); here are the words of HTTP for it.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::LOCATION;
@@ -14,6 +15,8 @@ use super::about::of_nodes;
 use super::schema::Schemas;
 use super::visitor::Visitor;
 use super::{json_response, orders};
+use crate::auth::grant::Grant;
+use crate::origin::OriginError;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
 
@@ -46,6 +49,9 @@ pub struct Order {
     pub replace: bool,
     /// Where this server is reached by players: content keys that are not copied are named there.
     pub base: Option<String>,
+    /// Whose order it is: what it reads, and what it may replace, is what he may. `None`: of somebody on this machine, who came without a key.
+    #[serde(skip)]
+    pub by: Option<Arc<Grant>>,
 }
 
 /// One of the states there are, by its name. The alias keeps serde from borrowing it.
@@ -63,6 +69,9 @@ pub struct Progress {
     pub namespace: String,
     /// What was ordered.
     pub playlist: String,
+    /// What all keys begin with that it may read; `None`: it may read all of the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// From when on, RFC 3339; `None`: from the oldest that was there.
     pub start: Option<String>,
     /// Until when, RFC 3339.
@@ -93,6 +102,14 @@ pub struct Progress {
     pub ordered: String,
     /// When it was over, RFC 3339.
     pub ended: Option<String>,
+}
+
+impl Progress {
+    /// Where it goes: of one that is done, its playlist is named as that.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        if self.state == "done" { self.out.rsplit_once('/').map_or("", |(place, _)| place) } else { &self.out }
+    }
 }
 
 /// The states there are.
@@ -175,11 +192,15 @@ pub(super) async fn order(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Response, Value), Problem> {
-    let order: Order = orders::read(headers, body, LONGEST).await?;
+    let mut order: Order = orders::read(headers, body, LONGEST).await?;
     orders::without_query("playlist", &order.playlist)?;
     if !visitor.oversees(&order.namespace) {
         return Err(Problem::bad_request("\"namespace\": is not configured on this server"));
     }
+    if !visitor.oversees_key(&order.namespace, &order.playlist) {
+        return Err(OriginError::Forbidden.into());
+    }
+    order.by = visitor.grant().cloned();
     let progress = harvests.order(order).map_err(|refused| match refused {
         OrderRefused::Off(detail) => Problem::new(Code::HarvestOff, detail),
         OrderRefused::Wrong(detail) => Problem::bad_request(detail),
@@ -201,22 +222,26 @@ pub(super) async fn order(
     Ok((response, progress))
 }
 
+fn is_seen(harvest: &Progress, visitor: &Visitor) -> bool {
+    visitor.oversees_key(&harvest.namespace, &harvest.playlist)
+}
+
 /// The last ones.
 pub(super) fn recent(harvests: &dyn Harvests, visitor: &Visitor) -> Value {
     let mut harvests = harvests.recent();
-    harvests.retain(|harvest| visitor.oversees(&harvest.namespace));
+    harvests.retain(|harvest| is_seen(harvest, visitor));
     json!({ "harvests": harvests })
 }
 
 /// One of them.
 pub(super) fn find(harvests: &dyn Harvests, visitor: &Visitor, id: &str) -> Result<Response, Problem> {
-    let found = harvests.find(id).filter(|harvest| visitor.oversees(&harvest.namespace));
+    let found = harvests.find(id).filter(|harvest| is_seen(harvest, visitor));
     found.map(|progress| json_response(StatusCode::OK, &json!(progress))).ok_or_else(unknown)
 }
 
 /// Ends one.
 pub(super) fn cancel(harvests: &dyn Harvests, visitor: &Visitor, id: &str) -> Result<(Response, Value), Problem> {
-    harvests.find(id).filter(|harvest| visitor.oversees(&harvest.namespace)).ok_or_else(unknown)?;
+    harvests.find(id).filter(|harvest| is_seen(harvest, visitor)).ok_or_else(unknown)?;
     let progress = json!(harvests.cancel(id).ok_or_else(unknown)?);
     Ok((json_response(StatusCode::OK, &progress), progress))
 }

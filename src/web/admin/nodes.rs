@@ -21,11 +21,14 @@ use super::route_name::RouteName;
 use super::visitor::Visitor;
 use super::{Admin, Inner};
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
+use crate::model::percent;
 use crate::web::nodes::NodeParts;
 use crate::web::problem::Problem;
 
 /// The namespaces that are told of, where a node asks for somebody who does not see all.
 const SEEN: QueryWord = QueryWord::text("namespaces", "these alone");
+/// What all keys there begin with that are told of.
+const SEEN_PREFIX: QueryWord = QueryWord::text("key_prefix", "what begins with this alone");
 
 /// What a node said, or why it said nothing.
 pub type NodeSaid = Result<Value, String>;
@@ -49,7 +52,7 @@ impl NodeParts for OwnParts {
             let Some(inner) = self.0.upgrade() else { return Ok(None) };
             let admin = Admin { inner };
             let Ok(FoundRoute { route, .. }) = matching::find("GET", asked.path()) else { return Ok(None) };
-            let query = QueryWords::parse(&asked, &[route.query, &[SEEN]].concat())?;
+            let query = QueryWords::parse(&asked, &[route.query, &[SEEN, SEEN_PREFIX]].concat())?;
             match route.place {
                 RouteName::About => about(&admin).await.map(Some),
                 place => AdminCall::own(&admin, &visitor(&query)?, place, &query).await,
@@ -64,7 +67,8 @@ fn visitor(query: &QueryWords) -> Result<Visitor, Problem> {
     let sound = |error: &dyn std::fmt::Display| Problem::bad_request(error.to_string());
     let scope = Scope::parse(seen.split(',').filter(|name| !name.is_empty())).map_err(|error| sound(&error))?;
     let key_id = KeyId::parse("node").map_err(|error| sound(&error))?;
-    Ok(Visitor::Holder(Arc::new(Grant { key_id, role: Role::Viewer, scope, prefix: None, is_edge: false, ends: None })))
+    let prefix = query.get(SEEN_PREFIX.name).map(str::to_owned);
+    Ok(Visitor::Holder(Arc::new(Grant { key_id, role: Role::Viewer, scope, prefix, is_edge: false, ends: None })))
 }
 
 /// Which node this is, and by which rules it goes: what those who look after several hold against each other.
@@ -140,7 +144,10 @@ impl AdminCall<'_> {
             None => target.to_owned(),
             Some(grant) => {
                 let mark = if target.contains('?') { '&' } else { '?' };
-                format!("{target}{mark}{}={}", SEEN.name, grant.scope.names().join(","))
+                let namespaces = format!("{target}{mark}{}={}", SEEN.name, grant.scope.names().join(","));
+                let Some(prefix) = &grant.prefix else { return namespaces };
+                let prefix = percent::encode_path(prefix).to_string().replace('&', "%26");
+                format!("{namespaces}&{}={prefix}", SEEN_PREFIX.name)
             }
         }
     }

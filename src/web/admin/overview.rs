@@ -117,9 +117,9 @@ fn troubles_of(stream: &StreamReport) -> Vec<(u8, Value)> {
 
 fn named<'a>(visitor: &Visitor, query: &'a QueryWords) -> Result<(Namespace, &'a str), Problem> {
     let unknown = || Problem::new(Code::NotFound, "there is no such stream: GET /v1/streams has those there are");
-    let namespace = query.get("namespace").unwrap_or_default();
-    let namespace = Namespace::parse(namespace).ok().filter(|_| visitor.oversees(namespace)).ok_or_else(unknown)?;
-    Ok((namespace, query.get("key").unwrap_or_default()))
+    let (namespace, key) = (query.get("namespace").unwrap_or_default(), query.get("key").unwrap_or_default());
+    let namespace = Namespace::parse(namespace).ok().filter(|_| visitor.oversees_key(namespace, key)).ok_or_else(unknown)?;
+    Ok((namespace, key))
 }
 
 /// One stream.
@@ -137,5 +137,10 @@ pub(super) fn timeline(admin: &Admin, visitor: &Visitor, query: &QueryWords) -> 
     let (namespace, key) = named(visitor, query)?;
     let found = Key::parse(key).ok().and_then(|key| admin.inner.web.inner.origin.timeline(&namespace, &key));
     let unknown = || Problem::new(Code::NotFound, "there is no such HLS stream: GET /v1/streams has those there are");
-    Ok(ok(&json!({ "renditions": found.ok_or_else(unknown)? })))
+    let mut renditions = found.ok_or_else(unknown)?;
+    renditions.retain_mut(|rendition| {
+        rendition.segments.retain(|tile| visitor.oversees_key(namespace.as_str(), &tile.key));
+        visitor.oversees_key(namespace.as_str(), &rendition.playlist)
+    });
+    Ok(ok(&json!({ "renditions": renditions })))
 }

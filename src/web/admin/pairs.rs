@@ -49,7 +49,7 @@ pub(super) fn schema(all: &mut Schemas) -> Value {
 /// All that this visitor may see.
 pub(super) fn list(web: &Web, visitor: &Visitor) -> Response {
     let mut pairs = web.inner.origin.pairs();
-    pairs.retain(|pair| visitor.oversees(&pair.namespace));
+    pairs.retain(|pair| visitor.oversees_key(&pair.namespace, &pair.playlist));
     for pair in &mut pairs {
         pair.playlist = shown(&pair.playlist).into_owned();
     }
@@ -76,7 +76,7 @@ pub(super) async fn pin(web: &Web, visitor: &Visitor, headers: &HeaderMap, body:
     }
     let unknown =
         || Problem::new(Code::NotFound, "there is no pair with two sources of this namespace and public prefix: GET /v1/pairs");
-    let name = Namespace::parse(&namespace).ok().filter(|_| visitor.oversees(&namespace)).ok_or_else(unknown)?;
+    let name = Namespace::parse(&namespace).ok().filter(|_| visitor.oversees_key(&namespace, &public)).ok_or_else(unknown)?;
     if !web.inner.origin.pin(&name, &public, side, span).await? {
         return Err(unknown());
     }

@@ -1,7 +1,7 @@
 //! `/v1/harvest/{id}/files` and `/v1/harvest/{id}/archive`: what recordings are made of, for a player on a page of this listener, and all of
 //! it as one file (tar, POSIX.1-2001 "pax").
 //!
-//! Invariants: only what lies in the server's own folder for recordings is given out, and to those who may see the namespace it is of; never
+//! Invariants: only what lies in the server's own folder for recordings is given out, and to those who might have made the recording; never
 //! as a page or script. One file is held in memory at a time.
 
 use std::sync::Arc;
@@ -36,11 +36,20 @@ impl From<NotKept> for Problem {
     }
 }
 
-/// A recording that this visitor may see.
+/// A recording that this visitor may have the files of.
 fn seen(harvests: &dyn Harvests, visitor: &Visitor, id: &str) -> Result<Progress, Problem> {
-    let progress = harvests.find(id).ok_or_else(unknown)?;
-    stand_in(visitor, Action::Read, &progress.namespace).map_err(|_| unknown())?;
-    Ok(progress)
+    let progress = harvests.find(id).filter(|progress| may_have(visitor, progress)).ok_or_else(unknown)?;
+    // Another one may have gone to the same place since, in place of this.
+    let same = |other: &&Progress| other.place() == progress.place();
+    let all = harvests.recent();
+    if all.iter().filter(same).all(|other| may_have(visitor, other)) { Ok(progress) } else { Err(unknown()) }
+}
+
+/// Whether all that it may have read is his to read: what a playlist names may lie beside its own folder.
+fn may_have(visitor: &Visitor, progress: &Progress) -> bool {
+    let Ok((_, grant)) = stand_in(visitor, Action::Read, &progress.namespace) else { return false };
+    let Some(own) = grant.prefix.as_deref() else { return true };
+    progress.playlist.starts_with(own) && progress.prefix.as_deref().is_some_and(|read| read.starts_with(own))
 }
 
 async fn read(harvests: &Arc<dyn Harvests>, id: &str, name: &str) -> Result<RecordedFile, NotKept> {

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Method};
 
 use super::Admin;
 use super::pages::SEC_FETCH_SITE;
-use crate::auth::grant::{Grant, Role, Scope};
+use crate::auth::grant::{Grant, Role};
 use crate::model::id::Namespace;
 use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
@@ -120,9 +120,15 @@ impl Visitor {
         self.grant().is_none_or(|grant| Namespace::parse(namespace).is_ok_and(|namespace| grant.oversees(&namespace)))
     }
 
+    /// Whether he may know of what has this key there.
+    pub(super) fn oversees_key(&self, namespace: &str, key: &str) -> bool {
+        let sees = |grant: &Arc<Grant>| Namespace::parse(namespace).is_ok_and(|namespace| grant.oversees_key(&namespace, key));
+        self.grant().is_none_or(sees)
+    }
+
     /// Whether he sees all namespaces, and what belongs to none.
     pub(super) fn sees_all(&self) -> bool {
-        self.grant().is_none_or(|grant| grant.role == Role::Admin || grant.scope == Scope::Every)
+        self.grant().is_none_or(|grant| grant.oversees_all())
     }
 
     /// How he came, for the audit log.
