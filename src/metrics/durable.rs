@@ -139,6 +139,26 @@ impl DurableFamilies {
         }
     }
 
+    /// Shows no more how the tier of one stands that is gone.
+    pub(super) fn forget_levels(&self, name: &str) {
+        let label = || [("namespace", name.to_owned())];
+        let levels = [
+            &self.stored_bytes,
+            &self.stored_objects,
+            &self.capacity_bytes,
+            &self.budget_bytes,
+            &self.waiting_bytes,
+            &self.waiting_changes,
+            &self.doubtful_objects,
+            &self.later_objects,
+            &self.up,
+        ];
+        for family in levels {
+            family.remove(&label());
+        }
+        self.lag_seconds.remove(&label());
+    }
+
     pub(super) fn namespace(&self, name: &str) -> DurableMetrics {
         let label = || ("namespace", name.to_owned());
         let level = |family: &Family<Labels<1>, Level>| family.get_or_create_owned(&[label()]);

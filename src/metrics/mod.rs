@@ -8,6 +8,7 @@
 
 mod cluster;
 mod collected;
+mod delivery;
 mod durable;
 mod histogram;
 mod machine;
@@ -33,6 +34,7 @@ use prometheus_client::registry::Registry;
 
 pub use cluster::{BodyFetch, ClusterMetrics, SharedRefusal};
 pub use collected::KeyEnd;
+pub use delivery::Delivery;
 pub use durable::DurableMetrics;
 pub use machine::{Machine, Process};
 pub use namespace::{Gone, NamespaceMetrics};
@@ -101,21 +103,6 @@ const UNREAD: [&str; 10] = [
     "proxy-protocol",
     "tls-in-clear",
 ];
-
-/// What became of a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// It was taken.
-    Delivered,
-    /// It was not, however often it was tried.
-    Failed,
-    /// It was not even tried: too many waited.
-    Dropped,
-}
-
-impl Delivery {
-    const ALL: [(Self, &'static str); 3] = [(Self::Delivered, "delivered"), (Self::Failed, "failed"), (Self::Dropped, "dropped")];
-}
 
 /// The server's figures.
 pub struct Metrics {
@@ -270,6 +257,12 @@ impl Metrics {
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> NamespaceMetrics {
         self.namespaces.of(name, self.collected.traffic(name.as_str()))
+    }
+
+    /// Shows no more how a namespace stands that is gone, or it would be told of for ever as it was last. One of this name that comes back takes
+    /// handles of its own.
+    pub fn end_namespace(&self, name: &Namespace) {
+        self.namespaces.forget_levels(name);
     }
 
     /// The figures of what several nodes share.

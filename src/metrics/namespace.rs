@@ -266,6 +266,33 @@ impl NamespaceFamilies {
     }
 }
 
+impl NamespaceFamilies {
+    /// Shows no more how one stands that is gone. What was counted of it stays: counters do not go back.
+    pub(super) fn forget_levels(&self, name: &Namespace) {
+        let label = || ("namespace", name.to_string());
+        let levels = [
+            &self.stored_bytes,
+            &self.stored_objects,
+            &self.capacity_bytes,
+            &self.uploading_bytes,
+            &self.pinned_bytes,
+            &self.oldest_edge_seconds,
+            &self.followed,
+            &self.holding,
+        ];
+        for family in levels {
+            family.remove(&[label()]);
+        }
+        for side in ["a", "b"] {
+            self.pair_sources_down.remove(&[label(), ("source", side.to_owned())]);
+        }
+        for standing in Standing::ALL {
+            self.renditions.remove(&[label(), ("state", standing.as_str().to_owned())]);
+        }
+        self.durable.forget_levels(name.as_str());
+    }
+}
+
 impl NamespaceMetrics {
     /// Counts something that was found about a stream.
     pub fn count_event(&self, kind: EventKind) {

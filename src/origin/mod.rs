@@ -223,14 +223,16 @@ impl Origin {
             };
             after.insert(name, Arc::new(hosted));
         }
-        let gone: Vec<_> =
-            before.iter().filter(|(name, _)| !after.contains_key(*name)).map(|(_, hosted)| hosted.durable_tier.clone()).collect();
+        let gone: Vec<_> = before.iter().filter(|(name, _)| !after.contains_key(*name)).collect();
         let handles = after.iter().map(|(name, hosted)| (name.clone(), CountedApart::new(hosted))).collect();
         self.inner.namespaces.store(Arc::new(after));
         self.inner.handles.store(Arc::new(handles));
         let mut closing = self.inner.closing.lock();
         closing.retain(|durable_tier| durable_tier.unwritten().0 > 0);
-        for durable_tier in gone.into_iter().filter(DurableTier::is_there) {
+        for (name, _) in &gone {
+            self.inner.metrics.end_namespace(name);
+        }
+        for durable_tier in gone.into_iter().map(|(_, hosted)| hosted.durable_tier.clone()).filter(DurableTier::is_there) {
             closing.push(durable_tier.clone());
             // Its objects stay where they are, for a namespace of this name that comes back.
             tokio::spawn(async move { durable_tier.leave().await });
