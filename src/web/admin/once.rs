@@ -3,7 +3,8 @@
 //!
 //! Invariants: a key is its sender's, for one route. The same key with another order is refused, and so is one whose first order is still
 //! being carried out. What failed is not remembered: it changed nothing, and may be tried again. Answers with secrets in them are among what is
-//! remembered, so that is kept in memory, and for a short time.
+//! remembered, so that is kept in memory, and for a short time. Who sends much pushes out what is his, and nobody else's; and what an answer was
+//! is forgotten before that there was one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,12 +26,13 @@ pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// For so long an answer is remembered.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// So many are, at most; the oldest make room.
+/// So many are, at most; the oldest of who has most make room.
 const MOST: usize = 1000;
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 255;
-/// The longest answer that is remembered, in bytes.
+/// The longest answer that is remembered, and all of them together, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
+const MOST_BYTES: usize = 16 << 20;
 
 type OrderName = [u8; 32];
 
@@ -43,10 +45,41 @@ pub(super) struct Repeats {
 
 #[derive(Debug)]
 struct KnownOrder {
+    /// Who has sent it.
+    who: Arc<str>,
     order: [u8; 32],
     at: Moment,
-    /// `None`, while it is being carried out.
-    answer: Option<Remembered>,
+    state: OrderState,
+}
+
+#[derive(Debug)]
+enum OrderState {
+    UnderWay,
+    Answered(Remembered),
+    /// The answer was too long to be kept, or others came behind it.
+    AnsweredOnce,
+}
+
+impl KnownOrder {
+    fn is_over(&self) -> bool {
+        !matches!(self.state, OrderState::UnderWay)
+    }
+
+    /// Bytes of the answer that is kept.
+    fn bytes(&self) -> usize {
+        if let OrderState::Answered(answer) = &self.state { answer.body.len() } else { 0 }
+    }
+}
+
+/// Of who has most, by this measure, the oldest that has any.
+fn oldest_of_most(known: &HashMap<OrderName, KnownOrder>, measure: impl Fn(&KnownOrder) -> usize) -> Option<OrderName> {
+    let mut sums: HashMap<&Arc<str>, usize> = HashMap::new();
+    for one in known.values() {
+        *sums.entry(&one.who).or_default() += measure(one);
+    }
+    let (most, _) = sums.into_iter().max_by_key(|(_, sum)| *sum)?;
+    let his = known.iter().filter(|(_, one)| one.who == *most && measure(one) > 0);
+    his.min_by_key(|(_, one)| one.at).map(|(name, _)| *name)
 }
 
 #[derive(Clone)]
@@ -94,24 +127,27 @@ impl Repeats {
         let (name, order) = (sha256(format!("{who}\n{what}\n{text}").as_bytes()), sha256(order));
         let now = self.clock.now();
         let mut known = self.known.lock();
-        known.retain(|_, one| one.answer.is_none() || now.since(one.at) < REMEMBERED);
+        known.retain(|_, one| !one.is_over() || now.since(one.at) < REMEMBERED);
         match known.get(&name) {
             Some(one) if one.order != order => {
                 let detail = "another order was sent under this Idempotency-Key: each order takes one of its own";
                 Err(Problem::new(Code::OrderDiffers, detail))
             }
-            Some(KnownOrder { answer: Some(answer), .. }) => Ok(Whether::Done(answer.again())),
+            Some(KnownOrder { state: OrderState::Answered(answer), .. }) => Ok(Whether::Done(answer.again())),
+            Some(KnownOrder { state: OrderState::AnsweredOnce, .. }) => {
+                let detail = "this order was carried out and answered, and the answer is not kept, for it is too long or too many came behind it: \
+                              look for what it has made, or order anew under another Idempotency-Key";
+                Err(Problem::new(Code::InUse, detail))
+            }
             Some(_) => {
                 let detail = "this order is being carried out: send it again in a moment, and its answer will be there";
                 Err(Problem::new(Code::InUse, detail))
             }
             None => {
                 if known.len() >= MOST {
-                    let done = known.iter().filter(|(_, one)| one.answer.is_some());
-                    let oldest = done.min_by_key(|(_, one)| one.at).map(|(name, _)| *name);
-                    oldest.and_then(|name| known.remove(&name));
+                    oldest_of_most(&known, |one| usize::from(one.is_over())).and_then(|name| known.remove(&name));
                 }
-                known.insert(name, KnownOrder { order, at: now, answer: None });
+                known.insert(name, KnownOrder { who: who.into(), order, at: now, state: OrderState::UnderWay });
                 Ok(Whether::Do(OrderTurn { repeats: Arc::clone(self), name, is_over: false }))
             }
         }
@@ -119,15 +155,20 @@ impl Repeats {
 }
 
 impl OrderTurn {
-    /// It was carried out: keeps the answer, and gives it back.
+    /// It was carried out: keeps the answer, if it is not too long, and gives it back.
     pub(super) async fn end(mut self, response: Response) -> Response {
         let (parts, body) = response.into_parts();
         // What is answered to an order lies in memory.
-        let Ok(body) = to_bytes(body, LONGEST_ANSWER).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+        let Ok(body) = to_bytes(body, usize::MAX).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
         let answer = Remembered { status: parts.status, headers: parts.headers, body };
         let mut known = self.repeats.known.lock();
         if let Some(one) = known.get_mut(&self.name) {
-            one.answer = Some(answer.clone());
+            let is_short = answer.body.len() <= LONGEST_ANSWER;
+            one.state = if is_short { OrderState::Answered(answer.clone()) } else { OrderState::AnsweredOnce };
+        }
+        while known.values().map(KnownOrder::bytes).sum::<usize>() > MOST_BYTES {
+            let Some(one) = oldest_of_most(&known, KnownOrder::bytes).and_then(|name| known.get_mut(&name)) else { break };
+            one.state = OrderState::AnsweredOnce;
         }
         drop(known);
         self.is_over = true;
@@ -199,6 +240,35 @@ mod tests {
         drop(turn(ask(&KEY, "me", b"b")));
         assert_eq!(code(ask(&HeaderValue::from_static(""), "me", b"")), Code::BadRequest);
         assert_eq!(code(ask(&HeaderValue::try_from("k".repeat(256)).unwrap(), "me", b"")), Code::BadRequest);
+    }
+
+    #[tokio::test]
+    async fn who_sends_much_pushes_out_what_is_his() {
+        let clock = Clock::manual();
+        let repeats = Repeats::new(clock.clone());
+        let ask = |number: usize, who: &str| {
+            clock.advance(Duration::from_millis(1));
+            repeats.ask(&HeaderValue::try_from(number.to_string()).unwrap(), who, "it", b"")
+        };
+        let answer = |length: usize| "x".repeat(length).into_response();
+        turn(ask(0, "another")).end(answer(10)).await;
+        // What is too long is answered, and known to have been.
+        let long = turn(ask(0, "me")).end(answer(LONGEST_ANSWER + 1)).await;
+        assert_eq!(to_bytes(long.into_body(), usize::MAX).await.unwrap().len(), LONGEST_ANSWER + 1);
+        assert_eq!(code(ask(0, "me")), Code::InUse);
+        for number in 1..=17 {
+            turn(ask(number, "me")).end(answer(LONGEST_ANSWER)).await;
+        }
+        let held = || repeats.known.lock().values().map(KnownOrder::bytes).sum::<usize>();
+        assert!(held() <= MOST_BYTES && held() > MOST_BYTES - LONGEST_ANSWER, "{}", held());
+        assert_eq!((code(ask(1, "me")), code(ask(2, "me"))), (Code::InUse, Code::InUse), "it is not carried out again");
+        assert!(matches!(ask(17, "me"), Ok(Whether::Done(_))) && matches!(ask(0, "another"), Ok(Whether::Done(_))));
+        for number in 18..MOST + 100 {
+            turn(ask(number, "me")).end(answer(1)).await;
+        }
+        assert_eq!(repeats.known.lock().len(), MOST);
+        assert!(matches!(ask(0, "another"), Ok(Whether::Done(_))), "it is the oldest of all");
+        drop(turn(ask(0, "me")));
     }
 
     #[tokio::test]
