@@ -1,9 +1,10 @@
 //! The TLS certificate's files: read at start, and again when they change, without a restart.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
@@ -26,6 +27,7 @@ const WARN_EVERY: Duration = Duration::from_secs(86_400);
 pub(super) struct Certificates {
     files: CertificateFiles,
     tls: Arc<Tls>,
+    /// The files as they were when what is in force was read from them.
     seen: Vec<FileState>,
 }
 
@@ -53,9 +55,9 @@ struct CertificateFiles {
     client_ca: Option<PathBuf>,
 }
 
-/// What tells one state of a file from another: its time of change and its length. Follows links, so that a mounted secret whose
-/// link is turned over is seen too.
-type FileState = Option<(SystemTime, u64)>;
+/// What tells one state of a file from another: which it is, its length, and when its content, owner or mode was changed last. Follows links, so
+/// that a mounted secret whose link is turned over is seen too.
+type FileState = Option<(u64, u64, (i64, i64))>;
 
 impl Certificates {
     /// Reads the files, if there is a TLS listener.
@@ -87,12 +89,13 @@ impl Certificates {
     }
 
     /// Keeps the certificate fresh, and warns before it ends. A change is taken up when the files have stood still for one look,
-    /// because certificate and key are written one after the other; who rings `look_now` has written both.
+    /// because certificate and key are written one after the other; who rings `look_now` has written both. What can't be taken up is tried at each
+    /// look, and told once: what is in the way may pass without a trace.
     pub(super) async fn watch(mut self, metrics: Arc<Metrics>, ends: CertificateEnds, look_now: Arc<Notify>) {
         let clock = Clock::system();
         let section = self.files.section;
         let mut warned = None;
-        let mut changing = None;
+        let (mut changing, mut failed) = (None, None);
         let show = |expires: WallTime| ends.show(section, expires, &metrics);
         show(self.tls.expires());
         loop {
@@ -115,27 +118,29 @@ impl Certificates {
             let files = self.files.clone();
             let Ok(now) = tokio::task::spawn_blocking(move || stamps(&files)).await else { return };
             if now == self.seen && !told {
-                changing = None;
+                (changing, failed) = (None, None);
             } else if changing.as_ref() != Some(&now) && !told {
                 changing = Some(now);
             } else {
                 // Who has the settings read again need not have touched these.
-                let is_new = std::mem::replace(&mut self.seen, now.clone()) != now;
-                changing = None;
+                let is_new = now != self.seen;
                 match read(&self.files).and_then(|pem| Ok(self.tls.replace(&pem)?)) {
-                    Ok(()) if !is_new => {}
                     Ok(()) => {
-                        show(self.tls.expires());
-                        warned = None;
-                        let expires = rfc3339(self.tls.expires());
-                        tracing::info!(section, %expires, "a new TLS certificate is in force");
+                        (self.seen, changing, failed) = (now, None, None);
+                        if is_new {
+                            show(self.tls.expires());
+                            warned = None;
+                            let expires = rfc3339(self.tls.expires());
+                            tracing::info!(section, %expires, "a new TLS certificate is in force");
+                        }
                     }
                     Err(error) => {
-                        tracing::error!(
-                            section,
-                            error = format!("{error:#}"),
-                            "the new TLS certificate is refused; the old one stays in force"
-                        );
+                        changing = Some(now);
+                        let error = format!("{error:#}");
+                        if told || failed.as_ref() != Some(&error) {
+                            tracing::error!(section, error, "the new TLS certificate is refused; the old one stays in force");
+                        }
+                        failed = Some(error);
                     }
                 }
             }
@@ -152,7 +157,7 @@ fn offered(files: &CertificateFiles) -> String {
 fn stamps(files: &CertificateFiles) -> Vec<FileState> {
     let stamp = |path: &Path| {
         let meta = std::fs::metadata(path).ok()?;
-        Some((meta.modified().ok()?, meta.len()))
+        Some((meta.ino(), meta.len(), (meta.ctime(), meta.ctime_nsec())))
     };
     [&files.certificate, &files.key, &files.client_ca].into_iter().flatten().map(|path| stamp(path)).collect()
 }

@@ -93,6 +93,8 @@ pub(super) struct Records {
     pub(super) read: Vec<KeyRecord>,
     /// Files of no use, and why.
     pub(super) unread: Vec<(PathBuf, String)>,
+    /// Whether some of these may be read the next time as they are: it was no fault of theirs.
+    pub(super) may_pass: bool,
 }
 
 impl DataDir {
@@ -329,7 +331,10 @@ impl DataDir {
                         Ok(record) => records.read.push(record),
                         // Gone between two looks.
                         Err((io::ErrorKind::NotFound, _)) => {}
-                        Err((_, error)) => records.unread.push((path, error)),
+                        Err((kind, error)) => {
+                            records.may_pass |= !kept::lasts(kind);
+                            records.unread.push((path, error));
+                        }
                     }
                 }
             }

@@ -36,6 +36,11 @@ pub(super) fn hand_over(folder: &Path, file: &File) -> io::Result<()> {
     })
 }
 
+/// Whether a file that could not be read for this is read as little the next time, as long as it is the same: what is no fault of its own may pass.
+pub(super) fn lasts(why: io::ErrorKind) -> bool {
+    matches!(why, io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
+}
+
 /// Makes a folder for the owner of another one.
 pub(super) fn make_folder(owner: &Path, folder: &Path) -> io::Result<()> {
     if folder.is_dir() {

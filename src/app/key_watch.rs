@@ -35,7 +35,8 @@ struct WatchedKey {
 #[derive(Clone, Debug, Default)]
 struct KeyFiles {
     revoked: HashSet<KeyId>,
-    stamp: BTreeSet<FileStamp>,
+    /// The records as they were when they were read; `None` where some could not be, for a reason that may pass.
+    stamp: Option<BTreeSet<FileStamp>>,
     records: Arc<Vec<WatchedKey>>,
     unread: Arc<Vec<(PathBuf, String)>>,
 }
@@ -45,10 +46,11 @@ impl KeyFiles {
     fn read(data: &DataDir, known: &Self, wall: WallTime) -> anyhow::Result<Self> {
         // Before the records: one that comes in between is found by the next look.
         let stamp = data.records_stamp()?;
-        let (records, unread) = if stamp == known.stamp {
-            (Arc::clone(&known.records), Arc::clone(&known.unread))
+        let (stamp, records, unread) = if known.stamp.as_ref() == Some(&stamp) {
+            (Some(stamp), Arc::clone(&known.records), Arc::clone(&known.unread))
         } else {
             let found = data.records()?;
+            let stamp = (!found.may_pass).then_some(stamp);
             let (mut records, mut unread) = (Vec::new(), found.unread);
             for record in found.read {
                 let (label, id) = (record.label.clone(), record.key_id.clone());
@@ -58,7 +60,7 @@ impl KeyFiles {
                     None => unread.push((PathBuf::from(format!("{id}.json")), "it makes no sense".to_owned())),
                 }
             }
-            (Arc::new(records), Arc::new(unread))
+            (stamp, Arc::new(records), Arc::new(unread))
         };
         let mut revoked = data.revoked()?;
         let is_due = |known: &&WatchedKey| known.retires.is_some_and(|at| at <= wall);
@@ -288,6 +290,41 @@ impl KeyWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::keys::issue;
+    use crate::auth::grant::{Role, Scope};
+    use crate::auth::key::KeySpec;
+
+    #[test]
+    fn a_record_that_could_not_be_read_once_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::new(folder.path());
+        data.create().unwrap();
+        let wall = Clock::manual().wall();
+        let scope = Scope::parse(["n"]).unwrap();
+        let spec = KeySpec { role: Role::Readwrite, scope, prefix: None, is_edge: false, expires: None };
+        let made = issue(&data, &data.key_ring(true).unwrap(), spec, wall, None).unwrap();
+        // A link whose end is out of reach for a while, and stays the link that it is.
+        let name = format!("{}.json", made.record.key_id);
+        let (kept, away) = (folder.path().join("keys").join(&name), folder.path().join("away"));
+        let text = std::fs::read(&kept).unwrap();
+        std::fs::remove_file(&kept).unwrap();
+        std::os::unix::fs::symlink(&away, &kept).unwrap();
+        std::os::unix::fs::symlink(&away, &away).unwrap();
+        let look = |known: &KeyFiles| {
+            let now = KeyFiles::read(&data, known, wall).unwrap();
+            let counts = (now.records.len(), now.unread.len());
+            (now, counts)
+        };
+        let (first, counts) = look(&KeyFiles::default());
+        assert_eq!(counts, (0, 1), "{:?}", first.unread);
+        std::fs::remove_file(&away).unwrap();
+        std::fs::write(&away, text).unwrap();
+        let (second, counts) = look(&first);
+        assert_eq!((counts, look(&second).1), ((1, 0), (1, 0)));
+        // What is no record is none until it is another file.
+        std::fs::write(folder.path().join("keys").join("0123456789abcdef.json"), "{").unwrap();
+        assert!(look(&second).0.stamp.is_some());
+    }
 
     #[test]
     fn an_end_is_announced_once_a_day_from_two_weeks_on_and_then_called_an_end() {

@@ -1,6 +1,7 @@
 //! TLS and HTTP/2, as curl, openssl, h2load, nghttp and testssl.sh see them.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -177,6 +178,30 @@ fn a_certificate_is_renewed_in_the_middle_of_the_show() {
         assert_eq!(serial(tls), before);
     });
     assert!(asked.load(Ordering::SeqCst) > 20);
+}
+
+#[test]
+fn a_key_that_was_no_good_at_first_is_looked_at_again() {
+    let authority = Authority::new();
+    let (origin, tls) = authority.serve(&[]);
+    let before = serial(tls);
+    authority.sign("new.pem", "new-key.pem");
+    let key = fs::read(authority.path("new-key.pem")).unwrap();
+    // As long as what comes, and as old: only that somebody was at it tells the two apart.
+    let path = authority.path("key.pem");
+    fs::write(&path, vec![b'x'; key.len()]).unwrap();
+    fs::rename(authority.path("new.pem"), authority.path("cert.pem")).unwrap();
+    let refused =
+        |line: &&serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains("certificate is refused"));
+    let count = || origin.log().iter().filter(refused).count();
+    assert!(eventually(Duration::from_secs(15), || (count() > 0).then_some(())).is_some(), "it is said");
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    (&file).write_all(&key).unwrap();
+    file.set_modified(modified).unwrap();
+    let renewed = eventually(Duration::from_secs(15), || (serial(tls) != before).then_some(()));
+    assert!(renewed.is_some(), "the new certificate is not in force");
+    assert_eq!(count(), 1, "and is said once");
 }
 
 #[test]
