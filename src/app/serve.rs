@@ -162,7 +162,7 @@ async fn serve(
     web.viewers().replace_keys(viewer_keys);
     viewer_key::warn_of_strays(web.viewers(), &settings);
     let revocations = RevocationList::new(data.clone(), clock.clone());
-    web.viewers().revoke(revocations.read().context("can't tell which viewers' tokens are revoked")?);
+    revocations.look(&web).context("can't tell which viewers' tokens are revoked")?;
     if let Some(traces) = traces {
         web.trace_to(traces.spans());
     }

@@ -7,25 +7,31 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::data_dir::DataDir;
 use crate::auth::grant::KeyId;
-use crate::auth::viewer::{MOST_REVOCATIONS, Revocation, RevokedTokens};
-use crate::model::clock::{Clock, WallTime};
+use crate::auth::viewer::{MOST_REVOCATIONS, Revocation, RevokedTokens, has_room};
+use crate::model::clock::{Clock, Moment, WallTime};
 use crate::model::id::Namespace;
 use crate::web::Web;
-use crate::web::admin::viewers::Revokes;
+use crate::web::admin::viewers::{NotRevoked, Revokes};
 
 const FILE: &str = "viewer_revocations.json";
 /// The form of the file.
 const FORMAT: u32 = 1;
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_millis(400);
+/// How often at least, also where it has not changed: some are over.
+const ANEW: Duration = Duration::from_secs(3600);
+/// From so many on the log warns that there will soon be as many as may.
+const MANY: usize = MOST_REVOCATIONS / 5 * 4;
 
 #[derive(Default, Serialize, Deserialize)]
 struct RevocationFile {
@@ -85,14 +91,24 @@ pub(super) struct RevocationList {
     clock: Clock,
     /// Held from the read until what was read is in force: so nothing older comes in force after something newer.
     in_turn: Arc<Mutex<()>>,
+    /// Whether there were as many as are warned of, when they were put in force last.
+    are_many: Arc<AtomicBool>,
 }
+
+/// As many are kept as may be.
+#[derive(Debug, Error)]
+#[error(
+    "there are {MOST_REVOCATIONS} revocations, as many as may: end all tokens that were made before a moment at once (prefix and issued_before), \
+     or change the viewer key"
+)]
+struct RevocationsFull;
 
 /// What tells one state of it from another.
 pub(super) type ListStamp = Option<(u64, u64, i64, i64)>;
 
 impl RevocationList {
     pub(super) fn new(data: DataDir, clock: Clock) -> Self {
-        Self { data, clock, in_turn: Arc::default() }
+        Self { data, clock, in_turn: Arc::default(), are_many: Arc::default() }
     }
 
     fn path(&self) -> PathBuf {
@@ -133,12 +149,12 @@ impl RevocationList {
         self.read()?.iter().map(text).collect()
     }
 
-    /// Adds what other nodes have; of two about the same the one that lasts longer stays. What makes no sense here is none of this release's.
+    /// Adds what other nodes have, and had room for; of two about the same the one that lasts longer stays. What makes no sense here is none of
+    /// this release's.
     pub(super) fn take(&self, texts: &[String]) -> anyhow::Result<()> {
         let read = |text: &String| serde_json::from_str::<KeptRevocation>(text).ok()?.read();
         let now = self.clock.wall();
         let found: Vec<Revocation> = texts.iter().filter_map(read).filter(|revocation| revocation.until > now).collect();
-        let mut is_full = false;
         self.change(|all| {
             let named = |of: &Revocation| (of.namespace.clone(), of.what.clone());
             let mut places: HashMap<_, _> = all.iter().enumerate().map(|(at, known)| (named(known), at)).collect();
@@ -147,10 +163,6 @@ impl RevocationList {
                 match places.get(&named(&revocation)).copied() {
                     Some(at) if (all[at].until, all[at].at) >= (revocation.until, revocation.at) => continue,
                     Some(at) => all[at] = revocation,
-                    None if all.len() >= MOST_REVOCATIONS => {
-                        is_full = true;
-                        break;
-                    }
                     None => {
                         places.insert(named(&revocation), all.len());
                         all.push(revocation);
@@ -159,23 +171,26 @@ impl RevocationList {
                 has_changed = true;
             }
             Ok(has_changed)
-        })?;
-        if is_full { bail!(full()) } else { Ok(()) }
+        })
+        .map(drop)
     }
 
-    /// Adds one. What is over is forgotten meanwhile.
+    /// Adds one.
+    ///
+    /// # Errors
+    /// [`RevocationsFull`], among others.
     pub(super) fn add(&self, revocation: &Revocation) -> anyhow::Result<Vec<Revocation>> {
         self.change(|all| {
             all.retain(|known| known.what != revocation.what || known.namespace != revocation.namespace);
-            if all.len() >= MOST_REVOCATIONS {
-                bail!(full());
+            if !has_room(all, revocation) {
+                return Err(RevocationsFull.into());
             }
             all.push(revocation.clone());
             Ok(true)
         })
     }
 
-    /// Changes what is in force, and writes that down where `change` says that it has.
+    /// Changes what is in force, and writes that down where `change` says that it has. What is over is forgotten meanwhile.
     fn change(&self, change: impl FnOnce(&mut Vec<Revocation>) -> anyhow::Result<bool>) -> anyhow::Result<Vec<Revocation>> {
         self.data.create()?;
         // Two who add one at once do not lose each other's.
@@ -197,7 +212,18 @@ impl RevocationList {
     /// When it can't be read or written: what was known last stays.
     fn put_in_force(&self, web: &Web, all: impl FnOnce(&Self) -> anyhow::Result<Vec<Revocation>>) -> anyhow::Result<()> {
         let _turn = self.in_turn.lock();
-        web.viewers().revoke(all(self)?);
+        let all = all(self)?;
+        let (count, are_many) = (all.len(), all.len() >= MANY);
+        web.revoke_viewers(all);
+        let were_many = self.are_many.swap(are_many, Ordering::Relaxed);
+        if are_many && !were_many {
+            tracing::warn!(
+                count,
+                most = MOST_REVOCATIONS,
+                "there are many revocations of viewers' tokens, and soon as many as may: say expires_at with each, end all that open a part by their \
+                 prefix, or change the viewer key"
+            );
+        }
         Ok(())
     }
 
@@ -211,39 +237,51 @@ impl RevocationList {
 
     /// Puts in force what others write, for ever. What can't be read is reported once, and what was known last stays.
     pub(super) async fn watch(self, web: Web) {
-        let (mut known, mut forgotten) = (self.stamp(), self.clock.now());
-        let mut trouble = false;
+        let mut watched = WatchedList { known: self.stamp(), read_at: self.clock.now(), has_failed: false };
         loop {
             tokio::time::sleep(EVERY).await;
             let (list, web, now) = (self.clone(), web.clone(), self.clock.now());
-            // Once in a while without a change, too: some are over.
-            let is_due = now.since(forgotten) > Duration::from_secs(3600);
             let looked = tokio::task::spawn_blocking(move || {
                 let stamp = list.stamp();
-                (stamp != known || is_due).then(|| (stamp, list.look(&web)))
-            });
-            match looked.await {
-                Ok(None) => {}
-                Ok(Some((stamp, Ok(())))) => (known, forgotten, trouble) = (stamp, now, false),
-                Ok(Some((stamp, Err(error)))) => {
-                    known = stamp;
-                    if !trouble {
-                        let error = format!("{error:#}");
-                        tracing::error!(error, "can't read the revocations of viewers' tokens: new ones are not in force");
-                    }
-                    trouble = true;
+                if watched.is_due(&stamp, now) {
+                    watched.came(stamp, now, list.look(&web));
                 }
-                Err(_) => return,
-            }
+                watched
+            });
+            let Ok(looked) = looked.await else { return };
+            watched = looked;
         }
     }
 }
 
-fn full() -> String {
-    format!(
-        "there are {MOST_REVOCATIONS} revocations, as many as may: end all that were made before a moment (prefix and issued_before), or \
-         change the viewer key"
-    )
+/// What is known of the file, for who looks at it again and again.
+#[derive(Debug)]
+struct WatchedList {
+    /// As it was when it was read.
+    known: ListStamp,
+    read_at: Moment,
+    /// Whether it could not be read the last time: that is told once.
+    has_failed: bool,
+}
+
+impl WatchedList {
+    fn is_due(&self, stamp: &ListStamp, now: Moment) -> bool {
+        *stamp != self.known || now.since(self.read_at) > ANEW
+    }
+
+    /// Takes up what came of a look. After one that failed nothing is known of the file as it is: it is read again, for what was in the way may pass.
+    fn came(&mut self, stamp: ListStamp, now: Moment, looked: anyhow::Result<()>) {
+        if let Err(error) = &looked
+            && !self.has_failed
+        {
+            let error = format!("{error:#}");
+            tracing::error!(error, "can't read the revocations of viewers' tokens: new ones are not in force");
+        }
+        self.has_failed = looked.is_err();
+        if looked.is_ok() {
+            (self.known, self.read_at) = (stamp, now);
+        }
+    }
 }
 
 fn wait_for(lock: &File) -> anyhow::Result<()> {
@@ -262,11 +300,11 @@ pub(super) struct RunningList {
 }
 
 impl Revokes for RunningList {
-    fn revoke(&self, revocation: Revocation) -> Result<(), String> {
+    fn revoke(&self, revocation: Revocation) -> Result<(), NotRevoked> {
         self.list.put_in_force(&self.web, |list| list.add(&revocation)).map_err(|error| {
             let told = format!("{error:#}");
-            tracing::error!(error = told, "a viewer's token is not revoked");
-            "the revocation can't be kept, so it is not in force: the server's log says why".to_owned()
+            tracing::error!(error = told, namespace = %revocation.namespace, "a viewer's token is not revoked");
+            if error.is::<RevocationsFull>() { NotRevoked::Full(told) } else { NotRevoked::Failed }
         })
     }
 }
@@ -303,5 +341,41 @@ mod tests {
         assert_eq!((texts(&here).len(), texts(&here).contains(&from_there[0])), (2, true));
         here.take(&["{}".to_owned(), "no JSON".to_owned()]).unwrap();
         assert_eq!(texts(&here).len(), 2);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_again() {
+        let clock = Clock::manual();
+        let (before, after) = (Some((1, 2, 3, 4)), Some((1, 5, 6, 7)));
+        let mut watched = WatchedList { known: before, read_at: clock.now(), has_failed: false };
+        assert!(!watched.is_due(&before, clock.now()) && watched.is_due(&after, clock.now()));
+        watched.came(after, clock.now(), Err(anyhow::anyhow!("an error of the disk")));
+        assert!(watched.is_due(&after, clock.now()), "of this state nothing is known");
+        watched.came(after, clock.now(), Ok(()));
+        assert!(!watched.is_due(&after, clock.now()));
+        clock.advance(ANEW + Duration::from_secs(1));
+        assert!(watched.is_due(&after, clock.now()), "some are over");
+    }
+
+    #[test]
+    fn what_other_nodes_have_is_taken_at_once_and_each_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual();
+        let list = RevocationList::new(DataDir::new(folder.path()), clock.clone());
+        let until = clock.wall() + Duration::from_secs(3600);
+        let revocation = |id: &str, until| Revocation {
+            namespace: Namespace::parse("n").unwrap(),
+            what: RevokedTokens::Id(KeyId::parse(id).unwrap()),
+            at: WallTime::from_seconds(1),
+            until,
+        };
+        list.add(&revocation("v-61", until)).unwrap();
+        let text = |id: &str, until| serde_json::to_string(&KeptRevocation::of(&revocation(id, until))).unwrap();
+        let later = until + Duration::from_secs(3600);
+        list.take(&[text("v-61", later), text("v-62", until), text("v-62", until), "of a newer version".to_owned()]).unwrap();
+        let mut kept: Vec<_> =
+            list.read().unwrap().into_iter().map(|one| (format!("{:?}", one.what), one.until.seconds())).collect();
+        kept.sort();
+        assert_eq!(kept.iter().map(|(_, until)| *until).collect::<Vec<_>>(), [later.seconds(), until.seconds()], "{kept:?}");
     }
 }

@@ -122,6 +122,8 @@ pub struct Metrics {
     pub connections: Level,
     /// When the certificate in force ends, in seconds since the Unix epoch; 0 without TLS.
     pub tls_expiry_seconds: Level,
+    /// Revocations of viewers' tokens that are kept.
+    pub viewer_revocations: Level,
     /// Requests that are being answered, bodies on their way included.
     pub requests_in_flight: BusyLevel,
     /// Answers given up because their client took nothing of them.
@@ -170,6 +172,7 @@ impl Metrics {
             in_flight_bytes: Level::default(),
             connections: Level::default(),
             tls_expiry_seconds: Level::default(),
+            viewer_revocations: Level::default(),
             requests_in_flight: BusyLevel::default(),
             answers_stalled: Counter::default(),
             stalled_readers: Level::default(),
@@ -215,6 +218,11 @@ impl Metrics {
             "tls_certificate_expiry_timestamp_seconds",
             "When the first of the TLS certificates in force ([tls], [admin_tls]) ends, in seconds since the Unix epoch; 0 without TLS",
             new.tls_expiry_seconds.clone(),
+        );
+        registry.register(
+            "viewer_revocations",
+            "Revocations of viewers' tokens that are kept; from 100000 on only those of namespaces that have few",
+            new.viewer_revocations.clone(),
         );
         registry.register("connections", "Open connections on the data listeners", new.connections.clone());
         registry.register(

@@ -68,7 +68,7 @@ use self::refusals::challenge::Challenges;
 use self::refusals::thinning::Thinning;
 use self::refusals::unread::UnreadConnections;
 use crate::auth::verify::{FamiliarKey, Verifier};
-use crate::auth::viewer::{ViewerKeys, ViewerVerifier};
+use crate::auth::viewer::{Revocation, ViewerKeys, ViewerVerifier};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 
@@ -210,6 +210,12 @@ impl Web {
     #[must_use]
     pub fn viewers(&self) -> &ViewerVerifier {
         &self.inner.viewers
+    }
+
+    /// Puts these revocations of viewers' tokens in force, and shows how many they are; when this returns, no token that they name is good.
+    pub fn revoke_viewers(&self, all: Vec<Revocation>) {
+        self.inner.metrics.viewer_revocations.set(all.len() as u64);
+        self.inner.viewers.revoke(all);
     }
 
     /// Has each request tell of itself when it is over. Once, before the first one.

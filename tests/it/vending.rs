@@ -202,6 +202,54 @@ fn a_revoked_token_is_refused_within_a_second_and_over_a_restart() {
 }
 
 #[test]
+fn what_one_namespace_has_revoked_leaves_the_others_their_room() {
+    let mut origin = origin("[namespaces.other]\n[namespaces.other.viewers]\nmode = \"required\"\n");
+    origin.store("show/p.m3u8", LIST);
+    let key = origin.administrator.clone();
+    let made = json_of(&order(&origin, "viewer-tokens", Some(&key), &json!({ "prefix": "show/" })));
+    let [token, id] = ["token", "token_id"].map(|field| made[field].as_str().unwrap().to_owned());
+    origin.stop();
+    let (now, until) = (now(), now() + 86_400);
+    let one = |number: u32| format!(r#"{{"namespace":"other","id":"v-{number:08x}","revoked_at":{now},"until":{until}}}"#);
+    let all: Vec<String> = (0..100_000).map(one).collect();
+    let list = format!(r#"{{"format":1,"revocations":[{}]}}"#, all.join(","));
+    fs::write(origin.data_dir().join("viewer_revocations.json"), list).unwrap();
+    origin.launch();
+    origin.store("show/p.m3u8", LIST);
+    assert_eq!(origin.metric("springhead_viewer_revocations"), 100_000.0);
+    let warned = origin.log().iter().any(|line| line["message"].as_str().unwrap().starts_with("there are many revocations"));
+    assert!(warned, "it is said while there is time");
+    let other = |order: Value| {
+        let request = Request::new("POST", "/v1/namespaces/other/viewer-revocations").header("Content-Type", "application/json");
+        request.bearer(&key).body(order.to_string()).send(origin.admin)
+    };
+    let full = other(json!({ "id": "v-ffffffff" }));
+    assert_eq!((full.status, &*full.problem()), (409, "too-many-revocations"), "{}", full.text());
+    assert_eq!(other(json!({ "prefix": "show/" })).status, 201, "the way out is open");
+    assert_eq!(read(&origin, &token, "show/p.m3u8").status, 200);
+    assert_eq!(order(&origin, "viewer-revocations", Some(&key), &json!({ "id": id })).status, 201);
+    assert_eq!(read(&origin, &token, "show/p.m3u8").status, 401);
+}
+
+#[test]
+fn tokens_that_are_too_long_to_be_remembered_are_made_once() {
+    let origin = origin("");
+    // Each of them is about as long as one may be.
+    let prefix = format!("{}/", ["x"; 60].join("/").repeat(5));
+    let send = || {
+        let request = Request::new("POST", format!("/v1/namespaces/{NAMESPACE}/viewer-tokens"))
+            .header("Content-Type", "application/json")
+            .header("Idempotency-Key", "once");
+        request.bearer(&origin.administrator).body(json!({ "prefix": prefix, "count": 1000 }).to_string()).send(origin.admin)
+    };
+    let first = send();
+    assert_eq!((first.status, first.body.len() > 1 << 20), (201, true), "{} bytes", first.body.len());
+    assert_eq!(json_of(&first)["tokens"].as_array().unwrap().len(), 1000);
+    let again = send();
+    assert_eq!((again.status, &*again.problem()), (409, "in-use"), "they are not made twice");
+}
+
+#[test]
 fn what_is_made_behind_a_revocation_is_good_and_what_has_ended_is_inspected_so() {
     let origin = origin("");
     origin.store("show/a.ts", "x");

@@ -30,7 +30,7 @@ pub use self::edgeauth::NAMES as EDGE_AUTH_NAMES;
 pub use self::keys::{ViewerKeyError, ViewerKeys};
 pub use self::place::{Network, ViewerPlace};
 pub use self::refusal::{Beyond, ViewerError};
-pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedExtent, RevokedTokens, issue_time};
+pub use self::revoked::{MOST_REVOCATIONS, Revocation, RevokedExtent, RevokedTokens, has_room, issue_time};
 pub use self::spec::{SpecError, ViewerSpec, opens_something};
 pub use self::usage::ViewerLimits;
 pub use self::verifier::ViewerVerifier;

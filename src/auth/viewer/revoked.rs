@@ -1,6 +1,7 @@
 //! Revocations of viewers' tokens: of one by its id, or of all that open a part of a namespace and were made before a moment.
 
 use std::collections::{HashMap, HashSet};
+use std::mem::discriminant;
 
 use super::claims::ViewerClaims;
 use crate::auth::grant::KeyId;
@@ -9,6 +10,8 @@ use crate::model::id::Namespace;
 
 /// How many there may be, of all namespaces together: what is more is an affair of the viewer key.
 pub const MOST_REVOCATIONS: usize = 100_000;
+/// So many of each sort every namespace may have, however many the others have.
+const REVOCATION_SHARE: usize = 1_000;
 
 /// What ended before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,22 +50,74 @@ pub(super) struct Revocations {
 #[derive(Debug, Default)]
 struct OfNamespace {
     ids: HashSet<KeyId>,
-    /// Few: a part of a namespace is closed once in a while.
-    prefixes: Vec<(String, u64)>,
+    prefixes: RevokedPrefixes,
+}
+
+/// Revocations by prefix, in the order of their prefixes.
+#[derive(Debug, Default)]
+struct RevokedPrefixes(Vec<RevokedPrefix>);
+
+#[derive(Debug)]
+struct RevokedPrefix {
+    prefix: String,
+    issued_before: u64,
+    /// The latest of its own and of all prefixes that it begins with.
+    latest: u64,
+    /// The longest other prefix that it begins with, by its place.
+    within: Option<usize>,
+}
+
+impl RevokedPrefixes {
+    fn new(mut all: Vec<(String, u64)>) -> Self {
+        // Of one that is there twice the later is behind the other, and begins with it.
+        all.sort_unstable();
+        let mut known: Vec<RevokedPrefix> = Vec::with_capacity(all.len());
+        for (prefix, issued_before) in all {
+            // All between a prefix and what begins with it begin with it as well: so it is the one before, or one that this begins with.
+            let mut within = known.len().checked_sub(1);
+            while let Some(place) = within.filter(|place| !prefix.starts_with(&*known[*place].prefix)) {
+                within = known[place].within;
+            }
+            let latest = within.map_or(issued_before, |place| known[place].latest.max(issued_before));
+            known.push(RevokedPrefix { prefix, issued_before, latest, within });
+        }
+        Self(known)
+    }
+
+    /// Before which moment a token has to be made to be ended for this key, if any is. By what the prefixes are, not by how many: each read of a
+    /// viewer asks.
+    fn latest(&self, key: &str) -> Option<u64> {
+        let mut place = self.0.partition_point(|known| known.prefix.as_str() <= key).checked_sub(1)?;
+        let alike = key.bytes().zip(self.0[place].prefix.bytes()).take_while(|(one, other)| one == other).count();
+        while self.0[place].prefix.len() > alike {
+            place = self.0[place].within?;
+        }
+        Some(self.0[place].latest)
+    }
+}
+
+/// Whether one more may be kept beside these.
+#[must_use]
+pub fn has_room(all: &[Revocation], more: &Revocation) -> bool {
+    let is_of_its_share =
+        |known: &&Revocation| known.namespace == more.namespace && discriminant(&known.what) == discriminant(&more.what);
+    all.len() < MOST_REVOCATIONS || all.iter().filter(is_of_its_share).take(REVOCATION_SHARE).count() < REVOCATION_SHARE
 }
 
 impl Revocations {
     pub(super) fn new(all: Vec<Revocation>) -> Self {
-        let mut of: HashMap<Namespace, OfNamespace> = HashMap::new();
+        let mut of: HashMap<Namespace, (HashSet<KeyId>, Vec<(String, u64)>)> = HashMap::new();
         for Revocation { namespace, what, .. } in &all {
-            let here = of.entry(namespace.clone()).or_default();
+            let (ids, prefixes) = of.entry(namespace.clone()).or_default();
             match what {
                 RevokedTokens::Id(id) => {
-                    here.ids.insert(id.clone());
+                    ids.insert(id.clone());
                 }
-                RevokedTokens::Before { prefix, issued_before } => here.prefixes.push((prefix.clone(), *issued_before)),
+                RevokedTokens::Before { prefix, issued_before } => prefixes.push((prefix.clone(), *issued_before)),
             }
         }
+        let ready = |(ids, prefixes)| OfNamespace { ids, prefixes: RevokedPrefixes::new(prefixes) };
+        let of = of.into_iter().map(|(namespace, found)| (namespace, ready(found))).collect();
         Self { all, of }
     }
 
@@ -70,18 +125,17 @@ impl Revocations {
     pub(super) fn hold(&self, namespace: &Namespace, key: &str, id: &KeyId, claims: &ViewerClaims) -> bool {
         self.of.get(namespace).is_some_and(|here| {
             let issued = claims.issued.unwrap_or(0);
-            here.ids.contains(id)
-                || here.prefixes.iter().any(|(prefix, before)| issued < *before && key.starts_with(prefix.as_str()))
+            here.ids.contains(id) || here.prefixes.latest(key).is_some_and(|before| issued < before)
         })
     }
 
     /// The second that a token made now says it was made in. Revocations by prefix count in whole seconds and take in all of the one they are
     /// said in: what is made later within it says the next one, which `clock_skew` bears, so that it is not ended by what was said before.
     pub(super) fn issue_time(&self, namespace: &Namespace, opens: &str, now: WallTime) -> u64 {
-        let prefixes = self.of.get(namespace).map_or(&[][..], |here| &here.prefixes);
+        let prefixes = self.of.get(namespace).map_or(&[][..], |here| &here.prefixes.0);
         let touch = |prefix: &str| prefix.starts_with(opens) || opens.starts_with(prefix);
         let next = now.seconds() + 1;
-        if prefixes.iter().any(|(prefix, before)| *before == next && touch(prefix)) { next } else { now.seconds() }
+        if prefixes.iter().any(|known| known.issued_before == next && touch(&known.prefix)) { next } else { now.seconds() }
     }
 
     pub(super) fn of_namespace(&self, namespace: &Namespace, since: WallTime) -> Vec<Revocation> {
@@ -129,6 +183,7 @@ pub(super) fn revoked_extent(all: &[Revocation], namespace: &Namespace, opens: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop_assert_eq, proptest};
 
     #[test]
     fn what_is_revoked_is_so_in_its_namespace_and_no_further() {
@@ -163,6 +218,43 @@ mod tests {
             assert_eq!(revoked_extent(&by_prefix.all, namespace, opens, &claims(issued)), extent, "{opens} {issued:?}");
         }
         assert_eq!(revoked_extent(&by_id.all, &live, "b/", &claims(Some(99))), RevokedExtent::All);
+    }
+
+    proptest! {
+        #[test]
+        fn of_all_prefixes_that_a_key_begins_with_the_latest_counts(
+            prefixes in proptest::collection::vec(("[ab/]{0,5}", 0u64..9), 0..12),
+            keys in proptest::collection::vec("[ab/]{0,7}", 1..8),
+        ) {
+            let all = RevokedPrefixes::new(prefixes.clone());
+            for key in keys {
+                let begun = prefixes.iter().filter(|(prefix, _)| key.starts_with(prefix.as_str()));
+                prop_assert_eq!(all.latest(&key), begun.map(|(_, before)| *before).max(), "{}", key);
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_namespace_has_leaves_the_others_their_share() {
+        let [one, other] = ["one", "other"].map(|name| Namespace::parse(name).unwrap());
+        let revocation = |namespace: &Namespace, what| Revocation {
+            namespace: namespace.clone(),
+            what,
+            at: WallTime::from_seconds(5),
+            until: WallTime::from_seconds(10),
+        };
+        let by_id = |namespace: &Namespace, number: usize| {
+            revocation(namespace, RevokedTokens::Id(KeyId::parse(&format!("v-{number:08x}")).unwrap()))
+        };
+        let by_prefix =
+            |namespace: &Namespace| revocation(namespace, RevokedTokens::Before { prefix: "show/".to_owned(), issued_before: 7 });
+        let mut all: Vec<_> = (0..MOST_REVOCATIONS - 1).map(|number| by_id(&one, number)).collect();
+        assert!(has_room(&all, &by_id(&one, MOST_REVOCATIONS)));
+        all.push(by_id(&one, MOST_REVOCATIONS));
+        // Who has filled it may still end all at once that open a part.
+        assert!(!has_room(&all, &by_id(&one, 0)) && has_room(&all, &by_prefix(&one)) && has_room(&all, &by_id(&other, 0)));
+        all.extend((0..REVOCATION_SHARE).map(|number| by_id(&other, number)));
+        assert!(!has_room(&all, &by_id(&other, 0)) && has_room(&all, &by_prefix(&other)));
     }
 
     #[test]

@@ -38,13 +38,22 @@ const MOST_NOTED: usize = 100;
 /// How long a revocation is kept of a token whose end is not said: longer than any that anybody makes.
 const KEPT: Duration = Duration::from_secs(400 * 86_400);
 
+/// Why a token is not revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRevoked {
+    /// As many revocations are kept as may be; what to do.
+    Full(String),
+    /// It can't be kept: the server's log says why.
+    Failed,
+}
+
 /// What keeps revocations.
 pub trait Revokes: Debug + Send + Sync {
     /// Puts one more in force, here and after a restart.
     ///
     /// # Errors
-    /// What to tell who asked.
-    fn revoke(&self, revocation: Revocation) -> Result<(), String>;
+    /// [`NotRevoked`].
+    fn revoke(&self, revocation: Revocation) -> Result<(), NotRevoked>;
 }
 
 /// An order for tokens, as it is written.
@@ -245,8 +254,12 @@ pub(super) async fn revoke(
     // It is written down, which takes its time.
     let revokes = Arc::clone(revokes);
     let done = tokio::task::spawn_blocking(move || revokes.revoke(revocation)).await;
-    done.unwrap_or_else(|_| Err("the revocation was not kept".to_owned()))
-        .map_err(|error| Problem::new(Code::Internal, error))?;
+    done.unwrap_or(Err(NotRevoked::Failed)).map_err(|error| match error {
+        NotRevoked::Full(told) => Problem::new(Code::TooManyRevocations, told),
+        NotRevoked::Failed => {
+            Problem::new(Code::Internal, "the revocation can't be kept, so it is not in force: the server's log says why")
+        }
+    })?;
     Ok((json_response(StatusCode::CREATED, &told), told))
 }
 

@@ -130,6 +130,9 @@ codes! {
         "What a settings file, flag or variable declares is changed there, followed by a reload; 'detail' names the place."
     InUse "in-use" 409 Retry::Never, "It is in use, or not what was expected":
         "'detail' says what is in the way, and how the order is given all the same."
+    TooManyRevocations "too-many-revocations" 409 Retry::Never, "As many revocations are kept as may be":
+        "End all viewers' tokens that open a part of the namespace at once, by 'prefix' and 'issued_before'; say 'expires_at' with each that is \
+         ended by its id, so that it is forgotten when the token is over; or change the viewer key, which ends all."
     LengthRequired "length-required" 411 Retry::Never, "The body's end is unknown":
         "The encoder, or a proxy in between, sends a body and says neither Content-Length nor 'Transfer-Encoding: chunked': turn on \
          either. With curl give -T FILE, or --data-binary @FILE; for an empty object, 'Content-Length: 0'."
