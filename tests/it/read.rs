@@ -223,6 +223,11 @@ fn a_namespace_may_narrow_who_reads_and_what_caches_make_of_errors() {
             assert_eq!(friend.header("cache-control"), "max-age=1");
         }
     }
+    // Who is not let in does not find out by that whether there is such a namespace.
+    for path in [origin.path("a.ts"), "/cache/none/a.ts".to_owned()] {
+        let refused = Request::new("GET", path).send(origin.address);
+        assert_eq!((refused.status, refused.header("cache-control")), (401, "no-store"));
+    }
 }
 
 #[test]

@@ -137,7 +137,8 @@ impl Problem {
             }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        let cache_control = cache_control.filter(|_| !self.code.is_about_viewer());
+        // Who was not let in is not told by it that there is such a namespace, and no cache tells others that they are not.
+        let cache_control = cache_control.filter(|_| !self.code.is_about_access());
         headers.insert(CACHE_CONTROL, cache_control.cloned().unwrap_or(HeaderValue::from_static("no-store")));
         response
     }
