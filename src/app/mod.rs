@@ -20,6 +20,7 @@ mod demo;
 mod doctor;
 mod event_log;
 mod exposure;
+mod fair_queue;
 mod generate;
 mod harvest;
 mod health;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::event_log::EventLog;
+use super::fair_queue::by_turns;
 use super::webhooks::Webhooks;
 use crate::origin::{Event, Origin};
 use crate::web::record::shown;
@@ -17,7 +18,7 @@ pub(super) async fn watch(origin: Origin, webhooks: Webhooks, events: EventLog) 
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for event in origin.look().await {
+        for event in by_turns(origin.look().await, |event| &event.namespace) {
             let event = without_keys(event);
             log(&event);
             webhooks.send(&event);

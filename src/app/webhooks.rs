@@ -1,29 +1,35 @@
 //! Tells others what happens to streams: each event goes as JSON, by POST, to the addresses in the settings.
 //!
-//! Each address has a queue and a task of its own, so that a receiver that hangs holds up neither requests nor other receivers.
+//! Each address has a queue of its own, so that a receiver that hangs holds up neither requests nor other receivers; and in it each namespace
+//! has a task, so that what a receiver does not take of one holds up no other's, and comes in the order in which it happened.
 //! A delivery is signed, so that the receiver knows who speaks: `Springhead-Signature: t=SECONDS,v1=HEX`, where HEX is the
 //! HMAC-SHA256 of `SECONDS.BODY` under the text in `webhook.secret`, its line end apart. The time is in it so that a delivery
 //! that somebody has listened to can't be used again later.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 
 use super::client::{Call, HttpClient, TlsRules, Url};
 use super::data_dir::DataDir;
+use super::fair_queue::FairQueue;
 use crate::auth::signing::{hmac_hex, random_id};
 use crate::metrics::{Delivery, Metrics};
 use crate::model::clock::Clock;
 use crate::origin::Event;
 
-/// Deliveries that wait for one receiver; what comes beyond is lost, and counted.
+/// Deliveries that wait for one receiver; of what comes beyond, the newest of the namespace that has most is lost, and counted.
 const QUEUE: usize = 1024;
+/// Requests to one receiver at a time.
+const AT_ONCE: usize = 4;
 /// How long one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first pause; each one after it is twice as long.
@@ -37,7 +43,7 @@ const DELIVERY: HeaderName = HeaderName::from_static("springhead-delivery");
 /// Where events go.
 #[derive(Debug)]
 pub(super) struct Webhooks {
-    queues: Vec<mpsc::Sender<Message>>,
+    receivers: Vec<Arc<Receiver>>,
     metrics: Arc<Metrics>,
 }
 
@@ -54,37 +60,49 @@ struct Receiver {
     client: HttpClient,
     clock: Clock,
     metrics: Arc<Metrics>,
+    waiting: Mutex<FairQueue<Message>>,
+    /// Held for one request.
+    turns: Semaphore,
+    /// Whether the last delivery was in vain: only the first of several is told.
+    in_vain: AtomicBool,
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its address may have a secret in it, and signs with one.
+        f.write_str("Receiver")
+    }
 }
 
 impl Webhooks {
-    /// Starts a task for each address. The secret is made at the first start that has any.
+    /// Takes up these addresses. The secret is made at the first start that has any.
     ///
     /// # Errors
     /// When the secret can be neither read nor made, or there is no way to speak TLS.
     pub(super) fn start(urls: &[Url], data: &DataDir, clock: &Clock, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
-        let mut queues = Vec::new();
+        let mut receivers = Vec::new();
         if !urls.is_empty() {
             let secret: Arc<[u8]> = data.webhook_secret()?.into_bytes().into();
             let client = HttpClient::new(TlsRules::default(), clock.clone()).context("webhooks can't be sent")?;
             for url in urls {
-                let (queue, messages) = mpsc::channel(QUEUE);
-                let receiver = Receiver {
+                receivers.push(Arc::new(Receiver {
                     url: url.clone(),
                     secret: Arc::clone(&secret),
                     client: client.clone(),
                     clock: clock.clone(),
                     metrics: Arc::clone(metrics),
-                };
-                tokio::spawn(receiver.serve(messages));
-                queues.push(queue);
+                    waiting: Mutex::new(FairQueue::new(QUEUE)),
+                    turns: Semaphore::new(AT_ONCE),
+                    in_vain: AtomicBool::new(false),
+                }));
             }
         }
-        Ok(Self { queues, metrics: Arc::clone(metrics) })
+        Ok(Self { receivers, metrics: Arc::clone(metrics) })
     }
 
     /// Hands an event over; never waits.
     pub(super) fn send(&self, event: &Event) {
-        if self.queues.is_empty() {
+        if self.receivers.is_empty() {
             return;
         }
         let id = random_id();
@@ -92,31 +110,36 @@ impl Webhooks {
         document["id"] = json!(id);
         let Ok(id) = HeaderValue::try_from(id) else { return };
         let message = Message { id, body: document.to_string().into() };
-        for queue in &self.queues {
-            if queue.try_send(message.clone()).is_err() {
+        for receiver in &self.receivers {
+            let queued = receiver.waiting.lock().push(&event.namespace, message.clone());
+            if queued.is_one_lost {
                 self.metrics.count_delivery(Delivery::Dropped);
+            }
+            if queued.is_first {
+                tokio::spawn(Arc::clone(receiver).serve(event.namespace.clone()));
             }
         }
     }
 }
 
 impl Receiver {
-    async fn serve(self, mut messages: mpsc::Receiver<Message>) {
-        let mut trouble = false;
-        while let Some(message) = messages.recv().await {
+    /// Hands on what waits of a namespace, one after the other, until nothing does.
+    async fn serve(self: Arc<Self>, namespace: String) {
+        loop {
+            let next = self.waiting.lock().next(&namespace);
+            let Some(message) = next else { return };
             match self.deliver(&message).await {
                 Ok(()) => {
                     self.metrics.count_delivery(Delivery::Delivered);
-                    trouble = false;
+                    self.in_vain.store(false, Ordering::Relaxed);
                 }
                 Err(error) => {
                     self.metrics.count_delivery(Delivery::Failed);
-                    if !trouble {
+                    if !self.in_vain.swap(true, Ordering::Relaxed) {
                         // The host alone: what stands behind it may be a secret.
                         let host = self.url.host_str().unwrap_or_default();
                         tracing::warn!(host, error, "a webhook was not delivered; the next failures in a row are counted only");
                     }
-                    trouble = true;
                 }
             }
         }
@@ -143,6 +166,7 @@ impl Receiver {
     }
 
     async fn post(&self, message: &Message) -> Result<u16, String> {
+        let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
         let seconds = self.clock.wall().seconds();
         let signed = [format!("{seconds}.").as_bytes(), &message.body].concat();
         let signature = format!("t={seconds},v1={}", hmac_hex(&self.secret, &signed));

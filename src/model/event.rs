@@ -73,11 +73,13 @@ pub enum EventKind {
     SourcesApart,
     /// A playlist names what it lists by URIs that leave out a viewer's token in its own path.
     ChildLosesToken,
+    /// More happened in the namespace than is told.
+    Untold,
 }
 
 impl EventKind {
     /// All of them, in the order of the enumeration: `ALL[kind as usize]` is that kind.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Started,
         Self::Late,
         Self::Stale,
@@ -113,6 +115,7 @@ impl EventKind {
         Self::SourceRecovered,
         Self::SourcesApart,
         Self::ChildLosesToken,
+        Self::Untold,
     ];
 
     /// Its name in metrics, logs, the API and webhooks.
@@ -154,6 +157,7 @@ impl EventKind {
             Self::SourceRecovered => "source-recovered",
             Self::SourcesApart => "sources-apart",
             Self::ChildLosesToken => "child-loses-token",
+            Self::Untold => "untold",
         }
     }
 
@@ -171,6 +175,6 @@ mod tests {
     #[test]
     fn all_are_listed_in_their_order() {
         assert!(EventKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
-        assert_eq!(EventKind::ALL.last(), Some(&EventKind::ChildLosesToken));
+        assert_eq!(EventKind::ALL.last(), Some(&EventKind::Untold));
     }
 }

@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::Origin;
+use crate::harness::{Origin, eventually};
 use crate::programs::program;
+use crate::wire::Request;
 
 /// Answers each POST with the next status, the last one for ever; hands over what came.
 pub(crate) fn receiver(statuses: &'static [u16]) -> (String, Receiver<(String, Vec<u8>)>) {
@@ -105,6 +106,42 @@ fn a_receiver_that_hangs_is_in_nobodys_way() {
     for _ in 0..50 {
         received.recv_timeout(Duration::from_secs(20)).expect("the other one gets all of them");
     }
+}
+
+#[test]
+fn what_a_receiver_does_not_take_of_one_namespace_holds_up_no_other() {
+    // It hangs on what is of one namespace, and takes the rest.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (sender, received) = channel();
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let Some((_, body)) = read_request(&mut stream) else { continue };
+            let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            if event["namespace"] == "loud" {
+                held.push(stream);
+                continue;
+            }
+            let _ = write!(stream, "HTTP/1.1 204 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = sender.send(event);
+        }
+    });
+    let origin =
+        Origin::start_with_settings(&format!("[webhooks]\nurls = [\"{url}\"]\n[namespaces.live-origin]\n[namespaces.loud]\n"));
+    let (loud, _) = origin.make_key(&["--namespace", "loud", "--role", "readwrite"]);
+    let list = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n1.ts\n";
+    let put = |number: usize| {
+        let put = Request::new("PUT", format!("/cache/loud/{number}/p.m3u8")).bearer(&loud).body(list);
+        assert_eq!(put.send(origin.address).status, 204);
+    };
+    (0..200).for_each(put);
+    let counted = || origin.metric("springhead_stream_events_total{namespace=\"loud\",event=\"started\"}") > 199.0;
+    assert!(eventually(Duration::from_secs(20), || counted().then_some(())).is_some());
+    origin.store("quiet.m3u8", list);
+    let told = received.recv_timeout(Duration::from_secs(9)).expect("it is told of while the other one's is waited for");
+    assert_eq!((&told["stream"], &told["event"]), (&"quiet.m3u8".into(), &"started".into()));
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Live {
         let (followed, (told, counted)) = {
             let mut state = self.state.lock();
             state.tell_unfollowed(&self.namespace, now);
-            (state.places.len(), state.events.take(now.moment))
+            (state.places.len(), state.events.take(&self.namespace, now))
         };
         show(&self.metrics, &counted, standing, oldest);
         self.metrics.followed.set(followed as u64);

@@ -2,11 +2,12 @@
 //! where a client left off.
 //!
 //! An event's id is the process's and a number in it, so that a client that comes back after a restart is told that it missed something
-//! (`reset`). Invariants: who reads slowly is not waited for; what he misses he is told of. So many are remembered, and so many listen at
+//! (`reset`). Invariants: who reads slowly is not waited for; what he misses he is told of. So many are remembered, and of the namespace that
+//! has most the oldest makes room, so that no other's are forgotten for it; and so many listen at
 //! once. A listener ends with the server, and holds up no drain; and within a second or two with his connection, and with the key or the session
 //! that he came with.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +67,39 @@ pub struct EventRing {
 struct KeptEvents {
     /// With their numbers; those from before this process have 0.
     events: VecDeque<(u64, Value)>,
+    /// How many there are of each namespace.
+    counts: HashMap<String, usize>,
     last: u64,
+    /// The number of the newest one that is forgotten.
+    forgotten: u64,
+}
+
+impl KeptEvents {
+    /// Keeps one, and forgets one where there are too many.
+    fn keep(&mut self, number: u64, event: Value) {
+        *self.counts.entry(namespace_of(&event).to_owned()).or_default() += 1;
+        self.events.push_back((number, event));
+        if self.events.len() <= REMEMBERED {
+            return;
+        }
+        // Of several that have most, the one whose oldest is older than theirs.
+        let most = self.counts.values().copied().max().unwrap_or_default();
+        let has_most = |(_, event): &(u64, Value)| self.counts.get(namespace_of(event)) == Some(&most);
+        let Some((number, event)) = self.events.iter().position(has_most).and_then(|place| self.events.remove(place)) else {
+            return;
+        };
+        self.forgotten = self.forgotten.max(number);
+        let namespace = namespace_of(&event);
+        if most == 1 {
+            self.counts.remove(namespace);
+        } else {
+            self.counts.insert(namespace.to_owned(), most - 1);
+        }
+    }
+}
+
+fn namespace_of(event: &Value) -> &str {
+    event["namespace"].as_str().unwrap_or_default()
 }
 
 impl Default for EventRing {
@@ -79,10 +112,7 @@ impl EventRing {
     /// Takes up what was written down by a process before, oldest first.
     pub fn remember(&self, events: impl IntoIterator<Item = Value>) {
         let mut ring = self.ring.lock();
-        ring.events.extend(events.into_iter().map(|event| (0, event)));
-        while ring.events.len() > REMEMBERED {
-            ring.events.pop_front();
-        }
+        events.into_iter().for_each(|event| ring.keep(0, event));
     }
 
     /// Something has happened.
@@ -91,10 +121,7 @@ impl EventRing {
             let mut ring = self.ring.lock();
             ring.last += 1;
             let last = ring.last;
-            ring.events.push_back((last, json!(event)));
-            if ring.events.len() > REMEMBERED {
-                ring.events.pop_front();
-            }
+            ring.keep(last, json!(event));
             last
         };
         self.news.send_replace(last);
@@ -109,9 +136,7 @@ impl EventRing {
     /// Those behind a number, and whether some between are forgotten.
     fn behind(&self, number: u64) -> (Vec<(u64, Value)>, bool) {
         let ring = self.ring.lock();
-        let oldest = ring.events.iter().map(|(number, _)| *number).find(|number| *number > 0);
-        let has_hole = oldest.is_none_or(|oldest| oldest > number + 1) && ring.last > number;
-        (ring.events.iter().filter(|(at, _)| *at > number).cloned().collect(), has_hole)
+        (ring.events.iter().filter(|(at, _)| *at > number).cloned().collect(), ring.forgotten > number)
     }
 }
 
@@ -276,9 +301,13 @@ mod tests {
     use crate::model::event::EventKind;
 
     fn event(detail: &str) -> Event {
+        event_in("n", detail)
+    }
+
+    fn event_in(namespace: &str, detail: &str) -> Event {
         Event {
             time: String::new(),
-            namespace: "n".to_owned(),
+            namespace: namespace.to_owned(),
             stream: "s".to_owned(),
             playlist: None,
             event: "late",
@@ -291,7 +320,7 @@ mod tests {
     #[test]
     fn who_comes_back_has_what_came_meanwhile_or_is_told_that_he_has_not() {
         let events = EventRing::default();
-        events.remember([json!({ "detail": "before" })]);
+        events.remember([json!({ "namespace": "n", "detail": "before" })]);
         assert!(!events.behind(0).1, "nothing was missed of this process");
         for number in 0..3 {
             events.tell(&event(&number.to_string()));
@@ -305,5 +334,21 @@ mod tests {
         }
         assert!(events.behind(1).1 && !events.behind(3).1, "what is forgotten is a hole");
         assert_eq!(events.last(1, |event| event["detail"] == "7").len(), 1);
+    }
+
+    #[test]
+    fn a_namespace_with_many_makes_no_other_forget_its_own() {
+        let events = EventRing::default();
+        events.tell(&event_in("quiet", "first"));
+        for number in 0..3 * REMEMBERED {
+            events.tell(&event_in("loud", &number.to_string()));
+        }
+        let of = |namespace: &str| events.last(REMEMBERED, |event| event["namespace"] == namespace).len();
+        assert_eq!((of("quiet"), of("loud")), (1, REMEMBERED - 1));
+        for number in 0..REMEMBERED {
+            events.tell(&event_in("third", &number.to_string()));
+        }
+        assert_eq!((of("quiet"), of("loud"), of("third")), (1, REMEMBERED / 2 - 1, REMEMBERED / 2));
+        assert_eq!(events.last(1, |_| true)[0]["detail"], (REMEMBERED - 1).to_string(), "the newest is there");
     }
 }

@@ -370,6 +370,8 @@ export default {
   "advice.sources-apart": "Segments of one encoder can't stand for the other's: have both count alike (epoch locking). The detail says what differs.",
   "event.child-loses-token": "token lost",
   "advice.child-loses-token": "URIs from the root or with a host leave out viewers' tokens. Have the encoder write relative ones.",
+  "event.untold": "not told",
+  "advice.untold": "More happens to the streams of this namespace than is told. Look at what its encoders upload.",
   "event.unfollowed": "not followed",
   "advice.unfollowed": "There are more playlists than are followed: remove old ones.",
 };

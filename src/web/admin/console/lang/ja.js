@@ -370,6 +370,8 @@ export default {
   "advice.sources-apart": "2台のセグメントは互いに代用できません。両方の番号付けを揃えてください（エポックロック）。",
   "event.child-loses-token": "トークンの脱落",
   "advice.child-loses-token": "絶対 URI では視聴者トークンが失われます。相対 URI を書かせてください。",
+  "event.untold": "通知省略",
+  "advice.untold": "この名前空間のイベントが多すぎるため、一部は通知されていません。エンコーダーのアップロードを確認してください。",
   "event.unfollowed": "追跡外",
   "advice.unfollowed": "追跡できる数を超えました。古いものを削除してください。",
 };
