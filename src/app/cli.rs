@@ -1,6 +1,6 @@
 //! The command line: its commands and flags, and what each calls.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::args::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
@@ -252,7 +252,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
     match command {
         Command::Serve(ServeArgs { settings }) => {
             let (file, overrides) = settings.read(leaf(&matches));
-            serve::run(Box::new(move || load_all(file.as_deref(), &overrides)))
+            serve::run(Box::new(move |made_in: Option<&Path>| load_all(file.as_deref(), &overrides, made_in)))
         }
         Command::Demo(args) => demo::run(&args),
         Command::Console { place } => console::run(&place.load(leaf(&matches))?),

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use super::access_log::Rotated;
 use super::data_dir::DataDir;
 use super::key_watch::ApiKeysInForce;
-use super::reload::{LoopErrand, Reloader};
+use super::reload::{LoopErrand, ReloadedSettings, Reloader};
 use super::settings::{SettingChange, Settings};
 use super::shared_made::SharedMade;
 use super::{doctor, key_desk, tickets};
@@ -198,12 +198,12 @@ impl Controls for ServerControls {
     fn reload(&self) -> Errand<'_, ReloadReport> {
         self.ask(|reloader| {
             let refused = |told: Vec<String>| ControlRefused::new(Code::InUse, told.join("; "));
-            let changes = reloader.reload().map_err(refused)?;
-            let report = |change: SettingChange| {
-                let is_live = change.is_live();
-                ChangeReport { key: change.key, from: change.from, to: change.to, is_live }
-            };
-            Ok(ReloadReport { changes: changes.into_iter().map(report).collect() })
+            let ReloadedSettings { changed, waiting } = reloader.reload().map_err(refused)?;
+            let report = |is_live| move |SettingChange { key, from, to }: SettingChange| ChangeReport { key, from, to, is_live };
+            let mut changes: Vec<_> = changed.into_iter().map(report(true)).collect();
+            changes.extend(waiting.into_iter().map(report(false)));
+            changes.sort_by(|one, other| one.key.cmp(&other.key));
+            Ok(ReloadReport { changes })
         })
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::kept;
 use super::reload::Reloader;
-use super::settings::MADE_FOLDER;
+use super::settings::{MADE_FOLDER, SettingChange};
 use crate::auth::signing::{hex, sha256};
 use crate::model::id::Namespace;
 use crate::web::admin::controls::{Condition, ControlRefused, NamespaceChange, NamespaceReport};
@@ -39,11 +39,17 @@ impl Reloader {
             (Some(_), _) => "file",
             (None, _) => "built-in",
         };
-        let rules = self.settings.rules_of(name);
-        let said = rules.keys().filter(|key| self.places.get(&format!("{of}.{key}")).is_some()).cloned().collect();
+        let mut rules = self.settings.rules_of(name);
+        // What is changed starts from what was said last, also where that is not in force yet.
         let waiting = self.waiting.iter().filter(|change| change.namespace() == Some(name.as_str()));
-        let pending_restart =
-            waiting.filter_map(|change| change.key.strip_prefix(&format!("{of}.")).map(str::to_owned)).collect();
+        let waiting = waiting.filter_map(|SettingChange { key, to, .. }| {
+            let rule = key.replace('"', "").strip_prefix(&format!("{of}."))?.to_owned();
+            Some((rule, serde_json::from_str(to.as_deref()?).ok()?))
+        });
+        let waiting: Vec<(String, Value)> = waiting.collect();
+        let pending_restart = waiting.iter().map(|(rule, _)| rule.clone()).collect();
+        rules.extend(waiting);
+        let said = rules.keys().filter(|key| self.places.get(&format!("{of}.{key}")).is_some()).cloned().collect();
         let version = format!("{source} {}", Value::Object(rules.clone()));
         NamespaceReport {
             name: name.to_string(),

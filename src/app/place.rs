@@ -26,12 +26,12 @@ impl PlaceArgs {
 
 /// Reads settings.
 pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Settings, Failure> {
-    load_all(path, overrides).map(|loaded| loaded.settings)
+    load_all(path, overrides, None).map(|loaded| loaded.settings)
 }
 
-/// The same, with where each was said.
-pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Failure> {
-    Settings::load_all(path, overrides).map_err(|faults| Failure::Usage(faults.to_string()))
+/// The same, with where each was said; `made_in`: the data directory that a running server has.
+pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides, made_in: Option<&Path>) -> Result<Loaded, Failure> {
+    Settings::load_all(path, overrides, made_in).map_err(|faults| Failure::Usage(faults.to_string()))
 }
 
 /// Reads a settings file as if there were nothing beside it.

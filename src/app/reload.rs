@@ -1,5 +1,6 @@
 //! SIGHUP: the settings and the signing keys are read again, and what can change without a restart does, field by field and reported so.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
@@ -13,8 +14,9 @@ use crate::auth::verify::Verifier;
 use crate::origin::Origin;
 use crate::web::{Limits, Web};
 
-/// Reads the settings as at the start: the same file, flags and environment.
-pub(super) type Load = Box<dyn Fn() -> Result<Loaded, Failure> + Send + Sync>;
+/// Reads the settings as at the start: the same file, flags and environment. What the admin API has made is read in this data directory; without
+/// one, in the one that they name.
+pub(super) type Load = Box<dyn Fn(Option<&Path>) -> Result<Loaded, Failure> + Send + Sync>;
 
 /// Something that the server's loop does, where the settings are.
 pub(super) type LoopErrand = Box<dyn FnOnce(&mut Reloader) + Send>;
@@ -36,6 +38,14 @@ pub(super) struct Reloader {
     pub(super) certificates: [Arc<Notify>; 2],
     pub(super) data: DataDir,
     pub(super) verifier: Arc<Verifier>,
+}
+
+/// What differs after the settings were read again.
+pub(super) struct ReloadedSettings {
+    /// What is in force now.
+    pub(super) changed: Vec<SettingChange>,
+    /// What waits for the next start.
+    pub(super) waiting: Vec<SettingChange>,
 }
 
 /// What clients are held to under these settings.
@@ -66,7 +76,7 @@ impl Reloader {
     ///
     /// # Errors
     /// What is refused and what stays in its place, a sentence each. All of it is in the log as well.
-    pub(super) fn reload(&mut self) -> Result<Vec<SettingChange>, Vec<String>> {
+    pub(super) fn reload(&mut self) -> Result<ReloadedSettings, Vec<String>> {
         // Files may stay the same and their content not; the watch finds out.
         self.certificates.iter().for_each(|watch| watch.notify_one());
         let refused = [self.reload_signing_keys(), self.reload_viewer_keys(false)];
@@ -81,7 +91,7 @@ impl Reloader {
         if refused.is_empty() {
             return Ok(all);
         }
-        let keys: Vec<_> = all.iter().map(|change| change.key.as_str()).collect();
+        let keys: Vec<_> = all.changed.iter().chain(&all.waiting).map(|change| change.key.as_str()).collect();
         refused.push(match &*keys.join(", ") {
             "" => "the settings are reloaded, and nothing in them has changed".to_owned(),
             keys => format!("the settings are reloaded, with changes of {keys}"),
@@ -94,8 +104,8 @@ impl Reloader {
     ///
     /// # Errors
     /// What is wrong with them, in the log as well: then nothing at all is changed.
-    pub(super) fn reload_settings(&mut self) -> Result<Vec<SettingChange>, Vec<String>> {
-        let Loaded { settings: mut new, places, made, .. } = match (self.load)() {
+    pub(super) fn reload_settings(&mut self) -> Result<ReloadedSettings, Vec<String>> {
+        let Loaded { settings: mut new, places, made, .. } = match (self.load)(Some(&self.settings.data_dir)) {
             Ok(loaded) => loaded,
             Err(Failure::Usage(faults)) => {
                 for fault in faults.lines() {
@@ -125,10 +135,11 @@ impl Reloader {
     }
 
     /// Puts settings in force, as far as that can be done without a restart: what differs.
-    fn put_in_force(&mut self, new: Settings) -> Vec<SettingChange> {
-        let changes = new.changes_since(&self.settings);
-        let all = changes.clone();
-        self.waiting = changes.iter().filter(|change| !change.is_live()).cloned().collect();
+    fn put_in_force(&mut self, read: Settings) -> ReloadedSettings {
+        // What waits for a restart is compared with what is in force, not with what was read last.
+        let new = self.settings.with_live(&read);
+        let (changed, waiting) = (new.changes_since(&self.settings), read.changes_since(&new));
+        self.waiting.clone_from(&waiting);
         self.logs.set_level(new.log_level);
         self.web.set_limits(limits(&new));
         self.origin.configure(new.namespaces.clone(), new.max_in_flight);
@@ -141,19 +152,17 @@ impl Reloader {
             tracing::warn!(%namespace, "a namespace is gone, and with it what it held in memory");
         }
         // Each of their settings is said with them.
-        let is_whole = |change: &&SettingChange| change.namespace().is_some_and(|name| !in_both(name, old, &new));
-        let (whole, changes): (Vec<_>, Vec<_>) = changes.iter().partition(is_whole);
-        for SettingChange { key, from, to } in changes.iter().filter(|change| change.is_live()) {
+        let is_whole = |change: &SettingChange| change.namespace().is_some_and(|name| !in_both(name, old, &new));
+        for SettingChange { key, from, to } in changed.iter().filter(|change| !is_whole(change)) {
             let (from, to) = (from.as_deref().unwrap_or("(none)"), to.as_deref().unwrap_or("(none)"));
             tracing::info!(setting = %key, from, to, "changed");
         }
-        for SettingChange { key, to, .. } in changes.iter().filter(|change| !change.is_live()) {
+        for SettingChange { key, to, .. } in &waiting {
             tracing::warn!(setting = %key, to = to.as_deref().unwrap_or("(none)"), "takes effect at the next start only");
         }
-        tracing::info!(changes = changes.len() + whole.len(), "settings reloaded");
-        // What waits for a restart is compared with what is in force, not with what was read last.
-        self.settings.take_live(new);
-        all
+        tracing::info!(changes = changed.len() + waiting.len(), "settings reloaded");
+        self.settings = new;
+        ReloadedSettings { changed, waiting }
     }
 
     /// Reads the viewer keys again, or makes the first one where that is asked for. Of no use, and nothing changes.

@@ -58,7 +58,7 @@ const HOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(load: Load) -> Result<(), Failure> {
-    let mut loaded = load().map_err(|failure| match failure {
+    let mut loaded = load(None).map_err(|failure| match failure {
         Failure::Usage(faults) => Failure::Usage(format!("{faults}; nothing was started")),
         failed => failed,
     })?;
@@ -109,7 +109,7 @@ async fn serve(
     hold(&data, settings.reuse_port)?;
     if !declares && keep_built_in(&data, &settings) {
         // From now on they have a place, where the admin API can change them.
-        if let Ok(again) = load() {
+        if let Ok(again) = load(None) {
             (places, made) = (again.places, again.made);
         }
     }

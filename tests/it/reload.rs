@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::front::free_port;
 use crate::harness::{BINARY, Finally, Origin, Process, bytes, eventually};
 use crate::programs::program;
-use crate::wire::{Request, Wire};
+use crate::wire::{Answer, Request, Wire};
 
 fn reload(origin: &Origin, message: &str) {
     let count = || origin.log().iter().filter(|line| line["message"] == *message).count();
@@ -150,6 +150,116 @@ fn what_waits_for_a_restart_is_said() {
     reload(&origin, "settings reloaded");
     let line = origin.wait_for_log("takes effect at the next start only");
     assert_eq!((line["setting"].as_str(), line["to"].as_str()), (Some("reuse_port"), Some("true")));
+}
+
+/// What is asked of the admin listener by JSON.
+fn order(origin: &Origin, method: &str, path: &str, order: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::new(method, path).bearer(&origin.administrator);
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    if !order.is_empty() {
+        request = request.header("Content-Type", "application/json").body(order);
+    }
+    request.send(origin.admin)
+}
+
+fn json(answer: &Answer) -> serde_json::Value {
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+}
+
+/// Where a namespace keeps its objects is settled when it is opened, and with it what an answer may promise.
+#[test]
+fn a_durable_tier_waits_for_the_restart_and_so_does_the_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    let write = |rules: &str| fs::write(&file, format!("[namespaces.live-origin]\n{rules}")).unwrap();
+    write("durable = \"off\"\n");
+    let mut origin = Origin::start_with(&["--config", file.to_str().unwrap()]);
+    write("durable = \"disk\"\nack = \"durable\"\ndefault_ttl = \"2h\"\n");
+    let settings = |origin: &Origin| {
+        let all = json(&order(origin, "GET", "/v1/settings", "", &[]));
+        let value = |rule: &str| {
+            let key = format!("namespaces.live-origin.{rule}");
+            all["settings"].as_array().unwrap().iter().find(|one| one["key"] == *key).unwrap()["value"].clone()
+        };
+        ["durable", "ack", "default_ttl"].map(value)
+    };
+    for round in 0..3 {
+        let reloaded = json(&order(&origin, "POST", "/v1/reload", "", &[]));
+        let mut changes: Vec<_> =
+            reloaded["changes"].as_array().unwrap().iter().map(|one| (&one["key"], &one["is_live"])).collect();
+        changes.retain(|(key, _)| *key != "namespaces.live-origin.default_ttl");
+        let waiting = ["ack", "durable"].map(|rule| serde_json::Value::from(format!("namespaces.live-origin.{rule}")));
+        assert_eq!(changes, [(&waiting[0], &false.into()), (&waiting[1], &false.into())], "round {round}");
+        assert_eq!(settings(&origin), ["\"off\"", "\"hot\"", "\"2h\""], "round {round}");
+        let pending = &json(&order(&origin, "GET", "/v1/namespaces", "", &[]))["namespaces"][0]["pending_restart"];
+        assert_eq!(*pending, serde_json::json!(["ack", "durable"]), "round {round}");
+    }
+    // Of one that is made here what is said last is what the next change begins with.
+    let made = order(&origin, "PUT", "/v1/namespaces/a.b", r#"{"durable": "off"}"#, &[]);
+    let etag = |answer: &Answer| answer.header("etag").to_owned();
+    let changed = order(&origin, "PATCH", "/v1/namespaces/a.b", r#"{"durable": "disk"}"#, &[("If-Match", &etag(&made))]);
+    assert_ne!(etag(&made), etag(&changed), "{}", changed.text());
+    let changed = order(&origin, "PATCH", "/v1/namespaces/a.b", r#"{"max_ttl": "2d"}"#, &[("If-Match", &etag(&changed))]);
+    let report = json(&changed);
+    assert_eq!((&report["rules"]["durable"], &report["pending_restart"]), (&"disk".into(), &serde_json::json!(["durable"])));
+    origin.stop();
+    origin.launch();
+    assert_eq!(settings(&origin), ["\"disk\"", "\"durable\"", "\"2h\""]);
+    let list = json(&order(&origin, "GET", "/v1/namespaces", "", &[]));
+    for namespace in list["namespaces"].as_array().unwrap() {
+        assert_eq!((&namespace["rules"]["durable"], &namespace["pending_restart"]), (&"disk".into(), &serde_json::json!([])));
+    }
+}
+
+/// Another data directory waits for the restart, and so does what is in it.
+#[test]
+fn what_the_admin_api_has_made_outlives_a_reload_with_another_data_dir() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, log) = (folder.path().join("settings.toml"), folder.path().join("log"));
+    let [data, other] = ["data", "other"].map(|name| folder.path().join(name));
+    let write = |data: &std::path::Path| fs::write(&file, format!("data_dir = \"{}\"\n", data.display())).unwrap();
+    write(&data);
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json", "--config"]);
+    command.arg(&file).env_remove("SPRINGHEAD_DATA_DIR").stdin(Stdio::null()).stdout(Stdio::null());
+    let server = Process(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+    let line = |message: &str, is: &dyn Fn(&serde_json::Value) -> bool| {
+        eventually(Duration::from_secs(10), || {
+            let text = fs::read_to_string(&log).unwrap();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.into_iter().find(|line| line["message"] == message && is(line))
+        })
+    };
+    let address = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().parse::<std::net::SocketAddr>().unwrap();
+    let admin = address(&line("started", &|_| true).unwrap(), "admin_address");
+    let objects = address(&line("listening", &|_| true).unwrap(), "address");
+    let key = |name: &str| {
+        let text = fs::read_to_string(data.join(format!("{name}_api_key.json"))).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["api_key"].as_str().unwrap().to_owned()
+    };
+    let administrator = key("admin");
+    let ask = |method: &str, path: &str, order: &str| {
+        let request = Request::new(method, path).bearer(&administrator).header("Content-Type", "application/json");
+        if order.is_empty() { request } else { request.body(order) }.send(admin)
+    };
+    assert_eq!(ask("PUT", "/v1/namespaces/show", "{}").status, 200);
+    let made = ask("POST", "/v1/keys", r#"{"role": "readwrite", "namespaces": ["*"]}"#);
+    let writer = json(&made)["api_key"].as_str().unwrap().to_owned();
+    let put =
+        |namespace: &str| Request::new("PUT", format!("/cache/{namespace}/a.ts")).bearer(&writer).body("x").send(objects).status;
+    assert_eq!((put("show"), put("live-origin")), (204, 204));
+    write(&other);
+    assert!(Command::new("kill").args(["-HUP", &server.0.id().to_string()]).status().unwrap().success());
+    assert!(line("takes effect at the next start only", &|line| line["setting"] == "data_dir").is_some());
+    let lost = line("settings reloaded", &|_| true).and_then(|_| {
+        let text = fs::read_to_string(&log).unwrap();
+        text.contains("a namespace is gone").then_some(text)
+    });
+    assert_eq!((lost, put("show"), put("live-origin")), (None, 204, 204));
+    assert_eq!((ask("PUT", "/v1/namespaces/late", "{}").status, put("late")), (200, 204), "and others come");
+    assert!(!other.exists() && data.join("namespaces/late.toml").exists());
 }
 
 #[test]

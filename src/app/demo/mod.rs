@@ -6,7 +6,7 @@ mod faults;
 mod media;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -119,7 +119,9 @@ fn settings(args: &DemoArgs, namespace: &str) -> Load {
         namespaces: if namespace == "live-origin" { Vec::new() } else { vec![given("--namespace", namespace.to_owned())] },
         ..Overrides::default()
     };
-    Box::new(move || Settings::load_all(None, &overrides).map_err(|faults| Failure::Usage(faults.to_string())))
+    Box::new(move |made_in: Option<&Path>| {
+        Settings::load_all(None, &overrides, made_in).map_err(|faults| Failure::Usage(faults.to_string()))
+    })
 }
 
 /// Where its own server listens, once it does.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use super::places::SettingPlaces;
 use super::{SettingFault, Settings, file};
@@ -18,14 +19,16 @@ pub(in crate::app) const FOLDER: &str = "namespaces";
 pub(in crate::app) type MadeNamespaces = BTreeMap<Namespace, bool>;
 
 impl Settings {
-    /// Reads them. `is_declared`: a settings file, a flag or a variable names namespaces.
+    /// Reads them below a data directory: these settings' own, unless `data_dir` is another. `is_declared`: a settings file, a flag or a variable
+    /// names namespaces.
     pub(super) fn take_made(
         &mut self,
+        data_dir: Option<&Path>,
         is_declared: bool,
         places: &mut SettingPlaces,
         faults: &mut Vec<SettingFault>,
     ) -> MadeNamespaces {
-        let folder = self.data_dir.join(FOLDER);
+        let folder = data_dir.unwrap_or(&self.data_dir).join(FOLDER);
         let mut made = MadeNamespaces::new();
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -87,7 +90,9 @@ mod tests {
             namespaces: more.iter().map(|name| given("--namespace", name)).collect(),
             ..Overrides::default()
         };
-        Settings::load_all(None, &overrides).map(|loaded| (loaded.settings, loaded.made)).map_err(|faults| faults.to_string())
+        Settings::load_all(None, &overrides, None)
+            .map(|loaded| (loaded.settings, loaded.made))
+            .map_err(|faults| faults.to_string())
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(super) use self::values::AccessLogOutput;
 use crate::app::client::Url;
 use crate::model::id::Namespace;
 use crate::origin::policy::NamespacePolicy;
-use crate::store::Readers;
 use crate::store::shared::ServerAddress;
+use crate::store::{Durable, Readers};
 use crate::web::admin::controls::SettingReport;
 use crate::web::{ConnectionLimits, Timeouts};
 
@@ -251,18 +251,19 @@ impl Settings {
     /// Reads the settings, as [`Self::load_all`] does.
     #[cfg(test)]
     pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, SettingFaults> {
-        Self::load_all(path, overrides).map(|loaded| loaded.settings)
+        Self::load_all(path, overrides, None).map(|loaded| loaded.settings)
     }
 
-    /// Reads the file, if one is named, and lays the overrides over it; then come the namespaces that were made.
-    pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, SettingFaults> {
+    /// Reads the file, if one is named, and lays the overrides over it; then come the namespaces that were made: in the data directory that they
+    /// name, or for a server that runs in `made_in`, its own, for it takes no other one up.
+    pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides, made_in: Option<&Path>) -> Result<Loaded, SettingFaults> {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
         let of_file = path.map(|path| Self::of_file(path, &mut places, &mut faults));
         let mut settings = of_file.clone().unwrap_or_default();
         settings.lay_over(overrides, of_file.is_some(), &mut places, &mut faults);
         let contradicted = of_file.map(|of_file| settings.contradicts(&of_file, &places)).unwrap_or_default();
         let declares = places.get("namespaces").is_some() || !overrides.namespaces.is_empty();
-        let made = settings.take_made(declares, &mut places, &mut faults);
+        let made = settings.take_made(made_in, declares, &mut places, &mut faults);
         settings.check_whole(&places, &mut faults);
         if faults.is_empty() { Ok(Loaded { settings, places, made, declares, contradicted }) } else { Err(SettingFaults(faults)) }
     }
@@ -345,11 +346,20 @@ impl Settings {
         self.drain_delay.unwrap_or(if self.cluster.engine.is_some() { LEAVES_AFTER } else { Duration::ZERO })
     }
 
-    /// Takes over what a running server takes up ([`SettingChange::is_live`]).
-    pub(super) fn take_live(&mut self, new: Self) {
-        let Self { log_level, drain_delay, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, .. } = new;
-        let older = self.clone();
-        *self = Self { log_level, drain_delay, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, ..older };
+    /// These, which are in force, with what a running server takes up of new ones ([`SettingChange::is_live`]).
+    pub(super) fn with_live(&self, new: &Self) -> Self {
+        let Self { log_level, drain_delay, drain_timeout, max_in_flight, timeouts, connections, mut namespaces, auto, .. } =
+            new.clone();
+        for (name, policy) in &mut namespaces {
+            // Of one that is new all is taken up.
+            let Some(open) = self.namespaces.get(name) else { continue };
+            policy.durable.clone_from(&open.durable);
+            // Nothing is open that could be waited for: what was acknowledged would be in memory alone.
+            if policy.durable == Durable::Off {
+                policy.ack = open.ack;
+            }
+        }
+        Self { log_level, drain_delay, drain_timeout, max_in_flight, timeouts, connections, namespaces, auto, ..self.clone() }
     }
 
     /// The settings as they may be shown: of the addresses of webhooks, which may hold secrets, the hosts alone.

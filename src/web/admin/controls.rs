@@ -65,7 +65,7 @@ described! { answer
         pub is_changeable: bool,
         /// Whether the API has made one of this name, too, that does not count beside this.
         pub shadows: bool,
-        /// Every rule in force, as the settings file writes it.
+        /// Every rule, as the settings file writes it: in force, but for those of `pending_restart`, which are as they will be.
         pub rules: Map<String, Value>,
         /// Those of them that were said; the rest is by default.
         pub said: Vec<String>,
