@@ -32,8 +32,8 @@ use super::traces::Traces;
 use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
-    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, stamp, streams, supervisor,
-    viewer_key, viewer_revocations, welcome,
+    Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, signals, stamp, streams,
+    supervisor, viewer_key, viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -183,7 +183,10 @@ async fn serve(
     }
 
     // What a restart brings back is known, and playlists are in memory, before the first reader asks.
-    origin.opened().await;
+    tokio::select! {
+        () = origin.opened() => {}
+        () = signals.end.told() => return Ok(true),
+    }
     if let Some(shared) = &shared {
         tokio::select! {
             joined = cluster::join(shared) => joined?,
@@ -323,6 +326,9 @@ async fn serve(
     let until = tokio::time::Instant::now() + reloader.settings.drain_timeout;
     let drained = async {
         while servers.join_next().await.is_some() {}
+    // Who asked, or asks yet, is told so instead of waiting for the end: each errand that is dropped is answered by that.
+    errands.close();
+    while errands.try_recv().is_ok() {}
         // What the last uploads brought is written below memory in the same time, and in a little more where slow clients took it all.
         let at_least = |span| until.max(tokio::time::Instant::now() + span);
         // One whose client was cut off may never end; it was not answered.
@@ -335,6 +341,7 @@ async fn serve(
     };
     let (objects, bytes) = origin.unwritten();
     match ended {
+        () = signals::too_late(&mut signals.hang_up) => None,
         Some(true) => tracing::info!("stopped"),
         Some(false) => {
             tracing::warn!(objects, bytes, "the time to drain is over: what waits for a durable tier still is not kept");

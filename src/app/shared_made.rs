@@ -169,7 +169,8 @@ impl SharedMade {
                 Ok(false) => Some("the engine that the nodes share has no room".to_owned()),
                 Err(error) => Some(error),
             };
-            if let Some(error) = told.as_ref().filter(|_| trouble.is_none()) {
+            // One that is about to end has nobody any more who would put it in force.
+            if let Some(error) = told.as_ref().filter(|_| trouble.is_none() && !stop.is_cancelled()) {
                 tracing::warn!(
                     error,
                     "namespaces and keys that the admin API makes are not shared with the other nodes until they are again"

@@ -44,6 +44,14 @@ impl StopSignals {
     }
 }
 
+/// Says of each signal to reload that there is nobody to do it any more, for ever. Cancel-safe.
+pub(super) async fn too_late(hang_up: &mut Signal) {
+    while hang_up.recv().await.is_some() {
+        tracing::warn!("SIGHUP comes too late: nothing is read again, for the server is about to end");
+    }
+    std::future::pending::<()>().await;
+}
+
 /// Says that a signal does nothing here, so that whoever sends it looks for what does.
 async fn shrug(mut signal: Signal, name: &'static str) {
     while signal.recv().await.is_some() {

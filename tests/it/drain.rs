@@ -126,6 +126,32 @@ fn for_the_drain_delay_all_goes_on_and_readiness_says_that_it_ends() {
     assert!(origin.wait().success());
 }
 
+/// What only the server's loop knows, or does, is not waited for when that is over.
+#[test]
+fn orders_to_a_server_that_drains_are_refused_at_once() {
+    let mut origin = Origin::start_with(&["--drain-timeout", "1h"]);
+    let mut stuck = Wire::open(origin.address);
+    let upload = Request::new("PUT", origin.path("a.ts")).bearer(&origin.encoder).chunked(bytes(1, 5000), 1000);
+    stuck.write(&upload.to_bytes()[..3000]);
+    let is_held = || (origin.metric("springhead_in_flight_bytes") > 1000.0).then_some(());
+    assert!(eventually(Duration::from_secs(5), is_held).is_some());
+    origin.signal("TERM");
+    origin.wait_for_log("draining: no new connections; requests in flight may end");
+    for (method, path) in
+        [("GET", "/v1/namespaces"), ("GET", "/v1/settings"), ("POST", "/v1/reload"), ("PUT", "/v1/namespaces/late")]
+    {
+        let order = Request::new(method, path).bearer(&origin.administrator).header("Content-Type", "application/json");
+        let answer = if method == "GET" { order } else { order.body("{}") }.send(origin.admin);
+        assert_eq!((answer.status, &*answer.problem()), (503, "draining"), "{path}: {}", answer.text());
+    }
+    origin.signal("HUP");
+    origin.wait_for_log("SIGHUP comes too late: nothing is read again, for the server is about to end");
+    // The upload goes on all the while.
+    stuck.write(&upload.to_bytes()[3000..]);
+    assert_eq!(stuck.answer_to("PUT").status, 204);
+    assert!(origin.wait().success());
+}
+
 #[test]
 fn the_drain_delay_ends_by_itself() {
     let mut origin = Origin::start_with(&["--drain-delay", "700ms"]);
