@@ -48,6 +48,7 @@ mod stamp;
 mod streams;
 mod supervisor;
 mod telemetry;
+mod take_over;
 mod tickets;
 mod token;
 mod token_report;

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures_util::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -33,7 +33,7 @@ use super::viewer_revocations::RevocationList;
 use super::webhooks::Webhooks;
 use super::{
     Failure, access_log, buckets, check, cluster, exposure, history_log, machine, node_peers, print, signals, stamp, streams,
-    supervisor, viewer_key, viewer_revocations, welcome,
+    supervisor, take_over, viewer_key, viewer_revocations, welcome,
 };
 use crate::auth::verify::Verifier;
 use crate::metrics::Metrics;
@@ -53,8 +53,6 @@ const ENCODERS_SHARE: usize = 4;
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// The same for uploads whose bodies are complete to be committed.
 const LAST_UPLOADS: Duration = Duration::from_secs(1);
-/// How often a server that takes over asks whether the one before has ended.
-const HOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(load: Load) -> Result<(), Failure> {
@@ -106,7 +104,7 @@ async fn serve(
     }
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
-    hold(&data, settings.reuse_port)?;
+    let made_by_other = take_over::hold(&data, settings.reuse_port)?;
     if !declares && keep_built_in(&data, &settings) {
         // From now on they have a place, where the admin API can change them.
         if let Ok(again) = load(None) {
@@ -305,6 +303,11 @@ async fn serve(
                 reloader.run_one(errand);
                 continue;
             }
+            () = made_by_other.notified() => {
+                // What is wrong is in the log.
+                reloader.run_one(Box::new(|reloader| drop(reloader.reload_settings())));
+                continue;
+            }
         }
         let delay = reloader.settings.leaves_after();
         if leaves_at.is_some() || delay.is_zero() {
@@ -323,12 +326,12 @@ async fn serve(
     stop.cancel();
     origin.drain();
     harvests.stop();
-    let until = tokio::time::Instant::now() + reloader.settings.drain_timeout;
-    let drained = async {
-        while servers.join_next().await.is_some() {}
     // Who asked, or asks yet, is told so instead of waiting for the end: each errand that is dropped is answered by that.
     errands.close();
     while errands.try_recv().is_ok() {}
+    let until = tokio::time::Instant::now() + reloader.settings.drain_timeout;
+    let drained = async {
+        while servers.join_next().await.is_some() {}
         // What the last uploads brought is written below memory in the same time, and in a little more where slow clients took it all.
         let at_least = |span| until.max(tokio::time::Instant::now() + span);
         // One whose client was cut off may never end; it was not answered.
@@ -338,10 +341,10 @@ async fn serve(
     let ended = tokio::select! {
         ended = drained => Some(ended),
         () = signals.end.told() => None,
+        () = signals::too_late(&mut signals.hang_up) => None,
     };
     let (objects, bytes) = origin.unwritten();
     match ended {
-        () = signals::too_late(&mut signals.hang_up) => None,
         Some(true) => tracing::info!("stopped"),
         Some(false) => {
             tracing::warn!(objects, bytes, "the time to drain is over: what waits for a durable tier still is not kept");
@@ -352,32 +355,6 @@ async fn serve(
     // It ends by itself, and the process does not wait for it.
     drop(admin);
     Ok(objects == 0)
-}
-
-/// Sees to it that the data directory has one server, or, where that is asked for, that this one follows the one there is.
-fn hold(data: &DataDir, reuse_port: bool) -> anyhow::Result<()> {
-    let held = data.hold()?;
-    if held.is_none() && !reuse_port {
-        bail!(
-            "another server uses the data directory {}: stop it first, or give this one a directory of its own with --data-dir; \
-             reuse_port = true lets a new server start beside the old one, to take over when that one ends",
-            data.path().display()
-        );
-    }
-    if held.is_none() {
-        tracing::info!("another server uses the data directory: what it keeps there is taken over when it ends");
-    }
-    let data = data.clone();
-    tokio::spawn(async move {
-        let mut held = held;
-        while held.is_none() {
-            tokio::time::sleep(HOLD_EVERY).await;
-            held = data.hold().ok().flatten();
-        }
-        std::future::pending::<()>().await;
-        drop(held);
-    });
-    Ok(())
 }
 
 /// Writes down the namespaces that are built in, at the first start of a server that has declared none: so they can be changed and

@@ -136,3 +136,35 @@ fn an_upload_that_is_to_be_durable_waits_for_the_handover() {
     origin.launch();
     assert_eq!((origin.get("a.ts").text(), origin.get("b.ts").text()), ("before".to_owned(), "after".to_owned()));
 }
+
+#[test]
+fn what_the_old_server_makes_of_namespaces_the_new_one_takes_up() {
+    let (mut origin, _folder) = start_to_hand_over("");
+    let (writer, _) = origin.make_key(&["--namespace", "*", "--role", "readwrite"]);
+    let before = origin.admin;
+    let (mut old, address) = origin.launch_beside();
+    let order = |method: &str, name: &str, headers: &[(&str, &str)]| {
+        let mut order = Request::new(method, format!("/v1/namespaces/{name}")).bearer(&origin.administrator);
+        for (name, value) in headers {
+            order = order.header(name, *value);
+        }
+        order.header("Content-Type", "application/json").body("{}").send(before)
+    };
+    let store =
+        |name: &str, at: SocketAddr| Request::new("PUT", format!("/cache/{name}/a.ts")).bearer(&writer).body("x").send(at).status;
+    let becomes = |name: &str, status: u16| {
+        let is = || (store(name, origin.address) == status).then_some(());
+        assert!(eventually(Duration::from_secs(10), is).is_some(), "{name}: {}", store(name, origin.address));
+    };
+    // While both run.
+    let made = order("PUT", "late", &[]);
+    assert_eq!((made.status, store("late", address)), (200, 204), "{}", made.text());
+    becomes("late", 204);
+    // And at the last moment.
+    assert_eq!(order("PUT", "last", &[]).status, 200);
+    assert_eq!(order("DELETE", "late", &[("If-Match", made.header("etag"))]).status, 204);
+    signal(&old, "TERM");
+    assert!(wait(&mut old));
+    becomes("last", 204);
+    becomes("late", 404);
+}
