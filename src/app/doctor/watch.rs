@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::{Finding, Report};
 use super::walk::{MediaPlaylist, read};
-use crate::app::client::{Response, Server, Url};
+use crate::app::client::{At, Response, Server, Url};
 use crate::hls::playlist::{Media, Playlist};
 use crate::model::clock::{Clock, Moment, WallTime};
 
@@ -34,6 +34,10 @@ pub(super) struct Watched {
     /// From and to, if the numbers ever went back.
     back: Option<(u64, u64)>,
     refused: Option<u16>,
+    /// How often it was asked, how often there was no answer, and why the last time, if that was the last time.
+    looks: u32,
+    unanswered: u32,
+    silent: Option<String>,
     ended: Moment,
 }
 
@@ -53,6 +57,9 @@ impl Watched {
             advanced: None,
             back: None,
             refused: None,
+            looks: 0,
+            unanswered: 0,
+            silent: None,
             ended: now,
         })
     }
@@ -62,7 +69,16 @@ impl Watched {
     }
 
     async fn look(&mut self, clock: &Clock) {
-        let Ok(answer) = self.server.get(&self.url).await else { return };
+        self.looks += 1;
+        let answer = match self.server.get(&self.url).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.unanswered += 1;
+                self.silent = Some(error.to_string());
+                return;
+            }
+        };
+        self.silent = None;
         self.ended = clock.now();
         self.refused = (answer.status != 200).then_some(answer.status);
         if let Ok(Playlist::Media(media)) = read(&answer)
@@ -87,20 +103,46 @@ impl Watched {
         }
     }
 
+    /// Whether the last look found it.
+    fn is_there(&self) -> bool {
+        self.silent.is_none() && self.refused.is_none()
+    }
+
+    /// How many of the looks had no answer.
+    fn silence(&self) -> String {
+        format!("{} of {} looks had no answer", self.unanswered, self.looks)
+    }
+
+    /// What is to be said when the last look did not find it: what was seen before says nothing then.
+    fn gone(&self, step: &'static str) -> Option<Finding> {
+        if let Some(error) = &self.silent {
+            let text = format!("it does not answer any more: {}, the last one: {error}", self.silence());
+            let advice =
+                "it answered when the watch began: has the server ended, is it about to restart, is the line down? See its log";
+            return Some(Finding::failure(step, text, advice));
+        }
+        self.refused.map(|status| {
+            let advice = match (status, self.server.at) {
+                (401 | 403, At::Origin) => "a moment ago it could be read: was the key revoked, or has it expired?",
+                (_, At::Origin) => "it was there a moment ago: withheld because stale, expired, or deleted by the encoder",
+                (_, At::Cdn) => {
+                    "it was there a moment ago: does the CDN reach the origin still, and is the key that it brings along still good? See \
+                     what the origin's access log has of it"
+                }
+            };
+            Finding::failure(step, format!("it answers {status} now"), advice)
+        })
+    }
+
     /// Whether it does what a live playlist does.
     pub(super) fn judge(&self) -> Finding {
         const STEP: &str = "advancing";
+        if let Some(gone) = self.gone(STEP) {
+            return gone;
+        }
         let elapsed = self.ended.since(self.begun);
         let added = self.last().saturating_sub(self.first);
         let (grown, seconds) = (self.grown.as_secs_f64(), elapsed.as_secs_f64());
-        if let Some(status) = self.refused {
-            let text = format!("it answers {status} now");
-            let advice = match status {
-                401 | 403 => "a moment ago it could be read: was the key revoked, or has it expired?",
-                _ => "it was there a moment ago: withheld because stale, expired, or deleted by the encoder",
-            };
-            return Finding::failure(STEP, text, advice);
-        }
         if let Some((from, to)) = self.back {
             let text = format!("its media sequence went back from {from} to {to}");
             let advice = "the encoder was restarted and counts anew, or two encoders write the same name, or two servers \
@@ -134,6 +176,10 @@ impl Watched {
                 format!("slow: {text}"),
                 "the encoder does not keep up, or its uploads take longer than they play: look at its load and its line",
             );
+        }
+        if self.unanswered > 0 {
+            let advice = "players stall when that goes on: look at the server's log and load, and at the line to it";
+            return Finding::warning(STEP, format!("{text}, but {}", self.silence()), advice);
         }
         Finding::ok(STEP, text)
     }
@@ -203,7 +249,8 @@ pub(super) async fn watch(
             }
             for (watched, twin, lag) in &mut cdn {
                 watched.look(&clock).await;
-                if let (Some(lag), Some(twin)) = (lag, twin.and_then(|twin| origin.get(twin))) {
+                // What was not read is not behind: it is told as what it is.
+                if let (Some(lag), Some(twin), true) = (lag, twin.and_then(|twin| origin.get(twin)), watched.is_there()) {
                     lag.last = twin.last().saturating_sub(watched.last());
                     lag.worst = lag.worst.max(lag.last);
                 }
@@ -224,8 +271,7 @@ pub(super) async fn watch(
 pub(super) fn aligned(all: &[Watched]) -> Option<Finding> {
     const STEP: &str = "aligned";
     // Numbers of different playlists compare to nothing (RFC 8216 6.3.2): dates do, or else what each has listed in the same time.
-    let comparable: Vec<&Watched> =
-        all.iter().filter(|watched| watched.refused.is_none() && !watched.media.i_frames_only).collect();
+    let comparable: Vec<&Watched> = all.iter().filter(|watched| watched.is_there() && !watched.media.i_frames_only).collect();
     let target = comparable.iter().map(|watched| watched.target).max()?;
     let dates: Option<Vec<WallTime>> = comparable.iter().map(|watched| watched.edge()).collect();
     let behind = |at: usize, other: usize| match &dates {
@@ -272,6 +318,9 @@ impl Watched {
     /// The CDN's copy against the origin's.
     pub(super) fn fresh(&self, lag: Lag) -> Finding {
         const STEP: &str = "fresh";
+        if let Some(gone) = self.gone(STEP) {
+            return gone;
+        }
         let age = self.answer.header("age");
         let age = if age.is_empty() { String::new() } else { format!(", Age {age} s") };
         let seconds = |segments: u64| (self.target * u32::try_from(segments).unwrap_or(u32::MAX)).as_secs_f64();

@@ -301,6 +301,60 @@ fn a_stale_stream_is_named_and_for_how_long() {
 }
 
 #[test]
+fn a_server_that_dies_while_it_is_watched_is_named() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    // By then what comes before the watch has read its playlists, and the watch as well.
+    const LOOKS: u32 = 8;
+    let counting = || {
+        let looks = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&looks);
+        (looks, move |path: &str| {
+            if path.ends_with("playlist_720p.m3u8") {
+                seen.fetch_add(1, Ordering::SeqCst) + 1
+            } else {
+                seen.load(Ordering::SeqCst)
+            }
+        })
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (origin, _stream) = live(Fault::None);
+            let (looks, count) = counting();
+            let dying = Proxy::start(&origin, "", None, move |request, _| {
+                count(&request.path);
+            });
+            let (url, player) = (dying.url.clone(), &origin.player);
+            thread::scope(|scope| {
+                let said = scope.spawn(move || doctor(player, &[&url, "--watch", "12s"]));
+                let is_due = || (looks.load(Ordering::SeqCst) >= LOOKS).then_some(());
+                assert!(eventually(Duration::from_secs(20), is_due).is_some());
+                drop(dying);
+                let said = said.join().unwrap();
+                said.has("origin", "advancing", "failure", "it does not answer any more: ", "has the server ended");
+                said.has("origin", "advancing", "failure", " looks had no answer", "See its log").only(&["advancing"]);
+            });
+        });
+        scope.spawn(|| {
+            let (origin, _stream) = live(Fault::None);
+            let player = origin.player.clone();
+            let (_, count) = counting();
+            let failing = Proxy::start(&origin, "/cache/live-origin", Some(&player), move |request, answer| {
+                if count(&request.path) > LOOKS && request.path.ends_with(".m3u8") {
+                    answer.status = 502;
+                    answer.body.clear();
+                    answer.set("content-length", "0");
+                }
+            });
+            let base = format!("http://{}", origin.address);
+            let said = doctor(&origin.player, &[&base, "--cdn", &failing.url, "--watch", "12s"]);
+            said.has("cdn", "fresh", "failure", "it answers 502 now", "does the CDN reach the origin");
+            said.only(&["fresh"]);
+        });
+    });
+}
+
+#[test]
 fn gaps_and_truncated_segments_are_named() {
     thread::scope(|scope| {
         scope.spawn(|| {
