@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::data_dir::{DataDir, KeyRecord};
 use super::key_label;
-use super::keys::{Ingest, NewKey, issue, read_record, rfc3339};
+use super::key_record::read_record;
+use super::keys::{Ingest, NewKey, issue, rfc3339};
 use crate::auth::grant::{KeyId, Role, Scope};
 use crate::auth::key::KeySpec;
 use crate::model::clock::{Clock, WallTime};
@@ -32,27 +33,16 @@ pub(super) fn list(data: &DataDir) -> Result<Vec<KeyReport>, ControlRefused> {
     let records = data.records().map_err(|error| failed(&error))?;
     let revoked = data.revoked().map_err(|error| failed(&error.into()))?;
     let now = Clock::system().wall();
-    let report = |record: KeyRecord| {
-        let is_revoked = KeyId::parse(&record.key_id).is_ok_and(|id| revoked.contains(&id));
-        let retires_at = record.retires_at.clone();
-        let is_over = |end: Option<WallTime>| end.is_some_and(|end| end <= now);
-        let ends = read_record(record.clone()).map(|key| key.expires);
-        let status = match ends {
-            _ if is_revoked || is_over(retires_at.as_deref().and_then(WallTime::parse)) => "revoked",
-            Some(end) if !is_over(end) => "good",
-            _ => "expired",
-        };
-        KeyReport {
-            key_id: record.key_id,
-            status,
-            role: record.role.as_str(),
-            namespaces: record.namespaces,
-            prefix: record.prefix,
-            label: record.label,
-            issued_at: record.issued_at,
-            expires_at: record.expires_at,
-            retires_at,
-        }
+    let report = |record: KeyRecord| KeyReport {
+        status: record.status(&revoked, now),
+        key_id: record.key_id,
+        role: record.role.as_str(),
+        namespaces: record.namespaces,
+        prefix: record.prefix,
+        label: record.label,
+        issued_at: record.issued_at,
+        expires_at: record.expires_at,
+        retires_at: record.retires_at,
     };
     Ok(records.read.into_iter().map(report).collect())
 }
@@ -152,6 +142,8 @@ pub(super) fn rotate(data: &DataDir, key_id: &str, order: &RotateOrder) -> Resul
     let lifetime = key.expires.map(|end| end.since(key.issued));
     let made = new(data, key.grant.role, key.grant.scope, key.grant.prefix, key.grant.is_edge, lifetime, record.label.clone())?;
     let retires = WallTime::from_seconds(Clock::system().wall().seconds() + overlap.as_secs());
+    // It does not become good for longer by that.
+    let retires = key.expires.map_or(retires, |end| end.min(retires));
     data.put_record(&KeyRecord { retires_at: Some(rfc3339(retires)), ..record }).map_err(|error| failed(&error))?;
     Ok(made)
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::data_dir::{DataDir, FileStamp};
-use super::keys::{read_record, rfc3339};
+use super::key_record::read_record;
+use super::keys::rfc3339;
 use crate::auth::grant::KeyId;
 use crate::auth::key::Verified;
 use crate::auth::verify::Verifier;
@@ -121,10 +122,11 @@ impl KeyFiles {
         }
     }
 
-    /// The keys that are in force and have an end.
+    /// The keys that are in force and have an end: their own, or that of their time beside the one that has taken their place.
     fn ends(&self) -> impl Iterator<Item = (&WatchedKey, WallTime)> {
         let in_force = |known: &&WatchedKey| !self.revoked.contains(&known.key.grant.key_id);
-        self.records.iter().filter(in_force).filter_map(|known| Some((known, known.key.expires?)))
+        let end = |known: &WatchedKey| known.key.expires.into_iter().chain(known.retires).min();
+        self.records.iter().filter(in_force).filter_map(move |known| Some((known, end(known)?)))
     }
 }
 
@@ -239,10 +241,18 @@ impl KeyWatch {
         let (wall, now) = (self.keys.clock.wall(), self.keys.clock.now());
         let mut shown = Vec::new();
         let known = self.keys.known.lock().clone();
-        for (WatchedKey { label, key, .. }, end) in known.ends() {
+        for (WatchedKey { label, key, retires }, end) in known.ends() {
             let (key_id, role) = (&key.grant.key_id, key.grant.role.as_str());
             let (label, ends) = (label.as_deref().unwrap_or_default(), rfc3339(end));
             match self.announced.due(key_id, end, wall, now) {
+                Some(KeyNews::Soon(left)) if *retires == Some(end) => tracing::warn!(
+                    %key_id,
+                    label,
+                    role,
+                    ends,
+                    hours_left = left.as_secs() / 3600,
+                    "an API key that another has taken the place of ends soon: give that one to whoever uses this one still"
+                ),
                 Some(KeyNews::Soon(left)) => tracing::warn!(
                     %key_id,
                     label,
@@ -354,5 +364,31 @@ mod tests {
         let mut announced = Announced::default();
         let mut due = |id: &str, end| announced.due(&KeyId::parse(id).unwrap(), end, clock.wall(), clock.now());
         assert_eq!((due("old", ago(20)), due("new", ago(1)), due("new", ago(1))), (None, Some(KeyNews::Ended), None));
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_ends_when_the_other_is_to_stand_alone() {
+        let record = |id: &str, expires: &str, retires: &str| {
+            let text = format!(
+                r#"{{"key_id": "{id}", "label": null, "namespaces": ["a"], "prefix": null, "role": "readonly",
+                   "issued_at": "2026-01-01T00:00:00Z", "expires_at": {expires}, "retires_at": {retires}}}"#
+            );
+            let record: crate::app::data_dir::KeyRecord = serde_json::from_str(&text).unwrap();
+            let retires = record.retires_at.as_deref().and_then(WallTime::parse);
+            WatchedKey { label: None, key: read_record(record).unwrap(), retires }
+        };
+        let (early, late) = (r#""2026-02-01T00:00:00Z""#, r#""2026-03-01T00:00:00Z""#);
+        let records = vec![
+            record("endless", "null", "null"),
+            record("replaced", "null", early),
+            record("sooner", late, early),
+            record("itself", early, late),
+            record("revoked", "null", early),
+        ];
+        let revoked = HashSet::from([KeyId::parse("revoked").unwrap()]);
+        let files = KeyFiles { records: Arc::new(records), revoked, ..KeyFiles::default() };
+        let ends: Vec<_> = files.ends().map(|(known, end)| (known.key.grant.key_id.to_string(), rfc3339(end))).collect();
+        let expected = ["replaced", "sooner", "itself"].map(|id| (id.to_owned(), early.trim_matches('"').to_owned()));
+        assert_eq!(ends, expected);
     }
 }

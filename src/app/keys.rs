@@ -195,14 +195,8 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
     complain_of(&records.unread);
     let records = records.read;
     let revoked = data.revoked().context("can't read the revocations")?;
-    let now = Clock::system().wall().to_system();
-    let status = |record: &KeyRecord| {
-        if KeyId::parse(&record.key_id).is_ok_and(|id| revoked.contains(&id)) {
-            return "revoked";
-        }
-        let end = record.expires_at.as_deref().and_then(|end| humantime::parse_rfc3339(end).ok());
-        if end.is_some_and(|end| end <= now) { "expired" } else { "good" }
-    };
+    let now = Clock::system().wall();
+    let status = |record: &KeyRecord| record.status(&revoked, now);
     if json {
         let lines: Result<Vec<_>, _> = records
             .iter()
@@ -219,7 +213,7 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
             record.key_id.clone(),
             status(record).to_owned(),
             record.role.as_str().to_owned(),
-            record.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+            record.ends_at().unwrap_or("never").to_owned(),
             record.namespaces.join(","),
             record.prefix.clone().unwrap_or_else(|| "-".to_owned()),
             record.label.as_deref().map_or_else(|| "-".to_owned(), key_label::shown),
@@ -247,28 +241,29 @@ pub(super) fn inspect(settings: &Settings, key_or_file: &str) -> Result<(), Fail
     let inspected = match ring.open_signed(&token) {
         Err(error) => Inspected { status: "refused", reason: Some(error.to_string()), ingest: None, record: None },
         Ok((Verified { grant, issued, expires }, signing_key)) => {
-            let revoked = data.revoked().context("can't read the revocations")?.contains(&grant.key_id);
-            let expired = expires.is_some_and(|end| Clock::system().wall() >= end);
+            let revoked = data.revoked().context("can't read the revocations")?;
             let on_record = data.records()?.read.into_iter().find(|record| record.key_id == grant.key_id.as_str());
-            let (status, reason) = match (revoked, expired) {
-                (true, _) => ("revoked", Some(KeyError::Revoked(grant.key_id.clone()).to_string())),
-                (_, true) => ("expired", Some(KeyError::Expired(grant.key_id.clone()).to_string())),
-                _ => ("good", None),
-            };
-            // Where the key is not on record its ingest credential is of no use, nor is that of one that has ended.
-            let usable = on_record.is_some() && reason.is_none();
-            let ingest = if usable { Ingest::of(&ring, &grant, &signing_key) } else { None };
+            let is_on_record = on_record.is_some();
             let record = KeyRecord {
                 key_id: grant.key_id.to_string(),
                 label: on_record.as_ref().and_then(|record| record.label.clone()),
                 namespaces: grant.scope.names(),
-                prefix: grant.prefix,
+                prefix: grant.prefix.clone(),
                 role: grant.role,
                 edge: grant.is_edge,
                 issued_at: rfc3339(issued),
                 expires_at: expires.map(rfc3339),
                 retires_at: on_record.and_then(|record| record.retires_at),
             };
+            let status = record.status(&revoked, Clock::system().wall());
+            let reason = match status {
+                "revoked" => Some(KeyError::Revoked(grant.key_id.clone()).to_string()),
+                "expired" => Some(KeyError::Expired(grant.key_id.clone()).to_string()),
+                _ => None,
+            };
+            // Where the key is not on record its ingest credential is of no use, nor is that of one that has ended.
+            let usable = is_on_record && reason.is_none();
+            let ingest = if usable { Ingest::of(&ring, &grant, &signing_key) } else { None };
             Inspected { status, reason, ingest, record: Some(record) }
         }
     };
@@ -355,69 +350,13 @@ fn id_of(data: &DataDir, key_or_file: &str) -> Result<KeyId, Failure> {
     })
 }
 
-/// What a record says, in the words of [`crate::auth`]. `None` when it does not make sense: a key whose end can't be read is not
-/// taken for one without an end.
-pub(super) fn read_record(record: KeyRecord) -> Option<Verified> {
-    let time = |text: &str| {
-        let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(WallTime::from_seconds(since_epoch.as_secs()))
-    };
-    let expires = match record.expires_at.as_deref() {
-        Some(text) => Some(time(text)?),
-        None => None,
-    };
-    let grant = Grant {
-        key_id: KeyId::parse(&record.key_id).ok()?,
-        role: record.role,
-        scope: Scope::parse(record.namespaces.iter().map(String::as_str)).ok()?,
-        prefix: record.prefix,
-        is_edge: record.edge,
-        ends: expires,
-    };
-    Some(Verified { grant, issued: time(&record.issued_at)?, expires })
-}
-
-/// The key of a record's text, for `crate::fuzzing` alone.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn record_of(text: &str) -> Option<Verified> {
-    read_record(serde_json::from_str(text).ok()?)
-}
-
 /// A point in time as RFC 3339 writes it.
 pub(super) fn rfc3339(time: WallTime) -> String {
     humantime::format_rfc3339_seconds(time.to_system()).to_string()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_that_makes_no_sense_is_no_key() {
-        let record = KeyRecord {
-            key_id: "0123".to_owned(),
-            label: None,
-            namespaces: vec!["live".to_owned()],
-            prefix: Some("a/".to_owned()),
-            role: Role::Readwrite,
-            edge: false,
-            issued_at: "2026-01-01T00:00:00Z".to_owned(),
-            expires_at: Some("2026-01-31T00:00:00Z".to_owned()),
-            retires_at: None,
-        };
-        let read = read_record(record.clone()).unwrap();
-        assert_eq!((rfc3339(read.issued), read.expires.map(rfc3339)), (record.issued_at.clone(), record.expires_at.clone()));
-        assert_eq!((read.grant.role, read.grant.prefix.as_deref()), (Role::Readwrite, Some("a/")));
-        let broken: [fn(&mut KeyRecord); 4] = [
-            |record| record.key_id = "../x".to_owned(),
-            |record| record.namespaces = vec!["/".to_owned()],
-            |record| record.issued_at = "then".to_owned(),
-            |record| record.expires_at = Some("some day".to_owned()),
-        ];
-        for change in broken {
-            let mut record = record.clone();
-            change(&mut record);
-            assert!(read_record(record.clone()).is_none(), "{record:?}");
-        }
-    }
+/// The point in time, in whole seconds, that a text of [`rfc3339`] says.
+pub(super) fn from_rfc3339(text: &str) -> Option<WallTime> {
+    let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(WallTime::from_seconds(since_epoch.as_secs()))
 }

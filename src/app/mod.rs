@@ -28,6 +28,7 @@ mod history_log;
 mod kept;
 mod key_desk;
 mod key_label;
+mod key_record;
 mod key_watch;
 mod keys;
 mod listeners;
@@ -47,8 +48,8 @@ mod size;
 mod stamp;
 mod streams;
 mod supervisor;
-mod telemetry;
 mod take_over;
+mod telemetry;
 mod tickets;
 mod token;
 mod token_report;
@@ -70,7 +71,7 @@ pub(crate) use harvest::fuzzing as harvests;
 #[cfg(any(test, fuzzing))]
 pub(crate) use history_log::{read_back, written};
 #[cfg(any(test, fuzzing))]
-pub(crate) use keys::record_of;
+pub(crate) use key_record::record_of;
 #[cfg(any(test, fuzzing))]
 pub(crate) use settings::read_text as read_settings;
 pub use settings::{Auto, LogFormat, LogLevel, Settings, TlsSettings};

@@ -280,6 +280,23 @@ fn a_key_that_is_replaced_goes_on_for_the_overlap() {
     assert_eq!((put(&origin, "live-origin", "show/a", secret), put(&origin, "live-origin", "show/b", new)), (204, 204));
     assert_eq!(ask(&origin, "POST", &path, Some(&json!({ "overlap": "3s" })), &[]).status, 409, "it is about to end");
     let refused = eventually(Duration::from_secs(10), || (put(&origin, "live-origin", "show/a", secret) == 401).then_some(()));
+    // It ends when the other is to stand alone, and never later than by itself.
+    for (expires, overlap, is_earlier) in [("never", "30d", true), ("2d", "7d", false)] {
+        let order = json!({ "role": "readonly", "namespaces": ["live-origin"], "expires": expires, "label": expires });
+        let old = body(&ask(&origin, "POST", "/v1/keys", Some(&order), &[]))["key"].clone();
+        let id = old["key_id"].as_str().unwrap();
+        ask(&origin, "POST", &format!("/v1/keys/{id}/rotate"), Some(&json!({ "overlap": overlap })), &[]);
+        let listed = get(&origin, "/v1/keys");
+        let now = listed["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == *id).unwrap().clone();
+        let ends = now["retires_at"].as_str().unwrap();
+        assert_eq!(now["expires_at"] == ends, !is_earlier, "{now}");
+        let table = String::from_utf8(origin.run(&["keys", "list"]).stdout).unwrap();
+        assert!(table.lines().any(|line| line.contains(id) && line.contains(ends)), "{ends}: {table}");
+        let series =
+            format!("springhead_api_key_expiry_timestamp_seconds{{key_id=\"{id}\",label=\"{expires}\",role=\"readonly\"}}");
+        let shown = eventually(Duration::from_secs(5), || origin.metrics().contains(&series).then_some(()));
+        assert!(shown.is_some(), "{series}");
+    }
     assert!(refused.is_some() && put(&origin, "live-origin", "show/b", new) == 204);
     for wrong in [
         json!({ "role": "king" }),

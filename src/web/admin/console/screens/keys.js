@@ -74,7 +74,8 @@ export function Keys() {
   const [ending, end] = useState(null);
   const [turning, turn] = useState(null);
   const namespaces = (spaces.data?.namespaces ?? []).map((one) => one.name);
-  const ends = (key) => key.retires_at ?? key.expires_at;
+  // Both are written alike: the lesser text is the earlier end.
+  const ends = (key) => [key.retires_at, key.expires_at].filter(Boolean).sort()[0];
   return html`
     <${Head} title=${t("nav.keys")}><button type="button" class="primary" onClick=${() => make(true)}>${t("key.new")}</button></${Head}>
     <${Failure} error=${error} />
