@@ -305,7 +305,7 @@ fn a_server_that_dies_while_it_is_watched_is_named() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     // By then what comes before the watch has read its playlists, and the watch as well.
-    const LOOKS: u32 = 8;
+    const LOOKS: u32 = 14;
     let counting = || {
         let looks = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&looks);
