@@ -7,7 +7,8 @@
 //! power fails is lost.
 //!
 //! No file is longer than [`FILE_BYTES`], nor are there more than [`FILES`] of a namespace: a version with more to write than fits
-//! goes on in the next file.
+//! goes on in the next file. Where nothing can be written, on a full disk, no file is begun, so that none of those that are there has to
+//! make room for one; what could be written of a line is left behind, torn.
 
 mod lines;
 
@@ -28,7 +29,7 @@ use tokio::sync::oneshot;
 pub(crate) use self::lines::{read_back, written};
 
 use self::lines::LoggedLines;
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Moment};
 use crate::model::id::{Key, Namespace};
 use crate::origin::{HistoryLog, Listed, Origin};
 
@@ -43,6 +44,8 @@ const WAITING: usize = 4096;
 const WAITING_SEGMENTS: usize = 400_000;
 /// This much is written at once.
 const AT_ONCE: usize = 256 << 10;
+/// A namespace whose histories can't be written rests so long, and what it lists meanwhile is not written down.
+const REST: Duration = Duration::from_secs(1);
 /// How long a start waits for what was written down. What takes longer is read while the server serves: windows of the past wait for
 /// it, and nothing else.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -120,7 +123,17 @@ impl HistoryLog for Pen {
 #[derive(Debug, Default)]
 struct NamespaceLog {
     files: Vec<Page>,
-    open: Option<(File, u64)>,
+    open: Option<OpenFile>,
+    /// Nothing could be written to it, and nothing is tried until then.
+    rests_until: Moment,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    length: u64,
+    /// It may end in the middle of a line.
+    is_torn: bool,
 }
 
 #[derive(Debug)]
@@ -148,18 +161,28 @@ impl HistoryWriter {
     fn run(mut self, receiver: &Receiver<LogEntry>, waiting: &AtomicUsize) {
         // Ends with the server.
         while let Ok(note) = receiver.recv() {
-            waiting.fetch_sub(note.listed.len(), Ordering::Relaxed);
-            match self.write(&note) {
-                Ok(()) => self.in_trouble = false,
-                Err(error) if !self.in_trouble => {
-                    let error = error.to_string();
-                    let folder = self.folder.display().to_string();
-                    tracing::warn!(error, folder, "can't write the playlists' histories: after a restart they are missing");
-                    self.in_trouble = true;
-                    self.journals.entry(note.namespace).or_default().open = None;
-                }
-                Err(_) => self.journals.entry(note.namespace).or_default().open = None,
-            }
+            self.take(&note, waiting);
+        }
+    }
+
+    fn take(&mut self, note: &LogEntry, waiting: &AtomicUsize) {
+        waiting.fetch_sub(note.listed.len(), Ordering::Relaxed);
+        let now = self.clock.now();
+        if self.journals.get(&note.namespace).is_some_and(|journal| now < journal.rests_until) {
+            return;
+        }
+        let Err(error) = self.write(note) else {
+            self.in_trouble = false;
+            return;
+        };
+        self.journals.entry(note.namespace.clone()).or_default().rests_until = now + REST;
+        if !std::mem::replace(&mut self.in_trouble, true) {
+            let (error, folder) = (error.to_string(), self.folder.display().to_string());
+            tracing::warn!(
+                error,
+                folder,
+                "can't write the playlists' histories: what is listed until that can be done again is missing after a restart"
+            );
         }
     }
 
@@ -241,29 +264,46 @@ impl HistoryWriter {
 impl NamespaceLog {
     /// Whether this much more can be written to the file that is open.
     fn has_room(&self, more: usize) -> bool {
-        self.open.as_ref().is_some_and(|(_, length)| length + more as u64 <= FILE_BYTES)
+        self.open.as_ref().is_some_and(|open| open.length + more as u64 <= FILE_BYTES)
     }
 
     /// Begins the next file.
     fn begin(&mut self, folder: &Path, now: u64) -> io::Result<()> {
+        self.begin_by(folder, now, |path| OpenOptions::new().append(true).create_new(true).mode(0o600).open(path))
+    }
+
+    /// The same by whom it is made.
+    fn begin_by(&mut self, folder: &Path, now: u64, make: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
         self.open = None;
         self.tidy(now);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Later than all before it, whatever the clock says.
         let begun = self.files.last().map_or(now, |last| now.max(last.begun + 1));
         let path = folder.join(format!("{begun:013}.jsonl"));
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = make(&path)?;
+        let first = lines::first();
+        if let Err(error) = file.write_all(&first) {
+            // A disk that is full has room for names. One more of them each time would soon be all that is kept.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         self.files.push(Page { path, begun, until: 0 });
-        self.open = Some((file, 0));
-        self.append(&lines::first(), 0)
+        self.open = Some(OpenFile { file, length: first.len() as u64, is_torn: false });
+        Ok(())
     }
 
     /// Writes to the file that is open. `until`: when the last segment in the text has outlived its time to live.
     fn append(&mut self, text: &[u8], until: u64) -> io::Result<()> {
-        if let (Some((file, length)), Some(page)) = (&mut self.open, self.files.last_mut()) {
-            file.write_all(text)?;
-            *length += text.len() as u64;
+        if let (Some(open), Some(page)) = (&mut self.open, self.files.last_mut()) {
+            // Of what fails a part may have been written.
             page.until = page.until.max(until);
+            open.length += text.len() as u64;
+            if open.is_torn {
+                open.file.write_all(b"\n")?;
+            }
+            open.is_torn = true;
+            open.file.write_all(text)?;
+            open.is_torn = false;
         }
         Ok(())
     }
@@ -384,11 +424,70 @@ mod tests {
         let (mut histories, until) = read(&paths, now + 6000);
         assert_eq!(until, now + 9000);
         assert_eq!(histories.remove(key), Some(vec![listed(2, now + 9000), listed(3, now + 9000)]));
-        let mut journal = NamespaceLog { files: vec![Page { path: path.clone(), begun: 1, until: now + 9000 }], open: None };
+        let mut journal =
+            NamespaceLog { files: vec![Page { path: path.clone(), begun: 1, until: now + 9000 }], ..NamespaceLog::default() };
         journal.tidy(now + 8999);
         assert!(path.exists());
         journal.tidy(now + 9000);
         assert!(!path.exists(), "nothing in it is needed");
+    }
+
+    #[test]
+    fn a_full_disk_takes_nothing_of_what_is_kept() {
+        let bench = bench();
+        let (folder, now) = (bench.folder.path().join("live"), bench.clock.wall().millis());
+        fs::create_dir(&folder).unwrap();
+        let full = || OpenOptions::new().write(true).open("/dev/full");
+        let mut journal = NamespaceLog::default();
+        for begun in 0..31 {
+            let path = folder.join(format!("{begun:013}.jsonl"));
+            fs::write(&path, "kept").unwrap();
+            journal.files.push(Page { path, begun, until: now + 9000 });
+        }
+        let kept = files(bench.folder.path());
+        for _ in 0..100 {
+            let begun = journal.begin_by(&folder, now, |path| File::create_new(path).and_then(|_| full()));
+            assert!(begun.is_err() && journal.open.is_none());
+        }
+        assert_eq!(files(bench.folder.path()), kept, "none has gone, none has come");
+        // What was begun before is gone on with when there is room, whatever of a line was written.
+        journal.begin(&folder, now).unwrap();
+        let mut lines = LoggedLines::new(&bench.key, 1);
+        let text = lines.of(&listed(1, now + 9000));
+        let mut open = journal.open.take().unwrap();
+        open.file.write_all(&text[..text.len() - 9]).unwrap();
+        let file = std::mem::replace(&mut open.file, full().unwrap());
+        journal.open = Some(open);
+        assert!(journal.append(&text, now + 9000).is_err());
+        journal.open.as_mut().unwrap().file = file;
+        journal.append(&LoggedLines::new(&bench.key, 2).of(&listed(2, now + 9000)), now + 9000).unwrap();
+        let (mut histories, _) = read(&files(bench.folder.path())[31..], now);
+        assert_eq!(histories.remove(&bench.key), Some(vec![listed(2, now + 9000)]));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_tried_again_at_once() {
+        let bench = bench();
+        let (namespace, key, now) = (&bench.namespace, &bench.key, bench.clock.wall().millis());
+        let in_the_way = bench.folder.path().join("live");
+        fs::write(&in_the_way, "").unwrap();
+        let (sender, receiver) = sync_channel(9);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let pen = Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) };
+        let (folder, clock) = (bench.folder.path().to_owned(), bench.clock.clone());
+        let mut writer = HistoryWriter::new(folder, clock);
+        let mut write = |number: u64| {
+            pen.listed(namespace, key, &[Arc::new(listed(number, now + 90_000))]);
+            writer.take(&receiver.recv().unwrap(), &waiting);
+        };
+        write(1);
+        fs::remove_file(&in_the_way).unwrap();
+        write(2);
+        assert!(!in_the_way.exists(), "it rests");
+        bench.clock.advance(REST);
+        write(3);
+        let (mut histories, _) = read(&files(bench.folder.path()), now);
+        assert_eq!(histories.remove(key), Some(vec![listed(3, now + 90_000)]));
     }
 
     #[test]
