@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::hls::history::{FoundOut, Keys};
+use crate::hls::history::{FoundOut, Keys, MAX_SEGMENTS};
 use crate::hls::playlist::ByteRange;
 use crate::model::clock::WallTime;
 use crate::model::id::Key;
@@ -309,7 +309,8 @@ impl Reading<'_> {
         };
         // A cue that can't be read is no reason to lose a segment.
         let tags = segment.tags.take().and_then(|tags| tags.iter().map(|text| self.texts.get(text).cloned()).collect());
-        self.histories.entry(playlist.clone()).or_default().push(segment.listed(map, keys, tags));
+        let listed = segment.listed(map, keys, tags);
+        add_to(self.histories.entry(playlist.clone()).or_default(), listed);
     }
 
     fn old(&mut self, line: &[u8]) {
@@ -323,9 +324,17 @@ impl Reading<'_> {
         if segment.until > self.now {
             let keys = segment.keys.take().map(|keys| keys.split('\n').map(Arc::from).collect());
             let map = segment.map.take().map(Arc::from);
-            self.histories.entry(key).or_default().push(segment.listed(map, keys, None));
+            add_to(self.histories.entry(key).or_default(), segment.listed(map, keys, None));
         }
     }
+}
+
+/// Adds a segment that was read. Files go back further than a history does: the oldest are let go of while they are read.
+fn add_to(history: &mut Vec<Listed>, listed: Listed) {
+    if history.len() >= 2 * MAX_SEGMENTS {
+        history.drain(..MAX_SEGMENTS);
+    }
+    history.push(listed);
 }
 
 /// What is written, for `crate::fuzzing`.

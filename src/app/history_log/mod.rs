@@ -6,7 +6,7 @@
 //! what there is at the start, and then writes; nobody waits for it. Not synced line by line: what the system has not written when the
 //! power fails is lost.
 //!
-//! No file is longer than [`FILE_BYTES`], nor are there more than [`FILES`] of a namespace: a version with more to write than fits
+//! No file is longer than [`FILE_BYTES`], nor do those of a namespace take more than [`BYTES`]: a version with more to write than fits
 //! goes on in the next file. Where nothing can be written, on a full disk, no file is begun, so that none of those that are there has to
 //! make room for one; what could be written of a line is left behind, torn.
 
@@ -37,8 +37,10 @@ use crate::origin::{HistoryLog, Listed, Origin};
 const FILE_BYTES: u64 = 8 << 20;
 /// One that is older, in milliseconds, is followed by another.
 const FILE_AGE: u64 = 3_600_000;
-/// Files of one namespace; one more, and the oldest goes.
-const FILES: usize = 32;
+/// Bytes of the files of one namespace; more, and the oldest goes.
+const BYTES: u64 = 256 << 20;
+/// A file counts as this much at least, so that there are at most 16,384: a start every few minutes for as long as a segment may live.
+const LEAST: u64 = 16 << 10;
 /// Versions of playlists that wait to be written down, and segments of all of them.
 const WAITING: usize = 4096;
 const WAITING_SEGMENTS: usize = 400_000;
@@ -131,7 +133,6 @@ struct NamespaceLog {
 #[derive(Debug)]
 struct OpenFile {
     file: File,
-    length: u64,
     /// It may end in the middle of a line.
     is_torn: bool,
 }
@@ -142,6 +143,7 @@ struct Page {
     begun: u64,
     /// When the last segment in it has outlived its time to live.
     until: u64,
+    length: u64,
 }
 
 struct HistoryWriter {
@@ -240,9 +242,11 @@ impl HistoryWriter {
             for path in folder(&namespace)? {
                 let stem = path.file_stem().and_then(|stem| stem.to_str());
                 let Some(begun) = stem.and_then(|stem| stem.parse().ok()) else { continue };
-                let written = lines::read(BufReader::new(File::open(&path)?), now, &mut histories)?;
+                let file = File::open(&path)?;
+                let length = file.metadata()?.len();
+                let written = lines::read(BufReader::new(file), now, &mut histories)?;
                 later += usize::from(written.is_later);
-                journal.files.push(Page { path, begun, until: written.until });
+                journal.files.push(Page { path, begun, until: written.until, length });
             }
             journal.tidy(now);
             self.journals.insert(name.clone(), journal);
@@ -264,7 +268,7 @@ impl HistoryWriter {
 impl NamespaceLog {
     /// Whether this much more can be written to the file that is open.
     fn has_room(&self, more: usize) -> bool {
-        self.open.as_ref().is_some_and(|open| open.length + more as u64 <= FILE_BYTES)
+        self.open.is_some() && self.files.last().is_some_and(|page| page.length + more as u64 <= FILE_BYTES)
     }
 
     /// Begins the next file.
@@ -287,8 +291,8 @@ impl NamespaceLog {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        self.files.push(Page { path, begun, until: 0 });
-        self.open = Some(OpenFile { file, length: first.len() as u64, is_torn: false });
+        self.files.push(Page { path, begun, until: 0, length: first.len() as u64 });
+        self.open = Some(OpenFile { file, is_torn: false });
         Ok(())
     }
 
@@ -297,7 +301,7 @@ impl NamespaceLog {
         if let (Some(open), Some(page)) = (&mut self.open, self.files.last_mut()) {
             // Of what fails a part may have been written.
             page.until = page.until.max(until);
-            open.length += text.len() as u64;
+            page.length += text.len() as u64;
             if open.is_torn {
                 open.file.write_all(b"\n")?;
             }
@@ -308,13 +312,14 @@ impl NamespaceLog {
         Ok(())
     }
 
-    /// Deletes the oldest files, as long as nothing is needed of them. Never one before those that are older: it may say of their
+    /// Deletes the oldest files, as long as nothing is needed of them or there is no room for another one. Never one before those that are older: it may say of their
     /// playlists that they are gone.
     fn tidy(&mut self, now: u64) {
-        let mut surplus = (self.files.len() + 1).saturating_sub(FILES);
+        let counted = |page: &Page| page.length.max(LEAST);
+        let mut bytes = self.files.iter().map(counted).fold(FILE_BYTES, u64::saturating_add);
         let needed = |page: &Page| {
-            let needed = surplus == 0 && page.until > now;
-            surplus = surplus.saturating_sub(1);
+            let needed = bytes <= BYTES && page.until > now;
+            bytes = bytes.saturating_sub(counted(page));
             needed
         };
         let old = self.files.iter().position(needed).unwrap_or(self.files.len());
@@ -424,12 +429,38 @@ mod tests {
         let (mut histories, until) = read(&paths, now + 6000);
         assert_eq!(until, now + 9000);
         assert_eq!(histories.remove(key), Some(vec![listed(2, now + 9000), listed(3, now + 9000)]));
-        let mut journal =
-            NamespaceLog { files: vec![Page { path: path.clone(), begun: 1, until: now + 9000 }], ..NamespaceLog::default() };
+        let mut journal = NamespaceLog {
+            files: vec![Page { path: path.clone(), begun: 1, until: now + 9000, length: 9 }],
+            ..NamespaceLog::default()
+        };
         journal.tidy(now + 8999);
         assert!(path.exists());
         journal.tidy(now + 9000);
         assert!(!path.exists(), "nothing in it is needed");
+    }
+
+    #[test]
+    fn all_is_kept_until_its_time_is_over_or_there_is_too_much_of_it() {
+        let bench = bench();
+        let (namespace, key, begun) = (&bench.namespace, &bench.key, bench.clock.wall().millis());
+        let day = 86_400_000;
+        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone());
+        for hour in 0..40 {
+            let listed = vec![Arc::new(listed(hour, begun + 14 * day))];
+            writer.write(&LogEntry { namespace: namespace.clone(), playlist: key.clone(), listed }).unwrap();
+            bench.clock.advance(Duration::from_secs(3600));
+        }
+        let paths = files(bench.folder.path());
+        assert_eq!(read(&paths, bench.clock.wall().millis()).0[key].len(), 40);
+        let page =
+            |number: u64, length: u64| Page { path: format!("none/{number}").into(), begun: number, until: begun + day, length };
+        for (length, kept) in [(FILE_BYTES, 31), (1, 16_384 - 512)] {
+            let files = (0..20_000).map(|number| page(number, length)).collect();
+            let mut journal = NamespaceLog { files, ..NamespaceLog::default() };
+            journal.tidy(begun);
+            assert_eq!(journal.files.len(), kept, "256 MiB with the one that is to come");
+            assert_eq!(journal.files.last().map(|page| page.begun), Some(19_999));
+        }
     }
 
     #[test]
@@ -442,7 +473,7 @@ mod tests {
         for begun in 0..31 {
             let path = folder.join(format!("{begun:013}.jsonl"));
             fs::write(&path, "kept").unwrap();
-            journal.files.push(Page { path, begun, until: now + 9000 });
+            journal.files.push(Page { path, begun, until: now + 9000, length: 4 });
         }
         let kept = files(bench.folder.path());
         for _ in 0..100 {
