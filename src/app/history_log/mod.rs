@@ -61,10 +61,7 @@ pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> an
     let (restored, is_restored) = oneshot::channel();
     let origin = origin.clone();
     let work = move || {
-        if let Err(error) = writer.restore(&origin) {
-            let error = error.to_string();
-            tracing::warn!(error, "can't read all of the playlists' histories: what is missing can't be looked back at");
-        }
+        writer.restore(&origin);
         origin.histories_restored();
         let _ = restored.send(());
         writer.run(&receiver, &waiting);
@@ -229,39 +226,82 @@ impl HistoryWriter {
         journal.append(&text, until)
     }
 
-    fn restore(&mut self, origin: &Origin) -> io::Result<()> {
-        let now = self.clock.wall().millis();
-        let mut later = 0;
-        for namespace in folder(&self.folder)? {
-            let Some(name) = namespace.file_name().and_then(|name| name.to_str()).and_then(|name| Namespace::parse(name).ok())
-            else {
-                continue;
-            };
-            let mut journal = NamespaceLog::default();
-            let mut histories: HashMap<Key, Vec<Listed>> = HashMap::new();
-            for path in folder(&namespace)? {
-                let stem = path.file_stem().and_then(|stem| stem.to_str());
-                let Some(begun) = stem.and_then(|stem| stem.parse().ok()) else { continue };
-                let file = File::open(&path)?;
-                let length = file.metadata()?.len();
-                let written = lines::read(BufReader::new(file), now, &mut histories)?;
-                later += usize::from(written.is_later);
-                journal.files.push(Page { path, begun, until: written.until, length });
-            }
-            journal.tidy(now);
-            self.journals.insert(name.clone(), journal);
-            for (playlist, listed) in histories {
-                origin.restore_history(&name, &playlist, listed);
+    /// Reads what is written of all namespaces, and hands it over.
+    fn restore(&mut self, origin: &Origin) {
+        let mut unread = Unread::default();
+        for path in unread.unless(&self.folder, folder(&self.folder)).unwrap_or_default() {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let Some(name) = name.and_then(|name| Namespace::parse(name).ok()) {
+                self.restore_one(&name, origin, &mut unread);
             }
         }
-        if later > 0 {
+        unread.tell();
+    }
+
+    fn restore_one(&mut self, name: &Namespace, origin: &Origin, unread: &mut Unread) {
+        let now = self.clock.wall().millis();
+        let (mut journal, mut histories) = (NamespaceLog::default(), HashMap::new());
+        let at = self.folder.join(name.as_str());
+        for path in unread.unless(&at, folder(&at)).unwrap_or_default() {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let Some(begun) = stem.and_then(|stem| stem.parse().ok()) else { continue };
+            let written = File::open(&path).and_then(|file| lines::read(BufReader::new(file), now, &mut histories));
+            // What is needed of one that can't be read is not known. It is one of those that are there all the same.
+            let until = unread.unless(&path, written).map_or(u64::MAX, |written| {
+                unread.later += usize::from(written.is_later);
+                written.until
+            });
+            let length = path.metadata().map_or(0, |metadata| metadata.len());
+            journal.files.push(Page { path, begun, until, length });
+        }
+        journal.tidy(now);
+        self.journals.insert(name.clone(), journal);
+        for (playlist, listed) in histories {
+            origin.restore_history(name, &playlist, listed);
+        }
+    }
+}
+
+/// What was not read.
+#[derive(Debug, Default)]
+struct Unread {
+    /// Files and folders that can't be, and the first of them with the reason.
+    count: usize,
+    first: Option<(PathBuf, io::Error)>,
+    /// Files that a later version wrote.
+    later: usize,
+}
+
+impl Unread {
+    /// What was read there, unless it can't be: that is noted, and the others are read.
+    fn unless<T>(&mut self, path: &Path, read: io::Result<T>) -> Option<T> {
+        let error = match read {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        self.count += 1;
+        self.first.get_or_insert_with(|| (path.to_owned(), error));
+        None
+    }
+
+    fn tell(&self) {
+        if let Some((path, error)) = &self.first {
+            let (path, error) = (path.display().to_string(), error.to_string());
             tracing::warn!(
-                files = later,
+                error,
+                path,
+                count = self.count,
+                "can't read all of the playlists' histories: what is written there can't be looked back at. Make it readable and \
+                 restart, or take it away"
+            );
+        }
+        if self.later > 0 {
+            tracing::warn!(
+                files = self.later,
                 "histories of playlists were written by a later version of Springhead: they are left as they are, and what they list \
                  can't be looked back at with this one"
             );
         }
-        Ok(())
     }
 }
 
@@ -351,7 +391,9 @@ mod tests {
     use super::*;
     use crate::hls::history::FoundOut;
     use crate::hls::playlist::ByteRange;
+    use crate::metrics::Metrics;
     use crate::model::clock::WallTime;
+    use crate::origin::policy::NamespacePolicy;
 
     fn listed(sequence: u64, until: u64) -> Listed {
         Listed {
@@ -461,6 +503,32 @@ mod tests {
             assert_eq!(journal.files.len(), kept, "256 MiB with the one that is to come");
             assert_eq!(journal.files.last().map(|page| page.begun), Some(19_999));
         }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_keeps_nothing_else_from_being_read() {
+        let bench = bench();
+        let (key, until) = (&bench.key, bench.clock.wall().millis() + 90_000);
+        let [a, b] = ["a", "b"].map(|name| Namespace::parse(name).unwrap());
+        bench.write(|pen| {
+            pen.listed(&a, key, &[Arc::new(listed(1, until))]);
+            pen.listed(&b, key, &[Arc::new(listed(2, until))]);
+        });
+        let folder = bench.folder.path();
+        let (first, stray) = (folder.join("a/0.jsonl"), folder.join("0.tgz"));
+        fs::create_dir(&first).unwrap();
+        fs::write(&stray, "").unwrap();
+        let rules = [&a, &b].map(|name| (name.clone(), NamespacePolicy::default()));
+        let origin = Origin::new(rules, 1 << 30, bench.clock.clone(), &Arc::new(Metrics::new()));
+        let mut writer = HistoryWriter::new(folder.to_owned(), bench.clock.clone());
+        let mut unread = Unread::default();
+        for name in [&Namespace::parse("0.tgz").unwrap(), &a, &b] {
+            writer.restore_one(name, &origin, &mut unread);
+        }
+        let (path, _) = unread.first.unwrap();
+        assert_eq!((unread.count, path), (2, stray));
+        assert_eq!(writer.journals[&a].files.len(), 2, "it counts, and goes when it is the oldest of too much");
+        assert_eq!(writer.journals[&b].files.len(), 1);
     }
 
     #[test]
