@@ -68,6 +68,8 @@ pub struct History {
     /// How many begin or end before the one before them does: of none, and times are looked up by halves.
     backwards: usize,
     head: ListHead,
+    /// A version was heard of which it is.
+    has_head: bool,
     ended: bool,
     /// When it was heard last that the encoder began anew.
     broke: Option<WallTime>,
@@ -363,6 +365,25 @@ mod tests {
             history.follow(&numbered(next..=next, None), Step::On, later(now), |_| NOW.into());
             assert_eq!(history.listed.iter().filter(|listed| listed.discontinuity).count(), breaks, "{next} {now}");
         }
+    }
+
+    #[test]
+    fn what_was_written_down_has_its_end_and_its_head_from_the_version_that_is_kept() {
+        let says = "#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-OWN:1\n";
+        let text = texts::listing(&(texts::head(0) + says), "", 0..=4) + "#EXT-X-ENDLIST\n";
+        let mut before = History::default();
+        let written: Vec<_> =
+            before.follow(&media(&text), Step::Unknown, NOW, |_| NOW.into()).iter().map(|one| Listed::clone(one)).collect();
+        let mut history = History::default();
+        history.restore(written);
+        assert!(history.follow(&media(&text), Step::Unknown, NOW, |_| NOW.into()).is_empty(), "nothing in it is new");
+        let (found, expected) = (history.stretch(None, None), before.stretch(None, None));
+        assert_eq!((found.ended, &found.head), (true, &expected.head));
+        assert!(found.head.i_frames_only && found.head.independent && found.head.others.len() == 1);
+        // One that is older says nothing of what there is now.
+        let late = media(&texts::listing(&texts::head(0), "", 0..=3));
+        history.follow(&late, Step::Unknown, NOW, |_| NOW.into());
+        assert!(history.stretch(None, None).ended);
     }
 
     #[test]

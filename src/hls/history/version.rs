@@ -56,6 +56,7 @@ impl History {
         let since = self.listed.back().and_then(|last| last.heard);
         let at = |begins: Option<WallTime>, breaks: bool| Juncture { begins, breaks, since };
         let step = match step {
+            Step::Unknown if self.ends_with(media) => Step::On,
             Step::Unknown => self.judge(media),
             Step::UnknownAndNew if self.judge(media) == Step::On => Step::On,
             Step::UnknownAndNew => Step::Anew,
@@ -199,7 +200,7 @@ impl History {
 
     /// Takes up what a version says of the whole list.
     fn take_head(&mut self, media: &Media) {
-        let is_first = self.listed.is_empty();
+        let is_first = !std::mem::replace(&mut self.has_head, true) || self.listed.is_empty();
         let head = &mut self.head;
         (head.i_frames_only, head.images_only) = (media.i_frames_only && !media.images_only, media.images_only);
         head.independent = media.independent && (is_first || head.independent);
@@ -290,6 +291,12 @@ impl History {
     /// Whether a date range was written down.
     fn knows(&self, line: &str) -> bool {
         self.date_ranges.iter().any(|known| **known == *line)
+    }
+
+    /// Whether this is the version that the history ends with. Where that was written down, its head and its end were not.
+    fn ends_with(&self, media: &Media) -> bool {
+        let (Some(last), Some(newest)) = (self.listed.back(), media.segments.last()) else { return false };
+        newest.sequence == last.sequence && *newest.uri == *last.uri
     }
 
     /// Whether a version goes on from what is here. What both list under the same number is then the same segment.
