@@ -22,6 +22,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gate;
+mod heard_before;
 mod heavy;
 mod keeping;
 mod known;
@@ -193,9 +194,7 @@ impl Origin {
                 None => {
                     let metrics = self.inner.metrics.namespace(&name);
                     let live = Live::new(name.clone(), metrics.clone());
-                    if let Some(history_log) = self.inner.history_log.get() {
-                        live.keep_in(history_log, false);
-                    }
+                    self.keep_history(&live);
                     let hot = self.inner.store.open(policy.hot_capacity, metrics.clone());
                     let (options, figures) = (policy.tier_options(), metrics.durable.clone());
                     let durable_tier = self.inner.store.open_durable_tier(&name, &hot, &policy.durable, options, figures);
@@ -227,6 +226,7 @@ impl Origin {
         let handles = after.iter().map(|(name, hosted)| (name.clone(), CountedApart::new(hosted))).collect();
         self.inner.namespaces.store(Arc::new(after));
         self.inner.handles.store(Arc::new(handles));
+        self.read_histories(&before);
         let mut closing = self.inner.closing.lock();
         closing.retain(|durable_tier| durable_tier.unwritten().0 > 0);
         for (name, _) in &gone {
@@ -355,28 +355,5 @@ impl Origin {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
-    }
-
-    /// Has the histories of playlists written down from now on. Once. What was written down before is then taken up by
-    /// [`Self::restore_history`], and all of it has been when [`Self::histories_restored`] is called: windows of the past wait for that.
-    pub fn keep_histories(&self, history_log: Arc<dyn HistoryLog>) {
-        let history_log = self.inner.history_log.get_or_init(|| history_log);
-        for hosted in self.inner.namespaces.load().values() {
-            hosted.live.keep_in(history_log, true);
-        }
-    }
-
-    /// Takes up what was written down of a playlist's history, oldest first.
-    pub fn restore_history(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Listed>) {
-        if let Some(hosted) = self.inner.namespaces.load().get(namespace) {
-            hosted.live.restore(playlist, listed);
-        }
-    }
-
-    /// All that was written down of histories has been taken up.
-    pub fn histories_restored(&self) {
-        for hosted in self.inner.namespaces.load().values() {
-            hosted.live.end_restoring();
-        }
     }
 }

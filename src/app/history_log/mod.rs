@@ -1,21 +1,21 @@
 //! Histories of playlists on disk, so that a restart does not end what can be looked back at.
 //!
 //! `history/<namespace>/<milliseconds>.jsonl`: a line for each segment when it is listed first, or for a playlist that was deleted.
-//! Files are only ever appended to, each for an hour or [`FILE_BYTES`], and deleted when the last segment in them has outlived its
+//! Files are only ever appended to, each for an hour or [`files::FILE_BYTES`], and deleted when the last segment in them has outlived its
 //! time to live: nothing is rewritten, so that a crash at any moment costs a torn last line, which is passed over. One thread reads
 //! what there is at the start, and then writes; nobody waits for it. Not synced line by line: what the system has not written when the
-//! power fails is lost.
+//! power fails is lost. A namespace that comes while the server runs has its own read then.
 //!
-//! No file is longer than [`FILE_BYTES`], nor do those of a namespace take more than [`BYTES`]: a version with more to write than fits
+//! No file is longer than that, nor do those of a namespace take more than 256 MiB: a version with more to write than fits
 //! goes on in the next file. Where nothing can be written, on a full disk, no file is begun, so that none of those that are there has to
 //! make room for one; what could be written of a line is left behind, torn.
 
+mod files;
 mod lines;
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,19 +28,14 @@ use tokio::sync::oneshot;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::lines::{read_back, written};
 
+use self::files::{NamespaceLog, Page, folder};
 use self::lines::LoggedLines;
-use crate::model::clock::{Clock, Moment};
+use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
 use crate::origin::{HistoryLog, Listed, Origin};
 
-/// A file is not longer; what comes then goes into another.
-const FILE_BYTES: u64 = 8 << 20;
 /// One that is older, in milliseconds, is followed by another.
 const FILE_AGE: u64 = 3_600_000;
-/// Bytes of the files of one namespace; more, and the oldest goes.
-const BYTES: u64 = 256 << 20;
-/// A file counts as this much at least, so that there are at most 16,384: a start every few minutes for as long as a segment may live.
-const LEAST: u64 = 16 << 10;
 /// Versions of playlists that wait to be written down, and segments of all of them.
 const WAITING: usize = 4096;
 const WAITING_SEGMENTS: usize = 400_000;
@@ -57,14 +52,15 @@ pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> an
     let mut writer = HistoryWriter::new(folder, clock.clone());
     let (sender, receiver) = sync_channel(WAITING);
     let waiting = Arc::new(AtomicUsize::new(0));
-    origin.keep_histories(Arc::new(Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) }));
+    let namespaces =
+        origin.keep_histories(Arc::new(Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) }));
     let (restored, is_restored) = oneshot::channel();
     let origin = origin.clone();
     let work = move || {
         writer.restore(&origin);
-        origin.histories_restored();
+        namespaces.iter().for_each(|name| origin.history_restored(name));
         let _ = restored.send(());
-        writer.run(&receiver, &waiting);
+        writer.run(&receiver, &waiting, |writer, opened| writer.reopen(&opened, &origin));
     };
     std::thread::Builder::new().name("history".to_owned()).spawn(work).context("can't start a thread")?;
     if tokio::time::timeout(PATIENCE, is_restored).await.is_err() {
@@ -73,6 +69,14 @@ pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> an
         );
     }
     Ok(())
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+enum LogErrand {
+    Write(LogEntry),
+    /// A namespace has come: what was written of one of this name is read.
+    Read(Namespace),
 }
 
 /// What is to be written down: segments that were listed, or, without any, the playlist's end.
@@ -86,7 +90,7 @@ struct LogEntry {
 /// Hands over what is to be written. The text of it is made by who writes it.
 #[derive(Debug)]
 struct Pen {
-    sender: SyncSender<LogEntry>,
+    sender: SyncSender<LogErrand>,
     /// Segments that wait.
     waiting: Arc<AtomicUsize>,
     in_trouble: AtomicBool,
@@ -97,7 +101,7 @@ impl Pen {
         let count = listed.len();
         let is_room = self.waiting.fetch_add(count, Ordering::Relaxed) < WAITING_SEGMENTS;
         let note = LogEntry { namespace: namespace.clone(), playlist: playlist.clone(), listed };
-        if is_room && self.sender.try_send(note).is_ok() {
+        if is_room && self.sender.try_send(LogErrand::Write(note)).is_ok() {
             self.in_trouble.store(false, Ordering::Relaxed);
             return;
         }
@@ -116,31 +120,14 @@ impl HistoryLog for Pen {
     fn removed(&self, namespace: &Namespace, playlist: &Key) {
         self.write(namespace, playlist, Vec::new());
     }
-}
 
-/// The files of one namespace, oldest first; the last one is written to once it is open.
-#[derive(Debug, Default)]
-struct NamespaceLog {
-    files: Vec<Page>,
-    open: Option<OpenFile>,
-    /// Nothing could be written to it, and nothing is tried until then.
-    rests_until: Moment,
-}
-
-#[derive(Debug)]
-struct OpenFile {
-    file: File,
-    /// It may end in the middle of a line.
-    is_torn: bool,
-}
-
-#[derive(Debug)]
-struct Page {
-    path: PathBuf,
-    begun: u64,
-    /// When the last segment in it has outlived its time to live.
-    until: u64,
-    length: u64,
+    fn opened(&self, namespace: &Namespace) -> bool {
+        let is_taken = self.sender.try_send(LogErrand::Read(namespace.clone())).is_ok();
+        if !is_taken {
+            tracing::warn!(%namespace, "the disk is too slow for the playlists' histories: what is written of this namespace is read at the next start");
+        }
+        is_taken
+    }
 }
 
 struct HistoryWriter {
@@ -157,10 +144,14 @@ impl HistoryWriter {
         Self { folder, clock, journals: HashMap::new(), in_trouble: false, begun: 0 }
     }
 
-    fn run(mut self, receiver: &Receiver<LogEntry>, waiting: &AtomicUsize) {
+    /// `read`: what is to be done for a namespace that has come.
+    fn run(mut self, receiver: &Receiver<LogErrand>, waiting: &AtomicUsize, read: impl Fn(&mut Self, Namespace)) {
         // Ends with the server.
-        while let Ok(note) = receiver.recv() {
-            self.take(&note, waiting);
+        while let Ok(errand) = receiver.recv() {
+            match errand {
+                LogErrand::Write(note) => self.take(&note, waiting),
+                LogErrand::Read(namespace) => read(&mut self, namespace),
+            }
         }
     }
 
@@ -238,6 +229,14 @@ impl HistoryWriter {
         unread.tell();
     }
 
+    /// The same of a namespace that has come while the server runs.
+    fn reopen(&mut self, name: &Namespace, origin: &Origin) {
+        let mut unread = Unread::default();
+        self.restore_one(name, origin, &mut unread);
+        unread.tell();
+        origin.history_restored(name);
+    }
+
     fn restore_one(&mut self, name: &Namespace, origin: &Origin, unread: &mut Unread) {
         let now = self.clock.wall().millis();
         let (mut journal, mut histories) = (NamespaceLog::default(), HashMap::new());
@@ -305,89 +304,12 @@ impl Unread {
     }
 }
 
-impl NamespaceLog {
-    /// Whether this much more can be written to the file that is open.
-    fn has_room(&self, more: usize) -> bool {
-        self.open.is_some() && self.files.last().is_some_and(|page| page.length + more as u64 <= FILE_BYTES)
-    }
-
-    /// Begins the next file.
-    fn begin(&mut self, folder: &Path, now: u64) -> io::Result<()> {
-        self.begin_by(folder, now, |path| OpenOptions::new().append(true).create_new(true).mode(0o600).open(path))
-    }
-
-    /// The same by whom it is made.
-    fn begin_by(&mut self, folder: &Path, now: u64, make: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
-        self.open = None;
-        self.tidy(now);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // Later than all before it, whatever the clock says.
-        let begun = self.files.last().map_or(now, |last| now.max(last.begun + 1));
-        let path = folder.join(format!("{begun:013}.jsonl"));
-        let mut file = make(&path)?;
-        let first = lines::first();
-        if let Err(error) = file.write_all(&first) {
-            // A disk that is full has room for names. One more of them each time would soon be all that is kept.
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
-        self.files.push(Page { path, begun, until: 0, length: first.len() as u64 });
-        self.open = Some(OpenFile { file, is_torn: false });
-        Ok(())
-    }
-
-    /// Writes to the file that is open. `until`: when the last segment in the text has outlived its time to live.
-    fn append(&mut self, text: &[u8], until: u64) -> io::Result<()> {
-        if let (Some(open), Some(page)) = (&mut self.open, self.files.last_mut()) {
-            // Of what fails a part may have been written.
-            page.until = page.until.max(until);
-            page.length += text.len() as u64;
-            if open.is_torn {
-                open.file.write_all(b"\n")?;
-            }
-            open.is_torn = true;
-            open.file.write_all(text)?;
-            open.is_torn = false;
-        }
-        Ok(())
-    }
-
-    /// Deletes the oldest files, as long as nothing is needed of them or there is no room for another one. Never one before those that are older: it may say of their
-    /// playlists that they are gone.
-    fn tidy(&mut self, now: u64) {
-        let counted = |page: &Page| page.length.max(LEAST);
-        let mut bytes = self.files.iter().map(counted).fold(FILE_BYTES, u64::saturating_add);
-        let needed = |page: &Page| {
-            let needed = bytes <= BYTES && page.until > now;
-            bytes = bytes.saturating_sub(counted(page));
-            needed
-        };
-        let old = self.files.iter().position(needed).unwrap_or(self.files.len());
-        for page in self.files.drain(..old) {
-            // One that stays is read once more, and tried again after the next start.
-            let _ = fs::remove_file(&page.path);
-        }
-    }
-}
-
-/// What is in a folder, in the order of names; nothing when there is none.
-fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    match fs::read_dir(path) {
-        Ok(entries) => {
-            for entry in entries {
-                paths.push(entry?.path());
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    paths.sort();
-    Ok(paths)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+
+    use super::files::FILE_BYTES;
     use super::*;
     use crate::hls::history::FoundOut;
     use crate::hls::playlist::ByteRange;
@@ -450,7 +372,7 @@ mod tests {
             let pen = Pen { sender, waiting: Arc::clone(&waiting), in_trouble: AtomicBool::new(false) };
             notes(&pen);
             drop(pen);
-            HistoryWriter::new(self.folder.path().to_owned(), self.clock.clone()).run(&receiver, &waiting);
+            HistoryWriter::new(self.folder.path().to_owned(), self.clock.clone()).run(&receiver, &waiting, |_, _| {});
             assert_eq!(waiting.load(Ordering::Relaxed), 0);
         }
     }
@@ -531,6 +453,32 @@ mod tests {
         assert_eq!(writer.journals[&b].files.len(), 1);
     }
 
+    #[tokio::test]
+    async fn a_namespace_that_comes_back_has_its_past() {
+        let bench = bench();
+        let (key, until) = (&bench.key, bench.clock.wall().millis() + 90_000);
+        let name = &bench.namespace;
+        let rules = || [(name.clone(), NamespacePolicy::default())];
+        let origin = Origin::new(rules(), 1 << 30, bench.clock.clone(), &Arc::new(Metrics::new()));
+        let (sender, receiver) = sync_channel(9);
+        let pen = Pen { sender, waiting: Arc::default(), in_trouble: AtomicBool::new(false) };
+        assert_eq!(origin.keep_histories(Arc::new(pen)), [name.clone()]);
+        origin.history_restored(name);
+        let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone());
+        let listed = vec![Arc::new(listed(1, until))];
+        writer.write(&LogEntry { namespace: name.clone(), playlist: key.clone(), listed }).unwrap();
+        origin.configure([], 1 << 30);
+        assert!(receiver.try_recv().is_err());
+        origin.configure(rules(), 1 << 30);
+        let Ok(LogErrand::Read(asked)) = receiver.try_recv() else { panic!("it is to be read") };
+        assert_eq!((&asked, origin.remembers(name, key)), (name, None), "windows wait for it");
+        writer.reopen(&asked, &origin);
+        assert_eq!(origin.remembers(name, key), Some(1));
+        assert!(receiver.try_recv().is_err(), "and is not written once more");
+        origin.configure(rules(), 1 << 30);
+        assert!(receiver.try_recv().is_err(), "one that stays has it");
+    }
+
     #[test]
     fn a_full_disk_takes_nothing_of_what_is_kept() {
         let bench = bench();
@@ -577,7 +525,8 @@ mod tests {
         let mut writer = HistoryWriter::new(folder, clock);
         let mut write = |number: u64| {
             pen.listed(namespace, key, &[Arc::new(listed(number, now + 90_000))]);
-            writer.take(&receiver.recv().unwrap(), &waiting);
+            let LogErrand::Write(note) = receiver.recv().unwrap() else { panic!("it is written") };
+            writer.take(&note, &waiting);
         };
         write(1);
         fs::remove_file(&in_the_way).unwrap();

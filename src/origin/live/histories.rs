@@ -37,6 +37,8 @@ pub trait HistoryLog: std::fmt::Debug + Send + Sync {
     fn listed(&self, namespace: &Namespace, playlist: &Key, segments: &[Arc<Listed>]);
     /// The playlist was deleted, and its history with it.
     fn removed(&self, namespace: &Namespace, playlist: &Key);
+    /// A namespace has come, and waits for what was written of one of its name; `false`: that will not be read.
+    fn opened(&self, namespace: &Namespace) -> bool;
 }
 
 #[derive(Debug)]
@@ -141,6 +143,11 @@ impl Histories {
                 history_log.listed(&self.namespace, &playlist, &kept.history.stretch(None, None).listed);
             }
         }
+    }
+
+    /// Whether what was written down before is still to be taken up.
+    pub(super) fn is_restoring(&self) -> bool {
+        *self.is_restoring.borrow()
     }
 
     /// Waits until all that was written down has been taken up. Cancel-safe.
@@ -334,6 +341,10 @@ mod tests {
 
         fn removed(&self, _: &Namespace, playlist: &Key) {
             self.0.lock().push((playlist.to_string(), Vec::new()));
+        }
+
+        fn opened(&self, _: &Namespace) -> bool {
+            false
         }
     }
 

@@ -323,6 +323,11 @@ impl Live {
         self.histories.restore(key, listed);
     }
 
+    /// Whether what was written down before is still to be taken up.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.histories.is_restoring()
+    }
+
     /// All that was written down of histories has been taken up.
     pub(super) fn end_restoring(&self) {
         self.histories.restored();
