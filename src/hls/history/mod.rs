@@ -65,8 +65,9 @@ pub struct History {
     names: HashMap<u64, u64>,
     hasher: RandomState,
     bytes: usize,
-    /// How many begin or end before the one before them does: of none, and times are looked up by halves.
-    backwards: usize,
+    /// Which begin or end before the one before them does, by how many were listed before them: from one to the next, times are looked up by
+    /// halves.
+    backwards: VecDeque<u64>,
     head: ListHead,
     /// A version was heard of which it is.
     has_head: bool,
@@ -107,7 +108,8 @@ impl History {
         let newer = std::mem::take(&mut self.listed);
         self.names.clear();
         self.marked.clear();
-        (self.bytes, self.forgotten, self.backwards) = (0, 0, 0);
+        self.backwards.clear();
+        (self.bytes, self.forgotten) = (0, 0);
         let mut known = HashSet::with_capacity(if newer.is_empty() { 0 } else { older.len() });
         for listed in older {
             if !newer.is_empty() {
@@ -161,7 +163,9 @@ impl History {
         self.date_ranges.extend(ranges.cloned());
         self.date_ranges.drain(..self.date_ranges.len().saturating_sub(DATE_RANGES));
         self.bytes += listed.cost(self.listed.back().map(|last| &**last));
-        self.backwards += usize::from(self.listed.back().is_some_and(|last| goes_back(last, &listed)));
+        if self.listed.back().is_some_and(|last| goes_back(last, &listed)) {
+            self.backwards.push_back(place);
+        }
         let listed = Arc::new(listed);
         self.listed.push_back(Arc::clone(&listed));
         if is_marked(&listed) {
@@ -191,12 +195,15 @@ impl History {
             let Some(oldest) = self.listed.pop_front() else { return };
             self.has_forgotten = true;
             self.bytes = self.bytes.saturating_sub(oldest.cost(self.listed.front().map(|next| &**next)));
-            self.backwards -= usize::from(self.listed.front().is_some_and(|next| goes_back(&oldest, next)));
             let name = self.hasher.hash_one(oldest.name());
             if self.names.get(&name) == Some(&self.forgotten) {
                 self.names.remove(&name);
             }
             self.forgotten += 1;
+            // The first of all goes back from nothing.
+            if self.backwards.front().is_some_and(|place| *place <= self.forgotten) {
+                self.backwards.pop_front();
+            }
             if self.marked.front().is_some_and(|marked| marked.number <= oldest.number) {
                 self.marked.pop_front();
             }
@@ -432,7 +439,50 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_there_at_a_moment_is_what_was_listed_of_it_last_and_is_not_searched_for() {
+        let later = |seconds: u64| WallTime::from_millis(NOW.millis() + seconds * 1000);
+        let mut history = History::default();
+        // The encoder's clock goes back by ten seconds each time, where it breaks.
+        for begun in 0..100_u64 {
+            let mut again = numbered(begun * 10..=begun * 10 + 9, Some(begun * 10));
+            again.segments[0].discontinuity = begun > 0;
+            history.follow(&again, Step::On, later(begun * 20), |_| NOW.into());
+        }
+        assert_eq!(history.backwards.len(), 99);
+        let number = |seconds: u64| history.at_moment(later(seconds)).map(|listed| (listed.sequence, listed.discontinuities));
+        // Each ten seconds are listed twice.
+        assert_eq!(number(1009), Some((999, 99)));
+        assert_eq!((number(995), number(985)), (Some((992, 99)), Some((982, 98))));
+        assert_eq!(
+            (number(1010), number(100), number(0)),
+            (None, None, None),
+            "of what has gone back often the last parts are looked at"
+        );
+        history.forget_oldest(985);
+        assert_eq!(history.backwards.len(), 1);
+        let number = |seconds: u64| history.at_moment(later(seconds)).map(|listed| listed.sequence);
+        assert_eq!((number(995), number(985), number(991)), (Some(992), None, Some(990)));
+    }
+
     proptest! {
+        /// What is looked up at a moment where time goes on is what a look at each of them finds.
+        #[test]
+        fn what_is_there_at_a_moment_is_found(mut times in vec(0_u64..60, 0..30), forgotten in 0_usize..30, moment in 0_u64..200) {
+            times.sort_unstable();
+            let mut text = texts::HEAD.to_owned();
+            for time in times {
+                let date = WallTime::from_millis(NOW.millis() + time * 1000);
+                let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\n{time}.ts");
+            }
+            let mut history = History::default();
+            history.follow(&media(&text), Step::Anew, NOW, |_| NOW.into());
+            history.forget_oldest(forgotten);
+            let moment = WallTime::from_millis(NOW.millis() + moment * 300);
+            let expected = history.listed.iter().find(|listed| listed.at <= moment && moment < listed.end());
+            prop_assert_eq!(history.at_moment(moment).map(|listed| listed.number), expected.map(|listed| listed.number));
+        }
+
         /// Against the plain rule: of listings of one name the last one stands, whatever has been forgotten meanwhile.
         #[test]
         fn the_last_listing_of_a_name_stands(versions in vec((vec(0_u8..5, 0..20), 0_usize..10), 1..6)) {
@@ -491,7 +541,7 @@ mod tests {
                 }
                 backwards.reverse();
                 prop_assert_eq!(&backwards, &expected);
-                prop_assert!(!sorted || history.backwards == 0);
+                prop_assert!(!sorted || history.backwards.is_empty());
             }
         }
 

@@ -8,6 +8,9 @@ use super::listed::Listed;
 use super::{History, ListHead};
 use crate::model::clock::WallTime;
 
+/// Where time has gone back often, so many of the last parts in which it goes on are looked at for a moment.
+const PARTS: usize = 8;
+
 /// A part of a history, to be looked at without holding it.
 #[derive(Clone, Debug)]
 pub struct Stretch {
@@ -104,12 +107,31 @@ impl History {
         })
     }
 
+    /// What was listed of a moment, the last time that time went through it. Looked up by halves, whichever way time goes.
+    pub(super) fn at_moment(&self, moment: WallTime) -> Option<&Arc<Listed>> {
+        let index = |place: &u64| usize::try_from(place.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
+        let mut to = self.listed.len();
+        for from in self.backwards.iter().rev().map(index).chain([0]).take(PARTS) {
+            let (mut low, mut high) = (from, to);
+            while low < high {
+                let middle = low.midpoint(high);
+                if self.listed[middle].end() > moment {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            // The first that ends after it.
+            if low < to && self.listed[low].at <= moment {
+                return Some(&self.listed[low]);
+            }
+            to = from;
+        }
+        None
+    }
+
     /// The segments between two moments: looked up where time goes on from each to the next, as it nearly always does; else looked for.
-    pub(super) fn between(
-        &self,
-        start: Option<WallTime>,
-        end: Option<WallTime>,
-    ) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
+    fn between(&self, start: Option<WallTime>, end: Option<WallTime>) -> impl DoubleEndedIterator<Item = &Arc<Listed>> {
         self.between_before(start, end, u64::MAX)
     }
 
@@ -124,7 +146,7 @@ impl History {
         let below = usize::try_from(before.saturating_sub(oldest)).unwrap_or(usize::MAX);
         let is_after = move |listed: &Arc<Listed>| start.is_none_or(|start| listed.end() > start);
         let is_before = move |listed: &Arc<Listed>| end.is_none_or(|end| listed.at < end);
-        let (from, to) = if self.backwards == 0 {
+        let (from, to) = if self.backwards.is_empty() {
             let from = self.listed.partition_point(|listed| !is_after(listed));
             (from, self.listed.partition_point(is_before).max(from))
         } else {

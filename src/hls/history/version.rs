@@ -187,7 +187,7 @@ impl History {
         let Juncture { begins, breaks, since } = other;
         let last = self.listed.back()?;
         let begins = begins.filter(|_| last.dated || last.counted).map(|begins| begins + CUTS_DIFFER);
-        if let Some(same) = begins.and_then(|begins| self.between(Some(begins), None).find(|listed| listed.at <= begins)) {
+        if let Some(same) = begins.and_then(|begins| self.at_moment(begins)) {
             return Some(same.discontinuities);
         }
         let just_now = Duration::from_secs(self.head.target.max(1)).saturating_mul(3);

@@ -4,6 +4,7 @@
 //! nobody who does not want that very playlist. The lock of the table is held for a few look-ups. Order of locks: a history's, then
 //! nothing; who holds the table's only tries for a history's.
 
+use std::cell::LazyCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ const HISTORIES: usize = 4096;
 const BYTES: usize = 64 << 20;
 /// Down to this, so that not each version that comes has to look for the oldest ones.
 const ENOUGH: usize = BYTES / 16 * 15;
+/// So many of the others of its stream are asked how a playlist goes with them, for each segment of it that nobody heard of.
+const ASKED: usize = 64;
 /// After this a history is looked at again that another is at work on.
 const AGAIN: Duration = Duration::from_millis(2);
 /// This many are forgotten of one history before the oldest one is looked for again.
@@ -90,12 +93,15 @@ impl Histories {
         stored: impl Fn(&str) -> StoredBytes,
         renditions: impl Fn() -> Vec<Key>,
     ) {
+        let others = LazyCell::new(|| {
+            let others = renditions();
+            let table = self.table.lock();
+            let others = others.iter().filter(|other| *other != playlist);
+            others.filter_map(|other| table.by_playlist.get(other)).take(ASKED).map(Arc::clone).collect::<Vec<_>>()
+        });
         let beside = |juncture: Juncture| {
-            let goes_with = |other: &Key| {
-                let kept = self.table.lock().by_playlist.get(other).map(Arc::clone)?;
-                kept.try_lock()?.history.goes_with(juncture, now)
-            };
-            renditions().iter().filter(|other| *other != playlist).filter_map(goes_with).max()
+            let goes_with = |kept: &Arc<Mutex<KeptHistory>>| kept.try_lock()?.history.goes_with(juncture, now);
+            others.iter().filter_map(goes_with).max()
         };
         let goes_on = !media.ended;
         self.change(playlist, goes_on, |kept| {
