@@ -65,6 +65,8 @@ pub struct History {
     names: HashMap<u64, u64>,
     hasher: RandomState,
     bytes: usize,
+    /// Bytes of what is said of the whole list, and of date ranges, of which the segments may have gone.
+    said_bytes: usize,
     /// Which begin or end before the one before them does, by how many were listed before them: from one to the next, times are looked up by
     /// halves.
     backwards: VecDeque<u64>,
@@ -160,8 +162,12 @@ impl History {
         self.head.target = self.head.target.max(listed.target).max(rounded(listed.duration));
         self.head.version = self.head.version.max(needed(&listed));
         let ranges = listed.tags.iter().flat_map(|tags| tags.iter()).filter(|line| line.starts_with(DATE_RANGE));
+        let known = self.date_ranges.len();
         self.date_ranges.extend(ranges.cloned());
-        self.date_ranges.drain(..self.date_ranges.len().saturating_sub(DATE_RANGES));
+        if self.date_ranges.len() > known {
+            self.date_ranges.drain(..self.date_ranges.len().saturating_sub(DATE_RANGES));
+            self.count_said();
+        }
         self.bytes += listed.cost(self.listed.back().map(|last| &**last));
         if self.listed.back().is_some_and(|last| goes_back(last, &listed)) {
             self.backwards.push_back(place);
@@ -192,7 +198,7 @@ impl History {
     /// Forgets this many of the oldest.
     pub fn forget_oldest(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(oldest) = self.listed.pop_front() else { return };
+            let Some(oldest) = self.listed.pop_front() else { break };
             self.has_forgotten = true;
             self.bytes = self.bytes.saturating_sub(oldest.cost(self.listed.front().map(|next| &**next)));
             let name = self.hasher.hash_one(oldest.name());
@@ -208,6 +214,20 @@ impl History {
                 self.marked.pop_front();
             }
         }
+        self.say_nothing_of_nothing();
+    }
+
+    /// What is said of a list that has nothing in it takes memory that nobody can be made to give back, and is said again with what comes.
+    fn say_nothing_of_nothing(&mut self) {
+        if self.listed.is_empty() {
+            self.date_ranges.clear();
+            self.head.others.clear();
+            self.count_said();
+        }
+    }
+
+    fn count_said(&mut self) {
+        self.said_bytes = self.date_ranges.iter().chain(&self.head.others).map(|line| line.len()).sum();
     }
 
     /// The target duration that bounds all of it, in seconds.
@@ -225,7 +245,7 @@ impl History {
     /// Bytes of memory, about.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.said_bytes
     }
 
     /// Whether there is nothing in it.
@@ -305,6 +325,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_list_counts_as_long_as_there_is_anything_in_it() {
+        let long = "x".repeat(4000);
+        let own = (0..16).fold(texts::HEAD.to_owned(), |text, number| text + &format!("#EXT-X-OWN-{number}:{long}\n"));
+        let own = own + "#EXT-X-MEDIA-SEQUENCE:0\n";
+        let with_ranges = |numbers: std::ops::Range<u64>| {
+            numbers.fold(own.clone(), |text, number| {
+                text + &format!("#EXT-X-DATERANGE:ID=\"{number}\",START-DATE=\"2026-01-01T00:00:00Z\",X-Y=\"{long}\"\n")
+                    + &texts::segment(format!("{number}.ts"))
+            })
+        };
+        let mut history = History::default();
+        history.follow(&media(&texts::listing(&own, "", 0..1)), Step::On, NOW, |_| NOW.into());
+        assert!(history.bytes() >= 64_000, "{}", history.bytes());
+        history.follow(&media(&with_ranges(0..40)), Step::Anew, NOW, |_| NOW.into());
+        history.forget_oldest(40);
+        assert!(
+            (220_000..300_000).contains(&history.bytes()),
+            "{}: a segment, the tags of the list and all ranges",
+            history.bytes()
+        );
+        history.forget_oldest(1);
+        assert_eq!((history.bytes(), history.head.others.len()), (0, 0));
+        history.follow(&media(&own), Step::On, NOW, |_| NOW.into());
+        assert_eq!(history.bytes(), 0, "nothing is listed");
+    }
+
+    #[test]
     fn names_that_were_gaps_leave_nothing_behind() {
         let mut history = History::default();
         for version in 0..100_u64 {
@@ -376,7 +423,7 @@ mod tests {
 
     #[test]
     fn what_was_written_down_has_its_end_and_its_head_from_the_version_that_is_kept() {
-        let says = "#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-OWN:1\n";
+        let says = "#EXT-X-OWN:1\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n";
         let text = texts::listing(&(texts::head(0) + says), "", 0..=4) + "#EXT-X-ENDLIST\n";
         let mut before = History::default();
         let written: Vec<_> =

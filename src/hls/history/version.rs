@@ -77,7 +77,10 @@ impl History {
         if step == Step::On {
             self.look_again(&media.segments[..seen], &stored);
         }
-        let Some(fresh) = fresh else { return Vec::new() };
+        let Some(fresh) = fresh else {
+            self.say_nothing_of_nothing();
+            return Vec::new();
+        };
         let fresh = fresh.max(media.segments.len().saturating_sub(MAX_SEGMENTS));
         let mut left: Duration = media.segments[fresh..].iter().map(|segment| segment.duration).sum();
         let mut new = Vec::with_capacity(media.segments.len() - fresh);
@@ -210,6 +213,7 @@ impl History {
         let fits = others.iter().filter(|line| line.len() <= MAX_TEXT).take(HEAD_TAGS);
         if !fits.clone().eq(head.others.iter().map(|known| &**known)) {
             head.others = fits.map(|line| Arc::from(&**line)).collect();
+            self.count_said();
         }
     }
 
