@@ -128,8 +128,8 @@ pub fn history(bytes: &[u8]) {
 /// The whole of a history that was read, as a playlist, where anything of it can be read.
 fn look_back(listed: Vec<Listed>) -> Option<String> {
     let mut history = History::default();
-    history.restore(listed);
     let (now, end) = (WallTime::from_millis(1_767_225_600_000), WallTime::from_millis(u64::MAX));
+    history.restore(listed, now);
     let all = history.stretch(None, None);
     assert!(all.listed.windows(2).all(|pair| pair[0].number.checked_add(1).is_none_or(|next| pair[1].number == next)));
     for start in all.listed.iter().map(|listed| listed.at).take(3) {

@@ -25,7 +25,7 @@ impl Origin {
     /// Takes up what was written down of a playlist's history, oldest first, unless that was done.
     pub fn restore_history(&self, namespace: &Namespace, playlist: &Key, listed: Vec<Listed>) {
         if let Some(hosted) = self.inner.namespaces.load().get(namespace).filter(|hosted| hosted.live.is_restoring()) {
-            hosted.live.restore(playlist, listed);
+            hosted.live.restore(playlist, listed, self.inner.clock.wall());
         }
     }
 

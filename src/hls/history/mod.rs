@@ -82,6 +82,8 @@ pub struct History {
     date_ranges: VecDeque<Arc<str>>,
     /// Those in it whose tags begin or end something that later ones are in.
     marked: VecDeque<Arc<Listed>>,
+    /// When what was remembered elsewhere was taken up.
+    taken_up: Option<WallTime>,
     /// There was something before what is here.
     has_forgotten: bool,
 }
@@ -106,7 +108,8 @@ pub struct ListHead {
 impl History {
     /// Takes up what was remembered elsewhere, in the same order, before what is here already; hands over what was here and is not
     /// among it, with the numbers it has now.
-    pub fn restore(&mut self, older: Vec<Listed>) -> Vec<Arc<Listed>> {
+    pub fn restore(&mut self, older: Vec<Listed>, now: WallTime) -> Vec<Arc<Listed>> {
+        self.taken_up = Some(now);
         let newer = std::mem::take(&mut self.listed);
         self.names.clear();
         self.marked.clear();
@@ -415,7 +418,7 @@ mod tests {
             before.follow(&numbered(0..=4, None), Step::Unknown, later(10), |_| NOW.into());
             let written = before.listed.iter().map(|listed| Listed { heard: None, ..Listed::clone(listed) }).collect();
             let mut history = History::default();
-            history.restore(written);
+            history.restore(written, NOW);
             history.follow(&numbered(next..=next, None), Step::On, later(now), |_| NOW.into());
             assert_eq!(history.listed.iter().filter(|listed| listed.discontinuity).count(), breaks, "{next} {now}");
         }
@@ -429,7 +432,7 @@ mod tests {
         let written: Vec<_> =
             before.follow(&media(&text), Step::Unknown, NOW, |_| NOW.into()).iter().map(|one| Listed::clone(one)).collect();
         let mut history = History::default();
-        history.restore(written);
+        history.restore(written, NOW);
         assert!(history.follow(&media(&text), Step::Unknown, NOW, |_| NOW.into()).is_empty(), "nothing in it is new");
         let (found, expected) = (history.stretch(None, None), before.stretch(None, None));
         assert_eq!((found.ended, &found.head), (true, &expected.head));
@@ -604,7 +607,7 @@ mod tests {
             for listed in &all[from..] {
                 history.push(listed.clone());
             }
-            let added = history.restore(all[..cut].to_vec());
+            let added = history.restore(all[..cut].to_vec(), NOW);
             let found: Vec<_> = history.listed.iter().map(|listed| Listed::clone(listed)).collect();
             prop_assert_eq!(found, whole);
             prop_assert_eq!(added.len(), all.len() - cut);

@@ -28,6 +28,8 @@ pub struct Stretch {
     pub is_cut_short: bool,
     /// It goes to the last segment there is.
     pub is_to_the_last: bool,
+    /// When this process took up what was listed before it began: until then nothing could be heard of what follows.
+    pub taken_up: Option<WallTime>,
 }
 
 /// The last segments of a part of a history, to be looked at without holding it.
@@ -73,6 +75,7 @@ impl History {
             listed,
             head: self.head.clone(),
             ended: self.ended,
+            taken_up: self.taken_up,
         }
     }
 

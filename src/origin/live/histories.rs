@@ -126,10 +126,10 @@ impl Histories {
     }
 
     /// Takes up what was written down, oldest first.
-    pub(super) fn restore(&self, playlist: &Key, listed: Vec<Listed>) {
+    pub(super) fn restore(&self, playlist: &Key, listed: Vec<Listed>, now: WallTime) {
         let mut listed = Some(listed);
         self.change(playlist, true, |kept| {
-            let added = kept.history.restore(listed.take().unwrap_or_default());
+            let added = kept.history.restore(listed.take().unwrap_or_default(), now);
             (kept.is_restored, kept.is_unwritten) = (true, false);
             if let Some(history_log) = self.history_log.get().filter(|_| !added.is_empty()) {
                 history_log.listed(&self.namespace, playlist, &added);
@@ -371,7 +371,7 @@ mod tests {
         follow("known.m3u8", 13..18);
         follow("new.m3u8", 5..8);
         assert!(notes.0.lock().is_empty(), "nobody knows yet what was written before");
-        histories.restore(&key("known.m3u8"), before);
+        histories.restore(&key("known.m3u8"), before, NOW);
         follow("known.m3u8", 14..19);
         histories.restored();
         waits.await;

@@ -319,8 +319,8 @@ impl Live {
     }
 
     /// Takes up what was written down of a history, oldest first.
-    pub(super) fn restore(&self, key: &Key, listed: Vec<Listed>) {
-        self.histories.restore(key, listed);
+    pub(super) fn restore(&self, key: &Key, listed: Vec<Listed>, now: WallTime) {
+        self.histories.restore(key, listed, now);
     }
 
     /// Whether what was written down before is still to be taken up.

@@ -73,7 +73,7 @@ fn a_history_that_is_all_that_is_known_tells_a_restart_too() {
     let known: Vec<_> = known().listed.iter().map(|listed| crate::hls::history::Listed::clone(listed)).collect();
     let follow = |is_new: bool| {
         let mut after = Scene::new();
-        after.live.restore(&key("a/p.m3u8"), known.clone());
+        after.live.restore(&key("a/p.m3u8"), known.clone(), after.clock.wall());
         if is_new {
             after.segment("a/0.ts", "a0", 1, seconds(0.1));
         }
