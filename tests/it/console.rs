@@ -502,3 +502,12 @@ fn what_happens_while_nobody_looks_is_in_the_list_of_events_afterwards() {
     assert!(over["rows"].as_u64().unwrap() > 0 && over["before"].as_u64().unwrap() > 0 && over["held"] == 0, "{over}");
     assert!(walk.node.0.wait().unwrap().success());
 }
+
+#[test]
+fn who_is_signed_out_or_refused_is_not_told_that_the_server_is_gone() {
+    let _turn = BrowserTurn::wait();
+    let origin = Origin::start();
+    let mut walk = Walk::of("session.mjs", &origin);
+    walk.said("over");
+    assert!(walk.node.0.wait().unwrap().success());
+}

@@ -12,6 +12,8 @@ export class Problem extends Error {
   }
 }
 
+/** Who is signed in. */
+export const SESSION = "/v1/session";
 const listeners = new Set();
 /** What was asked since the screen changed: method, path and body, each once. */
 export const recent = { calls: [] };
@@ -25,7 +27,7 @@ export function forgetCalls() {
 
 function remember(method, path, body, headers) {
   const plain = path.replace(/([?&])after=[^&]*/, "");
-  if (path.startsWith("/v1/session")) return;
+  if (path.startsWith(SESSION)) return;
   const of = (call) => JSON.stringify([call.method, call.path, call.body, call.headers]);
   const call = { method, path: plain, body, headers };
   if (recent.calls.some((known) => of(known) === of(call))) return;
@@ -63,7 +65,11 @@ async function send(method, path, body, headers) {
 /** Asks for JSON, or has something done. */
 export async function ask(method, path, body, headers) {
   remember(method, path, body, headers);
-  const response = await send(method, path, body, headers);
+  const response = await send(method, path, body, headers).catch((problem) => {
+    // Who was signed in is not any more: the server was restarted, the key revoked, a day is over.
+    if (problem.status === 401 && path !== SESSION) live.say("refused", {});
+    throw problem;
+  });
   if (response.status === 204) return null;
   return response.json();
 }
@@ -112,28 +118,30 @@ export const live = {
   tell: new Set(),
   hidden: null,
   was_open: false,
+  again: null,
+  say: (kind, data) => live.tell.forEach((tell) => tell(kind, data)),
   start() {
+    clearTimeout(live.again);
     if (live.source) return;
     const source = new EventSource(LIVE);
     live.source = source;
     asked(LIVE);
-    const say = (kind, data) => live.tell.forEach((tell) => tell(kind, data));
     source.addEventListener("hello", (event) => {
       const hello = JSON.parse(event.data);
       clock.offset = new Date(hello.time) - Date.now();
-      say("open", { ...hello, is_again: live.was_open });
+      live.say("open", { ...hello, is_again: live.was_open });
       live.was_open = true;
     });
     for (const kind of ["event", "figures", "reset"]) {
-      source.addEventListener(kind, (event) => say(kind, JSON.parse(event.data)));
+      source.addEventListener(kind, (event) => live.say(kind, JSON.parse(event.data)));
     }
     source.onerror = () => {
-      say("lost", {});
-      // A refusal ends it for good: who asks again may be signed in by then.
-      if (source.readyState === EventSource.CLOSED) {
-        live.stop();
-        setTimeout(() => document.hidden || live.start(), 3000 + Math.random() * 2000);
-      }
+      if (source.readyState !== EventSource.CLOSED) return live.say("lost", {});
+      // A refusal ends it for good, but the server is there: who shows the page asks who is signed in, and it is tried again, for whoever is by
+      // then, or when others have left.
+      live.stop();
+      live.again = setTimeout(() => document.hidden || live.start(), 3000 + Math.random() * 2000);
+      return live.say("refused", {});
     };
   },
   stop() {

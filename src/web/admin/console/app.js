@@ -1,7 +1,7 @@
 // The page: who is signed in, which screen is shown, and what holds everywhere.
 
 import { render } from "preact";
-import { ask, get, live, prime } from "./api.js";
+import { SESSION, ask, get, live, prime } from "./api.js";
 import { Curls, Failure, html, useEffect, useLive, useRef, useState } from "./ui.js";
 import { language, onLanguage, speak, t } from "./text.js";
 import { Overview } from "./screens/overview.js";
@@ -71,7 +71,7 @@ addEventListener("resize", reachSoon);
 
 // While the page is put together, what it shows first is on its way. Who comes by a link that signs in has to do that first.
 if (!location.hash.startsWith("#ticket=")) {
-  prime("/v1/session");
+  prime(SESSION);
   if (route().path === "overview") prime("/v1/overview");
 }
 
@@ -81,7 +81,7 @@ function SignIn({ who, onDone }) {
   const go = async (event) => {
     event.preventDefault();
     try {
-      await ask("POST", "/v1/session", { key: key.trim() });
+      await ask("POST", SESSION, { key: key.trim() });
       type("");
       onDone();
     } catch (problem) {
@@ -124,20 +124,27 @@ function App() {
   const [news, say] = useState("");
   const spoken = useRef(0);
 
-  const look = async () => {
-    try {
-      know(await get("/v1/session"));
-    } catch {
-      lose(true);
-      setTimeout(look, 3000);
-    }
+  // Asked once at a time, however much is refused at once.
+  const looking = useRef(null);
+  const look = () => {
+    looking.current ??= get(SESSION).then(
+      (found) => {
+        know(found);
+        lose(false);
+      },
+      () => {
+        lose(true);
+        setTimeout(look, 3000);
+      },
+    ).finally(() => (looking.current = null));
+    return looking.current;
   };
   useEffect(() => {
     const begin = async () => {
       const [, ticket, then] = location.hash.match(/^#ticket=([^/]+)\/?(.*)$/) ?? [];
       if (ticket) {
         history.replaceState(null, "", `#/${then || "overview"}`);
-        await ask("POST", "/v1/session", { ticket }).catch((problem) => know({ role: null, failure: problem }));
+        await ask("POST", SESSION, { ticket }).catch((problem) => know({ role: null, failure: problem }));
       }
       go(route());
       await look();
@@ -158,6 +165,8 @@ function App() {
   useLive((kind, data) => {
     if (kind === "open") lose(false);
     if (kind === "lost") lose(true);
+    // Without a session some is open on this machine: it goes on, but for nobody who is known.
+    if (kind === "refused" || (kind === "open" && who && data.role !== who.role)) look();
     if (kind === "event" && data.trouble && Date.now() - spoken.current > 5000) {
       spoken.current = Date.now();
       say(`${data.stream}: ${data.event}`);
@@ -199,7 +208,7 @@ function App() {
   const mayRead = who.is_open || rank > 0;
   const shown = !mayRead || rank < needs ? null : screen.show;
   const signOut = async () => {
-    await ask("DELETE", "/v1/session").catch(() => {});
+    await ask("DELETE", SESSION).catch(() => {});
     await look();
     live.restart();
   };
