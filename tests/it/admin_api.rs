@@ -477,6 +477,15 @@ fn a_stream_is_told_of_by_its_segments_and_the_overview_says_what_is_wrong() {
     });
     let overview = overview.expect("a gap, or at last a stream that stands still");
     assert!(overview["trouble_count"].as_u64().unwrap() > 0 && overview["streams"]["ended"] == 0, "{overview}");
+    // More streams than troubles are named: the count is of all of them.
+    let many: Vec<String> = (0..120).map(|number| format!("many/{number}.m3u8")).collect();
+    many.iter().for_each(|name| origin.store(name, list(&[0, 1, 2])));
+    let all = eventually(Duration::from_secs(30), || {
+        let overview = get(&origin, "/v1/overview");
+        (overview["needy"] == 121).then_some(overview)
+    });
+    let all = all.expect("each of them stands still at last");
+    assert_eq!(all["troubles"].as_array().unwrap().len(), 100, "{all}");
     let series = get(&origin, "/v1/series?namespace=live-origin");
     let count = series["times"].as_array().unwrap().len();
     assert!(count > 0 && series["stored_bytes"].as_array().unwrap().len() == count, "{series}");

@@ -22,12 +22,13 @@ pub(super) fn overview_schema(all: &mut Schemas) -> Value {
     all.named("Overview", |_| {
         of_nodes(json!({
             "type": "object",
-            "required": ["time", "streams", "troubles", "trouble_count", "figures", "degraded", "refused"],
+            "required": ["time", "streams", "troubles", "trouble_count", "needy", "figures", "degraded", "refused"],
             "properties": {
                 "time": { "type": "string" },
                 "streams": { "type": "object", "description": "How many stand how.", "additionalProperties": { "type": "integer" } },
                 "troubles": { "type": "array", "items": { "type": "object" }, "description": "What lasts, the worst first; 100 at most." },
                 "trouble_count": { "type": "integer" },
+                "needy": { "type": "integer", "description": "Streams with a trouble, of those that have not ended." },
                 "figures": { "type": "object", "description": "Each namespace's rates and what it holds." },
                 "degraded": { "type": "array", "items": { "type": "string" } },
                 "refused": { "type": "integer", "description": "Kinds of refused requests that are remembered." },
@@ -70,6 +71,8 @@ pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Value {
     let worst = |stream: &StreamReport| troubles_of(stream).iter().map(|(rank, _)| *rank).max();
     let total: usize = streams.iter().map(|stream| troubles_of(stream).len()).sum();
     streams.retain(|stream| worst(stream).is_some());
+    // Counted before the worst are all that is left.
+    let needy = streams.iter().filter(|stream| stream.state != Standing::Ended).count();
     streams.sort_by_cached_key(|stream| std::cmp::Reverse(worst(stream)));
     streams.truncate(TROUBLES);
     streams.iter_mut().for_each(mask);
@@ -86,6 +89,7 @@ pub(super) fn overview(admin: &Admin, visitor: &Visitor) -> Value {
         "streams": by_state,
         "troubles": troubles.into_iter().map(|(_, trouble)| trouble).collect::<Vec<_>>(),
         "trouble_count": total,
+        "needy": needy,
         "figures": figures,
         "degraded": web.inner.origin.trouble(),
         "refused": refused,

@@ -51,7 +51,7 @@ export function Overview() {
   const sum = (field) => namespaces.reduce((all, one) => all + (one[field] ?? 0), 0);
   const { live = 0, late = 0, stale = 0, ended = 0 } = data.streams;
   const all = live + late + stale;
-  const needy = new Set(data.troubles.map((trouble) => `${trouble.namespace}/${trouble.stream}`)).size;
+  const { needy } = data;
   const verdict = all === 0 ? "none" : needy === 0 ? "good" : stale > 0 ? "bad" : "warn";
   const sentence = all === 0 ? t("overview.none") : all === 1 ? (needy ? t("overview.need.one") : t("overview.good.one")) : needy === 0 ? t("overview.good", { all }) : t("overview.need", { needy, all });
   return html`
