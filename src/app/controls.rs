@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -150,6 +150,10 @@ impl Controls for ServerControls {
 
     fn namespaces(&self) -> Errand<'_, Vec<NamespaceReport>> {
         self.ask(|reloader| Ok(reloader.namespaces()))
+    }
+
+    fn default_rules(&self) -> Map<String, Value> {
+        Settings::default_rules()
     }
 
     fn change_namespace(

@@ -511,3 +511,19 @@ fn who_is_signed_out_or_refused_is_not_told_that_the_server_is_gone() {
     walk.said("over");
     assert!(walk.node.0.wait().unwrap().success());
 }
+
+#[test]
+fn forms_keep_what_they_promise() {
+    let _turn = BrowserTurn::wait();
+    // The first namespace is no model for others.
+    let origin = Origin::start_with_settings("[namespaces.a]\nhot_capacity = \"64MiB\"\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\ndurable = \"off\"\n");
+    let defaults = body(&Request::new("GET", "/v1/namespaces").bearer(&origin.administrator).send(origin.admin))["defaults"].clone();
+    let mut walk = Walk::of("forms.mjs", &origin);
+    let over = walk.said("over");
+    let promised = json!({ "default_ttl": "1h", "durable": "disk", "hot_capacity": "auto" });
+    assert_eq!(over["promised"], promised, "{over}");
+    assert!(promised.as_object().unwrap().iter().all(|(rule, value)| defaults[rule] == *value), "{defaults}");
+    assert_eq!((&over["max_ttl"], &over["max_ttl_when_empty"]), (&json!("2h"), &defaults["max_ttl"]), "{over}");
+    assert_eq!(over["broken"], json!([]), "{over}");
+    assert!(walk.node.0.wait().unwrap().success());
+}

@@ -317,6 +317,12 @@ impl Settings {
         rules.collect()
     }
 
+    /// The same of a namespace of which nothing is said, wherever it is made.
+    pub(super) fn default_rules() -> serde_json::Map<String, serde_json::Value> {
+        let built_in = Self::default();
+        built_in.namespaces.keys().next().map(|name| built_in.rules_of(name)).unwrap_or_default()
+    }
+
     /// Every setting in force.
     pub(super) fn reports(&self, places: &SettingPlaces) -> Vec<SettingReport> {
         let (values, defaults) = (render::values(self), render::values(&Self::default()));

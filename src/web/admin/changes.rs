@@ -50,8 +50,12 @@ fn list(field: &str, item: &Value) -> Value {
 
 /// What a list of namespaces looks like.
 pub(super) fn namespaces_schema(all: &mut Schemas) -> Value {
-    let item = namespace_schema(all);
-    list("namespaces", &item)
+    let (item, rules) = (namespace_schema(all), rules_schema(all));
+    json!({
+        "type": "object",
+        "required": ["namespaces", "defaults"],
+        "properties": { "namespaces": { "type": "array", "items": item }, "defaults": rules },
+    })
 }
 
 /// One, with what it holds.
@@ -100,7 +104,7 @@ pub(super) async fn look(admin: &Admin, visitor: &Visitor, place: RouteName, nam
             let mut namespaces = controls.namespaces().await?;
             namespaces.retain(|namespace| visitor.oversees(&namespace.name));
             let namespaces: Vec<Value> = namespaces.iter().map(|namespace| with_usage(admin, namespace)).collect();
-            ok(&json!({ "namespaces": namespaces }))
+            ok(&json!({ "namespaces": namespaces, "defaults": controls.default_rules() }))
         }
         RouteName::Namespace => {
             let namespaces = controls.namespaces().await?;

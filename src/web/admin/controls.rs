@@ -221,6 +221,9 @@ pub trait Controls: Debug + Send + Sync {
     /// All namespaces, in the order of their names.
     fn namespaces(&self) -> Errand<'_, Vec<NamespaceReport>>;
 
+    /// The rules of one of which nothing is said, as [`NamespaceReport::rules`] has them.
+    fn default_rules(&self) -> Map<String, Value>;
+
     /// Makes, changes or removes one: how it was, and how it is now.
     fn change_namespace(
         &self,

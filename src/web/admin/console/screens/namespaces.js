@@ -6,23 +6,33 @@ import { Budget, Destroy, Dialog, Empty, Failure, Head, Paste, bytes, count, htm
 // In the order of the settings file; the first few are what most change.
 const FIRST = ["hot_capacity", "default_ttl", "max_ttl", "durable", "durable_capacity", "deletes", "hold", "on_stale"];
 
-function Edit({ namespace, rules, onClose, onDone }) {
+/** A rule as it is typed. */
+const shown = (value) => (value === undefined || typeof value === "string" ? value : JSON.stringify(value));
+
+/** What was typed, as JSON: a text where the rule is one, unless it is written as JSON. */
+function typed(text, rule) {
+  const word = text.trim();
+  if (typeof rule === "string" && !/^["[{]/.test(word)) return word;
+  try {
+    return JSON.parse(word);
+  } catch {
+    return word;
+  }
+}
+
+/** `defaults`: what holds where a field is left empty. */
+function Edit({ namespace, defaults, onClose, onDone }) {
   const isNew = !namespace;
+  const rules = namespace?.rules ?? {};
   const [name, call] = useState(namespace?.name ?? "");
-  const [values, set] = useState(() => Object.fromEntries((namespace?.said ?? []).map((key) => [key, JSON.stringify(namespace.rules[key])])));
+  const before = Object.fromEntries((namespace?.said ?? []).map((key) => [key, shown(rules[key])]));
+  const [values, set] = useState(before);
   const [error, fail] = useState(null);
-  const keys = [...FIRST, ...Object.keys(rules).filter((key) => !FIRST.includes(key))];
+  const keys = [...FIRST, ...Object.keys({ ...defaults, ...rules }).filter((key) => !FIRST.includes(key))];
   const said = () => {
-    const body = {};
-    for (const [key, text] of Object.entries(values)) {
-      if (text.trim() === "") continue;
-      try {
-        body[key] = JSON.parse(text);
-      } catch {
-        body[key] = text.trim();
-      }
-    }
-    return body;
+    const filled = Object.entries(values).filter(([, text]) => text.trim() !== "");
+    // What nobody touched stays what it is.
+    return Object.fromEntries(filled.map(([key, text]) => [key, text === before[key] ? rules[key] : typed(text, defaults[key])]));
   };
   const headers = isNew ? { "If-None-Match": "*" } : { "If-Match": namespace.etag };
   const path = `/v1/namespaces/${encodeURIComponent(name)}`;
@@ -35,9 +45,8 @@ function Edit({ namespace, rules, onClose, onDone }) {
       fail(problem);
     }
   };
-  const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
   const field = (key) => html`<label class="rule" key=${key}><span><span class="mono">${key}</span><span class="muted">${t(`rule.${key}`) === `rule.${key}` ? "" : t(`rule.${key}`)}</span></span>
-    <input value=${values[key] === undefined ? "" : shown(values[key].startsWith('"') ? JSON.parse(values[key]) : values[key])} placeholder=${shown(rules[key])} onInput=${(event) => set({ ...values, [key]: event.target.value })} spellcheck="false" /></label>`;
+    <input name=${key} value=${values[key] ?? ""} placeholder=${shown(defaults[key])} onInput=${(event) => set({ ...values, [key]: event.target.value })} spellcheck="false" /></label>`;
   return html`<${Dialog} title=${isNew ? t("namespace.new") : t("namespace.edit", { name })} onClose=${onClose}>
     <form onSubmit=${save}>
       ${isNew && html`<label>${t("name")}<input value=${name} onInput=${(event) => call(event.target.value)} pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}" required autofocus spellcheck="false" /></label>`}
@@ -73,7 +82,6 @@ export function Namespaces({ rank }) {
     remove(null);
     again();
   };
-  const defaults = data?.namespaces[0]?.rules ?? {};
   return html`
     <${Head} title=${t("nav.namespaces")}>${rank > 2 && html`<button type="button" class="primary" onClick=${() => edit("new")}>${t("namespace.new")}</button>`}</${Head}>
     <${Failure} error=${error} />
@@ -88,7 +96,7 @@ export function Namespaces({ rank }) {
       ${open === one.name && html`<div class="scroll"><table class="rows compact"><tbody>${Object.entries(one.rules).map(([key, value]) => html`<tr key=${key}><th scope="row" class="mono">${key}</th><td class="mono">${typeof value === "string" ? value : JSON.stringify(value)}</td><td class="muted">${one.said.includes(key) ? t("said") : t("default")}</td></tr>`)}</tbody></table></div>`}
     </section>`)}
     <${Size} />
-    ${editing && html`<${Edit} namespace=${editing === "new" ? null : editing} rules=${editing === "new" ? defaults : editing.rules} onClose=${() => edit(null)} onDone=${done} />`}
+    ${editing && html`<${Edit} namespace=${editing === "new" ? null : editing} defaults=${data.defaults} onClose=${() => edit(null)} onDone=${done} />`}
     ${removing && html`<${Destroy} title=${t("remove")} name=${removing.name} action=${t("remove")} headers=${{ "If-Match": removing.etag }} call=${{ method: "DELETE", path: `/v1/namespaces/${encodeURIComponent(removing.name)}?force=true&objects=purge` }} onDone=${done} onClose=${() => remove(null)}
       about=${html`<p>${t("namespace.remove", { n: count((removing.usage.hot_objects ?? 0) + (removing.usage.durable_objects ?? 0)), bytes: bytes((removing.usage.hot_stored ?? 0) + (removing.usage.durable_stored ?? 0)) })}</p>`} />`}`;
 }
