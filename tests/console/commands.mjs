@@ -1,6 +1,6 @@
 // Makes the texts that the console gives to be copied of the worst names there can be, and reads them as shells do.
 //
-//   node commands.mjs < {"made": [the answer to POST /v1/keys, ...], "namespace": "...", "origin": "http://..."}
+//   node commands.mjs < {"made": [the answer to POST /v1/keys, ...], "namespace": "...", "origin": "http://...", "here": "http://..."}
 //
 // Says the texts of the keys as JSON, each a list of [label, text]. What a shell makes of a word, or does beside what it is told, ends this
 // with status 1.
@@ -74,8 +74,8 @@ try {
   }
   assert.ok(pastes > 8, String(pastes));
 
-  const { made, namespace, origin } = JSON.parse(readFileSync(0, "utf8"));
-  const of_keys = made.map((one) => ofKey(one, namespace, origin));
+  const { made, namespace, origin, here } = JSON.parse(readFileSync(0, "utf8"));
+  const of_keys = made.map((one) => ofKey(one, namespace, origin, here));
   // A form's field or a bare address is no command; and the end of ffmpeg's line is for shells that know $'\r\n'.
   for (const [label, text] of of_keys.flat().filter(([, text]) => /^(curl|ff\w+) /.test(text))) words(text, label === "ffmpeg" ? ["bash", "prompt"] : undefined);
   process.stdout.write(JSON.stringify(of_keys));

@@ -373,24 +373,46 @@ fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
     assert!(taken > 4 * screens.len(), "{taken}");
 }
 
-/// Names come from whoever may upload, and what is copied here is run by whoever looks after the server.
+/// Names come from whoever may upload, and what is copied here is run by whoever looks after the server. And a key's texts are for what it
+/// is for.
 #[test]
-fn what_is_to_be_copied_is_one_word_to_a_shell_whatever_names_are_in_it() {
-    let origin = Origin::start();
+fn what_is_to_be_copied_is_one_word_to_a_shell_and_works() {
+    let settings = "[namespaces.live-origin]\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\n[namespaces.live-origin.viewers]\nmode = \"edge\"\n";
+    let origin = Origin::start_with_settings(settings);
     assert_is_here("node");
     let make = |role: &str| {
-        let order = json!({ "role": role, "namespaces": ["live-origin"], "label": role });
+        let prefix = matches!(role, "readwrite" | "readonly" | "vendor").then_some("show/it's $(exit 9)/");
+        let order = json!({ "role": role, "namespaces": ["live-origin"], "prefix": prefix, "label": role });
         let answer = Request::new("POST", "/v1/keys").bearer(&origin.administrator).header("Content-Type", "application/json");
         let answer = answer.body(order.to_string()).send(origin.admin);
         assert_eq!(answer.status, 201, "{answer:?}");
         body(&answer)
     };
-    let given = json!({ "made": [make("readwrite"), make("readonly")], "namespace": "live-origin", "origin": format!("http://{}", origin.address) });
+    let made = ["readwrite", "readonly", "vendor", "viewer"].map(make);
+    let given = json!({
+        "made": made, "namespace": "live-origin",
+        "origin": format!("http://{}", origin.address), "here": format!("http://{}", origin.admin),
+    });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/commands.mjs");
     let mut node = limited(120, "node").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     node.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     assert!(output.status.success(), "node says why");
+    let texts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |key: usize, label: &str| -> String {
+        let found = texts[key].as_array().unwrap().iter().find(|text| text[0] == label);
+        found.unwrap_or_else(|| panic!("{label}: {texts}"))[1].as_str().unwrap().to_owned()
+    };
+    let base = format!("http://{}", origin.address);
+    let destination = text(0, "MediaLive");
+    let destination = destination.split_whitespace().find_map(|word| word.strip_prefix(&base)).unwrap();
+    let uploaded = Request::new("PUT", destination).bearer(made[0]["api_key"].as_str().unwrap());
+    assert_eq!(uploaded.body("#EXTM3U\n#EXT-X-TARGETDURATION:2\n").send(origin.address).status, 204, "{destination}");
+    for (key, says) in [(1, "#EXTM3U"), (2, "token"), (3, "streams")] {
+        let command = text(key, "curl").replacen("curl ", "curl -sf ", 1);
+        let done = program("bash").arg("-c").arg(&command).output().unwrap();
+        assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains(says), "{key}: {done:?}");
+    }
 }
 
 /// What a line for a shell asks for, as [method, path, body].

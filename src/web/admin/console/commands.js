@@ -40,23 +40,33 @@ export function ofStream({ namespace, key }, base, here) {
   ];
 }
 
-/** What a new key is pasted into, by its role: labels and texts. */
-export function ofKey(made, namespace, origin) {
+/**
+ * What a new key is pasted into, by its role: labels and texts. What they name lies below the key's prefix, and how long it is kept is left to the
+ * namespace. `origin` is where objects are served, `here` where the admin API is.
+ */
+export function ofKey(made, namespace, origin, here) {
   const { api_key: key, ingest_user: user, ingest_password: password } = made;
-  const base = `${origin}/cache/${part(namespace)}`;
+  const { role, prefix } = made.key;
+  const below = `/cache/${part(namespace)}`;
+  const list = `${below}/${pathOf(prefix ?? "")}playlist.m3u8`;
   const host = new URL(origin).host;
-  if (made.key.role === "readwrite") {
+  if (role === "readwrite") {
     return [
-      ["MediaLive", `Destination URL  ${base}/playlist.m3u8?ttl_seconds=3600&role=origin\nUser name        momento\nPassword         ${key}\nCDN settings     HLS Akamai`],
-      ["ffmpeg", `ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440 \\\n  -c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac \\\n  -f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10 -hls_flags delete_segments \\\n  -headers ${quote(`Authorization: Bearer ${key}`)}$'\\r\\n' \\\n  ${quote(`${base}/playlist.m3u8`)}`],
-      ["OBS", `Custom output (FFmpeg), URL  ${origin.replace("://", `://${user}:${password}@`)}/cache/${part(namespace)}/obs.m3u8\nContainer format             hls\nMuxer settings               method=PUT hls_time=2 hls_list_size=10 hls_flags=delete_segments`],
+      ["MediaLive", `Destination URL  ${origin}${list}?role=origin\nUser name        momento\nPassword         ${key}\nCDN settings     HLS Akamai`],
+      ["ffmpeg", `ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440 \\\n  -c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac \\\n  -f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10 -hls_flags delete_segments \\\n  -headers ${quote(`Authorization: Bearer ${key}`)}$'\\r\\n' \\\n  ${quote(`${origin}${list}`)}`],
+      ["OBS", `Custom output (FFmpeg), URL  ${origin.replace("://", `://${user}:${password}@`)}${list.replace(/playlist\.m3u8$/, "obs.m3u8")}\nContainer format             hls\nMuxer settings               method=PUT hls_time=2 hls_list_size=10 hls_flags=delete_segments`],
     ];
   }
-  const address = `${base}/playlist.m3u8?token=${part(key)}`;
-  return [
-    ["CloudFront", `Origin domain      ${host.split(":")[0]}\nProtocol, port     ${new URL(origin).protocol.slice(0, -1).toUpperCase()} only, ${new URL(origin).port || (origin.startsWith("https") ? 443 : 80)}\nOrigin path        /cache/${part(namespace)}\nAdd custom header  Authorization: ${key}`],
-    ["curl", `curl ${quote(address)}`],
-    ["ffplay", `ffplay ${quote(`${address}&inherit_token=1`)}`],
-    ["VLC, Safari", `${address}&inherit_token=1`],
-  ];
+  if (role === "readonly") {
+    const address = `${origin}${list}?token=${part(key)}`;
+    return [
+      ["CloudFront", `Origin domain      ${host.split(":")[0]}\nProtocol, port     ${new URL(origin).protocol.slice(0, -1).toUpperCase()} only, ${new URL(origin).port || (origin.startsWith("https") ? 443 : 80)}\nOrigin path        ${below}\nAdd custom header  Authorization: ${key}`],
+      ["curl", `curl ${quote(address)}`],
+      ["ffplay", `ffplay ${quote(`${address}&inherit_token=1`)}`],
+      ["VLC, Safari", `${address}&inherit_token=1`],
+    ];
+  }
+  // A back end has viewers' tokens made; who looks on or changes something has begun when he sees what there is.
+  if (role === "vendor") return [["curl", call({ method: "POST", path: `/v1/namespaces/${part(namespace)}/viewer-tokens`, body: { prefix: prefix ?? undefined } }, here, key)]];
+  return [["curl", call({ method: "GET", path: "/v1/streams" }, here, key)]];
 }

@@ -1,14 +1,17 @@
 // Keys: made, shown once, ended, replaced.
 
-import { ask, curl } from "../api.js";
+import { ask, curl, here } from "../api.js";
 import { ofKey } from "../commands.js";
 import { Ago, Copy, Destroy, Dialog, Download, Empty, Failure, Head, Paste, State, html, safe, t, time, usePoll, useState } from "../ui.js";
+
+// Those that are for objects.
+const HAVE_PREFIX = ["readwrite", "readonly", "vendor"];
 
 export function Shown({ made, namespace, origin }) {
   return html`<div class="once">
     <p class="advice">${t("key.once")}</p>
     <div class="paste"><div class="paste-head"><span>${made.key.label ?? made.key.key_id} · ${made.key.role}</span><span><${Copy} text=${made.api_key} /> <${Download} name=${`${made.key.label || made.key.key_id}.json`} label=${t("download.json")} text=${JSON.stringify({ api_key: made.api_key, ingest_user: made.ingest_user, ingest_password: made.ingest_password, ...made.key }, null, 2)} /></span></div><pre tabindex="0" class="secret" data-key=${made.key.role}>${made.api_key}</pre></div>
-    ${["readwrite", "readonly"].includes(made.key.role) && ofKey(made, namespace, origin).map(([label, text]) => html`<${Paste} key=${label} label=${label} text=${text} />`)}
+    ${ofKey(made, namespace, origin, here).map(([label, text]) => html`<${Paste} key=${label} label=${label} text=${text} />`)}
   </div>`;
 }
 
@@ -24,7 +27,7 @@ function Make({ onClose, onDone, namespaces }) {
   const [made, show] = useState(null);
   const [error, fail] = useState(null);
   const origin = useOrigin();
-  const body = { role: order.role, namespaces: order.role === "admin" ? undefined : order.namespaces, prefix: order.prefix || undefined, expires: order.expires || undefined, label: order.label || undefined };
+  const body = { role: order.role, namespaces: order.role === "admin" ? undefined : order.namespaces, prefix: (HAVE_PREFIX.includes(order.role) && order.prefix) || undefined, expires: order.expires || undefined, label: order.label || undefined };
   const save = async (event) => {
     event.preventDefault();
     try {
@@ -39,7 +42,7 @@ function Make({ onClose, onDone, namespaces }) {
   return html`<${Dialog} title=${t("key.new")} onClose=${onClose}><form onSubmit=${save}>
     <label>${t("role")}<select value=${order.role} onChange=${change("role")}>${["readwrite", "readonly", "vendor", "viewer", "operator", "admin"].map((role) => html`<option value=${role}>${role} · ${t(`role.${role}.about`)}</option>`)}</select></label>
     ${order.role !== "admin" && html`<label>${t("namespace")}<select value=${order.namespaces[0]} onChange=${(event) => set({ ...order, namespaces: [event.target.value] })}>${[...namespaces, "*"].map((name) => html`<option value=${name}>${name === "*" ? t("all-namespaces") : name}</option>`)}</select></label>`}
-    ${["readwrite", "readonly"].includes(order.role) && html`<label>${t("key.prefix")}<input value=${order.prefix} onInput=${change("prefix")} spellcheck="false" placeholder="show/" /></label>`}
+    ${HAVE_PREFIX.includes(order.role) && html`<label>${t("key.prefix")}<input value=${order.prefix} onInput=${change("prefix")} spellcheck="false" placeholder="show/" /></label>`}
     <label>${t("key.expires")}<input value=${order.expires} onInput=${change("expires")} placeholder="30d" spellcheck="false" /></label>
     <label>${t("label")}<input value=${order.label} onInput=${change("label")} /></label>
     <${Failure} error=${error} />
@@ -85,6 +88,6 @@ export function Keys() {
         <td class="row-actions">${key.status === "good" && html`${!key.retires_at && html`<button type="button" class="small" onClick=${() => turn(key)}>${t("key.rotate")}</button>`} <button type="button" class="small danger" onClick=${() => end(key)}>${t("key.revoke")}</button>`}</td></tr>`)}
     </tbody></table></div>`}
     ${making && html`<${Make} namespaces=${namespaces} onClose=${() => make(false)} onDone=${again} />`}
-    ${turning && html`<${Rotate} key_id=${turning.key_id} namespace=${turning.namespaces[0] ?? namespaces[0]} onClose=${() => turn(null)} onDone=${again} />`}
+    ${turning && html`<${Rotate} key_id=${turning.key_id} namespace=${turning.namespaces.find((name) => name !== "*") ?? namespaces[0] ?? "live-origin"} onClose=${() => turn(null)} onDone=${again} />`}
     ${ending && html`<${Destroy} title=${t("key.revoke")} name=${ending.label || ending.key_id} action=${t("key.revoke")} call=${{ method: "DELETE", path: `/v1/keys/${ending.key_id}` }} onDone=${() => { end(null); again(); }} onClose=${() => end(null)} about=${html`<p>${t("key.revoke.about")}</p>`} />`}`;
 }
