@@ -377,7 +377,8 @@ fn every_screen_is_for_everybody_and_for_the_keyboard_alone() {
 /// is for.
 #[test]
 fn what_is_to_be_copied_is_one_word_to_a_shell_and_works() {
-    let settings = "[namespaces.live-origin]\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\n[namespaces.live-origin.viewers]\nmode = \"edge\"\n";
+    let settings =
+        "[namespaces.live-origin]\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\n[namespaces.live-origin.viewers]\nmode = \"edge\"\n";
     let origin = Origin::start_with_settings(settings);
     assert_is_here("node");
     let make = |role: &str| {
@@ -440,10 +441,10 @@ fn everything_that_a_screen_asks_for_is_there_as_a_command_and_works() {
     origin.store("z.ts", "x");
     // Whoever may upload names a stream like this.
     origin.store(
-        "show/a'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8",
+        "show/b'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8",
         format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{list}#EXT-X-ENDLIST\n"),
     );
-    let worst = "live-origin/show%2Fa'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8";
+    let worst = "live-origin/show%2Fb'%24(touch%20HERE)%60touch%20HERE%60%22!!.m3u8";
     let given = json!({ "link": link(&origin), "stream": "live-origin/show%2Fa.m3u8", "worst": worst });
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/curls.mjs");
     let mut node = limited(600, "node").arg(script).arg(modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -538,8 +539,11 @@ fn who_is_signed_out_or_refused_is_not_told_that_the_server_is_gone() {
 fn forms_keep_what_they_promise() {
     let _turn = BrowserTurn::wait();
     // The first namespace is no model for others.
-    let origin = Origin::start_with_settings("[namespaces.a]\nhot_capacity = \"64MiB\"\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\ndurable = \"off\"\n");
-    let defaults = body(&Request::new("GET", "/v1/namespaces").bearer(&origin.administrator).send(origin.admin))["defaults"].clone();
+    let origin = Origin::start_with_settings(
+        "[namespaces.a]\nhot_capacity = \"64MiB\"\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\ndurable = \"off\"\n",
+    );
+    let defaults =
+        body(&Request::new("GET", "/v1/namespaces").bearer(&origin.administrator).send(origin.admin))["defaults"].clone();
     let mut walk = Walk::of("forms.mjs", &origin);
     let over = walk.said("over");
     let promised = json!({ "default_ttl": "1h", "durable": "disk", "hot_capacity": "auto" });
