@@ -269,7 +269,7 @@ pub(super) fn execute(parsed: Parsed) -> Result<(), Failure> {
             load_alone(&args.file)?;
             Ok(print(&format!("{}: good", args.file.display()))?)
         }
-        Command::Config(ConfigCommand::Check(args)) => check::run(load_all(Some(&args.file), &of_environment()?)?, &args),
+        Command::Config(ConfigCommand::Check(args)) => check::run(load_all(Some(&args.file), &of_environment()?, None)?, &args),
         Command::Size(SizeArgs { bitrates, segment, keep, max_object_size, sources }) => {
             Ok(print(&size::work_out(&bitrates, (&segment, &keep), &max_object_size, sources).map_err(Failure::Usage)?)?)
         }

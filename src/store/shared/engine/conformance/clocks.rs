@@ -8,8 +8,9 @@ async fn a_clock_that_was_set_back_holds_nothing_up() {
     let server = ValkeyServer::start(&[]);
     let engine = server.engine("back").await;
     let mut link = engine.link(LANE, &server.address.servers[0]).await.unwrap();
-    let taken = link.call(&EngineCall::Takeover { line: 7, known: Version::default(), floor: 0 }, 0).await.unwrap();
-    let Reply::Taken(Version { term, .. }) = taken.reply else { panic!("{taken:?}") };
+    let takeover = EngineCall::Takeover { line: 7, known: Version::default(), floor: 0, node: Node::from("c 3 0.9 k"), heard: 0 };
+    let taken = link.call(&takeover, 0).await.unwrap();
+    let Reply::Taken(TakenTerm { newest: Version { term, .. }, .. }) = taken.reply else { panic!("{taken:?}") };
     let [one, gone] = ["a 1 0.9 k", "b 2 0.9 k"].map(Node::from);
     for node in [&one, &gone] {
         link.call(&EngineCall::Gate { term, node: Node::clone(node) }, 0).await.unwrap();
