@@ -56,7 +56,11 @@ try {
   // The encoder is started now; the step turns green without a reload.
   await page.locator(".step.done", { hasText: "The stream is live" }).waitFor({ timeout: 60_000 });
   await page.locator(".step.done", { hasText: "Point the encoder here" }).waitFor();
+  // The player comes before its list does: it asks again until there is one.
+  await page.route(/\/v1\/preview\/.*\.m3u8$/, (answer) => (answer.request().resourceType() === "xhr" ? answer.fulfill({ status: 404 }) : answer.continue()));
   await page.locator(".step a[href^='#/stream/']").first().click();
+  await page.locator(".player .failure").waitFor({ timeout: 60_000 });
+  await page.unroute(/\/v1\/preview\/.*\.m3u8$/);
   await page.waitForFunction(() => (document.querySelector("video")?.currentTime ?? 0) > 2, null, { timeout: 60_000 });
   const frames = () => page.evaluate(() => document.querySelector("video").getVideoPlaybackQuality().totalVideoFrames);
   const before = await frames();

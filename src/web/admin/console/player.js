@@ -20,6 +20,7 @@ export function Player({ source, mapped, isLive }) {
       fail(t("player.unsupported"));
       return undefined;
     }
+    let again;
     const hls = new Hls({
       workerPath: new URL("./vendor/hls.worker.js", import.meta.url).href,
       liveDurationInfinity: true,
@@ -34,8 +35,10 @@ export function Player({ source, mapped, isLive }) {
       if (!data.fatal) return;
       fail(`${data.details}${data.response?.code ? ` (${data.response.code})` : ""}`);
       // A live stream comes back: so does the player.
-      if (isLive) setTimeout(() => {
+      if (isLive) again = setTimeout(() => {
         if (data.type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();
+        // Without the first list there is nothing to go on with: it is asked for anew.
+        else if (hls.levels.length === 0) hls.loadSource(source);
         else hls.startLoad();
       }, 2000);
     });
@@ -57,6 +60,7 @@ export function Player({ source, mapped, isLive }) {
     }, 1000);
     return () => {
       clearInterval(timer);
+      clearTimeout(again);
       hls.destroy();
     };
   }, [source, Hls]);
