@@ -121,6 +121,7 @@ try {
     await dialog.locator(".good").waitFor();
     await page.keyboard.press("Escape");
     await button("Reload").click();
+    await dialog.locator("button[type=submit]").click();
     await page.locator("main .advice").first().waitFor();
   });
   await screen("start", async () => {

@@ -57,6 +57,60 @@ try {
   said.max_ttl_when_empty = await field("max_ttl").getAttribute("placeholder");
   await closed();
 
+  // A ladder as people write it, and as nobody can read it.
+  const ladder = page.getByLabel("Bitrates, kbit/s");
+  const needed = async (text) => {
+    await ladder.fill(text);
+    return page.locator("output").textContent();
+  };
+  said.sizes = [await needed("5000, 2500"), await needed("5M 2500k"), await needed("5000, x")];
+
+  // What many objects are is counted once, however long that takes.
+  let counted = 0;
+  await page.route((url) => url.pathname === "/v1/purge", async (answer) => {
+    counted += 1;
+    // The list behind it is drawn anew meanwhile.
+    await page.waitForResponse((response) => new URL(response.url()).pathname === "/v1/objects");
+    await page.waitForResponse((response) => new URL(response.url()).pathname === "/v1/objects");
+    await answer.continue();
+  });
+  await screen("objects/made", "Objects");
+  await button("Purge").click();
+  await dialog.locator("input").waitFor();
+  said.counted = counted;
+  await closed();
+
+  // One of two keys can't be made: the other is shown, and not made again.
+  const ordered = [];
+  await page.route((url) => url.pathname === "/v1/keys", (answer) => {
+    const { role } = answer.request().postDataJSON();
+    ordered.push(role);
+    return ordered.length === 2 ? answer.fulfill({ status: 500, contentType: "application/problem+json", body: "{}" }) : answer.continue();
+  });
+  await screen("start", "Get started");
+  await page.locator("select", { has: page.locator("option", { hasText: "made" }) }).first().selectOption("made");
+  await button("Make both keys").click();
+  await page.locator("main .failure").first().waitFor();
+  const first = await page.locator("pre[data-key=readwrite]").textContent();
+  await button("Make both keys").click();
+  await page.locator("pre[data-key=readonly]").waitFor();
+  said.ordered = ordered;
+  said.is_kept = first === (await page.locator("pre[data-key=readwrite]").textContent());
+
+  // Who presses Reload reads first what goes with it.
+  await screen("settings", "Settings");
+  let reloaded = 0;
+  await page.route((url) => url.pathname === "/v1/reload", (answer) => {
+    reloaded += 1;
+    return answer.continue();
+  });
+  await button("Reload").click();
+  await dialog.waitFor();
+  said.reloaded = [reloaded];
+  await dialog.locator("button[type=submit]").click();
+  await page.locator("main .advice").first().waitFor();
+  said.reloaded.push(reloaded);
+
   say({ event: "over", ...said, broken });
 } catch (error) {
   say({ event: "failed", said, broken, error: String(error), text: await page.locator("body").innerText().catch(() => "") });

@@ -550,6 +550,12 @@ fn forms_keep_what_they_promise() {
     assert_eq!(over["promised"], promised, "{over}");
     assert!(promised.as_object().unwrap().iter().all(|(rule, value)| defaults[rule] == *value), "{defaults}");
     assert_eq!((&over["max_ttl"], &over["max_ttl_when_empty"]), (&json!("2h"), &defaults["max_ttl"]), "{over}");
+    let sizes = over["sizes"].as_array().unwrap();
+    assert!(sizes[0] == sizes[1] && sizes[0].as_str().unwrap().contains("MiB"), "{over}");
+    assert!(sizes[2].as_str().unwrap().starts_with("Numbers"), "{over}");
+    assert_eq!(over["counted"], 1, "one look through all that is stored: {over}");
+    assert_eq!(over["ordered"], json!(["readwrite", "readonly", "readonly"]), "{over}");
+    assert_eq!((&over["is_kept"], &over["reloaded"]), (&json!(true), &json!([0, 1])), "{over}");
     assert_eq!(over["broken"], json!([]), "{over}");
     assert!(walk.node.0.wait().unwrap().success());
 }

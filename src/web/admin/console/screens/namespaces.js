@@ -60,16 +60,23 @@ function Edit({ namespace, defaults, onClose, onDone }) {
   </${Dialog}>`;
 }
 
+/** Bits a second, of what is written as kbit/s or with k or M behind it, as `springhead size` takes it; NaN for what is neither. */
+function bitrate(text) {
+  const [, number, unit] = text.match(/^([0-9.]+)(k|M)?$/i) ?? [];
+  return Number(number) * ((unit ?? "k").toLowerCase() === "m" ? 1e6 : 1e3);
+}
+
 /** The arithmetic of memory: what a ladder takes for so long. */
 function Size() {
   const [ladder, setLadder] = useState("5000, 2500, 1200, 128");
   const [minutes, setMinutes] = useState(10);
-  const kilobits = ladder.split(/[\s,]+/).map(Number).filter((rate) => rate > 0).reduce((all, rate) => all + rate, 0);
-  const needed = ((kilobits * 1000) / 8) * minutes * 60 * 1.1;
+  const rates = ladder.split(/[\s,]+/).filter(Boolean).map(bitrate);
+  const isRead = rates.length > 0 && rates.every((rate) => rate > 0);
+  const needed = (rates.reduce((all, rate) => all + rate, 0) / 8) * minutes * 60 * 1.1;
   return html`<section class="panel"><h2>${t("size.title")}</h2><div class="inline">
     <label>${t("size.ladder")}<input value=${ladder} onInput=${(event) => setLadder(event.target.value)} inputmode="numeric" /></label>
     <label>${t("size.minutes")}<input type="number" min="1" value=${minutes} onInput=${(event) => setMinutes(Number(event.target.value))} /></label>
-    <output>${t("size.needed", { bytes: bytes(needed) })}</output></div></section>`;
+    <output>${isRead ? t("size.needed", { bytes: bytes(needed) }) : t("size.unread")}</output></div></section>`;
 }
 
 export function Namespaces({ rank }) {
@@ -98,5 +105,5 @@ export function Namespaces({ rank }) {
     <${Size} />
     ${editing && html`<${Edit} namespace=${editing === "new" ? null : editing} defaults=${data.defaults} onClose=${() => edit(null)} onDone=${done} />`}
     ${removing && html`<${Destroy} title=${t("remove")} name=${removing.name} action=${t("remove")} headers=${{ "If-Match": removing.etag }} call=${{ method: "DELETE", path: `/v1/namespaces/${encodeURIComponent(removing.name)}?force=true&objects=purge` }} onDone=${done} onClose=${() => remove(null)}
-      about=${html`<p>${t("namespace.remove", { n: count((removing.usage.hot_objects ?? 0) + (removing.usage.durable_objects ?? 0)), bytes: bytes((removing.usage.hot_stored ?? 0) + (removing.usage.durable_stored ?? 0)) })}</p>`} />`}`;
+      about=${html`<p>${t("namespace.remove", { hot: count(removing.usage.hot_objects ?? 0), hot_bytes: bytes(removing.usage.hot_stored ?? 0), durable: count(removing.usage.durable_objects ?? 0), durable_bytes: bytes(removing.usage.durable_stored ?? 0) })}</p>`} />`}`;
 }

@@ -6,7 +6,10 @@ import { Ago, Destroy, Dialog, Empty, Failure, Head, Name, Paste, bytes, count, 
 function Purge({ namespace, prefix, onClose, onDone }) {
   const [counted, set] = useState(null);
   const [error, fail] = useState(null);
-  if (!counted && !error) ask("POST", "/v1/purge", { namespace, prefix, dry_run: true }).then(set, fail);
+  // Once: each goes through all that is stored, and a later one would change what is expected under the hand that types.
+  useEffect(() => {
+    ask("POST", "/v1/purge", { namespace, prefix, dry_run: true }).then(set, fail);
+  }, []);
   const name = prefix || namespace;
   if (!counted) return html`<${Dialog} title=${t("purge")} onClose=${onClose}><${Failure} error=${error} /></${Dialog}>`;
   const body = { namespace, prefix, expect: counted.objects };

@@ -37,7 +37,9 @@ export function Start() {
   const makeKeys = async () => {
     try {
       const order = (role, label) => ask("POST", "/v1/keys", { role, namespaces: [chosen], label });
-      const encoder = await order("readwrite", `${chosen} encoder`);
+      // One that was made is shown, whatever becomes of the other: it is good, and not shown again.
+      const encoder = made.encoder ?? (await order("readwrite", `${chosen} encoder`));
+      show({ encoder });
       const player = await order("readonly", `${chosen} player`);
       show({ encoder, player });
       fail(null);
@@ -45,9 +47,11 @@ export function Start() {
       fail(problem);
     }
   };
-  const arrived = (clients.data?.clients ?? []).some((one) => one.accepted > 0 && new Date(one.last_seen) > begun - 60_000);
   const refused = (rejected.data?.rejected ?? []).find((one) => one.request && new Date(one.request.time) > begun);
   const live = (streams.data?.streams ?? []).filter((one) => one.namespace === chosen && one.state !== "ended");
+  // By what was sent here, and not to another namespace.
+  const isHere = (one) => one.first_accepted?.target.startsWith(`/cache/${chosen}/`) && new Date(one.last_seen) > begun - 60_000;
+  const arrived = live.length > 0 || (clients.data?.clients ?? []).some(isHere);
   return html`
     <${Head} title=${t("nav.start")} />
     <p>${t("start.about")}</p>
@@ -58,9 +62,9 @@ export function Start() {
         <form onSubmit=${create} class="inline"><label>${t("namespace.new")}<input name="namespace" value=${name} onInput=${(event) => call(event.target.value)} pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}" placeholder="live" spellcheck="false" /></label><button type="submit" class="primary" disabled=${!name}>${t("create")}</button></form>
         <${Paste} label="curl" text=${curl({ method: "PUT", path: `/v1/namespaces/${encodeURIComponent(name || chosen || "live")}`, body: {}, headers: { "If-None-Match": "*" } })} />
       </${Step}>
-      <${Step} number="2" title=${t("start.keys")} done=${!!made.encoder}>
+      <${Step} number="2" title=${t("start.keys")} done=${!!made.player}>
         <p>${t("start.keys.about")}</p>
-        ${!made.encoder && html`<button type="button" class="primary" disabled=${!chosen} onClick=${makeKeys}>${t("start.keys.make")}</button>`}
+        ${!made.player && html`<button type="button" class="primary" disabled=${!chosen} onClick=${makeKeys}>${t("start.keys.make")}</button>`}
       </${Step}>
       <${Step} number="3" title=${t("start.encoder")} done=${arrived}>
         ${made.encoder ? html`<${Shown} made=${made.encoder} namespace=${chosen} origin=${origin} />` : html`<p class="muted">${t("start.first", { n: 2 })}</p>`}
