@@ -113,7 +113,7 @@ fn for_the_drain_delay_all_goes_on_and_readiness_says_that_it_ends() {
         assert_eq!(Request::new("GET", "/livez").send(address).status, 200);
     }
     assert_eq!(kept.ask(&Request::new("OPTIONS", "*")).status, 503);
-    let health = origin.run(&["health"]);
+    let health = origin.run(&["health", "--listen", &origin.address.to_string()]);
     assert_eq!(health.status.code(), Some(1), "{health:?}");
     let body = bytes(1, 5000);
     origin.store("a.ts", body.clone());
