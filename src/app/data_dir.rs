@@ -8,10 +8,8 @@
 //! - `webhook.secret`: what webhooks are signed with, made when the settings name a first one.
 //! - `revoked/<key_id>`: an empty file for each revoked key. One file each, so that a command and a server, or two commands,
 //!   never write the same one, and so that nothing is half-written after a crash.
-//! - `listening`: where the server listens, for `springhead health`: the data listeners in clear, then the admin listener.
-//! - `lock`: held by the server that runs on the directory.
-//! - `objects/`: what namespaces keep on disk. [`crate::store`] alone knows what is in it.
-//! - `history/`: what playlists have listed; see [`super::history_log`].
+//! - `lock`: held by the server that runs on the directory; `listening`: where that listens, for `springhead health`: in clear, then for admins.
+//! - `objects/`: what namespaces keep on disk, as [`crate::store`] alone knows; `history/`: what playlists have listed ([`super::history_log`]).
 //! - `tickets/<hash>`: an empty file for each printed link that signs in at the console: who can make one may do everything anyway. The
 //!   hash is that of the ticket, so that who reads the folder can't follow a link. The server removes it as it is followed.
 //! - `audit/`: who changed what by the admin API; `events/`: what has happened to streams.

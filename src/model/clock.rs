@@ -337,7 +337,7 @@ impl Clock {
 
     /// Sets a manual clock's wall by so many milliseconds, as somebody or NTP may: its moments go on as before.
     #[cfg(test)]
-    pub fn set_wall(&self, millis: i64) {
+    pub(crate) fn set_wall(&self, millis: i64) {
         if let TimeSource::Manual { set, .. } = &self.0 {
             set.fetch_add(millis, Ordering::SeqCst);
         }

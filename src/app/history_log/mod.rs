@@ -219,7 +219,7 @@ impl HistoryWriter {
 
     /// Reads what is written of all namespaces, and hands it over.
     fn restore(&mut self, origin: &Origin) {
-        let mut unread = Unread::default();
+        let mut unread = UnreadHistories::default();
         for path in unread.unless(&self.folder, folder(&self.folder)).unwrap_or_default() {
             let name = path.file_name().and_then(|name| name.to_str());
             if let Some(name) = name.and_then(|name| Namespace::parse(name).ok()) {
@@ -231,13 +231,13 @@ impl HistoryWriter {
 
     /// The same of a namespace that has come while the server runs.
     fn reopen(&mut self, name: &Namespace, origin: &Origin) {
-        let mut unread = Unread::default();
+        let mut unread = UnreadHistories::default();
         self.restore_one(name, origin, &mut unread);
         unread.tell();
         origin.history_restored(name);
     }
 
-    fn restore_one(&mut self, name: &Namespace, origin: &Origin, unread: &mut Unread) {
+    fn restore_one(&mut self, name: &Namespace, origin: &Origin, unread: &mut UnreadHistories) {
         let now = self.clock.wall().millis();
         let (mut journal, mut histories) = (NamespaceLog::default(), HashMap::new());
         let at = self.folder.join(name.as_str());
@@ -263,7 +263,7 @@ impl HistoryWriter {
 
 /// What was not read.
 #[derive(Debug, Default)]
-struct Unread {
+struct UnreadHistories {
     /// Files and folders that can't be, and the first of them with the reason.
     count: usize,
     first: Option<(PathBuf, io::Error)>,
@@ -271,7 +271,7 @@ struct Unread {
     later: usize,
 }
 
-impl Unread {
+impl UnreadHistories {
     /// What was read there, unless it can't be: that is noted, and the others are read.
     fn unless<T>(&mut self, path: &Path, read: io::Result<T>) -> Option<T> {
         let error = match read {
@@ -443,7 +443,7 @@ mod tests {
         let rules = [&a, &b].map(|name| (name.clone(), NamespacePolicy::default()));
         let origin = Origin::new(rules, 1 << 30, bench.clock.clone(), &Arc::new(Metrics::new()));
         let mut writer = HistoryWriter::new(folder.to_owned(), bench.clock.clone());
-        let mut unread = Unread::default();
+        let mut unread = UnreadHistories::default();
         for name in [&Namespace::parse("0.tgz").unwrap(), &a, &b] {
             writer.restore_one(name, &origin, &mut unread);
         }

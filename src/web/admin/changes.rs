@@ -169,10 +169,10 @@ pub(super) struct NamespaceOrder<'a> {
 }
 
 /// Writes something down.
-type Note<'a> = &'a (dyn Fn(&Value) -> BoxFuture<'a, ()> + Sync);
+type NoteChange<'a> = &'a (dyn Fn(&Value) -> BoxFuture<'a, ()> + Sync);
 
 /// Makes, changes or removes a namespace. `note` writes down what was there and is gone before that.
-pub(super) async fn change_namespace(order: NamespaceOrder<'_>, body: Body, note: Note<'_>) -> Result<Changed, Problem> {
+pub(super) async fn change_namespace(order: NamespaceOrder<'_>, body: Body, note: NoteChange<'_>) -> Result<Changed, Problem> {
     let NamespaceOrder { admin, name, headers, .. } = order;
     let change = match order.place {
         RouteName::PutNamespace => NamespaceChange::To(orders::read::<Map<String, Value>>(headers, body, LONGEST).await?),
@@ -200,7 +200,7 @@ pub(super) async fn change_namespace(order: NamespaceOrder<'_>, body: Body, note
 /// Makes room for the removal of a namespace that may be removed: nothing is live in it then, or that does not matter, and its objects are purged
 /// if they are to be. They come back by nothing, so all that can be known to forbid the removal is asked before; and what is purged is
 /// written down at once, whatever comes of the removal.
-async fn clear(order: &NamespaceOrder<'_>, note: Note<'_>) -> Result<(), Problem> {
+async fn clear(order: &NamespaceOrder<'_>, note: NoteChange<'_>) -> Result<(), Problem> {
     let NamespaceOrder { admin, visitor, name, query, headers, .. } = *order;
     let (is_forced, purges) = (query.truth("force")?, query.get("objects"));
     if purges.is_some_and(|objects| objects != "purge") {

@@ -1,6 +1,7 @@
 //! The table of what the command line shows of keys, against what it shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
@@ -39,6 +40,12 @@ fn shown() -> Fields {
     let mut said = vec![("create", made.clone()), ("inspect", run(&["inspect", key])), ("list", run(&["list", "--json"]))];
     let edge = run(&["create", "--namespace", "a", "--role", "readonly", "--edge"]);
     let edge_key: Value = serde_json::from_str(&edge).unwrap();
+    said.push(("inspect", run(&["inspect", edge_key["api_key"].as_str().unwrap()])));
+    // Another one has taken its place, as the admin API notes it.
+    let record = folder.path().join(format!("keys/{}.json", edge_key["key_id"].as_str().unwrap()));
+    let mut retired: Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    retired["retires_at"] = retired["expires_at"].clone();
+    fs::write(&record, retired.to_string()).unwrap();
     said.push(("inspect", run(&["inspect", edge_key["api_key"].as_str().unwrap()])));
     let lines = run(&["list", "--json"]);
     said.extend(lines.lines().map(|line| ("list", line.to_owned())));
