@@ -212,14 +212,7 @@ async fn serve(
     let mut nodes: Option<Arc<dyn OtherNodes>> = None;
     if let (Some(shared), Some(made)) = (shared, controls.shared()) {
         let (keys, list, web) = (keys_in_force.clone(), revocations.clone(), web.clone());
-        let revocations = SharedRevocations {
-            shared: shared.clone(),
-            data: folder.clone(),
-            keys,
-            list,
-            web: web.clone(),
-            seen: Arc::default(),
-        };
+        let revocations = SharedRevocations::new(shared.clone(), folder.clone(), keys, list, web.clone());
         let catch_up = CatchUp { revocations, made };
         tokio::select! {
             () = catch_up.whole() => {}

@@ -30,18 +30,18 @@ const FOR_GOOD: WallTime = WallTime::from_millis(1 << 53);
 /// The revocations of this node, and those of the others.
 #[derive(Clone, Debug)]
 pub(super) struct SharedRevocations {
-    pub(super) shared: SharedStore,
-    pub(super) data: DataDir,
-    pub(super) keys: ApiKeysInForce,
-    pub(super) list: RevocationList,
+    shared: SharedStore,
+    data: DataDir,
+    keys: ApiKeysInForce,
+    list: RevocationList,
     /// Where viewers are refused.
-    pub(super) web: Web,
-    pub(super) seen: Arc<Mutex<SeenRevocations>>,
+    web: Web,
+    seen: Arc<Mutex<SeenRevocations>>,
 }
 
 /// What there was at the last exchange, so that only what is new goes to and fro: there may be very many.
 #[derive(Debug, Default)]
-pub(super) struct SeenRevocations {
+struct SeenRevocations {
     keys: SeenList<HashSet<KeyId>>,
     viewers: SeenList<ListStamp>,
 }
@@ -89,6 +89,11 @@ impl<S: PartialEq> SeenList<S> {
 }
 
 impl SharedRevocations {
+    /// `web`: where viewers are refused.
+    pub(super) fn new(shared: SharedStore, data: DataDir, keys: ApiKeysInForce, list: RevocationList, web: Web) -> Self {
+        Self { shared, data, keys, list, web, seen: Arc::default() }
+    }
+
     /// Shares them until `stop`.
     pub(super) async fn share(self, stop: CancellationToken) {
         let mut trouble = None;
