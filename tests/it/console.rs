@@ -538,10 +538,12 @@ fn who_is_signed_out_or_refused_is_not_told_that_the_server_is_gone() {
 #[test]
 fn forms_keep_what_they_promise() {
     let _turn = BrowserTurn::wait();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
     // The first namespace is no model for others.
-    let origin = Origin::start_with_settings(
-        "[namespaces.a]\nhot_capacity = \"64MiB\"\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\ndurable = \"off\"\n",
-    );
+    let first = "[namespaces.a]\nhot_capacity = \"64MiB\"\ndefault_ttl = \"7m\"\nmax_ttl = \"30m\"\ndurable = \"off\"\n";
+    std::fs::write(&settings, first).unwrap();
+    let origin = Origin::start_with(&["--config", settings.to_str().unwrap()]);
     let defaults =
         body(&Request::new("GET", "/v1/namespaces").bearer(&origin.administrator).send(origin.admin))["defaults"].clone();
     let mut walk = Walk::of("forms.mjs", &origin);
