@@ -34,13 +34,15 @@ pub struct Following {
     pub max_age: u64,
 }
 
-/// The newest upload that can be read, unless a whole version is known to be below memory: that is the object until another is.
-pub(super) fn find(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Following>, OriginError> {
+/// The newest upload that can be read, unless a whole version is known to be below memory: that is the object until another is. Boxed: few reads
+/// come to it.
+pub(super) fn find(reader: Reader<'_>, payment: &mut Payment) -> Result<Option<Box<Following>>, OriginError> {
     let (hosted, key) = (reader.hosted, &reader.object.key);
     let Some(growing) = hosted.hot.growing(key).filter(|_| !hosted.durable_tier.has(key)) else { return Ok(None) };
     payment.pay(hosted, 0, RateClaim::First)?;
     let max_age = hosted.policy.max_age_at_outset(growing.outset());
-    Ok(Some(Following { reader: growing, hosted: Arc::clone(hosted), ahead: Bytes::new(), start: None, left: None, max_age }))
+    let hosted = Arc::clone(hosted);
+    Ok(Some(Box::new(Following { reader: growing, hosted, ahead: Bytes::new(), start: None, left: None, max_age })))
 }
 
 impl Following {
@@ -86,13 +88,14 @@ impl Following {
     }
 
     /// The same from this byte on, as soon as it has come; `None` when it never will. Cancel-safe.
-    pub(super) async fn from(mut self, start: usize) -> Option<Self> {
+    pub(super) async fn from(mut self: Box<Self>, start: usize) -> Option<Box<Self>> {
         let mut offset = 0;
         loop {
             let piece = std::future::poll_fn(|cx| self.reader.poll_next(cx)).await?.ok()?;
             if start - offset < piece.len() {
                 self.ahead = piece.slice(start - offset..);
-                return Some(Self { start: Some(start), ..self });
+                self.start = Some(start);
+                return Some(self);
             }
             offset += piece.len();
         }
@@ -100,16 +103,17 @@ impl Following {
 
     /// These bytes of it, as soon as all of them have come; `None` when it comes to its end before that, one way or the other.
     /// Cancel-safe.
-    pub(super) async fn part(mut self, part: Range<usize>) -> Option<Self> {
+    pub(super) async fn part(mut self: Box<Self>, part: Range<usize>) -> Option<Box<Self>> {
         if !std::future::poll_fn(|cx| self.reader.poll_has(part.end, cx)).await {
             return None;
         }
-        let from = self.from(part.start).await?;
-        Some(Self { left: Some(part.len()), ..from })
+        let mut from = self.from(part.start).await?;
+        from.left = Some(part.len());
+        Some(from)
     }
 
     /// Waits until it has become an object, or never will. Cancel-safe.
-    pub(super) async fn ended(mut self) {
+    pub(super) async fn ended(mut self: Box<Self>) {
         // Which of the two it was, the next look shows.
         let _ = std::future::poll_fn(|cx| self.reader.poll_end(cx)).await;
     }

@@ -104,7 +104,7 @@ pub enum Read {
     /// A whole version.
     Whole(Found),
     /// None yet, but one is being uploaded and can be read as it comes, or as much of it as was asked for.
-    Growing(Following),
+    Growing(Box<Following>),
 }
 
 /// Who reads what.

@@ -136,7 +136,7 @@ fn answer(found: &Found, wanted: &Wanted<'_>, parts: &Parts, record: &Record) ->
 }
 
 /// Answers with an object that is still on its way in, from its first byte on or from that which was asked for.
-fn grow(following: Following, wanted: &Wanted<'_>, parts: &Parts, record: &Record) -> Result<Response, Problem> {
+fn grow(following: Box<Following>, wanted: &Wanted<'_>, parts: &Parts, record: &Record) -> Result<Response, Problem> {
     match wanted.conditions(parts).judge_read(following.validators()) {
         Verdict::Proceed => {
             record.outcome(Outcome::Growing);

@@ -76,7 +76,7 @@ pub(super) fn not_modified(found: &Found) -> Response {
 
 /// 200 with a body that goes on for as long as the upload does; 206, where it begins further on. Its length is not known, so it goes
 /// out in chunks, but for a part with an end, which is there; no validators, for what they would stand for is not there yet.
-pub(super) fn growing(following: Following) -> Response {
+pub(super) fn growing(following: Box<Following>) -> Response {
     let start = following.start;
     let mut headers = HeaderMap::with_capacity(16);
     let outset = following.outset();
@@ -116,7 +116,7 @@ fn growing_freshness(headers: &mut HeaderMap, said: Option<HeaderValue>, max_age
 
 /// The pieces of a growing object, each as it comes. When the upload breaks off this ends in an error, on which the connection
 /// (HTTP/1.1) or the stream (HTTP/2) is broken off, so that nobody takes what came for the whole.
-struct Growing(Following);
+struct Growing(Box<Following>);
 
 impl http_body::Body for Growing {
     type Data = Bytes;
