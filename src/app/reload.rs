@@ -131,13 +131,13 @@ impl Reloader {
             return Err(vec![refused]);
         }
         (self.places, self.made) = (places, made);
-        Ok(self.put_in_force(new))
+        Ok(self.put_in_force(&new))
     }
 
     /// Puts settings in force, as far as that can be done without a restart: what differs.
-    fn put_in_force(&mut self, read: Settings) -> ReloadedSettings {
+    fn put_in_force(&mut self, read: &Settings) -> ReloadedSettings {
         // What waits for a restart is compared with what is in force, not with what was read last.
-        let new = self.settings.with_live(&read);
+        let new = self.settings.with_live(read);
         let (changed, waiting) = (new.changes_since(&self.settings), read.changes_since(&new));
         self.waiting.clone_from(&waiting);
         self.logs.set_level(new.log_level);

@@ -141,7 +141,8 @@ impl SharedMade {
         if self.namespaces().is_some() {
             return Ok(());
         }
-        let own = self.ask(|reloader| reloader.made_here()).await.unwrap_or_default();
+        // About to end: another node may say it.
+        let Ok(own) = self.ask(|reloader| reloader.made_here()).await else { return Ok(()) };
         for (name, text) in own {
             // Where another node has one of this name, that one counts.
             self.shared.change_text(&format!("{NAMESPACES}{name}"), None, Some(&text)).await?;
@@ -191,7 +192,7 @@ impl SharedMade {
         known: &mut Option<BTreeMap<Namespace, String>>,
         seen: &mut Option<SeenKeys>,
     ) -> Result<bool, String> {
-        let has_begun = has_room(self.begun().await)?;
+        let has_begun = has_room(&self.begun().await)?;
         if *known != self.namespaces() {
             let made = self.clone();
             let all = self.ask(move |reloader| made.brought_to(reloader)).await.map_err(|refused| refused.detail)?;
@@ -213,7 +214,7 @@ impl SharedMade {
         let unknown = on_disk(move || take_keys(&data, all)).await?;
         for (id, before, text) in unknown {
             let changed = self.shared.change_text(&format!("{KEYS}{id}"), before.as_deref(), Some(&text)).await;
-            if !has_room(changed)? {
+            if !has_room(&changed)? {
                 return Ok(false);
             }
         }
@@ -223,7 +224,7 @@ impl SharedMade {
 }
 
 /// Whether the engine had room for it.
-fn has_room<T>(done: Result<T, StoreError>) -> Result<bool, String> {
+fn has_room<T>(done: &Result<T, StoreError>) -> Result<bool, String> {
     match done {
         Ok(_) => Ok(true),
         Err(StoreError::Busy) => Ok(false),

@@ -244,7 +244,7 @@ impl RevocationList {
             let looked = tokio::task::spawn_blocking(move || {
                 let stamp = list.stamp();
                 if watched.is_due(&stamp, now) {
-                    watched.came(stamp, now, list.look(&web));
+                    watched.came(stamp, now, &list.look(&web));
                 }
                 watched
             });
@@ -270,7 +270,7 @@ impl WatchedList {
     }
 
     /// Takes up what came of a look. After one that failed nothing is known of the file as it is: it is read again, for what was in the way may pass.
-    fn came(&mut self, stamp: ListStamp, now: Moment, looked: anyhow::Result<()>) {
+    fn came(&mut self, stamp: ListStamp, now: Moment, looked: &anyhow::Result<()>) {
         if let Err(error) = &looked
             && !self.has_failed
         {
@@ -349,9 +349,9 @@ mod tests {
         let (before, after) = (Some((1, 2, 3, 4)), Some((1, 5, 6, 7)));
         let mut watched = WatchedList { known: before, read_at: clock.now(), has_failed: false };
         assert!(!watched.is_due(&before, clock.now()) && watched.is_due(&after, clock.now()));
-        watched.came(after, clock.now(), Err(anyhow::anyhow!("an error of the disk")));
+        watched.came(after, clock.now(), &Err(anyhow::anyhow!("an error of the disk")));
         assert!(watched.is_due(&after, clock.now()), "of this state nothing is known");
-        watched.came(after, clock.now(), Ok(()));
+        watched.came(after, clock.now(), &Ok(()));
         assert!(!watched.is_due(&after, clock.now()));
         clock.advance(ANEW + Duration::from_secs(1));
         assert!(watched.is_due(&after, clock.now()), "some are over");

@@ -137,7 +137,7 @@ pub fn cut(stretch: &Stretch, asked: CutSpec, now: WallTime, presence: impl Fn(&
     let arriving = found[first..].iter().position(|presence| waits && *presence == Presence::Arriving).map(|after| first + after);
     let last = found[..arriving.unwrap_or(found.len())].iter().rposition(is_here).ok_or(Uncut::Nothing)?;
     let is_over = stretch.ended && stretch.is_to_the_last && is_all;
-    let heard = |listed: &Arc<Listed>| listed.heard.or(stretch.taken_up);
+    let heard = |listed: &Arc<Listed>| listed.heard.or(stretch.taken_up.filter(|_| !is_over_long()));
     let is_due = |listed: &Arc<Listed>| heard(listed).is_some_and(|heard| now.since(heard) < patience(listed));
     let is_reached =
         |end: WallTime| !stretch.is_to_the_last || !is_all || all.last().is_some_and(|last| last.end() >= end || !is_due(last));
@@ -341,12 +341,15 @@ mod tests {
         let mut before = History::default();
         follow(&mut before, 0..=6, 0.0, "a", "");
         let written = before.stretch(None, None).listed;
-        let written = written.iter().map(|listed| Listed { heard: None, ..Listed::clone(listed) }).collect();
+        let written = || written.iter().map(|listed| Listed { heard: None, ..Listed::clone(listed) }).collect();
         let mut history = History::default();
-        history.restore(written, at(15.0));
+        history.restore(written(), at(15.0));
         let early = cut_of(&history, window(0.0, 15.0), 15.1, |_| true).unwrap();
         assert!(!early.ended, "the list stands at 14, and what lies at 15 is on its way");
         assert!(cut_of(&history, window(0.0, 15.0), 17.5, |_| true).unwrap().ended, "it is overdue");
+        let mut history = History::default();
+        history.restore(written(), at(5000.0));
+        assert!(cut_of(&history, window(0.0, 15.0), 5000.0, |_| true).unwrap().ended, "nobody waits for it any more");
     }
 
     #[test]

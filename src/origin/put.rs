@@ -257,7 +257,8 @@ impl Upload {
         // Where nodes share, versions of any other object too: which of two was begun later is a matter of this node.
         let (turn, within) = match self.hosted.durable_tier.shared() {
             Some(shared) => {
-                let (turn, within) = shared.store.in_turn(self.hosted.live.turn(&self.object.key)).await?;
+                let gate = self.hosted.policy.gate.unwrap_or_default();
+                let (turn, within) = shared.store.in_turn(self.hosted.live.turn(&self.object.key), gate).await?;
                 (Some(turn), within)
             }
             None if kind.is_rewritten() => (Some(self.hosted.live.turn(&self.object.key).await), COMMIT_WITHIN),

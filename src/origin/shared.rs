@@ -232,7 +232,7 @@ pub(super) async fn remove(
     conditions: &KeptConditions,
 ) -> Result<bool, OriginError> {
     let store = &shared.store;
-    let (_turn, within) = store.in_turn(hosted.live.turn(key)).await?;
+    let (_turn, within) = store.in_turn(hosted.live.turn(key), hosted.policy.gate.unwrap_or_default()).await?;
     for _ in 0..TRIES {
         let mut expected = expected(hosted, shared, key, conditions).await?;
         if hosted.hot.has_later(key, begun) {

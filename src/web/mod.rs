@@ -214,8 +214,9 @@ impl Web {
 
     /// Puts these revocations of viewers' tokens in force, and shows how many they are; when this returns, no token that they name is good.
     pub fn revoke_viewers(&self, all: Vec<Revocation>) {
-        self.inner.metrics.viewer_revocations.set(all.len() as u64);
+        let count = all.len() as u64;
         self.inner.viewers.revoke(all);
+        self.inner.metrics.viewer_revocations.set(count);
     }
 
     /// Has each request tell of itself when it is over. Once, before the first one.

@@ -251,6 +251,21 @@ fn a_restart_keeps_the_past() {
     assert_eq!((segments(&text).len(), text.contains("#EXT-X-DISCONTINUITY\n")), (9, false), "and it goes on: {text}");
 }
 
+#[test]
+fn a_stream_that_was_over_is_over_after_a_restart() {
+    let (mut origin, _folder) = crate::durable::start("durable = \"disk\"\n");
+    store(&origin, 1..=3);
+    let list = media(1, 3, "2026-01-01T00:00:00Z").replace("#EXT-X-PROGRAM", "#EXT-X-I-FRAMES-ONLY\n#EXT-X-PROGRAM");
+    origin.store("p.m3u8", list + "#EXT-X-ENDLIST\n");
+    let window = "start=2026-01-01T00:00:00Z";
+    let before = ask(&origin, "p.m3u8", window).text();
+    assert!(before.contains("#EXT-X-I-FRAMES-ONLY\n") && before.ends_with("#EXT-X-ENDLIST\n"), "{before}");
+    origin.stop();
+    origin.launch();
+    origin.wait_for_log("the durable tier is open");
+    assert_eq!(ask(&origin, "p.m3u8", window).text(), before);
+}
+
 /// Segments of this name, as far as they are told to be.
 fn named(name: &str, numbers: std::ops::RangeInclusive<u64>, date: &str) -> String {
     let text = media(*numbers.start(), *numbers.end(), date);

@@ -58,7 +58,9 @@ pub(super) async fn start(folder: PathBuf, origin: &Origin, clock: &Clock) -> an
     let origin = origin.clone();
     let work = move || {
         writer.restore(&origin);
-        namespaces.iter().for_each(|name| origin.history_restored(name));
+        for name in &namespaces {
+            origin.history_restored(name);
+        }
         let _ = restored.send(());
         writer.run(&receiver, &waiting, |writer, opened| writer.reopen(&opened, &origin));
     };
@@ -462,7 +464,7 @@ mod tests {
         let origin = Origin::new(rules(), 1 << 30, bench.clock.clone(), &Arc::new(Metrics::new()));
         let (sender, receiver) = sync_channel(9);
         let pen = Pen { sender, waiting: Arc::default(), in_trouble: AtomicBool::new(false) };
-        assert_eq!(origin.keep_histories(Arc::new(pen)), [name.clone()]);
+        assert_eq!(origin.keep_histories(Arc::new(pen)), std::slice::from_ref(name));
         origin.history_restored(name);
         let mut writer = HistoryWriter::new(bench.folder.path().to_owned(), bench.clock.clone());
         let listed = vec![Arc::new(listed(1, until))];

@@ -106,7 +106,7 @@ pub fn has_room(all: &[Revocation], more: &Revocation) -> bool {
 
 impl Revocations {
     pub(super) fn new(all: Vec<Revocation>) -> Self {
-        let mut of: HashMap<Namespace, (HashSet<KeyId>, Vec<(String, u64)>)> = HashMap::new();
+        let mut of: HashMap<Namespace, (HashSet<KeyId>, Vec<_>)> = HashMap::new();
         for Revocation { namespace, what, .. } in &all {
             let (ids, prefixes) = of.entry(namespace.clone()).or_default();
             match what {

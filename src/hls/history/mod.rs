@@ -509,6 +509,8 @@ mod tests {
             (None, None, None),
             "of what has gone back often the last parts are looked at"
         );
+        let juncture = Juncture { begins: Some(later(991)), ..Juncture::default() };
+        assert_eq!(history.goes_with(juncture, later(2000)), Some(99), "not what it was when time went through it first");
         history.forget_oldest(985);
         assert_eq!(history.backwards.len(), 1);
         let number = |seconds: u64| history.at_moment(later(seconds)).map(|listed| listed.sequence);

@@ -70,6 +70,21 @@ fn what_tells_no_times_has_a_mark_where_the_renditions_beside_it_have_one() {
     }
 }
 
+/// Subtitles without cues are the same bytes at both sources.
+#[test]
+fn where_both_make_the_same_bytes_the_active_side_goes_on() {
+    for others in [None, Some(Relation::Aligned)] {
+        let mut world = PairWorld::new(PairManner::Foreign);
+        (world.is_timeless, world.is_loop, world.others) = (true, true, others);
+        let begun = world.time();
+        well(&mut world, 10);
+        let media = media(&world.public.as_ref().unwrap().0);
+        let breaks = media.segments.iter().filter(|segment| segment.discontinuity).count() as u64;
+        assert_eq!(media.discontinuity_sequence + breaks, first_breaks(begun), "{others:?}");
+        assert_eq!((slots(&world), world.switches), ((1..=10).collect(), 0), "{others:?}");
+    }
+}
+
 #[test]
 fn one_that_was_killed_holds_up_the_others_end_for_a_minute() {
     for killed in [0, 1] {

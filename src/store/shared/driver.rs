@@ -189,22 +189,13 @@ impl<E: Engine> Driver<E> {
                 calls.push(self.call(&to, idle.pop(), channel, self.with_bodies(session, call)));
             }
             if let Some(called) = came.pop_front() {
-                let (link, answered) = called.came?;
-                idle.push(link);
-                self.answered(session, called.channel, &called.call, called.asked, answered);
+                idle.push(self.heard(session, called, &mut gate, held)?);
                 continue;
             }
             let due = if gate.is_some() { look } else { sign.min(sweep) };
             let until = if due > now { due } else { now + LOOK };
             tokio::select! {
-                Some(called) = calls.next(), if !calls.is_empty() => {
-                    let (link, answered) = called.came?;
-                    idle.push(link);
-                    if let (Reply::Gate { are_telling: true, .. }, Some(at_gate)) = (&answered.reply, held.at_gate) {
-                        gate = gate.map(|until: Instant| until.max(Instant::now() + GATE).min(at_gate + GATE_MOST));
-                    }
-                    self.answered(session, called.channel, &called.call, called.asked, answered);
-                }
+                Some(called) = calls.next(), if !calls.is_empty() => idle.push(self.heard(session, called, &mut gate, held)?),
                 Ok(()) = silent.changed() => return Err(EngineError::Unreachable(SILENT.to_owned())),
                 () = handle.asks.notified() => {}
                 () = tokio::time::sleep_until(until) => {}
@@ -307,6 +298,22 @@ impl<E: Engine> Driver<E> {
             to.heard.answered(Instant::now());
         }
         Called { channel, call, asked, came }
+    }
+
+    /// Takes an answer up, and hands over the link that it came by. While another one is telling what it holds the gate is waited at on.
+    fn heard(
+        &self,
+        session: u32,
+        called: Called<E::Link>,
+        gate: &mut Option<Instant>,
+        held: &SessionTimes,
+    ) -> Result<E::Link, EngineError> {
+        let (link, answered) = called.came?;
+        if let (Reply::Gate { are_telling: true, .. }, Some(at_gate)) = (&answered.reply, held.at_gate) {
+            *gate = gate.map(|until| until.max(Instant::now() + GATE).min(at_gate + GATE_MOST));
+        }
+        self.answered(session, called.channel, &called.call, called.asked, answered);
+        Ok(link)
     }
 
     fn answered(&self, session: u32, channel: Channel, call: &EngineCall, asked: Moment, answered: EngineAnswer) {

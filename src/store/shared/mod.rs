@@ -383,7 +383,7 @@ impl Indexed {
         self.is_kept && self.object.as_ref().is_some_and(|object| object.is_bare)
     }
 
-    /// It was committed before there was a bucket, and later than what an earlier engine has left there: that does not take its place, as
+    /// It was committed without a floor, by an earlier release before there was a bucket, and later than what an earlier engine has left there: that does not take its place, as
     /// long as the bucket does not have this one.
     fn outlasts(&self, found: &Self) -> bool {
         self.version.term.is_far_below(found.version.term.number) && !self.is_kept && self.decided > found.decided

@@ -270,18 +270,18 @@ impl SharedStore {
         UploadNumber(u128::from(*own) << 64 | u128::from(count.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Waits for a write's turn at this node, as long as a write waits at all: that, and how much time is left to it then. Cancel-safe, where
-    /// the wait for the turn is.
+    /// Waits for a write's turn at this node, as long as a write waits at all, and `gate` more: so long another one may wait in its turn for the
+    /// segments that it lists. Hands over the turn, and how much time is left to the write then. Cancel-safe, where the wait for the turn is.
     ///
     /// # Errors
     /// [`StoreError::Unshared`]: it had no turn, and nothing has happened.
-    pub async fn in_turn<T>(&self, turn: impl Future<Output = T>) -> Result<(T, Duration), StoreError> {
+    pub async fn in_turn<T>(&self, turn: impl Future<Output = T>, gate: Duration) -> Result<(T, Duration), StoreError> {
         let began = Instant::now();
-        let turn = timeout(COMMIT_WITHIN, turn).await.map_err(|_| {
+        let turn = timeout(COMMIT_WITHIN + gate, turn).await.map_err(|_| {
             self.0.metrics.count_refused(SharedRefusal::Write);
             StoreError::Unshared
         })?;
-        Ok((turn, COMMIT_WITHIN.saturating_sub(began.elapsed())))
+        Ok((turn, (COMMIT_WITHIN + gate).saturating_sub(began.elapsed()).min(COMMIT_WITHIN)))
     }
 
     /// Makes a version the object, or removes it, for all nodes: within that time. Dropped, it may or may not happen.
@@ -363,9 +363,9 @@ mod tests {
     async fn a_write_waits_for_its_turn_no_longer_than_for_its_decision() {
         let rig = NodeRig::start(&Clock::manual()).await;
         let last = async { tokio::time::sleep(COMMIT_WITHIN - Duration::from_secs(1)).await };
-        let ((), left) = rig.store.in_turn(last).await.unwrap();
+        let ((), left) = rig.store.in_turn(last, Duration::ZERO).await.unwrap();
         assert_eq!(left, Duration::from_secs(1), "of what it waits in all");
-        let never = rig.store.in_turn(std::future::pending::<()>()).await;
+        let never = rig.store.in_turn(std::future::pending::<()>(), Duration::ZERO).await;
         assert!(matches!(never, Err(StoreError::Unshared)), "{never:?}");
     }
 

@@ -44,7 +44,7 @@ const STREAMS_FIRST: Duration = Duration::from_secs(1);
 
 /// How long the end of an HTTP/2 connection is held back while requests may be on their way up from it: many turns of the runtime. An upload that
 /// has come whole is stored by then, and one that has not breaks off so much later.
-const END_HELD_BACK: Duration = Duration::from_millis(250);
+const END_HELD_BACK: Duration = Duration::from_secs(1);
 
 /// A timed connection.
 #[derive(Debug)]

@@ -61,6 +61,7 @@ pub(in crate::web) async fn get(
             if wanted.is_conditional
                 && parts.method == Method::GET
                 && let Ok(response) = &answered
+                && let Some(namespace) = &exchange.namespace
             {
                 namespace.pay_for_sent(&found, response.body().size_hint().exact().unwrap_or(0));
             }

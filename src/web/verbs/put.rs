@@ -201,7 +201,7 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
 }
 
 /// Whether a body that has ended, or failed, has come to its end. Where its length was announced, that says so: in HTTP/2 a client that goes
-/// when all has come makes an error of it. Where it was not, the HTTP library tells a stream of HTTP/2 that its client has reset with NO_ERROR (as
+/// when all has come makes an error of it. Where it was not, the HTTP library tells a stream of HTTP/2 that its client has reset with `NO_ERROR` (as
 /// Envoy does for an encoder that is gone) like one that was whole.
 fn is_whole(upload: &Upload, has_failed: bool, version: Version, body: &Body) -> bool {
     match upload.announced() {

@@ -19,14 +19,14 @@ impl PairDesk<'_, '_> {
             let is_last = next > 0
                 && self.composer.list.lines.last().zip(list.lines.get(next - 1)).is_some_and(|(one, own)| one.uri == own.uri);
             if is_last {
-                self.last = Some((side, next - 1));
+                self.ends_with(side, next - 1);
             }
             return Some(next);
         }
         let public = list.lines.iter().rposition(|line| !line.gap && is_public(&line.uri));
         if let Some(at) = public.max(self.passed(side)) {
             if self.composer.list.lines.last().is_some_and(|line| line.uri == list.lines[at].uri) {
-                self.last = Some((side, at));
+                self.ends_with(side, at);
             }
             return Some(at + 1);
         }
@@ -42,6 +42,13 @@ impl PairDesk<'_, '_> {
             return Some(lines.from + lines.times.iter().position(is_next).unwrap_or(lines.times.len()));
         }
         Some(if side == self.standing.active { 0 } else { list.lines.len() })
+    }
+
+    /// The newest public line is that one of a side: of the active one, where it is of both, whose segments may have the same bytes.
+    fn ends_with(&mut self, side: usize, at: usize) {
+        if self.last.is_none() || side == self.standing.active {
+            self.last = Some((side, at));
+        }
     }
 
     /// The next line of a side: what public has the time of already is passed over, where both go by one clock.

@@ -108,7 +108,9 @@ impl CopyTables {
             }
             EngineCall::Gate { node, .. } => {
                 let came = self.sign(node, now);
-                let is_telling = |member: &CopiedMember| member.line != self.line && now.saturating_sub(member.signed) < TELLING;
+                let is_telling = |member: &CopiedMember| {
+                    member.line != self.line && now.checked_sub(member.signed).is_some_and(|since| since < TELLING)
+                };
                 let are_telling = self.members.values().any(is_telling);
                 let shown = |(node, member): (&Node, &CopiedMember)| {
                     (Node::clone(node), if member.told >= came { member.line } else { 0 })

@@ -239,7 +239,9 @@ function calls.gate(node)
   local shown, are_telling = redis.call('HGETALL', A), '0'
   for at = 1, #shown, 2 do
     local _, told = heard(shown[at])
-    if shown[at + 1] ~= whole(line) and now - tonumber(redis.call('HGET', S, shown[at]) or '0') < TELLING then are_telling = '1' end
+    -- A sign that is still to come was given by another clock.
+    local since = now - tonumber(redis.call('HGET', S, shown[at]) or '0')
+    if shown[at + 1] ~= whole(line) and since >= 0 and since < TELLING then are_telling = '1' end
     if told < came then shown[at + 1] = '0' end
   end
   return { whole(count), are_telling, unpack(shown) }
