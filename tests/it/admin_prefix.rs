@@ -100,7 +100,7 @@ fn who_looks_on_in_a_prefix_is_told_of_nothing_beside_it() {
     }
     // Something that is no request.
     let mut wire = Wire::open(origin.address);
-    wire.write(b"\x16\x03\x01\x02\x00 no request\r\n\r\n".to_vec());
+    wire.write(b"\x16\x03\x01\x02\x00 no request\r\n\r\n");
     let administrator = &*origin.administrator;
     let all = |path: &str| get(&origin, administrator, path).to_string();
     for path in ["/v1/streams", "/v1/events", "/v1/ingest/rejected"] {

@@ -272,7 +272,7 @@ fn what_stalled_uploads_hold_beside_their_bodies_is_counted_and_limited() {
     assert!(eventually(Duration::from_secs(20), || (in_flight() == 0.0).then_some(())).is_some(), "{}", in_flight());
 }
 
-/// A reset with NO_ERROR says that an answer came early, and is what Envoy sends when an encoder behind it is gone; the HTTP library tells it like
+/// A reset with `NO_ERROR` says that an answer came early, and is what Envoy sends when an encoder behind it is gone; the HTTP library tells it like
 /// an end. An upload it is the end of was not whole all the same.
 #[test]
 fn an_upload_that_is_reset_is_not_stored_whatever_the_reset_says() {

@@ -299,7 +299,7 @@ fn nginx_left_in_front_by_the_page_on_migrating() {
         (first.status == 206).then_some(first.body)
     });
     assert_eq!(begun.as_deref(), Some(&b"first"[..]));
-    encoder.write(b"0\r\n\r\n".to_vec());
+    encoder.write(b"0\r\n\r\n");
     assert_eq!(encoder.answer_to("PUT").status, 204);
 }
 

@@ -163,7 +163,7 @@ fn revocations_that_all_nodes_know_are_told_to_none_of_them() {
     a.store("show/segment-0.ts", "segment");
     let (vendor, _) = a.make_key(&["--namespace", NAMESPACE, "--role", "vendor"]);
     let made = order(a, "viewer-tokens", &vendor, &json!({ "prefix": "show/", "expires_in": "10m" }));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = crate::tokens::now();
     let one =
         |number| json!({ "namespace": NAMESPACE, "id": format!("token-{number}"), "revoked_at": now, "until": now + 3_600 });
     let all: Vec<Value> = (0..MANY).map(one).collect();
