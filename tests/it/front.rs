@@ -77,7 +77,8 @@ impl Front {
         Self::run(folder, address, command)
     }
 
-    fn run(folder: std::path::PathBuf, address: SocketAddr, mut command: Command) -> Self {
+    /// nginx by this command, whose files are in this folder, as soon as it answers.
+    pub(crate) fn run(folder: std::path::PathBuf, address: SocketAddr, mut command: Command) -> Self {
         let process = Process(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let up = eventually(Duration::from_secs(10), || std::net::TcpStream::connect(address).ok());
         let errors = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::documents::blocks;
-use crate::front::{free_port, nginx_with};
+use crate::front::{Front, free_port, nginx_with};
 use crate::harness::{Origin, Process, bytes, eventually};
 use crate::programs::{assert_is_here, program};
 use crate::wire::{Answer, Request, Wire};
@@ -277,9 +277,8 @@ fn nginx_left_in_front_by_the_page_on_migrating() {
         .replace("127.0.0.1:8080", &origin.address.to_string())
         .replace("PLAYER_API_KEY", &origin.player)
         .replace("listen 80;", &format!("listen {address};"));
-    let _nginx = Process(nginx_with(&dir, &http).spawn().unwrap());
-    let is_up = eventually(Duration::from_secs(10), || TcpStream::connect(address).ok());
-    assert!(is_up.is_some(), "{}", fs::read_to_string(dir.join("error.log")).unwrap_or_default());
+    let nginx = nginx_with(&dir, &http);
+    let _nginx = Front::run(dir, address, nginx);
     let body = bytes(1, 2_000_000);
     let put = |key: &str| Request::new("PUT", "/live/show/1.ts").bearer(key).body(body.clone());
     assert_eq!(Request::new("PUT", "/live/show/1.ts").body("x").send(address).status, 401, "an encoder is asked for its key");
