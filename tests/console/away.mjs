@@ -6,23 +6,8 @@
 // this can have something happen; {"event": "over"} at the end, with what each screen has shown. Between, a line on standard input lets it
 // go on.
 
-import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { browser, link, origin, page, say, told } from "./page.mjs";
 
-const modules = resolve(process.argv[2]);
-const { chromium } = createRequire(join(modules, "package.json"))("playwright-core");
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const told = async () => (await lines.next()).value;
-const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
-const { link } = JSON.parse(await told());
-const origin = new URL(link).origin;
-const browser = await chromium.launch({
-  executablePath: process.env.SPRINGHEAD_TEST_CHROMIUM || "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--mute-audio", "--lang=en-US"],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-US" });
-const page = await context.newPage();
 page.setDefaultTimeout(30_000);
 // What a page does half a minute after it was hidden it does at once; and what it hears from is counted.
 await page.addInitScript(() => {

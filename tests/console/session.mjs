@@ -4,22 +4,8 @@
 //
 // Says {"event": "over"} on standard output when each was told for what it is.
 
-import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { browser, link, origin, page, say } from "./page.mjs";
 
-const modules = resolve(process.argv[2]);
-const { chromium } = createRequire(join(modules, "package.json"))("playwright-core");
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const say = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
-const { link } = JSON.parse((await lines.next()).value);
-const origin = new URL(link).origin;
-const browser = await chromium.launch({
-  executablePath: process.env.SPRINGHEAD_TEST_CHROMIUM || "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--mute-audio", "--lang=en-US"],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-US" });
-const page = await context.newPage();
 page.setDefaultTimeout(20_000);
 const lost = page.locator(".lost");
 const form = page.getByRole("heading", { name: "Sign in to see this" });
