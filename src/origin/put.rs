@@ -15,7 +15,6 @@ use super::beside::TakenUp;
 use super::decide::{Candidate, are_met};
 use super::namespace::Hosted;
 use super::prepare::Draft;
-use super::rate::RateClaim;
 use super::read::known_in_tier;
 use super::{NamespaceHandle, OriginError, cache_control, shared, types};
 use crate::auth::grant::{Action, Grant};
@@ -207,7 +206,7 @@ impl Upload {
         let length = piece.len() as u64;
         if self.spec.length.is_none() {
             // Bytes that were not announced are paid for as they come: an upload that has begun may overdraw and is not cut off.
-            let _ = self.hosted.rates.write_bytes.take(length, RateClaim::First, self.hosted.hot.clock().now());
+            self.hosted.rates.write_bytes.charge(length, self.hosted.hot.clock().now());
         }
         self.tally.paid_ahead = self.tally.paid_ahead.saturating_sub(length);
         if let Some(sniffer) = &mut self.sniffer {
@@ -353,7 +352,7 @@ mod tests {
     use crate::model::conditions::Conditions;
     use crate::model::id::Namespace;
     use crate::origin::policy::NamespacePolicy;
-    use crate::origin::{Origin, ReadSpec};
+    use crate::origin::{Origin, Read, ReadSpec};
 
     fn playlist(first: u64, count: u64) -> String {
         texts::listing(&texts::head(first), "segment-", first..first + count)
@@ -431,6 +430,43 @@ mod tests {
             upload.commit().await.unwrap();
         }
         assert!(matches!(begin(of(1)).await.unwrap_err(), OriginError::RateLimited { .. }));
+    }
+
+    #[tokio::test]
+    async fn what_comes_or_goes_in_pieces_is_paid_for_by_the_piece() {
+        let name = Namespace::parse("one").unwrap();
+        // Bursts of 300 KB.
+        let (read, write) = (Some(10_000), Some(10_000));
+        let policy = NamespacePolicy { read_bytes_per_second: read, write_bytes_per_second: write, ..NamespacePolicy::default() };
+        let clock = Clock::manual();
+        let origin = Origin::new([(name.clone(), policy)], 1 << 30, clock.clone(), &Arc::new(Metrics::new()));
+        let grant = Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::Every,
+            prefix: None,
+            is_edge: false,
+            ends: None,
+        };
+        let object = ObjectId { namespace: name.clone(), key: Key::parse("a.ts").unwrap() };
+        let begin = async || origin.namespace(&name).put(&grant, &object, origin.stamp(), PutSpec::default()).await;
+        let read = async || origin.namespace(&name).read(&grant, &object, &ReadSpec::default()).await;
+        let mut upload = begin().await.unwrap();
+        upload.write(Bytes::from_static(&[0; 10_000])).unwrap();
+        let Ok(Read::Growing(mut following)) = read().await else { panic!("it grows") };
+        // It goes on though nothing is left, and what it has had is owed.
+        let mut had = 0;
+        for _ in 0..40 {
+            upload.write(Bytes::from_static(&[0; 10_000])).unwrap();
+            let piece = std::future::poll_fn(|cx| following.poll_next(cx)).await;
+            had += piece.unwrap().unwrap().len();
+        }
+        assert!(had >= 400_000, "{had}");
+        clock.advance(Duration::from_secs(9));
+        assert!(matches!(begin().await.unwrap_err(), OriginError::RateLimited { .. }));
+        assert!(matches!(read().await.unwrap_err(), OriginError::RateLimited { .. }));
+        clock.advance(Duration::from_secs(3));
+        assert!(begin().await.is_ok() && read().await.is_ok());
     }
 
     /// On a runtime of one thread, so that whatever would hold that thread holds up everything.

@@ -73,28 +73,27 @@ impl Rate {
 
     /// Takes `cost`, if anything is left: what is large may overdraw, and those after it wait, but nobody for longer than a burst lasts: what
     /// overdraws by more is let have it. Says how much was taken, which is nothing where there is no limit; or how long to wait.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate need not be exact beyond 2^53, and more than nothing is left"
-    )]
     pub(super) fn take(&self, cost: u64, claim: RateClaim, now: Moment) -> Result<u64, Duration> {
         let Some(per_second) = self.per_second else { return Ok(0) };
         let mut state = self.state.lock();
-        let (per_second, burst) = (per_second as f64 * state.part, self.burst() * state.part);
+        let (per_second, burst) = state.grow(cost, per_second, self.burst(), now);
         let kept = match claim {
             RateClaim::First => 0.0,
             RateClaim::Second => burst / 2.0,
         };
-        let grown = state.left + now.since(state.at).as_secs_f64() * per_second;
-        *state = Balance { left: grown.min(burst), at: now, part: state.part, asked: state.asked.saturating_add(cost) };
         if state.left <= kept {
             return Err(Duration::from_secs_f64(((kept - state.left) / per_second).clamp(1.0, 60.0)));
         }
-        let taken = (cost as f64).min(state.left + burst);
-        state.left -= taken;
-        Ok(taken as u64)
+        Ok(state.spend(cost, burst))
+    }
+
+    /// Takes `cost` whatever is left, for what has begun and is not cut off: it may overdraw as one [that is let in](Self::take), and those
+    /// that have not begun wait.
+    pub(super) fn charge(&self, cost: u64, now: Moment) {
+        let Some(per_second) = self.per_second else { return };
+        let mut state = self.state.lock();
+        let (_, burst) = state.grow(cost, per_second, self.burst(), now);
+        state.spend(cost, burst);
     }
 
     /// Gives back what was taken for something that did not come.
@@ -106,6 +105,31 @@ impl Rate {
         let mut state = self.state.lock();
         state.left = (state.left + taken as f64).min(self.burst() * state.part);
         state.asked = state.asked.saturating_sub(taken);
+    }
+}
+
+impl Balance {
+    /// What has come by now is there, and this is asked for. Hands over what comes in a second here, and how much a burst is.
+    #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^53")]
+    fn grow(&mut self, cost: u64, per_second: u64, burst: f64, now: Moment) -> (f64, f64) {
+        let (per_second, burst) = (per_second as f64 * self.part, burst * self.part);
+        let grown = self.left + now.since(self.at).as_secs_f64() * per_second;
+        *self = Self { left: grown.min(burst), at: now, part: self.part, asked: self.asked.saturating_add(cost) };
+        (per_second, burst)
+    }
+
+    /// Takes it, as far as nobody waits for it longer than a burst lasts; says how much that was.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate need not be exact beyond 2^53, and no less than nothing is taken"
+    )]
+    fn spend(&mut self, cost: u64, burst: f64) -> u64 {
+        // A node whose part has become smaller may owe more than that already.
+        let taken = (cost as f64).min(self.left + burst).max(0.0);
+        self.left -= taken;
+        taken as u64
     }
 }
 
@@ -136,6 +160,25 @@ mod tests {
         assert_eq!(wait, Duration::from_secs(20));
         clock.advance(wait + Duration::from_millis(1));
         assert_eq!(rate.take(1, RateClaim::First, clock.now()), Ok(1));
+    }
+
+    #[test]
+    fn what_has_begun_pays_for_each_piece_whatever_is_left() {
+        let clock = Clock::manual();
+        let rate = Rate::new(Some(1000), clock.now());
+        assert_eq!(rate.take(30_000, RateClaim::First, clock.now()), Ok(30_000));
+        (0..20).for_each(|_| rate.charge(500, clock.now()));
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Err(Duration::from_secs(10)));
+        (0..100).for_each(|_| rate.charge(500, clock.now()));
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Err(BURST), "nobody waits for longer than a burst lasts");
+        assert_eq!(rate.take_asked(), Some(30_000 + 120 * 500 + 2));
+        rate.set_part(0.5);
+        rate.charge(500, clock.now());
+        clock.advance(BURST + BURST);
+        assert!(rate.take(1, RateClaim::First, clock.now()).is_err(), "what is owed is not forgiven");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(rate.take(1, RateClaim::First, clock.now()), Ok(1));
+        Rate::new(None, clock.now()).charge(u64::MAX, clock.now());
     }
 
     #[test]

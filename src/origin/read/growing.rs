@@ -120,6 +120,6 @@ impl Following {
 
     /// Pays for bytes as they come: a reader who has begun may overdraw and is not cut off.
     fn pay(&self, bytes: usize) {
-        let _ = self.hosted.rates.read_bytes.take(bytes as u64, RateClaim::First, self.hosted.hot.clock().now());
+        self.hosted.rates.read_bytes.charge(bytes as u64, self.hosted.hot.clock().now());
     }
 }

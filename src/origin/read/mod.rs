@@ -340,7 +340,7 @@ impl NamespaceHandle {
         if let Some(hosted) = self.hosted()
             && !found.is_from_below()
         {
-            let _ = hosted.rates.read_bytes.take(bytes, RateClaim::First, hosted.hot.clock().now());
+            hosted.rates.read_bytes.charge(bytes, hosted.hot.clock().now());
         }
     }
 }
