@@ -286,7 +286,8 @@ mod tests {
                     let body = upload.body();
                     let kind = Kind::of(&key, &body.bytes);
                     let outset = Outset::plain(kind, HeaderValue::from_static("x"), Duration::from_secs(*ttl));
-                    let draft = Draft::prepare(hosted, &hosted.object(&key), body, outset, None).await.unwrap();
+                    let whole = tokio::time::Instant::now();
+                    let draft = Draft::prepare(hosted, &hosted.object(&key), (body, whole), outset, None).await.unwrap();
                     let candidate =
                         Candidate { upload, conditions: crate::model::conditions::KeptConditions::default(), below: None };
                     let what = Put { candidate, draft, took: Duration::from_millis(*took), below: None, reach: None };

@@ -536,7 +536,7 @@ mod tests {
         let (object, ttl) = (world.object("in/p.m3u8"), Duration::from_secs(60));
         let body = Body::new((listing(3) + "#EXTINF:2,\nother.ts\n").into_bytes());
         let outset = Outset::plain(Kind::Playlist, HeaderValue::from_static("x"), ttl);
-        let draft = Draft::prepare(&hosted, &object, body, outset, None).await.unwrap();
+        let draft = Draft::prepare(&hosted, &object, (body, tokio::time::Instant::now()), outset, None).await.unwrap();
         let conditions = Conditions { if_match: Some(b"\"another\""), ..Conditions::default() }.into();
         let refused = hosted.normalised(&object, draft, None, &conditions).await;
         assert!(matches!(refused, Err(OriginError::Precondition)), "{refused:?}");

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use super::OriginError;
 use super::legible::Legible;
@@ -50,14 +51,15 @@ impl Draft {
     }
 
     /// Takes out of a playlist or MPD what is not to be stored, and reads it. Waits where the namespace has a gate, for the segments it
-    /// lists and its writer `reach`es. Cancel-safe.
+    /// lists and its writer `reach`es; from when its body was `whole`, for versions wait for their turns as well, and of several that list
+    /// what never comes each would else be held back for longer than the one before it. Cancel-safe.
     ///
     /// # Errors
     /// [`OriginError::Busy`], when the server is about to end.
     pub(super) async fn prepare(
         hosted: &Arc<Hosted>,
         object: &ObjectId,
-        body: Body,
+        (body, whole): (Body, Instant),
         outset: Outset,
         reach: Option<&str>,
     ) -> Result<Self, OriginError> {
@@ -65,21 +67,21 @@ impl Draft {
             return Ok(Self { body, outset, understood: None, facts: None, continuity: None });
         }
         // Boxed: what waits for this is as large for a segment.
-        Box::pin(Self::understood(hosted, object, body, outset, reach)).await
+        Box::pin(Self::understood(hosted, object, (body, whole), outset, reach)).await
     }
 
     /// The same for a playlist or MPD, which is read.
     async fn understood(
         hosted: &Arc<Hosted>,
         object: &ObjectId,
-        body: Body,
+        (body, whole): (Body, Instant),
         mut outset: Outset,
         reach: Option<&str>,
     ) -> Result<Self, OriginError> {
         let Legible { body, understood, is_in_clear } = understand(hosted, &object.key, body, &outset).await?;
         outset.content_encoding.take_if(|_| is_in_clear);
         if let (Some(gate), Understood::Hls(Playlist::Media(media))) = (hosted.policy.gate, &understood) {
-            hosted.gate(object, media, gate, |key| reaches(reach, key)).await;
+            hosted.gate(object, media, whole + gate, |key| reaches(reach, key)).await;
         }
         Ok(Self { body, outset, understood: Some(understood), facts: None, continuity: None })
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::time::Instant;
 
 use super::apply::{Decided, Put};
 use super::before::VersionBelow;
@@ -250,7 +251,7 @@ impl Upload {
     /// # Errors
     /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
     pub async fn commit(mut self) -> Result<Stored, OriginError> {
-        let body = self.inner.body();
+        let (body, whole) = (self.inner.body(), Instant::now());
         let kind = Kind::of(self.inner.key(), &body.bytes);
         // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
         // Where nodes share, versions of any other object too: which of two was begun later is a matter of this node.
@@ -265,7 +266,7 @@ impl Upload {
         };
         // Prepare.
         let outset = self.spec.outset(&self.object.key, kind, self.ttl);
-        let mut draft = Draft::prepare(&self.hosted, &self.object, body, outset, self.reach.as_deref()).await?;
+        let mut draft = Draft::prepare(&self.hosted, &self.object, (body, whole), outset, self.reach.as_deref()).await?;
         let facts = self.sniffer.take().map(|sniffer| sniffer.end()).filter(SegmentFacts::tells);
         // Other files may be empty.
         let is_of_media = !draft.body.bytes.is_empty() || Extension::of(&self.object.key.extension()).format.is_media();
@@ -467,6 +468,33 @@ mod tests {
         assert!(matches!(read().await.unwrap_err(), OriginError::RateLimited { .. }));
         clock.advance(Duration::from_secs(3));
         assert!(begin().await.is_ok() && read().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_version_is_held_back_for_longer_than_the_gate_lasts_whatever_came_before_it() {
+        let (name, gate) = (Namespace::parse("one").unwrap(), Duration::from_secs(10));
+        let policy = NamespacePolicy { gate: Some(gate), ..NamespacePolicy::default() };
+        let origin = Origin::new([(name.clone(), policy)], 1 << 30, Clock::manual(), &Arc::new(Metrics::new()));
+        let grant = Grant {
+            key_id: KeyId::parse("k").unwrap(),
+            role: Role::Readwrite,
+            scope: Scope::Every,
+            prefix: None,
+            is_edge: false,
+            ends: None,
+        };
+        let object = ObjectId { namespace: name.clone(), key: Key::parse("p.m3u8").unwrap() };
+        // Of what each lists for the first time nothing ever comes.
+        let put = async |after: u64| {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            let mut upload = origin.namespace(&name).put(&grant, &object, origin.stamp(), PutSpec::default()).await.unwrap();
+            upload.write(playlist(0, after + 1).into()).unwrap();
+            let whole = Instant::now();
+            upload.commit().await.unwrap();
+            whole.elapsed().as_secs()
+        };
+        let held = tokio::join!(put(0), put(2), put(4), put(6));
+        assert_eq!(held, (10, 10, 10, 10));
     }
 
     /// On a runtime of one thread, so that whatever would hold that thread holds up everything.
