@@ -1,21 +1,17 @@
-//! What is stored, by name: pages of objects for those who look after a namespace, and the removal of many at once.
+//! What is stored, by name: pages of objects for those who look after a namespace.
 //!
 //! Invariants: no lock is held for longer than over a part of what is there, and one listing of a namespace goes on at a time: those who
-//! look wait, and those who stream do not. What is removed here goes whatever the namespace keeps of what encoders delete.
+//! look wait, and those who stream do not.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::HeaderValue;
 use serde::Serialize;
 
-use super::apply::Decided;
-use super::decide::Deletion;
 use super::live::RenditionTimeline;
 use super::namespace::Hosted;
-use super::{Origin, OriginError, shared};
+use super::{Origin, OriginError};
 use crate::auth::grant::{Action, Grant};
-use crate::model::conditions::KeptConditions;
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::store::{Entry, KeptBelow, NamePage, NameStep};
 
@@ -66,15 +62,6 @@ pub struct ObjectSummary {
     pub in_memory: bool,
     /// Whether it is in the durable tier.
     pub in_tier: bool,
-}
-
-/// What a removal of many has done, or would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Purged {
-    /// Objects.
-    pub objects: u64,
-    /// Bytes of their bodies.
-    pub bytes: u64,
 }
 
 /// What a namespace holds.
@@ -140,61 +127,6 @@ impl Origin {
         known.ok_or(OriginError::NotFound)
     }
 
-    /// Removes one object, and waits until that is as safe as the namespace's settings ask for.
-    ///
-    /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotDurable`].
-    pub async fn discard(&self, grant: &Grant, object: &ObjectId) -> Result<(), OriginError> {
-        let hosted = self.seen(grant, &object.namespace)?;
-        if !grant.allows(Action::Write, object) {
-            return Err(OriginError::Forbidden);
-        }
-        if let Some(shared) = hosted.durable_tier.shared() {
-            shared::remove(&hosted, shared, &object.key, self.stamp(), &KeptConditions::default()).await?;
-        } else {
-            self.take_away(&hosted, &object.key);
-        }
-        hosted.durable_tier.settled(&object.key, false).await?;
-        Ok(())
-    }
-
-    /// How many objects begin with this.
-    ///
-    /// # Errors
-    /// As [`Self::purge`].
-    pub async fn count(&self, grant: &Grant, namespace: &Namespace, prefix: &str) -> Result<Purged, OriginError> {
-        let hosted = self.seen(grant, namespace)?;
-        let (prefix, own) = (prefix.to_owned(), grant.prefix.clone());
-        let counted = self.elsewhere(move |_| keys_below(&hosted, &prefix, own.as_deref()).1).await;
-        counted.ok_or(OriginError::Busy)
-    }
-
-    /// Removes all objects whose keys begin with this. What is uploaded meanwhile stays.
-    ///
-    /// # Errors
-    /// [`OriginError::Forbidden`], [`OriginError::UnknownNamespace`] or [`OriginError::NotDurable`].
-    pub async fn purge(&self, grant: &Grant, namespace: &Namespace, prefix: &str) -> Result<Purged, OriginError> {
-        let hosted = self.seen(grant, namespace)?;
-        let (prefix, own, there) = (prefix.to_owned(), grant.prefix.clone(), Arc::clone(&hosted));
-        let removed = self.elsewhere(move |origin| {
-            let (keys, purged) = keys_below(&there, &prefix, own.as_deref());
-            if there.durable_tier.shared().is_none() {
-                keys.iter().for_each(|key| origin.take_away(&there, key));
-            }
-            (keys, purged)
-        });
-        let (keys, purged) = removed.await.ok_or(OriginError::Busy)?;
-        if let Some(shared) = hosted.durable_tier.shared() {
-            for key in &keys {
-                shared::remove(&hosted, shared, key, self.stamp(), &KeptConditions::default()).await?;
-            }
-        }
-        for key in &keys {
-            hosted.durable_tier.settled(key, false).await?;
-        }
-        Ok(purged)
-    }
-
     /// What each namespace holds, in the order of their names.
     #[must_use]
     pub fn usage(&self) -> Vec<(Namespace, NamespaceUsage)> {
@@ -211,13 +143,7 @@ impl Origin {
         hosted.live.timeline(stream, &self.inner.clock, |key| hosted.has(key))
     }
 
-    fn take_away(&self, hosted: &Hosted, key: &Key) {
-        let begun = self.stamp();
-        // What is begun later than this stays; and there is no condition that could fail.
-        let _ = Decided { key, now: hosted.hot.clock().both(), what: Deletion::of_anything(begun) }.apply(hosted);
-    }
-
-    fn seen(&self, grant: &Grant, namespace: &Namespace) -> Result<Arc<Hosted>, OriginError> {
+    pub(super) fn seen(&self, grant: &Grant, namespace: &Namespace) -> Result<Arc<Hosted>, OriginError> {
         if !grant.sees(namespace) {
             return Err(OriginError::Forbidden);
         }
@@ -233,7 +159,7 @@ struct FoundObject {
 }
 
 /// Where to go on behind a key that does not begin as all have to.
-fn outside(key: &str, prefix: Option<&str>) -> Option<NameStep> {
+pub(super) fn outside(key: &str, prefix: Option<&str>) -> Option<NameStep> {
     let prefix = prefix.filter(|prefix| !key.starts_with(prefix))?;
     Some(if key < prefix { NameStep::From(prefix.to_owned()) } else { NameStep::Enough })
 }
@@ -267,24 +193,6 @@ fn list(hosted: &Hosted, spec: &ListingSpec, own: Option<&str>) -> ObjectListing
         listing.objects.extend(known);
     }
     listing
-}
-
-fn keys_below(hosted: &Hosted, prefix: &str, own: Option<&str>) -> (HashSet<Key>, Purged) {
-    let (mut keys, mut purged) = (HashSet::new(), Purged::default());
-    let now = hosted.hot.clock().now();
-    let mut add = |key: &Key, length: u64| {
-        if let Some(step) = outside(key.as_str(), Some(prefix)).or_else(|| outside(key.as_str(), own)) {
-            return step;
-        }
-        if keys.insert(key.clone()) {
-            purged.objects += 1;
-            purged.bytes += length;
-        }
-        NameStep::Next
-    };
-    hosted.hot.in_order(prefix, |entry| add(&entry.key, entry.body.len() as u64));
-    hosted.durable_tier.in_order(prefix, |key, kept| if kept.expires > now { add(key, kept.length) } else { NameStep::Next });
-    (keys, purged)
 }
 
 impl ObjectSummary {
