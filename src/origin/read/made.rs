@@ -15,9 +15,10 @@ pub(super) fn describe(hosted: &Hosted, key: &Key, left: Duration) -> Meta {
     Meta::plain(Kind::Playlist, types::content_type(key, None), hosted.hot.clock(), left)
 }
 
-/// A version of this body. What slow readers hold of it counts as what is gone.
+/// A version of this body. What slow readers hold of it counts as what is gone. Its date tells it from no other: another may have been made of
+/// what came in the same second, or of what was there before a restart.
 pub(super) fn playlist(hosted: &Hosted, key: &Key, meta: Meta, body: Vec<u8>) -> Arc<Entry> {
     let body = Body::new(body);
     let (etag, last_modified) = meta::validators(&meta::etag(body.hash), meta.modified);
-    Arc::new(hosted.hot.made(key.clone(), body.bytes, Meta { etag, last_modified, ..meta }))
+    Arc::new(hosted.hot.made(key.clone(), body.bytes, Meta { etag, last_modified, ..meta }).of_unknown_past())
 }

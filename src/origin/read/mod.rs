@@ -453,6 +453,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_date_of_what_is_made_for_a_reader_tells_nothing() {
+        let (_, namespace) = origin();
+        let (grant, object) = (grant(None), object("p.m3u8"));
+        let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=4\n#EXTINF:2,\n1.ts\n#EXTINF:2,\n2.ts\n\
+            #EXTINF:2,\n3.ts\n#EXTINF:2,\n4.ts\n#EXTINF:2,\n5.ts\n#EXTINF:2,\n6.ts\n#EXTINF:2,\n7.ts\n#EXTINF:2,\n8.ts\n";
+        put(&namespace, "p.m3u8", list).await;
+        for skips in [false, true] {
+            let spec = ReadSpec { skips, ..ReadSpec::default() };
+            let found = namespace.read(&grant, &object, &spec).await.unwrap().whole().unwrap();
+            assert_eq!((found.body() != list, found.validators().shares_date), (skips, skips));
+        }
+    }
+
+    #[tokio::test]
     async fn a_handle_of_one_namespace_opens_no_other() {
         let (clock, namespace) = origin();
         put(&namespace, "a.ts", "media").await;

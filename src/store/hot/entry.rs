@@ -98,7 +98,8 @@ impl Entry {
     }
 
     /// The same version, of which is not known what it has replaced: its date alone tells nothing.
-    pub(in crate::store) fn of_unknown_past(self) -> Self {
+    #[must_use]
+    pub fn of_unknown_past(self) -> Self {
         let before = self.before.max(self.meta.modified);
         Self { before, ..self }
     }
