@@ -152,6 +152,8 @@ fn a_playlist_reload_blocks_until_there_is_news() {
         origin.store("p.m3u8", media(2, 6, 1, control));
         assert!(whole_reader.join().unwrap().text().contains("6.ts"));
     });
+    let arrived = origin.metric("springhead_reads_held_total{outcome=\"arrived\"}");
+    assert!((arrived - 2.0).abs() < 0.1, "{arrived}: what was there already did not wait");
     // Nothing comes for three target durations.
     let answer = ask("_HLS_msn=7");
     assert_eq!((answer.status, &*answer.problem(), answer.header("retry-after")), (503, "not-in-time", "1"));

@@ -32,10 +32,9 @@ pub(super) async fn wait(reader: Reader<'_>) -> Result<bool, OriginError> {
     let Reader { hosted, object, .. } = reader;
     // What came after it was looked for is not expected any more.
     let Some(span) = hosted.hold(object) else { return Ok(hosted.is_here(&object.key)) };
-    let Some(_waiting) = Waiting::begin(hosted) else { return Ok(false) };
+    let Some(waiting) = Waiting::begin(hosted) else { return Ok(false) };
     let arrived = hosted.wait(object, span).await?;
-    let counter = if arrived { &hosted.metrics.held_arrived } else { &hosted.metrics.held_in_vain };
-    counter.inc();
+    waiting.ended(arrived);
     Ok(arrived)
 }
 
@@ -51,20 +50,25 @@ pub(super) async fn reload(reader: Reader<'_>, ask: BlockingReload) -> Result<()
     loop {
         // Asked for before the look, so that nothing that comes in between is missed.
         let arrival = hosted.hot.arrivals(key);
-        match hosted.live.reload(key, ask.msn, ask.part) {
-            Reload::Answer => return Ok(()),
-            Reload::TooFar => return Err(OriginError::TooFarAhead),
+        let (answer, has_arrived) = match hosted.live.reload(key, ask.msn, ask.part) {
+            // An end is news as well; what is gone has none.
+            Reload::Answer => (Ok(()), waiting.is_some() && hosted.live.follows(key)),
+            Reload::TooFar => (Err(OriginError::TooFarAhead), false),
             Reload::Wait(span) => {
                 if waiting.is_none() {
                     let too_many = OriginError::TooManyHeld { max_held: hosted.policy.max_held };
                     waiting = Some(Waiting::begin(hosted).ok_or(too_many)?);
                 }
-                if !hosted.news(arrival, begun + span).await? {
-                    hosted.metrics.held_in_vain.inc();
-                    return Err(OriginError::NotInTime);
+                if hosted.news(arrival, begun + span).await? {
+                    continue;
                 }
+                (Err(OriginError::NotInTime), false)
             }
+        };
+        if let Some(waiting) = waiting {
+            waiting.ended(has_arrived);
         }
+        return answer;
     }
 }
 
@@ -117,6 +121,13 @@ impl<'a> Waiting<'a> {
             return None;
         }
         Some(Self(hosted))
+    }
+
+    /// Counts what came of it.
+    fn ended(&self, has_arrived: bool) {
+        let metrics = &self.0.metrics;
+        let counter = if has_arrived { &metrics.held_arrived } else { &metrics.held_in_vain };
+        counter.inc();
     }
 }
 

@@ -466,6 +466,31 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn each_read_that_waits_for_a_playlist_is_counted_by_what_comes_of_it() {
+        const ONE: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXTINF:2,\n1.ts\n";
+        const TWO: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXTINF:2,\n1.ts\n\
+            #EXTINF:2,\n2.ts\n";
+        let (_, namespace) = origin();
+        let (grant, object) = (grant(None), object("p.m3u8"));
+        let read = async |msn: u64| {
+            let spec = ReadSpec { reload: Some(BlockingReload { msn, part: None }), ..ReadSpec::default() };
+            namespace.read(&grant, &object, &spec).await.map(|read| read.whole().unwrap().body().clone())
+        };
+        let counted = || {
+            let metrics = &namespace.hosted().unwrap().metrics;
+            (metrics.held_arrived.get(), metrics.held_in_vain.get())
+        };
+        put(&namespace, "p.m3u8", ONE).await;
+        let (answer, ()) = tokio::join!(read(2), put(&namespace, "p.m3u8", TWO));
+        assert_eq!((answer.unwrap(), counted()), (Bytes::from_static(TWO.as_bytes()), (1, 0)));
+        assert_eq!((read(2).await.is_ok(), counted()), (true, (1, 0)), "it was there and did not wait");
+        assert_eq!((read(3).await.unwrap_err(), counted()), (OriginError::NotInTime, (1, 1)));
+        let removal = namespace.remove(&grant, &object, Stamp::default(), crate::model::conditions::KeptConditions::default());
+        let (answer, _) = tokio::join!(read(3), removal);
+        assert_eq!((answer.unwrap_err(), counted()), (OriginError::NotFound, (1, 2)), "it is gone");
+    }
+
     #[tokio::test]
     async fn a_handle_of_one_namespace_opens_no_other() {
         let (clock, namespace) = origin();
