@@ -17,9 +17,9 @@ pub struct Verb(usize);
 const VERBS: [&str; 9] = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "MKCOL", "PROPFIND", "other"];
 
 /// The statuses counted by number. 0 is shown as `none`: the client went before it was answered. Every other one is `other`.
-const STATUSES: [u16; 26] = [
-    0, 200, 201, 204, 206, 207, 304, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 414, 416, 429, 431, 500, 501, 503, 505,
-    OTHER,
+const STATUSES: [u16; 27] = [
+    0, 200, 201, 204, 206, 207, 302, 304, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 414, 416, 429, 431, 500, 501, 503,
+    505, OTHER,
 ];
 const OTHER: u16 = u16::MAX;
 
@@ -106,6 +106,21 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         OUTCOMES[self as usize].1
     }
+
+    /// Whether it is that of an error, where the status is not known.
+    const fn is_error(self) -> bool {
+        !matches!(
+            self,
+            Self::Hit
+                | Self::Growing
+                | Self::NotModified
+                | Self::Stored
+                | Self::Superseded
+                | Self::Removed
+                | Self::Ignored
+                | Self::Other
+        )
+    }
 }
 
 /// The traffic of one namespace, or of all requests that name none that is configured.
@@ -152,9 +167,10 @@ impl Traffic {
     pub fn answered(&self) -> (u64, u64) {
         let (mut all, mut failed) = (0, 0);
         for (index, count) in self.requests.iter().flat_map(|row| row.sums().into_iter().enumerate()) {
-            let status = STATUSES[index / OUTCOMES.len()];
+            let (status, (outcome, _)) = (STATUSES[index / OUTCOMES.len()], OUTCOMES[index % OUTCOMES.len()]);
             all += count;
-            failed += if status >= 400 { count } else { 0 };
+            let is_error = if status == OTHER { outcome.is_error() } else { status >= 400 };
+            failed += if is_error { count } else { 0 };
         }
         (all, failed)
     }
@@ -241,8 +257,17 @@ mod tests {
         traffic.count(Verb::of("BREW"), Some(418), Outcome::Refused);
         traffic.count(Verb::of("brew"), Some(299), Outcome::Refused);
         traffic.count(Verb::of("PUT"), None, Outcome::Stored);
+        traffic.count(Verb::of("GET"), Some(302), Outcome::Other);
+        traffic.count(Verb::of("GET"), Some(299), Outcome::Other);
         let counts: Vec<_> = traffic.counts().collect();
-        let expected = [("GET", "200", "hit", 1), ("PUT", "none", "stored", 1), ("other", "other", "refused", 2)];
+        let expected = [
+            ("GET", "200", "hit", 1),
+            ("GET", "302", "other", 1),
+            ("GET", "other", "other", 1),
+            ("PUT", "none", "stored", 1),
+            ("other", "other", "refused", 2),
+        ];
+        assert_eq!(traffic.answered(), (6, 2), "a viewer who is sent on is no error");
         assert_eq!(counts, expected.map(|(verb, status, outcome, count)| (verb, status.to_owned(), outcome, count)));
     }
 }
