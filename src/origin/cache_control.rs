@@ -59,19 +59,20 @@ pub(super) fn served(kept: &HeaderValue, max_age: u64) -> Option<HeaderValue> {
     let is_private = directives(text).any(|directive| directive == Directive::Private);
     let spans =
         || directives(text).filter_map(|directive| if let Directive::For(_, span) = directive { Some(span) } else { None });
-    if spans().next().is_some() && spans().all(|span| span <= max_age) {
+    // Without a `max-age` browsers reckon by themselves, and keep what has stood still for long (RFC 9111 4.2.2).
+    let has_own = directives(text).any(|directive| matches!(directive, Directive::For("max-age", _)));
+    if has_own && spans().all(|span| span <= max_age) {
         return Some(kept.clone());
     }
     if !is_private && spans().all(|span| span >= max_age) {
         return None;
     }
     // Some of it is too long: each span is cut, and all else stays.
-    let has_span = spans().next().is_some();
     let cut = directives(text).map(|directive| match directive {
         Directive::For(name, span) => Directive::For(name, span.min(max_age)),
         other => other,
     });
-    written(cut.chain((!has_span).then_some(Directive::For("max-age", max_age))))
+    written(cut.chain((!has_own).then_some(Directive::For("max-age", max_age))))
 }
 
 fn written<'a>(directives: impl Iterator<Item = Directive<'a>>) -> Option<HeaderValue> {
@@ -108,6 +109,9 @@ mod tests {
             ("max-age=99999999999999999999999", "the kind's"),
             ("public, max-age=61", "the kind's"),
             ("max-age=259200, s-maxage=5", "max-age=60, s-maxage=5"),
+            ("s-maxage=5", "s-maxage=5, max-age=60"),
+            ("public, s-maxage=5, must-revalidate", "public, s-maxage=5, must-revalidate, max-age=60"),
+            ("private, s-maxage=259200", "private, s-maxage=60, max-age=60"),
             ("no-store", "no-store"),
             ("no-cache, no-store, must-revalidate", "no-cache, no-store, must-revalidate"),
             ("no-cache, max-age=259200", "no-cache, max-age=259200"),
