@@ -412,6 +412,35 @@ mod tests {
         texts::listing(&texts::head(first), "", first..=last)
     }
 
+    /// By what came of them, not by where it came out.
+    #[tokio::test]
+    async fn uploads_that_are_taken_up_or_refused_are_counted_as_such() {
+        let world = ComposingOrigin::new();
+        let begin = async |body: &str, conditions: Conditions<'_>| {
+            let spec = PutSpec { conditions: conditions.into(), ..PutSpec::default() };
+            let (namespace, object) = (world.origin.namespace(&world.name), world.object("in/p.m3u8"));
+            let mut upload = namespace.put(&world.grant, &object, world.origin.stamp(), spec).await.unwrap();
+            upload.write(body.to_owned().into()).unwrap();
+            upload
+        };
+        let hosted = world.origin.inner.namespaces.load().get(&world.name).cloned().unwrap();
+        let counted = || {
+            let metrics = &hosted.metrics;
+            [metrics.uploads_stored.get(), metrics.uploads_refused.get(), metrics.uploads_broken.get()]
+        };
+        // Nothing that it lists is here.
+        let taken_up = begin(&listing(0), Conditions::default()).await.commit().await.unwrap();
+        assert_eq!((taken_up.etag, taken_up.is_superseded, counted()), (None, false, [1, 0, 0]));
+        let absent = Conditions { if_none_match: Some(b"*"), ..Conditions::default() };
+        let refused = begin(&listing(1), absent).await;
+        world.push("in/", 0).await;
+        let before = counted();
+        assert_eq!(refused.commit().await.unwrap_err(), OriginError::Precondition);
+        assert_eq!(counted(), [before[0], 1, 0]);
+        drop(begin(&listing(2), Conditions::default()).await);
+        assert_eq!(counted(), [before[0], 1, 1]);
+    }
+
     /// Players keep time lines by the number: sound and picture of one stream have to have the same (RFC 8216bis 6.2.4).
     #[tokio::test]
     async fn renditions_that_begin_together_count_their_discontinuities_from_one_number() {

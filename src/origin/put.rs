@@ -109,11 +109,14 @@ enum UploadOutcome {
 /// A completed write.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// The entity tag of the new version. `None`: nothing was changed, for a version or removal that was begun later is in force. The
-    /// writer has done what it should, and what it began after this is what it wants.
+    /// The entity tag of the new version. `None`: there is none, for this was superseded, or is composed here of what it lists, later or on
+    /// all nodes.
     pub etag: Option<HeaderValue>,
     /// Its length in bytes.
     pub length: u64,
+    /// Nothing was changed, for a version or removal that was begun later is in force. The writer has done what it should, and what it began
+    /// after this is what it wants.
+    pub is_superseded: bool,
 }
 
 impl NamespaceHandle {
@@ -252,6 +255,8 @@ impl Upload {
     /// [`OriginError::Precondition`], when the stored version changed meanwhile; [`OriginError::NotDurable`].
     pub async fn commit(mut self) -> Result<Stored, OriginError> {
         let (body, whole) = (self.inner.body(), Instant::now());
+        // It has come to its end: what goes wrong from here on is answered.
+        self.tally.outcome = UploadOutcome::Refused;
         let kind = Kind::of(self.inner.key(), &body.bytes);
         // Versions of one playlist are taken up in the order in which they were complete, however long the reading of each takes.
         // Where nodes share, versions of any other object too: which of two was begun later is a matter of this node.
@@ -290,7 +295,7 @@ impl Upload {
                 }
                 TakenUp::Waits => {
                     self.tally.outcome = UploadOutcome::Stored;
-                    return Ok(Stored { etag: None, length: self.inner.len() });
+                    return Ok(Stored { etag: None, length: self.inner.len(), is_superseded: false });
                 }
             }
         };
@@ -311,8 +316,10 @@ impl Upload {
                 decision => decision.map(|_| None),
             },
         };
-        tally.outcome = if matches!(applied, Ok(None)) { UploadOutcome::Superseded } else { UploadOutcome::Refused };
-        let Some(etag) = applied? else { return Ok(Stored { etag: None, length }) };
+        let Some(etag) = applied? else {
+            tally.outcome = UploadOutcome::Superseded;
+            return Ok(Stored { etag: None, length, is_superseded: true });
+        };
         if let Some(beside) = beside {
             Box::pin(hosted.publish_beside(&object.key, *beside, turn)).await;
         } else {
@@ -326,7 +333,7 @@ impl Upload {
         }
         hosted.durable_tier.settled(&object.key, true).await?;
         tally.outcome = UploadOutcome::Stored;
-        Ok(Stored { etag: Some(etag), length })
+        Ok(Stored { etag: Some(etag), length, is_superseded: false })
     }
 }
 

@@ -189,7 +189,7 @@ impl Record {
         let size = stored.length;
         self.web.inner.metrics.object_size(self.verb, size);
         let mut facts = self.facts.lock();
-        facts.outcome = Some(if stored.etag.is_some() { Outcome::Stored } else { Outcome::Superseded });
+        facts.outcome = Some(if stored.is_superseded { Outcome::Superseded } else { Outcome::Stored });
         facts.size = Some(size);
         facts.received = Some(size);
     }

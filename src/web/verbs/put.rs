@@ -173,7 +173,7 @@ async fn store(exchange: &Exchange<'_>, mut upload: Box<Upload>, body: &mut Body
                     if tracing::enabled!(tracing::Level::DEBUG) {
                         let (name, _) = context.record.who_and_what();
                         let (namespace, key) = name.as_ref().map_or(("", ""), |name| (name.namespace(), name.key()));
-                        let said = if stored.etag.is_some() { "stored" } else { "superseded by what was begun later" };
+                        let said = if stored.is_superseded { "superseded by what was begun later" } else { "stored" };
                         let key = &*shown(key);
                         tracing::debug!(namespace, key, size_bytes = stored.length, "{said}");
                     }
