@@ -28,9 +28,11 @@ impl VersionBelow {
         if kind.is_rewritten() || !hosted.durable_tier.is_there() || hosted.hot.holds(key) || !hosted.durable_tier.has(key) {
             return Self(None);
         }
+        // Of which kind it is, the tier knows: most names do not tell an initialisation segment.
+        let is_initialization = hosted.durable_tier.kept(key).is_some_and(|kept| kept.kind == Kind::Initialization);
         let (hosted, key) = (Arc::clone(hosted), key.clone());
         Self(Some(tokio::spawn(async move {
-            let want = |_| if kind == Kind::Initialization { Want::Whole } else { Want::Nothing };
+            let want = |_| if is_initialization { Want::Whole } else { Want::Nothing };
             hosted.durable_tier.read(&key, want).await.ok().flatten().map(|hit| hit.entry)
         })))
     }
