@@ -27,7 +27,7 @@ impl Hosted {
             let found = self.durable_tier.read(&key, |_| Want::Nothing).await.ok().flatten();
             // It may have been written anew meanwhile.
             if let Some(hit) = found.filter(|_| self.hot.peek(&key).is_none()) {
-                self.work.below.add(hit.entry);
+                self.work.below.add(&hit.entry);
             }
         }
     }

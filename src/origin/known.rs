@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::model::clock::Moment;
@@ -25,11 +26,13 @@ impl KnownBelow {
         self.0.lock().get(key).cloned()
     }
 
-    /// The newest version.
-    pub(super) fn add(&self, entry: Arc<Entry>) {
+    /// What is known of the newest version.
+    pub(super) fn add(&self, entry: &Entry) {
+        // What waits to be written there comes with its bytes.
+        let bare = Entry::new(entry.key.clone(), Bytes::new(), entry.meta.clone()).of_unknown_past();
         let mut known = self.0.lock();
         if known.len() < OBJECTS {
-            known.insert(entry.key.clone(), entry);
+            known.insert(bare.key.clone(), Arc::new(bare));
         }
     }
 
@@ -41,5 +44,25 @@ impl KnownBelow {
     /// Lets go of what is over. To be called now and then.
     pub(super) fn sweep(&self, now: Moment) {
         self.0.lock().retain(|_, entry| entry.meta.expires > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::model::clock::Clock;
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+
+    #[test]
+    fn no_bytes_are_kept() {
+        let meta = Meta::plain(Kind::Segment, HeaderValue::from_static("video/mp2t"), &Clock::manual(), Duration::from_secs(60));
+        let (known, key) = (KnownBelow::default(), Key::parse("a.ts").unwrap());
+        known.add(&Entry::new(key.clone(), Bytes::from_static(b"media"), meta));
+        assert!(known.get(&key).is_some_and(|entry| entry.body.is_empty() && entry.meta.content_type == "video/mp2t"));
     }
 }
