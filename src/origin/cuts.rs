@@ -1,5 +1,5 @@
-//! The last playlists that were made for readers, of the past and of what is new: the same one is made once for all who ask at about
-//! the same time.
+//! The last playlists that were made for readers, of the past, of what is new and of what is stored compressed: the same one is made once
+//! for all who ask at about the same time.
 //!
 //! A window is rounded to the segments that lie in it, so that windows which differ and list the same are the same. Who asks for one
 //! that is being made waits for it. How many are kept, and how long, is bounded.
@@ -12,6 +12,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::OriginError;
+use crate::hls::coding::Coding;
 use crate::hls::history::SegmentSpan;
 use crate::hls::shift::Uncut;
 use crate::model::clock::{Moment, WallTime};
@@ -67,10 +68,20 @@ pub(super) struct AskedDelta {
     pub(super) skips_date_ranges: bool,
 }
 
+/// A version of a playlist or MPD that is stored in this coding, in clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AskedClear {
+    pub(super) playlist: Key,
+    pub(super) etag: HeaderValue,
+    pub(super) coding: Coding,
+}
+
 /// The windows of one namespace.
 pub(super) type Cuts = Makings<AskedWindow, CutOutcome>;
 /// The delta updates of one namespace; `None`: it has come out that the playlist offers none.
 pub(super) type Deltas = Makings<AskedDelta, Option<Arc<Entry>>>;
+/// What is stored compressed in one namespace, in clear; `None`: it can't be unpacked.
+pub(super) type Clears = Makings<AskedClear, Option<Arc<Entry>>>;
 
 /// What comes of making a playlist.
 pub(super) trait MakingOutcome: Clone {

@@ -317,6 +317,7 @@ impl Origin {
             .flat_map(|hosted| {
                 hosted.work.cuts.forget_old(now.moment);
                 hosted.work.deltas.forget_old(now.moment);
+                hosted.work.clears.forget_old(now.moment);
                 hosted.work.public.sweep(now.moment);
                 hosted.work.looks.sweep();
                 hosted.work.ends.sweep();

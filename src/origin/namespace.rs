@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::OriginError;
 use super::beginnings::Beginnings;
-use super::cuts::{Cuts, Deltas};
+use super::cuts::{Clears, Cuts, Deltas};
 use super::draining::Draining;
 use super::editions::Editions;
 use super::heavy::Heavy;
@@ -41,13 +41,16 @@ pub(super) struct Hosted {
     pub(super) draining: Draining,
 }
 
-/// What takes its time in a namespace, what has come of it, and what it is made from. Readers and writers wait for their own kind alone.
+/// What takes its time in a namespace, what has come of it, and what it is made from. Readers and writers wait for their own kind alone, and who
+/// wants a live playlist unpacked not for those who look back.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Work {
     pub(super) of_writers: Heavy,
     pub(super) of_readers: Heavy,
+    pub(super) of_unpackers: Heavy,
     pub(super) cuts: Arc<Cuts>,
     pub(super) deltas: Arc<Deltas>,
+    pub(super) clears: Arc<Clears>,
     pub(super) editions: Arc<Editions>,
     pub(super) public: Arc<Public>,
     pub(super) pairs: Arc<Pairs>,

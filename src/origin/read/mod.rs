@@ -492,6 +492,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_looks_back_holds_up_no_live_playlist_that_is_stored_compressed() {
+        const CLEAR: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n";
+        // Stored as it is within the format (RFC 1951 3.2.4, RFC 1952 2.3).
+        let packed =
+            [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x30\x00\xcf\xff"[..], CLEAR.as_bytes(), b"\x4e\x68\x48\x31\x30\x00\x00\x00"]
+                .concat();
+        let (_, namespace) = origin();
+        let (grant, object) = (grant(None), object("p.m3u8"));
+        let spec = PutSpec { content_encoding: Some(http::HeaderValue::from_static("gzip")), ..PutSpec::default() };
+        let mut upload = namespace.put(&grant, &object, stamp(), spec).await.unwrap();
+        upload.write(packed.into()).unwrap();
+        upload.commit().await.unwrap();
+        // As many windows as are made at once are being made.
+        let hosted = namespace.hosted().unwrap();
+        let (ends, end) = std::sync::mpsc::channel::<()>();
+        let end = Arc::new(parking_lot::Mutex::new(end));
+        for _ in 0..2 {
+            let (heavy, end) = (hosted.work.of_readers.clone(), Arc::clone(&end));
+            tokio::spawn(async move { heavy.work(usize::MAX, move || end.lock().recv().is_ok()).await });
+        }
+        tokio::task::yield_now().await;
+        let read = async || namespace.read(&grant, &object, &ReadSpec::default()).await.unwrap().whole().unwrap().body().clone();
+        let clear = tokio::time::timeout(Duration::from_secs(20), read()).await;
+        let again = tokio::time::timeout(Duration::from_secs(20), read()).await;
+        drop(ends);
+        let (clear, again) = (clear.expect("nobody waits for them"), again.expect("nor now"));
+        assert_eq!((&*clear, clear.as_ptr()), (CLEAR.as_bytes(), again.as_ptr()), "it is unpacked once");
+    }
+
+    #[tokio::test]
     async fn a_handle_of_one_namespace_opens_no_other() {
         let (clock, namespace) = origin();
         put(&namespace, "a.ts", "media").await;

@@ -18,7 +18,7 @@ use crate::model::clock::WallTime;
 use crate::model::id::{Key, ObjectId};
 use crate::model::kind::Kind;
 use crate::model::meta::Meta;
-use crate::origin::cuts::AskedDelta;
+use crate::origin::cuts::{AskedClear, AskedDelta};
 use crate::origin::namespace::Hosted;
 use crate::origin::policy::OnStale;
 use crate::origin::{OriginError, Shift, legible};
@@ -68,7 +68,7 @@ pub(super) fn refuse_stale(reader: Reader<'_>, found: &Found) -> Result<(), Orig
 }
 
 /// A playlist or MPD that is stored compressed, in clear for who does not take it as it is: who has not said so, or wants something else
-/// made of it. Cancel-safe.
+/// made of it. Unpacked once for all who ask for that of a version. Cancel-safe.
 ///
 /// # Errors
 /// [`OriginError::Busy`], when the server is about to end.
@@ -80,12 +80,17 @@ async fn unpacked(reader: Reader<'_>, found: Found) -> Result<Found, OriginError
         spec.shift.is_none() && spec.inherit.is_none() && !spec.skips && coding::is_taken(spec.codings, said.as_bytes());
     let coding = coding::of(Some(said.as_bytes()), found.body());
     let Some(coding) = coding.filter(|_| !is_taken && found.is_whole()) else { return Ok(found.varying()) };
-    let (hosted, body) = (Arc::clone(reader.hosted), found.body().clone());
+    let (hosted, key) = (reader.hosted, reader.object.key.clone());
+    let asked = AskedClear { playlist: key.clone(), etag: meta.etag.clone(), coding };
+    let (shared, body, of_clear) = (Arc::clone(hosted), found.body().clone(), Meta { content_encoding: None, ..meta.clone() });
+    let work = move || {
+        let clear = legible::unpack(&shared, coding, &body).ok()?;
+        Some(made::playlist(&shared, &key, of_clear, clear))
+    };
     // What it unpacks to may be long.
-    let work = move || legible::unpack(&hosted, coding, &body).ok();
-    let Some(clear) = reader.hosted.work.of_readers.work(usize::MAX, work).await? else { return Ok(found.varying()) };
-    let meta = Meta { content_encoding: None, ..meta.clone() };
-    let entry = made::playlist(reader.hosted, &reader.object.key, meta, clear);
+    let make = hosted.work.of_unpackers.work(usize::MAX, work);
+    let made = hosted.work.clears.get(asked, hosted.hot.clock().now(), make).await?;
+    let Some(entry) = made else { return Ok(found.varying()) };
     Ok(Found::made(entry, found.left, found.max_age).varying())
 }
 
