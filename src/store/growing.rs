@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ pub struct BrokenOff;
 /// The body, shared by its writer and its readers.
 ///
 /// Invariants: the bytes are held once, as pieces or, from the moment they are joined, as one; the pieces go then, but for
-/// those that are on their way to a client. The end comes once.
+/// those that are on their way to a client. The end comes once. Of one that broke off they stay for as long as somebody was promised some.
 pub(super) struct GrowingBody {
     outset: Outset,
     state: RwLock<GrowingState>,
@@ -39,6 +40,8 @@ struct GrowingState {
     /// All of the pieces in one, once no more come.
     joined: Option<Bytes>,
     end: Option<End>,
+    /// How many readers were told that what they want is there.
+    promised: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,8 @@ pub struct GrowingReader {
     next: ReadPosition,
     /// How many bytes have been read.
     offset: usize,
+    /// What this reader wants was there, and he was told so: he gets it, whatever becomes of the upload.
+    is_promised: bool,
     /// Made before the state was looked at last, so that it has heard of everything since.
     news: Pin<Box<OwnedNotified>>,
 }
@@ -89,8 +94,16 @@ impl GrowingBody {
         self.end(End::Published);
     }
 
-    /// The upload is over. If it was not published, every reader's body ends in an error, and the bytes go.
-    pub(super) fn give_up(&self) {
+    /// The upload is over. If it was not published, every reader's body ends in an error, and the bytes go. What somebody was promised is lent
+    /// to him: he holds what is no object any more.
+    pub(super) fn give_up<T>(&self, lend: impl FnOnce(Bytes) -> (Bytes, T)) {
+        let is_wanted = {
+            let state = self.state.read();
+            state.end.is_none() && state.joined.is_none() && state.promised.load(Ordering::Relaxed) > 0
+        };
+        if is_wanted {
+            drop(self.join(lend));
+        }
         self.end(End::Broken);
     }
 
@@ -100,10 +113,7 @@ impl GrowingBody {
             return;
         }
         state.end = Some(end);
-        let left = match end {
-            End::Published => None,
-            End::Broken => Some((std::mem::take(&mut state.pieces), state.joined.take())),
-        };
+        let left = state.left_over();
         drop(state);
         self.news.notify_waiters();
         drop(left);
@@ -117,10 +127,18 @@ impl GrowingBody {
     }
 }
 
+impl GrowingState {
+    /// The bytes of a body that broke off, once nobody may have any of them.
+    fn left_over(&mut self) -> Option<(Pieces, Option<Bytes>)> {
+        let is_over = matches!(self.end, Some(End::Broken)) && *self.promised.get_mut() == 0;
+        is_over.then(|| (std::mem::take(&mut self.pieces), self.joined.take()))
+    }
+}
+
 impl GrowingReader {
     pub(super) fn new(growing: Arc<GrowingBody>) -> Self {
         let news = Box::pin(Arc::clone(&growing.news).notified_owned());
-        Self { growing, next: ReadPosition::default(), offset: 0, news }
+        Self { growing, next: ReadPosition::default(), offset: 0, is_promised: false, news }
     }
 
     /// What is known of the object.
@@ -132,7 +150,8 @@ impl GrowingReader {
     /// The next bytes, by reference; `None` at the end of a body that became an object. Cancel-safe.
     ///
     /// # Errors
-    /// [`BrokenOff`], as soon as the upload is over without having been stored.
+    /// [`BrokenOff`], as soon as the upload is over without having been stored; where this reader was [promised](Self::poll_promise) some, behind all
+    /// that had come.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             if let Some(now) = self.take() {
@@ -142,14 +161,21 @@ impl GrowingReader {
         }
     }
 
-    /// Waits until so many bytes are there, and holds none of them; `false` at the end of a body, of either kind, that has fewer. Cancel-safe.
-    pub fn poll_has(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Waits until so many bytes are there: from then on they are this reader's, whatever becomes of the upload. He holds none of them. `false` at the
+    /// end of a body that has fewer, and of one that broke off. Cancel-safe.
+    pub fn poll_promise(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             {
                 let state = self.growing.state.read();
                 let there = state.joined.as_ref().map_or(state.pieces.len(), Bytes::len);
-                if there >= length || state.end.is_some() {
-                    return Poll::Ready(there >= length);
+                if there >= length && !matches!(state.end, Some(End::Broken)) {
+                    if !std::mem::replace(&mut self.is_promised, true) {
+                        state.promised.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return Poll::Ready(true);
+                }
+                if state.end.is_some() {
+                    return Poll::Ready(false);
                 }
             }
             ready!(self.poll_news(cx));
@@ -182,7 +208,7 @@ impl GrowingReader {
     fn take(&mut self) -> Option<Option<Result<Bytes, BrokenOff>>> {
         let state = self.growing.state.read();
         let bytes = match (state.end, &state.joined) {
-            (Some(End::Broken), _) => return Some(Some(Err(BrokenOff))),
+            (Some(End::Broken), _) if !self.is_promised => return Some(Some(Err(BrokenOff))),
             (_, Some(joined)) => Some(joined.slice(self.offset..)).filter(|rest| !rest.is_empty()),
             (_, None) => state.pieces.next(&mut self.next),
         };
@@ -191,8 +217,21 @@ impl GrowingReader {
                 self.offset += bytes.len();
                 Some(Some(Ok(bytes)))
             }
-            (None, Some(_)) => Some(None),
+            (None, Some(End::Broken)) => Some(Some(Err(BrokenOff))),
+            (None, Some(End::Published)) => Some(None),
             (None, None) => None,
+        }
+    }
+}
+
+impl Drop for GrowingReader {
+    fn drop(&mut self) {
+        if self.is_promised {
+            let mut state = self.growing.state.write();
+            *state.promised.get_mut() -= 1;
+            let left = state.left_over();
+            drop(state);
+            drop(left);
         }
     }
 }
@@ -332,6 +371,32 @@ mod tests {
             assert_eq!(poll_fn(|cx| behind.poll_end(cx)).await, Err(BrokenOff));
             assert_eq!(behind.growing.held(), 0, "nothing is left");
             assert!(hot.growing(&key("a.ts")).is_none() && !hot.is_uploading(&key("a.ts")));
+            hot.validate();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_was_promised_is_his_whatever_becomes_of_the_upload() {
+        let hot = namespace();
+        for joined in [false, true] {
+            let mut upload = begin(&hot, "a.ts", PIECES[0]);
+            let mut reader = hot.growing(&key("a.ts")).unwrap();
+            let mut other = hot.growing(&key("a.ts")).unwrap();
+            assert!(poll_fn(|cx| Poll::Ready(reader.poll_promise(5_001, cx).is_pending())).await, "there is less");
+            upload.write(Bytes::from_static(PIECES[1])).unwrap();
+            assert!(poll_fn(|cx| reader.poll_promise(5_001, cx)).await);
+            assert_eq!(next(&mut reader).await.unwrap().unwrap(), PIECES[0]);
+            if joined {
+                drop(upload.body());
+            }
+            drop(upload);
+            assert_eq!(next(&mut other).await, Some(Err(BrokenOff)), "he was promised nothing");
+            assert!(!poll_fn(|cx| other.poll_promise(1, cx)).await, "nor is he now");
+            assert_eq!(hot.usage().pinned, 11_000, "they are in the account");
+            assert_eq!(next(&mut reader).await.unwrap().unwrap(), PIECES[1]);
+            assert_eq!(next(&mut reader).await, Some(Err(BrokenOff)), "more there is not");
+            drop(reader);
+            assert_eq!((other.growing.held(), hot.usage().pinned), (0, 0), "nothing is left");
             hot.validate();
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::growing::GrowingBody;
@@ -63,9 +64,10 @@ impl Flight {
         }
     }
 
-    pub(super) fn give_up(&self) {
+    /// `lend`: what readers of it are to have all the same.
+    pub(super) fn give_up<T>(&self, lend: impl FnOnce(Bytes) -> (Bytes, T)) {
         if let Some(growing) = self.growing.get() {
-            growing.give_up();
+            growing.give_up(lend);
         }
     }
 }

@@ -283,6 +283,23 @@ fn a_range_with_an_end_breaks_off_with_the_upload_and_costs_no_copy() {
 }
 
 #[test]
+fn a_range_with_an_end_that_was_there_is_sent_whole_when_the_upload_breaks_off() {
+    let origin = Origin::start();
+    let mut writer = ten_bytes_of_many(&origin);
+    // More than the system keeps on the way to a reader who takes nothing.
+    for n in 0..19 {
+        writer.send(&bytes(n, 500_000));
+    }
+    let sent = writer.sent.clone();
+    let mut slow = ask_for(&origin, &format!("bytes=10-{}", sent.len() - 1));
+    assert_eq!(slow.head().unwrap().0, 206);
+    drop(writer);
+    let gone = || (ask_for(&origin, "bytes=0-1").answer_to("GET").status == 404).then_some(());
+    assert!(eventually(Duration::from_secs(20), gone).is_some());
+    assert!(slow.take(sent.len() - 10).is_some_and(|read| read == sent[10..]), "it was told that all of it is there");
+}
+
+#[test]
 fn a_range_without_an_end_breaks_off_with_the_upload() {
     let origin = Origin::start();
     let writer = ten_bytes_of_many(&origin);

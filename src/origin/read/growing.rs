@@ -28,7 +28,7 @@ pub struct Following {
     ahead: Bytes,
     /// Where his bytes begin, if he asked for those from there on and for no others.
     pub start: Option<usize>,
-    /// How many more are his, if he asked for some that end; they are there.
+    /// How many more are his, if he asked for some that end; they are there, and stay there for him.
     pub left: Option<usize>,
     /// How long a shared cache may keep it, in seconds, once it has it whole.
     pub max_age: u64,
@@ -68,7 +68,7 @@ impl Following {
     /// The next piece, by reference; `None` at the end of what has become an object, or of what was asked for. Cancel-safe.
     ///
     /// # Errors
-    /// [`BrokenOff`], when it never will: what was read is no object, and its reader must not take it for one.
+    /// [`BrokenOff`], when it never will: what was read is no object, and its reader must not take it for one. Never of a part with an end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         if self.left == Some(0) {
             return Poll::Ready(None);
@@ -104,7 +104,7 @@ impl Following {
     /// These bytes of it, as soon as all of them have come; `None` when it comes to its end before that, one way or the other.
     /// Cancel-safe.
     pub(super) async fn part(mut self: Box<Self>, part: Range<usize>) -> Option<Box<Self>> {
-        if !std::future::poll_fn(|cx| self.reader.poll_has(part.end, cx)).await {
+        if !std::future::poll_fn(|cx| self.reader.poll_promise(part.end, cx)).await {
             return None;
         }
         let mut from = self.from(part.start).await?;
