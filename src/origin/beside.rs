@@ -6,6 +6,7 @@ use super::OriginError;
 use super::legible;
 use super::listed::HeardVersion;
 use super::live::{PlaylistTurn, Understood};
+use super::looks::LooksFor;
 use super::namespace::Hosted;
 use super::pairs::ManifestPair;
 use super::prepare::Draft;
@@ -78,7 +79,7 @@ impl Hosted {
                 self.compose_again(source).await;
             }
             PublishedBeside::Copy(public, draft, compared) => {
-                let _turn = self.live.turn(&public).await;
+                let Some(_turn) = self.public_turn(&public).await else { return self.look_later(source, LooksFor::Copy) };
                 drop(turn);
                 if let Some(shared) = self.durable_tier.shared() {
                     // Nothing is lost where it fails: other nodes look at it, too.

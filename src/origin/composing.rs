@@ -312,11 +312,10 @@ impl Hosted {
         if self.two_sided(&public).is_some() {
             return Box::pin(self.compose_pair(&public)).await;
         }
-        let _turn = self.live.turn(&public).await;
+        let turn = self.public_turn(&public).await;
         if let Some(shared) = self.durable_tier.shared() {
-            if Box::pin(self.compose_one(shared, (source, &public), None, None)).await.is_err()
-                && let Some(heard) = self.work.public.version(source)
-            {
+            let is_done = turn.is_some() && Box::pin(self.compose_one(shared, (source, &public), None, None)).await.is_ok();
+            if !is_done && let Some(heard) = self.work.public.version(source) {
                 self.look_again(source, heard.look, ONCE_MORE);
             }
             return;

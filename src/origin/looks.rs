@@ -12,6 +12,17 @@ use crate::model::id::Key;
 #[derive(Debug, Default)]
 pub(super) struct Looks(Mutex<HashMap<Key, AbortHandle, RandomState>>);
 
+/// What there may be to do then, of what a source has stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LooksFor {
+    /// A list may go on.
+    List,
+    /// What is not composed may have changed.
+    Copy,
+    /// A source may be out.
+    Removal,
+}
+
 impl Looks {
     /// This task is to look at a playlist later, and none that was to before.
     pub(super) fn put_off(&self, playlist: &Key, task: AbortHandle) {

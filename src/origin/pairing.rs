@@ -13,6 +13,7 @@ use super::OriginError;
 use super::legible;
 use super::listed::{HeardVersion, LATER, ONCE_MORE, listed_step};
 use super::live::Understood;
+use super::looks::LooksFor;
 use super::namespace::Hosted;
 use super::pairs::{LadderKnown, PairMemory, SideList};
 use super::policy::PairPolicy;
@@ -85,7 +86,7 @@ impl Hosted {
         }
         let Some(side) = self.side_of(source) else { return };
         if self.work.pairs.is_known(&public) {
-            let turn = self.live.turn(&public).await;
+            let Some(turn) = self.public_turn(&public).await else { return self.look_later(source, LooksFor::Removal) };
             self.work.pairs.deleted(&public, side);
             drop(turn);
             Box::pin(self.compose_pair(&public)).await;
@@ -99,7 +100,8 @@ impl Hosted {
 
     /// Takes the next step of a public playlist with two sources. Cancel-safe.
     pub(super) async fn compose_pair(self: &Arc<Self>, public: &Key) {
-        let _turn = self.live.turn(public).await;
+        let once_more = || self.look_at_pair(public, self.work.pairs.look(public), ONCE_MORE);
+        let Some(_turn) = self.public_turn(public).await else { return once_more() };
         let Some(pair) = self.two_sided(public).cloned() else { return };
         let names: Vec<Key> = pair.behind(public.as_str()).filter_map(|name| Key::parse(&name).ok()).collect();
         let Ok(sources) = <[Key; 2]>::try_from(names) else { return };
@@ -111,7 +113,7 @@ impl Hosted {
             }
         }
         // The next version says it again; but there may be none, as where a list is about to end.
-        self.look_at_pair(public, self.work.pairs.look(public), ONCE_MORE);
+        once_more();
     }
 
     /// Takes a step then, unless one is taken before.

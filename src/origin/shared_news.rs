@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::listed::{HeardVersion, LATER};
 use super::live::Understood;
+use super::looks::LooksFor;
 use super::manifests::other_manifest;
 use super::namespace::Hosted;
 use super::prepare::Draft;
-use super::shared_public::{LooksFor, outset};
+use super::shared_public::outset;
 use super::told::PublicNews;
 use crate::hls::normalise::LeftAlone;
 use crate::hls::playlist::Playlist;

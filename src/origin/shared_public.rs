@@ -17,7 +17,8 @@ use super::beside::{PublishedBeside, TakenUp};
 use super::decide::{Candidate, are_met};
 use super::legible;
 use super::listed::LATER;
-use super::live::Understood;
+use super::live::{PlaylistTurn, Understood};
+use super::looks::LooksFor;
 use super::namespace::Hosted;
 use super::pairs::ManifestPair;
 use super::prepare::Draft;
@@ -34,6 +35,8 @@ use crate::store::{Body, Entry, StoreError};
 
 /// So often a step is taken anew, where other nodes take one in between.
 const TRIES: usize = 8;
+/// How long somebody waits for the turn of a public name, behind one who waits for the engine there.
+const TURN_WITHIN: Duration = Duration::from_secs(3);
 /// A copy that lives so much shorter than another one would is not worth another.
 const MUCH_SHORTER: Duration = Duration::from_secs(5);
 
@@ -70,6 +73,16 @@ pub(super) fn outset(meta: &Meta, now: Moment) -> Outset {
 }
 
 impl Hosted {
+    /// The turn of a public name, to be had before something is made under it. `None`, where nodes share: who has it waits for the engine, as each
+    /// one behind him would; what is to be made can be made later, and who has uploaded something is not kept waiting for it. Cancel-safe.
+    pub(super) async fn public_turn(&self, public: &Key) -> Option<PlaylistTurn> {
+        let turn = self.live.turn(public);
+        match self.durable_tier.shared() {
+            None => Some(turn.await),
+            Some(_) => tokio::time::timeout(TURN_WITHIN, turn).await.ok(),
+        }
+    }
+
     /// What there is under a public name, as far as that is known here. Cancel-safe.
     ///
     /// # Errors
@@ -205,7 +218,7 @@ impl Hosted {
         let taken_up = self.copied(&self.object(source), public, draft).await;
         let Ok(TakenUp::Beside(_, beside)) = taken_up else { return };
         if let PublishedBeside::Copy(public, copy, compared) = *beside {
-            let _turn = self.live.turn(&public).await;
+            let Some(_turn) = self.public_turn(&public).await else { return self.look_later(source, LooksFor::Copy) };
             let _ = self.publish_copy(shared, (source, &public), *copy, &compared, true).await;
         }
     }
@@ -235,13 +248,53 @@ impl Hosted {
     }
 }
 
-/// What there may be to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LooksFor {
-    /// A list may go on.
-    List,
-    /// What is not composed may have changed.
-    Copy,
-    /// A source may be out.
-    Removal,
+#[cfg(test)]
+pub(super) mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::model::id::Namespace;
+    use crate::origin::Origin;
+    use crate::origin::policy::{NamespacePolicy, PairPolicy};
+    use crate::store::shared::{NodeIdentity, SharedStore, ValkeyAddress};
+
+    /// An origin of one namespace that shares it, by an engine which it never reaches.
+    pub(in crate::origin) fn sharing_origin(policy: NamespacePolicy) -> (Origin, Namespace) {
+        let (clock, metrics, name) = (Clock::manual(), Arc::new(Metrics::new()), Namespace::parse("live").unwrap());
+        let address = ValkeyAddress {
+            servers: Vec::new(),
+            is_cluster: false,
+            tls: None,
+            copies: 1,
+            user: None,
+            password: None,
+            prefix: String::new(),
+        };
+        let identity = NodeIdentity::new("one", "0", Vec::new());
+        let origin = Origin::new([], 1 << 30, clock.clone(), &metrics);
+        origin.share(&SharedStore::new(&address, &identity, clock, metrics.cluster(), ""));
+        origin.configure([(name.clone(), policy)], 1 << 30);
+        (origin, name)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_one_who_waits_for_the_engine_nobody_waits_for_long() {
+        let pair = |public: &str, sources: &[&str]| PairPolicy {
+            public: public.to_owned(),
+            sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+            ..PairPolicy::default()
+        };
+        let pairs = vec![pair("one/", &["src/"]), pair("two/", &["a/", "b/"])];
+        let (origin, name) = sharing_origin(NamespacePolicy { pairs, ..NamespacePolicy::default() });
+        let hosted = origin.inner.namespaces.load().get(&name).cloned().unwrap();
+        let key = |name: &str| Key::parse(name).unwrap();
+        let _turns = (hosted.live.turn(&key("one/p.m3u8")).await, hosted.live.turn(&key("two/p.m3u8")).await);
+        let begun = Instant::now();
+        let sources = ["src/p.m3u8", "a/p.m3u8", "b/p.m3u8", "src/p.m3u8"].map(key);
+        let all = futures_util::future::join_all(sources.iter().map(|source| hosted.compose_again(source)));
+        assert!(timeout(TURN_WITHIN * 10, all).await.is_ok(), "they are stored, and are to be answered");
+        assert!(begun.elapsed() < TURN_WITHIN * 2, "none of them for the others");
+    }
 }

@@ -231,7 +231,7 @@ impl Pairs {
 
     /// Whether that look is still to come.
     pub(super) fn is_due(&self, public: &Key, look: u64) -> bool {
-        self.0.lock().playlists.get(public).is_some_and(|memory| memory.look == look)
+        self.look(public) == look
     }
 
     /// A side's encoder has deleted its playlist. One that had said before that it is over has ended still: the list has its end by that.
