@@ -14,12 +14,12 @@ impl Origin {
     /// that. Those that come later are [told](HistoryLog::opened) to who writes.
     pub fn keep_histories(&self, history_log: Arc<dyn HistoryLog>) -> Vec<Namespace> {
         let history_log = self.inner.history_log.get_or_init(|| history_log);
-        let namespaces = self.inner.namespaces.load();
+        let (namespaces, takes_up) = (self.inner.namespaces.load(), self.takes_up_histories());
         let keep = |(name, hosted): (&Namespace, &Arc<Hosted>)| {
-            hosted.live.keep_in(history_log, true);
-            name.clone()
+            hosted.live.keep_in(history_log, takes_up);
+            takes_up.then(|| name.clone())
         };
-        namespaces.iter().map(keep).collect()
+        namespaces.iter().filter_map(keep).collect()
     }
 
     /// Takes up what was written down of a playlist's history, oldest first, unless that was done.
@@ -39,8 +39,12 @@ impl Origin {
     /// The same for a namespace that is about to come.
     pub(super) fn keep_history(&self, live: &Live) {
         if let Some(history_log) = self.inner.history_log.get() {
-            live.keep_in(history_log, self.inner.store.shared().is_none());
+            live.keep_in(history_log, self.takes_up_histories());
         }
+    }
+
+    fn takes_up_histories(&self) -> bool {
+        self.inner.store.shared().is_none()
     }
 
     /// Has what was written down read of those that have come.
@@ -59,5 +63,40 @@ impl Origin {
         let hosted = Arc::clone(self.inner.namespaces.load().get(namespace)?);
         let listed = || hosted.live.stretch(playlist, None, None).map_or(0, |stretch| stretch.listed.len());
         (!hosted.live.is_restoring()).then(listed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hls::history::Listed;
+    use crate::model::id::{Key, Namespace};
+    use crate::origin::HistoryLog;
+    use crate::origin::policy::NamespacePolicy;
+    use crate::origin::shared_public::tests::sharing_origin;
+
+    #[derive(Debug)]
+    struct NoLog;
+
+    impl HistoryLog for NoLog {
+        fn listed(&self, _: &Namespace, _: &Key, _: &[std::sync::Arc<Listed>]) {}
+
+        fn removed(&self, _: &Namespace, _: &Key) {}
+
+        fn opened(&self, _: &Namespace) -> bool {
+            panic!("nothing is to be read");
+        }
+    }
+
+    /// What another node has deleted while this one was away would come back.
+    #[tokio::test]
+    async fn several_nodes_take_up_nothing_whenever_their_namespaces_come() {
+        let (origin, name) = sharing_origin(NamespacePolicy::default());
+        assert!(origin.keep_histories(std::sync::Arc::new(NoLog)).is_empty());
+        let later = Namespace::parse("later").unwrap();
+        let namespaces = [&name, &later].map(|name| (name.clone(), NamespacePolicy::default()));
+        origin.configure(namespaces, 1 << 30);
+        for name in [name, later] {
+            assert_eq!(origin.remembers(&name, &Key::parse("p.m3u8").unwrap()), Some(0), "no window waits for anything");
+        }
     }
 }
