@@ -43,7 +43,8 @@ impl SharedStore {
     /// had, and will be asked for again by who wants to read them. Cancel-safe.
     pub async fn body_to_follow(&self, place: (&Namespace, &Key), of: &KnownShared) -> Option<Bytes> {
         let (_, number, name) = self.place(place.0, place.1);
-        let found = self.0.bodies.get()?.get(number)?.body_to_follow(name).await;
+        let source = self.0.bodies.get()?.get(number)?;
+        let found = source.body_to_follow(name).await;
         let (what, body) = match found.map(|found| whole(found, of, of.length)) {
             Ok(Some(body)) => (BodyFetch::Fetched, Some(body)),
             Ok(None) => (BodyFetch::Absent, None),
@@ -51,7 +52,12 @@ impl SharedStore {
         };
         self.0.metrics.count_fetch(what);
         match self.0.buckets.of(place.0).filter(|_| of.is_kept && what == BodyFetch::Absent) {
-            Some(bucket) => bucket.read(place.1, of, None).await.ok().flatten(),
+            // Which may hang.
+            Some(bucket) => tokio::select! {
+                biased;
+                () = source.over() => None,
+                read = bucket.read(place.1, of, None) => read.ok().flatten(),
+            },
             None => body,
         }
     }
@@ -125,4 +131,46 @@ impl SharedStore {
 /// What was found, if it is of that version, and that much of it. Not all of its bytes are none: an answer has said already how long it is.
 fn whole(found: Option<(Version, Bytes)>, of: &KnownShared, length: u64) -> Option<Bytes> {
     found.filter(|(version, bytes)| *version == of.version && bytes.len() as u64 == length).map(|(_, bytes)| bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use tokio::time::Instant;
+
+    use super::super::bucket::{BucketPlace, OpenBucket, SharedBucket};
+    use super::super::rig::NodeRig;
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::model::clock::Clock;
+    use crate::model::kind::Kind;
+    use crate::model::meta::Meta;
+    use crate::store::cold::ColdError;
+    use crate::store::tier::Ack;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_a_lane_whose_session_is_over_does_not_wait_for_the_bucket() {
+        let clock = Clock::manual();
+        let (rig, name, key) = (NodeRig::start(&clock).await, Namespace::parse("n").unwrap(), Key::parse("a/p.m3u8").unwrap());
+        let open: OpenBucket = Arc::new(|| Err(ColdError::Unavailable("nobody comes so far".to_owned())));
+        let place = BucketPlace { url: "memory".to_owned(), open };
+        let metrics = Metrics::new().namespace(&name).durable;
+        let (bucket, _) = rig.store.0.buckets.come(SharedBucket::new(name.clone(), place, Ack::Durable, clock.clone(), metrics));
+        let _held = bucket.hold_reads().await;
+        rig.is_bodiless(true);
+        let meta = Meta::plain(Kind::Playlist, HeaderValue::from_static("x"), &clock, Duration::from_secs(60));
+        let known = KnownShared { meta, length: 1, hash: 0, version: Version::default(), is_kept: true, is_cold: false };
+        let (_, lane, _) = rig.store.place(&name, &key);
+        let begun = Instant::now();
+        let over = async {
+            while rig.bodies_asked() == 0 {
+                tokio::task::yield_now().await;
+            }
+            // It is waiting for the bucket by then.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            rig.gives_up(lane);
+        };
+        let (read, ()) = tokio::join!(rig.store.body_to_follow((&name, &key), &known), over);
+        assert!(read.is_none() && begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
 }

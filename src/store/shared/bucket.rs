@@ -279,6 +279,13 @@ impl SharedBucket {
         read
     }
 
+    /// Keeps all who read waiting, for as long as that is held.
+    #[cfg(test)]
+    pub(super) async fn hold_reads(&self) -> tokio::sync::SemaphorePermit<'_> {
+        let all = u32::try_from(READS_AT_ONCE).unwrap_or(u32::MAX);
+        self.reads.acquire_many(all).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Whether it has failed, and is let be for a while.
     pub(super) fn rests(&self) -> bool {
         self.health.lock().rests_until.is_some_and(|until| self.clock.now() < until)

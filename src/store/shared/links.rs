@@ -28,6 +28,8 @@ pub(super) trait BodySource: std::fmt::Debug + Send + Sync {
     fn body(&self, name: ObjectName, part: Option<Range<u64>>) -> BoxFuture<'_, Result<Option<(Version, Bytes)>, EngineError>>;
     /// The same of the whole, for who follows the lane: its session waits for that, and so is over when it can't be had. Cancel-safe.
     fn body_to_follow(&self, name: ObjectName) -> BoxFuture<'_, Result<Option<(Version, Bytes)>, EngineError>>;
+    /// Waits until the session of who follows the lane is over: he waits for nothing that he wants beside it then. Cancel-safe.
+    fn over(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Connections to one lane's primary.
@@ -98,11 +100,6 @@ impl<E: Engine> Links<E> {
     }
 }
 
-/// That a session is over.
-fn over() -> EngineError {
-    EngineError::Unreachable("the session is over".to_owned())
-}
-
 impl<E: Engine> BodySource for Links<E> {
     fn body(&self, name: ObjectName, part: Option<Range<u64>>) -> BoxFuture<'_, Result<Option<(Version, Bytes)>, EngineError>> {
         Box::pin(async move {
@@ -115,11 +112,6 @@ impl<E: Engine> BodySource for Links<E> {
 
     fn body_to_follow(&self, name: ObjectName) -> BoxFuture<'_, Result<Option<(Version, Bytes)>, EngineError>> {
         Box::pin(async move {
-            let mut given_up = pin!(self.over.notified());
-            given_up.as_mut().enable();
-            if self.are_given_up() {
-                return Err(over());
-            }
             let found = async {
                 let begun = Instant::now();
                 match self.body(ObjectName::clone(&name), None).await {
@@ -131,14 +123,26 @@ impl<E: Engine> BodySource for Links<E> {
                     found => found,
                 }
             };
-            let found = tokio::select! {
-                found = found => found,
-                () = given_up => return Err(over()),
-            };
-            if found.is_err() {
-                self.give_up();
+            tokio::select! {
+                biased;
+                () = self.over() => Err(EngineError::Unreachable("the session is over".to_owned())),
+                found = found => {
+                    if found.is_err() {
+                        self.give_up();
+                    }
+                    found
+                }
             }
-            found
+        })
+    }
+
+    fn over(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut given_up = pin!(self.over.notified());
+            given_up.as_mut().enable();
+            if !self.are_given_up() {
+                given_up.await;
+            }
         })
     }
 }

@@ -46,6 +46,7 @@ pub(super) struct NodeRig {
     faults: SharedFaults,
     silence: Arc<Silence<usize>>,
     engines: Vec<MemoryEngine>,
+    links: Vec<Arc<Links<RigEngine>>>,
     _drivers: JoinSet<()>,
 }
 
@@ -149,7 +150,7 @@ impl NodeRig {
         let follower: Arc<dyn SharedFollower> = Arc::new(RigFollower(Arc::downgrade(&store.0)));
         let _ = store.0.follower.set(Arc::clone(&follower));
         let (silence, mut drivers, mut bodies) = (Arc::new(Silence::new()), JoinSet::new(), Vec::new());
-        let mut engines = Vec::new();
+        let (mut engines, mut all_links) = (Vec::new(), Vec::new());
         for handle in &store.0.lanes {
             let engine = MemoryEngine::new(1, of_engines.clone());
             engines.push(engine.clone());
@@ -157,6 +158,7 @@ impl NodeRig {
             let links = Arc::new(Links::new(handle.number, Arc::clone(&engine)));
             let source: Arc<dyn BodySource> = Arc::<Links<RigEngine>>::clone(&links);
             bodies.push(source);
+            all_links.push(Arc::clone(&links));
             let buckets = Arc::clone(&store.0.buckets);
             let taker = Arc::new(Teller {
                 clock: Arc::clone(&store.0.clock),
@@ -171,7 +173,7 @@ impl NodeRig {
         }
         let _ = store.0.bodies.set(bodies);
         store.opened().await;
-        Self { store, faults, silence, engines, _drivers: drivers }
+        Self { store, faults, silence, engines, links: all_links, _drivers: drivers }
     }
 
     /// Which calls are not answered from now on.
@@ -205,6 +207,11 @@ impl NodeRig {
     /// Its primary is found to say nothing any more.
     pub(super) fn is_silent(&self) {
         self.silence.of(&0).is_silent();
+    }
+
+    /// The session of a lane is over.
+    pub(super) fn gives_up(&self, lane: usize) {
+        self.links[lane].give_up();
     }
 
     /// How often it was asked for any.
