@@ -189,13 +189,13 @@ impl<E: Engine> Driver<E> {
                 calls.push(self.call(&to, idle.pop(), channel, self.with_bodies(session, call)));
             }
             if let Some(called) = came.pop_front() {
-                idle.push(self.heard(session, called, &mut gate, held)?);
+                idle.push(self.heard((session, &*to.heard), called, &mut gate, held)?);
                 continue;
             }
             let due = if gate.is_some() { look } else { sign.min(sweep) };
             let until = if due > now { due } else { now + LOOK };
             tokio::select! {
-                Some(called) = calls.next(), if !calls.is_empty() => idle.push(self.heard(session, called, &mut gate, held)?),
+                Some(called) = calls.next(), if !calls.is_empty() => idle.push(self.heard((session, &*to.heard), called, &mut gate, held)?),
                 Ok(()) = silent.changed() => return Err(EngineError::Unreachable(SILENT.to_owned())),
                 () = handle.asks.notified() => {}
                 () = tokio::time::sleep_until(until) => {}
@@ -303,7 +303,7 @@ impl<E: Engine> Driver<E> {
     /// Takes an answer up, and hands over the link that it came by. While another one is telling what it holds the gate is waited at on.
     fn heard(
         &self,
-        session: u32,
+        (session, of): (u32, &Heard),
         called: Called<E::Link>,
         gate: &mut Option<Instant>,
         held: &SessionTimes,
@@ -312,15 +312,15 @@ impl<E: Engine> Driver<E> {
         if let (Reply::Gate { are_telling: true, .. }, Some(at_gate)) = (&answered.reply, held.at_gate) {
             *gate = gate.map(|until| until.max(Instant::now() + GATE).min(at_gate + GATE_MOST));
         }
+        if matches!(called.call, EngineCall::Barrier { .. } | EngineCall::Takeover { .. }) && answered.time > 0 {
+            self.handle.clock.told(answered.time, called.asked, of.number());
+        }
         self.answered(session, called.channel, &called.call, called.asked, answered);
         Ok(link)
     }
 
     fn answered(&self, session: u32, channel: Channel, call: &EngineCall, asked: Moment, answered: EngineAnswer) {
         let handle = &*self.handle;
-        if matches!(call, EngineCall::Barrier { .. } | EngineCall::Takeover { .. }) && answered.time > 0 {
-            handle.clock.told(answered.time, asked);
-        }
         match (call, &answered.reply) {
             (EngineCall::Barrier { .. }, Reply::Barrier { members, .. }) => {
                 let now = handle.clock.own().now();

@@ -17,11 +17,15 @@ use tokio::time::Instant;
 pub(super) struct Silence<P> {
     epoch: Instant,
     of: Mutex<HashMap<P, Arc<Heard>>>,
+    /// How many there have been.
+    count: AtomicU64,
 }
 
 /// Of one of these.
 #[derive(Debug)]
 pub(super) struct Heard {
+    /// No other one has it.
+    number: u64,
     epoch: Instant,
     /// When somebody had an answer, in milliseconds since `epoch`.
     last: AtomicU64,
@@ -31,7 +35,7 @@ pub(super) struct Heard {
 
 impl<P: Clone + Eq + Hash> Silence<P> {
     pub(super) fn new() -> Self {
-        Self { epoch: Instant::now(), of: Mutex::default() }
+        Self { epoch: Instant::now(), of: Mutex::default(), count: AtomicU64::new(0) }
     }
 
     pub(super) fn of(&self, primary: &P) -> Arc<Heard> {
@@ -41,7 +45,8 @@ impl<P: Clone + Eq + Hash> Silence<P> {
         }
         // Where addresses change with each start of an engine there would be more and more.
         of.retain(|_, heard| Arc::strong_count(heard) > 1);
-        let heard = Arc::new(Heard { epoch: self.epoch, last: AtomicU64::new(0), lost: watch::Sender::new(0) });
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let heard = Arc::new(Heard { number, epoch: self.epoch, last: AtomicU64::new(0), lost: watch::Sender::new(0) });
         of.insert(primary.clone(), Arc::clone(&heard));
         heard
     }
@@ -50,6 +55,11 @@ impl<P: Clone + Eq + Hash> Silence<P> {
 impl Heard {
     fn millis(&self, at: Instant) -> u64 {
         u64::try_from((at - self.epoch).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What it is told apart by.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// It has answered.
@@ -90,6 +100,7 @@ mod tests {
         one.answered(begun);
         assert!(one.has_answered_since(begun), "answers may be noted late");
         assert!(!other.has_answered_since(begun), "another primary");
+        assert!(one.number() == silence.of(&"a").number() && one.number() != other.number());
         drop(silence.of(&"gone"));
         assert_eq!((silence.of(&"c").millis(begun), silence.of.lock().len()), (0, 3), "nobody has to do with it any more");
         let (before, elsewhere) = (one.listen(), other.listen());

@@ -50,10 +50,10 @@ impl SharedStore {
         self.0.metrics.members.get().max(1)
     }
 
-    /// What does not fit together among the nodes, for who looks after them.
+    /// What does not fit together among the nodes and the engine's servers, for who looks after them.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        self.0.roster.faults()
+        self.0.roster.faults().into_iter().chain(self.0.clock.fault()).collect()
     }
 
     /// Waits until what is known here of all objects is all that was answered before, on whichever node. Cancel-safe.
