@@ -243,6 +243,32 @@ fn so_many_run_and_wait_and_none_holds_up_the_end() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
+#[test]
+fn no_namespace_waits_for_anothers_recordings() {
+    let rates = "[namespaces.live-origin]\nread_requests_per_second = \"1\"\n[namespaces.other]\n";
+    let (origin, _recordings, _folder) = recorder(rates);
+    let names: Vec<String> = (1..=90).map(|number| format!("{number}.ts")).collect();
+    names.iter().for_each(|name| origin.store(name, name.clone()));
+    let listed: String = names.iter().map(|name| format!("#EXTINF:2,\n{name}\n")).collect();
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}"));
+    // As many as may, each of which takes a minute and more.
+    for number in 0..10 {
+        let what = json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": format!("r{number}")});
+        assert_eq!(order(&origin, &what).status, 202);
+    }
+    assert_eq!(order(&origin, &json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "more"})).status, 503);
+    let (key, _) = origin.make_key(&["--role", "readwrite", "--namespace", "other"]);
+    for (name, body) in [("1.ts", "media"), ("p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n")] {
+        let stored = Request::new("PUT", format!("/cache/other/{name}")).bearer(&key).body(body).send(origin.address);
+        assert_eq!(stored.status, 204, "{stored:?}");
+    }
+    let done = carried_out(&origin, &json!({"namespace": "other", "playlist": "p.m3u8", "out": "other"}));
+    assert_eq!(done["state"], "done", "{done}");
+    let all = body(&Request::new("GET", "/v1/harvest").send(origin.admin));
+    let running = all["harvests"].as_array().unwrap().iter().filter(|one| one["state"] == "running").count();
+    assert_eq!(running, 2, "{all}");
+}
+
 fn bucket_origin(server: &Server) -> (Origin, Vec<(String, String)>, tempfile::TempDir) {
     let environment = server.access().0;
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! Harvests that are ordered from a running server (`/v1/harvest`): which are taken, how many run, what is remembered of them.
 //!
-//! Invariants: without a place in the settings none is taken, and none goes anywhere else. This many run at a time, this many wait, so
-//! many are remembered. They end with the server and hold up nothing: ordered again, one goes on where it was.
+//! Invariants: without a place in the settings none is taken, and none goes anywhere else. So many of a namespace run and wait at a time, and
+//! keep no other's from being made; so many are remembered. They end with the server and hold up nothing: ordered again, one goes on where
+//! it was.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,13 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::job::{Job, JobState, Out, is_name};
 use super::remembered::RecordingLog;
 use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
+use super::turns::{AT_ONCE, HarvestTurns};
 use super::window::{self, HarvestWindow};
 use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
 use crate::app::client::Url;
@@ -28,9 +29,7 @@ use crate::origin::{Origin, WindowWord, type_of_name};
 use crate::store::{Access, Location};
 use crate::web::admin::harvest::{Harvests, NotKept, Order, OrderRefused, Progress, RecordedFile};
 
-/// How many run at a time: each reads and writes as fast as it can, and a live stream comes first.
-const AT_ONCE: usize = 2;
-/// How many more may wait.
+/// How many more of a namespace may wait.
 const WAITING: usize = 8;
 /// How many are remembered, those that are over included.
 const REMEMBERED: usize = 100;
@@ -52,7 +51,7 @@ struct Inner {
     jobs: Mutex<VecDeque<Arc<Job>>>,
     /// What is known of those of processes before, and where those of now are written down.
     log: Option<RecordingLog>,
-    turns: Semaphore,
+    turns: HarvestTurns,
     stop: CancellationToken,
     ordered: AtomicU64,
     /// Where they run: those who order them have a thread of their own, which is to have time for them.
@@ -61,7 +60,7 @@ struct Inner {
 
 impl Jobs {
     pub(in crate::app) fn new(origin: Origin, places: HarvestSettings, access: Access, log: Option<RecordingLog>) -> Self {
-        let turns = Semaphore::new(AT_ONCE);
+        let turns = HarvestTurns::default();
         let (jobs, stop, ordered) = (Mutex::default(), CancellationToken::new(), AtomicU64::new(0));
         let runtime = Handle::try_current().ok();
         Self { inner: Arc::new(Inner { origin, places, access, jobs, log, turns, stop, ordered, runtime }) }
@@ -97,7 +96,8 @@ impl Harvests for Jobs {
             if under_way().any(|other| other.out == job.out) {
                 return Err(OrderRefused::Taken);
             }
-            if self.inner.stop.is_cancelled() || under_way().count() >= AT_ONCE + WAITING {
+            let of_its_namespace = under_way().filter(|other| other.entry.namespace == job.entry.namespace).count();
+            if self.inner.stop.is_cancelled() || of_its_namespace >= AT_ONCE + WAITING || under_way().count() >= REMEMBERED {
                 return Err(OrderRefused::Busy);
             }
             jobs.push_front(Arc::clone(&job));
@@ -246,7 +246,7 @@ impl Inner {
 
     async fn carry_out(&self, job: &Job) {
         let work = async {
-            let _turn = self.turns.acquire().await.context("the server stops")?;
+            let _turn = self.turns.wait(&job.entry.namespace).await;
             {
                 let mut state = job.state.lock();
                 if state.is_over() {

@@ -1,8 +1,8 @@
 //! A window of a stream copied to a folder or a bucket, as a recording that needs no server: by the [`command`] from any server, by the
 //! [`jobs`] of a running one from itself.
 //!
-//! [`recording`] is what becomes of playlists, [`source`] where it comes from, [`sink`] where it goes, [`remembered`] what there was; here is what is copied in which
-//! order. Invariants: files appear whole or not at all, so that a harvest that was broken off goes on where it was when it is run
+//! [`recording`] is what becomes of playlists, [`source`] where it comes from, [`sink`] where it goes, [`turns`] whose turn it is, [`remembered`] what there was; here
+//! is what is copied in which order. Invariants: files appear whole or not at all, so that a harvest that was broken off goes on where it was when it is run
 //! again. What names others is written after them, and only when all of them are there. No more than one file is held in memory.
 
 mod command;
@@ -14,6 +14,7 @@ mod recording;
 mod remembered;
 mod sink;
 mod source;
+mod turns;
 mod window;
 
 use std::collections::{BTreeSet, HashMap};
