@@ -269,6 +269,29 @@ fn no_namespace_waits_for_anothers_recordings() {
     assert_eq!(running, 2, "{all}");
 }
 
+#[test]
+fn an_order_that_never_had_its_place_gives_out_nothing_of_what_is_there() {
+    let (origin, recordings, _folder) = recorder("[namespaces.live-origin]\n[namespaces.other]\n");
+    origin.store("1.ts", "media");
+    origin.store("p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n");
+    let done = carried_out(&origin, &json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "clip"}));
+    assert_eq!(done["state"], "done", "{done}");
+    let (operator, _) = origin.make_key(&["--role", "operator", "--namespace", "other"]);
+    let archive = |harvest: &Value| {
+        let path = format!("/v1/harvest/{}/archive", harvest["id"].as_str().unwrap());
+        Request::new("GET", path).bearer(&operator).send(origin.admin).status
+    };
+    // So many that the recording is not remembered any more.
+    let mut what = json!({"namespace": "other", "playlist": "none.m3u8", "out": "none"});
+    for _ in 0..99 {
+        assert_eq!(carried_out(&origin, &what)["state"], "failed");
+    }
+    what["out"] = json!("clip");
+    let failed = carried_out(&origin, &what);
+    assert_eq!((&failed["state"], archive(&done), archive(&failed)), (&json!("failed"), 404, 404), "{failed}");
+    assert!(recordings.join("clip/1.ts").exists());
+}
+
 fn bucket_origin(server: &Server) -> (Origin, Vec<(String, String)>, tempfile::TempDir) {
     let environment = server.access().0;
     let folder = tempfile::tempdir().unwrap();

@@ -77,6 +77,8 @@ impl Jobs {
         let name = progress.place();
         match &self.inner.places.folder {
             _ if name.contains("://") => Err(NotKept::Elsewhere),
+            // It has never had its place: what is there is another's.
+            _ if progress.total == 0 => Err(NotKept::Absent),
             Some(root) if is_name(name) => Ok(LocalFolder::new(root, name)),
             _ => Err(NotKept::Absent),
         }
