@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::durable::{body, files, push, start};
-use crate::harness::{bytes, eventually};
+use crate::harness::{BINARY, Origin, bytes, eventually};
 use crate::programs::{self, program};
 
 /// A system call, in the order in which it ended.
@@ -113,6 +113,44 @@ fn an_upload_is_acknowledged_after_what_a_power_cut_needs() {
         }
     }
     assert_eq!(acknowledged, keys.len(), "every answer was seen");
+}
+
+/// Of a command by itself, so that nothing else is seen.
+#[test]
+fn a_recordings_files_have_their_names_when_their_bytes_are_there_for_good() {
+    let origin = Origin::start();
+    let names: Vec<String> = (0..4).map(|number| format!("{number}.ts")).collect();
+    names.iter().for_each(|name| origin.store(name, name.clone()));
+    let listed: String = names.iter().map(|name| format!("#EXTINF:2,\n{name}\n")).collect();
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n"));
+    origin.store("m.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\np.m3u8\n");
+    let folder = fs::canonicalize(origin.folder()).unwrap();
+    let (trace, out) = (folder.join("trace.txt"), folder.join("clips/one"));
+    let watched = "trace=fsync,fdatasync,rename,renameat,renameat2";
+    let mut command = program("strace");
+    command.args(["-f", "-y", "-q", "-e", watched, "-o", trace.to_str().unwrap(), BINARY, "harvest"]);
+    command.args([&*format!("http://{}", origin.address), "--playlist", "m.m3u8", "--out", out.to_str().unwrap()]);
+    assert!(command.env("SPRINGHEAD_KEY", &origin.player).status().unwrap().success());
+    let calls = calls(&fs::read_to_string(&trace).unwrap());
+    let mut synced: BTreeSet<PathBuf> = BTreeSet::new();
+    let (mut placed, mut open) = (0, BTreeSet::new());
+    for call in calls.iter().filter(|call| call.result == 0) {
+        if call.name.starts_with("rename") {
+            let names = quoted(call);
+            assert!(synced.contains(Path::new(names[0])), "{call:?}: its bytes may be lost");
+            let place = Path::new(names[1]);
+            assert!(!place.ends_with("master.m3u8") || open.is_empty(), "{open:?} may be lost, and all seem to be there");
+            open.insert(place.parent().unwrap().to_owned());
+            placed += usize::from(place.starts_with(&out));
+        } else {
+            let path = file(call).unwrap().to_owned();
+            open.remove(&path);
+            synced.insert(path);
+        }
+    }
+    // The segments, two playlists, and what is remembered: before there is anything, and with the plan.
+    assert_eq!((placed, open), (8, BTreeSet::new()));
+    assert!(synced.contains(&folder) && synced.contains(&folder.join("clips")), "{synced:?}");
 }
 
 /// An ext4 file system in a file, mounted.

@@ -267,14 +267,19 @@ impl Harvest {
             let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
             bail!("{missing} of {total} files are missing; run it again to copy the rest:\n  {}{more}", named.join("\n  "));
         }
-        // Playlists last, and the one that names them all at the very end: what they name is there.
+        // Playlists last, and the one that names them all at the very end: what they name is there, and stays there.
+        self.sink.settle().await?;
         for plan in plans {
             self.sink.write(&playlist_of(&plan), Bytes::from(plan.text)).await?;
         }
-        let name = if master.is_some() { MASTER } else { PLAYLIST };
-        if let Some(master) = master {
-            self.sink.write(name, Bytes::from(master)).await?;
-        }
+        self.sink.settle().await?;
+        let name = if let Some(master) = master {
+            self.sink.write(MASTER, Bytes::from(master)).await?;
+            self.sink.settle().await?;
+            MASTER
+        } else {
+            PLAYLIST
+        };
         Ok(name.to_owned())
     }
 

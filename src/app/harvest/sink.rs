@@ -1,10 +1,10 @@
 //! Where a harvest writes to: a folder of this machine, or one in a bucket.
 //!
-//! Invariants: a file appears whole or not at all. Nothing is written outside of the folder: a name below it that is a symbolic link is
+//! Invariants: a file appears whole or not at all, a power cut included. Nothing is written outside of the folder: a name below it that is a symbolic link is
 //! refused, not followed.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -74,8 +74,25 @@ impl LocalFolder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        OpenOptions::new().write(true).create_new(true).open(&draft)?.write_all(bytes)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&draft)?;
+        file.write_all(bytes)?;
+        // Before it has its name: what has that after a power cut is taken for whole.
+        file.sync_all()?;
         fs::rename(&draft, &path)
+    }
+
+    /// Has the names of all that is there on stable storage.
+    fn settle(&self) -> io::Result<()> {
+        let own = self.path();
+        for entry in fs::read_dir(&own)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                sync_folder(&entry.path())?;
+            }
+        }
+        // And of the folders that may have been made on the way there.
+        let way = self.below.split('/').count() + 2;
+        own.ancestors().take(way).try_for_each(sync_folder)
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
@@ -142,6 +159,16 @@ fn walk(root: &Path, way: &str, step: impl Fn(&Path) -> io::Result<bool>) -> io:
     Ok(())
 }
 
+/// As far as the file system can do that, and lets this user.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
 fn no_folder(path: &Path) -> io::Error {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     io::Error::new(io::ErrorKind::NotADirectory, format!("'{name}' is a link or a file, not a folder"))
@@ -185,6 +212,17 @@ impl Sink {
             Self::Bucket { folder, .. } => folder.put(name, bytes, type_of_name(name)).await.map_err(anyhow::Error::from),
         };
         written.with_context(|| format!("can't write {}", self.name(name)))
+    }
+
+    /// Has all that was written outlive a power cut: the bytes do as soon as they are written, their names when this returns.
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Folder(folder) => {
+                let folder = folder.clone();
+                blocking(move || folder.settle()).await.with_context(|| format!("can't write {} for good", self.name("")))
+            }
+            Self::Bucket { .. } => Ok(()),
+        }
     }
 
     /// Takes a file away, one of those that [`Self::lengths`] has named; it is no error when there is none any more.
