@@ -292,6 +292,59 @@ fn an_order_that_never_had_its_place_gives_out_nothing_of_what_is_there() {
     assert!(recordings.join("clip/1.ts").exists());
 }
 
+/// What is ordered again when the server has less of it: the rest, and nothing of what is there is lost.
+#[test]
+fn the_same_again_takes_nothing_from_a_recording() {
+    let (origin, recordings, folder) = recorder("");
+    for number in 1..=4 {
+        origin.store(&format!("{number}.ts"), format!("media {number}"));
+    }
+    let listed: String = (1..=4).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+    origin.store("p.m3u8", format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n"));
+    let what = json!({"namespace": NAMESPACE, "playlist": "p.m3u8", "out": "clip"});
+    let (base, out) = (format!("http://{}", origin.address), folder.path().join("clip"));
+    let commanded = || {
+        let said = command(&[&*base, "--playlist", "p.m3u8", "--out", out.to_str().unwrap()], &origin.player, &[]);
+        (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    assert_eq!(carried_out(&origin, &what)["state"], "done");
+    assert!(commanded().0);
+    let places = [recordings.join("clip"), out.clone()];
+    let texts = || [0, 1].map(|at| fs::read_to_string(places[at].join("playlist.m3u8")).unwrap());
+    let whole = texts();
+    assert!(whole.iter().all(|text| segments(text).len() == 4), "{whole:?}");
+    let remove = |name: &str| {
+        assert_eq!(Request::new("DELETE", origin.path(name)).bearer(&origin.encoder).send(origin.address).status, 204);
+    };
+    ["1.ts", "2.ts"].into_iter().for_each(remove);
+    let done = carried_out(&origin, &what);
+    assert_eq!((&done["state"], &done["kept"], &done["files"]), (&json!("done"), &json!(4), &json!(4)), "{done}");
+    let (is_done, said) = commanded();
+    assert!(is_done && said.contains("4 files") && said.contains("4 were here already"), "{said}");
+    assert_eq!(texts(), whole);
+    // What is neither there nor here is a gap, and what is there is had.
+    for place in &places {
+        ["1.ts", "3.ts"].into_iter().for_each(|name| fs::remove_file(place.join(name)).unwrap());
+    }
+    let done = carried_out(&origin, &what);
+    assert_eq!((&done["state"], &done["files"], &done["gaps"]), (&json!("done"), &json!(3), &json!(1)), "{done}");
+    let (is_done, said) = commanded();
+    assert!(is_done && said.contains("; 1 segment is a gap in it"), "{said}");
+    for (text, whole) in texts().iter().zip(&whole) {
+        assert_eq!(*text, whole.replace("\n1.ts", "\n#EXT-X-GAP\ngap"));
+    }
+    // With content keys it is another one.
+    let mut other = what.clone();
+    other["keys"] = json!(true);
+    let refused = carried_out(&origin, &other);
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("without content keys")), "{refused}");
+    // With nothing left at the source, all that is here stays.
+    ["3.ts", "4.ts", "p.m3u8"].into_iter().for_each(remove);
+    let done = carried_out(&origin, &what);
+    assert_eq!((&done["state"], &done["kept"]), (&json!("done"), &json!(3)), "{done}");
+    assert!(commanded().0);
+}
+
 fn bucket_origin(server: &Server) -> (Origin, Vec<(String, String)>, tempfile::TempDir) {
     let environment = server.access().0;
     let folder = tempfile::tempdir().unwrap();

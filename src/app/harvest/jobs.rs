@@ -20,7 +20,7 @@ use super::sink::{LocalFolder, Sink};
 use super::source::{Inside, Source};
 use super::turns::{AT_ONCE, HarvestTurns};
 use super::window::{self, HarvestWindow};
-use super::{CopyCounts, Harvest, HarvestRecord, bucket, resume};
+use super::{CopyCounts, Harvest, HarvestRecord, NOWHERE, bucket, resume};
 use crate::app::client::Url;
 use crate::app::settings::HarvestSettings;
 use crate::auth::grant::{Grant, KeyId, Role, Scope};
@@ -33,8 +33,6 @@ use crate::web::admin::harvest::{Harvests, NotKept, Order, OrderRefused, Progres
 const WAITING: usize = 8;
 /// How many are remembered, those that are over included.
 const REMEMBERED: usize = 100;
-/// Stands for this server where nobody has said how it is reached. No host has this name (RFC 6761 6.4).
-pub(super) const NOWHERE: &str = "http://springhead.invalid/";
 
 /// All of a server's harvests: a cheap handle.
 #[derive(Clone, Debug)]

@@ -1,23 +1,29 @@
 //! A window of a stream copied to a folder or a bucket, as a recording that needs no server: by the [`command`] from any server, by the
 //! [`jobs`] of a running one from itself.
 //!
-//! [`recording`] is what becomes of playlists, [`source`] where it comes from, [`sink`] where it goes, [`turns`] whose turn it is, [`remembered`] what there was; here
-//! is what is copied in which order. Invariants: files appear whole or not at all, so that a harvest that was broken off goes on where it was when it is run
-//! again. What names others is written after them, and only when all of them are there. No more than one file is held in memory.
+//! [`recording`] is what becomes of playlists, [`planned`] and [`record`] what is remembered of it beside the files, [`source`] where it comes
+//! from, [`sink`] where it goes, [`turns`] whose turn it is, [`remembered`] what there was; here is what is copied in which order.
+//! Invariants: files appear whole or not at all, so that a harvest that was broken off goes on where it was when it is run again. What was
+//! planned stays planned: however little the source has by then, nothing that was copied is lost to the recording. What names others is written
+//! after them, and only when all of them are there. No more than one file is held in memory.
 
 mod command;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod job;
 mod jobs;
+mod planned;
+mod record;
 mod recording;
 mod remembered;
 mod sink;
 mod source;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod window;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,15 +31,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
+use self::planned::{FinishedPlaylists, PlannedPiece, RecordingPlan, Whereabouts};
+use self::record::{HarvestRecord, Resumed, resume};
 use self::recording::{MediaCopy, Piece};
 use self::sink::Sink;
 use self::source::{Failed, Source};
-use self::window::HarvestWindow;
 use super::client::Url;
 use crate::hls::playlist::{self, Surroundings, Variables, substituted};
-use crate::hls::shift::Window;
 use crate::store;
 
 pub(super) use self::command::{HarvestRequest, run};
@@ -45,6 +50,8 @@ const RECORD: &str = "harvest.json";
 /// What a recording's own playlists are called.
 const MASTER: &str = "master.m3u8";
 const PLAYLIST: &str = "playlist.m3u8";
+/// Stands for this server where nobody has said how it is reached. No host has this name (RFC 6761 6.4).
+const NOWHERE: &str = "http://springhead.invalid/";
 /// How many of the files that are missing are named.
 const NAMED: usize = 20;
 /// How often a playlist that is about to have its end is asked for, and how long at least and at most: it is twice its target duration.
@@ -53,38 +60,6 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(4);
 const MOST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a bucket may take for one file.
 const BUCKET_WITHIN: Duration = Duration::from_secs(60);
-
-/// What was asked for and what it meant then: a second run copies the rest of the same.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct HarvestRecord {
-    playlist: String,
-    asked: Vec<Option<String>>,
-    window: String,
-    /// What it writes here, as far as that is known: nothing else is deleted when another one takes its place.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    files: BTreeSet<String>,
-}
-
-impl HarvestRecord {
-    fn new(playlist: String, asked: &HarvestWindow, window: Window) -> Self {
-        Self { playlist, asked: asked.words(), window: window.to_string(), files: BTreeSet::new() }
-    }
-
-    /// What it is of, as whoever ordered it would say it.
-    fn words(&self) -> String {
-        let asked = ["from", "to", "last"].iter().zip(&self.asked);
-        let words: String = asked.filter_map(|(word, text)| Some(format!(", {word} {}", text.as_deref()?))).collect();
-        format!("{}{words}", self.playlist)
-    }
-
-    /// Whether it has written this file, or was about to when it was broken off.
-    fn wrote(&self, name: &str) -> bool {
-        let draft = name.strip_suffix("part");
-        name == RECORD
-            || self.files.contains(name)
-            || draft.is_some_and(|stem| self.files.range(stem.to_owned()..).next().is_some_and(|file| file.starts_with(stem)))
-    }
-}
 
 /// How far a harvest has come. Read from elsewhere while it goes on.
 #[derive(Debug, Default)]
@@ -125,12 +100,12 @@ impl CopyCounts {
     }
 
     /// What a playlist of the recording marks as missing.
-    fn mark(&self, plan: &MediaCopy) {
+    fn mark(&self, name: &str, text: &str) {
         let mut times = self.gap_times.lock();
-        for gap in &plan.gaps {
+        for gap in recording::gaps(text) {
             Self::add(&self.gaps, gap.segments);
             if times.len() < NAMED {
-                times.push(format!("{}: {gap}", playlist_of(plan)));
+                times.push(format!("{name}: {gap}"));
             }
         }
     }
@@ -150,51 +125,6 @@ fn bucket(location: &store::Location, access: &store::Access) -> anyhow::Result<
     Ok(Sink::Bucket { folder, url: location.to_string() })
 }
 
-/// A harvest that has been taken up, or begun.
-struct Resumed {
-    record: HarvestRecord,
-    /// What an earlier one has copied to its place, to be deleted as soon as there is something to copy instead.
-    replaced: Vec<String>,
-}
-
-/// Takes up the harvest that was begun there, or begins one. `replaces`: it begins anew in any case, in place of what an earlier harvest
-/// has copied there, and of nothing else. `may`: whether one of this playlist may be told of, gone on with and replaced.
-async fn resume(sink: &Sink, record: HarvestRecord, replaces: bool, may: impl Fn(&str) -> bool) -> anyhow::Result<Resumed> {
-    let lengths = sink.lengths().await?;
-    // One that has copied nothing, because there was nothing or for want of a right, has not taken its place.
-    let is_taken = lengths.keys().any(|name| name != RECORD);
-    let place = sink.name("");
-    if let Some(text) = sink.read(RECORD).await?.filter(|_| is_taken) {
-        let known: HarvestRecord = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", sink.name(RECORD)))?;
-        if !may(&known.playlist) {
-            bail!("{place} holds another harvest, of what the key of this order does not reach: name another place");
-        }
-        if !replaces {
-            if known.playlist != record.playlist || known.asked != record.asked {
-                let is_whole = lengths.contains_key(MASTER) || lengths.contains_key(PLAYLIST);
-                let state = if is_whole { "" } else { ", which is not whole" };
-                bail!(
-                    "{place} holds another harvest: of {}{state}; order the same again to go on with that, replace it (--replace, or \
-                     \"replace\": true in an order), which deletes what it has copied, or name another place",
-                    known.words()
-                );
-            }
-            return Ok(Resumed { record: known, replaced: Vec::new() });
-        }
-        if let Some(foreign) = lengths.keys().filter(|name| !known.wrote(name)).min() {
-            bail!("{place} holds what no harvest has written there, {foreign} for one: nothing is deleted; name another place");
-        }
-        // What names others goes first: what is left is not to be taken for a recording.
-        let mut replaced: Vec<_> = lengths.into_keys().filter(|name| name != RECORD).collect();
-        replaced.sort_by_key(|name| (!name.ends_with(MASTER), !name.ends_with(PLAYLIST)));
-        return Ok(Resumed { record, replaced });
-    } else if is_taken {
-        bail!("{place} is not empty and holds no harvest: name another place");
-    }
-    sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
-    Ok(Resumed { record, replaced: Vec::new() })
-}
-
 struct Harvest {
     source: Source,
     sink: Sink,
@@ -203,84 +133,152 @@ struct Harvest {
 }
 
 impl Harvest {
-    /// Copies what the playlist at this URL has in the window of the record, and says the name of the recording's own playlist.
+    /// Copies what the playlist at this URL has in the window of the record, or the rest of what was planned for it before, and says the
+    /// name of the recording's own playlist.
     async fn copy(&self, playlist: &Url, resumed: Resumed) -> anyhow::Result<String> {
         let Resumed { mut record, replaced } = resumed;
+        let known = record.plan.take();
+        if known.as_ref().is_some_and(|known| known.keys != self.keys) {
+            let (was, place) = (if self.keys { "without" } else { "with" }, self.sink.name(""));
+            bail!("the harvest in {place} was begun {was} content keys: order it like that again, or replace it");
+        }
+        let here = self.sink.lengths().await?;
+        let (plan, whereabouts, here) = match (known, self.listed(playlist, &record.window).await?) {
+            // What the source has lost since is no less of the recording.
+            (Some(known), listed) => (known, listed.map(|(_, whereabouts)| whereabouts).unwrap_or_default(), here),
+            (None, Ok((mut plan, whereabouts))) => {
+                if replaced.is_empty() {
+                    self.check_reach(&plan, &here).await?;
+                }
+                plan.left_out.clone_from(&self.counts.left_out.lock());
+                // What was there goes now, and not before: a server that is away, a wrong key or name or an empty window cost nobody a
+                // recording.
+                for name in &replaced {
+                    self.sink.delete(name).await?;
+                }
+                record.files.extend(plan.files());
+                record.plan = Some(plan);
+                self.sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
+                // Of what was not planned by this, nobody knows what it is.
+                (record.plan.take().unwrap_or_default(), whereabouts, HashMap::new())
+            }
+            (None, Err(why)) => bail!(why),
+        };
+        self.counts.left_out.lock().clone_from(&plan.left_out);
+        CopyCounts::add(&self.counts.total, plan.pieces().count() as u64);
+        let mut gone = HashSet::new();
+        for piece in plan.pieces() {
+            let present = here.get(&piece.path).copied().filter(|length| *length != u64::MAX && piece.fits(*length));
+            match self.piece(piece, whereabouts.of(piece), present).await {
+                Ok(()) => {}
+                Err(NotCopied::Gone) if whereabouts.is_unknown(piece) => {
+                    self.counts.miss(format!("{}: the playlist that listed it could not be read", piece.path));
+                }
+                Err(NotCopied::Missing(why)) => self.counts.miss(why),
+                Err(NotCopied::Gone) => {
+                    self.counts.total.fetch_sub(1, Ordering::Relaxed);
+                    gone.insert(&*piece.path);
+                }
+                Err(NotCopied::Broken(error)) => return Err(error),
+            }
+        }
+        let Some(finished) = plan.finished(&gone) else {
+            bail!("there is nothing to play: the source has none of it any more, and nothing of it is here");
+        };
+        finished.media.iter().for_each(|(name, text)| self.counts.mark(name, text));
+        finished.left_out.iter().for_each(|name| self.counts.leave_out(format!("{name}: nothing of it is to be had any more")));
+        self.check_whole()?;
+        self.write_playlists(finished).await
+    }
+
+    /// What the source has in the window, and where. Or, within, why that is nothing.
+    async fn listed(&self, playlist: &Url, window: &str) -> anyhow::Result<Result<(RecordingPlan, Whereabouts), String>> {
         let mut entry = playlist.clone();
         // It is asked for once: what came too late for those who watched belongs into a recording.
-        entry.set_query(Some(&format!("{}&late=1", record.window)));
-        let text = self.playlist(&entry, None).await?;
+        entry.set_query(Some(&format!("{window}&late=1")));
+        let text = match self.read(&entry, None).await {
+            Ok(text) => text,
+            Err(Failed::Missing(why)) => return Ok(Err(format!("{}: {why}", self.source.name(&entry)))),
+            Err(failed) => bail!("{}: {failed}", self.source.name(&entry)),
+        };
         let variables = Variables::of(&text, Surroundings::default());
-        let is_multivariant = recording::is_multivariant(&text);
-        let mut plans = Vec::new();
-        if is_multivariant {
-            self.name_left_out(playlist, &text, &entry).await;
-            for (number, url) in recording::children(&text, &entry).into_iter().enumerate() {
-                // What another host has may be all there is of it: a second network's copy of what is here is no loss.
-                let is_elsewhere = url.origin() != entry.origin();
-                match self.read(&url, Some(&variables)).await {
-                    Ok(text) if is_elsewhere && !recording::has_end(&text) => {
-                        self.counts.leave_out(format!("{}: that host cuts no window", self.source.name(&url)));
-                    }
-                    Ok(text) => plans.push(self.plan(text, &url, Some(&variables), number.to_string()).await?),
-                    Err(failed) if is_elsewhere => self.counts.leave_out(format!("{}: {failed}", self.source.name(&url))),
-                    // What was named then and never came, or has nothing in the window, is no loss to what is there.
-                    Err(Failed::Missing(why)) => self.counts.leave_out(format!("{}: {why}", self.source.name(&url))),
-                    Err(Failed::Broken(why)) => bail!("{}: {why}", self.source.name(&url)),
+        if !recording::is_multivariant(&text) {
+            let copy = self.plan(text, &entry, None, String::new()).await?;
+            return Ok(Ok(RecordingPlan::new(vec![copy], None, &entry, self.keys)));
+        }
+        let (mut copies, mut unread) = (Vec::new(), Vec::new());
+        self.name_left_out(playlist, &text, &entry).await;
+        for (number, url) in recording::children(&text, &entry).into_iter().enumerate() {
+            // What another host has may be all there is of it: a second network's copy of what is here is no loss.
+            let is_elsewhere = url.origin() != entry.origin();
+            match self.read(&url, Some(&variables)).await {
+                Ok(text) if is_elsewhere && !recording::has_end(&text) => {
+                    self.counts.leave_out(format!("{}: that host cuts no window", self.source.name(&url)));
+                    unread.push(url);
                 }
-            }
-        } else {
-            plans.push(self.plan(text.clone(), &entry, None, String::new()).await?);
-        }
-        let master = match is_multivariant.then(|| recording::rewrite_multivariant(&text, &entry, &plans, self.keys)) {
-            None => None,
-            Some(Some(master)) => Some(master),
-            Some(None) => {
-                let named = self.counts.left_out.lock().join("\n  ");
-                bail!("there is nothing to play in this window: of no variant is anything there\n  {named}");
-            }
-        };
-        // What was there goes now, and not before: a server that is away, a wrong key or name or an empty window cost nobody a recording.
-        for name in &replaced {
-            self.sink.delete(name).await?;
-        }
-        plans.iter().for_each(|plan| self.counts.mark(plan));
-        let total = plans.iter().map(|plan| plan.pieces.len()).sum::<usize>();
-        CopyCounts::add(&self.counts.total, total as u64);
-        let pieces = plans.iter().flat_map(|plan| &plan.pieces).map(|piece| piece.path.clone());
-        record.files.extend(pieces.chain(plans.iter().map(playlist_of)).chain(master.is_some().then(|| MASTER.to_owned())));
-        self.sink.write(RECORD, Bytes::from(serde_json::to_vec(&record)?)).await?;
-        let here = self.sink.lengths().await?;
-        for plan in &plans {
-            for piece in &plan.pieces {
-                match self.piece(piece, &here).await {
-                    Ok(()) => {}
-                    Err(NotCopied::Missing(why)) => self.counts.miss(format!("{}: {why}", self.source.name(&piece.url))),
-                    Err(NotCopied::Broken(error)) => return Err(error),
+                Ok(text) => copies.push(self.plan(text, &url, Some(&variables), number.to_string()).await?),
+                // What was named then and never came, or has nothing in the window, is no loss to what is there.
+                Err(Failed::Missing(why)) => self.counts.leave_out(format!("{}: {why}", self.source.name(&url))),
+                Err(Failed::Broken(why)) if !is_elsewhere => bail!("{}: {why}", self.source.name(&url)),
+                Err(failed) => {
+                    self.counts.leave_out(format!("{}: {failed}", self.source.name(&url)));
+                    unread.push(url);
                 }
             }
         }
-        let missing = CopyCounts::read(&self.counts.missing);
-        if missing > 0 {
-            let named = self.counts.named.lock();
-            let more = missing.saturating_sub(named.len() as u64);
-            let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-            bail!("{missing} of {total} files are missing; run it again to copy the rest:\n  {}{more}", named.join("\n  "));
+        if let Some(master) = recording::rewrite_multivariant(&text, &entry, &copies, self.keys) {
+            let (plan, mut whereabouts) = RecordingPlan::new(copies, Some(master), &entry, self.keys);
+            whereabouts.unread = unread;
+            return Ok(Ok((plan, whereabouts)));
         }
-        // Playlists last, and the one that names them all at the very end: what they name is there, and stays there.
-        self.sink.settle().await?;
-        for plan in plans {
-            self.sink.write(&playlist_of(&plan), Bytes::from(plan.text)).await?;
+        let named = self.counts.left_out.lock().join("\n  ");
+        let why = format!("there is nothing to play in this window: of no variant is anything there\n  {named}");
+        // What can't be read may have all of it.
+        if unread.is_empty() { Ok(Err(why)) } else { bail!(why) }
+    }
+
+    /// Whether what is planned is no less than what a version has copied there that did not write its plan down.
+    async fn check_reach(&self, plan: &RecordingPlan, here: &HashMap<String, u64>) -> anyhow::Result<()> {
+        let is_media = |name: &str| name == PLAYLIST || name.strip_suffix(PLAYLIST).is_some_and(|folder| folder.ends_with('/'));
+        let mut before = 0;
+        for (name, _) in here.iter().filter(|(name, length)| is_media(name) && **length != u64::MAX) {
+            let text = self.sink.read(name).await?.unwrap_or_default();
+            before += recording::segments(&String::from_utf8_lossy(&text));
         }
+        let now: usize = plan.texts().map(recording::segments).sum();
+        if now < before {
+            bail!(
+                "{} holds {before} segments, and {now} of them are to be had now: it is left as it is; name another place",
+                self.sink.name("")
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether all is there that the source lists.
+    fn check_whole(&self) -> anyhow::Result<()> {
+        let (missing, total) = (CopyCounts::read(&self.counts.missing), CopyCounts::read(&self.counts.total));
+        if missing == 0 {
+            return Ok(());
+        }
+        let named = self.counts.named.lock();
+        let more = missing.saturating_sub(named.len() as u64);
+        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+        bail!("{missing} of {total} files are missing; run it again to copy the rest:\n  {}{more}", named.join("\n  "));
+    }
+
+    /// Playlists last, and the one that names them all at the very end: what they name is there, and stays there.
+    async fn write_playlists(&self, finished: FinishedPlaylists) -> anyhow::Result<String> {
+        let FinishedPlaylists { mut media, master, .. } = finished;
+        let last = master.map(|text| (MASTER.to_owned(), text)).or_else(|| media.pop());
+        for (name, text) in media {
+            self.sink.write(&name, Bytes::from(text)).await?;
+        }
+        let (name, text) = last.context("there is no playlist")?;
         self.sink.settle().await?;
-        let name = if let Some(master) = master {
-            self.sink.write(MASTER, Bytes::from(master)).await?;
-            self.sink.settle().await?;
-            MASTER
-        } else {
-            PLAYLIST
-        };
-        Ok(name.to_owned())
+        self.sink.write(&name, Bytes::from(text)).await?;
+        self.sink.settle().await?;
+        Ok(name)
     }
 
     /// Names what the server has left out of the multivariant playlist of the window, and names in that of now.
@@ -311,7 +309,7 @@ impl Harvest {
             text = self.playlist(url, imports).await?;
         }
         let plan = recording::plan(&text, url, folder, self.keys)?;
-        if plan.text.contains(jobs::NOWHERE) {
+        if plan.text.contains(NOWHERE) {
             bail!(
                 "the playlist's content keys are on this server: ask for them with \"keys\": true, or name the server in \"base\""
             );
@@ -329,23 +327,31 @@ impl Harvest {
         Ok(substituted(&text, Surroundings { imports, query: url.query() }).into_owned())
     }
 
-    /// Copies a file, unless it is there in its full length already.
-    async fn piece(&self, piece: &Piece, here: &HashMap<String, u64>) -> Result<(), NotCopied> {
-        if let Some(present) = here.get(&piece.path) {
-            let length = match piece.range {
-                Some(range) => Some(range.length),
-                None => self.source.length(&piece.url).await,
-            };
-            if length == Some(*present) {
-                CopyCounts::add(&self.counts.kept, 1);
-                return Ok(());
-            }
+    /// Copies a file from where it is listed, unless it is there in its full length already. `present`: the length of what is there that may
+    /// be it.
+    async fn piece(&self, piece: &PlannedPiece, listed: Option<&Piece>, present: Option<u64>) -> Result<(), NotCopied> {
+        let keep = || -> Result<(), NotCopied> {
+            CopyCounts::add(&self.counts.kept, 1);
+            Ok(())
+        };
+        // What lies under its name at the source by now may be something else. What is here is whole, or it would not be here.
+        let Some(Piece { url, range, .. }) = listed else { return if present.is_some() { keep() } else { Err(NotCopied::Gone) } };
+        let expected = match (present, range) {
+            (None, _) => None,
+            (Some(_), Some(range)) => Some(range.length),
+            (Some(_), None) => self.source.length(url).await,
+        };
+        if expected.is_some() && expected == present {
+            return keep();
         }
-        let bytes = match self.source.bytes(&piece.url, piece.range).await {
+        let bytes = match self.source.bytes(url, *range).await {
             Ok(bytes) => bytes,
-            Err(Failed::Missing(why)) => return Err(NotCopied::Missing(why)),
+            Err(Failed::Missing(_)) if present.is_some() && expected.is_none() => return keep(),
+            Err(Failed::Missing(why) | Failed::Foreign(why)) => {
+                return Err(NotCopied::Missing(format!("{}: {why}", self.source.name(url))));
+            }
             Err(Failed::Broken(why)) => {
-                let name = self.source.name(&piece.url);
+                let name = self.source.name(url);
                 return Err(NotCopied::Broken(anyhow::anyhow!("{name}: {why}; run it again to copy the rest")));
             }
         };
@@ -357,15 +363,12 @@ impl Harvest {
     }
 }
 
-/// Where the playlist of what is planned goes.
-fn playlist_of(plan: &MediaCopy) -> String {
-    if plan.folder.is_empty() { PLAYLIST.to_owned() } else { format!("{}/{PLAYLIST}", plan.folder) }
-}
-
 /// Why a file is not copied.
 enum NotCopied {
     /// It is not there; the next one may be.
     Missing(String),
+    /// The source lists it no more.
+    Gone,
     /// The next one would not be copied either.
     Broken(anyhow::Error),
 }

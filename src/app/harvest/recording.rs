@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::jobs::NOWHERE;
+use super::NOWHERE;
 use crate::app::client::Url;
 use crate::hls::history::NO_URI;
 use crate::hls::playlist::{self, ByteRange, Media, Playlist};
@@ -29,7 +29,6 @@ pub(super) struct MediaCopy {
     pub(super) folder: String,
     pub(super) text: String,
     pub(super) pieces: Vec<Piece>,
-    pub(super) gaps: Vec<GapSpan>,
 }
 
 /// Segments one after the other of which nothing is there (EXT-X-GAP).
@@ -55,7 +54,8 @@ impl fmt::Display for GapSpan {
 }
 
 /// The gaps that a media playlist states, oldest first.
-fn gaps(media: &Media) -> Vec<GapSpan> {
+pub(super) fn gaps(text: &str) -> Vec<GapSpan> {
+    let Ok(Playlist::Media(media)) = playlist::parse(text.as_bytes()) else { return Vec::new() };
     let (mut gaps, mut offset, mut date, mut is_open) = (Vec::<GapSpan>::new(), Duration::ZERO, None, false);
     for segment in &media.segments {
         date = segment.program_date_time.or(date);
@@ -71,6 +71,14 @@ fn gaps(media: &Media) -> Vec<GapSpan> {
         date = date.map(|date| date + segment.duration);
     }
     gaps
+}
+
+/// How many segments a media playlist lists that are there.
+pub(super) fn segments(text: &str) -> usize {
+    match playlist::parse(text.as_bytes()) {
+        Ok(Playlist::Media(media)) => media.segments.iter().filter(|segment| !segment.gap).count(),
+        _ => 0,
+    }
 }
 
 /// The line with its `URI="…"` replaced, if there is one and something to put there.
@@ -177,7 +185,7 @@ pub(super) fn plan(text: &str, url: &Url, folder: String, keys: bool) -> anyhow:
         out += &line;
         out.push('\n');
     }
-    Ok(MediaCopy { url: url.clone(), folder: names.folder, text: out, pieces: names.pieces, gaps: gaps(&media) })
+    Ok(MediaCopy { url: url.clone(), folder: names.folder, text: out, pieces: names.pieces })
 }
 
 /// Names of files, each once in its folder.
@@ -267,8 +275,8 @@ mod tests {
             };
             let listed: String = dates.into_iter().enumerate().map(segment).collect();
             let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{listed}#EXT-X-ENDLIST\n");
-            let gaps = super::plan(&text, &url, String::new(), false).unwrap().gaps;
-            gaps.iter().map(ToString::to_string).collect::<Vec<_>>()
+            let planned = super::plan(&text, &url, String::new(), false).unwrap();
+            gaps(&planned.text).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let dated = told(["2026-01-02T20:15:00Z", "", "", "", "2026-01-02T20:16:00Z", ""]);
         assert_eq!(

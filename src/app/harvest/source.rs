@@ -28,6 +28,9 @@ pub(super) enum Failed {
     /// It is not there. The rest may be.
     #[error("{0}")]
     Missing(String),
+    /// Something else is there.
+    #[error("{0}")]
+    Foreign(String),
     /// Nothing can be read at the moment, or not by us.
     #[error("{0}")]
     Broken(String),
@@ -58,7 +61,7 @@ impl Source {
         };
         match String::from_utf8(body.to_vec()) {
             Ok(text) if text.starts_with("#EXTM3U") => Ok(text),
-            _ => Err(Failed::Missing("is no HLS playlist".to_owned())),
+            _ => Err(Failed::Foreign("is no HLS playlist".to_owned())),
         }
     }
 
