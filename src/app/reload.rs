@@ -27,6 +27,8 @@ pub(super) struct Reloader {
     pub(super) settings: Settings,
     /// Where each was said.
     pub(super) places: SettingPlaces,
+    /// Whether they are those of a settings file without a setting in it, as somebody may start with.
+    pub(super) are_of_empty_file: bool,
     /// The namespaces that the admin API has made.
     pub(super) made: MadeNamespaces,
     /// What waits for the next start.
@@ -51,6 +53,12 @@ pub(super) struct ReloadedSettings {
 /// What clients are held to under these settings.
 pub(super) fn limits(settings: &Settings) -> Limits {
     Limits { timeouts: settings.timeouts, drain: settings.drain_timeout, connections: settings.connections }
+}
+
+/// Says what to do about a key file that a running server has read and that is not there any more.
+fn gone(data: &DataDir, file: &str, why: &str) -> anyhow::Error {
+    let place = data.path().join(file);
+    anyhow::anyhow!("there is no {} any more: put it back from your backup, and reload; {why}", place.display())
 }
 
 fn in_both(name: &str, one: &Settings, other: &Settings) -> bool {
@@ -105,7 +113,17 @@ impl Reloader {
     /// # Errors
     /// What is wrong with them, in the log as well: then nothing at all is changed.
     pub(super) fn reload_settings(&mut self) -> Result<ReloadedSettings, Vec<String>> {
-        let Loaded { settings: mut new, places, made, .. } = match (self.load)(Some(&self.settings.data_dir)) {
+        let Loaded { settings: mut new, places, made, empty_file, .. } = match (self.load)(Some(&self.settings.data_dir)) {
+            // Editors empty a file before they write it, and on a full disk it stays so: nobody means that by it.
+            Ok(Loaded { empty_file: Some(file), .. }) if !self.are_of_empty_file => {
+                let fault = format!(
+                    "{}: there is no setting in it any more, and what is in force is from one that had some: write it again, and reload; \
+                     to go on with the defaults alone, restart the server with it",
+                    file.display()
+                );
+                tracing::error!(fault, "the settings are not reloaded: what was in force stays");
+                return Err(vec![fault]);
+            }
             Ok(loaded) => loaded,
             Err(Failure::Usage(faults)) => {
                 for fault in faults.lines() {
@@ -130,7 +148,7 @@ impl Reloader {
             tracing::error!("the settings are not reloaded: what was in force stays");
             return Err(vec![refused]);
         }
-        (self.places, self.made) = (places, made);
+        (self.places, self.made, self.are_of_empty_file) = (places, made, empty_file.is_some());
         Ok(self.put_in_force(&new))
     }
 
@@ -172,7 +190,13 @@ impl Reloader {
     fn reload_viewer_keys(&self, make: bool) -> Result<(), String> {
         let before = self.web.viewers().key_ids();
         let signing_keys = self.verifier.signing_keys();
-        let keys = match viewer_key::load(&self.data, signing_keys.iter().map(String::as_str), make) {
+        let is_gone = !make && !before.is_empty() && viewer_key::is_needed(&self.settings) && viewer_key::is_missing(&self.data);
+        let loaded = if is_gone {
+            Err(gone(&self.data, viewer_key::FILE, "with a new one every viewer's token would be refused"))
+        } else {
+            viewer_key::load(&self.data, signing_keys.iter().map(String::as_str), make)
+        };
+        let keys = match loaded {
             Ok(keys) => keys,
             Err(error) => {
                 let error = format!("{error:#}");
@@ -198,7 +222,12 @@ impl Reloader {
     /// Why they are not in force.
     fn reload_signing_keys(&self) -> Result<(), String> {
         let before = self.verifier.signing_keys();
-        match self.data.key_ring(false) {
+        let ring = if self.data.lacks_signing_key() {
+            Err(gone(&self.data, "signing.key", "with a new one every API key would be refused"))
+        } else {
+            self.data.key_ring(false)
+        };
+        match ring {
             Ok(ring) => {
                 let now: Vec<_> = ring.ids().map(str::to_owned).collect();
                 if now == before {

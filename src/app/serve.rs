@@ -98,7 +98,7 @@ async fn serve(
     // First of all: in a container this is process 1, which the kernel shields from signals it has no handler for, so that a
     // SIGTERM that came earlier would be lost.
     let mut signals = Signals::listen()?;
-    let Loaded { settings, mut places, mut made, declares, .. } = loaded;
+    let Loaded { settings, mut places, mut made, declares, empty_file, .. } = loaded;
     if let Some(said) = check::harvest_folder(&settings) {
         tracing::warn!("{said}");
     }
@@ -200,6 +200,7 @@ async fn serve(
         load,
         settings,
         places,
+        are_of_empty_file: empty_file.is_some(),
         made,
         waiting: Vec::new(),
         origin: origin.clone(),

@@ -23,6 +23,11 @@ pub(super) fn is_needed(settings: &Settings) -> bool {
     settings.namespaces.values().any(|policy| policy.viewers.mode != ViewerMode::Off)
 }
 
+/// Whether [`load`] would find no keys, and make the first one where it may.
+pub(super) fn is_missing(data: &DataDir) -> bool {
+    std::env::var_os(VARIABLE).is_none() && !data.path().join(FILE).exists()
+}
+
 /// Says of each namespace that has a key of Akamai's tokens and does not exist that nothing comes of that. Never the key.
 pub(super) fn warn_of_strays(viewers: &ViewerVerifier, settings: &Settings) {
     for namespace in viewers.edge_auth_namespaces().iter().filter(|name| !settings.namespaces.contains_key(*name)) {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::front::free_port;
-use crate::harness::{BINARY, Finally, Origin, Process, bytes, eventually};
+use crate::harness::{BINARY, Finally, NAMESPACE, Origin, Process, bytes, eventually};
 use crate::programs::program;
 use crate::wire::{Answer, Request, Wire};
 
@@ -138,6 +138,63 @@ fn signing_keys_are_rotated_without_a_restart() {
     reload(&origin, "the signing keys have changed: what those signed that are gone is refused from now on");
     assert_eq!((put(&origin.encoder), put(&elsewhere.encoder), put(&fresh)), (401, 204, 204), "the first one signs");
     assert!(!origin.log().iter().any(|line| line.to_string().contains(new.trim())), "an id is shown, and no key");
+}
+
+/// A start makes a key file that is not there; a server that has read one knows that it was.
+#[test]
+fn a_key_file_that_is_gone_is_refused_and_what_was_in_force_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    fs::write(&settings, format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"required\"\n")).unwrap();
+    let origin = Origin::start_with(&["--config", settings.to_str().unwrap()]);
+    origin.store("a.ts", "media");
+    let made = origin.run(&["token", "viewer", "--namespace", NAMESPACE]);
+    let token = serde_json::from_slice::<serde_json::Value>(&made.stdout).unwrap()["token"].as_str().unwrap().to_owned();
+    let put = || Request::new("PUT", origin.path("b.ts")).bearer(&origin.encoder).body("x").send(origin.address).status;
+    let read = || Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/a.ts")).send(origin.address).status;
+    assert_eq!((put(), read()), (204, 200));
+    for name in ["viewer.key", "signing.key"] {
+        let file = origin.data_dir().join(name);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        let refused = order(&origin, "POST", "/v1/reload", "", &[]);
+        assert_eq!((refused.status, put(), read()), (409, 204, 200), "{name}: {}", refused.text());
+        let told = refused.text();
+        assert!(told.contains(&format!("{name} any more: put it back")) && !told.contains("start the server"), "{told}");
+        assert!(!file.exists(), "none is made in its place");
+        fs::write(&file, text).unwrap();
+        assert_eq!((order(&origin, "POST", "/v1/reload", "", &[]).status, put(), read()), (200, 204, 200), "{name}");
+    }
+}
+
+/// An editor empties a file before it writes it, and a full disk leaves it so.
+#[test]
+fn a_settings_file_that_was_emptied_is_refused_and_one_that_was_empty_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    let full = "[namespaces.live-origin]\n[namespaces.other]\n";
+    fs::write(&file, full).unwrap();
+    let mut origin = Origin::start_with(&["--config", file.to_str().unwrap()]);
+    let (writer, _) = origin.make_key(&["--namespace", "*", "--role", "readwrite"]);
+    let put = |origin: &Origin| Request::new("PUT", "/cache/other/a.ts").bearer(&writer).body("x").send(origin.address).status;
+    for emptied in ["", "# nothing but a remark\n"] {
+        fs::write(&file, emptied).unwrap();
+        reload(&origin, "the settings are not reloaded: what was in force stays");
+        let refused = order(&origin, "POST", "/v1/reload", "", &[]);
+        assert_eq!((refused.status, put(&origin)), (409, 204), "{}", refused.text());
+        assert!(refused.text().contains("settings.toml: there is no setting in it any more"), "{}", refused.text());
+    }
+    fs::write(&file, full).unwrap();
+    assert_eq!(order(&origin, "POST", "/v1/reload", "", &[]).status, 200);
+    // Who starts with it means it.
+    fs::write(&file, "").unwrap();
+    origin.stop();
+    origin.launch();
+    assert_eq!((order(&origin, "POST", "/v1/reload", "", &[]).status, put(&origin)), (200, 404));
+    fs::write(&file, full).unwrap();
+    assert_eq!((order(&origin, "POST", "/v1/reload", "", &[]).status, put(&origin)), (200, 204));
+    fs::write(&file, "").unwrap();
+    assert_eq!(order(&origin, "POST", "/v1/reload", "", &[]).status, 409);
 }
 
 #[test]

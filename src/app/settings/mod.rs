@@ -96,6 +96,8 @@ pub(super) struct Loaded {
     pub(super) made: MadeNamespaces,
     /// A settings file, a flag or a variable names namespaces.
     pub(super) declares: bool,
+    /// The settings file, where there is no setting in it.
+    pub(super) empty_file: Option<PathBuf>,
     /// What the settings file says and a variable says otherwise, a sentence each.
     pub(super) contradicted: Vec<String>,
 }
@@ -248,7 +250,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the settings, as [`Self::load_all`] does.
     #[cfg(test)]
     pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, SettingFaults> {
         Self::load_all(path, overrides, None).map(|loaded| loaded.settings)
@@ -259,13 +260,15 @@ impl Settings {
     pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides, made_in: Option<&Path>) -> Result<Loaded, SettingFaults> {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
         let of_file = path.map(|path| Self::of_file(path, &mut places, &mut faults));
+        let empty_file = path.filter(|_| places.is_empty()).map(Path::to_owned);
         let mut settings = of_file.clone().unwrap_or_default();
         settings.lay_over(overrides, of_file.is_some(), &mut places, &mut faults);
         let contradicted = of_file.map(|of_file| settings.contradicts(&of_file, &places)).unwrap_or_default();
         let declares = places.get("namespaces").is_some() || !overrides.namespaces.is_empty();
         let made = settings.take_made(made_in, declares, &mut places, &mut faults);
         settings.check_whole(&places, &mut faults);
-        if faults.is_empty() { Ok(Loaded { settings, places, made, declares, contradicted }) } else { Err(SettingFaults(faults)) }
+        let loaded = Loaded { settings, places, made, declares, empty_file, contradicted };
+        if faults.is_empty() { Ok(loaded) } else { Err(SettingFaults(faults)) }
     }
 
     /// Reads a file by itself: nothing lies over it, and no namespaces were made.

@@ -34,6 +34,11 @@ impl SettingPlaces {
         self.0.insert(key.into(), place.into());
     }
 
+    /// Whether nothing was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Where a setting was said, if it was.
     pub(in crate::app) fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
