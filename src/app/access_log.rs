@@ -3,9 +3,9 @@
 //! A thread takes all lines that have come in the last moment and writes them in one piece. It looks at the file's name each
 //! time, so that a file which something else has moved away, like logrotate, is followed by a new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::kept;
 use super::settings::{AccessLogOutput, AccessLogSettings};
 use crate::metrics::Metrics;
 use crate::web::record::access_log::AccessLog;
@@ -195,7 +196,7 @@ impl Rotated {
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
     // Who asked for what is nobody's business but the operator's.
-    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    let file = kept::append(path, 0o640)?;
     let size = file.metadata()?.len();
     Ok((file, size))
 }

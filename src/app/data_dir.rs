@@ -21,10 +21,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -104,20 +104,13 @@ impl DataDir {
     /// Makes the directory and those in it, if need be.
     pub(super) fn create(&self) -> anyhow::Result<()> {
         for directory in [self.path.clone(), self.keys(), self.revocations()] {
-            if directory.is_dir() {
-                continue;
-            }
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).with_context(|| {
+            kept::make_folder(&self.path, &directory).with_context(|| {
                 format!(
                     "can't make the data directory {}: give one that this user can write to with --data-dir or SPRINGHEAD_DATA_DIR \
                      (in the container image that user has the id 65532)",
                     self.path.display(),
                 )
             })?;
-            if directory != self.path {
-                kept::hand_over(&self.path, &File::open(&directory)?)
-                    .with_context(|| format!("can't make {}", directory.display()))?;
-            }
         }
         Ok(())
     }
@@ -130,8 +123,7 @@ impl DataDir {
     /// Takes the directory for this server alone, as long as the file is open, also past a kill. `None` when another server has it.
     pub(super) fn hold(&self) -> anyhow::Result<Option<File>> {
         let path = self.path.join(kept::LOCK);
-        let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        let file = open.with_context(|| format!("can't write {}", path.display()))?;
+        let file = kept::append(&path, 0o600).with_context(|| format!("can't write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -152,7 +144,13 @@ impl DataDir {
             lines.push_str(ADMIN_HAS_TLS);
             lines.push('\n');
         }
-        let written = fs::write(&draft, lines).and_then(|()| fs::rename(&draft, path));
+        let write = || {
+            let mut file = File::create_new(&draft)?;
+            kept::give(&draft, &file);
+            file.write_all(lines.as_bytes())?;
+            fs::rename(&draft, path)
+        };
+        let written = write();
         let _ = fs::remove_file(&draft);
         written
     }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::auth::signing::random;
@@ -21,19 +21,52 @@ fn owner_of(folder: &Path) -> io::Result<fs::Metadata> {
     Ok(server.unwrap_or(owner))
 }
 
-/// Gives what was written to whom files in a folder belong. Where that is root nothing needs to be given.
+/// Has what was made as `made` says given to whom files in a folder belong. Where that is root nothing needs to be given.
 ///
 /// # Errors
 /// When that is somebody else and this user may give nothing away.
-pub(super) fn hand_over(folder: &Path, file: &File) -> io::Result<()> {
-    let (owner, ours) = (owner_of(folder)?, file.metadata()?);
-    if [ROOT, ours.uid()].contains(&owner.uid()) {
+fn hand_over(
+    folder: &Path,
+    made: &fs::Metadata,
+    give: impl FnOnce(Option<u32>, Option<u32>) -> io::Result<()>,
+) -> io::Result<()> {
+    let owner = owner_of(folder)?;
+    if [ROOT, made.uid()].contains(&owner.uid()) {
         return Ok(());
     }
-    fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| {
+    give(Some(owner.uid()), Some(owner.gid())).map_err(|error| {
         let (uid, place) = (owner.uid(), folder.display());
         io::Error::new(error.kind(), format!("{place} belongs to the user with the id {uid}: run this as that user, or as root"))
     })
+}
+
+/// The same of a file that was just made and is open: whatever has its name by now, nothing else is given away.
+fn hand_over_file(folder: &Path, file: &File) -> io::Result<()> {
+    hand_over(folder, &file.metadata()?, |uid, gid| fchown(file, uid, gid))
+}
+
+/// Gives a file that a server has just made to the owner of its folder, as far as that can be done: where root starts a server beside the
+/// service's user, that one goes on.
+pub(super) fn give(path: &Path, file: &File) {
+    let _ = path.parent().map(|folder| hand_over_file(in_place(folder), file));
+}
+
+/// Opens a file that is added to, and makes it for the owner of its folder.
+pub(super) fn append(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    match options.append(true).mode(mode).create_new(true).open(path) {
+        Ok(file) => {
+            give(path, &file);
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create_new(false).create(true).open(path),
+        failed => failed,
+    }
+}
+
+/// The folder of a name by itself is the one that the process is in.
+fn in_place(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Whether a file that could not be read for this is read as little the next time, as long as it is the same: what is no fault of its own may pass.
@@ -41,13 +74,25 @@ pub(super) fn lasts(why: io::ErrorKind) -> bool {
     matches!(why, io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
 }
 
-/// Makes a folder for the owner of another one.
+/// Makes a folder, and those above it that are missing, for the owner of another one. What is there stays whose it is.
 pub(super) fn make_folder(owner: &Path, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+    if in_place(folder).is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    hand_over(owner, &File::open(folder)?)
+    if !in_place(owner).is_dir() {
+        // It is that one which is to be made.
+        return fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    }
+    if let Some(above) = folder.parent() {
+        make_folder(owner, above)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        // Its owner may have put a link there by now: that is given away then, and not what it leads to.
+        Ok(()) => hand_over(owner, &fs::symlink_metadata(folder)?, |uid, gid| lchown(folder, uid, gid)),
+        // By another process.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        failed => failed,
+    }
 }
 
 /// Writes a file that only its owner can read, whole or not at all, and never over another.
@@ -57,12 +102,12 @@ pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
 
 /// The same for the owner of a folder.
 pub(super) fn keep_new(owner: &Path, path: &Path, text: &str) -> io::Result<()> {
-    write(path, text, |file| hand_over(owner, file), put_new)
+    write(path, text, |file| hand_over_file(owner, file), put_new)
 }
 
 /// The same in place of the one there is.
 pub(super) fn replace(owner: &Path, path: &Path, text: &str) -> io::Result<()> {
-    write(path, text, |file| hand_over(owner, file), |draft, path| fs::rename(draft, path))
+    write(path, text, |file| hand_over_file(owner, file), |draft, path| fs::rename(draft, path))
 }
 
 /// Removes a file, for good when this returns.

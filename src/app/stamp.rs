@@ -8,7 +8,6 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::data_dir::DataDir;
-use super::kept::write_new;
 
 /// The form of everything in the directory together: raised when any of it takes one that the version before does not read.
 const FORM: u32 = 1;
@@ -38,7 +37,7 @@ pub(super) fn leave(data: &DataDir) {
             let stamp = FormatStamp { format: FORM, written_by: env!("CARGO_PKG_VERSION").to_owned() };
             let _ = fs::remove_file(&path);
             let text = serde_json::to_string(&stamp).unwrap_or_default();
-            if let Err(error) = write_new(&path, &format!("{text}\n")) {
+            if let Err(error) = data.keep_new(&path, &format!("{text}\n")) {
                 tracing::debug!(%error, "can't leave a stamp on the data directory");
             }
         }

@@ -2,9 +2,9 @@
 //! time as a whole; put in force within a second, whoever wrote it.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::data_dir::DataDir;
+use super::kept;
 use crate::auth::grant::KeyId;
 use crate::auth::viewer::{MOST_REVOCATIONS, Revocation, RevokedTokens, has_room};
 use crate::model::clock::{Clock, Moment, WallTime};
@@ -195,7 +196,7 @@ impl RevocationList {
         self.data.create()?;
         // Two who add one at once do not lose each other's.
         let lock = self.data.path().join("viewer_revocations.lock");
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).context("can't lock the revocations")?;
+        let lock = kept::append(&lock, 0o600).context("can't lock the revocations")?;
         wait_for(&lock)?;
         let mut all = self.read()?;
         if !change(&mut all)? {

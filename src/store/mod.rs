@@ -10,6 +10,7 @@
 
 mod arrival;
 pub mod cold;
+mod folder_owner;
 mod growing;
 mod hash;
 mod hot;

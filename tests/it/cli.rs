@@ -213,6 +213,100 @@ fn keys_belong_to_the_data_directorys_owner() {
     assert_eq!(fs::metadata(out).unwrap().uid(), fs::metadata(dir.path()).unwrap().uid(), "what goes elsewhere is its maker's");
 }
 
+/// A server that root starts by hand leaves the service's user nothing that this one can't write to.
+#[test]
+fn what_a_server_of_roots_makes_belongs_to_the_data_directorys_owner() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+    use std::os::unix::process::CommandExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let [data, settings, elsewhere] = ["data", "settings.toml", "elsewhere"].map(|name| dir.path().join(name));
+    fs::create_dir(&data).unwrap();
+    if chown(&data, Some(65_534), Some(65_534)).is_err() {
+        eprintln!("only root gives files away: nothing to see for this user");
+        return;
+    }
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // What was there before stays whose it is, and so does what a link leads to.
+    fs::write(data.join("note"), "of root").unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, data.join("history")).unwrap();
+    fs::write(&settings, format!("data_dir = {data:?}\n[namespaces.live-origin]\ndurable = \"disk\"\nack = \"durable\"\n"))
+        .unwrap();
+    let log = dir.path().join("log.txt");
+    let serve = |user: Option<u32>| {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config"]).arg(&settings);
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        command.current_dir("/").env_remove("SPRINGHEAD_DATA_DIR").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut server = Process(command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+        let said = || fs::read_to_string(&log).unwrap();
+        let is_up = eventually(Duration::from_secs(60), || {
+            assert!(server.0.try_wait().unwrap().is_none(), "{}", said());
+            said().contains(" started ").then_some(())
+        });
+        assert!(is_up.is_some(), "{}", said());
+        let address = fs::read_to_string(data.join("listening")).unwrap().lines().next().unwrap().parse().unwrap();
+        let key: serde_json::Value = serde_json::from_slice(&fs::read(data.join("encoder_api_key.json")).unwrap()).unwrap();
+        let key = key["api_key"].as_str().unwrap().to_owned();
+        let put = |name: &str, body: &str| {
+            let path = format!("/cache/{NAMESPACE}/{name}");
+            assert_eq!(Request::new("PUT", path).bearer(&key).body(body).send(address).status, 204, "{}", said());
+        };
+        put("show/a0.ts", "media");
+        put("show/p.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na0.ts\n");
+        let read = Request::new("GET", format!("/cache/{NAMESPACE}/show/a0.ts")).bearer(&key).send(address);
+        assert_eq!(read.status, 200, "{}", said());
+        server
+    };
+    let root = serve(None);
+    let history = || fs::read_dir(elsewhere.join(NAMESPACE)).is_ok_and(|mut files| files.next().is_some());
+    assert!(eventually(Duration::from_secs(20), || history().then_some(())).is_some(), "the history is written");
+    drop(root);
+    let (mut seen, mut folders) = (Vec::new(), vec![data.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let meta = entry.metadata().unwrap();
+            let name = entry.path().strip_prefix(&data).unwrap().display().to_string();
+            let was_there = ["note", "history"].contains(&&*name);
+            assert_eq!((meta.uid(), meta.gid()), if was_there { (0, 0) } else { (65_534, 65_534) }, "{name}");
+            if meta.is_dir() {
+                folders.push(entry.path());
+            }
+            seen.push(name);
+        }
+    }
+    for name in ["lock", "format.json", "listening", "audit/audit.jsonl", "events/events.jsonl", "harvests/harvests.jsonl"] {
+        assert!(seen.iter().any(|seen| seen == name), "{name}: {seen:?}");
+    }
+    assert!(seen.iter().any(|name| name.ends_with("show/a0.ts")), "{seen:?}");
+    assert_eq!(fs::metadata(&elsewhere).unwrap().uid(), 0);
+    fs::remove_file(data.join("history")).unwrap();
+    drop(serve(Some(65_534)));
+    // By hand it was another's once: a check says so, to that user and to root.
+    chown(data.join("lock"), Some(0), Some(0)).unwrap();
+    let check = |user: u32| {
+        let mut command = Command::new(BINARY);
+        command.args(["config", "check"]).arg(&settings).uid(user).gid(user).current_dir("/").env_remove("SPRINGHEAD_DATA_DIR");
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    for (user, code, part) in
+        [(65_534, 1, "data_dir: this user can't write to what is there of lock"), (0, 0, "data_dir: lock in ")]
+    {
+        let (found, said) = check(user);
+        assert!(found == Some(code) && said.contains(part) && said.contains("chown"), "{found:?} {said}");
+    }
+    // What it can't read it may read the next time: that is no wrong setting.
+    fs::create_dir(data.join("namespaces")).unwrap_or_default();
+    chown(data.join("namespaces"), Some(0), Some(0)).unwrap();
+    fs::set_permissions(data.join("namespaces"), fs::Permissions::from_mode(0o700)).unwrap();
+    let (code, said) = check(65_534);
+    assert!(code == Some(1) && said.contains("namespaces: can't be read: "), "{code:?} {said}");
+}
+
 /// As Kubernetes leaves a volume for a pod with an `fsGroup`: root's still, and the group's to write in.
 #[test]
 fn a_volume_that_is_the_groups_alone_takes_a_server_and_its_starts_after_the_first() {

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::lines;
+use crate::app::kept;
 use crate::model::clock::Moment;
 
 /// A file is not longer; what comes then goes into another.
@@ -48,14 +49,20 @@ impl NamespaceLog {
 
     /// Begins the next file.
     pub(super) fn begin(&mut self, folder: &Path, now: u64) -> io::Result<()> {
-        self.begin_by(folder, now, |path| OpenOptions::new().append(true).create_new(true).mode(0o600).open(path))
+        self.begin_by(folder, now, |path| {
+            let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+            kept::give(path, &file);
+            Ok(file)
+        })
     }
 
     /// The same by whom it is made.
     pub(super) fn begin_by(&mut self, folder: &Path, now: u64, make: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
         self.open = None;
         self.tidy(now);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        if let Some(owner) = folder.ancestors().find(|above| above.is_dir()) {
+            kept::make_folder(owner, folder)?;
+        }
         // Later than all before it, whatever the clock says.
         let begun = self.files.last().map_or(now, |last| now.max(last.begun + 1));
         let path = folder.join(format!("{begun:013}.jsonl"));

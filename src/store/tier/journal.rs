@@ -9,15 +9,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::index::Slot;
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Key;
 use crate::model::kind::Kind;
+use crate::store::folder_owner::FolderOwner;
 
 /// The form of a log, and what its first line begins with.
 const FORM: u64 = 1;
@@ -52,6 +52,8 @@ pub(super) struct Journal {
     later: Vec<u64>,
     /// What the wall clock showed when something was written last.
     wall: Option<WallTime>,
+    /// Whose what is made here is to be.
+    owner: FolderOwner,
     _lock: File,
 }
 
@@ -123,8 +125,8 @@ fn log_path(folder: &Path, number: u64) -> PathBuf {
 }
 
 /// Begins a log.
-fn open_log(folder: &Path, number: u64) -> io::Result<File> {
-    let mut log = OpenOptions::new().create_new(true).append(true).open(log_path(folder, number))?;
+fn open_log(folder: &Path, number: u64, owner: FolderOwner) -> io::Result<File> {
+    let mut log = owner.make_file(&log_path(folder, number), OpenOptions::new().append(true))?;
     // A full disk is no reason to have no log: without this line it is of the first form.
     if writeln!(log, "{FORM_SIGN}{FORM}").is_err() {
         log.set_len(0)?;
@@ -156,8 +158,14 @@ fn logs(folder: &Path) -> io::Result<Vec<u64>> {
 impl Journal {
     /// Takes hold of the folder, unless another process has it. Blocking, as everything here.
     pub(super) fn claim(folder: &Path) -> io::Result<Option<Self>> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let lock = OpenOptions::new().create(true).append(true).open(folder.join("lock"))?;
+        let owner = FolderOwner::of(folder);
+        owner.make_folders(folder, 0o700)?;
+        let (path, mut options) = (folder.join("lock"), OpenOptions::new());
+        let lock = match owner.make_file(&path, options.append(true)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(&path),
+            made => made,
+        };
+        let lock = lock?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -166,8 +174,8 @@ impl Journal {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let number = logs(folder)?.last().map_or(1, |last| last + 1);
-        let log = open_log(folder, number)?;
-        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, later: Vec::new(), wall: None, _lock: lock }))
+        let log = open_log(folder, number, owner)?;
+        Ok(Some(Self { folder: folder.to_owned(), log, number, lines: 0, later: Vec::new(), wall: None, owner, _lock: lock }))
     }
 
     /// Whether [`Journal::read`] has found a log of a later form.
@@ -278,7 +286,7 @@ impl Journal {
 
     fn merge(&mut self) -> io::Result<()> {
         let next = self.number + 1;
-        let log = open_log(&self.folder, next)?;
+        let log = open_log(&self.folder, next, self.owner)?;
         let last = std::mem::replace(&mut self.number, next);
         self.log = log;
         let is_ours = |number: &u64| *number <= last && !self.later.contains(number);
@@ -303,7 +311,9 @@ impl Journal {
             }
         }
         let draft = self.folder.join(DRAFT);
-        let mut writer = BufWriter::new(File::create(&draft)?);
+        // What a rewrite that broke off has left.
+        let _ = fs::remove_file(&draft);
+        let mut writer = BufWriter::new(self.owner.make_file(&draft, OpenOptions::new().write(true))?);
         writeln!(writer, "{FORM_SIGN}{FORM}\n{ANEW}")?;
         // As they were written they are nearly in the orders that the next start makes of them.
         let mut lines: Vec<_> = live.into_values().collect();

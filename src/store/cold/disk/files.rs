@@ -1,9 +1,11 @@
 //! The file operations that change something, one by one: so that a test can stop the disk after any of them, as a crash would.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use crate::store::folder_owner::FolderOwner;
 
 /// Who may read objects on the disk. The process's umask may leave fewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl Readers {
         }
     }
 
-    fn of_folders(self) -> u32 {
+    pub(super) fn of_folders(self) -> u32 {
         match self {
             Self::Owner => 0o700,
             Self::Group => 0o750,
@@ -43,23 +45,28 @@ impl Readers {
     }
 }
 
-/// Makes a folder and those above it that are missing.
-pub(super) fn make_folders(path: &Path, readers: Readers) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(readers.of_folders()).create(path)
-}
-
 /// The file system, as far as it is written to.
 #[derive(Debug, Default)]
 pub(super) struct Files {
+    owner: FolderOwner,
     #[cfg(test)]
     pub(super) fuse: tests::Fuse,
 }
 
 impl Files {
+    /// Whose what is made is to be.
+    pub(super) fn of(owner: FolderOwner) -> Self {
+        Self {
+            owner,
+            #[cfg(test)]
+            fuse: tests::Fuse::default(),
+        }
+    }
+
     /// Writes a new file, for these to read.
     pub(super) fn write(&self, path: &Path, bytes: &[u8], sync: bool, readers: Readers) -> io::Result<()> {
         self.step()?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(readers.of_files()).open(path)?;
+        let mut file = self.owner.make_file(path, OpenOptions::new().write(true).mode(readers.of_files()))?;
         self.fill(&mut file, bytes)?;
         if sync { file.sync_all() } else { Ok(()) }
     }
@@ -81,7 +88,7 @@ impl Files {
 
     pub(super) fn make_folders(&self, path: &Path, readers: Readers) -> io::Result<()> {
         self.step()?;
-        make_folders(path, readers)
+        self.owner.make_folders(path, readers.of_folders())
     }
 
     /// Removes a folder if it is empty; says whether it was.

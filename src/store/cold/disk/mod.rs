@@ -34,14 +34,15 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
+use self::files::Files;
 pub use self::files::Readers;
-use self::files::{Files, make_folders};
 use self::names::Names;
 use self::places::{Place, is_open_to_others};
 pub use self::turns::DiskTurns;
 use super::{Attributes, Care, Cold, ColdError, Later, ListedObject};
 use crate::model::clock::Clock;
 use crate::model::id::{Key, Namespace};
+use crate::store::folder_owner::FolderOwner;
 
 /// Calls at a time.
 const CALLS: usize = 64;
@@ -146,8 +147,9 @@ impl Inner {
         let name = namespace.as_str();
         let [bodies, attributes, staging] =
             [objects.join(name), objects.join(".meta").join(name), objects.join(".new").join(name)];
+        let owner = FolderOwner::of(objects);
         for (folder, readers) in [(&bodies, readers), (&attributes, Readers::Owner), (&staging, Readers::Owner)] {
-            make_folders(folder, readers).map_err(|error| {
+            owner.make_folders(folder, readers.of_folders()).map_err(|error| {
                 let why = format!("{}: {error}", folder.display());
                 io::Error::new(error.kind(), why)
             })?;
@@ -174,7 +176,7 @@ impl Inner {
             staging,
             names: Names { folds_case },
             readers,
-            files: Files::default(),
+            files: Files::of(owner),
             stripes: (0..STRIPES).map(|_| RwLock::new(())).collect(),
             process,
             next: AtomicU64::new(0),
