@@ -1,6 +1,7 @@
 //! `springhead config check`: the settings file, whether the machine has what it asks for, and what a start with it would open.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,12 @@ use anyhow::{Context as _, anyhow};
 
 use super::args::Args;
 use super::certificates::Certificates;
+use super::data_dir::DataDir;
 use super::resources::{Resources, is_writable};
 use super::settings::{AccessLogOutput, Loaded, Settings};
+use super::shell::quote;
 use super::{Failure, buckets, complain, print, viewer_key};
+use crate::auth::signing::random;
 use crate::model::clock::Clock;
 use crate::origin::policy::{NamespacePolicy, PairPolicy};
 use crate::store::{Durable, cold};
@@ -61,7 +65,7 @@ struct CheckResult {
     warnings: Vec<String>,
 }
 
-/// Opens what a start opens, and changes nothing.
+/// Opens what a start opens, and leaves all as it was.
 fn look(settings: &Settings, found: &mut CheckResult) {
     match Certificates::load(&settings.tls) {
         Ok(None) => {}
@@ -84,17 +88,8 @@ fn look(settings: &Settings, found: &mut CheckResult) {
     let (faults, warnings) = viewer_key::check(settings);
     found.faults.extend(faults);
     found.warnings.extend(warnings);
-    let data_dir = &settings.data_dir;
-    if data_dir.exists() && !data_dir.is_dir() {
-        found.faults.push(format!("data_dir: {} is no folder", data_dir.display()));
-    } else if let Some(place) = nearest(data_dir) {
-        if !place.is_dir() {
-            let (data_dir, place) = (data_dir.display(), place.display());
-            found.faults.push(format!("data_dir: {data_dir} can't be made, for {place} is no folder"));
-        } else if !is_writable(place) {
-            found.warnings.push(format!("data_dir: this user can't write to {}; can the server's?", place.display()));
-        }
-    }
+    signing_keys(&DataDir::new(&settings.data_dir), found);
+    data_dir(&settings.data_dir, found);
     addresses(settings, found);
     engine_files(settings, found);
     found.warnings.extend(unread_by_the_server(settings));
@@ -109,6 +104,80 @@ fn look(settings: &Settings, found: &mut CheckResult) {
         }
     }
     found.warnings.extend(harvest_folder(settings));
+}
+
+/// The signing keys that a start would read. Where there are none, it makes one.
+fn signing_keys(data: &DataDir, found: &mut CheckResult) {
+    let Err(error) = (if data.lacks_signing_key() { Ok(()) } else { data.key_ring(false).map(drop) }) else { return };
+    let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    // The server may be another user, whose file it is.
+    if error.downcast_ref().is_some_and(is_denied) {
+        found.warnings.push(format!("{error:#}; can the server's user?"));
+    } else {
+        found.faults.push(format!("{error:#}"));
+    }
+}
+
+/// What a start writes to in the data directory, where it is there.
+const WRITTEN: [&str; 12] = [
+    "lock",
+    "keys",
+    "revoked",
+    "namespaces",
+    "audit",
+    "audit/audit.jsonl",
+    "events",
+    "events/events.jsonl",
+    "harvests",
+    "harvests/harvests.jsonl",
+    "history",
+    "objects",
+];
+
+/// Whether a start could make the data directory, or write in the one there is. Nothing is left of the attempt.
+fn data_dir(data_dir: &Path, found: &mut CheckResult) {
+    let Some(place) = nearest(data_dir) else { return };
+    let shown = place.display();
+    let (Ok(owner), Ok(process)) = (fs::metadata(place), fs::metadata("/proc/self")) else { return };
+    // Whose it is runs the server, as a rule.
+    let mut say = |said: String, advice: &str| {
+        if owner.uid() == process.uid() {
+            found.faults.push(format!("{said}{advice}"));
+        } else {
+            found.warnings.push(format!("{said}; can the server's?"));
+        }
+    };
+    if !owner.is_dir() {
+        let said = if place == data_dir { "is no folder".to_owned() } else { format!("can't be made, for {shown} is no folder") };
+        found.faults.push(format!("data_dir: {} {said}", data_dir.display()));
+    } else if place != data_dir {
+        // Whether a folder can be made no mode tells: some file systems, as /proc, take none.
+        let attempt = place.join(format!(".springhead-check-{:032x}", u128::from_le_bytes(random())));
+        match fs::create_dir(&attempt) {
+            Ok(()) => drop(fs::remove_dir(&attempt)),
+            Err(error) => say(format!("data_dir: this user can't make a folder in {shown} ({error})"), ": name another one"),
+        }
+    } else if !is_writable(place) {
+        say(format!("data_dir: this user can't write to {shown}"), ": 'chmod u+rwx' opens it, or name another one");
+    } else {
+        let there = WRITTEN.iter().filter_map(|name| Some((*name, fs::symlink_metadata(place.join(name)).ok()?)));
+        let there: Vec<_> = there.collect();
+        let closed: Vec<_> = there.iter().map(|(name, _)| *name).filter(|name| !is_writable(&place.join(name))).collect();
+        let of_root: Vec<_> = there.iter().filter(|(_, found)| found.uid() == 0).map(|(name, _)| *name).collect();
+        let in_shell = quote(&place.display().to_string());
+        let give = format!("\"chown -R --reference={in_shell} {in_shell}\" as root gives them to it");
+        if !closed.is_empty() {
+            let said = format!("data_dir: this user can't write to what is there of {}, in {shown}", closed.join(", "));
+            say(said, &format!(": they may be those of a server that another user has started; {give}"));
+        } else if process.uid() == 0 && owner.uid() != 0 && !of_root.is_empty() {
+            found.warnings.push(format!(
+                "data_dir: {} in {shown} belong to root, and the directory to the user with the id {}: a server of that user can't write to them; \
+                 {give}",
+                of_root.join(", "),
+                owner.uid()
+            ));
+        }
+    }
 }
 
 /// Each address is listened on once; port 0 is another one each time.
@@ -133,7 +202,7 @@ fn engine_files(settings: &Settings, found: &mut CheckResult) {
         let Some(Err(error)) = file.as_ref().map(fs::read) else { continue };
         let file = file.as_deref().unwrap_or(Path::new("")).display();
         // The server may be another user, whose file it is.
-        if error.kind() == std::io::ErrorKind::PermissionDenied {
+        if error.kind() == io::ErrorKind::PermissionDenied {
             found.warnings.push(format!("{key}: this user can't read {file}: {error}; can the server's?"));
         } else {
             found.faults.push(format!("{key}: can't read {file}: {error}"));

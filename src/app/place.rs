@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::args::{ArgMatches, Args, ValueSource};
-use super::settings::{Given, Loaded, Overrides, Settings};
+use super::settings::{Given, Loaded, Overrides, SettingFaults, Settings};
 
 /// Where keys are kept: as for `serve`, so that both find the same ones.
 #[derive(Debug, Default, Args)]
@@ -31,7 +31,7 @@ pub(super) fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Setting
 
 /// The same, with where each was said; `made_in`: the data directory that a running server has.
 pub(super) fn load_all(path: Option<&Path>, overrides: &Overrides, made_in: Option<&Path>) -> Result<Loaded, Failure> {
-    Settings::load_all(path, overrides, made_in).map_err(|faults| Failure::Usage(faults.to_string()))
+    Settings::load_all(path, overrides, made_in).map_err(SettingFaults::into_failure)
 }
 
 /// Reads a settings file as if there were nothing beside it.

@@ -261,7 +261,8 @@ fn disk(data_dir: &Path) -> Option<DiskLimit> {
         .ancestors()
         .map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path })
         .find(|path| path.exists())?;
-    let stat = rustix::fs::statvfs(place).ok()?;
+    // Some file systems, as /proc, do not say how large they are.
+    let stat = rustix::fs::statvfs(place).ok().filter(|stat| stat.f_blocks > 0)?;
     let blocks = if data_dir.join("objects").exists() { stat.f_blocks } else { stat.f_bavail };
     Some(DiskLimit { bytes: blocks.saturating_mul(stat.f_frsize) })
 }

@@ -29,11 +29,11 @@ pub enum SigningKeyError {
     #[error("it holds no signing key")]
     Empty,
     /// A line that is not base64url.
-    #[error("line {0} is not a signing key: it takes base64url without padding, as the server writes it")]
+    #[error("line {0} is no key: it takes base64url without padding, as the server writes it")]
     Encoding(usize),
     /// A key that is not of a key's length: too short to be safe, or two of them that ran together.
     #[error(
-        "the signing key on line {line} has {bytes} bytes and takes {SECRET}, base64url-encoded (43 characters); if two keys ran \
+        "the key on line {line} has {bytes} bytes and takes {SECRET}, base64url-encoded (43 characters); if two keys ran \
          together there, put each on a line of its own"
     )]
     Length {
@@ -43,7 +43,7 @@ pub enum SigningKeyError {
         bytes: usize,
     },
     /// A key that could be guessed.
-    #[error("the signing key on line {0} is not random: have one made, 'head -c 32 /dev/urandom | basenc --base64url' does it")]
+    #[error("the key on line {0} is not random: have one made, 'head -c 32 /dev/urandom | basenc --base64url' does it")]
     Guessable(usize),
 }
 

@@ -454,7 +454,7 @@ fn a_check_opens_what_a_start_opens() {
     for part in [
         "viewer.key: line 2 is no public key",
         "viewer.key: line 4 is no key of Akamai's",
-        "viewer.key: line 5 is not a signing key",
+        "viewer.key: line 5 is no key: it takes",
         "would fail",
     ] {
         assert!(code == Some(1) && said.contains(part), "{part}: {said}");
@@ -468,6 +468,33 @@ fn a_check_opens_what_a_start_opens() {
     fs::write(place("data/signing.key"), format!("{secret}\n")).unwrap();
     let (code, said) = check(viewers, &[]);
     assert!(code == Some(1) && said.contains("viewer key and a signing key") && !said.contains(&secret), "{said}");
+    // So are those that sign API keys, from wherever a start would read them.
+    fs::write(place("data/viewer.key"), format!("{}\n", springhead::auth::signing::SigningKey::generate().encode())).unwrap();
+    assert_eq!(check(viewers, &[]).0, Some(0));
+    fs::write(place("data/signing.key"), "too-short\n").unwrap();
+    let (code, said) = check(viewers, &[]);
+    assert!(code == Some(1) && said.contains("data/signing.key is of no use: ") && !said.contains("too-short"), "{said}");
+    fs::remove_file(place("data/signing.key")).unwrap();
+    assert_eq!(check(viewers, &[]).0, Some(0), "a start makes one");
+    for (name, value, part) in [
+        ("SPRINGHEAD_SIGNING_KEY", "abc", "SPRINGHEAD_SIGNING_KEY is of no use: "),
+        ("SPRINGHEAD_VIEWER_KEY", "abc", "SPRINGHEAD_VIEWER_KEY: the key on line 1"),
+        // Where no folder can be made, whoever asks.
+        ("SPRINGHEAD_DATA_DIR", "/proc/none", "data_dir: this user can't make a folder in /proc"),
+    ] {
+        let mut command = Command::new(BINARY);
+        command.args(["config", "check"]).arg(place("s.toml")).current_dir(folder.path()).env(name, value);
+        let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        let is_elsewhere = name == "SPRINGHEAD_DATA_DIR";
+        assert!(said.contains(part) && !(is_elsewhere && said.contains("durable_capacity")), "{name}: {said}");
+        let is_ours = fs::metadata("/proc").unwrap().uid() == fs::metadata(folder.path()).unwrap().uid();
+        assert_eq!(said.contains("would fail"), is_ours || !is_elsewhere, "{name}: {said}");
+    }
+    assert_eq!(check("data_dir = \"new/data\"\n", &[]).0, Some(0));
+    assert!(
+        !place("new").exists()
+            && fs::read_dir(folder.path()).unwrap().flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+    );
     // No name begins with what is read as a token.
     let token = format!("~{}", "a".repeat(60));
     for pair in [format!("public = \"{token}/\"\nsources = [\"x/\"]"), format!("public = \"p/\"\nsources = [\"{token}/b/\"]")] {

@@ -1,17 +1,30 @@
 //! What is wrong with settings, and what differs between two of them.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
+
+use anyhow::anyhow;
+
+use crate::app::Failure;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::app) struct SettingFault {
     pub(in crate::app) place: String,
     pub(in crate::app) message: String,
+    /// It is no setting that is wrong: a file or folder of the data directory can't be read, which a restart may find mended.
+    is_of_folder: bool,
 }
 
 impl SettingFault {
     pub(in crate::app) fn new(place: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { place: place.into(), message: message.to_string() }
+        Self { place: place.into(), message: message.to_string(), is_of_folder: false }
+    }
+
+    /// A file or folder of the data directory can't be read.
+    pub(super) fn unread(path: &Path, error: &io::Error) -> Self {
+        let message = format!("can't be read: {error}; the data directory and what is in it has to be this user's");
+        Self { is_of_folder: true, ..Self::new(path.display().to_string(), message) }
     }
 }
 
@@ -55,9 +68,20 @@ impl SettingChange {
 #[derive(Clone, Debug)]
 pub(in crate::app) struct SettingFaults(pub(in crate::app) Vec<SettingFault>);
 
+impl SettingFaults {
+    /// How a command ends by them: as one that was used wrongly, unless no setting is wrong and only what is on the disk.
+    pub(in crate::app) fn into_failure(self) -> Failure {
+        if !self.0.iter().all(|fault| fault.is_of_folder) {
+            return Failure::Usage(self.to_string());
+        }
+        let said: Vec<_> = self.0.iter().map(|SettingFault { place, message, .. }| format!("{place}: {message}")).collect();
+        Failure::Failed(anyhow!(said.join("\n")))
+    }
+}
+
 impl fmt::Display for SettingFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for SettingFault { place, message } in &self.0 {
+        for SettingFault { place, message, .. } in &self.0 {
             writeln!(f, "{place}: {message}")?;
         }
         let count = self.0.len();

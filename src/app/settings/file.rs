@@ -24,16 +24,10 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
     }
     let mut settings = Settings::default();
     let mut top = Section { path: String::new(), table: table.get_ref(), known: Vec::new(), lines: &lines, places, faults };
-    top.list("listen", |texts| {
-        settings.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
-        Ok(())
-    });
+    top.list("listen", address, &mut settings.listen);
     top.truth("reuse_port", |value| settings.reuse_port = value);
     top.text("admin_listen", |text| address(text).map(|value| settings.admin_listen = value));
-    top.list("admin_hosts", |texts| {
-        settings.admin_hosts = texts.iter().map(|text| host_name(text)).collect::<Result<_, _>>()?;
-        Ok(())
-    });
+    top.list("admin_hosts", host_name, &mut settings.admin_hosts);
     top.truth("metrics_open", |value| settings.metrics_open = value);
     top.text("data_dir", |text| directory(text).map(|value| settings.data_dir = value));
     top.text("object_readers", |text| object_readers(text).map(|value| settings.object_readers = value));
@@ -49,10 +43,7 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
     });
     if let Some(mut tls) = top.section("tls") {
         let place = &mut settings.tls;
-        tls.list("listen", |texts| {
-            place.listen = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
-            Ok(())
-        });
+        tls.list("listen", address, &mut place.listen);
         tls.text("certificate", |text| file_name(text).map(|value| place.certificate = value));
         tls.text("key", |text| file_name(text).map(|value| place.key = value));
         tls.text("client_ca", |text| file_name(text).map(|value| place.client_ca = value));
@@ -87,19 +78,13 @@ pub(super) fn read(text: &str, file: &str, places: &mut SettingPlaces, faults: &
         section.finish();
     }
     if let Some(mut section) = top.section("webhooks") {
-        section.list("urls", |texts| {
-            settings.webhooks = texts.iter().map(|text| web_address(text)).collect::<Result<_, _>>()?;
-            Ok(())
-        });
+        section.list("urls", web_address, &mut settings.webhooks);
         section.finish();
     }
     if let Some(mut section) = top.section("harvest") {
         let harvest = &mut settings.harvest;
         section.text("folder", |text| file_name(text).map(|value| harvest.folder = value));
-        section.list("buckets", |texts| {
-            harvest.buckets = texts.iter().map(|text| bucket(text)).collect::<Result<_, _>>()?;
-            Ok(())
-        });
+        section.list("buckets", bucket, &mut harvest.buckets);
         section.finish();
     }
     if let Some(mut section) = top.section("cluster") {
@@ -220,17 +205,11 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         };
         Ok(())
     });
-    section.list("normalise", |texts| {
-        policy.normalise = texts.iter().map(|text| key_prefix(text)).collect::<Result<_, _>>()?;
-        Ok(())
-    });
+    section.list("normalise", key_prefix, &mut policy.normalise);
     section.each("pairs", |mut section| {
         let mut pair = PairPolicy::default();
         section.text("public", |text| key_prefix(text).map(|value| pair.public = value));
-        section.list("sources", |texts| {
-            pair.sources = texts.iter().map(|text| key_prefix(text)).collect::<Result<_, _>>()?;
-            Ok(())
-        });
+        section.list("sources", key_prefix, &mut pair.sources);
         section.text("grace", |text| {
             pair.grace = if text == "auto" { None } else { Some(duration(text)?) };
             Ok(())
@@ -254,14 +233,12 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
     section.truth("strip_credentials", |value| policy.strip_credentials = value);
     section.truth("strip_parameters", |value| policy.strip_parameters = value);
     section.text("error_cache_control", |text| header(text).map(|value| policy.error_cache_control = value));
-    section.list("cors_origins", |texts| {
-        policy.cors_origins = if texts.contains(&"*") {
-            CorsOrigins::Any
-        } else {
-            CorsOrigins::Only(texts.iter().map(|text| origin(text)).collect::<Result<_, _>>()?)
-        };
-        Ok(())
-    });
+    let mut origins = Vec::new();
+    // Beside everyone nobody else counts.
+    let one = |text: &str, all: &[&str]| if all.contains(&"*") { Ok(None) } else { origin(text).map(Some) };
+    if section.list_of("cors_origins", one, &mut origins) {
+        policy.cors_origins = origins.into_iter().collect::<Option<_>>().map_or(CorsOrigins::Any, CorsOrigins::Only);
+    }
     if let Some(mut section) = section.section("viewers") {
         let viewers = &mut policy.viewers;
         section.text("mode", |text| viewer_mode(text).map(|value| viewers.mode = value));
@@ -270,10 +247,7 @@ fn policy(mut section: Section<'_, '_>) -> (NamespacePolicy, bool) {
         section.text("max_ttl", |text| duration(text).map(|value| viewers.max_ttl = value));
         section.text("clock_skew", |text| duration(text).map(|value| viewers.clock_skew = value));
         section.text("grace", |text| duration(text).map(|value| viewers.grace = value));
-        section.list("trusted_proxies", |texts| {
-            viewers.trusted_proxies = texts.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
-            Ok(())
-        });
+        section.list("trusted_proxies", network, &mut viewers.trusted_proxies);
         section.text("client_address_header", |text| header_name(text).map(|value| viewers.client_address_header = value));
         section.text("country_header", |text| header_name(text).map(|value| viewers.country_header = value));
         section.text("query", |text| viewer_query(text).map(|value| viewers.keeps_query = value));
@@ -336,19 +310,31 @@ impl<'a> Section<'a, '_> {
         }
     }
 
-    fn list(&mut self, key: &str, read: impl FnOnce(&[&str]) -> Result<(), String>) {
-        let Some(value) = self.take(key) else { return };
-        let texts = value
-            .get_ref()
-            .as_array()
-            .and_then(|array| array.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>());
-        let result = match texts {
-            Some(texts) => read(&texts),
-            None => Err("takes a list of strings in quotes".to_owned()),
+    fn list<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>, into: &mut Vec<T>) {
+        self.list_of(key, |text, _| read(text), into);
+    }
+
+    /// The same by who sees all that are in the list, too: whether there is one, and it is good. What is wrong is told of each by itself.
+    fn list_of<T>(&mut self, key: &str, read: impl Fn(&str, &[&str]) -> Result<T, String>, into: &mut Vec<T>) -> bool {
+        let Some(value) = self.take(key) else { return false };
+        let items = value.get_ref().as_array();
+        let texts = items.and_then(|array| array.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>());
+        let (Some(items), Some(texts)) = (items, texts) else {
+            self.fault(value.span().start, key, "takes a list of strings in quotes");
+            return false;
         };
-        if let Err(message) = result {
-            self.fault(value.span().start, key, &message);
+        let (mut list, before) = (Vec::new(), self.faults.len());
+        for (item, text) in items.iter().zip(&texts) {
+            match read(text, &texts) {
+                Ok(value) => list.push(value),
+                Err(message) => self.fault(item.span().start, key, &message),
+            }
         }
+        let is_good = self.faults.len() == before;
+        if is_good {
+            *into = list;
+        }
+        is_good
     }
 
     fn section(&mut self, key: &str) -> Option<Section<'a, '_>> {

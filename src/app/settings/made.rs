@@ -34,7 +34,7 @@ impl Settings {
             Ok(entries) => entries,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return made,
             Err(error) => {
-                faults.push(SettingFault::new(folder.display().to_string(), format!("can't be read: {error}")));
+                faults.push(SettingFault::unread(&folder, &error));
                 return made;
             }
         };
@@ -57,7 +57,7 @@ impl Settings {
                 // Removed between two looks.
                 (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => continue,
                 (_, Err(error)) => {
-                    faults.push(SettingFault::new(place, format!("can't be read: {error}")));
+                    faults.push(SettingFault::unread(&path, &error));
                     continue;
                 }
             };

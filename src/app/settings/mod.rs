@@ -295,7 +295,7 @@ impl Settings {
     pub(super) fn faults_of(text: &str) -> Vec<String> {
         let (mut faults, mut places) = (Vec::new(), SettingPlaces::default());
         file::read(text, "settings", &mut places, &mut faults).check_whole(&places, &mut faults);
-        faults.iter().map(|SettingFault { place, message }| format!("{place}: {message}")).collect()
+        faults.iter().map(|SettingFault { place, message, .. }| format!("{place}: {message}")).collect()
     }
 
     /// What would be wrong with the rules of a namespace that is to be made beside these.
@@ -306,7 +306,7 @@ impl Settings {
         if self.cluster.engine.is_some() {
             whole::check_shared(name, &policy, &places, &mut faults);
         }
-        faults.iter().map(|SettingFault { place, message }| format!("{place}: {message}")).collect()
+        faults.iter().map(|SettingFault { place, message, .. }| format!("{place}: {message}")).collect()
     }
 
     /// Every rule of a namespace in force, as JSON says it.

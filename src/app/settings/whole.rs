@@ -280,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn of_a_list_each_word_that_is_wrong_is_told() {
+        let text = "listen = [\"zz\", \"127.0.0.1:1\",\n\"yy\"]\n[namespaces.a]\ncors_origins = [\"x/\", \"https://a.example\", \"y/\"]\n\
+                    [namespaces.b]\ncors_origins = [\"x/\", \"*\"]\n[namespaces.c]\ncors_origins = []\nnormalise = \"a\"\n";
+        let told = Settings::faults_of(text);
+        let places = ["settings:1: listen: ", "settings:2: listen: ", "settings:4: namespaces.a.cors_origins: "];
+        let places = [&places[..], &["settings:4: namespaces.a.cors_origins: ", "settings:9: namespaces.c.normalise: "]].concat();
+        assert_eq!(told.len(), places.len(), "{told:?}");
+        assert!(told.iter().zip(places).all(|(told, place)| told.starts_with(place)), "{told:?}");
+    }
+
+    #[test]
     fn pairs_are_told_where_they_would_make_one_name_two_things() {
         let faults = |text: &str| Settings::faults_of(&format!("[namespaces.live]\n{text}"));
         let pair =
