@@ -37,6 +37,8 @@ pub(super) struct Exchange<'a> {
     pub(super) viewer: Option<Box<Viewer>>,
     /// Whether a header of it may carry a token.
     pub(super) carries_token: bool,
+    /// Whether who asks was found to be somebody who may know of the namespace. To others every answer is as of one that does not exist.
+    pub(super) knows_namespace: bool,
 }
 
 /// What a key has to be good for.
@@ -60,7 +62,7 @@ pub(super) fn head_length(parts: &Parts) -> usize {
 
 impl<'a> Exchange<'a> {
     pub(super) fn begin(web: &'a Web, context: &'a Context, parts: &'a Parts) -> Self {
-        Self { web, context, parts, namespace: None, viewer: None, carries_token: false }
+        Self { web, context, parts, namespace: None, viewer: None, carries_token: false, knows_namespace: false }
     }
 
     /// What no request may be, whatever it asks for.
@@ -97,6 +99,12 @@ impl<'a> Exchange<'a> {
     /// Asks who is there: the grant of a key that is good for what is asked, or at least good; the origin then refuses in its own
     /// words. Of a read with a viewer's token, or that needs one, it is the token that has to be good.
     pub(super) fn authorize(&mut self, asked: Asked<'_>) -> Result<Arc<Grant>, Problem> {
+        let grant = self.identify(asked)?;
+        self.knows_namespace = matches!(asked, Asked::Of(_, resource) if grant.sees(resource.namespace()));
+        Ok(grant)
+    }
+
+    fn identify(&mut self, asked: Asked<'_>) -> Result<Arc<Grant>, Problem> {
         if let Asked::Of(Action::Read, resource) = asked {
             if (self.carries_token || resource.may_have_viewer())
                 && let Some(grant) = self.by_token(resource)?
@@ -132,6 +140,11 @@ impl<'a> Exchange<'a> {
 
     fn policy(&self) -> Option<&Arc<NamespacePolicy>> {
         self.namespace.as_ref().and_then(NamespaceHandle::policy)
+    }
+
+    /// The namespace's rules, for an answer to who may know that there is one.
+    pub(super) fn known_policy(&self) -> Option<&Arc<NamespacePolicy>> {
+        self.policy().filter(|_| self.knows_namespace)
     }
 
     /// Lets a viewer in by his token; `None`, when he has none.
@@ -207,7 +220,7 @@ impl<'a> Exchange<'a> {
 
     /// Has an answer say what its namespace says of all its answers.
     pub(super) fn dress(&self, mut response: Response) -> Response {
-        if let Some(policy) = self.policy() {
+        if let Some(policy) = self.known_policy() {
             narrow(&mut response, &policy.cors_origins, &self.parts.headers);
         }
         if let Some(viewer) = &self.viewer {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::durable;
-use crate::harness::{Origin, bytes, eventually};
+use crate::harness::{NAMESPACE, Origin, bytes, eventually};
 use crate::wire::{Answer, Request, Wire};
 
 #[test]
@@ -223,11 +223,36 @@ fn a_namespace_may_narrow_who_reads_and_what_caches_make_of_errors() {
             assert_eq!(friend.header("cache-control"), "max-age=1");
         }
     }
-    // Who is not let in does not find out by that whether there is such a namespace.
-    for path in [origin.path("a.ts"), "/cache/none/a.ts".to_owned()] {
-        let refused = Request::new("GET", path).send(origin.address);
-        assert_eq!((refused.status, refused.header("cache-control")), (401, "no-store"));
+    // Who is not let in does not find out by that whether there is such a namespace: nothing differs of one that is not there.
+    let (elsewhere, _) = origin.make_key(&["--namespace", "elsewhere", "--role", "readwrite"]);
+    for (method, key, status) in [
+        ("GET", None, 401),
+        ("PUT", None, 401),
+        ("OPTIONS", None, 204),
+        ("BREW", None, 405),
+        ("GET", Some(&elsewhere), 403),
+        ("DELETE", Some(&elsewhere), 403),
+    ] {
+        let ask = |path: String, web_origin: &str| {
+            let request = Request::new(method, path).header("Origin", web_origin);
+            let request = if let Some(key) = key { request.bearer(key) } else { request };
+            let answer = request.send(origin.address);
+            assert_eq!(answer.status, status, "{method}: {}", answer.text());
+            let names = ["access-control-allow-origin", "timing-allow-origin", "vary", "cache-control"];
+            names.map(|name| answer.header(name).to_owned())
+        };
+        for web_origin in ["https://player.example", "https://elsewhere.example"] {
+            let there = ask(origin.path("a.ts"), web_origin);
+            assert_eq!(there, ask("/cache/none/a.ts".to_owned(), web_origin), "{method} {key:?}");
+            assert_eq!(there[0], "*", "{method} {key:?}");
+            assert!(status == 204 || there[3] == "no-store", "{method} {key:?}: {there:?}");
+        }
     }
+    // Who may know of it and has no key for this part of it is told as those whom it serves.
+    let (part, _) = origin.make_key(&["--namespace", NAMESPACE, "--role", "readonly", "--prefix", "b/"]);
+    let refused = Request::new("GET", origin.path("a.ts")).bearer(&part).header("Origin", "https://elsewhere.example");
+    let refused = refused.send(origin.address);
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, ""));
 }
 
 #[test]

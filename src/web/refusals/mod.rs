@@ -32,7 +32,6 @@ use super::problem::code::{Code, Retry};
 use super::record::redact;
 use super::target::Name;
 use crate::auth::grant::KeyId;
-use crate::origin::NamespaceHandle;
 
 /// Answers with a problem, at once, tells of it, and sees to the rest of the body.
 pub(super) fn refuse(exchange: &Exchange<'_>, problem: Problem, body: Body) -> Response {
@@ -48,8 +47,8 @@ pub(super) fn refuse(exchange: &Exchange<'_>, problem: Problem, body: Body) -> R
 
 /// A problem that has been told of, dressed as its namespace wants errors dressed.
 pub(super) fn answer(exchange: &Exchange<'_>, problem: Problem) -> Response {
-    let policy = exchange.namespace.as_ref().and_then(NamespaceHandle::policy);
-    exchange.dress(problem.into_response(exchange.context.id(), policy.map(|policy| &policy.error_cache_control)))
+    let cache_control = exchange.known_policy().map(|policy| &policy.error_cache_control);
+    exchange.dress(problem.into_response(exchange.context.id(), cache_control))
 }
 
 /// What a refused request was.

@@ -124,7 +124,7 @@ async fn take(
     upload: Box<Upload>,
     mut body: Body,
 ) -> Response {
-    let exchange = Exchange { namespace, ..Exchange::begin(&web, &context, &parts) };
+    let exchange = Exchange { namespace, knows_namespace: true, ..Exchange::begin(&web, &context, &parts) };
     match store(&exchange, upload, &mut body).await {
         Ok(stored) => {
             let mut response = header_room::response(Body::empty());
