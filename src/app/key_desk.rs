@@ -82,10 +82,12 @@ pub(super) fn make(data: &DataDir, order: KeyOrder) -> Result<NewKeyReport, Cont
     let all = (names.is_empty() && looks_after && role != Role::Admin).then_some("*");
     let scope =
         Scope::parse(names.iter().map(String::as_str).chain(all)).map_err(|error| wrong(format!("\"namespaces\": {error}")))?;
-    let prefix = order.prefix.filter(|prefix| !prefix.is_empty());
-    if prefix.as_deref().is_some_and(key_label::begins_no_key) {
+    let prefix = order.prefix;
+    // An empty one is more likely a variable that was not set than a key for everything.
+    if prefix.as_deref().is_some_and(|prefix| prefix.is_empty() || key_label::begins_no_key(prefix)) {
         return Err(wrong(
-            "\"prefix\": object keys begin without a slash and have no \"..\" in them, so a prefix has to as well",
+            "\"prefix\": object keys begin without a slash and have no \"..\" in them, so a prefix has to as well, and not be empty: leave it out \
+             for a key of all object keys",
         ));
     }
     let lifetime = lifetime(order.expires.as_deref().unwrap_or(USUAL))?;
@@ -116,7 +118,7 @@ fn new(
     let spec = KeySpec { role, scope, prefix, is_edge, expires };
     let NewKey { api_key, ingest, record } = issue(data, &ring, spec, now, label).map_err(|error| failed(&error))?;
     let (ingest_user, ingest_password) = ingest.map_or((None, None), |Ingest { user, password }| (Some(user), Some(password)));
-    Ok(NewKeyReport { api_key, ingest_user, ingest_password, key: find(data, &record.key_id)? })
+    Ok(NewKeyReport { api_key, ingest_user, ingest_password, key: find(data, &record.key_id)?, unknown_namespaces: Vec::new() })
 }
 
 /// Ends one.

@@ -193,6 +193,13 @@ pub(super) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
     let data = DataDir::new(&settings.data_dir);
     let records = data.records()?;
     complain_of(&records.unread);
+    if data.has_no_keys() {
+        complain(&format!(
+            "note: no API key was made in {}{}: is it the right directory? Name the server's with --data-dir or --config",
+            settings.data_dir.display(),
+            if data.exists() { "" } else { ", and there is no such directory" }
+        ));
+    }
     let records = records.read;
     let revoked = data.revoked().context("can't read the revocations")?;
     let now = Clock::system().wall();

@@ -84,9 +84,13 @@ impl Grant {
     /// Whether the holder may do this to some object that is or could be in there.
     #[must_use]
     pub fn allows_in(&self, action: Action, collection: &Collection) -> bool {
-        let inside = collection.prefix.as_str();
-        let meets = self.prefix.as_deref().is_none_or(|prefix| inside.starts_with(prefix) || prefix.starts_with(inside));
-        self.may(action) && self.sees(&collection.namespace) && meets
+        self.may(action) && self.sees(&collection.namespace) && self.meets(collection.prefix.as_str())
+    }
+
+    /// Whether some of the keys that begin so are or could be the holder's.
+    #[must_use]
+    pub fn meets(&self, beginning: &str) -> bool {
+        self.prefix.as_deref().is_none_or(|prefix| beginning.starts_with(prefix) || prefix.starts_with(beginning))
     }
 
     /// Whether it reads where viewers need tokens: what encoders read back, and what an edge has checked.

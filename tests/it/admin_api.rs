@@ -265,6 +265,27 @@ fn a_key_file_of_no_use_keeps_nobody_from_changing_namespaces() {
     assert!(!names(&origin).contains(&"show".to_owned()), "and it stays as it was done");
 }
 
+/// It is good once there is one; but who mistyped a name is told before an encoder is.
+#[test]
+fn a_key_for_a_namespace_that_is_not_there_says_so_and_none_has_an_empty_prefix() {
+    let origin = Origin::start();
+    let unknown = |namespaces: Value| {
+        let made = ask(&origin, "POST", "/v1/keys", Some(&json!({ "role": "readwrite", "namespaces": namespaces })), &[]);
+        assert_eq!(made.status, 201, "{}", made.text());
+        let made = body(&made);
+        (made["unknown_namespaces"].clone(), made["key"]["key_id"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(unknown(json!(["live-origin"])).0, json!([]));
+    assert_eq!(unknown(json!(["*"])).0, json!([]));
+    let (told, id) = unknown(json!(["live-orgin", "live-origin"]));
+    assert_eq!(told, json!(["live-orgin"]));
+    let rotated = ask(&origin, "POST", &format!("/v1/keys/{id}/rotate"), Some(&json!({ "overlap": "0s" })), &[]);
+    assert_eq!(body(&rotated)["unknown_namespaces"], json!(["live-orgin"]), "{}", rotated.text());
+    let empty = json!({ "role": "readwrite", "namespaces": ["live-origin"], "prefix": "" });
+    let refused = ask(&origin, "POST", "/v1/keys", Some(&empty), &[]);
+    assert!(refused.status == 400 && refused.text().contains("leave it out"), "{}", refused.text());
+}
+
 #[test]
 fn a_key_that_is_replaced_goes_on_for_the_overlap() {
     let origin = Origin::start();

@@ -126,10 +126,24 @@ fn who_looks_on_in_a_prefix_is_told_of_nothing_beside_it() {
             ("/metrics".to_owned(), 403),
             ("/v1/ingest/clients".to_owned(), 403),
         ] {
-            assert_eq!(send(&origin, &key, "GET", &path, None).status, status, "{role} {path}");
+            let answer = send(&origin, &key, "GET", &path, None);
+            assert_eq!(answer.status, status, "{role} {path}");
+            // It lacks no role.
+            let is_about_reach = answer.text().contains("for all") && !answer.text().contains("of role");
+            assert_eq!(is_about_reach, status == 403, "{role} {path}: {}", answer.text());
         }
     }
     let (operator, _) = origin.make_key(&["--role", "operator", "--namespace", NAMESPACE, "--prefix", "a/"]);
+    // What lies beside the prefix is not his to count; of what holds it he has his part.
+    let objects = |key: &str, prefix: &str| {
+        let order = json!({ "namespace": NAMESPACE, "prefix": prefix, "dry_run": true });
+        let counted = send(&origin, key, "POST", "/v1/purge", Some(order));
+        let count = serde_json::from_slice::<Value>(&counted.body).unwrap()["objects"].as_u64();
+        (counted.status, count.unwrap_or_default() > 0)
+    };
+    assert_eq!(["b/", "ab"].map(|prefix| objects(&operator, prefix)), [(403, false); 2]);
+    assert_eq!(["", "a", "a/", "a/live"].map(|prefix| objects(&operator, prefix)), [(200, true); 4]);
+    assert_eq!(["b/", "none/"].map(|prefix| objects(administrator, prefix)), [(200, true), (200, false)]);
     for (key, status) in [("a/live.m3u8", 200), ("b/live.m3u8", 403)] {
         let walked = send(&origin, &operator, "POST", "/v1/doctor", Some(json!({ "namespace": NAMESPACE, "key": key })));
         assert_eq!(walked.status, status, "{key}: {}", walked.text());

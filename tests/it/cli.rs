@@ -180,6 +180,18 @@ fn what_makes_state_where_none_was_says_so() {
 }
 
 #[test]
+fn a_list_of_no_keys_asks_whether_that_is_the_right_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    for (place, is_there) in [(dir.path().to_owned(), true), (dir.path().join("none"), false)] {
+        let listed = run(&["keys", "list", "--data-dir", place.to_str().unwrap()]);
+        let said = text(&listed.stderr);
+        assert!(listed.status.success() && text(&listed.stdout).starts_with("KEY ID"), "{listed:?}");
+        assert!(said.contains("is it the right directory?") && said.contains("no such directory") != is_there, "{said}");
+        assert_eq!(place.exists(), is_there, "nothing is made");
+    }
+}
+
+#[test]
 fn keys_belong_to_the_data_directorys_owner() {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let dir = tempfile::tempdir().unwrap();

@@ -69,7 +69,7 @@ impl AdminCall<'_> {
             RouteName::Live => "alive\n".into_response(),
             RouteName::Ready => readiness(web),
             // They tell of all namespaces.
-            RouteName::Metrics if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Admin)),
+            RouteName::Metrics if !visitor.sees_all() => return Err(Problem::lacks_reach()),
             RouteName::Metrics => metrics(web, headers),
             RouteName::About => ok(&self.about_all(about(web, rules, *begun)).await),
             RouteName::Description => ok(openapi::document()),
@@ -83,7 +83,7 @@ impl AdminCall<'_> {
                 self.note(route, &Value::Null, &after).await;
                 response
             }
-            RouteName::Clients if !visitor.sees_all() => return Err(Problem::lacks_role(Role::Operator)),
+            RouteName::Clients if !visitor.sees_all() => return Err(Problem::lacks_reach()),
             RouteName::Clients if nodes.is_none() => text(web.inner.black_box.clients_json()),
             RouteName::Rejected if nodes.is_none() => {
                 let rejected = web.inner.black_box.rejected_json(&web.inner.refused_readers, &web.inner.unread);
@@ -146,7 +146,7 @@ impl AdminCall<'_> {
                         changes::change_namespace(order, body, &|gone| self.note(route, gone, &Value::Null)).await?
                     }
                     RouteName::MakeKey | RouteName::RevokeKey | RouteName::RotateKey => {
-                        changes::change_key(&**controls, place, name, headers, body).await?
+                        changes::change_key(self.admin, place, name, headers, body).await?
                     }
                     RouteName::Reload => match changes::change_server(&**controls, place, headers, body).await {
                         // A part of it may be in force: who has it done, and what came of it, is told.

@@ -229,13 +229,17 @@ async fn clear(order: &NamespaceOrder<'_>, note: NoteChange<'_>) -> Result<(), P
 
 /// Makes, ends or replaces a key.
 pub(super) async fn change_key(
-    controls: &dyn Controls,
+    admin: &Admin,
     place: RouteName,
     name: &str,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Changed, Problem> {
-    let made = |new: NewKeyReport| {
+    let controls = &*admin.inner.controls;
+    let made = |mut new: NewKeyReport| {
+        let known = admin.inner.web.inner.origin.usage();
+        let is_there = |name: &String| name == "*" || known.iter().any(|(known, _)| known.as_str() == name);
+        new.unknown_namespaces = new.key.namespaces.iter().filter(|name| !is_there(name)).cloned().collect();
         let after = json!(new.key);
         Changed { response: json_response(StatusCode::CREATED, &new), before: Value::Null, after }
     };

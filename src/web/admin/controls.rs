@@ -107,6 +107,8 @@ described! { answer
         pub ingest_password: Option<String>,
         /// What is known of it.
         pub key: KeyReport,
+        /// Of the namespaces it is for those that do not exist: it opens them when they are made.
+        pub unknown_namespaces: Vec<String>,
     }
 
     /// A setting in force.
@@ -239,7 +241,7 @@ pub trait Controls: Debug + Send + Sync {
     /// All keys on record, oldest first.
     fn keys(&self) -> Errand<'_, Vec<KeyReport>>;
 
-    /// Makes one.
+    /// Makes one. Which namespaces there are is not known here.
     fn make_key(&self, order: KeyOrder) -> Errand<'_, NewKeyReport>;
 
     /// Ends one.

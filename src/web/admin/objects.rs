@@ -19,7 +19,7 @@ use crate::auth::grant::{Action, Grant};
 use crate::model::id::{Key, Namespace, ObjectId};
 use crate::model::percent;
 use crate::model::rendering::Rendering;
-use crate::origin::{ListingSpec, Purged};
+use crate::origin::{ListingSpec, OriginError, Purged};
 use crate::web::exchange::Exchange;
 use crate::web::problem::Problem;
 use crate::web::problem::code::Code;
@@ -152,6 +152,9 @@ pub(super) async fn purge(
     let order: PurgeOrder = orders::read(&exchange.parts.headers, body, LONGEST).await?;
     orders::without_token("prefix", &order.prefix)?;
     let (namespace, grant) = stand_in(visitor, Action::Write, &order.namespace)?;
+    if !grant.meets(&order.prefix) {
+        return Err(OriginError::Forbidden.into());
+    }
     let origin = &admin.inner.web.inner.origin;
     let is_dry = order.dry_run.unwrap_or(false);
     let answer = |Purged { objects, bytes }| json!({ "objects": objects, "bytes": bytes, "dry_run": is_dry });
@@ -224,9 +227,9 @@ pub(super) fn make_passive(headers: &mut HeaderMap) {
 }
 
 /// What the origin refuses is what this visitor does not see.
-pub(super) fn hidden(error: crate::origin::OriginError) -> Problem {
+pub(super) fn hidden(error: OriginError) -> Problem {
     match error {
-        crate::origin::OriginError::UnknownNamespace => unknown_namespace(),
+        OriginError::UnknownNamespace => unknown_namespace(),
         error => Problem::from(error),
     }
 }

@@ -260,6 +260,12 @@ impl Problem {
         Self::new(Code::Forbidden, detail)
     }
 
+    pub(super) fn lacks_reach() -> Self {
+        let detail = "the API key is good, and of a role that may, but what is told here is of all namespaces together, and this key is for some, or \
+                      for a prefix: it takes one for all ('springhead keys create --role viewer --namespace \"*\"', without --prefix), or an admin key";
+        Self::new(Code::Forbidden, detail)
+    }
+
     pub(super) fn no_vendor() -> Self {
         let detail = "the API key is good, but not for this: viewers' tokens are made and ended with a key of role vendor for the namespace \
                       ('springhead keys create --role vendor --namespace NAME'), or an admin key";
