@@ -133,10 +133,10 @@ fn text(names: &[&str], ttl: u64, needs_token: bool, ends: &str, listener: Liste
         all => format!("all {} namespaces ({})", all.len(), all.join(", ")),
     };
     format!(
-        r#"First start: two API keys were made, for {opens}.
+        r#"First start: three API keys were made. Two are for {opens}.
 They end on {ends}: then encoders and the CDN are refused. The log says so from two weeks before.
 They are in {data_dir}/encoder_api_key.json (readwrite) and {data_dir}/player_api_key.json (readonly).
-A third one, {data_dir}/admin_api_key.json, is for metrics and the encoders' black box on the admin listener; it ends then, too.
+The third one, {data_dir}/admin_api_key.json, is for all that the admin listener has, metrics and the console among it; it ends then, too.
 {remark}
 A key for less, or for longer: springhead keys create --data-dir {in_shell} --namespace {namespace} --role readwrite --prefix show/ --expires 365d
 HOST is this server's name, as the encoder and the CDN reach it, and as its certificate names it; with a TLS proxy in front, write
@@ -177,7 +177,12 @@ mod tests {
         let shown = Shown::by_file(Path::new("/data"));
         let listener = Listener { secure: false, port: 8080 };
         let one = text(&["a"], 600, false, "2026-12-28", listener, "/data", &shown);
-        assert!(one.contains("for the namespace a.\n") && one.contains("end on 2026-12-28"), "{one}");
+        assert!(
+            one.starts_with("First start: three API keys")
+                && one.contains("for the namespace a.\n")
+                && one.contains("end on 2026-12-28"),
+            "{one}"
+        );
         let many = text(&["a", "b", "c"], 600, false, "2026-12-28", listener, "/data", &shown);
         assert!(one.contains("playlist.m3u8?ttl_seconds=600&role=origin"), "{one}");
         let required = text(&["a"], 600, true, "2026-12-28", listener, "/data", &shown);

@@ -100,7 +100,7 @@ impl Unread {
             }
             Self::Malformed => {
                 "the request line or a header is none that HTTP allows: in the URL write a space as %20 and other than ASCII \
-                 letters percent-encoded; a header's name has no spaces"
+                 letters percent-encoded; a header's name has no spaces; a Content-Length is one whole number, and no longer than a length can be"
             }
             Self::HeadTooLarge => {
                 "the request has more than 100 headers, or its request line and headers are larger than 32 KiB: a proxy in between may \
