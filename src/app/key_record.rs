@@ -39,6 +39,7 @@ pub(super) fn read_record(record: KeyRecord) -> Option<Verified> {
         role: record.role,
         scope: Scope::parse(record.namespaces.iter().map(String::as_str)).ok()?,
         prefix: record.prefix,
+        paths: None,
         is_edge: record.edge,
         ends: expires,
     };

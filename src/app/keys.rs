@@ -176,7 +176,7 @@ pub(super) fn issue(
     };
     data.record(&record)?;
     let KeySpec { role, scope, is_edge, expires, .. } = spec;
-    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone(), is_edge, ends: expires };
+    let grant = Grant { key_id: issued.key_id, role, scope, prefix: record.prefix.clone(), paths: None, is_edge, ends: expires };
     let ingest = Ingest::of(ring, &grant, ring.signer_id());
     Ok(NewKey { api_key: issued.token.expose().to_owned(), ingest, record })
 }

@@ -1,11 +1,13 @@
 //! What the holder of a verified key may do.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::signing::hex;
+pub use super::uri_rule::PathRules;
 use crate::model::clock::WallTime;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
 
@@ -68,6 +70,8 @@ pub struct Grant {
     pub scope: Scope,
     /// If set: only keys that begin with this.
     pub prefix: Option<String>,
+    /// If set: only keys that these open, too. So a viewer's token has it that names several paths, or one that is no prefix.
+    pub paths: Option<Arc<PathRules>>,
     /// Whether its holder checks viewers' tokens itself, as a CDN does, and so reads without one.
     pub is_edge: bool,
     /// When it ends, if ever.
@@ -91,6 +95,7 @@ impl Grant {
     #[must_use]
     pub fn meets(&self, beginning: &str) -> bool {
         self.prefix.as_deref().is_none_or(|prefix| beginning.starts_with(prefix) || prefix.starts_with(beginning))
+            && self.paths.as_deref().is_none_or(|paths| paths.open(beginning))
     }
 
     /// Whether it reads where viewers need tokens: what encoders read back, and what an edge has checked.
@@ -155,6 +160,7 @@ impl Grant {
 
     fn covers(&self, key: &Key) -> bool {
         self.prefix.as_deref().is_none_or(|prefix| key.as_str().starts_with(prefix))
+            && self.paths.as_deref().is_none_or(|paths| paths.open(key.as_str()))
     }
 }
 
@@ -276,7 +282,15 @@ mod tests {
 
     fn grant(role: Role, scope: &[&str], prefix: Option<&str>) -> Grant {
         let scope = Scope::parse(scope.iter().copied()).unwrap();
-        Grant { key_id: KeyId::parse("k1").unwrap(), role, scope, prefix: prefix.map(str::to_owned), is_edge: false, ends: None }
+        Grant {
+            key_id: KeyId::parse("k1").unwrap(),
+            role,
+            scope,
+            prefix: prefix.map(str::to_owned),
+            paths: None,
+            is_edge: false,
+            ends: None,
+        }
     }
 
     fn object(namespace: &str, key: &str) -> ObjectId {

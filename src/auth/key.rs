@@ -187,6 +187,7 @@ impl KeyRing {
             role: spec.role,
             scope: spec.scope.clone(),
             prefix: spec.prefix.clone(),
+            paths: None,
             is_edge: spec.is_edge,
             ends: spec.expires,
         };
@@ -256,6 +257,7 @@ impl KeyRing {
                 role: claims.role,
                 scope: Scope::parse(claims.ns.iter().map(String::as_str)).map_err(malformed)?,
                 prefix: claims.pfx,
+                paths: None,
                 is_edge: claims.edge,
                 ends: claims.exp.map(WallTime::from_seconds),
             },
@@ -329,6 +331,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::parse(["live", "test"]).unwrap(),
             prefix: Some("a/".to_owned()),
+            paths: None,
             is_edge: false,
             ends: Some(WallTime::from_seconds(1_767_312_000)),
         };

@@ -7,7 +7,7 @@
 //! Clients that do not send a password before they are asked, and then send only a proof that they have it, use HTTP Digest:
 //! [`digest`] reads and judges that proof, `nonce` is the question, `roster` knows whose password it may be, `search` bounds what it costs to find out.
 //!
-//! Viewers hold tokens of their own, which are no API keys and are never taken for one: [`viewer`].
+//! Viewers hold tokens of their own, which are no API keys and are never taken for one: [`viewer`]; `uri_rule` is what one says of paths.
 //!
 //! What comes in a header or URL is read in proportion to its length (`tests/costs`: "credentials", "digest"), and texts over a few kilobytes not at
 //! all; how many keys are tried for a proof that names none is rationed ([`verify`]).
@@ -25,5 +25,6 @@ mod roster;
 mod search;
 pub mod secret;
 pub mod signing;
+mod uri_rule;
 pub mod verify;
 pub mod viewer;

@@ -376,7 +376,15 @@ mod tests {
             let policy = NamespacePolicy { normalise: vec!["in/".to_owned()], pairs, ..NamespacePolicy::default() };
             let origin = Origin::new([(name.clone(), policy)], 1 << 30, clock.clone(), &Arc::new(Metrics::new()));
             let key_id = KeyId::parse("k").unwrap();
-            let grant = Grant { key_id, role: Role::Readwrite, scope: Scope::Every, prefix: None, is_edge: false, ends: None };
+            let grant = Grant {
+                key_id,
+                role: Role::Readwrite,
+                scope: Scope::Every,
+                prefix: None,
+                paths: None,
+                is_edge: false,
+                ends: None,
+            };
             Self { origin, clock, grant, name }
         }
 

@@ -12,6 +12,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::OriginError;
+use crate::auth::grant::PathRules;
 use crate::hls::coding::Coding;
 use crate::hls::history::SegmentSpan;
 use crate::hls::shift::Uncut;
@@ -32,6 +33,7 @@ pub(super) struct AskedWindow {
     pub(super) playlist: Key,
     /// What the reader may read: what lies elsewhere is not there for him.
     pub(super) prefix: Option<String>,
+    pub(super) paths: Option<Arc<PathRules>>,
     pub(super) span: SegmentSpan,
     /// It has a beginning of its own.
     pub(super) has_start: bool,
@@ -211,6 +213,7 @@ mod tests {
         AskedWindow {
             playlist: Key::parse("a.m3u8").unwrap(),
             prefix: None,
+            paths: None,
             span,
             has_start: true,
             is_closed: false,

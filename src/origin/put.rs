@@ -376,6 +376,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::Every,
             prefix: None,
+            paths: None,
             is_edge: false,
             ends: None,
         };
@@ -418,6 +419,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::Every,
             prefix: None,
+            paths: None,
             is_edge: false,
             ends: None,
         };
@@ -516,6 +518,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::Every,
             prefix: None,
+            paths: None,
             is_edge: false,
             ends: None,
         };

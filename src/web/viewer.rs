@@ -56,7 +56,7 @@ pub(super) enum Carrier {
 /// A viewer who was let in, and by what.
 #[derive(Debug)]
 pub(super) struct Viewer {
-    /// What his token allows of what he asked for.
+    /// What his token allows where he asked for it.
     pub(super) grant: Arc<Grant>,
     carrier: Carrier,
     left: Duration,

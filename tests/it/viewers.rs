@@ -319,6 +319,21 @@ fn a_token_goes_with_windows_blocking_reloads_and_what_is_still_growing() {
         let uris: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(!uris.is_empty() && uris.iter().all(|uri| !uri.starts_with('/') && !uri.contains("://")), "{text}");
     }
+    // Nor does it matter how the token says what it opens: as several paths, each of which is its own.
+    let minter = Minter::of(&origin);
+    let opens = |paths: &[&str]| {
+        let paths = paths.iter().map(|path| Cbor::text(&format!("/cache/{NAMESPACE}/{path}"))).collect();
+        let catu = Cbor::map(&[(3, Cbor::map(&[(1, Cbor::Array(paths))]))]);
+        minter.seal(&minter.draft(NAMESPACE, "/", now() + 600).claim(312, catu))
+    };
+    for (paths, listed) in [(&["m", "p", "a"][..], 2), (&["m", "p", "a6", "x/"], 1)] {
+        let token = opens(paths);
+        let under = |key: &str| Request::new("GET", format!("/cache/{NAMESPACE}/~{token}/{key}")).send(origin.address);
+        let [multivariant, media] = ["m.m3u8?last=1m", "p.m3u8?last=1m"].map(under);
+        assert_eq!((multivariant.status, media.status), (200, 200), "{paths:?}: {}", media.text());
+        let count = media.text().lines().filter(|line| line.ends_with(".ts")).count();
+        assert_eq!(count, listed, "{paths:?}: {}", media.text());
+    }
     // A reload that waits for the next segment.
     let mut waiting = Wire::open(origin.address);
     waiting.write(Request::new("GET", under("p.m3u8?_HLS_msn=7")).to_bytes());

@@ -299,6 +299,7 @@ impl Inner {
             role: Role::Readonly,
             scope: Scope::Only(vec![namespace.clone()]),
             prefix: job.prefix(),
+            paths: None,
             is_edge: false,
             ends: None,
         };

@@ -10,11 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coset::cbor::value::{Integer, Value};
 use coset::{CborSerializable as _, CoseMac0Builder, HeaderBuilder, iana};
 
-use super::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
+use super::claims::{TokenRenewal, Unsupported, ViewerClaims, key};
 use super::form::{Item, Items};
 use super::keys::{ViewerKey, ViewerKeys, ViewerProof};
 use super::place::Network;
-use super::{ViewerError, form};
+use super::{UriMatch, UriPart, UriRule, ViewerError, form};
 use crate::auth::secret::Secret;
 
 /// The longest token that is looked at, in characters and decoded: what the edge takes, too (Amazon CloudFront: 1 KiB).
@@ -192,7 +192,7 @@ fn read(mut items: Items<'_>) -> Result<ViewerClaims, Unsupported> {
             key::CATNIP => claims.addresses = Some(networks(&mut value).ok_or(wrong)?),
             key::CATGEOISO3166 => claims.countries = Some(texts(&mut value).ok_or(wrong)?),
             key::CATR => claims.renewal = renewal_of(value),
-            key::CATU => claims.rules = uri_rules(&mut value).ok_or(wrong)?,
+            key::CATU => claims.rules = uri_rules(&mut value).ok_or(wrong)?.into(),
             key::CATM => claims.methods = Some(texts(&mut value).ok_or(wrong)?),
             key::CATV | key::CATREPLAY => return Err(wrong),
             other => return Err(Unsupported::Claim(Some(other))),
@@ -331,6 +331,8 @@ fn write(claims: &ViewerClaims) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::claims::RenewedBy;
     use super::*;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -355,11 +357,11 @@ mod tests {
             issuer: Some("springhead".to_owned()),
             subject: None,
             audience: Vec::new(),
-            rules: vec![UriRule {
+            rules: Arc::new([UriRule {
                 part: UriPart::Path,
                 matching: UriMatch::Prefix,
                 any_of: vec!["/cache/live-origin/show/".to_owned()],
-            }],
+            }]),
             methods: Some(vec!["GET".to_owned(), "HEAD".to_owned()]),
             ..ViewerClaims::default()
         }
@@ -527,7 +529,7 @@ mod tests {
             networks in proptest::option::of(proptest::collection::vec(any::<(u8, u8)>(), 1..3)),
             renews in proptest::option::of(proptest::sample::select(vec![RenewedBy::Header, RenewedBy::Redirect])),
         ) {
-            let rules = vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: paths }];
+            let rules = Arc::new([UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: paths }]);
             let [not_before, issued] = times;
             let subject = subject.map(Secret::new);
             let addresses = networks.map(|list| list.into_iter().filter_map(|(a, b)| Network::from_bytes(false, &[a, b, 0], 16)).collect::<Vec<_>>());

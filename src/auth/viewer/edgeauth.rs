@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::claims::{Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
+use super::claims::{Unsupported, ViewerClaims};
 use super::place::Network;
-use super::{ViewerAsked, ViewerError};
+use super::{UriMatch, UriPart, UriRule, ViewerAsked, ViewerError};
 use crate::auth::signing::{MacKey, hex_to_bytes, sha256};
 use crate::model::percent;
 
@@ -130,7 +131,7 @@ fn read(said: &str, token: &str, asked: &ViewerAsked<'_>) -> Result<ViewerClaims
             _ => return Err(Unsupported::Claim(None)),
         }
     }
-    claims.rules = vec![UriRule { part: UriPart::Path, matching, any_of }];
+    claims.rules = Arc::new([UriRule { part: UriPart::Path, matching, any_of }]);
     if has_end { Ok(claims) } else { Err(Unsupported::Missing(super::key::EXP)) }
 }
 

@@ -11,10 +11,10 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::ViewerError;
-use super::claims::{TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims, key};
+use super::claims::{TokenRenewal, Unsupported, ViewerClaims, key};
 use super::keys::{ViewerKeys, ViewerProof};
 use super::place::Network;
+use super::{UriMatch, UriPart, UriRule, ViewerError};
 use crate::auth::secret::Secret;
 
 /// Whether a text has the three parts of one.
@@ -97,7 +97,7 @@ fn read(members: Vec<(String, Value)>) -> Result<ViewerClaims, Unsupported> {
             }
             "catv" if value.as_u64() == Some(1) => {}
             "catreplay" if value.as_u64() == Some(0) => {}
-            "catu" => claims.rules = uri_rules(&value).ok_or(wrong(key::CATU))?,
+            "catu" => claims.rules = uri_rules(&value).ok_or(wrong(key::CATU))?.into(),
             "catm" => claims.methods = Some(texts(&value).ok_or(wrong(key::CATM))?),
             "catnip" => {
                 let networks = texts(&value).ok_or(wrong(key::CATNIP))?;

@@ -64,7 +64,7 @@ impl OpenedToken {
         Ok(AdmittedViewer { grant: self.grant(asked), left, renewed })
     }
 
-    /// What it allows of what is asked. Made once, where that is the same for all of the namespace.
+    /// What it allows where it is used. Made once: that is the same for all of a namespace.
     fn grant(&self, asked: &ViewerAsked<'_>) -> Arc<Grant> {
         if let Some((base, grant)) = self.grant.get()
             && **base == *asked.base
@@ -73,9 +73,7 @@ impl OpenedToken {
             return Arc::clone(grant);
         }
         let grant = Arc::new(self.claims.grant(&self.id, asked));
-        if self.claims.prefix_below(asked.base).is_some() {
-            let _ = self.grant.set((asked.base.into(), Arc::clone(&grant)));
-        }
+        let _ = self.grant.set((asked.base.into(), Arc::clone(&grant)));
         grant
     }
 }

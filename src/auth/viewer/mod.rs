@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::claims::key;
-pub use self::claims::{RenewedBy, TokenRenewal, Unsupported, UriMatch, UriPart, UriRule, ViewerClaims};
+pub use self::claims::{RenewedBy, TokenRenewal, Unsupported, ViewerClaims};
 pub use self::edgeauth::NAMES as EDGE_AUTH_NAMES;
 pub use self::keys::{ViewerKeyError, ViewerKeys};
 pub use self::place::{Network, ViewerPlace};
@@ -36,6 +36,8 @@ pub use self::usage::ViewerLimits;
 pub use self::verifier::ViewerVerifier;
 use super::grant::{Grant, KeyId, Role, Scope};
 use super::secret::Secret;
+use super::uri_rule::PathRules;
+pub use super::uri_rule::{UriMatch, UriPart, UriRule};
 use crate::model::clock::WallTime;
 use crate::model::id::Namespace;
 
@@ -99,7 +101,7 @@ impl<'a> ViewerAsked<'a> {
 /// A viewer who is let in.
 #[derive(Clone, Debug)]
 pub struct AdmittedViewer {
-    /// What the token allows of what was asked for.
+    /// What the token allows where it was asked for.
     pub grant: Arc<Grant>,
     /// How long it is good still; nothing in the time after its end.
     pub left: Duration,
@@ -211,14 +213,15 @@ impl ViewerClaims {
         Ok((ends.since(now), renewed))
     }
 
-    /// What it allows of what is asked for.
+    /// What it allows in the namespace that is asked, whatever is asked for there.
     fn grant(&self, id: &KeyId, asked: &ViewerAsked<'_>) -> Grant {
+        let prefix = self.prefix_below(asked.base);
         Grant {
             key_id: id.clone(),
             role: Role::Readonly,
             scope: Scope::Only(vec![asked.namespace.clone()]),
-            // Where the path is not said by one prefix, the grant is for nothing but what was judged.
-            prefix: Some(self.prefix_below(asked.base).unwrap_or(asked.key).to_owned()),
+            prefix: Some(prefix.unwrap_or_default().to_owned()),
+            paths: prefix.is_none().then(|| Arc::new(PathRules::new(asked.base, &self.rules))),
             is_edge: false,
             ends: Some(WallTime::from_seconds(self.expires)),
         }
@@ -301,7 +304,9 @@ impl ViewerClaims {
 mod tests {
     use super::revoked::Revocations;
     use super::*;
+    use crate::auth::grant::Action;
     use crate::model::clock::Clock;
+    use crate::model::id::{Key, ObjectId};
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     const END: u64 = 1_900_000_000;
@@ -311,11 +316,11 @@ mod tests {
             id: b"viewer".to_vec(),
             expires: END,
             audience: vec!["live".to_owned()],
-            rules: vec![UriRule {
+            rules: Arc::new([UriRule {
                 part: UriPart::Path,
                 matching: UriMatch::Prefix,
                 any_of: paths.iter().map(|path| (*path).to_owned()).collect(),
-            }],
+            }]),
             ..ViewerClaims::default()
         }
     }
@@ -393,12 +398,12 @@ mod tests {
             (UriMatch::Suffix, ".example", Some("a.example"), true),
             (UriMatch::Suffix, "", None, false),
         ] {
-            let claims = ViewerClaims { rules: vec![rule(UriPart::Host, matching, text)], ..show.clone() };
+            let claims = ViewerClaims { rules: Arc::new([rule(UriPart::Host, matching, text)]), ..show.clone() };
             let found = beyond(&claims, &ViewerAsked { host, ..inside });
             assert_eq!(found, (!is_good).then_some(Beyond::Host), "{text} {host:?}");
         }
         // Each rule has to hold.
-        let both = vec![show.rules[0].clone(), rule(UriPart::Path, UriMatch::Exact, "/cache/live/show/b.ts")];
+        let both = Arc::new([show.rules[0].clone(), rule(UriPart::Path, UriMatch::Exact, "/cache/live/show/b.ts")]);
         assert_eq!(beyond(&ViewerClaims { rules: both, ..show }, &inside), Some(Beyond::Path));
     }
 
@@ -406,19 +411,23 @@ mod tests {
     fn the_grant_is_no_wider_than_the_token() {
         let live = Namespace::parse("live").unwrap();
         let asked = asked(&live, "show/a.ts");
-        for (paths, prefix) in [
-            (&["/cache/live/show/"][..], "show/"),
-            (&["/cache/live/"], ""),
-            (&["/"], ""),
-            (&["/cache/live/show/", "/cache/live/b/"], "show/a.ts"),
+        let key = |key: &str| ObjectId { namespace: live.clone(), key: Key::parse(key).unwrap() };
+        let reads =
+            |grant: &Grant| ["show/a.ts", "show/b.ts", "b/a.ts", "c/a.ts"].map(|name| grant.allows(Action::Read, &key(name)));
+        for (paths, prefix, opens) in [
+            (&["/cache/live/show/"][..], "show/", [true, true, false, false]),
+            (&["/cache/live/"], "", [true; 4]),
+            (&["/"], "", [true; 4]),
+            (&["/cache/live/show/", "/cache/live/b/"], "", [true, true, true, false]),
         ] {
             let grant = judged(&claims(paths), &asked, 0).unwrap();
             assert_eq!((grant.prefix.as_deref(), grant.role, grant.is_edge), (Some(prefix), Role::Readonly, false), "{paths:?}");
             assert_eq!(grant.scope, Scope::Only(vec![live.clone()]));
+            assert_eq!(reads(&grant), opens, "{paths:?}");
         }
         let exact = UriRule { part: UriPart::Path, matching: UriMatch::Exact, any_of: vec!["/cache/live/show/a.ts".to_owned()] };
-        let grant = judged(&ViewerClaims { rules: vec![exact], ..claims(&[]) }, &asked, 0).unwrap();
-        assert_eq!(grant.prefix.as_deref(), Some("show/a.ts"));
+        let grant = judged(&ViewerClaims { rules: Arc::new([exact]), ..claims(&[]) }, &asked, 0).unwrap();
+        assert_eq!(reads(&grant), [true, false, false, false]);
     }
 
     #[test]
@@ -571,13 +580,14 @@ mod tests {
             let begin = clock.wall().seconds();
             let tokens: Vec<_> = (0..9usize).map(|number| {
                 let path = ["/cache/live/", "/cache/live/show/", "/cache/"][number % 3].to_owned();
-                let rules = [vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] }], Vec::new()];
+                let rule = UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] };
+                let rules: [Arc<[UriRule]>; 2] = [Arc::new([rule]), Arc::default()];
                 let claims = ViewerClaims {
                     id: vec![u8::try_from(number).unwrap(); 8],
                     expires: begin + 40 * (number as u64 + 1),
                     issued: (number % 2 == 0).then_some(begin + number as u64),
                     audience: ["live", "other"][..number % 2 + 1].iter().map(|&name| name.to_owned()).collect(),
-                    rules: rules[number / 8].clone(),
+                    rules: Arc::clone(&rules[number / 8]),
                     ..ViewerClaims::default()
                 };
                 (seal(&ring(1 << (number / 3)), &claims).unwrap(), claims.key_id().unwrap())
@@ -628,12 +638,19 @@ mod tests {
             let live = Namespace::parse("live").unwrap();
             let matching = if exact { UriMatch::Exact } else { UriMatch::Prefix };
             let path = format!("/cache/live/{prefix}");
-            let rules = vec![UriRule { part: UriPart::Path, matching, any_of: vec![path.clone()] }];
-            let grant = judged(&ViewerClaims { rules, ..claims(&[]) }, &asked(&live, &key), 0);
+            let rules = Arc::new([UriRule { part: UriPart::Path, matching, any_of: vec![path.clone()] }]);
+            let claims = ViewerClaims { rules, ..claims(&[]) };
+            let grant = judged(&claims, &asked(&live, &key), 0);
             let wanted = format!("/cache/live/{key}");
             prop_assert_eq!(grant.is_ok(), if exact { wanted == path } else { wanted.starts_with(&path) });
             if let Ok(grant) = grant {
-                prop_assert!(key.starts_with(&grant.prefix.unwrap_or_default()) && prefix.len() <= key.len());
+                prop_assert!(key.starts_with(grant.prefix.as_deref().unwrap_or_default()) && prefix.len() <= key.len());
+                // What it opens of others is what the token opens.
+                for other in [prefix.clone(), format!("{prefix}a"), format!("b{prefix}"), "c".to_owned()] {
+                    let Ok(other) = Key::parse(&other) else { continue };
+                    let is_open = judged(&claims, &asked(&live, other.as_str()), 0).is_ok();
+                    prop_assert_eq!(grant.allows(Action::Read, &ObjectId { namespace: live.clone(), key: other }), is_open);
+                }
             }
         }
     }

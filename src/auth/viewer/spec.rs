@@ -1,12 +1,13 @@
 //! What a new token is to be, for whoever makes one: the command line, and back ends by the admin listener.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::claims::{TokenRenewal, UriMatch, UriPart, UriRule, ViewerClaims};
-use super::has_form;
+use super::claims::{TokenRenewal, ViewerClaims};
 use super::place::Network;
+use super::{UriMatch, UriPart, UriRule, has_form};
 use crate::auth::secret::Secret;
 use crate::auth::signing::random;
 use crate::model::clock::WallTime;
@@ -146,7 +147,7 @@ impl ViewerSpec {
             issued: Some(now.seconds()),
             subject: self.subject.clone().map(Secret::new),
             audience: vec![self.namespace.to_string()],
-            rules: vec![UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] }],
+            rules: Arc::new([UriRule { part: UriPart::Path, matching: UriMatch::Prefix, any_of: vec![path] }]),
             methods: self.methods.clone(),
             addresses: self.addresses.clone(),
             countries: self.countries.clone(),

@@ -382,6 +382,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::parse(["n"]).unwrap(),
             prefix,
+            paths: None,
             is_edge: false,
             ends: None,
         }

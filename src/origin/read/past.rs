@@ -134,9 +134,10 @@ pub(super) async fn find(reader: Reader<'_>) -> Result<Option<Found>, OriginErro
         Some(span) => {
             let (has_start, is_closed) = (window.start.is_some(), window.is_closed(now));
             let is_reached = !span.is_to_the_last || window.end.is_some_and(|end| span.ends >= end);
-            let (playlist, prefix) = (object.key.clone(), grant.prefix.clone());
+            let (playlist, prefix, paths) = (object.key.clone(), grant.prefix.clone(), grant.paths.clone());
             let end = window.end.filter(|end| span.heard.is_some_and(|heard| heard >= *end));
-            let asked = AskedWindow { playlist, prefix, span, has_start, is_closed, is_reached, is_relative, has_late, end };
+            let asked =
+                AskedWindow { playlist, prefix, paths, span, has_start, is_closed, is_reached, is_relative, has_late, end };
             let length = usize::try_from(span.last.saturating_sub(span.first)).unwrap_or(usize::MAX).saturating_mul(SEGMENT);
             let make = || {
                 let (hosted, grant, object) = (Arc::clone(hosted), grant.clone(), object.clone());
@@ -187,6 +188,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::Every,
             prefix: None,
+            paths: None,
             is_edge: false,
             ends: None,
         };

@@ -68,7 +68,7 @@ fn visitor(query: &QueryWords) -> Result<Visitor, Problem> {
     let scope = Scope::parse(seen.split(',').filter(|name| !name.is_empty())).map_err(|error| sound(&error))?;
     let key_id = KeyId::parse("node").map_err(|error| sound(&error))?;
     let prefix = query.get(SEEN_PREFIX.name).map(str::to_owned);
-    Ok(Visitor::Holder(Arc::new(Grant { key_id, role: Role::Viewer, scope, prefix, is_edge: false, ends: None })))
+    Ok(Visitor::Holder(Arc::new(Grant { key_id, role: Role::Viewer, scope, prefix, paths: None, is_edge: false, ends: None })))
 }
 
 /// Which node this is, and by which rules it goes: what those who look after several hold against each other.

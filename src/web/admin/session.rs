@@ -75,6 +75,7 @@ impl OpenedWith {
                 role: Role::Admin,
                 scope: Scope::Only(Vec::new()),
                 prefix: None,
+                paths: None,
                 is_edge: false,
                 ends: None,
             })),
