@@ -260,6 +260,13 @@ fn a_web_page_gets_nothing_out_of_the_admin_listener() {
     }
     assert_eq!(ask("GET", "/livez", &[("Host", "evil.example")]).status, 200, "a probe tells nothing");
 
+    // A page may hold a key that its maker has for something else: that is no admin's.
+    for path in routes {
+        let rebound = Request::new("GET", path).header("Host", "evil.example:8081").bearer(&origin.player).send(origin.admin);
+        assert_eq!((rebound.status, &*rebound.problem()), (421, "unknown-host"), "{path}");
+    }
+    assert_eq!(Request::new("GET", "/v1/streams").bearer(&origin.player).send(origin.admin).status, 200, "by its own name");
+
     // By a service's name in a domain: with its key, where the figures are open, or where the name is in the settings.
     let by_name = |origin: &Origin, path: &str, key: &str| {
         let request = Request::new("GET", path).header("Host", "origin.example:8081");

@@ -3,9 +3,10 @@
 //! A page in the browser of somebody who reaches this listener can have the browser ask it, and where nobody is asked for a key, or the
 //! browser has one, would read the answer or give an order. Two ways lead there, and each has its rule:
 //! - The page's own name is made to point here (DNS rebinding): to the browser it is then the same site. But such a request carries
-//!   that name as its `Host`, and no `Authorization`, which a page can't know. So without a key only addresses and names without a dot
-//!   (rebinding needs a name that somebody else's DNS answers for, and no domain is without one), and the names in the settings are
-//!   answered. Prometheus goes on by a service's name, and by any with its key, or where the figures are open.
+//!   that name as its `Host`, and no key that opens anything here, which a page can't know: but a key of its maker's own for something
+//!   else. So without a key that opens what is asked for only addresses and names without a dot (rebinding needs a name that somebody
+//!   else's DNS answers for, and no domain is without one), and the names in the settings are answered. Prometheus goes on by a
+//!   service's name, and by any with its key, or where the figures are open.
 //! - The page asks across sites. Then the browser says so: in `Sec-Fetch-Site` (Fetch metadata, to https and loopback only) or in
 //!   `Origin` (RFC 6454).
 
@@ -24,13 +25,9 @@ pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch
 /// Refuses what a page may have asked. `hosts`: the names in the settings.
 pub(super) fn check(parts: &Parts, hosts: &[String]) -> Result<(), Problem> {
     let text = |name: HeaderName| parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let host = parts.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(HOST)).unwrap_or_default();
-    if !parts.headers.contains_key(AUTHORIZATION) && !is_known(without_port(host), hosts) {
-        return Err(Problem::new(
-            Code::UnknownHost,
-            "this listener is not known by this Host, and a page whose name was made to lead here would look just like this: call it by \
-             localhost, a name without a dot or its address, send an admin key, or name the host in admin_hosts",
-        ));
+    let host = host(parts);
+    if !parts.headers.contains_key(AUTHORIZATION) {
+        check_host(parts, hosts)?;
     }
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let is_foreign = match (text(SEC_FETCH_SITE), text(ORIGIN)) {
@@ -47,6 +44,24 @@ pub(super) fn check(parts: &Parts, hosts: &[String]) -> Result<(), Problem> {
         ));
     }
     Ok(())
+}
+
+/// Refuses who calls this listener by a name of which nobody here knows: what is open to all is not told to him.
+pub(super) fn check_host(parts: &Parts, hosts: &[String]) -> Result<(), Problem> {
+    if is_known(without_port(host(parts)), hosts) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::UnknownHost,
+        "this listener is not known by this Host, and a page whose name was made to lead here would look just like this: call it by \
+         localhost, a name without a dot or its address, send a key that opens what you ask for, or name the host in admin_hosts",
+    ))
+}
+
+/// The host that was asked.
+fn host(parts: &Parts) -> &str {
+    let named = || parts.headers.get(HOST).map(|value| value.to_str().unwrap_or_default());
+    parts.uri.authority().map(http::uri::Authority::as_str).or_else(named).unwrap_or_default()
 }
 
 /// The host without its port; an IPv6 address without its brackets.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use axum::http::header::{AUTHORIZATION, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method};
 
-use super::Admin;
 use super::pages::SEC_FETCH_SITE;
+use super::{Admin, pages};
 use crate::auth::grant::{Grant, Role};
 use crate::model::id::Namespace;
 use crate::web::exchange::Exchange;
@@ -67,7 +67,13 @@ impl Visitor {
                 // On loopback nobody is asked who reads; a key for something else does no harm, and one that is not good is told so, or its
                 // holder would take what everybody sees for what it opens. A change that comes with a key is its holder's: he may do no
                 // more than elsewhere.
-                Err(problem) if open && (needed.is_none() || problem.code == Code::Forbidden) => Ok(Self::Anybody),
+                Err(problem) if open && (needed.is_none() || problem.code == Code::Forbidden) => {
+                    // It opens nothing here, so it makes up for no name: any page may hold one that its maker has for something else.
+                    if needed.is_some() {
+                        pages::check_host(exchange.parts, &inner.rules.hosts)?;
+                    }
+                    Ok(Self::Anybody)
+                }
                 granted => granted.map(Self::Holder),
             };
         }

@@ -146,7 +146,7 @@ codes! {
     RangeNotSatisfiable "range-not-satisfiable" 416 Retry::Never, "No such part of the object":
         "The range begins behind the object's end: the client takes it for a longer one, or its copy of the playlist is not this one's."
     UnknownHost "unknown-host" 421 Retry::Never, "The admin listener is not known by this name":
-        "Call it by localhost or its address, send an admin key, or name the host in admin_hosts of the settings."
+        "Call it by localhost or its address, send a key that opens what you ask for, or name the host in admin_hosts of the settings."
     OrderDiffers "order-differs" 422 Retry::Never, "Another order was sent under this key":
         "An Idempotency-Key names one order: take a new one for each, and the same only to send the same again."
     ConditionRequired "condition-required" 428 Retry::Never, "Say which version is changed":
