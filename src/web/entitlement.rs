@@ -14,7 +14,7 @@ use super::exchange::Exchange;
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::target::{Naming, Resource};
-use super::viewer;
+use super::viewer::{self, AnsweredBy};
 use crate::model::id::Namespace;
 use crate::model::percent;
 
@@ -47,7 +47,12 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     let resource = resource.map_err(|_| refused("what the viewer asked for names no object"))?;
     let handle = web.inner.origin.namespace(&namespace);
     let now = exchange.context.record.now.wall;
-    let judged = viewer::judge(&web.inner.viewers, &viewer, exchange.context.peer.ip(), &resource, Some(&handle), now);
+    // As at the origin, a browser asks first whether it may, without a token and without a cookie (Fetch standard 3.2.2).
+    if viewer.method == Method::OPTIONS {
+        return may_have(&resource, &base);
+    }
+    let by_proxy = (AnsweredBy::Proxy, now);
+    let judged = viewer::judge(&web.inner.viewers, &viewer, exchange.context.peer.ip(), &resource, Some(&handle), by_proxy);
     let judged = judged.map_err(|refused| {
         if let Some(key_id) = &refused.key_id {
             exchange.context.record.refused_key(key_id);
@@ -56,9 +61,20 @@ pub(super) fn answer(exchange: &Exchange<'_>) -> Result<Response, Problem> {
     })?;
     let found = judged.ok_or_else(viewer::missing)?;
     exchange.context.record.authorized(&found.grant);
+    if found.is_moved() && viewer::is_playlist(&resource) {
+        return Err(refused(
+            "the viewer's token is good, but in the query of a playlist, whose URIs would not have it, and a proxy that asks passes on no \
+             redirect: hand out the path form, ~TOKEN/ before the key, the header or the cookie",
+        ));
+    }
+    may_have(&resource, &base)
+}
+
+/// That he may have it, and by which path it is asked for.
+fn may_have(resource: &Resource<'_>, base: &str) -> Result<Response, Problem> {
     let query = resource.query_without_cat();
     let mark = if query.is_empty() { "" } else { "?" };
-    let path = format!("{}{}{mark}{query}", percent::encode_path(&base), percent::encode_path(resource.key()));
+    let path = format!("{}{}{mark}{query}", percent::encode_path(base), percent::encode_path(resource.key()));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let path = HeaderValue::try_from(path).map_err(|_| Problem::bad_request("the path can't stand in a header"))?;

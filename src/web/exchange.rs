@@ -19,7 +19,7 @@ use super::envelope::{Context, narrow};
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::target::Resource;
-use super::viewer::{self, Viewer};
+use super::viewer::{self, AnsweredBy, Viewer};
 use crate::auth::grant::{Action, Grant, Role};
 use crate::model::id::{Namespace, ObjectId};
 use crate::origin::NamespaceHandle;
@@ -150,7 +150,8 @@ impl<'a> Exchange<'a> {
     /// Lets a viewer in by his token; `None`, when he has none.
     fn by_token(&mut self, resource: &Resource<'_>) -> Result<Option<Arc<Grant>>, Problem> {
         let (verifier, now) = (&self.web.inner.viewers, self.context.record.now.wall);
-        let judged = viewer::judge(verifier, self.parts, self.context.peer.ip(), resource, self.namespace.as_ref(), now);
+        let judged =
+            viewer::judge(verifier, self.parts, self.context.peer.ip(), resource, self.namespace.as_ref(), (AnsweredBy::Us, now));
         let judged = judged.map_err(|refused| {
             if let Some(key_id) = &refused.key_id {
                 self.context.record.refused_key(key_id);

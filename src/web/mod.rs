@@ -33,6 +33,7 @@ mod request_id;
 mod target;
 mod verbs;
 mod viewer;
+mod viewer_place;
 
 pub use connection::admission::ConnectionLimits;
 pub use connection::stall::KERNEL_UNSENT;

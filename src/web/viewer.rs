@@ -22,11 +22,12 @@ use super::header_room;
 use super::problem::Problem;
 use super::problem::code::Code;
 use super::target::Resource;
+use super::viewer_place::place;
 use crate::auth::grant::{Grant, KeyId};
 use crate::auth::secret::Secret;
 use crate::auth::viewer::{
-    AdmittedViewer, EDGE_AUTH_NAMES, RenewedBy, Unsupported, ViewerAsked, ViewerError, ViewerLimits, ViewerPlace, ViewerVerifier,
-    has_form, in_path, is_edge_auth,
+    AdmittedViewer, EDGE_AUTH_NAMES, RenewedBy, Unsupported, ViewerAsked, ViewerError, ViewerLimits, ViewerVerifier, has_form,
+    in_path, is_edge_auth,
 };
 use crate::model::clock::WallTime;
 use crate::model::extension::{Extension, Format};
@@ -51,6 +52,15 @@ pub(super) enum Carrier {
     Query,
     Header,
     Cookie,
+}
+
+/// Who answers the viewer, once he is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnsweredBy {
+    /// This server: it can hand over another token.
+    Us,
+    /// A proxy that asks whether he may have it. It hands over none, so a token is good to its end there and no further.
+    Proxy,
 }
 
 /// A viewer who was let in, and by what.
@@ -95,7 +105,7 @@ pub(super) fn judge(
     peer: IpAddr,
     resource: &Resource<'_>,
     namespace: Option<&NamespaceHandle>,
-    now: WallTime,
+    (answered_by, now): (AnsweredBy, WallTime),
 ) -> Result<Option<Viewer>, Box<RefusedViewer>> {
     let off = ViewerPolicy::default();
     let policy = namespace.and_then(NamespaceHandle::policy).map_or(&off, |policy| &policy.viewers);
@@ -120,7 +130,7 @@ pub(super) fn judge(
         host: host(parts),
         place: Some(here),
         renews: match carrier {
-            _ if !is_read(&parts.method) => &[],
+            _ if !is_read(&parts.method) || answered_by == AnsweredBy::Proxy => &[],
             Carrier::Path | Carrier::Query if is_playlist => &[RenewedBy::Redirect, RenewedBy::Header],
             Carrier::Path | Carrier::Query | Carrier::Header | Carrier::Cookie => &[RenewedBy::Header],
         },
@@ -200,35 +210,11 @@ fn host(parts: &Parts) -> Option<&str> {
     Some(if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(host, _)| host) })
 }
 
-/// Where the viewer is, as far as who asks for him is believed. Who asks for himself is where he is.
-fn place<'a>(parts: &'a Parts, peer: IpAddr, policy: &ViewerPolicy) -> ViewerPlace<'a> {
-    let is_trusted = |address: IpAddr| policy.trusted_proxies.iter().any(|network| network.contains(address));
-    let text = |name: &HeaderName| parts.headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok());
-    let (knows_address, knows_country) = (policy.client_address_header.is_some(), policy.country_header.is_some());
-    if !is_trusted(peer) {
-        return ViewerPlace { knows_address, address: Some(peer), knows_country, country: None };
-    }
-    let said = policy.client_address_header.as_ref().and_then(text).unwrap_or_default();
-    let address =
-        said.rsplit(',').map(|address| without_port(address.trim_ascii())).find(|address| !address.is_some_and(is_trusted));
-    let country = policy.country_header.as_ref().and_then(text).map(str::trim_ascii);
-    ViewerPlace { knows_address, address: address.flatten(), knows_country, country }
-}
-
-/// An address, which may have a port behind it: CloudFront writes that of IPv6 without brackets. What is an address as it stands is one,
-/// for a port behind a shortened address can't be told from its last group.
-fn without_port(text: &str) -> Option<IpAddr> {
-    if let Some((address, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address.parse().ok();
-    }
-    text.parse().ok().or_else(|| text.rsplit_once(':').and_then(|(address, _)| address.parse().ok()))
-}
-
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-fn is_playlist(resource: &Resource<'_>) -> bool {
+pub(super) fn is_playlist(resource: &Resource<'_>) -> bool {
     matches!(resource, Resource::Object(target) if Kind::of(&target.object.key, &[]).is_rewritten())
 }
 
@@ -313,6 +299,11 @@ fn problem(error: &ViewerError, policy: &ViewerPolicy, now: WallTime) -> Problem
 }
 
 impl Viewer {
+    /// Whether he has to ask anew where a token stands in the path: else what a playlist lists would have none.
+    pub(super) fn is_moved(&self) -> bool {
+        self.location.is_some()
+    }
+
     /// The answer to a token in the query: where it is in the path, so that what a playlist lists has it too.
     pub(super) fn redirect(&self, method: &Method) -> Option<Response> {
         let location = self.location.clone().filter(|_| is_read(method))?;
@@ -410,21 +401,6 @@ mod tests {
             assert_eq!(limited(said, left, is_shared).as_deref(), Some(expected), "{said} {left}");
         }
         assert_eq!(limited("public, max-age=3600", 3600, true), None);
-    }
-
-    #[test]
-    fn an_address_is_read_with_a_port_and_without() {
-        for (text, address) in [
-            ("192.0.2.1", "192.0.2.1"),
-            ("192.0.2.1:46532", "192.0.2.1"),
-            ("2001:db8:0:1:2:3:4:5:46532", "2001:db8:0:1:2:3:4:5"),
-            ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1:2:3:4:5"),
-            ("[2001:db8::1]:443", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-        ] {
-            assert_eq!(without_port(text), address.parse().ok(), "{text}");
-        }
-        assert_eq!(without_port("unknown"), None);
     }
 
     #[test]

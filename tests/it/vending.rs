@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::documents::blocks;
 use crate::harness::{BINARY, NAMESPACE, Origin, eventually};
 use crate::programs::program;
-use crate::tokens::{Minter, code, now};
+use crate::tokens::{Cbor, Minter, code, now};
 use crate::wire::{Answer, Request};
 
 const LIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.ts\n";
@@ -316,6 +316,31 @@ fn a_proxy_asks_whether_a_viewer_may_have_it() {
         assert_eq!((answer.status, answer.header("x-viewer-path")), (204, path), "{uri}");
         assert_eq!(answer.header("cache-control"), "no-store");
     }
+    // Before a browser sends a header of its own it asks whether it may, without a token.
+    for uri in [format!("/~{good}/show/p.m3u8"), "/show/p.m3u8".to_owned()] {
+        let answer = ask(&uri, &[("X-Original-Method", "OPTIONS")]);
+        assert_eq!((answer.status, answer.header("x-viewer-path")), (204, "/show/p.m3u8"), "{uri}");
+    }
+    // No other token is handed over there: one that has ended has ended for playlists too, and one that a playlist's URIs would lose is
+    // refused where it is seen.
+    let renewal = |expires: u64| {
+        let deadline = Cbor::Number(i64::try_from(now() + 3600).unwrap());
+        let renew = Cbor::map(&[(0, Cbor::Number(3)), (1, Cbor::Number(600)), (2, deadline)]);
+        minter.seal(&minter.draft(NAMESPACE, "/show/", expires).claim(323, renew))
+    };
+    let (renewed, query) = (renewal(now() - 100), format!("/show/p.m3u8?cat={good}"));
+    assert_eq!(ask(&format!("/~{}/show/p.m3u8", renewal(now() + 60)), &[]).status, 204);
+    for (uri, status, expected, words) in [
+        (format!("/~{renewed}/show/p.m3u8"), 401, "viewer-token-expired", "take a new one"),
+        (query, 403, "viewer-token-scope", "hand out the path form"),
+    ] {
+        let answer = ask(&uri, &[]);
+        assert_eq!((answer.status, &*code(&answer)), (status, expected), "{uri}");
+        assert!(answer.text().contains(words), "{}", answer.text());
+    }
+    let renew = json!({ "extend": "10m", "deadline": (now() + 3600).to_string() });
+    let ordered = order(&origin, "viewer-tokens", Some(&origin.administrator), &json!({ "prefix": "show/", "renew": renew }));
+    assert!(ordered.status == 400 && ordered.text().contains("as long as the programme"), "{ordered:?}");
     let ended = minter.seal(&minter.draft(NAMESPACE, "/show/", 1));
     for (uri, headers, status, expected) in [
         ("/show/a.ts".to_owned(), &[][..], 401, "viewer-token-missing"),

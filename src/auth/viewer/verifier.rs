@@ -117,12 +117,17 @@ impl ViewerVerifier {
     ) -> Result<(AdmittedViewer, Option<Secret<'static>>), ViewerError> {
         let (revoked, claims) = (self.revoked.load(), &token.claims);
         let admitted = token.judge(asked, now, |id| revoked.hold(asked.namespace, asked.key, id, claims))?;
+        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims.clone() }));
+        let ends = WallTime::from_seconds(claims.expires);
+        // What opens is the one to go on with. Where there is none, for it would be too long, this one has ended.
+        if admitted.renewed.is_some() && next.is_none() && now >= ends + asked.grace {
+            return Err(ViewerError::Expired { id: admitted.grant.key_id.clone(), at: ends });
+        }
         if let Some((limits, address)) = asked.limits {
             let id = &admitted.grant.key_id;
             let begun = self.usage.begin((asked.namespace, id), address, limits, self.clock.now());
             begun.map_err(|wait| ViewerError::Limit { id: id.clone(), wait })?;
         }
-        let next = admitted.renewed.and_then(|(_, expires)| self.seal(&ViewerClaims { expires, ..claims.clone() }));
         Ok((admitted, next))
     }
 
@@ -151,5 +156,34 @@ impl ViewerVerifier {
 impl fmt::Debug for ViewerVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ViewerVerifier").field("keys", &self.keys.load().keys).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::signing::SigningKey;
+    use crate::auth::viewer::{RenewedBy, TokenRenewal};
+
+    #[test]
+    fn a_token_that_nobody_can_write_anew_ends_at_its_end() {
+        let live = Namespace::parse("live").unwrap();
+        let token = OpenedToken::new(ViewerClaims {
+            id: b"a".to_vec(),
+            expires: 1000,
+            audience: vec!["live".to_owned()],
+            renewal: Some(TokenRenewal { by: RenewedBy::Redirect, extend: 600, deadline: 2000 }),
+            ..ViewerClaims::default()
+        });
+        let token = token.unwrap();
+        let asked = ViewerAsked { renews: &[RenewedBy::Redirect], ..ViewerAsked::plain(&live, "/cache/live/", "p.m3u8") };
+        let signer = [SigningKey::generate()];
+        for (keys, now, expected) in
+            [(&[][..], 999, Some(false)), (&[], 1000, None), (&signer, 999, Some(true)), (&signer, 1000, Some(true))]
+        {
+            let verifier = ViewerVerifier::new(ViewerKeys::new(keys), Clock::manual());
+            let judged = verifier.judge_opened(&token, &asked, WallTime::from_seconds(now));
+            assert_eq!(judged.map(|(_, next)| next.is_some()).ok(), expected, "at {now} with {} keys", keys.len());
+        }
     }
 }

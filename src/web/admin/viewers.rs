@@ -139,17 +139,7 @@ pub(super) async fn make(
         };
         list.iter().map(network).collect::<Result<Vec<_>, _>>()
     });
-    let renewal = order.renew.map(|renew| {
-        let extend = parse_duration(&renew.extend).map_err(|error| Problem::bad_request(format!("renew.extend: {error}")))?;
-        Ok::<_, Problem>(TokenRenewal {
-            by: match renew.by {
-                Some(RenewalWay::Header) => RenewedBy::Header,
-                Some(RenewalWay::Redirect) | None => RenewedBy::Redirect,
-            },
-            extend: extend.as_secs().max(1),
-            deadline: orders::time("renew.deadline", &renew.deadline)?.seconds(),
-        })
-    });
+    let renewal = order.renew.map(|order| renewal(&policy, &order));
     told_where(&policy, addresses.is_some(), order.countries.is_some())?;
     let spec = ViewerSpec {
         namespace: namespace.clone(),
@@ -176,7 +166,12 @@ pub(super) async fn make(
         let mut claims = spec.claims(now).map_err(|error| Problem::bad_request(error.to_string()))?;
         claims.issued = Some(issued);
         let token = web.viewers().seal(&claims);
-        let token = token.ok_or_else(|| Problem::bad_request("the token would be too long: take a shorter prefix or subject"))?;
+        let token = token.ok_or_else(|| {
+            Problem::bad_request(
+                "no token is made: it would be longer than 1,400 characters (take a shorter prefix or subject), or there is no viewer key \
+                 that signs (viewer.key)",
+            )
+        })?;
         ends = WallTime::from_seconds(claims.expires);
         let id = claims.key_id().map(|id| id.to_string()).unwrap_or_default();
         made.push((token.expose().to_owned(), id));
@@ -193,6 +188,25 @@ pub(super) async fn make(
         answer["tokens"] = made.iter().map(|(token, id)| json!({ "token": token, "token_id": id })).collect();
     }
     Ok((json_response(StatusCode::CREATED, &answer), noted))
+}
+
+/// How a token is to be renewed.
+fn renewal(policy: &ViewerPolicy, order: &RenewalOrder) -> Result<TokenRenewal, Problem> {
+    if policy.mode == ViewerMode::Edge {
+        return Err(Problem::bad_request(
+            "renew: where an edge takes tokens off (viewers.mode is \"edge\") none is renewed: leave it out, and order tokens as long as the \
+             programme, or have the app take new ones",
+        ));
+    }
+    let extend = parse_duration(&order.extend).map_err(|error| Problem::bad_request(format!("renew.extend: {error}")))?;
+    Ok(TokenRenewal {
+        by: match order.by {
+            Some(RenewalWay::Header) => RenewedBy::Header,
+            Some(RenewalWay::Redirect) | None => RenewedBy::Redirect,
+        },
+        extend: extend.as_secs().max(1),
+        deadline: orders::time("renew.deadline", &order.deadline)?.seconds(),
+    })
 }
 
 /// Where a viewer begins: every stream below the prefix, with the token in its path.
