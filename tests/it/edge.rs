@@ -2,10 +2,13 @@
 //! by `/entitlement`.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -32,7 +35,7 @@ fn run(store: &Value, events: &[Value]) -> Vec<Value> {
         .unwrap();
     let mut input = node.stdin.take().unwrap();
     let lines: String = events.iter().map(|event| json!({ "store": store, "event": event }).to_string() + "\n").collect();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+    let writer = thread::spawn(move || input.write_all(lines.as_bytes()));
     let answers: Vec<Value> =
         BufReader::new(node.stdout.take().unwrap()).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
     writer.join().unwrap().unwrap();
@@ -211,19 +214,57 @@ fn shares(kind: &str, start: impl FnOnce(&Origin, &Path, SocketAddr) -> Command)
     assert_eq!(ended.status, 401, "{kind}: refused on a hit");
     let elsewhere = get(&format!("/~{}/other/a.ts", token(1, now() + 600))).unwrap();
     assert_eq!(elsewhere.status, 403, "{kind}");
+    // A browser asks first whether it may send a header of its own: without one.
+    for path in [format!("/~{}/show/a.ts", token(1, now() + 600)), "/show/a.ts".to_owned()] {
+        let preflight = Request::new("OPTIONS", path).header("Origin", "https://www.example");
+        let preflight = preflight.header("Access-Control-Request-Method", "GET").try_send(address).expect("an answer");
+        let methods = preflight.header("access-control-allow-methods");
+        assert!(preflight.status == 204 && methods.contains("GET"), "{kind}: {preflight:?}");
+    }
+    if kind == "haproxy" {
+        // In HTTP/2 it is asked for a whole URI, and not for a path.
+        let url = format!("http://{address}/~{}/show/a.ts", token(1, now() + 600));
+        let mut curl = program("curl");
+        curl.args(["-s", "--http2-prior-knowledge", "--max-time", "60", "-w", " %{http_code}", &url]);
+        let said = curl.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "segment 200", "{said:?}");
+    }
+}
+
+/// A way to the origin on which each connection counts.
+fn counting(origin: SocketAddr, count: &Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::clone(count));
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            count.fetch_add(1, Ordering::SeqCst);
+            let Ok(far) = TcpStream::connect(origin) else { continue };
+            let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            for (mut from, mut to) in [(near, far), back] {
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    address
 }
 
 #[test]
 fn nginx_shares_one_copy_among_viewers_and_asks_about_each() {
     let http = blocks("docs/entitlements.md", "nginx").remove(0);
+    let connections = Arc::new(AtomicUsize::new(0));
     shares("nginx", |origin, dir, address| {
         let http = http
             .replace("/var/cache/nginx/live", &dir.join("cache").display().to_string())
-            .replace("origin.example.com:8080", &origin.address.to_string())
+            .replace("origin.example.com:8080", &counting(origin.address, &connections).to_string())
             .replace("\"KEY\"", &format!("\"{}\"", origin.player))
             .replace("listen 80;", &format!("listen {address};"));
         nginx_with(dir, &http)
     });
+    let made = connections.load(Ordering::SeqCst);
+    assert!(made < 50, "for 1,000 viewers {made} connections were made to ask about them");
 }
 
 #[test]
