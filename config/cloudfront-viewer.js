@@ -1,8 +1,9 @@
-// Viewers' tokens at the edge of Amazon CloudFront: a function for viewer requests, JavaScript runtime 2.0, on every behaviour.
-// config/cloudfront.yaml sets it up; docs/entitlements.md says what tokens are. It judges as Springhead does, takes the token off, so that
-// all viewers share one cached copy, and asks the origin with the CDN's own key. Its key-value store has
+// Viewers' tokens at the edge of Amazon CloudFront: for viewer requests, JavaScript runtime 2.0, on every behaviour. config/cloudfront.yaml
+// sets it up; docs/entitlements.md says what tokens are. It judges as Springhead does and takes the token off: all share one cached copy.
+// Its key-value store has
 //   k:KID   a viewer key as it stands in viewer.key, under its id
-//   r:ID  anything: the token of this id (v-...) is revoked
+//   r:ID    anything: the token of this id (v-...) is revoked
+import crypto from 'crypto';
 import cf from 'cloudfront';
 
 var NAMESPACE = 'live-origin'; // what a token's aud has to name
@@ -36,8 +37,8 @@ function answer(status, code) {
   return { statusCode: status, statusDescription: code, headers: headers, body: { encoding: 'text', data: text } };
 }
 
-// One item of CBOR (RFC 8949): definite lengths, whole numbers as short as they can be, no key twice, at most six deep.
-// A map is { map: [[key, value], ...] }, a tag { tag: number, of: item }, a float {}.
+// An item of CBOR (RFC 8949): definite lengths, numbers as short as can be, no key twice, at most six deep.
+// A map is { map: [[key, value], ...] }, a tag { tag, of }, a float {}.
 function item(input, depth) {
   var bytes = input.bytes, first = bytes[input.at++], major = first >> 5, inside = first & 31, number = inside, i;
   if (first === undefined || inside > 27) invalid();
@@ -97,15 +98,7 @@ function header(map, label) {
   return undefined;
 }
 
-async function get(key) {
-  try {
-    return await cf.kvs().get(key);
-  } catch (_) {
-    return undefined;
-  }
-}
-
-// The claims of a token of ours.
+// A token's claims.
 async function open(token) {
   if (token.indexOf('.') >= 0) unsupported();
   var bytes = Buffer.from(token, 'base64url');
@@ -118,9 +111,9 @@ async function open(token) {
   var told = whole(parts[0]);
   if (header(told, 1) !== 5 || header(told, 2) !== undefined || header(told, 4) !== undefined) invalid();
   if (header(parts[1], 1) !== undefined || header(parts[1], 2) !== undefined) invalid();
-  var claims = whole(parts[2]), key = await get('k:' + kid.toString('latin1'));
-  if (key === undefined) invalid();
+  var claims = whole(parts[2]);
   try {
+    var key = await cf.kvs().get('k:' + kid.toString('latin1'));
     // It checks the MAC, and no claim.
     cf.cwt.validateToken(bytes, { key: Buffer.from(key, 'base64url') });
   } catch (_) {
@@ -144,7 +137,6 @@ function texts(value) {
   return value;
 }
 
-// Restrictions by parts of the URI.
 function rules(value) {
   var found = [];
   if (!value || !value.map || !value.map.length) unsupported();
@@ -166,7 +158,7 @@ function holds(rule, text) {
   });
 }
 
-// Throws, unless the claims open this path to this method, now.
+// Throws, unless they open this path to this method, now.
 async function judge(claims, path, method, host) {
   var said = { uri: [], methods: ['GET', 'HEAD'], audience: [] };
   claims.forEach(function (claim) {
@@ -189,7 +181,15 @@ async function judge(claims, path, method, host) {
   var now = Date.now() / 1000, grace = /\.(m3u8?|mpd)$/i.test(path) ? 0 : GRACE;
   if (now >= said.expires + grace) refuse(401, 'viewer-token-expired');
   if (said.begins !== undefined && now + SKEW < said.begins) refuse(401, 'viewer-token-not-yet');
-  if (await get('r:v-' + said.id.slice(0, 16).toString('hex')) !== undefined) refuse(401, 'viewer-token-revoked');
+  var ids = [said.id], isOver;
+  // A long one is known by its hash; once it was by its first bytes.
+  if (said.id.length > 16) ids.push(crypto.createHash('sha256').update(said.id).digest());
+  try {
+    for (var i = 0; i < ids.length && !isOver; i++) isOver = await cf.kvs().exists('r:v-' + ids[i].slice(0, 16).toString('hex'));
+  } catch (_) {
+    refuse(503, 'internal');
+  }
+  if (isOver) refuse(401, 'viewer-token-revoked');
   var isOpen = said.audience.indexOf(NAMESPACE) >= 0 && said.methods.indexOf(method) >= 0 && said.uri.every(function (rule) {
     return rule.isPath ? holds(rule, path) : host !== '' && holds(rule, host);
   });
@@ -218,7 +218,7 @@ async function handler(event) {
     token = element.slice(1);
     path = path.slice(element.length + 1);
   }
-  // As an object's name is: what an edge and an origin could read in two ways is not read.
+  // What an edge and an origin could read in two ways is not read.
   if (!/^\/[^\/]/.test(path) || /\/(\.{0,2})(\/|$)/.test(path)) return answer(400, 'bad-request');
   var clean = path.split('/').map(encodeURIComponent).join('/');
   if (request.method === 'OPTIONS') {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::signing::hex;
+use super::signing::{hex, sha256};
 pub use super::uri_rule::PathRules;
 use crate::model::clock::WallTime;
 use crate::model::id::{Collection, IdError, Key, Namespace, ObjectId};
@@ -214,9 +214,20 @@ impl KeyId {
         &self.0
     }
 
-    /// That of a viewer's token: what its own id begins with.
+    /// That of a viewer's token: its own id, or what stands for all of one that is longer. By their first bytes alone many would be one:
+    /// a running number stands at the end, and a UUID of version 7 as a text begins with the time.
     pub(super) fn of_token(id: &[u8]) -> Option<Self> {
-        (1..=Self::OF_TOKEN).contains(&id.len()).then(|| Self(["v-", &hex(id)].concat()))
+        let of = |bytes: &[u8]| Self(["v-", &hex(bytes)].concat());
+        match id.len() {
+            0 => None,
+            1..=Self::OF_TOKEN => Some(of(id)),
+            _ => sha256(id).get(..Self::OF_TOKEN).map(of),
+        }
+    }
+
+    /// What 0.2.0 and before it knew a token with a longer id by, and what revocations of then name.
+    pub(super) fn former_of_token(id: &[u8]) -> Option<Self> {
+        if id.len() > Self::OF_TOKEN { Self::of_token(&id[..Self::OF_TOKEN]) } else { None }
     }
 
     /// The same as it is written. `None` for what no token can have: who ends that has ended nothing.
@@ -227,8 +238,8 @@ impl KeyId {
         (1..=Self::OF_TOKEN).contains(&(digits.len() / 2)).then(|| Self(text.to_owned()))
     }
 
-    /// How many bytes of its id a token is known by.
-    pub(super) const OF_TOKEN: usize = 16;
+    /// How many bytes a token is known by.
+    const OF_TOKEN: usize = 16;
 }
 
 impl fmt::Display for KeyId {

@@ -1,13 +1,13 @@
-// Runs config/cloudfront-viewer.js as Amazon CloudFront does: nothing but the language, Buffer, and a module 'cloudfront' with a store and
-// with a check of MACs that checks no claim. Each line of stdin is {"store": {...}, "event": {...}}, and each line of stdout what comes of it.
+// Runs config/cloudfront-viewer.js as Amazon CloudFront does: nothing but the language, Buffer, hashes, and a module 'cloudfront' with a store and
+// with a check of MACs that checks no claim. A store that has the key "down" can't tell what is revoked. Each line of stdin is {"store": {...}, "event": {...}}, and each line of stdout what comes of it.
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import readline from 'node:readline';
 import vm from 'node:vm';
 
 const source = fs.readFileSync(process.argv[2], 'utf8');
-const bare = source.replace(/^import cf from 'cloudfront';$/m, '');
-if (bare === source) throw new Error('it does not import the module');
+const bare = source.replace(/^import crypto from 'crypto';\nimport cf from 'cloudfront';$/m, '');
+if (bare === source) throw new Error('it does not import the modules');
 
 // The bytes of one item, and what of them stands behind its head: enough to find the four parts.
 function head(bytes, at) {
@@ -48,7 +48,11 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
     if (!(key in store)) throw new Error('KeyNotFound');
     return store[key];
   };
-  const cf = { kvs: () => ({ get }), cwt: { validateToken } };
-  const handler = vm.runInNewContext(`'use strict';${bare}\nhandler`, { cf, Buffer });
+  const exists = async (key) => {
+    if ('down' in store) throw new Error('KeyValueStoreUnavailable');
+    return key in store;
+  };
+  const cf = { kvs: () => ({ get, exists }), cwt: { validateToken } };
+  const handler = vm.runInNewContext(`'use strict';${bare}\nhandler`, { cf, crypto: { createHash: crypto.createHash }, Buffer });
   console.log(JSON.stringify(await handler(event)));
 }

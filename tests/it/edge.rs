@@ -147,6 +147,34 @@ fn the_edges_verdicts_are_the_origins() {
     assert_eq!(verdict(&unknown[0]), (401, "viewer-token-invalid".to_owned()));
 }
 
+/// Ended by its id at the edge, as at the origin; and while nobody can tell there, it does not go in.
+#[test]
+fn the_edge_lets_in_nobody_who_may_be_revoked() {
+    let origin = origin();
+    let minter = Minter::of(&origin);
+    let known = store(&minter, &fs::read_to_string(origin.data_dir().join("viewer.key")).unwrap());
+    let token = |id: &str| minter.seal(&minter.draft(NAMESPACE, "/", now() + 600).claim(7, Cbor::Bytes(id.as_bytes().to_vec())));
+    let id = |token: &str| {
+        let inspected: Value = serde_json::from_slice(&origin.run(&["token", "inspect", token]).stdout).unwrap();
+        inspected["token_id"].as_str().unwrap().to_owned()
+    };
+    let [short, one, other] = ["short", "customer-session-0001", "customer-session-0002"].map(token);
+    for (key, status) in [
+        ("r:v-00".to_owned(), [200, 200, 200]),
+        (format!("r:{}", id(&short)), [401, 200, 200]),
+        (format!("r:{}", id(&one)), [200, 401, 200]),
+        // As it was named once.
+        ("r:v-637573746f6d65722d73657373696f6e".to_owned(), [200, 401, 401]),
+        ("down".to_owned(), [503, 503, 503]),
+    ] {
+        let mut store = known.clone();
+        store[&key] = json!("1");
+        let events = [&short, &one, &other].map(|token| event("GET", "/show/a.ts", "path", token));
+        let found: Vec<_> = run(&store, &events).iter().map(|answer| verdict(answer).0).collect();
+        assert_eq!(found, status, "{key}");
+    }
+}
+
 #[test]
 fn the_template_has_the_function_on_every_behaviour() {
     let template = fs::read_to_string(file("config/cloudfront.yaml")).unwrap();

@@ -296,6 +296,28 @@ fn what_is_made_behind_a_revocation_is_good_and_what_has_ended_is_inspected_so()
 }
 
 #[test]
+fn tokens_whose_ids_begin_alike_are_ended_one_by_one() {
+    let origin = origin("");
+    origin.store("a.ts", "x");
+    let minter = Minter::of(&origin);
+    let token = |id: &str| {
+        let draft = minter.draft(NAMESPACE, &format!("/cache/{NAMESPACE}/"), now() + 600);
+        minter.seal(&draft.claim(7, Cbor::Bytes(id.as_bytes().to_vec())))
+    };
+    let [one, other] = ["customer-session-0001", "customer-session-0002"].map(token);
+    let inspected: Value = serde_json::from_slice(&origin.run(&["token", "inspect", &one]).stdout).unwrap();
+    let ends = |id: &str| {
+        let ended = order(&origin, "viewer-revocations", Some(&origin.administrator), &json!({ "id": id }));
+        assert_eq!(ended.status, 201, "{ended:?}");
+        [&one, &other].map(|token| read(&origin, token, "a.ts").status)
+    };
+    assert_eq!([&one, &other].map(|token| read(&origin, token, "a.ts").status), [200, 200]);
+    assert_eq!(ends(inspected["token_id"].as_str().unwrap()), [401, 200]);
+    // What a version before said of such an id was said of all that begin so.
+    assert_eq!(ends("v-637573746f6d65722d73657373696f6e"), [401, 401]);
+}
+
+#[test]
 fn a_proxy_asks_whether_a_viewer_may_have_it() {
     let origin = Origin::start_with_settings(&format!(
         "[namespaces.{NAMESPACE}.viewers]\nmode = \"edge\"\nbase_path = \"/\"\n[namespaces.b.viewers]\nmode = \"edge\"\n"

@@ -159,10 +159,20 @@ pub(crate) fn seal_payload(keys: &ViewerKeys, payload: &[u8]) -> Option<Secret<'
 }
 
 impl ViewerClaims {
-    /// What the token is known by, in logs and to who revokes it: the beginning of its id.
+    /// What the token is known by, in logs and to who revokes it.
     #[must_use]
     pub fn key_id(&self) -> Option<KeyId> {
-        KeyId::of_token(&self.id[..self.id.len().min(KeyId::OF_TOKEN)])
+        KeyId::of_token(&self.id)
+    }
+
+    /// Whether it is the one of this id, or one of those that were of this id once.
+    fn is_of(&self, id: &KeyId) -> bool {
+        self.key_id().as_ref() == Some(id) || self.former_id().as_ref() == Some(id)
+    }
+
+    /// What it was known by before, where that is something else.
+    fn former_id(&self) -> Option<KeyId> {
+        KeyId::former_of_token(&self.id)
     }
 
     /// From when on it is good. Never before it was made: one that says a time to come would outlive what is revoked by a prefix.

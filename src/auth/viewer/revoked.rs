@@ -125,7 +125,8 @@ impl Revocations {
     pub(super) fn hold(&self, namespace: &Namespace, key: &str, id: &KeyId, claims: &ViewerClaims) -> bool {
         self.of.get(namespace).is_some_and(|here| {
             let issued = claims.issued.unwrap_or(0);
-            here.ids.contains(id) || here.prefixes.latest(key).is_some_and(|before| issued < before)
+            let is_named = || here.ids.contains(id) || claims.former_id().is_some_and(|former| here.ids.contains(&former));
+            !here.ids.is_empty() && is_named() || here.prefixes.latest(key).is_some_and(|before| issued < before)
         })
     }
 
@@ -162,10 +163,10 @@ pub enum RevokedExtent {
 
 /// How much is revoked, in one namespace, of a token that opens the keys that begin so.
 pub(super) fn revoked_extent(all: &[Revocation], namespace: &Namespace, opens: &str, claims: &ViewerClaims) -> RevokedExtent {
-    let (id, mut extent) = (claims.key_id(), RevokedExtent::Nothing);
+    let mut extent = RevokedExtent::Nothing;
     for revocation in all.iter().filter(|revocation| revocation.namespace == *namespace) {
         match &revocation.what {
-            RevokedTokens::Id(known) if id.as_ref() == Some(known) => return RevokedExtent::All,
+            RevokedTokens::Id(known) if claims.is_of(known) => return RevokedExtent::All,
             RevokedTokens::Before { prefix, issued_before } if claims.issued.unwrap_or(0) < *issued_before => {
                 if opens.starts_with(prefix.as_str()) {
                     return RevokedExtent::All;
@@ -218,6 +219,27 @@ mod tests {
             assert_eq!(revoked_extent(&by_prefix.all, namespace, opens, &claims(issued)), extent, "{opens} {issued:?}");
         }
         assert_eq!(revoked_extent(&by_id.all, &live, "b/", &claims(Some(99))), RevokedExtent::All);
+    }
+
+    #[test]
+    fn ids_that_begin_alike_end_one_by_one_and_all_by_what_was_said_of_them_before() {
+        let live = Namespace::parse("live").unwrap();
+        let claims = |id: &str| ViewerClaims { id: id.as_bytes().to_vec(), expires: 10, ..ViewerClaims::default() };
+        let [one, other] = ["customer-session-0001", "customer-session-0002"].map(claims);
+        let ended = |by: &KeyId, claims: &ViewerClaims| {
+            let (at, until) = (WallTime::from_seconds(5), WallTime::from_seconds(10));
+            let all = vec![Revocation { namespace: live.clone(), what: RevokedTokens::Id(by.clone()), at, until }];
+            let is_all = revoked_extent(&all, &live, "", claims) == RevokedExtent::All;
+            let held = Revocations::new(all).hold(&live, "a.ts", &claims.key_id().unwrap(), claims);
+            assert_eq!(held, is_all);
+            held
+        };
+        let id = one.key_id().unwrap();
+        assert_eq!(KeyId::parse_token(id.as_str()), Some(id.clone()));
+        assert!(ended(&id, &one) && !ended(&id, &other));
+        let before = KeyId::parse_token(&format!("v-{}", crate::auth::signing::hex(b"customer-session"))).unwrap();
+        assert!(ended(&before, &one) && ended(&before, &other) && ended(&before, &claims("customer-session")));
+        assert!(!ended(&before, &claims("customer-sessio")));
     }
 
     proptest! {
