@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::data_dir::DataDir;
 use super::shell::quote;
-use super::viewer_key;
+use super::{viewer_key, viewer_revocations};
 use crate::store::Readers;
 
 /// Who may write in a folder beside its owner.
@@ -23,6 +23,7 @@ pub(super) fn of(data: &DataDir) -> Vec<String> {
         ("", "who can replace what is in it has every key and object"),
         ("keys", "a record that is put there or changed opens namespaces to its ingest password"),
         ("revoked", "who removes a file there makes a revoked API key good again"),
+        (viewer_revocations::FILE, "who changes it makes a revoked viewer's token good again"),
     ] {
         let folder = if name.is_empty() { path.to_owned() } else { path.join(name) };
         if let Some(mode) = open_to(&folder, if is_ours_by_group(&folder) { WRITERS & 0o007 } else { WRITERS }) {

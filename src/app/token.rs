@@ -21,7 +21,7 @@ use crate::auth::viewer::{self, Network, Revocation, RevokedTokens, SpecError, V
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
 use crate::model::units::parse_duration;
-use crate::origin::policy::ViewerPolicy;
+use crate::origin::policy::{ViewerMode, ViewerPolicy};
 
 /// What is done with viewers' tokens.
 #[derive(Debug, Subcommand)]
@@ -205,6 +205,7 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
     };
     let addresses: Vec<_> = args.address.iter().map(network).collect::<Result<_, _>>()?;
     let addresses = (!addresses.is_empty()).then_some(addresses);
+    warn(&namespace, &policy, args)?;
     let spec = ViewerSpec {
         namespace: namespace.clone(),
         base: base.clone(),
@@ -266,6 +267,26 @@ fn make(settings: &Settings, args: &ViewerArgs) -> Result<(), Failure> {
         header,
     };
     Ok(print(&serde_json::to_string_pretty(&new).context("can't write JSON")?)?)
+}
+
+/// Tells what a server with these settings would make of such a token, and refuses to make one that it would refuse. Where they have no viewers the
+/// token may be for another one.
+fn warn(namespace: &Namespace, policy: &ViewerPolicy, args: &ViewerArgs) -> Result<(), Failure> {
+    let (by_address, by_country) = (!args.address.is_empty(), !args.country.is_empty());
+    if let Some((what, lacking)) = policy.lacks(by_address, by_country) {
+        let flag = if what == "addresses" { "--address" } else { "--country" };
+        let said = format!("{flag}: by these settings a server refuses what is bound to {what}: set {lacking} for {namespace}");
+        if policy.mode != ViewerMode::Off {
+            return Err(usage(said));
+        }
+        complain(&format!("note: {said}, or name the server's settings with --config"));
+    }
+    if args.form == FormArg::Query && policy.mode == ViewerMode::Edge && !policy.keeps_query {
+        complain(
+            "note: a proxy that asks (/entitlement) refuses a playlist with a token in the query: hand out --form path there",
+        );
+    }
+    Ok(())
 }
 
 /// A playlist's URL with the token in it, where that is its form.

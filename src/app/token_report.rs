@@ -1,6 +1,7 @@
 //! `springhead token inspect`: what a token says, and what a server with this viewer key makes of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
@@ -13,11 +14,11 @@ use super::settings::Settings;
 use super::viewer_revocations::RevocationList;
 use super::{Failure, print, viewer_key};
 use crate::auth::secret::Secret;
-use crate::auth::viewer::{self, RevokedExtent, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError};
+use crate::auth::viewer::{self, RenewedBy, RevokedExtent, TokenRenewal, UriMatch, UriPart, UriRule, ViewerClaims, ViewerError};
 use crate::model::clock::{Clock, WallTime};
 use crate::model::id::Namespace;
 use crate::model::units::Span;
-use crate::origin::policy::ViewerPolicy;
+use crate::origin::policy::{ViewerMode, ViewerPolicy};
 
 /// How far a point in time can be written as RFC 3339: the end of the year 9999.
 const LAST: u64 = 253_402_300_799;
@@ -66,6 +67,8 @@ struct ShownClaims {
     catnip: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     catgeoiso3166: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catr: Option<String>,
 }
 
 /// Prints what a token says. One that is not good is a failure.
@@ -104,6 +107,7 @@ pub(super) fn inspect(settings: &Settings, args: InspectArgs) -> Result<(), Fail
             // One for several namespaces goes on in the others.
             let is_ended = !extents.is_empty() && extents.iter().all(|extent| *extent == RevokedExtent::All);
             let is_narrowed = !is_ended && extents.iter().any(|extent| *extent != RevokedExtent::Nothing);
+            let untaken = Untaken::of(&claims, settings);
             let (status, reason) = if is_ended {
                 ("revoked", Some("it was revoked: take a new one"))
             } else if now >= WallTime::from_seconds(claims.expires) {
@@ -112,16 +116,20 @@ pub(super) fn inspect(settings: &Settings, args: InspectArgs) -> Result<(), Fail
                 ("not-yet", Some("it says that it is made at a time to come (iat, in seconds, not milliseconds)"))
             } else if is_ahead(claims.not_before) {
                 ("not-yet", Some("its time has not begun"))
+            } else if let Some(lacking) = &untaken.refusal {
+                ("unsupported", Some(lacking.as_str()))
             } else {
                 ("good", None)
             };
             let is_long = WallTime::from_seconds(claims.expires) > now + policy.max_ttl + policy.clock_skew;
             let narrowed =
                 is_narrowed.then(|| "it is revoked for a part of what it opens: say --path to ask for one object".to_owned());
-            let note = narrowed.or_else(|| is_long.then(|| {
+            let long = is_long.then(|| {
                 let most = Span(policy.max_ttl);
                 format!("it is good for longer than the {most} that one made here is (max_ttl): is its exp in seconds, not milliseconds?")
-            }));
+            });
+            let notes: Vec<_> = [narrowed, long, untaken.note].into_iter().flatten().collect();
+            let note = (!notes.is_empty()).then(|| notes.join("; "));
             InspectedToken { status, reason: reason.map(str::to_owned), note, claims: Some(shown_claims(&claims)) }
         }
     };
@@ -129,6 +137,35 @@ pub(super) fn inspect(settings: &Settings, args: InspectArgs) -> Result<(), Fail
     match inspected.reason {
         None => Ok(()),
         Some(reason) => Err(anyhow!("the token is not good: {reason}").into()),
+    }
+}
+
+/// Why a server with these settings does not take a token that is good in itself.
+#[derive(Default)]
+struct Untaken {
+    /// It would refuse it.
+    refusal: Option<String>,
+    /// The same, if these are its settings: they have no viewers where the token is for.
+    note: Option<String>,
+}
+
+impl Untaken {
+    fn of(claims: &ViewerClaims, settings: &Settings) -> Self {
+        let policy = |name: &String| Some(&settings.namespaces.get(&Namespace::parse(name).ok()?)?.viewers);
+        let on: Vec<_> = claims.audience.iter().filter_map(policy).filter(|policy| policy.mode != ViewerMode::Off).collect();
+        if on.is_empty() {
+            let names = claims.audience.join(", ");
+            let note =
+                format!("by these settings no viewer holds tokens for what it is for ({names}): name the server's with --config");
+            return Self { note: Some(note), ..Self::default() };
+        }
+        // One that takes it is enough.
+        let lacking: Option<Vec<_>> =
+            on.iter().map(|policy| policy.lacks(claims.addresses.is_some(), claims.countries.is_some())).collect();
+        let refusal = lacking.unwrap_or_default().first().map(|(what, settings)| {
+            format!("it is bound to {what}, and by these settings a server is told of none: set {settings}")
+        });
+        Self { refusal, note: None }
     }
 }
 
@@ -163,5 +200,9 @@ fn shown_claims(claims: &ViewerClaims) -> ShownClaims {
         catm: claims.methods.clone().unwrap_or_else(|| vec!["GET".to_owned(), "HEAD".to_owned()]),
         catnip: claims.addresses.as_ref().map(|networks| networks.iter().map(ToString::to_string).collect()),
         catgeoiso3166: claims.countries.clone(),
+        catr: claims.renewal.map(|TokenRenewal { by, extend, deadline }| {
+            let way = if by == RenewedBy::Redirect { "a redirect" } else { "a header" };
+            format!("by {way}, {} at a time, until {}", Span(Duration::from_secs(extend)), shown_time(deadline))
+        }),
     }
 }

@@ -24,7 +24,8 @@ use crate::model::id::Namespace;
 use crate::web::Web;
 use crate::web::admin::viewers::{NotRevoked, Revokes};
 
-const FILE: &str = "viewer_revocations.json";
+/// Its name in the data directory.
+pub(super) const FILE: &str = "viewer_revocations.json";
 /// The form of the file.
 const FORMAT: u32 = 1;
 /// How often it is looked at.

@@ -188,6 +188,18 @@ impl ViewerPolicy {
             Some(_) => path.replace("{namespace}", namespace.as_str()) + "/",
         }
     }
+
+    /// What a token would be bound to of which nobody tells this server, and the settings that would: such a token is refused wherever it is
+    /// shown.
+    #[must_use]
+    pub fn lacks(&self, by_address: bool, by_country: bool) -> Option<(&'static str, &'static str)> {
+        // An address is known without anybody's word, where it is asked for at all; a country is only ever said by a proxy.
+        let knows_country = self.country_header.is_some() && !self.trusted_proxies.is_empty();
+        if by_address && self.client_address_header.is_none() {
+            return Some(("addresses", "viewers.client_address_header"));
+        }
+        (by_country && !knows_country).then_some(("countries", "viewers.trusted_proxies and viewers.country_header"))
+    }
 }
 
 /// How long a read of a name that is about to arrive waits for it.

@@ -516,6 +516,26 @@ fn the_command_line_makes_tokens_and_reads_them() {
         let inspected: Value = serde_json::from_slice(&origin.run(&["token", "inspect", &token]).stdout).unwrap();
         assert_eq!(inspected["note"].as_str().is_some_and(|note| note.contains("milliseconds")), is_noted, "{inspected}");
     }
+    // What it says is good, and what a server makes of that by its settings, is two things.
+    let file = origin.folder().join("inspected.toml");
+    let judged = |mode: &str, arguments: &[&str]| {
+        let viewers = format!("[namespaces.{NAMESPACE}.viewers]\nmode = \"{mode}\"\n");
+        fs::write(&file, viewers).unwrap();
+        origin.run(&[arguments, &["--config", file.to_str().unwrap()]].concat())
+    };
+    let bound = token(&origin, &["--address", "192.0.2.0/24"]);
+    let off = judged("off", &["token", "inspect", &bound]);
+    let off: Value = serde_json::from_slice(&off.stdout).unwrap_or_else(|error| panic!("{error}: {off:?}"));
+    assert!(off["status"] == "good" && off["note"].as_str().unwrap().contains("no viewer holds tokens"), "{off}");
+    let required = judged("required", &["token", "inspect", &bound]);
+    let said: Value = serde_json::from_slice(&required.stdout).unwrap_or_else(|error| panic!("{error}: {required:?}"));
+    assert!(!required.status.success() && said["status"] == "unsupported", "{said}");
+    assert!(said["reason"].as_str().unwrap().contains("client_address_header"), "{said}");
+    let plain = judged("required", &["token", "inspect", &minter.seal(&draft(now() + 600))]);
+    let said: Value = serde_json::from_slice(&plain.stdout).unwrap_or_else(|error| panic!("{error}: {plain:?}"));
+    assert!(said["status"] == "good" && said["note"].is_null(), "{said}");
+    let unmade = judged("required", &["token", "viewer", "--namespace", NAMESPACE, "--address", "192.0.2.0/24"]);
+    assert!(unmade.status.code() == Some(2) && unmade.stdout.is_empty(), "{unmade:?}");
     for (namespace, id, said) in [
         ("nope", "v-00", "there is no nope"),
         (NAMESPACE, "v-zz", "hexadecimal"),

@@ -316,14 +316,7 @@ fn policy(web: &Web, namespace: &Namespace) -> Result<ViewerPolicy, Problem> {
 
 /// Refuses a token that is bound to a place where this server is told of none: it would be refused wherever it is shown.
 fn told_where(policy: &ViewerPolicy, by_address: bool, by_country: bool) -> Result<(), Problem> {
-    // An address is known without anybody's word, where it is asked for at all; a country is only ever said by a proxy.
-    let knows_country = policy.country_header.is_some() && !policy.trusted_proxies.is_empty();
-    let lacking = [
-        (by_address && policy.client_address_header.is_none(), "addresses", "viewers.client_address_header"),
-        (by_country && !knows_country, "countries", "viewers.trusted_proxies and viewers.country_header"),
-    ];
-    let found = lacking.into_iter().find(|(lacks, ..)| *lacks);
-    found.map_or(Ok(()), |(_, what, settings)| {
+    policy.lacks(by_address, by_country).map_or(Ok(()), |(what, settings)| {
         Err(Problem::bad_request(format!(
             "{what}: this namespace is not told where viewers are, so such a token would open nothing: set {settings} first, or leave {what} out"
         )))
