@@ -256,6 +256,14 @@ pub enum CorsOrigins {
     Only(Vec<HeaderValue>),
 }
 
+impl CorsOrigins {
+    /// Whether this one is named there.
+    #[must_use]
+    pub fn lists(&self, origin: Option<&HeaderValue>) -> bool {
+        matches!((self, origin), (Self::Only(list), Some(origin)) if list.contains(origin))
+    }
+}
+
 impl Default for NamespacePolicy {
     fn default() -> Self {
         Self {

@@ -8,8 +8,8 @@ use std::task::Poll;
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, CONTENT_LENGTH, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_LENGTH, ORIGIN, VARY,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -29,6 +29,9 @@ use crate::origin::policy::CorsOrigins;
 
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const ANY: HeaderValue = HeaderValue::from_static("*");
+/// What a page may read of an answer beside its body, where a wildcard does not say it.
+const EXPOSED: &str = "Accept-Ranges, Age, Cache-Control, Cache-Status, Content-Encoding, Content-Length, Content-Range, Content-Type, \
+                       CTA-Common-Access-Token, Date, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate, X-Request-Id";
 
 /// What a handler knows of the request beside the request.
 #[derive(Clone, Debug)]
@@ -100,7 +103,7 @@ pub(super) async fn answer(
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
             headers.insert(TIMING_ALLOW_ORIGIN, ANY);
         }
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
+        headers.entry(ACCESS_CONTROL_EXPOSE_HEADERS).or_insert(ANY);
     }
     let status = response.status().as_u16();
     response.map(|body| record.answer(status, body))
@@ -114,8 +117,9 @@ fn take_body(response: &mut Response) {
     *response.body_mut() = Body::empty();
 }
 
-/// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so.
-pub(super) fn narrow(response: &mut Response, origins: &CorsOrigins, request: &HeaderMap) {
+/// Narrows an answer's CORS to the web origins of its namespace; where all may read, [`answer`] says so. `takes_cookies`: a cookie may let readers in
+/// there, so pages of these origins may send it.
+pub(super) fn narrow(response: &mut Response, origins: &CorsOrigins, takes_cookies: bool, request: &HeaderMap) {
     let CorsOrigins::Only(list) = origins else { return };
     response.extensions_mut().insert(CorsDecided);
     let headers = response.headers_mut();
@@ -123,6 +127,20 @@ pub(super) fn narrow(response: &mut Response, origins: &CorsOrigins, request: &H
     if let Some(origin) = request.get(ORIGIN).filter(|origin| list.contains(origin)) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(TIMING_ALLOW_ORIGIN, origin.clone());
+        if takes_cookies {
+            allow_credentials(headers, request);
+        }
+    }
+}
+
+/// Has a browser hand an answer to a page that had it send cookies. In such an answer a wildcard is a name like any other (Fetch standard 3.2.5).
+fn allow_credentials(headers: &mut HeaderMap, request: &HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    if headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS) {
+        let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(HeaderValue::from_static("Authorization")));
+        headers.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
     }
 }
 

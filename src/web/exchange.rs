@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use axum::http::Version;
-use axum::http::header::HOST;
+use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::response::Response;
 
@@ -221,8 +221,11 @@ impl<'a> Exchange<'a> {
 
     /// Has an answer say what its namespace says of all its answers.
     pub(super) fn dress(&self, mut response: Response) -> Response {
-        if let Some(policy) = self.known_policy() {
-            narrow(&mut response, &policy.cors_origins, &self.parts.headers);
+        // Who names one of its web origins knows of it, too: a page has to read that its token is over, and that a cookie may go along.
+        let is_named = |policy: &NamespacePolicy| policy.cors_origins.lists(self.parts.headers.get(ORIGIN));
+        if let Some(policy) = self.policy().filter(|policy| self.knows_namespace || is_named(policy)) {
+            let takes_cookies = policy.viewers.mode != ViewerMode::Off;
+            narrow(&mut response, &policy.cors_origins, takes_cookies, &self.parts.headers);
         }
         if let Some(viewer) = &self.viewer {
             if self.policy().is_some_and(|policy| viewer::limits(&policy.viewers).is_some()) {

@@ -877,3 +877,46 @@ fn a_playlist_that_loses_tokens_is_told_of() {
     let told = eventually(Duration::from_secs(30), told).expect("it is told");
     assert!(told["detail"].as_str().unwrap().contains("relative URIs"), "{told}");
 }
+
+/// A browser gives a page of another origin nothing of what it asked for with a cookie, unless the answer says so and names all it allows.
+#[test]
+fn a_page_of_a_named_origin_may_send_its_token_as_a_cookie() {
+    let settings = |mode: &str| {
+        format!(
+            "[namespaces.{NAMESPACE}]\ncors_origins = [\"https://www.example\"]\n[namespaces.{NAMESPACE}.viewers]\nmode = \"{mode}\"\n"
+        )
+    };
+    let origin = Origin::start_with_settings(&settings("required"));
+    origin.store("a.ts", "x");
+    let token = token(&origin, &[]);
+    let ask = |method: &str, from: &str| {
+        let request = Request::new(method, origin.path("a.ts")).header("Origin", from);
+        let request = match method {
+            "OPTIONS" => request
+                .header("Access-Control-Request-Method", "GET")
+                .header("Access-Control-Request-Headers", "cmcd-request,range"),
+            _ => request.header("Cookie", format!("CTA-Common-Access-Token={token}")),
+        };
+        request.send(origin.address)
+    };
+    for (method, status) in [("GET", 200), ("OPTIONS", 204)] {
+        let answer = ask(method, "https://www.example");
+        assert_eq!((answer.status, answer.header("access-control-allow-credentials")), (status, "true"), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), "https://www.example");
+        let exposed = answer.header("access-control-expose-headers");
+        assert!(exposed.contains("ETag") && !exposed.contains('*'), "{exposed}");
+        let stranger = ask(method, "https://evil.example");
+        assert_eq!(stranger.header("access-control-allow-credentials"), "", "{stranger:?}");
+        assert_eq!(stranger.header("access-control-allow-origin"), "");
+    }
+    let preflight = ask("OPTIONS", "https://www.example");
+    assert_eq!(preflight.header("access-control-allow-headers"), "cmcd-request,range");
+    assert!(!preflight.header("access-control-allow-methods").contains('*'));
+    // A refusal says what is wrong to the page, too.
+    let refused = Request::new("GET", origin.path("a.ts")).header("Origin", "https://www.example").send(origin.address);
+    assert_eq!((refused.status, refused.header("access-control-allow-credentials")), (401, "true"));
+    // Where no cookie means anything, none is sent.
+    let plain = Origin::start_with_settings(&settings("off"));
+    let answer = Request::new("OPTIONS", plain.path("a.ts")).header("Origin", "https://www.example").send(plain.address);
+    assert_eq!(answer.header("access-control-allow-credentials"), "");
+}
