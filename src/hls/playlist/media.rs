@@ -77,6 +77,7 @@ impl MediaReader {
                     self.faults.note(line, Wrong::NoLength);
                 }
                 self.next.duration = length.unwrap_or_default();
+                self.media.has_decimals |= text.contains('.');
                 self.longest = self.longest.max((self.next.duration, line));
                 self.has_duration = true;
             }

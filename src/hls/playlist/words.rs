@@ -115,6 +115,8 @@ pub struct Media {
     pub images_only: bool,
     /// EXT-X-INDEPENDENT-SEGMENTS: each segment can be decoded by itself.
     pub independent: bool,
+    /// EXTINF with decimals: its lengths are not rounded to seconds.
+    pub has_decimals: bool,
     /// EXT-X-VERSION.
     pub version: u8,
     /// What is wrong with it; the first few.

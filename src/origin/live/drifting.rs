@@ -1,7 +1,6 @@
 //! Renditions of one stream that are apart.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::Live;
 use super::rendition::FollowedRendition;
@@ -40,13 +39,12 @@ impl LiveState {
             .collect();
         let by_date = alive.iter().all(|(_, rendition)| rendition.edge.is_some());
         let foremost_edge = alive.iter().filter_map(|(_, rendition)| rendition.edge).max();
-        let foremost_lag = alive.iter().filter_map(|(_, rendition)| rendition.pace.lag_ms()).min();
+        let foremost_lag = alive.iter().filter_map(|(_, rendition)| rendition.pace.lag()).min();
         for &(key, rendition) in &alive {
             let behind = if by_date {
                 foremost_edge.zip(rendition.edge).map(|(foremost, own)| foremost.since(own))
             } else {
-                let lags = foremost_lag.zip(rendition.pace.lag_ms());
-                lags.map(|(foremost, own)| Duration::from_millis(own.saturating_sub(foremost).max(0).cast_unsigned()))
+                foremost_lag.zip(rendition.pace.lag()).map(|(foremost, own)| own.saturating_sub(foremost))
             };
             if let Some(behind) = behind.filter(|span| *span > rendition.target * APART) {
                 let behind = format!("{:.1} s", behind.as_secs_f64());

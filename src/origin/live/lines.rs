@@ -15,7 +15,7 @@ use crate::model::event::EventKind;
 /// How many of its last segments a version is compared by.
 const COMPARED: usize = 64;
 /// Durations that are closer are the same, written otherwise.
-const SAME_MS: u64 = 10;
+const SAME: Duration = Duration::from_millis(10);
 
 /// A segment as far as versions are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct ComparedLine {
     sequence: u64,
     /// Its URI, as players compare it: without the query; and where in the resource it begins.
     name: u64,
-    millis: u64,
+    length: Duration,
     pub(super) discontinuities: u64,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn of(media: &Media) -> ComparedLines {
         ComparedLine {
             sequence: segment.sequence,
             name: hasher.hash_one((uri, segment.range.map_or(0, |range| range.start))),
-            millis: u64::try_from(segment.duration.as_millis()).unwrap_or(u64::MAX),
+            length: segment.duration,
             discontinuities,
         }
     });
@@ -71,7 +71,7 @@ pub(super) fn of(media: &Media) -> ComparedLines {
 /// How long the segments from this number on play.
 pub(super) fn duration_since(lines: &[ComparedLine], number: u64) -> Duration {
     let new = lines.iter().rev().take_while(|line| line.sequence >= number);
-    Duration::from_millis(new.fold(0, |sum, line| sum.saturating_add(line.millis)))
+    new.fold(Duration::ZERO, |sum, line| sum.saturating_add(line.length))
 }
 
 /// So many segments have to be of the same lengths in two lists.
@@ -85,7 +85,7 @@ pub(super) fn are_the_same_lengths(one: &[ComparedLine], other: &[ComparedLine])
     let up_to = |lines: &'_ [ComparedLine]| lines.iter().rposition(|line| line.sequence <= last).map_or(0, |at| at + 1);
     let (one, other) = (&one[..up_to(one)], &other[..up_to(other)]);
     let is_same = |(one, other): (&ComparedLine, &ComparedLine)| {
-        one.sequence == other.sequence && one.millis.abs_diff(other.millis) <= SAME_MS
+        one.sequence == other.sequence && one.length.abs_diff(other.length) <= SAME
     };
     one.len().min(other.len()) >= ALIKE && one.iter().rev().zip(other.iter().rev()).take(ALIKE).all(is_same)
 }
@@ -121,10 +121,12 @@ pub(super) fn compare(before: &[ComparedLine], after: &[ComparedLine], are_count
         if let Some((_, from)) = from {
             continuation = Continuation::Replaced { from: from.sequence };
         }
-    } else if let Some((one, other)) = common.iter().find(|(one, other)| one.millis.abs_diff(other.millis) > SAME_MS) {
+    } else if let Some((one, other)) = common.iter().find(|(one, other)| one.length.abs_diff(other.length) > SAME) {
         let detail = format!(
             "segment {} had {} ms in the version before and has {} ms now: all that follows moves in players",
-            other.sequence, one.millis, other.millis
+            other.sequence,
+            one.length.as_millis(),
+            other.length.as_millis()
         );
         contradictions.push((EventKind::SegmentChanged, detail));
     }
@@ -160,7 +162,7 @@ fn renumbered(before: &[ComparedLine], after: &[ComparedLine]) -> Option<(u64, i
     let at = (0..before.len()).find(|&at| {
         let pairs = before[at..].iter().zip(after);
         pairs.len() >= std::cmp::min(2, after.len())
-            && pairs.clone().all(|(one, other)| one.name == other.name && one.millis == other.millis)
+            && pairs.clone().all(|(one, other)| one.name == other.name && one.length == other.length)
     })?;
     let by = i128::from(first.sequence) - i128::from(before[at].sequence);
     let by = i64::try_from(by).ok().filter(|by| *by != 0)?;

@@ -73,6 +73,8 @@ pub(super) struct Outline {
     /// What it says of its last segments, and how that stands to what the version before said.
     pub(super) lines: ComparedLines,
     pub(super) comparison: Comparison,
+    /// It states lengths with decimals: what they come to is how far it reaches.
+    pub(super) has_decimals: bool,
     pub(super) date_ranges: Option<ListedDateRanges>,
     pub(super) is_event: bool,
     /// All that it lists, where it only grows; and whether what the version before listed is another here.
@@ -148,6 +150,7 @@ impl Outline {
             edge: edge(media),
             lines,
             comparison,
+            has_decimals: media.has_decimals,
             is_blank: media.segments.is_empty() && media.parts.is_empty() && media.skipped == 0 && !media.ended,
             etag: etag.clone(),
             date_ranges: ListedDateRanges::of(media),

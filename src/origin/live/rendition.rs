@@ -240,7 +240,7 @@ impl FollowedRendition {
             self.target = UNREAD;
         }
         self.etag = Some(version.etag.clone());
-        if first || news.step == Step::Anew {
+        if first || news.step == Step::Anew || !version.has_decimals {
             self.pace = Pace::begun();
         } else if news.step != Step::Back {
             let hole = version.media_sequence.saturating_sub(self.next);

@@ -314,8 +314,9 @@ fn renditions_are_held_against_each_other_by_what_they_play_and_not_by_their_num
                   #EXT-X-STREAM-INF:BANDWIDTH=900000,AUDIO=\"a\"\nvideo.m3u8\n#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"frames.m3u8\"\n";
     scene.playlist("master.m3u8", master);
     let write = |scene: &mut Scene, number: u64, audio: u64| {
-        scene.playlist("video.m3u8", &listing(&head(number), "v", number..number + 3));
-        scene.playlist("audio.m3u8", &listing(&head(500 + audio), "a", audio..audio + 3));
+        let exact = |text: String| text.replace("INF:2,", "INF:2.000,");
+        scene.playlist("video.m3u8", &exact(listing(&head(number), "v", number..number + 3)));
+        scene.playlist("audio.m3u8", &exact(listing(&head(500 + audio), "a", audio..audio + 3)));
         let frames = listing(&head(number * 4), "f", number * 4..number * 4 + 12).replace("INF:2,", "INF:0.5,");
         scene.playlist("frames.m3u8", &frames);
         scene.pass(2.0);

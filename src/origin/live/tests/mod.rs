@@ -5,6 +5,7 @@ mod anew;
 mod bounds;
 mod contradictions;
 mod dash;
+mod drifting;
 mod unread;
 
 use std::collections::{HashMap, HashSet};
@@ -79,7 +80,7 @@ impl Scene {
         *first = (*first).min(last);
         let first = last.saturating_sub(4).max(*first);
         let text = texts::listing(&texts::head(first), &format!("/cache/live/{folder}/"), first..=last);
-        self.playlist(name, &(text + tail))
+        self.playlist(name, &(text.replace("INF:2,", "INF:2.000,") + tail))
     }
 
     fn segment(&mut self, name: &str, body: &str, bytes: u64, took: Duration) {
