@@ -111,6 +111,7 @@ impl Outline {
                 sequence: segment.sequence,
                 key: here(&segment.uri)?,
                 duration: segment.duration,
+                target: media.target_duration.unwrap_or_default(),
                 arrived: None,
                 ranged: segment.range.is_some(),
             })

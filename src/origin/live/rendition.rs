@@ -32,6 +32,7 @@ const CLOCK_SAMPLES: usize = 8;
 /// What is known of a media playlist.
 #[derive(Debug)]
 pub(super) struct FollowedRendition {
+    /// The longest target duration that was stated with one of the last segments: how long the next one may take.
     pub(super) target: Duration,
     /// The target duration that was stated last.
     pub(super) stated: Option<Duration>,
@@ -280,8 +281,10 @@ impl FollowedRendition {
 
     fn take_over(&mut self, version: &Outline, now: Now) {
         self.heard = now.moment;
-        self.target = version.target.unwrap_or(self.target);
         self.stated = version.target.or(self.stated);
+        // ffmpeg states the longest segment of those that it lists now: the next one may be as long as one that has left the list.
+        let with_recent = self.recent.iter().map(|listed| listed.target).max().unwrap_or_default();
+        self.target = self.stated.unwrap_or(self.target).max(with_recent);
         self.date_ranges.follow(version.date_ranges.as_ref(), now.moment);
         (self.is_event, self.whole) = (version.is_event, version.whole);
         self.lines = Arc::clone(&version.lines);

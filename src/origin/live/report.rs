@@ -183,7 +183,7 @@ impl FollowedRendition {
                 .chain(self.lists_what_is_lost().then_some(EventKind::Gap))
                 .map(EventKind::as_str)
                 .collect(),
-            target_duration_s: self.target.as_secs_f64(),
+            target_duration_s: self.stated.unwrap_or(self.target).as_secs_f64(),
             media_sequence: Some(self.media_sequence),
             last_sequence: self.next.checked_sub(1).filter(|last| *last >= self.media_sequence),
             last_segment: self.recent.back().map(|listed| listed.key.to_string()),

@@ -13,6 +13,8 @@ pub(super) struct ListedSegment {
     pub(super) sequence: u64,
     pub(super) key: Key,
     pub(super) duration: Duration,
+    /// The target duration that was stated when it was listed; zero where none was.
+    pub(super) target: Duration,
     pub(super) arrived: Option<Arrival>,
     /// Whether it is a part of a larger object.
     pub(super) ranged: bool,

@@ -65,7 +65,7 @@ impl Live {
         let strip = |key: &Key, kind, bandwidth, rendition: &FollowedRendition| RenditionTimeline {
             playlist: key.to_string(),
             kind,
-            target_duration_s: rendition.target.as_secs_f64(),
+            target_duration_s: rendition.stated.unwrap_or(rendition.target).as_secs_f64(),
             announced_bandwidth: bandwidth,
             segments: tiles(rendition, clock, came, &here),
         };

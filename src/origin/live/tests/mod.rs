@@ -6,6 +6,7 @@ mod bounds;
 mod contradictions;
 mod dash;
 mod drifting;
+mod lengths;
 mod unread;
 
 use std::collections::{HashMap, HashSet};
