@@ -20,8 +20,9 @@ const ASKED: u32 = 3;
 const ASKED_NAMES: usize = 64;
 /// Nobody has asked for so long: it is not missed any more.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-/// For so long at least renditions have to be alike, and for three target durations: an encoder may name them in a multivariant playlist later.
-const ALIKE_FOR: Duration = Duration::from_secs(10);
+/// For so long at least renditions have to go on, or to be alike, and for three target durations: an encoder may name them in a multivariant
+/// playlist later.
+const GRACE: Duration = Duration::from_secs(10);
 /// With so many that come behind it by name each is compared: renditions have names that are much the same.
 const NEIGHBOURS: usize = 8;
 /// How many are looked at between two times at which others may have the lock.
@@ -53,6 +54,8 @@ impl LiveState {
             let beside = self.folders.beside(missed).filter(move |name| is_kin(name));
             beside
                 .filter(|name| self.streams.of(name).is_none())
+                // Who waits for a show asks before it begins.
+                .filter(|name| self.renditions.get(*name).is_some_and(|known| now.since(known.begun) >= grace(known)))
                 .map(|name| (name.clone(), asked_words(missed)))
                 .collect::<Vec<_>>()
         };
@@ -89,7 +92,7 @@ impl LiveState {
         let rendition = self.renditions.get_mut(key)?;
         rendition.alike_since = other.map(|_| rendition.alike_since.unwrap_or(now));
         let (other, since) = (other?, rendition.alike_since?);
-        if now.since(since) < ALIKE_FOR.max(rendition.target * 3) {
+        if now.since(since) < grace(rendition) {
             return None;
         }
         let enough = if rendition.edge.is_some() { 1 } else { ASKED };
@@ -138,6 +141,11 @@ impl Live {
         }
         orphans
     }
+}
+
+/// How much later than a rendition the multivariant playlist may come that names it.
+fn grace(rendition: &FollowedRendition) -> Duration {
+    GRACE.max(rendition.target * 3)
 }
 
 /// Whether they lie in one folder, or are called alike in folders that do.

@@ -81,6 +81,8 @@ pub(super) struct FollowedRendition {
     pub(super) absent_since: [Option<Moment>; 2],
     /// It was heard before this process began: how it stands is not told before it changes.
     pub(super) is_past: bool,
+    /// Since when it is followed, or its encoder counts as it does.
+    pub(super) begun: Moment,
     /// Since when it looks like a rendition of a stream whose multivariant playlist is not here.
     pub(super) alike_since: Option<Moment>,
     /// It was read, or another one of that stream was.
@@ -172,6 +174,7 @@ impl FollowedRendition {
             maps: 0,
             absent_since: [None; 2],
             is_past: false,
+            begun: now.moment,
             alike_since: None,
             is_read: false,
             lost: VecDeque::new(),
@@ -246,6 +249,9 @@ impl FollowedRendition {
         } else if news.step != Step::Back {
             let hole = version.media_sequence.saturating_sub(self.next);
             self.pace.go_on(now.moment, version.listed_since(known), self.target, hole);
+        }
+        if news.step == Step::Anew {
+            self.begun = now.moment;
         }
         if news.step != Step::Back {
             self.take_over(version, now);

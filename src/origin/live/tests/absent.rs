@@ -121,11 +121,15 @@ fn what_stands_under_another_host_is_missed_where_that_host_is_a_cdn_of_ours() {
 #[test]
 fn a_multivariant_playlist_that_is_asked_for_and_was_never_uploaded_is_missed() {
     let mut scene = Scene::new();
-    for ask in 0..4 {
+    for ask in 0..7 {
         scene.playlist("live/show_720p.m3u8", &listing(&head(ask), "", ask..ask + 3));
         scene.playlist("live/other.m3u8", &listing(&head(ask), "o", ask..ask + 3));
         let told = scene.look();
-        assert_eq!(told.contains(&"multivariant-missing live/show_720p.m3u8".to_owned()), ask == 3, "{told:?}");
+        assert_eq!(
+            told.contains(&"multivariant-missing live/show_720p.m3u8".to_owned()),
+            ask == 5,
+            "after ten seconds: {told:?}"
+        );
         assert_eq!(scene.awaits("live/show.m3u8"), None);
         scene.pass(2.0);
     }
@@ -133,6 +137,28 @@ fn a_multivariant_playlist_that_is_asked_for_and_was_never_uploaded_is_missed() 
     scene.playlist("live/show.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nshow_720p.m3u8\n");
     let _ = scene.look();
     assert!(!scene.troubles("live/show_720p.m3u8").contains(&"multivariant-missing"));
+}
+
+/// Viewers are there before the show, and an encoder writes the multivariant playlist when it has all others.
+#[test]
+fn a_multivariant_playlist_that_is_asked_for_before_the_show_has_its_time_to_come() {
+    for comes in [true, false] {
+        let mut scene = Scene::new();
+        for _ in 0..600 {
+            assert_eq!(scene.awaits("live/show.m3u8"), None);
+            scene.pass(1.0);
+        }
+        let mut told = Vec::new();
+        for number in 0..8 {
+            scene.playlist("live/show_720p.m3u8", &listing(&head(number), "", number..number + 3));
+            told.extend(scene.look());
+            if comes && number == 2 {
+                scene.playlist("live/show.m3u8", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nshow_720p.m3u8\n");
+            }
+            scene.pass(2.0);
+        }
+        assert_eq!(told.contains(&"multivariant-missing live/show_720p.m3u8".to_owned()), !comes, "{told:?}");
+    }
 }
 
 /// Versions of some playlists that begin at these moments, in milliseconds; how often `multivariant-missing` is told of each.
