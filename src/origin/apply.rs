@@ -203,6 +203,7 @@ mod tests {
     use crate::model::id::Namespace;
     use crate::model::meta::Outset;
     use crate::origin::Origin;
+    use crate::origin::live::Readership;
     use crate::origin::policy::NamespacePolicy;
 
     const MPD: &str = "<MPD type='dynamic'><Period><AdaptationSet><SegmentTemplate duration='2' initialization='i.mp4' media='$Number$.m4s'/>\
@@ -300,7 +301,7 @@ mod tests {
                 Step::Look => {}
             }
             let here = |key: &Key| hot.peek_at(key, now.moment).is_some();
-            let told = hosted.live.look(now, hosted.policy.limits, false, here, |_| false);
+            let told = hosted.live.look(now, hosted.policy.limits, false, here, |_| Readership::None);
             let mut told: Vec<_> = told.iter().map(|event| format!("{event:?}")).collect();
             told.sort();
             told

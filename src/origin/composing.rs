@@ -602,6 +602,26 @@ mod tests {
         assert!(world.get("in/p.m3u8").await.contains("4~"));
     }
 
+    /// Viewers read them under another name, from a multivariant playlist on another server.
+    #[tokio::test]
+    async fn sources_of_a_pair_that_are_alike_miss_no_multivariant_playlist() {
+        let world = ComposingOrigin::new();
+        let mut told = Vec::new();
+        for number in 0..20_u64 {
+            world.clock.advance(Duration::from_secs(2));
+            let date = crate::model::clock::WallTime::from_millis(1_767_225_600_000 + number * 2000);
+            let head = format!("{}#EXT-X-PROGRAM-DATE-TIME:{date}\n", texts::head(number));
+            for folder in ["a/", "b/", "x/none/", "x/no/"] {
+                world.put(&format!("{folder}{number}.ts"), &format!("{number}")).await;
+                world.put(&format!("{folder}p.m3u8"), &texts::listing(&head, "", number..=number)).await;
+            }
+            let events = world.origin.look().await.into_iter();
+            told.extend(events.filter(|event| event.kind == EventKind::MultivariantMissing).map(|event| event.stream));
+        }
+        told.sort();
+        assert_eq!(told, ["x/no/p.m3u8", "x/none/p.m3u8"], "of a pair there is none");
+    }
+
     /// An encoder has begun again over its own names, of which viewers have been shown none, and takes over.
     #[tokio::test]
     async fn what_was_written_over_before_viewers_were_shown_it_is_not_listed_when_its_side_takes_over() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::live::{Live, found_by, understand};
+use super::live::{Live, Readership, found_by, understand};
 use crate::hls::mpd::Manifest;
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -51,7 +51,7 @@ impl Followed {
     /// The look-round.
     pub(crate) fn look(&self) {
         let limits = StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(60) };
-        let _ = self.live.look(self.clock.both(), limits, true, |_| false, |_| false);
+        let _ = self.live.look(self.clock.both(), limits, true, |_| false, |_| Readership::None);
     }
 
     /// How many segments a look back at all of it has.

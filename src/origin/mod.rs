@@ -329,7 +329,7 @@ impl Origin {
                     hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
                 };
                 let has_viewers = hosted.policy.viewers.mode != policy::ViewerMode::Off;
-                hosted.live.look(now, hosted.policy.limits, has_viewers, here, |key| hosted.hot.was_read(key))
+                hosted.live.look(now, hosted.policy.limits, has_viewers, here, |key| hosted.readership(key))
             })
             .collect()
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::OriginError;
+use super::live::Readership;
 use super::namespace::Hosted;
 
 use crate::hls::normalise::names;
@@ -55,6 +56,16 @@ impl Hosted {
         }
         let (_, public) = self.policy.pairs.iter().find_map(|pair| pair.public_of(key.as_str()))?;
         Key::parse(&public).ok()
+    }
+
+    /// Who reads what is stored under this name.
+    pub(super) fn readership(&self, key: &Key) -> Readership {
+        match () {
+            () if self.public_of(key).is_some_and(|public| public != *key) => Readership::Elsewhere,
+            // Viewers may be at another node: none tells the others who reads there.
+            () if self.durable_tier.shared().is_some() || self.hot.was_read(key) => Readership::Some,
+            () => Readership::None,
+        }
     }
 
     /// What a public name stands for.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::absent::Lasting;
 use super::event::{Event, EventSubject, Events};
+use super::orphans::Readership;
 use super::rendition::FollowedRendition;
 use super::state::{Expected, FOLLOWED, LiveState, patience};
 use super::{ByKey, Live};
@@ -25,14 +26,15 @@ const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 
 impl Live {
     /// Judges every stream as of now; hands over what has happened since the last look. `here`
-    /// tells whether a key is stored, `has_viewers` whether there are viewers' tokens, `is_read` whether what is stored under it was read. The lock is taken for a few streams at a time: uploads and reads go on in between.
+    /// tells whether a key is stored, `has_viewers` whether there are viewers' tokens. The lock is taken for a few streams at a time: uploads
+    /// and reads go on in between.
     pub(in crate::origin) fn look(
         &self,
         now: Now,
         limits: StandstillLimits,
         has_viewers: bool,
         here: impl Fn(&Key) -> bool,
-        is_read: impl Fn(&Key) -> bool,
+        readership: impl Fn(&Key) -> Readership,
     ) -> Vec<Event> {
         self.histories.forget_expired(now.wall);
         let (mut renditions, manifests, mut masters) = {
@@ -45,7 +47,7 @@ impl Live {
         // In one order on every node.
         renditions.sort_unstable();
         masters.sort_unstable();
-        let (drifting, orphans) = (self.drifting(&masters), self.orphans(now.moment, &renditions, &here, &is_read));
+        let (drifting, orphans) = (self.drifting(&masters), self.orphans(now.moment, &renditions, &here, &readership));
         let mut standing = [0; Standing::ALL.len()];
         let mut oldest = Duration::ZERO;
         for some in renditions.chunks(AT_ONCE) {

@@ -70,6 +70,7 @@ use self::dash::Sketch;
 use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
 use self::names::ListedNames;
+pub(super) use self::orphans::Readership;
 use self::outline::Outline;
 use self::rendition::FollowedRendition;
 use self::segment::Arrival;

@@ -2,7 +2,8 @@
 //!
 //! It is missed where it is asked for, and where what lies side by side are renditions of one stream of which nobody has read anything. Side by
 //! side lie cameras as well, each a stream of its own: renditions of one are those that list the same segments, by number, length and date, to
-//! the millisecond. And what is read has a reader who knows its name, from a multivariant playlist that is somewhere else.
+//! the millisecond. And what is read has a reader who knows its name, from a multivariant playlist that is somewhere else. What viewers have
+//! under another name has no readers of its own, and the same source twice is two that are alike.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,6 +30,17 @@ const NEIGHBOURS: usize = 8;
 const AT_ONCE: usize = 64;
 /// By so many milliseconds dates may be apart that were counted from others.
 const SAME_DATE_MS: u64 = 3;
+
+/// Who reads what is stored under a name, as far as that is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::origin) enum Readership {
+    /// Nobody has.
+    None,
+    /// Somebody has, or may have where it is not known.
+    Some,
+    /// Nobody is to: viewers have it under another name.
+    Elsewhere,
+}
 
 impl LiveState {
     /// Notes that somebody has asked for a playlist that is not here.
@@ -69,7 +81,8 @@ impl LiveState {
     }
 
     /// Holds the playlist at this place against those behind it, and notes which of them are renditions of one stream.
-    fn compare(&mut self, lone: &[Key], at: usize, is_read: impl Fn(&Key) -> bool, pairs: &mut HashMap<Key, Key>) {
+    fn compare(&mut self, lone: &[Key], at: usize, readership: impl Fn(&Key) -> Readership, pairs: &mut HashMap<Key, Key>) {
+        let is_read = |key: &Key| readership(key) == Readership::Some;
         let key = &lone[at];
         for other in lone[at + 1..].iter().take(NEIGHBOURS).filter(|other| are_siblings(key, other)) {
             let (Some(one), Some(beside)) = (self.renditions.get(key), self.renditions.get(other)) else { continue };
@@ -111,25 +124,25 @@ impl LiveState {
 
 impl Live {
     /// Of all these, in the order of their names: the media playlists that miss the multivariant one which should name them, and what to say
-    /// of each. `is_read` tells whether somebody has read what is stored under a key. The lock is taken for a few at a time: what is done
-    /// under it at once does not grow with how many there are.
+    /// of each. The lock is taken for a few at a time: what is done under it at once does not grow with how many there are.
     pub(super) fn orphans(
         &self,
         now: Moment,
         renditions: &[Key],
         here: impl Fn(&Key) -> bool,
-        is_read: impl Fn(&Key) -> bool,
+        readership: impl Fn(&Key) -> Readership,
     ) -> HashMap<Key, String> {
         let mut orphans = self.state.lock().asked_in_vain(now, here);
         let mut lone: Vec<Key> = Vec::new();
         for some in renditions.chunks(AT_ONCE) {
             let state = self.state.lock();
-            lone.extend(some.iter().filter(|key| state.is_lone(key)).cloned());
+            let is_lone = |key: &&Key| state.is_lone(key) && readership(key) != Readership::Elsewhere;
+            lone.extend(some.iter().filter(is_lone).cloned());
         }
         let mut pairs = HashMap::new();
         for first in (0..lone.len()).step_by(AT_ONCE) {
             let mut state = self.state.lock();
-            (first..lone.len().min(first + AT_ONCE)).for_each(|at| state.compare(&lone, at, &is_read, &mut pairs));
+            (first..lone.len().min(first + AT_ONCE)).for_each(|at| state.compare(&lone, at, &readership, &mut pairs));
         }
         for some in renditions.chunks(AT_ONCE) {
             let mut state = self.state.lock();

@@ -1,6 +1,6 @@
 //! What is not there and should be, what only seems so, and how it ends.
 
-use super::{LIMITS, Scene, TTL, key, seconds, understand};
+use super::{LIMITS, Readership, Scene, TTL, key, seconds, understand};
 use crate::hls::texts::{MASTER, head, listing};
 use crate::model::id::{Namespace, ObjectId};
 use crate::model::kind::Kind;
@@ -313,7 +313,7 @@ fn what_another_process_has_stored_is_no_gap() {
     scene.pass(1.0);
     scene.media("a/p.m3u8", 2, "");
     scene.pass(2.0);
-    let events = scene.live.look(scene.clock.both(), LIMITS, false, |_| true, |_| false);
+    let events = scene.live.look(scene.clock.both(), LIMITS, false, |_| true, |_| Readership::None);
     assert!(!events.iter().any(|event| event.event == "gap"));
     assert_eq!(scene.report()[0].renditions[0].counts.gaps, 0);
 }

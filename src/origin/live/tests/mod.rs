@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Live, Noted, Predecessor, Reload, StreamReport, understand};
+use super::{Live, Noted, Predecessor, Readership, Reload, StreamReport, understand};
 use crate::hls::texts::{self, HEAD, MASTER};
 use crate::metrics::Metrics;
 use crate::model::clock::Clock;
@@ -113,7 +113,7 @@ impl Scene {
             LIMITS,
             self.has_viewers,
             |key| self.stored.contains_key(key),
-            |key| self.read.contains(key),
+            |key| if self.read.contains(key) { Readership::Some } else { Readership::None },
         );
         let mut told: Vec<_> =
             events.iter().map(|event| format!("{} {}", event.event, event.playlist.as_ref().unwrap_or(&event.stream))).collect();
