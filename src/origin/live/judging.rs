@@ -3,6 +3,7 @@
 use http::HeaderValue;
 
 use super::arrivals::Arrivals;
+use super::clock_offset::ClockOffset;
 use super::lines::{Comparison, Continuation};
 use super::outline::Outline;
 use super::rendition::FollowedRendition;
@@ -93,8 +94,7 @@ impl FollowedRendition {
         if kind == EventKind::CounterRestart {
             self.counts.counter_restarts += 1;
             self.recent.clear();
-            self.offsets_ms.clear();
-            self.first_offset_ms = None;
+            self.clock_offset = ClockOffset::default();
             let detail = format!(
                 "the media sequence began anew: the next is {next}, it was {before}; the encoder was restarted, and players may stall; hls.js 1.6 \
                  and later stop with a fatal error where the numbers overlap"

@@ -17,6 +17,7 @@
 mod absent;
 mod arrivals;
 mod blocking;
+mod clock_offset;
 mod dash;
 mod date_ranges;
 mod drifting;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::arrivals::Arrivals;
+use super::clock_offset::ClockOffset;
 use super::date_ranges::DateRanges;
 use super::grown::ListedWhole;
 use super::lines::{ComparedLines, Continuation};
@@ -24,10 +25,6 @@ use crate::model::liveness::{Standing, StandstillLimits};
 const USUAL: Duration = Duration::from_secs(2);
 /// The same where the playlist can't be read.
 const UNREAD: Duration = Duration::from_secs(10);
-/// How far a clock may run apart from what the first playlists showed before it is told.
-const CLOCK_TOLERANCE_MS: i64 = 2_000;
-/// Over this many playlists the smallest offset counts: a slow upload only makes it larger, a clock moves the smallest too.
-const CLOCK_SAMPLES: usize = 8;
 
 /// What is known of a media playlist.
 #[derive(Debug)]
@@ -95,10 +92,8 @@ pub(super) struct FollowedRendition {
     pub(super) announced: Vec<Key>,
     /// When the last segment ends, by EXT-X-PROGRAM-DATE-TIME.
     pub(super) edge: Option<WallTime>,
-    /// How far our clock was past that end when it was listed, in milliseconds: now, and at first.
-    pub(super) offset_ms: Option<i64>,
-    pub(super) offsets_ms: VecDeque<i64>,
-    pub(super) first_offset_ms: Option<i64>,
+    /// How far our clock was past that end when it was listed.
+    pub(super) clock_offset: ClockOffset,
     pub(super) standing: Standing,
     pub(super) told: Standing,
     pub(super) late_told: Option<Moment>,
@@ -181,9 +176,7 @@ impl FollowedRendition {
             pace: Pace::default(),
             announced: Vec::new(),
             edge: None,
-            offset_ms: None,
-            offsets_ms: VecDeque::new(),
-            first_offset_ms: None,
+            clock_offset: ClockOffset::default(),
             standing: Standing::Live,
             told: Standing::Live,
             late_told: None,
@@ -304,14 +297,7 @@ impl FollowedRendition {
         self.maps = version.maps;
         self.oldest.clone_from(&version.oldest);
         self.edge = version.edge;
-        self.offset_ms = self.edge.map(|edge| millis(now.wall).saturating_sub(millis(edge)));
-        self.offsets_ms.extend(self.offset_ms);
-        if self.offsets_ms.len() > CLOCK_SAMPLES {
-            self.offsets_ms.pop_front();
-        }
-        if self.offsets_ms.len() == CLOCK_SAMPLES && self.first_offset_ms.is_none() {
-            self.first_offset_ms = self.offsets_ms.iter().min().copied();
-        }
+        self.clock_offset.note(now.wall, version.edge);
     }
 
     /// Keeps newly listed segments in mind.
@@ -377,19 +363,8 @@ impl FollowedRendition {
         (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64)
     }
 
-    /// How far the encoder's clock has moved against ours since the first playlist, in milliseconds, when that is too far; or how
-    /// far its segments lie in our future.
+    /// How far the encoder's clock has moved against ours, in milliseconds, when that is too far; or how far its segments lie in our future.
     pub(super) fn clock_trouble(&self) -> Option<i64> {
-        let offset = *self.offsets_ms.iter().min()?;
-        if offset < -CLOCK_TOLERANCE_MS {
-            return Some(offset);
-        }
-        let moved = offset - self.first_offset_ms?;
-        let tolerance = CLOCK_TOLERANCE_MS.max(i64::try_from(self.target.as_millis()).unwrap_or(i64::MAX) * 3 / 2);
-        (moved.abs() > tolerance && self.standing == Standing::Live).then_some(moved)
+        self.clock_offset.trouble_ms(self.target, self.standing == Standing::Live)
     }
-}
-
-fn millis(time: WallTime) -> i64 {
-    i64::try_from(time.millis()).unwrap_or(i64::MAX)
 }

@@ -197,7 +197,7 @@ impl FollowedRendition {
             announced_bandwidth: child.and_then(|child| child.bandwidth),
             resolution: child.and_then(|child| child.resolution),
             #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day are few")]
-            behind_clock_s: self.offset_ms.map(|offset| offset as f64 / 1000.0),
+            behind_clock_s: self.clock_offset.newest_ms().map(|offset| offset as f64 / 1000.0),
             counts: self.counts,
             fault: self.fault.clone().or_else(|| self.is_unread.then(|| NOTHING_LISTED.to_owned())),
         }
