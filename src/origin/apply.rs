@@ -301,7 +301,7 @@ mod tests {
                 Step::Look => {}
             }
             let here = |key: &Key| hot.peek_at(key, now.moment).is_some();
-            let told = hosted.live.look(now, hosted.policy.limits, false, here, |_| Readership::None);
+            let told = hosted.live.look(now, hosted.policy.limits, false, here, |_| false, |_| Readership::None);
             let mut told: Vec<_> = told.iter().map(|event| format!("{event:?}")).collect();
             told.sort();
             told

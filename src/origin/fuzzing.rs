@@ -51,7 +51,7 @@ impl Followed {
     /// The look-round.
     pub(crate) fn look(&self) {
         let limits = StandstillLimits { stale_after: 3, gone_after: Duration::from_secs(60) };
-        let _ = self.live.look(self.clock.both(), limits, true, |_| false, |_| Readership::None);
+        let _ = self.live.look(self.clock.both(), limits, true, |_| false, |_| false, |_| Readership::None);
     }
 
     /// How many segments a look back at all of it has.

@@ -329,7 +329,8 @@ impl Origin {
                     hosted.hot.holds(key) || hosted.peek_named(key, now.moment).is_some() || hosted.may_have_below(key)
                 };
                 let has_viewers = hosted.policy.viewers.mode != policy::ViewerMode::Off;
-                hosted.live.look(now, hosted.policy.limits, has_viewers, here, |key| hosted.readership(key))
+                let is_coming = |key: &Key| hosted.hot.is_uploading(key);
+                hosted.live.look(now, hosted.policy.limits, has_viewers, here, is_coming, |key| hosted.readership(key))
             })
             .collect()
     }

@@ -74,8 +74,8 @@ impl LiveState {
         }
         let mut expect = |name: &Key, listed: bool| {
             if self.expected.len() < EXPECTED && !self.expected.contains_key(name) {
-                let expected =
-                    Expected { playlist: key.clone(), since: now.moment, target: rendition.target, listed, told: false };
+                let (playlist, since, target) = (key.clone(), now.moment, rendition.target);
+                let expected = Expected { playlist, since, target, listed, told: false, is_coming: false };
                 self.expected.insert(name.clone(), expected);
             }
         };

@@ -26,7 +26,7 @@ const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 
 impl Live {
     /// Judges every stream as of now; hands over what has happened since the last look. `here`
-    /// tells whether a key is stored, `has_viewers` whether there are viewers' tokens. The lock is taken for a few streams at a time: uploads
+    /// tells whether a key is stored, `is_coming` whether it is being uploaded, `has_viewers` whether there are viewers' tokens. The lock is taken for a few streams at a time: uploads
     /// and reads go on in between.
     pub(in crate::origin) fn look(
         &self,
@@ -34,13 +34,14 @@ impl Live {
         limits: StandstillLimits,
         has_viewers: bool,
         here: impl Fn(&Key) -> bool,
+        is_coming: impl Fn(&Key) -> bool,
         readership: impl Fn(&Key) -> Readership,
     ) -> Vec<Event> {
         self.histories.forget_expired(now.wall);
         let (mut renditions, manifests, mut masters) = {
             let mut state = self.state.lock();
             state.forget(&self.namespace, now);
-            state.gaps(&self.namespace, now, &here);
+            state.gaps(&self.namespace, now, &here, &is_coming);
             let masters: Vec<Key> = state.streams.iter().map(|(key, _)| key.clone()).collect();
             (keys(&state.renditions), keys(&state.manifests), masters)
         };
@@ -184,7 +185,8 @@ impl LiveState {
                 self.places.remove(key);
             }
         }
-        self.expected.retain(|_, expected| now.moment.since(expected.since) <= patience(expected.target));
+        let may_come = |expected: &Expected| now.moment.since(expected.since) <= patience(expected.target);
+        self.expected.retain(|_, expected| may_come(expected) || expected.is_coming);
     }
 
     /// Tells that streams which had no end had to make room for others; once in a while, for as many as they were.
@@ -204,11 +206,16 @@ impl LiveState {
         }
     }
 
-    /// What has been listed for a target duration and has not come is a gap: neither into memory nor, by another process, below it.
-    fn gaps(&mut self, namespace: &Namespace, now: Now, here: impl Fn(&Key) -> bool) {
+    /// What has been listed for a target duration and has not come is a gap: neither into memory nor, by another process, below it. What is
+    /// on its way is served as it grows: that it takes long is told of the uplink.
+    fn gaps(&mut self, namespace: &Namespace, now: Now, here: impl Fn(&Key) -> bool, is_coming: impl Fn(&Key) -> bool) {
         let is_due =
             |expected: &Expected| expected.listed && !expected.told && now.moment.since(expected.since) >= expected.target;
-        let mut missing: Vec<_> = self.expected.iter_mut().filter(|(key, expected)| is_due(expected) && !here(key)).collect();
+        let mut missing: Vec<_> = self.expected.iter_mut().filter(|(_, expected)| is_due(expected)).collect();
+        missing.retain_mut(|(key, expected)| {
+            expected.is_coming = is_coming(key);
+            !expected.is_coming && !here(key)
+        });
         // In one order on every node: of several of a playlist the first one is told.
         missing.sort_unstable_by_key(|(key, _)| *key);
         for (key, expected) in missing {

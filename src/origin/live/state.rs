@@ -75,6 +75,8 @@ pub(super) struct Expected {
     /// Listed as a whole segment, so that its absence is a gap.
     pub(super) listed: bool,
     pub(super) told: bool,
+    /// It should be here, and is being uploaded still: it is not known yet whether it comes.
+    pub(super) is_coming: bool,
 }
 
 impl LiveState {

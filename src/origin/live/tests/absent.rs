@@ -313,7 +313,7 @@ fn what_another_process_has_stored_is_no_gap() {
     scene.pass(1.0);
     scene.media("a/p.m3u8", 2, "");
     scene.pass(2.0);
-    let events = scene.live.look(scene.clock.both(), LIMITS, false, |_| true, |_| Readership::None);
+    let events = scene.live.look(scene.clock.both(), LIMITS, false, |_| true, |_| false, |_| Readership::None);
     assert!(!events.iter().any(|event| event.event == "gap"));
     assert_eq!(scene.report()[0].renditions[0].counts.gaps, 0);
 }

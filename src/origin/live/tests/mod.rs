@@ -35,6 +35,8 @@ struct Scene {
     /// The first segment of each playlist.
     firsts: HashMap<String, u64>,
     metrics: Metrics,
+    /// What is being uploaded.
+    coming: HashSet<Key>,
     /// What somebody has read.
     read: HashSet<Key>,
     /// What is to live on with the last segment.
@@ -56,8 +58,9 @@ impl Scene {
         let (clock, metrics) = (Clock::manual(), Metrics::new());
         let namespace = Namespace::parse("live").unwrap();
         let live = Live::new(namespace.clone(), metrics.namespace(&namespace));
-        let (stored, firsts, read, renewed) = (HashMap::new(), HashMap::new(), HashSet::new(), Vec::new());
-        Self { live, clock, stored, firsts, metrics, read, renewed, has_viewers: false }
+        let (stored, firsts, coming, read, renewed) =
+            (HashMap::new(), HashMap::new(), HashSet::new(), HashSet::new(), Vec::new());
+        Self { live, clock, stored, firsts, metrics, coming, read, renewed, has_viewers: false }
     }
 
     fn playlist(&mut self, name: &str, text: &str) -> Noted {
@@ -113,6 +116,7 @@ impl Scene {
             LIMITS,
             self.has_viewers,
             |key| self.stored.contains_key(key),
+            |key| self.coming.contains(key),
             |key| if self.read.contains(key) { Readership::Some } else { Readership::None },
         );
         let mut told: Vec<_> =
@@ -217,6 +221,27 @@ fn a_listed_segment_that_does_not_come_is_waited_for_and_then_a_gap() {
     assert_eq!(scene.awaits("a/12.ts"), None);
     scene.pass(2.5);
     assert!(!scene.look().contains(&"gap a/p.m3u8".to_owned()));
+}
+
+/// By a slow uplink, of an encoder that writes the playlist before the segment's last bytes are through.
+#[test]
+fn what_is_still_being_uploaded_is_no_gap_before_that_breaks_off() {
+    for span in [3.0, 8.0] {
+        let mut scene = Scene::new();
+        scene.turn("a", 10);
+        scene.coming.extend([key("a/11.ts"), key("a/12.ts")]);
+        scene.media("a/p.m3u8", 11, "");
+        scene.media("a/p.m3u8", 12, "");
+        let _ = scene.look();
+        scene.pass(span);
+        let is_gap = |scene: &Scene| scene.look().contains(&"gap a/p.m3u8".to_owned());
+        assert!(!is_gap(&scene), "{span}");
+        scene.segment("a/11.ts", "a11", 500_000, seconds(span));
+        assert!(!is_gap(&scene), "{span}");
+        scene.coming.clear();
+        assert!(is_gap(&scene), "{span}");
+        assert_eq!(scene.report()[0].renditions[0].counts.gaps, 1);
+    }
 }
 
 #[test]
