@@ -79,9 +79,15 @@ impl LiveState {
                 self.expected.insert(name.clone(), expected);
             }
         };
+        if first {
+            rendition.known_from = segments.first().map_or(0, |oldest| oldest.sequence);
+        }
         for (index, listed) in segments.iter_mut().enumerate() {
             listed.arrived = arrivals.listed(&listed.key, key);
-            if listed.arrived.is_none() && stored(&listed.key).is_none() && index >= expected_from && !version.has_end {
+            let is_absent = listed.arrived.is_none() && stored(&listed.key).is_none();
+            if is_absent && index < expected_from {
+                rendition.known_from = listed.sequence.saturating_add(1);
+            } else if is_absent && !version.has_end {
                 expect(&listed.key, true);
             }
         }

@@ -25,8 +25,8 @@ const AT_ONCE: usize = 64;
 const UNFOLLOWED_AGAIN: Duration = Duration::from_secs(600);
 
 impl Live {
-    /// Judges every stream as of now; hands over what has happened since the last look. `here`
-    /// tells whether a key is stored, `is_coming` whether it is being uploaded, `has_viewers` whether there are viewers' tokens. The lock is taken for a few streams at a time: uploads
+    /// Judges every stream as of now; hands over what has happened since the last look. `here` tells whether a key is stored, `is_coming`
+    /// whether it is being uploaded, `has_viewers` whether there are viewers' tokens. The lock is taken for a few streams at a time: uploads
     /// and reads go on in between.
     pub(in crate::origin) fn look(
         &self,
@@ -325,8 +325,10 @@ fn over_words(rendition: &FollowedRendition, announced: Option<u64>) -> Option<S
 /// gone says that it reaches back too far.
 fn window_words(rendition: &mut FollowedRendition, here: impl Fn(&Key) -> bool) -> Option<String> {
     // What never came was told as a gap, and no room and no longer TTL would have kept it.
-    let is_lost = |oldest: &&Key| !here(oldest) && !rendition.lost.contains(oldest);
-    let Some(oldest) = rendition.oldest.as_ref().filter(is_lost) else {
+    // What was listed before that is followed here may never have been: by another server, or before a restart of one without a durable tier.
+    let is_lost =
+        |(number, oldest): &&(u64, Key)| *number >= rendition.known_from && !here(oldest) && !rendition.lost.contains(oldest);
+    let Some((_, oldest)) = rendition.oldest.as_ref().filter(is_lost) else {
         rendition.missed = None;
         return None;
     };

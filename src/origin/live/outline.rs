@@ -60,8 +60,8 @@ pub(super) struct Outline {
     /// Its last segments of this namespace that are no gaps, oldest first: of a version that goes on, those that are new in it.
     pub(super) tail: Vec<ListedSegment>,
     pub(super) lists_segments: bool,
-    /// The oldest segment it lists.
-    pub(super) oldest: Option<Key>,
+    /// The oldest segment it lists, and its number.
+    pub(super) oldest: Option<(u64, Key)>,
     /// Initialisation segments and content keys.
     pub(super) needs: Vec<Key>,
     /// The first of these are the initialisation segments, the newest one first.
@@ -143,7 +143,8 @@ impl Outline {
             has_end: media.ended,
             ended: media.ended || media.playlist_type == Some(PlaylistType::Vod),
             lists_segments: !media.segments.is_empty(),
-            oldest: media.segments.iter().find(|segment| !segment.gap).and_then(|segment| here(&segment.uri)),
+            oldest: (media.segments.iter().find(|segment| !segment.gap))
+                .and_then(|segment| Some((segment.sequence, here(&segment.uri)?))),
             tail,
             needs,
             maps,
@@ -170,7 +171,8 @@ impl Outline {
 
     /// Bytes of memory that are kept of it, about.
     pub(super) fn bytes(&self) -> usize {
-        let names = self.tail.iter().map(|listed| &listed.key).chain(&self.oldest).chain(&self.needs).chain(&self.announced);
+        let names = self.tail.iter().map(|listed| &listed.key).chain(self.oldest.iter().map(|(_, key)| key));
+        let names = names.chain(&self.needs).chain(&self.announced);
         let names: usize = names.map(|name| super::NAME_BYTES + name.as_str().len()).sum();
         names + self.date_ranges.as_ref().map_or(0, ListedDateRanges::bytes)
     }

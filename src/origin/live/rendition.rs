@@ -64,8 +64,10 @@ pub(super) struct FollowedRendition {
     pub(super) heard: Moment,
     pub(super) expires: Moment,
     pub(super) recent: VecDeque<ListedSegment>,
-    /// The oldest segment it lists.
-    pub(super) oldest: Option<Key>,
+    /// The oldest segment it lists, and its number.
+    pub(super) oldest: Option<(u64, Key)>,
+    /// What has lower numbers than this was listed before it was followed, and is not known to have been here.
+    pub(super) known_from: u64,
     /// When the version was written of which the oldest segment was first missed, as long as it is.
     pub(super) missed: Option<Moment>,
     /// A URI in it that leaves out a viewer's token in its own path.
@@ -163,6 +165,7 @@ impl FollowedRendition {
             expires,
             recent: VecDeque::new(),
             oldest: None,
+            known_from: 0,
             missed: None,
             away: None,
             needs: Vec::new(),
@@ -208,6 +211,7 @@ impl FollowedRendition {
             }
             Continuation::Renumbered { from, by } if next >= self.next || !self.are_stored_again(version, arrivals) => {
                 self.recent.iter_mut().for_each(|listed| listed.sequence = listed.sequence.saturating_add_signed(by));
+                self.known_from = self.known_from.saturating_add_signed(by);
                 news.step = Step::From { sequence: from, breaks: false };
                 (known, news.is_new) = (from, next > from);
                 news.events = self.contradictions(version);
@@ -244,7 +248,7 @@ impl FollowedRendition {
             self.pace.go_on(now.moment, version.listed_since(known), self.target, hole);
         }
         if news.step == Step::Anew {
-            self.begun = now.moment;
+            (self.begun, self.known_from) = (now.moment, 0);
         }
         if news.step != Step::Back {
             self.take_over(version, now);

@@ -318,6 +318,28 @@ fn what_another_process_has_stored_is_no_gap() {
     assert_eq!(scene.report()[0].renditions[0].counts.gaps, 0);
 }
 
+/// A server that begins empty in the middle of a stream: after a restart without a durable tier, or beside the one that had it so far.
+#[test]
+fn what_was_listed_before_the_server_began_is_no_window_that_is_lost() {
+    let mut scene = Scene::new();
+    let lost = "window-lost a/p.m3u8".to_owned();
+    let write = |scene: &mut Scene, number: u64| {
+        scene.segment(&format!("a/{number}.ts"), &number.to_string(), 1, seconds(0.1));
+        scene.playlist("a/p.m3u8", &listing(&head(number - 9), "", number - 9..=number));
+        scene.pass(2.0);
+        scene.look()
+    };
+    scene.segment("a/8.ts", "8", 1, seconds(0.1));
+    for number in 9..25 {
+        let told = write(&mut scene, number);
+        assert!(!told.contains(&lost), "{number}: {told:?}");
+    }
+    scene.stored.remove(&key("a/16.ts"));
+    scene.stored.remove(&key("a/17.ts"));
+    let told = [25, 26, 27].map(|number| write(&mut scene, number));
+    assert!(told.concat().contains(&lost), "{told:?}");
+}
+
 #[test]
 fn a_known_gap_is_no_window_that_is_lost() {
     let mut scene = Scene::new();
