@@ -43,6 +43,11 @@ impl Pulse {
         self.0.fetch_max(at.0, Ordering::Relaxed);
     }
 
+    /// Moves it to this moment, wherever it is.
+    pub fn set(&self, at: Moment) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
+
     /// When it beat last.
     #[must_use]
     pub fn last(&self) -> Moment {

@@ -44,7 +44,9 @@ impl FollowedRendition {
 impl Dash {
     /// The initialisation segments that it names and that are not here, and the representations of which nothing comes.
     pub(super) fn absent(&mut self, now: Moment, stale_after: u32, here: impl Fn(&Key) -> bool) -> [Lasting; 2] {
-        let is_alive = self.dynamic && matches!(self.standing, Standing::Live | Standing::Late);
+        // Of a show that has not begun nothing has to be there.
+        let has_begun = self.pulse.last() <= now;
+        let is_alive = self.dynamic && has_begun && matches!(self.standing, Standing::Live | Standing::Late);
         let gone = self.needs.iter().take(LOOKED_FOR).find(|name| is_alive && !here(name));
         let since = gone.is_some().then(|| self.absent_since.unwrap_or(now));
         let map = gone.filter(|_| since.is_some_and(|since| now.since(since) >= self.period.max(GRACE)));

@@ -52,8 +52,13 @@ pub(super) struct Dash {
     pub(super) are_seen: bool,
     /// Neither its segments nor that it is written say that it goes on: it may stand as it is.
     may_stand: bool,
-    /// When it ends, by what it says.
+    /// When it begins, by what it says.
+    starts: Option<WallTime>,
+    /// Segments have come before that: by its clock it has begun.
+    is_early: bool,
+    /// When it ends, by what it says; and that is not to be changed any more.
     ends: Option<WallTime>,
+    is_settled: bool,
     /// What shows that it goes on, where that is not its segments.
     sign: Option<u64>,
     /// The entity tag of the version that was written last.
@@ -97,7 +102,9 @@ pub(super) struct Sketch {
     pub(super) named: Vec<NumberedTemplate>,
     /// The periods in which there is anything.
     periods: u64,
+    starts: Option<WallTime>,
     ends: Option<WallTime>,
+    is_settled: bool,
     /// The segments that it lists last, as one number.
     listed: Option<u64>,
     etag: HeaderValue,
@@ -124,7 +131,9 @@ impl Sketch {
             needs,
             named,
             periods: manifest.representations.iter().fold(0, |all, one| all | period_bit(manifest, one.period)),
-            ends: ends(manifest),
+            starts: manifest.availability_start,
+            ends: length_ends(manifest).into_iter().chain(manifest.availability_end).min(),
+            is_settled: length_ends(manifest).is_some(),
             listed: (count > 0).then(|| listed.finish()),
             etag: etag.clone(),
             fault: fault::words(&manifest.faults),
@@ -138,12 +147,11 @@ impl Sketch {
     }
 }
 
-/// When it ends, if it is not to be changed any more: then that is what it says (ISO/IEC 23009-1 5.3.1.2).
-fn ends(manifest: &Manifest) -> Option<WallTime> {
+/// When it ends by its length, if it is not to be changed any more: then that is what it says (ISO/IEC 23009-1 5.3.1.2).
+fn length_ends(manifest: &Manifest) -> Option<WallTime> {
     let is_settled = manifest.minimum_update_period.is_none();
     let length = manifest.presentation_duration.filter(|_| is_settled);
-    let by_length = manifest.availability_start.zip(length).map(|(start, length)| start + length);
-    by_length.into_iter().chain(manifest.availability_end).min()
+    manifest.availability_start.zip(length).map(|(start, length)| start + length)
 }
 
 impl Dash {
@@ -163,7 +171,10 @@ impl Dash {
             series: Vec::new(),
             are_seen: false,
             may_stand: false,
+            starts: None,
+            is_early: false,
             ends: None,
+            is_settled: false,
             sign: None,
             etag: None,
             fault: None,
@@ -188,7 +199,8 @@ impl Dash {
             (version.period.max(version.rewritten.unwrap_or_default()), Some(written.finish()))
         };
         self.may_stand = !is_seen_whole && lists.is_none() && version.rewritten.is_none();
-        self.ends = version.ends;
+        (self.ends, self.is_settled) = (version.ends, version.is_settled);
+        self.expect_start(version.starts, now);
         if self.sign.is_some() && sign.is_some() && self.sign != sign {
             self.pulse.beat(now.moment);
             self.updated = now.wall;
@@ -196,6 +208,19 @@ impl Dash {
         (self.sign, self.period, self.dynamic) = (sign, period, version.dynamic);
         (self.written, self.needs) = (now.moment, version.needs.clone());
         (self.etag, self.fault) = (Some(version.etag.clone()), version.fault.clone());
+    }
+
+    /// Nothing is due before it begins. One that said so and begins earlier is due from then on.
+    fn expect_start(&mut self, starts: Option<WallTime>, now: Now) {
+        let waits = |starts: Option<WallTime>, is_early: bool| starts.filter(|starts| *starts > now.wall && !is_early);
+        let has_waited = waits(self.starts, self.is_early).is_some();
+        self.is_early &= self.starts == starts;
+        self.starts = starts;
+        match waits(starts, self.is_early) {
+            Some(starts) => self.pulse.set(now.moment + starts.since(now.wall)),
+            None if has_waited => self.pulse.set(now.moment),
+            None => {}
+        }
     }
 
     /// A version that can't be read: if it is another than the one before, the encoder is alive.
@@ -219,6 +244,10 @@ impl Dash {
             // All of it stood still, and the one comes a moment before the other.
             self.series.iter_mut().for_each(|series| series.last = now.moment);
         }
+        if !self.is_early && self.starts.is_some_and(|starts| starts > now.wall) {
+            self.is_early = true;
+            self.pulse.set(now.moment);
+        }
         self.pulse.beat(now.moment);
         (self.updated, self.last) = (now.wall, Some(key.clone()));
         if let Some(series) = self.series.iter_mut().find(|series| Arc::ptr_eq(&series.numbered, by)) {
@@ -233,7 +262,7 @@ impl Dash {
 
     /// How often something new is due; `None`: it can't go stale.
     pub(super) fn due(&self) -> Option<Duration> {
-        (self.dynamic && !self.may_stand && self.ends.is_none()).then_some(self.period)
+        (self.dynamic && !self.may_stand && !self.is_settled).then_some(self.period)
     }
 
     /// It has its end, by what it says.

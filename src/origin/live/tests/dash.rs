@@ -268,6 +268,51 @@ fn what_can_not_be_seen_to_go_on_is_not_told_to_stand_still() {
 }
 
 #[test]
+fn one_that_is_there_before_its_show_is_due_from_its_start_on() {
+    let template = format!("<SegmentTemplate {TEMPLATE} duration=\"2000\" media=\"$Number$\"/>");
+    let text = |starts| mpd(&format!("availabilityStartTime=\"{starts}\" minimumUpdatePeriod=\"PT2S\""), "", &template);
+    let mut scene = Scene::new();
+    let starts = scene.clock.wall() + seconds(600.0);
+    let noted = scene.playlist("p.mpd", &text(starts));
+    assert_eq!(scene.look(), ["started p.mpd"]);
+    for _ in 0..10 {
+        scene.pass(60.0);
+        assert_eq!(scene.look(), [""; 0]);
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    }
+    scene.pass(7.0);
+    assert!(scene.look().contains(&"stale p.mpd".to_owned()));
+    assert!(noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    // Its segments come all the same: its clock is not ours, and it stands still like any other.
+    let mut scene = Scene::new();
+    scene.came("init");
+    scene.playlist("p.mpd", &text(starts));
+    scene.came("1");
+    scene.playlist("p.mpd", &text(starts));
+    scene.pass(7.0);
+    assert!(scene.look().contains(&"stale p.mpd".to_owned()));
+    // It begins earlier than it said.
+    let mut scene = Scene::new();
+    scene.playlist("p.mpd", &text(starts));
+    scene.playlist("p.mpd", &text(scene.clock.wall()));
+    scene.pass(7.0);
+    assert!(scene.look().contains(&"stale p.mpd".to_owned()));
+}
+
+#[test]
+fn an_end_that_is_announced_saves_no_encoder_that_dies_before() {
+    let template = format!("<SegmentTemplate {TEMPLATE} duration=\"2000\" media=\"$Number$\"/>");
+    let mut scene = Scene::new();
+    let ends = scene.clock.wall() + seconds(7200.0);
+    let noted =
+        scene.playlist("p.mpd", &mpd(&format!("availabilityEndTime=\"{ends}\" minimumUpdatePeriod=\"PT2S\""), "", &template));
+    scene.came("1");
+    scene.pass(7.0);
+    assert!(scene.look().contains(&"stale p.mpd".to_owned()));
+    assert!(noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+}
+
+#[test]
 fn representations_whose_names_can_not_be_told_apart_are_not_missed() {
     let mut scene = Scene::new();
     let names: Vec<String> = (0..40).map(|number| format!("seg-$Number$-{number}.m4s")).collect();
