@@ -12,6 +12,9 @@ use crate::model::clock::WallTime;
 
 /// How many of the last maps and keys are looked through for the same one: content that goes back and forth between two.
 const RECENT: usize = 8;
+/// What a segment may be longer than the target duration: in whole seconds it is no longer (RFC 8216 4.3.3.1). Which way just a half is rounded
+/// is left open there, and ffmpeg states 2 s for segments of 2.5.
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
 /// More key formats than anybody offers at once.
 const KEY_FORMATS: usize = 8;
 
@@ -189,7 +192,7 @@ impl MediaReader {
         }
         let mut segment = std::mem::take(&mut self.next);
         if let Some(target) = self.media.target_duration
-            && segment.duration >= target + Duration::from_millis(500)
+            && segment.duration > target + HALF_A_SECOND
         {
             self.faults.note(line, Wrong::LongerThanTarget);
         }

@@ -152,8 +152,12 @@ fn faults_name_their_line_and_what_is_good_is_kept() {
         ]
     );
     assert_eq!(media.segments.len(), 4);
-    let long = crate::hls::texts::media("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.499,\na\n#EXTINF:2.5,\nb\n");
-    assert_eq!(wrongs(&long.faults), [(6, Wrong::LongerThanTarget)], "rounded to the next whole second (RFC 8216 4.3.3.1)");
+    let long = crate::hls::texts::media("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.500000,\na\n#EXTINF:2.501,\nb\n");
+    assert_eq!(
+        wrongs(&long.faults),
+        [(6, Wrong::LongerThanTarget)],
+        "rounded to whole seconds, a half either way (RFC 8216 4.3.3.1)"
+    );
     assert_eq!(wrongs(&crate::hls::texts::media("#EXTM3U\n").faults), [(1, Wrong::NoTargetDuration)]);
     let variants = multivariant(
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n#EXT-X-STREAM-INF:X=1\na\n#EXT-X-MEDIA:NAME=x\n#EXT-X-STREAM-INF:BANDWIDTH=1",

@@ -90,7 +90,7 @@ fn what_players_trip_over_is_a_fault_of_its_playlist() {
         ),
         (format!("\n{list}"), "does not come first"),
         (format!("\u{feff}{list}"), "does not come first"),
-        (list.replace("#EXTINF:2,\ns3", "#EXTINF:2.5,\ns3"), "longer than EXT-X-TARGETDURATION"),
+        (list.replace("#EXTINF:2,\ns3", "#EXTINF:2.6,\ns3"), "longer than EXT-X-TARGETDURATION"),
     ] {
         let mut scene = Scene::new();
         scene.playlist(P, &text);
@@ -183,11 +183,11 @@ fn all_faults_of_a_version_are_told_at_once_and_are_troubles_as_long_as_they_are
     };
     let mut told = Vec::new();
     for (number, text) in [
-        (1, media(1, "2.5")),
-        (2, media(2, "2.5")),
-        (3, format!("\n{}", media(3, "2.5"))),
-        (4, format!("\n{}", media(4, "2.5"))),
-        (5, media(5, "2")),
+        (1, media(1, "2.6")),
+        (2, media(2, "2.6")),
+        (3, format!("\n{}", media(3, "2.6"))),
+        (4, format!("\n{}", media(4, "2.6"))),
+        (5, media(5, "2.5")),
     ] {
         scene.playlist(P, &text);
         told.extend(scene.look().into_iter().filter(|event| event.starts_with("broken")).map(|event| (number, event)));
