@@ -373,16 +373,19 @@ fn a_gate_holds_a_playlist_back_until_its_segments_are_here() {
     let origin = settings("gate = \"10s\"\nhold = \"off\"");
     origin.store("1.ts", "one");
     origin.store("p.m3u8", media(1, 1, 2, ""));
-    thread::scope(|scope| {
-        let writer = scope.spawn(|| origin.put("p.m3u8", media(1, 2, 2, "")));
-        // It is uploaded, and held back.
-        let held = eventually(Duration::from_secs(5), || (origin.metric("springhead_in_flight_bytes") > 800.0).then_some(()));
-        assert!(held.is_some());
-        assert!(!origin.get("p.m3u8").text().contains("2.ts"), "readers keep the one before");
-        origin.store("2.ts", "two");
-        assert_eq!(writer.join().unwrap().status, 204);
-        assert!(origin.get("p.m3u8").text().contains("2.ts"));
-    });
+    // The next one; and the first one of an encoder that counts anew.
+    for (first, last, newest) in [(1, 2, "2.ts"), (0, 0, "0.ts")] {
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| origin.put("p.m3u8", media(first, last, 2, "")));
+            // It is uploaded, and held back.
+            let held = eventually(Duration::from_secs(5), || (origin.metric("springhead_in_flight_bytes") > 800.0).then_some(()));
+            assert!(held.is_some(), "{newest}");
+            assert!(!origin.get("p.m3u8").text().contains(newest), "readers keep the one before");
+            origin.store(newest, "new");
+            assert_eq!(writer.join().unwrap().status, 204);
+            assert!(origin.get("p.m3u8").text().contains(newest));
+        });
+    }
     let short = settings("gate = \"300ms\"");
     short.store("p.m3u8", media(1, 1, 2, ""));
     assert!(short.get("p.m3u8").text().contains("1.ts"), "at most this long");

@@ -27,6 +27,13 @@ pub(super) struct ComparedLine {
     pub(super) discontinuities: u64,
 }
 
+impl ComparedLine {
+    /// Whether a version with these lines lists this segment under this number as well.
+    pub(super) fn is_among(&self, lines: &[Self]) -> bool {
+        lines.iter().any(|known| (known.sequence, known.name) == (self.sequence, self.name))
+    }
+}
+
 /// The last segments of a version, oldest first, one number after the other.
 pub(super) type ComparedLines = Arc<[ComparedLine]>;
 

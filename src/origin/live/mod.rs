@@ -24,6 +24,7 @@ mod drifting;
 mod event;
 mod folders;
 mod follow;
+mod gated;
 mod grown;
 mod histories;
 mod judging;
@@ -68,7 +69,6 @@ pub(super) use self::understood::{Understood, understand};
 
 use self::arrivals::Arrivals;
 use self::dash::Sketch;
-use self::follow::EXPECTED_AT_FIRST;
 use self::histories::Histories;
 use self::names::ListedNames;
 pub(super) use self::orphans::Readership;
@@ -80,7 +80,7 @@ use self::streams::MasterVersion;
 pub(super) use self::turns::PlaylistTurn;
 use self::turns::Turns;
 use crate::hls::history::{Listed, SegmentSpan, StoredBytes, Stretch, Tail};
-use crate::hls::playlist::{Media, Playlist, Variables};
+use crate::hls::playlist::{Playlist, Variables};
 use crate::hls::skip::KnownDateRanges;
 use crate::metrics::NamespaceMetrics;
 use crate::model::clock::{Moment, Now, Pulse, WallTime};
@@ -219,15 +219,6 @@ impl Live {
     /// Waits until the versions of this playlist that came before have been taken up. Cancel-safe.
     pub(super) async fn turn(&self, key: &Key) -> PlaylistTurn {
         self.turns.take(key).await
-    }
-
-    /// The segments that this version of a media playlist lists for the first time and that are not `here`.
-    pub(super) fn missing(&self, object: &ObjectId, media: &Media, here: impl Fn(&Key) -> bool) -> Vec<Key> {
-        let next = self.state.lock().renditions.get(&object.key).map(|rendition| rendition.next);
-        let fresh = media.segments.iter().rev().take_while(|segment| next.is_none_or(|next| segment.sequence >= next));
-        let fresh = fresh.take(EXPECTED_AT_FIRST).filter(|segment| !segment.gap);
-        let names = ListedNames::of_media(object, media, &here);
-        fresh.filter_map(|segment| names.key(&segment.uri)).filter(|key| !here(key)).collect()
     }
 
     /// What the multivariant playlist defines that names this playlist.
