@@ -187,6 +187,7 @@ struct Checked {
     name: String,
     url: Url,
     status: Result<u16, Unanswered>,
+    duration: Duration,
     /// Bits a second.
     rate: Option<u64>,
 }
@@ -247,7 +248,14 @@ pub(super) async fn listed(server: &Arc<Server>, child: &MediaPlaylist, count: u
         Finding::failure(STEP, text, advice)
     };
     report.add_about(server.at, &[&child.name], finding);
-    all.iter().filter_map(|listed| listed.rate).max()
+    highest(all.iter().filter_map(|listed| Some((listed.duration, listed.rate?))))
+}
+
+/// The highest of these rates, but for those of segments that are not half as long as the longest one: a cut for an advertisement leaves a
+/// segment that is little but its key frame, and a peak is one over half a target duration at least (RFC 8216 4.1).
+fn highest(rates: impl Iterator<Item = (Duration, u64)> + Clone) -> Option<u64> {
+    let longest = rates.clone().map(|(duration, _)| duration).max()?;
+    rates.filter(|(duration, _)| *duration >= longest / 2).map(|(_, rate)| rate).max()
 }
 
 async fn ask(server: &Server, url: &Url, segment: &Segment) -> Checked {
@@ -267,7 +275,13 @@ async fn ask(server: &Server, url: &Url, segment: &Segment) -> Checked {
     };
     let millis = u64::try_from(segment.duration.as_millis()).unwrap_or(u64::MAX);
     let rate = length.and_then(|length: u64| length.saturating_mul(8000).checked_div(millis));
-    Checked { name: short_name(url), url: url.clone(), status: answer.map(|answer| answer.status), rate }
+    Checked {
+        name: short_name(url),
+        url: url.clone(),
+        status: answer.map(|answer| answer.status),
+        duration: segment.duration,
+        rate,
+    }
 }
 
 /// What is announced against what comes. Apple's authoring specification for HLS allows a live stream's peak a quarter above its
@@ -289,6 +303,15 @@ pub(super) fn bandwidth(announced: u64, measured: u64, live: bool) -> Finding {
 mod tests {
     use super::super::report::Severity;
     use super::*;
+
+    #[test]
+    fn the_rate_of_a_short_segment_is_no_peak() {
+        let highest = |rates: &[(u64, u64)]| highest(rates.iter().map(|(millis, rate)| (Duration::from_millis(*millis), *rate)));
+        assert_eq!(highest(&[(2000, 1_000_000), (200, 5_000_000), (1800, 1_100_000)]), Some(1_100_000));
+        assert_eq!(highest(&[(2000, 1_000_000), (1000, 5_000_000)]), Some(5_000_000));
+        assert_eq!(highest(&[(200, 5_000_000)]), Some(5_000_000));
+        assert_eq!(highest(&[]), None);
+    }
 
     #[test]
     fn what_is_announced_may_be_passed_by_a_little() {
