@@ -74,6 +74,8 @@ pub(super) struct Dash {
     /// It was heard so, and which of its segments had come is still to be said.
     pub(super) is_unsettled: bool,
     renewed: Option<Moment>,
+    /// Names of its segments that came again with other bytes.
+    pub(super) names_reused: u64,
 }
 
 /// The segments of a template.
@@ -183,6 +185,7 @@ impl Dash {
             is_past: false,
             is_unsettled: false,
             renewed: None,
+            names_reused: 0,
         }
     }
 

@@ -215,18 +215,36 @@ impl LiveState {
         let is_alike = |rendition: &FollowedRendition| rendition.recent.iter().any(|listed| listed.key.extension() == extension);
         let playlist =
             playlist.or_else(|| beside().find(|(_, rendition)| is_alike(rendition)).map(|(playlist, _)| playlist.clone()));
-        let Some(playlist) = playlist else { return };
+        let Some(playlist) = playlist else { return self.reused_of_mpd(namespace, key, now) };
         let Some(rendition) = self.renditions.get_mut(&playlist) else { return };
         if rendition.recent.iter().any(|listed| listed.key == *key && listed.ranged) {
             // One file that grows, listed by byte ranges.
             return;
         }
         rendition.counts.names_reused += 1;
-        let detail = format!(
-            "{key} was written again with other bytes; caches may serve the old ones: let the encoder put its start time into \
-             segment names"
-        );
         let stream = self.streams.of(&playlist).cloned().unwrap_or_else(|| playlist.clone());
-        self.events.tell(now, &EventSubject { namespace, stream: &stream, playlist: &playlist }, EventKind::NameReused, detail);
+        self.events.tell(
+            now,
+            &EventSubject { namespace, stream: &stream, playlist: &playlist },
+            EventKind::NameReused,
+            reused_words(key),
+        );
     }
+
+    /// The same of a segment that no playlist lists and an MPD names.
+    fn reused_of_mpd(&mut self, namespace: &Namespace, key: &Key, now: Now) {
+        let Some((manifest, _)) = self.templates.naming(key).next() else { return };
+        let Some(dash) = self.manifests.get_mut(manifest).filter(|dash| dash.dynamic && !dash.needs.contains(key)) else {
+            return;
+        };
+        dash.names_reused += 1;
+        let subject = EventSubject { namespace, stream: manifest, playlist: manifest };
+        self.events.tell(now, &subject, EventKind::NameReused, reused_words(key));
+    }
+}
+
+fn reused_words(key: &Key) -> String {
+    format!(
+        "{key} was written again with other bytes; caches may serve the old ones: let the encoder put its start time into segment names"
+    )
 }

@@ -1,6 +1,7 @@
 //! MPDs: what keeps one alive, and for how long.
 
 use super::{STALE_AFTER, Scene, key, seconds};
+use crate::model::clock::WallTime;
 use crate::model::liveness::Standing;
 
 const TEMPLATE: &str = "timescale=\"1000\" initialization=\"init\"";
@@ -270,7 +271,7 @@ fn what_can_not_be_seen_to_go_on_is_not_told_to_stand_still() {
 #[test]
 fn one_that_is_there_before_its_show_is_due_from_its_start_on() {
     let template = format!("<SegmentTemplate {TEMPLATE} duration=\"2000\" media=\"$Number$\"/>");
-    let text = |starts| mpd(&format!("availabilityStartTime=\"{starts}\" minimumUpdatePeriod=\"PT2S\""), "", &template);
+    let text = |starts: WallTime| mpd(&format!("availabilityStartTime=\"{starts}\" minimumUpdatePeriod=\"PT2S\""), "", &template);
     let mut scene = Scene::new();
     let starts = scene.clock.wall() + seconds(600.0);
     let noted = scene.playlist("p.mpd", &text(starts));
@@ -297,6 +298,20 @@ fn one_that_is_there_before_its_show_is_due_from_its_start_on() {
     scene.playlist("p.mpd", &text(scene.clock.wall()));
     scene.pass(7.0);
     assert!(scene.look().contains(&"stale p.mpd".to_owned()));
+}
+
+/// An encoder that begins anew counts from 1 again, and a CDN has the old segments for as long as they may be kept.
+#[test]
+fn a_segment_s_name_that_comes_again_with_other_bytes_is_told_of_its_mpd() {
+    let mut scene = Scene::new();
+    scene.playlist("p.mpd", &dynamic("", &[period(&["v/$Number$.m4s"], 2)]));
+    for body in ["first", "first", "second"] {
+        scene.segment("v/1.m4s", body, 1000, seconds(0.1));
+        scene.segment("other/1.m4s", body, 1000, seconds(0.1));
+        let told = scene.look();
+        assert_eq!(told.contains(&"name-reused p.mpd".to_owned()), body == "second", "{told:?}");
+    }
+    assert_eq!(scene.report()[0].renditions[0].counts.names_reused, 1);
 }
 
 #[test]
