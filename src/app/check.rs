@@ -164,7 +164,8 @@ fn data_dir(data_dir: &Path, found: &mut CheckResult) {
         let there: Vec<_> = there.collect();
         let closed: Vec<_> = there.iter().map(|(name, _)| *name).filter(|name| !is_writable(&place.join(name))).collect();
         let of_root: Vec<_> = there.iter().filter(|(_, found)| found.uid() == 0).map(|(name, _)| *name).collect();
-        let in_shell = quote(&place.display().to_string());
+        let spelled = place.display().to_string();
+        let in_shell = quote(&spelled);
         let give = format!("\"chown -R --reference={in_shell} {in_shell}\" as root gives them to it");
         if !closed.is_empty() {
             let said = format!("data_dir: this user can't write to what is there of {}, in {shown}", closed.join(", "));

@@ -193,7 +193,8 @@ mod tests {
         let policies = [(name.clone(), NamespacePolicy::default())];
         let origin = Origin::new(policies, 1 << 20, Clock::manual(), &Arc::new(Metrics::new()));
         let (namespace, key_id) = (origin.namespace(&name), KeyId::parse("k").unwrap());
-        let grant = Grant { key_id, role: Role::Readwrite, scope: Scope::Every, prefix: None, is_edge: false, ends: None };
+        let grant =
+            Grant { key_id, role: Role::Readwrite, scope: Scope::Every, prefix: None, paths: None, is_edge: false, ends: None };
         let object = |key: &str| ObjectId { namespace: name.clone(), key: Key::parse(key).unwrap() };
         let old = ["live/1.ts", "live/init.mp4", "live/p.m3u8"].map(object);
         for object in &old {

@@ -455,6 +455,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::Every,
             prefix: None,
+            paths: None,
             is_edge: false,
             ends: None,
         };
@@ -489,6 +490,7 @@ mod tests {
             role: Role::Readwrite,
             scope: Scope::Every,
             prefix: None,
+            paths: None,
             is_edge: false,
             ends: None,
         };

@@ -37,7 +37,7 @@ impl Recorded {
 
     fn grant(&self, role: Role) -> Grant {
         let scope = Scope::Only(vec![self.name.clone()]);
-        Grant { key_id: KeyId::parse("k").unwrap(), role, scope, prefix: None, is_edge: false, ends: None }
+        Grant { key_id: KeyId::parse("k").unwrap(), role, scope, prefix: None, paths: None, is_edge: false, ends: None }
     }
 
     async fn put(&self, key: &str, body: &str, ttl_seconds: u64) {
