@@ -609,11 +609,12 @@ mod tests {
         let mut told = Vec::new();
         for number in 0..20_u64 {
             world.clock.advance(Duration::from_secs(2));
-            let date = crate::model::clock::WallTime::from_millis(1_767_225_600_000 + number * 2000);
-            let head = format!("{}#EXT-X-PROGRAM-DATE-TIME:{date}\n", texts::head(number));
+            let first = number.saturating_sub(3);
+            let date = crate::model::clock::WallTime::from_millis(1_767_225_600_000 + first * 2000);
+            let head = format!("{}#EXT-X-PROGRAM-DATE-TIME:{date}\n", texts::head(first));
             for folder in ["a/", "b/", "x/none/", "x/no/"] {
                 world.put(&format!("{folder}{number}.ts"), &format!("{number}")).await;
-                world.put(&format!("{folder}p.m3u8"), &texts::listing(&head, "", number..=number)).await;
+                world.put(&format!("{folder}p.m3u8"), &texts::listing(&head, "", first..=number)).await;
             }
             let events = world.origin.look().await.into_iter();
             told.extend(events.filter(|event| event.kind == EventKind::MultivariantMissing).map(|event| event.stream));

@@ -221,10 +221,12 @@ impl<'a> Exchange<'a> {
 
     /// Has an answer say what its namespace says of all its answers.
     pub(super) fn dress(&self, mut response: Response) -> Response {
-        // Who names one of its web origins knows of it, too: a page has to read that its token is over, and that a cookie may go along.
-        let is_named = |policy: &NamespacePolicy| policy.cors_origins.lists(self.parts.headers.get(ORIGIN));
+        let takes_cookies = |policy: &NamespacePolicy| policy.viewers.mode != ViewerMode::Off;
+        // Who names one of its web origins knows of it, too: a page has to read that a token is over, and before that a cookie may go along.
+        let is_named =
+            |policy: &NamespacePolicy| takes_cookies(policy) && policy.cors_origins.lists(self.parts.headers.get(ORIGIN));
         if let Some(policy) = self.policy().filter(|policy| self.knows_namespace || is_named(policy)) {
-            let takes_cookies = policy.viewers.mode != ViewerMode::Off;
+            let takes_cookies = takes_cookies(policy);
             narrow(&mut response, &policy.cors_origins, takes_cookies, &self.parts.headers);
         }
         if let Some(viewer) = &self.viewer {

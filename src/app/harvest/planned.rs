@@ -56,13 +56,13 @@ impl PlannedPiece {
 /// Where what is planned is to be had now, by what the plan calls it.
 #[derive(Debug, Default)]
 pub(super) struct Whereabouts {
-    pieces: HashMap<PieceName, Piece>,
+    pieces: HashMap<PieceAddress, Piece>,
     /// Other hosts' playlists that could not be read: what they list is not known.
     pub(super) unread: Vec<Url>,
 }
 
 /// What a plan calls a file's source.
-type PieceName = (String, Option<(u64, u64)>);
+type PieceAddress = (String, Option<(u64, u64)>);
 
 impl Whereabouts {
     /// `None`: it is listed no more.
@@ -90,7 +90,7 @@ impl RecordingPlan {
     /// What becomes of these, and where it is to be had. `entry`: the playlist's URL; by which name its host was asked counts for nothing.
     pub(super) fn new(copies: Vec<MediaCopy>, master: Option<String>, entry: &Url, keys: bool) -> (Self, Whereabouts) {
         let called = |url: &Url, by_query: bool| called(url, entry, by_query);
-        let (mut places, mut doubled) = (HashMap::<PieceName, Piece>::new(), HashSet::new());
+        let (mut places, mut doubled) = (HashMap::<PieceAddress, Piece>::new(), HashSet::new());
         for piece in copies.iter().flat_map(|copy| &copy.pieces) {
             places.insert((called(&piece.url, true), range_of(piece)), piece.clone());
             let plain = (called(&piece.url, false), range_of(piece));

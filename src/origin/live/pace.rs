@@ -65,6 +65,8 @@ fn micros(span: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::repeat_n;
+
     use super::*;
     use crate::model::clock::Clock;
 
@@ -82,10 +84,10 @@ mod tests {
 
     #[test]
     fn what_rounding_can_do_is_no_lag_and_what_is_more_is() {
-        assert!(lag_of([1999; 50_000]) < TARGET, "a day and more, and each length a millisecond too short");
-        assert!(lag_of([2001; 50_000]) < TARGET);
-        assert!(lag_of([1990; 2000]) > TARGET * 7, "half a per cent, for an hour");
-        assert_eq!(lag_of([1000; 10]), Duration::from_millis(7 * 998), "those after the first three");
+        assert!(lag_of(repeat_n(1999, 50_000)) < TARGET, "a day and more, and each length a millisecond too short");
+        assert!(lag_of(repeat_n(2001, 50_000)) < TARGET);
+        assert!(lag_of(repeat_n(1990, 2000)) > TARGET * 7, "half a per cent, for an hour");
+        assert_eq!(lag_of(repeat_n(1000, 10)), Duration::from_millis(7 * 998), "those after the first three");
     }
 
     #[test]

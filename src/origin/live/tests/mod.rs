@@ -8,6 +8,7 @@ mod dash;
 mod drifting;
 mod gated;
 mod lengths;
+mod orphans;
 mod unread;
 
 use std::collections::{HashMap, HashSet};
