@@ -20,6 +20,8 @@ pub struct Liveness {
     pub last_sequence: Option<HeaderValue>,
     /// When the last new segment was listed, in milliseconds since the Unix epoch, ready for `Last-Updated`.
     pub last_updated: HeaderValue,
+    /// When it is over, by what it says itself.
+    ends: Option<Moment>,
 }
 
 impl Liveness {
@@ -31,13 +33,25 @@ impl Liveness {
             period,
             last_sequence: last_sequence.map(HeaderValue::from),
             last_updated: HeaderValue::from(updated.millis()),
+            ends: None,
         }
     }
 
-    /// Whether no new segment has come for more than `periods` target durations.
+    /// The same of what says itself when it is over.
+    #[must_use]
+    pub fn until(self, ends: Option<Moment>) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// Whether no new segment has come for more than `periods` target durations, though one should have: behind the end that was
+    /// announced, and reached, none is due.
     #[must_use]
     pub fn is_stale(&self, now: Moment, periods: u32) -> bool {
-        self.period.is_some_and(|period| now.since(self.pulse.last()) > period * periods)
+        self.period.is_some_and(|period| {
+            let (last, patience) = (self.pulse.last(), period * periods);
+            let is_over = self.ends.is_some_and(|ends| now >= ends && ends.since(last) <= patience);
+            now.since(last) > patience && !is_over
+        })
     }
 }
 

@@ -31,7 +31,11 @@ impl FolderOwner {
         }
         match DirBuilder::new().mode(mode).create(path) {
             // Its owner may have put a link there by now: that is given away then, and not what it leads to.
-            Ok(()) => lchown(path, Some(uid), Some(gid)),
+            Ok(()) => {
+                // As far as it can be done: some network mounts let nobody give anything away, and are written to all the same.
+                let _ = lchown(path, Some(uid), Some(gid));
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
             failed => failed,
         }
@@ -41,7 +45,7 @@ impl FolderOwner {
     pub(super) fn make_file(self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         let file = options.clone().create_new(true).open(path)?;
         if let Some((uid, gid)) = self.0 {
-            fchown(&file, Some(uid), Some(gid))?;
+            let _ = fchown(&file, Some(uid), Some(gid));
         }
         Ok(file)
     }

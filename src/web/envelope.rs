@@ -31,7 +31,7 @@ const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-or
 const ANY: HeaderValue = HeaderValue::from_static("*");
 /// What a page may read of an answer beside its body, where a wildcard does not say it.
 const EXPOSED: &str = "Accept-Ranges, Age, Cache-Control, Cache-Status, Content-Encoding, Content-Length, Content-Range, Content-Type, \
-                       CTA-Common-Access-Token, Date, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate, X-Request-Id";
+                       CTA-Common-Access-Token, Date, ETag, Last-Modified, Last-Sequence, Last-Updated, Location, Retry-After, WWW-Authenticate, X-Request-Id";
 
 /// What a handler knows of the request beside the request.
 #[derive(Clone, Debug)]

@@ -169,7 +169,7 @@ impl Patience {
     async fn again(&mut self, error: OriginError) -> Result<(), Failed> {
         let (count, limit) = match error {
             OriginError::RateLimited { .. } => (&mut self.gave_way, GIVES_WAY),
-            OriginError::Unreachable | OriginError::Unshared => (&mut self.failures, ATTEMPTS),
+            error if is_passing(&error) => (&mut self.failures, ATTEMPTS),
             _ => return Err(failed(error)),
         };
         *count += 1;
@@ -181,11 +181,23 @@ impl Patience {
     }
 }
 
+/// Whether it says nothing of what there is, but of the moment.
+fn is_passing(error: &OriginError) -> bool {
+    matches!(
+        error,
+        OriginError::Unreachable
+            | OriginError::Unshared
+            | OriginError::Starting
+            | OriginError::TooManyHeld { .. }
+            | OriginError::Draining
+            | OriginError::Busy
+    )
+}
+
 fn failed(error: OriginError) -> Failed {
     match error {
-        OriginError::Unreachable | OriginError::Unshared | OriginError::RateLimited { .. } | OriginError::UnknownNamespace => {
-            Failed::Broken(error.to_string())
-        }
+        OriginError::RateLimited { .. } | OriginError::UnknownNamespace => Failed::Broken(error.to_string()),
+        _ if is_passing(&error) => Failed::Broken(error.to_string()),
         OriginError::Forbidden => {
             Failed::Missing("it is in another namespace, or outside of the prefix that the order came with".to_owned())
         }
@@ -234,7 +246,8 @@ async fn fetch(server: &Server, url: &Url, range: Option<&str>) -> Result<Respon
                     401 | 403 => return Err(Failed::Broken(why)),
                     400 | 402 => return Err(Failed::Missing(why)),
                     _ if detail.contains("nothing to play") => return Err(Failed::Missing(why)),
-                    500.. => Failed::Broken(why),
+                    // Of these only the moment is to blame, and not what there is.
+                    408 | 421 | 425 | 429 | 500.. => Failed::Broken(why),
                     _ => Failed::Missing(why),
                 }
             }

@@ -268,6 +268,11 @@ impl Dash {
         (self.dynamic && !self.may_stand && !self.is_settled).then_some(self.period)
     }
 
+    /// When it ends, by what it says.
+    pub(super) fn ends_at(&self, now: Now) -> Option<Moment> {
+        self.ends.map(|ends| now.moment + ends.since(now.wall))
+    }
+
     /// It has its end, by what it says.
     pub(super) fn has_ended(&self, now: Now) -> bool {
         let is_over = self.ends.is_some_and(|ends| now.wall >= ends);

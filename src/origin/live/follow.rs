@@ -136,7 +136,7 @@ impl LiveState {
             let detail = format!("an MPD of type {}", if dash.dynamic { "dynamic" } else { "static" });
             self.events.announce(now, &EventSubject { namespace, stream: key, playlist: key }, EventKind::Started, detail);
         }
-        let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.due(), None, dash.updated);
+        let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.due(), None, dash.updated).until(dash.ends_at(now));
         self.make_room(key);
         Noted { liveness: Arc::new(liveness), needs: version.needs }
     }
@@ -174,7 +174,7 @@ impl LiveState {
             let dash = self.manifests.entry(key.clone()).or_insert_with(|| Dash::new(now, expires));
             dash.expires = dash.expires.max(expires);
             dash.unread(etag, now);
-            let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.due(), None, dash.updated);
+            let liveness = Liveness::new(Arc::clone(&dash.pulse), dash.due(), None, dash.updated).until(dash.ends_at(now));
             (dash.fault.replace(fault.to_owned()), liveness, dash.needs.clone())
         } else if self.streams.contains(key) && !self.renditions.contains_key(key) {
             self.streams.lives_until(key, expires);

@@ -16,7 +16,10 @@ use crate::turns::BrowserTurn;
 use crate::wire::Request;
 
 fn play(player: &str, front: &Front, seconds: u64) -> Value {
-    json!({ "player": player, "url": front.url("live/p.m3u8"), "seconds": seconds, "numbers": true })
+    // A name of its own for each: they share a browser's cache, which asks for the range that its own player has had, and hands the other one a
+    // list that is cut there.
+    let url = front.url(&format!("live/p.m3u8?of={player}"));
+    json!({ "player": player, "url": url, "seconds": seconds, "numbers": true })
 }
 
 /// Frames were shown in order, and as many as their numbers say: a segment that is lost would be ten fewer. Not all are painted on a busy machine.

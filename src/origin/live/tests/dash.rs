@@ -330,6 +330,23 @@ fn an_end_that_is_announced_saves_no_encoder_that_dies_before() {
     assert!(noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
 }
 
+/// Viewers behind the live edge have some of it still to see.
+#[test]
+fn behind_an_end_that_was_announced_and_reached_nothing_is_stale() {
+    let template = format!("<SegmentTemplate {TEMPLATE} duration=\"2000\" media=\"$Number$\"/>");
+    let mut scene = Scene::new();
+    let ends = scene.clock.wall() + seconds(10.0);
+    let noted =
+        scene.playlist("p.mpd", &mpd(&format!("availabilityEndTime=\"{ends}\" minimumUpdatePeriod=\"PT2S\""), "", &template));
+    for number in 0..5 {
+        scene.came(&number.to_string());
+        scene.pass(2.0);
+        assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+    }
+    scene.pass(60.0);
+    assert!(!noted.liveness.is_stale(scene.clock.now(), STALE_AFTER));
+}
+
 #[test]
 fn representations_whose_names_can_not_be_told_apart_are_not_missed() {
     let mut scene = Scene::new();
