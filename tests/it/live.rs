@@ -69,6 +69,29 @@ fn only_what_is_expected_is_waited_for_and_only_so_long() {
 }
 
 #[test]
+fn a_part_of_a_version_that_is_replaced_is_not_cut_from_the_next() {
+    let origin = Origin::start();
+    origin.store("p.m3u8", media(1, 3, 2, ""));
+    origin.store("a.ts", "media");
+    let first = origin.get("p.m3u8");
+    let part = |key: &str, more: &[(&str, &str)]| {
+        let request = Request::new("GET", origin.path(key)).bearer(&origin.player).header("Range", "bytes=0-3");
+        more.iter().fold(request, |request, (name, value)| request.header(name, *value)).send(origin.address)
+    };
+    let etag = first.header("etag");
+    assert_eq!(part("p.m3u8", &[("If-None-Match", etag)]).status, 304);
+    let next = media(2, 4, 2, "");
+    origin.store("p.m3u8", next.clone());
+    for known in [("If-None-Match", etag), ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")] {
+        let answer = part("p.m3u8", &[known]);
+        assert_eq!((answer.status, answer.text()), (200, next.clone()), "{known:?}");
+        assert_eq!(part("a.ts", &[known]).status, 206, "a segment has no next version: {known:?}");
+    }
+    assert_eq!((part("p.m3u8", &[]).status, &*part("p.m3u8", &[]).text()), (206, "#EXT"));
+    assert_eq!(part("p.m3u8", &[("If-Range", etag)]).status, 200);
+}
+
+#[test]
 fn the_next_number_of_a_live_mpd_is_waited_for() {
     let origin = settings("hold = \"5s\"");
     let template = "<SegmentTemplate media=\"v-$Number$.m4s\"/><Representation id=\"v\" bandwidth=\"1\"/>";

@@ -61,7 +61,8 @@ impl Found {
     }
 
     /// Whether all of its body is at hand.
-    pub(super) fn is_whole(&self) -> bool {
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         self.length() == self.entry.body.len()
     }
 

@@ -128,12 +128,19 @@ fn answer(found: &Found, wanted: &Wanted<'_>, parts: &Parts, record: &Record) ->
         Verdict::NotModified => return Ok(reply::not_modified(found)),
         Verdict::Failed => return Err(OriginError::Precondition.into()),
     }
-    let range = wanted.range.filter(|_| conditions.range_holds(found.validators()));
+    let range = wanted.range.filter(|_| conditions.range_holds(found.validators()) && !is_outdated(found, &conditions));
     match range.map_or(Ask::Whole, |range| range::parse(range, found.length())) {
         Ask::Whole => Ok(reply::whole(found)),
         Ask::Part(part) => Ok(reply::part(found, part)),
         Ask::Unsatisfiable => Err(Problem::unsatisfiable(found.length())),
     }
+}
+
+/// Whether the part that is asked for is of a live playlist's version that has been replaced, as a browser's cache asks in which one player reads by
+/// ranges and another the whole of it: it hands that one a part of the new version, a list that is cut. With all of it nobody errs (RFC 9110 14.2).
+fn is_outdated(found: &Found, conditions: &Conditions<'_>) -> bool {
+    let knows_another = conditions.if_none_match.is_some() || conditions.if_modified_since.is_some();
+    knows_another && found.meta().liveness.is_some() && found.is_whole()
 }
 
 /// Answers with an object that is still on its way in, from its first byte on or from that which was asked for.
