@@ -28,17 +28,19 @@ fn tests_start_programs_by_what_fails_without_them() {
 }
 
 #[test]
-fn what_is_no_quick_test_is_a_test() {
-    let script = fs::read_to_string(root().join("tests/quick")).unwrap();
-    let names = script.split("needs_more=(").nth(1).unwrap().split("\n)").next().unwrap();
-    let mut found = 0;
-    for name in names.split_whitespace() {
-        let (module, test) = name.rsplit_once("::").unwrap();
-        let file = root().join("tests/it").join(module.replace("::", "/"));
-        let text = fs::read_to_string(file.with_extension("rs")).or_else(|_| fs::read_to_string(file.join("mod.rs")));
-        let text = text.unwrap_or_else(|error| panic!("tests/quick names {name}: {error}"));
-        assert!(text.contains(&format!("fn {test}")), "tests/quick names {name}, which is not there");
-        found += 1;
+fn what_lists_name_is_a_test() {
+    let list = |file: &str| fs::read_to_string(root().join("tests").join(file)).unwrap();
+    let quick = list("quick").split("needs_more=(").nth(1).unwrap().split("\n)").next().unwrap().to_owned();
+    for (file, names) in [("quick", quick), ("browsers", list("browsers")), ("real-time", list("real-time"))] {
+        let mut found = 0;
+        for name in names.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace) {
+            let (module, test) = name.rsplit_once("::").unwrap();
+            let place = root().join("tests/it").join(module.replace("::", "/"));
+            let text = fs::read_to_string(place.with_extension("rs")).or_else(|_| fs::read_to_string(place.join("mod.rs")));
+            let text = text.unwrap_or_else(|error| panic!("tests/{file} names {name}: {error}"));
+            assert!(text.contains(&format!("fn {test}")), "tests/{file} names {name}, which is not there");
+            found += 1;
+        }
+        assert!(found > 10, "the list is found: tests/{file}");
     }
-    assert!(found > 10, "the list is found");
 }
