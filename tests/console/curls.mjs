@@ -9,6 +9,7 @@
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { settling } from "./settle.mjs";
 
 const modules = resolve(process.argv[2]);
 const { chromium } = createRequire(join(modules, "package.json"))("playwright-core");
@@ -21,6 +22,7 @@ const browser = await chromium.launch({
 const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-US", acceptDownloads: true });
 const page = await context.newPage();
 page.setDefaultTimeout(30_000);
+const settled = settling(page);
 let asked = [];
 page.on("request", (request) => {
   const url = new URL(request.url());
@@ -31,15 +33,17 @@ const found = {};
 async function screen(path, act = async () => {}) {
   // What the screen before still asked for is no part of this one.
   await page.goto("about:blank");
-  await page.waitForTimeout(500);
   asked = [];
   await page.goto(`${origin}/#/${path}`);
   await page.locator("main h1").waitFor();
   await page.locator("main .rows, main .empty, main .cards, main .panel, main .step").first().waitFor();
   await act();
-  await page.waitForTimeout(500);
+  await settled();
+  // What is asked from here on may be shown or not.
+  const before = [...asked];
+  await settled();
   const shown = await page.locator(".curls pre").textContent();
-  found[path.split("/")[0]] = { asked, shown: shown.split("\n").slice(1) };
+  found[path.split("/")[0]] = { asked: before, shown: shown.split("\n").slice(1) };
 }
 
 const button = (name) => page.getByRole("button", { name, exact: true }).first();
@@ -100,7 +104,8 @@ try {
     await dialog.locator(".rules input").nth(1).fill("5m");
     await dialog.locator("button[type=submit]").click();
     await dialog.waitFor({ state: "detached" });
-    await page.waitForTimeout(4500);
+    // The list as it is now, for what is removed is what it has.
+    await settled();
     await made.getByRole("button", { name: "Remove" }).click();
     await destroy("made");
   });
