@@ -8,12 +8,12 @@ use crate::harness::{NAMESPACE, Origin, Process, eventually};
 use crate::programs::program;
 use crate::wire::Request;
 
-/// The test picture of the README: the same bytes from each run.
+/// The test picture of the README, made small: the same bytes from each run.
 fn push_test_picture(origin: &Origin) -> Process {
     // Started by itself, so that it is ffmpeg that is killed.
     let mut ffmpeg = program("ffmpeg");
-    ffmpeg.args("-nostdin -v error -re -f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440".split(' '));
-    ffmpeg.args("-c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac".split(' '));
+    ffmpeg.args("-nostdin -v error -re -f lavfi -i testsrc2=size=160x90:rate=10 -re -f lavfi -i sine=frequency=440".split(' '));
+    ffmpeg.args("-c:v libx264 -preset veryfast -tune zerolatency -g 20 -threads 1 -pix_fmt yuv420p -c:a aac".split(' '));
     ffmpeg.args("-f hls -method PUT -http_persistent 1 -hls_time 2 -hls_list_size 10 -hls_flags delete_segments".split(' '));
     ffmpeg.args(["-t", "90", "-headers", &format!("Authorization: Bearer {}\r\n", origin.encoder)]);
     ffmpeg.arg(format!("http://{}/cache/{NAMESPACE}/playlist.m3u8", origin.address));

@@ -326,7 +326,7 @@ fn testssl_finds_nothing_weak() {
     let report = authority.path("testssl.json");
     // Protocols, classes of ciphers, forward secrecy: what depends on us and not on the certificate.
     let output = limited(150, "testssl")
-        .args(["--quiet", "--color", "0", "--warnings", "off", "-p", "-s", "-f", "--jsonfile"])
+        .args(["--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "-p", "-s", "-f", "--jsonfile"])
         .args([report.to_str().unwrap(), &tls.to_string()])
         .output()
         .unwrap();

@@ -408,7 +408,9 @@ mod tests {
         for number in 0..=HISTORIES {
             let name = key(&format!("{number}.m3u8"));
             histories.follow(&name, &media(0..1), Step::Unknown, NOW, |_| LATER.into(), alone);
-            histories.follow(&key("real.m3u8"), &media(0..number as u64 + 1), Step::On, NOW, |_| LATER.into(), alone);
+            let newest = number as u64;
+            let window = media(newest.saturating_sub(8)..newest + 1);
+            histories.follow(&key("real.m3u8"), &window, Step::On, NOW, |_| LATER.into(), alone);
         }
         assert_eq!(histories.table.lock().by_playlist.len(), HISTORIES);
         assert!(numbers(&histories, "0.m3u8").is_empty() && !numbers(&histories, "real.m3u8").is_empty());

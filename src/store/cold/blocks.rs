@@ -68,9 +68,12 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::{any, proptest};
+    use proptest::prelude::{ProptestConfig, any, proptest};
 
     proptest! {
+        // Each makes a body of up to three million bytes, one by one.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn a_part_is_told_from_any_other(
             length in 262_144usize..3_000_000, at in any::<u64>(), long in 1u64..900_000, wrong in any::<u32>(),

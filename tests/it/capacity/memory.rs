@@ -123,7 +123,7 @@ fn slow_readers_of_versions_that_are_gone_are_counted_and_the_slowest_given_up()
 #[test]
 fn a_public_rendition_of_two_sources_takes_some_kib() {
     const SEGMENTS: u64 = 9;
-    const BEFORE: u64 = 40;
+    const BEFORE: u64 = 20;
     const RENDITIONS: u64 = 120;
     let pushed = |settings: &str| {
         let origin = Origin::start_with_settings(&format!("{MEMORY_ONLY}{settings}"));
@@ -156,8 +156,11 @@ fn a_public_rendition_of_two_sources_takes_some_kib() {
         let (before, after) = (push(0..BEFORE), push(BEFORE..BEFORE + RENDITIONS));
         (origin.get(&format!("live/{BEFORE}/p.m3u8")).status, after - before)
     };
-    let (absent, without) = pushed("");
-    let (there, with) = pushed("[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n");
+    let pair = "[[namespaces.live-origin.pairs]]\npublic = \"live/\"\nsources = [\"live-a/\", \"live-b/\"]\n";
+    let [(absent, without), (there, with)] = thread::scope(|scope| {
+        let both = ["", pair].map(|settings| scope.spawn(move || pushed(settings)));
+        both.map(|pushed| pushed.join().unwrap())
+    });
     let each = (with - without) / RENDITIONS as f64;
     eprintln!("memory: {:.1} KiB a public rendition of two sources", each / 1024.0);
     assert_eq!((absent, there), (404, 200));

@@ -65,14 +65,18 @@ fn idle(nodes: u32, servers: &[&Engine]) -> [f64; 3] {
 /// More than that is a mistake, whatever the machine does; less is none.
 #[test]
 fn nodes_to_whom_nobody_comes_ask_little() {
-    let cluster = Cluster::start(2, "");
-    let [scripts, commands, connections] = idle(2, &[&cluster.engine]);
+    let (cluster, shards) = (Cluster::start(2, ""), Cluster::start_on_shards(None, 2));
+    let servers: Vec<&Engine> = shards.engine.servers.iter().collect();
+    // Both at once: all of it is waiting.
+    let (of_one, of_five) = thread::scope(|scope| {
+        let of_one = scope.spawn(|| idle(2, &[&cluster.engine]));
+        let of_five = idle(2, &servers);
+        (of_one.join().unwrap(), of_five)
+    });
+    let [scripts, commands, connections] = of_one;
     eprintln!("a node that idles: {scripts:.1} scripts, {commands:.1} commands, {connections:.1} connections a second");
     assert!(scripts < 32.0 && connections < 4.0, "{scripts} scripts, {connections} connections");
-    drop(cluster);
-    let cluster = Cluster::start_on_shards(None, 2);
-    let servers: Vec<&Engine> = cluster.engine.servers.iter().collect();
-    let [scripts, commands, connections] = idle(2, &servers);
+    let [scripts, commands, connections] = of_five;
     eprintln!(
         "the same on a cluster of five: {scripts:.1} scripts, {commands:.1} commands, {connections:.1} connections a second"
     );
