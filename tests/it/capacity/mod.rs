@@ -36,11 +36,26 @@ fn the_oldest_segments_go_and_playlists_and_init_segments_stay() {
 }
 
 #[test]
-fn segments_that_are_read_outlive_neighbours_but_never_push_out_the_live_edge() {
+fn a_segment_that_is_read_outlives_its_neighbours() {
     let origin = Origin::start_with_settings(SMALL);
+    // Ten have room: of the others each goes in its turn.
     for n in 0..60u64 {
         origin.store(&format!("{n}.ts"), bytes(n, 400_000));
-        for old in 0..=n {
+        if n >= 20 {
+            assert_eq!(origin.get("20.ts").status, 200, "it is read all the time: {n}");
+        }
+    }
+    let neighbours: Vec<u16> = (0..45).filter(|n| *n != 20).map(|n| origin.get(&format!("{n}.ts")).status).collect();
+    assert!(neighbours.iter().all(|status| *status == 404), "nobody has read them: {neighbours:?}");
+}
+
+#[test]
+fn segments_that_are_all_read_never_push_out_the_live_edge() {
+    let origin = Origin::start_with_settings(SMALL);
+    for n in 0..30u64 {
+        origin.store(&format!("{n}.ts"), bytes(n, 400_000));
+        // All that are there, the older ones first.
+        for old in n.saturating_sub(11)..=n {
             origin.get(&format!("{old}.ts"));
         }
         for recent in n.saturating_sub(3)..=n {
