@@ -36,12 +36,22 @@ impl Lateness {
         }
     }
 
+    /// By how much it was late since then at most, and all together.
+    fn most_and_sum(&self, begun: Instant) -> (Duration, Duration) {
+        let late: Vec<_> = self.0.lock().iter().filter(|(at, _)| *at >= begun).map(|(_, late)| *late).collect();
+        (late.iter().max().copied().unwrap_or_default(), late.iter().sum())
+    }
+
+    /// Whether the machine has not given what nodes need since then.
+    pub(super) fn is_starved(&self, begun: Instant) -> bool {
+        let (most, sum) = self.most_and_sum(begun);
+        most >= MOST || sum >= begun.elapsed() / PART
+    }
+
     /// In a line that begins with a verdict.
     pub(super) fn since(&self, begun: Instant) -> String {
-        let late: Vec<_> = self.0.lock().iter().filter(|(at, _)| *at >= begun).map(|(_, late)| *late).collect();
-        let (most, sum) = (late.iter().max().copied().unwrap_or_default(), late.iter().sum::<Duration>());
-        let elapsed = begun.elapsed();
-        let verdict = if most >= MOST || sum >= elapsed / PART { "starved" } else { "not starved" };
+        let ((most, sum), elapsed) = (self.most_and_sum(begun), begun.elapsed());
+        let verdict = if self.is_starved(begun) { "starved" } else { "not starved" };
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
         format!(
             "verdict: {verdict}: of {elapsed:.1?} a thread that sleeps was late for {sum:.1?}, by {most:.1?} at most; load {}; {}",
