@@ -88,15 +88,18 @@ fn a_player_plays_on_when_the_origin_is_killed_in_the_middle_of_a_switch() {
         players.wait_until_playing();
         thread::sleep(Duration::from_secs(3));
         drop(a);
-        // Its next one is overdue.
+        // The other one has a segment that it will never have: it is the other's turn.
         let is_late = || {
-            (origin.get("live-b/p.m3u8").text().lines().last() > origin.get("live-a/p.m3u8").text().lines().last()).then_some(())
+            let stands = super::pairs(&origin).remove(0);
+            let newest = |side: usize| stands["sources"][side]["newest"].as_str().map(str::to_owned);
+            (newest(1) > newest(0)).then_some(())
         };
-        let _ = eventually(Duration::from_secs(3), is_late);
+        assert!(eventually(Duration::from_secs(10), is_late).is_some(), "{:?}", super::pairs(&origin));
         origin.signal("KILL");
         assert!(!origin.wait().success());
         origin.launch();
         origin.address = address;
+        super::wait_for_pair(&origin, "the other one is shown", |pair| pair["active"] == "b");
         let play = players.finish().remove(0);
         drop(finally);
         shows_all(&play);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::encoders::numbers;
 use crate::harness::Origin;
 use crate::normalise::Viewer;
@@ -161,6 +163,23 @@ fn lateness(lines: impl Iterator<Item = (f64, Instant)>) -> f64 {
         late
     });
     late.fold(0.0, f64::max)
+}
+
+/// How many requests have been answered.
+pub(super) fn answered(origin: &Origin) -> usize {
+    fs::read_to_string(origin.access_log_path()).unwrap_or_default().lines().count()
+}
+
+/// For how long the origin has held a request for the public playlist, or an upload of this side's, at most, of those since so many were answered:
+/// of what an encoder that is late itself does not excuse.
+pub(super) fn held(origin: &Origin, side: usize, since: usize) -> f64 {
+    let log = fs::read_to_string(origin.access_log_path()).unwrap();
+    let playlists = ["live/p.m3u8", ["live-a/p.m3u8", "live-b/p.m3u8"][side]];
+    let lines = log.lines().skip(since).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_playlists = lines.filter(|line| line["key"].as_str().is_some_and(|key| playlists.contains(&key)));
+    let held: Vec<f64> = of_playlists.map(|line| line["duration_us"].as_f64().unwrap() / 1e6).collect();
+    assert!(held.len() > 20, "{} requests for {playlists:?} are in the access log", held.len());
+    held.into_iter().fold(0.0, f64::max)
 }
 
 /// Where frames do not follow each other: the one before, and the one behind.
